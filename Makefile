@@ -1,0 +1,88 @@
+# ctms: PostgreSQL extension, REST server, sync agent and command line.
+#
+#   make run           set up, build and run everything here, until Ctrl-C
+#   make check         set up, build and pass all tests
+#   make               build extension and programs
+#   make install       install both          (PG_CONFIG=… chooses the PostgreSQL, PREFIX=…)
+#   make installcheck  regression and isolation tests on a running server (PGHOST, PGPORT, …)
+#   make lint          formatting and static analysis
+#   make check-asan    the programs' tests under AddressSanitizer and UBSan
+#   make check-valgrind  the regression tests with the server under valgrind
+#
+# Tests by name: make check TESTS="test/t/100_rest.pl build/test/unit/foo"
+
+PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
+PREFIX ?= /usr/local
+WERROR ?=
+SANITIZE ?=
+
+BUILD = build$(if $(SANITIZE),/sanitize)
+PG_MAJOR = $(shell $(PG_CONFIG) --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+EXTENSION_BUILD = build/extension-$(PG_MAJOR)
+PRIVATE_PG = $(CURDIR)/build/postgresql-$(PG_MAJOR)
+EXTENSION_MAKE = $(MAKE) --no-print-directory -C $(EXTENSION_BUILD) -f $(CURDIR)/extension.mk WERROR=$(WERROR)
+
+all: extension programs
+
+# ---- extension -------------------------------------------------------------
+
+SQL_PARTS = $(sort $(wildcard extension/sql/*.sql))
+
+ctms--1.0.sql: $(SQL_PARTS)
+	cat $(SQL_PARTS) >$@
+
+extension: ctms--1.0.sql
+	mkdir -p $(EXTENSION_BUILD)/extension
+	$(EXTENSION_MAKE) PG_CONFIG=$(PG_CONFIG) all
+
+install-extension: extension
+	$(EXTENSION_MAKE) PG_CONFIG=$(PG_CONFIG) install
+
+installcheck:
+	mkdir -p $(EXTENSION_BUILD)/extension
+	$(EXTENSION_MAKE) PG_CONFIG=$(PG_CONFIG) installcheck
+
+# A copy of PostgreSQL inside build/ with the extension in it, for run and check.
+private-postgres: extension
+	scripts/private-postgres $(PG_CONFIG) $(PRIVATE_PG) >build/private-pg_config
+	$(EXTENSION_MAKE) PG_CONFIG="$$(cat build/private-pg_config)" install >/dev/null
+
+# ---- programs ----------------------------------------------------------------
+
+include programs.mk
+
+install: install-extension install-programs
+
+# ---- run and check -------------------------------------------------------------
+
+run:
+	scripts/install-packages run
+	$(MAKE) --no-print-directory all private-postgres
+	scripts/run
+
+check:
+	scripts/install-packages check
+	$(MAKE) --no-print-directory -j2 WERROR=-Werror all unit-tests private-postgres
+	scripts/check $(TESTS)
+
+check-asan:
+	scripts/install-packages check
+	$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs unit-tests
+	$(MAKE) --no-print-directory private-postgres
+	BUILD=build/sanitize scripts/check $(or $(TESTS),--programs)
+
+check-valgrind:
+	scripts/install-packages lint
+	$(MAKE) --no-print-directory private-postgres
+	scripts/check-valgrind
+
+lint:
+	scripts/install-packages lint
+	scripts/lint
+
+clean:
+	rm -rf build
+
+.PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
+	private-postgres run check check-asan check-valgrind lint clean
+.DEFAULT_GOAL := all

@@ -1,0 +1,29 @@
+# Builds, installs and tests the extension the PGXS way. The top Makefile calls this
+# from a build folder of its own per PostgreSQL version, so that objects of two
+# versions never meet:
+#
+#   make -C build/extension-15 -f ../../extension.mk PG_CONFIG=... all|install|installcheck
+
+PG_CONFIG ?= pg_config
+srcdir := $(abspath $(dir $(firstword $(MAKEFILE_LIST))))
+
+MODULE_big = ctms
+EXTENSION = ctms
+DATA = $(notdir $(wildcard $(srcdir)/ctms--*.sql))
+OBJS = $(patsubst $(srcdir)/%.c,%.o,$(wildcard $(srcdir)/extension/*.c))
+
+REGRESS = $(sort $(basename $(notdir $(wildcard $(srcdir)/test/sql/*.sql))))
+REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=ctms
+ISOLATION = $(sort $(basename $(notdir $(wildcard $(srcdir)/test/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=ctms
+
+# Server headers count as system headers: our warnings are for our code.
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -I$(srcdir)/extension
+PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter $(WERROR) -fvisibility=hidden -MMD -MP
+
+# No just-in-time bitcode: nothing here could be inlined into a query.
+override with_llvm = no
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+-include $(OBJS:.o=.d)

@@ -1,0 +1,253 @@
+-- ---------------------------------------------------------------------------
+-- Tables. Names of tables and columns are those of existing CTMS databases, so
+-- that their data loads unchanged. Every contact table is keyed by email_id.
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE ctms.emails (
+    email_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    primary_email varchar(255) NOT NULL,
+    basket_token varchar(255) UNIQUE,
+    sfdc_id varchar(255),
+    first_name varchar(255),
+    last_name varchar(255),
+    mailing_country varchar(255),
+    email_format varchar(1),
+    email_lang varchar(5),
+    double_opt_in boolean,
+    has_opted_out_of_email boolean,
+    unsubscribe_reason text,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX emails_primary_email_lower_key ON ctms.emails (lower(primary_email));
+CREATE INDEX emails_sfdc_id_idx ON ctms.emails (sfdc_id);
+CREATE INDEX emails_update_timestamp_idx ON ctms.emails (update_timestamp, email_id);
+COMMENT ON TABLE ctms.emails IS 'One row per contact; everything else about the contact hangs on email_id';
+COMMENT ON COLUMN ctms.emails.primary_email IS 'Address of the contact, unique without regard to case';
+COMMENT ON COLUMN ctms.emails.basket_token IS 'Token by which Basket knows the contact';
+COMMENT ON COLUMN ctms.emails.email_format IS 'H (HTML), T (text), N (none) or empty';
+COMMENT ON COLUMN ctms.emails.update_timestamp IS 'Moved by every real change of the row and by every PATCH of the contact';
+
+CREATE TABLE ctms.newsletters (
+    id serial PRIMARY KEY,
+    email_id uuid NOT NULL REFERENCES ctms.emails,
+    name varchar(255) NOT NULL,
+    subscribed boolean,
+    format varchar(1),
+    lang varchar(5),
+    source text,
+    unsub_reason text,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (email_id, name)
+);
+COMMENT ON TABLE ctms.newsletters IS 'Newsletter subscriptions of contacts, current and past';
+COMMENT ON COLUMN ctms.newsletters.name IS 'Slug of the newsletter';
+
+CREATE TABLE ctms.waitlists (
+    id serial PRIMARY KEY,
+    email_id uuid NOT NULL REFERENCES ctms.emails,
+    name varchar(255) NOT NULL,
+    source text,
+    subscribed boolean NOT NULL DEFAULT true,
+    unsub_reason text,
+    fields jsonb NOT NULL DEFAULT '{}',
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (email_id, name)
+);
+COMMENT ON TABLE ctms.waitlists IS 'Waiting lists that contacts have joined';
+COMMENT ON COLUMN ctms.waitlists.fields IS 'What the list asks for; valid under the schema of that name in ctms.waitlist_fields_schemas, else under the schema "default"';
+
+CREATE TABLE ctms.waitlist_fields_schemas (
+    name varchar(255) PRIMARY KEY,
+    schema jsonb NOT NULL,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.waitlist_fields_schemas IS 'JSON Schema of the fields of each waitlist; "default" serves every name without a row. Change it with ctms.set_waitlist_schema()';
+
+CREATE TABLE ctms.fxa (
+    id serial PRIMARY KEY,
+    fxa_id varchar(255) UNIQUE,
+    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails,
+    primary_email varchar(255),
+    created_date varchar(50),
+    lang varchar(255),
+    first_service varchar(50),
+    account_deleted boolean,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX fxa_primary_email_idx ON ctms.fxa (primary_email);
+CREATE INDEX fxa_primary_email_lower_idx ON ctms.fxa (lower(primary_email));
+COMMENT ON TABLE ctms.fxa IS 'Firefox Accounts (FxA) data of a contact';
+COMMENT ON COLUMN ctms.fxa.created_date IS 'As FxA sent it; not always a date';
+
+CREATE TABLE ctms.amo (
+    id serial PRIMARY KEY,
+    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails,
+    add_on_ids varchar(500),
+    display_name varchar(255),
+    email_opt_in boolean,
+    language varchar(5),
+    last_login date,
+    location varchar(255),
+    profile_url varchar(40),
+    "user" boolean,
+    user_id varchar(40),
+    username varchar(100),
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX amo_user_id_idx ON ctms.amo (user_id);
+COMMENT ON TABLE ctms.amo IS 'addons.mozilla.org (AMO) data of a contact';
+
+CREATE TABLE ctms.mofo (
+    id serial PRIMARY KEY,
+    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails,
+    mofo_email_id varchar(255) UNIQUE,
+    mofo_contact_id varchar(255),
+    mofo_relevant boolean,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX mofo_contact_id_idx ON ctms.mofo (mofo_contact_id);
+COMMENT ON TABLE ctms.mofo IS 'Mozilla Foundation (MoFo) data of a contact';
+
+CREATE TABLE ctms.api_client (
+    client_id varchar(255) PRIMARY KEY,
+    email varchar(255) NOT NULL,
+    enabled boolean DEFAULT true,
+    hashed_secret text NOT NULL,
+    last_access timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
+COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
+
+CREATE TABLE ctms.pending_acoustic (
+    id bigserial PRIMARY KEY,
+    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails ON DELETE CASCADE,
+    retry integer NOT NULL DEFAULT 0,
+    last_error text,
+    generation bigint NOT NULL DEFAULT 1,
+    lease_until timestamptz,
+    lease_owner text,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
+COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
+COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
+COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'Grows with every change of the contact; a sender may only finish the generation that it claimed';
+COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'An agent has claimed the row until then; null when nobody has';
+
+CREATE TABLE ctms.acoustic_field (
+    tablename varchar(255),
+    field varchar(255),
+    PRIMARY KEY (tablename, field)
+);
+COMMENT ON TABLE ctms.acoustic_field IS 'Which fields are synced to which Acoustic table (main, waitlist)';
+
+CREATE TABLE ctms.acoustic_newsletter_mapping (
+    source varchar(255) PRIMARY KEY,
+    destination varchar(255) NOT NULL
+);
+COMMENT ON TABLE ctms.acoustic_newsletter_mapping IS 'Newsletter slug (source) to flag column of the Acoustic main table (destination)';
+
+CREATE TABLE ctms.stripe_customer (
+    stripe_id varchar(255) PRIMARY KEY,
+    fxa_id varchar(255) NOT NULL UNIQUE,
+    default_source_id varchar(255),
+    invoice_settings_default_payment_method_id varchar(255),
+    stripe_created timestamptz NOT NULL,
+    deleted boolean NOT NULL DEFAULT false,
+    message_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.stripe_customer IS 'Stripe customers; fxa_id is Stripe''s "description"';
+COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the message that this content came with, null if unknown; older content is skipped';
+
+CREATE TABLE ctms.stripe_price (
+    stripe_id varchar(255) PRIMARY KEY,
+    stripe_product_id varchar(255) NOT NULL,
+    stripe_created timestamptz NOT NULL,
+    active boolean NOT NULL,
+    currency varchar(3) NOT NULL,
+    recurring_interval varchar(5),
+    recurring_interval_count integer,
+    unit_amount bigint,
+    message_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.stripe_price IS 'Stripe prices; amounts are in the smallest unit of the currency';
+
+CREATE TABLE ctms.stripe_invoice (
+    stripe_id varchar(255) PRIMARY KEY,
+    stripe_customer_id varchar(255) NOT NULL,
+    default_payment_method_id varchar(255),
+    default_source_id varchar(255),
+    stripe_created timestamptz NOT NULL,
+    currency varchar(3) NOT NULL,
+    total bigint NOT NULL,
+    status varchar(15) NOT NULL,
+    message_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.stripe_invoice IS 'Stripe invoices; the customer may arrive later';
+
+CREATE TABLE ctms.stripe_invoice_line_item (
+    stripe_id varchar(255) PRIMARY KEY,
+    stripe_invoice_id varchar(255) NOT NULL REFERENCES ctms.stripe_invoice,
+    stripe_type varchar(14) NOT NULL,
+    stripe_price_id varchar(255) NOT NULL REFERENCES ctms.stripe_price,
+    stripe_invoice_item_id varchar(255),
+    stripe_subscription_id varchar(255),
+    stripe_subscription_item_id varchar(255),
+    amount bigint NOT NULL,
+    currency varchar(3) NOT NULL,
+    message_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX stripe_invoice_line_item_invoice_idx ON ctms.stripe_invoice_line_item (stripe_invoice_id);
+CREATE INDEX stripe_invoice_line_item_price_idx ON ctms.stripe_invoice_line_item (stripe_price_id);
+COMMENT ON TABLE ctms.stripe_invoice_line_item IS 'Lines of Stripe invoices';
+
+CREATE TABLE ctms.stripe_subscription (
+    stripe_id varchar(255) PRIMARY KEY,
+    stripe_customer_id varchar(255) NOT NULL,
+    default_payment_method_id varchar(255),
+    default_source_id varchar(255),
+    stripe_created timestamptz NOT NULL,
+    cancel_at_period_end boolean NOT NULL,
+    canceled_at timestamptz,
+    current_period_end timestamptz NOT NULL,
+    current_period_start timestamptz NOT NULL,
+    ended_at timestamptz,
+    start_date timestamptz NOT NULL,
+    status varchar(20) NOT NULL,
+    message_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX stripe_subscription_customer_idx ON ctms.stripe_subscription (stripe_customer_id);
+COMMENT ON TABLE ctms.stripe_subscription IS 'Stripe subscriptions; the customer may arrive later';
+
+CREATE TABLE ctms.stripe_subscription_item (
+    stripe_id varchar(255) PRIMARY KEY,
+    stripe_subscription_id varchar(255) NOT NULL REFERENCES ctms.stripe_subscription,
+    stripe_price_id varchar(255) NOT NULL REFERENCES ctms.stripe_price,
+    stripe_created timestamptz NOT NULL,
+    message_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX stripe_subscription_item_subscription_idx ON ctms.stripe_subscription_item (stripe_subscription_id);
+CREATE INDEX stripe_subscription_item_price_idx ON ctms.stripe_subscription_item (stripe_price_id);
+COMMENT ON TABLE ctms.stripe_subscription_item IS 'Items of Stripe subscriptions: what is subscribed to, at which price';

@@ -1,0 +1,16 @@
+-- ---------------------------------------------------------------------------
+-- Privileges. Each part grants its own functions; nothing is granted to PUBLIC.
+-- ---------------------------------------------------------------------------
+
+REVOKE ALL ON ALL TABLES IN SCHEMA ctms FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA ctms FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ctms FROM PUBLIC;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA ctms TO ctms_reader;
+REVOKE ALL ON ctms.api_client FROM ctms_reader;
+GRANT SELECT (client_id, email, enabled, last_access, create_timestamp, update_timestamp)
+    ON ctms.api_client TO ctms_reader;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ctms TO ctms_admin;
+GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA ctms TO ctms_admin;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ctms TO ctms_admin;

@@ -1,0 +1,52 @@
+# Builds the programs and the C unit tests; included by the top Makefile.
+# Every program is the objects of its folder plus the objects of common/.
+
+CC ?= gcc
+PROGRAM_PACKAGES = libpq libevent libevent_pthreads libcurl libxml-2.0 jansson cjose libargon2 libcrypto
+PROGRAM_CFLAGS = -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-omit-frame-pointer -fstack-protector-strong \
+	-D_FORTIFY_SOURCE=2 -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wshadow $(WERROR) \
+	$(if $(SANITIZE),-U_FORTIFY_SOURCE -fsanitize=$(SANITIZE) -fno-sanitize-recover=all) \
+	-I. -Icommon $(shell pkg-config --cflags-only-I $(PROGRAM_PACKAGES) | sed 's/-I/-isystem /g') -MMD -MP
+PROGRAM_LDFLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -Wl,-z,relro -Wl,-z,now -Wl,--as-needed
+PROGRAM_LIBS = $(shell pkg-config --libs $(PROGRAM_PACKAGES)) -lpthread
+
+object = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
+COMMON_OBJS = $(call object,common)
+
+ctms-rest_DIR = rest
+ctms-agent_DIR = agent
+ctms_DIR = cli
+acoustic-sandbox_DIR = test/acoustic-sandbox
+PROGRAMS = $(foreach p,ctms-rest ctms-agent ctms acoustic-sandbox,$(if $(wildcard $($(p)_DIR)/main.c),$(p)))
+INSTALLED_PROGRAMS = ctms-rest ctms-agent ctms
+
+programs: $(addprefix $(BUILD)/bin/,$(PROGRAMS))
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(PROGRAM_CFLAGS) -c -o $@ $<
+
+define program_rule
+$(BUILD)/bin/$(1): $(call object,$($(1)_DIR)) $(COMMON_OBJS)
+	@mkdir -p $$(@D)
+	$(CC) $(PROGRAM_LDFLAGS) -o $$@ $$^ $(PROGRAM_LIBS)
+endef
+$(foreach program,$(PROGRAMS),$(eval $(call program_rule,$(program))))
+
+# A unit test links the objects it names in a comment "uses: a.c b.c" and common/.
+UNIT_TESTS = $(patsubst test/unit/%.c,$(BUILD)/test/unit/%,$(wildcard test/unit/*.c))
+unit-tests: $(UNIT_TESTS)
+
+unit_objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(shell sed -n 's/.*uses: *\(.*\.c\).*/\1/p' $(1)))
+define unit_rule
+$(BUILD)/test/unit/$(1): $(BUILD)/obj/test/unit/$(1).o $(call unit_objects,test/unit/$(1).c) $(COMMON_OBJS)
+	@mkdir -p $$(@D)
+	$(CC) $(PROGRAM_LDFLAGS) -o $$@ $$^ $(PROGRAM_LIBS) -lcmocka
+endef
+$(foreach test,$(basename $(notdir $(wildcard test/unit/*.c))),$(eval $(call unit_rule,$(test))))
+
+install-programs: programs
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install $(addprefix $(BUILD)/bin/,$(INSTALLED_PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

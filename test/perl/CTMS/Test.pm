@@ -1,0 +1,245 @@
+package CTMS::Test;
+
+# One ctms for a test: a private cluster with the extension in database "ctms", and on
+# demand the REST server, the agent and the Acoustic sandbox on loopback ports of their own.
+#
+#   my $ctms = CTMS::Test->new('rest');
+#   $ctms->sql('SELECT 1');
+#   $ctms->start_sandbox(LATENCY_MS => 100); $ctms->start_rest; $ctms->start_agent;
+#   my $r = $ctms->request(GET => '/ctms/...');   # {status, headers, content, json}
+#
+# Everything that was started is stopped when the object goes or the test ends.
+
+use strict;
+use warnings;
+use HTTP::Tiny;
+use JSON::PP;
+use POSIX ();
+use Time::HiRes qw(sleep time);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Exporter 'import';
+
+our @EXPORT_OK = qw(poll_until slurp);
+
+my $json = JSON::PP->new->utf8->canonical->allow_nonref;
+my @live;
+
+sub new
+{
+    my ($class, $name, %options) = @_;
+    my $node = PostgreSQL::Test::Cluster->new($name);
+    $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+    $node->append_conf('postgresql.conf', join "\n",
+        'fsync = off', 'log_min_messages = warning', $options{conf} // '', '');
+    $node->start;
+    $node->safe_psql('postgres', 'CREATE DATABASE ctms');
+    $node->safe_psql('ctms', 'CREATE EXTENSION ctms') unless $options{no_extension};
+    my $self = bless { node => $node, name => $name, process => {}, owner => $$ }, $class;
+    push @live, $self;
+    return $self;
+}
+
+sub node { return $_[0]{node} }
+sub db_url { my $n = $_[0]{node}; return 'postgresql:///' . ($_[1] // 'ctms') . '?host=' . $n->host . '&port=' . $n->port }
+sub sql { my ($self, $query) = @_; return $self->{node}->safe_psql('ctms', $query) }
+
+# Runs SQL that must fail; returns {state, message} as psql shows them with verbosity "verbose".
+sub sql_error
+{
+    my ($self, $query) = @_;
+    my ($rc, $out, $err) = $self->{node}->psql('ctms', "\\set VERBOSITY verbose\n$query");
+    my ($state, $message) = $err =~ /ERROR:\s+([0-9A-Z]{5}): (.*)/;
+    return { state => $state, message => $message, text => $err };
+}
+
+# ---- programs -----------------------------------------------------------------
+
+sub start_program
+{
+    my ($self, $name, $program, $env, @args) = @_;
+    my $log = "$PostgreSQL::Test::Utils::log_path/$self->{name}_$name.log";
+    my $pid = fork() // die "fork: $!";
+    if (!$pid)
+    {
+        delete @ENV{ grep { /^CTMS_/ && !/^CTMS_TEST_/ } keys %ENV };
+        $ENV{$_} = $env->{$_} for keys %$env;
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', $log;
+        open STDERR, '>&', \*STDOUT;
+        exec { "$ENV{CTMS_TEST_BIN}/$program" } "$ENV{CTMS_TEST_BIN}/$program", @args;
+        POSIX::_exit(127);
+    }
+    $self->{process}{$name} = { pid => $pid, log => $log };
+    return $pid;
+}
+
+sub pid { return $_[0]{process}{ $_[1] }{pid} }
+sub log_of { return slurp($_[0]{process}{ $_[1] }{log}) }
+
+# Sends a signal (TERM unless told) and waits; returns the exit status ($?).
+sub stop_program
+{
+    my ($self, $name, $signal, $timeout_s) = @_;
+    my $process = delete $self->{process}{$name} or return;
+    kill $signal // 'TERM', $process->{pid};
+    my $deadline = time + ($timeout_s // 20);
+    while (waitpid($process->{pid}, POSIX::WNOHANG()) == 0)
+    {
+        if (time > $deadline)
+        {
+            kill 'KILL', $process->{pid};
+            waitpid $process->{pid}, 0;
+            die "$name did not stop in time; its log ends:\n" . substr(slurp($process->{log}), -2000);
+        }
+        sleep 0.02;
+    }
+    return $?;
+}
+
+sub start_sandbox
+{
+    my ($self, %env) = @_;
+    my $port = $self->{sandbox_port} //= PostgreSQL::Test::Cluster::get_free_port();
+    $self->start_program('sandbox', 'acoustic-sandbox', { SANDBOX_PORT => $port, %env });
+    $self->wait_for_port('sandbox', $port);
+    return "http://127.0.0.1:$port";
+}
+
+sub start_rest
+{
+    my ($self, %env) = @_;
+    my $port = $self->{rest_port} //= PostgreSQL::Test::Cluster::get_free_port();
+    $self->start_program('rest', 'ctms-rest', {
+        CTMS_DB_URL => $self->db_url, CTMS_HOST => '127.0.0.1', CTMS_PORT => $port,
+        CTMS_SERVER_PREFIX => "http://127.0.0.1:$port",
+        CTMS_SECRET_KEY => 'a secret key for tests only, 32+', %env });
+    $self->wait_for_port('rest', $port);
+    return "http://127.0.0.1:$port";
+}
+
+sub agent_env
+{
+    my ($self, %env) = @_;
+    return {
+        CTMS_DB_URL => $self->db_url,
+        CTMS_ACOUSTIC_SYNC_FEATURE_FLAG => 'true', CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG => 'true',
+        CTMS_ACOUSTIC_BASE_URL => "http://127.0.0.1:" . ($self->{sandbox_port} // 1),
+        CTMS_ACOUSTIC_CLIENT_ID => 'cid', CTMS_ACOUSTIC_CLIENT_SECRET => 'secret',
+        CTMS_ACOUSTIC_REFRESH_TOKEN => 'refresh',
+        CTMS_ACOUSTIC_MAIN_TABLE_ID => 1, CTMS_ACOUSTIC_NEWSLETTER_TABLE_ID => 2,
+        CTMS_ACOUSTIC_WAITLIST_TABLE_ID => 3, CTMS_ACOUSTIC_PRODUCT_SUBSCRIPTIONS_ID => 4,
+        CTMS_LOGGING_LEVEL => 'DEBUG', CTMS_ACOUSTIC_LOOP_MIN_SECS => 1, %env };
+}
+
+sub start_agent
+{
+    my ($self, %env) = @_;
+    my $name = delete $env{NAME} // 'agent';
+    return $self->start_program($name, 'ctms-agent', $self->agent_env(%env));
+}
+
+# Runs the ctms command line; returns (exit status, stdout, stderr).
+sub cli
+{
+    my ($self, @args) = @_;
+    my ($out, $err) = ('', '');
+    local %ENV = %ENV;
+    $ENV{CTMS_DB_URL} = $self->db_url;
+    IPC::Run::run([ "$ENV{CTMS_TEST_BIN}/ctms", @args ], \'', \$out, \$err, IPC::Run::timeout(60));
+    return ($? >> 8, $out, $err);
+}
+
+sub wait_for_port
+{
+    my ($self, $name, $port) = @_;
+    require IO::Socket::INET;
+    poll_until(sub {
+        my $pid = $self->pid($name);
+        die "$name ended at once:\n" . $self->log_of($name) if waitpid($pid, POSIX::WNOHANG()) == $pid;
+        return IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 1);
+    }, "$name listens on $port");
+    return;
+}
+
+# ---- HTTP ---------------------------------------------------------------------
+
+# Makes an API client with the command line and logs it in; later requests carry the token.
+sub login
+{
+    my ($self) = @_;
+    my ($rc, $out, $err) = $self->cli('clients', 'add', 'test', '--email', 'test@example.com', '--json');
+    die "ctms clients add: $err" if $rc;
+    @$self{qw(client_id client_secret)} = @{ $json->decode($out) }{qw(client_id client_secret)};
+    my $r = $self->request(POST => '/token', "grant_type=client_credentials&client_id=$self->{client_id}"
+        . "&client_secret=$self->{client_secret}", { 'Content-Type' => 'application/x-www-form-urlencoded' });
+    die "POST /token: $r->{status} $r->{content}" unless $r->{status} == 200;
+    return $self->{token} = $r->{json}{access_token};
+}
+
+# A body that is a reference is sent as JSON. An explicit undef header is left out.
+sub request
+{
+    my ($self, $method, $path, $body, $headers) = @_;
+    my $url = $path =~ /^http:/ ? $path : "http://127.0.0.1:$self->{rest_port}$path";
+    my %headers = ($self->{token} ? (Authorization => "Bearer $self->{token}") : (), %{ $headers // {} });
+    delete $headers{$_} for grep { !defined $headers{$_} } keys %headers;
+    my %options = (headers => \%headers);
+    if (defined $body)
+    {
+        $options{content} = ref $body ? $json->encode($body) : $body;
+        $headers{'Content-Type'} //= 'application/json';
+    }
+    my $r = HTTP::Tiny->new(timeout => 30, max_redirect => 0)->request($method, $url, \%options);
+    $r->{json} = eval { $json->decode($r->{content}) };
+    return $r;
+}
+
+sub sandbox
+{
+    my ($self, $path) = @_;
+    return $self->request(GET => "http://127.0.0.1:$self->{sandbox_port}$path", undef, { Authorization => undef });
+}
+
+# ---- helpers ------------------------------------------------------------------
+
+sub poll_until
+{
+    my ($condition, $what, $timeout_s) = @_;
+    my $deadline = time + ($timeout_s // 30);
+    while (1)
+    {
+        my $value = $condition->();
+        return $value if $value;
+        die "timed out waiting until " . ($what // 'the condition holds') if time > $deadline;
+        sleep 0.02;
+    }
+}
+
+sub slurp
+{
+    my ($file) = @_;
+    open my $handle, '<', $file or return '';
+    local $/;
+    my $content = <$handle>;
+    return $content // '';
+}
+
+sub stop_all
+{
+    my ($self) = @_;
+    return if $self->{owner} != $$;
+    for my $name (sort keys %{ $self->{process} })
+    {
+        eval { $self->stop_program($name); 1 } or diag $@;
+    }
+    return;
+}
+
+sub DESTROY { local $?; $_[0]->stop_all; return }
+
+# Before PostgreSQL::Test::Cluster stops the servers.
+END { local $?; $_->stop_all for grep { defined } @live }
+
+1;

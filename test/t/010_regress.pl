@@ -1,0 +1,30 @@
+# The regression tests in test/sql, against a server of their own.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('regress');
+$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+$node->append_conf('postgresql.conf', "fsync = off\n");
+$node->start;
+
+my @suites = (
+    [ 'regression', $ENV{PG_REGRESS}, 'test/sql', 'sql' ],
+    [ 'isolation', $ENV{PG_ISOLATION_REGRESS}, 'test/specs', 'spec' ]);
+for my $suite (@suites)
+{
+    my ($name, $program, $folder, $extension) = @$suite;
+    my @tests = sort map { m{([^/]+)\.\Q$extension\E$} } glob "$ENV{CTMS_TEST_TOP}/$folder/*.$extension";
+    next unless @tests;
+    my $output = "$ENV{TESTDIR}/$name";
+    mkdir $output;
+    my $ok = system_log($program, "--bindir=" . `pg_config --bindir | tr -d '\\n'`,
+        "--inputdir=$ENV{CTMS_TEST_TOP}/test", "--outputdir=$output", '--load-extension=ctms',
+        '--host=' . $node->host, '--port=' . $node->port, "--dbname=ctms_$name",
+        '--max-concurrent-tests=4', @tests) == 0;
+    ok($ok, "$name: @tests");
+    diag(PostgreSQL::Test::Utils::slurp_file("$output/regression.diffs")) if !$ok && -e "$output/regression.diffs";
+}
+done_testing();
