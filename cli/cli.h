@@ -1,0 +1,80 @@
+/*
+ * cli.h: what a command of `ctms` is, and what it is given when it runs.
+ *
+ * Commands are rows of constant tables, one table per file cmd_<group>.c; main.c lists
+ * the tables. The same rows drive parsing and every --help, so that they cannot differ.
+ */
+#ifndef CTMS_CLI_H
+#define CTMS_CLI_H
+
+#include <stdbool.h>
+#include <libpq-fe.h>
+
+/* Exit codes; documented in docs/command-line.md and printed by `ctms --help`. */
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILED = 1,        /* refused, or part of what was asked failed */
+    CLI_USAGE = 2,         /* the command line or a setting is wrong */
+    CLI_UNAVAILABLE = 3,   /* the database cannot be reached or gave up */
+    CLI_NOT_FOUND = 4,     /* no such client, waitlist, contact ... */
+    CLI_EXISTS = 5,        /* exists already */
+    CLI_NOT_CONFIRMED = 6, /* not confirmed, so nothing was done */
+};
+
+#define CLI_MAX_OPTIONS 12
+
+struct cli_option {
+    const char *name;     /* long name; null ends a list */
+    char letter;          /* short form, or 0 */
+    const char *argument; /* what --help calls its value; null for a flag */
+    const char *help;
+};
+
+struct cli;
+
+struct cli_command {
+    const char *verb; /* second word, or "" where the group is the command; null ends a table */
+    const char *arguments; /* as --help shows them */
+    const char *summary;   /* one line */
+    const char *text;      /* more for --help, or null */
+    const struct cli_option *options;
+    int min_arguments;
+    int max_arguments; /* -1: any number */
+    bool is_offline;   /* needs no database */
+    int timeout_s;     /* limit of one statement unless --timeout says otherwise; 0 means 60 */
+    int (*run)(struct cli *cli);
+};
+
+struct cli_group {
+    const char *name;
+    const char *summary;
+    const struct cli_command *commands;
+};
+
+/* One run of the program. Owned by main(). */
+struct cli {
+    const struct cli_group *group;
+    const struct cli_command *command;
+    char **arguments; /* after the options; argument_count of them */
+    int argument_count;
+    const char *values[CLI_MAX_OPTIONS]; /* beside command->options: "" for a given flag */
+    const char *db_url;                  /* --db-url, or null */
+    const char *config;                  /* --config, or null */
+    bool is_json;
+    bool is_confirmed; /* --yes */
+    int timeout_s;     /* --timeout; -1 when not given */
+    PGconn *db;        /* connected before run(), unless the command is offline */
+    int status;        /* set by the function that reported an error: an exit code */
+};
+
+extern const struct cli_command acoustic_commands[];
+extern const struct cli_command clients_commands[];
+extern const struct cli_command delete_commands[];
+extern const struct cli_command healthcheck_commands[];
+extern const struct cli_command stripe_commands[];
+extern const struct cli_command waitlists_commands[];
+
+/* Value of an option of the command ("" for a flag), null when it was not given. */
+const char *cli_option(const struct cli *cli, const char *name);
+
+#endif

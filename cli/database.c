@@ -1,0 +1,186 @@
+/*
+ * database.c: the synchronous libpq connection of `ctms`.
+ */
+#include "cli/database.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/error_text.h"
+#include "cli/output.h"
+
+#define CONNECT_TIMEOUT_S "10"
+#define STATEMENT_TIMEOUT_S 60
+
+/* What SIGINT cancels; PQcancel() may be called from a signal handler. */
+static PGcancel *volatile cancel_handle;
+
+static void
+cancel_statement(int signal_number)
+{
+    char message[256];
+
+    if (cancel_handle)
+        PQcancel(cancel_handle, message, sizeof(message));
+    (void)signal_number;
+}
+
+/* The first line of libpq's message, without its "connection to ... failed:" repeated. */
+static void
+report_connection(struct cli *cli)
+{
+    const char *message = PQerrorMessage(cli->db);
+
+    output_error(cli, CLI_UNAVAILABLE, "could not connect to the database: %.*s",
+                 (int)strcspn(message, "\n"), message);
+}
+
+static void
+print_notice(void *unused, const char *message)
+{
+    fprintf(stderr, "ctms: %s", message);
+    (void)unused;
+}
+
+static bool
+set_limits(struct cli *cli)
+{
+    char timeout[32];
+    int timeout_s = cli->timeout_s;
+    const char *parameters[] = {timeout};
+    PGresult *result;
+
+    if (timeout_s < 0)
+        timeout_s = cli->command->timeout_s ? cli->command->timeout_s : STATEMENT_TIMEOUT_S;
+    snprintf(timeout, sizeof(timeout), "%ds", timeout_s);
+    result = database_query(
+        cli,
+        "SELECT pg_catalog.set_config('statement_timeout', $1, false), "
+        "pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false), "
+        "pg_catalog.set_config('timezone', 'UTC', false), "
+        "pg_catalog.set_config('datestyle', 'ISO', false)",
+        1, parameters);
+    PQclear(result);
+    return result != NULL;
+}
+
+bool
+database_open(struct cli *cli, const char *url)
+{
+    /* Later entries win: the URL may set another time limit, but not the encoding. */
+    static const char *const names[] = {"connect_timeout", "fallback_application_name", "dbname",
+                                        "client_encoding", NULL};
+    const char *const values[] = {CONNECT_TIMEOUT_S, "ctms", url, "UTF8", NULL};
+    struct sigaction action = {.sa_handler = cancel_statement, .sa_flags = SA_RESTART};
+
+    cli->db = PQconnectdbParams(names, values, 1);
+    if (PQstatus(cli->db) != CONNECTION_OK) {
+        report_connection(cli);
+        return false;
+    }
+    PQsetNoticeProcessor(cli->db, print_notice, NULL);
+    cancel_handle = PQgetCancel(cli->db);
+    sigaction(SIGINT, &action, NULL);
+    return set_limits(cli);
+}
+
+void
+database_close(struct cli *cli)
+{
+    PGcancel *handle = cancel_handle;
+
+    signal(SIGINT, SIG_DFL);
+    cancel_handle = NULL;
+    PQfreeCancel(handle);
+    PQfinish(cli->db);
+    cli->db = NULL;
+}
+
+bool
+database_is_ok(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+
+    return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+}
+
+bool
+database_is_state(const PGresult *result, const char *state)
+{
+    const char *actual = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    return actual && strcmp(actual, state) == 0;
+}
+
+static bool
+is_class(const char *state, const char *classes)
+{
+    char class[3] = {state[0], state[0] ? state[1] : '\0', '\0'};
+
+    return strstr(classes, class) != NULL;
+}
+
+static enum cli_exit
+exit_code(const char *state)
+{
+    if (!state || is_class(state, "08 53 57"))
+        return CLI_UNAVAILABLE;
+    if (strcmp(state, "CT404") == 0)
+        return CLI_NOT_FOUND;
+    if (strcmp(state, "CT409") == 0 || strcmp(state, "23505") == 0)
+        return CLI_EXISTS;
+    return CLI_FAILED;
+}
+
+/* A database without the extension says so in several ways. */
+static const char *
+hint_for(const char *state)
+{
+    if (state &&
+        (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0))
+        return "Is this the right database, and has it the extension? CREATE EXTENSION ctms";
+    if (state && strcmp(state, "42501") == 0)
+        return "Connect as a member of the role ctms_admin.";
+    return NULL;
+}
+
+void
+database_report(struct cli *cli, const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+
+    /* Without a server message the connection broke. */
+    if (!message)
+        message = PQresultErrorMessage(result);
+    if (!message || !*message)
+        message = PQerrorMessage(cli->db);
+    output_error(cli, exit_code(state), "%.*s%s%s%s", (int)strcspn(message, "\n"), message,
+                 state ? " (" : "", state ? state : "", state ? ")" : "");
+    if (detail)
+        error_text_detail(stderr, detail);
+    if (!hint)
+        hint = hint_for(state);
+    if (hint)
+        fprintf(stderr, "  hint: %s\n", hint);
+}
+
+PGresult *
+database_try(struct cli *cli, const char *sql, int count, const char *const *parameters)
+{
+    return PQexecParams(cli->db, sql, count, NULL, parameters, NULL, NULL, 0);
+}
+
+PGresult *
+database_query(struct cli *cli, const char *sql, int count, const char *const *parameters)
+{
+    PGresult *result = database_try(cli, sql, count, parameters);
+
+    if (database_is_ok(result))
+        return result;
+    database_report(cli, result);
+    PQclear(result);
+    return NULL;
+}

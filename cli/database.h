@@ -1,0 +1,38 @@
+/*
+ * database.h: the command line's one connection: statements with parameters, errors that
+ * are reported once, time limits.
+ */
+#ifndef CTMS_CLI_DATABASE_H
+#define CTMS_CLI_DATABASE_H
+
+#include "cli/cli.h"
+
+/*
+ * Connects cli->db and sets its limits. False when that failed: said why, and cli->status
+ * is CLI_UNAVAILABLE. Until database_close(), SIGINT cancels the running statement.
+ */
+bool database_open(struct cli *cli, const char *url);
+void database_close(struct cli *cli);
+
+/*
+ * Runs one statement; parameters are text, null for NULL. Returns the result, which the
+ * caller clears, or null after an error was reported and cli->status set.
+ */
+PGresult *
+database_query(struct cli *cli, const char *sql, int count, const char *const *parameters);
+
+/*
+ * The same without a word about errors, for a caller that reports them by itself. The
+ * result is never null, and may be an error.
+ */
+PGresult *database_try(struct cli *cli, const char *sql, int count, const char *const *parameters);
+
+bool database_is_ok(const PGresult *result);
+
+/* Reports an error result on stderr and sets cli->status to the code that fits. */
+void database_report(struct cli *cli, const PGresult *result);
+
+/* True when the error has this SQLSTATE. */
+bool database_is_state(const PGresult *result, const char *state);
+
+#endif

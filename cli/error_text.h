@@ -1,0 +1,16 @@
+/*
+ * error_text.h: the DETAIL of a server error as lines for people.
+ */
+#ifndef CTMS_CLI_ERROR_TEXT_H
+#define CTMS_CLI_ERROR_TEXT_H
+
+#include <stdio.h>
+
+/*
+ * Prints one indented line for each error of a DETAIL that is a JSON array (of
+ * {"loc","msg"} or of {"instanceLocation","keywordLocation","error"}), with its place
+ * first; any other text is printed as it is, each line indented.
+ */
+void error_text_detail(FILE *stream, const char *detail);
+
+#endif

@@ -1,0 +1,94 @@
+/*
+ * help.c: prints the help of the program, of a group of commands and of one command.
+ */
+#include "cli/help.h"
+
+#include <string.h>
+#include "cli/options.h"
+
+static void
+print_options(FILE *stream, const struct cli_option *options)
+{
+    for (; options && options->name; options++) {
+        char left[64];
+
+        snprintf(left, sizeof(left), "%c%c%s --%s%s%s", options->letter ? '-' : ' ',
+                 options->letter ? options->letter : ' ', options->letter ? "," : " ",
+                 options->name, options->argument ? " " : "",
+                 options->argument ? options->argument : "");
+        fprintf(stream, "  %-28s %s\n", left, options->help);
+    }
+}
+
+static void
+print_commands(FILE *stream, const struct cli_group *group)
+{
+    for (const struct cli_command *command = group->commands; command->verb; command++) {
+        char left[96];
+
+        snprintf(left, sizeof(left), "%s%s%s %s", group->name, *command->verb ? " " : "",
+                 command->verb, command->arguments);
+        fprintf(stream, "  %-46s %s\n", left, command->summary);
+    }
+}
+
+static void
+print_settings(FILE *stream)
+{
+    fputs("\nSettings (environment, or the file given with --config):\n"
+          "  CTMS_DB_URL                  database, a libpq URI or keywords (dbname=ctms)\n"
+          "  CTMS_SERVER_PREFIX           URL of the REST server (http://localhost:8000)\n"
+          "  CTMS_ACOUSTIC_RETRY_LIMIT    failures after which a contact waits (6)\n"
+          "  CTMS_BACKGROUND_HEALTHCHECK_PATH, CTMS_BACKGROUND_HEALTHCHECK_AGE_S\n"
+          "                               file that the agent touches, and its greatest age\n",
+          stream);
+}
+
+static void
+print_exit_codes(FILE *stream)
+{
+    fputs(
+        "\nExit codes:\n"
+        "  0 done   1 refused or failed   2 wrong usage or setting   3 database away or too slow\n"
+        "  4 no such thing   5 exists already   6 not confirmed\n",
+        stream);
+}
+
+void
+help_program(FILE *stream, const struct cli_group *groups)
+{
+    fputs("ctms: manage contacts, API clients, waitlists and the sync to Acoustic\n\n"
+          "Usage: ctms [OPTION]... COMMAND ...\n\nCommands:\n",
+          stream);
+    for (; groups->name; groups++)
+        print_commands(stream, groups);
+    fputs("\nOptions of every command:\n", stream);
+    print_options(stream, options_global);
+    print_settings(stream);
+    print_exit_codes(stream);
+    fputs("\n\"ctms COMMAND --help\" says more about a command.\n", stream);
+}
+
+void
+help_group(FILE *stream, const struct cli_group *group)
+{
+    fprintf(stream, "ctms %s: %s\n\nCommands:\n", group->name, group->summary);
+    print_commands(stream, group);
+    fprintf(stream, "\n\"ctms %s COMMAND --help\" says more about a command.\n", group->name);
+}
+
+void
+help_command(FILE *stream, const struct cli_group *group, const struct cli_command *command)
+{
+    fprintf(stream, "Usage: ctms %s%s%s [OPTION]... %s\n\n%s\n", group->name,
+            *command->verb ? " " : "", command->verb, command->arguments, command->summary);
+    if (command->text)
+        fprintf(stream, "\n%s\n", command->text);
+    if (command->options && command->options->name) {
+        fputs("\nOptions:\n", stream);
+        print_options(stream, command->options);
+    }
+    fputs("\nOptions of every command:\n", stream);
+    print_options(stream, options_global);
+    print_exit_codes(stream);
+}

@@ -1,0 +1,61 @@
+/*
+ * main.c: `ctms`, the command line. Lists the groups of commands and runs one of them.
+ *
+ * It decides nothing about contacts: commands call the functions of the extension.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "cli/database.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/settings.h"
+
+static const struct cli_group groups[] = {
+    {"clients", "clients of the REST API", clients_commands},
+    {NULL, NULL, NULL},
+};
+
+/* --db-url may hold a password: take it out of what other users see of this process. */
+static char *
+take_db_url(struct cli *cli)
+{
+    char *copy = NULL;
+
+    if (cli->db_url) {
+        copy = strdup(cli->db_url);
+        memset((char *)(uintptr_t)cli->db_url, 'x', strlen(cli->db_url));
+        cli->db_url = copy;
+    }
+    return copy;
+}
+
+static void
+run_command(struct cli *cli)
+{
+    if (cli->command->is_offline ||
+        database_open(cli, cli->db_url ? cli->db_url : settings_get("CTMS_DB_URL")))
+        cli->command->run(cli);
+    if (cli->db)
+        database_close(cli);
+    if (cli->status == CLI_OK)
+        output_finish(cli);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct cli cli = {.timeout_s = -1};
+    char *db_url;
+
+    switch (options_parse(&cli, groups, argc, argv)) {
+    case OPTIONS_DONE: output_finish(&cli); return cli.status;
+    case OPTIONS_INVALID: return cli.status;
+    case OPTIONS_RUN: break;
+    }
+    db_url = take_db_url(&cli);
+    run_command(&cli);
+    free(db_url);
+    return cli.status;
+}

@@ -1,0 +1,278 @@
+/*
+ * options.c: finds the command in the tables and parses its options with getopt_long.
+ */
+#include "cli/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/help.h"
+#include "cli/output.h"
+
+enum {
+    OPTION_DB_URL,
+    OPTION_CONFIG,
+    OPTION_TIMEOUT,
+    OPTION_JSON,
+    OPTION_YES,
+    OPTION_HELP,
+    OPTION_VERSION,
+    OPTION_GLOBALS
+};
+
+const struct cli_option options_global[] = {
+    [OPTION_DB_URL] = {"db-url", 0, "URL", "database, in place of CTMS_DB_URL"},
+    [OPTION_CONFIG] = {"config", 0, "FILE", "file of NAME=value lines; the environment wins"},
+    [OPTION_TIMEOUT] = {"timeout", 0, "SECONDS", "limit of one statement, 0 for none"},
+    [OPTION_JSON] = {"json", 0, NULL, "print data as JSON"},
+    [OPTION_YES] = {"yes", 'y', NULL, "do not ask for confirmation"},
+    [OPTION_HELP] = {"help", 'h', NULL, "show this help"},
+    [OPTION_VERSION] = {"version", 'V', NULL, "show the version"},
+    [OPTION_GLOBALS] = {NULL, 0, NULL, NULL},
+};
+
+/* getopt_long's return value for an option without a letter: this plus its place. */
+#define LONG_ONLY 256
+
+/* The command's options come first in getopt's tables, then the global ones. */
+struct parser {
+    const struct cli_option *options[CLI_MAX_OPTIONS + OPTION_GLOBALS];
+    struct option longs[CLI_MAX_OPTIONS + OPTION_GLOBALS + 1];
+    char letters[2 * (CLI_MAX_OPTIONS + OPTION_GLOBALS) + 3];
+    int count;
+    int command_count;
+    bool is_help;
+    bool is_version;
+};
+
+static void
+parser_add(struct parser *parser, const struct cli_option *option)
+{
+    int place = parser->count++;
+    int has_argument = option->argument ? required_argument : no_argument;
+    char letter[3] = {option->letter, option->argument ? ':' : '\0', '\0'};
+
+    parser->options[place] = option;
+    parser->longs[place] = (struct option){option->name, has_argument, NULL, LONG_ONLY + place};
+    if (option->letter)
+        strcat(parser->letters, letter);
+}
+
+/* prefix: "+" stops at the first word that is no option; ":" tells a missing value apart. */
+static void
+parser_init(struct parser *parser, const struct cli_option *options, const char *prefix)
+{
+    *parser = (struct parser){0};
+    strcpy(parser->letters, prefix);
+    for (; options && options->name; options++)
+        parser_add(parser, options);
+    parser->command_count = parser->count;
+    for (int i = 0; i < OPTION_GLOBALS; i++)
+        parser_add(parser, &options_global[i]);
+}
+
+static int
+parser_place(const struct parser *parser, int returned)
+{
+    if (returned >= LONG_ONLY)
+        return returned - LONG_ONLY;
+    for (int i = 0; i < parser->count; i++)
+        if (parser->options[i]->letter == returned)
+            return i;
+    return -1;
+}
+
+static bool
+set_timeout(struct cli *cli, const char *text)
+{
+    char *end;
+    long seconds;
+
+    errno = 0;
+    seconds = strtol(text, &end, 10);
+    /* The server counts milliseconds in an int. */
+    if (errno || end == text || *end || seconds < 0 || seconds > INT_MAX / 1000) {
+        output_error(cli, CLI_USAGE, "--timeout must be a number of seconds, not \"%s\"", text);
+        return false;
+    }
+    cli->timeout_s = (int)seconds;
+    return true;
+}
+
+static bool
+set_global(struct cli *cli, struct parser *parser, int which, const char *value)
+{
+    switch (which) {
+    case OPTION_DB_URL: cli->db_url = value; return true;
+    case OPTION_CONFIG: cli->config = value; return true;
+    case OPTION_TIMEOUT: return set_timeout(cli, value);
+    case OPTION_JSON: cli->is_json = true; return true;
+    case OPTION_YES: cli->is_confirmed = true; return true;
+    case OPTION_HELP: parser->is_help = true; return true;
+    default: parser->is_version = true; return true;
+    }
+}
+
+/* How a user finds the help of what he typed so far. */
+static const char *
+help_words(const struct cli *cli)
+{
+    static char words[128];
+
+    snprintf(words, sizeof(words), "ctms%s%s%s%s --help", cli->group ? " " : "",
+             cli->group ? cli->group->name : "", cli->command && *cli->command->verb ? " " : "",
+             cli->command ? cli->command->verb : "");
+    return words;
+}
+
+/* Parses from argv[optind] on. */
+static bool
+parser_run(struct parser *parser, struct cli *cli, int argc, char **argv)
+{
+    int returned;
+
+    opterr = 0;
+    while ((returned = getopt_long(argc, argv, parser->letters, parser->longs, NULL)) != -1) {
+        int place = parser_place(parser, returned);
+
+        if (returned == ':') {
+            output_error(cli, CLI_USAGE, "option \"%s\" needs a value; see \"%s\"",
+                         argv[optind - 1], help_words(cli));
+            return false;
+        }
+        if (place < 0) {
+            output_error(cli, CLI_USAGE, "unknown option \"%s\"; see \"%s\"", argv[optind - 1],
+                         help_words(cli));
+            return false;
+        }
+        if (place < parser->command_count)
+            cli->values[place] = optarg ? optarg : "";
+        else if (!set_global(cli, parser, place - parser->command_count, optarg))
+            return false;
+    }
+    return true;
+}
+
+static const struct cli_group *
+find_group(const struct cli_group *groups, const char *name)
+{
+    for (; groups->name; groups++)
+        if (strcmp(groups->name, name) == 0)
+            return groups;
+    return NULL;
+}
+
+static const struct cli_command *
+find_command(const struct cli_group *group, const char *verb)
+{
+    for (const struct cli_command *command = group->commands; command->verb; command++)
+        if (strcmp(command->verb, verb) == 0)
+            return command;
+    return NULL;
+}
+
+/* Reads the one or two words at argv[optind]; leaves optind behind them. */
+static enum options_result
+find_words(struct cli *cli, const struct cli_group *groups, int argc, char **argv)
+{
+    const char *verb;
+
+    if (optind >= argc) {
+        help_program(stderr, groups);
+        cli->status = CLI_USAGE;
+        return OPTIONS_INVALID;
+    }
+    cli->group = find_group(groups, argv[optind]);
+    if (!cli->group) {
+        output_error(cli, CLI_USAGE, "unknown command \"%s\"; see \"ctms --help\"", argv[optind]);
+        return OPTIONS_INVALID;
+    }
+    optind++;
+    cli->command = find_command(cli->group, "");
+    if (cli->command)
+        return OPTIONS_RUN;
+    verb = optind < argc ? argv[optind] : "--help";
+    if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0) {
+        help_group(optind < argc ? stdout : stderr, cli->group);
+        cli->status = optind < argc ? CLI_OK : CLI_USAGE;
+        return optind < argc ? OPTIONS_DONE : OPTIONS_INVALID;
+    }
+    cli->command = find_command(cli->group, verb);
+    if (!cli->command) {
+        output_error(cli, CLI_USAGE, "unknown command \"%s %s\"; see \"ctms %s --help\"",
+                     cli->group->name, verb, cli->group->name);
+        return OPTIONS_INVALID;
+    }
+    optind++;
+    return OPTIONS_RUN;
+}
+
+static enum options_result
+check_arguments(struct cli *cli)
+{
+    const struct cli_command *command = cli->command;
+
+    if (cli->argument_count >= command->min_arguments &&
+        (command->max_arguments < 0 || cli->argument_count <= command->max_arguments))
+        return OPTIONS_RUN;
+    output_error(cli, CLI_USAGE, "%s argument; usage: ctms %s%s%s %s",
+                 cli->argument_count < command->min_arguments ? "missing" : "unexpected",
+                 cli->group->name, *command->verb ? " " : "", command->verb, command->arguments);
+    return OPTIONS_INVALID;
+}
+
+/* --help and --version before the command; --version anywhere. */
+static enum options_result
+answer_program(const struct parser *parser, const struct cli_group *groups)
+{
+    if (parser->is_version)
+        puts("ctms " CTMS_VERSION);
+    else
+        help_program(stdout, groups);
+    return OPTIONS_DONE;
+}
+
+enum options_result
+options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **argv)
+{
+    struct parser parser;
+    enum options_result result;
+
+    optind = 1;
+    parser_init(&parser, NULL, "+:");
+    if (!parser_run(&parser, cli, argc, argv))
+        return OPTIONS_INVALID;
+    if (parser.is_help || parser.is_version)
+        return answer_program(&parser, groups);
+    result = find_words(cli, groups, argc, argv);
+    if (result != OPTIONS_RUN)
+        return result;
+
+    /* getopt permutes from here on: the words before are gone from its view. */
+    argc -= optind - 1;
+    argv += optind - 1;
+    optind = 0;
+    parser_init(&parser, cli->command->options, ":");
+    if (!parser_run(&parser, cli, argc, argv))
+        return OPTIONS_INVALID;
+    if (parser.is_version)
+        return answer_program(&parser, groups);
+    if (parser.is_help) {
+        help_command(stdout, cli->group, cli->command);
+        return OPTIONS_DONE;
+    }
+    cli->arguments = argv + optind;
+    cli->argument_count = argc - optind;
+    return check_arguments(cli);
+}
+
+const char *
+cli_option(const struct cli *cli, const char *name)
+{
+    for (int i = 0; cli->command->options && cli->command->options[i].name; i++)
+        if (strcmp(cli->command->options[i].name, name) == 0)
+            return cli->values[i];
+    return NULL;
+}

@@ -1,0 +1,116 @@
+/*
+ * output.c: tables, complaints and questions of `ctms`.
+ */
+#include "cli/output.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int
+output_error(struct cli *cli, enum cli_exit status, const char *format, ...)
+{
+    va_list arguments;
+
+    fflush(stdout);
+    fputs("ctms: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    cli->status = status;
+    return status;
+}
+
+static bool
+is_control(unsigned char c)
+{
+    return c < 0x20 || c == 0x7f;
+}
+
+void
+output_text(FILE *stream, const char *text)
+{
+    for (; *text; text++)
+        fputc(is_control((unsigned char)*text) ? '?' : *text, stream);
+}
+
+/* Characters, not bytes, of UTF-8 text: close enough to columns for aligning. */
+static int
+text_width(const char *text)
+{
+    int width = 0;
+
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static void
+print_cell(FILE *stream, const char *text, int width)
+{
+    output_text(stream, text);
+    for (int pad = text_width(text); pad < width; pad++)
+        fputc(' ', stream);
+}
+
+static int
+column_width(const PGresult *result, int column)
+{
+    int widest = text_width(PQfname(result, column));
+
+    for (int row = 0; row < PQntuples(result); row++) {
+        int width = text_width(PQgetvalue(result, row, column));
+
+        widest = width > widest ? width : widest;
+    }
+    return widest;
+}
+
+void
+output_table(FILE *stream, const PGresult *result)
+{
+    int columns = PQnfields(result);
+    int *widths = calloc((size_t)columns + 1, sizeof(*widths));
+
+    /* The last column stays unpadded; without memory so do all. */
+    for (int column = 0; widths && column < columns - 1; column++)
+        widths[column] = column_width(result, column) + 2;
+    /* Row -1 is the heading. */
+    for (int row = -1; row < PQntuples(result); row++) {
+        for (int column = 0; column < columns; column++)
+            print_cell(stream, row < 0 ? PQfname(result, column) : PQgetvalue(result, row, column),
+                       widths ? widths[column] : 0);
+        fputc('\n', stream);
+    }
+    free(widths);
+}
+
+bool
+output_confirm(struct cli *cli, const char *question)
+{
+    char answer[16] = "";
+
+    if (cli->is_confirmed)
+        return true;
+    if (!isatty(STDIN_FILENO)) {
+        output_error(cli, CLI_NOT_CONFIRMED, "%s Say so with --yes; nothing was done", question);
+        return false;
+    }
+    fprintf(stderr, "%s [y/N] ", question);
+    if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+        return true;
+    output_error(cli, CLI_NOT_CONFIRMED, "not confirmed, nothing was done");
+    return false;
+}
+
+bool
+output_finish(struct cli *cli)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    output_error(cli, CLI_FAILED, "could not write the output: %s", strerror(errno));
+    return false;
+}

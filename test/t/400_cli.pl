@@ -1,0 +1,75 @@
+# The command line by itself: help, usage errors, settings, exit codes, an absent database.
+use strict;
+use warnings;
+use lib "$ENV{CTMS_TEST_TOP}/test/perl";
+use CTMS::Test;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $ctms = CTMS::Test->new('cli', no_extension => 1);
+
+sub check_run
+{
+    my ($what, $args, $status, $out_like, $err_like) = @_;
+    my ($rc, $out, $err) = $ctms->cli(@$args);
+    is($rc, $status, "$what: exit code $status") or diag "$out\n$err";
+    like($out, $out_like, "$what: stdout");
+    like($err, $err_like, "$what: stderr");
+    return $out;
+}
+
+my $nothing = qr/\A\z/;
+
+# ---- help ---------------------------------------------------------------------
+
+my $help = check_run('--help', ['--help'], 0, qr/^Commands:\n.*Exit codes:/ms, $nothing);
+check_run('no command', [], 2, $nothing, qr/^Usage: ctms/m);
+check_run('--version', ['--version'], 0, qr/\Actms 1\.0\n\z/, $nothing);
+
+# Every command that the program lists answers --help, and so does every group.
+my @commands = $help =~ /^  ((?:[a-z]+)(?: [a-z-]+)?(?: [a-z-]+)?)(?: [A-Z@\[].*?)?  +/mg;
+cmp_ok(scalar @commands, '>', 4, 'the help lists commands');
+for my $command (@commands)
+{
+    check_run("$command --help", [ split(/ /, $command), '--help' ], 0, qr/\AUsage: ctms \Q$command\E/, $nothing);
+}
+check_run('clients --help', [ 'clients', '--help' ], 0, qr/\Actms clients: .*rotate-secret/s, $nothing);
+check_run('clients', ['clients'], 2, $nothing, qr/\Actms clients: /);
+
+# ---- wrong usage ----------------------------------------------------------------
+
+check_run('unknown command', ['frobnicate'], 2, $nothing, qr/^ctms: unknown command "frobnicate"/);
+check_run('unknown verb', [ 'clients', 'frob' ], 2, $nothing, qr/^ctms: unknown command "clients frob"/);
+check_run('unknown option', [ 'clients', 'list', '--frob' ], 2, $nothing, qr/^ctms: unknown option "--frob"/);
+check_run('unknown letter', [ 'clients', 'list', '-q' ], 2, $nothing, qr/^ctms: unknown option "-q"/);
+check_run('option without value', [ 'clients', 'add', 'x', '--email' ], 2, $nothing, qr/"--email" needs a value/);
+check_run('missing argument', [ 'clients', 'enable' ], 2, $nothing, qr/missing argument; usage: ctms clients enable ID/);
+check_run('argument too many', [ 'clients', 'list', 'x' ], 2, $nothing, qr/unexpected argument/);
+check_run('bad time limit', [ 'clients', 'list', '--timeout', '1s' ], 2, $nothing, qr/--timeout must be/);
+
+# ---- the database -----------------------------------------------------------------
+
+check_run('no extension', [ 'clients', 'list' ], 1, $nothing, qr/hint: .*CREATE EXTENSION ctms/);
+check_run('global options first', [ '--db-url', $ctms->db_url('postgres'), '--json', 'clients', 'list' ], 1, $nothing,
+    qr/CREATE EXTENSION ctms/);
+check_run('no such database', [ 'clients', 'list', '--db-url', $ctms->db_url('nowhere') ], 3, $nothing,
+    qr/\Actms: could not connect to the database: .*nowhere.*\n\z/);
+check_run('malformed URL', [ 'clients', 'list', '--db-url', 'postgresql://[' ], 3, $nothing,
+    qr/\Actms: could not connect to the database: .*\n\z/);
+
+# A statement that waits for a lock gives up.
+$ctms->sql('CREATE EXTENSION ctms');
+my $holder = $ctms->node->background_psql('ctms');
+$holder->query_safe('BEGIN; LOCK ctms.api_client');
+check_run('time limit', [ 'clients', 'list', '--timeout', '1' ], 3, $nothing, qr/statement timeout/);
+$holder->quit;
+
+# Output that cannot be written is a failure.
+SKIP:
+{
+    skip 'no /dev/full', 1 unless -e '/dev/full';
+    local $ENV{CTMS_DB_URL} = $ctms->db_url;
+    my $rc = system("'$ENV{CTMS_TEST_BIN}/ctms' clients list >/dev/full 2>'$ENV{TESTDIR}/full.err'") >> 8;
+    is($rc, 1, 'a full disk is noticed');
+}
+done_testing();
