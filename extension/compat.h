@@ -13,10 +13,28 @@
 #error "ctms needs PostgreSQL 13 or newer"
 #endif
 
+#include "fmgr.h"
+
 /* We build with hidden visibility; before 16 the server does not mark what must be seen. */
 #if PG_VERSION_NUM < 160000
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(funcname)                                                              \
+    extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS);                                           \
+    extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, funcname)(void);                \
+    const Pg_finfo_record *CppConcat(pg_finfo_, funcname)(void)                                    \
+    {                                                                                              \
+        static const Pg_finfo_record my_finfo = {1};                                               \
+        return &my_finfo;                                                                          \
+    }                                                                                              \
+    extern int no_such_variable
+extern PGDLLEXPORT void _PG_init(void);
+#endif
+
+/* Refuses misspelt settings of ours; before 15 it only warned. */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
 #endif

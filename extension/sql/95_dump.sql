@@ -1,0 +1,84 @@
+-- ---------------------------------------------------------------------------
+-- What pg_dump saves of an extension's tables: only what is registered here, each
+-- sequence by itself. Every row is data, the default rows too: a restore brings back
+-- exactly what was there, and the script below adds nothing then.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms._is_restoring() RETURNS boolean
+    LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'ctms__is_restoring';
+COMMENT ON FUNCTION ctms._is_restoring() IS 'Whether this session restores a dump: nothing is enqueued, validated or seeded then';
+
+DO $$
+DECLARE
+    relation regclass;
+BEGIN
+    FOR relation IN
+        SELECT c.oid FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind IN ('r', 'S')
+        ORDER BY c.oid
+    LOOP
+        PERFORM pg_catalog.pg_extension_config_dump(relation, '');
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION ctms.install_defaults() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO ctms.acoustic_field (tablename, field)
+    SELECT 'main', field FROM unnest(string_to_array(
+        'sfdc_id email amo_add_on_ids amo_display_name amo_email_opt_in amo_language amo_last_login '
+        'amo_location amo_profile_url amo_user amo_user_id amo_username create_timestamp email_format '
+        'email_id email_lang vpn_waitlist_geo vpn_waitlist_platform relay_waitlist_geo fxa_id '
+        'fxa_account_deleted fxa_lang fxa_login_date fxa_first_service fxa_created_date '
+        'fxa_primary_email double_opt_in has_opted_out_of_email mailing_country first_name last_name '
+        'sumo_contributor sumo_user sumo_username basket_token unsubscribe_reason', ' ')) AS field
+    UNION ALL
+    SELECT 'waitlist', field FROM unnest(ARRAY['geo', 'platform']) AS field
+    ON CONFLICT DO NOTHING;
+
+    INSERT INTO ctms.acoustic_newsletter_mapping (source, destination)
+    VALUES
+        ('about-mozilla', 'sub_about_mozilla'),
+        ('app-dev', 'sub_apps_and_hacks'),
+        ('common-voice', 'sub_common_voice'),
+        ('firefox-accounts-journey', 'sub_firefox_accounts_journey'),
+        ('firefox-news', 'sub_firefox_news'),
+        ('firefox-sweepstakes', 'sub_firefox_sweepstakes'),
+        ('hubs', 'sub_hubs'),
+        ('internet-health-report', 'sub_internet_health_report'),
+        ('knowledge-is-power', 'sub_knowledge_is_power'),
+        ('miti', 'sub_miti'),
+        ('mixed-reality', 'sub_mixed_reality'),
+        ('mozilla-and-you', 'sub_firefox_news'),
+        ('mozilla-fellowship-awardee-alumni', 'sub_mozilla_fellowship_awardee_alumni'),
+        ('mozilla-festival', 'sub_mozilla_festival'),
+        ('mozilla-foundation', 'sub_mozilla_foundation'),
+        ('mozilla-rally', 'sub_rally'),
+        ('mozilla-technology', 'sub_mozilla_technology'),
+        ('mozillians-nda', 'sub_mozillians_nda'),
+        ('security-privacy-news', 'sub_security_privacy_news'),
+        ('take-action-for-the-internet', 'sub_take_action_for_the_internet'),
+        ('test-pilot', 'sub_test_pilot')
+    ON CONFLICT DO NOTHING;
+
+    -- The waitlist part may shape its schemas as it likes; it installs its own.
+    IF to_regprocedure('ctms.install_default_waitlist_schemas()') IS NOT NULL THEN
+        PERFORM ctms.install_default_waitlist_schemas();
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the rows that a new installation starts with, where they are missing: synced fields, newsletter mapping, waitlist schemas. For use after a schema-only restore';
+
+REVOKE ALL ON FUNCTION ctms._is_restoring() FROM PUBLIC;
+REVOKE ALL ON FUNCTION ctms.install_defaults() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms._is_restoring(), ctms.install_defaults() TO ctms_admin;
+
+DO $$
+BEGIN
+    IF NOT ctms._is_restoring() THEN
+        PERFORM ctms.install_defaults();
+    END IF;
+END
+$$;
