@@ -1,0 +1,60 @@
+/*
+ * buf.h: a growable run of bytes, and JSON text written into it.
+ *
+ * A buf is zero-initialised (BUF_INIT), owned by whoever declares it and emptied by
+ * buf_free(). Its bytes always end with a NUL that does not count. When memory runs out
+ * the program ends: nothing that a caller could do would be right.
+ */
+#ifndef CTMS_BUF_H
+#define CTMS_BUF_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct buf {
+    char *data; /* NULL until the first byte */
+    size_t length;
+    size_t capacity;
+} buf;
+
+#define BUF_INIT                                                                                   \
+    {                                                                                              \
+        NULL, 0, 0                                                                                 \
+    }
+
+/* Frees the bytes; the buf can be used again. */
+void buf_free(buf *b);
+/* Forgets the bytes, keeps the memory. */
+void buf_reset(buf *b);
+/* Makes room for that many more bytes. */
+void buf_reserve(buf *b, size_t more);
+/* Takes that many bytes away from the front. */
+void buf_consume(buf *b, size_t count);
+/* The bytes as a string, never NULL. */
+const char *buf_text(const buf *b);
+/* Hands the bytes over; the caller frees them with free(). Never NULL. */
+char *buf_steal(buf *b);
+
+void buf_append(buf *b, const void *data, size_t length);
+void buf_append_string(buf *b, const char *text);
+void buf_append_char(buf *b, char c);
+void buf_printf(buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_vprintf(buf *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+
+/* Appends a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. */
+void buf_append_json(buf *b, const char *text, size_t length);
+/* The same for a string; NULL becomes null. */
+void buf_append_json_string(buf *b, const char *text);
+
+/* Length of the valid UTF-8 at the front: equal to length when all of it is valid. NUL is valid. */
+size_t utf8_valid_prefix(const char *text, size_t length);
+
+/* malloc, realloc and strdup that do not fail. */
+void *xmalloc(size_t size);
+void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *memory, size_t size);
+char *xstrdup(const char *text);
+char *xstrndup(const char *text, size_t length);
+
+#endif

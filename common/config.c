@@ -1,0 +1,494 @@
+/* config.c: reads and checks the settings of config_table.c. */
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+
+#ifndef CTMS_VERSION
+#define CTMS_VERSION "1.0"
+#endif
+
+/* Names that belong to test harnesses, not to us. */
+#define IGNORED_PREFIX "CTMS_TEST_"
+#define SECRET_FILE_MAX (64 * 1024)
+
+extern char **environ;
+
+struct config {
+    config_program program;
+    char *file;
+    char **environment;
+    char **values; /* one per row of config_table, NULL when not set */
+};
+
+static bool __attribute__((format(printf, 2, 3))) fail(config_error *error, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(error->message, sizeof(error->message), format, args);
+    va_end(args);
+    return false;
+}
+
+/* ---- the table ---------------------------------------------------------- */
+
+static size_t
+setting_count(void)
+{
+    size_t count = 0;
+
+    while (config_table[count].name != NULL)
+        count++;
+    return count;
+}
+
+static size_t
+setting_of(const char *name)
+{
+    for (size_t i = 0; config_table[i].name != NULL; i++) {
+        if (strcmp(config_table[i].name, name) == 0)
+            return i;
+    }
+    fprintf(stderr, "no such setting: %s\n", name);
+    abort();
+}
+
+/*
+ * Finds the row that a name from outside means. Returns false when there is none.
+ * is_file tells that the name was NAME_FILE.
+ */
+static bool
+find_setting(const char *name, size_t length, size_t *row, bool *is_file)
+{
+    for (size_t i = 0; config_table[i].name != NULL; i++) {
+        const config_setting *setting = &config_table[i];
+        size_t own = strlen(setting->name);
+
+        *row = i;
+        *is_file = false;
+        if (length == own && strncmp(name, setting->name, length) == 0)
+            return true;
+        if (setting->alias && length == strlen(setting->alias) &&
+            strncmp(name, setting->alias, length) == 0)
+            return true;
+        *is_file = true;
+        if (setting->is_secret && length == own + 5 && strncmp(name, setting->name, own) == 0 &&
+            strncmp(name + own, "_FILE", 5) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---- values -------------------------------------------------------------- */
+
+static bool
+parse_bool(const char *text, bool *value)
+{
+    static const char *const words[][2] = {{"true", "false"}, {"1", "0"}, {"yes", "no"},
+                                           {"on", "off"},     {"t", "f"}, {"y", "n"}};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        for (size_t j = 0; j < 2; j++) {
+            if (strcasecmp(text, words[i][j]) == 0) {
+                *value = j == 0;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool
+check_number(const config_setting *setting, const char *value, config_error *error)
+{
+    char *end;
+    double number;
+
+    errno = 0;
+    if (setting->type == CONFIG_INT)
+        number = (double)strtoll(value, &end, 10);
+    else
+        number = strtod(value, &end);
+    if (end == value || *end != '\0' || errno != 0 || !isfinite(number) ||
+        isspace((unsigned char)value[0]))
+        return fail(error, "%s must be %s", setting->name,
+                    setting->type == CONFIG_INT ? "a whole number" : "a number");
+    if (number < setting->min || number > setting->max)
+        return fail(error, "%s must be between %.15g and %.15g", setting->name, setting->min,
+                    setting->max);
+    return true;
+}
+
+static bool
+check_url(const config_setting *setting, const char *value, config_error *error)
+{
+    const char *host = NULL;
+
+    if (strncasecmp(value, "http://", 7) == 0)
+        host = value + 7;
+    else if (strncasecmp(value, "https://", 8) == 0)
+        host = value + 8;
+    if (host == NULL || *host == '\0' || *host == '/' || strpbrk(value, " \t\r\n\"<>") != NULL)
+        return fail(error, "%s must be an absolute http or https URL", setting->name);
+    return true;
+}
+
+static bool
+check_choice(const config_setting *setting, const char *value, config_error *error)
+{
+    const char *choice = setting->choices;
+
+    while (*choice != '\0') {
+        size_t length = strcspn(choice, " ");
+
+        if (strlen(value) == length && strncasecmp(choice, value, length) == 0)
+            return true;
+        choice += length + strspn(choice + length, " ");
+    }
+    return fail(error, "%s must be one of %s", setting->name, setting->choices);
+}
+
+static bool
+check_value(const config_setting *setting, const char *value, config_error *error)
+{
+    bool ignored;
+
+    switch (setting->type) {
+    case CONFIG_INT:
+    case CONFIG_REAL: return check_number(setting, value, error);
+    case CONFIG_BOOL:
+        if (!parse_bool(value, &ignored))
+            return fail(error, "%s must be true or false", setting->name);
+        return true;
+    case CONFIG_URL: return check_url(setting, value, error);
+    case CONFIG_CHOICE: return check_choice(setting, value, error);
+    case CONFIG_STRING: break;
+    }
+    return true;
+}
+
+/* ---- sources --------------------------------------------------------------- */
+
+/* The content of a file without line breaks at its end. */
+static char *
+read_secret_file(const char *name, const char *path, config_error *error)
+{
+    FILE *in = fopen(path, "r");
+    char *text;
+    size_t length;
+
+    if (in == NULL) {
+        fail(error, "%s_FILE: could not open \"%s\": %s", name, path, strerror(errno));
+        return NULL;
+    }
+    text = xmalloc(SECRET_FILE_MAX + 1);
+    length = fread(text, 1, SECRET_FILE_MAX + 1, in);
+    if (ferror(in) || length > SECRET_FILE_MAX || memchr(text, '\0', length) != NULL) {
+        fail(error, "%s_FILE: \"%s\" is not a file with a secret", name, path);
+        fclose(in);
+        free(text);
+        return NULL;
+    }
+    fclose(in);
+    while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
+        length--;
+    text[length] = '\0';
+    return text;
+}
+
+/*
+ * Takes NAME=value from one source. seen marks the settings that this source gave.
+ * Names without the prefix CTMS_ that are not ours are somebody else's.
+ */
+static bool
+take_assignment(config *c, const char *name, size_t length, const char *value, bool *seen,
+                config_error *error)
+{
+    const config_setting *setting;
+    size_t row;
+    bool is_file;
+    char *text;
+
+    if (!find_setting(name, length, &row, &is_file)) {
+        if (strncmp(name, "CTMS_", 5) != 0 ||
+            strncmp(name, IGNORED_PREFIX, strlen(IGNORED_PREFIX)) == 0)
+            return true;
+        return fail(error, "%.*s is not a setting of ctms", length > 200 ? 200 : (int)length, name);
+    }
+    setting = &config_table[row];
+    if (*value == '\0')
+        return true;
+    if (seen[row]) {
+        /* PORT is also what a platform sets for everybody: our own name wins. */
+        if (setting->alias && strncmp(name, setting->alias, length) == 0)
+            return true;
+        if (setting->is_secret)
+            return fail(error, "%s is given twice, or together with %s_FILE", setting->name,
+                        setting->name);
+    }
+    text = is_file ? read_secret_file(setting->name, value, error) : xstrdup(value);
+    if (text == NULL)
+        return false;
+    free(c->values[row]);
+    c->values[row] = text;
+    seen[row] = true;
+    return true;
+}
+
+/* A value may stand in quotes, as in files that shells and systemd read. */
+static char *
+trim_value(char *value)
+{
+    size_t length;
+
+    value += strspn(value, " \t");
+    length = strlen(value);
+    while (length > 0 && isspace((unsigned char)value[length - 1]))
+        value[--length] = '\0';
+    if (length >= 2 && (value[0] == '"' || value[0] == '\'') && value[length - 1] == value[0]) {
+        value[length - 1] = '\0';
+        value++;
+    }
+    return value;
+}
+
+static bool
+take_line(config *c, char *line, int number, bool *seen, config_error *error)
+{
+    char *name = line + strspn(line, " \t");
+    size_t length = strcspn(name, "= \t\r\n");
+    char *equals;
+
+    if (*name == '#' || *name == '\0' || *name == '\r' || *name == '\n')
+        return true;
+    equals = name + length + strspn(name + length, " \t");
+    if (length == 0 || *equals != '=')
+        return fail(error, "%s, line %d: must be NAME=value", c->file, number);
+    return take_assignment(c, name, length, trim_value(equals + 1), seen, error);
+}
+
+static bool
+take_file(config *c, bool *seen, config_error *error)
+{
+    FILE *in = fopen(c->file, "r");
+    char *line = NULL;
+    size_t capacity = 0;
+    int number = 0;
+    bool ok = true;
+
+    if (in == NULL)
+        return fail(error, "could not open \"%s\": %s", c->file, strerror(errno));
+    while (ok && getline(&line, &capacity, in) >= 0)
+        ok = take_line(c, line, ++number, seen, error);
+    if (ok && ferror(in))
+        ok = fail(error, "could not read \"%s\": %s", c->file, strerror(errno));
+    free(line);
+    fclose(in);
+    return ok;
+}
+
+static bool
+take_environment(config *c, bool *seen, config_error *error)
+{
+    for (char **entry = c->environment; entry && *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+
+        if (equals != NULL &&
+            !take_assignment(c, *entry, (size_t)(equals - *entry), equals + 1, seen, error))
+            return false;
+    }
+    return true;
+}
+
+static bool
+check_all(config *c, config_error *error)
+{
+    for (size_t i = 0; config_table[i].name != NULL; i++) {
+        const config_setting *setting = &config_table[i];
+
+        if (c->values[i] != NULL) {
+            if (!check_value(setting, c->values[i], error))
+                return false;
+        } else if (setting->required_by & c->program) {
+            return fail(error, "%s is required: %s", setting->name, setting->description);
+        } else if (setting->default_value != NULL) {
+            c->values[i] = xstrdup(setting->default_value);
+        }
+    }
+    return true;
+}
+
+config *
+config_read(config_program program, const char *file, char **environment, config_error *error)
+{
+    config *c = xcalloc(1, sizeof(*c));
+    bool *seen = xcalloc(setting_count(), sizeof(*seen));
+    bool ok;
+
+    c->program = program;
+    c->file = file ? xstrdup(file) : NULL;
+    c->environment = environment;
+    c->values = xcalloc(setting_count(), sizeof(*c->values));
+    ok = c->file == NULL || take_file(c, seen, error);
+    memset(seen, 0, setting_count() * sizeof(*seen));
+    ok = ok && take_environment(c, seen, error) && check_all(c, error);
+    free(seen);
+    if (!ok) {
+        config_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+config *
+config_read_again(const config *old, config_error *error)
+{
+    return config_read(old->program, old->file, old->environment, error);
+}
+
+void
+config_free(config *c)
+{
+    if (c == NULL)
+        return;
+    for (size_t i = 0; config_table[i].name != NULL; i++)
+        free(c->values[i]);
+    free(c->values);
+    free(c->file);
+    free(c);
+}
+
+/* ---- asking ------------------------------------------------------------------ */
+
+const char *
+config_string(const config *c, const char *name)
+{
+    return c->values[setting_of(name)];
+}
+
+long long
+config_int_or(const config *c, const char *name, long long fallback)
+{
+    const char *value = config_string(c, name);
+
+    return value ? strtoll(value, NULL, 10) : fallback;
+}
+
+static const char *
+needed(const config *c, const char *name)
+{
+    const char *value = config_string(c, name);
+
+    if (value == NULL) {
+        fprintf(stderr, "the setting %s has no default\n", name);
+        abort();
+    }
+    return value;
+}
+
+long long
+config_int(const config *c, const char *name)
+{
+    return strtoll(needed(c, name), NULL, 10);
+}
+
+double
+config_real(const config *c, const char *name)
+{
+    return strtod(needed(c, name), NULL);
+}
+
+bool
+config_bool(const config *c, const char *name)
+{
+    bool value = false;
+
+    parse_bool(needed(c, name), &value);
+    return value;
+}
+
+/* ---- command line --------------------------------------------------------------- */
+
+const char *
+config_version(void)
+{
+    return CTMS_VERSION;
+}
+
+void
+config_print_settings(config_program program, FILE *out)
+{
+    static const char *const types[] = {"text",          "whole number", "number",
+                                        "true or false", "URL",          "one of"};
+
+    for (size_t i = 0; config_table[i].name != NULL; i++) {
+        const config_setting *setting = &config_table[i];
+
+        if (!(setting->programs & (unsigned)program))
+            continue;
+        fprintf(out, "  %s", setting->name);
+        if (setting->alias)
+            fprintf(out, " or %s", setting->alias);
+        fprintf(out, "  (%s%s%s", types[setting->type], setting->choices ? " " : "",
+                setting->choices ? setting->choices : "");
+        if (setting->required_by & (unsigned)program)
+            fputs(", required", out);
+        if (setting->default_value != NULL)
+            fprintf(out, ", default %s", setting->default_value);
+        if (setting->is_secret)
+            fputs(", or in the file that NAME_FILE names", out);
+        fprintf(out, ")\n      %s\n", setting->description);
+    }
+}
+
+static void
+print_help(config_program program, const char *name, const char *purpose)
+{
+    printf("%s\n\n"
+           "usage: %s [--config FILE]\n\n"
+           "  --config FILE   read settings as lines of NAME=value; the environment wins\n"
+           "  --help          show this\n"
+           "  --version       show the version\n\n"
+           "Settings (environment variables):\n\n",
+           purpose, name);
+    config_print_settings(program, stdout);
+}
+
+config *
+config_main(config_program program, const char *purpose, int argc, char **argv)
+{
+    const char *name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
+    const char *file = NULL;
+    config_error error;
+    config *c;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help(program, name, purpose);
+            exit(0);
+        } else if (strcmp(argv[i], "--version") == 0) {
+            printf("%s %s\n", name, CTMS_VERSION);
+            exit(0);
+        } else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
+            file = argv[++i];
+        } else if (strncmp(argv[i], "--config=", 9) == 0) {
+            file = argv[i] + 9;
+        } else {
+            fprintf(stderr, "%s: unknown argument \"%s\"; see --help\n", name, argv[i]);
+            exit(2);
+        }
+    }
+    c = config_read(program, file, environ, &error);
+    if (c == NULL) {
+        fprintf(stderr, "%s: %s\n", name, error.message);
+        exit(2);
+    }
+    return c;
+}

@@ -1,0 +1,84 @@
+/*
+ * config.h: the settings of all programs: one table, read from the environment and a file.
+ *
+ * Every program knows every name, so that one environment serves all; what a program
+ * does not use it checks all the same. The environment wins over the file. Settings are
+ * asked for by name; a name or type that is not in the table ends the program, because
+ * it is a mistake in the code.
+ */
+#ifndef CTMS_CONFIG_H
+#define CTMS_CONFIG_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Which program; the table says for each setting who uses it. */
+typedef enum config_program {
+    CONFIG_REST = 1,
+    CONFIG_AGENT = 2,
+    CONFIG_CLI = 4,
+} config_program;
+
+typedef enum config_type {
+    CONFIG_STRING,
+    CONFIG_INT,
+    CONFIG_REAL,
+    CONFIG_BOOL,
+    CONFIG_URL,    /* absolute, http or https */
+    CONFIG_CHOICE, /* one of choices, in any case */
+} config_type;
+
+typedef struct config_setting {
+    const char *name;
+    config_type type;
+    const char *default_value; /* NULL: not set */
+    double min, max;           /* of CONFIG_INT and CONFIG_REAL */
+    unsigned programs;         /* bits of config_program */
+    unsigned required_by;      /* bits of config_program */
+    bool is_secret;            /* never printed; may be given as NAME_FILE */
+    const char *alias;         /* another name in the environment */
+    const char *choices;       /* of CONFIG_CHOICE, separated by spaces */
+    const char *description;
+} config_setting;
+
+/* config_table.c; ends with a row without a name. */
+extern const config_setting config_table[];
+
+typedef struct config config;
+
+typedef struct config_error {
+    char message[512]; /* one line that names the setting */
+} config_error;
+
+/*
+ * Reads all settings; file may be NULL. environment is environ, or a list of its form.
+ * Returns NULL and the error when something is wrong. Free with config_free().
+ */
+config *
+config_read(config_program program, const char *file, char **environment, config_error *error);
+/* Reads them again from the same places (SIGHUP). */
+config *config_read_again(const config *old, config_error *error);
+void config_free(config *c);
+
+/*
+ * For the main() of a program without further arguments: handles --config FILE, --help and
+ * --version (these two end the program), reads the settings; on an error prints it and
+ * ends the program with status 2. purpose is the first line of the help.
+ */
+config *config_main(config_program program, const char *purpose, int argc, char **argv);
+
+/* NULL when not set. */
+const char *config_string(const config *c, const char *name);
+/* fallback when not set. */
+long long config_int_or(const config *c, const char *name, long long fallback);
+/* For settings that have a default. */
+long long config_int(const config *c, const char *name);
+double config_real(const config *c, const char *name);
+bool config_bool(const config *c, const char *name);
+
+/* Prints the settings of the program with types, defaults and descriptions. */
+void config_print_settings(config_program program, FILE *out);
+/* The version of ctms, such as "1.0". */
+const char *config_version(void);
+
+#endif

@@ -1,0 +1,331 @@
+/* log.c: one line an event on standard output, MozLog JSON or a form for people. */
+#include "log.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+
+/* Lines that wait for a reader of standard output. */
+#define WAITING_MAX (1024 * 1024)
+#define FLUSH_AT (16 * 1024)
+/* What a pipe takes in one piece, so that lines of several processes do not mix. */
+#define WRITE_MAX PIPE_BUF
+
+struct log_line {
+    log_level level;
+    char type[64];
+    struct timespec time;
+    buf fields; /* JSON: `"name": value, …`; people: `name=value …` */
+};
+
+static struct {
+    bool is_mozlog;
+    bool is_buffered;
+    log_level level;
+    int fd;
+    pid_t pid;
+    char hostname[256];
+    buf waiting;
+    unsigned long long dropped;
+    log_line line;
+    buf message;
+} state = {.is_mozlog = true, .level = LOG_LEVEL_INFO, .fd = 1};
+
+static const struct {
+    const char *name;
+    log_level level;
+} level_names[] = {
+    {"CRITICAL", LOG_LEVEL_CRITICAL}, {"ERROR", LOG_LEVEL_ERROR}, {"WARNING", LOG_LEVEL_WARNING},
+    {"INFO", LOG_LEVEL_INFO},         {"DEBUG", LOG_LEVEL_DEBUG},
+};
+
+static const char *
+level_name(log_level level)
+{
+    for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
+        if (level_names[i].level == level)
+            return level_names[i].name;
+    }
+    return "INFO";
+}
+
+void
+log_open(bool is_mozlog, const char *name)
+{
+    state.is_mozlog = is_mozlog;
+    for (size_t i = 0; name && i < sizeof(level_names) / sizeof(level_names[0]); i++) {
+        if (strcasecmp(level_names[i].name, name) == 0)
+            state.level = level_names[i].level;
+    }
+    if (gethostname(state.hostname, sizeof(state.hostname) - 1) != 0)
+        state.hostname[0] = '\0';
+    state.pid = getpid();
+}
+
+void
+log_set_fd(int fd)
+{
+    state.fd = fd;
+}
+
+void
+log_after_fork(void)
+{
+    buf_reset(&state.waiting);
+    state.dropped = 0;
+    state.pid = getpid();
+}
+
+void
+log_set_buffered(bool is_buffered)
+{
+    state.is_buffered = is_buffered;
+}
+
+bool
+log_is_enabled(log_level level)
+{
+    return level <= state.level;
+}
+
+/* How much to write next: whole lines of at most WRITE_MAX bytes, unless one is longer. */
+static size_t
+next_chunk(const char *data, size_t length)
+{
+    const char *end;
+
+    if (length <= WRITE_MAX)
+        return length;
+    end = memrchr(data, '\n', WRITE_MAX);
+    return end ? (size_t)(end - data) + 1 : WRITE_MAX;
+}
+
+static void
+flush_for(int timeout_ms)
+{
+    size_t done = 0;
+
+    while (done < state.waiting.length) {
+        struct pollfd poller = {.fd = state.fd, .events = POLLOUT};
+        const char *data = state.waiting.data + done;
+        ssize_t written;
+
+        if (poll(&poller, 1, timeout_ms) <= 0 || !(poller.revents & POLLOUT))
+            break;
+        written = write(state.fd, data, next_chunk(data, state.waiting.length - done));
+        if (written <= 0)
+            break;
+        done += (size_t)written;
+    }
+    buf_consume(&state.waiting, done);
+}
+
+void
+log_flush(void)
+{
+    if (state.waiting.length > 0)
+        flush_for(0);
+}
+
+void
+log_close(void)
+{
+    flush_for(1000);
+    buf_free(&state.waiting);
+    buf_free(&state.line.fields);
+    buf_free(&state.message);
+}
+
+log_line *
+log_begin(log_level level, const char *type)
+{
+    log_line *line = &state.line;
+
+    if (!log_is_enabled(level))
+        return NULL;
+    line->level = level;
+    strncpy(line->type, type, sizeof(line->type) - 1);
+    clock_gettime(CLOCK_REALTIME, &line->time);
+    buf_reset(&line->fields);
+    return line;
+}
+
+static void
+append_name(log_line *line, const char *name)
+{
+    if (state.is_mozlog) {
+        buf_append_json_string(&line->fields, name);
+        buf_append(&line->fields, ": ", 2);
+    } else {
+        buf_printf(&line->fields, "%s=", name);
+    }
+}
+
+static void
+append_separator(log_line *line)
+{
+    buf_append_string(&line->fields, state.is_mozlog ? ", " : " ");
+}
+
+void
+log_string_n(log_line *line, const char *name, const char *value, size_t length)
+{
+    if (line == NULL)
+        return;
+    append_name(line, name);
+    buf_append_json(&line->fields, value, length);
+    append_separator(line);
+}
+
+void
+log_string(log_line *line, const char *name, const char *value)
+{
+    if (line == NULL)
+        return;
+    append_name(line, name);
+    buf_append_json_string(&line->fields, value);
+    append_separator(line);
+}
+
+void
+log_int(log_line *line, const char *name, long long value)
+{
+    if (line == NULL)
+        return;
+    append_name(line, name);
+    buf_printf(&line->fields, "%lld", value);
+    append_separator(line);
+}
+
+void
+log_real(log_line *line, const char *name, double value)
+{
+    if (line == NULL)
+        return;
+    append_name(line, name);
+    buf_printf(&line->fields, "%.6f", value);
+    append_separator(line);
+}
+
+void
+log_bool(log_line *line, const char *name, bool value)
+{
+    if (line == NULL)
+        return;
+    append_name(line, name);
+    buf_append_string(&line->fields, value ? "true" : "false");
+    append_separator(line);
+}
+
+void
+log_json(log_line *line, const char *name, const char *value, size_t length)
+{
+    size_t start;
+
+    if (line == NULL)
+        return;
+    append_name(line, name);
+    start = line->fields.length;
+    buf_append(&line->fields, value, length);
+    for (size_t i = start; i < line->fields.length; i++) {
+        if (line->fields.data[i] == '\n' || line->fields.data[i] == '\r')
+            line->fields.data[i] = ' ';
+    }
+    append_separator(line);
+}
+
+static void
+format_mozlog(buf *out, const log_line *line, const buf *message)
+{
+    buf_printf(out, "{\"Timestamp\": %lld%09ld, \"Type\": ", (long long)line->time.tv_sec,
+               line->time.tv_nsec);
+    buf_append_json_string(out, line->type);
+    buf_append_string(out, ", \"Logger\": \"ctms\", \"Hostname\": ");
+    buf_append_json_string(out, state.hostname);
+    buf_printf(out, ", \"EnvVersion\": \"2.0\", \"Severity\": %d, \"Pid\": %d, \"Fields\": {",
+               (int)line->level, (int)state.pid);
+    buf_append(out, buf_text(&line->fields), line->fields.length);
+    buf_append_string(out, "\"msg\": ");
+    buf_append_json(out, buf_text(message), message->length);
+    buf_append_string(out, "}}\n");
+}
+
+static void
+format_for_people(buf *out, const log_line *line, const buf *message)
+{
+    char when[32];
+    struct tm parts;
+
+    localtime_r(&line->time.tv_sec, &parts);
+    strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &parts);
+    buf_printf(out, "%s.%03ld %-8s %s: ", when, line->time.tv_nsec / 1000000,
+               level_name(line->level), line->type);
+    for (size_t i = 0; i < message->length; i++)
+        buf_append_char(out, (unsigned char)message->data[i] < 0x20 ? ' ' : message->data[i]);
+    if (line->fields.length > 0) {
+        buf_append_string(out, "  ");
+        buf_append(out, line->fields.data, line->fields.length - 1);
+    }
+    buf_append_char(out, '\n');
+}
+
+/* Says how many lines were dropped, in a line of its own. */
+static void
+format_dropped(void)
+{
+    log_line line = {.level = LOG_LEVEL_WARNING, .type = "ctms.log", .fields = BUF_INIT};
+    buf message = BUF_INIT;
+
+    clock_gettime(CLOCK_REALTIME, &line.time);
+    buf_printf(&message, "%llu log lines dropped: nobody read them in time", state.dropped);
+    (state.is_mozlog ? format_mozlog : format_for_people)(&state.waiting, &line, &message);
+    buf_free(&message);
+    state.dropped = 0;
+}
+
+void
+log_end(log_line *line, const char *format, ...)
+{
+    va_list args;
+
+    if (line == NULL)
+        return;
+    buf_reset(&state.message);
+    va_start(args, format);
+    buf_vprintf(&state.message, format, args);
+    va_end(args);
+
+    if (state.waiting.length + line->fields.length + state.message.length > WAITING_MAX) {
+        log_flush();
+        if (state.waiting.length + line->fields.length + state.message.length > WAITING_MAX) {
+            state.dropped++;
+            return;
+        }
+    }
+    if (state.dropped > 0)
+        format_dropped();
+    (state.is_mozlog ? format_mozlog : format_for_people)(&state.waiting, line, &state.message);
+    if (!state.is_buffered || state.waiting.length >= FLUSH_AT || line->level <= LOG_LEVEL_WARNING)
+        log_flush();
+}
+
+void
+log_message(log_level level, const char *type, const char *format, ...)
+{
+    log_line *line = log_begin(level, type);
+    buf message = BUF_INIT;
+    va_list args;
+
+    if (line == NULL)
+        return;
+    va_start(args, format);
+    buf_vprintf(&message, format, args);
+    va_end(args);
+    log_end(line, "%s", buf_text(&message));
+    buf_free(&message);
+}

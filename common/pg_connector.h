@@ -1,0 +1,38 @@
+/*
+ * pg_connector.h: opens one connection to PostgreSQL from the event loop, again and again
+ * until it works, waiting longer after each failure.
+ *
+ * Used by pg_pool and pg_listen. The open connection belongs to the caller, who calls
+ * pg_connector_start() again when he has lost it.
+ */
+#ifndef CTMS_PG_CONNECTOR_H
+#define CTMS_PG_CONNECTOR_H
+
+#include <event2/event.h>
+#include <libpq-fe.h>
+
+typedef struct pg_connector pg_connector;
+
+typedef struct pg_connector_events {
+    /* The connection is open and non-blocking; it is the receiver's to PQfinish(). */
+    void (*opened)(void *arg, PGconn *conn);
+    /* An attempt failed; another follows by itself. The message is one line. */
+    void (*failed)(void *arg, const char *message);
+} pg_connector_events;
+
+/*
+ * url as CTMS_DB_URL. statement_timeout_s 0 for none. Keepalives, encoding, application
+ * name and statement time-out are set unless the URL says otherwise. Nothing is opened
+ * until pg_connector_start(). Returns NULL, with a message, when the URL cannot be parsed.
+ */
+pg_connector *pg_connector_new(struct event_base *base, const char *url, const char *application,
+                               double statement_timeout_s, const pg_connector_events *events,
+                               void *arg, char *message, size_t message_size);
+void pg_connector_free(pg_connector *connector);
+/* Tries to connect from the next turn of the loop on. */
+void pg_connector_start(pg_connector *connector);
+
+/* The last error of a connection as one line without a full stop. */
+void pg_connector_error_line(const PGconn *conn, char *line, size_t size);
+
+#endif

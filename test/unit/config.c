@@ -1,0 +1,170 @@
+/* Tests of common/config.c: what is taken, what is refused, who wins. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "common/config.h"
+
+static char file_path[] = "/tmp/ctms-config-XXXXXX";
+
+static void
+write_file(const char *content)
+{
+    FILE *out = fopen(file_path, "w");
+
+    assert_non_null(out);
+    fputs(content, out);
+    fclose(out);
+}
+
+static config *
+read_rest(char **environment, const char *file)
+{
+    config_error error;
+    config *c = config_read(CONFIG_REST, file, environment, &error);
+
+    if (c == NULL)
+        fail_msg("%s", error.message);
+    return c;
+}
+
+static void
+refuse(char **environment, const char *file, const char *expected)
+{
+    config_error error = {""};
+
+    assert_null(config_read(CONFIG_REST, file, environment, &error));
+    if (strstr(error.message, expected) == NULL)
+        fail_msg("expected \"%s\" in \"%s\"", expected, error.message);
+}
+
+static void
+gives_defaults(void **state)
+{
+    config *c = read_rest((char *[]){"CTMS_SECRET_KEY=k", "HOME=/", NULL}, NULL);
+
+    (void)state;
+    assert_int_equal(config_int(c, "CTMS_TOKEN_EXPIRATION"), 3600);
+    assert_string_equal(config_string(c, "CTMS_SERVER_PREFIX"), "http://localhost:8000");
+    assert_true(config_bool(c, "CTMS_USE_MOZLOG"));
+    assert_null(config_string(c, "CTMS_PUBSUB_EMAIL"));
+    assert_int_equal(config_int_or(c, "CTMS_ACOUSTIC_MAX_BACKLOG", -1), -1);
+    config_free(c);
+}
+
+static void
+takes_environment_over_file(void **state)
+{
+    config *c;
+
+    (void)state;
+    write_file("# a comment\n\n CTMS_SECRET_KEY = \"from file\" \nCTMS_PORT=1\r\nOTHER=x\n"
+               "CTMS_HOST=::1");
+    c = read_rest((char *[]){"CTMS_PORT=2", "CTMS_TEST_BIN=ignored", "CTMS_HOST=", NULL},
+                  file_path);
+    assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), "from file");
+    assert_int_equal(config_int(c, "CTMS_PORT"), 2);
+    assert_string_equal(config_string(c, "CTMS_HOST"), "::1");
+    config_free(c);
+}
+
+static void
+prefers_own_name_to_alias(void **state)
+{
+    config *c = read_rest((char *[]){"CTMS_SECRET_KEY=k", "CTMS_PORT=5", "PORT=6", NULL}, NULL);
+
+    (void)state;
+    assert_int_equal(config_int(c, "CTMS_PORT"), 5);
+    config_free(c);
+    c = read_rest((char *[]){"CTMS_SECRET_KEY=k", "PORT=6", "CTMS_PORT=5", NULL}, NULL);
+    assert_int_equal(config_int(c, "CTMS_PORT"), 5);
+    config_free(c);
+    c = read_rest((char *[]){"CTMS_SECRET_KEY=k", "PORT=6", NULL}, NULL);
+    assert_int_equal(config_int(c, "CTMS_PORT"), 6);
+    config_free(c);
+}
+
+static void
+reads_secrets_from_files(void **state)
+{
+    char from_file[200];
+    config *c;
+
+    (void)state;
+    write_file("the secret\n");
+    snprintf(from_file, sizeof(from_file), "CTMS_SECRET_KEY_FILE=%s", file_path);
+    c = read_rest((char *[]){from_file, NULL}, NULL);
+    assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), "the secret");
+    config_free(c);
+    refuse((char *[]){from_file, "CTMS_SECRET_KEY=x", NULL}, NULL, "CTMS_SECRET_KEY_FILE");
+    refuse((char *[]){"CTMS_SECRET_KEY_FILE=/nonexistent/x", NULL}, NULL, "CTMS_SECRET_KEY_FILE");
+    refuse((char *[]){"CTMS_SECRET_KEY=k", "CTMS_PORT_FILE=x", NULL}, NULL, "CTMS_PORT_FILE");
+}
+
+static void
+refuses_bad_values(void **state)
+{
+    static const char *const bad[][2] = {
+        {"CTMS_PORT=99999", "CTMS_PORT must be between 0 and 65535"},
+        {"CTMS_PORT=80x", "CTMS_PORT must be a whole number"},
+        {"CTMS_PORT=1.5", "CTMS_PORT"},
+        {"CTMS_PORT= 1", "CTMS_PORT"},
+        {"CTMS_PORT=99999999999999999999", "CTMS_PORT"},
+        {"CTMS_ACOUSTIC_TIMEOUT_S=nan", "CTMS_ACOUSTIC_TIMEOUT_S must be a number"},
+        {"CTMS_USE_MOZLOG=maybe", "CTMS_USE_MOZLOG must be true or false"},
+        {"CTMS_LOGGING_LEVEL=LOUD", "CTMS_LOGGING_LEVEL must be one of CRITICAL"},
+        {"CTMS_SERVER_PREFIX=localhost", "CTMS_SERVER_PREFIX must be an absolute"},
+        {"CTMS_SERVER_PREFIX=http:///x", "CTMS_SERVER_PREFIX"},
+        {"CTMS_PROT=80", "CTMS_PROT is not a setting"},
+        {"CTMS_=1", "CTMS_ is not a setting"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char *entry = strdup(bad[i][0]);
+
+        refuse((char *[]){"CTMS_SECRET_KEY=k", entry, NULL}, NULL, bad[i][1]);
+        free(entry);
+    }
+    refuse((char *[]){NULL}, NULL, "CTMS_SECRET_KEY is required");
+    refuse((char *[]){"CTMS_SECRET_KEY=", NULL}, NULL, "CTMS_SECRET_KEY is required");
+    write_file("CTMS_SECRET_KEY=k\nnonsense\n");
+    refuse((char *[]){NULL}, file_path, "line 2");
+    refuse((char *[]){NULL}, "/nonexistent/file", "could not open");
+}
+
+static int
+make_file(void **state)
+{
+    int fd = mkstemp(file_path);
+
+    (void)state;
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int
+remove_file(void **state)
+{
+    (void)state;
+    return unlink(file_path);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gives_defaults),
+        cmocka_unit_test(takes_environment_over_file),
+        cmocka_unit_test(prefers_own_name_to_alias),
+        cmocka_unit_test(reads_secrets_from_files),
+        cmocka_unit_test(refuses_bad_values),
+    };
+
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}
