@@ -41,6 +41,15 @@ sub new
     return $self;
 }
 
+# Without a cluster, for tests of programs that need none.
+sub programs_only
+{
+    my ($class, $name) = @_;
+    my $self = bless { name => $name, process => {}, owner => $$ }, $class;
+    push @live, $self;
+    return $self;
+}
+
 sub node { return $_[0]{node} }
 sub db_url { my $n = $_[0]{node}; return 'postgresql:///' . ($_[1] // 'ctms') . '?host=' . $n->host . '&port=' . $n->port }
 sub sql { my ($self, $query) = @_; return $self->{node}->safe_psql('ctms', $query) }
@@ -102,7 +111,8 @@ sub start_sandbox
 {
     my ($self, %env) = @_;
     my $port = $self->{sandbox_port} //= PostgreSQL::Test::Cluster::get_free_port();
-    $self->start_program('sandbox', 'acoustic-sandbox', { SANDBOX_PORT => $port, %env });
+    $self->start_program('sandbox', 'acoustic-sandbox',
+        { SANDBOX_PORT => $port, map { ("SANDBOX_$_" => $env{$_}) } keys %env });
     $self->wait_for_port('sandbox', $port);
     return "http://127.0.0.1:$port";
 }

@@ -1,0 +1,432 @@
+/*
+ * api.c: the operations of the XML API; see api.h.
+ */
+#include "api.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+
+enum { MAX_ROWS = 100 };
+
+static const char html_page[] =
+    "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\"><html><head><title>503</title></head>"
+    "<body>Service Unavailable</body></html>";
+
+/* ---- answers -------------------------------------------------------------- */
+
+static void
+add_escaped(struct evbuffer *body, const char *text)
+{
+    for (;;) {
+        size_t plain = strcspn(text, "<>&\"");
+
+        evbuffer_add(body, text, plain);
+        text += plain;
+        switch (*text++) {
+        case '\0': return;
+        case '<': evbuffer_add_printf(body, "&lt;"); break;
+        case '>': evbuffer_add_printf(body, "&gt;"); break;
+        case '&': evbuffer_add_printf(body, "&amp;"); break;
+        default: evbuffer_add_printf(body, "&quot;"); break;
+        }
+    }
+}
+
+static void
+add_success(struct answer *answer, const char *inside)
+{
+    evbuffer_add_printf(answer->body,
+                        "<Envelope><Body><RESULT><SUCCESS>TRUE</SUCCESS>%s</RESULT></Body>"
+                        "</Envelope>\n",
+                        inside);
+}
+
+static void
+add_fault(struct answer *answer, const char *errorid, const char *class, const char *text)
+{
+    evbuffer_add_printf(answer->body,
+                        "<Envelope><Body><RESULT><SUCCESS>false</SUCCESS></RESULT><Fault><Request/>"
+                        "<FaultCode/><FaultString><![CDATA[%s]]></FaultString><detail><error>"
+                        "<errorid>%s</errorid><module/><class>%s</class><method/></error></detail>"
+                        "</Fault></Body></Envelope>\n",
+                        text, errorid, class);
+}
+
+/* ---- tokens --------------------------------------------------------------- */
+
+static void
+token_error(struct api *api, struct answer *answer, const char *error)
+{
+    api->store.counts.token_refused++;
+    answer->status = 400;
+    evbuffer_add_printf(answer->body, "{\"error\":\"%s\"}", error);
+}
+
+static bool
+field_is(struct evkeyvalq *fields, const char *name, const char *expected)
+{
+    const char *value = evhttp_find_header(fields, name);
+
+    return value != NULL && strcmp(value, expected) == 0;
+}
+
+void
+api_revoke_token(struct api *api)
+{
+    api->token[0] = '\0';
+}
+
+static void
+grant_token(struct api *api, struct answer *answer)
+{
+    time_t now = time(NULL);
+
+    /* A token that still runs is given out again, with what is left of its time. */
+    if (api->token[0] == '\0' || api->token_ends <= now) {
+        snprintf(api->token, sizeof(api->token), "a0r%ld-%08lx%08lx", ++api->token_count, lrand48(),
+                 lrand48());
+        api->token_ends = now + api->settings->token_ttl_s;
+    }
+    evbuffer_add_printf(answer->body,
+                        "{\"access_token\":\"%s\",\"token_type\":\"bearer\","
+                        "\"refresh_token\":\"%s\",\"expires_in\":%ld}",
+                        api->token, api->settings->refresh_token, (long)(api->token_ends - now));
+}
+
+/* True when a rule has given the answer. */
+static bool
+answer_by_rule(struct api *api, struct answer *answer, const struct fault *fault)
+{
+    api->store.counts.faults++;
+    answer->kind = fault->answer;
+    answer->delay_ms += fault->delay_ms;
+    answer->bytes = fault->bytes;
+    answer->byte_ms = fault->byte_ms;
+    answer->status = fault->status;
+    switch (fault->answer) {
+    case ANSWER_NORMAL: return false;
+    case ANSWER_SLOW: return false;
+    case ANSWER_FAULT: add_fault(answer, fault->errorid, fault->class, fault->text); break;
+    case ANSWER_HTML:
+        answer->content_type = "text/html";
+        evbuffer_add(answer->body, html_page, sizeof(html_page) - 1);
+        break;
+    case ANSWER_BODY:
+        answer->content_type = fault->content_type;
+        evbuffer_add(answer->body, fault->body, strlen(fault->body));
+        break;
+    default: break; /* empty, cut and huge have no body of their own */
+    }
+    return true;
+}
+
+void
+api_token(struct api *api, const char *form, struct answer *answer)
+{
+    const struct settings *settings = api->settings;
+    struct evkeyvalq fields;
+    struct fault *fault =
+        faults_for_request(&api->settings->faults, &api->store, "token", TABLE_COUNT, NULL);
+
+    api->store.counts.requests[COUNT_TOKEN]++;
+    answer->content_type = "application/json";
+    if (fault != NULL && answer_by_rule(api, answer, fault))
+        return;
+    if (evhttp_parse_query_str(form, &fields) != 0) {
+        token_error(api, answer, "invalid_request");
+        return;
+    }
+    if (!field_is(&fields, "grant_type", "refresh_token"))
+        token_error(api, answer, "unsupported_grant_type");
+    else if (!field_is(&fields, "client_id", settings->client_id) ||
+             !field_is(&fields, "client_secret", settings->client_secret))
+        token_error(api, answer, "invalid_client");
+    else if (!field_is(&fields, "refresh_token", settings->refresh_token))
+        token_error(api, answer, "invalid_grant");
+    else
+        grant_token(api, answer);
+    evhttp_clear_headers(&fields);
+}
+
+static bool
+is_authorized(struct api *api, const char *authorization)
+{
+    return authorization != NULL && strncasecmp(authorization, "Bearer ", 7) == 0 &&
+           api->token[0] != '\0' && strcmp(authorization + 7, api->token) == 0 &&
+           time(NULL) < api->token_ends;
+}
+
+/* ---- operations ------------------------------------------------------------ */
+
+static enum table
+find_table(const struct settings *settings, const char *id)
+{
+    int table = 0;
+
+    while (table < TABLE_COUNT && strcmp(settings->table_ids[table], id) != 0)
+        table++;
+    return (enum table)table;
+}
+
+static bool
+is_address(const char *text)
+{
+    const char *at = strchr(text, '@');
+
+    if (at == NULL || at == text || strchr(at + 1, '@') != NULL || strchr(at + 1, '.') == NULL)
+        return false;
+    for (; *text != '\0'; text++) {
+        if (isspace((unsigned char)*text) || iscntrl((unsigned char)*text))
+            return false;
+    }
+    return true;
+}
+
+static void
+add_recipient(struct api *api, const struct envelope *envelope, struct answer *answer)
+{
+    const struct row *columns = &envelope->rows[0];
+    const char *address = row_get(columns, "email");
+    const char *email_id = row_get(&envelope->sync_fields, "email_id");
+    struct contact *contact;
+
+    if (!envelope->has_created_from) {
+        add_fault(answer, "116", "SP.Recipients", "CREATED_FROM is missing");
+    } else if (email_id == NULL || *email_id == '\0') {
+        add_fault(answer, "211", "SP.Recipients", "Unique key values are missing");
+    } else if (address == NULL || *address == '\0') {
+        add_fault(answer, "121", "SP.Recipients", "No EMAIL");
+    } else if (!is_address(address)) {
+        add_fault(answer, "121", "SP.Recipients", "Email Address Is Invalid.");
+    } else {
+        contact = store_contact(&api->store, email_id, true);
+        if (contact->is_recipient && !envelope->update_if_found) {
+            add_fault(answer, "122", "SP.Recipients", "Recipient already exists.");
+            return;
+        }
+        store_set_recipient(&api->store, contact, columns, api->settings->empty_is_kept);
+        add_success(answer, "<RecipientId>33535067</RecipientId>"
+                            "<ORGANIZATION_ID>322af</ORGANIZATION_ID>");
+    }
+}
+
+/* MM/DD/YYYY HH:MM:SS or empty: a date without a time is refused. */
+static bool
+is_timestamp(const char *text)
+{
+    static const char pattern[] = "00/00/0000 00:00:00";
+    size_t i;
+
+    for (i = 0; text[i] != '\0' && pattern[i] != '\0'; i++) {
+        if (pattern[i] == '0' ? !isdigit((unsigned char)text[i]) : text[i] != pattern[i])
+            return false;
+    }
+    return i == 0 || (text[i] == '\0' && pattern[i] == '\0');
+}
+
+/* The first timestamp column whose value is none, or null. */
+static const char *
+find_bad_timestamp(const struct row *row)
+{
+    static const char *const columns[] = {
+        "create_timestamp",     "update_timestamp",   "changed",     "created", "start",
+        "current_period_start", "current_period_end", "canceled_at", "ended_at"};
+
+    for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++) {
+        const char *value = row_get(row, columns[i]);
+
+        if (value != NULL && !is_timestamp(value))
+            return columns[i];
+    }
+    return NULL;
+}
+
+static void
+add_failure(struct evbuffer *failures, const char *element, const char *type,
+            const char *description, enum table table, const struct row *row)
+{
+    const char *names[] = {"email_id", table_keys[table]};
+
+    evbuffer_add_printf(failures, "<FAILURE failure_type=\"%s\" description=\"", type);
+    add_escaped(failures, description);
+    evbuffer_add_printf(failures, "\">");
+    for (int i = 0; i < 2; i++) {
+        const char *value = row_get(row, names[i]);
+
+        evbuffer_add_printf(failures, "<%s name=\"%s\">", element, names[i]);
+        add_escaped(failures, value ? value : "");
+        evbuffer_add_printf(failures, "</%s>", element);
+    }
+    evbuffer_add_printf(failures, "</FAILURE>\n");
+}
+
+/* Stores or removes one row; appends a FAILURE when it cannot. */
+static void
+relational_row(struct api *api, const struct envelope *envelope, enum table table,
+               const struct row *row, struct evbuffer *failures)
+{
+    bool is_delete = strcmp(envelope->operation, "DeleteRelationalTableData") == 0;
+    const char *element = is_delete ? "KEY_COLUMN" : "COLUMN";
+    const char *email_id = row_get(row, "email_id");
+    const char *key = row_get(row, table_keys[table]);
+    const char *bad_column = is_delete ? NULL : find_bad_timestamp(row);
+    char description[80];
+    struct contact *contact;
+    struct fault *fault =
+        faults_for_row(&api->settings->faults, &api->store, envelope->operation, table, row);
+
+    if (fault != NULL) {
+        api->store.counts.faults++;
+        add_failure(failures, element, fault->failure_type, fault->text, table, row);
+    } else if (email_id == NULL || *email_id == '\0' || key == NULL || *key == '\0') {
+        add_failure(failures, element, "permanent", "All key columns are not present", table, row);
+    } else if (bad_column != NULL) {
+        snprintf(description, sizeof(description), "Invalid Date Value in column:\n%s", bad_column);
+        add_failure(failures, element, "permanent", description, table, row);
+    } else if (is_delete) {
+        contact = store_contact(&api->store, email_id, false);
+        if (contact == NULL || !store_remove_row(&api->store, contact, table, key))
+            add_failure(failures, element, "permanent", "Row Not Found", table, row);
+    } else {
+        contact = store_contact(&api->store, email_id, true);
+        api->store.counts.rows_before_recipient += !contact->is_recipient;
+        store_set_row(&api->store, contact, table, key, row);
+    }
+}
+
+static void
+relational_rows(struct api *api, const struct envelope *envelope, enum table table,
+                struct answer *answer)
+{
+    struct evbuffer *failures = evbuffer_new();
+
+    api->store.counts.rows_received[table] += (long)envelope->row_count;
+    for (size_t i = 0; i < envelope->row_count; i++)
+        relational_row(api, envelope, table, &envelope->rows[i], failures);
+    if (evbuffer_get_length(failures) == 0) {
+        add_success(answer, "");
+    } else {
+        evbuffer_add_printf(answer->body, "<Envelope><Body><RESULT><SUCCESS>true</SUCCESS>"
+                                          "<FAILURES>\n");
+        evbuffer_add_buffer(answer->body, failures);
+        evbuffer_add_printf(answer->body, "</FAILURES></RESULT></Body></Envelope>\n");
+    }
+    evbuffer_free(failures);
+}
+
+static void
+remove_recipient(struct api *api, const struct envelope *envelope, struct answer *answer)
+{
+    const char *email_id = row_get(&envelope->rows[0], "email_id");
+
+    if (email_id != NULL && store_remove_recipient(&api->store, email_id))
+        add_success(answer, "");
+    else
+        add_fault(answer, "128", "SP.API", "Recipient not found or is not a member of the list.");
+}
+
+static void
+run_operation(struct api *api, const struct envelope *envelope, enum table table,
+              struct answer *answer)
+{
+    const char *operation = envelope->operation;
+    bool is_list = !strcmp(operation, "AddRecipient") || !strcmp(operation, "RemoveRecipient");
+    bool is_relational = !strcmp(operation, "InsertUpdateRelationalTable") ||
+                         !strcmp(operation, "DeleteRelationalTableData");
+    char text[80];
+
+    if (!is_list && !is_relational) {
+        add_fault(answer, "51", "SP.API", "Invalid XML Request");
+    } else if (is_list ? table != TABLE_MAIN : table == TABLE_MAIN || table == TABLE_COUNT) {
+        snprintf(text, sizeof(text), "List with id %s Does Not Exist.", envelope->table_id);
+        add_fault(answer, "108", "SP.ListManager", text);
+    } else if (is_relational && envelope->row_count > MAX_ROWS) {
+        add_fault(answer, "51", "SP.API", "Invalid XML Request: more than 100 rows");
+    } else if (is_relational) {
+        relational_rows(api, envelope, table, answer);
+    } else if (!strcmp(operation, "AddRecipient")) {
+        add_recipient(api, envelope, answer);
+    } else {
+        remove_recipient(api, envelope, answer);
+    }
+}
+
+/* Counted by what was asked for, whatever becomes of it. */
+static void
+count_request(struct api *api, const struct envelope *envelope, enum table table)
+{
+    struct counts *counts = &api->store.counts;
+    const char *email_id = row_get(&envelope->sync_fields, "email_id");
+
+    if (strcmp(envelope->operation, "AddRecipient") == 0) {
+        counts->requests[COUNT_TABLES + TABLE_MAIN]++;
+        if (email_id != NULL)
+            store_contact(&api->store, email_id, true)->sent++;
+    } else if (strcmp(envelope->operation, "InsertUpdateRelationalTable") == 0 &&
+               table > TABLE_MAIN && table < TABLE_COUNT) {
+        counts->requests[COUNT_TABLES + table]++;
+    } else {
+        counts->requests[COUNT_OTHER]++;
+    }
+}
+
+static void
+answer_envelope(struct api *api, const struct envelope *envelope, struct answer *answer)
+{
+    enum table table = find_table(api->settings, envelope->table_id);
+    struct fault *fault;
+
+    if (!envelope->is_valid) {
+        api->store.counts.requests[COUNT_OTHER]++;
+        add_fault(answer, "51", "SP.API", "Invalid XML Request");
+        return;
+    }
+    count_request(api, envelope, table);
+    fault = faults_for_request(&api->settings->faults, &api->store, envelope->operation, table,
+                               envelope);
+    if (fault != NULL && answer_by_rule(api, answer, fault)) {
+        struct answer unseen = {.body = evbuffer_new()};
+
+        if (fault->apply)
+            run_operation(api, envelope, table, &unseen);
+        evbuffer_free(unseen.body);
+        return;
+    }
+    run_operation(api, envelope, table, answer);
+}
+
+void
+api_xml(struct api *api, const char *authorization, const char *xml, size_t len,
+        struct answer *answer)
+{
+    struct counts *counts = &api->store.counts;
+    struct envelope envelope;
+
+    answer->content_type = "text/xml;charset=UTF-8";
+    if (++api->in_flight > counts->max_in_flight_seen)
+        counts->max_in_flight_seen = api->in_flight;
+    if (!is_authorized(api, authorization)) {
+        answer->status = (int)api->settings->auth_status;
+        add_fault(answer, "145", "SP.Admin", "Session has expired or is invalid");
+    } else if (api->in_flight > api->settings->max_in_flight) {
+        counts->refused_concurrent++;
+        add_fault(answer, "", "SP.API",
+                  "You have exceeded the max number of concurrent authenticated requests.");
+    } else {
+        envelope_read(&envelope, xml, len);
+        answer_envelope(api, &envelope, answer);
+        envelope_free(&envelope);
+    }
+}
+
+void
+api_done(struct api *api)
+{
+    api->in_flight--;
+}

@@ -1,0 +1,42 @@
+/*
+ * api.h: what Acoustic would answer: the OAuth token call and the XML API, without transport.
+ */
+#ifndef SANDBOX_API_H
+#define SANDBOX_API_H
+
+#include <time.h>
+
+#include <event2/buffer.h>
+
+#include "settings.h"
+#include "store.h"
+
+struct api {
+    struct settings *settings;
+    struct store store;
+    char token[48]; /* empty: none is valid */
+    time_t token_ends;
+    long token_count;
+    long in_flight;
+};
+
+/* What to send, and how. "body" belongs to the caller. */
+struct answer {
+    enum answer_kind kind; /* NORMAL, CUT, HUGE or SLOW matter to the transport */
+    int status;
+    const char *content_type;
+    struct evbuffer *body;
+    long delay_ms;
+    long bytes, byte_ms;
+};
+
+/* "form" is the urlencoded body. */
+void api_token(struct api *api, const char *form, struct answer *answer);
+/* "authorization" is the header's value or null; "xml" is the envelope. Counts the request
+ * as in flight, until api_done(). */
+void api_xml(struct api *api, const char *authorization, const char *xml, size_t len,
+             struct answer *answer);
+void api_done(struct api *api);
+void api_revoke_token(struct api *api);
+
+#endif

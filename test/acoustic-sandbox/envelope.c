@@ -1,0 +1,212 @@
+/*
+ * envelope.c: reads the XML of a request with libxml2's SAX interface; see envelope.h.
+ */
+#include "envelope.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <libxml/parser.h>
+
+struct reader {
+    struct envelope *envelope;
+    int depth;
+    bool is_broken;
+    bool in_pair; /* inside COLUMN, KEY_COLUMN or SYNC_FIELD */
+    bool in_sync_field;
+    char *name; /* of the pair that is open */
+    struct row text;
+    bool captures;
+};
+
+static bool
+is(const xmlChar *name, const char *expected)
+{
+    return strcmp((const char *)name, expected) == 0;
+}
+
+static void
+text_clear(struct reader *reader)
+{
+    reader->text.len = 0;
+    reader->captures = true;
+}
+
+static void
+text_add(struct reader *reader, const char *text, size_t len)
+{
+    struct row *buffer = &reader->text;
+
+    if (buffer->len + len + 1 > buffer->size) {
+        buffer->size = (buffer->len + len + 1) * 2;
+        buffer->data = must_realloc(buffer->data, buffer->size);
+    }
+    memcpy(buffer->data + buffer->len, text, len);
+    buffer->len += len;
+    buffer->data[buffer->len] = '\0';
+}
+
+static const char *
+text_get(const struct reader *reader)
+{
+    return reader->text.len > 0 ? reader->text.data : "";
+}
+
+static struct row *
+current_row(struct reader *reader)
+{
+    struct envelope *envelope = reader->envelope;
+
+    if (reader->in_sync_field)
+        return &envelope->sync_fields;
+    if (envelope->row_count == 0) {
+        reader->is_broken = true;
+        return &envelope->sync_fields;
+    }
+    return &envelope->rows[envelope->row_count - 1];
+}
+
+static void
+add_row(struct envelope *envelope)
+{
+    if (envelope->row_count == envelope->row_size) {
+        envelope->row_size = envelope->row_size ? envelope->row_size * 2 : 1;
+        envelope->rows = must_realloc(envelope->rows, envelope->row_size * sizeof(*envelope->rows));
+    }
+    envelope->rows[envelope->row_count++] = (struct row){0};
+}
+
+static void
+open_pair(struct reader *reader, const xmlChar *element, const xmlChar **attributes)
+{
+    reader->in_pair = true;
+    reader->in_sync_field = is(element, "SYNC_FIELD");
+    free(reader->name);
+    reader->name = NULL;
+    text_clear(reader);
+    for (; attributes != NULL && attributes[0] != NULL; attributes += 2) {
+        if (is(attributes[0], "name"))
+            reader->name = must_strdup((const char *)attributes[1]);
+    }
+}
+
+static void
+open_operation(struct reader *reader, const xmlChar *element)
+{
+    struct envelope *envelope = reader->envelope;
+
+    if (envelope->operation[0] != '\0' || strlen((const char *)element) >= 40) {
+        reader->is_broken = true;
+        return;
+    }
+    strcpy(envelope->operation, (const char *)element);
+    if (is(element, "AddRecipient") || is(element, "RemoveRecipient"))
+        add_row(envelope);
+}
+
+static void
+on_start(void *context, const xmlChar *element, const xmlChar **attributes)
+{
+    struct reader *reader = context;
+    int depth = reader->depth++;
+
+    if (depth == 0)
+        reader->is_broken |= !is(element, "Envelope");
+    else if (depth == 1)
+        reader->is_broken |= !is(element, "Body");
+    else if (depth == 2)
+        open_operation(reader, element);
+    else if (is(element, "COLUMN") || is(element, "KEY_COLUMN") || is(element, "SYNC_FIELD"))
+        open_pair(reader, element, attributes);
+    else if (is(element, "ROW"))
+        add_row(reader->envelope);
+    else if (is(element, "VALUE") || is(element, "NAME") || is(element, "LIST_ID") ||
+             is(element, "TABLE_ID") || is(element, "UPDATE_IF_FOUND") ||
+             is(element, "CREATED_FROM"))
+        text_clear(reader);
+    else if (!is(element, "ROWS") && !is(element, "SYNC_FIELDS") && !is(element, "ALLOW_HTML") &&
+             !is(element, "SEND_AUTOREPLY") && !is(element, "VISITOR_KEY"))
+        reader->is_broken = true;
+}
+
+static void
+close_pair(struct reader *reader)
+{
+    if (reader->name == NULL)
+        reader->is_broken = true;
+    else
+        row_append(current_row(reader), reader->name, text_get(reader));
+    reader->in_pair = reader->in_sync_field = false;
+}
+
+static void
+set_table_id(struct reader *reader)
+{
+    const char *text = text_get(reader);
+
+    if (strlen(text) >= sizeof(reader->envelope->table_id))
+        reader->is_broken = true;
+    else
+        strcpy(reader->envelope->table_id, text);
+}
+
+static void
+on_end(void *context, const xmlChar *element)
+{
+    struct reader *reader = context;
+
+    reader->depth--;
+    if (is(element, "NAME") && reader->in_pair) {
+        free(reader->name);
+        reader->name = must_strdup(text_get(reader));
+        reader->text.len = 0; /* a COLUMN without VALUE has an empty one */
+        reader->captures = false;
+    } else if (is(element, "COLUMN") || is(element, "KEY_COLUMN") || is(element, "SYNC_FIELD")) {
+        close_pair(reader);
+    } else if (is(element, "LIST_ID") || is(element, "TABLE_ID")) {
+        set_table_id(reader);
+    } else if (is(element, "UPDATE_IF_FOUND")) {
+        reader->envelope->update_if_found = strcasecmp(text_get(reader), "true") == 0;
+    } else if (is(element, "CREATED_FROM")) {
+        reader->envelope->has_created_from = *text_get(reader) != '\0';
+    } else if (is(element, "VALUE")) {
+        reader->captures = false;
+    }
+}
+
+static void
+on_characters(void *context, const xmlChar *text, int len)
+{
+    struct reader *reader = context;
+
+    if (reader->captures)
+        text_add(reader, (const char *)text, (size_t)len);
+}
+
+void
+envelope_read(struct envelope *envelope, const char *xml, size_t len)
+{
+    struct reader reader = {.envelope = envelope};
+    xmlSAXHandler handler = {.startElement = on_start,
+                             .endElement = on_end,
+                             .characters = on_characters,
+                             .cdataBlock = on_characters};
+
+    *envelope = (struct envelope){0};
+    envelope->is_valid = len > 0 && len < 64 * 1024 * 1024 &&
+                         xmlSAXUserParseMemory(&handler, &reader, xml, (int)len) == 0 &&
+                         !reader.is_broken && envelope->operation[0] != '\0';
+    free(reader.name);
+    row_free(&reader.text);
+}
+
+void
+envelope_free(struct envelope *envelope)
+{
+    for (size_t i = 0; i < envelope->row_count; i++)
+        row_free(&envelope->rows[i]);
+    free(envelope->rows);
+    row_free(&envelope->sync_fields);
+    *envelope = (struct envelope){0};
+}

@@ -1,0 +1,29 @@
+/*
+ * envelope.h: reads the XML of a request to /XMLAPI.
+ *
+ * Knows the shape of the operations that the sandbox serves, not their meaning. Names are
+ * case sensitive, as they are at Acoustic; an element it does not know makes the whole
+ * envelope invalid.
+ */
+#ifndef SANDBOX_ENVELOPE_H
+#define SANDBOX_ENVELOPE_H
+
+#include "row.h"
+
+struct envelope {
+    bool is_valid;
+    char operation[40];
+    char table_id[32]; /* LIST_ID or TABLE_ID, as text */
+    bool update_if_found;
+    bool has_created_from;
+    struct row sync_fields;
+    struct row *rows; /* AddRecipient and RemoveRecipient have one */
+    size_t row_count;
+    size_t row_size;
+};
+
+/* Always fills the envelope; the caller frees it with envelope_free(). */
+void envelope_read(struct envelope *envelope, const char *xml, size_t len);
+void envelope_free(struct envelope *envelope);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * main.c: the Acoustic sandbox, a server that speaks the token and XML API of Acoustic on
+ * loopback, for tests, benchmarks and demonstrations.
+ *
+ * It keeps what it receives, shows it (GET / and /_sandbox/...), and goes wrong on demand.
+ * Settings are environment variables; see settings.h, and fault.h for what can go wrong.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <event2/http.h>
+#include <libxml/parser.h>
+
+#include "server.h"
+
+enum { SAVE_INTERVAL_S = 5 };
+
+static void
+on_stop(evutil_socket_t signal_number, short what, void *base)
+{
+    (void)signal_number;
+    (void)what;
+    event_base_loopbreak(base);
+}
+
+static void
+save(evutil_socket_t fd, short what, void *context)
+{
+    struct api *api = context;
+
+    (void)fd;
+    (void)what;
+    if (api->settings->state_file != NULL && api->store.is_dirty)
+        store_save(&api->store, api->settings->state_file);
+}
+
+/* Errors of the requests' XML are answered, not printed. */
+static void
+ignore_xml_error(void *context, const char *format, ...)
+{
+    (void)context;
+    (void)format;
+}
+
+static int
+serve(struct api *api)
+{
+    struct event_base *base = event_base_new();
+    struct evhttp *http = base ? server_start(base, api) : NULL;
+    struct event *on_term, *on_int, *saver;
+    struct timeval interval = {SAVE_INTERVAL_S, 0};
+
+    if (http == NULL)
+        return 1;
+    on_term = evsignal_new(base, SIGTERM, on_stop, base);
+    on_int = evsignal_new(base, SIGINT, on_stop, base);
+    saver = event_new(base, -1, EV_PERSIST, save, api);
+    event_add(on_term, NULL);
+    event_add(on_int, NULL);
+    event_add(saver, &interval);
+    event_base_dispatch(base);
+    save(-1, 0, api);
+    event_free(saver);
+    event_free(on_term);
+    event_free(on_int);
+    evhttp_free(http);
+    event_base_free(base);
+    return 0;
+}
+
+int
+main(void)
+{
+    struct settings settings;
+    struct api api = {.settings = &settings};
+    int status = 1;
+
+    signal(SIGPIPE, SIG_IGN);
+    srand48(time(NULL) ^ getpid());
+    xmlInitParser();
+    xmlSetGenericErrorFunc(NULL, ignore_xml_error);
+    if (!settings_from_environment(&settings))
+        return 2;
+    store_init(&api.store);
+    if (settings.state_file == NULL || store_load(&api.store, settings.state_file))
+        status = serve(&api);
+    store_clear(&api.store);
+    free(api.store.buckets);
+    faults_free(&settings.faults);
+    xmlCleanupParser();
+    return status;
+}

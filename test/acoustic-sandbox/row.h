@@ -1,0 +1,41 @@
+/*
+ * row.h: a row of an Acoustic table as one packed block of text.
+ *
+ * A row is "name\0value\0name\0value\0...", in the order in which the columns came: small
+ * enough to keep a million of them, quick to compare and to merge. Owned by whoever holds
+ * the struct; row_free() releases it.
+ */
+#ifndef SANDBOX_ROW_H
+#define SANDBOX_ROW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct row {
+    char *data; /* null while the row is empty */
+    size_t len;
+    size_t size;
+};
+
+/* One step of a walk over a row: start with a zeroed struct. */
+struct row_cursor {
+    const char *name;
+    const char *value;
+    size_t offset;
+};
+
+void row_append(struct row *row, const char *name, const char *value);
+bool row_next(const struct row *row, struct row_cursor *cursor);
+/* The value of a column, or null when the row has no such column. */
+const char *row_get(const struct row *row, const char *name);
+/* Columns of "from" replace those of "into" or are added to them. With keep_on_empty, an
+ * empty value leaves what is there. Takes nothing over from "from". */
+void row_merge(struct row *into, const struct row *from, bool keep_on_empty);
+void row_free(struct row *row);
+
+/* malloc family that does not return on failure: a test server has nothing better to do. */
+void *must_alloc(size_t size);
+void *must_realloc(void *block, size_t size);
+char *must_strdup(const char *text);
+
+#endif

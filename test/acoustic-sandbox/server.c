@@ -1,0 +1,375 @@
+/*
+ * server.c: routes, transport forms, latency and misbehaving answers; see server.h.
+ *
+ * Latency is a timer for each answer: requests never wait for one another.
+ */
+#include "server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <event2/bufferevent.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+
+enum { MAX_BODY = 16 * 1024 * 1024, HUGE_BLOCK = 1024 * 1024, PAGE_ROWS = 1000 };
+
+/* A request of the vendor's API on its way to being answered. */
+struct exchange {
+    struct api *api;
+    struct evhttp_request *request;
+    struct answer answer;
+    struct event *timer; /* of a slow answer */
+    bool is_counted;     /* in api->in_flight */
+};
+
+static void
+exchange_free(struct exchange *exchange)
+{
+    if (exchange->is_counted)
+        api_done(exchange->api);
+    if (exchange->timer != NULL)
+        event_free(exchange->timer);
+    evbuffer_free(exchange->answer.body);
+    free(exchange);
+}
+
+static void
+add_header(struct evhttp_request *request, const char *name, const char *value)
+{
+    evhttp_add_header(evhttp_request_get_output_headers(request), name, value);
+}
+
+/* ---- answers that misbehave --------------------------------------------------- */
+
+static void
+cut_connection(struct exchange *exchange)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(exchange->request);
+
+    /* Writing the answer then fails, and evhttp cleans up as after any lost client. */
+    if (connection != NULL) {
+        struct bufferevent *stream = evhttp_connection_get_bufferevent(connection);
+
+        shutdown(bufferevent_getfd(stream), SHUT_RDWR);
+    }
+}
+
+static void
+fill_huge(struct exchange *exchange)
+{
+    static char block[HUGE_BLOCK];
+
+    memset(block, 'x', sizeof(block));
+    for (long left = exchange->answer.bytes; left > 0; left -= HUGE_BLOCK) {
+        size_t part = left < HUGE_BLOCK ? (size_t)left : HUGE_BLOCK;
+
+        evbuffer_add_reference(exchange->answer.body, block, part, NULL, NULL);
+    }
+}
+
+static void
+send_byte(evutil_socket_t fd, short what, void *context)
+{
+    struct exchange *exchange = context;
+    struct timeval delay = {exchange->answer.byte_ms / 1000,
+                            exchange->answer.byte_ms % 1000 * 1000};
+    struct evbuffer *byte;
+
+    (void)fd;
+    (void)what;
+    if (evhttp_request_get_connection(exchange->request) == NULL ||
+        evbuffer_get_length(exchange->answer.body) == 0) {
+        evhttp_send_reply_end(exchange->request);
+        exchange_free(exchange);
+        return;
+    }
+    byte = evbuffer_new();
+    evbuffer_remove_buffer(exchange->answer.body, byte, 1);
+    evhttp_send_reply_chunk(exchange->request, byte);
+    evbuffer_free(byte);
+    event_add(exchange->timer, &delay);
+}
+
+static void
+send_slowly(struct exchange *exchange)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(exchange->request);
+
+    if (connection == NULL) {
+        evhttp_send_reply(exchange->request, 200, NULL, NULL);
+        exchange_free(exchange);
+        return;
+    }
+    exchange->timer = event_new(evhttp_connection_get_base(connection), -1, 0, send_byte, exchange);
+    evhttp_send_reply_start(exchange->request, exchange->answer.status, NULL);
+    send_byte(-1, 0, exchange);
+}
+
+static void
+send_answer(evutil_socket_t fd, short what, void *context)
+{
+    struct exchange *exchange = context;
+    struct answer *answer = &exchange->answer;
+
+    (void)fd;
+    (void)what;
+    add_header(exchange->request, "Content-Type", answer->content_type);
+    if (answer->kind == ANSWER_SLOW) {
+        send_slowly(exchange);
+        return;
+    }
+    if (answer->kind == ANSWER_CUT)
+        cut_connection(exchange);
+    if (answer->kind == ANSWER_HUGE)
+        fill_huge(exchange);
+    evhttp_send_reply(exchange->request, answer->status, NULL, answer->body);
+    exchange_free(exchange);
+}
+
+static void
+answer_later(struct exchange *exchange, struct event_base *base)
+{
+    const struct settings *settings = exchange->api->settings;
+    long delay_ms = exchange->answer.delay_ms;
+    struct timeval delay;
+
+    if (exchange->is_counted)
+        delay_ms += settings->latency_ms +
+                    (settings->jitter_ms > 0 ? lrand48() % (settings->jitter_ms + 1) : 0);
+    delay = (struct timeval){delay_ms / 1000, delay_ms % 1000 * 1000};
+    if (delay_ms == 0 || event_base_once(base, -1, EV_TIMEOUT, send_answer, exchange, &delay) != 0)
+        send_answer(-1, 0, exchange);
+}
+
+/* ---- the vendor's paths --------------------------------------------------------- */
+
+/* The body as a string of its own. */
+static char *
+body_of(struct evhttp_request *request, size_t *len)
+{
+    struct evbuffer *input = evhttp_request_get_input_buffer(request);
+    char *body;
+
+    *len = evbuffer_get_length(input);
+    body = must_alloc(*len + 1);
+    evbuffer_copyout(input, body, *len);
+    body[*len] = '\0';
+    return body;
+}
+
+static struct exchange *
+exchange_new(struct api *api, struct evhttp_request *request)
+{
+    struct exchange *exchange = must_alloc(sizeof(*exchange));
+
+    *exchange = (struct exchange){.api = api, .request = request};
+    exchange->answer = (struct answer){.status = 200, .body = evbuffer_new()};
+    return exchange;
+}
+
+static struct event_base *
+base_of(struct evhttp_request *request)
+{
+    return evhttp_connection_get_base(evhttp_request_get_connection(request));
+}
+
+static void
+on_token(struct evhttp_request *request, void *context)
+{
+    struct exchange *exchange = exchange_new(context, request);
+    size_t len;
+    char *body = body_of(request, &len);
+
+    api_token(exchange->api, body, &exchange->answer);
+    free(body);
+    answer_later(exchange, base_of(request));
+}
+
+static void
+answer_xml(struct exchange *exchange, const char *xml, size_t len)
+{
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(exchange->request);
+
+    exchange->is_counted = true;
+    api_xml(exchange->api, evhttp_find_header(headers, "Authorization"), xml, len,
+            &exchange->answer);
+    answer_later(exchange, base_of(exchange->request));
+}
+
+static void
+on_xmlapi(struct evhttp_request *request, void *context)
+{
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    const char *type = evhttp_find_header(headers, "Content-Type");
+    struct exchange *exchange = exchange_new(context, request);
+    size_t len;
+    char *body = body_of(request, &len);
+    struct evkeyvalq fields;
+
+    if (type != NULL && strncmp(type, "application/x-www-form-urlencoded", 33) == 0) {
+        const char *xml = NULL;
+        bool is_parsed = evhttp_parse_query_str(body, &fields) == 0;
+
+        if (is_parsed)
+            xml = evhttp_find_header(&fields, "xml");
+        answer_xml(exchange, xml ? xml : "", xml ? strlen(xml) : 0);
+        if (is_parsed)
+            evhttp_clear_headers(&fields);
+    } else {
+        answer_xml(exchange, body, len);
+    }
+    free(body);
+}
+
+/* ---- the sandbox's own paths ------------------------------------------------------ */
+
+static void
+send_json(struct evhttp_request *request, int status, json_t *json)
+{
+    struct evbuffer *body = evbuffer_new();
+    char *text = json_dumps(json, JSON_INDENT(1));
+
+    add_header(request, "Content-Type", "application/json");
+    evbuffer_add_printf(body, "%s\n", text ? text : "null");
+    evhttp_send_reply(request, status, NULL, body);
+    evbuffer_free(body);
+    free(text);
+    json_decref(json);
+}
+
+static long
+query_number(struct evhttp_request *request, const char *name, long otherwise)
+{
+    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+    struct evkeyvalq fields;
+    long number = otherwise;
+
+    if (query != NULL && evhttp_parse_query_str(query, &fields) == 0) {
+        const char *value = evhttp_find_header(&fields, name);
+
+        if (value != NULL)
+            number = strtol(value, NULL, 10);
+        evhttp_clear_headers(&fields);
+    }
+    return number >= 0 ? number : otherwise;
+}
+
+static void
+on_recipients(struct evhttp_request *request, void *context)
+{
+    struct api *api = context;
+
+    send_json(request, 200,
+              store_recipients_json(&api->store, (size_t)query_number(request, "offset", 0),
+                                    (size_t)query_number(request, "limit", PAGE_ROWS)));
+}
+
+static void
+on_stats(struct evhttp_request *request, void *context)
+{
+    struct api *api = context;
+    json_t *stats = store_stats_json(&api->store, query_number(request, "sent", 1) != 0);
+
+    json_object_set_new(stats, "in_flight", json_integer(api->in_flight));
+    send_json(request, 200, stats);
+}
+
+static void
+on_settings(struct evhttp_request *request, void *context)
+{
+    struct api *api = context;
+    const char *problem = "the body is not JSON";
+
+    if (evhttp_request_get_command(request) == EVHTTP_REQ_POST) {
+        size_t len;
+        char *body = body_of(request, &len);
+        json_t *object = json_loadb(body, len, 0, NULL);
+        bool is_applied = object != NULL && settings_apply(api->settings, object, &problem);
+
+        json_decref(object);
+        free(body);
+        if (!is_applied) {
+            send_json(request, 400, json_pack("{s:s}", "detail", problem));
+            return;
+        }
+    }
+    send_json(request, 200, settings_json(api->settings));
+}
+
+static void
+on_reset(struct evhttp_request *request, void *context)
+{
+    struct api *api = context;
+
+    store_clear(&api->store);
+    send_json(request, 200, json_object());
+}
+
+static void
+on_revoke(struct evhttp_request *request, void *context)
+{
+    api_revoke_token(context);
+    send_json(request, 200, json_object());
+}
+
+static void
+on_page(struct evhttp_request *request, void *context)
+{
+    struct evbuffer *body = evbuffer_new();
+
+    page_write(body, context);
+    add_header(request, "Content-Type", "text/html; charset=utf-8");
+    add_header(request, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+    evhttp_send_reply(request, 200, NULL, body);
+    evbuffer_free(body);
+}
+
+static void
+on_other(struct evhttp_request *request, void *context)
+{
+    static const char recipients[] = "/_sandbox/recipients/";
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+    struct api *api = context;
+
+    if (path != NULL && strncmp(path, recipients, sizeof(recipients) - 1) == 0) {
+        const struct contact *contact =
+            store_contact(&api->store, path + sizeof(recipients) - 1, false);
+
+        if (contact != NULL && contact->is_recipient) {
+            send_json(request, 200, store_contact_json(contact));
+            return;
+        }
+    }
+    send_json(request, 404, json_pack("{s:s}", "detail", "Not Found"));
+}
+
+struct evhttp *
+server_start(struct event_base *base, struct api *api)
+{
+    struct evhttp *http = evhttp_new(base);
+
+    evhttp_set_max_headers_size(http, 64 * 1024);
+    evhttp_set_max_body_size(http, MAX_BODY);
+    evhttp_set_timeout(http, 300);
+    evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
+    evhttp_set_cb(http, "/oauth/token", on_token, api);
+    evhttp_set_cb(http, "/XMLAPI", on_xmlapi, api);
+    evhttp_set_cb(http, "/", on_page, api);
+    evhttp_set_cb(http, "/_sandbox/recipients", on_recipients, api);
+    evhttp_set_cb(http, "/_sandbox/stats", on_stats, api);
+    evhttp_set_cb(http, "/_sandbox/settings", on_settings, api);
+    evhttp_set_cb(http, "/_sandbox/reset", on_reset, api);
+    evhttp_set_cb(http, "/_sandbox/revoke-token", on_revoke, api);
+    evhttp_set_gencb(http, on_other, api);
+    if (evhttp_bind_socket(http, "127.0.0.1", (ev_uint16_t)api->settings->port) != 0) {
+        fprintf(stderr, "acoustic-sandbox: could not listen on 127.0.0.1:%d\n",
+                api->settings->port);
+        evhttp_free(http);
+        return NULL;
+    }
+    return http;
+}

@@ -1,0 +1,19 @@
+/*
+ * server.h: HTTP on loopback: the vendor's two paths, and the sandbox's own pages.
+ */
+#ifndef SANDBOX_SERVER_H
+#define SANDBOX_SERVER_H
+
+#include <event2/event.h>
+
+#include "api.h"
+
+struct evhttp;
+
+/* Listens; null with a message on stderr when that fails. Free it with evhttp_free(). */
+struct evhttp *server_start(struct event_base *base, struct api *api);
+
+/* page.c: the content as a page for people, into "body". */
+void page_write(struct evbuffer *body, const struct api *api);
+
+#endif

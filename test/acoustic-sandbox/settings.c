@@ -1,0 +1,140 @@
+/*
+ * settings.c: the sandbox's settings; see settings.h.
+ */
+#include "settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *
+text_of(const char *name, const char *otherwise)
+{
+    const char *value = getenv(name);
+
+    return value && *value ? value : otherwise;
+}
+
+static bool
+number_of(const char *name, long otherwise, long *number)
+{
+    const char *value = text_of(name, NULL);
+    char *end;
+
+    *number = otherwise;
+    if (value == NULL)
+        return true;
+    errno = 0;
+    *number = strtol(value, &end, 10);
+    if (errno == 0 && *end == '\0' && *number >= 0)
+        return true;
+    fprintf(stderr, "acoustic-sandbox: %s must be a whole number, not \"%s\"\n", name, value);
+    return false;
+}
+
+static bool
+faults_from_environment(struct settings *settings)
+{
+    const char *text = text_of("SANDBOX_FAULTS", NULL);
+    const char *problem = "it is not JSON";
+    json_t *array;
+    bool is_loaded;
+
+    if (text == NULL)
+        return true;
+    array = json_loads(text, 0, NULL);
+    is_loaded = array != NULL && faults_load(&settings->faults, array, &problem);
+    json_decref(array);
+    if (!is_loaded)
+        fprintf(stderr, "acoustic-sandbox: SANDBOX_FAULTS: %s\n", problem);
+    return is_loaded;
+}
+
+bool
+settings_from_environment(struct settings *settings)
+{
+    long port, empty_is_kept;
+
+    *settings = (struct settings){.state_file = text_of("SANDBOX_STATE", NULL),
+                                  .client_id = text_of("SANDBOX_CLIENT_ID", "cid"),
+                                  .client_secret = text_of("SANDBOX_CLIENT_SECRET", "secret"),
+                                  .refresh_token = text_of("SANDBOX_REFRESH_TOKEN", "refresh"),
+                                  .table_ids = {text_of("SANDBOX_MAIN_TABLE_ID", "1"),
+                                                text_of("SANDBOX_NEWSLETTER_TABLE_ID", "2"),
+                                                text_of("SANDBOX_WAITLIST_TABLE_ID", "3"),
+                                                text_of("SANDBOX_PRODUCT_TABLE_ID", "4")}};
+    if (!number_of("SANDBOX_PORT", 0, &port) ||
+        !number_of("SANDBOX_LATENCY_MS", 0, &settings->latency_ms) ||
+        !number_of("SANDBOX_JITTER_MS", 0, &settings->jitter_ms) ||
+        !number_of("SANDBOX_MAX_IN_FLIGHT", 10, &settings->max_in_flight) ||
+        !number_of("SANDBOX_TOKEN_TTL_S", 14399, &settings->token_ttl_s) ||
+        !number_of("SANDBOX_AUTH_STATUS", 200, &settings->auth_status) ||
+        !number_of("SANDBOX_EMPTY_IS_KEPT", 0, &empty_is_kept) ||
+        !faults_from_environment(settings))
+        return false;
+    settings->empty_is_kept = empty_is_kept != 0;
+    settings->port = (int)port;
+    if (port < 1 || port > 65535) {
+        fputs("acoustic-sandbox: set SANDBOX_PORT to the port to listen on\n", stderr);
+        return false;
+    }
+    return true;
+}
+
+bool
+settings_apply(struct settings *settings, json_t *object, const char **problem)
+{
+    struct {
+        const char *key;
+        long *number;
+    } numbers[] = {{"latency_ms", &settings->latency_ms},
+                   {"jitter_ms", &settings->jitter_ms},
+                   {"max_in_flight", &settings->max_in_flight},
+                   {"token_ttl_s", &settings->token_ttl_s},
+                   {"auth_status", &settings->auth_status}};
+    const char *key;
+    json_t *value;
+
+    *problem = "the settings must be an object";
+    if (!json_is_object(object))
+        return false;
+    json_object_foreach(object, key, value)
+    {
+        size_t i = 0;
+
+        if (strcmp(key, "faults") == 0) {
+            if (!faults_load(&settings->faults, value, problem))
+                return false;
+            continue;
+        }
+        *problem = "\"empty_is_kept\" must be true or false";
+        if (strcmp(key, "empty_is_kept") == 0) {
+            if (!json_is_boolean(value))
+                return false;
+            settings->empty_is_kept = json_is_true(value);
+            continue;
+        }
+        while (i < sizeof(numbers) / sizeof(*numbers) && strcmp(numbers[i].key, key) != 0)
+            i++;
+        *problem = "there is a setting that is not known";
+        if (i == sizeof(numbers) / sizeof(*numbers))
+            return false;
+        *problem = "a number must be whole and not negative";
+        if (!json_is_integer(value) || json_integer_value(value) < 0)
+            return false;
+        *numbers[i].number = (long)json_integer_value(value);
+    }
+    return true;
+}
+
+json_t *
+settings_json(const struct settings *settings)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "latency_ms",
+                     (json_int_t)settings->latency_ms, "jitter_ms", (json_int_t)settings->jitter_ms,
+                     "max_in_flight", (json_int_t)settings->max_in_flight, "token_ttl_s",
+                     (json_int_t)settings->token_ttl_s, "auth_status",
+                     (json_int_t)settings->auth_status, "empty_is_kept",
+                     (int)settings->empty_is_kept, "faults", faults_json(&settings->faults));
+}

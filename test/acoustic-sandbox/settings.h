@@ -1,0 +1,32 @@
+/*
+ * settings.h: what can be set about the sandbox, from the environment at start and as JSON
+ * while it runs (POST /_sandbox/settings, any of the keys).
+ */
+#ifndef SANDBOX_SETTINGS_H
+#define SANDBOX_SETTINGS_H
+
+#include "fault.h"
+
+struct settings {
+    int port;               /* SANDBOX_PORT, loopback only */
+    const char *state_file; /* SANDBOX_STATE; null: nothing is kept */
+    const char *client_id, *client_secret, *refresh_token; /* SANDBOX_CLIENT_ID, ... */
+    const char *table_ids[TABLE_COUNT];                    /* SANDBOX_MAIN_TABLE_ID, ... */
+
+    long latency_ms;          /* SANDBOX_LATENCY_MS: time until an XML API answer */
+    long jitter_ms;           /* SANDBOX_JITTER_MS: up to so much more, evenly spread */
+    long max_in_flight;       /* SANDBOX_MAX_IN_FLIGHT: more at a time are refused */
+    long token_ttl_s;         /* SANDBOX_TOKEN_TTL_S */
+    long auth_status;         /* SANDBOX_AUTH_STATUS: HTTP status of fault 145 */
+    bool empty_is_kept;       /* SANDBOX_EMPTY_IS_KEPT: an empty value leaves what is there */
+    struct fault_list faults; /* SANDBOX_FAULTS: JSON array of rules, see fault.h */
+};
+
+/* Prints the problem to stderr when it returns false. */
+bool settings_from_environment(struct settings *settings);
+/* Takes the keys that are there. On failure *problem is static text; keys before the bad
+ * one are taken. */
+bool settings_apply(struct settings *settings, json_t *object, const char **problem);
+json_t *settings_json(const struct settings *settings);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * store.h: what the sandbox holds: recipients, relational rows, and counts of what came in.
+ *
+ * Everything hangs on email_id. A contact is known from the first request that names it,
+ * a recipient once an AddRecipient for it was accepted.
+ */
+#ifndef SANDBOX_STORE_H
+#define SANDBOX_STORE_H
+
+#include <jansson.h>
+
+#include "row.h"
+
+enum table { TABLE_MAIN, TABLE_NEWSLETTER, TABLE_WAITLIST, TABLE_PRODUCT, TABLE_COUNT };
+
+extern const char *const table_names[TABLE_COUNT];
+/* The column that, with email_id, identifies a row; null for the main table. */
+extern const char *const table_keys[TABLE_COUNT];
+
+struct relational_row {
+    struct relational_row *next;
+    struct row row;
+    enum table table;
+    char key[];
+};
+
+struct contact {
+    struct contact *next;
+    struct row main;
+    struct relational_row *rows; /* in the order in which they first came */
+    long sent;                   /* AddRecipient requests that named it, whatever the answer */
+    long accepted;               /* those that were accepted */
+    bool is_recipient;
+    char email_id[];
+};
+
+struct counts {
+    long requests[2 + TABLE_COUNT]; /* token, other, then AddRecipient and relational by table */
+    long token_refused;
+    long rows_received[TABLE_COUNT];
+    long rows_before_recipient; /* relational rows of contacts that are no recipients (yet) */
+    long refused_concurrent;
+    long faults; /* answers that a rule gave */
+    long max_in_flight_seen;
+    long removed;
+};
+enum { COUNT_TOKEN, COUNT_OTHER, COUNT_TABLES };
+
+struct store {
+    struct contact **buckets;
+    size_t bucket_count;
+    size_t contact_count;
+    size_t recipient_count;
+    size_t row_counts[TABLE_COUNT];
+    struct counts counts;
+    bool is_dirty; /* changed since it was last written to a file */
+};
+
+void store_init(struct store *store);
+void store_clear(struct store *store);
+/* The contact, or null. With "create", never null. */
+struct contact *store_contact(struct store *store, const char *email_id, bool create);
+void store_set_recipient(struct store *store, struct contact *contact, const struct row *columns,
+                         bool keep_on_empty);
+void store_set_row(struct store *store, struct contact *contact, enum table table, const char *key,
+                   const struct row *columns);
+/* False when there was none. */
+bool
+store_remove_row(struct store *store, struct contact *contact, enum table table, const char *key);
+/* Removes the recipient's main row; its relational rows stay, as they do at Acoustic. */
+bool store_remove_recipient(struct store *store, const char *email_id);
+
+/* ---- store_json.c: as JSON, and in a file; json_t results belong to the caller ---- */
+
+json_t *store_recipients_json(const struct store *store, size_t offset, size_t limit);
+json_t *store_contact_json(const struct contact *contact);
+json_t *store_stats_json(const struct store *store, bool with_sent);
+/* Both print what went wrong to stderr. A missing file loads as empty. */
+bool store_save(struct store *store, const char *path);
+bool store_load(struct store *store, const char *path);
+
+#endif
