@@ -32,6 +32,28 @@
 extern PGDLLEXPORT void _PG_init(void);
 #endif
 
+/* Before 15 a function that returns rows sets up its tuplestore by hand. */
+#if PG_VERSION_NUM < 150000
+#include "funcapi.h"
+#include "miscadmin.h"
+static inline void
+InitMaterializedSRF(FunctionCallInfo fcinfo, uint32 flags)
+{
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    MemoryContext caller = CurrentMemoryContext;
+
+    if (result == NULL || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
+        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                errmsg("set-valued function called in a context that cannot accept a set"));
+    MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+    if (get_call_result_type(fcinfo, NULL, &result->setDesc) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    result->returnMode = SFRM_Materialize;
+    result->setResult = tuplestore_begin_heap(true, false, work_mem);
+    MemoryContextSwitchTo(caller);
+}
+#endif
+
 /* Refuses misspelt settings of ours; before 15 it only warned. */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
