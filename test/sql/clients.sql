@@ -1,0 +1,27 @@
+-- API clients: what the REST server asks, and what it is told of changes.
+\set QUIET on
+SET timezone = 'UTC';
+INSERT INTO ctms.api_client (client_id, email, enabled, hashed_secret) VALUES
+    ('id_plain', 'plain@example.com', true, '$argon2id$plain'),
+    ('id_null', 'null@example.com', NULL, '$argon2id$null'),
+    ('id_off', 'off@example.com', false, '$argon2id$off');
+
+SELECT c.* FROM unnest(ARRAY['id_plain', 'id_null', 'id_off', 'id_unknown', '', NULL]) AS id,
+    ctms.get_api_client(id) AS c ORDER BY c.client_id;
+
+-- last_access moves once a minute at most.
+BEGIN;
+SELECT ctms.touch_api_client('id_plain') IS NULL AS first;
+SELECT last_access = now() AS moved FROM ctms.api_client WHERE client_id = 'id_plain';
+UPDATE ctms.api_client SET last_access = now() - interval '30 seconds' WHERE client_id = 'id_plain';
+SELECT ctms.touch_api_client('id_plain') IS NULL AS again;
+SELECT now() - last_access AS kept FROM ctms.api_client WHERE client_id = 'id_plain';
+ROLLBACK;
+
+-- Only the roles that need them may call the functions; nobody else reads the secrets.
+SELECT role, has_function_privilege(role, 'ctms.get_api_client(text)', 'EXECUTE') AS get,
+    has_function_privilege(role, 'ctms.touch_api_client(text)', 'EXECUTE') AS touch,
+    has_column_privilege(role, 'ctms.api_client', 'hashed_secret', 'SELECT') AS reads_secrets
+FROM unnest(ARRAY['ctms_api', 'ctms_agent', 'ctms_reader', 'ctms_admin']) AS role ORDER BY role;
+
+DELETE FROM ctms.api_client;
