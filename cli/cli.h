@@ -33,7 +33,7 @@ struct cli_option {
 struct cli;
 
 struct cli_command {
-    const char *verb; /* second word, or "" where the group is the command; null ends a table */
+    const char *verb; /* one or two words; "" where the group is the command; null ends a table */
     const char *arguments; /* as --help shows them */
     const char *summary;   /* one line */
     const char *text;      /* more for --help, or null */

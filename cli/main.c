@@ -14,6 +14,11 @@
 
 static const struct cli_group groups[] = {
     {"clients", "clients of the REST API", clients_commands},
+    {"waitlists", "the schemas of waitlists", waitlists_commands},
+    {"acoustic", "the sync to Acoustic", acoustic_commands},
+    {"stripe", "Stripe objects", stripe_commands},
+    {"delete", "delete contacts", delete_commands},
+    {"healthcheck", "is the sync agent alive?", healthcheck_commands},
     {NULL, NULL, NULL},
 };
 

@@ -164,20 +164,33 @@ find_group(const struct cli_group *groups, const char *name)
     return NULL;
 }
 
+/* The command whose verb is the next one or two words; leaves optind behind them. */
 static const struct cli_command *
-find_command(const struct cli_group *group, const char *verb)
+find_command(const struct cli_group *group, int argc, char **argv)
 {
-    for (const struct cli_command *command = group->commands; command->verb; command++)
-        if (strcmp(command->verb, verb) == 0)
+    for (const struct cli_command *command = group->commands; command->verb; command++) {
+        size_t first = strcspn(command->verb, " ");
+        bool is_two = command->verb[first] == ' ';
+
+        if (first == 0)
             return command;
+        if (optind + is_two >= argc || strlen(argv[optind]) != first ||
+            strncmp(argv[optind], command->verb, first) != 0)
+            continue;
+        if (is_two && strcmp(argv[optind + 1], command->verb + first + 1) != 0)
+            continue;
+        optind += 1 + is_two;
+        return command;
+    }
     return NULL;
 }
 
-/* Reads the one or two words at argv[optind]; leaves optind behind them. */
+/* Reads the words of the command at argv[optind]; leaves optind behind them. */
 static enum options_result
 find_words(struct cli *cli, const struct cli_group *groups, int argc, char **argv)
 {
     const char *verb;
+    bool is_help;
 
     if (optind >= argc) {
         help_program(stderr, groups);
@@ -190,23 +203,19 @@ find_words(struct cli *cli, const struct cli_group *groups, int argc, char **arg
         return OPTIONS_INVALID;
     }
     optind++;
-    cli->command = find_command(cli->group, "");
+    cli->command = find_command(cli->group, argc, argv);
     if (cli->command)
         return OPTIONS_RUN;
-    verb = optind < argc ? argv[optind] : "--help";
-    if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0) {
-        help_group(optind < argc ? stdout : stderr, cli->group);
-        cli->status = optind < argc ? CLI_OK : CLI_USAGE;
-        return optind < argc ? OPTIONS_DONE : OPTIONS_INVALID;
+    verb = optind < argc ? argv[optind] : "";
+    is_help = strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0;
+    if (is_help || !*verb) {
+        help_group(is_help ? stdout : stderr, cli->group);
+        cli->status = is_help ? CLI_OK : CLI_USAGE;
+        return is_help ? OPTIONS_DONE : OPTIONS_INVALID;
     }
-    cli->command = find_command(cli->group, verb);
-    if (!cli->command) {
-        output_error(cli, CLI_USAGE, "unknown command \"%s %s\"; see \"ctms %s --help\"",
-                     cli->group->name, verb, cli->group->name);
-        return OPTIONS_INVALID;
-    }
-    optind++;
-    return OPTIONS_RUN;
+    output_error(cli, CLI_USAGE, "unknown command \"%s %s\"; see \"ctms %s --help\"",
+                 cli->group->name, verb, cli->group->name);
+    return OPTIONS_INVALID;
 }
 
 static enum options_result

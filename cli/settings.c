@@ -13,6 +13,7 @@ static const struct {
     {"CTMS_DB_URL", "dbname=ctms"},
     {"CTMS_SERVER_PREFIX", "http://localhost:8000"},
     {"CTMS_ACOUSTIC_RETRY_LIMIT", "6"},
+    {"CTMS_BACKGROUND_HEALTHCHECK_AGE_S", "120"},
 };
 
 const char *

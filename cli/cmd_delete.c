@@ -1,0 +1,165 @@
+/*
+ * cmd_delete.c: `ctms delete`: removes contacts by address, and says what was connected.
+ *
+ * Addresses come from --email or, better for personal data, from a file: the arguments of
+ * a running program are visible to every user of the machine.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "cli/database.h"
+#include "cli/input.h"
+#include "cli/output.h"
+
+struct deletion {
+    struct cli *cli;
+    unsigned long long deleted;
+    unsigned long long unknown;
+    unsigned long long failed;
+};
+
+/* What hung on the contact besides its address, as "fxa_id, sfdc_id". */
+static void
+print_connected(const json_t *identity)
+{
+    static const char *const names[] = {"basket_token",  "sfdc_id",     "mofo_contact_id",
+                                        "mofo_email_id", "amo_user_id", "fxa_id"};
+    const char *separator = " connected to ";
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (!json_is_string(json_object_get(identity, names[i])))
+            continue;
+        printf("%s%s", separator, names[i]);
+        separator = ", ";
+    }
+}
+
+static void
+print_deleted(const char *email, const char *identities)
+{
+    json_t *list = json_loads(identities, 0, NULL);
+    size_t i;
+    json_t *identity;
+
+    json_array_foreach(list, i, identity)
+    {
+        const char *id = json_string_value(json_object_get(identity, "email_id"));
+
+        output_text(stdout, email);
+        printf(": deleted contact %s", id ? id : "?");
+        print_connected(identity);
+        putchar('\n');
+    }
+    json_decref(list);
+}
+
+static void
+print_as_json(const char *email, const char *identities)
+{
+    json_t *line = json_pack("{s:s, s:o?}", "email", email, "deleted",
+                             identities ? json_loads(identities, 0, NULL) : json_array());
+
+    if (line) {
+        json_dumpf(line, stdout, 0);
+        putchar('\n');
+    }
+    json_decref(line);
+}
+
+/* False when it makes no sense to go on. */
+static bool
+delete_email(struct deletion *deletion, const char *email)
+{
+    struct cli *cli = deletion->cli;
+    const char *parameters[] = {email};
+    PGresult *result = database_query(cli, "SELECT ctms.delete_contact($1)", 1, parameters);
+    const char *identities = NULL;
+
+    if (!result) {
+        deletion->failed++;
+        return cli->status != CLI_UNAVAILABLE;
+    }
+    if (PQntuples(result) > 0 && !PQgetisnull(result, 0, 0))
+        identities = PQgetvalue(result, 0, 0);
+    deletion->deleted += identities != NULL;
+    deletion->unknown += identities == NULL;
+    if (cli->is_json)
+        print_as_json(email, identities);
+    else if (identities)
+        print_deleted(email, identities);
+    else
+        printf("%s: not found\n", email);
+    PQclear(result);
+    return true;
+}
+
+/* One address a line; empty lines and lines that begin with "#" count for nothing. */
+static void
+delete_file(struct deletion *deletion, const char *path)
+{
+    FILE *file = input_open(deletion->cli, path);
+    char *line = NULL;
+    size_t capacity = 0;
+    bool is_going = file != NULL;
+
+    while (is_going && getline(&line, &capacity, file) >= 0) {
+        char *email = line + strspn(line, " \t");
+        size_t length = strlen(email);
+
+        while (length > 0 && strchr(" \t\r\n", email[length - 1]))
+            email[--length] = '\0';
+        if (length > 0 && email[0] != '#')
+            is_going = delete_email(deletion, email);
+    }
+    if (file && ferror(file))
+        output_error(deletion->cli, CLI_FAILED, "could not read \"%s\"", path);
+    free(line);
+    input_close(file);
+}
+
+static int
+run_delete(struct cli *cli)
+{
+    const char *email = cli_option(cli, "email");
+    const char *path = cli_option(cli, "email-file");
+    struct deletion deletion = {.cli = cli};
+
+    if (!email == !path)
+        return output_error(cli, CLI_USAGE, "give either --email or --email-file");
+    if (path && strcmp(path, "-") == 0 && !cli->is_confirmed)
+        return output_error(cli, CLI_USAGE, "reading addresses from standard input needs --yes");
+    if (!output_confirm(cli, email ? "All data of this contact will be deleted."
+                                   : "All data of the contacts in this file will be deleted."))
+        return cli->status;
+    if (email)
+        delete_email(&deletion, email);
+    else
+        delete_file(&deletion, path);
+    if (path && !cli->is_json)
+        printf("%llu deleted, %llu not found, %llu failed\n", deletion.deleted, deletion.unknown,
+               deletion.failed);
+    if (cli->status == CLI_OK && deletion.unknown > 0)
+        cli->status = CLI_NOT_FOUND;
+    return cli->status;
+}
+
+static const struct cli_option delete_options[] = {
+    {"email", 'e', "ADDRESS", "the contact's address, in any case"},
+    {"email-file", 'f', "FILE", "file of addresses, one a line; \"-\" is standard input"},
+    {NULL, 0, NULL, NULL},
+};
+
+const struct cli_command delete_commands[] = {
+    {
+        .verb = "",
+        .arguments = "--email ADDRESS | --email-file FILE",
+        .summary = "delete all data of contacts",
+        .text =
+            "Removes the contact's rows in every table, its Stripe customer included, and says\n"
+            "what it was connected to. Exit code 4 when an address was unknown.",
+        .options = delete_options,
+        .run = run_delete,
+    },
+    {.verb = NULL},
+};

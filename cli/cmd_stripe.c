@@ -1,0 +1,302 @@
+/*
+ * cmd_stripe.c: `ctms stripe`: feeds Stripe objects from files to ctms.upsert_stripe().
+ *
+ * Each object is a transaction of its own: a bad one does not keep the others out. An
+ * object that refers to one that is not stored yet is tried again after the others.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "cli/database.h"
+#include "cli/input.h"
+#include "cli/json_split.h"
+#include "cli/output.h"
+
+/* What ctms.upsert_stripe() reports, and how it is called here. */
+static const struct {
+    const char *key;
+    const char *label;
+} actions[] = {
+    {"created", "created"}, {"updated", "updated"}, {"no_change", "unchanged"},
+    {"deleted", "deleted"}, {"skipped", "skipped"},
+};
+#define ACTION_COUNT (sizeof(actions) / sizeof(actions[0]))
+
+/* Refers to something that is not stored yet. */
+#define STATE_REFERENCE "CTS03"
+/* Tries of an object that met a deadlock or a serialisation failure. */
+#define CONFLICT_TRIES 5
+/* Objects that wait for others, and their text together. */
+#define WAITING_MAX 10000
+#define WAITING_BYTES_MAX ((size_t)64 << 20)
+
+/* An object that waits for what it refers to. */
+struct waiting {
+    struct waiting *next;
+    const char *source;
+    unsigned long long number;
+    char text[];
+};
+
+struct ingest {
+    struct cli *cli;
+    const char *source;        /* file of the current object */
+    unsigned long long number; /* of the object in its file, from 1 */
+    unsigned long long objects;
+    unsigned long long failed;
+    unsigned long long counts[ACTION_COUNT];
+    struct waiting *waiting;
+    struct waiting **waiting_end;
+    size_t waiting_count;
+    size_t waiting_bytes;
+    bool is_last_round; /* no object waits any longer */
+};
+
+/* ---- reports ---------------------------------------------------------------- */
+
+static void
+print_line_as_json(const struct ingest *ingest, const char *key, json_t *value)
+{
+    json_t *line = json_pack("{s:s, s:I, s:o}", "source", ingest->source, "object",
+                             (json_int_t)ingest->number, key, value);
+
+    if (line) {
+        json_dumpf(line, stdout, 0);
+        putchar('\n');
+    }
+    json_decref(line);
+}
+
+static void
+print_report(const json_t *report)
+{
+    const char *separator = "";
+
+    for (size_t i = 0; i < ACTION_COUNT; i++) {
+        const json_t *list = json_object_get(report, actions[i].key);
+        size_t place;
+        json_t *name;
+
+        if (json_array_size(list) == 0)
+            continue;
+        printf("%s%s", separator, actions[i].label);
+        separator = "; ";
+        json_array_foreach(list, place, name)
+        {
+            fputs(place > 0 ? ", " : " ", stdout);
+            output_text(stdout, json_string_value(name) ? json_string_value(name) : "?");
+        }
+    }
+    if (json_is_string(json_object_get(report, "fxa_id_conflict")) ||
+        json_array_size(json_object_get(report, "fxa_id_conflict")) > 0)
+        printf("%sits FxA ID was that of another customer", separator);
+    putchar('\n');
+}
+
+static void
+take_report(struct ingest *ingest, const char *text)
+{
+    json_t *report = json_loads(text, 0, NULL);
+
+    for (size_t i = 0; i < ACTION_COUNT; i++)
+        ingest->counts[i] += json_array_size(json_object_get(report, actions[i].key));
+    if (ingest->cli->is_json) {
+        print_line_as_json(ingest, "report", report ? report : json_null());
+        return;
+    }
+    output_text(stdout, ingest->source);
+    printf(" %llu: ", ingest->number);
+    print_report(report);
+    json_decref(report);
+}
+
+static void
+take_error(struct ingest *ingest, const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+    ingest->failed++;
+    if (ingest->cli->is_json)
+        print_line_as_json(ingest, "error",
+                           json_pack("{s:s?, s:s?}", "state", state, "message", message));
+    fflush(stdout);
+    fprintf(stderr, "ctms: %s, object %llu:\n", ingest->source, ingest->number);
+    database_report(ingest->cli, result);
+    if (ingest->cli->status != CLI_UNAVAILABLE)
+        ingest->cli->status = CLI_FAILED;
+}
+
+static void
+print_summary(const struct ingest *ingest)
+{
+    if (ingest->cli->is_json) {
+        printf("{\"summary\": {\"objects\": %llu", ingest->objects);
+        for (size_t i = 0; i < ACTION_COUNT; i++)
+            printf(", \"%s\": %llu", actions[i].key, ingest->counts[i]);
+        printf(", \"failed\": %llu}}\n", ingest->failed);
+        return;
+    }
+    printf("%llu object%s:", ingest->objects, ingest->objects == 1 ? "" : "s");
+    for (size_t i = 0; i < ACTION_COUNT; i++)
+        printf(" %llu %s,", ingest->counts[i], actions[i].label);
+    printf(" %llu failed\n", ingest->failed);
+}
+
+/* ---- objects ------------------------------------------------------------------ */
+
+/* False when there is no room for another waiting object. */
+static bool
+make_wait(struct ingest *ingest, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    struct waiting *entry;
+
+    if (ingest->is_last_round || ingest->waiting_count >= WAITING_MAX ||
+        ingest->waiting_bytes + size > WAITING_BYTES_MAX)
+        return false;
+    entry = malloc(sizeof(*entry) + size);
+    if (!entry)
+        return false;
+    entry->next = NULL;
+    entry->source = ingest->source;
+    entry->number = ingest->number;
+    memcpy(entry->text, text, size);
+    *ingest->waiting_end = entry;
+    ingest->waiting_end = &entry->next;
+    ingest->waiting_count++;
+    ingest->waiting_bytes += size;
+    return true;
+}
+
+static PGresult *
+upsert(struct ingest *ingest, const char *text)
+{
+    const char *parameters[] = {text};
+
+    for (int tries = 1;; tries++) {
+        PGresult *result =
+            database_try(ingest->cli, "SELECT ctms.upsert_stripe($1::jsonb)", 1, parameters);
+
+        if (tries == CONFLICT_TRIES ||
+            !(database_is_state(result, "40001") || database_is_state(result, "40P01")))
+            return result;
+        PQclear(result);
+    }
+}
+
+/* False when it makes no sense to go on: the database is away. */
+static bool
+ingest_object(struct ingest *ingest, const char *text)
+{
+    PGresult *result = upsert(ingest, text);
+
+    if (database_is_ok(result))
+        take_report(ingest, PQgetvalue(result, 0, 0));
+    else if (!database_is_state(result, STATE_REFERENCE) || !make_wait(ingest, text))
+        take_error(ingest, result);
+    PQclear(result);
+    return ingest->cli->status != CLI_UNAVAILABLE;
+}
+
+static bool
+ingest_file(struct ingest *ingest, const char *path)
+{
+    struct json_split split;
+    enum json_split_result found;
+    bool is_going = true;
+    FILE *file = input_open(ingest->cli, path);
+
+    if (!file) {
+        ingest->failed++;
+        return true;
+    }
+    ingest->source = path;
+    ingest->number = 0;
+    json_split_init(&split, file);
+    while (is_going && (found = json_split_next(&split)) == JSON_SPLIT_OBJECT) {
+        ingest->number++;
+        ingest->objects++;
+        is_going = ingest_object(ingest, split.text);
+    }
+    if (is_going && found == JSON_SPLIT_INVALID) {
+        ingest->failed++;
+        output_error(ingest->cli, CLI_FAILED, "%s: %s", path, split.error);
+    }
+    json_split_free(&split);
+    input_close(file);
+    return is_going;
+}
+
+/* One round over the objects that wait. */
+static bool
+ingest_waiting(struct ingest *ingest)
+{
+    struct waiting *entry = ingest->waiting;
+    bool is_going = true;
+
+    ingest->waiting = NULL;
+    ingest->waiting_end = &ingest->waiting;
+    ingest->waiting_count = 0;
+    ingest->waiting_bytes = 0;
+    while (entry) {
+        struct waiting *next = entry->next;
+
+        ingest->source = entry->source;
+        ingest->number = entry->number;
+        is_going = is_going && ingest_object(ingest, entry->text);
+        free(entry);
+        entry = next;
+    }
+    return is_going;
+}
+
+/* What still waits when the database went away. */
+static void
+give_up_waiting(struct ingest *ingest)
+{
+    while (ingest->waiting) {
+        struct waiting *next = ingest->waiting->next;
+
+        ingest->failed++;
+        free(ingest->waiting);
+        ingest->waiting = next;
+    }
+}
+
+static int
+run_ingest(struct cli *cli)
+{
+    struct ingest ingest = {.cli = cli, .waiting_end = &ingest.waiting};
+    bool is_going = true;
+
+    for (int i = 0; i < cli->argument_count && is_going; i++)
+        is_going = ingest_file(&ingest, cli->arguments[i]);
+    while (is_going && ingest.waiting) {
+        size_t before = ingest.waiting_count;
+
+        is_going = ingest_waiting(&ingest);
+        /* A round that helped nobody: the next one reports the errors. */
+        ingest.is_last_round = ingest.waiting_count == before;
+    }
+    give_up_waiting(&ingest);
+    print_summary(&ingest);
+    return cli->status;
+}
+
+const struct cli_command stripe_commands[] = {
+    {
+        .verb = "ingest",
+        .arguments = "FILE...",
+        .summary = "store Stripe objects from files",
+        .text =
+            "A FILE holds an object as Stripe's API renders it, a list of them, or one a line;\n"
+            "\"-\" is standard input. Each object is stored by itself. Storing the same\n"
+            "content again changes nothing. Objects may come in any order.",
+        .min_arguments = 1,
+        .max_arguments = -1,
+        .run = run_ingest,
+    },
+    {.verb = NULL},
+};

@@ -1,0 +1,145 @@
+/*
+ * cmd_waitlists.c: `ctms waitlists`: the schemas that waitlist fields must satisfy.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "cli/database.h"
+#include "cli/input.h"
+#include "cli/output.h"
+
+static int
+run_list(struct cli *cli)
+{
+    PGresult *result = database_query(
+        cli,
+        cli->is_json ? "SELECT ctms.list_waitlists()"
+                     : "SELECT name, coalesce((SELECT string_agg(field, ' ' ORDER BY "
+                       "field) FROM jsonb_object_keys(CASE jsonb_typeof(schema -> "
+                       "'properties') WHEN 'object' THEN schema -> 'properties' ELSE "
+                       "'{}' END) AS field), '') AS fields "
+                       "FROM ctms.waitlist_fields_schemas ORDER BY name",
+        0, NULL);
+
+    if (result && cli->is_json)
+        puts(PQgetvalue(result, 0, 0));
+    else if (result)
+        output_table(stdout, result);
+    PQclear(result);
+    return cli->status;
+}
+
+static int
+run_show(struct cli *cli)
+{
+    const char *parameters[] = {cli->arguments[0]};
+    PGresult *result =
+        database_query(cli,
+                       cli->is_json ? "SELECT ctms.get_waitlist($1)"
+                                    : "SELECT jsonb_pretty(schema) "
+                                      "FROM ctms.waitlist_fields_schemas WHERE name = $1",
+                       1, parameters);
+
+    if (result && (PQntuples(result) == 0 || PQgetisnull(result, 0, 0)))
+        output_error(cli, CLI_NOT_FOUND,
+                     "there is no schema named \"%s\"; unknown names use \"default\"",
+                     cli->arguments[0]);
+    else if (result)
+        puts(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return cli->status;
+}
+
+static int
+run_add(struct cli *cli)
+{
+    bool is_dry_run = cli_option(cli, "dry-run") != NULL;
+    bool is_new_rows_only = cli_option(cli, "new-rows-only") != NULL;
+    char *schema = input_argument(cli, cli->arguments[1]);
+    const char *parameters[] = {cli->arguments[0], schema, is_dry_run ? "true" : "false",
+                                is_new_rows_only ? "ignore" : "check"};
+    PGresult *result = NULL;
+
+    if (schema)
+        result = database_query(cli, "SELECT ctms.set_waitlist_schema($1, $2::jsonb, $3, $4)", 4,
+                                parameters);
+    free(schema);
+    if (result)
+        puts(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return cli->status;
+}
+
+static int
+run_remove(struct cli *cli)
+{
+    const char *name = cli->arguments[0];
+    const char *parameters[] = {name};
+    char question[512];
+    PGresult *result;
+
+    snprintf(question, sizeof(question),
+             strcmp(name, "default") == 0
+                 ? "Without the schema \"%.255s\", waitlists of unknown names are refused."
+                 : "Rows of \"%.255s\" will be checked against the schema \"default\".",
+             name);
+    if (!output_confirm(cli, question))
+        return cli->status;
+    result = database_query(cli, "SELECT ctms.drop_waitlist_schema($1)", 1, parameters);
+    if (result && strcmp(PQgetvalue(result, 0, 0), "t") != 0)
+        output_error(cli, CLI_NOT_FOUND, "there is no schema named \"%s\"", name);
+    else if (result && cli->is_json)
+        puts("{\"removed\": true}");
+    else if (result)
+        puts("removed");
+    PQclear(result);
+    return cli->status;
+}
+
+static const struct cli_option add_options[] = {
+    {"dry-run", 'n', NULL, "check and report, store nothing"},
+    {"new-rows-only", 0, NULL, "store it even where existing rows do not satisfy it"},
+    {NULL, 0, NULL, NULL},
+};
+
+const struct cli_command waitlists_commands[] = {
+    {
+        .verb = "list",
+        .arguments = "",
+        .summary = "list the waitlists that have a schema",
+        .run = run_list,
+    },
+    {
+        .verb = "show",
+        .arguments = "NAME",
+        .summary = "show the schema of a waitlist",
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .run = run_show,
+    },
+    {
+        .verb = "add",
+        .arguments = "NAME SCHEMA",
+        .summary = "onboard a waitlist, or change its schema",
+        .text =
+            "SCHEMA is a JSON Schema of the list's fields: its text, @FILE, or @- for standard\n"
+            "input. It is refused when it is not valid, or when existing rows of that list do\n"
+            "not satisfy it. It takes effect at once, for open sessions too.\n\n"
+            "  ctms waitlists add guardian '{\"type\": \"object\", \"properties\":\n"
+            "      {\"geo\": {\"type\": \"string\", \"maxLength\": 2}}, \"required\": [\"geo\"]}'",
+        .options = add_options,
+        .min_arguments = 2,
+        .max_arguments = 2,
+        .timeout_s = 3600,
+        .run = run_add,
+    },
+    {
+        .verb = "remove",
+        .arguments = "NAME",
+        .summary = "remove the schema of a waitlist; its rows stay",
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .run = run_remove,
+    },
+    {.verb = NULL},
+};

@@ -1,0 +1,82 @@
+/*
+ * input.c: files and standard input.
+ */
+#include "cli/input.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/output.h"
+
+#define TEXT_MAX ((size_t)16 << 20)
+
+FILE *
+input_open(struct cli *cli, const char *path)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
+
+    if (!file)
+        output_error(cli, CLI_FAILED, "could not open \"%s\": %s", path, strerror(errno));
+    return file;
+}
+
+void
+input_close(FILE *file)
+{
+    if (file && file != stdin)
+        fclose(file);
+}
+
+/* All of a file; null with errno set, EFBIG where it is too long or holds a zero byte. */
+static char *
+read_all(FILE *file)
+{
+    size_t capacity = 4096;
+    size_t length = 0;
+    char *text = malloc(capacity);
+
+    while (text) {
+        length += fread(text + length, 1, capacity - length - 1, file);
+        if (ferror(file) || length < capacity - 1)
+            break;
+        if (capacity > TEXT_MAX) {
+            errno = EFBIG;
+            free(text);
+            return NULL;
+        }
+        capacity *= 2;
+        char *larger = realloc(text, capacity);
+
+        if (!larger)
+            free(text);
+        text = larger;
+    }
+    if (text && (ferror(file) || memchr(text, '\0', length))) {
+        errno = ferror(file) ? errno : EILSEQ;
+        free(text);
+        return NULL;
+    }
+    if (text)
+        text[length] = '\0';
+    return text;
+}
+
+char *
+input_argument(struct cli *cli, const char *argument)
+{
+    FILE *file;
+    char *text;
+
+    if (argument[0] != '@') {
+        text = strdup(argument);
+    } else {
+        file = input_open(cli, argument + 1);
+        if (!file)
+            return NULL;
+        text = read_all(file);
+        input_close(file);
+    }
+    if (!text)
+        output_error(cli, CLI_FAILED, "could not read \"%s\": %s", argument, strerror(errno));
+    return text;
+}
