@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <libpq-fe.h>
+#include "common/config.h"
 
 /* Exit codes; documented in docs/command-line.md and printed by `ctms --help`. */
 enum cli_exit {
@@ -59,7 +60,8 @@ struct cli {
     int argument_count;
     const char *values[CLI_MAX_OPTIONS]; /* beside command->options: "" for a given flag */
     const char *db_url;                  /* --db-url, or null */
-    const char *config;                  /* --config, or null */
+    const char *config_file;             /* --config, or null */
+    config *settings;
     bool is_json;
     bool is_confirmed; /* --yes */
     int timeout_s;     /* --timeout; -1 when not given */

@@ -6,7 +6,6 @@
 #include "cli/cli.h"
 #include "cli/database.h"
 #include "cli/output.h"
-#include "cli/settings.h"
 
 /* ---- status ------------------------------------------------------------------- */
 
@@ -47,7 +46,7 @@ print_status(const PGresult *status, const PGresult *errors)
 static int
 run_status(struct cli *cli)
 {
-    const char *parameters[] = {settings_get("CTMS_ACOUSTIC_RETRY_LIMIT")};
+    const char *parameters[] = {config_string(cli->settings, "CTMS_ACOUSTIC_RETRY_LIMIT")};
     PGresult *status = NULL;
     PGresult *errors = NULL;
 

@@ -7,7 +7,6 @@
 #include "cli/database.h"
 #include "cli/output.h"
 #include "cli/secret.h"
-#include "cli/settings.h"
 
 #define ID_SIZE 256
 
@@ -50,7 +49,7 @@ check_email(struct cli *cli, const char *email)
 static void
 print_credentials(struct cli *cli, const char *id, const char *secret)
 {
-    const char *url = settings_get("CTMS_SERVER_PREFIX");
+    const char *url = config_string(cli->settings, "CTMS_SERVER_PREFIX");
 
     if (cli->is_json) {
         printf("{\"client_id\": \"%s\", \"client_secret\": \"%s\"}\n", id, secret);

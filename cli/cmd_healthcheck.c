@@ -10,7 +10,6 @@
 #include <time.h>
 #include "cli/cli.h"
 #include "cli/output.h"
-#include "cli/settings.h"
 
 /* ISO 8601 with an offset or "Z", as the agent writes it. */
 static bool
@@ -64,8 +63,8 @@ read_line(struct cli *cli, const char *path, char *line, int size)
 static int
 run_healthcheck(struct cli *cli)
 {
-    const char *path = settings_get("CTMS_BACKGROUND_HEALTHCHECK_PATH");
-    double limit_s = strtod(settings_get("CTMS_BACKGROUND_HEALTHCHECK_AGE_S"), NULL);
+    const char *path = config_string(cli->settings, "CTMS_BACKGROUND_HEALTHCHECK_PATH");
+    double limit_s = config_real(cli->settings, "CTMS_BACKGROUND_HEALTHCHECK_AGE_S");
     char line[64];
     double written_s;
     double age_s;

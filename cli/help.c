@@ -33,18 +33,6 @@ print_commands(FILE *stream, const struct cli_group *group)
 }
 
 static void
-print_settings(FILE *stream)
-{
-    fputs("\nSettings (environment, or the file given with --config):\n"
-          "  CTMS_DB_URL                  database, a libpq URI or keywords (dbname=ctms)\n"
-          "  CTMS_SERVER_PREFIX           URL of the REST server (http://localhost:8000)\n"
-          "  CTMS_ACOUSTIC_RETRY_LIMIT    failures after which a contact waits (6)\n"
-          "  CTMS_BACKGROUND_HEALTHCHECK_PATH, CTMS_BACKGROUND_HEALTHCHECK_AGE_S\n"
-          "                               file that the agent touches, and its greatest age\n",
-          stream);
-}
-
-static void
 print_exit_codes(FILE *stream)
 {
     fputs(
@@ -64,7 +52,8 @@ help_program(FILE *stream, const struct cli_group *groups)
         print_commands(stream, groups);
     fputs("\nOptions of every command:\n", stream);
     print_options(stream, options_global);
-    print_settings(stream);
+    fputs("\nSettings (environment, or the file given with --config):\n", stream);
+    config_print_settings(CONFIG_CLI, stream);
     print_exit_codes(stream);
     fputs("\n\"ctms COMMAND --help\" says more about a command.\n", stream);
 }

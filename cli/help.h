@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include "cli/cli.h"
 
-#define CTMS_VERSION "1.0"
-
 void help_program(FILE *stream, const struct cli_group *groups);
 void help_group(FILE *stream, const struct cli_group *group);
 void help_command(FILE *stream, const struct cli_group *group, const struct cli_command *command);

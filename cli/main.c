@@ -6,11 +6,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/cli.h"
 #include "cli/database.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "cli/settings.h"
 
 static const struct cli_group groups[] = {
     {"clients", "clients of the REST API", clients_commands},
@@ -36,11 +36,23 @@ take_db_url(struct cli *cli)
     return copy;
 }
 
+static bool
+read_settings(struct cli *cli)
+{
+    config_error error;
+
+    cli->settings = config_read(CONFIG_CLI, cli->config_file, environ, &error);
+    if (!cli->settings)
+        output_error(cli, CLI_USAGE, "%s", error.message);
+    return cli->settings != NULL;
+}
+
 static void
 run_command(struct cli *cli)
 {
-    if (cli->command->is_offline ||
-        database_open(cli, cli->db_url ? cli->db_url : settings_get("CTMS_DB_URL")))
+    const char *url = cli->db_url ? cli->db_url : config_string(cli->settings, "CTMS_DB_URL");
+
+    if (cli->command->is_offline || database_open(cli, url))
         cli->command->run(cli);
     if (cli->db)
         database_close(cli);
@@ -60,7 +72,9 @@ main(int argc, char **argv)
     case OPTIONS_RUN: break;
     }
     db_url = take_db_url(&cli);
-    run_command(&cli);
+    if (read_settings(&cli))
+        run_command(&cli);
+    config_free(cli.settings);
     free(db_url);
     return cli.status;
 }

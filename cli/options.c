@@ -106,7 +106,7 @@ set_global(struct cli *cli, struct parser *parser, int which, const char *value)
 {
     switch (which) {
     case OPTION_DB_URL: cli->db_url = value; return true;
-    case OPTION_CONFIG: cli->config = value; return true;
+    case OPTION_CONFIG: cli->config_file = value; return true;
     case OPTION_TIMEOUT: return set_timeout(cli, value);
     case OPTION_JSON: cli->is_json = true; return true;
     case OPTION_YES: cli->is_confirmed = true; return true;
@@ -237,7 +237,7 @@ static enum options_result
 answer_program(const struct parser *parser, const struct cli_group *groups)
 {
     if (parser->is_version)
-        puts("ctms " CTMS_VERSION);
+        printf("ctms %s\n", config_version());
     else
         help_program(stdout, groups);
     return OPTIONS_DONE;
