@@ -52,12 +52,14 @@ parser_add(struct parser *parser, const struct cli_option *option)
 {
     int place = parser->count++;
     int has_argument = option->argument ? required_argument : no_argument;
-    char letter[3] = {option->letter, option->argument ? ':' : '\0', '\0'};
+    char *end = parser->letters + strlen(parser->letters);
 
     parser->options[place] = option;
     parser->longs[place] = (struct option){option->name, has_argument, NULL, LONG_ONLY + place};
     if (option->letter)
-        strcat(parser->letters, letter);
+        *end++ = option->letter;
+    if (option->letter && option->argument)
+        *end = ':';
 }
 
 /* prefix: "+" stops at the first word that is no option; ":" tells a missing value apart. */
@@ -65,7 +67,7 @@ static void
 parser_init(struct parser *parser, const struct cli_option *options, const char *prefix)
 {
     *parser = (struct parser){0};
-    strcpy(parser->letters, prefix);
+    memcpy(parser->letters, prefix, strlen(prefix));
     for (; options && options->name; options++)
         parser_add(parser, options);
     parser->command_count = parser->count;
@@ -91,9 +93,9 @@ set_timeout(struct cli *cli, const char *text)
     long seconds;
 
     errno = 0;
-    seconds = strtol(text, &end, 10);
+    seconds = strtol(text ? text : "", &end, 10);
     /* The server counts milliseconds in an int. */
-    if (errno || end == text || *end || seconds < 0 || seconds > INT_MAX / 1000) {
+    if (errno || !text || end == text || *end || seconds < 0 || seconds > INT_MAX / 1000) {
         output_error(cli, CLI_USAGE, "--timeout must be a number of seconds, not \"%s\"", text);
         return false;
     }

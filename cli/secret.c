@@ -20,6 +20,8 @@ enum {
     SECRET_BYTES = 32,
 };
 
+#define SECRET_PREFIX "secret_"
+
 static bool
 fill_random(void *buffer, size_t size)
 {
@@ -55,8 +57,8 @@ secret_make(char secret[SECRET_SIZE], char hash[SECRET_HASH_SIZE])
 
     if (!fill_random(random, sizeof(random)) || !fill_random(salt, sizeof(salt)))
         return false;
-    strcpy(secret, "secret_");
-    encode_base64url(random, sizeof(random), secret + strlen(secret));
+    memcpy(secret, SECRET_PREFIX, sizeof(SECRET_PREFIX) - 1);
+    encode_base64url(random, sizeof(random), secret + sizeof(SECRET_PREFIX) - 1);
     explicit_bzero(random, sizeof(random));
     status = argon2id_hash_encoded(ARGON2_PASSES, ARGON2_MEMORY_KIB, ARGON2_LANES, secret,
                                    strlen(secret), salt, sizeof(salt), ARGON2_HASH_BYTES, hash,

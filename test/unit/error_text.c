@@ -61,20 +61,34 @@ prints_anything_else(void **state)
     check("[{\"loc\": 1, \"msg\": \"x\"}]", "  [{\"loc\": 1, \"msg\": \"x\"}]\n");
 }
 
+/* The text so many times, with the separator in between; the caller frees. */
+static char *
+repeat(const char *text, const char *separator, int times)
+{
+    char *repeated = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&repeated, &length);
+
+    for (int i = 0; i < times; i++)
+        fprintf(stream, "%s%s", i > 0 ? separator : "", text);
+    fclose(stream);
+    return repeated;
+}
+
 static void
 stops_after_twenty(void **state)
 {
-    char detail[4096] = "[{\"loc\":[1],\"msg\":\"x\"}";
-    char expected[4096] = "  at [1]: x\n";
+    char *entries = repeat("{\"loc\":[1],\"msg\":\"x\"}", ",", 30);
+    char *lines = repeat("  at [1]: x\n", "", 20);
+    char detail[4096];
+    char expected[4096];
 
     (void)state;
-    for (int i = 1; i < 30; i++)
-        strcat(detail, ",{\"loc\":[1],\"msg\":\"x\"}");
-    for (int i = 1; i < 20; i++)
-        strcat(expected, "  at [1]: x\n");
-    strcat(detail, "]");
-    strcat(expected, "  and 10 more\n");
+    snprintf(detail, sizeof(detail), "[%s]", entries);
+    snprintf(expected, sizeof(expected), "%s  and 10 more\n", lines);
     check(detail, expected);
+    free(entries);
+    free(lines);
 }
 
 int
