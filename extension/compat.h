@@ -14,6 +14,9 @@
 #endif
 
 #include "fmgr.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 /* We build with hidden visibility; before 16 the server does not mark what must be seen. */
 #if PG_VERSION_NUM < 160000
@@ -58,5 +61,38 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, uint32 flags)
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
+
+/*
+ * From ctms_pin_search_path() to ctms_unpin_search_path() a name without a schema means
+ * pg_catalog's. An error in between undoes it by itself.
+ */
+#include "catalog/namespace.h"
+#include "utils/guc.h"
+
+static inline int
+ctms_pin_search_path(void)
+{
+#if PG_VERSION_NUM >= 170000
+    int level = NewGUCNestLevel();
+
+    RestrictSearchPath();
+    return level;
+#else
+    OverrideSearchPath path = {.addCatalog = true};
+
+    PushOverrideSearchPath(&path);
+    return 0;
+#endif
+}
+
+static inline void
+ctms_unpin_search_path(int level)
+{
+#if PG_VERSION_NUM >= 170000
+    AtEOXact_GUC(false, level);
+#else
+    PopOverrideSearchPath();
+#endif
+}
 
 #endif

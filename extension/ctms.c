@@ -7,6 +7,8 @@
 
 #include "utils/guc.h"
 
+#include "queue_agent.h"
+#include "queue_flush.h"
 #include "restore.h"
 
 PG_MODULE_MAGIC;
@@ -15,5 +17,7 @@ void
 _PG_init(void)
 {
     ctms_restore_init();
+    ctms_queue_init();
+    ctms_queue_agent_init();
     MarkGUCPrefixReserved("ctms");
 }

@@ -127,22 +127,40 @@ CREATE TABLE ctms.api_client (
 COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
 COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
 
+-- The queue churns: each row is inserted, claimed and deleted, often within a second. Claiming
+-- changes no indexed column and finds room on the row's page (fillfactor), so it costs no index
+-- entries; autovacuum comes early and does not nap. There is no index on id: nobody looks for it.
 CREATE TABLE ctms.pending_acoustic (
-    id bigserial PRIMARY KEY,
-    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails ON DELETE CASCADE,
+    id bigserial,
+    email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
     generation bigint NOT NULL DEFAULT 1,
+    retry_after timestamptz,
     lease_until timestamptz,
     lease_owner text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
+) WITH (
+    fillfactor = 50,
+    autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
+    autovacuum_vacuum_cost_delay = 0
 );
+-- In the order of claiming. Rows that back off or are exhausted are not in it, however many.
+CREATE INDEX pending_acoustic_ready_idx ON ctms.pending_acoustic (retry, create_timestamp)
+    WHERE retry_after IS NULL;
+CREATE INDEX pending_acoustic_retry_after_idx ON ctms.pending_acoustic (retry_after)
+    WHERE retry_after IS NOT NULL;
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
 COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'Grows with every change of the contact; a sender may only finish the generation that it claimed';
+COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'Not before then, after a failure; "infinity" when exhausted: not before the contact changes; null when free to claim';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'An agent has claimed the row until then; null when nobody has';
+COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row';
+COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
+COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row last changed: enqueued again, claimed or failed';
 
 CREATE TABLE ctms.acoustic_field (
     tablename varchar(255),

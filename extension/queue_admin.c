@@ -1,0 +1,128 @@
+/*
+ * queue_admin.c: what operators and health checks ask of the queue.
+ */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/array.h"
+
+#include "queue_flush.h"
+#include "queue_plan.h"
+
+/* Counted exactly up to here, which takes a few milliseconds; estimated beyond. */
+#define EXACT_ROWS 10000
+
+PG_FUNCTION_INFO_V1(ctms_enqueue_contacts_now);
+PG_FUNCTION_INFO_V1(ctms_reset_acoustic_retries);
+PG_FUNCTION_INFO_V1(ctms_acoustic_backlog);
+
+static QueuePlan reset_plan = {
+    .sql = "WITH failed AS MATERIALIZED ("
+           " SELECT email_id FROM ctms.pending_acoustic"
+           " WHERE (retry > 0 OR retry_after IS NOT NULL) AND ($1 IS NULL OR email_id = ANY ($1))"
+           " ORDER BY email_id FOR UPDATE)"
+           "UPDATE ctms.pending_acoustic AS p SET retry = 0, retry_after = NULL, last_error = NULL"
+           " FROM failed WHERE p.email_id = failed.email_id",
+    .arg_count = 1,
+    .arg_types = {UUIDARRAYOID}};
+
+/* ready, of these failed before, waiting after a failure, exhausted; each up to $2 */
+static QueuePlan count_plan = {.sql =
+                                   "SELECT"
+                                   " (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"
+                                   "  WHERE retry_after IS NULL AND retry < $1 LIMIT $2) AS ready),"
+                                   " (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"
+                                   "  WHERE retry_after IS NULL AND retry > 0 LIMIT $2) AS failed),"
+                                   " (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"
+                                   "  WHERE retry_after < 'infinity' LIMIT $2) AS waiting),"
+                                   " (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"
+                                   "  WHERE retry_after = 'infinity' LIMIT $2) AS exhausted)",
+                               .arg_count = 2,
+                               .arg_types = {INT4OID, INT8OID}};
+
+/* Rows of the table and of the index of failed rows, as the server believes. */
+static QueuePlan estimate_plan = {
+    .sql =
+        "SELECT GREATEST(pg_stat_get_live_tuples('ctms.pending_acoustic'::regclass),"
+        "  (SELECT reltuples::bigint FROM pg_class WHERE oid = 'ctms.pending_acoustic'::regclass)),"
+        " (SELECT reltuples::bigint FROM pg_class"
+        "  WHERE oid = 'ctms.pending_acoustic_retry_after_idx'::regclass)"};
+
+/* ctms.enqueue_contacts(email_ids) → how many contacts there were */
+Datum
+ctms_enqueue_contacts_now(PG_FUNCTION_ARGS)
+{
+    FeedKeys contacts;
+    uint64 enqueued;
+
+    ctms_feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
+    SPI_connect();
+    enqueued = ctms_enqueue_contacts(&contacts);
+    SPI_finish();
+    if (enqueued > 0)
+        ctms_notify_agents();
+    PG_RETURN_INT64(enqueued);
+}
+
+/* ctms.reset_acoustic_retries(email_ids) → rows reset; null means all */
+Datum
+ctms_reset_acoustic_retries(PG_FUNCTION_ARGS)
+{
+    uint64 reset;
+
+    SPI_connect();
+    reset = ctms_run_queue_plan(&reset_plan, (Datum[]){PG_GETARG_DATUM(0)},
+                                PG_ARGISNULL(0) ? "n" : NULL, SPI_OK_UPDATE);
+    SPI_finish();
+    if (reset > 0)
+        ctms_notify_agents();
+    PG_RETURN_INT64(reset);
+}
+
+static int64
+result_int64(int column)
+{
+    bool is_null;
+    Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &is_null);
+
+    return is_null ? 0 : DatumGetInt64(value);
+}
+
+/* ctms.acoustic_backlog(retry_limit) → backlog, retry_backlog */
+Datum
+ctms_acoustic_backlog(PG_FUNCTION_ARGS)
+{
+    int64 ready, failed, waiting, exhausted, backlog, retry_backlog;
+    TupleDesc desc;
+
+    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "ctms.acoustic_backlog must return a row");
+    SPI_connect();
+    ctms_run_queue_plan(&count_plan, (Datum[]){PG_GETARG_DATUM(0), Int64GetDatum(EXACT_ROWS)}, NULL,
+                        SPI_OK_SELECT);
+    ready = result_int64(1);
+    failed = result_int64(2);
+    waiting = result_int64(3);
+    exhausted = result_int64(4);
+    backlog = ready + waiting;
+    retry_backlog = failed + waiting + exhausted;
+    if (Max(Max(ready, failed), Max(waiting, exhausted)) >= EXACT_ROWS) {
+        int64 all, not_ready;
+
+        ctms_run_queue_plan(&estimate_plan, NULL, NULL, SPI_OK_SELECT);
+        all = result_int64(1);
+        not_ready = Max(result_int64(2), waiting + exhausted);
+        if (waiting >= EXACT_ROWS || exhausted >= EXACT_ROWS)
+            retry_backlog = Max(retry_backlog, failed + not_ready);
+        if (ready >= EXACT_ROWS)
+            backlog = Max(backlog, all - (not_ready - waiting));
+        else if (waiting >= EXACT_ROWS)
+            backlog = Max(backlog, ready + not_ready - exhausted);
+    }
+    SPI_finish();
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(
+        BlessTupleDesc(desc), (Datum[]){Int64GetDatum(backlog), Int64GetDatum(retry_backlog)},
+        (bool[]){false, false})));
+}

@@ -1,0 +1,10 @@
+/*
+ * queue_agent.h: the functions that sending agents call.
+ */
+#ifndef CTMS_QUEUE_AGENT_H
+#define CTMS_QUEUE_AGENT_H
+
+/* Defines ctms.acoustic_retry_delay; called once, by _PG_init. */
+extern void ctms_queue_agent_init(void);
+
+#endif

@@ -1,0 +1,269 @@
+/*
+ * queue_feed.c: remembers what a transaction has changed, until it commits.
+ *
+ * Triggers add keys row by row; queue_flush.c takes them at commit and writes the queue
+ * once, in order of email_id. Writing at each statement's end instead would lock queue rows
+ * in the order of the statements: two transactions that change the same contacts through
+ * different tables (or prices that they share) would deadlock on the queue alone.
+ *
+ * Keys are only appended, so that a subtransaction is undone by cutting the lists to the
+ * length that they had when it added its first key. Lists that must grow first drop their
+ * repetitions; memory is bounded by the number of different keys (16 bytes for a contact).
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+#include "queue_feed.h"
+
+#define FIRST_CAPACITY 64
+
+typedef struct FeedList {
+    char *keys; /* pg_uuid_t, or text * */
+    int64 count;
+    int64 capacity;
+} FeedList;
+
+/* Lengths of the lists when a subtransaction of that nesting level added its first key. */
+typedef struct FeedMark {
+    int level;
+    int64 counts[FEED_KINDS];
+} FeedMark;
+
+/* All of it lives in the transaction's context and is forgotten with it. */
+static MemoryContext feed_context = NULL;
+static FeedList lists[FEED_KINDS];
+static FeedMark *marks = NULL;
+static int mark_count = 0;
+static int mark_capacity = 0;
+
+static inline size_t
+key_width(FeedKind kind)
+{
+    return kind == FEED_CONTACT ? sizeof(pg_uuid_t) : sizeof(text *);
+}
+
+static int
+compare_uuid(const void *a, const void *b)
+{
+    return memcmp(a, b, UUID_LEN);
+}
+
+static int
+compare_text(const void *a, const void *b)
+{
+    const text *x = *(const text *const *)a;
+    const text *y = *(const text *const *)b;
+    int x_length = VARSIZE_ANY_EXHDR(x);
+    int y_length = VARSIZE_ANY_EXHDR(y);
+    int order = memcmp(VARDATA_ANY(x), VARDATA_ANY(y), Min(x_length, y_length));
+
+    return order ? order : x_length - y_length;
+}
+
+static inline int
+compare_keys(FeedKind kind, const void *a, const void *b)
+{
+    return kind == FEED_CONTACT ? compare_uuid(a, b) : compare_text(a, b);
+}
+
+/* Sorts keys and drops repetitions; returns how many are left. */
+static int64
+sort_unique(FeedKind kind, char *keys, int64 count)
+{
+    size_t width = key_width(kind);
+    int64 kept = 1;
+
+    if (count < 2)
+        return count;
+    qsort(keys, count, width, kind == FEED_CONTACT ? compare_uuid : compare_text);
+    for (int64 i = 1; i < count; i++) {
+        if (compare_keys(kind, keys + (kept - 1) * width, keys + i * width) == 0)
+            continue;
+        if (kept != i)
+            memcpy(keys + kept * width, keys + i * width, width);
+        kept++;
+    }
+    return kept;
+}
+
+static void
+make_room(FeedKind kind)
+{
+    FeedList *list = &lists[kind];
+    size_t width = key_width(kind);
+    int64 from;
+
+    if (!list->keys) {
+        list->keys = MemoryContextAlloc(feed_context, FIRST_CAPACITY * width);
+        list->capacity = FIRST_CAPACITY;
+        return;
+    }
+    /* What was there before the current subtransaction must stay where it is. */
+    from = mark_count > 0 ? marks[mark_count - 1].counts[kind] : 0;
+    list->count = from + sort_unique(kind, list->keys + from * width, list->count - from);
+    if (list->count <= list->capacity / 2)
+        return;
+    list->keys = repalloc_huge(list->keys, 2 * list->capacity * width);
+    list->capacity *= 2;
+}
+
+/* The first key that a subtransaction adds notes how far back its rollback goes. */
+static void
+mark_subtransaction(void)
+{
+    int level = GetCurrentTransactionNestLevel();
+    FeedMark *mark;
+
+    if (level <= 1 || (mark_count > 0 && marks[mark_count - 1].level >= level))
+        return;
+    if (mark_count == mark_capacity) {
+        int capacity = mark_capacity > 0 ? 2 * mark_capacity : 8;
+
+        marks = marks ? repalloc(marks, capacity * sizeof(FeedMark))
+                      : MemoryContextAlloc(feed_context, capacity * sizeof(FeedMark));
+        mark_capacity = capacity;
+    }
+    mark = &marks[mark_count++];
+    mark->level = level;
+    for (int kind = 0; kind < FEED_KINDS; kind++)
+        mark->counts[kind] = lists[kind].count;
+}
+
+void
+ctms_feed_add(FeedKind kind, Datum key)
+{
+    FeedList *list = &lists[kind];
+    size_t width = key_width(kind);
+    const void *added;
+    text *varlena = NULL;
+
+    if (!feed_context)
+        feed_context =
+            AllocSetContextCreate(TopTransactionContext, "ctms feed", ALLOCSET_DEFAULT_SIZES);
+    mark_subtransaction();
+
+    if (kind == FEED_CONTACT) {
+        added = DatumGetUUIDP(key);
+    } else {
+        varlena = PG_DETOAST_DATUM_PACKED(key);
+        added = &varlena;
+    }
+    /* One row after another of the same contact is common. */
+    if (list->count > 0 &&
+        list->count > (mark_count > 0 ? marks[mark_count - 1].counts[kind] : 0) &&
+        compare_keys(kind, list->keys + (list->count - 1) * width, added) == 0)
+        return;
+
+    if (list->count == list->capacity)
+        make_room(kind);
+    if (kind != FEED_CONTACT) {
+        text *copy = MemoryContextAlloc(feed_context, VARSIZE_ANY(varlena));
+
+        memcpy(copy, varlena, VARSIZE_ANY(varlena));
+        varlena = copy;
+    }
+    memcpy(list->keys + list->count * width, added, width);
+    list->count++;
+}
+
+bool
+ctms_feed_is_owed(void)
+{
+    for (int kind = 0; kind < FEED_KINDS; kind++)
+        if (lists[kind].count > 0)
+            return true;
+    return false;
+}
+
+void
+ctms_feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys)
+{
+    Datum *elements;
+    int count;
+    pg_uuid_t *ids;
+
+    if (array_contains_nulls(email_ids))
+        ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                errmsg("an array of contacts must not contain nulls"));
+    deconstruct_array(email_ids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &elements, NULL, &count);
+    ids = palloc(Max(count, 1) * sizeof(pg_uuid_t));
+    for (int i = 0; i < count; i++)
+        ids[i] = *DatumGetUUIDP(elements[i]);
+    pfree(elements);
+    keys->kind = FEED_CONTACT;
+    keys->keys = (char *)ids;
+    keys->count = sort_unique(FEED_CONTACT, keys->keys, count);
+    keys->taken = 0;
+}
+
+void
+ctms_feed_detach(FeedKind kind, FeedKeys *keys)
+{
+    FeedList *list = &lists[kind];
+
+    keys->kind = kind;
+    keys->keys = list->keys;
+    keys->count = sort_unique(kind, list->keys, list->count);
+    keys->taken = 0;
+    memset(list, 0, sizeof(*list));
+}
+
+ArrayType *
+ctms_feed_take(FeedKeys *keys, int limit)
+{
+    int count = Min(keys->count - keys->taken, limit);
+    Datum *elements = palloc(Max(count, 1) * sizeof(Datum));
+    ArrayType *array;
+
+    for (int i = 0; i < count; i++) {
+        char *key = keys->keys + (keys->taken + i) * key_width(keys->kind);
+
+        elements[i] = keys->kind == FEED_CONTACT ? UUIDPGetDatum((pg_uuid_t *)key)
+                                                 : PointerGetDatum(*(text **)key);
+    }
+    if (keys->kind == FEED_CONTACT)
+        array = construct_array(elements, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+    else
+        array = construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
+    pfree(elements);
+    keys->taken += count;
+    return array;
+}
+
+/* ---- ends of transactions -------------------------------------------------- */
+
+void
+ctms_feed_forget(void)
+{
+    /* The context is a child of the transaction's and goes with it. */
+    feed_context = NULL;
+    marks = NULL;
+    mark_count = mark_capacity = 0;
+    memset(lists, 0, sizeof(lists));
+}
+
+void
+ctms_feed_end_subtransaction(bool is_commit)
+{
+    int level = GetCurrentTransactionNestLevel();
+
+    while (mark_count > 0 && marks[mark_count - 1].level >= level) {
+        FeedMark *mark = &marks[mark_count - 1];
+
+        if (is_commit) {
+            /* The keys are the parent's now; it may have a mark of its own, further back. */
+            mark->level = level - 1;
+            if (mark->level > 1 && (mark_count < 2 || marks[mark_count - 2].level < mark->level))
+                return;
+        } else {
+            for (int kind = 0; kind < FEED_KINDS; kind++)
+                lists[kind].count = mark->counts[kind];
+        }
+        mark_count--;
+    }
+}

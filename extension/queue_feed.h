@@ -1,0 +1,52 @@
+/*
+ * queue_feed.h: what a transaction has changed and still owes to the queue.
+ */
+#ifndef CTMS_QUEUE_FEED_H
+#define CTMS_QUEUE_FEED_H
+
+#include "postgres.h"
+
+#include "utils/array.h"
+
+/* How a changed row leads to its contact. The names are those of trigger arguments. */
+typedef enum FeedKind {
+    FEED_CONTACT,      /* by emails.email_id: the only one whose keys are uuid */
+    FEED_FXA,          /* by fxa.fxa_id */
+    FEED_CUSTOMER,     /* by stripe_customer.stripe_id */
+    FEED_SUBSCRIPTION, /* by stripe_subscription.stripe_id */
+    FEED_PRICE,        /* by stripe_price.stripe_id: everybody who subscribes to it */
+    FEED_INVOICE,      /* by stripe_invoice.stripe_id */
+    FEED_KINDS
+} FeedKind;
+
+/*
+ * Keeps a key until the transaction commits or the current subtransaction is rolled back.
+ * "key" is a pg_uuid_t * for FEED_CONTACT, else a varchar; it is copied.
+ */
+extern void ctms_feed_add(FeedKind kind, Datum key);
+
+/* Whether any key waits. */
+extern bool ctms_feed_is_owed(void);
+
+/* The keys of one kind, taken from the feed: sorted, without repetitions. */
+typedef struct FeedKeys {
+    FeedKind kind;
+    char *keys;
+    int64 count;
+    int64 taken; /* how many ctms_feed_take() has handed out */
+} FeedKeys;
+
+/* Sorted copy of a uuid[], which must not contain nulls, in the current memory context. */
+extern void ctms_feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys);
+
+/* Moves all keys of a kind out of the feed; they live until the transaction ends. */
+extern void ctms_feed_detach(FeedKind kind, FeedKeys *keys);
+
+/* The next "limit" keys, or as many as are left, as an array for SQL: uuid[] or text[]. */
+extern ArrayType *ctms_feed_take(FeedKeys *keys, int limit);
+
+/* To be called when the transaction, or the current subtransaction, ends. */
+extern void ctms_feed_forget(void);
+extern void ctms_feed_end_subtransaction(bool is_commit);
+
+#endif

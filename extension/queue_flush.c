@@ -1,0 +1,188 @@
+/*
+ * queue_flush.c: writes the queue, once per transaction, at its commit.
+ *
+ * By then all that the transaction changed is known (queue_feed.c). Every transaction
+ * locks queue rows in order of email_id and nothing of ours after them, so the queue can
+ * not deadlock. Contacts that the transaction deleted are left out.
+ */
+#include "compat.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "queue_feed.h"
+#include "queue_flush.h"
+#include "queue_plan.h"
+
+#define CHANNEL "ctms_acoustic"
+/* Contacts per statement: bounds the memory of a bulk change, costs nothing for others. */
+#define CONTACTS_PER_STATEMENT 10000
+
+bool ctms_is_feed_enabled = true;
+
+/*
+ * A contact that waits already keeps its place and starts afresh: its earlier failures say
+ * nothing about its new content. A live lease is left alone, so that no second agent sends
+ * next to the first; the new generation makes the first one's finish leave the row. The
+ * transaction number serves as generation: a row that is removed and comes back never
+ * repeats one.
+ */
+static QueuePlan enqueue_plan = {
+    .sql =
+        "INSERT INTO ctms.pending_acoustic AS p (email_id, generation)"
+        " SELECT e.email_id, $2"
+        " FROM unnest($1) AS changed (email_id) JOIN ctms.emails AS e USING (email_id)"
+        " ORDER BY e.email_id"
+        " ON CONFLICT (email_id) DO UPDATE SET"
+        "  generation = GREATEST(p.generation + 1, EXCLUDED.generation),"
+        "  retry = 0, last_error = NULL, retry_after = NULL,"
+        "  create_timestamp = CASE WHEN p.retry_after = 'infinity' THEN EXCLUDED.create_timestamp"
+        "                     ELSE p.create_timestamp END,"
+        "  update_timestamp = EXCLUDED.update_timestamp",
+    .arg_count = 2,
+    .arg_types = {UUIDARRAYOID, INT8OID}};
+
+/*
+ * From Stripe's keys to contacts. Nothing that the transaction holds keeps these contacts
+ * from being deleted before it commits, hence the row locks.
+ */
+static QueuePlan resolve_plan = {
+    .sql = "SELECT e.email_id FROM ctms.emails AS e WHERE e.email_id IN ("
+           " SELECT f.email_id FROM ctms.fxa AS f WHERE f.fxa_id = ANY ($1)"
+           " UNION ALL"
+           " SELECT f.email_id FROM ctms.stripe_customer AS c JOIN ctms.fxa AS f USING (fxa_id)"
+           " WHERE c.stripe_id = ANY ($2)"
+           " UNION ALL"
+           " SELECT f.email_id FROM ctms.stripe_subscription AS s"
+           " JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id"
+           " JOIN ctms.fxa AS f USING (fxa_id)"
+           " WHERE s.stripe_id = ANY ($3)"
+           " UNION ALL"
+           " SELECT f.email_id FROM ctms.stripe_subscription_item AS i"
+           " JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id"
+           " JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id"
+           " JOIN ctms.fxa AS f USING (fxa_id)"
+           " WHERE i.stripe_price_id = ANY ($4)"
+           " UNION ALL"
+           " SELECT f.email_id FROM ctms.stripe_invoice AS i"
+           " JOIN ctms.stripe_customer AS c ON c.stripe_id = i.stripe_customer_id"
+           " JOIN ctms.fxa AS f USING (fxa_id)"
+           " WHERE i.stripe_id = ANY ($5))"
+           " ORDER BY e.email_id FOR KEY SHARE OF e",
+    .arg_count = 5,
+    .arg_types = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
+
+/* Turns the Stripe keys of the feed into contacts of the feed. */
+static void
+resolve_stripe_keys(void)
+{
+    FeedKeys keys[FEED_KINDS];
+    Datum args[FEED_KINDS - 1];
+    bool is_any = false;
+    uint64 found;
+
+    for (int kind = FEED_CONTACT + 1; kind < FEED_KINDS; kind++) {
+        ctms_feed_detach(kind, &keys[kind]);
+        is_any = is_any || keys[kind].count > 0;
+        args[kind - 1] = PointerGetDatum(ctms_feed_take(&keys[kind], INT_MAX));
+    }
+    if (!is_any)
+        return;
+    found = ctms_run_queue_plan(&resolve_plan, args, NULL, SPI_OK_SELECT);
+    for (uint64 i = 0; i < found; i++) {
+        bool is_null;
+
+        ctms_feed_add(FEED_CONTACT,
+                      SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
+    }
+    SPI_freetuptable(SPI_tuptable);
+}
+
+uint64
+ctms_enqueue_contacts(FeedKeys *contacts)
+{
+    uint64 enqueued = 0;
+    Datum generation = Int64GetDatum((int64)U64FromFullTransactionId(GetTopFullTransactionId()));
+
+    while (contacts->taken < contacts->count) {
+        ArrayType *email_ids = ctms_feed_take(contacts, CONTACTS_PER_STATEMENT);
+
+        CHECK_FOR_INTERRUPTS();
+        enqueued += ctms_run_queue_plan(
+            &enqueue_plan, (Datum[]){PointerGetDatum(email_ids), generation}, NULL, SPI_OK_INSERT);
+        pfree(email_ids);
+    }
+    return enqueued;
+}
+
+void
+ctms_notify_agents(void)
+{
+    Async_Notify(CHANNEL, "");
+}
+
+static void
+flush_feed(bool may_notify)
+{
+    QueueOwner saved;
+    FeedKeys contacts;
+    uint64 enqueued = 0;
+
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
+    ctms_become_owner(&saved);
+    /* A trigger that somebody put on the queue may change contacts again. */
+    while (ctms_feed_is_owed()) {
+        resolve_stripe_keys();
+        ctms_feed_detach(FEED_CONTACT, &contacts);
+        enqueued += ctms_enqueue_contacts(&contacts);
+    }
+    ctms_end_owner(&saved);
+    SPI_finish();
+    PopActiveSnapshot();
+    if (enqueued > 0 && may_notify)
+        ctms_notify_agents();
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+    switch (event) {
+    case XACT_EVENT_PRE_COMMIT:
+    case XACT_EVENT_PRE_PREPARE:
+        /* A prepared transaction cannot notify; agents find its contacts by polling. */
+        if (ctms_feed_is_owed())
+            flush_feed(event == XACT_EVENT_PRE_COMMIT);
+        break;
+    case XACT_EVENT_COMMIT:
+    case XACT_EVENT_ABORT:
+    case XACT_EVENT_PREPARE: ctms_feed_forget(); break;
+    default: break;
+    }
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+    if (event == SUBXACT_EVENT_COMMIT_SUB || event == SUBXACT_EVENT_ABORT_SUB)
+        ctms_feed_end_subtransaction(event == SUBXACT_EVENT_COMMIT_SUB);
+}
+
+void
+ctms_queue_init(void)
+{
+    DefineCustomBoolVariable(
+        "ctms.enqueue", "Whether changes of contacts are enqueued for Acoustic.",
+        "Turned off for imports: what changes meanwhile is not sent until it changes again or "
+        "is enqueued with ctms.enqueue_contacts().",
+        &ctms_is_feed_enabled, true, PGC_SUSET, 0, NULL, NULL, NULL);
+    RegisterXactCallback(at_transaction_end, NULL);
+    RegisterSubXactCallback(at_subtransaction_end, NULL);
+}

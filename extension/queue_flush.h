@@ -1,0 +1,26 @@
+/*
+ * queue_flush.h: writing the queue.
+ */
+#ifndef CTMS_QUEUE_FLUSH_H
+#define CTMS_QUEUE_FLUSH_H
+
+#include "postgres.h"
+
+#include "queue_feed.h"
+
+/* The setting ctms.enqueue. */
+extern bool ctms_is_feed_enabled;
+
+/*
+ * Enqueues contacts, sorted and without repetitions, now, inside SPI_connect(), with the
+ * rights of the current user. Returns how many there were; unknown ones are passed over.
+ */
+extern uint64 ctms_enqueue_contacts(FeedKeys *contacts);
+
+/* Wakes idle agents when the transaction commits. */
+extern void ctms_notify_agents(void);
+
+/* Settings and transaction callbacks; called once, by _PG_init. */
+extern void ctms_queue_init(void);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * queue_plan.h: the statements of the queue, each prepared once per session.
+ */
+#ifndef CTMS_QUEUE_PLAN_H
+#define CTMS_QUEUE_PLAN_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+#define QUEUE_PLAN_MAX_ARGS 9
+
+/* A static object of the unit that runs the statement; its last two members start as zero. */
+typedef struct QueuePlan {
+    const char *sql;
+    int arg_count;
+    Oid arg_types[QUEUE_PLAN_MAX_ARGS];
+    SPIPlanPtr plan;
+    bool is_planned;
+} QueuePlan;
+
+/*
+ * Runs the statement, inside SPI_connect()/SPI_finish(), and returns SPI_processed;
+ * SPI_tuptable has what it returns. A null in "nulls" (as SPI takes it) is 'n'. Raises an
+ * error unless SPI answers "expected".
+ */
+extern uint64 ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected);
+
+/* What ctms_become_owner() changed. */
+typedef struct QueueOwner {
+    Oid user;
+    int security_context;
+    int search_path;
+} QueueOwner;
+
+/*
+ * From here to ctms_end_owner() statements run as the owner of the queue and find nothing
+ * but pg_catalog without a schema. An error in between undoes both by itself.
+ */
+extern void ctms_become_owner(QueueOwner *saved);
+extern void ctms_end_owner(const QueueOwner *saved);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * queue_trigger.c: the row trigger that notes which contact a change concerns.
+ *
+ * AFTER INSERT, UPDATE or DELETE on every table that Acoustic hears of. Only what the
+ * statement really did is seen here, after all other triggers; an UPDATE that changed
+ * nothing notes nothing. The queue itself is written at commit (queue_flush.c).
+ */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "commands/trigger.h"
+#include "utils/rel.h"
+
+#include "queue_feed.h"
+#include "queue_flush.h"
+#include "restore.h"
+#include "row_change.h"
+
+PG_FUNCTION_INFO_V1(ctms__enqueue);
+
+/* What the arguments of a trigger say, worked out once per statement. */
+typedef struct TriggerPlan {
+    FeedKind kind;
+    AttrNumber key;
+    Bitmapset *ignored;
+} TriggerPlan;
+
+static const char *const kind_names[FEED_KINDS] = {"contact",      "fxa",   "customer",
+                                                   "subscription", "price", "invoice"};
+
+static FeedKind
+kind_of(const char *name)
+{
+    for (int kind = 0; kind < FEED_KINDS; kind++)
+        if (strcmp(kind_names[kind], name) == 0)
+            return kind;
+    elog(ERROR, "unknown kind of key \"%s\" in a trigger of the queue", name);
+}
+
+static TriggerPlan *
+get_plan(FunctionCallInfo fcinfo, const TriggerData *trigger)
+{
+    TriggerPlan *plan = fcinfo->flinfo->fn_extra;
+    TupleDesc desc = RelationGetDescr(trigger->tg_relation);
+    char **args = trigger->tg_trigger->tgargs;
+    MemoryContext caller;
+
+    if (plan)
+        return plan;
+    if (trigger->tg_trigger->tgnargs < 2)
+        elog(ERROR, "a trigger of the queue needs a kind of key and its column");
+    caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+    plan = palloc0(sizeof(*plan));
+    plan->kind = kind_of(args[0]);
+    plan->key = ctms_column_number(desc, args[1]);
+    for (int i = 2; i < trigger->tg_trigger->tgnargs; i++)
+        plan->ignored = bms_add_member(plan->ignored, ctms_column_number(desc, args[i]));
+    MemoryContextSwitchTo(caller);
+    fcinfo->flinfo->fn_extra = plan;
+    return plan;
+}
+
+static void
+add_key(const TriggerPlan *plan, HeapTuple row, TupleDesc desc)
+{
+    bool is_null;
+    Datum key = heap_getattr(row, plan->key, desc, &is_null);
+
+    if (!is_null)
+        ctms_feed_add(plan->kind, key);
+}
+
+/* ctms._enqueue(kind, key column, ignored column, ...) → trigger, AFTER ... FOR EACH ROW */
+Datum
+ctms__enqueue(PG_FUNCTION_ARGS)
+{
+    TriggerData *trigger = (TriggerData *)fcinfo->context;
+    TriggerPlan *plan;
+    TupleDesc desc;
+
+    if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+        !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+        ereport(
+            ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+            errmsg("function \"%s\" must be fired AFTER a change, for each row", "ctms._enqueue"));
+    if (!ctms_is_feed_enabled || ctms_is_restoring())
+        return PointerGetDatum(NULL);
+
+    plan = get_plan(fcinfo, trigger);
+    desc = RelationGetDescr(trigger->tg_relation);
+    if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)) {
+        add_key(plan, trigger->tg_trigtuple, desc);
+        return PointerGetDatum(NULL);
+    }
+    if (ctms_row_changed(trigger->tg_trigtuple, trigger->tg_newtuple, desc, plan->ignored)) {
+        /* A row that moves from one contact to another concerns both. */
+        add_key(plan, trigger->tg_trigtuple, desc);
+        add_key(plan, trigger->tg_newtuple, desc);
+    }
+    return PointerGetDatum(NULL);
+}

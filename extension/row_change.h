@@ -1,0 +1,23 @@
+/*
+ * row_change.h: what a row trigger asks about the row it was called for.
+ */
+#ifndef CTMS_ROW_CHANGE_H
+#define CTMS_ROW_CHANGE_H
+
+#include "postgres.h"
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "nodes/bitmapset.h"
+
+/* Number of the column of that name, which must be there; an internal error otherwise. */
+extern AttrNumber ctms_column_number(TupleDesc desc, const char *name);
+
+/*
+ * Whether two versions of a row differ in a column that is not in "ignored" (a set of
+ * column numbers). Values are compared as stored: equal bytes, after unpacking long ones.
+ */
+extern bool
+ctms_row_changed(HeapTuple old_row, HeapTuple new_row, TupleDesc desc, const Bitmapset *ignored);
+
+#endif

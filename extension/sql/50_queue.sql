@@ -1,0 +1,141 @@
+-- ---------------------------------------------------------------------------
+-- Timestamps and the feed of the Acoustic queue: triggers on the tables.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms._update_timestamp() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__update_timestamp';
+COMMENT ON FUNCTION ctms._update_timestamp() IS 'Row trigger BEFORE UPDATE: a real change moves update_timestamp to now(), unless the statement set it; arguments are columns that do not count';
+
+CREATE FUNCTION ctms._enqueue() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__enqueue';
+COMMENT ON FUNCTION ctms._enqueue() IS 'Row trigger AFTER INSERT, UPDATE or DELETE: enqueues the contact at commit; arguments are the kind of key, its column, and columns that do not count';
+
+CREATE TRIGGER ctms_emails_update_timestamp BEFORE UPDATE ON ctms.emails
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_newsletters_update_timestamp BEFORE UPDATE ON ctms.newsletters
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_waitlists_update_timestamp BEFORE UPDATE ON ctms.waitlists
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_waitlist_fields_schemas_update_timestamp BEFORE UPDATE ON ctms.waitlist_fields_schemas
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_fxa_update_timestamp BEFORE UPDATE ON ctms.fxa
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_amo_update_timestamp BEFORE UPDATE ON ctms.amo
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_mofo_update_timestamp BEFORE UPDATE ON ctms.mofo
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_api_client_update_timestamp BEFORE UPDATE ON ctms.api_client
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_pending_acoustic_update_timestamp BEFORE UPDATE ON ctms.pending_acoustic
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+
+-- When a message came says nothing about the object.
+CREATE TRIGGER ctms_stripe_customer_update_timestamp BEFORE UPDATE ON ctms.stripe_customer
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+CREATE TRIGGER ctms_stripe_price_update_timestamp BEFORE UPDATE ON ctms.stripe_price
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+CREATE TRIGGER ctms_stripe_invoice_update_timestamp BEFORE UPDATE ON ctms.stripe_invoice
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+CREATE TRIGGER ctms_stripe_invoice_line_item_update_timestamp BEFORE UPDATE ON ctms.stripe_invoice_line_item
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+CREATE TRIGGER ctms_stripe_subscription_update_timestamp BEFORE UPDATE ON ctms.stripe_subscription
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+CREATE TRIGGER ctms_stripe_subscription_item_update_timestamp BEFORE UPDATE ON ctms.stripe_subscription_item
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+
+-- A deleted contact takes its queue row along, by foreign key.
+CREATE TRIGGER ctms_emails_enqueue AFTER INSERT OR UPDATE ON ctms.emails
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+CREATE TRIGGER ctms_newsletters_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.newsletters
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+CREATE TRIGGER ctms_waitlists_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.waitlists
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+CREATE TRIGGER ctms_fxa_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.fxa
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+CREATE TRIGGER ctms_amo_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.amo
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+CREATE TRIGGER ctms_mofo_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.mofo
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+
+-- Stripe's rows know the contact by the FxA ID of their customer. A price can belong to very
+-- many contacts, so only what product rows show of it counts; a new one has no items yet, and
+-- one with items cannot be deleted.
+CREATE TRIGGER ctms_stripe_customer_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_customer
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('fxa', 'fxa_id', 'message_timestamp', 'update_timestamp');
+CREATE TRIGGER ctms_stripe_subscription_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'update_timestamp');
+CREATE TRIGGER ctms_stripe_subscription_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription_item
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('subscription', 'stripe_subscription_id', 'message_timestamp', 'update_timestamp');
+CREATE TRIGGER ctms_stripe_price_enqueue AFTER UPDATE ON ctms.stripe_price
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('price', 'stripe_id', 'message_timestamp', 'update_timestamp', 'active', 'stripe_created');
+CREATE TRIGGER ctms_stripe_invoice_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_invoice
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'update_timestamp');
+CREATE TRIGGER ctms_stripe_invoice_line_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_invoice_line_item
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('invoice', 'stripe_invoice_id', 'message_timestamp', 'update_timestamp');
+
+-- ---------------------------------------------------------------------------
+-- What sending agents call. Each call is a transaction of its own.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval)
+    RETURNS TABLE (email_id uuid, generation bigint, retry integer)
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_claim_acoustic';
+COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds';
+
+CREATE FUNCTION ctms.finish_acoustic(agent text, email_ids uuid[], generations bigint[]) RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_finish_acoustic';
+COMMENT ON FUNCTION ctms.finish_acoustic(text, uuid[], bigint[]) IS 'Removes what the agent has sent and returns how many; a contact that changed since it was claimed stays and is free to claim';
+
+CREATE FUNCTION ctms.fail_acoustic(agent text, email_ids uuid[], generations bigint[], errors text[],
+    is_permanent boolean[], retry_limit integer) RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_fail_acoustic';
+COMMENT ON FUNCTION ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer) IS 'Counts a failed attempt for each contact and lets it wait, longer each time; permanent failures, and those at the limit, stay until the contact changes. Returns how many rows the agent held';
+
+CREATE FUNCTION ctms.release_acoustic(agent text) RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_release_acoustic';
+COMMENT ON FUNCTION ctms.release_acoustic(text) IS 'Gives back all that the agent holds, as if it had never claimed it; returns how many';
+
+GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
+    ctms.finish_acoustic(text, uuid[], bigint[]),
+    ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer),
+    ctms.release_acoustic(text) TO ctms_agent;
+
+-- ---------------------------------------------------------------------------
+-- What operators and health checks call.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[]) RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_enqueue_contacts_now';
+COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[]) IS 'Enqueues these contacts as if they had changed, at once and whatever ctms.enqueue says; returns how many of them exist';
+
+CREATE FUNCTION ctms.reset_acoustic_retries(email_ids uuid[] DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_reset_acoustic_retries';
+COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives failed and exhausted queue rows, of these contacts or of all, a fresh start; returns how many';
+
+CREATE FUNCTION ctms.acoustic_backlog(retry_limit integer, OUT backlog bigint, OUT retry_backlog bigint)
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_acoustic_backlog';
+COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (those being sent and those waiting after a failure included, exhausted ones not), and how many have failed since they last changed (exhausted ones included). Exact up to 10000, estimated beyond';
+
+CREATE FUNCTION ctms.acoustic_configuration() RETURNS json
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT json_build_object(
+        'sync_fields', (
+            SELECT COALESCE(json_object_agg(tablename, fields ORDER BY tablename), '{}') FROM (
+                SELECT tablename, json_agg(field ORDER BY field) AS fields
+                FROM ctms.acoustic_field GROUP BY tablename) AS by_table),
+        'newsletter_mappings', (
+            SELECT COALESCE(json_object_agg(source, destination ORDER BY source), '{}')
+            FROM ctms.acoustic_newsletter_mapping))
+$$;
+COMMENT ON FUNCTION ctms.acoustic_configuration() IS 'Synced fields by table and the newsletter mapping, as GET /acoustic_configuration shows them';
+
+GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer) TO ctms_api, ctms_agent;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_configuration() TO ctms_api, ctms_agent;

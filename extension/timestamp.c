@@ -1,0 +1,55 @@
+/*
+ * timestamp.c: keeps update_timestamp.
+ *
+ * A BEFORE UPDATE row trigger on every table that has the column. A real change moves it
+ * to now(); an UPDATE that changes nothing leaves it, and so does one that sets the
+ * column to another value itself. When a Stripe message came is bookkeeping, no change.
+ */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "restore.h"
+#include "row_change.h"
+
+PG_FUNCTION_INFO_V1(ctms__update_timestamp);
+
+/* ctms._update_timestamp(ignored column, ...) → trigger, BEFORE UPDATE FOR EACH ROW */
+Datum
+ctms__update_timestamp(PG_FUNCTION_ARGS)
+{
+    TriggerData *trigger = (TriggerData *)fcinfo->context;
+    TupleDesc desc;
+    HeapTuple new_row;
+    Bitmapset *ignored = NULL;
+    int column;
+    Datum now;
+    bool is_null = false;
+
+    if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+        !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                errmsg("function \"%s\" must be fired BEFORE UPDATE for each row",
+                       "ctms._update_timestamp"));
+    new_row = trigger->tg_newtuple;
+    if (ctms_is_restoring())
+        return PointerGetDatum(new_row);
+
+    desc = RelationGetDescr(trigger->tg_relation);
+    column = ctms_column_number(desc, "update_timestamp");
+    for (int i = 0; i < trigger->tg_trigger->tgnargs; i++)
+        ignored = bms_add_member(ignored, ctms_column_number(desc, trigger->tg_trigger->tgargs[i]));
+    if (!ctms_row_changed(trigger->tg_trigtuple, new_row, desc, ignored))
+        return PointerGetDatum(new_row);
+    if (DatumGetTimestampTz(heap_getattr(trigger->tg_trigtuple, column, desc, &is_null)) !=
+        DatumGetTimestampTz(heap_getattr(new_row, column, desc, &is_null)))
+        return PointerGetDatum(new_row);
+
+    now = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+    is_null = false;
+    return PointerGetDatum(heap_modify_tuple_by_cols(new_row, desc, 1, &column, &now, &is_null));
+}
