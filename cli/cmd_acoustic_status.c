@@ -7,21 +7,25 @@
 #include "cli/database.h"
 #include "cli/output.h"
 
-/* $1: retry limit. One row, also where nothing waits. */
+/* Contacts that wait for their next change; $1 is the retry limit. */
+#define IS_GIVEN_UP "(retry >= $1 OR coalesce(retry_after = 'infinity', false))"
+
+/* One row, also where nothing waits. The age counts what is still to be sent. */
 #define STATUS_SQL                                                                                 \
     "SELECT count(*) AS waiting, "                                                                 \
     "count(*) FILTER (WHERE lease_until > now()) AS in_progress, "                                 \
-    "count(*) FILTER (WHERE retry > 0 AND retry < $1) AS to_retry, "                               \
-    "count(*) FILTER (WHERE retry >= $1) AS given_up, "                                            \
-    "date_trunc('second', min(update_timestamp) FILTER (WHERE retry < $1)) AS oldest, "            \
-    "extract(epoch FROM now() - min(update_timestamp) FILTER (WHERE retry < $1))::int8 "           \
+    "count(*) FILTER (WHERE retry > 0 AND NOT " IS_GIVEN_UP ") AS to_retry, "                      \
+    "count(*) FILTER (WHERE " IS_GIVEN_UP ") AS given_up, "                                        \
+    "date_trunc('second', min(create_timestamp) FILTER (WHERE NOT " IS_GIVEN_UP ")) AS oldest, "   \
+    "extract(epoch FROM now() - min(create_timestamp) FILTER (WHERE NOT " IS_GIVEN_UP "))::int8 "  \
     "AS oldest_age_s FROM ctms.pending_acoustic"
 
-/* $1: retry limit. The commonest errors; last_error holds no personal data. */
+/* The commonest errors without the time in front of them; they hold no personal data. */
 #define ERRORS_SQL                                                                                 \
-    "SELECT count(*) AS contacts, count(*) FILTER (WHERE retry >= $1) AS given_up, "               \
-    "last_error FROM ctms.pending_acoustic WHERE last_error IS NOT NULL "                          \
-    "GROUP BY last_error ORDER BY contacts DESC, last_error LIMIT 20"
+    "SELECT count(*) AS contacts, count(*) FILTER (WHERE " IS_GIVEN_UP ") AS given_up, "           \
+    "left(max(last_error), 20) AS last, error FROM (SELECT *, regexp_replace(last_error, "         \
+    "'^[0-9]{4}-[0-9T:-]*Z ', '') AS error FROM ctms.pending_acoustic) AS q "                      \
+    "WHERE error IS NOT NULL GROUP BY error ORDER BY contacts DESC, error LIMIT 20"
 
 static void
 print_status(const PGresult *status, const PGresult *errors)
