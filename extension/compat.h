@@ -95,4 +95,20 @@ ctms_unpin_search_path(int level)
 #endif
 }
 
+/* common/jsonapi.h: semantic actions return nothing before 16; 17 takes the lexer's memory. */
+#if PG_VERSION_NUM >= 160000
+#define JSON_ACTION JsonParseErrorType
+#define JSON_ACTION_DONE return JSON_SUCCESS
+#else
+#define JSON_ACTION void
+#define JSON_ACTION_DONE return
+#endif
+#if PG_VERSION_NUM >= 170000
+#define json_lexer(json, length)                                                                   \
+    makeJsonLexContextCstringLen(NULL, json, length, GetDatabaseEncoding(), true)
+#else
+#define json_lexer(json, length)                                                                   \
+    makeJsonLexContextCstringLen(json, length, GetDatabaseEncoding(), true)
+#endif
+
 #endif
