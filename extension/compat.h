@@ -111,4 +111,20 @@ ctms_unpin_search_path(int level)
     makeJsonLexContextCstringLen(json, length, GetDatabaseEncoding(), true)
 #endif
 
+/* DecodeDateTime() without the details that 16 reports about errors. */
+#include "utils/datetime.h"
+
+static inline int
+ctms_decode_datetime(char **fields, int *types, int count, int *type, struct pg_tm *tm,
+                     fsec_t *fsec, int *zone)
+{
+#if PG_VERSION_NUM >= 160000
+    DateTimeErrorExtra extra;
+
+    return DecodeDateTime(fields, types, count, type, tm, fsec, zone, &extra);
+#else
+    return DecodeDateTime(fields, types, count, type, tm, fsec, zone);
+#endif
+}
+
 #endif
