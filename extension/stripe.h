@@ -44,12 +44,15 @@ typedef enum StripeFieldType {
     STRIPE_BIGINT
 } StripeFieldType;
 
+#define STRIPE_REQUIRED 1
+#define STRIPE_UNSEEN 2 /* no row of a contact shows it: a change concerns no contact */
+
 typedef struct StripeField {
     const char *column;
     const char *path; /* keys with dots between them; NULL: the enclosing object's id */
     StripeFieldType type;
     int max_length; /* characters, for text */
-    bool is_required;
+    int flags;
 } StripeField;
 
 /* The first field of every object is its owner: what leads on to the contact. */
@@ -99,7 +102,8 @@ typedef enum StripeAction {
 /* A row as it is stored. Times that are not known are DT_NOBEGIN. */
 typedef struct StripeRow {
     bool is_found;
-    bool is_same; /* all columns equal the record's */
+    bool is_same;      /* all columns equal the record's */
+    bool is_seen_same; /* those that rows of contacts show do */
     bool is_deleted;
     char *id;
     char *owner;
@@ -167,7 +171,7 @@ extern StripeProblem *
 stripe_problem(int sqlstate, const char *format, ...) pg_attribute_printf(2, 3);
 
 /*
- * Rows; SPI must be connected. AFTER triggers wait for the end of the batch.
+ * Rows; SPI must be connected.
  * A customer is found by its id and by its FxA ID: "other" is another customer that has
  * the latter. With is_locked the rows are locked, in the order of their ids.
  */

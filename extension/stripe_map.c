@@ -7,68 +7,70 @@
 #include "stripe.h"
 
 #define ID_LENGTH 255
+#define REQUIRED STRIPE_REQUIRED
+#define OPTIONAL 0
 
 static const StripeField CUSTOMER_FIELDS[] = {
-    {"fxa_id", "description", STRIPE_TEXT, ID_LENGTH, true},
-    {"default_source_id", "default_source", STRIPE_REFERENCE, ID_LENGTH, false},
+    {"fxa_id", "description", STRIPE_TEXT, ID_LENGTH, REQUIRED},
+    {"default_source_id", "default_source", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
     {"invoice_settings_default_payment_method_id", "invoice_settings.default_payment_method",
-     STRIPE_REFERENCE, ID_LENGTH, false},
-    {"stripe_created", "created", STRIPE_TIME, 0, true},
-    [STRIPE_CUSTOMER_DELETED] = {"deleted", "deleted", STRIPE_BOOLEAN, 0, false},
+     STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED},
+    [STRIPE_CUSTOMER_DELETED] = {"deleted", "deleted", STRIPE_BOOLEAN, 0, OPTIONAL},
 };
 
 static const StripeField PRICE_FIELDS[] = {
-    {"stripe_product_id", "product", STRIPE_REFERENCE, ID_LENGTH, true},
-    {"stripe_created", "created", STRIPE_TIME, 0, true},
-    {"active", "active", STRIPE_BOOLEAN, 0, true},
-    {"currency", "currency", STRIPE_TEXT, 3, true},
-    {"recurring_interval", "recurring.interval", STRIPE_TEXT, 5, false},
-    {"recurring_interval_count", "recurring.interval_count", STRIPE_INTEGER, 0, false},
-    {"unit_amount", "unit_amount", STRIPE_BIGINT, 0, false},
+    {"stripe_product_id", "product", STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED | STRIPE_UNSEEN},
+    {"active", "active", STRIPE_BOOLEAN, 0, REQUIRED | STRIPE_UNSEEN},
+    {"currency", "currency", STRIPE_TEXT, 3, REQUIRED},
+    {"recurring_interval", "recurring.interval", STRIPE_TEXT, 5, OPTIONAL},
+    {"recurring_interval_count", "recurring.interval_count", STRIPE_INTEGER, 0, OPTIONAL},
+    {"unit_amount", "unit_amount", STRIPE_BIGINT, 0, OPTIONAL},
 };
 
 static const StripeField SUBSCRIPTION_FIELDS[] = {
-    {"stripe_customer_id", "customer", STRIPE_REFERENCE, ID_LENGTH, true},
-    {"default_payment_method_id", "default_payment_method", STRIPE_REFERENCE, ID_LENGTH, false},
-    {"default_source_id", "default_source", STRIPE_REFERENCE, ID_LENGTH, false},
-    {"stripe_created", "created", STRIPE_TIME, 0, true},
-    {"cancel_at_period_end", "cancel_at_period_end", STRIPE_BOOLEAN, 0, true},
-    {"canceled_at", "canceled_at", STRIPE_TIME, 0, false},
+    {"stripe_customer_id", "customer", STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"default_payment_method_id", "default_payment_method", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"default_source_id", "default_source", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED},
+    {"cancel_at_period_end", "cancel_at_period_end", STRIPE_BOOLEAN, 0, REQUIRED},
+    {"canceled_at", "canceled_at", STRIPE_TIME, 0, OPTIONAL},
     /* Needed, but newer Stripe versions have them in the items only. */
     [STRIPE_SUBSCRIPTION_PERIOD_START] = {"current_period_start", "current_period_start",
-                                          STRIPE_TIME, 0, false},
+                                          STRIPE_TIME, 0, OPTIONAL},
     [STRIPE_SUBSCRIPTION_PERIOD_END] = {"current_period_end", "current_period_end", STRIPE_TIME, 0,
-                                        false},
-    {"ended_at", "ended_at", STRIPE_TIME, 0, false},
-    {"start_date", "start_date", STRIPE_TIME, 0, true},
-    {"status", "status", STRIPE_TEXT, 20, true},
+                                        OPTIONAL},
+    {"ended_at", "ended_at", STRIPE_TIME, 0, OPTIONAL},
+    {"start_date", "start_date", STRIPE_TIME, 0, REQUIRED},
+    {"status", "status", STRIPE_TEXT, 20, REQUIRED},
 };
 
 static const StripeField INVOICE_FIELDS[] = {
-    {"stripe_customer_id", "customer", STRIPE_REFERENCE, ID_LENGTH, true},
-    {"default_payment_method_id", "default_payment_method", STRIPE_REFERENCE, ID_LENGTH, false},
-    {"default_source_id", "default_source", STRIPE_REFERENCE, ID_LENGTH, false},
-    {"stripe_created", "created", STRIPE_TIME, 0, true},
-    {"currency", "currency", STRIPE_TEXT, 3, true},
-    {"total", "total", STRIPE_BIGINT, 0, true},
-    {"status", "status", STRIPE_TEXT, 15, true},
+    {"stripe_customer_id", "customer", STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"default_payment_method_id", "default_payment_method", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"default_source_id", "default_source", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED},
+    {"currency", "currency", STRIPE_TEXT, 3, REQUIRED},
+    {"total", "total", STRIPE_BIGINT, 0, REQUIRED},
+    {"status", "status", STRIPE_TEXT, 15, REQUIRED},
 };
 
 static const StripeField SUBSCRIPTION_ITEM_FIELDS[] = {
-    {"stripe_subscription_id", NULL, STRIPE_REFERENCE, ID_LENGTH, true},
-    [STRIPE_ITEM_PRICE] = {"stripe_price_id", "price", STRIPE_REFERENCE, ID_LENGTH, true},
-    {"stripe_created", "created", STRIPE_TIME, 0, true},
+    {"stripe_subscription_id", NULL, STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    [STRIPE_ITEM_PRICE] = {"stripe_price_id", "price", STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED},
 };
 
 static const StripeField LINE_ITEM_FIELDS[] = {
-    {"stripe_invoice_id", NULL, STRIPE_REFERENCE, ID_LENGTH, true},
-    {"stripe_type", "type", STRIPE_TEXT, 14, true},
-    [STRIPE_LINE_PRICE] = {"stripe_price_id", "price", STRIPE_REFERENCE, ID_LENGTH, true},
-    {"stripe_invoice_item_id", "invoice_item", STRIPE_REFERENCE, ID_LENGTH, false},
-    {"stripe_subscription_id", "subscription", STRIPE_REFERENCE, ID_LENGTH, false},
-    {"stripe_subscription_item_id", "subscription_item", STRIPE_REFERENCE, ID_LENGTH, false},
-    {"amount", "amount", STRIPE_BIGINT, 0, true},
-    {"currency", "currency", STRIPE_TEXT, 3, true},
+    {"stripe_invoice_id", NULL, STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"stripe_type", "type", STRIPE_TEXT, 14, REQUIRED},
+    [STRIPE_LINE_PRICE] = {"stripe_price_id", "price", STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"stripe_invoice_item_id", "invoice_item", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"stripe_subscription_id", "subscription", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"stripe_subscription_item_id", "subscription_item", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"amount", "amount", STRIPE_BIGINT, 0, REQUIRED},
+    {"currency", "currency", STRIPE_TEXT, 3, REQUIRED},
 };
 
 #define FIELDS(fields) (fields), lengthof(fields)

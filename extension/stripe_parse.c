@@ -53,7 +53,7 @@ read_fields(StripeReader *reader, JsonbContainer *container, const char *prefix,
         if (!stripe_get_path(reader, container, prefix, field->path, &value))
             return false;
         if (value == NULL) {
-            if (field->is_required)
+            if (field->flags & STRIPE_REQUIRED)
                 return stripe_refuse(reader, prefix, field->path, "is missing");
             continue;
         }

@@ -4,10 +4,6 @@
  * The statements are made from the tables in stripe_map.c, one per kind of object and
  * operation, and their plans are kept. They all take the same parameters: the id, the
  * values of the fields, the time of the message, the time of its list, a creation time.
- *
- * AFTER triggers, foreign keys among them, are put off until the caller ends the batch
- * (stripe_store.c), so that no queue row is locked while rows of these tables still are
- * to be.
  */
 #include "stripe.h"
 
@@ -72,17 +68,33 @@ append_parameters(StringInfo sql, int first, int last)
         appendStringInfo(sql, "%s$%d", i > first ? ", " : "", i);
 }
 
+/* Whether the row says what the record says; only as far as it is seen, or all. */
+static void
+append_comparison(StringInfo sql, const StripeMap *map, bool is_all)
+{
+    const char *separator = "";
+    int i;
+
+    for (i = 0; i < map->field_count; i++) {
+        if (!is_all && (map->fields[i].flags & STRIPE_UNSEEN))
+            continue;
+        appendStringInfo(sql, "%s%s IS NOT DISTINCT FROM $%d", separator, map->fields[i].column,
+                         field_parameter(i));
+        separator = " AND ";
+    }
+}
+
 static void
 append_read(StringInfo sql, StripeKind kind, bool is_locked)
 {
     const StripeMap *map = &stripe_maps[kind];
-    const char *owner = map->fields[STRIPE_OWNER].column;
 
-    appendStringInfoString(sql, "SELECT stripe_id::text, (");
-    append_columns(sql, map);
-    appendStringInfoString(sql, ") IS NOT DISTINCT FROM (");
-    append_parameters(sql, field_parameter(0), field_parameter(map->field_count - 1));
-    appendStringInfo(sql, "), %s::text, message_timestamp, %s, create_timestamp, %s", owner,
+    appendStringInfoString(sql, "SELECT stripe_id::text, ");
+    append_comparison(sql, map, true);
+    appendStringInfoString(sql, ", ");
+    append_comparison(sql, map, false);
+    appendStringInfo(sql, ", %s::text, message_timestamp, %s, create_timestamp, %s",
+                     map->fields[STRIPE_OWNER].column,
                      has_list(map) ? "list_timestamp" : "NULL::timestamptz",
                      kind == STRIPE_CUSTOMER ? "deleted" : "false");
     appendStringInfo(sql, " FROM ctms.%s WHERE stripe_id = $1", map->table);
@@ -221,12 +233,11 @@ plan_of(StripeKind kind, Operation operation)
     return plan;
 }
 
-/* Runs a statement with a snapshot of its own, and leaves its AFTER triggers for later. */
+/* Runs a statement with a snapshot of its own: it sees what others have committed. */
 static void
 run(StripeKind kind, Operation operation, Datum *values, const char *nulls)
 {
-    int result = SPI_execute_snapshot(plan_of(kind, operation), values, nulls, InvalidSnapshot,
-                                      InvalidSnapshot, false, false, 0);
+    int result = SPI_execute_plan(plan_of(kind, operation), values, nulls, false, 0);
 
     if (result < 0)
         elog(ERROR, "could not use %s: %s", stripe_maps[kind].table,
@@ -289,11 +300,12 @@ fill_row(HeapTuple tuple, StripeRow *row)
     row->is_found = true;
     row->id = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
     row->is_same = boolean_column(tuple, 2);
-    row->owner = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
-    row->message_time = time_column(tuple, 4);
-    row->list_time = time_column(tuple, 5);
-    row->create_time = time_column(tuple, 6);
-    row->is_deleted = boolean_column(tuple, 7);
+    row->is_seen_same = boolean_column(tuple, 3);
+    row->owner = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 4);
+    row->message_time = time_column(tuple, 5);
+    row->list_time = time_column(tuple, 6);
+    row->create_time = time_column(tuple, 7);
+    row->is_deleted = boolean_column(tuple, 8);
 }
 
 void

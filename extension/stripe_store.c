@@ -5,7 +5,7 @@
  * all the few prices that everything refers to, cost a read and hold nobody up. What is to
  * be written is locked and written in one order: customers (by FxA ID), prices,
  * subscriptions, invoices, subscription items, invoice lines (each by id); an item or line
- * only under the lock of its parent. The triggers, which lock queue rows, run last.
+ * only under the lock of its parent. Queue rows come last, at commit (queue_flush.c).
  *
  * Content is decided row by row from the times of messages: a row keeps the time of the
  * newest message that it agrees with, a parent also that of the newest message that listed
@@ -13,13 +13,9 @@
  */
 #include "stripe.h"
 
-#include "access/xact.h"
-#include "commands/trigger.h"
 #include "errors.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 
 /* A price that everything refers to is not written for each message: its time may be
  * behind by less than this. */
@@ -110,6 +106,8 @@ note_done(StripeBatch *batch, const StripeRecord *record)
 {
     stripe_report_action(batch, record->kind, record->id, record->action);
     if (record->action == STRIPE_NO_CHANGE || record->action == STRIPE_SKIPPED)
+        return;
+    if (record->row.is_found && record->row.is_seen_same)
         return;
     note_affected(batch, record->kind, stripe_owner_of(record));
     if (record->row.is_found && record->kind != STRIPE_PRICE)
@@ -313,21 +311,6 @@ write_kind(StripeBatch *batch, StripeKind kind)
     }
 }
 
-/* Runs what the writes have left for later; the queue's rows are locked here. */
-static void
-fire_triggers(void)
-{
-    EState *estate = CreateExecutorState();
-
-    CommandCounterIncrement();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    AfterTriggerEndQuery(estate);
-    PopActiveSnapshot();
-    ExecResetTupleTable(estate->es_tupleTable, false);
-    ExecCloseResultRelations(estate);
-    FreeExecutorState(estate);
-}
-
 static void
 report_unknown_types(StripeBatch *batch)
 {
@@ -350,8 +333,6 @@ stripe_store(StripeBatch *batch)
     report_unknown_types(batch);
     stripe_gather_records(batch);
     survey(batch);
-    AfterTriggerBeginQuery();
     for (kind = 0; kind < STRIPE_KINDS; kind++)
         write_kind(batch, kind);
-    fire_triggers();
 }

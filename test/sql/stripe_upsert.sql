@@ -207,51 +207,36 @@ SELECT ctms.upsert_stripe(pg_temp.item('si_u77', '"price_u77"', '{"subscription"
 \echo :LAST_ERROR_SQLSTATE
 SELECT ctms.upsert_stripe('{}', 'infinity');
 
--- ---- triggers see the finished object, and those of a failing call leave nothing -------------
+-- ---- inside larger transactions: what fails leaves nothing -----------------------------------
 
-CREATE TABLE pg_temp.seen (n serial, what text);
-CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO pg_temp.seen (what) SELECT format('%s %s %s items', tg_table_name, tg_op,
-        (SELECT count(*) FROM ctms.stripe_subscription_item WHERE stripe_subscription_id = 'sub_u6'));
-    IF tg_level = 'ROW' AND tg_op <> 'DELETE' AND new.stripe_id = 'si_u666' THEN
-        RAISE EXCEPTION 'refused by a trigger';
-    END IF;
-    RETURN NULL;
-END
-$$;
-CREATE FUNCTION pg_temp.note_rows() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO pg_temp.seen (what) SELECT format('%s %s rows: %s', tg_table_name, tg_op, string_agg(stripe_id, ' ' ORDER BY stripe_id)) FROM changed;
-    RETURN NULL;
+    RAISE EXCEPTION 'refused by a trigger';
 END
 $$;
 BEGIN;
-CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
-CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription_item FOR EACH ROW EXECUTE FUNCTION pg_temp.note();
-CREATE TRIGGER note_inserted AFTER INSERT ON ctms.stripe_subscription_item REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.note_rows();
-CREATE TRIGGER note_updated AFTER UPDATE ON ctms.stripe_subscription_item REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.note_rows();
-CREATE TRIGGER note_deleted AFTER DELETE ON ctms.stripe_subscription_item REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.note_rows();
-SELECT ctms.upsert_stripe(pg_temp.subscription('sub_u6', 'cus_u1', pg_temp.list(ARRAY[pg_temp.item('si_u61', '"price_u1"'), pg_temp.item('si_u62', '"price_u1"'), pg_temp.item('si_u63', '"price_u1"')])));
-SELECT ctms.upsert_stripe(pg_temp.subscription('sub_u6', 'cus_u1', pg_temp.list(ARRAY[pg_temp.item('si_u61', '"price_u1"'), pg_temp.item('si_u62', '"price_u2"'), pg_temp.item('si_u64', '"price_u1"')])));
-SELECT what FROM pg_temp.seen ORDER BY n;
-TRUNCATE pg_temp.seen;
--- Called without a query around it, and where the error is caught.
+CREATE TRIGGER refuse AFTER INSERT ON ctms.stripe_subscription_item FOR EACH ROW WHEN (new.stripe_id = 'si_u666') EXECUTE FUNCTION pg_temp.refuse();
 DO $$
 DECLARE
     report jsonb;
-    object jsonb := (SELECT pg_temp.subscription('sub_u6', 'cus_u1', pg_temp.list(ARRAY[pg_temp.item('si_u61', '"price_u2"'), pg_temp.item('si_u666', '"price_u2"')])));
+    object jsonb := (SELECT pg_temp.subscription('sub_u6', 'cus_u1', pg_temp.list(ARRAY[pg_temp.item('si_u61', '"price_u2"'), pg_temp.item('si_u666', pg_temp.price('price_u8'))])));
 BEGIN
     BEGIN
         report := ctms.upsert_stripe(object);
     EXCEPTION WHEN raise_exception THEN
         RAISE NOTICE 'caught: %', sqlerrm;
     END;
+    BEGIN
+        report := ctms.upsert_stripe(object - 'status');
+    EXCEPTION WHEN SQLSTATE 'CTS02' THEN
+        RAISE NOTICE 'caught: %', sqlerrm;
+    END;
+    PERFORM FROM ctms.stripe_subscription WHERE stripe_id = 'sub_u6' UNION ALL SELECT FROM ctms.stripe_price WHERE stripe_id = 'price_u8';
+    RAISE NOTICE 'stored: %', FOUND;
     report := ctms.upsert_stripe(jsonb_set(object, '{items,data,1,id}', '"si_u65"'));
     RAISE NOTICE '%', report;
 END
 $$;
-SELECT what FROM pg_temp.seen ORDER BY n;
 ROLLBACK;
 
 -- ---- who may call -------------------------------------------------------------------------
