@@ -145,11 +145,12 @@ hint_for(const char *state)
 }
 
 void
-database_report(struct cli *cli, const PGresult *result, const char *hint)
+database_report(struct cli *cli, const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
 
     /* Without a server message the connection broke. */
     if (!message)
@@ -160,8 +161,6 @@ database_report(struct cli *cli, const PGresult *result, const char *hint)
                  state ? " (" : "", state ? state : "", state ? ")" : "");
     if (detail)
         error_text_detail(stderr, detail);
-    if (!hint)
-        hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     if (!hint)
         hint = hint_for(state);
     if (hint)
@@ -181,7 +180,7 @@ database_query(struct cli *cli, const char *sql, int count, const char *const *p
 
     if (database_is_ok(result))
         return result;
-    database_report(cli, result, NULL);
+    database_report(cli, result);
     PQclear(result);
     return NULL;
 }

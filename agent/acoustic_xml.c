@@ -1,0 +1,152 @@
+/*
+ * acoustic_xml.c: bodies of requests; see acoustic_xml.h. Answers are in acoustic_answer.c.
+ *
+ * Written by hand and not by libxml2's writer: what must be done to values here (see the
+ * header) is most of the work, and a contact has some sixty columns.
+ */
+#include "acoustic_xml.h"
+
+#include <stdint.h>
+#include <string.h>
+
+const char *const acoustic_table_names[ACOUSTIC_TABLES] = {"main", "newsletter", "waitlist",
+                                                           "product"};
+
+static void
+append(buf *out, const char *text)
+{
+    buf_append(out, text, strlen(text));
+}
+
+/* U+FFFE and U+FFFF: valid UTF-8, no characters of XML. */
+static bool
+is_noncharacter(const char *text)
+{
+    return (unsigned char)text[0] == 0xEF && (unsigned char)text[1] == 0xBF &&
+           (unsigned char)text[2] >= 0xBE;
+}
+
+/* Length of the run at the front that needs no change. */
+static size_t
+plain_length(const char *text, size_t length)
+{
+    size_t i;
+
+    for (i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (c == '<' || c == '>' || c == '&' || c == '"' || c < 0x20 || c == 0x7F ||
+            (c == 0xEF && i + 2 < length && is_noncharacter(text + i)))
+            break;
+    }
+    return i;
+}
+
+static void
+append_valid(buf *out, const char *text, size_t length)
+{
+    size_t at = 0;
+
+    while (at < length) {
+        size_t plain = plain_length(text + at, length - at);
+
+        buf_append(out, text + at, plain);
+        at += plain;
+        if (at == length)
+            break;
+        switch (text[at]) {
+        case '<': append(out, "&lt;"); break;
+        case '>': append(out, "&gt;"); break;
+        case '&': append(out, "&amp;"); break;
+        case '"': append(out, "&quot;"); break;
+        case '\t':
+        case '\n': buf_append_char(out, text[at]); break;
+        case '\r': append(out, "&#13;"); break;
+        case '\xEF':
+            append(out, "\xEF\xBF\xBD");
+            at += 2;
+            break;
+        default: buf_append_char(out, ' ');
+        }
+        at++;
+    }
+}
+
+static void
+append_escaped(buf *out, const char *text)
+{
+    size_t length = strlen(text);
+
+    for (;;) {
+        size_t valid = utf8_valid_prefix(text, length);
+
+        append_valid(out, text, valid);
+        if (valid == length)
+            return;
+        append(out, "\xEF\xBF\xBD");
+        text += valid + 1;
+        length -= valid + 1;
+    }
+}
+
+void
+acoustic_xml_main_column(buf *out, const char *name, const char *value)
+{
+    append(out, "<COLUMN><NAME>");
+    append_escaped(out, name);
+    append(out, "</NAME>");
+    if (*value != '\0') {
+        append(out, "<VALUE>");
+        append_escaped(out, value);
+        append(out, "</VALUE>");
+    }
+    append(out, "</COLUMN>");
+}
+
+void
+acoustic_xml_row_column(buf *out, const char *name, const char *value)
+{
+    append(out, "<COLUMN name=\"");
+    append_escaped(out, name);
+    if (*value == '\0') {
+        append(out, "\"/>");
+        return;
+    }
+    append(out, "\">");
+    append_escaped(out, value);
+    append(out, "</COLUMN>");
+}
+
+void
+acoustic_xml_add_recipient(buf *out, long long list_id, const char *email_id, const char *columns,
+                           size_t length)
+{
+    buf_printf(out,
+               "<Envelope><Body><AddRecipient><LIST_ID>%lld</LIST_ID><CREATED_FROM>3"
+               "</CREATED_FROM><UPDATE_IF_FOUND>TRUE</UPDATE_IF_FOUND><SYNC_FIELDS><SYNC_FIELD>"
+               "<NAME>email_id</NAME><VALUE>%s</VALUE></SYNC_FIELD></SYNC_FIELDS>",
+               list_id, email_id);
+    buf_append(out, columns, length);
+    append(out, "</AddRecipient></Body></Envelope>");
+}
+
+void
+acoustic_xml_begin_rows(buf *out, long long table_id)
+{
+    buf_printf(out, "<Envelope><Body><InsertUpdateRelationalTable><TABLE_ID>%lld</TABLE_ID><ROWS>",
+               table_id);
+}
+
+void
+acoustic_xml_row(buf *out, const char *columns, size_t length)
+{
+    append(out, "<ROW>");
+    buf_append(out, columns, length);
+    append(out, "</ROW>");
+}
+
+void
+acoustic_xml_end_rows(buf *out)
+{
+    append(out, "</ROWS></InsertUpdateRelationalTable></Body></Envelope>");
+}

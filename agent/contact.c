@@ -1,0 +1,211 @@
+/*
+ * contact.c: see contact.h.
+ */
+#include "contact.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "acoustic_xml.h"
+
+contact *
+contact_new(const char *email_id, const char *generation, int retry, double lease_ends_s)
+{
+    contact *c = xcalloc(1, sizeof(*c));
+
+    snprintf(c->email_id, sizeof(c->email_id), "%s", email_id);
+    snprintf(c->generation, sizeof(c->generation), "%s", generation);
+    c->retry = retry;
+    c->lease_ends_s = lease_ends_s;
+    return c;
+}
+
+void
+contact_free(contact *c)
+{
+    for (int i = 0; i < c->row_count; i++) {
+        buf_free(&c->rows[i]->columns);
+        free(c->rows[i]);
+    }
+    free(c->rows);
+    buf_free(&c->columns);
+    buf_free(&c->personal);
+    free(c->domain);
+    free(c->trace);
+    free(c);
+}
+
+/* ---- rows ------------------------------------------------------------------------ */
+
+static bool
+is_personal(const char *name)
+{
+    static const char *const names[] = {
+        "email",           "first_name",         "last_name",   "basket_token",
+        "sfdc_id",         "unsubscribe_reason", "fxa_id",      "fxa_primary_email",
+        "amo_add_on_ids",  "amo_display_name",   "amo_user_id", "amo_username",
+        "amo_profile_url", "amo_location",       "sumo_user",   "sumo_username"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (strcmp(names[i], name) == 0)
+            return true;
+    }
+    return strstr(name, "unsub_reason") != NULL;
+}
+
+static void
+note_address(contact *c, const char *address)
+{
+    const char *at = strrchr(address, '@');
+
+    if (c->domain != NULL || c->trace != NULL)
+        return;
+    if (at != NULL)
+        c->domain = xstrdup(at + 1);
+    if (strstr(address, "+trace_me_mozilla_") || strstr(address, "+trace-me-mozilla-"))
+        c->trace = xstrdup(address);
+}
+
+/* What the log and the redaction of errors need of a column. */
+static void
+note_column(contact *c, acoustic_table table, const char *name, const char *value)
+{
+    if (*value == '\0')
+        return;
+    if (is_personal(name))
+        buf_append(&c->personal, value, strlen(value) + 1);
+    if (table != ACOUSTIC_MAIN)
+        return;
+    if (strcmp(name, "email") == 0)
+        note_address(c, value);
+    else if (strcmp(name, "fxa_created_date") == 0) /* as a timestamp it is MM/DD/YYYY ... */
+        c->fxa_created = value[0] && value[1] && value[2] == '/' ? "success" : "skipped";
+}
+
+static buf *
+add_row(contact *c, acoustic_table table)
+{
+    contact_row *row = xcalloc(1, sizeof(*row));
+
+    /* Room grows in powers of two. */
+    if ((c->row_count & (c->row_count - 1)) == 0)
+        c->rows =
+            xrealloc(c->rows, sizeof(*c->rows) * (size_t)(c->row_count ? c->row_count * 2 : 1));
+    c->rows[c->row_count++] = row;
+    c->rows_left++;
+    c->row_counts[table]++;
+    row->contact = c;
+    row->table = table;
+    return &row->columns;
+}
+
+static bool
+find_table(const char *kind, acoustic_table *table)
+{
+    for (int i = 0; i < ACOUSTIC_TABLES; i++) {
+        if (strcmp(kind, acoustic_table_names[i]) == 0) {
+            *table = (acoustic_table)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+contact_take_row(contact *c, const char *kind, const char *fields, size_t length)
+{
+    json_t *object = json_loadb(fields, length, JSON_ALLOW_NUL, NULL);
+    acoustic_table table;
+    const char *name;
+    json_t *value;
+    buf *columns;
+
+    if (!json_is_object(object) || !find_table(kind, &table)) {
+        json_decref(object);
+        return false;
+    }
+    columns = table == ACOUSTIC_MAIN ? &c->columns : add_row(c, table);
+    buf_reset(columns);
+    json_object_foreach(object, name, value)
+    {
+        const char *text = json_is_string(value) ? json_string_value(value) : "";
+
+        if (table == ACOUSTIC_MAIN)
+            acoustic_xml_main_column(columns, name, text);
+        else
+            acoustic_xml_row_column(columns, name, text);
+        note_column(c, table, name, text);
+    }
+    json_decref(object);
+    return true;
+}
+
+/* ---- failures ---------------------------------------------------------------------- */
+
+static bool
+equals_word(const char *text, const char *word, size_t length)
+{
+    return strncasecmp(text, word, length) == 0;
+}
+
+/* Overwrites each place where the value stands. Values of one or two characters are part of
+ * too many words, and say too little. */
+static void
+redact(char *text, const char *value)
+{
+    size_t length = strlen(value);
+
+    if (length < 3)
+        return;
+    for (; *text != '\0'; text++) {
+        if (equals_word(text, value, length))
+            memset(text, '*', length);
+    }
+}
+
+/* Words with an @ in them may be addresses, whoever's. */
+static void
+redact_addresses(char *text)
+{
+    while (*text != '\0') {
+        size_t length = strcspn(text, " ");
+
+        if (memchr(text, '@', length) != NULL)
+            memset(text, '*', length);
+        text += length;
+        text += strspn(text, " ");
+    }
+}
+
+void
+contact_redact(const contact *c, char *text)
+{
+    const char *personal = c->personal.data;
+    size_t at = 0;
+
+    redact_addresses(text);
+    while (at < c->personal.length) {
+        redact(text, personal + at);
+        at += strlen(personal + at) + 1;
+    }
+}
+
+void
+contact_fail(contact *c, failure_class class, const char *what, const char *text)
+{
+    char said[ERROR_SIZE / 2] = "";
+
+    if (c->has_failed)
+        return;
+    c->has_failed = true;
+    c->class = class;
+    if (text != NULL) {
+        snprintf(said, sizeof(said), "%s", text);
+        said[utf8_valid_prefix(said, strlen(said))] = '\0';
+        contact_redact(c, said);
+    }
+    snprintf(c->error, sizeof(c->error), "%s%s%s", what, *said ? ": " : "", said);
+}

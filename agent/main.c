@@ -1,0 +1,209 @@
+/*
+ * main.c: ctms-agent, which carries changed contacts to Acoustic.
+ *
+ * SIGTERM and SIGINT: finish what is in flight, give back the rest, end; the second one ends
+ * at once. SIGHUP: read the settings again.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <libxml/parser.h>
+
+#include "config.h"
+#include "log.h"
+#include "pg_listen.h"
+#include "pg_pool.h"
+#include "report.h"
+#include "settings.h"
+#include "sync.h"
+
+typedef struct agent {
+    struct event_base *base;
+    config *config;
+    agent_settings settings;
+    pg_pool *pool;
+    pg_listener *listener;
+    sync_line *sync;
+    struct event *signals[3];
+    bool is_stopping;
+} agent;
+
+/* ---- signals -------------------------------------------------------------------- */
+
+static void
+on_stop(evutil_socket_t number, short what, void *arg)
+{
+    agent *a = arg;
+
+    (void)what;
+    if (a->is_stopping)
+        _exit(128 + (int)number);
+    a->is_stopping = true;
+    log_message(LOG_LEVEL_INFO, REPORT_SYNC, "stopping");
+    sync_drain(a->sync);
+}
+
+static void
+on_reload(evutil_socket_t number, short what, void *arg)
+{
+    agent *a = arg;
+    agent_settings settings;
+    config_error error;
+    config *fresh = config_read_again(a->config, &error);
+
+    (void)number;
+    (void)what;
+    if (fresh == NULL ||
+        !agent_settings_fill(&settings, fresh, error.message, sizeof(error.message))) {
+        log_message(LOG_LEVEL_ERROR, REPORT_SYNC, "settings are not changed: %s", error.message);
+        config_free(fresh);
+        return;
+    }
+    config_free(a->config);
+    a->config = fresh;
+    a->settings = settings;
+    log_open(config_bool(fresh, "CTMS_USE_MOZLOG"), config_string(fresh, "CTMS_LOGGING_LEVEL"));
+    log_message(LOG_LEVEL_INFO, REPORT_SYNC, "settings are read again");
+    sync_settings_changed(a->sync);
+}
+
+static bool
+catch_signals(agent *a)
+{
+    const struct {
+        int number;
+        event_callback_fn callback;
+    } handlers[] = {{SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload}};
+
+    for (int i = 0; i < 3; i++) {
+        a->signals[i] = evsignal_new(a->base, handlers[i].number, handlers[i].callback, a);
+        if (a->signals[i] == NULL || event_add(a->signals[i], NULL) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* ---- the database ----------------------------------------------------------------- */
+
+static void
+log_pool(void *arg, bool is_error, const char *message)
+{
+    (void)arg;
+    log_message(is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, REPORT_SYNC, "%s", message);
+}
+
+static void
+on_listening(void *arg)
+{
+    agent *a = arg;
+
+    sync_look(a->sync);
+}
+
+static void
+on_notified(void *arg, const char *channel)
+{
+    agent *a = arg;
+
+    (void)channel;
+    sync_look(a->sync);
+}
+
+static bool
+open_database(agent *a, char *message, size_t size)
+{
+    static const char *const channels[] = {"ctms_acoustic", NULL};
+    static const pg_listener_events events = {on_listening, on_notified, NULL};
+    const char *listen_url = config_string(a->config, "CTMS_LISTEN_DB_URL");
+    pg_pool_options options = {.url = config_string(a->config, "CTMS_DB_URL"),
+                               .application = "ctms-agent",
+                               .connections = (int)config_int(a->config, "CTMS_DB_CONNECTIONS"),
+                               .queue_max = 1024,
+                               .timeout_s = config_real(a->config, "CTMS_DB_TIMEOUT_S"),
+                               .log = log_pool};
+
+    a->pool = pg_pool_new(a->base, &options, message, size);
+    if (a->pool == NULL)
+        return false;
+    a->sync = sync_new(a->base, a->pool, &a->settings);
+    if (a->sync == NULL) {
+        snprintf(message, size, "could not set up HTTP");
+        return false;
+    }
+    a->listener = pg_listener_new(a->base, listen_url ? listen_url : options.url,
+                                  "ctms-agent listen", channels, &events, a, message, size);
+    return a->listener != NULL;
+}
+
+/* ---- life ------------------------------------------------------------------------- */
+
+/* libxml2 would print what it does not like about an answer. */
+static void
+ignore_xml_error(void *context, const char *format, ...)
+{
+    (void)context;
+    (void)format;
+}
+
+static void
+set_up_libraries(void)
+{
+    long seed;
+
+    signal(SIGPIPE, SIG_IGN);
+    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+        seed = getpid();
+    srand48(seed);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    xmlInitParser();
+    xmlSetGenericErrorFunc(NULL, ignore_xml_error);
+}
+
+static void
+agent_close(agent *a)
+{
+    sync_free(a->sync);
+    pg_listener_free(a->listener);
+    pg_pool_free(a->pool);
+    for (int i = 0; i < 3; i++) {
+        if (a->signals[i] != NULL)
+            event_free(a->signals[i]);
+    }
+    if (a->base != NULL)
+        event_base_free(a->base);
+    config_free(a->config);
+    curl_global_cleanup();
+    xmlCleanupParser();
+    log_close();
+}
+
+int
+main(int argc, char **argv)
+{
+    agent a = {.config =
+                   config_main(CONFIG_AGENT, "carries changed contacts to Acoustic", argc, argv)};
+    char message[512] = "out of memory";
+    bool is_set_up;
+
+    set_up_libraries();
+    log_open(config_bool(a.config, "CTMS_USE_MOZLOG"),
+             config_string(a.config, "CTMS_LOGGING_LEVEL"));
+    if (!agent_settings_fill(&a.settings, a.config, message, sizeof(message))) {
+        fprintf(stderr, "ctms-agent: %s\n", message);
+        agent_close(&a);
+        return 2;
+    }
+    a.base = event_base_new();
+    is_set_up = a.base != NULL && catch_signals(&a) && open_database(&a, message, sizeof(message));
+    if (is_set_up)
+        event_base_dispatch(a.base);
+    else
+        fprintf(stderr, "ctms-agent: %s\n", message);
+    agent_close(&a);
+    return is_set_up ? 0 : 1;
+}

@@ -1,0 +1,397 @@
+/*
+ * outcome.c: what follows from the answer to a call; see sync_internal.h and the table in
+ * classify.c.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+#include "log.h"
+#include "sync_internal.h"
+
+/* A call that is refused because there are too many goes again so often before it counts. */
+enum { OVERLOADS_MAX = 3 };
+
+/* What an answer says, for logs and last_error. */
+typedef struct finding {
+    verdict verdict;
+    char what[96];    /* such as "fault 121" */
+    const char *text; /* the vendor's words; may be empty */
+} finding;
+
+/* ---- contacts and rows ----------------------------------------------------------------- */
+
+/* The contact has got somewhere, or nowhere: what now? */
+static void
+look_after(struct sync *s, contact *c)
+{
+    if (c->rows_taken > 0)
+        return;
+    if (c->has_failed || (!c->is_dropped && c->rows_left == 0))
+        sync_settle(s, c);
+    else if (c->is_dropped)
+        sync_drop(s, c);
+}
+
+void
+outcome_of_row(struct sync *s, contact_row *row, bool is_accepted)
+{
+    contact *c = row->contact;
+
+    row->state = is_accepted ? ROW_ACCEPTED : ROW_IDLE;
+    c->rows_taken--;
+    c->rows_left -= is_accepted;
+    look_after(s, c);
+}
+
+/* All rows leave the call, which ends. */
+static void
+end_rows(call *k, bool is_accepted)
+{
+    for (int i = 0; i < k->row_count; i++)
+        outcome_of_row(k->sync, k->rows[i], is_accepted);
+    call_free(k);
+}
+
+void
+outcome_give_up(call *k)
+{
+    if (k->contact != NULL) {
+        k->contact->is_dropped = true;
+        look_after(k->sync, k->contact);
+        call_free(k);
+        return;
+    }
+    for (int i = 0; i < k->row_count; i++)
+        k->rows[i]->contact->is_dropped = true;
+    end_rows(k, false);
+}
+
+static void
+fail_rows(call *k, const finding *f, failure_class class)
+{
+    for (int i = 0; i < k->row_count; i++)
+        contact_fail(k->rows[i]->contact, class, f->what, f->text);
+    end_rows(k, false);
+}
+
+static void
+fail_call(call *k, const finding *f, failure_class class)
+{
+    if (k->contact == NULL) {
+        fail_rows(k, f, class);
+        return;
+    }
+    contact_fail(k->contact, class, f->what, f->text);
+    look_after(k->sync, k->contact);
+    call_free(k);
+}
+
+static bool
+is_about_one_contact(const call *k)
+{
+    for (int i = 1; i < k->row_count; i++) {
+        if (k->rows[i]->contact != k->rows[0]->contact)
+            return false;
+    }
+    return true;
+}
+
+static void
+send_again(call *k)
+{
+    TAILQ_INSERT_HEAD(&k->sync->again, k, link);
+}
+
+static void
+halve(call *k)
+{
+    struct sync *s = k->sync;
+    int half = k->row_count / 2;
+    call *rest = call_new(s, k->table, k->row_count - half);
+
+    memcpy(rest->rows, k->rows + half, sizeof(*k->rows) * (size_t)(k->row_count - half));
+    rest->row_count = k->row_count - half;
+    k->row_count = half;
+    k->was_refused = false;
+    k->overloads = 0;
+    send_again(rest);
+    send_again(k);
+}
+
+/* ---- faults of the configuration ----------------------------------------------------------- */
+
+static const suspect *
+find_suspect(const struct sync *s, const contact *c, int table)
+{
+    int count = s->suspect_count < SUSPECTS_MAX ? s->suspect_count : SUSPECTS_MAX;
+
+    for (int i = 0; i < count; i++) {
+        if (strcmp(s->suspects[i].email_id, c->email_id) == 0 &&
+            (table < 0 || s->suspects[i].table == (acoustic_table)table))
+            return &s->suspects[i];
+    }
+    return NULL;
+}
+
+bool
+outcome_is_suspect(const struct sync *s, const contact *c)
+{
+    return s->suspect_count > 0 && find_suspect(s, c, -1) != NULL;
+}
+
+static void
+add_suspect(struct sync *s, const contact *c, acoustic_table table)
+{
+    suspect *entry = (suspect *)find_suspect(s, c, (int)table);
+
+    if (entry == NULL)
+        entry = &s->suspects[s->suspect_count++ % SUSPECTS_MAX];
+    memcpy(entry->email_id, c->email_id, sizeof(entry->email_id));
+    entry->table = table;
+    entry->since_s = clock_now_s();
+}
+
+/* The contact has met such a fault before, and others have not, since: it is its own fault. */
+static bool
+is_proven(const struct sync *s, const contact *c, acoustic_table table)
+{
+    const suspect *entry = find_suspect(s, c, (int)table);
+
+    return entry != NULL && s->last_success_s[table] > entry->since_s;
+}
+
+static bool
+is_fault_of_contacts(const call *k)
+{
+    if (k->contact != NULL)
+        return is_proven(k->sync, k->contact, k->table);
+    for (int i = 0; i < k->row_count; i++) {
+        if (!is_proven(k->sync, k->rows[i]->contact, k->table))
+            return false;
+    }
+    return true;
+}
+
+static void
+suspect_contacts(call *k)
+{
+    if (k->contact != NULL)
+        add_suspect(k->sync, k->contact, k->table);
+    for (int i = 0; i < k->row_count; i++)
+        add_suspect(k->sync, k->rows[i]->contact, k->table);
+}
+
+/* The finding on one line, without anything personal. */
+static void
+describe(const call *k, const finding *f, char *why, size_t size)
+{
+    snprintf(why, size, "%s%s%s", f->what, *f->text ? ": " : "", f->text);
+    if (k->contact != NULL)
+        contact_redact(k->contact, why);
+    for (int i = 0; i < k->row_count; i++)
+        contact_redact(k->rows[i]->contact, why);
+}
+
+static void
+on_configuration_fault(call *k, const finding *f)
+{
+    char why[ERROR_SIZE];
+
+    if (is_fault_of_contacts(k)) {
+        if (k->contact == NULL && !is_about_one_contact(k))
+            halve(k);
+        else
+            fail_call(k, f, CLASS_CONTACT);
+        return;
+    }
+    suspect_contacts(k);
+    describe(k, f, why, sizeof(why));
+    stop_line(k->sync, CLASS_CONFIGURATION, k, why);
+    outcome_give_up(k);
+}
+
+/* ---- the other classes ------------------------------------------------------------------------
+ */
+
+static void
+on_authentication_fault(call *k, const finding *f)
+{
+    char why[ERROR_SIZE];
+
+    token_reject(k->sync->tokens, k->token_number);
+    if (!k->was_refused) {
+        k->was_refused = true;
+        send_again(k);
+        return;
+    }
+    /* A new token is refused as well: that is not the token's age. */
+    describe(k, f, why, sizeof(why));
+    stop_line(k->sync, CLASS_AUTHENTICATION, k, why);
+    outcome_give_up(k);
+}
+
+static void
+on_transient_fault(call *k, const finding *f)
+{
+    bool is_for_rows = k->contact == NULL && !is_about_one_contact(k);
+
+    if (f->verdict.is_overload && k->overloads++ < OVERLOADS_MAX)
+        send_again(k);
+    /* Others get through: perhaps a row does it. */
+    else if (is_for_rows && !f->verdict.is_overload &&
+             pace_is_healthy_since(&k->sync->pace, k->started_s))
+        halve(k);
+    else
+        fail_call(k, f, CLASS_TRANSIENT);
+}
+
+static void
+on_contact_fault(call *k, const finding *f)
+{
+    if (k->contact == NULL && !is_about_one_contact(k))
+        halve(k);
+    else
+        fail_call(k, f, CLASS_CONTACT);
+}
+
+/* ---- success ------------------------------------------------------------------------------------
+ */
+
+static void
+on_recipient_accepted(call *k)
+{
+    struct sync *s = k->sync;
+    contact *c = k->contact;
+
+    sync_move(s, c, &s->halfway);
+    send_queue_rows(s, c);
+    look_after(s, c);
+    call_free(k);
+}
+
+static contact *
+find_in_call(const call *k, const char *email_id)
+{
+    for (int i = 0; i < k->row_count; i++) {
+        if (strcasecmp(k->rows[i]->contact->email_id, email_id) == 0)
+            return k->rows[i]->contact;
+    }
+    return NULL;
+}
+
+/* Marks the contacts of rows that were refused. False, with the finding, when a failure
+ * cannot be put down to a contact of the call, or is everybody's. */
+static bool
+mark_failures(call *k, const acoustic_answer *answer, finding *f)
+{
+    for (size_t i = 0; i < answer->failure_count; i++) {
+        const acoustic_failure *failure = &answer->failures[i];
+        contact *c = find_in_call(k, failure->email_id);
+        finding of_row = {.verdict = classify_row(failure), .text = failure->description};
+
+        snprintf(of_row.what, sizeof(of_row.what), "%s row refused",
+                 acoustic_table_names[k->table]);
+        if (c == NULL || of_row.verdict.class == CLASS_CONFIGURATION) {
+            *f = of_row;
+            return false;
+        }
+        contact_fail(c, of_row.verdict.class, of_row.what, of_row.text);
+        c->statuses[k->table] = of_row.verdict.rule;
+    }
+    return true;
+}
+
+static void
+on_rows_answered(call *k, const acoustic_answer *answer)
+{
+    finding f;
+
+    if (mark_failures(k, answer, &f)) {
+        stop_note_success(k->sync, k);
+        end_rows(k, true);
+    } else if (f.verdict.class == CLASS_CONFIGURATION) {
+        on_configuration_fault(k, &f);
+    } else if (is_about_one_contact(k)) {
+        fail_call(k, &f, f.verdict.class);
+    } else {
+        halve(k);
+    }
+}
+
+/* ---- all of them
+ * ---------------------------------------------------------------------------------- */
+
+static void
+find(finding *f, const http_answer *http, const acoustic_answer *answer)
+{
+    size_t size = sizeof(f->what);
+
+    f->verdict = classify_answer(http->problem, http->status, answer);
+    f->text = "";
+    if (http->problem != NULL) {
+        snprintf(f->what, size, "%s", http->problem);
+    } else if (answer->result == ACOUSTIC_FAULT) {
+        f->text = answer->text;
+        if (answer->errorid >= 0)
+            snprintf(f->what, size, "fault %ld", answer->errorid);
+        else
+            snprintf(f->what, size, "fault");
+    } else if (http->length == 0) {
+        snprintf(f->what, size, "empty answer, HTTP %d", http->status);
+    } else {
+        snprintf(f->what, size, "%s, HTTP %d",
+                 answer->result == ACOUSTIC_SUCCESS ? "answer" : "no XML", http->status);
+    }
+}
+
+static void
+note_status(contact *c, const call *k, const finding *f, double duration_s)
+{
+    c->statuses[k->table] = f->verdict.class == CLASS_SUCCESS ? "success" : f->verdict.rule;
+    c->durations_s[k->table] = duration_s;
+}
+
+static void
+note_answer(call *k, const finding *f, double duration_s)
+{
+    struct sync *s = k->sync;
+    double now_s = clock_now_s();
+
+    if (f->verdict.slows_down)
+        pace_met_trouble(&s->pace, k->started_s, now_s);
+    else if (f->verdict.class == CLASS_SUCCESS || f->verdict.class == CLASS_CONTACT)
+        pace_succeeded(&s->pace, s->settings->max_in_flight, now_s);
+    if (k->contact != NULL)
+        note_status(k->contact, k, f, duration_s);
+    for (int i = 0; i < k->row_count; i++)
+        note_status(k->rows[i]->contact, k, f, duration_s);
+}
+
+void
+outcome_of_call(call *k, const http_answer *http)
+{
+    acoustic_answer answer;
+    finding f;
+
+    acoustic_answer_read(&answer, http->body, http->problem ? 0 : http->length);
+    find(&f, http, &answer);
+    note_answer(k, &f, http->duration_s);
+    switch (f.verdict.class) {
+    case CLASS_SUCCESS:
+        if (k->contact == NULL) {
+            on_rows_answered(k, &answer);
+        } else {
+            stop_note_success(k->sync, k);
+            on_recipient_accepted(k);
+        }
+        break;
+    case CLASS_AUTHENTICATION: on_authentication_fault(k, &f); break;
+    case CLASS_TRANSIENT: on_transient_fault(k, &f); break;
+    case CLASS_CONTACT: on_contact_fault(k, &f); break;
+    case CLASS_CONFIGURATION: on_configuration_fault(k, &f); break;
+    }
+    acoustic_answer_free(&answer);
+}

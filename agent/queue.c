@@ -1,0 +1,434 @@
+/*
+ * queue.c: see queue.h.
+ */
+#include "queue.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+
+static const pg_statement claim_statement = {
+    "SELECT email_id, generation, retry"
+    " FROM ctms.claim_acoustic($1, $2::int, $3::int, make_interval(secs => $4::float8))",
+    4, false};
+static const pg_statement rows_statement = {
+    "SELECT email_id, kind, fields FROM ctms.acoustic_rows($1::uuid[])", 1, true};
+static const pg_statement finish_statement = {
+    "SELECT ctms.finish_acoustic($1, $2::uuid[], $3::bigint[])", 3, false};
+static const pg_statement fail_statement = {
+    "SELECT ctms.fail_acoustic($1, $2::uuid[], $3::bigint[], $4::text[], $5::boolean[], $6::int)",
+    6, false};
+static const pg_statement release_statement = {"SELECT ctms.release_acoustic($1)", 1, false};
+static const pg_statement backlog_statement = {
+    "SELECT backlog, retry_backlog FROM ctms.acoustic_backlog($1::int)", 1, true};
+
+struct queue {
+    pg_pool *pool;
+    const agent_settings *settings;
+    queue_events events;
+    void *arg;
+    char agent[128]; /* the name in leases */
+
+    bool is_claiming;
+    bool has_lost;
+    int claim_limit;
+    double claim_ends_s; /* end of the lease of the claim that runs */
+    contact **claimed;   /* sorted by email_id while their rows are read */
+    int claimed_count;
+
+    struct contact_list settling; /* what the statements below are about */
+    int settling_statements;
+    int finish_count; /* contacts that are being finished */
+    bool is_settling_written;
+    bool is_work_left;
+    bool is_asking_backlog;
+};
+
+static void
+complain(const char *what, const pg_reply *reply)
+{
+    log_message(LOG_LEVEL_ERROR, "ctms.bin.acoustic_sync", "%s: %s%s%s", what, reply->sqlstate,
+                *reply->sqlstate ? " " : "", reply->message);
+}
+
+/* ---- claiming -------------------------------------------------------------------- */
+
+static void
+forget_claimed(queue *q)
+{
+    for (int i = 0; i < q->claimed_count; i++)
+        contact_free(q->claimed[i]);
+    free(q->claimed);
+    q->claimed = NULL;
+    q->claimed_count = 0;
+}
+
+static void
+end_claim(queue *q, bool is_read)
+{
+    struct contact_list contacts;
+    int claimed = q->claimed_count;
+
+    q->is_claiming = false;
+    if (!is_read) {
+        q->has_lost |= claimed > 0;
+        forget_claimed(q);
+        q->events.claim_failed(q->arg);
+        return;
+    }
+    TAILQ_INIT(&contacts);
+    for (int i = 0; i < claimed; i++) {
+        contact *c = q->claimed[i];
+
+        /* Without a main row the contact was deleted, and its queue row with it. */
+        if (c->columns.length == 0 && !c->has_failed)
+            contact_free(c);
+        else
+            TAILQ_INSERT_TAIL(&contacts, c, link);
+    }
+    free(q->claimed);
+    q->claimed = NULL;
+    q->claimed_count = 0;
+    q->events.claimed(q->arg, &contacts, claimed, q->claim_limit);
+}
+
+static int
+compare_contacts(const void *a, const void *b)
+{
+    return strcmp((*(contact *const *)a)->email_id, (*(contact *const *)b)->email_id);
+}
+
+static contact *
+find_contact(contact **sorted, int count, const char *email_id)
+{
+    int low = 0, high = count - 1;
+
+    while (low <= high) {
+        int middle = (low + high) / 2;
+        int order = strcmp(sorted[middle]->email_id, email_id);
+
+        if (order == 0)
+            return sorted[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle - 1;
+    }
+    return NULL;
+}
+
+static void
+take_rows(queue *q, const PGresult *result)
+{
+    contact **sorted = xmalloc(sizeof(*sorted) * (size_t)q->claimed_count);
+
+    memcpy(sorted, q->claimed, sizeof(*sorted) * (size_t)q->claimed_count);
+    qsort(sorted, (size_t)q->claimed_count, sizeof(*sorted), compare_contacts);
+    for (int i = 0; i < PQntuples(result); i++) {
+        contact *c = find_contact(sorted, q->claimed_count, PQgetvalue(result, i, 0));
+
+        if (c != NULL && !contact_take_row(c, PQgetvalue(result, i, 1), PQgetvalue(result, i, 2),
+                                           (size_t)PQgetlength(result, i, 2)))
+            contact_fail(c, CLASS_TRANSIENT, "a row could not be read", NULL);
+    }
+    free(sorted);
+}
+
+static void
+on_rows(void *arg, const pg_reply *reply)
+{
+    queue *q = arg;
+
+    if (reply->status != PG_OK) {
+        complain("could not read the rows of claimed contacts", reply);
+        end_claim(q, false);
+        return;
+    }
+    take_rows(q, reply->result);
+    end_claim(q, true);
+}
+
+/* The rows are read in a later snapshot than the claim's: so they are at least as new as
+ * the generation that will be finished. */
+static void
+read_rows(queue *q)
+{
+    buf ids = BUF_INIT;
+    const char *values[1];
+
+    buf_append_char(&ids, '{');
+    for (int i = 0; i < q->claimed_count; i++)
+        buf_printf(&ids, "%s%s", i > 0 ? "," : "", q->claimed[i]->email_id);
+    buf_append_char(&ids, '}');
+    values[0] = buf_text(&ids);
+    if (pg_pool_query(q->pool, &rows_statement, values, on_rows, q) == NULL)
+        end_claim(q, false);
+    buf_free(&ids);
+}
+
+static void
+on_claimed(void *arg, const pg_reply *reply)
+{
+    queue *q = arg;
+    int count;
+
+    if (reply->status != PG_OK) {
+        complain("could not claim contacts", reply);
+        q->has_lost |= reply->status == PG_LOST;
+        end_claim(q, false);
+        return;
+    }
+    count = PQntuples(reply->result);
+    if (count == 0) {
+        end_claim(q, true);
+        return;
+    }
+    q->claimed = xmalloc(sizeof(*q->claimed) * (size_t)count);
+    q->claimed_count = count;
+    for (int i = 0; i < count; i++)
+        q->claimed[i] =
+            contact_new(PQgetvalue(reply->result, i, 0), PQgetvalue(reply->result, i, 1),
+                        atoi(PQgetvalue(reply->result, i, 2)), q->claim_ends_s);
+    read_rows(q);
+}
+
+bool
+queue_claim(queue *q, int limit)
+{
+    char limit_text[16], retry_text[16], lease_text[32];
+    const char *values[] = {q->agent, limit_text, retry_text, lease_text};
+
+    if (q->is_claiming)
+        return false;
+    snprintf(limit_text, sizeof(limit_text), "%d", limit);
+    snprintf(retry_text, sizeof(retry_text), "%d", q->settings->retry_limit);
+    snprintf(lease_text, sizeof(lease_text), "%.3f", q->settings->lease_s);
+    /* Counted from before the statement is sent: earlier than the database counts. */
+    q->claim_ends_s = clock_now_s() + q->settings->lease_s;
+    q->claim_limit = limit;
+    q->is_claiming = pg_pool_query(q->pool, &claim_statement, values, on_claimed, q) != NULL;
+    return q->is_claiming;
+}
+
+bool
+queue_is_claiming(const queue *q)
+{
+    return q->is_claiming;
+}
+
+/* ---- settling ---------------------------------------------------------------------- */
+
+/* Arrays as PostgreSQL reads them. */
+typedef struct settle_arrays {
+    buf ids, generations, errors, permanents;
+    int count;
+} settle_arrays;
+
+static void
+append_quoted(buf *array, const char *text)
+{
+    buf_append_char(array, '"');
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            buf_append_char(array, '\\');
+        buf_append_char(array, *text);
+    }
+    buf_append_char(array, '"');
+}
+
+static void
+add_to_arrays(settle_arrays *arrays, const contact *c)
+{
+    const char *separator = arrays->count++ > 0 ? "," : "{";
+
+    buf_printf(&arrays->ids, "%s%s", separator, c->email_id);
+    buf_printf(&arrays->generations, "%s%s", separator, c->generation);
+    buf_append_string(&arrays->errors, separator);
+    append_quoted(&arrays->errors, c->error);
+    buf_printf(&arrays->permanents, "%s%s", separator, c->class == CLASS_TRANSIENT ? "f" : "t");
+}
+
+static void
+free_arrays(settle_arrays *arrays)
+{
+    buf_free(&arrays->ids);
+    buf_free(&arrays->generations);
+    buf_free(&arrays->errors);
+    buf_free(&arrays->permanents);
+}
+
+static void
+end_settling(queue *q)
+{
+    struct contact_list contacts;
+
+    TAILQ_INIT(&contacts);
+    TAILQ_CONCAT(&contacts, &q->settling, link);
+    q->events.settled(q->arg, &contacts, q->is_settling_written, q->is_work_left);
+}
+
+static void
+on_settled(void *arg, const pg_reply *reply)
+{
+    queue *q = arg;
+
+    if (reply->status != PG_OK) {
+        complain("could not write the outcome of contacts", reply);
+        q->is_settling_written = false;
+    }
+    if (--q->settling_statements == 0)
+        end_settling(q);
+}
+
+/* A contact that was changed while it was being sent is not removed. */
+static void
+on_finished(void *arg, const pg_reply *reply)
+{
+    queue *q = arg;
+
+    if (reply->status == PG_OK)
+        q->is_work_left = atoi(PQgetvalue(reply->result, 0, 0)) < q->finish_count;
+    on_settled(q, reply);
+}
+
+static void
+send_settling(queue *q, const pg_statement *statement, settle_arrays *arrays, pg_callback callback)
+{
+    char retry_text[16];
+    const char *values[6];
+
+    if (arrays->count > 0) {
+        buf_append_char(&arrays->ids, '}');
+        buf_append_char(&arrays->generations, '}');
+        buf_append_char(&arrays->errors, '}');
+        buf_append_char(&arrays->permanents, '}');
+        snprintf(retry_text, sizeof(retry_text), "%d", q->settings->retry_limit);
+        values[0] = q->agent;
+        values[1] = buf_text(&arrays->ids);
+        values[2] = buf_text(&arrays->generations);
+        values[3] = buf_text(&arrays->errors);
+        values[4] = buf_text(&arrays->permanents);
+        values[5] = retry_text;
+        if (pg_pool_query(q->pool, statement, values, callback, q) != NULL)
+            q->settling_statements++;
+        else
+            q->is_settling_written = false;
+    }
+    free_arrays(arrays);
+}
+
+void
+queue_settle(queue *q, struct contact_list *contacts)
+{
+    settle_arrays finished = {.count = 0}, failed = {.count = 0};
+    const contact *c;
+
+    TAILQ_CONCAT(&q->settling, contacts, link);
+    TAILQ_FOREACH(c, &q->settling, link)
+    add_to_arrays(c->has_failed ? &failed : &finished, c);
+    q->is_settling_written = true;
+    q->is_work_left = false;
+    q->finish_count = finished.count;
+    send_settling(q, &finish_statement, &finished, on_finished);
+    send_settling(q, &fail_statement, &failed, on_settled);
+    if (q->settling_statements == 0)
+        end_settling(q);
+}
+
+bool
+queue_is_settling(const queue *q)
+{
+    return !TAILQ_EMPTY(&q->settling);
+}
+
+/* ---- the rest ---------------------------------------------------------------------- */
+
+static void
+on_released(void *arg, const pg_reply *reply)
+{
+    queue *q = arg;
+
+    q->has_lost = false; /* if this failed as well, leases run out */
+    if (reply->status != PG_OK)
+        complain("could not release contacts", reply);
+    q->events.released(q->arg, reply->status == PG_OK);
+}
+
+bool
+queue_release(queue *q)
+{
+    const char *values[] = {q->agent};
+
+    return pg_pool_query(q->pool, &release_statement, values, on_released, q) != NULL;
+}
+
+bool
+queue_has_lost(const queue *q)
+{
+    return q->has_lost;
+}
+
+static void
+on_backlog(void *arg, const pg_reply *reply)
+{
+    queue *q = arg;
+    bool is_known = reply->status == PG_OK && PQntuples(reply->result) == 1;
+
+    q->is_asking_backlog = false;
+    if (is_known)
+        q->events.backlog(q->arg, true, atoll(PQgetvalue(reply->result, 0, 0)),
+                          atoll(PQgetvalue(reply->result, 0, 1)));
+    else
+        q->events.backlog(q->arg, false, 0, 0);
+}
+
+bool
+queue_ask_backlog(queue *q)
+{
+    char retry_text[16];
+    const char *values[] = {retry_text};
+
+    snprintf(retry_text, sizeof(retry_text), "%d", q->settings->retry_limit);
+    if (!q->is_asking_backlog)
+        q->is_asking_backlog =
+            pg_pool_query(q->pool, &backlog_statement, values, on_backlog, q) != NULL;
+    return q->is_asking_backlog;
+}
+
+queue *
+queue_new(pg_pool *pool, const agent_settings *settings, const queue_events *events, void *arg)
+{
+    queue *q = xcalloc(1, sizeof(*q));
+    char host[64];
+
+    q->pool = pool;
+    q->settings = settings;
+    q->events = *events;
+    q->arg = arg;
+    TAILQ_INIT(&q->settling);
+    if (gethostname(host, sizeof(host)) != 0)
+        snprintf(host, sizeof(host), "localhost");
+    host[sizeof(host) - 1] = '\0';
+    snprintf(q->agent, sizeof(q->agent), "%s:%d:%08lx", host, (int)getpid(),
+             (unsigned long)lrand48());
+    return q;
+}
+
+void
+queue_free(queue *q)
+{
+    contact *c;
+
+    if (q == NULL)
+        return;
+    forget_claimed(q);
+    while ((c = TAILQ_FIRST(&q->settling)) != NULL) {
+        TAILQ_REMOVE(&q->settling, c, link);
+        contact_free(c);
+    }
+    free(q);
+}

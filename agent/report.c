@@ -1,0 +1,196 @@
+/*
+ * report.c: see report.h.
+ */
+#include "report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+
+/* ISO 8601 with microseconds, UTC. */
+static void
+write_time(char *text, size_t size)
+{
+    struct timespec now;
+    struct tm utc;
+    size_t length;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    length = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + length, size - length, ".%06ld+00:00", now.tv_nsec / 1000);
+}
+
+static void
+begin_cycle(report *r)
+{
+    r->cycle_began_s = clock_now_s();
+    r->count_total = r->count_synced = r->count_retry = r->count_skipped = r->count_exception = 0;
+}
+
+void
+report_init(report *r, const agent_settings *settings)
+{
+    *r = (report){.settings = settings};
+    begin_cycle(r);
+}
+
+void
+report_start(const report *r)
+{
+    log_line *line = log_begin(LOG_LEVEL_INFO, REPORT_SYNC);
+
+    log_bool(line, "sync_feature_flag", r->settings->is_sync_enabled);
+    log_bool(line, "integration_feature_flag", r->settings->is_integration_enabled);
+    log_end(line, "Setting up sync_service.");
+}
+
+/* ---- contacts -------------------------------------------------------------------- */
+
+static void
+count_contact(report *r, const contact *c, bool is_skipped)
+{
+    r->count_total++;
+    if (is_skipped)
+        r->count_skipped++;
+    else if (!c->has_failed)
+        r->count_synced++;
+    else if (c->class == CLASS_TRANSIENT)
+        r->count_retry++;
+    else
+        r->count_exception++;
+}
+
+static void
+log_table(log_line *line, const contact *c, acoustic_table table)
+{
+    char name[48];
+
+    if (c->statuses[table] == NULL)
+        return;
+    snprintf(name, sizeof(name), "%s_status", acoustic_table_names[table]);
+    log_string(line, name, c->statuses[table]);
+    snprintf(name, sizeof(name), "%s_duration_s", acoustic_table_names[table]);
+    log_real(line, name, c->durations_s[table]);
+}
+
+void
+report_contact(report *r, const contact *c, bool is_skipped)
+{
+    log_line *line;
+
+    count_contact(r, c, is_skipped);
+    line = log_begin(c->has_failed ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, REPORT_SERVICE);
+    if (line == NULL)
+        return;
+    log_string(line, "email_id", c->email_id);
+    log_bool(line, "success", !c->has_failed);
+    if (is_skipped)
+        log_bool(line, "skipped", true);
+    if (c->trace != NULL)
+        log_string(line, "trace", c->trace);
+    if (c->fxa_created != NULL)
+        log_string(line, "fxa_created_date_converted", c->fxa_created);
+    log_int(line, "newsletter_count", c->row_counts[ACOUSTIC_NEWSLETTER]);
+    log_int(line, "waitlist_count", c->row_counts[ACOUSTIC_WAITLIST]);
+    log_int(line, "product_count", c->row_counts[ACOUSTIC_PRODUCT]);
+    for (int table = 0; table < ACOUSTIC_TABLES; table++)
+        log_table(line, c, (acoustic_table)table);
+    log_int(line, "retry", c->retry);
+    if (!c->has_failed) {
+        log_end(line, "Successfully sync'd contact to acoustic...");
+        return;
+    }
+    log_string(line, "email_domain", c->domain);
+    log_string(line, "error_class", failure_class_name(c->class));
+    log_string(line, "error", c->error);
+    log_end(line, "Failure for contact in sync to acoustic...");
+}
+
+/* ---- cycles ------------------------------------------------------------------------ */
+
+bool
+report_has_work(const report *r)
+{
+    return r->count_total > 0;
+}
+
+static void
+log_backlog(log_line *line, const char *name, long long value)
+{
+    if (value >= 0)
+        log_int(line, name, value);
+    else
+        log_json(line, name, "null", 4);
+}
+
+void
+report_cycle(report *r, long long backlog, long long retry_backlog)
+{
+    log_line *line = log_begin(LOG_LEVEL_INFO, REPORT_SYNC);
+    double lasted_s = clock_now_s() - r->cycle_began_s;
+    char now[40];
+
+    write_time(now, sizeof(now));
+    log_int(line, "batch_limit", r->settings->batch_limit);
+    log_int(line, "retry_limit", r->settings->retry_limit);
+    log_string(line, "end_time", now);
+    log_int(line, "count_total", r->count_total);
+    log_int(line, "count_synced", r->count_synced);
+    log_int(line, "count_retry", r->count_retry);
+    log_int(line, "count_skipped", r->count_skipped);
+    log_int(line, "count_exception", r->count_exception);
+    log_backlog(line, "sync_backlog", backlog);
+    log_backlog(line, "retry_backlog", retry_backlog);
+    log_real(line, "loop_duration_s", lasted_s);
+    log_real(line, "loop_sleep_s",
+             lasted_s < r->settings->loop_s ? r->settings->loop_s - lasted_s : 0);
+    log_bool(line, "trivial", r->count_total == 0);
+    log_end(line, "sync_service cycle complete");
+    begin_cycle(r);
+}
+
+/* ---- health ------------------------------------------------------------------------ */
+
+static bool
+write_file(const char *path, const char *text)
+{
+    char part[4096];
+    FILE *file;
+    bool is_written;
+
+    /* Renamed into place: a reader never sees half a time. */
+    if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part)) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    file = fopen(part, "w");
+    if (file == NULL)
+        return false;
+    is_written = fprintf(file, "%s\n", text) > 0;
+    is_written = fclose(file) == 0 && is_written;
+    return is_written && rename(part, path) == 0;
+}
+
+void
+report_health(report *r)
+{
+    const char *path = r->settings->health_path;
+    char now[40];
+
+    if (path == NULL)
+        return;
+    write_time(now, sizeof(now));
+    if (write_file(path, now)) {
+        r->is_health_failing = false;
+    } else if (!r->is_health_failing) {
+        r->is_health_failing = true;
+        log_message(LOG_LEVEL_ERROR, REPORT_SYNC, "could not write \"%s\": %s", path,
+                    strerror(errno));
+    }
+}

@@ -1,0 +1,34 @@
+/*
+ * report.h: what the agent tells: a line for each contact, a line for each cycle, and the
+ * health file.
+ *
+ * A cycle lasts from one report to the next: until the work at hand is done, or the loop
+ * interval has passed.
+ */
+#ifndef AGENT_REPORT_H
+#define AGENT_REPORT_H
+
+#include "contact.h"
+#include "settings.h"
+
+#define REPORT_SYNC "ctms.bin.acoustic_sync"
+#define REPORT_SERVICE "ctms.acoustic_service"
+
+typedef struct report {
+    const agent_settings *settings;
+    double cycle_began_s;
+    long count_total, count_synced, count_retry, count_skipped, count_exception;
+    bool is_health_failing; /* said so once */
+} report;
+
+void report_init(report *r, const agent_settings *settings);
+void report_start(const report *r);
+/* The outcome of a contact that was sent, or skipped. */
+void report_contact(report *r, const contact *c, bool is_skipped);
+bool report_has_work(const report *r);
+/* Logs the cycle and begins the next. Backlogs below zero are not known. */
+void report_cycle(report *r, long long backlog, long long retry_backlog);
+/* Writes the time to the health file, if there is to be one. */
+void report_health(report *r);
+
+#endif

@@ -1,0 +1,61 @@
+/* settings.c: from the configuration to the agent's settings; see settings.h. */
+#include "settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool
+fill_base_url(agent_settings *settings, const config *c)
+{
+    const char *url = config_string(c, "CTMS_ACOUSTIC_BASE_URL");
+    size_t size = sizeof(settings->base_url);
+    int length;
+
+    if (url != NULL)
+        length = snprintf(settings->base_url, size, "%s", url);
+    else
+        length = snprintf(settings->base_url, size, "https://api-campaign-us-%lld.goacoustic.com",
+                          config_int(c, "CTMS_ACOUSTIC_SERVER_NUMBER"));
+    if (length >= (int)size)
+        return false;
+    while (length > 0 && settings->base_url[length - 1] == '/')
+        settings->base_url[--length] = '\0';
+    return true;
+}
+
+bool
+agent_settings_fill(agent_settings *settings, const config *c, char *message, size_t size)
+{
+    static const char *const table_settings[ACOUSTIC_TABLES] = {
+        "CTMS_ACOUSTIC_MAIN_TABLE_ID", "CTMS_ACOUSTIC_NEWSLETTER_TABLE_ID",
+        "CTMS_ACOUSTIC_WAITLIST_TABLE_ID", "CTMS_ACOUSTIC_PRODUCT_SUBSCRIPTIONS_ID"};
+    agent_settings filled = {
+        .is_sync_enabled = config_bool(c, "CTMS_ACOUSTIC_SYNC_FEATURE_FLAG"),
+        .is_integration_enabled = config_bool(c, "CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG"),
+        .retry_limit = (int)config_int(c, "CTMS_ACOUSTIC_RETRY_LIMIT"),
+        .batch_limit = (int)config_int(c, "CTMS_ACOUSTIC_BATCH_LIMIT"),
+        .max_in_flight = (int)config_int(c, "CTMS_ACOUSTIC_MAX_IN_FLIGHT"),
+        .loop_s = config_real(c, "CTMS_ACOUSTIC_LOOP_MIN_SECS"),
+        .timeout_s = config_real(c, "CTMS_ACOUSTIC_TIMEOUT_S"),
+        .lease_s = config_real(c, "CTMS_ACOUSTIC_LEASE_S"),
+        .client_id = config_string(c, "CTMS_ACOUSTIC_CLIENT_ID"),
+        .client_secret = config_string(c, "CTMS_ACOUSTIC_CLIENT_SECRET"),
+        .refresh_token = config_string(c, "CTMS_ACOUSTIC_REFRESH_TOKEN"),
+        .health_path = config_string(c, "CTMS_BACKGROUND_HEALTHCHECK_PATH"),
+    };
+
+    for (int table = 0; table < ACOUSTIC_TABLES; table++)
+        filled.table_ids[table] = config_int_or(c, table_settings[table], 0);
+    if (!fill_base_url(&filled, c)) {
+        snprintf(message, size, "CTMS_ACOUSTIC_BASE_URL is too long");
+        return false;
+    }
+    /* A contact may wait for a few requests before its own; see sync.h. */
+    if (filled.lease_s < 4 * filled.timeout_s) {
+        snprintf(message, size,
+                 "CTMS_ACOUSTIC_LEASE_S must be at least four times CTMS_ACOUSTIC_TIMEOUT_S");
+        return false;
+    }
+    *settings = filled;
+    return true;
+}

@@ -1,0 +1,36 @@
+/*
+ * settings.h: what the agent was told, in the form in which it uses it.
+ *
+ * One struct for the life of the program; SIGHUP fills it anew. Strings belong to the
+ * configuration behind it: whoever needs one longer copies it.
+ */
+#ifndef AGENT_SETTINGS_H
+#define AGENT_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config.h"
+#include "table.h"
+
+typedef struct agent_settings {
+    bool is_sync_enabled;        /* false: the queue is left alone */
+    bool is_integration_enabled; /* false: the queue is emptied without sending */
+    int retry_limit;
+    int batch_limit; /* contacts per claim */
+    int max_in_flight;
+    double loop_s;
+    double timeout_s; /* of one request */
+    double lease_s;
+    char base_url[512]; /* without a slash at the end */
+    const char *client_id;
+    const char *client_secret;
+    const char *refresh_token;
+    long long table_ids[ACOUSTIC_TABLES];
+    const char *health_path; /* null: no file */
+} agent_settings;
+
+/* False, with one line that names the setting, when values do not go together. */
+bool agent_settings_fill(agent_settings *settings, const config *c, char *message, size_t size);
+
+#endif

@@ -1,0 +1,538 @@
+/*
+ * sync.c: the life of the line: claims, settles, reports, drains; see sync.h.
+ *
+ * Callbacks only note what has happened; what follows is done in a turn, from the event
+ * loop, so that nothing calls back into the middle of something else.
+ */
+#include "sync.h"
+
+#include <stdlib.h>
+
+#include "clock.h"
+#include "log.h"
+#include "sync_internal.h"
+
+/* The first claim asks for little; each that is filled doubles the next, so that an agent
+ * in front of a slow service holds little. */
+enum { CLAIM_MIN = 20, PROBE_CLAIM = 10 };
+/* Contacts in hand, as claims: those behind their AddRecipient wait for full calls. */
+enum { IN_HAND_CLAIMS = 4 };
+/* A report after work, but not more often than this. */
+#define REPORT_MIN_S 1.0
+/* How long the outcome of a contact is kept for a database that is away. */
+#define OUTCOME_KEPT_S 60.0
+#define DRAIN_MAX_S 15.0
+#define LAST_RELEASE_S 2.0
+#define CLAIM_RETRY_MIN_S 0.2
+
+void
+sync_turn_soon(struct sync *s)
+{
+    event_active(s->turn, EV_TIMEOUT, 0);
+}
+
+/* ---- contacts ------------------------------------------------------------------------ */
+
+void
+sync_move(struct sync *s, contact *c, struct contact_list *list)
+{
+    if (c->list != NULL)
+        TAILQ_REMOVE(c->list, c, link);
+    s->ready_count += (list == &s->ready) - (c->list == &s->ready);
+    c->list = list;
+    if (list != NULL)
+        TAILQ_INSERT_TAIL(list, c, link);
+}
+
+void
+sync_settle(struct sync *s, contact *c)
+{
+    send_forget_rows(s, c);
+    sync_move(s, c, &s->outcomes);
+}
+
+void
+sync_drop(struct sync *s, contact *c)
+{
+    send_forget_rows(s, c);
+    sync_move(s, c, NULL);
+    s->in_hand--;
+    s->claim_size = CLAIM_MIN;
+    contact_free(c);
+}
+
+static void
+drop_list(struct sync *s, struct contact_list *list)
+{
+    contact *c;
+
+    while ((c = TAILQ_FIRST(list)) != NULL)
+        sync_drop(s, c);
+}
+
+void
+sync_drop_unsent(struct sync *s)
+{
+    contact *c, *next;
+    call *k;
+
+    while ((k = TAILQ_FIRST(&s->again)) != NULL) {
+        TAILQ_REMOVE(&s->again, k, link);
+        outcome_give_up(k);
+    }
+    drop_list(s, &s->ready);
+    for (c = TAILQ_FIRST(&s->halfway); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, link);
+        c->is_dropped = true;
+        if (c->rows_taken == 0)
+            sync_drop(s, c);
+        else
+            send_forget_rows(s, c);
+    }
+    s->is_release_wanted = true;
+    sync_turn_soon(s);
+}
+
+/* ---- claiming ------------------------------------------------------------------------- */
+
+static bool
+may_claim(const struct sync *s, double now_s)
+{
+    if (!s->settings->is_sync_enabled || s->is_draining || !s->is_hungry || s->is_release_wanted ||
+        queue_is_claiming(s->queue) || s->is_settle_blocked || now_s < s->next_claim_s)
+        return false;
+    if (s->settings->is_integration_enabled &&
+        (s->is_token_failing || now_s < s->stop.until_s || pace_wait_s(&s->pace, now_s) > 0))
+        return false;
+    if (s->stop.class != CLASS_SUCCESS)
+        return s->in_hand == 0;
+    return s->ready_count <= s->claim_size / 2 &&
+           s->in_hand < IN_HAND_CLAIMS * s->settings->batch_limit;
+}
+
+static void
+on_claim_failed(void *arg)
+{
+    struct sync *s = arg;
+
+    s->next_claim_s = clock_now_s() +
+                      clock_backoff_s(CLAIM_RETRY_MIN_S, s->settings->loop_s, s->claim_failures++);
+    sync_turn_soon(s);
+}
+
+static void
+claim(struct sync *s)
+{
+    int limit = s->settings->batch_limit;
+
+    if (s->claim_size < limit)
+        limit = s->claim_size;
+    if (s->stop.class != CLASS_SUCCESS && limit > PROBE_CLAIM)
+        limit = PROBE_CLAIM;
+    s->was_notified = false;
+    if (!queue_claim(s->queue, limit))
+        on_claim_failed(s);
+}
+
+static void
+take_claimed(struct sync *s, struct contact_list *contacts, bool are_suspects)
+{
+    contact *c, *next;
+
+    for (c = TAILQ_FIRST(contacts); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (outcome_is_suspect(s, c) != are_suspects)
+            continue;
+        TAILQ_REMOVE(contacts, c, link);
+        s->in_hand++;
+        if (s->is_draining || s->is_release_wanted)
+            sync_drop(s, c);
+        else if (c->has_failed || !s->settings->is_integration_enabled)
+            sync_settle(s, c);
+        else
+            sync_move(s, c, &s->ready);
+    }
+}
+
+static void
+on_claimed(void *arg, struct contact_list *contacts, int claimed, int limit)
+{
+    struct sync *s = arg;
+
+    /* Contacts that may themselves be at fault come last. */
+    take_claimed(s, contacts, false);
+    take_claimed(s, contacts, true);
+    s->claim_failures = 0;
+    if (claimed == limit) {
+        s->claim_size *= 2;
+        if (s->claim_size > s->settings->batch_limit)
+            s->claim_size = s->settings->batch_limit;
+    }
+    /* Only an empty claim says that nothing is left: agents that are awake get no notice. */
+    s->is_hungry = claimed > 0 || s->was_notified;
+    sync_turn_soon(s);
+}
+
+/* ---- settling ---------------------------------------------------------------------------- */
+
+static void
+settle(struct sync *s)
+{
+    struct contact_list batch;
+    contact *c;
+
+    if (TAILQ_EMPTY(&s->outcomes) || queue_is_settling(s->queue) || s->is_settle_blocked)
+        return;
+    TAILQ_INIT(&batch);
+    TAILQ_FOREACH(c, &s->outcomes, link)
+    c->list = NULL;
+    TAILQ_CONCAT(&batch, &s->outcomes, link);
+    queue_settle(s->queue, &batch);
+}
+
+static void
+on_settled(void *arg, struct contact_list *contacts, bool is_written, bool is_work_left)
+{
+    struct sync *s = arg;
+    double now_s = clock_now_s();
+    contact *c;
+
+    s->is_settle_blocked = !is_written;
+    s->is_hungry |= is_work_left;
+    while ((c = TAILQ_FIRST(contacts)) != NULL) {
+        TAILQ_REMOVE(contacts, c, link);
+        if (!is_written && now_s < c->lease_ends_s + OUTCOME_KEPT_S) {
+            sync_move(s, c, &s->outcomes);
+            continue;
+        }
+        if (is_written)
+            report_contact(&s->report, c, !s->settings->is_integration_enabled);
+        s->in_hand--;
+        contact_free(c);
+    }
+    sync_turn_soon(s);
+}
+
+/* ---- giving back --------------------------------------------------------------------------- */
+
+/* Nothing is in flight, and every outcome that we know is written. */
+static bool
+is_quiet(const struct sync *s)
+{
+    return s->in_flight == 0 && TAILQ_EMPTY(&s->again) && TAILQ_EMPTY(&s->outcomes) &&
+           !queue_is_settling(s->queue) && !queue_is_claiming(s->queue);
+}
+
+static void
+release(struct sync *s)
+{
+    if (!s->is_release_wanted || s->is_releasing || !is_quiet(s))
+        return;
+    s->is_releasing = queue_release(s->queue);
+    if (!s->is_releasing)
+        s->is_release_wanted = false; /* the database is away: leases run out */
+}
+
+static void
+on_released(void *arg, bool is_written)
+{
+    struct sync *s = arg;
+
+    (void)is_written;
+    s->is_releasing = s->is_release_wanted = false;
+    if (s->is_draining)
+        s->is_drained = true;
+    sync_turn_soon(s);
+}
+
+/* ---- reporting ------------------------------------------------------------------------------- */
+
+static void
+on_backlog(void *arg, bool is_known, long long backlog, long long retry_backlog)
+{
+    struct sync *s = arg;
+
+    s->is_reporting = false;
+    report_cycle(&s->report, is_known ? backlog : -1, is_known ? retry_backlog : -1);
+    s->last_report_s = clock_now_s();
+    sync_turn_soon(s);
+}
+
+static void
+report_now(struct sync *s)
+{
+    if (s->is_reporting)
+        return;
+    s->is_reporting = true;
+    if (!queue_ask_backlog(s->queue))
+        on_backlog(s, false, 0, 0);
+}
+
+/* The work at hand is done. */
+static bool
+has_cycle_ended(const struct sync *s)
+{
+    return s->in_hand == 0 && !queue_is_claiming(s->queue) && report_has_work(&s->report);
+}
+
+/* ---- turns
+ * --------------------------------------------------------------------------------------- */
+
+static void
+set_alarm(struct sync *s)
+{
+    double due_s = send_next_due_s(s);
+    struct timeval delay;
+
+    if (s->is_hungry && s->next_claim_s > clock_now_s() && (due_s == 0 || s->next_claim_s < due_s))
+        due_s = s->next_claim_s;
+    if (has_cycle_ended(s) && (due_s == 0 || s->last_report_s + REPORT_MIN_S < due_s))
+        due_s = s->last_report_s + REPORT_MIN_S;
+    if (due_s == 0) {
+        event_del(s->alarm);
+        return;
+    }
+    delay = clock_timeval(due_s - clock_now_s());
+    event_add(s->alarm, &delay);
+}
+
+/* Whether everything that we may still do is done. */
+static bool
+is_drained(const struct sync *s)
+{
+    return s->is_draining && is_quiet(s) && TAILQ_EMPTY(&s->halfway);
+}
+
+static void
+turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct sync *s = arg;
+
+    (void)fd;
+    (void)what;
+    if (s->settings->is_integration_enabled)
+        send_all(s);
+    settle(s);
+    /* A claim that nobody knows of waits for its lease to end; this is sooner. */
+    s->is_release_wanted |= s->in_hand == 0 && queue_has_lost(s->queue);
+    if (may_claim(s, clock_now_s()))
+        claim(s);
+    if (is_drained(s) && !s->is_drained && !s->is_releasing) {
+        s->is_release_wanted = true;
+        release(s);
+        s->is_drained |= !s->is_releasing;
+    }
+    release(s);
+    if (has_cycle_ended(s) && clock_now_s() >= s->last_report_s + REPORT_MIN_S)
+        report_now(s);
+    if (s->is_drained)
+        event_base_loopbreak(s->base);
+    set_alarm(s);
+}
+
+/* While nothing waits for it. */
+static void
+fetch_token(struct sync *s)
+{
+    unsigned number;
+
+    if (s->settings->is_sync_enabled && s->settings->is_integration_enabled)
+        token_get(s->tokens, &number);
+}
+
+/* Each loop interval: look, whether anybody called or not. */
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct sync *s = arg;
+
+    (void)fd;
+    (void)what;
+    report_health(&s->report);
+    fetch_token(s);
+    s->is_settle_blocked = false;
+    report_now(s);
+    sync_look(s);
+}
+
+void
+sync_look(sync_line *s)
+{
+    s->was_notified = s->is_hungry = true;
+    s->is_settle_blocked = false;
+    sync_turn_soon(s);
+}
+
+/* ---- tokens
+ * ------------------------------------------------------------------------------------------ */
+
+static void
+on_token_ready(void *arg)
+{
+    struct sync *s = arg;
+
+    if (s->is_token_failing) {
+        log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "Acoustic gives access tokens again");
+        s->is_hungry = true;
+    }
+    s->is_token_failing = false;
+    sync_turn_soon(s);
+}
+
+static void
+on_token_failed(void *arg, bool is_refused, const char *problem, double retry_s)
+{
+    struct sync *s = arg;
+    log_line *line = log_begin(is_refused ? LOG_LEVEL_CRITICAL : LOG_LEVEL_ERROR, REPORT_SYNC);
+
+    log_string(line, "error_class", is_refused ? "authentication" : "transient");
+    log_string(line, "error", problem);
+    log_real(line, "next_try_s", retry_s);
+    log_end(line, "could not get an access token from Acoustic: %s", problem);
+    /* Nothing will be sent for a while: others may have better luck. */
+    if (!s->is_token_failing)
+        sync_drop_unsent(s);
+    s->is_token_failing = true;
+}
+
+/* ---- life
+ * --------------------------------------------------------------------------------------------- */
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct sync *s = arg;
+    struct timeval last = clock_timeval(LAST_RELEASE_S);
+
+    (void)fd;
+    (void)what;
+    if (s->is_past_deadline || s->is_releasing || s->in_flight == 0) {
+        event_base_loopbreak(s->base);
+        return;
+    }
+    s->is_past_deadline = true;
+    log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "%d requests are not answered in time to stop",
+                s->in_flight);
+    s->is_releasing = queue_release(s->queue);
+    event_add(s->deadline, &last);
+}
+
+void
+sync_drain(sync_line *s)
+{
+    double limit_s = 2 * s->settings->timeout_s + 1;
+    struct timeval limit = clock_timeval(limit_s < DRAIN_MAX_S ? limit_s : DRAIN_MAX_S);
+
+    if (s->is_draining)
+        return;
+    s->is_draining = true;
+    drop_list(s, &s->ready);
+    /* What is half done is completed, if that can be expected to work. */
+    if (s->is_token_failing || send_is_held_back(s))
+        sync_drop_unsent(s);
+    event_del(s->tick);
+    event_add(s->deadline, &limit);
+    sync_turn_soon(s);
+}
+
+static void
+start_ticking(struct sync *s)
+{
+    struct timeval interval = clock_timeval(s->settings->loop_s);
+
+    event_add(s->tick, &interval);
+}
+
+void
+sync_settings_changed(sync_line *s)
+{
+    if (s->claim_size > s->settings->batch_limit)
+        s->claim_size = s->settings->batch_limit;
+    if (!s->settings->is_sync_enabled)
+        sync_drop_unsent(s);
+    if (!s->is_draining)
+        start_ticking(s);
+    sync_look(s);
+}
+
+sync_line *
+sync_new(struct event_base *base, pg_pool *pool, const agent_settings *settings)
+{
+    static const queue_events queue_callbacks = {on_claimed, on_claim_failed, on_settled,
+                                                 on_released, on_backlog};
+    static const token_events token_callbacks = {on_token_ready, on_token_failed};
+    struct sync *s = xcalloc(1, sizeof(*s));
+
+    s->base = base;
+    s->settings = settings;
+    s->claim_size = CLAIM_MIN < settings->batch_limit ? CLAIM_MIN : settings->batch_limit;
+    TAILQ_INIT(&s->ready);
+    TAILQ_INIT(&s->halfway);
+    TAILQ_INIT(&s->outcomes);
+    TAILQ_INIT(&s->again);
+    TAILQ_INIT(&s->sent);
+    for (int table = 0; table < ACOUSTIC_TABLES; table++)
+        TAILQ_INIT(&s->waiting[table]);
+    s->http = acoustic_http_new(base);
+    s->tokens = token_source_new(base, s->http, settings, &token_callbacks, s);
+    s->queue = queue_new(pool, settings, &queue_callbacks, s);
+    pace_init(&s->pace, settings->max_in_flight);
+    report_init(&s->report, settings);
+    s->turn = event_new(base, -1, 0, turn, s);
+    s->alarm = evtimer_new(base, turn, s);
+    s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
+    s->deadline = evtimer_new(base, on_deadline, s);
+    if (s->http == NULL) {
+        sync_free(s);
+        return NULL;
+    }
+    report_start(&s->report);
+    report_health(&s->report);
+    start_ticking(s);
+    fetch_token(s);
+    return s;
+}
+
+static void
+free_calls(struct call_list *calls)
+{
+    call *k;
+
+    while ((k = TAILQ_FIRST(calls)) != NULL) {
+        TAILQ_REMOVE(calls, k, link);
+        if (k->contact != NULL)
+            contact_free(k->contact);
+        call_free(k);
+    }
+}
+
+static void
+free_contacts(struct contact_list *contacts)
+{
+    contact *c;
+
+    while ((c = TAILQ_FIRST(contacts)) != NULL) {
+        TAILQ_REMOVE(contacts, c, link);
+        contact_free(c);
+    }
+}
+
+void
+sync_free(sync_line *s)
+{
+    if (s == NULL)
+        return;
+    acoustic_http_free(s->http);
+    token_source_free(s->tokens);
+    queue_free(s->queue);
+    free_calls(&s->sent);
+    free_calls(&s->again);
+    free_contacts(&s->ready);
+    free_contacts(&s->halfway);
+    free_contacts(&s->outcomes);
+    event_free(s->turn);
+    event_free(s->alarm);
+    event_free(s->tick);
+    event_free(s->deadline);
+    free(s);
+}

@@ -1,0 +1,208 @@
+/*
+ * token.c: fetches and keeps the access token; see token.h.
+ */
+#include "token.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <curl/curl.h>
+#include <jansson.h>
+
+#include "clock.h"
+
+/* How long before its end a token counts as ended: a tenth of its time, at most this. */
+#define MARGIN_MAX_S 60.0
+#define RETRY_MIN_S 0.5
+#define RETRY_MAX_S 60.0
+
+struct token_source {
+    struct event_base *base;
+    acoustic_http *http;
+    const agent_settings *settings;
+    token_events events;
+    void *arg;
+    char *token;       /* null: none */
+    unsigned number;   /* of the token; grows with each one fetched */
+    double renew_at_s; /* monotonic */
+    bool is_fetching;
+    struct event *retry_timer; /* pending: waits after a failure */
+    int failures;              /* in a row */
+};
+
+static void fetch(token_source *source);
+
+static void
+forget_token(token_source *source)
+{
+    if (source->token != NULL)
+        explicit_bzero(source->token, strlen(source->token));
+    free(source->token);
+    source->token = NULL;
+}
+
+static void
+wait_and_retry(token_source *source, bool is_refused, const char *problem)
+{
+    double delay_s = clock_backoff_s(RETRY_MIN_S, RETRY_MAX_S, source->failures++);
+    struct timeval delay = clock_timeval(delay_s);
+
+    event_add(source->retry_timer, &delay);
+    source->events.failed(source->arg, is_refused, problem, delay_s);
+}
+
+/* Tokens go into a header: printable, without blanks. */
+static bool
+is_token(const char *text)
+{
+    if (*text == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text <= ' ' || *text > '~')
+            return false;
+    }
+    return true;
+}
+
+static bool
+take_token(token_source *source, const http_answer *answer)
+{
+    json_t *object = json_loadb(answer->body, answer->length, 0, NULL);
+    const char *token = json_string_value(json_object_get(object, "access_token"));
+    json_t *expires = json_object_get(object, "expires_in");
+    double lasts_s = json_is_number(expires) ? json_number_value(expires) : 3600;
+    bool is_taken = token != NULL && is_token(token) && strlen(token) < 16 * 1024;
+
+    if (is_taken) {
+        double margin_s = lasts_s / 10 < MARGIN_MAX_S ? lasts_s / 10 : MARGIN_MAX_S;
+
+        forget_token(source);
+        source->token = xstrdup(token);
+        source->number++;
+        source->failures = 0;
+        /* A server that gives out what is about to end is not asked all the time. */
+        source->renew_at_s = clock_now_s() + (lasts_s - margin_s > 1 ? lasts_s - margin_s : 1);
+    }
+    json_decref(object);
+    return is_taken;
+}
+
+/* "HTTP 400 invalid_client", from words that are known: the rest may echo secrets. */
+static void
+describe_refusal(const http_answer *answer, char *text, size_t size)
+{
+    static const char *const known[] = {"invalid_client", "invalid_grant", "invalid_request",
+                                        "unauthorized_client", "unsupported_grant_type"};
+    json_t *object = json_loadb(answer->body, answer->length, 0, NULL);
+    const char *error = json_string_value(json_object_get(object, "error"));
+    const char *word = "";
+
+    for (size_t i = 0; error != NULL && i < sizeof(known) / sizeof(*known); i++) {
+        if (strcmp(error, known[i]) == 0)
+            word = known[i];
+    }
+    snprintf(text, size, "HTTP %d%s%s", answer->status, *word ? " " : "", word);
+    json_decref(object);
+}
+
+static void
+on_answer(void *arg, const http_answer *answer)
+{
+    token_source *source = arg;
+    char text[80];
+
+    source->is_fetching = false;
+    if (answer->problem != NULL) {
+        wait_and_retry(source, false, answer->problem);
+    } else if (answer->status == 200 && take_token(source, answer)) {
+        source->events.ready(source->arg);
+    } else if (answer->status == 200) {
+        wait_and_retry(source, false, "the answer holds no token");
+    } else {
+        describe_refusal(answer, text, sizeof(text));
+        wait_and_retry(source, answer->status == 400 || answer->status == 401, text);
+    }
+}
+
+static void
+append_field(buf *body, const char *name, const char *value)
+{
+    char *escaped = curl_easy_escape(NULL, value, 0);
+
+    if (escaped == NULL)
+        abort();
+    buf_printf(body, "%s%s=%s", body->length > 0 ? "&" : "", name, escaped);
+    curl_free(escaped);
+}
+
+static void
+fetch(token_source *source)
+{
+    const agent_settings *settings = source->settings;
+    http_post post = {.content_type = "application/x-www-form-urlencoded",
+                      .timeout_s = settings->timeout_s};
+    buf url = BUF_INIT, body = BUF_INIT;
+
+    buf_printf(&url, "%s/oauth/token", settings->base_url);
+    post.url = buf_text(&url);
+    append_field(&body, "grant_type", "refresh_token");
+    append_field(&body, "client_id", settings->client_id);
+    append_field(&body, "client_secret", settings->client_secret);
+    append_field(&body, "refresh_token", settings->refresh_token);
+    source->is_fetching = true;
+    acoustic_http_post(source->http, &post, &body, on_answer, source);
+    buf_free(&url);
+}
+
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    fetch(arg);
+}
+
+const char *
+token_get(token_source *source, unsigned *number)
+{
+    if (source->token != NULL && clock_now_s() >= source->renew_at_s)
+        forget_token(source);
+    if (source->token == NULL && !source->is_fetching &&
+        !evtimer_pending(source->retry_timer, NULL))
+        fetch(source);
+    *number = source->number;
+    return source->token;
+}
+
+void
+token_reject(token_source *source, unsigned number)
+{
+    if (number == source->number)
+        forget_token(source);
+}
+
+token_source *
+token_source_new(struct event_base *base, acoustic_http *http, const agent_settings *settings,
+                 const token_events *events, void *arg)
+{
+    token_source *source = xcalloc(1, sizeof(*source));
+
+    source->base = base;
+    source->http = http;
+    source->settings = settings;
+    source->events = *events;
+    source->arg = arg;
+    source->retry_timer = evtimer_new(base, on_retry, source);
+    return source;
+}
+
+void
+token_source_free(token_source *source)
+{
+    if (source == NULL)
+        return;
+    event_free(source->retry_timer);
+    forget_token(source);
+    free(source);
+}

@@ -1,0 +1,35 @@
+/*
+ * token.h: the OAuth access token: fetched once for all requests, renewed before it ends,
+ * backed off when that fails.
+ */
+#ifndef AGENT_TOKEN_H
+#define AGENT_TOKEN_H
+
+#include "acoustic_http.h"
+#include "settings.h"
+
+typedef struct token_source token_source;
+
+typedef struct token_events {
+    /* There is a token (again): go on. */
+    void (*ready)(void *arg);
+    /* A fetch failed; the next is in retry_s seconds, by itself. is_refused: the server
+     * answered that the credentials are wrong, so that only an operator can help. */
+    void (*failed)(void *arg, bool is_refused, const char *problem, double retry_s);
+} token_events;
+
+/* settings must outlive the source and may change under it. */
+token_source *
+token_source_new(struct event_base *base, acoustic_http *http, const agent_settings *settings,
+                 const token_events *events, void *arg);
+void token_source_free(token_source *source);
+
+/*
+ * The token to send, with its number; or null, and then one is being fetched or waited
+ * for, and ready() will be called. Valid until the next call of the event loop.
+ */
+const char *token_get(token_source *source, unsigned *number);
+/* The server refused the token of that number. Many may say so; one fetch follows. */
+void token_reject(token_source *source, unsigned number);
+
+#endif
