@@ -7,9 +7,11 @@
 
 #include "utils/guc.h"
 
+#include "json_schema_cache.h"
 #include "queue_agent.h"
 #include "queue_flush.h"
 #include "restore.h"
+#include "waitlist_schema.h"
 
 PG_MODULE_MAGIC;
 
@@ -19,5 +21,8 @@ _PG_init(void)
     ctms_restore_init();
     ctms_queue_init();
     ctms_queue_agent_init();
+    json_schema_cache_init();
+    json_schema_registry_init();
+    waitlist_schema_init();
     MarkGUCPrefixReserved("ctms");
 }

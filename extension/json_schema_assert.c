@@ -1,0 +1,202 @@
+/*
+ * json_schema_assert.c: judges the keywords that look at nothing but the instance, and says
+ * in words what they demand. Words name the schema's values, never the instance's.
+ */
+#include "compat.h"
+
+#include "lib/stringinfo.h"
+
+#include "json_number.h"
+#include "json_schema_format.h"
+#include "json_schema_internal.h"
+
+static bool
+has_type(const JsonSchemaKeyword *keyword, JsonValue instance)
+{
+    if (keyword->types & JSON_KIND_BIT(instance.kind))
+        return true;
+    return instance.kind == JSON_NUMBER && (keyword->types & TYPE_INTEGER) &&
+           json_number_is_integer(instance);
+}
+
+static bool
+is_listed(const JsonSchemaKeyword *keyword, JsonValue instance)
+{
+    for (int i = 0; i < keyword->n; i++)
+        if (json_values_equal(keyword->names[i], instance))
+            return true;
+    return false;
+}
+
+/* The first name that the object lacks; NULL when it has them all. */
+static const JsonValue *
+missing_name(const JsonSchemaKeyword *keyword, JsonValue object)
+{
+    JsonValue value;
+
+    for (int i = 0; i < keyword->n; i++)
+        if (!json_object_get(object, keyword->names[i].data, keyword->names[i].length, &value))
+            return &keyword->names[i];
+    return NULL;
+}
+
+static int
+unmet_dependency(const JsonSchemaKeyword *keyword, JsonValue object)
+{
+    JsonValue value;
+
+    for (int i = 0; i < keyword->n; i++)
+        if (json_object_get(object, keyword->names[i].data, keyword->names[i].length, &value) &&
+            !json_object_has_names(object, keyword->lists[i]))
+            return i;
+    return -1;
+}
+
+bool
+json_schema_assertion_holds(const JsonSchemaKeyword *keyword, JsonValue instance)
+{
+    JsonValue bound = keyword->value;
+
+    switch (keyword->kind) {
+    case KEYWORD_TYPE: return has_type(keyword, instance);
+    case KEYWORD_ENUM: return is_listed(keyword, instance);
+    case KEYWORD_CONST: return json_values_equal(bound, instance);
+    case KEYWORD_MIN_LENGTH:
+        return instance.length >= keyword->count &&
+               json_string_characters(instance.data, instance.length) >= keyword->count;
+    case KEYWORD_MAX_LENGTH:
+        return instance.length <= keyword->count ||
+               json_string_characters(instance.data, instance.length) <= keyword->count;
+    case KEYWORD_PATTERN:
+        return json_regex_matches(keyword->patterns[0], instance.data, instance.length);
+    case KEYWORD_FORMAT: return json_format_holds(keyword->format, instance);
+    case KEYWORD_MINIMUM: return json_number_compare(instance, bound) >= 0;
+    case KEYWORD_MAXIMUM: return json_number_compare(instance, bound) <= 0;
+    case KEYWORD_EXCLUSIVE_MINIMUM: return json_number_compare(instance, bound) > 0;
+    case KEYWORD_EXCLUSIVE_MAXIMUM: return json_number_compare(instance, bound) < 0;
+    case KEYWORD_MULTIPLE_OF: return json_number_is_multiple(instance, bound);
+    case KEYWORD_MIN_ITEMS:
+    case KEYWORD_MIN_PROPERTIES: return json_count(instance) >= keyword->count;
+    case KEYWORD_MAX_ITEMS:
+    case KEYWORD_MAX_PROPERTIES: return json_count(instance) <= keyword->count;
+    case KEYWORD_UNIQUE_ITEMS:
+        return keyword->value.kind == JSON_FALSE || json_items_are_unique(instance);
+    case KEYWORD_REQUIRED: return missing_name(keyword, instance) == NULL;
+    case KEYWORD_DEPENDENT_REQUIRED: return unmet_dependency(keyword, instance) < 0;
+    default: return true;
+    }
+}
+
+/* ---- words -------------------------------------------------------------------- */
+
+static char *
+type_message(const JsonSchemaKeyword *keyword)
+{
+    static const struct {
+        uint32 bit;
+        const char *name;
+    } names[] = {
+        {JSON_KIND_BIT(JSON_NULL), "null"},
+        {JSON_KIND_BIT(JSON_TRUE), "a boolean"},
+        {JSON_KIND_BIT(JSON_STRING), "a string"},
+        {JSON_KIND_BIT(JSON_NUMBER), "a number"},
+        {TYPE_INTEGER, "an integer"},
+        {JSON_KIND_BIT(JSON_ARRAY), "an array"},
+        {JSON_KIND_BIT(JSON_OBJECT), "an object"},
+    };
+    StringInfoData text;
+    int said = 0;
+
+    initStringInfo(&text);
+    appendStringInfoString(&text, "must be ");
+    for (int i = 0; i < (int)lengthof(names); i++)
+        if (keyword->types & names[i].bit)
+            appendStringInfo(&text, "%s%s", said++ ? " or " : "", names[i].name);
+    return text.data;
+}
+
+static char *
+required_message(const JsonSchemaKeyword *keyword, JsonValue object)
+{
+    StringInfoData text;
+    JsonValue value;
+    int said = 0;
+
+    initStringInfo(&text);
+    appendStringInfoString(&text, "lacks");
+    for (int i = 0; i < keyword->n; i++) {
+        JsonValue name = keyword->names[i];
+
+        if (!json_object_get(object, name.data, name.length, &value))
+            appendStringInfo(&text, "%s \"%.*s\"", said++ ? "," : "", (int)name.length, name.data);
+    }
+    return text.data;
+}
+
+/* A number of the schema, cut when it is absurdly long. */
+static char *
+number_text(JsonValue number)
+{
+    char *text = numeric_normalize((Numeric)number.data);
+
+    if (strlen(text) > 60)
+        strcpy(text + 57, "...");
+    return text;
+}
+
+static const char *
+plural(int64 count, const char *one, const char *many)
+{
+    return count == 1 ? one : many;
+}
+
+static char *
+count_message(const JsonSchemaKeyword *keyword)
+{
+    int64 n = keyword->count;
+    const char *things;
+    const char *format;
+
+    switch (keyword->kind) {
+    case KEYWORD_MIN_LENGTH:
+    case KEYWORD_MAX_LENGTH: things = plural(n, "character", "characters"); break;
+    case KEYWORD_MIN_ITEMS:
+    case KEYWORD_MAX_ITEMS: things = plural(n, "item", "items"); break;
+    default: things = plural(n, "property", "properties"); break;
+    }
+    format = keyword->kind == KEYWORD_MIN_LENGTH || keyword->kind == KEYWORD_MIN_ITEMS ||
+                     keyword->kind == KEYWORD_MIN_PROPERTIES
+                 ? "must have at least " INT64_FORMAT " %s"
+                 : "must have at most " INT64_FORMAT " %s";
+    return psprintf(format, n, things);
+}
+
+char *
+json_schema_assertion_message(const JsonSchemaKeyword *keyword, JsonValue instance)
+{
+    switch (keyword->kind) {
+    case KEYWORD_TYPE: return type_message(keyword);
+    case KEYWORD_ENUM: return pstrdup("must be one of the listed values");
+    case KEYWORD_CONST: return pstrdup("must be the given constant");
+    case KEYWORD_PATTERN: return pstrdup("must match the pattern");
+    case KEYWORD_FORMAT:
+        return psprintf("must be of the format \"%.*s\"", (int)keyword->value.length,
+                        keyword->value.data);
+    case KEYWORD_MINIMUM: return psprintf("must be at least %s", number_text(keyword->value));
+    case KEYWORD_MAXIMUM: return psprintf("must be at most %s", number_text(keyword->value));
+    case KEYWORD_EXCLUSIVE_MINIMUM:
+        return psprintf("must be greater than %s", number_text(keyword->value));
+    case KEYWORD_EXCLUSIVE_MAXIMUM:
+        return psprintf("must be less than %s", number_text(keyword->value));
+    case KEYWORD_MULTIPLE_OF:
+        return psprintf("must be a multiple of %s", number_text(keyword->value));
+    case KEYWORD_UNIQUE_ITEMS: return pstrdup("must not have two equal items");
+    case KEYWORD_REQUIRED: return required_message(keyword, instance);
+    case KEYWORD_DEPENDENT_REQUIRED: {
+        JsonValue name = keyword->names[unmet_dependency(keyword, instance)];
+
+        return psprintf("lacks what \"%.*s\" requires", (int)name.length, name.data);
+    }
+    default: return count_message(keyword);
+    }
+}

@@ -1,0 +1,140 @@
+/*
+ * json_schema_cache.c: compiled schemas of this backend, by content.
+ */
+#include "compat.h"
+
+#include "common/hashfn.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "json_schema_cache.h"
+
+#define N_BUCKETS 1024
+
+static int cache_size_kb = 64 * 1024;
+static JsonSchemaCached *buckets[N_BUCKETS];
+static MemoryContext cache_context;
+static Size cache_bytes;
+static uint64 clock_ticks;
+
+void
+json_schema_cache_init(void)
+{
+    DefineCustomIntVariable("ctms.json_schema_cache_size",
+                            "Memory that compiled JSON Schemas may take in each session.",
+                            "Schemas in use do not count against it.", &cache_size_kb, 64 * 1024, 0,
+                            MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+}
+
+Size
+json_schema_cache_bytes(void)
+{
+    return cache_bytes;
+}
+
+static void
+drop(JsonSchemaCached *cached)
+{
+    JsonSchemaCached **link = &buckets[cached->hash % N_BUCKETS];
+
+    while (*link != cached)
+        link = &(*link)->next;
+    *link = cached->next;
+    cache_bytes -= cached->bytes;
+    json_schema_free(cached->program);
+    pfree(cached->schema);
+    pfree(cached);
+}
+
+static JsonSchemaCached *
+longest_unused(void)
+{
+    JsonSchemaCached *oldest = NULL;
+
+    for (int i = 0; i < N_BUCKETS; i++)
+        for (JsonSchemaCached *cached = buckets[i]; cached; cached = cached->next)
+            if (cached->n_references == 0 && (!oldest || cached->last_used < oldest->last_used))
+                oldest = cached;
+    return oldest;
+}
+
+static void
+keep_within_budget(void)
+{
+    JsonSchemaCached *oldest;
+
+    while (cache_bytes > (Size)cache_size_kb * 1024 && (oldest = longest_unused()))
+        drop(oldest);
+}
+
+static JsonSchemaCached *
+find(const Jsonb *schema, uint32 hash, int draft, bool assert_formats)
+{
+    JsonSchemaCached *cached = buckets[hash % N_BUCKETS];
+
+    for (; cached; cached = cached->next)
+        if (cached->hash == hash && !cached->is_stale && cached->draft == draft &&
+            cached->assert_formats == assert_formats &&
+            VARSIZE(cached->schema) == VARSIZE(schema) &&
+            memcmp(cached->schema, schema, VARSIZE(schema)) == 0)
+            return cached;
+    return NULL;
+}
+
+static JsonSchemaCached *
+add(const Jsonb *schema, uint32 hash, int draft, bool assert_formats)
+{
+    JsonSchemaOptions options = {draft, assert_formats, json_schema_registry_load};
+    JsonSchemaProgram *program;
+    JsonSchemaCached *cached;
+
+    if (!cache_context)
+        cache_context =
+            AllocSetContextCreate(TopMemoryContext, "ctms JSON Schemas", ALLOCSET_DEFAULT_SIZES);
+    program = json_schema_compile(schema, &options, cache_context, NULL);
+    cached = MemoryContextAllocZero(cache_context, sizeof(JsonSchemaCached));
+    cached->schema = MemoryContextAlloc(cache_context, VARSIZE(schema));
+    memcpy(cached->schema, schema, VARSIZE(schema));
+    cached->program = program;
+    cached->hash = hash;
+    cached->draft = draft;
+    cached->assert_formats = assert_formats;
+    cached->bytes = json_schema_program_size(program) + VARSIZE(schema) + sizeof(JsonSchemaCached);
+    cached->next = buckets[hash % N_BUCKETS];
+    buckets[hash % N_BUCKETS] = cached;
+    cache_bytes += cached->bytes;
+    return cached;
+}
+
+JsonSchemaCached *
+json_schema_cache_acquire(const Jsonb *schema, int draft, bool assert_formats)
+{
+    uint32 hash = hash_bytes((const unsigned char *)schema, VARSIZE(schema));
+    JsonSchemaCached *cached = find(schema, hash, draft, assert_formats);
+
+    if (!cached)
+        cached = add(schema, hash, draft, assert_formats);
+    cached->n_references++;
+    cached->last_used = ++clock_ticks;
+    keep_within_budget();
+    return cached;
+}
+
+void
+json_schema_cache_release(JsonSchemaCached *cached)
+{
+    cached->n_references--;
+    if (cached->n_references == 0 && cached->is_stale)
+        drop(cached);
+    else
+        keep_within_budget();
+}
+
+void
+json_schema_cache_forget_registry(void)
+{
+    for (int i = 0; i < N_BUCKETS; i++)
+        for (JsonSchemaCached *cached = buckets[i]; cached; cached = cached->next)
+            if (json_schema_uses_loader(cached->program))
+                cached->is_stale = true;
+}

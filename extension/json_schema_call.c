@@ -1,0 +1,134 @@
+/*
+ * json_schema_call.c: arguments of the SQL functions.
+ *
+ * A call site keeps a reference to its schema's program. A constant argument is known by
+ * its address, any other by its content.
+ */
+#include "compat.h"
+
+#include "nodes/primnodes.h"
+#include "utils/builtins.h"
+
+#include "json_schema_call.h"
+
+typedef struct CallSite {
+    JsonSchemaCached *cached;
+    Datum schema;
+    Datum options;
+    bool is_constant;
+} CallSite;
+
+static void
+release_site(void *arg)
+{
+    CallSite *site = arg;
+
+    if (site->cached)
+        json_schema_cache_release(site->cached);
+    site->cached = NULL;
+}
+
+static bool
+is_constant(FunctionCallInfo fcinfo, int arg)
+{
+    Node *expression = fcinfo->flinfo->fn_expr;
+    List *args = NIL;
+
+    if (expression && IsA(expression, FuncExpr))
+        args = ((FuncExpr *)expression)->args;
+    return arg < 0 || arg >= PG_NARGS() ||
+           (arg < list_length(args) && IsA(list_nth(args, arg), Const));
+}
+
+static CallSite *
+call_site(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
+{
+    CallSite *site = fcinfo->flinfo->fn_extra;
+    MemoryContextCallback *callback;
+
+    if (site)
+        return site;
+    site = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CallSite));
+    site->is_constant = is_constant(fcinfo, schema_arg) && is_constant(fcinfo, options_arg);
+    callback = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(MemoryContextCallback));
+    callback->func = release_site;
+    callback->arg = site;
+    MemoryContextRegisterResetCallback(fcinfo->flinfo->fn_mcxt, callback);
+    fcinfo->flinfo->fn_extra = site;
+    return site;
+}
+
+static int
+parse_draft(JsonValue value)
+{
+    static const struct {
+        const char *name;
+        int draft;
+    } drafts[] = {{"4", 4}, {"6", 6}, {"7", 7}, {"2019-09", 2019}, {"2020-12", 2020}};
+
+    if (value.kind == JSON_STRING)
+        for (int i = 0; i < (int)lengthof(drafts); i++)
+            if (json_string_equals(value, drafts[i].name))
+                return drafts[i].draft;
+    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown JSON Schema draft"),
+            errhint("The drafts are \"4\", \"6\", \"7\", \"2019-09\" and \"2020-12\"."));
+}
+
+void
+json_schema_call_options(const Jsonb *options, int *draft, bool *assert_formats)
+{
+    JsonValue object = json_value_of_jsonb(options);
+    JsonWalk names;
+    JsonWalk values;
+
+    if (object.kind != JSON_OBJECT)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("options must be a JSON object"));
+    json_walk_object(object, &names, &values);
+    while (!json_walk_ended(&names)) {
+        JsonValue name = json_walk_next(&names);
+        JsonValue value = json_walk_next(&values);
+
+        if (json_string_equals(name, "draft"))
+            *draft = parse_draft(value);
+        else if (json_string_equals(name, "assertFormats") &&
+                 (value.kind == JSON_TRUE || value.kind == JSON_FALSE))
+            *assert_formats = value.kind == JSON_TRUE;
+        else
+            ereport(
+                ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("unknown option \"%s\", or a wrong value for it", json_string_copy(name)),
+                errhint("Options are \"draft\" and \"assertFormats\" (boolean)."));
+    }
+}
+
+const JsonSchemaProgram *
+json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
+{
+    CallSite *site = call_site(fcinfo, schema_arg, options_arg);
+    Datum schema = PG_GETARG_DATUM(schema_arg);
+    bool has_options = options_arg >= 0 && options_arg < PG_NARGS();
+    Datum options = has_options ? PG_GETARG_DATUM(options_arg) : (Datum)0;
+    JsonSchemaCached *cached = site->cached;
+    Jsonb *detoasted;
+    int draft = 0;
+    bool assert_formats = false;
+
+    if (cached && !cached->is_stale && site->is_constant && site->schema == schema &&
+        site->options == options)
+        return cached->program;
+    detoasted = DatumGetJsonbP(schema);
+    if (has_options)
+        json_schema_call_options(DatumGetJsonbP(options), &draft, &assert_formats);
+    if (!cached || cached->is_stale || cached->draft != draft ||
+        cached->assert_formats != assert_formats || VARSIZE(cached->schema) != VARSIZE(detoasted) ||
+        memcmp(cached->schema, detoasted, VARSIZE(detoasted)) != 0) {
+        release_site(site);
+        site->cached = json_schema_cache_acquire(detoasted, draft, assert_formats);
+    }
+    site->schema = schema;
+    site->options = options;
+    if ((Pointer)detoasted != DatumGetPointer(schema))
+        pfree(detoasted);
+    return site->cached->program;
+}

@@ -1,0 +1,22 @@
+/*
+ * json_schema_call.h: arguments of the SQL functions: the schema's program, kept with the
+ * call site, and options.
+ */
+#ifndef CTMS_JSON_SCHEMA_CALL_H
+#define CTMS_JSON_SCHEMA_CALL_H
+
+#include "fmgr.h"
+#include "json_schema_cache.h"
+
+/* The program of the schema in argument "schema_arg", under the options in argument
+ * "options_arg" when the function has that one (-1: it never has). */
+extern const JsonSchemaProgram *
+json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_arg);
+
+/* Reads {"draft": ..., "assertFormats": ...}; a wrong option is an error. */
+extern void json_schema_call_options(const Jsonb *options, int *draft, bool *assert_formats);
+
+/* How many errors the functions list at most. */
+#define JSON_SCHEMA_ERROR_LIMIT 1000
+
+#endif

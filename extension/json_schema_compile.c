@@ -1,0 +1,362 @@
+/*
+ * json_schema_compile.c: from a schema to the graph of nodes that the evaluators walk.
+ *
+ * Nodes are made when something points to them and compiled from a work list, so that the
+ * depth of a schema costs no stack here and only what can be reached is compiled.
+ */
+#include "compat.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "json_schema_internal.h"
+#include "json_schema_uri.h"
+
+typedef struct NodeEntry {
+    const char *address;
+    JsonSchemaNode *node;
+} NodeEntry;
+
+void
+json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
+                    const char *pointer, const char *keyword, const char *format, ...)
+{
+    StringInfoData message;
+    StringInfoData location;
+    JsonSchemaProblem *problem;
+
+    initStringInfo(&message);
+    for (;;) {
+        va_list arguments;
+        int needed;
+
+        va_start(arguments, format);
+        needed = appendStringInfoVA(&message, format, arguments);
+        va_end(arguments);
+        if (needed == 0)
+            break;
+        enlargeStringInfo(&message, needed);
+    }
+    initStringInfo(&location);
+    appendStringInfo(&location, "%s#%s", resource->uri, pointer);
+    if (keyword)
+        json_pointer_append(&location, keyword, strlen(keyword));
+    if (!compile->collects)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("invalid JSON Schema: %s", message.data),
+                errdetail("Found at schema location \"%s\".", location.data),
+                errhint("Check the schema with ctms.json_schema_check()."));
+    problem = palloc(sizeof(JsonSchemaProblem));
+    problem->location = location.data;
+    problem->keyword = keyword ? pstrdup(keyword) : NULL;
+    problem->message = message.data;
+    compile->problems = lappend(compile->problems, problem);
+}
+
+void
+json_schema_bad_value(JsonSchemaCompile *compile, const JsonSchemaNode *node,
+                      const JsonSchemaKeyword *keyword, const char *expected)
+{
+    json_schema_problem(compile, node->resource, node->pointer, keyword->name,
+                        "keyword \"%s\" must be %s", keyword->name, expected);
+}
+
+char *
+json_schema_child_pointer(const char *pointer, const char *keyword, JsonValue *name, int64 index)
+{
+    StringInfoData child;
+
+    initStringInfo(&child);
+    appendStringInfoString(&child, pointer);
+    json_pointer_append(&child, keyword, strlen(keyword));
+    if (name)
+        json_pointer_append(&child, name->data, name->length);
+    else if (index >= 0)
+        appendStringInfo(&child, "/" INT64_FORMAT, index);
+    return child.data;
+}
+
+JsonSchemaNode *
+json_schema_node(JsonSchemaCompile *compile, JsonValue source, const JsonSchemaResource *resource,
+                 const char *pointer)
+{
+    JsonSchemaNode *node;
+    NodeEntry *entry = NULL;
+    bool found;
+
+    if (source.kind == JSON_OBJECT) {
+        NodeEntry *root;
+
+        entry = hash_search(compile->nodes, &source.data, HASH_ENTER, &found);
+        if (found)
+            return entry->node;
+        root = hash_search(compile->roots, &source.data, HASH_FIND, NULL);
+        if (root) {
+            resource = (const JsonSchemaResource *)root->node;
+            pointer = "";
+        }
+    }
+    node = palloc0(sizeof(JsonSchemaNode));
+    node->source = source;
+    node->resource = resource;
+    node->pointer = pstrdup(pointer);
+    if (entry)
+        entry->node = node;
+    compile->all_nodes = lappend(compile->all_nodes, node);
+    return node;
+}
+
+JsonSchemaNode *
+json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *keyword,
+                  JsonValue *name, int64 index, JsonValue source)
+{
+    char *pointer = json_schema_child_pointer(node->pointer, keyword, name, index);
+
+    if (source.kind != JSON_OBJECT && (node->resource->dialect.draft == 4 ||
+                                       (source.kind != JSON_TRUE && source.kind != JSON_FALSE))) {
+        /* Draft 4 has booleans in two places. */
+        if (node->resource->dialect.draft != 4 || strncmp(keyword, "additional", 10) != 0 ||
+            (source.kind != JSON_TRUE && source.kind != JSON_FALSE)) {
+            json_schema_problem(compile, node->resource, pointer, NULL,
+                                "a schema must be an object%s",
+                                node->resource->dialect.draft == 4 ? "" : " or a boolean");
+            return NULL;
+        }
+    }
+    return json_schema_node(compile, source, node->resource, pointer);
+}
+
+/* ---- nodes -------------------------------------------------------------------- */
+
+static int
+by_kind(const void *a, const void *b)
+{
+    return (int)((const JsonSchemaKeyword *)a)->kind - (int)((const JsonSchemaKeyword *)b)->kind;
+}
+
+static void
+link_siblings(JsonSchemaNode *node)
+{
+    for (int i = 0; i < node->n_keywords; i++) {
+        const JsonSchemaKeyword *keyword = &node->keywords[i];
+
+        switch (keyword->kind) {
+        case KEYWORD_PROPERTIES: node->properties = keyword; break;
+        case KEYWORD_PATTERN_PROPERTIES: node->pattern_properties = keyword; break;
+        case KEYWORD_PREFIX_ITEMS: node->prefix_items = keyword; break;
+        case KEYWORD_UNEVALUATED_ITEMS:
+        case KEYWORD_UNEVALUATED_PROPERTIES: node->has_unevaluated = true; break;
+        default: break;
+        }
+    }
+}
+
+/* One member of a schema object; false when it leaves nothing to evaluate. */
+static bool
+compile_keyword(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword,
+                JsonValue name, JsonValue value)
+{
+    const JsonSchemaKeywordRule *rule = json_schema_find_rule(&node->resource->dialect, name);
+
+    memset(keyword, 0, sizeof(*keyword));
+    keyword->name = json_string_copy(name);
+    keyword->value = value;
+    keyword->kind = rule ? rule->kind : KEYWORD_ANNOTATION;
+    keyword->applies = rule ? rule->applies : 0;
+    if (keyword->kind == KEYWORD_IDENTIFIER)
+        return false;
+    if (!rule)
+        return true;
+    if (json_schema_compile_assertion(compile, node, keyword))
+        return true;
+    return json_schema_compile_applicator(compile, node, keyword);
+}
+
+static void
+compile_node(JsonSchemaCompile *compile, JsonSchemaNode *node)
+{
+    JsonWalk names;
+    JsonWalk values;
+    JsonValue reference;
+    bool reference_only;
+
+    if (node->source.kind != JSON_OBJECT)
+        return;
+    reference_only =
+        node->resource->dialect.draft <= 7 && json_object_get(node->source, "$ref", 4, &reference);
+    node->keywords = palloc(sizeof(JsonSchemaKeyword) * Max(json_count(node->source), 1));
+    json_walk_object(node->source, &names, &values);
+    while (!json_walk_ended(&names)) {
+        JsonValue name = json_walk_next(&names);
+        JsonValue value = json_walk_next(&values);
+
+        if (reference_only && !json_string_equals(name, "$ref"))
+            continue;
+        if (compile_keyword(compile, node, &node->keywords[node->n_keywords], name, value))
+            node->n_keywords++;
+    }
+    qsort(node->keywords, node->n_keywords, sizeof(JsonSchemaKeyword), by_kind);
+    link_siblings(node);
+}
+
+/* ---- dynamic references --------------------------------------------------------- */
+
+static bool
+has_candidate(const JsonSchemaKeyword *keyword, const JsonSchemaResource *resource)
+{
+    ListCell *cell;
+
+    foreach (cell, keyword->candidates)
+        if (((const JsonSchemaCandidate *)lfirst(cell))->resource == resource)
+            return true;
+    return false;
+}
+
+static void
+add_candidate(JsonSchemaCompile *compile, JsonSchemaKeyword *keyword, JsonSchemaResource *resource)
+{
+    JsonSchemaCandidate *candidate;
+    JsonValue target = resource->root;
+    const char *pointer = "";
+
+    if (has_candidate(keyword, resource))
+        return;
+    if (*keyword->anchor) {
+        const JsonSchemaAnchor *anchor = json_schema_find_anchor(resource, keyword->anchor, true);
+
+        if (!anchor)
+            return;
+        target = anchor->target;
+        pointer = anchor->pointer;
+    } else if (!resource->has_recursive_anchor) {
+        return;
+    }
+    candidate = palloc(sizeof(JsonSchemaCandidate));
+    candidate->resource = resource;
+    candidate->node = json_schema_node(compile, target, resource, pointer);
+    keyword->candidates = lappend(keyword->candidates, candidate);
+}
+
+/* Dynamic references may mean a node of any resource, and compiling that one may bring in
+ * more resources: until nothing is new. */
+static void
+compile_all(JsonSchemaCompile *compile)
+{
+    int done = 0;
+
+    while (done < list_length(compile->all_nodes)) {
+        ListCell *cell;
+
+        while (done < list_length(compile->all_nodes)) {
+            CHECK_FOR_INTERRUPTS();
+            compile_node(compile, list_nth(compile->all_nodes, done++));
+        }
+        foreach (cell, compile->all_nodes) {
+            JsonSchemaNode *node = lfirst(cell);
+
+            for (int i = 0; i < node->n_keywords; i++) {
+                ListCell *resource;
+
+                if (node->keywords[i].kind == KEYWORD_DYNAMIC_REF && node->keywords[i].anchor)
+                    foreach (resource, compile->resources)
+                        add_candidate(compile, &node->keywords[i], lfirst(resource));
+            }
+        }
+    }
+}
+
+/* ---- entry ---------------------------------------------------------------------- */
+
+static HTAB *
+address_table(const char *name, MemoryContext context)
+{
+    HASHCTL control;
+
+    memset(&control, 0, sizeof(control));
+    control.keysize = sizeof(const char *);
+    control.entrysize = sizeof(NodeEntry);
+    control.hcxt = context;
+    return hash_create(name, 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static void
+compile_program(JsonSchemaCompile *compile, const Jsonb *schema)
+{
+    Jsonb *copy = palloc(VARSIZE(schema));
+    JsonValue root;
+    JsonSchemaResource *resource;
+
+    memcpy(copy, schema, VARSIZE(schema));
+    root = json_value_of_jsonb(copy);
+    resource = json_schema_index_document(compile, "", root,
+                                          json_schema_draft_dialect(compile->options.draft));
+    if (root.kind != JSON_OBJECT && root.kind != JSON_TRUE && root.kind != JSON_FALSE) {
+        json_schema_problem(compile, resource, "", NULL, "a schema must be an object or a boolean");
+        return;
+    }
+    compile->program->root = json_schema_node(compile, root, resource, "");
+    compile_all(compile);
+}
+
+JsonSchemaProgram *
+json_schema_compile(const Jsonb *schema, const JsonSchemaOptions *options, MemoryContext parent,
+                    List **problems)
+{
+    MemoryContext context =
+        AllocSetContextCreate(CurrentMemoryContext, "JSON Schema", ALLOCSET_SMALL_SIZES);
+    MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "JSON Schema compilation",
+                                                  ALLOCSET_SMALL_SIZES);
+    MemoryContext caller = MemoryContextSwitchTo(context);
+    JsonSchemaProgram *program = palloc0(sizeof(JsonSchemaProgram));
+    JsonSchemaCompile compile;
+
+    program->context = context;
+    memset(&compile, 0, sizeof(compile));
+    compile.program = program;
+    compile.options = *options;
+    compile.collects = problems != NULL;
+    compile.roots = address_table("JSON Schema resources", scratch);
+    compile.nodes = address_table("JSON Schema nodes", scratch);
+    compile_program(&compile, schema);
+    program->n_nodes = list_length(compile.all_nodes);
+    MemoryContextDelete(scratch);
+    MemoryContextSwitchTo(caller);
+    if (problems && compile.problems) {
+        ListCell *cell;
+
+        *problems = NIL;
+        foreach (cell, compile.problems) {
+            const JsonSchemaProblem *problem = lfirst(cell);
+            JsonSchemaProblem *kept = palloc(sizeof(JsonSchemaProblem));
+
+            kept->location = pstrdup(problem->location);
+            kept->keyword = problem->keyword ? pstrdup(problem->keyword) : NULL;
+            kept->message = pstrdup(problem->message);
+            *problems = lappend(*problems, kept);
+        }
+        MemoryContextDelete(context);
+        return NULL;
+    }
+    if (problems)
+        *problems = NIL;
+    MemoryContextSetParent(context, parent);
+    return program;
+}
+
+void
+json_schema_free(JsonSchemaProgram *program)
+{
+    MemoryContextDelete(program->context);
+}
+
+Size
+json_schema_program_size(const JsonSchemaProgram *program)
+{
+    return MemoryContextMemAllocated(program->context, true);
+}
+
+bool
+json_schema_uses_loader(const JsonSchemaProgram *program)
+{
+    return program->uses_loader;
+}

@@ -1,0 +1,384 @@
+/*
+ * json_schema_evaluate.c: the exhaustive evaluation, which explains a verdict.
+ *
+ * It interprets the nodes keyword by keyword and collects errors and annotations in a tree
+ * of units, made only where there is something to say. Here: the frame of a subschema, the
+ * keywords that apply to the instance as a whole, and the entry.
+ */
+#include "compat.h"
+
+#include "miscadmin.h"
+
+#include "json_schema_evaluate.h"
+#include "json_schema_uri.h"
+
+/* ---- locations and messages ----------------------------------------------------- */
+
+static void
+append_location(StringInfo out, const Location *location)
+{
+    if (!location)
+        return;
+    check_stack_depth();
+    append_location(out, location->parent);
+    if (location->token)
+        json_pointer_append(out, location->token, location->length);
+    else
+        appendStringInfo(out, "/%u", location->index);
+}
+
+static char *
+location_text(const Location *location)
+{
+    StringInfoData text;
+
+    initStringInfo(&text);
+    append_location(&text, location);
+    return text.data;
+}
+
+static JsonSchemaUnit *
+frame_unit(Frame *frame)
+{
+    if (!frame->unit) {
+        JsonSchemaUnit *unit = palloc0(sizeof(JsonSchemaUnit));
+
+        unit->valid = true;
+        unit->keyword_location = location_text(frame->schema_location);
+        unit->absolute_keyword_location =
+            psprintf("%s#%s", frame->node->resource->uri, frame->node->pointer);
+        unit->instance_location = location_text(frame->instance_location);
+        frame->unit = unit;
+    }
+    return frame->unit;
+}
+
+void
+report_error(Frame *frame, const char *keyword, char *message)
+{
+    Evaluation *evaluation = frame->evaluation;
+    JsonSchemaMessage *entry;
+
+    if (evaluation->n_errors >= evaluation->error_limit) {
+        evaluation->is_cut = true;
+        return;
+    }
+    evaluation->n_errors++;
+    entry = palloc0(sizeof(JsonSchemaMessage));
+    entry->keyword = keyword;
+    entry->text = message;
+    frame_unit(frame)->errors = lappend(frame_unit(frame)->errors, entry);
+}
+
+void
+report_annotation(Frame *frame, const char *keyword, Jsonb *annotation)
+{
+    JsonSchemaMessage *entry = palloc0(sizeof(JsonSchemaMessage));
+
+    entry->keyword = keyword;
+    entry->annotation = annotation;
+    frame_unit(frame)->annotations = lappend(frame_unit(frame)->annotations, entry);
+}
+
+bool
+wants_annotations(const Frame *frame)
+{
+    return (frame->evaluation->flags & JSON_SCHEMA_ANNOTATIONS) != 0;
+}
+
+/* ---- keywords on the instance as a whole ------------------------------------------- */
+
+static bool
+evaluate_list(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    Location list = location_of_keyword(frame, keyword->name);
+    int n_valid = 0;
+
+    for (int i = 0; i < keyword->n; i++) {
+        Location item = location_of_index(&list, i);
+
+        n_valid += evaluate_in_place(frame, keyword->nodes[i], &item);
+    }
+    if (keyword->kind == KEYWORD_ALL_OF)
+        return n_valid == keyword->n;
+    if (keyword->kind == KEYWORD_ANY_OF) {
+        if (n_valid == 0)
+            report_error(frame, keyword->name, pstrdup("matches none of the alternatives"));
+        return n_valid > 0;
+    }
+    if (n_valid == 0)
+        report_error(frame, keyword->name, pstrdup("matches none of the alternatives"));
+    else if (n_valid > 1)
+        report_error(frame, keyword->name,
+                     psprintf("matches %d of the alternatives, not exactly one", n_valid));
+    return n_valid == 1;
+}
+
+static bool
+evaluate_not(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    Location location = location_of_keyword(frame, keyword->name);
+    Evaluated *evaluated = frame->evaluated;
+    bool matches;
+
+    frame->evaluated = NULL;
+    matches = evaluate_in_place(frame, keyword->nodes[0], &location);
+    frame->evaluated = evaluated;
+    if (matches)
+        report_error(frame, keyword->name, pstrdup("must not match the given schema"));
+    return !matches;
+}
+
+static bool
+evaluate_if(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    Location location = location_of_keyword(frame, "if");
+    JsonSchemaUnit *unit = frame->unit;
+    int n_errors = frame->evaluation->n_errors;
+    int n_children = unit ? list_length(unit->children) : 0;
+    bool matches = evaluate_in_place(frame, keyword->nodes[0], &location);
+    int branch = matches ? 1 : 2;
+
+    /* A condition that fails is no error. */
+    if (!matches && frame->unit && !(frame->evaluation->flags & JSON_SCHEMA_VERBOSE)) {
+        frame->unit->children = list_truncate(frame->unit->children, n_children);
+        frame->evaluation->n_errors = n_errors;
+    }
+    if (!keyword->nodes[branch])
+        return true;
+    location = location_of_keyword(frame, matches ? "then" : "else");
+    return evaluate_in_place(frame, keyword->nodes[branch], &location);
+}
+
+static const JsonSchemaNode *
+dynamic_target(const Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    const JsonSchemaNode *target = keyword->nodes[0];
+
+    if (!keyword->anchor)
+        return target;
+    for (const Scope *scope = frame->scope; scope; scope = scope->outer) {
+        ListCell *cell;
+
+        foreach (cell, keyword->candidates) {
+            const JsonSchemaCandidate *candidate = lfirst(cell);
+
+            if (candidate->resource == scope->resource)
+                target = candidate->node;
+        }
+    }
+    return target;
+}
+
+static bool
+evaluate_dependent(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    Location list = location_of_keyword(frame, keyword->name);
+    bool valid = true;
+    JsonValue value;
+
+    for (int i = 0; i < keyword->n; i++) {
+        JsonValue name = keyword->names[i];
+        Location location = location_of_name(&list, name);
+
+        if (!json_object_get(frame->instance, name.data, name.length, &value))
+            continue;
+        if (keyword->nodes[i]) {
+            valid &= evaluate_in_place(frame, keyword->nodes[i], &location);
+        } else if (!json_object_has_names(frame->instance, keyword->lists[i])) {
+            report_error(frame, keyword->name,
+                         psprintf("lacks what \"%.*s\" requires", (int)name.length, name.data));
+            valid = false;
+        }
+    }
+    return valid;
+}
+
+static bool
+evaluate_annotation(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    bool for_strings = strncmp(keyword->name, "content", 7) == 0;
+
+    if (wants_annotations(frame) && (!for_strings || frame->instance.kind == JSON_STRING))
+        report_annotation(frame, keyword->name, json_value_to_jsonb(keyword->value));
+    return true;
+}
+
+static bool
+evaluate_assertion(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    if (json_schema_assertion_holds(keyword, frame->instance)) {
+        if (keyword->kind == KEYWORD_FORMAT)
+            evaluate_annotation(frame, keyword);
+        return true;
+    }
+    report_error(frame, keyword->name, json_schema_assertion_message(keyword, frame->instance));
+    return false;
+}
+
+static bool
+dispatch_keyword(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    Location location;
+
+    switch (keyword->kind) {
+    case KEYWORD_REF:
+        location = location_of_keyword(frame, keyword->name);
+        return evaluate_in_place(frame, keyword->nodes[0], &location);
+    case KEYWORD_DYNAMIC_REF:
+        location = location_of_keyword(frame, keyword->name);
+        return evaluate_in_place(frame, dynamic_target(frame, keyword), &location);
+    case KEYWORD_ALL_OF:
+    case KEYWORD_ANY_OF:
+    case KEYWORD_ONE_OF: return evaluate_list(frame, keyword);
+    case KEYWORD_NOT: return evaluate_not(frame, keyword);
+    case KEYWORD_IF: return evaluate_if(frame, keyword);
+    case KEYWORD_DEPENDENT_SCHEMAS:
+    case KEYWORD_DEPENDENCIES: return evaluate_dependent(frame, keyword);
+    case KEYWORD_ANNOTATION: return evaluate_annotation(frame, keyword);
+    case KEYWORD_PROPERTIES:
+    case KEYWORD_PATTERN_PROPERTIES:
+    case KEYWORD_ADDITIONAL_PROPERTIES:
+    case KEYWORD_PROPERTY_NAMES:
+    case KEYWORD_UNEVALUATED_PROPERTIES:
+    case KEYWORD_PREFIX_ITEMS:
+    case KEYWORD_ITEMS:
+    case KEYWORD_CONTAINS:
+    case KEYWORD_UNEVALUATED_ITEMS: return evaluate_children(frame, keyword);
+    default: return evaluate_assertion(frame, keyword);
+    }
+}
+
+/* A keyword that holds takes back what failing branches inside it said. */
+static bool
+evaluate_keyword(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    int n_errors = frame->evaluation->n_errors;
+    int n_children = frame->unit ? list_length(frame->unit->children) : 0;
+    bool valid = dispatch_keyword(frame, keyword);
+
+    if (valid && frame->unit && !(frame->evaluation->flags & JSON_SCHEMA_VERBOSE)) {
+        List *children = frame->unit->children;
+
+        frame->evaluation->n_errors = n_errors;
+        for (int i = list_length(children) - 1; i >= n_children; i--)
+            if (!((JsonSchemaUnit *)list_nth(children, i))->valid)
+                children = list_delete_nth_cell(children, i);
+        frame->unit->children = children;
+    }
+    return valid;
+}
+
+/* ---- subschemas ------------------------------------------------------------------- */
+
+static Evaluated *
+new_evaluated(JsonValue instance)
+{
+    uint32 n = json_count(instance);
+    Evaluated *evaluated = palloc0(offsetof(Evaluated, done) + n);
+
+    evaluated->n = n;
+    return evaluated;
+}
+
+static bool
+evaluate_keywords(Frame *frame)
+{
+    const JsonSchemaNode *node = frame->node;
+    uint32 bit = JSON_KIND_BIT(frame->instance.kind);
+    bool valid = true;
+
+    if (node->source.kind != JSON_OBJECT) {
+        if (node->source.kind == JSON_FALSE)
+            report_error(frame, NULL, pstrdup("is not allowed"));
+        return node->source.kind == JSON_TRUE;
+    }
+    for (int i = 0; i < node->n_keywords; i++) {
+        const JsonSchemaKeyword *keyword = &node->keywords[i];
+
+        CHECK_FOR_INTERRUPTS();
+        if ((keyword->applies & bit) || keyword->kind == KEYWORD_ANNOTATION)
+            valid &= evaluate_keyword(frame, keyword);
+    }
+    return valid;
+}
+
+/* With a mark list, marks what the subschema evaluated, if the instance passes it. */
+static bool
+evaluate_node(Frame *frame, Evaluated *outer)
+{
+    bool is_container = frame->instance.kind >= JSON_ARRAY;
+    Scope scope = {frame->scope, frame->node->resource};
+    bool valid;
+
+    check_stack_depth();
+    if (!frame->scope || frame->scope->resource != frame->node->resource)
+        frame->scope = &scope;
+    frame->evaluated = is_container && (outer || frame->node->has_unevaluated)
+                           ? new_evaluated(frame->instance)
+                           : NULL;
+    if (frame->evaluation->flags & JSON_SCHEMA_VERBOSE)
+        frame_unit(frame);
+    valid = evaluate_keywords(frame);
+    if (!valid)
+        frame_unit(frame)->valid = false;
+    if (valid && outer && frame->evaluated)
+        for (uint32 i = 0; i < outer->n; i++)
+            outer->done[i] |= frame->evaluated->done[i];
+    if (frame->evaluated)
+        pfree(frame->evaluated);
+    return valid;
+}
+
+static bool
+evaluate_below(Frame *frame, Frame *child, Evaluated *outer)
+{
+    bool valid = evaluate_node(child, outer);
+
+    if (child->unit)
+        frame_unit(frame)->children = lappend(frame_unit(frame)->children, child->unit);
+    return valid;
+}
+
+bool
+evaluate_in_place(Frame *frame, const JsonSchemaNode *node, const Location *schema_location)
+{
+    Frame child = *frame;
+
+    child.node = node;
+    child.schema_location = schema_location;
+    child.unit = NULL;
+    return evaluate_below(frame, &child, frame->evaluated);
+}
+
+bool
+evaluate_part(Frame *frame, const JsonSchemaNode *node, const Location *schema_location,
+              JsonValue part, const Location *instance_location)
+{
+    Frame child = *frame;
+
+    child.node = node;
+    child.schema_location = schema_location;
+    child.instance = part;
+    child.instance_location = instance_location;
+    child.unit = NULL;
+    return evaluate_below(frame, &child, NULL);
+}
+
+JsonSchemaVerdict
+json_schema_evaluate(const JsonSchemaProgram *program, JsonValue instance, int flags,
+                     int error_limit)
+{
+    Evaluation evaluation = {flags, 0, error_limit, false};
+    Frame frame;
+    JsonSchemaVerdict verdict;
+
+    memset(&frame, 0, sizeof(frame));
+    frame.evaluation = &evaluation;
+    frame.node = program->root;
+    frame.instance = instance;
+    verdict.valid = evaluate_node(&frame, NULL);
+    verdict.unit = frame.unit;
+    verdict.is_cut = evaluation.is_cut;
+    return verdict;
+}

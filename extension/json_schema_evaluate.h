@@ -1,0 +1,85 @@
+/*
+ * json_schema_evaluate.h: shared by the two halves of the exhaustive evaluation.
+ */
+#ifndef CTMS_JSON_SCHEMA_EVALUATE_H
+#define CTMS_JSON_SCHEMA_EVALUATE_H
+
+#include "json_schema_internal.h"
+
+/* A location is a chain of tokens on the stack; it becomes text only in a message. */
+typedef struct Location {
+    const struct Location *parent;
+    const char *token; /* NULL: an index */
+    uint32 length;
+    uint32 index;
+} Location;
+
+/* The resources that the evaluation has entered, innermost first. */
+typedef struct Scope {
+    const struct Scope *outer;
+    const JsonSchemaResource *resource;
+} Scope;
+
+/* Which members or items of an instance a schema has evaluated. */
+typedef struct Evaluated {
+    uint32 n;
+    bool done[FLEXIBLE_ARRAY_MEMBER];
+} Evaluated;
+
+typedef struct Evaluation {
+    int flags;
+    int n_errors;
+    int error_limit;
+    bool is_cut;
+} Evaluation;
+
+/* One subschema on one instance. */
+typedef struct Frame {
+    Evaluation *evaluation;
+    const JsonSchemaNode *node;
+    JsonValue instance;
+    const Location *schema_location;   /* NULL at the start */
+    const Location *instance_location; /* NULL at the start */
+    const Scope *scope;
+    Evaluated *evaluated; /* NULL when nobody asks */
+    JsonSchemaUnit *unit; /* NULL while there is nothing to say */
+} Frame;
+
+/* Applies a subschema in place of the frame's keyword: to the same instance. */
+extern bool
+evaluate_in_place(Frame *frame, const JsonSchemaNode *node, const Location *schema_location);
+/* Applies a subschema to a part of the frame's instance. */
+extern bool evaluate_part(Frame *frame, const JsonSchemaNode *node, const Location *schema_location,
+                          JsonValue part, const Location *instance_location);
+extern void report_error(Frame *frame, const char *keyword, char *message);
+extern void report_annotation(Frame *frame, const char *keyword, Jsonb *annotation);
+extern bool wants_annotations(const Frame *frame);
+
+/* The keywords that walk over an object or an array. */
+extern bool evaluate_children(Frame *frame, const JsonSchemaKeyword *keyword);
+
+static inline Location
+location_of_keyword(const Frame *frame, const char *keyword)
+{
+    Location location = {frame->schema_location, keyword, strlen(keyword), 0};
+
+    return location;
+}
+
+static inline Location
+location_of_name(const Location *parent, JsonValue name)
+{
+    Location location = {parent, name.data, name.length, 0};
+
+    return location;
+}
+
+static inline Location
+location_of_index(const Location *parent, uint32 index)
+{
+    Location location = {parent, NULL, 0, index};
+
+    return location;
+}
+
+#endif

@@ -1,0 +1,262 @@
+/*
+ * json_schema_evaluate_children.c: the exhaustive evaluation of the keywords that walk over
+ * the members of an object or the items of an array.
+ */
+#include "compat.h"
+
+#include "json_schema_evaluate.h"
+
+static void
+mark(Frame *frame, uint32 index)
+{
+    if (frame->evaluated)
+        frame->evaluated->done[index] = true;
+}
+
+/* ---- objects ---------------------------------------------------------------------- */
+
+/* Which of the names it is, -1 for none. */
+static int
+index_of_name(const JsonSchemaKeyword *keyword, JsonValue name)
+{
+    int low = 0;
+    int high = keyword ? keyword->n - 1 : -1;
+
+    while (low <= high) {
+        int middle = (low + high) / 2;
+        const JsonValue *candidate = &keyword->names[middle];
+        int order = json_compare_keys(candidate->data, candidate->length, name.data, name.length);
+
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle - 1;
+    }
+    return -1;
+}
+
+static bool
+matches_a_pattern(const JsonSchemaKeyword *keyword, JsonValue name)
+{
+    for (int i = 0; keyword && i < keyword->n; i++)
+        if (json_regex_matches(keyword->patterns[i], name.data, name.length))
+            return true;
+    return false;
+}
+
+/* One member under one keyword; *is_named tells whether the keyword speaks of it. */
+static bool
+evaluate_member(Frame *frame, const JsonSchemaKeyword *keyword, uint32 index, JsonValue name,
+                JsonValue value, bool *is_named)
+{
+    Location base = location_of_keyword(frame, keyword->name);
+    Location instance = location_of_name(frame->instance_location, name);
+    Location location;
+    bool valid = true;
+    int at;
+
+    *is_named = false;
+    switch (keyword->kind) {
+    case KEYWORD_PROPERTIES:
+        at = index_of_name(keyword, name);
+        if (at < 0)
+            return true;
+        location = location_of_name(&base, keyword->names[at]);
+        valid = evaluate_part(frame, keyword->nodes[at], &location, value, &instance);
+        break;
+    case KEYWORD_PATTERN_PROPERTIES:
+        for (at = 0; at < keyword->n; at++) {
+            if (!json_regex_matches(keyword->patterns[at], name.data, name.length))
+                continue;
+            location = location_of_name(&base, keyword->names[at]);
+            valid &= evaluate_part(frame, keyword->nodes[at], &location, value, &instance);
+            *is_named = true;
+        }
+        if (!*is_named)
+            return true;
+        break;
+    case KEYWORD_ADDITIONAL_PROPERTIES:
+        if (index_of_name(frame->node->properties, name) >= 0 ||
+            matches_a_pattern(frame->node->pattern_properties, name))
+            return true;
+        valid = evaluate_part(frame, keyword->nodes[0], &base, value, &instance);
+        break;
+    case KEYWORD_UNEVALUATED_PROPERTIES:
+        if (frame->evaluated->done[index])
+            return true;
+        valid = evaluate_part(frame, keyword->nodes[0], &base, value, &instance);
+        break;
+    default: return evaluate_part(frame, keyword->nodes[0], &base, name, &instance);
+    }
+    *is_named = true;
+    mark(frame, index);
+    return valid;
+}
+
+static bool
+evaluate_object(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    bool annotates = wants_annotations(frame) && keyword->kind != KEYWORD_PROPERTY_NAMES;
+    JsonbParseState *state = NULL;
+    bool valid = true;
+    JsonWalk names;
+    JsonWalk values;
+
+    if (annotates)
+        pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+    json_walk_object(frame->instance, &names, &values);
+    for (uint32 i = 0; !json_walk_ended(&names); i++) {
+        JsonValue name = json_walk_next(&names);
+        bool is_named;
+
+        valid &= evaluate_member(frame, keyword, i, name, json_walk_next(&values), &is_named);
+        if (annotates && is_named) {
+            JsonbValue element = {.type = jbvString};
+
+            element.val.string.val = (char *)name.data;
+            element.val.string.len = name.length;
+            pushJsonbValue(&state, WJB_ELEM, &element);
+        }
+    }
+    if (annotates)
+        report_annotation(frame, keyword->name,
+                          JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
+    return valid;
+}
+
+/* ---- arrays ----------------------------------------------------------------------- */
+
+static void
+annotate_boolean(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    JsonbValue flag = {.type = jbvBool};
+
+    flag.val.boolean = true;
+    report_annotation(frame, keyword->name, JsonbValueToJsonb(&flag));
+}
+
+static void
+annotate_index(Frame *frame, const JsonSchemaKeyword *keyword, int index)
+{
+    JsonbValue number = {.type = jbvNumeric};
+
+    number.val.numeric = int64_to_numeric(index);
+    report_annotation(frame, keyword->name, JsonbValueToJsonb(&number));
+}
+
+static bool
+evaluate_prefix(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    Location base = location_of_keyword(frame, keyword->name);
+    JsonWalk walk = json_walk_array(frame->instance);
+    bool valid = true;
+
+    for (int i = 0; i < keyword->n && !json_walk_ended(&walk); i++) {
+        Location location = location_of_index(&base, i);
+        Location instance = location_of_index(frame->instance_location, i);
+
+        valid &=
+            evaluate_part(frame, keyword->nodes[i], &location, json_walk_next(&walk), &instance);
+        mark(frame, i);
+    }
+    if (wants_annotations(frame) && keyword->n > 0 && json_count(frame->instance) > 0) {
+        if (json_walk_ended(&walk))
+            annotate_boolean(frame, keyword);
+        else
+            annotate_index(frame, keyword, keyword->n - 1);
+    }
+    return valid;
+}
+
+static bool
+evaluate_rest(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    Location base = location_of_keyword(frame, keyword->name);
+    JsonWalk walk = json_walk_array(frame->instance);
+    uint32 skip = 0;
+    bool is_used = false;
+    bool valid = true;
+
+    if (keyword->kind == KEYWORD_ITEMS && frame->node->prefix_items)
+        skip = frame->node->prefix_items->n;
+    for (uint32 i = 0; !json_walk_ended(&walk); i++) {
+        JsonValue item = json_walk_next(&walk);
+        Location instance = location_of_index(frame->instance_location, i);
+
+        if (i < skip || (keyword->kind == KEYWORD_UNEVALUATED_ITEMS && frame->evaluated->done[i]))
+            continue;
+        valid &= evaluate_part(frame, keyword->nodes[0], &base, item, &instance);
+        mark(frame, i);
+        is_used = true;
+    }
+    if (wants_annotations(frame) && is_used)
+        annotate_boolean(frame, keyword);
+    return valid;
+}
+
+static bool
+report_contains(Frame *frame, const JsonSchemaKeyword *keyword, int64 n_matches)
+{
+    bool has_minimum = keyword->count != 1;
+
+    if (n_matches < keyword->count) {
+        report_error(frame, has_minimum ? "minContains" : "contains",
+                     psprintf("must have at least " INT64_FORMAT " matching %s", keyword->count,
+                              keyword->count == 1 ? "item" : "items"));
+        return false;
+    }
+    if (n_matches > keyword->max_count) {
+        report_error(frame, "maxContains",
+                     psprintf("must have at most " INT64_FORMAT " matching %s", keyword->max_count,
+                              keyword->max_count == 1 ? "item" : "items"));
+        return false;
+    }
+    return true;
+}
+
+static bool
+evaluate_contains(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    Location base = location_of_keyword(frame, keyword->name);
+    JsonWalk walk = json_walk_array(frame->instance);
+    bool marks = frame->node->resource->dialect.draft >= 2020;
+    JsonbParseState *state = NULL;
+    int64 n_matches = 0;
+
+    if (wants_annotations(frame))
+        pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+    for (uint32 i = 0; !json_walk_ended(&walk); i++) {
+        JsonValue item = json_walk_next(&walk);
+        Location instance = location_of_index(frame->instance_location, i);
+
+        if (!evaluate_part(frame, keyword->nodes[0], &base, item, &instance))
+            continue;
+        n_matches++;
+        if (marks)
+            mark(frame, i);
+        if (wants_annotations(frame)) {
+            JsonbValue index = {.type = jbvNumeric};
+
+            index.val.numeric = int64_to_numeric(i);
+            pushJsonbValue(&state, WJB_ELEM, &index);
+        }
+    }
+    if (wants_annotations(frame))
+        report_annotation(frame, keyword->name,
+                          JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
+    return report_contains(frame, keyword, n_matches);
+}
+
+bool
+evaluate_children(Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    switch (keyword->kind) {
+    case KEYWORD_PREFIX_ITEMS: return evaluate_prefix(frame, keyword);
+    case KEYWORD_ITEMS:
+    case KEYWORD_UNEVALUATED_ITEMS: return evaluate_rest(frame, keyword);
+    case KEYWORD_CONTAINS: return evaluate_contains(frame, keyword);
+    default: return evaluate_object(frame, keyword);
+    }
+}

@@ -1,0 +1,392 @@
+/*
+ * json_schema_index.c: the documents of one compilation: which resources and anchors they
+ * hold, and what a reference points to.
+ *
+ * "$id" and anchors count only where a keyword of the dialect puts a schema, so documents
+ * are walked keyword by keyword.
+ */
+#include "compat.h"
+
+#include "miscadmin.h"
+
+#include "json_schema_internal.h"
+#include "json_schema_uri.h"
+
+typedef struct RootEntry {
+    const char *address;
+    JsonSchemaResource *resource;
+} RootEntry;
+
+static void index_schema(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
+                         const char *pointer);
+
+static char *
+get_string(JsonValue object, const char *key)
+{
+    JsonValue value;
+
+    if (object.kind != JSON_OBJECT || !json_object_get(object, key, strlen(key), &value) ||
+        value.kind != JSON_STRING)
+        return NULL;
+    return json_string_copy(value);
+}
+
+static bool
+has_key(JsonValue object, const char *key)
+{
+    JsonValue value;
+
+    return json_object_get(object, key, strlen(key), &value);
+}
+
+/* ---- dialects ----------------------------------------------------------------- */
+
+/* The vocabularies of a metaschema; those it does not mention are off. */
+static bool
+read_vocabularies(JsonSchemaCompile *compile, const JsonSchemaResource *metaschema,
+                  JsonSchemaDialect *dialect)
+{
+    JsonValue list;
+    JsonWalk names;
+    JsonWalk flags;
+
+    *dialect = metaschema->dialect;
+    if (!json_object_get(metaschema->root, "$vocabulary", 11, &list) || list.kind != JSON_OBJECT)
+        return true;
+    dialect->vocabularies = VOCABULARY_CORE;
+    json_walk_object(list, &names, &flags);
+    while (!json_walk_ended(&names)) {
+        char *name = json_string_copy(json_walk_next(&names));
+        bool is_required = json_walk_next(&flags).kind == JSON_TRUE;
+        uint32 vocabulary = json_schema_vocabulary(name);
+
+        if (!vocabulary && is_required) {
+            json_schema_problem(compile, metaschema, "", "$vocabulary",
+                                "vocabulary \"%s\" is not known", name);
+            return false;
+        }
+        dialect->vocabularies |= vocabulary;
+    }
+    return true;
+}
+
+/* The dialect that a schema names by "$schema", or else the one given. */
+static JsonSchemaDialect
+dialect_of(JsonSchemaCompile *compile, const JsonSchemaResource *resource, JsonValue schema,
+           JsonSchemaDialect inherited)
+{
+    char *uri = get_string(schema, "$schema");
+    JsonSchemaDialect dialect = inherited;
+    JsonSchemaResource *metaschema;
+    char *fragment;
+    char *plain;
+
+    if (!uri || json_schema_known_dialect(uri, &dialect))
+        return dialect;
+    plain = json_uri_split(uri, &fragment);
+    metaschema =
+        json_schema_find_resource(compile, plain, json_schema_draft_dialect(inherited.draft));
+    if (!metaschema) {
+        json_schema_problem(compile, resource, "", "$schema", "dialect \"%s\" is not known", uri);
+        return inherited;
+    }
+    if (!read_vocabularies(compile, metaschema, &dialect))
+        return inherited;
+    return dialect;
+}
+
+/* ---- resources and anchors ---------------------------------------------------- */
+
+static void
+enter_root(JsonSchemaCompile *compile, JsonSchemaResource *resource)
+{
+    RootEntry *entry;
+    bool found;
+
+    if (resource->root.kind != JSON_OBJECT)
+        return;
+    entry = hash_search(compile->roots, &resource->root.data, HASH_ENTER, &found);
+    entry->resource = resource;
+}
+
+static JsonSchemaResource *
+root_at(JsonSchemaCompile *compile, JsonValue schema)
+{
+    RootEntry *entry = NULL;
+
+    if (schema.kind == JSON_OBJECT)
+        entry = hash_search(compile->roots, &schema.data, HASH_FIND, NULL);
+    return entry ? entry->resource : NULL;
+}
+
+static JsonSchemaResource *
+new_resource(JsonSchemaCompile *compile, const char *uri, JsonValue root, JsonSchemaDialect dialect)
+{
+    JsonSchemaResource *resource = palloc0(sizeof(JsonSchemaResource));
+
+    resource->uri = uri;
+    resource->retrieval_uri = uri;
+    resource->root = root;
+    resource->dialect = dialect;
+    compile->resources = lappend(compile->resources, resource);
+    return resource;
+}
+
+static void
+add_anchor(JsonSchemaResource *resource, const char *name, bool is_dynamic, JsonValue target,
+           const char *pointer)
+{
+    JsonSchemaAnchor *anchor = palloc(sizeof(JsonSchemaAnchor));
+
+    anchor->name = name;
+    anchor->is_dynamic = is_dynamic;
+    anchor->target = target;
+    anchor->pointer = pstrdup(pointer);
+    resource->anchors = lappend(resource->anchors, anchor);
+}
+
+static void
+index_anchors(JsonSchemaResource *resource, JsonValue schema, const char *pointer)
+{
+    int draft = resource->dialect.draft;
+    JsonValue flag;
+    char *name;
+
+    if (draft >= 2019 && (name = get_string(schema, "$anchor")))
+        add_anchor(resource, name, false, schema, pointer);
+    if (draft >= 2020 && (name = get_string(schema, "$dynamicAnchor")))
+        add_anchor(resource, name, true, schema, pointer);
+    if (draft == 2019 && *pointer == '\0' &&
+        json_object_get(schema, "$recursiveAnchor", 16, &flag) && flag.kind == JSON_TRUE)
+        resource->has_recursive_anchor = true;
+}
+
+/* Sees to the identifier of a schema: the resource that it belongs to then. */
+static JsonSchemaResource *
+index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
+                 const char **pointer)
+{
+    bool is_root = **pointer == '\0' && resource->root.data == schema.data;
+    bool ignores_siblings = resource->dialect.draft <= 7 && has_key(schema, "$ref");
+    char *id = get_string(schema, resource->dialect.draft == 4 ? "id" : "$id");
+    char *fragment;
+    char *uri;
+
+    if (!id || ignores_siblings)
+        return resource;
+    uri = json_uri_split(id, &fragment);
+    if (resource->dialect.draft <= 7 && fragment && *fragment)
+        add_anchor(resource, fragment, false, schema, *pointer);
+    if (*uri == '\0')
+        return resource;
+    uri = json_uri_resolve(resource->uri, uri);
+    if (is_root) {
+        resource->uri = uri;
+        return resource;
+    }
+    resource = new_resource(compile, uri, schema, resource->dialect);
+    resource->dialect = dialect_of(compile, resource, schema, resource->dialect);
+    enter_root(compile, resource);
+    *pointer = "";
+    return resource;
+}
+
+/* ---- walking ------------------------------------------------------------------ */
+
+static void
+index_list(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue list,
+           const char *pointer, const char *keyword)
+{
+    JsonWalk walk = json_walk_array(list);
+
+    for (int64 i = 0; !json_walk_ended(&walk); i++)
+        index_schema(compile, resource, json_walk_next(&walk),
+                     json_schema_child_pointer(pointer, keyword, NULL, i));
+}
+
+static void
+index_map(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue map,
+          const char *pointer, const char *keyword)
+{
+    JsonWalk keys;
+    JsonWalk values;
+
+    json_walk_object(map, &keys, &values);
+    while (!json_walk_ended(&keys)) {
+        JsonValue key = json_walk_next(&keys);
+        JsonValue value = json_walk_next(&values);
+
+        if (value.kind == JSON_OBJECT)
+            index_schema(compile, resource, value,
+                         json_schema_child_pointer(pointer, keyword, &key, -1));
+    }
+}
+
+static void
+index_keyword(JsonSchemaCompile *compile, JsonSchemaResource *resource,
+              const JsonSchemaKeywordRule *rule, JsonValue value, const char *pointer)
+{
+    bool takes_list = rule->shape == SHAPE_LIST || rule->shape == SHAPE_SCHEMA_OR_LIST;
+    bool takes_schema = rule->shape == SHAPE_SCHEMA || rule->shape == SHAPE_SCHEMA_OR_LIST;
+    bool takes_map = rule->shape == SHAPE_MAP || rule->shape == SHAPE_MIXED_MAP;
+
+    if (value.kind == JSON_ARRAY && takes_list)
+        index_list(compile, resource, value, pointer, rule->name);
+    else if (value.kind == JSON_OBJECT && takes_schema)
+        index_schema(compile, resource, value,
+                     json_schema_child_pointer(pointer, rule->name, NULL, -1));
+    else if (value.kind == JSON_OBJECT && takes_map)
+        index_map(compile, resource, value, pointer, rule->name);
+}
+
+static void
+index_schema(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
+             const char *pointer)
+{
+    JsonWalk keys;
+    JsonWalk values;
+
+    check_stack_depth();
+    CHECK_FOR_INTERRUPTS();
+    if (schema.kind != JSON_OBJECT)
+        return;
+    resource = index_identifier(compile, resource, schema, &pointer);
+    index_anchors(resource, schema, pointer);
+    json_walk_object(schema, &keys, &values);
+    while (!json_walk_ended(&keys)) {
+        JsonValue key = json_walk_next(&keys);
+        JsonValue value = json_walk_next(&values);
+        const JsonSchemaKeywordRule *rule;
+
+        if (value.kind != JSON_OBJECT && value.kind != JSON_ARRAY)
+            continue;
+        rule = json_schema_find_rule(&resource->dialect, key);
+        if (rule && rule->shape != SHAPE_NONE)
+            index_keyword(compile, resource, rule, value, pointer);
+    }
+}
+
+JsonSchemaResource *
+json_schema_index_document(JsonSchemaCompile *compile, const char *uri, JsonValue root,
+                           JsonSchemaDialect dialect)
+{
+    JsonSchemaResource *resource = new_resource(compile, uri, root, dialect);
+
+    resource->dialect = dialect_of(compile, resource, root, dialect);
+    enter_root(compile, resource);
+    index_schema(compile, resource, root, "");
+    return resource;
+}
+
+/* ---- looking up --------------------------------------------------------------- */
+
+JsonSchemaResource *
+json_schema_find_resource(JsonSchemaCompile *compile, const char *uri, JsonSchemaDialect dialect)
+{
+    const Jsonb *document;
+    Jsonb *copy;
+    ListCell *cell;
+
+    foreach (cell, compile->resources) {
+        JsonSchemaResource *resource = lfirst(cell);
+
+        if (strcmp(resource->uri, uri) == 0 || strcmp(resource->retrieval_uri, uri) == 0)
+            return resource;
+    }
+    document = json_schema_builtin_document(uri);
+    if (!document && compile->options.loader) {
+        document = compile->options.loader(uri);
+        compile->program->uses_loader = true;
+    }
+    if (!document)
+        return NULL;
+    copy = palloc(VARSIZE(document));
+    memcpy(copy, document, VARSIZE(document));
+    return json_schema_index_document(compile, uri, json_value_of_jsonb(copy), dialect);
+}
+
+const JsonSchemaAnchor *
+json_schema_find_anchor(const JsonSchemaResource *resource, const char *name, bool dynamic_only)
+{
+    ListCell *cell;
+
+    foreach (cell, resource->anchors) {
+        const JsonSchemaAnchor *anchor = lfirst(cell);
+
+        if (strcmp(anchor->name, name) == 0 && (anchor->is_dynamic || !dynamic_only))
+            return anchor;
+    }
+    return NULL;
+}
+
+/* One step down; false when there is no such member. */
+static bool
+step_into(JsonValue *value, const char *token)
+{
+    int64 index;
+    JsonWalk walk;
+
+    if (value->kind == JSON_OBJECT)
+        return json_object_get(*value, token, strlen(token), value);
+    index = value->kind == JSON_ARRAY ? json_pointer_index(token) : -1;
+    if (index < 0 || index >= json_count(*value))
+        return false;
+    walk = json_walk_array(*value);
+    while (index-- > 0)
+        json_walk_next(&walk);
+    *value = json_walk_next(&walk);
+    return true;
+}
+
+/* Follows a JSON Pointer, which may lead into an embedded resource. */
+static JsonSchemaNode *
+resolve_pointer(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
+                const char *fragment)
+{
+    JsonValue value = resource->root;
+    StringInfoData token;
+    StringInfoData pointer;
+
+    initStringInfo(&token);
+    initStringInfo(&pointer);
+    while (json_pointer_next(&fragment, &token)) {
+        const JsonSchemaResource *inner;
+
+        if (!step_into(&value, token.data))
+            return NULL;
+        json_pointer_append(&pointer, token.data, token.len);
+        if ((inner = root_at(compile, value))) {
+            resource = inner;
+            resetStringInfo(&pointer);
+        }
+    }
+    if (*fragment ||
+        (value.kind != JSON_OBJECT && value.kind != JSON_TRUE && value.kind != JSON_FALSE))
+        return NULL;
+    return json_schema_node(compile, value, resource, pointer.data);
+}
+
+JsonSchemaNode *
+json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, const char *keyword,
+                    const char *reference, const JsonSchemaAnchor **anchor)
+{
+    char *fragment;
+    char *uri = json_uri_split(json_uri_resolve(from->resource->uri, reference), &fragment);
+    JsonSchemaResource *resource = json_schema_find_resource(compile, uri, from->resource->dialect);
+    const JsonSchemaAnchor *found = NULL;
+    JsonSchemaNode *node = NULL;
+
+    if (resource && (!fragment || *fragment == '\0' || *fragment == '/')) {
+        node = resolve_pointer(compile, resource, fragment ? fragment : "");
+    } else if (resource && (found = json_schema_find_anchor(resource, fragment, false))) {
+        node = json_schema_node(compile, found->target, resource, found->pointer);
+    }
+    if (!node)
+        json_schema_problem(compile, from->resource, from->pointer, keyword,
+                            resource ? "reference \"%s\" points to no schema"
+                                     : "reference \"%s\" is to a document that is not known",
+                            reference);
+    if (anchor)
+        *anchor = found;
+    return node;
+}

@@ -1,0 +1,248 @@
+/*
+ * json_schema_internal.h: the compiled form, shared by the units of the engine.
+ *
+ * A program is a graph of nodes, one per subschema that can be reached; references are
+ * edges. A node has its keywords in the order of evaluation, with everything about them
+ * that can be known in advance: json_schema_evaluate interprets these.
+ */
+#ifndef CTMS_JSON_SCHEMA_INTERNAL_H
+#define CTMS_JSON_SCHEMA_INTERNAL_H
+
+#include "json_regex.h"
+#include "json_schema.h"
+#include "utils/hsearch.h"
+
+typedef enum JsonSchemaVocabulary {
+    VOCABULARY_CORE = 0x01,
+    VOCABULARY_APPLICATOR = 0x02,
+    VOCABULARY_UNEVALUATED = 0x04,
+    VOCABULARY_VALIDATION = 0x08,
+    VOCABULARY_METADATA = 0x10,
+    VOCABULARY_FORMAT_ANNOTATION = 0x20,
+    VOCABULARY_FORMAT_ASSERTION = 0x40,
+    VOCABULARY_CONTENT = 0x80,
+    VOCABULARY_ALL = 0xBF /* but not the assertion of formats */
+} JsonSchemaVocabulary;
+
+typedef struct JsonSchemaDialect {
+    int draft;
+    uint32 vocabularies;
+} JsonSchemaDialect;
+
+/* In the order in which a node evaluates them: what depends on others comes after them. */
+typedef enum JsonSchemaKeywordKind {
+    KEYWORD_REF,
+    KEYWORD_DYNAMIC_REF,
+    KEYWORD_TYPE,
+    KEYWORD_ENUM,
+    KEYWORD_CONST,
+    KEYWORD_MIN_LENGTH,
+    KEYWORD_MAX_LENGTH,
+    KEYWORD_PATTERN,
+    KEYWORD_FORMAT,
+    KEYWORD_MINIMUM,
+    KEYWORD_MAXIMUM,
+    KEYWORD_EXCLUSIVE_MINIMUM,
+    KEYWORD_EXCLUSIVE_MAXIMUM,
+    KEYWORD_MULTIPLE_OF,
+    KEYWORD_MIN_ITEMS,
+    KEYWORD_MAX_ITEMS,
+    KEYWORD_UNIQUE_ITEMS,
+    KEYWORD_MIN_PROPERTIES,
+    KEYWORD_MAX_PROPERTIES,
+    KEYWORD_REQUIRED,
+    KEYWORD_DEPENDENT_REQUIRED,
+    KEYWORD_PROPERTIES,
+    KEYWORD_PATTERN_PROPERTIES,
+    KEYWORD_ADDITIONAL_PROPERTIES,
+    KEYWORD_PROPERTY_NAMES,
+    KEYWORD_PREFIX_ITEMS,
+    KEYWORD_ITEMS, /* after prefixItems; "additionalItems" of older drafts too */
+    KEYWORD_CONTAINS,
+    KEYWORD_ALL_OF,
+    KEYWORD_ANY_OF,
+    KEYWORD_ONE_OF,
+    KEYWORD_NOT,
+    KEYWORD_IF,
+    KEYWORD_DEPENDENT_SCHEMAS,
+    KEYWORD_DEPENDENCIES,
+    KEYWORD_ANNOTATION,
+    KEYWORD_UNEVALUATED_ITEMS,
+    KEYWORD_UNEVALUATED_PROPERTIES,
+    /* Those below only matter while compiling. */
+    KEYWORD_THEN,
+    KEYWORD_ELSE,
+    KEYWORD_MIN_CONTAINS,
+    KEYWORD_MAX_CONTAINS,
+    KEYWORD_ADDITIONAL_ITEMS,
+    KEYWORD_RECURSIVE_REF,
+    KEYWORD_DEFINITIONS,
+    KEYWORD_IDENTIFIER /* $id, $anchor and the like: seen to by the index */
+} JsonSchemaKeywordKind;
+
+/* Where a keyword's value holds subschemas. */
+typedef enum JsonSchemaShape {
+    SHAPE_NONE,
+    SHAPE_SCHEMA,
+    SHAPE_LIST,
+    SHAPE_MAP,
+    SHAPE_SCHEMA_OR_LIST,
+    SHAPE_MIXED_MAP /* values that are schemas or arrays of names */
+} JsonSchemaShape;
+
+typedef struct JsonSchemaKeywordRule {
+    const char *name;
+    JsonSchemaKeywordKind kind;
+    uint16 first_draft;
+    uint16 last_draft;
+    uint8 vocabulary;
+    uint8 shape;   /* JsonSchemaShape */
+    uint8 applies; /* kinds of instance that it can fail, as JSON_KIND_BITs */
+} JsonSchemaKeywordRule;
+
+/* A schema with a URI of its own: a document, or an embedded part that has an "$id". */
+typedef struct JsonSchemaResource {
+    const char *uri;           /* without fragment */
+    const char *retrieval_uri; /* by which it was asked for, the same unless "$id" differs */
+    JsonValue root;
+    JsonSchemaDialect dialect;
+    bool has_recursive_anchor;
+    List *anchors; /* JsonSchemaAnchor */
+} JsonSchemaResource;
+
+typedef struct JsonSchemaAnchor {
+    const char *name;
+    bool is_dynamic;
+    JsonValue target;
+    const char *pointer; /* of the target, from the root of the resource */
+} JsonSchemaAnchor;
+
+typedef struct JsonSchemaNode JsonSchemaNode;
+
+/* What a dynamic reference means when the resource is the outermost with that anchor. */
+typedef struct JsonSchemaCandidate {
+    const JsonSchemaResource *resource;
+    JsonSchemaNode *node;
+} JsonSchemaCandidate;
+
+typedef struct JsonSchemaKeyword {
+    JsonSchemaKeywordKind kind;
+    uint32 applies;
+    const char *name; /* as written in the schema */
+    JsonValue value;
+    uint32 types;    /* type: JSON_KIND_BITs; TYPE_INTEGER when only integers are numbers */
+    int64 count;     /* bounds; contains: minContains */
+    int64 max_count; /* contains: maxContains */
+    int n;           /* of the lists below */
+    JsonValue *names;
+    JsonSchemaNode **nodes; /* if: the conditions, then, else; may hold NULL there */
+    JsonRegex **patterns;
+    JsonValue *lists;   /* dependencies: arrays of names */
+    const char *anchor; /* dynamic reference: the name; NULL for an ordinary one */
+    List *candidates;   /* JsonSchemaCandidate */
+    struct JsonFormat const *format;
+} JsonSchemaKeyword;
+
+#define TYPE_INTEGER 0x80U
+
+struct JsonSchemaNode {
+    JsonValue source; /* an object or a boolean */
+    const JsonSchemaResource *resource;
+    const char *pointer; /* from the root of the resource */
+    JsonSchemaKeyword *keywords;
+    int n_keywords;
+    bool is_compiled;
+    bool has_unevaluated;
+    /* What their siblings need to know. */
+    const JsonSchemaKeyword *properties;
+    const JsonSchemaKeyword *pattern_properties;
+    const JsonSchemaKeyword *prefix_items;
+};
+
+struct JsonSchemaProgram {
+    MemoryContext context;
+    JsonSchemaNode *root;
+    bool uses_loader;
+    bool has_dynamic_scope; /* some reference depends on it */
+    int n_nodes;
+};
+
+/* One compilation. */
+typedef struct JsonSchemaCompile {
+    JsonSchemaProgram *program;
+    JsonSchemaOptions options;
+    List *resources; /* JsonSchemaResource, all that are known */
+    HTAB *roots;     /* address of a root's container -> resource */
+    HTAB *nodes;     /* address of a schema's container -> node */
+    List *all_nodes; /* in the order of creation */
+    List *dynamic;   /* JsonSchemaKeyword: dynamic references to complete */
+    bool collects;   /* list problems instead of raising the first */
+    List *problems;
+} JsonSchemaCompile;
+
+/* ---- json_schema_dialect.c -------------------------------------------------- */
+
+/* The rule of a keyword in a dialect; NULL when it means nothing there. */
+extern const JsonSchemaKeywordRule *
+json_schema_find_rule(const JsonSchemaDialect *dialect, JsonValue name);
+/* The dialect that "$schema" or "$vocabulary" names. */
+extern bool json_schema_known_dialect(const char *uri, JsonSchemaDialect *dialect);
+/* 0 when the vocabulary is not known. */
+extern uint32 json_schema_vocabulary(const char *uri);
+extern JsonSchemaDialect json_schema_draft_dialect(int draft);
+
+/* ---- json_schema_index.c ---------------------------------------------------- */
+
+/* Enters a document and all resources inside it; the root's resource. */
+extern JsonSchemaResource *json_schema_index_document(JsonSchemaCompile *compile, const char *uri,
+                                                      JsonValue root, JsonSchemaDialect dialect);
+/* Finds the resource of that URI, or loads it: NULL when there is none. The dialect is for
+ * a document that does not name its own. */
+extern JsonSchemaResource *
+json_schema_find_resource(JsonSchemaCompile *compile, const char *uri, JsonSchemaDialect dialect);
+/* The node that an absolute reference points to, loading its document when needed. The
+ * anchor is set when it was found by one. NULL after a problem. */
+extern JsonSchemaNode *
+json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, const char *keyword,
+                    const char *reference, const JsonSchemaAnchor **anchor);
+extern const JsonSchemaAnchor *
+json_schema_find_anchor(const JsonSchemaResource *resource, const char *name, bool dynamic_only);
+
+/* ---- json_schema_compile.c -------------------------------------------------- */
+
+extern void json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
+                                const char *pointer, const char *keyword, const char *format, ...)
+    pg_attribute_printf(5, 6);
+/* The node of a schema inside a resource, made when it is new. */
+extern JsonSchemaNode *json_schema_node(JsonSchemaCompile *compile, JsonValue source,
+                                        const JsonSchemaResource *resource, const char *pointer);
+
+/* ---- json_schema_keywords.c, json_schema_applicators.c ---------------------- */
+
+/* Fills the keyword from its value; a problem is reported. */
+extern bool json_schema_compile_assertion(JsonSchemaCompile *compile, JsonSchemaNode *node,
+                                          JsonSchemaKeyword *keyword);
+extern bool json_schema_compile_applicator(JsonSchemaCompile *compile, JsonSchemaNode *node,
+                                           JsonSchemaKeyword *keyword);
+extern char *
+json_schema_child_pointer(const char *pointer, const char *keyword, JsonValue *name, int64 index);
+extern void json_schema_bad_value(JsonSchemaCompile *compile, const JsonSchemaNode *node,
+                                  const JsonSchemaKeyword *keyword, const char *expected);
+extern JsonSchemaNode *
+json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *keyword,
+                  JsonValue *name, int64 index, JsonValue source);
+
+/* ---- json_schema_documents.c ------------------------------------------------ */
+
+/* A built-in document, parsed into the current context; NULL when there is none. */
+extern const Jsonb *json_schema_builtin_document(const char *uri);
+
+/* ---- json_schema_assert.c --------------------------------------------------- */
+
+/* Whether the instance, of a kind that the keyword applies to, passes an assertion that
+ * looks at nothing but the instance. */
+extern bool json_schema_assertion_holds(const JsonSchemaKeyword *keyword, JsonValue instance);
+/* What to say when it does not. */
+extern char *json_schema_assertion_message(const JsonSchemaKeyword *keyword, JsonValue instance);
+
+#endif

@@ -1,0 +1,252 @@
+/*
+ * json_schema_keywords.c: compiles the keywords that assert something about the instance
+ * itself, without subschemas.
+ */
+#include "compat.h"
+
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "json_number.h"
+#include "json_schema_format.h"
+#include "json_schema_internal.h"
+
+static uint32
+type_bits(JsonValue name)
+{
+    static const struct {
+        const char *name;
+        uint32 bits;
+    } types[] = {
+        {"null", JSON_KIND_BIT(JSON_NULL)},
+        {"boolean", JSON_KIND_BIT(JSON_TRUE) | JSON_KIND_BIT(JSON_FALSE)},
+        {"object", JSON_KIND_BIT(JSON_OBJECT)},
+        {"array", JSON_KIND_BIT(JSON_ARRAY)},
+        {"number", JSON_KIND_BIT(JSON_NUMBER)},
+        {"string", JSON_KIND_BIT(JSON_STRING)},
+        {"integer", TYPE_INTEGER},
+    };
+
+    if (name.kind == JSON_STRING)
+        for (int i = 0; i < (int)lengthof(types); i++)
+            if (json_string_equals(name, types[i].name))
+                return types[i].bits;
+    return 0;
+}
+
+static void
+compile_type(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
+{
+    JsonWalk walk;
+
+    keyword->types = type_bits(keyword->value);
+    if (keyword->types == 0 && keyword->value.kind == JSON_ARRAY) {
+        walk = json_walk_array(keyword->value);
+        while (!json_walk_ended(&walk)) {
+            uint32 bits = type_bits(json_walk_next(&walk));
+
+            if (bits == 0) {
+                keyword->types = 0;
+                break;
+            }
+            keyword->types |= bits;
+        }
+    }
+    if (keyword->types == 0)
+        json_schema_bad_value(compile, node, keyword,
+                              "the name of a JSON type or an array of them");
+    if (keyword->types & JSON_KIND_BIT(JSON_NUMBER))
+        keyword->types &= ~TYPE_INTEGER;
+}
+
+static void
+compile_enum(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
+{
+    JsonWalk walk;
+
+    if (keyword->value.kind != JSON_ARRAY) {
+        json_schema_bad_value(compile, node, keyword, "an array");
+        return;
+    }
+    keyword->names = palloc(sizeof(JsonValue) * Max(json_count(keyword->value), 1));
+    walk = json_walk_array(keyword->value);
+    while (!json_walk_ended(&walk))
+        keyword->names[keyword->n++] = json_walk_next(&walk);
+}
+
+static void
+compile_count(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
+{
+    keyword->count = keyword->value.kind == JSON_NUMBER ? json_number_to_count(keyword->value) : -1;
+    if (keyword->count < 0)
+        json_schema_bad_value(compile, node, keyword, "an integer of 0 or more");
+}
+
+static bool
+is_positive(JsonValue number)
+{
+    JsonDecimal decimal;
+    Datum zero = DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
+
+    if (json_number_to_decimal(number, &decimal))
+        return decimal.mantissa > 0;
+    return DatumGetBool(DirectFunctionCall2(numeric_gt, PointerGetDatum(number.data), zero));
+}
+
+/* Bounds of numbers. In draft 4, "exclusiveMinimum" is a flag beside "minimum". */
+static bool
+compile_bound(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
+{
+    bool is_minimum = keyword->kind == KEYWORD_MINIMUM;
+    JsonValue flag;
+
+    if (node->resource->dialect.draft == 4 && (keyword->kind == KEYWORD_EXCLUSIVE_MINIMUM ||
+                                               keyword->kind == KEYWORD_EXCLUSIVE_MAXIMUM)) {
+        if (keyword->value.kind != JSON_TRUE && keyword->value.kind != JSON_FALSE)
+            json_schema_bad_value(compile, node, keyword, "a boolean");
+        keyword->kind = KEYWORD_ANNOTATION;
+        keyword->applies = 0;
+        return true;
+    }
+    if (keyword->value.kind != JSON_NUMBER) {
+        json_schema_bad_value(compile, node, keyword, "a number");
+        return true;
+    }
+    if (keyword->kind == KEYWORD_MULTIPLE_OF && !is_positive(keyword->value))
+        json_schema_bad_value(compile, node, keyword, "a number greater than 0");
+    if (node->resource->dialect.draft == 4 && keyword->kind != KEYWORD_MULTIPLE_OF &&
+        json_object_get(node->source, is_minimum ? "exclusiveMinimum" : "exclusiveMaximum", 16,
+                        &flag) &&
+        flag.kind == JSON_TRUE)
+        keyword->kind = is_minimum ? KEYWORD_EXCLUSIVE_MINIMUM : KEYWORD_EXCLUSIVE_MAXIMUM;
+    return true;
+}
+
+static void
+compile_pattern(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
+{
+    char *error = NULL;
+
+    if (keyword->value.kind != JSON_STRING) {
+        json_schema_bad_value(compile, node, keyword, "a string");
+        return;
+    }
+    keyword->patterns = palloc(sizeof(JsonRegex *));
+    keyword->patterns[0] = json_regex_compile(keyword->value.data, keyword->value.length, &error);
+    keyword->n = 1;
+    if (error)
+        json_schema_problem(compile, node->resource, node->pointer, keyword->name,
+                            "invalid regular expression: %s", error);
+}
+
+/* An annotation, unless the dialect or the caller wants it checked. */
+static void
+compile_format(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
+{
+    bool asserts = compile->options.assert_formats ||
+                   (node->resource->dialect.vocabularies & VOCABULARY_FORMAT_ASSERTION);
+
+    if (keyword->value.kind != JSON_STRING) {
+        json_schema_bad_value(compile, node, keyword, "a string");
+        return;
+    }
+    if (asserts)
+        keyword->format = json_format_find(json_string_copy(keyword->value));
+    if (!keyword->format)
+        keyword->kind = KEYWORD_ANNOTATION;
+    keyword->applies = keyword->format ? JSON_KIND_BIT(JSON_STRING) : 0;
+}
+
+static void
+compile_required(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
+{
+    JsonWalk walk;
+
+    if (keyword->value.kind != JSON_ARRAY) {
+        json_schema_bad_value(compile, node, keyword, "an array of strings");
+        return;
+    }
+    keyword->names = palloc(sizeof(JsonValue) * Max(json_count(keyword->value), 1));
+    walk = json_walk_array(keyword->value);
+    while (!json_walk_ended(&walk)) {
+        JsonValue name = json_walk_next(&walk);
+
+        if (name.kind != JSON_STRING) {
+            json_schema_bad_value(compile, node, keyword, "an array of strings");
+            return;
+        }
+        keyword->names[keyword->n++] = name;
+    }
+}
+
+static bool
+all_strings(JsonValue array)
+{
+    JsonWalk walk;
+
+    if (array.kind != JSON_ARRAY)
+        return false;
+    walk = json_walk_array(array);
+    while (!json_walk_ended(&walk))
+        if (json_walk_next(&walk).kind != JSON_STRING)
+            return false;
+    return true;
+}
+
+static void
+compile_dependent_required(JsonSchemaCompile *compile, JsonSchemaNode *node,
+                           JsonSchemaKeyword *keyword)
+{
+    JsonWalk names;
+    JsonWalk values;
+
+    if (keyword->value.kind != JSON_OBJECT) {
+        json_schema_bad_value(compile, node, keyword, "an object of arrays of strings");
+        return;
+    }
+    keyword->names = palloc(sizeof(JsonValue) * Max(json_count(keyword->value), 1));
+    keyword->lists = palloc(sizeof(JsonValue) * Max(json_count(keyword->value), 1));
+    json_walk_object(keyword->value, &names, &values);
+    while (!json_walk_ended(&names)) {
+        keyword->names[keyword->n] = json_walk_next(&names);
+        keyword->lists[keyword->n] = json_walk_next(&values);
+        if (!all_strings(keyword->lists[keyword->n])) {
+            json_schema_bad_value(compile, node, keyword, "an object of arrays of strings");
+            return;
+        }
+        keyword->n++;
+    }
+}
+
+bool
+json_schema_compile_assertion(JsonSchemaCompile *compile, JsonSchemaNode *node,
+                              JsonSchemaKeyword *keyword)
+{
+    switch (keyword->kind) {
+    case KEYWORD_TYPE: compile_type(compile, node, keyword); return true;
+    case KEYWORD_ENUM: compile_enum(compile, node, keyword); return true;
+    case KEYWORD_CONST: return true;
+    case KEYWORD_MIN_LENGTH:
+    case KEYWORD_MAX_LENGTH:
+    case KEYWORD_MIN_ITEMS:
+    case KEYWORD_MAX_ITEMS:
+    case KEYWORD_MIN_PROPERTIES:
+    case KEYWORD_MAX_PROPERTIES: compile_count(compile, node, keyword); return true;
+    case KEYWORD_MINIMUM:
+    case KEYWORD_MAXIMUM:
+    case KEYWORD_EXCLUSIVE_MINIMUM:
+    case KEYWORD_EXCLUSIVE_MAXIMUM:
+    case KEYWORD_MULTIPLE_OF: return compile_bound(compile, node, keyword);
+    case KEYWORD_PATTERN: compile_pattern(compile, node, keyword); return true;
+    case KEYWORD_FORMAT: compile_format(compile, node, keyword); return true;
+    case KEYWORD_UNIQUE_ITEMS:
+        if (keyword->value.kind != JSON_TRUE && keyword->value.kind != JSON_FALSE)
+            json_schema_bad_value(compile, node, keyword, "a boolean");
+        return true;
+    case KEYWORD_REQUIRED: compile_required(compile, node, keyword); return true;
+    case KEYWORD_DEPENDENT_REQUIRED:
+        compile_dependent_required(compile, node, keyword);
+        return true;
+    default: return false;
+    }
+}

@@ -1,0 +1,69 @@
+/*
+ * json_schema_registry.c: documents that schemas may refer to, from the table
+ * ctms.json_schema_document.
+ *
+ * Its relcache invalidation, which a trigger asks for, makes compiled schemas stale that
+ * read it.
+ */
+#include "compat.h"
+
+#include "catalog/namespace.h"
+#include "commands/trigger.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "json_schema_cache.h"
+#include "stored_jsonb.h"
+
+static Oid registry_relid = InvalidOid;
+static SPIPlanPtr load_plan;
+
+static Oid
+find_registry(void)
+{
+    Oid schema = get_namespace_oid("ctms", true);
+
+    if (OidIsValid(schema))
+        registry_relid = get_relname_relid("json_schema_document", schema);
+    return registry_relid;
+}
+
+static void
+registry_changed(Datum arg, Oid relid)
+{
+    if (relid == InvalidOid || relid == registry_relid)
+        json_schema_cache_forget_registry();
+}
+
+void
+json_schema_registry_init(void)
+{
+    CacheRegisterRelcacheCallback(registry_changed, (Datum)0);
+}
+
+const Jsonb *
+json_schema_registry_load(const char *uri)
+{
+    if (!OidIsValid(find_registry()))
+        return NULL;
+    return stored_jsonb_read(registry_relid, &load_plan,
+                             "SELECT schema FROM ctms.json_schema_document"
+                             " WHERE uri OPERATOR(pg_catalog.=) $1",
+                             uri);
+}
+
+/* Trigger for every statement that changes a table whose rows sessions keep: they hear of
+ * it when it commits, this one at its next command. */
+PG_FUNCTION_INFO_V1(ctms__invalidate_table);
+PGDLLEXPORT Datum
+ctms__invalidate_table(PG_FUNCTION_ARGS)
+{
+    TriggerData *trigger = (TriggerData *)fcinfo->context;
+
+    if (!CALLED_AS_TRIGGER(fcinfo))
+        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                errmsg("this function can only be called as a trigger"));
+    CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
+    return PointerGetDatum(NULL);
+}

@@ -1,0 +1,164 @@
+/*
+ * json_schema_sql.c: the functions ctms.json_schema_* of SQL.
+ */
+#include "compat.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "json_schema_call.h"
+#include "json_schema_output.h"
+
+PG_FUNCTION_INFO_V1(ctms_json_schema_is_valid);
+PGDLLEXPORT Datum
+ctms_json_schema_is_valid(PG_FUNCTION_ARGS)
+{
+    const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, 2);
+    Jsonb *instance = PG_GETARG_JSONB_P(1);
+    bool is_valid = json_schema_run(program, json_value_of_jsonb(instance));
+
+    PG_FREE_IF_COPY(instance, 1);
+    PG_RETURN_BOOL(is_valid);
+}
+
+/* ---- rows ----------------------------------------------------------------------- */
+
+/* A tuplestore that the caller's result set reads, with its row type. */
+static Tuplestorestate *
+begin_rows(FunctionCallInfo fcinfo, TupleDesc *row_type)
+{
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    MemoryContext old;
+    Tuplestorestate *rows;
+
+    if (!result || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
+        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                errmsg("set-valued function called in a context that cannot accept a set"));
+    old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+    if (get_call_result_type(fcinfo, NULL, row_type) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    rows = tuplestore_begin_heap(true, false, work_mem);
+    result->returnMode = SFRM_Materialize;
+    result->setResult = rows;
+    result->setDesc = *row_type;
+    MemoryContextSwitchTo(old);
+    return rows;
+}
+
+static void
+put_row(Tuplestorestate *rows, TupleDesc row_type, const char *const *texts)
+{
+    Datum values[5];
+    bool nulls[5];
+
+    for (int i = 0; i < 5; i++) {
+        nulls[i] = texts[i] == NULL;
+        values[i] = nulls[i] ? (Datum)0 : CStringGetTextDatum(texts[i]);
+    }
+    tuplestore_putvalues(rows, row_type, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(ctms_json_schema_errors);
+PGDLLEXPORT Datum
+ctms_json_schema_errors(PG_FUNCTION_ARGS)
+{
+    const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, 2);
+    JsonValue instance = json_value_of_jsonb(PG_GETARG_JSONB_P(1));
+    TupleDesc row_type;
+    Tuplestorestate *rows = begin_rows(fcinfo, &row_type);
+    JsonSchemaVerdict verdict;
+    ListCell *cell;
+
+    if (json_schema_run(program, instance))
+        return (Datum)0;
+    verdict = json_schema_evaluate(program, instance, 0, JSON_SCHEMA_ERROR_LIMIT);
+    foreach (cell, json_schema_flatten_errors(&verdict)) {
+        const JsonSchemaError *error = lfirst(cell);
+        const char *texts[5] = {error->keyword_location, error->absolute_keyword_location,
+                                error->instance_location, error->keyword, error->message};
+
+        put_row(rows, row_type, texts);
+    }
+    if (verdict.is_cut) {
+        const char *texts[5] = {"", "", "", NULL, "there are more errors than are listed"};
+
+        put_row(rows, row_type, texts);
+    }
+    return (Datum)0;
+}
+
+PG_FUNCTION_INFO_V1(ctms_json_schema_check);
+PGDLLEXPORT Datum
+ctms_json_schema_check(PG_FUNCTION_ARGS)
+{
+    JsonSchemaOptions options = {0, false, json_schema_registry_load};
+    Jsonb *schema = PG_GETARG_JSONB_P(0);
+    TupleDesc row_type;
+    Tuplestorestate *rows = begin_rows(fcinfo, &row_type);
+    List *problems;
+    JsonSchemaProgram *program;
+    ListCell *cell;
+
+    if (PG_NARGS() > 1)
+        json_schema_call_options(PG_GETARG_JSONB_P(1), &options.draft, &options.assert_formats);
+    program = json_schema_compile(schema, &options, CurrentMemoryContext, &problems);
+    if (program)
+        json_schema_free(program);
+    foreach (cell, problems) {
+        const JsonSchemaProblem *problem = lfirst(cell);
+        const char *pointer = strchr(problem->location, '#') + 1;
+        const char *texts[5] = {NULL, problem->location, pointer, problem->keyword,
+                                problem->message};
+
+        put_row(rows, row_type, texts);
+    }
+    return (Datum)0;
+}
+
+/* ---- verdicts with reasons --------------------------------------------------------- */
+
+PG_FUNCTION_INFO_V1(ctms_json_schema_assert);
+PGDLLEXPORT Datum
+ctms_json_schema_assert(PG_FUNCTION_ARGS)
+{
+    const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, 2);
+    Jsonb *instance = PG_GETARG_JSONB_P(1);
+    JsonValue value = json_value_of_jsonb(instance);
+    JsonSchemaVerdict verdict;
+
+    if (json_schema_run(program, value)) {
+        PG_FREE_IF_COPY(instance, 1);
+        PG_RETURN_BOOL(true);
+    }
+    verdict = json_schema_evaluate(program, value, 0, JSON_SCHEMA_ERROR_LIMIT);
+    ereport(ERROR, errcode(ERRCODE_CHECK_VIOLATION),
+            errmsg("value is not valid under its JSON Schema"),
+            errdetail_internal("%s", json_schema_errors_text(&verdict)));
+}
+
+PG_FUNCTION_INFO_V1(ctms_json_schema_validate);
+PGDLLEXPORT Datum
+ctms_json_schema_validate(PG_FUNCTION_ARGS)
+{
+    const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, 3);
+    JsonValue instance = json_value_of_jsonb(PG_GETARG_JSONB_P(1));
+    char *format = text_to_cstring(PG_GETARG_TEXT_PP(2));
+    JsonSchemaVerdict verdict;
+
+    if (!json_schema_output_known(format))
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("unknown output format \"%s\"", format),
+                errhint("The formats are \"flag\", \"basic\", \"detailed\", \"verbose\", \"list\" "
+                        "and \"hierarchical\"."));
+    if (strcmp(format, "flag") == 0) {
+        verdict.valid = json_schema_run(program, instance);
+        verdict.unit = NULL;
+        verdict.is_cut = false;
+    } else {
+        verdict = json_schema_evaluate(program, instance, json_schema_output_flags(format),
+                                       JSON_SCHEMA_ERROR_LIMIT);
+    }
+    PG_RETURN_JSONB_P(json_schema_output(&verdict, format));
+}

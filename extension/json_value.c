@@ -1,0 +1,272 @@
+/*
+ * json_value.c: look-up, equality, hashing and copying of values inside a jsonb.
+ */
+#include "compat.h"
+
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "port/pg_bitutils.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "json_number.h"
+#include "json_value.h"
+
+/* Arrays up to this size are compared pair by pair, without a table. */
+#define SMALL_ARRAY 16
+
+JsonValue
+json_value_of_jsonb(const Jsonb *jsonb)
+{
+    JsonValue value = json_value_of_container(&jsonb->root);
+    JsonWalk walk;
+
+    if (!(jsonb->root.header & JB_FSCALAR))
+        return value;
+    walk = json_walk_array(value);
+    return json_walk_next(&walk);
+}
+
+static JsonValue
+value_at(const JsonbContainer *container, uint32 count, uint32 index)
+{
+    JsonWalk walk;
+
+    walk.entry = container->children + index;
+    walk.end = container->children + count;
+    walk.base = (const char *)walk.end;
+    walk.offset = getJsonbOffset(container, index);
+    return json_walk_next(&walk);
+}
+
+bool
+json_object_get(JsonValue object, const char *key, uint32 key_length, JsonValue *value)
+{
+    const JsonbContainer *container = json_container(object);
+    uint32 count = container->header & JB_CMASK;
+    uint32 low = 0;
+    uint32 high = count;
+
+    while (low < high) {
+        uint32 middle = low + (high - low) / 2;
+        JsonValue name = value_at(container, 2 * count, middle);
+        int order = json_compare_keys(name.data, name.length, key, key_length);
+
+        if (order == 0) {
+            *value = value_at(container, 2 * count, middle + count);
+            return true;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+bool
+json_object_has_names(JsonValue object, JsonValue names)
+{
+    JsonWalk walk = json_walk_array(names);
+    JsonValue value;
+
+    while (!json_walk_ended(&walk)) {
+        JsonValue name = json_walk_next(&walk);
+
+        if (!json_object_get(object, name.data, name.length, &value))
+            return false;
+    }
+    return true;
+}
+
+static bool
+arrays_equal(JsonValue a, JsonValue b)
+{
+    JsonWalk in_a;
+    JsonWalk in_b;
+
+    if (json_count(a) != json_count(b))
+        return false;
+    in_a = json_walk_array(a);
+    in_b = json_walk_array(b);
+    while (!json_walk_ended(&in_a))
+        if (!json_values_equal(json_walk_next(&in_a), json_walk_next(&in_b)))
+            return false;
+    return true;
+}
+
+static bool
+objects_equal(JsonValue a, JsonValue b)
+{
+    JsonWalk a_keys;
+    JsonWalk a_values;
+    JsonWalk b_keys;
+    JsonWalk b_values;
+
+    if (json_count(a) != json_count(b))
+        return false;
+    json_walk_object(a, &a_keys, &a_values);
+    json_walk_object(b, &b_keys, &b_values);
+    while (!json_walk_ended(&a_keys)) {
+        if (!json_values_equal(json_walk_next(&a_keys), json_walk_next(&b_keys)) ||
+            !json_values_equal(json_walk_next(&a_values), json_walk_next(&b_values)))
+            return false;
+    }
+    return true;
+}
+
+bool
+json_values_equal(JsonValue a, JsonValue b)
+{
+    if (a.kind != b.kind)
+        return false;
+    switch ((JsonKind)a.kind) {
+    case JSON_STRING: return a.length == b.length && memcmp(a.data, b.data, a.length) == 0;
+    case JSON_NUMBER: return json_number_compare(a, b) == 0;
+    case JSON_FALSE:
+    case JSON_TRUE:
+    case JSON_NULL: return true;
+    case JSON_ARRAY: check_stack_depth(); return arrays_equal(a, b);
+    case JSON_OBJECT: check_stack_depth(); return objects_equal(a, b);
+    }
+    return false;
+}
+
+uint32
+json_value_hash(JsonValue value)
+{
+    uint32 hash = value.kind;
+    JsonWalk keys;
+    JsonWalk values;
+
+    switch ((JsonKind)value.kind) {
+    case JSON_STRING: return hash_bytes((const unsigned char *)value.data, value.length);
+    case JSON_NUMBER: return json_number_hash(value);
+    case JSON_FALSE:
+    case JSON_TRUE:
+    case JSON_NULL: return hash_bytes_uint32(hash);
+    case JSON_ARRAY:
+        check_stack_depth();
+        values = json_walk_array(value);
+        while (!json_walk_ended(&values))
+            hash = hash_combine(hash, json_value_hash(json_walk_next(&values)));
+        return hash;
+    case JSON_OBJECT:
+        check_stack_depth();
+        json_walk_object(value, &keys, &values);
+        while (!json_walk_ended(&keys)) {
+            hash = hash_combine(hash, json_value_hash(json_walk_next(&keys)));
+            hash = hash_combine(hash, json_value_hash(json_walk_next(&values)));
+        }
+        return hash;
+    }
+    return hash;
+}
+
+static bool
+few_items_are_unique(JsonValue array, uint32 count)
+{
+    JsonValue items[SMALL_ARRAY];
+    JsonWalk walk = json_walk_array(array);
+
+    for (uint32 i = 0; i < count; i++) {
+        items[i] = json_walk_next(&walk);
+        for (uint32 j = 0; j < i; j++)
+            if (json_values_equal(items[i], items[j]))
+                return false;
+    }
+    return true;
+}
+
+/* Open addressing: slots hold the index of an item plus one. */
+static bool
+many_items_are_unique(JsonValue array, uint32 count)
+{
+    uint32 n_slots = pg_nextpower2_32(count * 2);
+    JsonValue *items = MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(JsonValue));
+    uint32 *hashes = MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(uint32));
+    uint32 *slots = MemoryContextAllocHuge(CurrentMemoryContext, n_slots * sizeof(uint32));
+    JsonWalk walk = json_walk_array(array);
+    bool unique = true;
+
+    memset(slots, 0, n_slots * sizeof(uint32));
+    for (uint32 i = 0; i < count && unique; i++) {
+        uint32 slot;
+
+        CHECK_FOR_INTERRUPTS();
+        items[i] = json_walk_next(&walk);
+        hashes[i] = json_value_hash(items[i]);
+        slot = hashes[i] & (n_slots - 1);
+        while (slots[slot] != 0 && unique) {
+            uint32 other = slots[slot] - 1;
+
+            unique = hashes[other] != hashes[i] || !json_values_equal(items[other], items[i]);
+            slot = (slot + 1) & (n_slots - 1);
+        }
+        slots[slot] = i + 1;
+    }
+    pfree(items);
+    pfree(hashes);
+    pfree(slots);
+    return unique;
+}
+
+bool
+json_items_are_unique(JsonValue array)
+{
+    uint32 count = json_count(array);
+
+    if (count <= SMALL_ARRAY)
+        return few_items_are_unique(array, count);
+    return many_items_are_unique(array, count);
+}
+
+uint32
+json_string_characters(const char *data, uint32 length)
+{
+    uint32 characters = 0;
+
+    if (GetDatabaseEncoding() != PG_UTF8)
+        return pg_mbstrlen_with_len(data, length);
+    for (uint32 i = 0; i < length; i++)
+        characters += ((unsigned char)data[i] & 0xC0) != 0x80;
+    return characters;
+}
+
+Jsonb *
+json_value_to_jsonb(JsonValue value)
+{
+    JsonbValue scalar;
+
+    switch ((JsonKind)value.kind) {
+    case JSON_ARRAY:
+    case JSON_OBJECT:
+        scalar.type = jbvBinary;
+        scalar.val.binary.data = (JsonbContainer *)value.data;
+        scalar.val.binary.len = value.length;
+        break;
+    case JSON_STRING:
+        scalar.type = jbvString;
+        scalar.val.string.val = (char *)value.data;
+        scalar.val.string.len = value.length;
+        break;
+    case JSON_NUMBER:
+        scalar.type = jbvNumeric;
+        scalar.val.numeric = (Numeric)value.data;
+        break;
+    case JSON_NULL: scalar.type = jbvNull; break;
+    case JSON_FALSE:
+    case JSON_TRUE:
+        scalar.type = jbvBool;
+        scalar.val.boolean = value.kind == JSON_TRUE;
+        break;
+    }
+    return JsonbValueToJsonb(&scalar);
+}
+
+char *
+json_string_copy(JsonValue string)
+{
+    return pnstrdup(string.data, string.length);
+}

@@ -1,0 +1,184 @@
+/*
+ * json_value.h: reading jsonb in place.
+ *
+ * A JsonValue is a view of one value inside a jsonb: two machine words, passed by value,
+ * valid as long as the jsonb is. Walks go over the entries of a container in sequence, so
+ * that each offset costs an addition; nothing here allocates, but json_value_hash_items.
+ */
+#ifndef CTMS_JSON_VALUE_H
+#define CTMS_JSON_VALUE_H
+
+#include "compat.h"
+
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+
+/* The first five equal the type bits of a JEntry. */
+typedef enum JsonKind {
+    JSON_STRING = 0,
+    JSON_NUMBER = 1,
+    JSON_FALSE = 2,
+    JSON_TRUE = 3,
+    JSON_NULL = 4,
+    JSON_ARRAY = 5,
+    JSON_OBJECT = 6
+} JsonKind;
+
+#define JSON_KIND_BIT(kind) (1U << (kind))
+#define JSON_KINDS_ALL 0x7FU
+
+typedef struct JsonValue {
+    const char *data; /* bytes of a string, a Numeric, or a JsonbContainer */
+    uint32 length;    /* of a string, in bytes */
+    uint32 kind;      /* JsonKind */
+} JsonValue;
+
+/* Entries of an array, or the keys or the values of an object, in their stored order. */
+typedef struct JsonWalk {
+    const JEntry *entry;
+    const JEntry *end;
+    const char *base;
+    uint32 offset;
+} JsonWalk;
+
+static inline const JsonbContainer *
+json_container(JsonValue value)
+{
+    return (const JsonbContainer *)value.data;
+}
+
+static inline uint32
+json_count(JsonValue value)
+{
+    return json_container(value)->header & JB_CMASK;
+}
+
+static inline JsonValue
+json_value_of_container(const JsonbContainer *container)
+{
+    JsonValue value;
+
+    value.data = (const char *)container;
+    value.length = 0;
+    value.kind = (container->header & JB_FOBJECT) ? JSON_OBJECT : JSON_ARRAY;
+    return value;
+}
+
+static inline uint32
+json_entry_end(JEntry entry, uint32 offset)
+{
+    return (entry & JENTRY_HAS_OFF) ? (entry & JENTRY_OFFLENMASK)
+                                    : offset + (entry & JENTRY_OFFLENMASK);
+}
+
+/* The next value of a walk that has not ended. */
+static inline JsonValue
+json_walk_next(JsonWalk *walk)
+{
+    JEntry entry = *walk->entry++;
+    uint32 end = json_entry_end(entry, walk->offset);
+    JsonValue value;
+
+    value.kind = (entry & JENTRY_TYPEMASK) >> 28;
+    value.length = end - walk->offset;
+    if (value.kind == JSON_STRING) {
+        value.data = walk->base + walk->offset;
+    } else {
+        value.data = walk->base + INTALIGN(walk->offset);
+        if (value.kind == JSON_ARRAY)
+            value.kind = (((const JsonbContainer *)value.data)->header & JB_FOBJECT) ? JSON_OBJECT
+                                                                                     : JSON_ARRAY;
+    }
+    walk->offset = end;
+    return value;
+}
+
+static inline bool
+json_walk_ended(const JsonWalk *walk)
+{
+    return walk->entry == walk->end;
+}
+
+static inline JsonWalk
+json_walk_array(JsonValue array)
+{
+    const JsonbContainer *container = json_container(array);
+    uint32 count = container->header & JB_CMASK;
+    JsonWalk walk;
+
+    walk.entry = container->children;
+    walk.end = container->children + count;
+    walk.base = (const char *)walk.end;
+    walk.offset = 0;
+    return walk;
+}
+
+/* Walks over the keys and, in step with it, over the values. */
+static inline void
+json_walk_object(JsonValue object, JsonWalk *keys, JsonWalk *values)
+{
+    const JsonbContainer *container = json_container(object);
+    uint32 count = container->header & JB_CMASK;
+    const JEntry *entry = container->children + count;
+    uint32 offset = 0;
+
+    keys->entry = container->children;
+    keys->end = entry;
+    keys->base = (const char *)(container->children + 2 * count);
+    keys->offset = 0;
+    /* Where the keys end: add lengths back to the last stored offset. */
+    while (entry > container->children) {
+        entry--;
+        offset += *entry & JENTRY_OFFLENMASK;
+        if (*entry & JENTRY_HAS_OFF)
+            break;
+    }
+    values->entry = keys->end;
+    values->end = container->children + 2 * count;
+    values->base = keys->base;
+    values->offset = offset;
+}
+
+/* Order of object keys in jsonb: by length, then by bytes. */
+static inline int
+json_compare_keys(const char *a, uint32 a_length, const char *b, uint32 b_length)
+{
+    if (a_length != b_length)
+        return a_length < b_length ? -1 : 1;
+    return memcmp(a, b, a_length);
+}
+
+/* The value of a whole jsonb; scalars are unwrapped. */
+extern JsonValue json_value_of_jsonb(const Jsonb *jsonb);
+
+/* The member of that name, found by binary search; false when there is none. */
+extern bool json_object_get(JsonValue object, const char *key, uint32 key_length, JsonValue *value);
+
+/* Whether the object has a member of each name in the array of strings. */
+extern bool json_object_has_names(JsonValue object, JsonValue names);
+
+/* JSON equality: numbers by value, objects whatever the order. */
+extern bool json_values_equal(JsonValue a, JsonValue b);
+
+/* Equal values have equal hashes. */
+extern uint32 json_value_hash(JsonValue value);
+
+/* Whether no two items are equal. Allocates for large arrays only, and frees it. */
+extern bool json_items_are_unique(JsonValue array);
+
+/* Unicode code points in a string. */
+extern uint32 json_string_characters(const char *data, uint32 length);
+
+/* A copy of the value as a jsonb in the current context. */
+extern Jsonb *json_value_to_jsonb(JsonValue value);
+
+/* A string's bytes with a terminating zero, in the current context. */
+extern char *json_string_copy(JsonValue string);
+
+static inline bool
+json_string_equals(JsonValue string, const char *text)
+{
+    return string.length == strlen(text) && memcmp(string.data, text, string.length) == 0;
+}
+
+#endif

@@ -1,0 +1,77 @@
+-- ---------------------------------------------------------------------------
+-- JSON Schema, drafts 4 to 2020-12. STABLE, not IMMUTABLE: a schema may refer to
+-- documents in ctms.json_schema_document.
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE ctms.json_schema_document (
+    uri text PRIMARY KEY CHECK (uri <> '' AND uri NOT LIKE '%#%'),
+    schema jsonb NOT NULL CHECK (jsonb_typeof(schema) IN ('object', 'boolean'))
+);
+COMMENT ON TABLE ctms.json_schema_document IS 'Documents that JSON Schemas may refer to by URI; nothing is ever fetched from the network';
+COMMENT ON COLUMN ctms.json_schema_document.uri IS 'Absolute URI of the document, without fragment';
+
+CREATE FUNCTION ctms._invalidate_table() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__invalidate_table';
+COMMENT ON FUNCTION ctms._invalidate_table() IS 'Tells every session that the table has changed';
+
+CREATE TRIGGER ctms_json_schema_document_invalidate
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON ctms.json_schema_document
+    FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
+
+CREATE FUNCTION ctms.json_schema_is_valid(schema jsonb, instance jsonb) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(jsonb, jsonb) IS 'Whether the instance is valid under the JSON Schema';
+
+CREATE FUNCTION ctms.json_schema_is_valid(schema jsonb, instance jsonb, options jsonb) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(jsonb, jsonb, jsonb) IS 'The same with options: "draft" for schemas without $schema ("4", "6", "7", "2019-09", "2020-12"), "assertFormats"';
+
+CREATE FUNCTION ctms.json_schema_errors(schema jsonb, instance jsonb,
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
+COMMENT ON FUNCTION ctms.json_schema_errors(jsonb, jsonb) IS 'One row for each way in which the instance breaks the JSON Schema; locations are JSON Pointers';
+
+CREATE FUNCTION ctms.json_schema_errors(schema jsonb, instance jsonb, options jsonb,
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
+COMMENT ON FUNCTION ctms.json_schema_errors(jsonb, jsonb, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
+
+CREATE FUNCTION ctms.json_schema_validate(schema jsonb, instance jsonb, output text DEFAULT 'basic')
+    RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
+COMMENT ON FUNCTION ctms.json_schema_validate(jsonb, jsonb, text) IS 'Verdict, errors and annotations in an output format of the specification: flag, basic, detailed, verbose, list, hierarchical';
+
+CREATE FUNCTION ctms.json_schema_validate(schema jsonb, instance jsonb, output text, options jsonb)
+    RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
+COMMENT ON FUNCTION ctms.json_schema_validate(jsonb, jsonb, text, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
+
+CREATE FUNCTION ctms.json_schema_check(schema jsonb,
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
+COMMENT ON FUNCTION ctms.json_schema_check(jsonb) IS 'What is wrong with a JSON Schema itself, one row each; none when it can be used';
+
+CREATE FUNCTION ctms.json_schema_check(schema jsonb, options jsonb,
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
+COMMENT ON FUNCTION ctms.json_schema_check(jsonb, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
+
+CREATE FUNCTION ctms.json_schema_assert(schema jsonb, instance jsonb) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
+COMMENT ON FUNCTION ctms.json_schema_assert(jsonb, jsonb) IS 'True, or an error (23514) with what is wrong in DETAIL: for CHECK constraints and triggers';
+
+CREATE FUNCTION ctms.json_schema_assert(schema jsonb, instance jsonb, options jsonb) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
+COMMENT ON FUNCTION ctms.json_schema_assert(jsonb, jsonb, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
+
+GRANT EXECUTE ON FUNCTION
+    ctms.json_schema_is_valid(jsonb, jsonb), ctms.json_schema_is_valid(jsonb, jsonb, jsonb),
+    ctms.json_schema_errors(jsonb, jsonb), ctms.json_schema_errors(jsonb, jsonb, jsonb),
+    ctms.json_schema_validate(jsonb, jsonb, text), ctms.json_schema_validate(jsonb, jsonb, text, jsonb),
+    ctms.json_schema_check(jsonb), ctms.json_schema_check(jsonb, jsonb),
+    ctms.json_schema_assert(jsonb, jsonb), ctms.json_schema_assert(jsonb, jsonb, jsonb)
+    TO ctms_api, ctms_reader;

@@ -1,0 +1,158 @@
+-- ---------------------------------------------------------------------------
+-- Waitlists: fields are valid under the schema of their name whoever writes them.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms._check_waitlist_fields() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__check_waitlist_fields';
+COMMENT ON FUNCTION ctms._check_waitlist_fields() IS 'Refuses fields that break the schema of their waitlist (CT001)';
+
+CREATE TRIGGER ctms_waitlists_check_fields
+    BEFORE INSERT OR UPDATE ON ctms.waitlists
+    FOR EACH ROW EXECUTE FUNCTION ctms._check_waitlist_fields();
+
+CREATE FUNCTION ctms._lock_waitlists() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__lock_waitlists';
+COMMENT ON FUNCTION ctms._lock_waitlists() IS 'Lets no waitlist be stored while schemas change';
+
+CREATE FUNCTION ctms._check_waitlist_schema() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__check_waitlist_schema';
+COMMENT ON FUNCTION ctms._check_waitlist_schema() IS 'Refuses a schema that is not valid JSON Schema (22023)';
+
+CREATE TRIGGER ctms_waitlist_fields_schemas_lock
+    BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ctms.waitlist_fields_schemas
+    FOR EACH STATEMENT EXECUTE FUNCTION ctms._lock_waitlists();
+CREATE TRIGGER ctms_waitlist_fields_schemas_check
+    BEFORE INSERT OR UPDATE ON ctms.waitlist_fields_schemas
+    FOR EACH ROW EXECUTE FUNCTION ctms._check_waitlist_schema();
+CREATE TRIGGER ctms_waitlist_fields_schemas_invalidate
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON ctms.waitlist_fields_schemas
+    FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
+
+-- Stored rows that a schema would refuse: how many, and the first ones with reasons but
+-- without values. Rows of every name without a schema of its own count for "default".
+CREATE FUNCTION ctms._failing_waitlists(waitlist_name text, new_schema jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    failing bigint;
+    examples jsonb;
+BEGIN
+    SELECT count(*), coalesce(jsonb_agg(jsonb_build_object('id', f.id, 'name', f.name, 'errors', (
+            SELECT jsonb_agg(jsonb_build_object('instanceLocation', e.instance_location,
+                'keyword', e.keyword, 'keywordLocation', e.keyword_location, 'error', e.error))
+            FROM ctms.json_schema_errors(new_schema, f.fields) AS e))
+            ORDER BY f.id) FILTER (WHERE f.number <= 5), '[]')
+    INTO failing, examples
+    FROM (
+        SELECT w.id, w.name, w.fields, row_number() OVER (ORDER BY w.id) AS number
+        FROM ctms.waitlists AS w
+        WHERE CASE WHEN waitlist_name = 'default'
+                   THEN NOT EXISTS (SELECT FROM ctms.waitlist_fields_schemas AS s
+                                    WHERE s.name = w.name AND s.name <> 'default')
+                   ELSE w.name = waitlist_name END
+            AND NOT ctms.json_schema_is_valid(new_schema, w.fields)
+    ) AS f;
+    RETURN jsonb_build_object('failing_rows', failing, 'examples', examples);
+END
+$$;
+COMMENT ON FUNCTION ctms._failing_waitlists(text, jsonb) IS 'Stored rows that a schema would refuse: number and first examples';
+
+CREATE FUNCTION ctms.set_waitlist_schema(name text, schema jsonb, dry_run boolean DEFAULT false,
+    existing_rows text DEFAULT 'check') RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    problems jsonb;
+    report jsonb;
+    old_schema jsonb;
+BEGIN
+    IF set_waitlist_schema.name IS NULL OR set_waitlist_schema.name = ''
+        OR length(set_waitlist_schema.name) > 255 THEN
+        RAISE EXCEPTION 'waitlist name must have 1 to 255 characters' USING ERRCODE = '22023';
+    ELSIF set_waitlist_schema.schema IS NULL THEN
+        RAISE EXCEPTION 'schema of a waitlist must not be null' USING ERRCODE = '22004';
+    ELSIF existing_rows IS NULL OR existing_rows NOT IN ('check', 'ignore') THEN
+        RAISE EXCEPTION 'existing_rows must be "check" or "ignore"' USING ERRCODE = '22023';
+    END IF;
+    SELECT jsonb_agg(jsonb_build_object('keywordLocation', c.instance_location, 'keyword', c.keyword,
+        'error', c.error)) INTO problems
+    FROM ctms.json_schema_check(set_waitlist_schema.schema) AS c;
+    IF problems IS NOT NULL THEN
+        RAISE EXCEPTION 'schema of waitlist "%" is not valid JSON Schema', set_waitlist_schema.name
+            USING ERRCODE = '22023', DETAIL = problems::text;
+    END IF;
+
+    IF NOT coalesce(dry_run, false) THEN
+        LOCK TABLE ctms.waitlists IN SHARE ROW EXCLUSIVE MODE;
+    END IF;
+    SELECT s.schema INTO old_schema FROM ctms.waitlist_fields_schemas AS s
+    WHERE s.name = set_waitlist_schema.name;
+    report := jsonb_build_object('name', set_waitlist_schema.name,
+            'action', CASE WHEN old_schema IS NULL THEN 'created'
+                           WHEN old_schema = set_waitlist_schema.schema THEN 'no_change'
+                           ELSE 'updated' END,
+            'dry_run', coalesce(dry_run, false))
+        || ctms._failing_waitlists(set_waitlist_schema.name, set_waitlist_schema.schema);
+    IF coalesce(dry_run, false) THEN
+        RETURN report || jsonb_build_object('stored', false);
+    ELSIF existing_rows = 'check' AND (report ->> 'failing_rows')::bigint > 0 THEN
+        RAISE EXCEPTION 'schema of waitlist "%" is not satisfied by % stored rows',
+                set_waitlist_schema.name, report ->> 'failing_rows'
+            USING ERRCODE = '23514', DETAIL = (report -> 'examples')::text,
+            HINT = 'To store it for new rows only, set existing_rows to ''ignore''.';
+    END IF;
+    INSERT INTO ctms.waitlist_fields_schemas AS s (name, schema)
+    VALUES (set_waitlist_schema.name, set_waitlist_schema.schema)
+    ON CONFLICT ON CONSTRAINT waitlist_fields_schemas_pkey DO UPDATE SET schema = excluded.schema
+    WHERE s.schema <> excluded.schema;
+    RETURN report || jsonb_build_object('stored', true);
+END
+$$;
+COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses one that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run only reports';
+
+CREATE FUNCTION ctms.drop_waitlist_schema(name text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM ctms.waitlist_fields_schemas AS s WHERE s.name = drop_waitlist_schema.name;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION ctms.drop_waitlist_schema(text) IS 'Removes the schema of a waitlist; its rows stay, new ones are checked against "default". False when there is none';
+
+CREATE FUNCTION ctms.get_waitlist(name text) RETURNS json
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT json_build_object('name', s.name, 'schema', s.schema)
+    FROM ctms.waitlist_fields_schemas AS s WHERE s.name = get_waitlist.name;
+$$;
+COMMENT ON FUNCTION ctms.get_waitlist(text) IS 'A waitlist with the JSON Schema of its fields; null when it has none of its own';
+
+CREATE FUNCTION ctms.list_waitlists() RETURNS json
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(json_agg(json_build_object('name', s.name, 'schema', s.schema) ORDER BY s.name), '[]')
+    FROM ctms.waitlist_fields_schemas AS s;
+$$;
+COMMENT ON FUNCTION ctms.list_waitlists() IS 'All waitlists that have a schema, with it, by name';
+
+CREATE FUNCTION ctms.install_default_waitlist_schemas() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO ctms.waitlist_fields_schemas (name, schema)
+    VALUES
+        ('default', '{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+            "properties": {"geo": {"type": ["string", "null"], "maxLength": 100},
+                           "platform": {"type": ["string", "null"], "maxLength": 100}}}'),
+        ('relay', '{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+            "properties": {"geo": {"type": ["string", "null"], "maxLength": 100}},
+            "additionalProperties": false}'),
+        ('vpn', '{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+            "properties": {"geo": {"type": ["string", "null"], "maxLength": 100},
+                           "platform": {"type": ["string", "null"], "maxLength": 100}},
+            "additionalProperties": false}')
+    ON CONFLICT DO NOTHING;
+$$;
+COMMENT ON FUNCTION ctms.install_default_waitlist_schemas() IS 'Adds the schemas that ctms ships (vpn, relay, default) where they are missing';
+
+GRANT EXECUTE ON FUNCTION ctms.get_waitlist(text), ctms.list_waitlists() TO ctms_api, ctms_reader;

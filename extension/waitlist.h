@@ -1,0 +1,28 @@
+/*
+ * waitlist.h: the fields of a waitlist against the JSON Schema stored for its name.
+ */
+#ifndef CTMS_WAITLIST_H
+#define CTMS_WAITLIST_H
+
+#include "compat.h"
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+/* What is wrong with one field. No message holds a value of the fields. */
+typedef struct WaitlistFieldError {
+    char *instance_location; /* JSON Pointer into the fields, "" for the whole */
+    char *keyword;
+    char *keyword_location; /* JSON Pointer into the schema */
+    char *message;
+} WaitlistFieldError;
+
+/*
+ * Whether the fields are valid under the schema of that name, else under the one named
+ * "default"; without that one, no fields are. When they are not valid, *errors becomes a
+ * List of WaitlistFieldError in the current memory context; errors may be NULL. Sees
+ * changes of schemas by this transaction, and by others as soon as they are committed.
+ */
+extern bool waitlist_check_fields(const char *name, JsonbContainer *fields, List **errors);
+
+#endif

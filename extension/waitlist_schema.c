@@ -1,0 +1,136 @@
+/*
+ * waitlist_schema.c: the stored schemas of waitlists, compiled, by name.
+ *
+ * Each session keeps what it has looked up until the table's relcache invalidation, which
+ * a trigger of ctms.waitlist_fields_schemas asks for with every change. An entry that
+ * is not current is looked up again with the latest snapshot, as catalogs are, so that no
+ * transaction goes on with a schema that a committed change replaced. That a row is not
+ * stored while its schema changes is the work of a lock: see waitlist_trigger.c.
+ */
+#include "compat.h"
+
+#include "catalog/namespace.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "stored_jsonb.h"
+#include "waitlist_schema.h"
+
+/* varchar(255) in at most four bytes a character, and the end. */
+#define NAME_BYTES (255 * 4 + 1)
+/* Names without a schema are remembered too: not more than this. */
+#define MAX_ENTRIES 10000
+
+typedef struct SchemaEntry {
+    char name[NAME_BYTES];
+    uint64 generation;        /* of the table when it was looked up */
+    JsonSchemaCached *cached; /* NULL: the name has no schema */
+} SchemaEntry;
+
+static HTAB *entries;
+static uint64 generation = 1;
+static Oid table_relid = InvalidOid;
+static SPIPlanPtr load_plan;
+
+static void
+schemas_changed(Datum arg, Oid relid)
+{
+    if (relid == InvalidOid || relid == table_relid || table_relid == InvalidOid)
+        generation++;
+}
+
+void
+waitlist_schema_init(void)
+{
+    CacheRegisterRelcacheCallback(schemas_changed, (Datum)0);
+}
+
+/* The stored schema of a name, in the current context; NULL when there is none. */
+static Jsonb *
+load(const char *name)
+{
+    table_relid = get_relname_relid("waitlist_fields_schemas", get_namespace_oid("ctms", false));
+    if (!OidIsValid(table_relid))
+        return NULL;
+    return stored_jsonb_read(table_relid, &load_plan,
+                             "SELECT schema FROM ctms.waitlist_fields_schemas"
+                             " WHERE name OPERATOR(pg_catalog.=) $1::pg_catalog.varchar",
+                             name);
+}
+
+static void
+forget_all(void)
+{
+    HASH_SEQ_STATUS scan;
+    SchemaEntry *entry;
+
+    hash_seq_init(&scan, entries);
+    while ((entry = hash_seq_search(&scan)))
+        if (entry->cached)
+            json_schema_cache_release(entry->cached);
+    hash_destroy(entries);
+    entries = NULL;
+}
+
+static void
+make_table(void)
+{
+    HASHCTL control;
+
+    if (entries && hash_get_num_entries(entries) >= MAX_ENTRIES)
+        forget_all();
+    if (entries)
+        return;
+    memset(&control, 0, sizeof(control));
+    control.keysize = NAME_BYTES;
+    control.entrysize = sizeof(SchemaEntry);
+    control.hcxt = TopMemoryContext;
+    entries =
+        hash_create("ctms waitlist schemas", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+static SchemaEntry *
+refresh(const char *name)
+{
+    /* Changes that arrive while the row is read make the entry old at once. */
+    uint64 read_at = generation;
+    Jsonb *schema = load(name);
+    JsonSchemaCached *cached = schema ? json_schema_cache_acquire(schema, 0, false) : NULL;
+    SchemaEntry *entry;
+    bool found;
+
+    make_table();
+    entry = hash_search(entries, name, HASH_ENTER, &found);
+    if (found && entry->cached)
+        json_schema_cache_release(entry->cached);
+    entry->cached = cached;
+    entry->generation = read_at;
+    if (schema)
+        pfree(schema);
+    return entry;
+}
+
+static JsonSchemaCached *
+find(const char *name)
+{
+    SchemaEntry *entry = entries ? hash_search(entries, name, HASH_FIND, NULL) : NULL;
+
+    if (!entry || entry->generation != generation || (entry->cached && entry->cached->is_stale))
+        entry = refresh(name);
+    return entry->cached;
+}
+
+const JsonSchemaProgram *
+waitlist_schema_program(const char *name)
+{
+    JsonSchemaCached *cached = NULL;
+
+    AcceptInvalidationMessages();
+    if (strlen(name) < NAME_BYTES)
+        cached = find(name);
+    if (!cached)
+        cached = find("default");
+    return cached ? cached->program : NULL;
+}

@@ -1,0 +1,16 @@
+/*
+ * waitlist_schema.h: the stored schemas of waitlists, compiled, by name.
+ */
+#ifndef CTMS_WAITLIST_SCHEMA_H
+#define CTMS_WAITLIST_SCHEMA_H
+
+#include "json_schema_cache.h"
+
+/* The program of the schema stored for the name, or of "default"; NULL when neither is
+ * there. To be used before anything else reads the catalog. */
+extern const JsonSchemaProgram *waitlist_schema_program(const char *name);
+
+/* Starts to listen for changes; called once, by _PG_init. */
+extern void waitlist_schema_init(void);
+
+#endif

@@ -1,0 +1,149 @@
+/*
+ * waitlist_trigger.c: triggers that keep waitlists and their schemas in agreement.
+ *
+ * A change of ctms.waitlist_fields_schemas takes SHARE ROW EXCLUSIVE on ctms.waitlists
+ * first: it waits for transactions that have stored waitlists and keeps others from it
+ * until it ends. So a row is always checked under the schema that is in force when its
+ * transaction commits, and what ctms.set_waitlist_schema() says of the stored rows stays
+ * true. Who writes waitlists holds a lock on that table anyway.
+ */
+#include "compat.h"
+
+#include "catalog/namespace.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "errors.h"
+#include "json_schema_cache.h"
+#include "json_schema_output.h"
+#include "restore.h"
+#include "waitlist.h"
+
+static TriggerData *
+trigger_data(FunctionCallInfo fcinfo)
+{
+    if (!CALLED_AS_TRIGGER(fcinfo))
+        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                errmsg("this function can only be called as a trigger"));
+    return (TriggerData *)fcinfo->context;
+}
+
+static HeapTuple
+new_row(const TriggerData *trigger)
+{
+    return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
+                                                      : trigger->tg_trigtuple;
+}
+
+static int
+column(const TriggerData *trigger, const char *name)
+{
+    int number = SPI_fnumber(trigger->tg_relation->rd_att, name);
+
+    if (number <= 0)
+        elog(ERROR, "column \"%s\" is missing", name);
+    return number;
+}
+
+static bool
+is_unchanged(const TriggerData *trigger, int number)
+{
+    TupleDesc row_type = trigger->tg_relation->rd_att;
+    bool old_is_null;
+    bool new_is_null;
+    Datum old = heap_getattr(trigger->tg_trigtuple, number, row_type, &old_is_null);
+    Datum new = heap_getattr(trigger->tg_newtuple, number, row_type, &new_is_null);
+
+    if (old_is_null || new_is_null)
+        return old_is_null && new_is_null;
+    return datum_image_eq(old, new, false, -1);
+}
+
+static void
+refuse_fields(const char *name, List *found)
+{
+    List *errors = NIL;
+    ListCell *cell;
+
+    foreach (cell, found) {
+        const WaitlistFieldError *field = lfirst(cell);
+        JsonSchemaError *error = palloc0(sizeof(JsonSchemaError));
+
+        error->instance_location = field->instance_location;
+        error->keyword = field->keyword;
+        error->keyword_location = field->keyword_location;
+        error->message = field->message;
+        errors = lappend(errors, error);
+    }
+    ereport(ERROR, errcode(ERRCODE_CTMS_WAITLIST_FIELDS),
+            errmsg("fields of waitlist \"%s\" are not valid", name),
+            errdetail_internal("%s", json_schema_error_list_text(errors)),
+            errhint("ctms.get_waitlist() shows the schema of the waitlist."));
+}
+
+/* Row trigger of ctms.waitlists. What an UPDATE leaves as it is, is not judged again: the
+ * schema may have become stricter for new rows only. */
+PG_FUNCTION_INFO_V1(ctms__check_waitlist_fields);
+PGDLLEXPORT Datum
+ctms__check_waitlist_fields(PG_FUNCTION_ARGS)
+{
+    TriggerData *trigger = trigger_data(fcinfo);
+    HeapTuple row = new_row(trigger);
+    TupleDesc row_type = trigger->tg_relation->rd_att;
+    int name_column = column(trigger, "name");
+    int fields_column = column(trigger, "fields");
+    bool name_is_null;
+    bool fields_is_null;
+    Datum name;
+    Datum fields;
+    List *errors = NIL;
+    char *name_text;
+
+    if (ctms_is_restoring() ||
+        (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && is_unchanged(trigger, name_column) &&
+         is_unchanged(trigger, fields_column)))
+        return PointerGetDatum(row);
+    name = heap_getattr(row, name_column, row_type, &name_is_null);
+    fields = heap_getattr(row, fields_column, row_type, &fields_is_null);
+    if (name_is_null || fields_is_null)
+        return PointerGetDatum(row); /* NOT NULL refuses it */
+    name_text = TextDatumGetCString(name);
+    if (!waitlist_check_fields(name_text, &DatumGetJsonbP(fields)->root, &errors))
+        refuse_fields(name_text, errors);
+    return PointerGetDatum(row);
+}
+
+/* Statement trigger of ctms.waitlist_fields_schemas, before any change. */
+PG_FUNCTION_INFO_V1(ctms__lock_waitlists);
+PGDLLEXPORT Datum
+ctms__lock_waitlists(PG_FUNCTION_ARGS)
+{
+    TriggerData *trigger = trigger_data(fcinfo);
+    Oid waitlists = get_relname_relid("waitlists", RelationGetNamespace(trigger->tg_relation));
+
+    if (!ctms_is_restoring() && OidIsValid(waitlists))
+        LockRelationOid(waitlists, ShareRowExclusiveLock);
+    return PointerGetDatum(NULL);
+}
+
+/* Row trigger of ctms.waitlist_fields_schemas: a schema that does not compile is refused. */
+PG_FUNCTION_INFO_V1(ctms__check_waitlist_schema);
+PGDLLEXPORT Datum
+ctms__check_waitlist_schema(PG_FUNCTION_ARGS)
+{
+    TriggerData *trigger = trigger_data(fcinfo);
+    HeapTuple row = new_row(trigger);
+    bool is_null;
+    Datum schema =
+        heap_getattr(row, column(trigger, "schema"), trigger->tg_relation->rd_att, &is_null);
+
+    if (!is_null && !ctms_is_restoring())
+        json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(schema), 0, false));
+    return PointerGetDatum(row);
+}

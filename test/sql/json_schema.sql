@@ -1,0 +1,118 @@
+-- JSON Schema: every keyword with an instance that passes and one that does not.
+\set SHOW_CONTEXT never
+CREATE TEMP TABLE cases (id serial, schema jsonb, good jsonb, bad jsonb);
+INSERT INTO cases (schema, good, bad) VALUES
+    ('true', '1', NULL), ('false', NULL, '1'), ('{}', '[]', NULL),
+    ('{"type": "null"}', 'null', 'false'), ('{"type": "boolean"}', 'true', 'null'),
+    ('{"type": "string"}', '"a"', '1'), ('{"type": "number"}', '1.5', '"1.5"'),
+    ('{"type": "integer"}', '1.0', '1.5'), ('{"type": "integer"}', '123456789012345678901234567890', '1e-1'),
+    ('{"type": ["integer", "null"]}', 'null', '0.5'), ('{"type": ["integer", "number"]}', '0.5', '"x"'),
+    ('{"type": "array"}', '[]', '{}'), ('{"type": "object"}', '{}', '[]'),
+    ('{"enum": [1, "a", null, [1], {"b": 2}]}', '{"b": 2.0}', '{"b": 3}'), ('{"enum": []}', NULL, '1'),
+    ('{"const": {"a": [1, 2]}}', '{"a": [1.0, 2.00]}', '{"a": [2, 1]}'), ('{"const": null}', 'null', 'false'),
+    ('{"minLength": 2}', '"äö"', '"ä"'), ('{"maxLength": 2}', '"🙂🙂"', '"abc"'), ('{"maxLength": 2.0}', '12345', '"abc"'),
+    ('{"pattern": "^a+$"}', '"aaa"', '"ab"'), ('{"pattern": "^\\S{2,3}$"}', '"äöü"', '"a b"'),
+    ('{"minimum": 1.1}', '1.10', '1.09'), ('{"maximum": 1e400}', '1e399', '1e401'),
+    ('{"exclusiveMinimum": -5}', '-4.999999999999999999999', '-5.0'), ('{"exclusiveMaximum": 5}', '4', '5'),
+    ('{"multipleOf": 0.01}', '1.13', '1.131'), ('{"multipleOf": 7}', '-14', '-15'),
+    ('{"multipleOf": 3}', '300000000000000000000000000000000000003', '300000000000000000000000000000000000001'),
+    ('{"multipleOf": 1e-8}', '12391239123', '12391239123.000000001'),
+    ('{"minItems": 1}', '[1]', '[]'), ('{"maxItems": 1}', '{"a": 1, "b": 2}', '[1, 2]'),
+    ('{"uniqueItems": true}', '[1, "1", [1], {"a": 1}, true, 0, false]', '[{"a": [1]}, {"a": [1.0]}]'),
+    ('{"uniqueItems": false}', '[1, 1]', NULL),
+    ('{"minProperties": 1}', '{"a": 1}', '{}'), ('{"maxProperties": 1}', '{"a": 1}', '{"a": 1, "b": 1}'),
+    ('{"required": ["a", "bb"]}', '{"bb": 1, "a": null}', '{"a": 1}'),
+    ('{"dependentRequired": {"a": ["b"]}}', '{"b": 1}', '{"a": 1}'),
+    ('{"properties": {"a": {"type": "string"}, "long": {"const": 1}}}', '{"a": "x", "b": 1}', '{"long": 2}'),
+    ('{"patternProperties": {"^x": {"type": "string"}, "y$": {"minLength": 2}}}', '{"xy": "ab", "z": 1}', '{"xy": "a"}'),
+    ('{"properties": {"a": true}, "patternProperties": {"^x": true}, "additionalProperties": false}', '{"a": 1, "x1": 2}', '{"b": 1}'),
+    ('{"additionalProperties": {"type": "integer"}}', '{"a": 1}', '{"a": "1"}'),
+    ('{"propertyNames": {"maxLength": 2}}', '{"ab": 1}', '{"abc": 1}'),
+    ('{"items": {"type": "string"}}', '["a", "b"]', '["a", 1]'),
+    ('{"prefixItems": [{"type": "string"}, {"type": "null"}], "items": false}', '["a"]', '["a", null, 1]'),
+    ('{"contains": {"type": "string"}}', '[1, "a"]', '[1]'),
+    ('{"contains": {"type": "string"}, "minContains": 2, "maxContains": 3}', '["a", 1, "b"]', '["a"]'),
+    ('{"contains": {"type": "string"}, "maxContains": 1}', '["a", 1]', '["a", "b"]'),
+    ('{"contains": true, "minContains": 0}', '[]', NULL),
+    ('{"allOf": [{"minimum": 1}, {"maximum": 3}]}', '2', '4'),
+    ('{"anyOf": [{"type": "string"}, {"minimum": 3}]}', '"a"', '2'),
+    ('{"oneOf": [{"type": "integer"}, {"minimum": 3}]}', '3.5', '4'),
+    ('{"not": {"type": "integer"}}', '1.5', '1'),
+    ('{"if": {"type": "integer"}, "then": {"minimum": 5}, "else": {"type": "string"}}', '"x"', '4'),
+    ('{"if": {"required": ["a"]}, "then": {"required": ["b"]}}', '{"c": 1}', '{"a": 1}'),
+    ('{"dependentSchemas": {"a": {"required": ["b"]}}}', '{"c": 1}', '{"a": 1}'),
+    ('{"dependencies": {"a": ["b"], "c": {"maxProperties": 1}}}', '{"c": 1}', '{"c": 1, "d": 1}'),
+    ('{"$ref": "#/$defs/s", "$defs": {"s": {"type": "string"}}}', '"a"', '1'),
+    ('{"$ref": "#/definitions/a~1b%25", "definitions": {"a/b%": {"type": "string"}}}', '"a"', '1'),
+    ('{"properties": {"next": {"$ref": "#"}}, "additionalProperties": false}', '{"next": {"next": {}}}', '{"next": {"nex": {}}}'),
+    ('{"$ref": "#name", "$defs": {"s": {"$anchor": "name", "type": "string"}}}', '"a"', '1'),
+    ('{"$id": "http://example.com/a/root", "$ref": "other", "$defs": {"s": {"$id": "other", "type": "string"}}}', '"a"', '1'),
+    ('{"properties": {"a": true}, "unevaluatedProperties": false}', '{"a": 1}', '{"b": 1}'),
+    ('{"anyOf": [{"properties": {"a": {"const": 1}}}, {"properties": {"b": true}}], "unevaluatedProperties": false}', '{"b": 1, "a": 1}', '{"a": 2}'),
+    ('{"allOf": [{"prefixItems": [true]}], "unevaluatedItems": {"type": "string"}}', '[1, "a"]', '[1, 2]'),
+    ('{"format": "email", "title": "t", "description": "d", "default": 1, "x-own": {"type": 1}}', '"no"', NULL),
+    ('{"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "string"}], "additionalItems": false}', '["a"]', '["a", 1]'),
+    ('{"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": true}', '2', '1'),
+    ('{"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/definitions/a", "type": "null", "definitions": {"a": {"type": "string"}}}', '"a"', 'null');
+SELECT id, schema, ctms.json_schema_is_valid(schema, good) AS good, ctms.json_schema_is_valid(schema, bad) AS bad
+FROM cases
+WHERE ctms.json_schema_is_valid(schema, good) IS FALSE OR ctms.json_schema_is_valid(schema, bad) IS TRUE ORDER BY id;
+-- The reasons of each failure.
+SELECT c.id, e.* FROM cases AS c, ctms.json_schema_errors(c.schema, c.bad) AS e ORDER BY c.id, e.keyword_location, e.instance_location;
+
+-- Locations through references and arrays, escaped.
+SELECT * FROM ctms.json_schema_errors(
+    '{"$id": "http://example.com/s", "properties": {"a/b~c": {"items": {"$ref": "#/$defs/x"}}}, "$defs": {"x": {"properties": {"ü": {"maxLength": 1}}}}}',
+    '{"a/b~c": [{}, {"ü": "ab"}]}');
+
+-- Schemas that are not valid: place and reason.
+SELECT absolute_keyword_location, keyword, error FROM ctms.json_schema_check(
+    '{"type": ["string", "text"], "minLength": -1, "maximum": "1", "multipleOf": 0, "required": [1], "enum": 1,
+      "pattern": "a{2,1}", "properties": {"p": 1}, "allOf": {}, "$ref": "#/nowhere", "uniqueItems": 1,
+      "items": [], "patternProperties": {"[": true}, "dependentRequired": {"a": [1]},
+      "$defs": {"unused": {"type": 7, "$ref": "http://example.com/unknown"}}, "contains": 7, "minContains": -1}')
+ORDER BY 1;
+SELECT * FROM ctms.json_schema_check('{"type": "string"}');
+SELECT ctms.json_schema_is_valid('{"$schema": "http://example.com/unknown"}', '1');
+SELECT ctms.json_schema_is_valid('1', '1');
+SELECT ctms.json_schema_is_valid('{"type": 1}', '1');
+
+-- A CHECK constraint.
+CREATE TEMP TABLE checked (doc jsonb CHECK (ctms.json_schema_assert('{"type": "object", "required": ["a"]}', doc)));
+INSERT INTO checked VALUES ('{"a": 1}'), (NULL);
+INSERT INTO checked VALUES ('{"b": 1}');
+-- A schema per row, many times each.
+SELECT sum(ctms.json_schema_is_valid(jsonb_build_object('minimum', i % 10), to_jsonb(i))::int) FROM generate_series(0, 99) AS i;
+
+-- Hostile input: bounded, and a clear error.
+\set VERBOSITY terse
+SELECT ctms.json_schema_is_valid('{"$ref": "#"}', '1');
+SELECT ctms.json_schema_is_valid('{"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"allOf": [{"$ref": "#/$defs/a"}]}}, "properties": {"x": {"$ref": "#/$defs/a"}}}', '{"x": 1}');
+SELECT ctms.json_schema_is_valid('{"items": {"$ref": "#"}, "type": "array"}', (repeat('[', 3000) || repeat(']', 3000))::jsonb);
+SELECT ctms.json_schema_is_valid('{"uniqueItems": true}', (SELECT jsonb_agg(i) FROM generate_series(1, 100000) AS i));
+SELECT ctms.json_schema_is_valid('{"uniqueItems": true}', (SELECT jsonb_agg(i % 99999) FROM generate_series(1, 100000) AS i));
+SELECT ctms.json_schema_is_valid('{"type": "integer", "multipleOf": 3}', '1e131071');
+SELECT ctms.json_schema_is_valid('{"pattern": "^(a+)+$"}', to_jsonb(repeat('a', 100000) || 'b'));
+SELECT ctms.json_schema_is_valid(jsonb_build_object('anyOf', (SELECT jsonb_agg(jsonb_build_object('const', i)) FROM generate_series(1, 1000) AS i)), '1000');
+SELECT count(*), max(error) FILTER (WHERE keyword IS NULL) AS note
+FROM ctms.json_schema_errors('{"items": false}', (SELECT jsonb_agg(i) FROM generate_series(1, 5000) AS i));
+
+\set VERBOSITY default
+-- Options and output formats.
+SELECT ctms.json_schema_is_valid('{"minimum": 1, "exclusiveMinimum": true}', '1', '{"draft": "4"}');
+SELECT ctms.json_schema_is_valid('{}', '1', '{"draft": "3"}');
+SELECT ctms.json_schema_is_valid('{}', '1', '{"drafts": "4"}');
+SELECT ctms.json_schema_is_valid('{}', '1', '[]');
+SELECT format, ctms.json_schema_validate('{"title": "t", "anyOf": [{"type": "string"}, {"properties": {"a": false}}]}', '{"a": 1}', format)
+FROM unnest(ARRAY['flag', 'basic', 'detailed', 'verbose', 'list', 'hierarchical']) AS format;
+SELECT format, ctms.json_schema_validate('{"title": "t", "properties": {"a": {"title": "u"}}}', '{"a": 1}', format)
+FROM unnest(ARRAY['flag', 'basic', 'detailed', 'verbose', 'list', 'hierarchical']) AS format;
+SELECT ctms.json_schema_validate('{}', '1', 'xml');
+
+-- Documents for references.
+INSERT INTO ctms.json_schema_document VALUES ('http://example.com/name', '{"type": "string"}');
+SELECT ctms.json_schema_is_valid('{"$ref": "http://example.com/name"}', '1');
+UPDATE ctms.json_schema_document SET schema = '{"type": "integer"}';
+SELECT ctms.json_schema_is_valid('{"$ref": "http://example.com/name"}', '1');
+DELETE FROM ctms.json_schema_document;
+SELECT ctms.json_schema_is_valid('{"$ref": "http://example.com/name"}', '1');

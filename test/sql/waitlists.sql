@@ -1,0 +1,95 @@
+-- Waitlist fields against their schemas, and the management of schemas.
+\set VERBOSITY verbose
+\set SHOW_CONTEXT never
+SELECT set_config('ctms.restore_mode', 'off', false);
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT name, schema FROM ctms.waitlist_fields_schemas ORDER BY name;
+SELECT ctms.list_waitlists()::jsonb -> 1 ->> 'name' AS second, ctms.get_waitlist('vpn')::jsonb ->> 'name' AS vpn,
+       ctms.get_waitlist('nothing') IS NULL AS none;
+
+INSERT INTO ctms.emails (email_id, primary_email)
+VALUES ('00000000-0000-0000-0000-000000000001', 'list@example.com');
+
+-- The errors are what a caller sees, so each one gets a line of its own.
+CREATE FUNCTION pg_temp.try(statement text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    info text;
+BEGIN
+    EXECUTE statement;
+    RETURN NEXT 'ok';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS info = PG_EXCEPTION_DETAIL;
+    RETURN NEXT SQLSTATE || ': ' || SQLERRM;
+    RETURN NEXT regexp_replace(info, '"id": \d+', '"id": 0');
+END
+$$;
+CREATE FUNCTION pg_temp.store(name text, fields text) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT pg_temp.try(format('INSERT INTO ctms.waitlists (email_id, name, fields) VALUES (%L, %L, %L)'
+        || ' ON CONFLICT (email_id, name) DO UPDATE SET fields = excluded.fields',
+        '00000000-0000-0000-0000-000000000001', name, fields));
+$$;
+
+-- Shipped schemas.
+SELECT * FROM pg_temp.store('vpn', '{"geo": "fr", "platform": "win64"}');
+SELECT * FROM pg_temp.store('vpn', '{"geo": null, "platform": null}');
+SELECT * FROM pg_temp.store('vpn', '{}');
+SELECT * FROM pg_temp.store('vpn', '{"geo": "fr", "color": "red"}');
+SELECT * FROM pg_temp.store('vpn', jsonb_build_object('geo', repeat('ü', 100))::text);
+SELECT * FROM pg_temp.store('vpn', jsonb_build_object('geo', repeat('ü', 101), 'platform', 7)::text);
+SELECT * FROM pg_temp.store('vpn', '[]');
+SELECT * FROM pg_temp.store('vpn', '7');
+SELECT * FROM pg_temp.store('vpn', 'null');
+SELECT * FROM pg_temp.store('relay', '{"geo": "fr"}');
+SELECT * FROM pg_temp.store('relay', '{"platform": "x"}');
+SELECT * FROM pg_temp.store('anything', '{"geo": "fr", "more": [1, 2, {"a": null}]}');
+SELECT * FROM pg_temp.store('anything', '{"geo": 1}');
+-- A name that changes.
+SELECT * FROM pg_temp.try($$UPDATE ctms.waitlists SET name = 'relay-x' WHERE name = 'anything'$$);
+SELECT * FROM pg_temp.try($$UPDATE ctms.waitlists SET name = 'vpn2' WHERE name = 'relay-x'$$);
+
+-- Onboarding.
+SELECT ctms.set_waitlist_schema('new', '{"type": "object", "required": ["city"], "properties": {"city": {"type": "string", "minLength": 2}}}');
+SELECT * FROM pg_temp.store('new', '{"city": "Ulm"}');
+SELECT * FROM pg_temp.store('new', '{"city": "U"}');
+SELECT * FROM pg_temp.store('new', '{}');
+SELECT ctms.set_waitlist_schema('new', '{"type": "object", "required": ["city"], "properties": {"city": {"type": "string", "minLength": 2}}}') ->> 'action' AS again;
+
+-- Stricter than what is stored.
+SELECT * FROM pg_temp.try($$SELECT ctms.set_waitlist_schema('new', '{"properties": {"city": {"minLength": 4}}}')$$);
+SELECT jsonb_set(ctms.set_waitlist_schema('new', '{"properties": {"city": {"minLength": 4}}}', dry_run => true), '{examples,0,id}', '0');
+SELECT * FROM pg_temp.store('new', '{"city": "Bonn"}');
+SELECT * FROM pg_temp.store('new', '{"city": "Ulm"}');
+SELECT ctms.set_waitlist_schema('new', '{"properties": {"city": {"minLength": 4}}}', existing_rows => 'ignore') ->> 'stored' AS stored;
+SELECT * FROM pg_temp.try($$UPDATE ctms.waitlists SET subscribed = false WHERE name = 'new'$$);
+SELECT * FROM pg_temp.store('new', '{"city": "Rom"}');
+-- The rows of all names without a schema count for "default".
+SELECT * FROM pg_temp.try($$SELECT ctms.set_waitlist_schema('default', '{"maxProperties": 0}')$$);
+
+-- Refused schemas, by the function and by the table.
+SELECT * FROM pg_temp.try($$SELECT ctms.set_waitlist_schema('bad', '{"type": "text", "properties": {"a/b": {"maxLength": "x"}}}')$$);
+SELECT * FROM pg_temp.try($$SELECT ctms.set_waitlist_schema('bad', '[]')$$);
+SELECT * FROM pg_temp.try($$SELECT ctms.set_waitlist_schema('bad', NULL)$$);
+SELECT * FROM pg_temp.try($$SELECT ctms.set_waitlist_schema('', '{}')$$);
+SELECT * FROM pg_temp.try($$SELECT ctms.set_waitlist_schema(NULL, '{}')$$);
+SELECT * FROM pg_temp.try($$SELECT ctms.set_waitlist_schema(repeat('x', 256), '{}')$$);
+SELECT * FROM pg_temp.try($$SELECT ctms.set_waitlist_schema('bad', '{}', existing_rows => 'maybe')$$);
+SELECT * FROM pg_temp.try($$INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('bad', '{"pattern": "("}')$$);
+SELECT * FROM pg_temp.try($$UPDATE ctms.waitlist_fields_schemas SET schema = '{"$ref": "#/nowhere"}' WHERE name = 'vpn'$$);
+
+-- Dropping: back to "default", and without it unknown names are refused.
+SELECT ctms.drop_waitlist_schema('new'), ctms.drop_waitlist_schema('new') AS again;
+SELECT * FROM pg_temp.store('new', '{"anything": true}');
+SELECT ctms.drop_waitlist_schema('default');
+SELECT * FROM pg_temp.store('unknown', '{}');
+SELECT * FROM pg_temp.store('vpn', '{"geo": "de"}');
+-- A schema set and taken back in one transaction.
+SAVEPOINT s;
+SELECT ctms.set_waitlist_schema('vpn', '{"maxProperties": 2, "properties": {"geo": {"const": "de"}}}') ->> 'stored' AS stored;
+SELECT * FROM pg_temp.store('vpn', '{"geo": "at"}');
+ROLLBACK TO s;
+SELECT * FROM pg_temp.store('vpn', '{"geo": "at"}');
+-- A restore brings rows back as they are.
+SET LOCAL ctms.restore_mode = 'on';
+SELECT * FROM pg_temp.store('vpn', '{"color": "red"}');
+ROLLBACK;
