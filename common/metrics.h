@@ -1,0 +1,54 @@
+/*
+ * metrics.h: counters, gauges and histograms for Prometheus, shared by forked processes.
+ *
+ * The values live in memory that processes forked after metrics_new() share, so that any
+ * of them can answer for all. Updates are atomic and take no lock. Series are never removed.
+ */
+#ifndef CTMS_METRICS_H
+#define CTMS_METRICS_H
+
+#include <stddef.h>
+
+#include "buf.h"
+
+#define METRICS_BUCKETS_MAX 14
+
+typedef enum metrics_type {
+    METRICS_COUNTER,
+    METRICS_GAUGE,
+    METRICS_HISTOGRAM,
+} metrics_type;
+
+/* Static and the same in all processes: series remember their family by its address. */
+typedef struct metrics_family {
+    const char *name;
+    const char *help;
+    metrics_type type;
+    int bucket_count; /* of a histogram; the last bucket, +Inf, is not listed */
+    double buckets[METRICS_BUCKETS_MAX];
+} metrics_family;
+
+typedef struct metrics metrics;
+typedef struct metrics_series metrics_series;
+
+/* Room for that many series; more are counted nowhere. NULL when there is no memory. */
+metrics *metrics_new(size_t series_max);
+void metrics_free(metrics *m);
+
+/*
+ * The series of a family with these labels (`name="value",…`, or ""), made when new. Never
+ * NULL, valid as long as the metrics. Keep it where the same labels come again and again.
+ */
+metrics_series *metrics_get(metrics *m, const metrics_family *family, const char *labels);
+
+void metrics_add(metrics_series *series, unsigned long long count); /* counter */
+void metrics_set(metrics_series *series, double value);             /* gauge */
+void metrics_observe(metrics_series *series, double value);         /* histogram */
+
+/* Appends `name="value"`, escaped, with a comma before it unless labels is empty. */
+void metrics_append_label(buf *labels, const char *name, const char *value);
+
+/* Appends the text format of the family and all its series, sorted by labels. */
+void metrics_write(const metrics *m, const metrics_family *family, buf *out);
+
+#endif

@@ -1,0 +1,30 @@
+/* app.h: what all parts of one server process share. */
+#ifndef CTMS_REST_APP_H
+#define CTMS_REST_APP_H
+
+#include <event2/event.h>
+
+#include "common/config.h"
+#include "common/metrics.h"
+#include "common/pg_listen.h"
+#include "common/pg_pool.h"
+#include "rest/auth.h"
+#include "rest/secret_check.h"
+#include "rest/server.h"
+
+typedef struct app {
+    struct event_base *base;
+    const config *settings;
+    metrics *metrics; /* shared by the processes */
+    pg_pool *pool;
+    pg_listener *listener;
+    auth *auth;
+    secret_checker *secrets;
+    server *server;
+    char *server_prefix; /* without a slash at its end */
+    char *version;       /* JSON text of /__version__ */
+    size_t body_max;
+    long long token_lifetime_s;
+} app;
+
+#endif

@@ -1,0 +1,347 @@
+/* exchange.c: one request from its arrival to the line that it leaves in the log. */
+#include "rest/exchange.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "rest/access_log.h"
+#include "rest/rest_metrics.h"
+#include "rest/route.h"
+
+#define LOG_TYPE "ctms.web"
+#define JSON_TYPE "application/json"
+/* Answers larger than this are not searched for addresses to trace. */
+#define TRACE_SEARCH_MAX (64 * 1024)
+
+static double
+now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void
+exchange_free(exchange *ex)
+{
+    free(ex->path_value.data);
+    uri_query_free(&ex->query);
+    free(ex->client_id);
+    free(ex->trace);
+    free(ex->ingest_actions);
+    free(ex->fxa_id_conflict);
+    free(ex);
+}
+
+/* ---- answers ----------------------------------------------------------------- */
+
+/* An address may be in the request or only in the answer. */
+static void
+find_trace(exchange *ex, const char *body, size_t length)
+{
+    const http_request *request = ex->request;
+
+    if (ex->path_value.data != NULL)
+        ex->trace = access_log_find_trace(ex->path_value.data, ex->path_value.length);
+    for (size_t i = 0; i < ex->query.count && ex->trace == NULL; i++)
+        ex->trace = access_log_find_trace(ex->query.parameters[i].value.data,
+                                          ex->query.parameters[i].value.length);
+    if (ex->trace == NULL && request->body_length > 0 && ex->is_client_allowed)
+        ex->trace = access_log_find_trace(request->body, request->body_length);
+    if (ex->trace == NULL && length <= TRACE_SEARCH_MAX)
+        ex->trace = access_log_find_trace(body, length);
+}
+
+void
+exchange_answer(exchange *ex, int status, const char *headers, const char *content_type,
+                const char *body, size_t length)
+{
+    double duration_s = now_s() - ex->started_s;
+    server_call *call = ex->call;
+    buf all = BUF_INIT;
+
+    find_trace(ex, body, length);
+    rest_metrics_count(ex, status, duration_s);
+    access_log_write(ex, status, duration_s);
+    buf_printf(&all, "X-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\n%s", ex->rid,
+               headers ? headers : "");
+    if (ex->route != NULL && ex->route->access == ACCESS_BEARER)
+        buf_append_string(&all, "Cache-Control: no-store\r\n");
+    /* From here on the request may be gone. */
+    server_call_set_context(call, NULL);
+    exchange_free(ex);
+    server_answer(call, status, buf_text(&all), content_type, body, length);
+    buf_free(&all);
+}
+
+void
+exchange_answer_json(exchange *ex, int status, const char *json)
+{
+    exchange_answer(ex, status, NULL, JSON_TYPE, json, strlen(json));
+}
+
+static void
+answer_detail(exchange *ex, int status, const char *headers, const char *detail)
+{
+    buf body = BUF_INIT;
+
+    buf_append_string(&body, "{\"detail\":");
+    buf_append_json_string(&body, detail);
+    buf_append_char(&body, '}');
+    exchange_answer(ex, status, headers, JSON_TYPE, body.data, body.length);
+    buf_free(&body);
+}
+
+void
+exchange_answer_detail(exchange *ex, int status, const char *detail)
+{
+    answer_detail(ex, status, NULL, detail);
+}
+
+void
+exchange_answer_invalid(exchange *ex, const char *where, const char *name, const char *message,
+                        const char *type)
+{
+    buf body = BUF_INIT;
+
+    buf_printf(&body, "{\"detail\":[{\"loc\":[\"%s\"", where);
+    if (name != NULL) {
+        buf_append_char(&body, ',');
+        buf_append_json_string(&body, name);
+    }
+    buf_append_string(&body, "],\"msg\":");
+    buf_append_json_string(&body, message);
+    buf_append_string(&body, ",\"type\":");
+    buf_append_json_string(&body, type);
+    buf_append_string(&body, "}]}");
+    exchange_answer(ex, 422, NULL, JSON_TYPE, body.data, body.length);
+    buf_free(&body);
+}
+
+void
+exchange_answer_bad_body(exchange *ex, size_t offset, const char *message)
+{
+    buf body = BUF_INIT;
+
+    buf_printf(&body, "{\"detail\":[{\"loc\":[\"body\",%zu],\"msg\":", offset);
+    buf_append_json_string(&body, message);
+    buf_append_string(&body, ",\"type\":\"value_error.jsondecode\"}]}");
+    exchange_answer(ex, 422, NULL, JSON_TYPE, body.data, body.length);
+    buf_free(&body);
+}
+
+void
+exchange_answer_unavailable(exchange *ex, const char *why)
+{
+    log_line *line = log_begin(LOG_LEVEL_WARNING, LOG_TYPE);
+
+    log_string(line, "rid", ex->rid);
+    log_end(line, "answered 503: %s", why);
+    answer_detail(ex, 503, "Retry-After: 1\r\n", "Service unavailable, try again later");
+}
+
+void
+exchange_answer_failure(exchange *ex, const char *why)
+{
+    log_line *line = log_begin(LOG_LEVEL_ERROR, LOG_TYPE);
+    buf body = BUF_INIT;
+
+    log_string(line, "rid", ex->rid);
+    log_string(line, "path_template", ex->path_template);
+    log_end(line, "unexpected error: %s", why);
+    buf_append_string(&body, "{\"detail\":\"Internal Server Error\",\"error_id\":");
+    buf_append_json_string(&body, ex->rid);
+    buf_append_char(&body, '}');
+    exchange_answer(ex, 500, NULL, JSON_TYPE, body.data, body.length);
+    buf_free(&body);
+}
+
+bool
+exchange_query(exchange *ex, const pg_statement *statement, const char *const *values,
+               pg_callback callback)
+{
+    ex->waiting_pg = pg_pool_query(ex->app->pool, statement, values, callback, ex);
+    if (ex->waiting_pg == NULL) {
+        exchange_answer_unavailable(ex, "the database is away or too busy");
+        return false;
+    }
+    return true;
+}
+
+/* ---- who asks -------------------------------------------------------------------- */
+
+static void
+use_auth_result(exchange *ex, auth_result result, const pg_reply *reply)
+{
+    static const char ask[] = "WWW-Authenticate: Bearer\r\n";
+    static const char *const reasons[] = {
+        [AUTH_NO_TOKEN] = "no token",
+        [AUTH_BAD_TOKEN] = "bad token",
+        [AUTH_EXPIRED_TOKEN] = "expired token",
+        [AUTH_UNKNOWN_CLIENT] = "unknown client",
+        [AUTH_DISABLED_CLIENT] = "disabled client",
+        [AUTH_UNAVAILABLE] = "database unavailable",
+    };
+
+    ex->auth_fail = reasons[result];
+    ex->is_client_known = result == AUTH_ALLOWED || result == AUTH_DISABLED_CLIENT;
+    ex->is_client_allowed = result == AUTH_ALLOWED;
+    switch (result) {
+    case AUTH_ALLOWED: ex->route->handler(ex); break;
+    case AUTH_NO_TOKEN: answer_detail(ex, 401, ask, "Not authenticated"); break;
+    case AUTH_BAD_TOKEN:
+    case AUTH_EXPIRED_TOKEN:
+    case AUTH_UNKNOWN_CLIENT: answer_detail(ex, 401, ask, "Could not validate credentials"); break;
+    case AUTH_DISABLED_CLIENT:
+        exchange_answer_detail(ex, 400, "API Client has been disabled");
+        break;
+    case AUTH_UNAVAILABLE:
+        if (reply != NULL)
+            resource_answer_error(ex, reply);
+        else
+            exchange_answer_unavailable(ex, "the database is away or too busy");
+        break;
+    }
+}
+
+static void
+on_auth_result(void *arg, auth_result result, const pg_reply *reply)
+{
+    exchange *ex = arg;
+
+    ex->waiting_auth = NULL;
+    use_auth_result(ex, result, reply);
+}
+
+static void
+authorize(exchange *ex)
+{
+    const char *authorization = http_get_header(ex->request, "Authorization");
+    auth_result result;
+
+    if (auth_check(ex->app->auth, authorization, &ex->client_id, &result, &ex->waiting_auth,
+                   on_auth_result, ex))
+        use_auth_result(ex, result, NULL);
+}
+
+/* ---- where it goes ------------------------------------------------------------------- */
+
+/* The client's id for the request if it is a decent one, else one of ours. */
+static void
+set_rid(exchange *ex)
+{
+    const char *given = http_get_header(ex->request, "X-Request-Id");
+    unsigned char random[16] = {0};
+    size_t length = given ? strlen(given) : 0;
+
+    if (length > 0 && length < sizeof(ex->rid) &&
+        strspn(given, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=") ==
+            length) {
+        memcpy(ex->rid, given, length + 1);
+        return;
+    }
+    if (getrandom(random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+        memcpy(random, &ex->started_s, sizeof(ex->started_s));
+    for (size_t i = 0; i < sizeof(random); i++)
+        snprintf(ex->rid + 2 * i, 3, "%02x", random[i]);
+}
+
+static void
+answer_redirect(exchange *ex, const char *query)
+{
+    buf header = BUF_INIT;
+
+    buf_printf(&header, "Location: %.*s%s%s\r\n", (int)ex->path_length - 1, ex->path,
+               query ? "?" : "", query ? query : "");
+    exchange_answer(ex, 307, buf_text(&header), NULL, "", 0);
+    buf_free(&header);
+}
+
+static void
+answer_wrong_method(exchange *ex, const route *found)
+{
+    buf header = BUF_INIT;
+
+    buf_append_string(&header, "Allow: ");
+    route_append_methods(found, &header);
+    buf_append_string(&header, "\r\n");
+    ex->path_template = found->path;
+    answer_detail(ex, 405, buf_text(&header), "Method Not Allowed");
+    buf_free(&header);
+}
+
+static void
+dispatch(exchange *ex, const char *query)
+{
+    const route *found = NULL;
+    const char *value;
+    size_t value_length;
+    route_match match =
+        route_find(ex->request->method, ex->path, ex->path_length, &found, &value, &value_length);
+
+    if (value != NULL && match != ROUTE_REDIRECT)
+        ex->path_value = uri_decode(value, value_length, false);
+    switch (match) {
+    case ROUTE_FOUND: break;
+    case ROUTE_NOT_FOUND: exchange_answer_detail(ex, 404, "Not Found"); return;
+    case ROUTE_WRONG_METHOD: answer_wrong_method(ex, found); return;
+    case ROUTE_REDIRECT: answer_redirect(ex, query); return;
+    }
+    ex->route = found;
+    ex->path_template = found->path;
+    if (found->access == ACCESS_BEARER)
+        authorize(ex);
+    else
+        found->handler(ex);
+}
+
+void
+exchange_begin(void *arg, server_call *call, const http_request *request)
+{
+    exchange *ex = xcalloc(1, sizeof(*ex));
+    const char *query;
+
+    ex->app = arg;
+    ex->call = call;
+    ex->request = request;
+    ex->started_s = now_s();
+    ex->path_template = "";
+    server_call_set_context(call, ex);
+    set_rid(ex);
+    uri_split(request->target, &ex->path, &ex->path_length, &query);
+    if (query != NULL && !uri_parse_query(query, strcspn(query, "#"), &ex->query)) {
+        exchange_answer_invalid(ex, "query", NULL, "too many parameters", "value_error.query");
+        return;
+    }
+    dispatch(ex, query);
+}
+
+void
+exchange_gone(void *arg, server_call *call, const char *why)
+{
+    exchange *ex = server_call_context(call);
+    log_line *line;
+
+    (void)arg;
+    if (ex == NULL)
+        return;
+    if (ex->waiting_pg != NULL)
+        pg_request_abandon(ex->waiting_pg);
+    if (ex->waiting_auth != NULL)
+        auth_abandon(ex->waiting_auth);
+    if (ex->waiting_secret != NULL)
+        secret_check_abandon(ex->waiting_secret);
+    line = log_begin(LOG_LEVEL_INFO, LOG_TYPE);
+    log_string(line, "client_host", server_call_host(call));
+    log_string(line, "method", ex->request->method_name);
+    log_string(line, "path_template", ex->path_template);
+    log_string(line, "rid", ex->rid);
+    log_real(line, "duration_s", now_s() - ex->started_s);
+    log_end(line, "no answer given: %s", why);
+    exchange_free(ex);
+}

@@ -1,0 +1,76 @@
+/*
+ * exchange.h: one request from its arrival to the line that it leaves in the log.
+ *
+ * Routing, authorisation, then the handler of the route, which answers exactly once, now
+ * or later. An exchange is freed by its answer, or when the client goes away.
+ */
+#ifndef CTMS_REST_EXCHANGE_H
+#define CTMS_REST_EXCHANGE_H
+
+#include "rest/app.h"
+#include "rest/uri.h"
+
+struct route;
+
+typedef struct exchange {
+    app *app;
+    server_call *call;
+    const http_request *request;
+    double started_s;
+
+    /* The target. */
+    const struct route *route; /* NULL: no such path or method */
+    const char *path_template; /* of the route or of another method's; "" for an unknown path */
+    const char *path;          /* not decoded */
+    size_t path_length;
+    uri_text path_value; /* decoded value of the path's parameter; data NULL when it has none */
+    uri_query query;
+    char rid[64]; /* X-Request-Id, or made */
+
+    /* Who asks. */
+    char *client_id; /* NULL: unknown */
+    bool is_client_known;
+    bool is_client_allowed;
+
+    /* What to tell the log beyond the usual. */
+    const char *auth_fail;
+    const char *token_fail;
+    const char *token_creds_from;
+    char *trace; /* the address that asked to be traced */
+    char *ingest_actions;
+    char *fxa_id_conflict;
+
+    /* What is being waited for. */
+    pg_request *waiting_pg;
+    auth_lookup *waiting_auth;
+    secret_check *waiting_secret;
+} exchange;
+
+/* For server_events; arg is the app. */
+void exchange_begin(void *arg, server_call *call, const http_request *request);
+void exchange_gone(void *arg, server_call *call, const char *why);
+
+/* The answers; each ends the exchange. headers as for server_answer(). */
+void exchange_answer(exchange *ex, int status, const char *headers, const char *content_type,
+                     const char *body, size_t length);
+void exchange_answer_json(exchange *ex, int status, const char *json);
+/* {"detail": text} */
+void exchange_answer_detail(exchange *ex, int status, const char *detail);
+/* 422 with one error at [where, name], or at [where] when name is NULL. */
+void exchange_answer_invalid(exchange *ex, const char *where, const char *name, const char *message,
+                             const char *type);
+/* 422 with one error at ["body", offset]. */
+void exchange_answer_bad_body(exchange *ex, size_t offset, const char *message);
+/* 503 with Retry-After. */
+void exchange_answer_unavailable(exchange *ex, const char *why);
+/* 500, with the id of the request, under which the log has the reason. */
+void exchange_answer_failure(exchange *ex, const char *why);
+
+/*
+ * Sends a statement; the callback gets the exchange as arg. Answers 503 when the database
+ * is away. Returns false then.
+ */
+bool exchange_query(exchange *ex, const pg_statement *statement, const char *const *values,
+                    pg_callback callback);
+
+#endif

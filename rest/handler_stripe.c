@@ -1,0 +1,35 @@
+/* handler_stripe.c: answers about Stripe objects. */
+#include "rest/handlers.h"
+
+#include <jansson.h>
+#include <string.h>
+
+/* The report of ctms.upsert_stripe() goes to the log: what was done, and a conflict. */
+static void
+note_report(exchange *ex, const char *text)
+{
+    static const char *const actions[] = {"created", "updated", "no_change", "deleted", "skipped"};
+    json_t *report = json_loads(text, 0, NULL);
+    json_t *done = json_object();
+    json_t *conflict = json_object_get(report, "fxa_id_conflict");
+
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+        json_t *list = json_object_get(report, actions[i]);
+
+        if (json_array_size(list) > 0)
+            json_object_set(done, actions[i], list);
+    }
+    ex->ingest_actions = json_dumps(done, JSON_COMPACT);
+    if (conflict != NULL && !json_is_null(conflict))
+        ex->fxa_id_conflict = json_dumps(conflict, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_decref(done);
+    json_decref(report);
+}
+
+void
+stripe_answer(exchange *ex, const PGresult *result)
+{
+    if (PQntuples(result) == 1 && !PQgetisnull(result, 0, 0))
+        note_report(ex, PQgetvalue(result, 0, 0));
+    exchange_answer_json(ex, 200, "{\"status\":\"OK\"}");
+}

@@ -1,0 +1,32 @@
+/*
+ * jwt.h: access tokens of ours: JWTs signed with HS256, whatever a token says of itself.
+ */
+#ifndef CTMS_REST_JWT_H
+#define CTMS_REST_JWT_H
+
+#include <time.h>
+
+typedef struct jwt_key jwt_key;
+
+typedef enum jwt_status {
+    JWT_VALID,
+    JWT_MALFORMED, /* not a JWT, another algorithm, extensions that we do not know */
+    JWT_FORGED,    /* the signature is not ours */
+    JWT_UNUSABLE,  /* ours, but without a subject or an expiry */
+    JWT_EXPIRED,
+} jwt_status;
+
+typedef struct jwt_claims {
+    char *subject; /* of JWT_VALID; free with free() */
+    time_t expires;
+} jwt_claims;
+
+/* NULL when there is no memory, or secret is empty. */
+jwt_key *jwt_key_new(const char *secret);
+void jwt_key_free(jwt_key *key);
+
+/* The compact form; free with free(). NULL on failure. */
+char *jwt_sign(const jwt_key *key, const char *subject, time_t now, time_t expires);
+jwt_status jwt_verify(const jwt_key *key, const char *token, time_t now, jwt_claims *claims);
+
+#endif

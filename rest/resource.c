@@ -1,0 +1,295 @@
+/* resource.c: resources that are one statement of SQL. */
+#include "rest/resource.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "rest/rest_metrics.h"
+#include "rest/route.h"
+
+#define LOG_TYPE "ctms.web"
+
+/* ---- parameters ------------------------------------------------------------- */
+
+bool
+resource_read_body(exchange *ex, const char **body)
+{
+    const http_request *request = ex->request;
+    const char *nul;
+    size_t valid;
+
+    *body = request->body ? request->body : "";
+    if (request->is_body_too_large) {
+        exchange_answer_detail(ex, 413, "Request body too large");
+        return false;
+    }
+    nul = memchr(*body, '\0', request->body_length);
+    valid = utf8_valid_prefix(*body, request->body_length);
+    if (nul != NULL && (size_t)(nul - *body) <= valid) {
+        exchange_answer_bad_body(ex, (size_t)(nul - *body), "NUL is not allowed in JSON");
+        return false;
+    }
+    if (valid < request->body_length) {
+        exchange_answer_bad_body(ex, valid, "invalid UTF-8");
+        return false;
+    }
+    return true;
+}
+
+static bool
+read_text(exchange *ex, const uri_text *text, const char *where, const char *name,
+          const char **value)
+{
+    *value = NULL;
+    if (text == NULL || text->length == 0)
+        return true;
+    if (!uri_is_text(text)) {
+        exchange_answer_invalid(ex, where, name, "value is not valid text", "type_error.str");
+        return false;
+    }
+    *value = text->data;
+    return true;
+}
+
+static bool
+read_parameter(exchange *ex, const resource_parameter *parameter, const char **value)
+{
+    switch (parameter->source) {
+    case FROM_PATH: return read_text(ex, &ex->path_value, "path", parameter->name, value);
+    case FROM_QUERY:
+        return read_text(ex, uri_query_get(&ex->query, parameter->name), "query", parameter->name,
+                         value);
+    case FROM_BODY: return resource_read_body(ex, value);
+    case FROM_SERVER: *value = ex->app->server_prefix; return true;
+    case FROM_NOWHERE: break;
+    }
+    return true;
+}
+
+/* ---- errors --------------------------------------------------------------------- */
+
+static bool
+is_class(const pg_reply *reply, const char *prefix)
+{
+    return strncmp(reply->sqlstate, prefix, strlen(prefix)) == 0;
+}
+
+static void
+log_conflict(const exchange *ex, const char *kind, const pg_reply *reply)
+{
+    log_line *line = log_begin(LOG_LEVEL_ERROR, LOG_TYPE);
+
+    log_string(line, "rid", ex->rid);
+    log_string(line, "path_template", ex->path_template);
+    log_string(line, "sqlstate", reply->sqlstate);
+    log_end(line, "%s converted to 409", kind);
+}
+
+/* DETAIL is the list of errors already; a list is all that may be passed through. */
+static void
+answer_error_list(exchange *ex, const char *detail, const char *message)
+{
+    buf body = BUF_INIT;
+
+    if (detail == NULL || detail[0] != '[') {
+        exchange_answer_invalid(ex, "body", NULL, message, "value_error");
+        return;
+    }
+    buf_printf(&body, "{\"detail\":%s}", detail);
+    exchange_answer_json(ex, 422, body.data);
+    buf_free(&body);
+}
+
+/* Turns errors of a waitlist's schema into those of a body. */
+static void
+answer_waitlist_errors(exchange *ex, const pg_reply *reply)
+{
+    json_t *errors = reply->detail ? json_loads(reply->detail, 0, NULL) : NULL;
+    json_t *list = json_array();
+    json_t *error;
+    size_t i;
+    char *text;
+
+    json_array_foreach(errors, i, error)
+    {
+        json_t *message = json_object_get(error, "error");
+        json_t *place = json_object_get(error, "instanceLocation");
+
+        json_array_append_new(
+            list, json_pack("{s:[s,s,s,s], s:s, s:s}", "loc", "body", "waitlists", "fields",
+                            json_is_string(place) ? json_string_value(place) : "", "msg",
+                            json_is_string(message) ? json_string_value(message) : "invalid",
+                            "type", "value_error.schema"));
+    }
+    text = json_dumps(list, JSON_COMPACT);
+    answer_error_list(ex, json_array_size(list) ? text : NULL, reply->message);
+    free(text);
+    json_decref(list);
+    json_decref(errors);
+}
+
+/* The request holds a value that is no UUID, and the resource knows which. */
+static bool
+answer_bad_uuid(exchange *ex)
+{
+    const resource *r = ex->route->resource;
+
+    for (size_t i = 0; r != NULL && i < RESOURCE_PARAMETERS_MAX; i++) {
+        if (!r->parameters[i].is_uuid)
+            continue;
+        exchange_answer_invalid(ex, r->parameters[i].source == FROM_PATH ? "path" : "query",
+                                r->parameters[i].name, "value is not a valid uuid",
+                                "type_error.uuid");
+        return true;
+    }
+    return false;
+}
+
+static void
+answer_unexpected(exchange *ex, const pg_reply *reply)
+{
+    buf why = BUF_INIT;
+
+    /* Messages of data exceptions may quote the data. */
+    buf_printf(&why, "SQLSTATE %s%s%s", reply->sqlstate, is_class(reply, "22") ? "" : ": ",
+               is_class(reply, "22") ? "" : reply->message);
+    exchange_answer_failure(ex, buf_text(&why));
+    buf_free(&why);
+}
+
+/* Errors of ctms itself: class CT. Returns false when it is none that has a status. */
+static bool
+answer_own_error(exchange *ex, const pg_reply *reply)
+{
+    const char *state = reply->sqlstate;
+
+    if (strcmp(state, "CT400") == 0) {
+        exchange_answer_detail(ex, 400, reply->message);
+    } else if (strcmp(state, "CT404") == 0) {
+        exchange_answer_detail(ex, 404, reply->message);
+    } else if (strcmp(state, "CT409") == 0) {
+        log_conflict(ex, "IntegrityError", reply);
+        exchange_answer_detail(ex, 409, reply->message);
+    } else if (strcmp(state, "CT422") == 0) {
+        answer_error_list(ex, reply->detail, reply->message);
+    } else if (strcmp(state, "CT001") == 0) {
+        answer_waitlist_errors(ex, reply);
+    } else if (strcmp(state, "CTS01") == 0) {
+        exchange_answer_detail(ex, 400, "Request JSON is not recognized.");
+    } else if (strcmp(state, "CTS02") == 0) {
+        exchange_answer_detail(ex, 400, "Unable to process Stripe object.");
+    } else if (strcmp(state, "CTS03") == 0) {
+        log_conflict(ex, "IntegrityError", reply);
+        exchange_answer_detail(ex, 409, "Write conflict, try again");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void
+answer_server_error(exchange *ex, const pg_reply *reply)
+{
+    bool is_stripe = ex->route->resource != NULL && ex->route->resource->is_stripe;
+
+    if (is_class(reply, "CT") && answer_own_error(ex, reply))
+        return;
+    if (strcmp(reply->sqlstate, "22P02") == 0 && answer_bad_uuid(ex))
+        return;
+    if (is_class(reply, "23505") || (is_stripe && is_class(reply, "23"))) {
+        log_conflict(ex, "IntegrityError", reply);
+        exchange_answer_detail(ex, 409, is_stripe ? "Write conflict, try again" : "Conflict");
+    } else if (is_class(reply, "40")) {
+        if (!is_stripe) {
+            exchange_answer_unavailable(ex, "deadlock or serialisation failure, twice");
+            return;
+        }
+        log_conflict(ex, "OperationalError", reply);
+        exchange_answer_detail(ex, 409, "Deadlock or other issue, try again");
+    } else if (is_class(reply, "54")) {
+        exchange_answer_invalid(ex, "body", NULL, "too deeply nested or too large", "value_error");
+    } else if (is_class(reply, "08") || is_class(reply, "53") || is_class(reply, "57") ||
+               is_class(reply, "55P03") || is_class(reply, "25006")) {
+        exchange_answer_unavailable(ex, reply->message);
+    } else {
+        answer_unexpected(ex, reply);
+    }
+}
+
+void
+resource_answer_error(exchange *ex, const pg_reply *reply)
+{
+    switch (reply->status) {
+    case PG_ERROR: answer_server_error(ex, reply); break;
+    case PG_LOST:
+    case PG_UNAVAILABLE: exchange_answer_unavailable(ex, reply->message); break;
+    case PG_OK: exchange_answer_failure(ex, "not an error"); break;
+    }
+}
+
+/* ---- the request itself ------------------------------------------------------------ */
+
+static void
+on_reply(void *arg, const pg_reply *reply)
+{
+    exchange *ex = arg;
+    const resource *r = ex->route->resource;
+
+    ex->waiting_pg = NULL;
+    if (reply->status != PG_OK) {
+        resource_answer_error(ex, reply);
+        return;
+    }
+    if (r->answer != NULL) {
+        r->answer(ex, reply->result);
+        return;
+    }
+    if (PQntuples(reply->result) == 0 || PQgetisnull(reply->result, 0, 0)) {
+        if (r->missing != NULL)
+            exchange_answer_detail(ex, 404, r->missing);
+        else
+            exchange_answer_failure(ex, "the database returned nothing");
+        return;
+    }
+    exchange_answer(ex, r->status, NULL, "application/json", PQgetvalue(reply->result, 0, 0),
+                    (size_t)PQgetlength(reply->result, 0, 0));
+}
+
+static bool
+is_given(const json_t *body, const char *name)
+{
+    return json_object_get(body, name) != NULL;
+}
+
+/* Counts bodies that still use the older waitlist fields; most are told by a look. */
+static void
+count_legacy_waitlists(const exchange *ex, const char *body)
+{
+    json_t *json;
+
+    if (strstr(body, "\"vpn_waitlist\"") == NULL && strstr(body, "\"relay_waitlist\"") == NULL)
+        return;
+    json = json_loads(body, 0, NULL);
+    if ((is_given(json, "vpn_waitlist") || is_given(json, "relay_waitlist")) &&
+        json_array_size(json_object_get(json, "waitlists")) == 0)
+        rest_metrics_count_legacy_waitlists(ex->app->metrics);
+    json_decref(json);
+}
+
+void
+resource_handle(exchange *ex)
+{
+    const resource *r = ex->route->resource;
+    const char *values[RESOURCE_PARAMETERS_MAX] = {NULL};
+
+    for (int i = 0; i < r->statement.parameter_count; i++) {
+        if (!read_parameter(ex, &r->parameters[i], &values[i]))
+            return;
+        if (r->parameters[i].source == FROM_BODY && !r->is_stripe)
+            count_legacy_waitlists(ex, values[i]);
+    }
+    exchange_query(ex, &r->statement, values, on_reply);
+}

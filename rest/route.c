@@ -1,0 +1,233 @@
+/* route.c: the table of everything that the server answers. */
+#include "rest/route.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "rest/handlers.h"
+
+/* The identifiers by which contacts are found, in the order of the SQL functions. */
+/* clang-format off */
+#define IDENTIFIERS \
+    {{FROM_QUERY, "email_id", true}, {FROM_QUERY, "primary_email", false}, \
+     {FROM_QUERY, "basket_token", false}, {FROM_QUERY, "sfdc_id", false}, \
+     {FROM_QUERY, "mofo_contact_id", false}, {FROM_QUERY, "mofo_email_id", false}, \
+     {FROM_QUERY, "amo_user_id", false}, {FROM_QUERY, "fxa_id", false}, \
+     {FROM_QUERY, "fxa_primary_email", false}}
+
+#define UNKNOWN_CONTACT "Unknown contact_id"
+
+static const resource get_contact = {
+    .statement = {"SELECT ctms.get_contact($1::uuid)", 1, true},
+    .parameters = {{FROM_PATH, "email_id", true}},
+    .status = 200,
+    .missing = UNKNOWN_CONTACT,
+};
+
+static const resource find_contacts = {
+    .statement = {"SELECT ctms.find_contacts($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9)", 9, true},
+    .parameters = IDENTIFIERS,
+    .status = 200,
+};
+
+static const resource create_contact = {
+    .statement = {"SELECT contact, is_created, email_id FROM ctms.create_contact($1)", 1, false},
+    .parameters = {{FROM_BODY, NULL, false}},
+    .answer = contact_answer_created,
+};
+
+static const resource put_contact = {
+    .statement = {"SELECT ctms.put_contact($1::uuid, $2)", 2, false},
+    .parameters = {{FROM_PATH, "email_id", true}, {FROM_BODY, NULL, false}},
+    .status = 201,
+};
+
+static const resource patch_contact = {
+    .statement = {"SELECT ctms.patch_contact($1::uuid, $2)", 2, false},
+    .parameters = {{FROM_PATH, "email_id", true}, {FROM_BODY, NULL, false}},
+    .status = 200,
+};
+
+static const resource delete_contact = {
+    .statement = {"SELECT ctms.delete_contact($1)", 1, false},
+    .parameters = {{FROM_PATH, "primary_email", false}},
+    .answer = contact_answer_deleted,
+};
+
+static const resource get_updates = {
+    .statement = {"SELECT ctms.get_updates($1, $2, $3, $4, $5, $6)", 6, true},
+    .parameters = {{FROM_QUERY, "start", false}, {FROM_QUERY, "end", false},
+                   {FROM_QUERY, "limit", false}, {FROM_QUERY, "after", false},
+                   {FROM_QUERY, "mofo_relevant", false}, {FROM_SERVER, NULL, false}},
+    .status = 200,
+};
+
+static const resource get_identity = {
+    .statement = {"SELECT ctms.get_identity($1::uuid)", 1, true},
+    .parameters = {{FROM_PATH, "email_id", true}},
+    .status = 200,
+    .missing = UNKNOWN_CONTACT,
+};
+
+static const resource find_identities = {
+    .statement = {"SELECT ctms.find_identities($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9)", 9, true},
+    .parameters = IDENTIFIERS,
+    .status = 200,
+};
+
+static const resource upsert_stripe = {
+    .statement = {"SELECT ctms.upsert_stripe(ctms.parse_body($1))", 1, false},
+    .parameters = {{FROM_BODY, NULL, false}},
+    .answer = stripe_answer,
+    .is_stripe = true,
+};
+
+static const resource list_waitlists = {
+    .statement = {"SELECT ctms.list_waitlists()", 0, true},
+    .status = 200,
+};
+
+static const resource get_waitlist = {
+    .statement = {"SELECT ctms.get_waitlist($1)", 1, true},
+    .parameters = {{FROM_PATH, "name", false}},
+    .status = 200,
+    .missing = "Unknown waitlist",
+};
+
+static const resource acoustic_configuration = {
+    .statement = {"SELECT ctms.acoustic_configuration()", 0, true},
+    .status = 200,
+};
+
+#define RESOURCE(r) .handler = resource_handle, .resource = &(r)
+
+const route route_table[] = {
+    {HTTP_GET, "/ctms/{email_id}", ACCESS_BEARER, RESOURCE(get_contact),
+     .statuses = {200, 400, 401, 404, 422, 500, 503}},
+    {HTTP_GET, "/ctms", ACCESS_BEARER, RESOURCE(find_contacts),
+     .statuses = {200, 400, 401, 422, 500, 503}},
+    {HTTP_POST, "/ctms", ACCESS_BEARER, RESOURCE(create_contact),
+     .statuses = {200, 201, 400, 401, 409, 413, 422, 500, 503}},
+    {HTTP_PUT, "/ctms/{email_id}", ACCESS_BEARER, RESOURCE(put_contact),
+     .statuses = {201, 400, 401, 409, 413, 422, 500, 503}},
+    {HTTP_PATCH, "/ctms/{email_id}", ACCESS_BEARER, RESOURCE(patch_contact),
+     .statuses = {200, 400, 401, 404, 409, 413, 422, 500, 503}},
+    {HTTP_DELETE, "/ctms/{primary_email}", ACCESS_BEARER, RESOURCE(delete_contact),
+     .statuses = {200, 400, 401, 404, 422, 500, 503}},
+    {HTTP_GET, "/updates", ACCESS_BEARER, RESOURCE(get_updates),
+     .statuses = {200, 400, 401, 422, 500, 503}},
+    {HTTP_GET, "/identities", ACCESS_BEARER, RESOURCE(find_identities),
+     .statuses = {200, 400, 401, 422, 500, 503}},
+    {HTTP_GET, "/identity/{email_id}", ACCESS_BEARER, RESOURCE(get_identity),
+     .statuses = {200, 400, 401, 404, 422, 500, 503}},
+    {HTTP_POST, "/token", ACCESS_PUBLIC, .handler = token_handle,
+     .statuses = {200, 400, 413, 500, 503}},
+    {HTTP_POST, "/stripe", ACCESS_BEARER, RESOURCE(upsert_stripe),
+     .statuses = {200, 400, 401, 409, 413, 422, 500, 503}},
+    {HTTP_GET, "/waitlists", ACCESS_BEARER, RESOURCE(list_waitlists),
+     .statuses = {200, 400, 401, 500, 503}},
+    {HTTP_GET, "/waitlists/{name}", ACCESS_BEARER, RESOURCE(get_waitlist),
+     .statuses = {200, 400, 401, 404, 422, 500, 503}},
+    {HTTP_GET, "/acoustic_configuration", ACCESS_PUBLIC, RESOURCE(acoustic_configuration),
+     .statuses = {200, 500, 503}},
+    {HTTP_GET, "/", ACCESS_PUBLIC, .handler = service_handle_root, .statuses = {307}},
+    {HTTP_GET, "/__version__", ACCESS_PUBLIC, .handler = service_handle_version,
+     .is_monitoring = true, .statuses = {200}},
+    {HTTP_GET, "/__heartbeat__", ACCESS_PUBLIC, .handler = service_handle_heartbeat,
+     .is_monitoring = true, .statuses = {200, 503}},
+    {HTTP_GET, "/__lbheartbeat__", ACCESS_PUBLIC, .handler = service_handle_lbheartbeat,
+     .is_monitoring = true, .statuses = {200}},
+    {HTTP_GET, "/__crash__", ACCESS_BEARER, .handler = service_handle_crash,
+     .statuses = {400, 401, 500, 503}},
+    {HTTP_GET, "/metrics", ACCESS_PUBLIC, .handler = service_handle_metrics,
+     .is_monitoring = true, .statuses = {200}},
+};
+/* clang-format on */
+
+const size_t route_count = sizeof(route_table) / sizeof(route_table[0]);
+
+/* True if the path has the form of the template; value is its parameter. */
+static bool
+has_form(const char *form, const char *path, size_t length, const char **value,
+         size_t *value_length)
+{
+    size_t fixed = strcspn(form, "{");
+
+    *value = NULL;
+    *value_length = 0;
+    if (form[fixed] == '\0')
+        return length == fixed && memcmp(form, path, length) == 0;
+    if (length <= fixed || memcmp(form, path, fixed) != 0 ||
+        memchr(path + fixed, '/', length - fixed) != NULL)
+        return false;
+    *value = path + fixed;
+    *value_length = length - fixed;
+    return true;
+}
+
+static route_match
+find(http_method method, const char *path, size_t length, const route **found, const char **value,
+     size_t *value_length)
+{
+    bool is_known = false;
+
+    for (size_t i = 0; i < route_count; i++) {
+        const route *candidate = &route_table[i];
+
+        if (!has_form(candidate->path, path, length, value, value_length))
+            continue;
+        *found = candidate;
+        is_known = true;
+        if (candidate->method == method || (method == HTTP_HEAD && candidate->method == HTTP_GET))
+            return ROUTE_FOUND;
+    }
+    return is_known ? ROUTE_WRONG_METHOD : ROUTE_NOT_FOUND;
+}
+
+route_match
+route_find(http_method method, const char *path, size_t path_length, const route **found,
+           const char **value, size_t *value_length)
+{
+    route_match match;
+
+    *found = NULL;
+    match = find(method, path, path_length, found, value, value_length);
+    if (match == ROUTE_NOT_FOUND && path_length > 1 && path[path_length - 1] == '/') {
+        if (find(method, path, path_length - 1, found, value, value_length) != ROUTE_NOT_FOUND)
+            match = ROUTE_REDIRECT;
+        *found = NULL;
+    }
+    return match;
+}
+
+void
+route_parameter(const route *found, char *name, size_t size)
+{
+    const char *open = strchr(found->path, '{');
+
+    snprintf(name, size, "%s", open ? open + 1 : "");
+    name[strcspn(name, "}")] = '\0';
+}
+
+/* Paths that differ only in the name of their parameter are one path. */
+static bool
+is_same_path(const char *a, const char *b)
+{
+    size_t fixed = strcspn(a, "{");
+
+    return fixed == strcspn(b, "{") && a[fixed] == b[fixed] && strncmp(a, b, fixed) == 0;
+}
+
+void
+route_append_methods(const route *found, buf *out)
+{
+    static const char *const names[] = {"GET, HEAD", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
+    bool is_first = true;
+
+    for (size_t i = 0; i < route_count; i++) {
+        if (!is_same_path(route_table[i].path, found->path))
+            continue;
+        buf_printf(out, "%s%s", is_first ? "" : ", ", names[route_table[i].method]);
+        is_first = false;
+    }
+}

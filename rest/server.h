@@ -1,0 +1,69 @@
+/*
+ * server.h: client connections: bytes in, requests out, answers back.
+ *
+ * Knows sockets, time limits and connection limits, nothing of resources. One request of a
+ * connection is at work at a time; pipelined ones wait. Every request has a deadline, from
+ * its first byte to the last byte of the answer.
+ */
+#ifndef CTMS_REST_SERVER_H
+#define CTMS_REST_SERVER_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "rest/http.h"
+
+typedef struct server server;
+/* A request that wants an answer. */
+typedef struct server_call server_call;
+
+typedef struct server_events {
+    /*
+     * A request is there. It belongs to the server and is valid until the answer or
+     * gone(). Answer exactly once, now or later, with server_answer().
+     */
+    void (*request)(void *arg, server_call *call, const http_request *request);
+    /* The client went away, or the deadline passed, before the answer: drop the call. */
+    void (*gone)(void *arg, server_call *call, const char *why);
+    /* Something was refused before it became a request; the server answers by itself. */
+    void (*refused)(void *arg, const server_call *call, int status);
+    /* Largest body that the request may have. */
+    size_t (*body_max)(void *arg, const http_request *request);
+} server_events;
+
+typedef struct server_options {
+    int connections_max;
+    double request_timeout_s;
+    double keepalive_timeout_s;
+} server_options;
+
+/* Opens a listening socket, SO_REUSEPORT. host may be a name or address. -1 and a message on
+ * failure. */
+int server_listen(const char *host, int port, char *message, size_t message_size);
+
+/* Serves what arrives on a listening socket, which remains the caller's. */
+server *server_new(struct event_base *base, int listening_fd, const server_options *options,
+                   const server_events *events, void *arg);
+/* Closes all connections at once. */
+void server_free(server *s);
+/*
+ * Takes no new connections, answers what is at work, and calls done when no connection is
+ * left, after the request time limit at the latest.
+ */
+void server_drain(server *s, void (*done)(void *arg), void *arg);
+int server_connection_count(const server *s);
+
+/*
+ * headers: more header lines, each ending with CRLF, or NULL. A HEAD request gets no body,
+ * but its length.
+ */
+void server_answer(server_call *call, int status, const char *headers, const char *content_type,
+                   const char *body, size_t length);
+
+const char *server_call_host(const server_call *call); /* the client's address */
+int server_call_port(const server_call *call);
+void server_call_set_context(server_call *call, void *context);
+void *server_call_context(const server_call *call);
+
+#endif

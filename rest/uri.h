@@ -1,0 +1,52 @@
+/* uri.h: request targets: path segments, query parameters, percent-encoding. */
+#ifndef CTMS_REST_URI_H
+#define CTMS_REST_URI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/buf.h"
+
+#define URI_PARAMETERS_MAX 64
+
+/* A decoded value. It may hold NULs, and bytes that are not UTF-8: ask uri_is_text(). */
+typedef struct uri_text {
+    char *data; /* ends with a NUL that does not count */
+    size_t length;
+} uri_text;
+
+typedef struct uri_parameter {
+    uri_text name;
+    uri_text value;
+} uri_parameter;
+
+typedef struct uri_query {
+    size_t count;
+    uri_parameter parameters[URI_PARAMETERS_MAX];
+} uri_query;
+
+/*
+ * Where the path of a target is (also of one like "http://host/path?query"), and its
+ * query, NULL when there is no "?".
+ */
+void uri_split(const char *target, const char **path, size_t *path_length, const char **query);
+
+/*
+ * Decodes %XX; what is not two hexadecimal digits stays as it is. plus_is_blank as in
+ * queries and forms. Free data with free().
+ */
+uri_text uri_decode(const char *text, size_t length, bool plus_is_blank);
+
+/* Reads name=value pairs joined by "&". Returns false when there are too many. */
+bool uri_parse_query(const char *text, size_t length, uri_query *query);
+void uri_query_free(uri_query *query);
+/* The last parameter of that name, NULL when there is none. */
+const uri_text *uri_query_get(const uri_query *query, const char *name);
+
+/* Valid UTF-8 without NUL: can be a text in PostgreSQL. */
+bool uri_is_text(const uri_text *text);
+
+/* Appends text with everything encoded that has a meaning in a query value. */
+void uri_encode(buf *out, const char *text, size_t length);
+
+#endif

@@ -1,0 +1,207 @@
+/* worker.c: one server process: its event loop with everything in it. */
+#include "rest/worker.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "rest/app.h"
+#include "rest/exchange.h"
+#include "rest/access_log.h"
+#include "rest/rest_metrics.h"
+#include "rest/route.h"
+#include "rest/version.h"
+
+#define LOG_TYPE "ctms.rest"
+#define LOG_FLUSH_MS 20
+/* Pub/Sub wraps a body in base64 and JSON, and may put several into one. */
+#define LARGE_BODY_FACTOR 16
+
+static void
+log_pool(void *arg, bool is_error, const char *message)
+{
+    (void)arg;
+    log_message(is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, LOG_TYPE, "%s", message);
+}
+
+/* ---- clients change --------------------------------------------------------- */
+
+static void
+on_listening(void *arg)
+{
+    auth_set_listening(arg, true);
+}
+
+static void
+on_notified(void *arg, const char *channel)
+{
+    (void)channel;
+    auth_forget_clients(arg);
+}
+
+static void
+on_deaf(void *arg, const char *message)
+{
+    (void)message;
+    auth_set_listening(arg, false);
+}
+
+/* ---- the server's events ---------------------------------------------------------- */
+
+static size_t
+body_max(void *arg, const http_request *request)
+{
+    const app *a = arg;
+    const route *found = NULL;
+    const char *path, *query, *value;
+    size_t path_length, value_length;
+
+    uri_split(request->target, &path, &path_length, &query);
+    if (route_find(request->method, path, path_length, &found, &value, &value_length) ==
+            ROUTE_FOUND &&
+        found->has_large_body)
+        return a->body_max * LARGE_BODY_FACTOR;
+    return a->body_max;
+}
+
+static void
+on_refused(void *arg, const server_call *call, int status)
+{
+    app *a = arg;
+
+    rest_metrics_count_refused(a->metrics, status);
+    access_log_write_refused(call, status);
+}
+
+/* ---- signals and time ----------------------------------------------------------------- */
+
+static void
+on_drained(void *arg)
+{
+    app *a = arg;
+
+    event_base_loopbreak(a->base);
+}
+
+static void
+on_stop(evutil_socket_t signal_number, short what, void *arg)
+{
+    app *a = arg;
+
+    (void)what;
+    log_message(LOG_LEVEL_INFO, LOG_TYPE, "stopping after signal %d, with %d connections",
+                (int)signal_number, server_connection_count(a->server));
+    server_drain(a->server, on_drained, a);
+}
+
+static void
+on_flush_time(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+    log_flush();
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+static bool
+connect_database(app *a)
+{
+    static const char *const channels[] = {"ctms_api_client", NULL};
+    static const pg_listener_events events = {on_listening, on_notified, on_deaf};
+    const char *url = config_string(a->settings, "CTMS_DB_URL");
+    const char *listen_url = config_string(a->settings, "CTMS_LISTEN_DB_URL");
+    pg_pool_options options = {
+        .url = url,
+        .application = "ctms-rest",
+        .connections = (int)config_int(a->settings, "CTMS_DB_CONNECTIONS"),
+        .queue_max = (int)config_int(a->settings, "CTMS_DB_QUEUE_MAX"),
+        .timeout_s = config_real(a->settings, "CTMS_DB_TIMEOUT_S"),
+        .log = log_pool,
+    };
+    char message[512];
+
+    a->pool = pg_pool_new(a->base, &options, message, sizeof(message));
+    if (a->pool == NULL) {
+        log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "CTMS_DB_URL: %s", message);
+        return false;
+    }
+    a->auth = auth_new(a->pool, config_string(a->settings, "CTMS_SECRET_KEY"));
+    if (a->auth == NULL) {
+        log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "CTMS_SECRET_KEY cannot be used as a key");
+        return false;
+    }
+    a->listener = pg_listener_new(a->base, listen_url ? listen_url : url, "ctms-rest", channels,
+                                  &events, a->auth, message, sizeof(message));
+    if (a->listener == NULL)
+        log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "CTMS_LISTEN_DB_URL: %s", message);
+    return a->listener != NULL;
+}
+
+static void
+add_server(app *a, int listening_fd)
+{
+    static const server_events events = {exchange_begin, exchange_gone, on_refused, body_max};
+    server_options options = {
+        .connections_max = (int)config_int(a->settings, "CTMS_MAX_CONNECTIONS"),
+        .request_timeout_s = config_real(a->settings, "CTMS_REQUEST_TIMEOUT_S"),
+        .keepalive_timeout_s = config_real(a->settings, "CTMS_KEEPALIVE_TIMEOUT_S"),
+    };
+
+    a->server = server_new(a->base, listening_fd, &options, &events, a);
+}
+
+static char *
+without_slash(const char *url)
+{
+    size_t length = strlen(url);
+
+    while (length > 0 && url[length - 1] == '/')
+        length--;
+    return xstrndup(url, length);
+}
+
+int
+worker_run(const config *settings, metrics *m, int listening_fd)
+{
+    app a = {.settings = settings, .metrics = m};
+    struct timeval flush_interval = {.tv_usec = LOG_FLUSH_MS * 1000};
+    struct event *signals[2], *flush;
+    int status = 1;
+
+    a.base = event_base_new();
+    a.server_prefix = without_slash(config_string(settings, "CTMS_SERVER_PREFIX"));
+    a.version = version_read(config_string(settings, "CTMS_VERSION_FILE"));
+    a.body_max = (size_t)config_int(settings, "CTMS_MAX_BODY_BYTES");
+    a.token_lifetime_s = config_int(settings, "CTMS_TOKEN_EXPIRATION");
+    signals[0] = evsignal_new(a.base, SIGTERM, on_stop, &a);
+    signals[1] = evsignal_new(a.base, SIGINT, on_stop, &a);
+    flush = event_new(a.base, -1, EV_PERSIST, on_flush_time, NULL);
+    log_set_buffered(true);
+    if (connect_database(&a)) {
+        a.secrets = secret_checker_new(a.base, (int)config_int(settings, "CTMS_ARGON2_THREADS"));
+        add_server(&a, listening_fd);
+        event_add(signals[0], NULL);
+        event_add(signals[1], NULL);
+        event_add(flush, &flush_interval);
+        event_base_dispatch(a.base);
+        status = 0;
+    }
+    server_free(a.server);
+    secret_checker_free(a.secrets);
+    pg_listener_free(a.listener);
+    pg_pool_free(a.pool);
+    auth_free(a.auth);
+    event_free(signals[0]);
+    event_free(signals[1]);
+    event_free(flush);
+    event_base_free(a.base);
+    free(a.server_prefix);
+    free(a.version);
+    return status;
+}
