@@ -1,0 +1,100 @@
+# ctms waitlists: onboarding by one command, refusals with places, dry run, removal.
+use strict;
+use warnings;
+use lib "$ENV{CTMS_TEST_TOP}/test/perl";
+use CTMS::Test;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $ctms = CTMS::Test->new('cli_waitlists');
+my $json = JSON::PP->new->utf8;
+$ctms->sql('CREATE ROLE operator LOGIN IN ROLE ctms_admin');
+sub waitlists { my (@args) = @_; return $ctms->cli('waitlists', @args, '--db-url', $ctms->db_url . '&user=operator') }
+
+# ---- list, show -----------------------------------------------------------------
+
+my ($rc, $out, $err) = waitlists('list');
+is($rc, 0, 'list') or diag $err;
+like($out, qr/^name +fields\ndefault +geo platform\nrelay +geo\nvpn +geo platform\n\z/, 'the shipped ones');
+($rc, $out) = waitlists('list', '--json');
+is_deeply([ map { $_->{name} } @{ $json->decode($out) } ], [qw(default relay vpn)], 'as JSON');
+($rc, $out) = waitlists('show', 'vpn');
+is($rc, 0, 'show');
+is($json->decode($out)->{additionalProperties}, JSON::PP::false, 'its schema');
+is($json->decode((waitlists('show', 'vpn', '--json'))[1])->{name}, 'vpn', 'as JSON');
+for my $options ([], ['--json'])
+{
+    ($rc, $out, $err) = waitlists('show', 'nobody', @$options);
+    is($rc, 4, "show of an unknown one @$options");
+    like($err, qr/^ctms: there is no schema named "nobody"/, 'said so');
+}
+
+# ---- add ------------------------------------------------------------------------
+
+my $schema = '{"type": "object", "properties": {"geo": {"type": "string", "maxLength": 2}}, "required": ["geo"]}';
+my $session = $ctms->node->background_psql('ctms', on_error_stop => 0);
+$session->query_safe(q{INSERT INTO ctms.emails (email_id, primary_email)
+    SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, 'w' || n || '@example.com' FROM generate_series(1, 3) n});
+sub insert { my ($n, $name, $fields) = @_;
+    return "INSERT INTO ctms.waitlists (email_id, name, fields) VALUES ('00000000-0000-4000-8000-00000000000$n', '$name', '$fields')" }
+
+($rc, $out) = waitlists('add', 'beta', $schema, '--dry-run');
+is("$rc $out", "0 beta: schema would be created\n", 'dry run');
+is((waitlists('show', 'beta'))[0], 4, 'stored nothing');
+($rc, $out, $err) = waitlists('add', 'beta', $schema);
+is("$rc $out", "0 beta: schema created\n", 'created') or diag $err;
+($rc, $out) = waitlists('add', 'beta', $schema);
+is("$rc $out", "0 beta: schema unchanged\n", 'again');
+$session->query_safe(insert(1, 'beta', '{"geo": "fr"}'));
+is($ctms->sql("SELECT fields FROM ctms.waitlists WHERE name = 'beta'"), '{"geo": "fr"}', 'an open session stores a contact');
+is($ctms->sql_error(insert(2, 'beta', '{}'))->{state}, 'CT001', 'and wrong fields are refused');
+
+my $file = "$ENV{TESTDIR}/schema.json";
+append_to_file($file, '{"type": "object", "properties": {"geo": {"enum": ["de", "fr"]}}}' . "\n");
+is((waitlists('add', 'beta', "\@$file"))[1], "beta: schema updated\n", 'from a file');
+($rc, $out) = waitlists('add', 'beta', "\@$file", '--json');
+is($json->decode($out)->{action}, 'no_change', 'as JSON');
+is((waitlists('add', 'beta', "\@$file.not"))[0], 1, 'no such file');
+is((waitlists('add', 'beta', '@-'))[0], 1, 'an empty standard input');
+
+# ---- refusals -------------------------------------------------------------------
+
+($rc, $out, $err) = waitlists('add', 'beta', '{"properties": {"geo": {"type": "strnig"}}}');
+is($rc, 1, 'not JSON Schema');
+like($err, qr/^ctms: .*beta.*22023.*\n  at \/properties\/geo\/type: /, 'with the place');
+($rc, $out, $err) = waitlists('add', 'beta', '{"type": ');
+is($rc, 1, 'not JSON');
+like($err, qr/^ctms: invalid input syntax for type json/, 'said so');
+is((waitlists('add', 'beta', '[]'))[0], 1, 'a list');
+is((waitlists('add', 'beta', ''))[0], 1, 'nothing');
+is((waitlists('add', '', '{}'))[0], 1, 'no name');
+is((waitlists('add', 'x' x 256, '{}'))[0], 1, 'a long name');
+is((waitlists('add', 'beta'))[0], 2, 'no schema');
+
+$session->query_safe(insert($_, 'late', '{"geo": "abc"}')) for 1 .. 3;
+($rc, $out, $err) = waitlists('add', 'late', $schema);
+is($rc, 1, 'stored rows do not satisfy it');
+like($err, qr/^ctms: .*3.*\n  row \d+ of "late":\n    at \/geo: .*maxLength/, 'how many, and where');
+like($err, qr/hint: --new-rows-only/, 'and what helps');
+($rc, $out) = waitlists('add', 'late', $schema, '--dry-run');
+is($rc, 0, 'dry run');
+like($out, qr/^late: schema would be created; 3 stored rows do not satisfy it:\n  row/, 'reports them');
+($rc, $out) = waitlists('add', 'late', $schema, '--new-rows-only');
+is($rc, 0, 'for new rows only');
+like($out, qr/^late: schema created; 3 stored rows/, 'stored');
+is($ctms->sql_error("UPDATE ctms.waitlists SET fields = '{\"geo\": \"xyz\"}' WHERE name = 'late'")->{state}, 'CT001', 'and in force');
+
+# ---- remove ---------------------------------------------------------------------
+
+is((waitlists('remove', 'late'))[0], 6, 'it asks');
+($rc, $out) = waitlists('remove', 'late', '--yes');
+is("$rc $out", "0 removed\n", 'removed');
+is((waitlists('remove', 'late', '--yes'))[0], 4, 'once');
+is($ctms->sql("SELECT count(*) FROM ctms.waitlists WHERE name = 'late'"), 3, 'its rows stay');
+($rc, $out, $err) = waitlists('remove', 'default');
+like($err, qr/waitlists of unknown names are refused/, 'a warning about default');
+is((waitlists('remove', 'default', '-y', '--json'))[1], qq({"removed": true}\n), 'as JSON');
+isnt($ctms->sql_error(insert(1, 'unknown', '{}'))->{state}, undef, 'an unknown name is refused then');
+$session->quit;
+done_testing();
