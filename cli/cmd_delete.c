@@ -94,7 +94,7 @@ delete_email(struct deletion *deletion, const char *email)
     return true;
 }
 
-/* One address a line; empty lines and lines that begin with "#" count for nothing. */
+/* One address a line. */
 static void
 delete_file(struct deletion *deletion, const char *path)
 {
@@ -102,16 +102,10 @@ delete_file(struct deletion *deletion, const char *path)
     char *line = NULL;
     size_t capacity = 0;
     bool is_going = file != NULL;
+    const char *email;
 
-    while (is_going && getline(&line, &capacity, file) >= 0) {
-        char *email = line + strspn(line, " \t");
-        size_t length = strlen(email);
-
-        while (length > 0 && strchr(" \t\r\n", email[length - 1]))
-            email[--length] = '\0';
-        if (length > 0 && email[0] != '#')
-            is_going = delete_email(deletion, email);
-    }
+    while (is_going && (email = input_next_item(file, &line, &capacity)))
+        is_going = delete_email(deletion, email);
     if (file && ferror(file))
         output_error(deletion->cli, CLI_FAILED, "could not read \"%s\"", path);
     free(line);

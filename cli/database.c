@@ -56,7 +56,7 @@ set_limits(struct cli *cli)
     result = database_query(
         cli,
         "SELECT pg_catalog.set_config('statement_timeout', $1, false), "
-        "pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false), "
+        "pg_catalog.set_config('idle_in_transaction_session_timeout', '10min', false), "
         "pg_catalog.set_config('timezone', 'UTC', false), "
         "pg_catalog.set_config('datestyle', 'ISO', false)",
         1, parameters);

@@ -80,3 +80,18 @@ input_argument(struct cli *cli, const char *argument)
         output_error(cli, CLI_FAILED, "could not read \"%s\": %s", argument, strerror(errno));
     return text;
 }
+
+const char *
+input_next_item(FILE *file, char **line, size_t *capacity)
+{
+    while (getline(line, capacity, file) >= 0) {
+        char *item = *line + strspn(*line, " \t");
+        size_t length = strlen(item);
+
+        while (length > 0 && strchr(" \t\r\n", item[length - 1]))
+            item[--length] = '\0';
+        if (length > 0 && item[0] != '#')
+            return item;
+    }
+    return NULL;
+}

@@ -19,4 +19,11 @@ FILE *input_open(struct cli *cli, const char *path);
 /* Closes it, unless it is standard input. */
 void input_close(FILE *file);
 
+/*
+ * The next item of a file with one a line, without the blanks around it; empty lines and
+ * those that begin with "#" are skipped. Null at the end or on an error (ferror() tells).
+ * line and capacity are those of getline(); the caller frees line.
+ */
+const char *input_next_item(FILE *file, char **line, size_t *capacity);
+
 #endif

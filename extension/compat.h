@@ -95,4 +95,36 @@ ctms_unpin_search_path(int level)
 #endif
 }
 
+/* common/jsonapi.h: semantic actions return nothing before 16; 17 takes the lexer's memory. */
+#if PG_VERSION_NUM >= 160000
+#define JSON_ACTION JsonParseErrorType
+#define JSON_ACTION_DONE return JSON_SUCCESS
+#else
+#define JSON_ACTION void
+#define JSON_ACTION_DONE return
+#endif
+#if PG_VERSION_NUM >= 170000
+#define json_lexer(json, length)                                                                   \
+    makeJsonLexContextCstringLen(NULL, json, length, GetDatabaseEncoding(), true)
+#else
+#define json_lexer(json, length)                                                                   \
+    makeJsonLexContextCstringLen(json, length, GetDatabaseEncoding(), true)
+#endif
+
+/* DecodeDateTime() without the details that 16 reports about errors. */
+#include "utils/datetime.h"
+
+static inline int
+ctms_decode_datetime(char **fields, int *types, int count, int *type, struct pg_tm *tm,
+                     fsec_t *fsec, int *zone)
+{
+#if PG_VERSION_NUM >= 160000
+    DateTimeErrorExtra extra;
+
+    return DecodeDateTime(fields, types, count, type, tm, fsec, zone, &extra);
+#else
+    return DecodeDateTime(fields, types, count, type, tm, fsec, zone);
+#endif
+}
+
 #endif

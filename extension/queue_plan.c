@@ -50,7 +50,7 @@ ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expecte
         SPI_keepplan(prepared);
         plan->plan = prepared;
     }
-    result = SPI_execute_plan(plan->plan, args, nulls, false, 0);
+    result = SPI_execute_plan(plan->plan, args, nulls, plan->is_read_only, 0);
     if (result != expected)
         elog(ERROR, "unexpected result of a statement of the queue: %s",
              SPI_result_code_string(result));

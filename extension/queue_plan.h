@@ -15,6 +15,7 @@ typedef struct QueuePlan {
     const char *sql;
     int arg_count;
     Oid arg_types[QUEUE_PLAN_MAX_ARGS];
+    bool is_read_only; /* reads with the caller's snapshot */
     SPIPlanPtr plan;
     bool is_planned;
 } QueuePlan;

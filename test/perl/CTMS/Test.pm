@@ -77,7 +77,7 @@ sub start_program
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', $log;
         open STDERR, '>&', \*STDOUT;
-        exec { "$ENV{CTMS_TEST_BIN}/$program" } "$ENV{CTMS_TEST_BIN}/$program", @args;
+        { exec { "$ENV{CTMS_TEST_BIN}/$program" } "$ENV{CTMS_TEST_BIN}/$program", @args }
         POSIX::_exit(127);
     }
     $self->{process}{$name} = { pid => $pid, log => $log };

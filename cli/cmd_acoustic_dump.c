@@ -1,0 +1,249 @@
+/*
+ * cmd_acoustic_dump.c: `ctms acoustic dump`: rows as Acoustic would get them, as CSV.
+ *
+ * The operator's query runs in a cursor of a read-only transaction, so that a database of
+ * any size is dumped from one snapshot in little memory.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cli/cmd_acoustic.h"
+#include "cli/csv.h"
+#include "cli/database.h"
+#include "cli/output.h"
+
+/* Contacts fetched at once. */
+#define FETCH_SQL "FETCH 500 FROM dumped"
+
+struct dump {
+    struct cli *cli;
+    const char *table;
+    FILE *file;
+    json_t *header; /* names of the columns, in order */
+    long long rows;
+    long long contacts;
+};
+
+/*
+ * Columns of the main table: a contact leaves out groups that it does not have, so they
+ * come from the configuration. The other tables' rows all have the same.
+ */
+#define MAIN_HEADER_SQL                                                                            \
+    "SELECT json_agg(name ORDER BY place, name) FROM ("                                            \
+    "SELECT 1 AS place, field AS name FROM ctms.acoustic_field WHERE tablename = 'main' "          \
+    "UNION ALL SELECT DISTINCT 2, destination FROM ctms.acoustic_newsletter_mapping) AS columns"
+
+static bool
+read_main_header(struct dump *dump)
+{
+    PGresult *result = database_query(dump->cli, MAIN_HEADER_SQL, 0, NULL);
+
+    if (!result)
+        return false;
+    dump->header = json_loads(PQgetvalue(result, 0, 0), 0, NULL);
+    if (!dump->header)
+        dump->header = json_array();
+    PQclear(result);
+    return true;
+}
+
+static void
+make_header_of(struct dump *dump, json_t *fields)
+{
+    const char *name;
+    json_t *value;
+
+    dump->header = json_array();
+    json_object_foreach(fields, name, value) json_array_append_new(dump->header, json_string(name));
+}
+
+static void
+write_header(struct dump *dump)
+{
+    size_t i;
+    json_t *name;
+
+    json_array_foreach(dump->header, i, name)
+        csv_write_field(dump->file, json_string_value(name), i == 0);
+    csv_end_row(dump->file);
+}
+
+static void
+write_row(struct dump *dump, const char *text)
+{
+    json_t *fields = json_loads(text, 0, NULL);
+    size_t i;
+    json_t *name;
+
+    if (!dump->header) {
+        make_header_of(dump, fields);
+        write_header(dump);
+    }
+    json_array_foreach(dump->header, i, name)
+    {
+        const char *value = json_string_value(json_object_get(fields, json_string_value(name)));
+
+        csv_write_field(dump->file, value ? value : "", i == 0);
+    }
+    csv_end_row(dump->file);
+    dump->rows++;
+    json_decref(fields);
+}
+
+/* A fetched result's column of ids as an array literal; null ids are left out. */
+static char *
+make_id_array(const PGresult *contacts, int column)
+{
+    int count = PQntuples(contacts);
+    size_t size = (size_t)count * 38 + 3;
+    char *array = malloc(size);
+    char *end = array;
+
+    if (!array)
+        return NULL;
+    *end++ = '{';
+    for (int row = 0; row < count; row++) {
+        int length = PQgetlength(contacts, row, column);
+
+        /* Anything but a uuid makes the next statement complain. */
+        if (PQgetisnull(contacts, row, column) || length > 36)
+            continue;
+        if (end[-1] != '{')
+            *end++ = ',';
+        memcpy(end, PQgetvalue(contacts, row, column), (size_t)length);
+        end += length;
+    }
+    *end++ = '}';
+    *end = '\0';
+    return array;
+}
+
+static bool
+write_contacts(struct dump *dump, const PGresult *contacts)
+{
+    int column = PQfnumber(contacts, "email_id");
+    char *ids;
+    const char *parameters[2];
+    PGresult *result;
+
+    if (column < 0) {
+        output_error(dump->cli, CLI_USAGE, "the query has no column email_id");
+        return false;
+    }
+    ids = make_id_array(contacts, column);
+    parameters[0] = ids;
+    parameters[1] = dump->table;
+    result = database_query(dump->cli,
+                            "SELECT fields FROM ctms.acoustic_rows($1::uuid[]) WHERE kind = $2", 2,
+                            parameters);
+    free(ids);
+    if (!result)
+        return false;
+    for (int row = 0; row < PQntuples(result); row++)
+        write_row(dump, PQgetvalue(result, row, 0));
+    PQclear(result);
+    dump->contacts += PQntuples(contacts);
+    if (isatty(STDERR_FILENO) && dump->file != stdout)
+        fprintf(stderr, "\r%lld contacts", dump->contacts);
+    return true;
+}
+
+static bool
+run_command(struct cli *cli, const char *sql)
+{
+    PGresult *result = database_query(cli, sql, 0, NULL);
+
+    PQclear(result);
+    return result != NULL;
+}
+
+static bool
+declare_cursor(struct cli *cli)
+{
+    static const char declare[] = "DECLARE dumped NO SCROLL CURSOR FOR ";
+    const char *query = cli_option(cli, "query");
+    char *sql;
+    bool is_declared;
+
+    if (!query)
+        query = "SELECT email_id FROM ctms.emails ORDER BY email_id";
+    sql = malloc(sizeof(declare) + strlen(query));
+    if (!sql)
+        return false;
+    memcpy(sql, declare, sizeof(declare) - 1);
+    memcpy(sql + sizeof(declare) - 1, query, strlen(query) + 1);
+    is_declared = run_command(cli, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY") &&
+                  run_command(cli, sql);
+    free(sql);
+    return is_declared;
+}
+
+static bool
+write_all(struct dump *dump)
+{
+    bool is_going = declare_cursor(dump->cli);
+    int fetched = 1;
+
+    if (is_going && strcmp(dump->table, "main") == 0) {
+        is_going = read_main_header(dump);
+        if (is_going)
+            write_header(dump);
+    }
+    while (is_going && fetched > 0) {
+        PGresult *contacts = database_query(dump->cli, FETCH_SQL, 0, NULL);
+
+        is_going = contacts && write_contacts(dump, contacts);
+        fetched = PQntuples(contacts);
+        PQclear(contacts);
+    }
+    if (isatty(STDERR_FILENO) && dump->file != stdout && dump->contacts > 0)
+        fputc('\n', stderr);
+    return is_going && run_command(dump->cli, "COMMIT");
+}
+
+static FILE *
+open_private(struct cli *cli, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+
+    if (!file) {
+        output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+    }
+    return file;
+}
+
+static bool
+is_table(const char *name)
+{
+    return strcmp(name, "main") == 0 || strcmp(name, "newsletter") == 0 ||
+           strcmp(name, "waitlist") == 0 || strcmp(name, "product") == 0;
+}
+
+int
+acoustic_dump(struct cli *cli)
+{
+    const char *path = cli_option(cli, "output");
+    const char *table = cli_option(cli, "table");
+    struct dump dump = {.cli = cli, .table = table ? table : "main", .file = stdout};
+
+    if (!is_table(dump.table))
+        return output_error(cli, CLI_USAGE,
+                            "--table must be main, newsletter, waitlist or product");
+    if (path)
+        dump.file = open_private(cli, path);
+    if (!dump.file)
+        return cli->status;
+    write_all(&dump);
+    if (path && fclose(dump.file) != 0 && cli->status == CLI_OK)
+        output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
+    else if (path && cli->status == CLI_OK)
+        printf("%lld rows of %lld contacts\n", dump.rows, dump.contacts);
+    json_decref(dump.header);
+    return cli->status;
+}

@@ -1,0 +1,196 @@
+/*
+ * cmd_acoustic_resync.c: `ctms acoustic resync`: enqueues contacts as if they had changed.
+ *
+ * Works in batches, each a short transaction of its own.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cli/cmd_acoustic.h"
+#include "cli/database.h"
+#include "cli/input.h"
+#include "cli/output.h"
+
+/* Contacts in one statement. */
+#define BATCH "1000"
+#define BATCH_SIZE 1000
+
+struct resync {
+    struct cli *cli;
+    long long enqueued;
+    long long unknown;
+    long long reset;
+};
+
+static void
+show_progress(const struct resync *resync)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%lld contacts", resync->enqueued);
+}
+
+static void
+end_progress(const struct resync *resync)
+{
+    if (resync->enqueued > 0 && isatty(STDERR_FILENO))
+        fputc('\n', stderr);
+}
+
+/* $1: name, $2: the last email_id of the batch before. Walks the index on email_id. */
+#define ENQUEUE_SQL(table)                                                                         \
+    "WITH batch AS MATERIALIZED (SELECT email_id FROM ctms." table                                 \
+    " WHERE name = $1 AND email_id > $2::uuid ORDER BY email_id LIMIT " BATCH ")"                  \
+    "SELECT ctms.enqueue_contacts(coalesce(array_agg(email_id), '{}')), "                          \
+    "max(email_id::text), count(*) FROM batch"
+
+static bool
+enqueue_named(struct resync *resync, const char *sql, const char *name)
+{
+    char last[64] = "00000000-0000-0000-0000-000000000000";
+    long long count = BATCH_SIZE;
+
+    while (count == BATCH_SIZE) {
+        const char *parameters[] = {name, last};
+        PGresult *result = database_query(resync->cli, sql, 2, parameters);
+
+        if (!result)
+            return false;
+        resync->enqueued += strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+        count = strtoll(PQgetvalue(result, 0, 2), NULL, 10);
+        snprintf(last, sizeof(last), "%s", PQgetvalue(result, 0, 1));
+        PQclear(result);
+        show_progress(resync);
+    }
+    return true;
+}
+
+/* $1: addresses as a JSON array. Answers how many were enqueued, and the unknown ones. */
+#define EMAILS_SQL                                                                                 \
+    "WITH asked AS (SELECT address, email_id "                                                     \
+    "FROM jsonb_array_elements_text($1::jsonb) AS address "                                        \
+    "LEFT JOIN ctms.emails ON lower(primary_email) = lower(address)) "                             \
+    "SELECT ctms.enqueue_contacts(coalesce(array_agg(DISTINCT email_id) "                          \
+    "FILTER (WHERE email_id IS NOT NULL), '{}')), "                                                \
+    "coalesce(jsonb_agg(address) FILTER (WHERE email_id IS NULL), '[]') FROM asked"
+
+static void
+report_unknown(struct resync *resync, const char *text)
+{
+    json_t *addresses = json_loads(text, 0, NULL);
+    size_t i;
+    json_t *address;
+
+    json_array_foreach(addresses, i, address)
+    {
+        fputs("ctms: not found: ", stderr);
+        output_text(stderr, json_string_value(address) ? json_string_value(address) : "?");
+        fputc('\n', stderr);
+        resync->unknown++;
+    }
+    json_decref(addresses);
+}
+
+/* Empties the batch. */
+static bool
+enqueue_emails(struct resync *resync, json_t *batch)
+{
+    char *text = json_dumps(batch, 0);
+    const char *parameters[] = {text};
+    PGresult *result = database_query(resync->cli, EMAILS_SQL, 1, parameters);
+
+    free(text);
+    json_array_clear(batch);
+    if (!result)
+        return false;
+    resync->enqueued += strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    report_unknown(resync, PQgetvalue(result, 0, 1));
+    PQclear(result);
+    show_progress(resync);
+    return true;
+}
+
+static bool
+enqueue_file(struct resync *resync, const char *path)
+{
+    struct cli *cli = resync->cli;
+    FILE *file = input_open(cli, path);
+    json_t *batch = json_array();
+    char *line = NULL;
+    size_t capacity = 0;
+    const char *email;
+    bool is_going = file != NULL;
+
+    while (is_going && (email = input_next_item(file, &line, &capacity))) {
+        if (json_array_append_new(batch, json_string(email)) != 0) {
+            output_error(cli, CLI_FAILED, "\"%s\" holds an address that is not UTF-8", path);
+            is_going = false;
+        }
+        if (is_going && json_array_size(batch) == BATCH_SIZE)
+            is_going = enqueue_emails(resync, batch);
+    }
+    if (is_going && ferror(file)) {
+        output_error(cli, CLI_FAILED, "could not read \"%s\"", path);
+        is_going = false;
+    }
+    if (is_going && json_array_size(batch) > 0)
+        is_going = enqueue_emails(resync, batch);
+    json_decref(batch);
+    free(line);
+    input_close(file);
+    return is_going;
+}
+
+static bool
+reset_retries(struct resync *resync)
+{
+    PGresult *result = database_query(resync->cli, "SELECT ctms.reset_acoustic_retries()", 0, NULL);
+
+    if (!result)
+        return false;
+    resync->reset = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    PQclear(result);
+    return true;
+}
+
+static void
+print_result(const struct resync *resync, bool is_reset)
+{
+    if (resync->cli->is_json) {
+        printf("{\"enqueued\": %lld, \"unknown\": %lld, \"reset\": %lld}\n", resync->enqueued,
+               resync->unknown, resync->reset);
+        return;
+    }
+    if (is_reset)
+        printf("%lld failed contacts have a fresh start\n", resync->reset);
+    printf("%lld contacts enqueued", resync->enqueued);
+    if (resync->unknown > 0)
+        printf(", %lld addresses not found", resync->unknown);
+    putchar('\n');
+}
+
+int
+acoustic_resync(struct cli *cli)
+{
+    struct resync resync = {.cli = cli};
+    const char *path = cli_option(cli, "email-file");
+    const char *newsletter = cli_option(cli, "newsletter");
+    const char *waitlist = cli_option(cli, "waitlist");
+    bool is_reset = cli_option(cli, "reset-retries") != NULL;
+    bool is_done = true;
+
+    if (!path && !newsletter && !waitlist && !is_reset)
+        return output_error(cli, CLI_USAGE,
+                            "say which contacts: --email-file, --newsletter, --waitlist or "
+                            "--reset-retries");
+    is_done = !is_reset || reset_retries(&resync);
+    is_done = is_done && (!path || enqueue_file(&resync, path));
+    is_done =
+        is_done && (!newsletter || enqueue_named(&resync, ENQUEUE_SQL("newsletters"), newsletter));
+    is_done = is_done && (!waitlist || enqueue_named(&resync, ENQUEUE_SQL("waitlists"), waitlist));
+    end_progress(&resync);
+    print_result(&resync, is_reset);
+    if (is_done && resync.unknown > 0)
+        cli->status = CLI_NOT_FOUND;
+    return cli->status;
+}

@@ -1,0 +1,72 @@
+/*
+ * cmd_acoustic_status.c: `ctms acoustic status`: what waits, since when, what failed.
+ *
+ * It reads the whole queue, unlike the heartbeat: an operator wants exact numbers.
+ */
+#include "cli/cmd_acoustic.h"
+#include "cli/database.h"
+#include "cli/output.h"
+
+/* Contacts that wait for their next change; $1 is the retry limit. */
+#define IS_GIVEN_UP "(retry >= $1 OR coalesce(retry_after = 'infinity', false))"
+
+/* One row, also where nothing waits. The age counts what is still to be sent. */
+#define STATUS_SQL                                                                                 \
+    "SELECT count(*) AS waiting, "                                                                 \
+    "count(*) FILTER (WHERE lease_until > now()) AS in_progress, "                                 \
+    "count(*) FILTER (WHERE retry > 0 AND NOT " IS_GIVEN_UP ") AS to_retry, "                      \
+    "count(*) FILTER (WHERE " IS_GIVEN_UP ") AS given_up, "                                        \
+    "date_trunc('second', min(create_timestamp) FILTER (WHERE NOT " IS_GIVEN_UP ")) AS oldest, "   \
+    "extract(epoch FROM now() - min(create_timestamp) FILTER (WHERE NOT " IS_GIVEN_UP "))::int8 "  \
+    "AS oldest_age_s FROM ctms.pending_acoustic"
+
+/* The commonest errors without the time in front of them; they hold no personal data. */
+#define ERRORS_SQL                                                                                 \
+    "SELECT count(*) AS contacts, count(*) FILTER (WHERE " IS_GIVEN_UP ") AS given_up, "           \
+    "left(max(last_error), 20) AS last, error FROM (SELECT *, regexp_replace(last_error, "         \
+    "'^[0-9]{4}-[0-9T:-]*Z ', '') AS error FROM ctms.pending_acoustic) AS q "                      \
+    "WHERE error IS NOT NULL GROUP BY error ORDER BY contacts DESC, error LIMIT 20"
+
+static void
+print_status(const PGresult *status, const PGresult *errors)
+{
+    static const char *const labels[] = {"waiting", "being sent", "to be tried again", "given up"};
+
+    for (int column = 0; column < 4; column++)
+        printf("%-20s %s\n", labels[column], PQgetvalue(status, 0, column));
+    if (PQgetisnull(status, 0, 4))
+        printf("%-20s none\n", "oldest");
+    else
+        printf("%-20s %s (%s s ago)\n", "oldest", PQgetvalue(status, 0, 4),
+               PQgetvalue(status, 0, 5));
+    if (PQntuples(errors) > 0) {
+        putchar('\n');
+        output_table(stdout, errors);
+    }
+}
+
+int
+acoustic_status(struct cli *cli)
+{
+    const char *parameters[] = {config_string(cli->settings, "CTMS_ACOUSTIC_RETRY_LIMIT")};
+    PGresult *status = NULL;
+    PGresult *errors = NULL;
+
+    if (cli->is_json) {
+        status = database_query(cli,
+                                "SELECT to_jsonb(s) || jsonb_build_object('errors', (SELECT "
+                                "coalesce(jsonb_agg(e), '[]') FROM (" ERRORS_SQL ") e)) "
+                                "FROM (" STATUS_SQL ") s",
+                                1, parameters);
+        if (status)
+            puts(PQgetvalue(status, 0, 0));
+    } else {
+        status = database_query(cli, STATUS_SQL, 1, parameters);
+        errors = status ? database_query(cli, ERRORS_SQL, 1, parameters) : NULL;
+        if (errors)
+            print_status(status, errors);
+    }
+    PQclear(status);
+    PQclear(errors);
+    return cli->status;
+}

@@ -1,0 +1,14 @@
+/*
+ * csv.h: writes CSV (RFC 4180, but with plain line feeds).
+ */
+#ifndef CTMS_CLI_CSV_H
+#define CTMS_CLI_CSV_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* One field; quoted where its content asks for it. is_first: no comma before it. */
+void csv_write_field(FILE *file, const char *text, bool is_first);
+void csv_end_row(FILE *file);
+
+#endif

@@ -1,0 +1,238 @@
+/*
+ * contact_store.c: compares two states of a contact and writes what differs.
+ *
+ * The caller holds the lock of the contact's row in emails, so that nobody else who goes
+ * through these functions changes the contact meanwhile. Enqueueing and the
+ * update_timestamp of each row are the triggers' business.
+ */
+#include "compat.h"
+
+#include "contact_sql.h"
+#include "contact_store.h"
+#include "errors.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/uuid.h"
+
+#define MAX_PARAMETERS (CONTACT_MAX_FIELDS + 2)
+
+/* Items of a list to write in one statement. */
+typedef struct ItemBatch {
+    const ContactRecord **items;
+    uint32 *masks;
+    int count;
+} ItemBatch;
+
+static uint64
+run(SPIPlanPtr plan, Datum *values, const char *nulls, int expected)
+{
+    int result = SPI_execute_plan(plan, values, nulls, false, 0);
+
+    if (result != expected)
+        elog(ERROR, "could not write a contact: %s", SPI_result_code_string(result));
+    return SPI_processed;
+}
+
+/* ---- one-row groups ------------------------------------------------------------- */
+
+static void
+set_fields(ContactGroup group, const ContactRecord *record, Datum *values, char *nulls)
+{
+    for (int i = 0; i < contact_groups[group].field_count; i++) {
+        values[i] = record->values[i];
+        nulls[i] = record->nulls[i] ? 'n' : ' ';
+    }
+}
+
+static bool
+insert_row(const pg_uuid_t *email_id, ContactGroup group, const ContactRecord *record)
+{
+    Datum values[MAX_PARAMETERS] = {UUIDPGetDatum(email_id)};
+    char nulls[MAX_PARAMETERS] = {' '};
+
+    set_fields(group, record, values + 1, nulls + 1);
+    return run(contact_sql_insert_row(group), values, nulls, SPI_OK_INSERT) == 1;
+}
+
+static void
+update_row(const pg_uuid_t *email_id, ContactGroup group, const ContactRecord *record, uint32 mask)
+{
+    Datum values[MAX_PARAMETERS] = {UUIDPGetDatum(email_id), UInt32GetDatum(mask)};
+    char nulls[MAX_PARAMETERS] = {' ', ' '};
+
+    set_fields(group, record, values + 2, nulls + 2);
+    run(contact_sql_update_row(group), values, nulls, SPI_OK_UPDATE);
+}
+
+void
+contact_store_delete_group(const pg_uuid_t *email_id, ContactGroup group)
+{
+    Datum id = UUIDPGetDatum(email_id);
+
+    run(contact_sql_delete_row(group), &id, NULL, SPI_OK_DELETE);
+}
+
+/* Returns whether anything had to be written. */
+static bool
+store_row(const pg_uuid_t *email_id, ContactGroup group, const ContactRecord *stored,
+          const ContactRecord *wanted, const char *conflict)
+{
+    uint32 mask;
+
+    if (!stored->exists && !wanted->exists)
+        return false;
+    if (!wanted->exists) {
+        contact_store_delete_group(email_id, group);
+        return true;
+    }
+    if (!stored->exists) {
+        if (!insert_row(email_id, group, wanted))
+            ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", conflict));
+        return true;
+    }
+    mask = contact_record_difference(stored, wanted, group);
+    if (mask != 0)
+        update_row(email_id, group, wanted, mask);
+    return mask != 0;
+}
+
+/* ---- lists ----------------------------------------------------------------------- */
+
+static void
+batch_add(ItemBatch *batch, const ContactRecord *item, uint32 mask, int capacity)
+{
+    if (batch->items == NULL) {
+        batch->items = palloc(capacity * sizeof(*batch->items));
+        batch->masks = palloc(capacity * sizeof(*batch->masks));
+    }
+    batch->items[batch->count] = item;
+    batch->masks[batch->count++] = mask;
+}
+
+/* One field of all items as an array. */
+static Datum
+batch_array(const ItemBatch *batch, const ContactField *field, int index)
+{
+    Oid type = contact_sql_type(field);
+    Datum *values = palloc(batch->count * sizeof(Datum));
+    bool *nulls = palloc(batch->count * sizeof(bool));
+    int dimension = batch->count;
+    int lower_bound = 1;
+    bool is_boolean = type == BOOLOID;
+
+    for (int i = 0; i < batch->count; i++) {
+        values[i] = batch->items[i]->values[index];
+        nulls[i] = batch->items[i]->nulls[index];
+    }
+    return PointerGetDatum(construct_md_array(values, nulls, 1, &dimension, &lower_bound, type,
+                                              is_boolean ? 1 : -1, is_boolean,
+                                              is_boolean ? TYPALIGN_CHAR : TYPALIGN_INT));
+}
+
+static Datum
+batch_masks(const ItemBatch *batch)
+{
+    Datum *values = palloc(batch->count * sizeof(Datum));
+
+    for (int i = 0; i < batch->count; i++)
+        values[i] = UInt32GetDatum(batch->masks[i]);
+    return PointerGetDatum(
+        construct_array(values, batch->count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+static void
+write_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *batch, bool is_update)
+{
+    const ContactGroupSpec *spec = &contact_groups[group];
+    Datum values[MAX_PARAMETERS] = {UUIDPGetDatum(email_id)};
+    int count = 1;
+
+    if (batch->count == 0)
+        return;
+    if (is_update)
+        values[count++] = batch_masks(batch);
+    for (int i = 0; i < spec->field_count; i++)
+        values[count++] = batch_array(batch, &spec->fields[i], i);
+    if (is_update)
+        run(contact_sql_update_items(group), values, NULL, SPI_OK_UPDATE);
+    else
+        run(contact_sql_insert_items(group), values, NULL, SPI_OK_INSERT);
+}
+
+static void
+delete_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *batch)
+{
+    Datum values[2] = {UUIDPGetDatum(email_id)};
+
+    if (batch->count == 0)
+        return;
+    values[1] = batch_array(batch, &contact_groups[group].fields[LIST_NAME], LIST_NAME);
+    run(contact_sql_delete_items(group), values, NULL, SPI_OK_DELETE);
+}
+
+/* Both lists are sorted by name: one walk over both finds what differs. */
+static bool
+store_list(const pg_uuid_t *email_id, ContactGroup group, const ContactList *stored,
+           const ContactList *wanted)
+{
+    ItemBatch inserts = {0}, updates = {0}, deletes = {0};
+    int i = 0;
+    int j = 0;
+
+    while (i < stored->count || j < wanted->count) {
+        int order = i == stored->count ? 1
+                    : j == wanted->count
+                        ? -1
+                        : contact_name_compare(&stored->items[i], &wanted->items[j]);
+
+        CHECK_FOR_INTERRUPTS();
+        if (order < 0) {
+            batch_add(&deletes, &stored->items[i++], 0, stored->count);
+        } else if (order > 0) {
+            batch_add(&inserts, &wanted->items[j++], 0, wanted->count);
+        } else {
+            uint32 mask = contact_record_difference(&stored->items[i++], &wanted->items[j], group);
+
+            if (mask != 0)
+                batch_add(&updates, &wanted->items[j], mask, wanted->count);
+            j++;
+        }
+    }
+    delete_batch(email_id, group, &deletes);
+    write_batch(email_id, group, &updates, true);
+    write_batch(email_id, group, &inserts, false);
+    return inserts.count + updates.count + deletes.count > 0;
+}
+
+/* ---- whole contacts ----------------------------------------------------------------- */
+
+bool
+contact_store_new(const Contact *wanted)
+{
+    return insert_row(&wanted->email_id, GROUP_EMAIL, &wanted->rows[GROUP_EMAIL]);
+}
+
+void
+contact_store(const Contact *stored, const Contact *wanted, bool always_touch, const char *conflict)
+{
+    const pg_uuid_t *email_id = &wanted->email_id;
+    bool is_new = !stored->rows[GROUP_EMAIL].exists;
+    bool is_changed = false;
+    uint32 mask;
+
+    for (int group = GROUP_AMO; group < CONTACT_ROW_GROUPS; group++)
+        is_changed |=
+            store_row(email_id, group, &stored->rows[group], &wanted->rows[group], conflict);
+    is_changed |=
+        store_list(email_id, GROUP_NEWSLETTERS, &stored->newsletters, &wanted->newsletters);
+    is_changed |= store_list(email_id, GROUP_WAITLISTS, &stored->waitlists, &wanted->waitlists);
+    if (is_new)
+        return;
+    mask = contact_record_difference(&stored->rows[GROUP_EMAIL], &wanted->rows[GROUP_EMAIL],
+                                     GROUP_EMAIL);
+    if (mask != 0 || is_changed || always_touch)
+        update_row(email_id, GROUP_EMAIL, &wanted->rows[GROUP_EMAIL], mask);
+}

@@ -1,0 +1,119 @@
+# ctms acoustic: the queue as an operator sees it, what is synced, sending again.
+use strict;
+use warnings;
+use lib "$ENV{CTMS_TEST_TOP}/test/perl";
+use CTMS::Test;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $ctms = CTMS::Test->new('cli_acoustic');
+my $json = JSON::PP->new->utf8;
+my $admin = $ctms->db_url . '&user=operator';
+$ctms->sql('CREATE ROLE operator LOGIN IN ROLE ctms_admin');
+
+# Everything here is done by a member of ctms_admin.
+sub acoustic { my (@args) = @_; return $ctms->cli('acoustic', @args, '--db-url', $admin) }
+
+sub queue { return $ctms->sql('SELECT coalesce(string_agg(primary_email, \' \' ORDER BY primary_email), \'\')
+    FROM ctms.pending_acoustic JOIN ctms.emails USING (email_id)') }
+
+$ctms->sql(q{
+    INSERT INTO ctms.emails (primary_email) SELECT 'c' || n || '@example.com' FROM generate_series(1, 6) n;
+    INSERT INTO ctms.newsletters (email_id, name, subscribed)
+        SELECT email_id, 'hubs', primary_email < 'c2' FROM ctms.emails WHERE primary_email < 'c3';
+    INSERT INTO ctms.waitlists (email_id, name) SELECT email_id, 'vpn' FROM ctms.emails WHERE primary_email > 'c5';
+});
+
+# ---- status ---------------------------------------------------------------------
+
+$ctms->sql(q{
+    UPDATE ctms.pending_acoustic SET create_timestamp = now() - interval '100 seconds';
+    UPDATE ctms.pending_acoustic q SET retry = 1, last_error = '2024-01-01T00:00:00Z server error'
+        FROM ctms.emails e WHERE e.email_id = q.email_id AND primary_email IN ('c1@example.com', 'c2@example.com');
+    UPDATE ctms.pending_acoustic q SET retry = 1, retry_after = 'infinity', last_error = '2024-01-02T00:00:00Z Email Address Is Invalid.'
+        FROM ctms.emails e WHERE e.email_id = q.email_id AND primary_email = 'c3@example.com';
+    UPDATE ctms.pending_acoustic q SET retry = 6, last_error = '2024-01-03T00:00:00Z server error'
+        FROM ctms.emails e WHERE e.email_id = q.email_id AND primary_email = 'c4@example.com';
+    UPDATE ctms.pending_acoustic q SET lease_until = now() + interval '1 hour', lease_owner = 'a'
+        FROM ctms.emails e WHERE e.email_id = q.email_id AND primary_email = 'c5@example.com';
+});
+my ($rc, $out, $err) = acoustic('status');
+is($rc, 0, 'status') or diag $err;
+like($out, qr/^waiting +6\nbeing sent +1\nto be tried again +2\ngiven up +2\noldest +20\S+ \S+ \(\d+ s ago\)\n/m, 'counts');
+like($out, qr/^contacts +given_up +last +error\n3 +1 +2024-01-03T00:00:00Z +server error\n1 +1 +\S+ +Email Address Is Invalid\.$/m, 'errors, commonest first');
+($rc, $out) = acoustic('status', '--json');
+my $status = $json->decode($out);
+is_deeply([ @$status{qw(waiting in_progress to_retry given_up)} ], [ 6, 1, 2, 2 ], 'counts as JSON');
+cmp_ok($status->{oldest_age_s}, '>=', 100, 'the oldest as JSON');
+is($status->{errors}[0]{error}, 'server error', 'errors as JSON');
+$ctms->sql('DELETE FROM ctms.pending_acoustic');
+($rc, $out) = acoustic('status');
+like($out, qr/^waiting +0\n.*^oldest +none\n\z/ms, 'an empty queue');
+is_deeply($json->decode((acoustic('status', '--json'))[1])->{errors}, [], 'an empty queue as JSON');
+
+# ---- fields and newsletters --------------------------------------------------------
+
+($rc, $out) = acoustic(qw(fields list));
+like($out, qr/^main +email$/m, 'fields of the main table');
+like($out, qr/^waitlist +geo$/m, 'fields of the waitlist table');
+($rc, $out) = acoustic(qw(fields list -t waitlist --json));
+is_deeply($json->decode($out), { waitlist => [qw(geo platform)] }, 'of one table, as JSON');
+is((acoustic(qw(fields add -t waitlist languages)))[0], 0, 'a field is added');
+is((acoustic(qw(fields add -t waitlist languages)))[0], 5, 'once');
+is((acoustic(qw(fields remove -t waitlist languages)))[0], 0, 'and removed');
+is((acoustic(qw(fields remove -t waitlist languages)))[0], 4, 'once');
+is((acoustic(qw(fields add -t product price_id)))[0], 2, 'other tables are fixed');
+is((acoustic('fields', 'add', 'x' x 300))[0], 1, 'a name that is too long');
+
+($rc, $out) = acoustic(qw(newsletters list));
+like($out, qr/^hubs +sub_hubs$/m, 'newsletters');
+is($json->decode((acoustic(qw(newsletters list --json)))[1])->{'mozilla-and-you'}, 'sub_firefox_news', 'as JSON');
+is((acoustic(qw(newsletters add beta:sub_beta)))[0], 0, 'a newsletter is added');
+is((acoustic(qw(newsletters add beta:sub_other)))[0], 5, 'once');
+is($ctms->sql("SELECT destination FROM ctms.acoustic_newsletter_mapping WHERE source = 'beta'"), 'sub_beta', 'stored');
+is((acoustic(qw(newsletters remove beta)))[0], 0, 'and removed');
+is((acoustic(qw(newsletters remove beta)))[0], 4, 'once');
+is((acoustic('newsletters', 'add', $_))[0], 2, "refused: $_") for 'beta', ':x', 'x:';
+
+# ---- resync -------------------------------------------------------------------------
+
+is((acoustic('resync'))[0], 2, 'resync of nothing');
+is(queue(), '', 'nothing waits');
+($rc, $out) = acoustic(qw(resync --newsletter hubs));
+is("$rc $out", "0 2 contacts enqueued\n", 'resync of a newsletter');
+is(queue(), 'c1@example.com c2@example.com', 'its contacts wait, subscribed or not');
+($rc, $out) = acoustic(qw(resync -w vpn --json));
+is_deeply($json->decode($out), { enqueued => 2, unknown => 0, reset => 0 }, 'resync of a waitlist');
+($rc, $out) = acoustic(qw(resync -w nobody));
+is("$rc $out", "0 0 contacts enqueued\n", 'resync of a waitlist without contacts');
+
+my $file = "$ENV{TESTDIR}/emails";
+append_to_file($file, "# comment\n\n  C3\@Example.com \r\nnobody\@example.com\nc3\@example.com\nc4\@example.com");
+($rc, $out, $err) = acoustic('resync', '-f', $file);
+is($rc, 4, 'an unknown address');
+is($out, "2 contacts enqueued, 1 addresses not found\n", 'the known ones are enqueued');
+is($err, "ctms: not found: nobody\@example.com\n", 'the unknown one is named');
+is(queue(), join(' ', map { "c$_\@example.com" } 1 .. 6), 'all wait');
+is((acoustic('resync', '-f', "$file.not"))[0], 1, 'no such file');
+append_to_file("$file.bad", "\xff\xfe\n");
+is((acoustic('resync', '-f', "$file.bad"))[0], 1, 'not UTF-8');
+
+$ctms->sql("UPDATE ctms.pending_acoustic SET retry = 6, retry_after = 'infinity', last_error = 'x'
+    FROM ctms.emails e WHERE e.email_id = pending_acoustic.email_id AND primary_email > 'c4'");
+($rc, $out) = acoustic(qw(resync --reset-retries));
+is($out, "3 failed contacts have a fresh start\n0 contacts enqueued\n", 'retries are reset');
+is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic WHERE retry > 0 OR retry_after IS NOT NULL'), 0, 'in the queue');
+
+# More contacts than one batch holds.
+$ctms->sql(q{
+    INSERT INTO ctms.emails (primary_email) SELECT 'many' || n || '@example.com' FROM generate_series(1, 2500) n;
+    INSERT INTO ctms.newsletters (email_id, name) SELECT email_id, 'many' FROM ctms.emails WHERE primary_email LIKE 'many%';
+    DELETE FROM ctms.pending_acoustic;
+});
+($rc, $out) = acoustic(qw(resync --newsletter many));
+is($out, "2500 contacts enqueued\n", 'several batches');
+is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), 2500, 'are in the queue');
+append_to_file("$file.many", join '', map { "many$_\@example.com\n" } 1 .. 2500);
+is((acoustic('resync', '-f', "$file.many"))[1], "2500 contacts enqueued\n", 'and of addresses');
+done_testing();
