@@ -88,8 +88,7 @@ print_report(const json_t *report)
             output_text(stdout, json_string_value(name) ? json_string_value(name) : "?");
         }
     }
-    if (json_is_string(json_object_get(report, "fxa_id_conflict")) ||
-        json_array_size(json_object_get(report, "fxa_id_conflict")) > 0)
+    if (json_array_size(json_object_get(report, "fxa_id_conflict")) > 0)
         printf("%sits FxA ID was that of another customer", separator);
     putchar('\n');
 }
@@ -123,7 +122,7 @@ take_error(struct ingest *ingest, const PGresult *result)
                            json_pack("{s:s?, s:s?}", "state", state, "message", message));
     fflush(stdout);
     fprintf(stderr, "ctms: %s, object %llu:\n", ingest->source, ingest->number);
-    database_report(ingest->cli, result);
+    database_report(ingest->cli, result, NULL);
     if (ingest->cli->status != CLI_UNAVAILABLE)
         ingest->cli->status = CLI_FAILED;
 }

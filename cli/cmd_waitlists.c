@@ -1,12 +1,17 @@
 /*
  * cmd_waitlists.c: `ctms waitlists`: the schemas that waitlist fields must satisfy.
  */
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
 #include "cli/database.h"
+#include "cli/error_text.h"
 #include "cli/input.h"
 #include "cli/output.h"
+
+/* Stored rows do not satisfy the schema. */
+#define STATE_ROWS_FAIL "23514"
 
 static int
 run_list(struct cli *cli)
@@ -50,23 +55,63 @@ run_show(struct cli *cli)
     return cli->status;
 }
 
-static int
-run_add(struct cli *cli)
+/* What was done, or would be, and which stored rows do not satisfy the schema. */
+static void
+print_report(const char *text)
+{
+    json_t *report = json_loads(text, 0, NULL);
+    const char *name = json_string_value(json_object_get(report, "name"));
+    const char *action = json_string_value(json_object_get(report, "action"));
+    bool is_stored = json_is_true(json_object_get(report, "stored"));
+    json_int_t failing = json_integer_value(json_object_get(report, "failing_rows"));
+    char *examples = json_dumps(json_object_get(report, "examples"), 0);
+
+    output_text(stdout, name ? name : "?");
+    if (!action || strcmp(action, "no_change") == 0)
+        fputs(": schema unchanged", stdout);
+    else
+        printf(": schema %s%s", is_stored ? "" : "would be ", action);
+    if (failing > 0)
+        printf("; %" JSON_INTEGER_FORMAT " stored rows do not satisfy it:", failing);
+    putchar('\n');
+    if (failing > 0 && examples)
+        error_text_detail(stdout, examples);
+    free(examples);
+    json_decref(report);
+}
+
+static PGresult *
+set_schema(struct cli *cli, const char *schema)
 {
     bool is_dry_run = cli_option(cli, "dry-run") != NULL;
     bool is_new_rows_only = cli_option(cli, "new-rows-only") != NULL;
-    char *schema = input_argument(cli, cli->arguments[1]);
     const char *parameters[] = {cli->arguments[0], schema, is_dry_run ? "true" : "false",
                                 is_new_rows_only ? "ignore" : "check"};
-    PGresult *result = NULL;
+    PGresult *result =
+        database_try(cli, "SELECT ctms.set_waitlist_schema($1, $2::jsonb, $3, $4)", 4, parameters);
 
-    if (schema)
-        result = database_query(cli, "SELECT ctms.set_waitlist_schema($1, $2::jsonb, $3, $4)", 4,
-                                parameters);
-    free(schema);
-    if (result)
-        puts(PQgetvalue(result, 0, 0));
+    if (database_is_ok(result))
+        return result;
+    database_report(cli, result,
+                    database_is_state(result, STATE_ROWS_FAIL)
+                        ? "--new-rows-only stores it all the same."
+                        : NULL);
     PQclear(result);
+    return NULL;
+}
+
+static int
+run_add(struct cli *cli)
+{
+    char *schema = input_argument(cli, cli->arguments[1]);
+    PGresult *result = schema ? set_schema(cli, schema) : NULL;
+
+    if (result && cli->is_json)
+        puts(PQgetvalue(result, 0, 0));
+    else if (result)
+        print_report(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    free(schema);
     return cli->status;
 }
 

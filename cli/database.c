@@ -145,12 +145,11 @@ hint_for(const char *state)
 }
 
 void
-database_report(struct cli *cli, const PGresult *result)
+database_report(struct cli *cli, const PGresult *result, const char *hint)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
-    const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
 
     /* Without a server message the connection broke. */
     if (!message)
@@ -161,6 +160,8 @@ database_report(struct cli *cli, const PGresult *result)
                  state ? " (" : "", state ? state : "", state ? ")" : "");
     if (detail)
         error_text_detail(stderr, detail);
+    if (!hint)
+        hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     if (!hint)
         hint = hint_for(state);
     if (hint)
@@ -180,7 +181,7 @@ database_query(struct cli *cli, const char *sql, int count, const char *const *p
 
     if (database_is_ok(result))
         return result;
-    database_report(cli, result);
+    database_report(cli, result, NULL);
     PQclear(result);
     return NULL;
 }

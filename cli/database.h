@@ -29,8 +29,11 @@ PGresult *database_try(struct cli *cli, const char *sql, int count, const char *
 
 bool database_is_ok(const PGresult *result);
 
-/* Reports an error result on stderr and sets cli->status to the code that fits. */
-void database_report(struct cli *cli, const PGresult *result);
+/*
+ * Reports an error result on stderr and sets cli->status to the code that fits. A hint
+ * that is not null replaces the server's.
+ */
+void database_report(struct cli *cli, const PGresult *result, const char *hint);
 
 /* True when the error has this SQLSTATE. */
 bool database_is_state(const PGresult *result, const char *state);

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* As many errors as help a reader; the rest is counted. */
@@ -43,38 +44,59 @@ member(const json_t *entry, const char *name)
     return json_string_value(json_object_get(entry, name));
 }
 
-/* False when the entry has neither of the two shapes. */
+/* {"loc", "msg"} or {"instanceLocation", "keywordLocation", "error"}; false for others. */
 static bool
-print_entry(FILE *stream, const json_t *entry)
+print_problem(FILE *stream, const json_t *problem, const char *indent)
 {
-    const char *message = member(entry, "msg");
-    const json_t *loc = json_object_get(entry, "loc");
-    const char *place = member(entry, "instanceLocation");
-    const char *rule = member(entry, "keywordLocation");
+    const char *message = member(problem, "msg");
+    const json_t *loc = json_object_get(problem, "loc");
+    const char *place = member(problem, "instanceLocation");
+    const char *rule = member(problem, "keywordLocation");
 
     if (message && json_is_array(loc)) {
-        fputs("  at ", stream);
+        fprintf(stream, "%sat ", indent);
         print_loc(stream, loc);
         fprintf(stream, ": %s\n", message);
         return true;
     }
-    message = member(entry, "error");
+    message = member(problem, "error");
     if (!message || !(place || rule))
         return false;
-    fprintf(stream, "  at %s: %s", !place ? rule : *place ? place : "the top", message);
-    if (place && rule && *rule)
+    if (!place)
+        place = rule;
+    fprintf(stream, "%sat %s: %s", indent, *place ? place : "the top", message);
+    if (place != rule && rule && *rule)
         fprintf(stream, " (schema: %s)", rule);
     fputc('\n', stream);
     return true;
 }
 
-void
-error_text_detail(FILE *stream, const char *detail)
+/* A problem, or {"id", "name", "errors": [problem, ...]} of a stored row. */
+static bool
+print_entry(FILE *stream, const json_t *entry)
+{
+    const json_t *id = json_object_get(entry, "id");
+    const json_t *errors = json_object_get(entry, "errors");
+    size_t i;
+    json_t *problem;
+
+    if (!json_is_integer(id) || !json_is_array(errors))
+        return print_problem(stream, entry, "  ");
+    fprintf(stream, "  row %" JSON_INTEGER_FORMAT, json_integer_value(id));
+    if (member(entry, "name"))
+        fprintf(stream, " of \"%s\"", member(entry, "name"));
+    fputs(":\n", stream);
+    json_array_foreach(errors, i, problem) print_problem(stream, problem, "    ");
+    return true;
+}
+
+static void
+print_detail(FILE *stream, const char *detail)
 {
     json_t *list = *detail == '[' ? json_loads(detail, 0, NULL) : NULL;
     size_t i;
     json_t *entry;
-    bool is_known = json_is_array(list) && json_array_size(list) > 0;
+    bool is_known = json_array_size(list) > 0;
 
     json_array_foreach(list, i, entry)
     {
@@ -89,4 +111,21 @@ error_text_detail(FILE *stream, const char *detail)
     if (!is_known)
         print_plain(stream, detail);
     json_decref(list);
+}
+
+void
+error_text_detail(FILE *stream, const char *detail)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *memory = open_memstream(&text, &length);
+
+    if (!memory)
+        return;
+    print_detail(memory, detail);
+    fclose(memory);
+    /* Names in it come from strangers: nothing of them may reach the terminal's controls. */
+    for (const char *c = text; c && *c; c++)
+        fputc(*c != '\n' && ((unsigned char)*c < 0x20 || *c == 0x7f) ? '?' : *c, stream);
+    free(text);
 }

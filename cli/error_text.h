@@ -8,8 +8,9 @@
 
 /*
  * Prints one indented line for each error of a DETAIL that is a JSON array (of
- * {"loc","msg"} or of {"instanceLocation","keywordLocation","error"}), with its place
- * first; any other text is printed as it is, each line indented.
+ * {"loc","msg"}, of {"instanceLocation","keywordLocation","error"}, or of stored rows with
+ * a list "errors" of those), with its place first; any other text is printed as it is, each
+ * line indented.
  */
 void error_text_detail(FILE *stream, const char *detail);
 

@@ -9,21 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-int
-output_error(struct cli *cli, enum cli_exit status, const char *format, ...)
-{
-    va_list arguments;
-
-    fflush(stdout);
-    fputs("ctms: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    cli->status = status;
-    return status;
-}
-
 static bool
 is_control(unsigned char c)
 {
@@ -35,6 +20,25 @@ output_text(FILE *stream, const char *text)
 {
     for (; *text; text++)
         fputc(is_control((unsigned char)*text) ? '?' : *text, stream);
+}
+
+int
+output_error(struct cli *cli, enum cli_exit status, const char *format, ...)
+{
+    va_list arguments;
+    char *text = NULL;
+
+    fflush(stdout);
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    fputs("ctms: ", stderr);
+    output_text(stderr, text ? text : "out of memory");
+    fputc('\n', stderr);
+    free(text);
+    cli->status = status;
+    return status;
 }
 
 /* Characters, not bytes, of UTF-8 text: close enough to columns for aligning. */

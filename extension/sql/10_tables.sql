@@ -187,7 +187,7 @@ CREATE TABLE ctms.stripe_customer (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.stripe_customer IS 'Stripe customers; fxa_id is Stripe''s "description"';
-COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the message that this content came with, null if unknown; older content is skipped';
+COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 
 CREATE TABLE ctms.stripe_price (
     stripe_id varchar(255) PRIMARY KEY,
@@ -214,10 +214,12 @@ CREATE TABLE ctms.stripe_invoice (
     total bigint NOT NULL,
     status varchar(15) NOT NULL,
     message_timestamp timestamptz,
+    list_timestamp timestamptz,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.stripe_invoice IS 'Stripe invoices; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; a line of an older message that is not stored was removed';
 
 CREATE TABLE ctms.stripe_invoice_line_item (
     stripe_id varchar(255) PRIMARY KEY,
@@ -251,11 +253,13 @@ CREATE TABLE ctms.stripe_subscription (
     start_date timestamptz NOT NULL,
     status varchar(20) NOT NULL,
     message_timestamp timestamptz,
+    list_timestamp timestamptz,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX stripe_subscription_customer_idx ON ctms.stripe_subscription (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_subscription IS 'Stripe subscriptions; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_subscription.list_timestamp IS 'Time of the newest message that listed all its items; an item of an older message that is not stored was removed';
 
 CREATE TABLE ctms.stripe_subscription_item (
     stripe_id varchar(255) PRIMARY KEY,

@@ -1,6 +1,21 @@
 -- ---------------------------------------------------------------------------
--- Stripe: product segments.
+-- Stripe: objects and product segments.
 -- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms.upsert_stripe(object jsonb, message_time timestamptz DEFAULT NULL)
+RETURNS jsonb
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'ctms_upsert_stripe';
+COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and what is inside it; returns what was created, updated, deleted and so on. Content older than what is stored, by the time of the message, is skipped';
+GRANT EXECUTE ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) TO ctms_api;
+
+CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz)
+RETURNS jsonb
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_batch';
+COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects of an array in one lock order; those with a problem are in "errors" of the report instead';
 
 CREATE TYPE ctms.segment AS ENUM (
     'active', 're-active', 'cancelling', 're-cancelling', 'canceled', 're-canceled', 'other'

@@ -35,11 +35,11 @@ CREATE TRIGGER ctms_stripe_customer_update_timestamp BEFORE UPDATE ON ctms.strip
 CREATE TRIGGER ctms_stripe_price_update_timestamp BEFORE UPDATE ON ctms.stripe_price
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
 CREATE TRIGGER ctms_stripe_invoice_update_timestamp BEFORE UPDATE ON ctms.stripe_invoice
-    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp', 'list_timestamp');
 CREATE TRIGGER ctms_stripe_invoice_line_item_update_timestamp BEFORE UPDATE ON ctms.stripe_invoice_line_item
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
 CREATE TRIGGER ctms_stripe_subscription_update_timestamp BEFORE UPDATE ON ctms.stripe_subscription
-    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp', 'list_timestamp');
 CREATE TRIGGER ctms_stripe_subscription_item_update_timestamp BEFORE UPDATE ON ctms.stripe_subscription_item
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
 
@@ -63,13 +63,13 @@ CREATE TRIGGER ctms_mofo_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.mofo
 CREATE TRIGGER ctms_stripe_customer_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_customer
     FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('fxa', 'fxa_id', 'message_timestamp', 'update_timestamp');
 CREATE TRIGGER ctms_stripe_subscription_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'update_timestamp');
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp');
 CREATE TRIGGER ctms_stripe_subscription_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription_item
     FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('subscription', 'stripe_subscription_id', 'message_timestamp', 'update_timestamp');
 CREATE TRIGGER ctms_stripe_price_enqueue AFTER UPDATE ON ctms.stripe_price
     FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('price', 'stripe_id', 'message_timestamp', 'update_timestamp', 'active', 'stripe_created');
 CREATE TRIGGER ctms_stripe_invoice_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_invoice
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'update_timestamp');
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp');
 CREATE TRIGGER ctms_stripe_invoice_line_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_invoice_line_item
     FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('invoice', 'stripe_invoice_id', 'message_timestamp', 'update_timestamp');
 

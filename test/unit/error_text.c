@@ -48,12 +48,24 @@ prints_schema_errors(void **state)
 }
 
 static void
+prints_rows(void **state)
+{
+    (void)state;
+    check("[{\"id\": 7, \"name\": \"vpn\", \"errors\": [{\"instanceLocation\": \"/geo\", "
+          "\"keywordLocation\": \"/required\", \"error\": \"missing\"}]}, {\"id\": 8, "
+          "\"errors\": []}]",
+          "  row 7 of \"vpn\":\n    at /geo: missing (schema: /required)\n  row 8:\n");
+}
+
+static void
 prints_anything_else(void **state)
 {
     (void)state;
     check("Found at \"x\".", "  Found at \"x\".\n");
     check("one\ntwo\n", "  one\n  two\n");
     check("", "");
+    check("a\033[31mb\x7f", "  a?[31mb?\n");
+    check("[{\"loc\": [\"\\u001b[2J\"], \"msg\": \"x\"}]", "  at ?[2J: x\n");
     check("[not json", "  [not json\n");
     check("[]", "  []\n");
     check("[1]", "  [1]\n");
@@ -95,9 +107,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prints_contact_errors),
-        cmocka_unit_test(prints_schema_errors),
-        cmocka_unit_test(prints_anything_else),
+        cmocka_unit_test(prints_contact_errors), cmocka_unit_test(prints_schema_errors),
+        cmocka_unit_test(prints_rows),           cmocka_unit_test(prints_anything_else),
         cmocka_unit_test(stops_after_twenty),
     };
 

@@ -1,0 +1,224 @@
+/*
+ * stripe.h: what the units that store Stripe objects share; see docs/stripe.md.
+ *
+ *   stripe_map.c     which key of which object goes to which column
+ *   stripe_value.c   single values of an object, checked
+ *   stripe_parse.c   a jsonb object becomes records, or a problem; touches no table
+ *   stripe_batch.c   the records of a batch and what they refer to
+ *   stripe_rows.c    reads and writes one row, with kept plans
+ *   stripe_store.c   stores the records of a batch in the one lock order
+ *   stripe_customer.c  customers, of which only one may have an FxA ID
+ *   stripe_report.c  what was done, as jsonb
+ *   stripe_upsert.c  the SQL functions
+ *
+ * Everything lives in the memory context of the call.
+ */
+#ifndef CTMS_STRIPE_H
+#define CTMS_STRIPE_H
+
+#include "compat.h"
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+/* In the order in which rows are locked and written: a parent before what it lists. */
+typedef enum StripeKind {
+    STRIPE_CUSTOMER,
+    STRIPE_PRICE,
+    STRIPE_SUBSCRIPTION,
+    STRIPE_INVOICE,
+    STRIPE_SUBSCRIPTION_ITEM,
+    STRIPE_LINE_ITEM,
+    STRIPE_KINDS
+} StripeKind;
+
+#define STRIPE_NO_KIND STRIPE_KINDS
+
+typedef enum StripeFieldType {
+    STRIPE_TEXT,
+    STRIPE_REFERENCE, /* an id, or the object that has it */
+    STRIPE_TIME,      /* Unix seconds */
+    STRIPE_BOOLEAN,
+    STRIPE_INTEGER,
+    STRIPE_BIGINT
+} StripeFieldType;
+
+#define STRIPE_REQUIRED 1
+#define STRIPE_UNSEEN 2 /* no row of a contact shows it: a change concerns no contact */
+
+typedef struct StripeField {
+    const char *column;
+    const char *path; /* keys with dots between them; NULL: the enclosing object's id */
+    StripeFieldType type;
+    int max_length; /* characters, for text */
+    int flags;
+} StripeField;
+
+/* The first field of every object is its owner: what leads on to the contact. */
+#define STRIPE_OWNER 0
+#define STRIPE_CUSTOMER_DELETED 4
+#define STRIPE_SUBSCRIPTION_PERIOD_START 6
+#define STRIPE_SUBSCRIPTION_PERIOD_END 7
+#define STRIPE_ITEM_PRICE 1 /* of a subscription item */
+#define STRIPE_LINE_PRICE 2
+#define STRIPE_MAX_FIELDS 11
+
+typedef struct StripeMap {
+    const char *object; /* what Stripe calls it */
+    const char *table;
+    const StripeField *fields;
+    int field_count;
+    const char *parent_path; /* of an object by itself; NULL when it only comes inside another */
+    StripeKind parent;       /* that lists objects of this kind, or STRIPE_NO_KIND */
+    const char *list_path;   /* the list of an object's children, or NULL */
+    StripeKind child;        /* what is in that list */
+    int price_field;         /* the field that may hold a whole price, or -1 */
+} StripeMap;
+
+extern const StripeMap stripe_maps[STRIPE_KINDS];
+
+/* The kind of objects that Stripe calls so, or STRIPE_NO_KIND. */
+extern StripeKind stripe_kind_of(const char *object);
+
+/* What is to be done with a record. */
+typedef enum StripePurpose {
+    STRIPE_STORE,
+    STRIPE_MARK_DELETED, /* a deleted customer: an id and little else */
+    STRIPE_LOCK,         /* the parent of an item that came by itself */
+    STRIPE_REMOVE        /* an item or line that is no longer listed */
+} StripePurpose;
+
+/* What has been done; also the order of the report. */
+typedef enum StripeAction {
+    STRIPE_CREATED,
+    STRIPE_UPDATED,
+    STRIPE_NO_CHANGE,
+    STRIPE_DELETED,
+    STRIPE_SKIPPED,
+    STRIPE_ACTIONS
+} StripeAction;
+
+/* A row as it is stored. Times that are not known are DT_NOBEGIN. */
+typedef struct StripeRow {
+    bool is_found;
+    bool is_same;      /* all columns equal the record's */
+    bool is_seen_same; /* those that rows of contacts show do */
+    bool is_deleted;
+    char *id;
+    char *owner;
+    TimestampTz message_time;
+    TimestampTz list_time;
+    TimestampTz create_time;
+} StripeRow;
+
+/* One row to be: an object, or one of those inside it. */
+typedef struct StripeRecord {
+    StripeKind kind;
+    StripePurpose purpose;
+    const char *id;
+    Datum values[STRIPE_MAX_FIELDS];
+    char nulls[STRIPE_MAX_FIELDS]; /* 'n' or ' ', as SPI wants them */
+    const char *parent_id;         /* of an item or line */
+    bool is_list_complete;         /* it lists all its children */
+    int sequence;                  /* the place in the message; the last of equals counts */
+    /* Filled in while storing. */
+    struct StripeRecord *parent;
+    StripeRow row;       /* as last read */
+    StripeAction action; /* due or done */
+    bool is_touch_due;   /* only the times are behind */
+    bool is_family_open; /* a child is to be written or removed: lock the parent */
+} StripeRecord;
+
+typedef struct StripeProblem {
+    int sqlstate;
+    char *message;
+} StripeProblem;
+
+/* Something that must be stored already, or come in the same batch. */
+typedef struct StripeNeed {
+    StripeKind kind;
+    const char *id;
+} StripeNeed;
+
+/* One object of a message. With a problem, nothing of it is stored. */
+typedef struct StripeObject {
+    const char *type; /* NULL when it does not say what it is */
+    const char *id;
+    List *records; /* of StripeRecord; empty when CTMS does not know the type */
+    List *needs;   /* of StripeNeed */
+    StripeProblem *problem;
+    int place;          /* in the message */
+    bool is_superseded; /* the message has the same object once more */
+} StripeObject;
+
+typedef struct StripeBatch {
+    bool has_message_time;
+    TimestampTz message_time; /* DT_NOEND without one: never older than what is stored */
+    List *objects;
+    StripeRecord **records[STRIPE_KINDS];
+    int counts[STRIPE_KINDS];
+    List *removals; /* of StripeRecord: children that are no longer listed */
+    /* The report. */
+    List *names[STRIPE_ACTIONS];  /* "customer:cus_1" */
+    List *conflicts;              /* FxA IDs */
+    List *affected[STRIPE_KINDS]; /* what leads to the contacts: owners, by kind of owned */
+} StripeBatch;
+
+/* Never throws for what the value contains. sequence numbers the records. */
+extern StripeObject *stripe_parse(JsonbValue *value, int *sequence);
+extern StripeProblem *
+stripe_problem(int sqlstate, const char *format, ...) pg_attribute_printf(2, 3);
+
+/*
+ * Rows; SPI must be connected.
+ * A customer is found by its id and by its FxA ID: "other" is another customer that has
+ * the latter. With is_locked the rows are locked, in the order of their ids.
+ */
+extern void
+stripe_read(const StripeRecord *record, bool is_locked, StripeRow *self, StripeRow *other);
+/* False when another session was faster, or a unique value is taken. "old" is a row that has
+ * been removed to make place for this one, or NULL. */
+extern bool
+stripe_insert(const StripeBatch *batch, const StripeRecord *record, const StripeRow *old);
+extern void stripe_update(const StripeBatch *batch, const StripeRecord *record);
+extern void stripe_mark_deleted(const StripeBatch *batch, const StripeRecord *record);
+/* Moves only the times, which is no change. */
+extern void stripe_touch(const StripeBatch *batch, const StripeRecord *record);
+extern bool stripe_delete(StripeKind kind, const char *id, const char *owner);
+extern bool stripe_is_stored(StripeKind kind, const char *id);
+/* Ids of stored children of the parent that are not newer than the message, less those listed. */
+extern List *stripe_unlisted(const StripeBatch *batch, const StripeRecord *parent, List *listed);
+/* Sorted e-mail ids (Datum array) of the contacts that the batch has changed. */
+extern ArrayType *stripe_affected_contacts(const StripeBatch *batch);
+
+/* The records of a batch, each kind sorted by id; of those with the same id the last counts. */
+extern void stripe_gather_records(StripeBatch *batch);
+extern void stripe_add_record(StripeBatch *batch, StripeRecord *record);
+extern void stripe_sort_records(StripeBatch *batch, StripeKind kind);
+extern StripeRecord *stripe_find_record(const StripeBatch *batch, StripeKind kind, const char *id);
+extern int stripe_compare_records(const void *left, const void *right);
+
+/* Notes a problem with each object that refers to what neither is stored nor in the batch. */
+extern void stripe_check_needs(const StripeBatch *batch);
+/* Stores the objects that have no problem. */
+extern void stripe_store(StripeBatch *batch);
+/* What is due for a record, whose row has been read. */
+extern void stripe_decide(const StripeBatch *batch, StripeRecord *record);
+/* What leads from a record to its contact. */
+extern const char *stripe_owner_of(const StripeRecord *record);
+/* Ends a loop that other sessions, or a trigger, do not let come to an end. */
+extern void stripe_count_attempt(int *attempts);
+
+/* Customers. "other" is the row that has the FxA ID already. */
+extern void
+stripe_decide_customer(const StripeBatch *batch, StripeRecord *record, const StripeRow *other);
+extern void stripe_write_customer(StripeBatch *batch, StripeRecord *record);
+/* Orders customers by the FxA ID that they claim or, marked deleted, have. */
+extern int stripe_compare_claims(const void *left, const void *right);
+
+extern void
+stripe_report_action(StripeBatch *batch, StripeKind kind, const char *id, StripeAction action);
+extern Jsonb *stripe_report(const StripeBatch *batch, ArrayType *email_ids, bool with_errors);
+
+#endif

@@ -1,0 +1,186 @@
+/*
+ * stripe_batch.c: the records of a batch, sorted by kind and id, children with their
+ * parents; and whether what they refer to is there.
+ */
+#include "stripe.h"
+
+#include "errors.h"
+#include "miscadmin.h"
+
+int
+stripe_compare_records(const void *left, const void *right)
+{
+    const StripeRecord *a = *(StripeRecord *const *)left;
+    const StripeRecord *b = *(StripeRecord *const *)right;
+    int result = strcmp(a->id, b->id);
+
+    return result != 0 ? result : (a->sequence > b->sequence) - (a->sequence < b->sequence);
+}
+
+static int
+compare_to_id(const void *id, const void *record)
+{
+    return strcmp(id, (*(StripeRecord *const *)record)->id);
+}
+
+StripeRecord *
+stripe_find_record(const StripeBatch *batch, StripeKind kind, const char *id)
+{
+    StripeRecord **found = NULL;
+
+    if (batch->counts[kind] > 0)
+        found = bsearch(id, batch->records[kind], batch->counts[kind], sizeof(StripeRecord *),
+                        compare_to_id);
+    return found == NULL ? NULL : *found;
+}
+
+/* Sorts by id; of records with the same id the last one counts. */
+void
+stripe_sort_records(StripeBatch *batch, StripeKind kind)
+{
+    StripeRecord **records = batch->records[kind];
+    int kept = 0;
+    int i;
+
+    if (batch->counts[kind] == 0)
+        return;
+    qsort(records, batch->counts[kind], sizeof(StripeRecord *), stripe_compare_records);
+    for (i = 1; i < batch->counts[kind]; i++) {
+        if (strcmp(records[kept]->id, records[i]->id) != 0)
+            kept++;
+        records[kept] = records[i];
+    }
+    batch->counts[kind] = kept + 1;
+}
+
+void
+stripe_add_record(StripeBatch *batch, StripeRecord *record)
+{
+    int count = batch->counts[record->kind]++;
+    StripeRecord **records = batch->records[record->kind];
+
+    if (count == 0)
+        records = palloc(8 * sizeof(StripeRecord *));
+    else if (count >= 8 && (count & (count - 1)) == 0)
+        records = repalloc_huge(records, 2 * count * sizeof(StripeRecord *));
+    records[count] = record;
+    batch->records[record->kind] = records;
+}
+
+/* Links children to their parents. The parent of an item that came by itself is only locked. */
+static void
+link_children(StripeBatch *batch, StripeKind kind)
+{
+    StripeKind parent_kind = stripe_maps[kind].parent;
+    List *missing = NIL;
+    ListCell *cell;
+    int i;
+
+    for (i = 0; i < batch->counts[kind]; i++) {
+        StripeRecord *child = batch->records[kind][i];
+
+        if (stripe_find_record(batch, parent_kind, child->parent_id) == NULL)
+            missing = lappend(missing, child);
+    }
+    foreach (cell, missing) {
+        StripeRecord *parent = palloc0(sizeof(StripeRecord));
+
+        parent->kind = parent_kind;
+        parent->purpose = STRIPE_LOCK;
+        parent->id = ((StripeRecord *)lfirst(cell))->parent_id;
+        memset(parent->nulls, 'n', sizeof(parent->nulls));
+        stripe_add_record(batch, parent);
+    }
+    stripe_sort_records(batch, parent_kind);
+    for (i = 0; i < batch->counts[kind]; i++) {
+        StripeRecord *child = batch->records[kind][i];
+
+        child->parent = stripe_find_record(batch, parent_kind, child->parent_id);
+    }
+}
+
+void
+stripe_gather_records(StripeBatch *batch)
+{
+    ListCell *object_cell;
+    ListCell *cell;
+    int kind;
+
+    foreach (object_cell, batch->objects) {
+        StripeObject *object = lfirst(object_cell);
+
+        if (object->problem != NULL)
+            continue;
+        foreach (cell, object->records)
+            stripe_add_record(batch, lfirst(cell));
+    }
+    for (kind = 0; kind < STRIPE_KINDS; kind++)
+        stripe_sort_records(batch, kind);
+    for (kind = 0; kind < STRIPE_KINDS; kind++) {
+        if (stripe_maps[kind].parent != STRIPE_NO_KIND)
+            link_children(batch, kind);
+    }
+}
+
+/* ---- needs ---------------------------------------------------------------------------- */
+
+static bool
+is_in_batch(const StripeBatch *batch, const StripeNeed *need)
+{
+    ListCell *object_cell;
+    ListCell *cell;
+
+    foreach (object_cell, batch->objects) {
+        StripeObject *object = lfirst(object_cell);
+
+        if (object->problem != NULL)
+            continue;
+        foreach (cell, object->records) {
+            StripeRecord *record = lfirst(cell);
+
+            if (record->kind == need->kind && strcmp(record->id, need->id) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Notes a problem when the object refers to what neither is stored nor comes with it. */
+static bool
+check_needs(const StripeBatch *batch, StripeObject *object)
+{
+    ListCell *cell;
+
+    foreach (cell, object->needs) {
+        StripeNeed *need = lfirst(cell);
+
+        CHECK_FOR_INTERRUPTS();
+        if (is_in_batch(batch, need) || stripe_is_stored(need->kind, need->id))
+            continue;
+        object->problem =
+            stripe_problem(ERRCODE_CTMS_STRIPE_REFERENCE,
+                           "Stripe %s \"%s\" needs %s \"%s\", which is not stored yet",
+                           object->type, object->id, stripe_maps[need->kind].object, need->id);
+        return false;
+    }
+    return true;
+}
+
+/* What fails may have been what another object needs: until no more fail. */
+void
+stripe_check_needs(const StripeBatch *batch)
+{
+    bool is_settled;
+
+    do {
+        ListCell *cell;
+
+        is_settled = true;
+        foreach (cell, batch->objects) {
+            StripeObject *object = lfirst(cell);
+
+            if (object->problem == NULL && !check_needs(batch, object))
+                is_settled = false;
+        }
+    } while (!is_settled);
+}

@@ -1,0 +1,103 @@
+/*
+ * stripe_customer.c: customers, of which only one may have an FxA ID.
+ */
+#include "stripe.h"
+
+#include "utils/builtins.h"
+
+/* Of two customers with the same FxA ID the one with the newer content stays. */
+void
+stripe_decide_customer(const StripeBatch *batch, StripeRecord *record, const StripeRow *other)
+{
+    stripe_decide(batch, record);
+    if (!other->is_found || record->action == STRIPE_SKIPPED ||
+        other->message_time <= batch->message_time)
+        return;
+    record->action = record->row.is_found ? STRIPE_DELETED : STRIPE_SKIPPED;
+    record->is_touch_due = false;
+}
+
+/* Removes the other customer that has the FxA ID. */
+static void
+remove_other_customer(StripeBatch *batch, const StripeRow *other)
+{
+    if (!stripe_delete(STRIPE_CUSTOMER, other->id, other->owner))
+        return;
+    stripe_report_action(batch, STRIPE_CUSTOMER, other->id, STRIPE_DELETED);
+    batch->conflicts = lappend(batch->conflicts, pstrdup(other->owner));
+}
+
+/*
+ * Brings the row to what was decided about it as it is now. False when somebody was faster.
+ *
+ * The FxA ID may be taken by a row that this session cannot see yet. An UPDATE would wait
+ * for that session and then fail, so a customer whose FxA ID changes is deleted and
+ * inserted again: that waits, too, and then stores nothing.
+ */
+static bool
+try_customer(StripeBatch *batch, StripeRecord *record, StripeRow *replaced)
+{
+    switch (record->action) {
+    case STRIPE_DELETED:
+        stripe_delete(STRIPE_CUSTOMER, record->id, record->row.owner);
+        batch->conflicts = lappend(batch->conflicts, pstrdup(stripe_owner_of(record)));
+        return true;
+    case STRIPE_UPDATED:
+        if (record->purpose == STRIPE_MARK_DELETED) {
+            stripe_mark_deleted(batch, record);
+            return true;
+        }
+        if (strcmp(record->row.owner, stripe_owner_of(record)) == 0) {
+            stripe_update(batch, record);
+            return true;
+        }
+        stripe_delete(STRIPE_CUSTOMER, record->id, record->row.owner);
+        *replaced = record->row;
+        return stripe_insert(batch, record, replaced);
+    case STRIPE_CREATED: return stripe_insert(batch, record, replaced);
+    default:
+        if (record->is_touch_due)
+            stripe_touch(batch, record);
+        return true;
+    }
+}
+
+void
+stripe_write_customer(StripeBatch *batch, StripeRecord *record)
+{
+    StripeRow replaced = {.create_time = DT_NOBEGIN, .message_time = DT_NOBEGIN};
+    StripeRow other;
+    int attempts = 0;
+
+    do {
+        stripe_count_attempt(&attempts);
+        stripe_read(record, true, &record->row, &other);
+        stripe_decide_customer(batch, record, &other);
+        if (other.is_found &&
+            (record->action == STRIPE_CREATED || record->action == STRIPE_UPDATED))
+            remove_other_customer(batch, &other);
+    } while (!try_customer(batch, record, &replaced));
+    if (!replaced.is_found)
+        return;
+    /* Its old row went in an earlier attempt. */
+    record->row = replaced;
+    if (record->action == STRIPE_CREATED)
+        record->action = STRIPE_UPDATED;
+    if (record->action != STRIPE_SKIPPED)
+        return;
+    record->action = STRIPE_DELETED;
+    batch->conflicts = lappend(batch->conflicts, pstrdup(stripe_owner_of(record)));
+}
+
+/* The FxA ID that a customer claims or, marked deleted, has. */
+int
+stripe_compare_claims(const void *left, const void *right)
+{
+    StripeRecord *a = *(StripeRecord *const *)left;
+    StripeRecord *b = *(StripeRecord *const *)right;
+    const char *a_claim = a->purpose == STRIPE_STORE ? stripe_owner_of(a) : a->row.owner;
+    const char *b_claim = b->purpose == STRIPE_STORE ? stripe_owner_of(b) : b->row.owner;
+    int result = strcmp(a_claim == NULL ? "" : a_claim, b_claim == NULL ? "" : b_claim);
+
+    return result != 0 ? result : stripe_compare_records(left, right);
+}

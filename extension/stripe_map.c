@@ -1,0 +1,106 @@
+/*
+ * stripe_map.c: which key of a Stripe object goes to which column.
+ *
+ * The tables below are all that is said about the content of the objects; parsing,
+ * comparing and writing follow them.
+ */
+#include "stripe.h"
+
+#define ID_LENGTH 255
+#define REQUIRED STRIPE_REQUIRED
+#define OPTIONAL 0
+
+static const StripeField CUSTOMER_FIELDS[] = {
+    {"fxa_id", "description", STRIPE_TEXT, ID_LENGTH, REQUIRED},
+    {"default_source_id", "default_source", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"invoice_settings_default_payment_method_id", "invoice_settings.default_payment_method",
+     STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED},
+    [STRIPE_CUSTOMER_DELETED] = {"deleted", "deleted", STRIPE_BOOLEAN, 0, OPTIONAL},
+};
+
+static const StripeField PRICE_FIELDS[] = {
+    {"stripe_product_id", "product", STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED | STRIPE_UNSEEN},
+    {"active", "active", STRIPE_BOOLEAN, 0, REQUIRED | STRIPE_UNSEEN},
+    {"currency", "currency", STRIPE_TEXT, 3, REQUIRED},
+    {"recurring_interval", "recurring.interval", STRIPE_TEXT, 5, OPTIONAL},
+    {"recurring_interval_count", "recurring.interval_count", STRIPE_INTEGER, 0, OPTIONAL},
+    {"unit_amount", "unit_amount", STRIPE_BIGINT, 0, OPTIONAL},
+};
+
+static const StripeField SUBSCRIPTION_FIELDS[] = {
+    {"stripe_customer_id", "customer", STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"default_payment_method_id", "default_payment_method", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"default_source_id", "default_source", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED},
+    {"cancel_at_period_end", "cancel_at_period_end", STRIPE_BOOLEAN, 0, REQUIRED},
+    {"canceled_at", "canceled_at", STRIPE_TIME, 0, OPTIONAL},
+    /* Needed, but newer Stripe versions have them in the items only. */
+    [STRIPE_SUBSCRIPTION_PERIOD_START] = {"current_period_start", "current_period_start",
+                                          STRIPE_TIME, 0, OPTIONAL},
+    [STRIPE_SUBSCRIPTION_PERIOD_END] = {"current_period_end", "current_period_end", STRIPE_TIME, 0,
+                                        OPTIONAL},
+    {"ended_at", "ended_at", STRIPE_TIME, 0, OPTIONAL},
+    {"start_date", "start_date", STRIPE_TIME, 0, REQUIRED},
+    {"status", "status", STRIPE_TEXT, 20, REQUIRED},
+};
+
+static const StripeField INVOICE_FIELDS[] = {
+    {"stripe_customer_id", "customer", STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"default_payment_method_id", "default_payment_method", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"default_source_id", "default_source", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED},
+    {"currency", "currency", STRIPE_TEXT, 3, REQUIRED},
+    {"total", "total", STRIPE_BIGINT, 0, REQUIRED},
+    {"status", "status", STRIPE_TEXT, 15, REQUIRED},
+};
+
+static const StripeField SUBSCRIPTION_ITEM_FIELDS[] = {
+    {"stripe_subscription_id", NULL, STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    [STRIPE_ITEM_PRICE] = {"stripe_price_id", "price", STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED},
+};
+
+static const StripeField LINE_ITEM_FIELDS[] = {
+    {"stripe_invoice_id", NULL, STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"stripe_type", "type", STRIPE_TEXT, 14, REQUIRED},
+    [STRIPE_LINE_PRICE] = {"stripe_price_id", "price", STRIPE_REFERENCE, ID_LENGTH, REQUIRED},
+    {"stripe_invoice_item_id", "invoice_item", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"stripe_subscription_id", "subscription", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"stripe_subscription_item_id", "subscription_item", STRIPE_REFERENCE, ID_LENGTH, OPTIONAL},
+    {"amount", "amount", STRIPE_BIGINT, 0, REQUIRED},
+    {"currency", "currency", STRIPE_TEXT, 3, REQUIRED},
+};
+
+#define FIELDS(fields) (fields), lengthof(fields)
+
+const StripeMap stripe_maps[STRIPE_KINDS] = {
+    [STRIPE_CUSTOMER] = {"customer", "stripe_customer", FIELDS(CUSTOMER_FIELDS), NULL,
+                         STRIPE_NO_KIND, NULL, STRIPE_NO_KIND, -1},
+    [STRIPE_PRICE] = {"price", "stripe_price", FIELDS(PRICE_FIELDS), NULL, STRIPE_NO_KIND, NULL,
+                      STRIPE_NO_KIND, -1},
+    [STRIPE_SUBSCRIPTION] = {"subscription", "stripe_subscription", FIELDS(SUBSCRIPTION_FIELDS),
+                             NULL, STRIPE_NO_KIND, "items", STRIPE_SUBSCRIPTION_ITEM, -1},
+    [STRIPE_INVOICE] = {"invoice", "stripe_invoice", FIELDS(INVOICE_FIELDS), NULL, STRIPE_NO_KIND,
+                        "lines", STRIPE_LINE_ITEM, -1},
+    [STRIPE_SUBSCRIPTION_ITEM] = {"subscription_item", "stripe_subscription_item",
+                                  FIELDS(SUBSCRIPTION_ITEM_FIELDS), "subscription",
+                                  STRIPE_SUBSCRIPTION, NULL, STRIPE_NO_KIND, STRIPE_ITEM_PRICE},
+    [STRIPE_LINE_ITEM] = {"line_item", "stripe_invoice_line_item", FIELDS(LINE_ITEM_FIELDS), NULL,
+                          STRIPE_INVOICE, NULL, STRIPE_NO_KIND, STRIPE_LINE_PRICE},
+};
+
+StaticAssertDecl(lengthof(SUBSCRIPTION_FIELDS) <= STRIPE_MAX_FIELDS, "too many Stripe fields");
+
+StripeKind
+stripe_kind_of(const char *object)
+{
+    int kind;
+
+    for (kind = 0; kind < STRIPE_KINDS; kind++) {
+        if (strcmp(stripe_maps[kind].object, object) == 0)
+            return kind;
+    }
+    return STRIPE_NO_KIND;
+}

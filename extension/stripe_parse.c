@@ -1,0 +1,345 @@
+/*
+ * stripe_parse.c: turns a Stripe object into the records that are to be stored.
+ *
+ * Reads only the value it is given: no table is touched, and what is wrong with the value
+ * is handed back as a problem, so that the good objects of a message can be stored all the
+ * same. Follows the tables in stripe_map.c.
+ */
+#include "stripe_value.h"
+
+#include "errors.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+/* How much of a name that is too long a message shows. */
+#define CLIPPED_LENGTH 40
+
+/* ---- records ------------------------------------------------------------------- */
+
+static StripeRecord *
+new_record(StripeReader *reader, StripeKind kind, const char *id)
+{
+    StripeRecord *record = palloc0(sizeof(StripeRecord));
+
+    record->kind = kind;
+    record->id = id;
+    record->sequence = (*reader->sequence)++;
+    memset(record->nulls, 'n', sizeof(record->nulls));
+    return record;
+}
+
+static void
+set_value(StripeRecord *record, int field, Datum value)
+{
+    record->values[field] = value;
+    record->nulls[field] = ' ';
+}
+
+static bool
+read_fields(StripeReader *reader, JsonbContainer *container, const char *prefix,
+            StripeRecord *record)
+{
+    const StripeMap *map = &stripe_maps[record->kind];
+    int i;
+
+    for (i = 0; i < map->field_count; i++) {
+        const StripeField *field = &map->fields[i];
+        JsonbValue *value;
+        Datum datum;
+
+        if (field->path == NULL)
+            continue;
+        if (!stripe_get_path(reader, container, prefix, field->path, &value))
+            return false;
+        if (value == NULL) {
+            if (field->flags & STRIPE_REQUIRED)
+                return stripe_refuse(reader, prefix, field->path, "is missing");
+            continue;
+        }
+        if (!stripe_get_datum(reader, prefix, field, value, &datum))
+            return false;
+        set_value(record, i, datum);
+    }
+    return true;
+}
+
+static bool read_children(StripeReader *reader, JsonbContainer *container, StripeRecord *record);
+
+static void
+need(StripeReader *reader, StripeKind kind, const char *id)
+{
+    StripeNeed *what = palloc(sizeof(StripeNeed));
+
+    what->kind = kind;
+    what->id = id;
+    reader->object->needs = lappend(reader->object->needs, what);
+}
+
+/* An object inside another must say that it is what its place asks for. */
+static bool
+read_inner_id(StripeReader *reader, JsonbContainer *container, const char *prefix, StripeKind kind,
+              char **id)
+{
+    const char *object = stripe_maps[kind].object;
+    JsonbValue *value = stripe_get_key(container, "object", 6);
+
+    if (value == NULL)
+        return stripe_refuse(reader, prefix, "object", "is missing");
+    if (value->type != jbvString || value->val.string.len != (int)strlen(object) ||
+        memcmp(value->val.string.val, object, value->val.string.len) != 0)
+        return stripe_refuse(reader, prefix, "object", psprintf("must be \"%s\"", object));
+    value = stripe_get_key(container, "id", 2);
+    if (value == NULL)
+        return stripe_refuse(reader, prefix, "id", "is missing");
+    if (value->type != jbvString)
+        return stripe_refuse(reader, prefix, "id", "must be a string");
+    return stripe_get_text(reader, prefix, "id", value, STRIPE_MAX_ID_LENGTH, id);
+}
+
+/* The price of an item or line: a whole one becomes a record, an id must be stored. */
+static bool
+read_price(StripeReader *reader, JsonbContainer *container, const char *prefix,
+           StripeRecord *record)
+{
+    int field = stripe_maps[record->kind].price_field;
+    JsonbContainer *price = stripe_object_of(stripe_get_key(container, "price", 5));
+    StripeRecord *price_record;
+    char *id;
+
+    if (price == NULL) {
+        need(reader, STRIPE_PRICE, TextDatumGetCString(record->values[field]));
+        return true;
+    }
+    prefix = psprintf("%sprice.", prefix);
+    if (!read_inner_id(reader, price, prefix, STRIPE_PRICE, &id))
+        return false;
+    price_record = new_record(reader, STRIPE_PRICE, id);
+    reader->object->records = lappend(reader->object->records, price_record);
+    return read_fields(reader, price, prefix, price_record);
+}
+
+/* Adds an object and all that is inside it. The id has been read already. */
+static bool
+read_record(StripeReader *reader, JsonbContainer *container, const char *prefix,
+            StripeRecord *record)
+{
+    const StripeMap *map = &stripe_maps[record->kind];
+
+    reader->object->records = lappend(reader->object->records, record);
+    if (!read_fields(reader, container, prefix, record))
+        return false;
+    if (record->kind == STRIPE_CUSTOMER && record->nulls[STRIPE_CUSTOMER_DELETED] == 'n')
+        set_value(record, STRIPE_CUSTOMER_DELETED, BoolGetDatum(false));
+    if (map->parent != STRIPE_NO_KIND)
+        set_value(record, STRIPE_OWNER, CStringGetTextDatum(record->parent_id));
+    if (map->price_field >= 0)
+        return read_price(reader, container, prefix, record);
+    if (map->list_path != NULL)
+        return read_children(reader, container, record);
+    return true;
+}
+
+/* Moves the record's period out to that of an item, for a bound that it lacks itself. */
+static bool
+widen_period(StripeReader *reader, JsonbContainer *item, const char *prefix, StripeRecord *record,
+             int field, bool is_open)
+{
+    const char *path = stripe_maps[record->kind].fields[field].path;
+    JsonbValue *value = stripe_get_key(item, path, strlen(path));
+    TimestampTz time;
+    TimestampTz bound;
+
+    if (!is_open || value == NULL)
+        return true;
+    if (!stripe_get_time(value, &time))
+        return stripe_refuse(reader, prefix, path, "must be a time in Unix seconds");
+    bound = DatumGetTimestampTz(record->values[field]);
+    if (record->nulls[field] == 'n' ||
+        (field == STRIPE_SUBSCRIPTION_PERIOD_START ? time < bound : time > bound))
+        set_value(record, field, TimestampTzGetDatum(time));
+    return true;
+}
+
+/* The list of a subscription's items or an invoice's lines. */
+static bool
+get_list(StripeReader *reader, JsonbContainer *container, StripeRecord *record,
+         JsonbContainer **data)
+{
+    const char *path = stripe_maps[record->kind].list_path;
+    JsonbValue *value = stripe_get_key(container, path, strlen(path));
+    JsonbContainer *list;
+
+    if (value == NULL)
+        return stripe_refuse(reader, "", path, "is missing");
+    list = stripe_object_of(value);
+    if (list == NULL)
+        return stripe_refuse(reader, "", path, "must be a list object");
+    value = stripe_get_key(list, "has_more", 8);
+    if (value != NULL && value->type != jbvBool)
+        return stripe_refuse(reader, path, ".has_more", "must be true or false");
+    record->is_list_complete = value == NULL || !value->val.boolean;
+    value = stripe_get_key(list, "data", 4);
+    if (value == NULL)
+        return stripe_refuse(reader, path, ".data", "is missing");
+    if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+        return stripe_refuse(reader, path, ".data", "must be an array");
+    *data = value->val.binary.data;
+    return true;
+}
+
+static bool
+read_child(StripeReader *reader, JsonbContainer *child, const char *prefix, StripeRecord *parent)
+{
+    StripeKind kind = stripe_maps[parent->kind].child;
+    StripeRecord *record;
+    char *id;
+
+    if (!read_inner_id(reader, child, prefix, kind, &id))
+        return false;
+    record = new_record(reader, kind, id);
+    record->parent_id = parent->id;
+    return read_record(reader, child, prefix, record);
+}
+
+static bool
+read_children(StripeReader *reader, JsonbContainer *container, StripeRecord *record)
+{
+    static const int PERIOD[] = {STRIPE_SUBSCRIPTION_PERIOD_START, STRIPE_SUBSCRIPTION_PERIOD_END};
+    bool is_subscription = record->kind == STRIPE_SUBSCRIPTION;
+    bool is_open[lengthof(PERIOD)];
+    const char *path = stripe_maps[record->kind].list_path;
+    JsonbContainer *data = NULL;
+    uint32 i;
+    int bound;
+
+    if (!get_list(reader, container, record, &data))
+        return false;
+    for (bound = 0; bound < (int)lengthof(PERIOD); bound++)
+        is_open[bound] = is_subscription && record->nulls[PERIOD[bound]] == 'n';
+    for (i = 0; i < JsonContainerSize(data); i++) {
+        JsonbValue *value = getIthJsonbValueFromContainer(data, i);
+        JsonbContainer *child = stripe_object_of(value);
+        const char *prefix = psprintf("%s.data[%u].", path, i);
+
+        CHECK_FOR_INTERRUPTS();
+        if (child == NULL)
+            return stripe_refuse(reader, "", pnstrdup(prefix, strlen(prefix) - 1),
+                                 "must be an object");
+        if (!read_child(reader, child, prefix, record))
+            return false;
+        for (bound = 0; bound < (int)lengthof(PERIOD); bound++) {
+            if (!widen_period(reader, child, prefix, record, PERIOD[bound], is_open[bound]))
+                return false;
+        }
+    }
+    for (bound = 0; is_subscription && bound < (int)lengthof(PERIOD); bound++) {
+        if (record->nulls[PERIOD[bound]] == 'n')
+            return stripe_refuse(reader, "", stripe_maps[record->kind].fields[PERIOD[bound]].path,
+                                 "is missing, and no item has it");
+    }
+    return true;
+}
+
+/* ---- objects ------------------------------------------------------------------- */
+
+/* What is left of a name that is too long to be one, for a message. */
+static const char *
+clip(const char *name)
+{
+    return pnstrdup(name, pg_mbcliplen(name, strlen(name), CLIPPED_LENGTH));
+}
+
+/* A top-level string that says what the object is; NULL when there is none. */
+static char *
+get_identity(JsonbContainer *container, const char *key)
+{
+    JsonbValue *value = stripe_get_key(container, key, strlen(key));
+
+    if (value == NULL || value->type != jbvString || value->val.string.len == 0)
+        return NULL;
+    return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+static bool
+read_is_deleted(StripeReader *reader, JsonbContainer *container, bool *is_deleted)
+{
+    JsonbValue *value = stripe_get_key(container, "deleted", 7);
+
+    if (value != NULL && value->type != jbvBool)
+        return stripe_refuse(reader, "", "deleted", "must be true or false");
+    *is_deleted = value != NULL && value->val.boolean;
+    return true;
+}
+
+/* An item by itself says whose it is. */
+static bool
+read_parent_id(StripeReader *reader, JsonbContainer *container, StripeRecord *record)
+{
+    const StripeMap *map = &stripe_maps[record->kind];
+    JsonbValue *value = stripe_get_key(container, map->parent_path, strlen(map->parent_path));
+    char *parent_id = NULL;
+
+    if (value == NULL)
+        return stripe_refuse(reader, "", map->parent_path, "is missing");
+    if (!stripe_get_reference(reader, "", map->parent_path, value, &parent_id))
+        return false;
+    record->parent_id = parent_id;
+    need(reader, map->parent, parent_id);
+    return true;
+}
+
+static bool
+read_object(StripeReader *reader, JsonbContainer *container, StripeKind kind)
+{
+    StripeRecord *record = new_record(reader, kind, reader->object->id);
+
+    if (kind == STRIPE_CUSTOMER) {
+        bool is_deleted = false;
+
+        if (!read_is_deleted(reader, container, &is_deleted))
+            return false;
+        if (is_deleted) {
+            record->purpose = STRIPE_MARK_DELETED;
+            reader->object->records = lappend(reader->object->records, record);
+            return true;
+        }
+    }
+    if (stripe_maps[kind].parent != STRIPE_NO_KIND && !read_parent_id(reader, container, record))
+        return false;
+    return read_record(reader, container, "", record);
+}
+
+StripeObject *
+stripe_parse(JsonbValue *value, int *sequence)
+{
+    StripeObject *object = palloc0(sizeof(StripeObject));
+    JsonbContainer *container = stripe_object_of(value);
+    StripeReader reader = {object, sequence};
+    StripeKind kind;
+
+    if (container != NULL) {
+        object->type = get_identity(container, "object");
+        object->id = get_identity(container, "id");
+    }
+    if (object->type == NULL || object->id == NULL) {
+        object->problem = stripe_problem(ERRCODE_CTMS_STRIPE_UNRECOGNIZED,
+                                         "not a Stripe object: \"object\" and \"id\" are needed");
+        return object;
+    }
+    if (strlen(object->type) > STRIPE_MAX_ID_LENGTH || strlen(object->id) > STRIPE_MAX_ID_LENGTH) {
+        object->type = clip(object->type);
+        object->id = clip(object->id);
+        stripe_refuse(&reader, "", "id", psprintf("is longer than %d bytes", STRIPE_MAX_ID_LENGTH));
+        return object;
+    }
+    kind = stripe_kind_of(object->type);
+    if (kind == STRIPE_NO_KIND)
+        return object;
+    if (stripe_maps[kind].parent != STRIPE_NO_KIND && stripe_maps[kind].parent_path == NULL)
+        return object;
+    read_object(&reader, container, kind);
+    if (object->problem != NULL)
+        object->records = NIL;
+    return object;
+}

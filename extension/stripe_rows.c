@@ -1,0 +1,458 @@
+/*
+ * stripe_rows.c: reads and writes single rows of the Stripe tables.
+ *
+ * The statements are made from the tables in stripe_map.c, one per kind of object and
+ * operation, and their plans are kept. They all take the same parameters: the id, the
+ * values of the fields, the time of the message, the time of its list, a creation time.
+ */
+#include "stripe.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+typedef enum Operation {
+    READ,
+    READ_LOCKED,
+    INSERT,
+    UPDATE,
+    MARK_DELETED,
+    TOUCH,
+    DELETE,
+    EXISTS,
+    UNLISTED,
+    OPERATIONS
+} Operation;
+
+#define MAX_PARAMETERS (STRIPE_MAX_FIELDS + 4)
+
+/* ---- statements ------------------------------------------------------------------ */
+
+static bool
+has_list(const StripeMap *map)
+{
+    return map->list_path != NULL;
+}
+
+/* $1 is the id, $2 the first field. */
+static int
+field_parameter(int field)
+{
+    return field + 2;
+}
+
+static int
+message_time_parameter(const StripeMap *map)
+{
+    return map->field_count + 2;
+}
+
+static void
+append_columns(StringInfo sql, const StripeMap *map)
+{
+    int i;
+
+    for (i = 0; i < map->field_count; i++)
+        appendStringInfo(sql, "%s%s", i > 0 ? ", " : "", map->fields[i].column);
+}
+
+static void
+append_parameters(StringInfo sql, int first, int last)
+{
+    int i;
+
+    for (i = first; i <= last; i++)
+        appendStringInfo(sql, "%s$%d", i > first ? ", " : "", i);
+}
+
+/* Whether the row says what the record says; only as far as it is seen, or all. */
+static void
+append_comparison(StringInfo sql, const StripeMap *map, bool is_all)
+{
+    const char *separator = "";
+    int i;
+
+    for (i = 0; i < map->field_count; i++) {
+        if (!is_all && (map->fields[i].flags & STRIPE_UNSEEN))
+            continue;
+        appendStringInfo(sql, "%s%s IS NOT DISTINCT FROM $%d", separator, map->fields[i].column,
+                         field_parameter(i));
+        separator = " AND ";
+    }
+}
+
+static void
+append_read(StringInfo sql, StripeKind kind, bool is_locked)
+{
+    const StripeMap *map = &stripe_maps[kind];
+
+    appendStringInfoString(sql, "SELECT stripe_id::text, ");
+    append_comparison(sql, map, true);
+    appendStringInfoString(sql, ", ");
+    append_comparison(sql, map, false);
+    appendStringInfo(sql, ", %s::text, message_timestamp, %s, create_timestamp, %s",
+                     map->fields[STRIPE_OWNER].column,
+                     has_list(map) ? "list_timestamp" : "NULL::timestamptz",
+                     kind == STRIPE_CUSTOMER ? "deleted" : "false");
+    appendStringInfo(sql, " FROM ctms.%s WHERE stripe_id = $1", map->table);
+    if (kind == STRIPE_CUSTOMER)
+        appendStringInfo(sql, " OR fxa_id = $%d ORDER BY stripe_id", field_parameter(STRIPE_OWNER));
+    if (is_locked)
+        appendStringInfoString(sql, kind == STRIPE_CUSTOMER ? " FOR UPDATE" : " FOR NO KEY UPDATE");
+}
+
+static void
+append_insert(StringInfo sql, const StripeMap *map)
+{
+    int message_time = message_time_parameter(map);
+
+    appendStringInfo(sql, "INSERT INTO ctms.%s (stripe_id, ", map->table);
+    append_columns(sql, map);
+    appendStringInfo(sql, ", message_timestamp%s, create_timestamp) VALUES (",
+                     has_list(map) ? ", list_timestamp" : "");
+    append_parameters(sql, 1, has_list(map) ? message_time + 1 : message_time);
+    appendStringInfo(sql, ", COALESCE($%d, now())) ON CONFLICT DO NOTHING", message_time + 2);
+}
+
+/* The times only ever move on; a message without one leaves them. */
+static void
+append_times(StringInfo sql, const StripeMap *map)
+{
+    int message_time = message_time_parameter(map);
+
+    appendStringInfo(sql, "message_timestamp = GREATEST(message_timestamp, $%d)", message_time);
+    if (has_list(map))
+        appendStringInfo(sql, ", list_timestamp = GREATEST(list_timestamp, $%d)", message_time + 1);
+    appendStringInfoString(sql, " WHERE stripe_id = $1");
+}
+
+static void
+append_update(StringInfo sql, const StripeMap *map)
+{
+    int i;
+
+    appendStringInfo(sql, "UPDATE ctms.%s SET ", map->table);
+    for (i = 0; i < map->field_count; i++)
+        appendStringInfo(sql, "%s = $%d, ", map->fields[i].column, field_parameter(i));
+    append_times(sql, map);
+}
+
+/* $2 is the parent, $3 what is listed, $4 the time of the message. */
+static void
+append_unlisted(StringInfo sql, const StripeMap *map)
+{
+    appendStringInfo(sql,
+                     "SELECT stripe_id::text FROM ctms.%s WHERE %s = $1"
+                     " AND ($3 IS NULL OR message_timestamp IS NULL OR message_timestamp <= $3)"
+                     " AND NOT EXISTS (SELECT FROM unnest($2) AS listed (id)"
+                     " WHERE listed.id = stripe_id)",
+                     map->table, map->fields[STRIPE_OWNER].column);
+}
+
+static char *
+statement(StripeKind kind, Operation operation)
+{
+    const StripeMap *map = &stripe_maps[kind];
+    StringInfoData sql;
+
+    initStringInfo(&sql);
+    switch (operation) {
+    case READ:
+    case READ_LOCKED: append_read(&sql, kind, operation == READ_LOCKED); break;
+    case INSERT: append_insert(&sql, map); break;
+    case UPDATE: append_update(&sql, map); break;
+    case MARK_DELETED:
+    case TOUCH:
+        appendStringInfo(&sql, "UPDATE ctms.%s SET %s", map->table,
+                         operation == MARK_DELETED ? "deleted = true, " : "");
+        append_times(&sql, map);
+        break;
+    case DELETE:
+        appendStringInfo(&sql, "DELETE FROM ctms.%s WHERE stripe_id = $1 AND %s = $2", map->table,
+                         map->fields[STRIPE_OWNER].column);
+        break;
+    case EXISTS:
+        appendStringInfo(&sql, "SELECT FROM ctms.%s WHERE stripe_id = $1", map->table);
+        break;
+    case UNLISTED: append_unlisted(&sql, map); break;
+    case OPERATIONS: break;
+    }
+    return sql.data;
+}
+
+static Oid
+parameter_type(StripeFieldType type)
+{
+    switch (type) {
+    case STRIPE_TEXT:
+    case STRIPE_REFERENCE: return TEXTOID;
+    case STRIPE_TIME: return TIMESTAMPTZOID;
+    case STRIPE_BOOLEAN: return BOOLOID;
+    case STRIPE_INTEGER: return INT4OID;
+    case STRIPE_BIGINT: return INT8OID;
+    }
+    return InvalidOid;
+}
+
+static int
+parameter_types(StripeKind kind, Operation operation, Oid *types)
+{
+    const StripeMap *map = &stripe_maps[kind];
+    int count = 0;
+    int i;
+
+    types[count++] = TEXTOID;
+    if (operation == UNLISTED) {
+        types[count++] = TEXTARRAYOID;
+        types[count++] = TIMESTAMPTZOID;
+        return count;
+    }
+    for (i = 0; i < map->field_count; i++)
+        types[count++] = parameter_type(map->fields[i].type);
+    for (i = 0; i < 3; i++)
+        types[count++] = TIMESTAMPTZOID;
+    return count;
+}
+
+static SPIPlanPtr
+plan_of(StripeKind kind, Operation operation)
+{
+    static SPIPlanPtr plans[STRIPE_KINDS][OPERATIONS];
+    Oid types[MAX_PARAMETERS];
+    SPIPlanPtr plan = plans[kind][operation];
+
+    if (plan != NULL)
+        return plan;
+    plan = SPI_prepare(statement(kind, operation), parameter_types(kind, operation, types), types);
+    if (plan == NULL || SPI_keepplan(plan) != 0)
+        elog(ERROR, "could not prepare a statement for %s", stripe_maps[kind].table);
+    plans[kind][operation] = plan;
+    return plan;
+}
+
+/* Runs a statement with a snapshot of its own: it sees what others have committed. */
+static void
+run(StripeKind kind, Operation operation, Datum *values, const char *nulls)
+{
+    int result = SPI_execute_plan(plan_of(kind, operation), values, nulls, false, 0);
+
+    if (result < 0)
+        elog(ERROR, "could not use %s: %s", stripe_maps[kind].table,
+             SPI_result_code_string(result));
+}
+
+/* ---- rows --------------------------------------------------------------------------- */
+
+static void
+set_time(Datum *values, char *nulls, int parameter, TimestampTz time)
+{
+    values[parameter] = TimestampTzGetDatum(time);
+    nulls[parameter] = time == DT_NOBEGIN ? 'n' : ' ';
+}
+
+/* "old" gives the times of a row that is replaced. */
+static void
+run_on_record(const StripeBatch *batch, const StripeRecord *record, Operation operation,
+              const StripeRow *old)
+{
+    Datum values[MAX_PARAMETERS];
+    char nulls[MAX_PARAMETERS];
+    int count = stripe_maps[record->kind].field_count;
+    TimestampTz message_time = DT_NOBEGIN;
+
+    if (batch != NULL && batch->has_message_time)
+        message_time = batch->message_time;
+    values[0] = CStringGetTextDatum(record->id);
+    nulls[0] = ' ';
+    memcpy(values + 1, record->values, count * sizeof(Datum));
+    memcpy(nulls + 1, record->nulls, count);
+    set_time(values, nulls, count + 1,
+             old != NULL && message_time == DT_NOBEGIN ? old->message_time : message_time);
+    set_time(values, nulls, count + 2, record->is_list_complete ? message_time : DT_NOBEGIN);
+    set_time(values, nulls, count + 3, old != NULL ? old->create_time : DT_NOBEGIN);
+    run(record->kind, operation, values, nulls);
+}
+
+static TimestampTz
+time_column(HeapTuple tuple, int column)
+{
+    bool is_null;
+    Datum value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &is_null);
+
+    return is_null ? DT_NOBEGIN : DatumGetTimestampTz(value);
+}
+
+static bool
+boolean_column(HeapTuple tuple, int column)
+{
+    bool is_null;
+    Datum value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &is_null);
+
+    return !is_null && DatumGetBool(value);
+}
+
+static void
+fill_row(HeapTuple tuple, StripeRow *row)
+{
+    row->is_found = true;
+    row->id = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
+    row->is_same = boolean_column(tuple, 2);
+    row->is_seen_same = boolean_column(tuple, 3);
+    row->owner = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 4);
+    row->message_time = time_column(tuple, 5);
+    row->list_time = time_column(tuple, 6);
+    row->create_time = time_column(tuple, 7);
+    row->is_deleted = boolean_column(tuple, 8);
+}
+
+void
+stripe_read(const StripeRecord *record, bool is_locked, StripeRow *self, StripeRow *other)
+{
+    static const StripeRow NO_ROW = {
+        .message_time = DT_NOBEGIN, .list_time = DT_NOBEGIN, .create_time = DT_NOBEGIN};
+    uint64 i;
+
+    *self = NO_ROW;
+    *other = NO_ROW;
+    run_on_record(NULL, record, is_locked ? READ_LOCKED : READ, NULL);
+    for (i = 0; i < SPI_processed; i++) {
+        StripeRow row = NO_ROW;
+
+        fill_row(SPI_tuptable->vals[i], &row);
+        if (strcmp(row.id, record->id) == 0)
+            *self = row;
+        else
+            *other = row;
+    }
+    SPI_freetuptable(SPI_tuptable);
+}
+
+bool
+stripe_insert(const StripeBatch *batch, const StripeRecord *record, const StripeRow *old)
+{
+    run_on_record(batch, record, INSERT, old);
+    return SPI_processed > 0;
+}
+
+void
+stripe_update(const StripeBatch *batch, const StripeRecord *record)
+{
+    run_on_record(batch, record, UPDATE, NULL);
+}
+
+void
+stripe_mark_deleted(const StripeBatch *batch, const StripeRecord *record)
+{
+    run_on_record(batch, record, MARK_DELETED, NULL);
+}
+
+void
+stripe_touch(const StripeBatch *batch, const StripeRecord *record)
+{
+    run_on_record(batch, record, TOUCH, NULL);
+}
+
+bool
+stripe_delete(StripeKind kind, const char *id, const char *owner)
+{
+    StripeRecord record = {.kind = kind, .id = id};
+
+    memset(record.nulls, 'n', sizeof(record.nulls));
+    record.values[STRIPE_OWNER] = CStringGetTextDatum(owner);
+    record.nulls[STRIPE_OWNER] = ' ';
+    run_on_record(NULL, &record, DELETE, NULL);
+    return SPI_processed > 0;
+}
+
+bool
+stripe_is_stored(StripeKind kind, const char *id)
+{
+    StripeRecord record = {.kind = kind, .id = id};
+
+    memset(record.nulls, 'n', sizeof(record.nulls));
+    run_on_record(NULL, &record, EXISTS, NULL);
+    SPI_freetuptable(SPI_tuptable);
+    return SPI_processed > 0;
+}
+
+/* ---- sets --------------------------------------------------------------------------- */
+
+/* A text array of C strings. */
+static Datum
+text_array(List *strings)
+{
+    Datum *elements = palloc((list_length(strings) + 1) * sizeof(Datum));
+    int count = 0;
+    ListCell *cell;
+
+    foreach (cell, strings)
+        elements[count++] = CStringGetTextDatum((char *)lfirst(cell));
+    return PointerGetDatum(construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+List *
+stripe_unlisted(const StripeBatch *batch, const StripeRecord *parent, List *listed)
+{
+    Datum values[3] = {CStringGetTextDatum(parent->id), text_array(listed),
+                       TimestampTzGetDatum(batch->message_time)};
+    char nulls[3] = {' ', ' ', batch->has_message_time ? ' ' : 'n'};
+    List *ids = NIL;
+    uint64 i;
+
+    run(stripe_maps[parent->kind].child, UNLISTED, values, nulls);
+    for (i = 0; i < SPI_processed; i++)
+        ids = lappend(ids, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+    SPI_freetuptable(SPI_tuptable);
+    return ids;
+}
+
+/* What leads to the contacts, by kind of what has changed: $1 FxA IDs for customers, $2 the
+ * prices themselves, $3 and $4 customers, $5 subscriptions, $6 invoices. */
+static const char AFFECTED_CONTACTS[] =
+    "SELECT array_agg(f.email_id ORDER BY f.email_id) FROM ctms.fxa f WHERE f.fxa_id IN ("
+    " SELECT unnest($1)"
+    " UNION SELECT c.fxa_id FROM ctms.stripe_customer c WHERE c.stripe_id = ANY ($3 || $4)"
+    " UNION SELECT c.fxa_id FROM ctms.stripe_subscription s"
+    " JOIN ctms.stripe_customer c ON c.stripe_id = s.stripe_customer_id"
+    " WHERE s.stripe_id = ANY ($5)"
+    " UNION SELECT c.fxa_id FROM ctms.stripe_invoice i"
+    " JOIN ctms.stripe_customer c ON c.stripe_id = i.stripe_customer_id"
+    " WHERE i.stripe_id = ANY ($6)"
+    " UNION SELECT c.fxa_id FROM ctms.stripe_subscription_item i"
+    " JOIN ctms.stripe_subscription s ON s.stripe_id = i.stripe_subscription_id"
+    " JOIN ctms.stripe_customer c ON c.stripe_id = s.stripe_customer_id"
+    " WHERE i.stripe_price_id = ANY ($2))";
+
+ArrayType *
+stripe_affected_contacts(const StripeBatch *batch)
+{
+    static SPIPlanPtr plan = NULL;
+    Oid types[STRIPE_KINDS];
+    Datum values[STRIPE_KINDS];
+    Datum result;
+    bool is_null;
+    bool is_any = false;
+    int i;
+
+    for (i = 0; i < STRIPE_KINDS; i++) {
+        types[i] = TEXTARRAYOID;
+        is_any = is_any || batch->affected[i] != NIL;
+        values[i] = text_array(batch->affected[i]);
+    }
+    if (!is_any)
+        return NULL;
+    if (plan == NULL) {
+        SPIPlanPtr prepared = SPI_prepare(AFFECTED_CONTACTS, STRIPE_KINDS, types);
+
+        if (prepared == NULL || SPI_keepplan(prepared) != 0)
+            elog(ERROR, "could not prepare the query of affected contacts");
+        plan = prepared;
+    }
+    if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+        elog(ERROR, "could not find the affected contacts");
+    result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    return is_null ? NULL : DatumGetArrayTypePCopy(result);
+}

@@ -1,0 +1,338 @@
+/*
+ * stripe_store.c: stores the records of a batch.
+ *
+ * What is stored already is found without any lock, so that repeated objects, and above
+ * all the few prices that everything refers to, cost a read and hold nobody up. What is to
+ * be written is locked and written in one order: customers (by FxA ID), prices,
+ * subscriptions, invoices, subscription items, invoice lines (each by id); an item or line
+ * only under the lock of its parent. Queue rows come last, at commit (queue_flush.c).
+ *
+ * Content is decided row by row from the times of messages: a row keeps the time of the
+ * newest message that it agrees with, a parent also that of the newest message that listed
+ * all its children. So any order of arrival ends with the same rows.
+ */
+#include "stripe.h"
+
+#include "errors.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+/* A price that everything refers to is not written for each message: its time may be
+ * behind by less than this. */
+#define PRICE_TIME_SLACK USECS_PER_SEC
+
+/* Far more than sessions can come between; a trigger of somebody's may refuse rows, though. */
+#define MAX_ATTEMPTS 1000
+
+/* ---- what is due ------------------------------------------------------------------------ */
+
+static bool
+is_newer(const StripeBatch *batch, TimestampTz stored)
+{
+    return batch->has_message_time && batch->message_time > stored;
+}
+
+/* Whether the times of a row are behind the message, which says the same as the row. */
+static bool
+is_touch_due(const StripeBatch *batch, const StripeRecord *record, const StripeRow *row)
+{
+    if (record->is_list_complete && is_newer(batch, row->list_time))
+        return true;
+    if (record->kind == STRIPE_PRICE && row->message_time != DT_NOBEGIN)
+        return is_newer(batch, row->message_time + PRICE_TIME_SLACK - 1);
+    return is_newer(batch, row->message_time);
+}
+
+void
+stripe_decide(const StripeBatch *batch, StripeRecord *record)
+{
+    StripeRow *row = &record->row;
+    const StripeRow *parent = record->parent == NULL ? NULL : &record->parent->row;
+
+    record->is_touch_due = false;
+    if (record->purpose == STRIPE_LOCK) {
+        record->action = STRIPE_NO_CHANGE;
+        return;
+    }
+    if (!row->is_found) {
+        bool is_gone = parent != NULL && parent->list_time > batch->message_time;
+
+        record->action =
+            is_gone || record->purpose != STRIPE_STORE ? STRIPE_SKIPPED : STRIPE_CREATED;
+        return;
+    }
+    if (row->message_time > batch->message_time) {
+        record->action = STRIPE_SKIPPED;
+        record->is_touch_due = record->is_list_complete && is_newer(batch, row->list_time);
+        return;
+    }
+    if (record->purpose == STRIPE_MARK_DELETED ? row->is_deleted : row->is_same) {
+        record->action = STRIPE_NO_CHANGE;
+        record->is_touch_due = is_touch_due(batch, record, row);
+        return;
+    }
+    record->action = STRIPE_UPDATED;
+}
+
+static bool
+is_settled(const StripeRecord *record)
+{
+    return !record->is_touch_due &&
+           (record->action == STRIPE_NO_CHANGE || record->action == STRIPE_SKIPPED);
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+static void
+note_affected(StripeBatch *batch, StripeKind kind, const char *owner)
+{
+    if (owner != NULL)
+        batch->affected[kind] = lappend(batch->affected[kind], pstrdup(owner));
+}
+
+const char *
+stripe_owner_of(const StripeRecord *record)
+{
+    if (record->kind == STRIPE_PRICE)
+        return record->id;
+    if (record->nulls[STRIPE_OWNER] == 'n')
+        return NULL;
+    return TextDatumGetCString(record->values[STRIPE_OWNER]);
+}
+
+/* Reports a record, and what leads to its contact when something has changed. */
+static void
+note_done(StripeBatch *batch, const StripeRecord *record)
+{
+    stripe_report_action(batch, record->kind, record->id, record->action);
+    if (record->action == STRIPE_NO_CHANGE || record->action == STRIPE_SKIPPED)
+        return;
+    if (record->row.is_found && record->row.is_seen_same)
+        return;
+    note_affected(batch, record->kind, stripe_owner_of(record));
+    if (record->row.is_found && record->kind != STRIPE_PRICE)
+        note_affected(batch, record->kind, record->row.owner);
+}
+
+void
+stripe_count_attempt(int *attempts)
+{
+    CHECK_FOR_INTERRUPTS();
+    if (++*attempts > MAX_ATTEMPTS)
+        ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                errmsg("could not store a Stripe object that others keep changing"));
+}
+
+/* Writes a record that is no customer, as its locked row asks for. */
+static void
+write_record(StripeBatch *batch, StripeRecord *record)
+{
+    StripeRow none;
+    int attempts = 0;
+
+    for (;;) {
+        stripe_count_attempt(&attempts);
+        stripe_read(record, true, &record->row, &none);
+        stripe_decide(batch, record);
+        if (record->action != STRIPE_CREATED || stripe_insert(batch, record, NULL))
+            break;
+    }
+    if (record->action == STRIPE_UPDATED)
+        stripe_update(batch, record);
+    else if (record->is_touch_due)
+        stripe_touch(batch, record);
+}
+
+/* Under the lock of its parent. */
+static void
+remove_record(StripeBatch *batch, const StripeRecord *record)
+{
+    if (!stripe_delete(record->kind, record->id, record->parent_id))
+        return;
+    stripe_report_action(batch, record->kind, record->id, STRIPE_DELETED);
+    note_affected(batch, record->kind, record->parent_id);
+}
+
+/* ---- families: a parent and its children --------------------------------------------- */
+
+static List *
+listed_children(const StripeBatch *batch, const StripeRecord *parent)
+{
+    StripeKind kind = stripe_maps[parent->kind].child;
+    List *ids = NIL;
+    int i;
+
+    for (i = 0; i < batch->counts[kind]; i++) {
+        if (batch->records[kind][i]->parent == parent)
+            ids = lappend(ids, (char *)batch->records[kind][i]->id);
+    }
+    return ids;
+}
+
+/* Ids of the stored children that are to be removed. */
+static List *
+removable_children(const StripeBatch *batch, const StripeRecord *parent)
+{
+    List *ids = NIL;
+    ListCell *cell;
+
+    if (!parent->is_list_complete || parent->row.list_time > batch->message_time)
+        return NIL;
+    foreach (cell, stripe_unlisted(batch, parent, listed_children(batch, parent))) {
+        char *id = lfirst(cell);
+
+        if (stripe_find_record(batch, stripe_maps[parent->kind].child, id) == NULL)
+            ids = lappend(ids, id);
+    }
+    return ids;
+}
+
+static void
+add_removals(StripeBatch *batch, const StripeRecord *parent)
+{
+    ListCell *cell;
+
+    foreach (cell, removable_children(batch, parent)) {
+        StripeRecord *record = palloc0(sizeof(StripeRecord));
+
+        record->kind = stripe_maps[parent->kind].child;
+        record->purpose = STRIPE_REMOVE;
+        record->id = lfirst(cell);
+        record->parent_id = parent->id;
+        batch->removals = lappend(batch->removals, record);
+    }
+}
+
+/* Locks a parent for what is to be done below it, and stores it. */
+static void
+write_parent(StripeBatch *batch, StripeRecord *parent)
+{
+    StripeRow none;
+
+    if (parent->purpose == STRIPE_STORE) {
+        write_record(batch, parent);
+        note_done(batch, parent);
+        add_removals(batch, parent);
+        return;
+    }
+    stripe_read(parent, true, &parent->row, &none);
+    if (!parent->row.is_found)
+        ereport(ERROR, errcode(ERRCODE_CTMS_STRIPE_REFERENCE),
+                errmsg("Stripe %s \"%s\" is not stored any more", stripe_maps[parent->kind].object,
+                       parent->id));
+}
+
+/* ---- the batch ---------------------------------------------------------------------------- */
+
+/* Reads all rows without locking them, parents first: their times decide about children. */
+static void
+survey(StripeBatch *batch)
+{
+    int kind;
+    int i;
+
+    for (kind = 0; kind < STRIPE_KINDS; kind++) {
+        for (i = 0; i < batch->counts[kind]; i++) {
+            StripeRecord *record = batch->records[kind][i];
+            StripeRow other;
+
+            CHECK_FOR_INTERRUPTS();
+            stripe_read(record, false, &record->row, &other);
+            stripe_decide_customer(batch, record, &other);
+            if (record->parent != NULL && !is_settled(record))
+                record->parent->is_family_open = true;
+        }
+    }
+    for (kind = 0; kind < STRIPE_KINDS; kind++) {
+        if (stripe_maps[kind].child == STRIPE_NO_KIND)
+            continue;
+        for (i = 0; i < batch->counts[kind]; i++) {
+            StripeRecord *parent = batch->records[kind][i];
+
+            if (!is_settled(parent) || removable_children(batch, parent) != NIL)
+                parent->is_family_open = true;
+        }
+    }
+}
+
+/* A child that needed nothing before its parent was locked. */
+static void
+look_again(StripeBatch *batch, StripeRecord *record)
+{
+    StripeRow none;
+
+    stripe_read(record, false, &record->row, &none);
+    stripe_decide(batch, record);
+}
+
+/* Brings the records of a kind into the order in which they are locked. */
+static void
+order_records(StripeBatch *batch, StripeKind kind)
+{
+    ListCell *cell;
+
+    if (kind == STRIPE_CUSTOMER && batch->counts[kind] > 1)
+        qsort(batch->records[kind], batch->counts[kind], sizeof(StripeRecord *),
+              stripe_compare_claims);
+    foreach (cell, batch->removals) {
+        if (((StripeRecord *)lfirst(cell))->kind == kind)
+            stripe_add_record(batch, lfirst(cell));
+    }
+    if (kind != STRIPE_CUSTOMER)
+        stripe_sort_records(batch, kind);
+}
+
+static void
+write_kind(StripeBatch *batch, StripeKind kind)
+{
+    int i;
+
+    order_records(batch, kind);
+    for (i = 0; i < batch->counts[kind]; i++) {
+        StripeRecord *record = batch->records[kind][i];
+
+        if (record->purpose == STRIPE_REMOVE) {
+            remove_record(batch, record);
+            continue;
+        }
+        if (stripe_maps[kind].child != STRIPE_NO_KIND && record->is_family_open) {
+            write_parent(batch, record);
+            continue;
+        }
+        if (record->purpose == STRIPE_LOCK)
+            continue;
+        if (record->parent != NULL && record->parent->is_family_open && is_settled(record))
+            look_again(batch, record);
+        if (kind == STRIPE_CUSTOMER && !is_settled(record))
+            stripe_write_customer(batch, record);
+        else if (!is_settled(record))
+            write_record(batch, record);
+        note_done(batch, record);
+    }
+}
+
+static void
+report_unknown_types(StripeBatch *batch)
+{
+    ListCell *cell;
+
+    foreach (cell, batch->objects) {
+        StripeObject *object = lfirst(cell);
+
+        if (object->problem == NULL && object->records == NIL)
+            batch->names[STRIPE_SKIPPED] =
+                lappend(batch->names[STRIPE_SKIPPED], psprintf("%s:%s", object->type, object->id));
+    }
+}
+
+void
+stripe_store(StripeBatch *batch)
+{
+    int kind;
+
+    report_unknown_types(batch);
+    stripe_gather_records(batch);
+    survey(batch);
+    for (kind = 0; kind < STRIPE_KINDS; kind++)
+        write_kind(batch, kind);
+}

@@ -1,0 +1,145 @@
+/*
+ * stripe_upsert.c: the SQL functions that store Stripe objects.
+ *
+ * ctms.upsert_stripe() takes one object and raises its problem as an error;
+ * ctms._upsert_stripe_batch() takes many, stores the good ones and lists the others.
+ */
+#include "stripe.h"
+
+#include "errors.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+
+static void
+set_message_time(StripeBatch *batch, FunctionCallInfo fcinfo)
+{
+    batch->has_message_time = !PG_ARGISNULL(1);
+    batch->message_time = DT_NOEND;
+    if (!batch->has_message_time)
+        return;
+    batch->message_time = PG_GETARG_TIMESTAMPTZ(1);
+    if (TIMESTAMP_NOT_FINITE(batch->message_time))
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("the time of a message must be finite"));
+}
+
+static void
+raise_problem(const StripeProblem *problem)
+{
+    ereport(ERROR, errcode(problem->sqlstate), errmsg_internal("%s", problem->message),
+            problem->sqlstate == ERRCODE_CTMS_STRIPE_REFERENCE
+                ? errhint("Send it again after what it refers to.")
+                : 0);
+}
+
+/* Stores what has been parsed. With is_soft, problems are listed instead of raised. */
+static Jsonb *
+store_and_report(StripeBatch *batch, bool is_soft)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    ArrayType *email_ids;
+    Jsonb *report;
+    ListCell *cell;
+
+    SPI_connect();
+    stripe_check_needs(batch);
+    foreach (cell, batch->objects) {
+        StripeObject *object = lfirst(cell);
+
+        if (object->problem != NULL && !is_soft)
+            raise_problem(object->problem);
+    }
+    stripe_store(batch);
+    email_ids = stripe_affected_contacts(batch);
+    MemoryContextSwitchTo(caller);
+    report = stripe_report(batch, email_ids, is_soft);
+    SPI_finish();
+    return report;
+}
+
+PG_FUNCTION_INFO_V1(ctms_upsert_stripe);
+/* ctms.upsert_stripe(object jsonb, message_time timestamptz) */
+PGDLLEXPORT Datum
+ctms_upsert_stripe(PG_FUNCTION_ARGS)
+{
+    StripeBatch batch = {0};
+    JsonbValue value = {.type = jbvNull};
+    int sequence = 0;
+
+    set_message_time(&batch, fcinfo);
+    if (!PG_ARGISNULL(0)) {
+        value.type = jbvBinary;
+        value.val.binary.data = &PG_GETARG_JSONB_P(0)->root;
+    }
+    batch.objects = list_make1(stripe_parse(&value, &sequence));
+    PG_RETURN_JSONB_P(store_and_report(&batch, false));
+}
+
+static int
+compare_objects(const ListCell *left, const ListCell *right)
+{
+    const StripeObject *a = lfirst(left);
+    const StripeObject *b = lfirst(right);
+    int result = strcmp(a->type, b->type);
+
+    if (result == 0)
+        result = strcmp(a->id, b->id);
+    return result != 0 ? result : (a->place > b->place) - (a->place < b->place);
+}
+
+/* Of an object that a message has twice, the last one counts. */
+static void
+drop_superseded(StripeBatch *batch)
+{
+    StripeObject *previous = NULL;
+    List *sorted = NIL;
+    List *kept = NIL;
+    ListCell *cell;
+
+    foreach (cell, batch->objects) {
+        StripeObject *object = lfirst(cell);
+
+        if (object->type != NULL && object->id != NULL)
+            sorted = lappend(sorted, object);
+    }
+    list_sort(sorted, compare_objects);
+    foreach (cell, sorted) {
+        StripeObject *object = lfirst(cell);
+
+        if (previous != NULL && strcmp(previous->type, object->type) == 0 &&
+            strcmp(previous->id, object->id) == 0)
+            previous->is_superseded = true;
+        previous = object;
+    }
+    foreach (cell, batch->objects) {
+        if (!((StripeObject *)lfirst(cell))->is_superseded)
+            kept = lappend(kept, lfirst(cell));
+    }
+    batch->objects = kept;
+}
+
+PG_FUNCTION_INFO_V1(ctms_upsert_stripe_batch);
+/* ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz); objects is an array */
+PGDLLEXPORT Datum
+ctms_upsert_stripe_batch(PG_FUNCTION_ARGS)
+{
+    StripeBatch batch = {0};
+    JsonbContainer *container;
+    int sequence = 0;
+    uint32 i;
+
+    set_message_time(&batch, fcinfo);
+    if (PG_ARGISNULL(0) || !JB_ROOT_IS_ARRAY(PG_GETARG_JSONB_P(0)))
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("Stripe objects must be in a JSON array"));
+    container = &PG_GETARG_JSONB_P(0)->root;
+    for (i = 0; i < JsonContainerSize(container); i++) {
+        StripeObject *object = stripe_parse(getIthJsonbValueFromContainer(container, i), &sequence);
+
+        CHECK_FOR_INTERRUPTS();
+        object->place = i;
+        batch.objects = lappend(batch.objects, object);
+    }
+    drop_superseded(&batch);
+    PG_RETURN_JSONB_P(store_and_report(&batch, true));
+}

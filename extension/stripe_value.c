@@ -1,0 +1,201 @@
+/*
+ * stripe_value.c: reads and checks single values of a Stripe object.
+ */
+#include "stripe_value.h"
+
+#include <stdarg.h>
+
+#include "errors.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#define MAX_UNIX_TIME INT64CONST(253402300799) /* the end of the year 9999 */
+#define UNIX_TO_POSTGRES_SECONDS                                                                   \
+    (((int64)POSTGRES_EPOCH_JDATE - (int64)UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+
+StripeProblem *
+stripe_problem(int sqlstate, const char *format, ...)
+{
+    StripeProblem *problem = palloc(sizeof(StripeProblem));
+    StringInfoData message;
+
+    initStringInfo(&message);
+    for (;;) {
+        va_list arguments;
+        int needed;
+
+        va_start(arguments, format);
+        needed = appendStringInfoVA(&message, format, arguments);
+        va_end(arguments);
+        if (needed == 0)
+            break;
+        enlargeStringInfo(&message, needed);
+    }
+    problem->sqlstate = sqlstate;
+    problem->message = message.data;
+    return problem;
+}
+
+/* Notes what is wrong with a key, where prefix leads to the object that has it. */
+bool
+stripe_refuse(StripeReader *reader, const char *prefix, const char *path, const char *what)
+{
+    StripeObject *object = reader->object;
+
+    object->problem =
+        stripe_problem(ERRCODE_CTMS_STRIPE_CONTENT, "Stripe %s \"%s\": key \"%s%s\" %s",
+                       object->type, object->id, prefix, path, what);
+    return false;
+}
+
+JsonbValue *
+stripe_get_key(JsonbContainer *container, const char *key, int length)
+{
+    JsonbValue *value = getKeyJsonValueFromContainer(container, key, length, NULL);
+
+    return value == NULL || value->type == jbvNull ? NULL : value;
+}
+
+JsonbContainer *
+stripe_object_of(JsonbValue *value)
+{
+    if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
+        return NULL;
+    return value->val.binary.data;
+}
+
+/* The value at a path of keys; *value is NULL when it, or what leads to it, is absent or null. */
+bool
+stripe_get_path(StripeReader *reader, JsonbContainer *container, const char *prefix,
+                const char *path, JsonbValue **value)
+{
+    const char *key = path;
+
+    for (;;) {
+        int length = strcspn(key, ".");
+
+        *value = stripe_get_key(container, key, length);
+        if (*value == NULL || key[length] == '\0')
+            return true;
+        container = stripe_object_of(*value);
+        if (container == NULL)
+            return stripe_refuse(reader, prefix, pnstrdup(path, key + length - path),
+                                 "must be an object");
+        key += length + 1;
+    }
+}
+
+/* Copies a string of 1 to max_length characters. */
+bool
+stripe_get_text(StripeReader *reader, const char *prefix, const char *path, JsonbValue *value,
+                int max_length, char **result)
+{
+    const char *string = value->val.string.val;
+    int length = value->val.string.len;
+
+    if (length == 0)
+        return stripe_refuse(reader, prefix, path, "must not be empty");
+    if (length > max_length && pg_mbstrlen_with_len(string, length) > max_length)
+        return stripe_refuse(reader, prefix, path,
+                             psprintf("is longer than %d characters", max_length));
+    *result = pnstrdup(string, length);
+    return true;
+}
+
+/* An id, or the object that has it. */
+bool
+stripe_get_reference(StripeReader *reader, const char *prefix, const char *path, JsonbValue *value,
+                     char **result)
+{
+    JsonbContainer *expanded = stripe_object_of(value);
+
+    if (expanded != NULL) {
+        path = psprintf("%s.id", path);
+        value = stripe_get_key(expanded, "id", 2);
+        if (value == NULL)
+            return stripe_refuse(reader, prefix, path, "is missing");
+        if (value->type != jbvString)
+            return stripe_refuse(reader, prefix, path, "must be a string");
+    }
+    if (value->type != jbvString)
+        return stripe_refuse(reader, prefix, path, "must be an id or an object");
+    return stripe_get_text(reader, prefix, path, value, STRIPE_MAX_ID_LENGTH, result);
+}
+
+static Datum
+as_numeric(int64 value)
+{
+    return DirectFunctionCall1(int8_numeric, Int64GetDatum(value));
+}
+
+static bool
+get_integer(JsonbValue *value, int64 min, int64 max, int64 *result)
+{
+    Datum number;
+
+    if (value->type != jbvNumeric)
+        return false;
+    number = NumericGetDatum(value->val.numeric);
+    if (DatumGetInt32(DirectFunctionCall2(numeric_cmp, number, as_numeric(min))) < 0 ||
+        DatumGetInt32(DirectFunctionCall2(numeric_cmp, number, as_numeric(max))) > 0)
+        return false;
+    *result = DatumGetInt64(DirectFunctionCall1(numeric_int8, number));
+    return DatumGetInt32(DirectFunctionCall2(numeric_cmp, number, as_numeric(*result))) == 0;
+}
+
+bool
+stripe_get_time(JsonbValue *value, TimestampTz *result)
+{
+    int64 seconds;
+
+    if (!get_integer(value, 0, MAX_UNIX_TIME, &seconds))
+        return false;
+    *result = (seconds - UNIX_TO_POSTGRES_SECONDS) * USECS_PER_SEC;
+    return true;
+}
+
+bool
+stripe_get_datum(StripeReader *reader, const char *prefix, const StripeField *field,
+                 JsonbValue *value, Datum *result)
+{
+    const char *path = field->path;
+    char *text = NULL;
+    int64 number;
+
+    switch (field->type) {
+    case STRIPE_TEXT:
+        if (value->type != jbvString)
+            return stripe_refuse(reader, prefix, path, "must be a string");
+        if (!stripe_get_text(reader, prefix, path, value, field->max_length, &text))
+            return false;
+        *result = CStringGetTextDatum(text);
+        return true;
+    case STRIPE_REFERENCE:
+        if (!stripe_get_reference(reader, prefix, path, value, &text))
+            return false;
+        *result = CStringGetTextDatum(text);
+        return true;
+    case STRIPE_TIME:
+        if (!stripe_get_time(value, &number))
+            return stripe_refuse(reader, prefix, path, "must be a time in Unix seconds");
+        *result = TimestampTzGetDatum(number);
+        return true;
+    case STRIPE_BOOLEAN:
+        if (value->type != jbvBool)
+            return stripe_refuse(reader, prefix, path, "must be true or false");
+        *result = BoolGetDatum(value->val.boolean);
+        return true;
+    case STRIPE_INTEGER:
+        if (!get_integer(value, PG_INT32_MIN, PG_INT32_MAX, &number))
+            return stripe_refuse(reader, prefix, path, "must be an integer of 32 bits");
+        *result = Int32GetDatum((int32)number);
+        return true;
+    case STRIPE_BIGINT:
+        if (!get_integer(value, PG_INT64_MIN, PG_INT64_MAX, &number))
+            return stripe_refuse(reader, prefix, path, "must be an integer of 64 bits");
+        *result = Int64GetDatum(number);
+        return true;
+    }
+    return false;
+}

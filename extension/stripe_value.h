@@ -1,0 +1,41 @@
+/*
+ * stripe_value.h: single values of a Stripe object, checked; for stripe_parse.c.
+ *
+ * "prefix" leads from the top object to the one that has the path ("items.data[0]."). A
+ * function that returns false has noted what is wrong as the object's problem.
+ */
+#ifndef CTMS_STRIPE_VALUE_H
+#define CTMS_STRIPE_VALUE_H
+
+#include "stripe.h"
+
+#define STRIPE_MAX_ID_LENGTH 255
+
+typedef struct StripeReader {
+    StripeObject *object; /* gets the records, or the problem */
+    int *sequence;
+} StripeReader;
+
+/* Notes what is wrong with a key; returns false. */
+extern bool
+stripe_refuse(StripeReader *reader, const char *prefix, const char *path, const char *what);
+
+/* NULL when the key is absent or null. */
+extern JsonbValue *stripe_get_key(JsonbContainer *container, const char *key, int length);
+/* NULL when the value is no object. */
+extern JsonbContainer *stripe_object_of(JsonbValue *value);
+/* The value at a path of keys; *value is NULL when it, or what leads to it, is absent or null. */
+extern bool stripe_get_path(StripeReader *reader, JsonbContainer *container, const char *prefix,
+                            const char *path, JsonbValue **value);
+/* Copies a string of 1 to max_length characters. */
+extern bool stripe_get_text(StripeReader *reader, const char *prefix, const char *path,
+                            JsonbValue *value, int max_length, char **result);
+/* Copies an id, or that of an object. */
+extern bool stripe_get_reference(StripeReader *reader, const char *prefix, const char *path,
+                                 JsonbValue *value, char **result);
+/* False, and no problem noted, when the value is no time. */
+extern bool stripe_get_time(JsonbValue *value, TimestampTz *result);
+extern bool stripe_get_datum(StripeReader *reader, const char *prefix, const StripeField *field,
+                             JsonbValue *value, Datum *result);
+
+#endif
