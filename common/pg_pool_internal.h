@@ -1,0 +1,91 @@
+/*
+ * pg_pool_internal.h: what pg_pool.c (the queue), pg_pool_connection.c (one connection) and
+ * pg_pool_request.c (requests and lists of them) share. Nobody else includes it.
+ */
+#ifndef CTMS_PG_POOL_INTERNAL_H
+#define CTMS_PG_POOL_INTERNAL_H
+
+#include "pg_connector.h"
+#include "pg_pool.h"
+
+/* Requests in flight on one connection. */
+#define PIPELINE_DEPTH 16
+#define STATEMENTS_MAX 64
+
+typedef struct request_list {
+    pg_request *head;
+    pg_request *tail;
+} request_list;
+
+typedef struct connection {
+    pg_pool *pool;
+    pg_connector *connector;
+    PGconn *pg; /* NULL while it is away */
+    struct event *readable;
+    struct event *writable;
+    request_list in_flight;
+    int in_flight_count;
+    bool is_broken;    /* to be replaced as soon as its results are taken */
+    bool is_unwanted;  /* to be replaced when nothing is in flight any more */
+    unsigned prepared; /* statements prepared in its life, for their names */
+    int statement_count;
+    struct {
+        const pg_statement *statement;
+        unsigned name;
+    } statements[STATEMENTS_MAX];
+} connection;
+
+struct pg_request {
+    pg_pool *pool;
+    const pg_statement *statement;
+    pg_callback callback; /* NULL: abandoned */
+    void *arg;
+    connection *sent_on; /* NULL: in the queue */
+    double deadline_s;
+    bool is_preparing; /* the next result is that of Parse */
+    bool was_retried;
+    PGresult *result;
+    PGresult *error;
+    pg_request *next;
+    const char *values[];
+};
+
+struct pg_pool {
+    struct event_base *base;
+    pg_pool_options options;
+    connection *connections;
+    request_list queue;
+    int queue_count; /* without abandoned ones */
+    int ready_count;
+    bool is_away; /* no connection, and the last attempt failed */
+    struct event *sweep;
+};
+
+/* pg_pool_request.c */
+double pool_now_s(void);
+void pool_list_append(request_list *list, pg_request *request);
+/* NULL when the list is empty. */
+pg_request *pool_list_take(request_list *list);
+pg_request *
+pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const *values);
+void pool_request_free(pg_request *request);
+/* Calls the callback and frees the request. */
+void pool_request_deliver(pg_request *request, pg_status status, const char *message);
+/* Back to the front of the queue, to be sent once more. */
+void pool_request_requeue(pg_request *request);
+
+/* pg_pool_connection.c */
+void pool_connection_open(connection *conn, PGconn *pg);
+/* Ends it and its requests, and begins to connect again. */
+void pool_connection_lose(connection *conn, const char *reason);
+/* Closes it without a word to its requests. */
+void pool_connection_drop(connection *conn);
+/* Sends a request. When that fails the connection is broken, and the request still to be sent. */
+bool pool_connection_send(connection *conn, pg_request *request);
+
+/* pg_pool.c */
+void pool_report(pg_pool *pool, bool is_error, const char *message);
+/* Sends what waits to connections that have room. */
+void pool_dispatch(pg_pool *pool);
+
+#endif

@@ -1,0 +1,119 @@
+/* pg_pool_request.c: requests to PostgreSQL, and lists of them. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "buf.h"
+#include "pg_pool_internal.h"
+
+double
+pool_now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+void
+pool_list_append(request_list *list, pg_request *request)
+{
+    request->next = NULL;
+    if (list->tail != NULL)
+        list->tail->next = request;
+    else
+        list->head = request;
+    list->tail = request;
+}
+
+pg_request *
+pool_list_take(request_list *list)
+{
+    pg_request *request = list->head;
+
+    if (request != NULL) {
+        list->head = request->next;
+        if (list->head == NULL)
+            list->tail = NULL;
+    }
+    return request;
+}
+
+/* The values live behind the request in the same piece of memory. */
+pg_request *
+pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const *values)
+{
+    size_t count = (size_t)statement->parameter_count;
+    size_t size = sizeof(pg_request) + count * sizeof(char *);
+    pg_request *request;
+    char *text;
+
+    for (size_t i = 0; i < count; i++)
+        size += values[i] ? strlen(values[i]) + 1 : 0;
+    request = xmalloc(size);
+    memset(request, 0, sizeof(*request));
+    request->pool = pool;
+    request->statement = statement;
+    request->deadline_s = pool_now_s() + pool->options.timeout_s;
+    text = (char *)&request->values[count];
+    for (size_t i = 0; i < count; i++) {
+        size_t length = values[i] ? strlen(values[i]) + 1 : 0;
+
+        request->values[i] = values[i] ? memcpy(text, values[i], length) : NULL;
+        text += length;
+    }
+    return request;
+}
+
+static void
+forget_results(pg_request *request)
+{
+    PQclear(request->result);
+    PQclear(request->error);
+    request->result = request->error = NULL;
+    request->is_preparing = false;
+}
+
+void
+pool_request_free(pg_request *request)
+{
+    forget_results(request);
+    free(request);
+}
+
+void
+pool_request_deliver(pg_request *request, pg_status status, const char *message)
+{
+    pg_reply reply = {.status = status,
+                      .sqlstate = "",
+                      .message = message ? message : "",
+                      .was_retried = request->was_retried};
+
+    if (status == PG_OK)
+        reply.result = request->result;
+    if (status == PG_ERROR) {
+        const char *primary = PQresultErrorField(request->error, PG_DIAG_MESSAGE_PRIMARY);
+
+        reply.sqlstate = PQresultErrorField(request->error, PG_DIAG_SQLSTATE);
+        reply.message = primary ? primary : "";
+        reply.detail = PQresultErrorField(request->error, PG_DIAG_MESSAGE_DETAIL);
+    }
+    if (request->callback != NULL)
+        request->callback(request->arg, &reply);
+    pool_request_free(request);
+}
+
+void
+pool_request_requeue(pg_request *request)
+{
+    pg_pool *pool = request->pool;
+
+    forget_results(request);
+    request->sent_on = NULL;
+    request->next = pool->queue.head;
+    pool->queue.head = request;
+    if (pool->queue.tail == NULL)
+        pool->queue.tail = request;
+    if (request->callback != NULL)
+        pool->queue_count++;
+}

@@ -1,0 +1,495 @@
+/* connection.c: one client connection: bytes in, requests out, answers back. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rest/server_internal.h"
+
+/* Bytes of pipelined requests that may wait behind one that is at work. */
+#define WAITING_MAX (64 * 1024)
+/* After an answer that ends the connection: how long to read, so that it is not cut short. */
+#define LINGER_S 2.0
+
+static void advance(server_call *call);
+
+const char *
+server_call_host(const server_call *call)
+{
+    return call->host;
+}
+
+int
+server_call_port(const server_call *call)
+{
+    return call->port;
+}
+
+void
+server_call_set_context(server_call *call, void *context)
+{
+    call->context = context;
+}
+
+void *
+server_call_context(const server_call *call)
+{
+    return call->context;
+}
+
+/* ---- life of a connection -------------------------------------------------- */
+
+static void
+forget_request(server_call *call)
+{
+    http_request_free(call->request);
+    call->request = NULL;
+    buf_free(&call->body);
+    call->chunks = (http_chunks){0};
+    call->context = NULL;
+}
+
+static void
+free_call(server_call *call)
+{
+    server *s = call->owner;
+
+    forget_request(call);
+    buf_free(&call->in);
+    buf_free(&call->out);
+    if (call->previous != NULL)
+        call->previous->next = call->next;
+    else
+        s->calls = call->next;
+    if (call->next != NULL)
+        call->next->previous = call->previous;
+    s->call_count--;
+    free(call);
+    server_start_accepting(s);
+}
+
+/* The connection ends now; the receiver of a request at work is told. */
+void
+connection_close(server_call *call, const char *why)
+{
+    server *s = call->owner;
+
+    if (call->is_closed)
+        return;
+    call->is_closed = true;
+    event_del(&call->readable);
+    event_del(&call->writable);
+    close(call->fd);
+    if (call->state == STATE_WORKING)
+        s->events.gone(s->arg, call, why);
+    if (!call->is_in_use)
+        free_call(call);
+}
+
+/* Between these two the call is not freed, whatever happens to it. */
+bool
+connection_begin_use(server_call *call)
+{
+    bool was_in_use = call->is_in_use;
+
+    call->is_in_use = true;
+    return was_in_use;
+}
+
+void
+connection_end_use(server_call *call, bool was_in_use)
+{
+    call->is_in_use = was_in_use;
+    if (!was_in_use && call->is_closed)
+        free_call(call);
+}
+
+/* ---- writing ------------------------------------------------------------------- */
+
+static void
+resume_reading(server_call *call)
+{
+    if (call->is_paused && !call->is_at_end) {
+        call->is_paused = false;
+        event_add(&call->readable, NULL);
+    }
+}
+
+static void
+start_lingering(server_call *call)
+{
+    if (call->is_at_end) {
+        connection_close(call, "");
+        return;
+    }
+    shutdown(call->fd, SHUT_WR);
+    buf_free(&call->in);
+    call->state = STATE_LINGERING;
+    call->deadline_s = server_now_s() + LINGER_S;
+    resume_reading(call);
+}
+
+/* The answer is out: on to the next request, or to the end. */
+static void
+finish_answer(server_call *call)
+{
+    server *s = call->owner;
+
+    buf_free(&call->out);
+    call->out_done = 0;
+    forget_request(call);
+    if (call->will_close || (call->is_at_end && call->in.length == 0)) {
+        start_lingering(call);
+        return;
+    }
+    call->state = STATE_HEAD;
+    call->scanned = 0;
+    call->deadline_s = server_now_s() + (call->in.length ? s->options.request_timeout_s
+                                                         : s->options.keepalive_timeout_s);
+    if (call->in.length == 0)
+        buf_free(&call->in);
+    resume_reading(call);
+}
+
+static void
+write_out(server_call *call)
+{
+    while (call->out_done < call->out.length) {
+        ssize_t sent = send(call->fd, call->out.data + call->out_done,
+                            call->out.length - call->out_done, MSG_NOSIGNAL);
+
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            event_add(&call->writable, NULL);
+            return;
+        }
+        if (sent < 0) {
+            connection_close(call, "");
+            return;
+        }
+        call->out_done += (size_t)sent;
+    }
+    if (call->state == STATE_WRITING)
+        finish_answer(call);
+}
+
+static const char *
+date_text(server *s)
+{
+    time_t now = time(NULL);
+    struct tm parts;
+
+    if (now != s->date_time) {
+        gmtime_r(&now, &parts);
+        strftime(s->date, sizeof(s->date), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+        s->date_time = now;
+    }
+    return s->date;
+}
+
+static void
+put_answer(server_call *call, int status, const char *headers, const char *content_type,
+           const char *body, size_t length)
+{
+    bool is_head = call->request && call->request->method == HTTP_HEAD;
+    bool is_old = call->request && call->request->minor_version == 0;
+
+    buf_printf(&call->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Length: %zu\r\n", status,
+               http_reason(status), date_text(call->owner), length);
+    if (content_type != NULL)
+        buf_printf(&call->out, "Content-Type: %s\r\n", content_type);
+    if (headers != NULL)
+        buf_append_string(&call->out, headers);
+    if (call->will_close)
+        buf_append_string(&call->out, "Connection: close\r\n");
+    else if (is_old)
+        buf_append_string(&call->out, "Connection: keep-alive\r\n");
+    buf_append(&call->out, "\r\n", 2);
+    if (!is_head)
+        buf_append(&call->out, body, length);
+    call->state = STATE_WRITING;
+    write_out(call);
+}
+
+void
+server_answer(server_call *call, int status, const char *headers, const char *content_type,
+              const char *body, size_t length)
+{
+    bool was_in_use = connection_begin_use(call);
+
+    if (!call->request->is_keep_alive || call->request->is_body_too_large ||
+        call->owner->drain_deadline_s != 0)
+        call->will_close = true;
+    put_answer(call, status, headers, content_type, body, length);
+    /* Further down the stack advance() goes on by itself. */
+    if (!was_in_use)
+        advance(call);
+    connection_end_use(call, was_in_use);
+}
+
+/* Answers what never became a request, and ends the connection. */
+static void
+refuse(server_call *call, int status)
+{
+    server *s = call->owner;
+    char body[128];
+
+    s->events.refused(s->arg, call, status);
+    call->will_close = true;
+    snprintf(body, sizeof(body), "{\"detail\":\"%s\"}", http_reason(status));
+    put_answer(call, status, NULL, "application/json", body, strlen(body));
+}
+
+/* ---- reading ---------------------------------------------------------------------- */
+
+static void
+hand_over(server_call *call)
+{
+    server *s = call->owner;
+    http_request *request = call->request;
+
+    if (call->body.length > 0) {
+        request->body_length = call->body.length;
+        request->body = buf_steal(&call->body);
+    }
+    call->state = STATE_WORKING;
+    s->events.request(s->arg, call, request);
+}
+
+static void
+start_body(server_call *call)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    http_request *request = call->request;
+
+    if (request->content_length > call->owner->events.body_max(call->owner->arg, request)) {
+        request->is_body_too_large = true;
+        hand_over(call);
+        return;
+    }
+    if (!request->is_chunked && request->content_length == 0) {
+        hand_over(call);
+        return;
+    }
+    call->state = STATE_BODY;
+    if (request->expects_continue && call->in.length == 0) {
+        buf_append(&call->out, go_on, sizeof(go_on) - 1);
+        write_out(call);
+    }
+}
+
+/* Returns false when more bytes are needed. */
+static bool
+read_head(server_call *call)
+{
+    buf *in = &call->in;
+    size_t blank = 0;
+    long head_length;
+    int status;
+
+    while (blank + 1 < in->length && memcmp(in->data + blank, "\r\n", 2) == 0)
+        blank += 2;
+    if (blank > 0)
+        buf_consume(in, blank);
+    if (in->length == 0)
+        return false;
+    head_length = http_find_head_end(in->data, in->length, &call->scanned);
+    if (head_length < 0) {
+        refuse(call, 400);
+        return true;
+    }
+    if (head_length > HTTP_HEAD_MAX || (head_length == 0 && in->length > HTTP_HEAD_MAX)) {
+        refuse(call, 431);
+        return true;
+    }
+    if (head_length == 0)
+        return false;
+    call->request = http_parse_head(in->data, (size_t)head_length, &status);
+    buf_consume(in, (size_t)head_length);
+    call->scanned = 0;
+    if (call->request == NULL)
+        refuse(call, status);
+    else
+        start_body(call);
+    return true;
+}
+
+static bool
+read_sized_body(server_call *call)
+{
+    size_t missing = call->request->content_length - call->body.length;
+    size_t count = call->in.length < missing ? call->in.length : missing;
+
+    buf_append(&call->body, buf_text(&call->in), count);
+    buf_consume(&call->in, count);
+    if (count < missing)
+        return false;
+    hand_over(call);
+    return true;
+}
+
+static bool
+read_chunked_body(server_call *call)
+{
+    size_t max = call->owner->events.body_max(call->owner->arg, call->request);
+
+    switch (http_read_chunks(&call->chunks, &call->in, &call->body, max)) {
+    case CHUNKS_MORE: return false;
+    case CHUNKS_DONE: hand_over(call); break;
+    case CHUNKS_BAD: refuse(call, 400); break;
+    case CHUNKS_TOO_LARGE:
+        buf_free(&call->body);
+        call->request->is_body_too_large = true;
+        hand_over(call);
+        break;
+    }
+    return true;
+}
+
+/* Makes of the bytes that have arrived what can be made of them. */
+static void
+advance(server_call *call)
+{
+    bool goes_on = true;
+
+    while (goes_on && !call->is_closed) {
+        switch (call->state) {
+        case STATE_HEAD: goes_on = read_head(call); break;
+        case STATE_BODY:
+            goes_on = call->request->is_chunked ? read_chunked_body(call) : read_sized_body(call);
+            break;
+        case STATE_WORKING:
+        case STATE_WRITING: goes_on = false; break;
+        case STATE_LINGERING:
+            buf_free(&call->in);
+            goes_on = false;
+            break;
+        }
+    }
+    if (call->is_closed || !call->is_at_end)
+        return;
+    if (call->state == STATE_HEAD || call->state == STATE_BODY || call->state == STATE_LINGERING)
+        connection_close(call, "");
+}
+
+static void
+take_bytes(server_call *call, size_t length)
+{
+    server *s = call->owner;
+
+    if (call->state == STATE_LINGERING)
+        return;
+    if (call->state == STATE_HEAD && call->in.length == 0)
+        call->deadline_s = server_now_s() + s->options.request_timeout_s;
+    buf_append(&call->in, s->scratch, length);
+    if ((call->state == STATE_WORKING || call->state == STATE_WRITING) &&
+        call->in.length > WAITING_MAX) {
+        call->is_paused = true;
+        event_del(&call->readable);
+    }
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    server_call *call = arg;
+    bool was_in_use = connection_begin_use(call);
+    ssize_t received = recv(fd, call->owner->scratch, READ_SIZE, 0);
+
+    (void)what;
+    if (received > 0) {
+        take_bytes(call, (size_t)received);
+    } else if (received == 0) {
+        /* It may only have closed its half: an answer that is due still goes out. */
+        call->is_at_end = true;
+        event_del(&call->readable);
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        connection_close(call, "client is gone");
+    }
+    if (!call->is_closed)
+        advance(call);
+    connection_end_use(call, was_in_use);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    server_call *call = arg;
+    bool was_in_use = connection_begin_use(call);
+
+    (void)fd;
+    (void)what;
+    write_out(call);
+    if (!call->is_closed)
+        advance(call);
+    connection_end_use(call, was_in_use);
+}
+
+/* ---- from the server -------------------------------------------------- */
+
+void
+connection_end_overdue(server_call *call)
+{
+    switch (call->state) {
+    case STATE_HEAD:
+        if (call->in.length == 0) {
+            connection_close(call, "");
+            break;
+        }
+        /* fall through */
+    case STATE_BODY:
+        call->deadline_s = server_now_s() + LINGER_S;
+        refuse(call, 408);
+        break;
+    case STATE_WORKING: connection_close(call, "request took too long"); break;
+    case STATE_WRITING:
+    case STATE_LINGERING: connection_close(call, ""); break;
+    }
+}
+
+static void
+name_client(server_call *call, const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+
+        inet_ntop(AF_INET, &v4->sin_addr, call->host, sizeof(call->host));
+        call->port = ntohs(v4->sin_port);
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+
+        inet_ntop(AF_INET6, &v6->sin6_addr, call->host, sizeof(call->host));
+        call->port = ntohs(v6->sin6_port);
+    }
+}
+
+void
+connection_add(server *s, int fd, const struct sockaddr_storage *address)
+{
+    server_call *call = xcalloc(1, sizeof(*call));
+    int yes = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+    call->owner = s;
+    call->fd = fd;
+    call->deadline_s = server_now_s() + s->options.keepalive_timeout_s;
+    name_client(call, address);
+    call->next = s->calls;
+    if (s->calls != NULL)
+        s->calls->previous = call;
+    s->calls = call;
+    s->call_count++;
+    event_assign(&call->readable, s->base, fd, EV_READ | EV_PERSIST, on_readable, call);
+    event_assign(&call->writable, s->base, fd, EV_WRITE, on_writable, call);
+    event_add(&call->readable, NULL);
+}
+
+bool
+connection_is_idle(const server_call *call)
+{
+    return call->state == STATE_LINGERING || (call->state == STATE_HEAD && call->in.length == 0);
+}

@@ -1,0 +1,86 @@
+/*
+ * server_internal.h: what server.c (accepting, time, draining) and connection.c (one
+ * connection) share. Nobody else includes it.
+ */
+#ifndef CTMS_REST_SERVER_INTERNAL_H
+#define CTMS_REST_SERVER_INTERNAL_H
+
+#include <event2/event_struct.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "rest/server.h"
+
+#define READ_SIZE (64 * 1024)
+
+typedef enum call_state {
+    STATE_HEAD,      /* waiting for, or reading, the head of a request */
+    STATE_BODY,      /* reading its body */
+    STATE_WORKING,   /* the request is with the receiver */
+    STATE_WRITING,   /* the answer does not fit into the socket yet */
+    STATE_LINGERING, /* answered; waiting for the client to close */
+} call_state;
+
+struct server_call {
+    server *owner;
+    server_call *previous, *next;
+    int fd;
+    struct event readable;
+    struct event writable;
+    call_state state;
+    bool is_closed;    /* to be freed as soon as nobody looks at it */
+    bool is_in_use;    /* a function further up the stack looks at it */
+    bool is_at_end;    /* the client sends no more */
+    bool is_paused;    /* not reading: enough waits */
+    bool will_close;   /* after the answer */
+    double deadline_s; /* of the request, or of being idle */
+    size_t scanned;
+    buf in;
+    buf out;
+    size_t out_done;
+    http_request *request;
+    http_chunks chunks;
+    buf body;
+    void *context;
+    int port;
+    char host[INET6_ADDRSTRLEN];
+};
+
+struct server {
+    struct event_base *base;
+    server_options options;
+    server_events events;
+    void *arg;
+    int listening_fd;
+    struct event *acceptable;
+    struct event *tick;
+    server_call *calls;
+    int call_count;
+    bool is_accepting;
+    double drain_deadline_s; /* 0: not draining */
+    void (*drained)(void *arg);
+    void *drained_arg;
+    time_t date_time;
+    char date[64];
+    char scratch[READ_SIZE];
+};
+
+/* Seconds of a clock that only goes forward. */
+double server_now_s(void);
+/* There may be room for a connection again. */
+void server_start_accepting(server *s);
+
+/* connection.c. Adds an accepted socket to the server. */
+void connection_add(server *s, int fd, const struct sockaddr_storage *address);
+/* Ends it now; the receiver of a request at work is told why. */
+void connection_close(server_call *call, const char *why);
+/* Its deadline has passed. */
+void connection_end_overdue(server_call *call);
+/* Between these two the call is not freed, whatever happens to it. */
+bool connection_begin_use(server_call *call);
+void connection_end_use(server_call *call, bool was_in_use);
+/* Nothing of a request has come, or the last answer is out. */
+bool connection_is_idle(const server_call *call);
+
+#endif
