@@ -7,6 +7,7 @@
 
 #include "utils/guc.h"
 
+#include "drop_guard.h"
 #include "json_schema_cache.h"
 #include "queue_agent.h"
 #include "queue_flush.h"
@@ -20,6 +21,7 @@ _PG_init(void)
 {
     ctms_restore_init();
     ctms_queue_init();
+    ctms_drop_guard_init();
     ctms_queue_agent_init();
     json_schema_cache_init();
     json_schema_registry_init();

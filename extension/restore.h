@@ -11,8 +11,8 @@
 
 /*
  * True when the setting ctms.restore_mode is "on", or is "auto" (its default) and the
- * session has the settings that every output of pg_dump and pg_restore begins with. Cheap
- * enough for every row; never raises.
+ * session has the settings that every output of pg_dump and pg_restore begins with; and the
+ * session's user is a superuser or a member of ctms_admin. Cheap enough for every row.
  */
 extern bool ctms_is_restoring(void);
 

@@ -22,6 +22,28 @@ BEGIN
 END
 $$;
 
+-- pg_restore -j loads rows in any order, but the foreign keys are there already.
+CREATE FUNCTION ctms._restore_references() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__restore_references';
+COMMENT ON FUNCTION ctms._restore_references() IS 'Statement trigger BEFORE INSERT: while a superuser restores a dump, the foreign keys of the statement are not checked';
+
+DO $$
+DECLARE
+    relation regclass;
+    name text;
+BEGIN
+    FOR relation, name IN
+        SELECT c.oid, c.relname FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'ctms'::regnamespace
+          AND EXISTS (SELECT FROM pg_catalog.pg_constraint f WHERE f.conrelid = c.oid AND f.contype = 'f')
+        ORDER BY c.oid
+    LOOP
+        EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE INSERT ON %s FOR EACH STATEMENT '
+            'EXECUTE FUNCTION ctms._restore_references()', 'ctms_' || name || '_restores', relation);
+    END LOOP;
+END
+$$;
+
 CREATE FUNCTION ctms.install_defaults() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,15 +85,12 @@ BEGIN
         ('test-pilot', 'sub_test_pilot')
     ON CONFLICT DO NOTHING;
 
-    -- The waitlist part may shape its schemas as it likes; it installs its own.
-    IF to_regprocedure('ctms.install_default_waitlist_schemas()') IS NOT NULL THEN
-        PERFORM ctms.install_default_waitlist_schemas();
-    END IF;
+    PERFORM ctms.install_default_waitlist_schemas();
 END
 $$;
 COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the rows that a new installation starts with, where they are missing: synced fields, newsletter mapping, waitlist schemas. For use after a schema-only restore';
 
-REVOKE ALL ON FUNCTION ctms._is_restoring() FROM PUBLIC;
+REVOKE ALL ON FUNCTION ctms._is_restoring(), ctms._restore_references() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ctms.install_defaults() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms._is_restoring(), ctms.install_defaults() TO ctms_admin;
 

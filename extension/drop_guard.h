@@ -1,0 +1,10 @@
+/*
+ * drop_guard.h: no contacts lost by DROP EXTENSION.
+ */
+#ifndef CTMS_DROP_GUARD_H
+#define CTMS_DROP_GUARD_H
+
+/* Defines ctms.allow_drop and starts to watch drops; called once, by _PG_init. */
+extern void ctms_drop_guard_init(void);
+
+#endif

@@ -1,0 +1,26 @@
+-- ---------------------------------------------------------------------------
+-- The guard against DROP EXTENSION (extension/drop_guard.c).
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms._watch_drops() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__watch_drops';
+COMMENT ON FUNCTION ctms._watch_drops() IS 'Loads the library, which refuses to drop the extension while it holds contacts';
+
+-- Not in C by itself: where the library was uninstalled, DROP SCHEMA would fail for everybody.
+CREATE FUNCTION ctms._guard_drop() RETURNS event_trigger
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM ctms._watch_drops();
+EXCEPTION WHEN undefined_file THEN
+    RAISE WARNING 'the library of extension "ctms" is missing: its drop is not guarded';
+END
+$$;
+COMMENT ON FUNCTION ctms._guard_drop() IS 'Event trigger on the commands that can drop the extension';
+
+REVOKE ALL ON FUNCTION ctms._watch_drops(), ctms._guard_drop() FROM PUBLIC;
+
+CREATE EVENT TRIGGER ctms_guard_drop ON ddl_command_start
+    WHEN TAG IN ('DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED', 'DROP LANGUAGE')
+    EXECUTE FUNCTION ctms._guard_drop();
+COMMENT ON EVENT TRIGGER ctms_guard_drop IS 'Refuses to drop the extension ctms while it holds contacts, unless ctms.allow_drop is on';
