@@ -6,16 +6,20 @@
  */
 #include "compat.h"
 
+#include "catalog/pg_type.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 
 #include "json_schema_call.h"
+#include "json_schema_text.h"
 
 typedef struct CallSite {
     JsonSchemaCached *cached;
     Datum schema;
     Datum options;
     bool is_constant;
+    bool takes_text; /* type json or text */
 } CallSite;
 
 static void
@@ -40,6 +44,20 @@ is_constant(FunctionCallInfo fcinfo, int arg)
            (arg < list_length(args) && IsA(list_nth(args, arg), Const));
 }
 
+Jsonb *
+json_schema_call_value(FunctionCallInfo fcinfo, int arg)
+{
+    Oid type = get_fn_expr_argtype(fcinfo->flinfo, arg);
+    char *json;
+
+    if (type != JSONOID && type != TEXTOID)
+        return PG_GETARG_JSONB_P(arg);
+    json = text_to_cstring(PG_GETARG_TEXT_PP(arg));
+    if (type == TEXTOID)
+        DirectFunctionCall1(json_in, CStringGetDatum(json));
+    return json_schema_text_parse(json, strlen(json));
+}
+
 static CallSite *
 call_site(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
 {
@@ -50,6 +68,7 @@ call_site(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
         return site;
     site = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CallSite));
     site->is_constant = is_constant(fcinfo, schema_arg) && is_constant(fcinfo, options_arg);
+    site->takes_text = get_fn_expr_argtype(fcinfo->flinfo, schema_arg) != JSONBOID;
     callback = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(MemoryContextCallback));
     callback->func = release_site;
     callback->arg = site;
@@ -117,7 +136,8 @@ json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_ar
     if (cached && !cached->is_stale && site->is_constant && site->schema == schema &&
         site->options == options)
         return cached->program;
-    detoasted = DatumGetJsonbP(schema);
+    detoasted =
+        site->takes_text ? json_schema_call_value(fcinfo, schema_arg) : DatumGetJsonbP(schema);
     if (has_options)
         json_schema_call_options(DatumGetJsonbP(options), &draft, &assert_formats);
     if (!cached || cached->is_stale || cached->draft != draft ||

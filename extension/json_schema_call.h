@@ -13,6 +13,9 @@
 extern const JsonSchemaProgram *
 json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_arg);
 
+/* An argument of type jsonb, json or text as a jsonb to read, detoasted when needed. */
+extern Jsonb *json_schema_call_value(FunctionCallInfo fcinfo, int arg);
+
 /* Reads {"draft": ..., "assertFormats": ...}; a wrong option is an error. */
 extern void json_schema_call_options(const Jsonb *options, int *draft, bool *assert_formats);
 

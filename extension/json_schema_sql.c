@@ -11,15 +11,22 @@
 #include "json_schema_call.h"
 #include "json_schema_output.h"
 
+static void
+free_if_copy(FunctionCallInfo fcinfo, Jsonb *instance)
+{
+    if ((Pointer)instance != PG_GETARG_POINTER(1))
+        pfree(instance);
+}
+
 PG_FUNCTION_INFO_V1(ctms_json_schema_is_valid);
 PGDLLEXPORT Datum
 ctms_json_schema_is_valid(PG_FUNCTION_ARGS)
 {
     const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, 2);
-    Jsonb *instance = PG_GETARG_JSONB_P(1);
+    Jsonb *instance = json_schema_call_value(fcinfo, 1);
     bool is_valid = json_schema_run(program, json_value_of_jsonb(instance));
 
-    PG_FREE_IF_COPY(instance, 1);
+    free_if_copy(fcinfo, instance);
     PG_RETURN_BOOL(is_valid);
 }
 
@@ -65,7 +72,7 @@ PGDLLEXPORT Datum
 ctms_json_schema_errors(PG_FUNCTION_ARGS)
 {
     const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, 2);
-    JsonValue instance = json_value_of_jsonb(PG_GETARG_JSONB_P(1));
+    JsonValue instance = json_value_of_jsonb(json_schema_call_value(fcinfo, 1));
     TupleDesc row_type;
     Tuplestorestate *rows = begin_rows(fcinfo, &row_type);
     JsonSchemaVerdict verdict;
@@ -94,7 +101,7 @@ PGDLLEXPORT Datum
 ctms_json_schema_check(PG_FUNCTION_ARGS)
 {
     JsonSchemaOptions options = {0, false, json_schema_registry_load};
-    Jsonb *schema = PG_GETARG_JSONB_P(0);
+    Jsonb *schema = json_schema_call_value(fcinfo, 0);
     TupleDesc row_type;
     Tuplestorestate *rows = begin_rows(fcinfo, &row_type);
     List *problems;
@@ -102,7 +109,8 @@ ctms_json_schema_check(PG_FUNCTION_ARGS)
     ListCell *cell;
 
     if (PG_NARGS() > 1)
-        json_schema_call_options(PG_GETARG_JSONB_P(1), &options.draft, &options.assert_formats);
+        json_schema_call_options(json_schema_call_value(fcinfo, 1), &options.draft,
+                                 &options.assert_formats);
     program = json_schema_compile(schema, &options, CurrentMemoryContext, &problems);
     if (program)
         json_schema_free(program);
@@ -124,12 +132,12 @@ PGDLLEXPORT Datum
 ctms_json_schema_assert(PG_FUNCTION_ARGS)
 {
     const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, 2);
-    Jsonb *instance = PG_GETARG_JSONB_P(1);
+    Jsonb *instance = json_schema_call_value(fcinfo, 1);
     JsonValue value = json_value_of_jsonb(instance);
     JsonSchemaVerdict verdict;
 
     if (json_schema_run(program, value)) {
-        PG_FREE_IF_COPY(instance, 1);
+        free_if_copy(fcinfo, instance);
         PG_RETURN_BOOL(true);
     }
     verdict = json_schema_evaluate(program, value, 0, JSON_SCHEMA_ERROR_LIMIT);
@@ -143,7 +151,7 @@ PGDLLEXPORT Datum
 ctms_json_schema_validate(PG_FUNCTION_ARGS)
 {
     const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, 3);
-    JsonValue instance = json_value_of_jsonb(PG_GETARG_JSONB_P(1));
+    JsonValue instance = json_value_of_jsonb(json_schema_call_value(fcinfo, 1));
     char *format = text_to_cstring(PG_GETARG_TEXT_PP(2));
     JsonSchemaVerdict verdict;
 

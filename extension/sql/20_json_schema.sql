@@ -68,10 +68,60 @@ CREATE FUNCTION ctms.json_schema_assert(schema jsonb, instance jsonb, options js
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
 COMMENT ON FUNCTION ctms.json_schema_assert(jsonb, jsonb, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
 
+-- The same over json, whose strings may hold \u0000, which jsonb cannot; and over text, so
+-- that calls with literals alone are not ambiguous.
+CREATE FUNCTION ctms.json_schema_is_valid(schema json, instance json, options jsonb DEFAULT '{}') RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_errors(schema json, instance json, options jsonb DEFAULT '{}',
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
+COMMENT ON FUNCTION ctms.json_schema_errors(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_validate(schema json, instance json, output text DEFAULT 'basic',
+    options jsonb DEFAULT '{}') RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
+COMMENT ON FUNCTION ctms.json_schema_validate(json, json, text, jsonb) IS 'As over jsonb; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_assert(schema json, instance json, options jsonb DEFAULT '{}') RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
+COMMENT ON FUNCTION ctms.json_schema_assert(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_is_valid(schema text, instance text, options jsonb DEFAULT '{}') RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_errors(schema text, instance text, options jsonb DEFAULT '{}',
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
+COMMENT ON FUNCTION ctms.json_schema_errors(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_validate(schema text, instance text, output text DEFAULT 'basic',
+    options jsonb DEFAULT '{}') RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
+COMMENT ON FUNCTION ctms.json_schema_validate(text, text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_assert(schema text, instance text, options jsonb DEFAULT '{}') RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
+COMMENT ON FUNCTION ctms.json_schema_assert(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_check(schema text, options jsonb DEFAULT '{}',
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
+COMMENT ON FUNCTION ctms.json_schema_check(text, jsonb) IS 'As over jsonb, for JSON in text';
+
 GRANT EXECUTE ON FUNCTION
     ctms.json_schema_is_valid(jsonb, jsonb), ctms.json_schema_is_valid(jsonb, jsonb, jsonb),
+    ctms.json_schema_is_valid(json, json, jsonb), ctms.json_schema_is_valid(text, text, jsonb),
     ctms.json_schema_errors(jsonb, jsonb), ctms.json_schema_errors(jsonb, jsonb, jsonb),
+    ctms.json_schema_errors(json, json, jsonb), ctms.json_schema_errors(text, text, jsonb),
     ctms.json_schema_validate(jsonb, jsonb, text), ctms.json_schema_validate(jsonb, jsonb, text, jsonb),
-    ctms.json_schema_check(jsonb), ctms.json_schema_check(jsonb, jsonb),
-    ctms.json_schema_assert(jsonb, jsonb), ctms.json_schema_assert(jsonb, jsonb, jsonb)
+    ctms.json_schema_validate(json, json, text, jsonb), ctms.json_schema_validate(text, text, text, jsonb),
+    ctms.json_schema_check(jsonb), ctms.json_schema_check(text, jsonb), ctms.json_schema_check(jsonb, jsonb),
+    ctms.json_schema_assert(jsonb, jsonb), ctms.json_schema_assert(jsonb, jsonb, jsonb),
+    ctms.json_schema_assert(json, json, jsonb), ctms.json_schema_assert(text, text, jsonb)
     TO ctms_api, ctms_reader;

@@ -116,3 +116,17 @@ UPDATE ctms.json_schema_document SET schema = '{"type": "integer"}';
 SELECT ctms.json_schema_is_valid('{"$ref": "http://example.com/name"}', '1');
 DELETE FROM ctms.json_schema_document;
 SELECT ctms.json_schema_is_valid('{"$ref": "http://example.com/name"}', '1');
+
+-- json and text: zero characters, and literals alone.
+SELECT ctms.json_schema_is_valid('{"const": "a\u0000b"}'::json, '"a\u0000b"'::json) AS same,
+       ctms.json_schema_is_valid('{"maxLength": 2}'::json, '"a\u0000b"'::json) AS longer,
+       ctms.json_schema_is_valid('{"pattern": "^a\\0b$"}', '"a\u0000b"') AS matches,
+       ctms.json_schema_is_valid('{"properties": {"\u0000": false}}', '{"\u0000": 1, "b": [1e2, -0.5, true, null, "\ud83d\ude00"]}') AS key;
+\set VERBOSITY terse
+SELECT ctms.json_schema_is_valid('{"type": }', '1');
+SELECT ctms.json_schema_is_valid('{}'::json, '"\ud800"'::json);
+-- Metaschemas are built in.
+SELECT uri, ctms.json_schema_is_valid(jsonb_build_object('$ref', uri), '{"properties": {"a": {"type": "string"}}}') AS good,
+       ctms.json_schema_is_valid(jsonb_build_object('$ref', uri), '{"properties": {"a": {"type": 1}}}') AS bad
+FROM unnest(ARRAY['http://json-schema.org/draft-04/schema#', 'http://json-schema.org/draft-06/schema#', 'http://json-schema.org/draft-07/schema#',
+    'https://json-schema.org/draft/2019-09/schema', 'https://json-schema.org/draft/2020-12/schema']) AS uri;
