@@ -3,7 +3,7 @@ package Supervisor;
 # Starts programs, prints what they say with their name in front, starts again what ends,
 # and stops them. For scripts/run: one loop, nothing but Perl's core.
 #
-#   my $programs = Supervisor->new([wrapper command], sub { print "note: @_\n" });
+#   my $programs = Supervisor->new([wrapper command], sub { print "note: @_\n" }, sub { $_[0] });
 #   $programs->start('rest', [ 'build/bin/ctms-rest' ], { CTMS_PORT => 8000 });
 #   $programs->wait_until('rest', sub { ... });
 #   while (...) { $programs->pump(1); $programs->restart_ended }
@@ -23,11 +23,12 @@ use constant START_TIMEOUT_S => 60;
 use constant STOP_TIMEOUT_S => 30;
 
 # wrapper: words put before every command. note: called with lines about what happens.
+# shorten: called with each line of a program; what it returns is printed, undef is not.
 sub new
 {
-    my ($class, $wrapper, $note) = @_;
+    my ($class, $wrapper, $note, $shorten) = @_;
     return bless {
-        wrapper => $wrapper, note => $note,
+        wrapper => $wrapper, note => $note, shorten => $shorten,
         program => {},                 # by name: command, environment, pid, started, quick_ends, status
         select => IO::Select->new,
         source => {},                  # by handle: name, rest of a line
@@ -89,9 +90,9 @@ sub pump
         my $source = $self->{source}{$handle};
         my $length = sysread $handle, $source->{rest}, 65536, length $source->{rest};
         next if !defined $length;
-        print_line($source->{name}, $1) while $source->{rest} =~ s/\A(.*)\n//;
+        $self->print_line($source->{name}, $1) while $source->{rest} =~ s/\A(.*)\n//;
         next if $length > 0;
-        print_line($source->{name}, $source->{rest}) if length $source->{rest};
+        $self->print_line($source->{name}, $source->{rest}) if length $source->{rest};
         $self->{select}->remove($handle);
         delete $self->{source}{$handle};
         close $handle;
@@ -101,10 +102,9 @@ sub pump
 
 sub print_line
 {
-    my ($name, $line) = @_;
-    # The agent's note that it had nothing to do, every few seconds.
-    return if $line =~ /\btrivial\W+true\b/;
-    printf "%-7s | %s\n", $name, $line;
+    my ($self, $name, $line) = @_;
+    $line = $self->{shorten}->($line);
+    printf "%-7s | %s\n", $name, $line if defined $line;
     return;
 }
 

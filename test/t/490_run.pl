@@ -47,13 +47,23 @@ sub stop_run
     is($status, 0, "$signal: ends well") or diag slurp($log);
     like(slurp($log), qr/stopping agent\n.*stopping rest\n.*stopping sandbox\n.*stopping PostgreSQL\n.*stopped; the data stays/s,
         "$signal: in order");
-    is(`pgrep -f -- '$run'`, '', "$signal: no process is left");
+    is(join(' ', processes($run)), '', "$signal: no process is left");
     ok(!IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port{$_}", Timeout => 1), "$signal: $_ is gone") for sort keys %port;
     return;
 }
 
 # Ends what a failing test leaves.
 END { local $?; if ($pid) { kill 'TERM', $pid; waitpid $pid, 0 } }
+
+# Pids of the processes whose command line matches.
+sub processes
+{
+    my ($pattern) = @_;
+    open my $handle, '-|', 'pgrep', '-f', '--', $pattern or die "pgrep: $!";
+    my @pids = <$handle>;
+    chomp @pids;
+    return @pids;
+}
 
 # Runs lines as a user would paste them.
 sub paste
@@ -70,13 +80,13 @@ sub paste
 
 # ---- the first run --------------------------------------------------------------
 
-my $hints = start_run();
-my ($blocks, %block) = (0);
+my ($hints) = start_run();
+my %block;
 for my $block (split /\n\n+/, $hints)
 {
-    $block{$1} = $block if $block =~ /^# (.*)/;
+    $block{$1} = $block if $block =~ /^# (.*)/m;
 }
-my ($login) = grep { /^# Log in/ } values %block;
+my ($login) = grep { /^# Log in/m } values %block;
 ok($login, 'prints how to log in');
 my $id = 'f1f1f1f1-f1f1-4f1f-8f1f-f1f1f1f1f1f1';
 my $pasted = sub { my ($title) = @_; my ($key) = grep { /^\Q$title/ } keys %block; return paste("$login\n$block{$key}\n") };
@@ -112,21 +122,20 @@ my $second = `RUN_DIR='$run' '$ENV{CTMS_TEST_TOP}/scripts/run' 2>&1 </dev/null`;
 like($second, qr/^ctms: ctms runs already in /, 'a second one is refused');
 
 # What ends is started again.
-my ($agent) = split ' ', `pgrep -f -- 'ctms-agent --config $run'`;
-kill 'KILL', $agent;
+kill 'KILL', processes("ctms-agent --config $run");
 poll_until(sub { return slurp($log) =~ /agent ended by signal 9; starting it again/ }, 'the agent is missed');
-poll_until(sub { return `pgrep -f -- 'ctms-agent --config $run'` =~ /\d/ }, 'the agent is back');
+poll_until(sub { return scalar processes("ctms-agent --config $run") }, 'the agent is back');
 stop_run('INT');
 
 # ---- the second run ---------------------------------------------------------------
 
 my $squatter = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:$port{REST}", ReuseAddr => 1) or die "listen: $!";
-my $again = start_run();
+my ($again) = start_run();
 isnt($again, $hints, 'another port was printed');
 like(slurp($log), qr/port $port{REST} is taken: the REST server uses \d+/, 'a taken port is reported');
 close $squatter;
-%block = map { /^# (.*)/ ? ($1 => $_) : () } split /\n\n+/, $again;
-($login) = grep { /^# Log in/ } values %block;
+%block = map { /^# (.*)/m ? ($1 => $_) : () } split /\n\n+/, $again;
+($login) = grep { /^# Log in/m } values %block;
 like($pasted->('Read it'), qr/first\@example.com/, 'the contact is still there');
 like($pasted->('See what Acoustic'), qr/prod_vpn/, 'the sandbox has kept it');
 unlike(slurp($log), qr/loading the example/, 'the example is not loaded again');
