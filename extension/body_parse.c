@@ -107,8 +107,9 @@ read_number(ParseState *state, char *token)
 {
     const char *problem = check_number(token);
 
+    /* The lexer is already at the next token. */
     if (problem != NULL)
-        raise_at(state->lex, state->lex->token_start, problem);
+        raise_at(state->lex, state->lex->prev_token_terminator - strlen(token), problem);
     return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(token),
                                                ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }

@@ -143,30 +143,38 @@ contact_sql_insert_row(ContactGroup group)
     return contact_sql_keep(&plans[group], sql.data, count, types);
 }
 
-/* Sets only the fields whose bit is set: what others change meanwhile stays. */
+/*
+ * Sets only the fields whose bit is set: what others change meanwhile stays. The unique
+ * basket_token is left out where it does not change: a statement that names it takes the
+ * lock that keeps away every row that refers to the contact.
+ */
 SPIPlanPtr
-contact_sql_update_row(ContactGroup group)
+contact_sql_update_row(ContactGroup group, bool with_token)
 {
-    static SPIPlanPtr plans[CONTACT_ROW_GROUPS];
+    static SPIPlanPtr plans[CONTACT_ROW_GROUPS][2];
     const ContactGroupSpec *spec = &contact_groups[group];
     Oid types[MAX_PARAMETERS];
     int count = parameter_types(spec, true, false, types);
+    const char *separator = " SET ";
     StringInfoData sql;
 
-    if (plans[group] != NULL)
-        return plans[group];
+    if (plans[group][with_token] != NULL)
+        return plans[group][with_token];
     initStringInfo(&sql);
-    appendStringInfo(&sql, "UPDATE ctms.%s SET ", spec->table);
+    appendStringInfo(&sql, "UPDATE ctms.%s", spec->table);
     for (int i = 0; i < spec->field_count; i++) {
         const char *column = quote_identifier(spec->fields[i].name);
 
-        appendStringInfo(&sql, "%s%s = CASE WHEN $2 & %d <> 0 THEN $%d ELSE %s END",
-                         i == 0 ? "" : ", ", column, 1 << i, i + 3, column);
+        if (group == GROUP_EMAIL && i == EMAIL_BASKET_TOKEN && !with_token)
+            continue;
+        appendStringInfo(&sql, "%s%s = CASE WHEN $2 & %d <> 0 THEN $%d ELSE %s END", separator,
+                         column, 1 << i, i + 3, column);
+        separator = ", ";
     }
     if (group == GROUP_EMAIL)
         appendStringInfoString(&sql, ", update_timestamp = pg_catalog.clock_timestamp()");
     appendStringInfoString(&sql, " WHERE email_id = $1");
-    return contact_sql_keep(&plans[group], sql.data, count, types);
+    return contact_sql_keep(&plans[group][with_token], sql.data, count, types);
 }
 
 SPIPlanPtr

@@ -26,8 +26,9 @@ extern SPIPlanPtr contact_sql_load_list(ContactGroup group, bool many);
 
 /* $1 email_id, then one parameter for each field. Does nothing on a conflict. */
 extern SPIPlanPtr contact_sql_insert_row(ContactGroup group);
-/* $1 email_id, $2 bit per field to set, then one parameter for each field. */
-extern SPIPlanPtr contact_sql_update_row(ContactGroup group);
+/* $1 email_id, $2 bit per field to set, then one parameter for each field. with_token only
+ * matters for emails: whether basket_token can be set. */
+extern SPIPlanPtr contact_sql_update_row(ContactGroup group, bool with_token);
 /* $1 email_id */
 extern SPIPlanPtr contact_sql_delete_row(ContactGroup group);
 

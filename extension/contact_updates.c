@@ -3,8 +3,9 @@
  *
  * A page begins behind the (update_timestamp, email_id) that its cursor names, so pages
  * neither skip nor repeat, whatever else has equal timestamps, and each costs one
- * descent into the index. The cursor is 24 bytes in URL-safe base64: the time as
- * PostgreSQL's microseconds, big endian, and the id.
+ * descent into the index. The cursor is 27 bytes in URL-safe base64: the time as
+ * PostgreSQL's microseconds, big endian, the id, and 3 bytes that tell a cursor of ours
+ * from any other text.
  */
 #include "compat.h"
 
@@ -22,6 +23,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
+#include "port/pg_crc32c.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -34,8 +36,9 @@ typedef struct UpdatesCursor {
     pg_uuid_t email_id;
 } UpdatesCursor;
 
-#define CURSOR_BYTES 24
-#define CURSOR_CHARS 32
+#define CURSOR_CHECKED_BYTES 24
+#define CURSOR_BYTES 27
+#define CURSOR_CHARS 36
 
 typedef enum MofoFilter { MOFO_ANY, MOFO_RELEVANT, MOFO_NOT_RELEVANT } MofoFilter;
 
@@ -61,6 +64,19 @@ static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 static void
+cursor_checksum(const unsigned char *bytes, unsigned char *checksum)
+{
+    pg_crc32c crc;
+
+    INIT_CRC32C(crc);
+    COMP_CRC32C(crc, bytes, CURSOR_CHECKED_BYTES);
+    FIN_CRC32C(crc);
+    checksum[0] = crc & 0xff;
+    checksum[1] = crc >> 8 & 0xff;
+    checksum[2] = crc >> 16 & 0xff;
+}
+
+static void
 cursor_write(StringInfo out, const UpdatesCursor *cursor)
 {
     unsigned char bytes[CURSOR_BYTES];
@@ -68,6 +84,7 @@ cursor_write(StringInfo out, const UpdatesCursor *cursor)
 
     memcpy(bytes, &time, sizeof(time));
     memcpy(bytes + sizeof(time), &cursor->email_id, UUID_LEN);
+    cursor_checksum(bytes, bytes + CURSOR_CHECKED_BYTES);
     for (int i = 0; i < CURSOR_BYTES; i += 3) {
         uint32 group = (uint32)bytes[i] << 16 | (uint32)bytes[i + 1] << 8 | bytes[i + 2];
 
@@ -80,6 +97,7 @@ static bool
 cursor_read(const char *text, int length, UpdatesCursor *cursor)
 {
     unsigned char bytes[CURSOR_BYTES];
+    unsigned char checksum[CURSOR_BYTES - CURSOR_CHECKED_BYTES];
     uint64 time;
 
     if (length != CURSOR_CHARS)
@@ -98,10 +116,12 @@ cursor_read(const char *text, int length, UpdatesCursor *cursor)
         bytes[i / 4 * 3 + 1] = group >> 8;
         bytes[i / 4 * 3 + 2] = group;
     }
+    cursor_checksum(bytes, checksum);
     memcpy(&time, bytes, sizeof(time));
     cursor->time = (TimestampTz)pg_ntoh64(time);
     memcpy(&cursor->email_id, bytes + sizeof(time), UUID_LEN);
-    return TIMESTAMP_NOT_FINITE(cursor->time) || IS_VALID_TIMESTAMP(cursor->time);
+    return memcmp(checksum, bytes + CURSOR_CHECKED_BYTES, sizeof(checksum)) == 0 &&
+           IS_VALID_TIMESTAMP(cursor->time);
 }
 
 /* ---- parameters -------------------------------------------------------------------- */

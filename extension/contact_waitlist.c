@@ -15,6 +15,9 @@
 
 #define NEWSLETTER_SUFFIX "-waitlist"
 
+static const char vpn_member[] = "vpn_waitlist";
+static const char relay_member[] = "relay_waitlist";
+
 typedef enum LegacyAction {
     LEGACY_KEEP,       /* stays as it is, also in a PUT */
     LEGACY_SET_FIELDS, /* subscribed, with exactly these fields */
@@ -27,7 +30,7 @@ typedef struct LegacyChange {
     char *name;
     LegacyAction action;
     Jsonb *fields;
-    const char *member; /* of the body: where errors are reported */
+    const char *member; /* of the body: where errors in the fields are reported */
     int order;
 } LegacyChange;
 
@@ -127,7 +130,7 @@ add_change_to_stored(LegacyChanges *changes, const Contact *stored, const char *
         if (!contact_name_starts_with(item, prefix))
             continue;
         found++;
-        add_change(changes, contact_text(item, LIST_NAME), action, fields, "relay_waitlist");
+        add_change(changes, contact_text(item, LIST_NAME), action, fields, relay_member);
     }
     return found;
 }
@@ -141,9 +144,9 @@ collect_vpn(const ContactBody *body, LegacyChanges *changes)
         return;
     if (gives_value(body, GROUP_VPN_WAITLIST))
         add_change(changes, pstrdup("vpn"), LEGACY_SET_FIELDS,
-                   legacy_fields(body, GROUP_VPN_WAITLIST), "vpn_waitlist");
+                   legacy_fields(body, GROUP_VPN_WAITLIST), vpn_member);
     else
-        add_change(changes, pstrdup("vpn"), LEGACY_UNSUBSCRIBE, NULL, "vpn_waitlist");
+        add_change(changes, pstrdup("vpn"), LEGACY_UNSUBSCRIBE, NULL, vpn_member);
 }
 
 /* One change per relay newsletter that is subscribed; returns how many there are at all. */
@@ -161,7 +164,7 @@ collect_relay_newsletters(const ContactBody *body, Jsonb *fields, LegacyChanges 
         found++;
         if (contact_flag(newsletter, NEWSLETTER_SUBSCRIBED))
             add_change(changes, waitlist_of_newsletter(newsletter, &has_suffix), LEGACY_SET_GEO,
-                       fields, "relay_waitlist");
+                       fields, relay_member);
     }
     return found;
 }
@@ -196,7 +199,7 @@ collect_relay(const ContactBody *body, const Contact *stored, LegacyChanges *cha
     /* Somebody who left all of them and sends a country joins again. */
     action = has_subscribed_relay(stored) ? LEGACY_CHANGE_GEO : LEGACY_SET_GEO;
     if (add_change_to_stored(changes, stored, "relay", action, fields) == 0)
-        add_change(changes, pstrdup("relay"), LEGACY_SET_GEO, fields, "relay_waitlist");
+        add_change(changes, pstrdup("relay"), LEGACY_SET_GEO, fields, relay_member);
 }
 
 static void
@@ -211,7 +214,7 @@ collect_unsubscribed_newsletters(const ContactBody *body, LegacyChanges *changes
             continue;
         name = waitlist_of_newsletter(newsletter, &has_suffix);
         if (has_suffix)
-            add_change(changes, name, LEGACY_UNSUBSCRIBE, NULL, "newsletters");
+            add_change(changes, name, LEGACY_UNSUBSCRIBE, NULL, NULL);
     }
 }
 
@@ -251,10 +254,27 @@ apply_change(ContactRecord *item, const LegacyChange *change)
     }
 }
 
-/* The item to change: in the wanted list, else a copy of the stored one, else a new one. */
+/* The changes of one waitlist. Returns the member of the body that gave it fields, or NULL. */
+static const char *
+apply_changes(ContactRecord *item, const LegacyChange *changes, int count)
+{
+    const char *member = NULL;
+
+    for (int i = 0; i < count; i++) {
+        apply_change(item, &changes[i]);
+        if (changes[i].fields != NULL)
+            member = changes[i].member;
+    }
+    return member;
+}
+
+/*
+ * The item to change: in the wanted list, else a copy of the stored one, else a new one,
+ * unless it would not be subscribed in the end.
+ */
 static ContactRecord *
-find_or_append(const LegacyChange *change, const Contact *stored, ContactList *wanted,
-               int sorted_count)
+find_or_append(const LegacyChange *change, bool ends_unsubscribed, const Contact *stored,
+               ContactList *wanted, int sorted_count)
 {
     ContactList sorted = {.items = wanted->items, .count = sorted_count};
     int length = strlen(change->name);
@@ -270,7 +290,7 @@ find_or_append(const LegacyChange *change, const Contact *stored, ContactList *w
         *item = copy;
         return item;
     }
-    if (change->action == LEGACY_KEEP || change->action == LEGACY_UNSUBSCRIBE)
+    if (ends_unsubscribed)
         return NULL;
     item = contact_list_append(wanted, GROUP_WAITLISTS);
     item->exists = true;
@@ -295,26 +315,31 @@ contact_waitlist_apply_legacy(const ContactBody *body, const Contact *stored, Co
 {
     LegacyChanges changes = {0};
     int sorted_count = wanted->waitlists.count;
-    ContactRecord *item = NULL;
+    const char *refused = NULL; /* one error for a member is enough, however many lists it makes */
 
     collect_changes(body, stored, &changes);
     if (changes.count > 1)
         qsort(changes.items, changes.count, sizeof(LegacyChange), compare_changes);
-    for (int i = 0; i < changes.count; i++) {
-        const LegacyChange *change = &changes.items[i];
+    for (int i = 0, next; i < changes.count; i = next) {
+        const char *name = changes.items[i].name;
+        const char *member;
+        ContactRecord *item;
 
-        if (i == 0 || strcmp(change->name, changes.items[i - 1].name) != 0)
-            item = NULL;
-        if (item == NULL)
-            item = find_or_append(change, stored, &wanted->waitlists, sorted_count);
+        for (next = i + 1; next < changes.count; next++)
+            if (strcmp(name, changes.items[next].name) != 0)
+                break;
+        item =
+            find_or_append(&changes.items[i], changes.items[next - 1].action == LEGACY_UNSUBSCRIBE,
+                           stored, &wanted->waitlists, sorted_count);
         if (item == NULL)
             continue;
-        apply_change(item, change);
-        if (change->fields != NULL) {
-            BodyPlace place = body_key(&body_root, change->member);
+        member = apply_changes(item, &changes.items[i], next - i);
+        if (member != NULL && member != refused) {
+            BodyPlace place = body_key(&body_root, member);
 
-            contact_waitlist_fields_check(
-                change->name, DatumGetJsonbP(item->values[WAITLIST_FIELDS]), &place, errors);
+            if (!contact_waitlist_fields_check(name, DatumGetJsonbP(item->values[WAITLIST_FIELDS]),
+                                               &place, errors))
+                refused = member;
         }
     }
     contact_list_sort(&wanted->waitlists);

@@ -11,7 +11,7 @@
 #include "utils/jsonb.h"
 
 /* Checks the fields of the waitlist `name`; adds an error below `place` for each fault. */
-extern void contact_waitlist_fields_check(const char *name, Jsonb *fields, const BodyPlace *place,
+extern bool contact_waitlist_fields_check(const char *name, Jsonb *fields, const BodyPlace *place,
                                           BodyErrors *errors);
 
 #endif
