@@ -23,6 +23,7 @@ stripe_report_action(StripeBatch *batch, StripeKind kind, const char *id, Stripe
         lappend(batch->names[action], psprintf("%s:%s", stripe_maps[kind].object, id));
 }
 
+/* The string must stay until the report is made. */
 static void
 push_string(JsonbParseState **state, JsonbIteratorToken token, const char *string)
 {
@@ -83,7 +84,7 @@ push_error(JsonbParseState **state, const StripeObject *object)
 {
     pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
     push_string(state, WJB_KEY, "code");
-    push_string(state, WJB_VALUE, unpack_sql_state(object->problem->sqlstate));
+    push_string(state, WJB_VALUE, pstrdup(unpack_sql_state(object->problem->sqlstate)));
     push_string(state, WJB_KEY, "message");
     push_string(state, WJB_VALUE, object->problem->message);
     if (object->type != NULL && object->id != NULL) {

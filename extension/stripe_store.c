@@ -255,14 +255,22 @@ survey(StripeBatch *batch)
     }
 }
 
-/* A child that needed nothing before its parent was locked. */
+/*
+ * What needed nothing at the survey may do so by now: a child whose parent was not locked
+ * then, a customer whose FxA ID another one of the batch has taken since.
+ */
 static void
 look_again(StripeBatch *batch, StripeRecord *record)
 {
-    StripeRow none;
+    bool is_open = record->kind == STRIPE_CUSTOMER
+                       ? batch->counts[STRIPE_CUSTOMER] > 1
+                       : record->parent != NULL && record->parent->is_family_open;
+    StripeRow other;
 
-    stripe_read(record, false, &record->row, &none);
-    stripe_decide(batch, record);
+    if (!is_open || !is_settled(record))
+        return;
+    stripe_read(record, false, &record->row, &other);
+    stripe_decide_customer(batch, record, &other);
 }
 
 /* Brings the records of a kind into the order in which they are locked. */
@@ -301,8 +309,7 @@ write_kind(StripeBatch *batch, StripeKind kind)
         }
         if (record->purpose == STRIPE_LOCK)
             continue;
-        if (record->parent != NULL && record->parent->is_family_open && is_settled(record))
-            look_again(batch, record);
+        look_again(batch, record);
         if (kind == STRIPE_CUSTOMER && !is_settled(record))
             stripe_write_customer(batch, record);
         else if (!is_settled(record))

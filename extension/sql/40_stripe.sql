@@ -17,6 +17,98 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_batch';
 COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects of an array in one lock order; those with a problem are in "errors" of the report instead';
 
+CREATE FUNCTION ctms._pubsub_time(moment jsonb) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN moment #>> '{}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$'
+                THEN (moment #>> '{}')::timestamptz END
+$$;
+COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that does not look like one';
+
+-- Fails with a data exception when the body is no push message of Pub/Sub.
+CREATE FUNCTION ctms._pubsub_payload(body text, OUT message jsonb, OUT payload jsonb)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    message := body::jsonb -> 'message';
+    IF message IS NULL OR jsonb_typeof(message -> 'data') IS DISTINCT FROM 'string' THEN
+        RAISE data_exception;
+    END IF;
+    payload := convert_from(decode(message ->> 'data', 'base64'), 'UTF8')::jsonb;
+END
+$$;
+COMMENT ON FUNCTION ctms._pubsub_payload(text) IS 'What a push message of Pub/Sub carries';
+
+CREATE FUNCTION ctms.ingest_pubsub(body text) RETURNS json
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    message jsonb;
+    payload jsonb;
+    message_time timestamptz;
+    objects jsonb := '[]';
+    warnings text[] := '{}';
+    report jsonb := '{}';
+    status integer := 202;
+    refusal text;
+    trace text;
+BEGIN
+    BEGIN
+        SELECT p.message, p.payload INTO STRICT message, payload FROM ctms._pubsub_payload(body) AS p;
+        message_time := ctms._pubsub_time(COALESCE(message -> 'publishTime', message -> 'publish_time'));
+    EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+        refusal := 'Message does not appear to be from pubsub, do not send again.';
+    END;
+
+    IF payload ? 'object' AND jsonb_typeof(payload) = 'object' THEN
+        objects := jsonb_build_array(payload);
+    ELSIF jsonb_typeof(payload) = 'object' AND payload <> '{}'
+          AND NOT EXISTS (SELECT FROM jsonb_object_keys(payload) AS key WHERE key !~ '^[^:]*:[^:]*$') THEN
+        SELECT COALESCE(jsonb_agg(value ORDER BY key) FILTER (WHERE NOT is_empty), '[]'),
+               COALESCE(array_agg(left(key, 300) || ' is empty' ORDER BY key) FILTER (WHERE is_empty), '{}')
+        INTO objects, warnings
+        FROM jsonb_each(payload), LATERAL (SELECT value IN ('null', '{}', '[]', '""')) AS v (is_empty);
+    ELSIF refusal IS NULL THEN
+        refusal := 'Unknown payload type, do not send again.';
+    END IF;
+    IF message_time IS NULL AND refusal IS NULL THEN
+        warnings := warnings || text 'the message has no publishTime';
+    END IF;
+
+    SELECT object ->> 'email' INTO trace FROM jsonb_array_elements(objects) AS object
+    WHERE object ->> 'email' ~ '[+](trace_me_mozilla_|trace-me-mozilla-)' ORDER BY 1 LIMIT 1;
+
+    report := ctms._upsert_stripe_batch(objects, message_time);
+    IF report @? '$.errors[*] ? (@.code == "CTS03")' THEN
+        status := 409;
+    ELSIF report ? 'errors' THEN
+        refusal := 'Errors processing the data, do not send again.';
+    ELSIF refusal IS NULL THEN
+        status := 200;
+    END IF;
+    RETURN json_build_object(
+        'status', status,
+        'count', jsonb_array_length(objects),
+        'response', CASE status
+            WHEN 200 THEN json_build_object('status', 'OK', 'count', jsonb_array_length(objects))
+            WHEN 202 THEN json_build_object('status', 'Accepted but not processed', 'message', refusal)
+            ELSE json_build_object('detail', 'Write conflict, try again') END,
+        'ingest_actions', report - '{errors,email_ids,fxa_id_conflict}'::text[],
+        'email_ids', COALESCE(report -> 'email_ids', '[]'),
+        'fxa_id_conflict', COALESCE(report -> 'fxa_id_conflict', '[]'),
+        'errors', COALESCE(report -> 'errors', '[]'),
+        'warnings', warnings,
+        'message_id', message ->> 'messageId',
+        'trace', trace,
+        'trace_json', CASE WHEN trace IS NOT NULL THEN payload END);
+END
+$$;
+COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and response to answer with, what was done, and what was wrong';
+GRANT EXECUTE ON FUNCTION ctms.ingest_pubsub(text) TO ctms_api;
+
 CREATE TYPE ctms.segment AS ENUM (
     'active', 're-active', 'cancelling', 're-cancelling', 'canceled', 're-canceled', 'other'
 );
