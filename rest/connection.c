@@ -445,7 +445,11 @@ connection_end_overdue(server_call *call)
         call->deadline_s = server_now_s() + LINGER_S;
         refuse(call, 408);
         break;
-    case STATE_WORKING: connection_close(call, "request took too long"); break;
+    case STATE_WORKING:
+        call->deadline_s = server_now_s() + LINGER_S;
+        call->will_close = true;
+        call->owner->events.overdue(call->owner->arg, call);
+        break;
     case STATE_WRITING:
     case STATE_LINGERING: connection_close(call, ""); break;
     }
@@ -486,6 +490,8 @@ connection_add(server *s, int fd, const struct sockaddr_storage *address)
     event_assign(&call->readable, s->base, fd, EV_READ | EV_PERSIST, on_readable, call);
     event_assign(&call->writable, s->base, fd, EV_WRITE, on_writable, call);
     event_add(&call->readable, NULL);
+    /* Mostly the request is there already; and who has sent something is not idle. */
+    on_readable(fd, EV_READ, call);
 }
 
 bool

@@ -321,22 +321,36 @@ exchange_begin(void *arg, server_call *call, const http_request *request)
     dispatch(ex, query);
 }
 
-void
-exchange_gone(void *arg, server_call *call, const char *why)
+/* What is being waited for is no longer wanted. What the database does, it may still do. */
+static void
+stop_waiting(exchange *ex)
 {
-    exchange *ex = server_call_context(call);
-    log_line *line;
-
-    (void)arg;
-    if (ex == NULL)
-        return;
     if (ex->waiting_pg != NULL)
         pg_request_abandon(ex->waiting_pg);
     if (ex->waiting_auth != NULL)
         auth_abandon(ex->waiting_auth);
     if (ex->waiting_secret != NULL)
         secret_check_abandon(ex->waiting_secret);
-    line = log_begin(LOG_LEVEL_INFO, LOG_TYPE);
+}
+
+void
+exchange_overdue(void *arg, server_call *call)
+{
+    exchange *ex = server_call_context(call);
+
+    (void)arg;
+    stop_waiting(ex);
+    exchange_answer_unavailable(ex, "the request took too long");
+}
+
+void
+exchange_gone(void *arg, server_call *call, const char *why)
+{
+    exchange *ex = server_call_context(call);
+    log_line *line = log_begin(LOG_LEVEL_INFO, LOG_TYPE);
+
+    (void)arg;
+    stop_waiting(ex);
     log_string(line, "client_host", server_call_host(call));
     log_string(line, "method", ex->request->method_name);
     log_string(line, "path_template", ex->path_template);

@@ -48,6 +48,7 @@ typedef struct exchange {
 
 /* For server_events; arg is the app. */
 void exchange_begin(void *arg, server_call *call, const http_request *request);
+void exchange_overdue(void *arg, server_call *call);
 void exchange_gone(void *arg, server_call *call, const char *why);
 
 /* The answers; each ends the exchange. headers as for server_answer(). */

@@ -24,7 +24,9 @@ typedef struct server_events {
      * gone(). Answer exactly once, now or later, with server_answer().
      */
     void (*request)(void *arg, server_call *call, const http_request *request);
-    /* The client went away, or the deadline passed, before the answer: drop the call. */
+    /* The request's deadline has passed: answer now. */
+    void (*overdue)(void *arg, server_call *call);
+    /* The client went away before the answer: drop the call. */
     void (*gone)(void *arg, server_call *call, const char *why);
     /* Something was refused before it became a request; the server answers by itself. */
     void (*refused)(void *arg, const server_call *call, int status);

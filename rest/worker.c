@@ -146,7 +146,8 @@ connect_database(app *a)
 static void
 add_server(app *a, int listening_fd)
 {
-    static const server_events events = {exchange_begin, exchange_gone, on_refused, body_max};
+    static const server_events events = {exchange_begin, exchange_overdue, exchange_gone,
+                                         on_refused, body_max};
     server_options options = {
         .connections_max = (int)config_int(a->settings, "CTMS_MAX_CONNECTIONS"),
         .request_timeout_s = config_real(a->settings, "CTMS_REQUEST_TIMEOUT_S"),

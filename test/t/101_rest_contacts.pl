@@ -80,11 +80,11 @@ for (
     [ 'an address of 300 characters' => { email => { primary_email => 'a' x 300 } }, [qw(body email primary_email)] ],
     [ 'a string for a group' => { email => 'x' }, [qw(body email)] ],
     [ 'a name twice' => { email => { primary_email => 'x@example.com' }, newsletters => [ { name => 'n' }, { name => 'n' } ] }, [qw(body newsletters 1 name)] ],
-    [ 'fields that their waitlist forbids' => { email => { primary_email => 'x@example.com' }, waitlists => [ { name => 'vpn', fields => { geo => 5 } } ] }, [qw(body waitlists 0 fields geo)] ],
-    [ 'no relay country' => { email => { primary_email => 'x@example.com' }, newsletters => [ { name => 'relay-waitlist' } ] }, undef ])
+    [ 'fields that their waitlist forbids' => { email => { primary_email => 'x@example.com' }, waitlists => [ { name => 'vpn', fields => { geo => 5 } } ] }, qr/"body", ?"waitlists".*"fields".*geo/ ],
+    [ 'no relay country' => { email => { primary_email => 'x@example.com' }, newsletters => [ { name => 'relay-waitlist' } ] }, qr/Relay country missing/ ])
 {
     my ($name, $content, $place) = @$_;
-    check(POST => '/ctms', 422, $place ? errors_at($place) : qr/Relay country missing/, body => $content, name => $name);
+    check(POST => '/ctms', 422, ref $place eq 'ARRAY' ? errors_at($place) : $place, body => $content, name => $name);
 }
 is($ctms->sql('SELECT count(*) FROM ctms.emails'), 2, 'nothing of bad bodies was stored');
 
