@@ -1,18 +1,123 @@
 /*
- * json_schema_format.c: the values of "format" that can be asserted.
+ * json_schema_format.c: the values of "format" that can be asserted: the table of them, and
+ * those that need a few lines only.
  */
 #include "compat.h"
 
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+
+#include "json_regex.h"
 #include "json_schema_format.h"
 
-const JsonFormat *
-json_format_find(const char *name)
+static bool
+is_digit(char c)
 {
+    return c >= '0' && c <= '9';
+}
+
+static bool
+json_format_uuid(const char *text, uint32 length)
+{
+    if (length != 36)
+        return false;
+    for (uint32 i = 0; i < length; i++) {
+        bool is_hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+
+        if (is_hyphen ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool
+json_format_json_pointer(const char *text, uint32 length)
+{
+    if (length > 0 && text[0] != '/')
+        return false;
+    for (uint32 i = 0; i < length; i++)
+        if (text[i] == '~' && (i + 1 >= length || (text[i + 1] != '0' && text[i + 1] != '1')))
+            return false;
+    return true;
+}
+
+static bool
+json_format_relative_json_pointer(const char *text, uint32 length)
+{
+    uint32 i = 0;
+
+    while (i < length && is_digit(text[i]))
+        i++;
+    if (i == 0 || (i > 1 && text[0] == '0'))
+        return false;
+    if (i + 1 == length && text[i] == '#')
+        return true;
+    return json_format_json_pointer(text + i, length - i);
+}
+
+static bool
+json_format_regex(const char *text, uint32 length)
+{
+    MemoryContext scratch =
+        AllocSetContextCreate(CurrentMemoryContext, "format regex", ALLOCSET_SMALL_SIZES);
+    MemoryContext old = MemoryContextSwitchTo(scratch);
+    char *error = NULL;
+    bool holds = json_regex_compile(text, length, &error) != NULL;
+
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(scratch);
+    return holds;
+}
+
+static const JsonFormat formats[] = {
+    {"date", json_format_date},
+    {"time", json_format_time},
+    {"date-time", json_format_date_time},
+    {"duration", json_format_duration},
+    {"email", json_format_email},
+    {"idn-email", json_format_idn_email},
+    {"hostname", json_format_hostname},
+    {"idn-hostname", json_format_idn_hostname},
+    {"ipv4", json_format_ipv4},
+    {"ipv6", json_format_ipv6},
+    {"uri", json_format_uri},
+    {"uri-reference", json_format_uri_reference},
+    {"iri", json_format_iri},
+    {"iri-reference", json_format_iri_reference},
+    {"uri-template", json_format_uri_template},
+    {"uuid", json_format_uuid},
+    {"json-pointer", json_format_json_pointer},
+    {"relative-json-pointer", json_format_relative_json_pointer},
+    {"regex", json_format_regex},
+};
+
+const JsonFormat *
+json_format_find(const char *name, int draft)
+{
+    static const JsonFormat plain_hostname = {"hostname", json_format_plain_hostname};
+
+    if (draft < 7 && strcmp(name, plain_hostname.name) == 0)
+        return &plain_hostname;
+    for (int i = 0; i < (int)lengthof(formats); i++)
+        if (strcmp(formats[i].name, name) == 0)
+            return &formats[i];
     return NULL;
 }
 
 bool
 json_format_holds(const JsonFormat *format, JsonValue string)
 {
-    return format->holds(string.data, string.length);
+    char *text = (char *)string.data;
+    uint32 length = string.length;
+    bool holds;
+
+    if (GetDatabaseEncoding() != PG_UTF8 && length > 0) {
+        text = pg_server_to_any(string.data, length, PG_UTF8);
+        if (text != string.data)
+            length = strlen(text);
+    }
+    holds = format->holds(text, length);
+    if (text != string.data)
+        pfree(text);
+    return holds;
 }

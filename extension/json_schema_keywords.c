@@ -151,7 +151,8 @@ compile_format(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeywo
         return;
     }
     if (asserts)
-        keyword->format = json_format_find(json_string_copy(keyword->value));
+        keyword->format =
+            json_format_find(json_string_copy(keyword->value), node->resource->dialect.draft);
     if (!keyword->format)
         keyword->kind = KEYWORD_ANNOTATION;
     keyword->applies = keyword->format ? JSON_KIND_BIT(JSON_STRING) : 0;

@@ -1,0 +1,36 @@
+/*
+ * json_regex_property.h: Unicode properties as data.
+ *
+ * The members of a property are the code points from an odd point up to the next even one;
+ * points are stored as differences, each in base 128 with the high bit on all digits but
+ * the last.
+ */
+#ifndef CTMS_JSON_REGEX_PROPERTY_H
+#define CTMS_JSON_REGEX_PROPERTY_H
+
+#include "compat.h"
+
+typedef enum RegexPropertyKind {
+    PROPERTY_BINARY,
+    PROPERTY_CATEGORY,
+    PROPERTY_SCRIPT,
+    PROPERTY_SCRIPT_EXTENSIONS,
+    PROPERTY_PRIVATE /* not for patterns */
+} RegexPropertyKind;
+
+typedef struct RegexProperty {
+    const char *name;
+    const char *alias; /* "" for none */
+    RegexPropertyKind kind;
+    int start; /* in regex_property_data */
+    int length;
+} RegexProperty;
+
+extern const RegexProperty regex_properties[];
+extern const int n_regex_properties;
+extern const uint8 regex_property_data[];
+
+/* Whether a code point has a private property; NULL names are not allowed. */
+extern bool regex_property_has(const char *private_name, uint32 code_point);
+
+#endif

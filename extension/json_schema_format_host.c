@@ -1,0 +1,319 @@
+/*
+ * json_schema_format_host.c: e-mail addresses, host names and IP addresses.
+ */
+#include "compat.h"
+
+#include "json_regex_internal.h"
+#include "json_schema_format.h"
+
+static bool
+is_alphanumeric(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
+
+/* ---- IP addresses --------------------------------------------------------------------- */
+
+bool
+json_format_ipv4(const char *text, uint32 length)
+{
+    const char *at = text;
+    const char *end = text + length;
+
+    for (int part = 0; part < 4; part++) {
+        const char *start = at;
+        int value = 0;
+
+        while (at < end && *at >= '0' && *at <= '9' && at - start < 3)
+            value = value * 10 + (*at++ - '0');
+        if (at == start || value > 255 || (at - start > 1 && *start == '0'))
+            return false;
+        if (part < 3 && (at == end || *at++ != '.'))
+            return false;
+    }
+    return at == end;
+}
+
+bool
+json_format_ipv6(const char *text, uint32 length)
+{
+    const char *at = text;
+    const char *end = text + length;
+    int n_groups = 0;
+    bool is_shortened = false;
+
+    if (length >= 2 && at[0] == ':' && at[1] == ':') {
+        is_shortened = true;
+        at += 2;
+    }
+    while (at < end) {
+        const char *start = at;
+
+        while (at < end && isxdigit((unsigned char)*at) && at - start < 5)
+            at++;
+        if (at < end && *at == '.') {
+            n_groups += 2;
+            return json_format_ipv4(start, end - start) &&
+                   (is_shortened ? n_groups < 8 : n_groups == 8);
+        }
+        if (at == start || at - start > 4)
+            return false;
+        n_groups++;
+        if (at == end)
+            break;
+        if (*at++ != ':' || at == end)
+            return false;
+        if (*at == ':') {
+            if (is_shortened)
+                return false;
+            is_shortened = true;
+            at++;
+        }
+    }
+    return is_shortened ? n_groups < 8 : n_groups == 8;
+}
+
+/* ---- host names ------------------------------------------------------------------------- */
+
+#define HOSTNAME_LIMIT 253
+
+/* The code points of an "xn--" label, when it is what encoding them gives. */
+static int
+decode_a_label(const char *label, uint32 length, uint32 *points)
+{
+    char encoded[JSON_FORMAT_LABEL_LIMIT];
+    int n = json_format_decode_punycode(label + 4, length - 4, points, JSON_FORMAT_LABEL_LIMIT);
+    bool is_international = false;
+    int n_bytes;
+
+    for (int i = 0; i < n; i++)
+        is_international |= points[i] >= 0x80;
+    if (!is_international)
+        return -1;
+    n_bytes = json_format_encode_punycode(points, n, encoded, JSON_FORMAT_LABEL_LIMIT);
+    if (n_bytes != (int)length - 4 || pg_strncasecmp(encoded, label + 4, n_bytes) != 0)
+        return -1;
+    return n;
+}
+
+static bool
+is_plain_label(const char *label, uint32 length)
+{
+    if (length == 0 || length > JSON_FORMAT_LABEL_LIMIT || label[0] == '-' ||
+        label[length - 1] == '-')
+        return false;
+    for (uint32 i = 0; i < length; i++)
+        if (!is_alphanumeric(label[i]) && label[i] != '-')
+            return false;
+    return true;
+}
+
+static bool
+is_label(const char *label, uint32 length)
+{
+    uint32 points[JSON_FORMAT_LABEL_LIMIT];
+    int n;
+
+    if (!is_plain_label(label, length))
+        return false;
+    if (length < 4 || label[2] != '-' || label[3] != '-')
+        return true;
+    if (pg_strncasecmp(label, "xn--", 4) != 0)
+        return false;
+    n = decode_a_label(label, length, points);
+    return n > 0 && json_format_idn_label(points, n, json_format_is_right_to_left(points, n));
+}
+
+static bool
+is_hostname(const char *text, uint32 length, bool (*is_a_label)(const char *, uint32))
+{
+    const char *at = text;
+    const char *end = text + length;
+
+    if (length == 0 || length > HOSTNAME_LIMIT)
+        return false;
+    while (true) {
+        const char *dot = memchr(at, '.', end - at);
+        const char *stop = dot ? dot : end;
+
+        if (!is_a_label(at, stop - at))
+            return false;
+        if (!dot)
+            return true;
+        at = dot + 1;
+    }
+}
+
+bool
+json_format_hostname(const char *text, uint32 length)
+{
+    return is_hostname(text, length, is_label);
+}
+
+bool
+json_format_plain_hostname(const char *text, uint32 length)
+{
+    return is_hostname(text, length, is_plain_label);
+}
+
+/* The dot of RFC 3490 in its four forms. */
+static bool
+is_dot(uint32 c)
+{
+    return c == '.' || c == 0x3002 || c == 0xFF0E || c == 0xFF61;
+}
+
+/* The next label as code points, those of an "xn--" label decoded; -1 on a mistake. Adds the
+ * bytes that it takes in a plain host name to *n_bytes. */
+static int
+take_idn_label(const unsigned char **at, const unsigned char *end, uint32 *points, int *n_bytes)
+{
+    const unsigned char *start = *at;
+    const unsigned char *stop = start;
+    char encoded[JSON_FORMAT_LABEL_LIMIT];
+    bool is_ascii = true;
+    int n = 0;
+    int n_encoded;
+
+    while (*at < end) {
+        uint32 c = regex_decode(at, end);
+
+        if (is_dot(c))
+            break;
+        if (n == JSON_FORMAT_LABEL_LIMIT)
+            return -1;
+        is_ascii &= c < 0x80;
+        points[n++] = c;
+        stop = *at;
+    }
+    *n_bytes += n + 1;
+    if (is_ascii) {
+        if (!is_label((const char *)start, stop - start))
+            return -1;
+        return n >= 4 && pg_strncasecmp((const char *)start, "xn--", 4) == 0
+                   ? decode_a_label((const char *)start, stop - start, points)
+                   : n;
+    }
+    n_encoded = json_format_encode_punycode(points, n, encoded, JSON_FORMAT_LABEL_LIMIT);
+    *n_bytes += n_encoded + 4 - n;
+    return n_encoded < 0 ? -1 : n;
+}
+
+/* All labels, under the rules for both directions when one of them needs these. */
+static bool
+are_idn_labels(const unsigned char *at, const unsigned char *end, bool is_bidirectional,
+               bool *has_right_to_left)
+{
+    uint32 points[JSON_FORMAT_LABEL_LIMIT];
+    int n_bytes = -1;
+
+    while (true) {
+        const unsigned char *start = at;
+        int n = take_idn_label(&at, end, points, &n_bytes);
+
+        if (n <= 0 || !json_format_idn_label(points, n, is_bidirectional))
+            return false;
+        *has_right_to_left |= json_format_is_right_to_left(points, n);
+        if (at == end) {
+            const unsigned char *last = end;
+
+            while (last > start && (*--last & 0xC0) == 0x80)
+                ;
+            return n_bytes <= HOSTNAME_LIMIT && !is_dot(regex_decode(&last, end));
+        }
+    }
+}
+
+bool
+json_format_idn_hostname(const char *text, uint32 length)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    bool has_right_to_left = false;
+
+    if (length == 0 || length > 4 * HOSTNAME_LIMIT ||
+        !are_idn_labels(at, at + length, false, &has_right_to_left))
+        return false;
+    return !has_right_to_left || are_idn_labels(at, at + length, true, &has_right_to_left);
+}
+
+/* ---- e-mail addresses --------------------------------------------------------------------- */
+
+static bool
+is_quoted(const unsigned char *at, const unsigned char *end, bool is_international)
+{
+    if (end - at < 2 || *at != '"' || end[-1] != '"')
+        return false;
+    for (at++, end--; at < end; at++) {
+        if (*at == '\\' && ++at == end)
+            return false;
+        else if (*at == '"' && at[-1] != '\\')
+            return false;
+        if (*at < 0x20 || *at == 0x7F || (*at >= 0x80 && !is_international))
+            return false;
+    }
+    return true;
+}
+
+static bool
+is_local_part(const unsigned char *at, const unsigned char *end, bool is_international)
+{
+    bool after_dot = true;
+
+    if (at < end && *at == '"')
+        return is_quoted(at, end, is_international);
+    for (; at < end; at++) {
+        if (*at == '.' && after_dot)
+            return false;
+        after_dot = *at == '.';
+        if (!after_dot && !is_alphanumeric(*at) && !(*at >= 0x80 && is_international) &&
+            (*at == '\0' || !strchr("!#$%&'*+-/=?^_`{|}~", *at)))
+            return false;
+    }
+    return !after_dot;
+}
+
+static bool
+is_address_literal(const char *text, uint32 length)
+{
+    if (length < 2 || text[length - 1] != ']')
+        return false;
+    if (length > 7 && pg_strncasecmp(text + 1, "IPv6:", 5) == 0)
+        return json_format_ipv6(text + 6, length - 7);
+    return json_format_ipv4(text + 1, length - 2);
+}
+
+static bool
+is_email(const char *text, uint32 length, bool is_international)
+{
+    const char *at_sign = text + length;
+    const char *domain;
+    uint32 domain_length;
+
+    while (at_sign > text && at_sign[-1] != '@')
+        at_sign--;
+    if (at_sign == text)
+        return false;
+    domain = at_sign;
+    domain_length = text + length - domain;
+    if (at_sign - 1 - text > 64 && !is_international)
+        return false;
+    if (!is_local_part((const unsigned char *)text, (const unsigned char *)at_sign - 1,
+                       is_international))
+        return false;
+    if (domain_length > 0 && *domain == '[')
+        return is_address_literal(domain, domain_length);
+    return is_international ? json_format_idn_hostname(domain, domain_length)
+                            : json_format_hostname(domain, domain_length);
+}
+
+bool
+json_format_email(const char *text, uint32 length)
+{
+    return is_email(text, length, false);
+}
+
+bool
+json_format_idn_email(const char *text, uint32 length)
+{
+    return is_email(text, length, true);
+}
