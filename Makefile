@@ -10,6 +10,7 @@
 #   make check-valgrind  the regression tests with the server under valgrind
 #
 # Tests by name: make check TESTS="test/t/100_rest.pl build/test/unit/foo"
+# Compilers' command lines are shown with V=1.
 
 PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
 PREFIX ?= /usr/local
@@ -20,7 +21,10 @@ BUILD = build$(if $(SANITIZE),/sanitize)
 PG_MAJOR = $(shell $(PG_CONFIG) --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
 EXTENSION_BUILD = build/extension-$(PG_MAJOR)
 PRIVATE_PG = $(CURDIR)/build/postgresql-$(PG_MAJOR)
-EXTENSION_MAKE = $(MAKE) --no-print-directory -C $(EXTENSION_BUILD) -f $(CURDIR)/extension.mk WERROR=$(WERROR)
+# quiet is "@" unless V=1; $(call say,CC,file) tells what a quiet recipe does.
+quiet = $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1) $(2)")
+EXTENSION_MAKE = $(quiet)+$(MAKE) $(if $(V),,-s) --no-print-directory -C $(EXTENSION_BUILD) -f $(CURDIR)/extension.mk WERROR=$(WERROR)
 
 all: extension programs
 
@@ -29,10 +33,11 @@ all: extension programs
 SQL_PARTS = $(sort $(wildcard extension/sql/*.sql))
 
 ctms--1.0.sql: $(SQL_PARTS)
-	cat $(SQL_PARTS) >$@
+	$(quiet)cat $(SQL_PARTS) >$@
 
 extension: ctms--1.0.sql
-	mkdir -p $(EXTENSION_BUILD)/extension
+	$(quiet)mkdir -p $(EXTENSION_BUILD)/extension
+	$(call say,EXTENSION,ctms.so)
 	$(EXTENSION_MAKE) PG_CONFIG=$(PG_CONFIG) all
 
 install-extension: extension
@@ -44,7 +49,7 @@ installcheck:
 
 # A copy of PostgreSQL inside build/ with the extension in it, for run and check.
 private-postgres: extension
-	scripts/private-postgres $(PG_CONFIG) $(PRIVATE_PG) >build/private-pg_config
+	$(quiet)scripts/private-postgres $(PG_CONFIG) $(PRIVATE_PG) >build/private-pg_config
 	$(EXTENSION_MAKE) PG_CONFIG="$$(cat build/private-pg_config)" install >/dev/null
 
 # ---- programs ----------------------------------------------------------------
@@ -56,29 +61,29 @@ install: install-extension install-programs
 # ---- run and check -------------------------------------------------------------
 
 run:
-	scripts/install-packages run
-	$(MAKE) --no-print-directory all private-postgres
-	scripts/run
+	$(quiet)scripts/install-packages run
+	$(quiet)+$(MAKE) --no-print-directory all private-postgres
+	$(quiet)scripts/run
 
 check:
-	scripts/install-packages check
-	$(MAKE) --no-print-directory -j2 WERROR=-Werror all unit-tests private-postgres
-	scripts/check $(TESTS)
+	$(quiet)scripts/install-packages check
+	$(quiet)+$(MAKE) --no-print-directory -j2 WERROR=-Werror all unit-tests private-postgres
+	$(quiet)scripts/check $(TESTS)
 
 check-asan:
-	scripts/install-packages check
-	$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs unit-tests
-	$(MAKE) --no-print-directory private-postgres
-	BUILD=build/sanitize scripts/check $(or $(TESTS),--programs)
+	$(quiet)scripts/install-packages check
+	$(quiet)+$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs unit-tests
+	$(quiet)+$(MAKE) --no-print-directory private-postgres
+	$(quiet)BUILD=build/sanitize scripts/check $(or $(TESTS),--programs)
 
 check-valgrind:
-	scripts/install-packages lint
-	$(MAKE) --no-print-directory private-postgres
-	scripts/check-valgrind
+	$(quiet)scripts/install-packages lint
+	$(quiet)+$(MAKE) --no-print-directory private-postgres
+	$(quiet)scripts/check-valgrind
 
 lint:
-	scripts/install-packages lint
-	scripts/lint
+	$(quiet)scripts/install-packages lint
+	$(quiet)scripts/lint
 
 clean:
 	rm -rf build

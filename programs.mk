@@ -24,12 +24,14 @@ programs: $(addprefix $(BUILD)/bin/,$(PROGRAMS))
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(PROGRAM_CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)
+	$(quiet)$(CC) $(PROGRAM_CFLAGS) -c -o $@ $<
 
 define program_rule
 $(BUILD)/bin/$(1): $(call object,$($(1)_DIR)) $(COMMON_OBJS)
 	@mkdir -p $$(@D)
-	$(CC) $(PROGRAM_LDFLAGS) -o $$@ $$^ $(PROGRAM_LIBS)
+	$$(call say,LINK,$$@)
+	$$(quiet)$(CC) $(PROGRAM_LDFLAGS) -o $$@ $$^ $(PROGRAM_LIBS)
 endef
 $(foreach program,$(PROGRAMS),$(eval $(call program_rule,$(program))))
 
@@ -41,7 +43,8 @@ unit_objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(shell sed -n 's/.*uses: *\(.*\.
 define unit_rule
 $(BUILD)/test/unit/$(1): $(BUILD)/obj/test/unit/$(1).o $(call unit_objects,test/unit/$(1).c) $(COMMON_OBJS)
 	@mkdir -p $$(@D)
-	$(CC) $(PROGRAM_LDFLAGS) -o $$@ $$^ $(PROGRAM_LIBS) -lcmocka
+	$$(call say,LINK,$$@)
+	$$(quiet)$(CC) $(PROGRAM_LDFLAGS) -o $$@ $$^ $(PROGRAM_LIBS) -lcmocka
 endef
 $(foreach test,$(basename $(notdir $(wildcard test/unit/*.c))),$(eval $(call unit_rule,$(test))))
 
