@@ -10,6 +10,7 @@
 
 #include "queue_flush.h"
 #include "queue_plan.h"
+#include "queue_wake.h"
 
 /* Counted exactly up to here, which takes a few milliseconds; estimated beyond. */
 #define EXACT_ROWS 10000
@@ -62,7 +63,7 @@ ctms_enqueue_contacts_now(PG_FUNCTION_ARGS)
     enqueued = ctms_enqueue_contacts(&contacts);
     SPI_finish();
     if (enqueued > 0)
-        ctms_notify_agents();
+        ctms_wake_agents();
     PG_RETURN_INT64(enqueued);
 }
 
@@ -77,7 +78,7 @@ ctms_reset_acoustic_retries(PG_FUNCTION_ARGS)
                                 PG_ARGISNULL(0) ? "n" : NULL, SPI_OK_UPDATE);
     SPI_finish();
     if (reset > 0)
-        ctms_notify_agents();
+        ctms_wake_agents();
     PG_RETURN_INT64(reset);
 }
 

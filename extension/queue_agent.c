@@ -19,6 +19,7 @@
 
 #include "queue_agent.h"
 #include "queue_plan.h"
+#include "queue_wake.h"
 
 /* Failed rows whose wait is over and that one claim frees at most, beyond its batch. */
 #define RIPE_ROWS 1000
@@ -146,12 +147,26 @@ check_lengths(FunctionCallInfo fcinfo, int first, int last)
 
 /* ---- functions ------------------------------------------------------------- */
 
+/* Leases what is free and leaves it in SPI_tuptable. */
+static uint64
+claim(FunctionCallInfo fcinfo)
+{
+    Datum now = TimestampTzGetDatum(GetCurrentTimestamp());
+    int64 batch_limit = PG_GETARG_INT32(1);
+
+    ctms_run_queue_plan(&ripen_plan, (Datum[]){now, Int64GetDatum(batch_limit + RIPE_ROWS)}, NULL,
+                        SPI_OK_UPDATE);
+    return ctms_run_queue_plan(&claim_plan,
+                               (Datum[]){PG_GETARG_DATUM(0), Int64GetDatum(batch_limit),
+                                         PG_GETARG_DATUM(2), now, PG_GETARG_DATUM(3)},
+                               NULL, SPI_OK_SELECT);
+}
+
 /* ctms.claim_acoustic(agent, batch_limit, retry_limit, lease) → rows, in sending order */
 Datum
 ctms_claim_acoustic(PG_FUNCTION_ARGS)
 {
     int batch_limit = PG_GETARG_INT32(1);
-    TimestampTz now = GetCurrentTimestamp();
     ReturnSetInfo *result;
     uint64 count;
 
@@ -164,14 +179,9 @@ ctms_claim_acoustic(PG_FUNCTION_ARGS)
     result = (ReturnSetInfo *)fcinfo->resultinfo;
 
     SPI_connect();
-    ctms_run_queue_plan(&ripen_plan,
-                        (Datum[]){TimestampTzGetDatum(now), Int64GetDatum(batch_limit + RIPE_ROWS)},
-                        NULL, SPI_OK_UPDATE);
-    count = ctms_run_queue_plan(&claim_plan,
-                                (Datum[]){PG_GETARG_DATUM(0), Int64GetDatum(batch_limit),
-                                          PG_GETARG_DATUM(2), TimestampTzGetDatum(now),
-                                          PG_GETARG_DATUM(3)},
-                                NULL, SPI_OK_SELECT);
+    count = claim(fcinfo);
+    if (count == 0 && ctms_wake_arm())
+        count = claim(fcinfo);
     for (uint64 i = 0; i < count; i++)
         tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
     SPI_finish();

@@ -10,7 +10,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/async.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -20,8 +19,8 @@
 #include "queue_feed.h"
 #include "queue_flush.h"
 #include "queue_plan.h"
+#include "queue_wake.h"
 
-#define CHANNEL "ctms_acoustic"
 /* Contacts per statement: bounds the memory of a bulk change, costs nothing for others. */
 #define CONTACTS_PER_STATEMENT 10000
 
@@ -122,12 +121,6 @@ ctms_enqueue_contacts(FeedKeys *contacts)
     return enqueued;
 }
 
-void
-ctms_notify_agents(void)
-{
-    Async_Notify(CHANNEL, "");
-}
-
 static void
 flush_feed(bool may_notify)
 {
@@ -144,11 +137,11 @@ flush_feed(bool may_notify)
         ctms_feed_detach(FEED_CONTACT, &contacts);
         enqueued += ctms_enqueue_contacts(&contacts);
     }
+    if (enqueued > 0 && may_notify)
+        ctms_wake_agents();
     ctms_end_owner(&saved);
     SPI_finish();
     PopActiveSnapshot();
-    if (enqueued > 0 && may_notify)
-        ctms_notify_agents();
 }
 
 static void

@@ -17,9 +17,6 @@ extern bool ctms_is_feed_enabled;
  */
 extern uint64 ctms_enqueue_contacts(FeedKeys *contacts);
 
-/* Wakes idle agents when the transaction commits. */
-extern void ctms_notify_agents(void);
-
 /* Settings and transaction callbacks; called once, by _PG_init. */
 extern void ctms_queue_init(void);
 

@@ -162,6 +162,10 @@ COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claim
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row last changed: enqueued again, claimed or failed';
 
+-- Odd while an agent waits for work (extension/queue_wake.c).
+CREATE SEQUENCE ctms.acoustic_idle_seq;
+COMMENT ON SEQUENCE ctms.acoustic_idle_seq IS 'Odd while an agent waits for work: the next change notifies, and makes it even';
+
 CREATE TABLE ctms.acoustic_field (
     tablename varchar(255),
     field varchar(255),
