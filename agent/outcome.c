@@ -116,7 +116,8 @@ halve(call *k)
     rest->row_count = k->row_count - half;
     k->row_count = half;
     k->was_refused = false;
-    k->overloads = 0;
+    k->is_half = rest->is_half = true;
+    k->halved_at_s = rest->halved_at_s = clock_now_s();
     send_again(rest);
     send_again(k);
 }
@@ -156,32 +157,22 @@ add_suspect(struct sync *s, const contact *c, acoustic_table table)
 
 /* The contact has met such a fault before, and others have not, since: it is its own fault. */
 static bool
-is_proven(const struct sync *s, const contact *c, acoustic_table table)
+is_own_fault(const call *k, const contact *c)
 {
-    const suspect *entry = find_suspect(s, c, (int)table);
+    const struct sync *s = k->sync;
+    const suspect *entry = find_suspect(s, c, (int)k->table);
+    double good_s = s->last_success_s[k->table];
 
-    return entry != NULL && s->last_success_s[table] > entry->since_s;
+    return (entry != NULL && good_s > entry->since_s) || (k->is_half && good_s > k->halved_at_s);
 }
 
+/* The table has been refused, and has accepted since: now it refuses certain rows. */
 static bool
-is_fault_of_contacts(const call *k)
+is_fault_of_rows(const call *k)
 {
-    if (k->contact != NULL)
-        return is_proven(k->sync, k->contact, k->table);
-    for (int i = 0; i < k->row_count; i++) {
-        if (!is_proven(k->sync, k->rows[i]->contact, k->table))
-            return false;
-    }
-    return true;
-}
+    const struct sync *s = k->sync;
 
-static void
-suspect_contacts(call *k)
-{
-    if (k->contact != NULL)
-        add_suspect(k->sync, k->contact, k->table);
-    for (int i = 0; i < k->row_count; i++)
-        add_suspect(k->sync, k->rows[i]->contact, k->table);
+    return s->stopped_at_s[k->table] > 0 && s->last_success_s[k->table] > s->stopped_at_s[k->table];
 }
 
 /* The finding on one line, without anything personal. */
@@ -195,19 +186,27 @@ describe(const call *k, const finding *f, char *why, size_t size)
         contact_redact(k->rows[i]->contact, why);
 }
 
+/*
+ * Everybody's fault, as far as we know: the line stops. When others have got through since
+ * it last stopped, it is the fault of this contact, or of some rows of this call.
+ */
 static void
 on_configuration_fault(call *k, const finding *f)
 {
+    bool is_for_many = k->contact == NULL && !is_about_one_contact(k);
+    const contact *c = k->contact != NULL ? k->contact : k->rows[0]->contact;
     char why[ERROR_SIZE];
 
-    if (is_fault_of_contacts(k)) {
-        if (k->contact == NULL && !is_about_one_contact(k))
-            halve(k);
-        else
-            fail_call(k, f, CLASS_CONTACT);
+    if (!is_for_many && is_own_fault(k, c)) {
+        fail_call(k, f, CLASS_CONTACT);
         return;
     }
-    suspect_contacts(k);
+    if (is_for_many && is_fault_of_rows(k)) {
+        halve(k);
+        return;
+    }
+    if (!is_for_many)
+        add_suspect(k->sync, c, k->table);
     describe(k, f, why, sizeof(why));
     stop_line(k->sync, CLASS_CONFIGURATION, k, why);
     outcome_give_up(k);
@@ -233,16 +232,15 @@ on_authentication_fault(call *k, const finding *f)
     outcome_give_up(k);
 }
 
+/* Rows of several contacts: none of them is counted for what another may have done. */
 static void
 on_transient_fault(call *k, const finding *f)
 {
-    bool is_for_rows = k->contact == NULL && !is_about_one_contact(k);
+    bool is_for_many = k->contact == NULL && !is_about_one_contact(k);
 
-    if (f->verdict.is_overload && k->overloads++ < OVERLOADS_MAX)
+    if (f->verdict.is_overload && (is_for_many || k->overloads++ < OVERLOADS_MAX))
         send_again(k);
-    /* Others get through: perhaps a row does it. */
-    else if (is_for_rows && !f->verdict.is_overload &&
-             pace_is_healthy_since(&k->sync->pace, k->started_s))
+    else if (is_for_many)
         halve(k);
     else
         fail_call(k, f, CLASS_TRANSIENT);
@@ -354,14 +352,24 @@ note_status(contact *c, const call *k, const finding *f, double duration_s)
     c->durations_s[k->table] = duration_s;
 }
 
+/* A contact that has failed before says little about the service. */
+static bool
+is_news(const call *k)
+{
+    const contact *c = k->contact != NULL ? k->contact : k->rows[0]->contact;
+
+    return c->retry == 0 || (k->contact == NULL && !is_about_one_contact(k));
+}
+
 static void
 note_answer(call *k, const finding *f, double duration_s)
 {
     struct sync *s = k->sync;
     double now_s = clock_now_s();
 
-    if (f->verdict.slows_down)
-        pace_met_trouble(&s->pace, k->started_s, now_s);
+    /* A half that fails while others get through says more about its rows than the service. */
+    if (f->verdict.slows_down && !(k->is_half && pace_is_healthy_since(&s->pace, k->started_s)))
+        pace_met_trouble(&s->pace, is_news(k), k->started_s, now_s);
     else if (f->verdict.class == CLASS_SUCCESS || f->verdict.class == CLASS_CONTACT)
         pace_succeeded(&s->pace, s->settings->max_in_flight, now_s);
     if (k->contact != NULL)

@@ -40,14 +40,16 @@ pace_succeeded(pace *p, int limit, double now_s)
 }
 
 void
-pace_met_trouble(pace *p, double started_s, double now_s)
+pace_met_trouble(pace *p, bool is_news, double started_s, double now_s)
 {
     /* Requests that were in flight together meet the same trouble: it counts once. */
     if (started_s < p->decreased_at_s)
         return;
     p->decreased_at_s = now_s;
     p->window = p->window / 2 > 1 ? p->window / 2 : 1;
-    p->paused_until_s = now_s + clock_backoff_s(PAUSE_MIN_S, PAUSE_MAX_S, p->troubles++);
+    if (is_news || p->troubles == 0)
+        p->troubles++;
+    p->paused_until_s = now_s + clock_backoff_s(PAUSE_MIN_S, PAUSE_MAX_S, p->troubles - 1);
 }
 
 bool

@@ -78,7 +78,7 @@ send_queue_rows(struct sync *s, contact *c)
 /*
  * Rows that go into one call. A contact that has failed before may be what made the whole
  * call fail: it shares a call only with its like, half as many for each failure, so that in
- * the end it is alone.
+ * the end it is alone. While the line tries whether it can run again, so is everybody.
  */
 static int
 rows_limit(const contact *c)
@@ -92,11 +92,12 @@ take_rows(struct sync *s, acoustic_table table)
     contact_row *row = TAILQ_FIRST(&s->waiting[table]), *next;
     int retry = row->contact->retry;
     int limit = rows_limit(row->contact) > 0 ? rows_limit(row->contact) : 1;
+    const contact *only = s->stop.class != CLASS_SUCCESS ? row->contact : NULL;
     call *k = call_new(s, table, limit);
 
     for (; row != NULL && k->row_count < limit; row = next) {
         next = TAILQ_NEXT(row, link);
-        if (row->contact->retry != retry)
+        if (row->contact->retry != retry || (only != NULL && row->contact != only))
             continue;
         unqueue_row(s, row);
         row->state = ROW_TAKEN;
@@ -113,7 +114,8 @@ rows_due_s(const struct sync *s, acoustic_table table)
     const contact_row *first = TAILQ_FIRST(&s->waiting[table]);
     bool is_busy = !TAILQ_EMPTY(&s->ready);
 
-    if (s->is_draining || (!is_busy && s->adding == 0 && !queue_is_claiming(s->queue)))
+    if (s->is_draining || s->stop.class != CLASS_SUCCESS ||
+        (!is_busy && s->adding == 0 && !queue_is_claiming(s->queue)))
         return first->ready_at_s;
     return first->ready_at_s + (is_busy ? LINGER_BUSY_S : LINGER_IDLE_S);
 }

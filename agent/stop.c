@@ -45,6 +45,8 @@ stop_line(struct sync *s, failure_class class, const call *k, const char *why)
                      .since_s = now_s,
                      .until_s = now_s + delay_s,
                      .count = s->stop.count + 1};
+    if (class == CLASS_CONFIGURATION)
+        s->stopped_at_s[k->table] = now_s;
     log_stop(s, why, delay_s);
     sync_drop_unsent(s);
 }

@@ -31,7 +31,9 @@ typedef struct call {
     double started_s;
     unsigned token_number;
     bool was_refused; /* for its token, once */
-    int overloads;    /* times it was refused because there were too many */
+    bool is_half;     /* of a call that failed as a whole */
+    double halved_at_s;
+    int overloads; /* times it was refused because there were too many */
     TAILQ_ENTRY(call) link;
 } call;
 
@@ -91,6 +93,7 @@ struct sync {
     suspect suspects[SUSPECTS_MAX];
     int suspect_count; /* grows; the ring holds the last ones */
     double last_success_s[ACOUSTIC_TABLES];
+    double stopped_at_s[ACOUSTIC_TABLES]; /* by its configuration; 0: never */
     double last_report_s;
 
     struct event *turn;  /* one round of all that can be done, from the loop */
