@@ -187,9 +187,9 @@ extern void stripe_mark_deleted(const StripeBatch *batch, const StripeRecord *re
 extern void stripe_touch(const StripeBatch *batch, const StripeRecord *record);
 extern bool stripe_delete(StripeKind kind, const char *id, const char *owner);
 extern bool stripe_is_stored(StripeKind kind, const char *id);
-/* Ids of stored children of the parent that are not newer than the message, less those listed. */
-extern List *stripe_unlisted(const StripeBatch *batch, const StripeRecord *parent, List *listed);
-/* Sorted e-mail ids (Datum array) of the contacts that the batch has changed. */
+/* Ids of the stored children of a parent that are not newer than the message. */
+extern List *stripe_stored_children(const StripeBatch *batch, const StripeRecord *parent);
+/* The contacts that the batch has changed, sorted; NULL for none. */
 extern ArrayType *stripe_affected_contacts(const StripeBatch *batch);
 
 /* The records of a batch, each kind sorted by id; of those with the same id the last counts. */

@@ -155,7 +155,7 @@ check_needs(const StripeBatch *batch, StripeObject *object)
         StripeNeed *need = lfirst(cell);
 
         CHECK_FOR_INTERRUPTS();
-        if (is_in_batch(batch, need) || stripe_is_stored(need->kind, need->id))
+        if (stripe_is_stored(need->kind, need->id) || is_in_batch(batch, need))
             continue;
         object->problem =
             stripe_problem(ERRCODE_CTMS_STRIPE_REFERENCE,

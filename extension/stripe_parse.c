@@ -69,8 +69,15 @@ static bool read_children(StripeReader *reader, JsonbContainer *container, Strip
 static void
 need(StripeReader *reader, StripeKind kind, const char *id)
 {
-    StripeNeed *what = palloc(sizeof(StripeNeed));
+    StripeNeed *what;
 
+    /* One price after another is often the same. */
+    if (reader->object->needs != NIL) {
+        what = llast(reader->object->needs);
+        if (what->kind == kind && strcmp(what->id, id) == 0)
+            return;
+    }
+    what = palloc(sizeof(StripeNeed));
     what->kind = kind;
     what->id = id;
     reader->object->needs = lappend(reader->object->needs, what);

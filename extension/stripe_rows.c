@@ -23,7 +23,7 @@ typedef enum Operation {
     TOUCH,
     DELETE,
     EXISTS,
-    UNLISTED,
+    CHILDREN,
     OPERATIONS
 } Operation;
 
@@ -140,15 +140,13 @@ append_update(StringInfo sql, const StripeMap *map)
     append_times(sql, map);
 }
 
-/* $2 is the parent, $3 what is listed, $4 the time of the message. */
+/* $1 is the parent, $2 the time of the message. */
 static void
-append_unlisted(StringInfo sql, const StripeMap *map)
+append_children(StringInfo sql, const StripeMap *map)
 {
     appendStringInfo(sql,
                      "SELECT stripe_id::text FROM ctms.%s WHERE %s = $1"
-                     " AND ($3 IS NULL OR message_timestamp IS NULL OR message_timestamp <= $3)"
-                     " AND NOT EXISTS (SELECT FROM unnest($2) AS listed (id)"
-                     " WHERE listed.id = stripe_id)",
+                     " AND ($2 IS NULL OR message_timestamp IS NULL OR message_timestamp <= $2)",
                      map->table, map->fields[STRIPE_OWNER].column);
 }
 
@@ -177,7 +175,7 @@ statement(StripeKind kind, Operation operation)
     case EXISTS:
         appendStringInfo(&sql, "SELECT FROM ctms.%s WHERE stripe_id = $1", map->table);
         break;
-    case UNLISTED: append_unlisted(&sql, map); break;
+    case CHILDREN: append_children(&sql, map); break;
     case OPERATIONS: break;
     }
     return sql.data;
@@ -205,8 +203,7 @@ parameter_types(StripeKind kind, Operation operation, Oid *types)
     int i;
 
     types[count++] = TEXTOID;
-    if (operation == UNLISTED) {
-        types[count++] = TEXTARRAYOID;
+    if (operation == CHILDREN) {
         types[count++] = TIMESTAMPTZOID;
         return count;
     }
@@ -394,15 +391,14 @@ text_array(List *strings)
 }
 
 List *
-stripe_unlisted(const StripeBatch *batch, const StripeRecord *parent, List *listed)
+stripe_stored_children(const StripeBatch *batch, const StripeRecord *parent)
 {
-    Datum values[3] = {CStringGetTextDatum(parent->id), text_array(listed),
-                       TimestampTzGetDatum(batch->message_time)};
-    char nulls[3] = {' ', ' ', batch->has_message_time ? ' ' : 'n'};
+    Datum values[2] = {CStringGetTextDatum(parent->id), TimestampTzGetDatum(batch->message_time)};
+    char nulls[2] = {' ', batch->has_message_time ? ' ' : 'n'};
     List *ids = NIL;
     uint64 i;
 
-    run(stripe_maps[parent->kind].child, UNLISTED, values, nulls);
+    run(stripe_maps[parent->kind].child, CHILDREN, values, nulls);
     for (i = 0; i < SPI_processed; i++)
         ids = lappend(ids, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
     SPI_freetuptable(SPI_tuptable);

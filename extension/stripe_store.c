@@ -155,20 +155,6 @@ remove_record(StripeBatch *batch, const StripeRecord *record)
 
 /* ---- families: a parent and its children --------------------------------------------- */
 
-static List *
-listed_children(const StripeBatch *batch, const StripeRecord *parent)
-{
-    StripeKind kind = stripe_maps[parent->kind].child;
-    List *ids = NIL;
-    int i;
-
-    for (i = 0; i < batch->counts[kind]; i++) {
-        if (batch->records[kind][i]->parent == parent)
-            ids = lappend(ids, (char *)batch->records[kind][i]->id);
-    }
-    return ids;
-}
-
 /* Ids of the stored children that are to be removed. */
 static List *
 removable_children(const StripeBatch *batch, const StripeRecord *parent)
@@ -178,7 +164,7 @@ removable_children(const StripeBatch *batch, const StripeRecord *parent)
 
     if (!parent->is_list_complete || parent->row.list_time > batch->message_time)
         return NIL;
-    foreach (cell, stripe_unlisted(batch, parent, listed_children(batch, parent))) {
+    foreach (cell, stripe_stored_children(batch, parent)) {
         char *id = lfirst(cell);
 
         if (stripe_find_record(batch, stripe_maps[parent->kind].child, id) == NULL)

@@ -2,10 +2,12 @@
 -- Stripe: objects and product segments.
 -- ---------------------------------------------------------------------------
 
+-- Every statement of these two finds its rows by an index. Without enable_seqscan = off a plan
+-- that is kept from when a table was small would read all of it until somebody analyses it.
 CREATE FUNCTION ctms.upsert_stripe(object jsonb, message_time timestamptz DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe';
 COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and what is inside it; returns what was created, updated, deleted and so on. Content older than what is stored, by the time of the message, is skipped';
 GRANT EXECUTE ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) TO ctms_api;
@@ -13,7 +15,7 @@ GRANT EXECUTE ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) TO ctms_api;
 CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz)
 RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_batch';
 COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects of an array in one lock order; those with a problem are in "errors" of the report instead';
 
