@@ -128,9 +128,12 @@ flush_feed(bool may_notify)
     FeedKeys contacts;
     uint64 enqueued = 0;
 
+    if (!ctms_become_owner(&saved)) {
+        ctms_feed_forget();
+        return;
+    }
     PushActiveSnapshot(GetTransactionSnapshot());
     SPI_connect();
-    ctms_become_owner(&saved);
     /* A trigger that somebody put on the queue may change contacts again. */
     while (ctms_feed_is_owed()) {
         resolve_stripe_keys();
@@ -139,9 +142,9 @@ flush_feed(bool may_notify)
     }
     if (enqueued > 0 && may_notify)
         ctms_wake_agents();
-    ctms_end_owner(&saved);
     SPI_finish();
     PopActiveSnapshot();
+    ctms_end_owner(&saved);
 }
 
 static void

@@ -60,27 +60,33 @@ ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expecte
     return SPI_processed;
 }
 
+/* The owner of the table, or InvalidOid when there is none. */
 static Oid
 queue_owner(void)
 {
-    Oid relation = get_relname_relid("pending_acoustic", get_namespace_oid("ctms", false));
+    Oid schema = get_namespace_oid("ctms", true);
+    Oid relation = OidIsValid(schema) ? get_relname_relid("pending_acoustic", schema) : InvalidOid;
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
     Oid owner;
 
     if (!HeapTupleIsValid(tuple))
-        ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
-                errmsg("table \"%s\" does not exist", "ctms.pending_acoustic"));
+        return InvalidOid;
     owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
     ReleaseSysCache(tuple);
     return owner;
 }
 
-void
+bool
 ctms_become_owner(QueueOwner *saved)
 {
+    Oid owner = queue_owner();
+
+    if (!OidIsValid(owner))
+        return false;
     GetUserIdAndSecContext(&saved->user, &saved->security_context);
-    SetUserIdAndSecContext(queue_owner(), saved->security_context | SECURITY_LOCAL_USERID_CHANGE);
+    SetUserIdAndSecContext(owner, saved->security_context | SECURITY_LOCAL_USERID_CHANGE);
     saved->search_path = ctms_pin_search_path();
+    return true;
 }
 
 void

@@ -8,8 +8,11 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "access/tableam.h"
 #include "commands/trigger.h"
+#include "miscadmin.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "queue_feed.h"
 #include "queue_flush.h"
@@ -60,6 +63,14 @@ get_plan(FunctionCallInfo fcinfo, const TriggerData *trigger)
     return plan;
 }
 
+static bool
+is_fired_rightly(TriggerEvent event)
+{
+    if (TRIGGER_FIRED_BY_TRUNCATE(event))
+        return TRIGGER_FIRED_BEFORE(event);
+    return TRIGGER_FIRED_AFTER(event) && TRIGGER_FIRED_FOR_ROW(event);
+}
+
 static void
 add_key(const TriggerPlan *plan, HeapTuple row, TupleDesc desc)
 {
@@ -70,7 +81,31 @@ add_key(const TriggerPlan *plan, HeapTuple row, TupleDesc desc)
         ctms_feed_add(plan->kind, key);
 }
 
-/* ctms._enqueue(kind, key column, ignored column, ...) → trigger, AFTER ... FOR EACH ROW */
+/* TRUNCATE fires no row triggers: every row that is about to go concerns its contact. */
+static void
+add_all_keys(const TriggerPlan *plan, Relation table)
+{
+    Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+    TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
+    TupleTableSlot *slot = table_slot_create(table, NULL);
+
+    while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
+        bool is_null;
+        Datum key = slot_getattr(slot, plan->key, &is_null);
+
+        CHECK_FOR_INTERRUPTS();
+        if (!is_null)
+            ctms_feed_add(plan->kind, key);
+    }
+    ExecDropSingleTupleTableSlot(slot);
+    table_endscan(scan);
+    UnregisterSnapshot(snapshot);
+}
+
+/*
+ * ctms._enqueue(kind, key column, ignored column, ...) → trigger, AFTER ... FOR EACH ROW or
+ * BEFORE TRUNCATE FOR EACH STATEMENT
+ */
 Datum
 ctms__enqueue(PG_FUNCTION_ARGS)
 {
@@ -78,16 +113,20 @@ ctms__enqueue(PG_FUNCTION_ARGS)
     TriggerPlan *plan;
     TupleDesc desc;
 
-    if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-        !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+    if (!CALLED_AS_TRIGGER(fcinfo) || !is_fired_rightly(trigger->tg_event))
         ereport(
             ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-            errmsg("function \"%s\" must be fired AFTER a change, for each row", "ctms._enqueue"));
+            errmsg("function \"%s\" must be fired AFTER a change, for each row, or BEFORE TRUNCATE",
+                   "ctms._enqueue"));
     if (!ctms_is_feed_enabled || ctms_is_restoring())
         return PointerGetDatum(NULL);
 
     plan = get_plan(fcinfo, trigger);
     desc = RelationGetDescr(trigger->tg_relation);
+    if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) {
+        add_all_keys(plan, trigger->tg_relation);
+        return PointerGetDatum(NULL);
+    }
     if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)) {
         add_key(plan, trigger->tg_trigtuple, desc);
         return PointerGetDatum(NULL);

@@ -132,7 +132,7 @@ COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the
 -- entries; autovacuum comes early and does not nap. There is no index on id: nobody looks for it.
 CREATE TABLE ctms.pending_acoustic (
     id bigserial,
-    email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE,
+    email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE ON UPDATE CASCADE,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
     generation bigint NOT NULL DEFAULT 1,

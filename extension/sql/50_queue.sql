@@ -73,6 +73,23 @@ CREATE TRIGGER ctms_stripe_invoice_enqueue AFTER INSERT OR UPDATE OR DELETE ON c
 CREATE TRIGGER ctms_stripe_invoice_line_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_invoice_line_item
     FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('invoice', 'stripe_invoice_id', 'message_timestamp', 'update_timestamp');
 
+-- TRUNCATE fires no row triggers. That of ctms.emails leaves nobody to enqueue.
+DO $$
+DECLARE
+    enqueue record;
+BEGIN
+    FOR enqueue IN
+        SELECT t.tgrelid::regclass AS relation, c.relname, encode(t.tgargs, 'escape') AS args
+        FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+        WHERE t.tgfoid = 'ctms._enqueue()'::regprocedure AND c.relname <> 'emails' ORDER BY c.relname
+    LOOP
+        EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON %s EXECUTE FUNCTION ctms._enqueue(%L, %L)',
+            'ctms_' || enqueue.relname || '_enqueue_all', enqueue.relation,
+            pg_catalog.split_part(enqueue.args, '\000', 1), pg_catalog.split_part(enqueue.args, '\000', 2));
+    END LOOP;
+END
+$$;
+
 -- ---------------------------------------------------------------------------
 -- What sending agents call. Each call is a transaction of its own.
 -- ---------------------------------------------------------------------------

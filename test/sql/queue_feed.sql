@@ -46,6 +46,11 @@ SELECT pg_temp.enqueued();
 UPDATE ctms.newsletters SET email_id = pg_temp.contact(7) WHERE email_id = pg_temp.contact(2);
 SELECT pg_temp.enqueued();
 
+-- A contact whose email_id changes takes its queue row along.
+UPDATE ctms.emails SET email_id = pg_temp.contact(18) WHERE email_id = pg_temp.contact(8);
+UPDATE ctms.emails SET email_id = pg_temp.contact(8) WHERE email_id = pg_temp.contact(18);
+SELECT pg_temp.enqueued();
+
 -- An explicit move of update_timestamp is a change.
 UPDATE ctms.emails SET update_timestamp = '2001-01-01 00:00:00Z' WHERE email_id = pg_temp.contact(8);
 SELECT pg_temp.enqueued();
@@ -108,6 +113,18 @@ BEGIN;
 UPDATE ctms.emails SET last_name = 'd' WHERE email_id = pg_temp.contact(9);
 DELETE FROM ctms.emails WHERE email_id = pg_temp.contact(9);
 COMMIT;
+SELECT pg_temp.enqueued();
+
+-- TRUNCATE concerns all whose rows go, and only them; nobody when it is rolled back.
+INSERT INTO ctms.newsletters (email_id, name) VALUES (pg_temp.contact(5), 'truncated'), (pg_temp.contact(6), 'truncated');
+SELECT pg_temp.enqueued();
+BEGIN;
+SAVEPOINT a;
+TRUNCATE ctms.newsletters;
+ROLLBACK TO a;
+COMMIT;
+SELECT pg_temp.enqueued();
+TRUNCATE ctms.newsletters;
 SELECT pg_temp.enqueued();
 
 -- The feed can be switched off, and is off while restoring.
