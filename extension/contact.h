@@ -25,15 +25,15 @@ typedef enum ContactFieldKind {
 } ContactFieldKind;
 
 typedef struct ContactField {
-    const char *name; /* JSON key, and column of the group's table */
+    const char *name;            /* JSON key, and column of the group's table */
+    const char *const *choices;  /* FIELD_CHOICE: the allowed texts, NULL at the end */
+    const char *choices_message; /* FIELD_CHOICE: how an error lists them */
+    const char *default_text;    /* text-like kinds; NULL: null */
     ContactFieldKind kind;
     int min_chars;
     int max_chars; /* 0: no limit of its own */
     bool is_nullable;
-    bool is_required;            /* in POST and PUT; the name of a list item always */
-    const char *const *choices;  /* FIELD_CHOICE: the allowed texts, NULL at the end */
-    const char *choices_message; /* FIELD_CHOICE: how an error lists them */
-    const char *default_text;    /* text-like kinds; NULL: null */
+    bool is_required; /* in POST and PUT; the name of a list item always */
     bool default_boolean;
 } ContactField;
 

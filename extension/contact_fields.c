@@ -15,15 +15,15 @@ static const char *const newsletter_formats[] = {"H", "T", NULL};
 
 #define TEXT(field_name, limit)                                                                    \
     {                                                                                              \
-        .name = field_name, .kind = FIELD_TEXT, .max_chars = limit, .is_nullable = true            \
+        .name = (field_name), .kind = FIELD_TEXT, .max_chars = (limit), .is_nullable = true        \
     }
 #define FLAG(field_name, default_value)                                                            \
     {                                                                                              \
-        .name = field_name, .kind = FIELD_BOOLEAN, .default_boolean = default_value                \
+        .name = (field_name), .kind = FIELD_BOOLEAN, .default_boolean = (default_value)            \
     }
 #define NAME(field_name)                                                                           \
     {                                                                                              \
-        .name = field_name, .kind = FIELD_TEXT, .min_chars = 1, .max_chars = 255,                  \
+        .name = (field_name), .kind = FIELD_TEXT, .min_chars = 1, .max_chars = 255,                \
         .is_required = true                                                                        \
     }
 #define URL_SOURCE                                                                                 \
@@ -110,8 +110,8 @@ static const ContactField relay_waitlist_fields[] = {TEXT("geo", 0)};
 
 #define GROUP(key, table_name, field_table, timestamps)                                            \
     {                                                                                              \
-        .name = key, .table = table_name, .fields = field_table,                                   \
-        .field_count = lengthof(field_table), .shows_timestamps = timestamps                       \
+        .name = (key), .table = (table_name), .fields = (field_table),                             \
+        .field_count = lengthof(field_table), .shows_timestamps = (timestamps)                     \
     }
 
 const ContactGroupSpec contact_groups[CONTACT_BODY_GROUPS] = {

@@ -62,7 +62,7 @@ write_timestamps(StringInfo out, const ContactRecord *record)
         write_null(out);
 }
 
-/* email_id: NULL but for the group "email". */
+/* email_id: only used for the group "email". */
 static void
 write_record(StringInfo out, ContactGroup group, const ContactRecord *record,
              const pg_uuid_t *email_id)
@@ -74,7 +74,7 @@ write_record(StringInfo out, ContactGroup group, const ContactRecord *record,
         write_key(out, spec->fields[i].name);
         write_value(out, &spec->fields[i], record, i);
     }
-    if (email_id != NULL) {
+    if (group == GROUP_EMAIL) {
         appendStringInfoCharMacro(out, ',');
         write_key(out, "email_id");
         json_text_write_uuid(out, email_id);
@@ -146,8 +146,7 @@ contact_json_write(StringInfo out, const Contact *contact, bool has_status)
     appendStringInfoCharMacro(out, '{');
     for (size_t i = 0; i < lengthof(order); i++) {
         write_key(out, contact_groups[order[i]].name);
-        write_record(out, order[i], &contact->rows[order[i]],
-                     order[i] == GROUP_EMAIL ? &contact->email_id : NULL);
+        write_record(out, order[i], &contact->rows[order[i]], &contact->email_id);
         appendStringInfoCharMacro(out, ',');
     }
     write_list(out, GROUP_NEWSLETTERS, &contact->newsletters);

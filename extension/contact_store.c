@@ -20,9 +20,13 @@
 #define MAX_PARAMETERS (CONTACT_MAX_FIELDS + 2)
 
 /* Items of a list to write in one statement. */
+typedef struct ItemChange {
+    const ContactRecord *item;
+    uint32 mask; /* fields to set */
+} ItemChange;
+
 typedef struct ItemBatch {
-    const ContactRecord **items;
-    uint32 *masks;
+    ItemChange *changes;
     int count;
 } ItemBatch;
 
@@ -105,12 +109,9 @@ store_row(const pg_uuid_t *email_id, ContactGroup group, const ContactRecord *st
 static void
 batch_add(ItemBatch *batch, const ContactRecord *item, uint32 mask, int capacity)
 {
-    if (batch->items == NULL) {
-        batch->items = palloc(capacity * sizeof(*batch->items));
-        batch->masks = palloc(capacity * sizeof(*batch->masks));
-    }
-    batch->items[batch->count] = item;
-    batch->masks[batch->count++] = mask;
+    if (batch->changes == NULL)
+        batch->changes = palloc(capacity * sizeof(ItemChange));
+    batch->changes[batch->count++] = (ItemChange){.item = item, .mask = mask};
 }
 
 /* One field of all items as an array. */
@@ -125,8 +126,8 @@ batch_array(const ItemBatch *batch, const ContactField *field, int index)
     bool is_boolean = type == BOOLOID;
 
     for (int i = 0; i < batch->count; i++) {
-        values[i] = batch->items[i]->values[index];
-        nulls[i] = batch->items[i]->nulls[index];
+        values[i] = batch->changes[i].item->values[index];
+        nulls[i] = batch->changes[i].item->nulls[index];
     }
     return PointerGetDatum(construct_md_array(values, nulls, 1, &dimension, &lower_bound, type,
                                               is_boolean ? 1 : -1, is_boolean,
@@ -139,7 +140,7 @@ batch_masks(const ItemBatch *batch)
     Datum *values = palloc(batch->count * sizeof(Datum));
 
     for (int i = 0; i < batch->count; i++)
-        values[i] = UInt32GetDatum(batch->masks[i]);
+        values[i] = UInt32GetDatum(batch->changes[i].mask);
     return PointerGetDatum(
         construct_array(values, batch->count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }

@@ -102,7 +102,7 @@ cursor_read(const char *text, int length, UpdatesCursor *cursor)
 
     if (length != CURSOR_CHARS)
         return false;
-    for (int i = 0; i < CURSOR_CHARS; i += 4) {
+    for (int i = 0, at = 0; i < CURSOR_CHARS; i += 4, at += 3) {
         uint32 group = 0;
 
         for (int j = 0; j < 4; j++) {
@@ -112,9 +112,9 @@ cursor_read(const char *text, int length, UpdatesCursor *cursor)
                 return false;
             group = group << 6 | (uint32)(digit - base64_digits);
         }
-        bytes[i / 4 * 3] = group >> 16;
-        bytes[i / 4 * 3 + 1] = group >> 8;
-        bytes[i / 4 * 3 + 2] = group;
+        bytes[at] = group >> 16;
+        bytes[at + 1] = group >> 8;
+        bytes[at + 2] = group;
     }
     cursor_checksum(bytes, checksum);
     memcpy(&time, bytes, sizeof(time));

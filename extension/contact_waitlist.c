@@ -93,9 +93,7 @@ waitlist_of_newsletter(const ContactRecord *newsletter, bool *has_suffix)
     *has_suffix = stem > 0 && strcmp(name + stem, NEWSLETTER_SUFFIX) == 0;
     if (*has_suffix)
         name[stem] = '\0';
-    if (*has_suffix && strcmp(name, "guardian-vpn") == 0)
-        strcpy(name, "vpn");
-    return name;
+    return *has_suffix && strcmp(name, "guardian-vpn") == 0 ? pstrdup("vpn") : name;
 }
 
 static void
