@@ -173,10 +173,14 @@ find(http_method method, const char *path, size_t length, const route **found, c
 
     for (size_t i = 0; i < route_count; i++) {
         const route *candidate = &route_table[i];
+        const char *own_value;
+        size_t own_length;
 
-        if (!has_form(candidate->path, path, length, value, value_length))
+        if (!has_form(candidate->path, path, length, &own_value, &own_length))
             continue;
         *found = candidate;
+        *value = own_value;
+        *value_length = own_length;
         is_known = true;
         if (candidate->method == method || (method == HTTP_HEAD && candidate->method == HTTP_GET))
             return ROUTE_FOUND;
@@ -191,6 +195,8 @@ route_find(http_method method, const char *path, size_t path_length, const route
     route_match match;
 
     *found = NULL;
+    *value = NULL;
+    *value_length = 0;
     match = find(method, path, path_length, found, value, value_length);
     if (match == ROUTE_NOT_FOUND && path_length > 1 && path[path_length - 1] == '/') {
         if (find(method, path, path_length - 1, found, value, value_length) != ROUTE_NOT_FOUND)

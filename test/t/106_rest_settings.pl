@@ -1,0 +1,27 @@
+# What the programs say of their settings, and what docs/configuration.md does.
+use strict;
+use warnings;
+use CTMS::Test qw(slurp);
+use Test::More;
+
+my $guide = slurp("$ENV{CTMS_TEST_TOP}/docs/configuration.md");
+my %described = $guide =~ /^\| `(\w+)`(?: or `PORT`)? \|\s*([^|]*?)\s*\|/mg;
+my %found;
+for my $program (qw(ctms-rest ctms-agent))
+{
+    my $help = `$ENV{CTMS_TEST_BIN}/$program --help`;
+    is($? >> 8, 0, "$program --help");
+    while ($help =~ /^  ((?:CTMS|SENTRY)_\w+)(?: or \w+)?  \((.*)\)$/mg)
+    {
+        my ($name, $what) = ($1, $2);
+        my ($default) = $what =~ /default ([^,]*)/;
+        my $expected = $what =~ /required/ ? 'required' : defined $default ? "`$default`" : '';
+        $expected = 'no limit' if $name =~ /MAX_(RETRY_)?BACKLOG/;
+        is($described{$name}, $expected, "$name: its default is documented") unless $found{$name}++;
+    }
+    like(`$ENV{CTMS_TEST_BIN}/$program --version`, qr/^$program \d+\.\d+$/, "$program --version");
+    is(system("$ENV{CTMS_TEST_BIN}/$program --nonsense 2>/dev/null") >> 8, 2, "$program with an unknown argument");
+    is(system("$ENV{CTMS_TEST_BIN}/$program --config /nonexistent 2>/dev/null") >> 8, 2, "$program without its file");
+}
+is_deeply([ sort keys %described ], [ sort keys %found ], 'the guide and the programs know the same settings');
+done_testing();

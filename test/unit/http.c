@@ -1,0 +1,166 @@
+/* Tests of rest/http.c: heads and chunks, right and wrong. uses: rest/http.c */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "rest/http.h"
+
+static http_request *
+parse(const char *text, size_t length, int *status)
+{
+    size_t scanned = 0;
+    long end = http_find_head_end(text, length, &scanned);
+
+    *status = 400;
+    return end <= 0 ? NULL : http_parse_head(text, (size_t)end, status);
+}
+
+static void
+accepts_requests(void **state)
+{
+    static const char text[] = "PATCH /a%20b?c HTTP/1.1\r\nhost: x\r\nCONTENT-length:\t12 \r\n"
+                               "X-Empty:\r\nConnection: a, Close\r\n\r\nrest";
+    int status;
+    http_request *request = parse(text, sizeof(text) - 1, &status);
+
+    (void)state;
+    assert_non_null(request);
+    assert_int_equal(request->method, HTTP_PATCH);
+    assert_string_equal(request->target, "/a%20b?c");
+    assert_int_equal(request->content_length, 12);
+    assert_false(request->is_keep_alive);
+    assert_string_equal(http_get_header(request, "x-empty"), "");
+    assert_string_equal(http_get_header(request, "Host"), "x");
+    assert_null(http_get_header(request, "Hos"));
+    http_request_free(request);
+}
+
+static void
+refuses_requests(void **state)
+{
+    static const struct {
+        const char *text;
+        int status;
+    } bad[] = {
+        {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\r\n b: c\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n: a\r\nHost: a\r\n\r\n", 400},
+        {"GET / HTTP/1.1\nHost: a\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+         400},
+        {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1234567890123456789\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
+        {"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        {"GET / HTTP/3.1\r\nHost: a\r\n\r\n", 505},
+        {"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505},
+        {"GET / HTTP/11\r\nHost: a\r\n\r\n", 400},
+        {"G\x80T / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"\r\n", 400},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        int status;
+        http_request *request = parse(bad[i].text, strlen(bad[i].text), &status);
+
+        if (request != NULL || status != bad[i].status)
+            fail_msg("case %zu: %s", i, bad[i].text);
+    }
+}
+
+static void
+finds_the_end_in_pieces(void **state)
+{
+    static const char text[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET";
+    size_t scanned = 0;
+
+    (void)state;
+    for (size_t i = 1; i < sizeof(text) - 4; i++)
+        assert_int_equal(http_find_head_end(text, i, &scanned), 0);
+    assert_int_equal(http_find_head_end(text, sizeof(text) - 1, &scanned), sizeof(text) - 4);
+}
+
+/* Reads text in pieces of a size; returns the last result. */
+static http_chunks_result
+read_pieces(const char *text, size_t piece, buf *body, buf *in, size_t max)
+{
+    http_chunks chunks = {0};
+    http_chunks_result result = CHUNKS_MORE;
+    size_t length = strlen(text);
+
+    for (size_t at = 0; at < length && result == CHUNKS_MORE; at += piece) {
+        buf_append(in, text + at, length - at < piece ? length - at : piece);
+        result = http_read_chunks(&chunks, in, body, max);
+    }
+    return result;
+}
+
+static void
+reads_chunks(void **state)
+{
+    static const char text[] = "5;a=b\r\nhello\r\n00C\r\n, wide world\r\n0\r\nA: b\r\n\r\n";
+
+    (void)state;
+    for (size_t piece = 1; piece < sizeof(text); piece++) {
+        buf body = BUF_INIT, in = BUF_INIT;
+
+        assert_int_equal(read_pieces(text, piece, &body, &in, 17), CHUNKS_DONE);
+        assert_string_equal(buf_text(&body), "hello, wide world");
+        assert_int_equal(in.length, 0);
+        buf_free(&body);
+        buf_free(&in);
+    }
+}
+
+static void
+refuses_chunks(void **state)
+{
+    static const struct {
+        const char *text;
+        http_chunks_result result;
+    } bad[] = {
+        {"x\r\n", CHUNKS_BAD},
+        {"\r\n", CHUNKS_BAD},
+        {"-1\r\n", CHUNKS_BAD},
+        {"1 \r\na\r\n", CHUNKS_BAD},
+        {"1\na\r\n", CHUNKS_BAD},
+        {"1\r\nab\r\n", CHUNKS_BAD},
+        {"fffffffffffffffff\r\n", CHUNKS_BAD},
+        {"12\r\n", CHUNKS_TOO_LARGE},
+        {"a\r\n0123456789\r\n8\r\n", CHUNKS_TOO_LARGE},
+        {"1\r\na", CHUNKS_MORE},
+        {"0\r\nA: \x01\r\n", CHUNKS_BAD},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        buf body = BUF_INIT, in = BUF_INIT;
+
+        if (read_pieces(bad[i].text, 1000, &body, &in, 17) != bad[i].result)
+            fail_msg("case %zu: %s", i, bad[i].text);
+        buf_free(&body);
+        buf_free(&in);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accepts_requests),        cmocka_unit_test(refuses_requests),
+        cmocka_unit_test(finds_the_end_in_pieces), cmocka_unit_test(reads_chunks),
+        cmocka_unit_test(refuses_chunks),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,236 @@
+/* Tests of common/: bytes and JSON text, the log, metrics. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "common/buf.h"
+#include "common/log.h"
+#include "common/metrics.h"
+
+static void
+writes_json_strings(void **state)
+{
+    static const char odd[] = "a\"\\\n\x01\x7f\xc3\xab\xff\xed\xa0\x80\xf0\x9f\x98\x80\0z";
+    buf b = BUF_INIT;
+    json_t *json;
+
+    (void)state;
+    buf_append_json(&b, odd, sizeof(odd) - 1);
+    json = json_loadb(b.data, b.length, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    assert_non_null(json);
+    assert_int_equal(json_string_length(json), 26);
+    assert_memory_equal(json_string_value(json), "a\"\\\n\x01\x7f\xc3\xab\xef\xbf\xbd", 11);
+    json_decref(json);
+    buf_reset(&b);
+    buf_append_json_string(&b, NULL);
+    assert_string_equal(buf_text(&b), "null");
+    buf_free(&b);
+}
+
+static void
+knows_utf8(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t valid;
+    } cases[] = {
+        {"abc", 3},
+        {"\xc3\xab", 2},
+        {"a\xc3", 1},
+        {"\xc0\x80", 0},
+        {"\xe0\x80\x80", 0},
+        {"\xed\xa0\x80", 0},
+        {"\xf4\x90\x80\x80", 0},
+        {"\xf4\x8f\xbf\xbf", 4},
+        {"\x80", 0},
+        {"\xef\xbb\xbfx", 4},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(utf8_valid_prefix(cases[i].text, strlen(cases[i].text)), cases[i].valid);
+}
+
+static void
+drops_bytes(void **state)
+{
+    buf b = BUF_INIT;
+
+    (void)state;
+    buf_printf(&b, "%s %1000d", "text", 7);
+    assert_int_equal(b.length, 1005);
+    buf_consume(&b, 1004);
+    assert_string_equal(buf_text(&b), "7");
+    buf_consume(&b, 5);
+    assert_string_equal(buf_text(&b), "");
+    buf_free(&b);
+}
+
+/* ---- log ------------------------------------------------------------------------ */
+
+static char *
+read_all(int fd)
+{
+    buf b = BUF_INIT;
+    char piece[4096];
+    ssize_t count;
+
+    while ((count = read(fd, piece, sizeof(piece))) > 0)
+        buf_append(&b, piece, (size_t)count);
+    return buf_steal(&b);
+}
+
+static void
+logs_json(void **state)
+{
+    int ends[2];
+    log_line *line;
+    json_t *json;
+    char *text;
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    log_open(true, "INFO");
+    log_set_fd(ends[1]);
+    assert_null(log_begin(LOG_LEVEL_DEBUG, "t"));
+    log_string(NULL, "a", "b");
+    line = log_begin(LOG_LEVEL_WARNING, "ctms.test");
+    log_string(line, "text", "a\nb");
+    log_string(line, "none", NULL);
+    log_int(line, "number", -7);
+    log_bool(line, "yes", true);
+    log_json(line, "json", "[1,\n2]", 6);
+    log_end(line, "%d messages", 2);
+    close(ends[1]);
+    text = read_all(ends[0]);
+    assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+    json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    assert_string_equal(json_string_value(json_object_get(json, "Type")), "ctms.test");
+    assert_int_equal(json_integer_value(json_object_get(json, "Severity")), 4);
+    json_t *fields = json_object_get(json, "Fields");
+    assert_string_equal(json_string_value(json_object_get(fields, "text")), "a\nb");
+    assert_true(json_is_null(json_object_get(fields, "none")));
+    assert_int_equal(json_integer_value(json_object_get(fields, "number")), -7);
+    assert_int_equal(json_array_size(json_object_get(fields, "json")), 2);
+    assert_string_equal(json_string_value(json_object_get(fields, "msg")), "2 messages");
+    json_decref(json);
+    free(text);
+    close(ends[0]);
+}
+
+/* Nobody reads: lines are dropped and counted, the program goes on. */
+static void
+does_not_block(void **state)
+{
+    int ends[2];
+    char *text;
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    log_open(true, "INFO");
+    log_set_fd(ends[1]);
+    for (int i = 0; i < 30000; i++)
+        log_message(LOG_LEVEL_INFO, "ctms.test", "line %d of very many, which nobody reads", i);
+    /* The reader is back. */
+    if (fork() == 0) {
+        close(ends[1]);
+        text = read_all(ends[0]);
+        _exit(strstr(text, "log lines dropped") != NULL ? 0 : 1);
+    }
+    close(ends[0]);
+    for (int i = 0; i < 1000; i++) {
+        log_message(LOG_LEVEL_INFO, "ctms.test", "somebody reads again");
+        usleep(1000);
+    }
+    log_close();
+    close(ends[1]);
+    int status;
+    wait(&status);
+    assert_int_equal(status, 0);
+}
+
+/* ---- metrics ----------------------------------------------------------------------- */
+
+static const metrics_family counters = {"c_total", "Counts.", METRICS_COUNTER, 0, {0}};
+static const metrics_family times = {"t_seconds", "Times.", METRICS_HISTOGRAM, 2, {.5, 1}};
+static const metrics_family gauges = {"g", "Gauges.", METRICS_GAUGE, 0, {0}};
+
+static void
+counts_over_processes(void **state)
+{
+    metrics *m = metrics_new(100);
+    buf labels = BUF_INIT, out = BUF_INIT;
+
+    (void)state;
+    metrics_append_label(&labels, "a", "x\"\\\n");
+    metrics_append_label(&labels, "b", "");
+    for (int i = 0; i < 4; i++) {
+        if (fork() == 0) {
+            for (int j = 0; j < 10000; j++) {
+                metrics_add(metrics_get(m, &counters, buf_text(&labels)), 2);
+                metrics_observe(metrics_get(m, &times, ""), j % 2 ? .5 : 2);
+            }
+            _exit(0);
+        }
+    }
+    while (wait(NULL) > 0) {
+    }
+    metrics_set(metrics_get(m, &gauges, ""), 1.5);
+    metrics_write(m, &counters, &out);
+    metrics_write(m, &times, &out);
+    metrics_write(m, &gauges, &out);
+    assert_string_equal(buf_text(&out), "# HELP c_total Counts.\n# TYPE c_total counter\n"
+                                        "c_total{a=\"x\\\"\\\\\\n\",b=\"\"} 80000\n"
+                                        "# HELP t_seconds Times.\n# TYPE t_seconds histogram\n"
+                                        "t_seconds_bucket{le=\"0.5\"} 20000\n"
+                                        "t_seconds_bucket{le=\"1.0\"} 20000\n"
+                                        "t_seconds_bucket{le=\"+Inf\"} 40000\n"
+                                        "t_seconds_sum 50000\nt_seconds_count 40000\n"
+                                        "# HELP g Gauges.\n# TYPE g gauge\ng 1.5\n");
+    buf_free(&labels);
+    buf_free(&out);
+    metrics_free(m);
+}
+
+static void
+survives_too_many_series(void **state)
+{
+    metrics *m = metrics_new(10);
+    char labels[300];
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        snprintf(labels, sizeof(labels), "n=\"%d\"", i);
+        metrics_add(metrics_get(m, &counters, labels), 1);
+    }
+    memset(labels, 'x', sizeof(labels) - 1);
+    labels[sizeof(labels) - 1] = '\0';
+    metrics_observe(metrics_get(m, &times, labels), 1);
+    metrics_free(m);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writes_json_strings),
+        cmocka_unit_test(knows_utf8),
+        cmocka_unit_test(drops_bytes),
+        cmocka_unit_test(logs_json),
+        cmocka_unit_test(does_not_block),
+        cmocka_unit_test(counts_over_processes),
+        cmocka_unit_test(survives_too_many_series),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
