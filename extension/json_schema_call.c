@@ -14,18 +14,10 @@
 #include "json_schema_call.h"
 #include "json_schema_text.h"
 
-typedef struct CallSite {
-    JsonSchemaCached *cached;
-    Datum schema;
-    Datum options;
-    bool is_constant;
-    bool takes_text; /* type json or text */
-} CallSite;
-
 static void
 release_site(void *arg)
 {
-    CallSite *site = arg;
+    JsonSchemaSite *site = arg;
 
     if (site->cached)
         json_schema_cache_release(site->cached);
@@ -58,17 +50,18 @@ json_schema_call_value(FunctionCallInfo fcinfo, int arg)
     return json_schema_text_parse(json, strlen(json));
 }
 
-static CallSite *
+static JsonSchemaSite *
 call_site(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
 {
-    CallSite *site = fcinfo->flinfo->fn_extra;
+    JsonSchemaSite *site = fcinfo->flinfo->fn_extra;
     MemoryContextCallback *callback;
 
     if (site)
         return site;
-    site = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CallSite));
+    site = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(JsonSchemaSite));
     site->is_constant = is_constant(fcinfo, schema_arg) && is_constant(fcinfo, options_arg);
-    site->takes_text = get_fn_expr_argtype(fcinfo->flinfo, schema_arg) != JSONBOID;
+    site->schema_is_text = get_fn_expr_argtype(fcinfo->flinfo, schema_arg) != JSONBOID;
+    site->instance_is_text = get_fn_expr_argtype(fcinfo->flinfo, 1) != JSONBOID;
     callback = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(MemoryContextCallback));
     callback->func = release_site;
     callback->arg = site;
@@ -124,7 +117,7 @@ json_schema_call_options(const Jsonb *options, int *draft, bool *assert_formats)
 const JsonSchemaProgram *
 json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
 {
-    CallSite *site = call_site(fcinfo, schema_arg, options_arg);
+    JsonSchemaSite *site = call_site(fcinfo, schema_arg, options_arg);
     Datum schema = PG_GETARG_DATUM(schema_arg);
     bool has_options = options_arg >= 0 && options_arg < PG_NARGS();
     Datum options = has_options ? PG_GETARG_DATUM(options_arg) : (Datum)0;
@@ -137,7 +130,7 @@ json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_ar
         site->options == options)
         return cached->program;
     detoasted =
-        site->takes_text ? json_schema_call_value(fcinfo, schema_arg) : DatumGetJsonbP(schema);
+        site->schema_is_text ? json_schema_call_value(fcinfo, schema_arg) : DatumGetJsonbP(schema);
     if (has_options)
         json_schema_call_options(DatumGetJsonbP(options), &draft, &assert_formats);
     if (!cached || cached->is_stale || cached->draft != draft ||

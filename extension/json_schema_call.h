@@ -8,6 +8,16 @@
 #include "fmgr.h"
 #include "json_schema_cache.h"
 
+/* What a call site keeps. */
+typedef struct JsonSchemaSite {
+    JsonSchemaCached *cached;
+    Datum schema;
+    Datum options;
+    bool is_constant;    /* schema and options are: known by their addresses */
+    bool schema_is_text; /* of type json or text */
+    bool instance_is_text;
+} JsonSchemaSite;
+
 /* The program of the schema in argument "schema_arg", under the options in argument
  * "options_arg" when the function has that one (-1: it never has). */
 extern const JsonSchemaProgram *

@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "json_schema_fast.h"
 #include "json_schema_internal.h"
 #include "json_schema_uri.h"
 
@@ -320,6 +321,8 @@ json_schema_compile(const Jsonb *schema, const JsonSchemaOptions *options, Memor
     compile_program(&compile, schema);
     program->n_nodes = list_length(compile.all_nodes);
     MemoryContextDelete(scratch);
+    if (!compile.problems)
+        json_schema_lower(program);
     MemoryContextSwitchTo(caller);
     if (problems && compile.problems) {
         ListCell *cell;

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 
 #include "json_schema_evaluate.h"
+#include "json_schema_fast.h"
 #include "json_schema_uri.h"
 
 /* ---- locations and messages ----------------------------------------------------- */
@@ -150,14 +151,14 @@ evaluate_if(Frame *frame, const JsonSchemaKeyword *keyword)
     return evaluate_in_place(frame, keyword->nodes[branch], &location);
 }
 
-static const JsonSchemaNode *
-dynamic_target(const Frame *frame, const JsonSchemaKeyword *keyword)
+const JsonSchemaNode *
+json_schema_dynamic_target(const Scope *scope, const JsonSchemaKeyword *keyword)
 {
     const JsonSchemaNode *target = keyword->nodes[0];
 
     if (!keyword->anchor)
         return target;
-    for (const Scope *scope = frame->scope; scope; scope = scope->outer) {
+    for (; scope; scope = scope->outer) {
         ListCell *cell;
 
         foreach (cell, keyword->candidates) {
@@ -227,7 +228,8 @@ dispatch_keyword(Frame *frame, const JsonSchemaKeyword *keyword)
         return evaluate_in_place(frame, keyword->nodes[0], &location);
     case KEYWORD_DYNAMIC_REF:
         location = location_of_keyword(frame, keyword->name);
-        return evaluate_in_place(frame, dynamic_target(frame, keyword), &location);
+        return evaluate_in_place(frame, json_schema_dynamic_target(frame->scope, keyword),
+                                 &location);
     case KEYWORD_ALL_OF:
     case KEYWORD_ANY_OF:
     case KEYWORD_ONE_OF: return evaluate_list(frame, keyword);
@@ -363,6 +365,20 @@ evaluate_part(Frame *frame, const JsonSchemaNode *node, const Location *schema_l
     child.instance_location = instance_location;
     child.unit = NULL;
     return evaluate_below(frame, &child, NULL);
+}
+
+bool
+json_schema_interpret(const JsonSchemaNode *node, JsonValue instance, const Scope *scope)
+{
+    Evaluation evaluation = {0, 0, 0, false};
+    Frame frame;
+
+    memset(&frame, 0, sizeof(frame));
+    frame.evaluation = &evaluation;
+    frame.node = node;
+    frame.instance = instance;
+    frame.scope = scope;
+    return evaluate_node(&frame, NULL);
 }
 
 JsonSchemaVerdict

@@ -157,11 +157,13 @@ struct JsonSchemaNode {
     const JsonSchemaKeyword *properties;
     const JsonSchemaKeyword *pattern_properties;
     const JsonSchemaKeyword *prefix_items;
+    const struct FastNode *fast; /* the lowered form */
 };
 
 struct JsonSchemaProgram {
     MemoryContext context;
     JsonSchemaNode *root;
+    const struct FastNode *fast; /* of the root */
     bool uses_loader;
     bool has_dynamic_scope; /* some reference depends on it */
     int n_nodes;

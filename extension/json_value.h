@@ -71,26 +71,46 @@ json_entry_end(JEntry entry, uint32 offset)
                                     : offset + (entry & JENTRY_OFFLENMASK);
 }
 
-/* The next value of a walk that has not ended. */
+/* The value of an entry that starts at *offset, which moves to where the next one does. */
 static inline JsonValue
-json_walk_next(JsonWalk *walk)
+json_entry_value(JEntry entry, const char *base, uint32 *offset)
 {
-    JEntry entry = *walk->entry++;
-    uint32 end = json_entry_end(entry, walk->offset);
+    uint32 end = json_entry_end(entry, *offset);
     JsonValue value;
 
     value.kind = (entry & JENTRY_TYPEMASK) >> 28;
-    value.length = end - walk->offset;
+    value.length = end - *offset;
     if (value.kind == JSON_STRING) {
-        value.data = walk->base + walk->offset;
+        value.data = base + *offset;
     } else {
-        value.data = walk->base + INTALIGN(walk->offset);
+        value.data = base + INTALIGN(*offset);
         if (value.kind == JSON_ARRAY)
             value.kind = (((const JsonbContainer *)value.data)->header & JB_FOBJECT) ? JSON_OBJECT
                                                                                      : JSON_ARRAY;
     }
-    walk->offset = end;
+    *offset = end;
     return value;
+}
+
+/* The next value of a walk that has not ended. */
+static inline JsonValue
+json_walk_next(JsonWalk *walk)
+{
+    return json_entry_value(*walk->entry++, walk->base, &walk->offset);
+}
+
+/* Where the keys of an object end: adds lengths back to the last stored offset. */
+static inline uint32
+json_keys_end(const JsonbContainer *object, uint32 count)
+{
+    uint32 end = 0;
+
+    while (count-- > 0) {
+        end += object->children[count] & JENTRY_OFFLENMASK;
+        if (object->children[count] & JENTRY_HAS_OFF)
+            break;
+    }
+    return end;
 }
 
 static inline bool
@@ -119,24 +139,15 @@ json_walk_object(JsonValue object, JsonWalk *keys, JsonWalk *values)
 {
     const JsonbContainer *container = json_container(object);
     uint32 count = container->header & JB_CMASK;
-    const JEntry *entry = container->children + count;
-    uint32 offset = 0;
 
     keys->entry = container->children;
-    keys->end = entry;
+    keys->end = container->children + count;
     keys->base = (const char *)(container->children + 2 * count);
     keys->offset = 0;
-    /* Where the keys end: add lengths back to the last stored offset. */
-    while (entry > container->children) {
-        entry--;
-        offset += *entry & JENTRY_OFFLENMASK;
-        if (*entry & JENTRY_HAS_OFF)
-            break;
-    }
     values->entry = keys->end;
     values->end = container->children + 2 * count;
     values->base = keys->base;
-    values->offset = offset;
+    values->offset = json_keys_end(container, count);
 }
 
 /* Order of object keys in jsonb: by length, then by bytes. */

@@ -130,3 +130,13 @@ SELECT uri, ctms.json_schema_is_valid(jsonb_build_object('$ref', uri), '{"proper
        ctms.json_schema_is_valid(jsonb_build_object('$ref', uri), '{"properties": {"a": {"type": 1}}}') AS bad
 FROM unnest(ARRAY['http://json-schema.org/draft-04/schema#', 'http://json-schema.org/draft-06/schema#', 'http://json-schema.org/draft-07/schema#',
     'https://json-schema.org/draft/2019-09/schema', 'https://json-schema.org/draft/2020-12/schema']) AS uri;
+
+-- Values as rows hold them: short, long, compressed, out of line.
+CREATE TEMP TABLE stored (id int, doc jsonb);
+ALTER TABLE stored ALTER doc SET STORAGE EXTERNAL;
+INSERT INTO stored SELECT i, jsonb_build_object('a', repeat('x', i), 'n', i) FROM unnest(ARRAY[0, 1, 90, 100, 110, 120, 130, 2000, 3000, 100000]) AS i;
+ALTER TABLE stored ALTER doc SET STORAGE MAIN;
+INSERT INTO stored SELECT i, jsonb_build_object('a', repeat('x', i), 'n', i) FROM unnest(ARRAY[5000, 100000]) AS i;
+SELECT count(*), count(*) FILTER (WHERE ctms.json_schema_is_valid('{"required": ["a", "n"], "properties": {"a": {"type": "string", "maxLength": 2500}}}', doc)) AS valid,
+       count(*) FILTER (WHERE ctms.json_schema_assert('{"properties": {"n": {"type": "integer"}}}', doc)) AS asserted
+FROM stored;

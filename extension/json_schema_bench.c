@@ -1,0 +1,136 @@
+/*
+ * json_schema_bench.c: how long a verdict takes, in a loop inside one call, for
+ * bench/json_schema. Not for other use.
+ */
+#include "compat.h"
+
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "json_schema_call.h"
+
+/* What any validator must at least do: visit the entries of an object, kinds and lengths. */
+static uint64
+walk_entries(JsonValue value)
+{
+    uint64 sum = 0;
+    JsonWalk keys;
+    JsonWalk values;
+
+    if (value.kind != JSON_OBJECT)
+        return value.length;
+    json_walk_object(value, &keys, &values);
+    while (!json_walk_ended(&keys)) {
+        JsonValue member;
+
+        sum += json_walk_next(&keys).length;
+        member = json_walk_next(&values);
+        sum += member.length + member.kind;
+    }
+    return sum;
+}
+
+static double
+nanoseconds_since(instr_time start)
+{
+    instr_time now;
+
+    INSTR_TIME_SET_CURRENT(now);
+    INSTR_TIME_SUBTRACT(now, start);
+    return INSTR_TIME_GET_DOUBLE(now) * 1e9;
+}
+
+/* The compiler must not take work out of the loop. */
+#define OPAQUE(value) __asm__ volatile("" : "+r"(value))
+
+static uint64
+loop_run(const JsonSchemaProgram *program, JsonValue instance, int64 rounds)
+{
+    uint64 sum = 0;
+
+    for (int64 i = 0; i < rounds; i++) {
+        OPAQUE(instance.data);
+        sum += json_schema_run(program, instance);
+    }
+    return sum;
+}
+
+static uint64
+loop_walk(JsonValue instance, int64 rounds)
+{
+    uint64 sum = 0;
+
+    for (int64 i = 0; i < rounds; i++) {
+        OPAQUE(instance.data);
+        sum += walk_entries(instance);
+    }
+    return sum;
+}
+
+static uint64
+loop_explain(const JsonSchemaProgram *program, JsonValue instance, int64 rounds)
+{
+    MemoryContext scratch =
+        AllocSetContextCreate(CurrentMemoryContext, "bench", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext old = MemoryContextSwitchTo(scratch);
+    uint64 sum = 0;
+
+    for (int64 i = 0; i < rounds; i++) {
+        sum += json_schema_evaluate(program, instance, 0, 1000).valid;
+        MemoryContextReset(scratch);
+    }
+    MemoryContextSwitchTo(old);
+    return sum;
+}
+
+static uint64
+loop_compile(const Jsonb *schema, int64 rounds)
+{
+    JsonSchemaOptions options = {0, false, json_schema_registry_load};
+
+    for (int64 i = 0; i < rounds; i++) {
+        CHECK_FOR_INTERRUPTS();
+        json_schema_free(json_schema_compile(schema, &options, CurrentMemoryContext, NULL));
+    }
+    return rounds;
+}
+
+/* Other work on the machine only ever adds time: the best of so many parts counts. */
+#define N_PARTS 20
+
+/* Nanoseconds for one round: of a verdict ("run"), a plain walk ("walk"), an exhaustive
+ * evaluation ("explain") or a compilation ("compile"). */
+PG_FUNCTION_INFO_V1(ctms__json_schema_bench);
+PGDLLEXPORT Datum
+ctms__json_schema_bench(PG_FUNCTION_ARGS)
+{
+    const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, -1);
+    Jsonb *schema = PG_GETARG_JSONB_P(0);
+    JsonValue instance = json_value_of_jsonb(PG_GETARG_JSONB_P(1));
+    char *what = text_to_cstring(PG_GETARG_TEXT_PP(2));
+    int64 rounds = Max(PG_GETARG_INT64(3) / N_PARTS, 1);
+    double best = 0;
+
+    for (int part = 0; part < N_PARTS; part++) {
+        instr_time start;
+        uint64 sum;
+        double spent;
+
+        CHECK_FOR_INTERRUPTS();
+        INSTR_TIME_SET_CURRENT(start);
+        if (strcmp(what, "run") == 0)
+            sum = loop_run(program, instance, rounds);
+        else if (strcmp(what, "walk") == 0)
+            sum = loop_walk(instance, rounds);
+        else if (strcmp(what, "explain") == 0)
+            sum = loop_explain(program, instance, rounds);
+        else
+            sum = loop_compile(schema, rounds);
+        OPAQUE(sum);
+        spent = nanoseconds_since(start) / rounds;
+        best = part == 0 ? spent : Min(best, spent);
+    }
+    PG_RETURN_FLOAT8(best);
+}

@@ -1,0 +1,135 @@
+/*
+ * json_schema_fast.h: the form in which a program gives verdicts.
+ *
+ * Each node of the graph is lowered to one mask of kinds that it allows, one of kinds that
+ * need more checks, and for each kind a short list of operations. What the kind alone
+ * decides costs one test; references, allOf and alternatives that only one kind can take
+ * are merged into the node that holds them.
+ */
+#ifndef CTMS_JSON_SCHEMA_FAST_H
+#define CTMS_JSON_SCHEMA_FAST_H
+
+#include "json_schema_evaluate.h"
+
+#define N_KINDS 7
+
+typedef enum FastCode {
+    FAST_END,
+    FAST_CALL,      /* node */
+    FAST_OBJECT,    /* object */
+    FAST_ARRAY,     /* array */
+    FAST_STRINGS,   /* one of values: strings */
+    FAST_VALUES,    /* equal to one of values */
+    FAST_ASSERT,    /* keyword */
+    FAST_PATTERN,   /* keyword */
+    FAST_INTEGER,   /* a number without fraction */
+    FAST_ANY_OF,    /* nodes */
+    FAST_ONE_OF,    /* nodes */
+    FAST_NOT,       /* node */
+    FAST_IF,        /* nodes: condition, then, else; NULL allows all */
+    FAST_DYNAMIC,   /* keyword: a dynamic reference */
+    FAST_DEPENDENT, /* keyword: with nodes for each name */
+    FAST_INTERPRET  /* source: what depends on unevaluated members or items */
+} FastCode;
+
+typedef struct FastNode FastNode;
+
+typedef struct FastOp {
+    FastCode code;
+    int n;
+    const JsonSchemaKeyword *keyword;
+    const FastNode *node;
+    const FastNode *const *nodes;
+    const JsonValue *values;
+    const struct FastObject *object;
+    const struct FastArray *array;
+    const JsonSchemaNode *source;
+} FastOp;
+
+struct FastNode {
+    uint8 kinds;                /* JSON_KIND_BITs that are allowed */
+    uint8 checked;              /* those of them that need the checks below */
+    bool is_finished;           /* false while it is being lowered */
+    bool enters_scope;          /* its resource counts for dynamic references */
+    uint32 sure_length;         /* a string with fewer bytes passes */
+    uint32 min_length;          /* characters */
+    uint32 max_length;          /* characters */
+    const FastOp *ops[N_KINDS]; /* each ends with FAST_END */
+    const JsonSchemaNode *source;
+};
+
+/* A member that the schema names. */
+typedef struct FastName {
+    const char *bytes;
+    uint32 length;
+    bool is_required;
+    bool is_listed;       /* by "properties": additionalProperties is not for it */
+    const FastNode *node; /* never NULL */
+} FastName;
+
+typedef struct FastPattern {
+    JsonRegex *regex;
+    const FastNode *node; /* NULL allows all */
+} FastPattern;
+
+/* "properties" and all that goes with it, in one walk over the members. */
+typedef struct FastObject {
+    uint32 min_members;
+    uint32 max_members;
+    int n_names;
+    int n_required;
+    FastName *names; /* in the order of keys in jsonb */
+    uint32 max_length;
+    uint16 *first;              /* [length]: index of the first name that is not shorter */
+    const FastNode *additional; /* NULL allows all */
+    bool forbids_additional;
+    int n_patterns;
+    FastPattern *patterns;
+    const FastNode *key; /* propertyNames; NULL allows all */
+    bool is_plain;       /* a name or "additional" alone decides about each member */
+} FastObject;
+
+typedef struct FastArray {
+    uint32 min_items;
+    uint32 max_items;
+    bool is_unique;
+    int n_prefix;
+    const FastNode **prefix; /* NULL allows all */
+    const FastNode *items;   /* after the prefix; NULL allows all */
+    const FastNode *contains;
+    int64 min_contains;
+    int64 max_contains;
+} FastArray;
+
+/* ---- json_schema_lower.c ---------------------------------------------------------- */
+
+/* Lowers a compiled program; nodes go into the current memory context. */
+extern void json_schema_lower(JsonSchemaProgram *program);
+
+/* While a program is lowered. */
+typedef struct FastLower {
+    JsonSchemaProgram *program;
+    HTAB *done; /* JsonSchemaNode -> FastNode */
+} FastLower;
+
+extern const FastNode *fast_lower_node(FastLower *lower, const JsonSchemaNode *node);
+extern bool fast_allows_everything(const FastNode *node);
+/* NULL for a node that allows everything. */
+extern const FastNode *fast_lower_child(FastLower *lower, const JsonSchemaNode *node);
+
+/* ---- json_schema_lower_children.c -------------------------------------------------- */
+
+/* What the node's keywords say about members or items; NULL when that is nothing. */
+extern const FastObject *fast_lower_object(FastLower *lower, const JsonSchemaNode *node);
+extern const FastArray *fast_lower_array(FastLower *lower, const JsonSchemaNode *node);
+
+/* ---- json_schema_run.c --------------------------------------------------------------- */
+
+/* What a dynamic reference means under this scope. */
+extern const JsonSchemaNode *
+json_schema_dynamic_target(const Scope *scope, const JsonSchemaKeyword *keyword);
+/* The verdict of the exhaustive evaluation, from some node on. */
+extern bool
+json_schema_interpret(const JsonSchemaNode *node, JsonValue instance, const Scope *scope);
+
+#endif

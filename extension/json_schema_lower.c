@@ -1,0 +1,426 @@
+/*
+ * json_schema_lower.c: from nodes to the form that gives verdicts.
+ *
+ * A node is built kind by kind. A subschema that applies to the same instance is merged:
+ * its mask cuts the mask, its operations are copied. Only a subschema that is still being
+ * lowered (a cycle) or that has many operations is called instead.
+ */
+#include "compat.h"
+
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+
+#include "json_schema_fast.h"
+
+#define MERGE_LIMIT 16
+
+#define BIT(kind) JSON_KIND_BIT(kind)
+
+typedef struct Builder {
+    FastLower *lower;
+    const JsonSchemaNode *source;
+    FastNode *node;
+    uint8 interpreted; /* kinds that the interpreter judges alone */
+    FastOp *ops[N_KINDS];
+    int n_ops[N_KINDS];
+    int allocated[N_KINDS];
+} Builder;
+
+typedef struct DoneEntry {
+    const JsonSchemaNode *source;
+    FastNode *node;
+} DoneEntry;
+
+/* ---- operations --------------------------------------------------------------------- */
+
+static FastOp *
+add_op(Builder *b, int kind, FastCode code)
+{
+    FastOp *op;
+
+    if (b->n_ops[kind] == b->allocated[kind]) {
+        b->allocated[kind] = Max(2, 2 * b->allocated[kind]);
+        b->ops[kind] = b->ops[kind]
+                           ? repalloc(b->ops[kind], sizeof(FastOp) * (b->allocated[kind] + 1))
+                           : palloc(sizeof(FastOp) * (b->allocated[kind] + 1));
+    }
+    op = &b->ops[kind][b->n_ops[kind]++];
+    memset(op, 0, sizeof(FastOp));
+    op->code = code;
+    return op;
+}
+
+static bool
+allows(const FastNode *node, int kind)
+{
+    return !node || (node->kinds & BIT(kind)) != 0;
+}
+
+static bool
+allows_all(const FastNode *node, int kind)
+{
+    return !node || ((node->kinds & BIT(kind)) && !(node->checked & BIT(kind)));
+}
+
+static bool
+may_merge(const Builder *b, const FastNode *node)
+{
+    return node->is_finished &&
+           !(b->lower->program->has_dynamic_scope && node->source->resource != b->source->resource);
+}
+
+static int
+count_ops(const FastNode *node, int kind)
+{
+    int n = 0;
+
+    for (const FastOp *op = node->ops[kind]; op && op->code != FAST_END; op++)
+        n++;
+    return n;
+}
+
+/* The instance, if of this kind, must pass the node too. */
+static void
+require_node(Builder *b, const FastNode *node, int kind)
+{
+    if (allows_all(node, kind))
+        return;
+    if (!allows(node, kind)) {
+        b->node->kinds &= ~BIT(kind);
+        return;
+    }
+    if (!may_merge(b, node) || count_ops(node, kind) + b->n_ops[kind] > MERGE_LIMIT) {
+        add_op(b, kind, FAST_CALL)->node = node;
+        return;
+    }
+    if (kind == JSON_STRING) {
+        b->node->min_length = Max(b->node->min_length, node->min_length);
+        b->node->max_length = Min(b->node->max_length, node->max_length);
+    }
+    for (const FastOp *op = node->ops[kind]; op && op->code != FAST_END; op++)
+        *add_op(b, kind, op->code) = *op;
+}
+
+static void
+require_everywhere(Builder *b, const JsonSchemaNode *source)
+{
+    const FastNode *node = fast_lower_node(b->lower, source);
+
+    for (int kind = 0; kind < N_KINDS; kind++)
+        if ((b->node->kinds & BIT(kind)) && !(b->interpreted & BIT(kind)))
+            require_node(b, node, kind);
+}
+
+/* ---- alternatives -------------------------------------------------------------------- */
+
+static void
+lower_alternatives(Builder *b, const JsonSchemaKeyword *keyword, int kind)
+{
+    bool is_any = keyword->kind == KEYWORD_ANY_OF;
+    const FastNode **nodes = palloc(sizeof(FastNode *) * Max(keyword->n, 1));
+    int n = 0;
+    int n_sure = 0;
+    FastOp *op;
+
+    for (int i = 0; i < keyword->n; i++) {
+        const FastNode *node = fast_lower_node(b->lower, keyword->nodes[i]);
+
+        if (allows(node, kind))
+            nodes[n++] = node;
+        n_sure += allows_all(node, kind);
+    }
+    if (n == 0 || (!is_any && n_sure > 1)) {
+        b->node->kinds &= ~BIT(kind);
+    } else if (is_any && n_sure > 0) {
+        pfree(nodes);
+    } else if (n == 1) {
+        require_node(b, nodes[0], kind);
+    } else {
+        op = add_op(b, kind, is_any ? FAST_ANY_OF : FAST_ONE_OF);
+        op->nodes = nodes;
+        op->n = n;
+    }
+}
+
+static void
+lower_not(Builder *b, const JsonSchemaKeyword *keyword, int kind)
+{
+    const FastNode *node = fast_lower_node(b->lower, keyword->nodes[0]);
+
+    if (allows_all(node, kind))
+        b->node->kinds &= ~BIT(kind);
+    else if (allows(node, kind))
+        add_op(b, kind, FAST_NOT)->node = node;
+}
+
+static void
+lower_if(Builder *b, const JsonSchemaKeyword *keyword, int kind)
+{
+    const FastNode **nodes = palloc0(sizeof(FastNode *) * 3);
+    FastOp *op;
+
+    for (int i = 0; i < 3; i++)
+        if (keyword->nodes[i])
+            nodes[i] = fast_lower_child(b->lower, keyword->nodes[i]);
+    if (allows_all(nodes[0], kind)) {
+        require_node(b, nodes[1], kind);
+    } else if (!allows(nodes[0], kind)) {
+        require_node(b, nodes[2], kind);
+    } else if (!allows_all(nodes[1], kind) || !allows_all(nodes[2], kind)) {
+        op = add_op(b, kind, FAST_IF);
+        op->nodes = nodes;
+        op->n = 3;
+    }
+}
+
+/* ---- values ---------------------------------------------------------------------------- */
+
+/* The listed values of one kind; the kinds that have none are not allowed. */
+static void
+lower_values(Builder *b, const JsonValue *values, int n, int kind)
+{
+    JsonValue *of_kind = palloc(sizeof(JsonValue) * Max(n, 1));
+    FastOp *op;
+    int n_of_kind = 0;
+
+    for (int i = 0; i < n; i++)
+        if (values[i].kind == (uint32)kind)
+            of_kind[n_of_kind++] = values[i];
+    if (n_of_kind == 0) {
+        b->node->kinds &= ~BIT(kind);
+    } else if (kind != JSON_NULL && kind != JSON_TRUE && kind != JSON_FALSE) {
+        op = add_op(b, kind, kind == JSON_STRING ? FAST_STRINGS : FAST_VALUES);
+        op->values = of_kind;
+        op->n = n_of_kind;
+    }
+}
+
+static void
+lower_type(Builder *b, const JsonSchemaKeyword *keyword, int kind)
+{
+    if (keyword->types & BIT(kind))
+        return;
+    if (kind == JSON_NUMBER && (keyword->types & TYPE_INTEGER))
+        add_op(b, kind, FAST_INTEGER);
+    else
+        b->node->kinds &= ~BIT(kind);
+}
+
+/* ---- keywords ----------------------------------------------------------------------------- */
+
+static void
+lower_dependent(Builder *b, const JsonSchemaKeyword *keyword, int kind)
+{
+    const FastNode **nodes = palloc0(sizeof(FastNode *) * Max(keyword->n, 1));
+    FastOp *op;
+
+    for (int i = 0; i < keyword->n; i++)
+        if (keyword->nodes[i])
+            nodes[i] = fast_lower_child(b->lower, keyword->nodes[i]);
+    op = add_op(b, kind, FAST_DEPENDENT);
+    op->keyword = keyword;
+    op->nodes = nodes;
+    op->n = keyword->n;
+}
+
+static uint32
+to_length(int64 count)
+{
+    return (uint32)Min(count, PG_UINT32_MAX);
+}
+
+/* A keyword that is not seen to by fast_lower_object or fast_lower_array. */
+static void
+lower_keyword(Builder *b, const JsonSchemaKeyword *keyword, int kind)
+{
+    switch (keyword->kind) {
+    case KEYWORD_TYPE: lower_type(b, keyword, kind); break;
+    case KEYWORD_ENUM: lower_values(b, keyword->names, keyword->n, kind); break;
+    case KEYWORD_CONST: lower_values(b, &keyword->value, 1, kind); break;
+    case KEYWORD_MIN_LENGTH:
+        b->node->min_length = Max(b->node->min_length, to_length(keyword->count));
+        break;
+    case KEYWORD_MAX_LENGTH:
+        b->node->max_length = Min(b->node->max_length, to_length(keyword->count));
+        break;
+    case KEYWORD_PATTERN: add_op(b, kind, FAST_PATTERN)->keyword = keyword; break;
+    case KEYWORD_FORMAT:
+    case KEYWORD_MINIMUM:
+    case KEYWORD_MAXIMUM:
+    case KEYWORD_EXCLUSIVE_MINIMUM:
+    case KEYWORD_EXCLUSIVE_MAXIMUM:
+    case KEYWORD_MULTIPLE_OF:
+    case KEYWORD_DEPENDENT_REQUIRED: add_op(b, kind, FAST_ASSERT)->keyword = keyword; break;
+    case KEYWORD_ANY_OF:
+    case KEYWORD_ONE_OF: lower_alternatives(b, keyword, kind); break;
+    case KEYWORD_NOT: lower_not(b, keyword, kind); break;
+    case KEYWORD_IF: lower_if(b, keyword, kind); break;
+    case KEYWORD_DEPENDENT_SCHEMAS:
+    case KEYWORD_DEPENDENCIES: lower_dependent(b, keyword, kind); break;
+    default: break;
+    }
+}
+
+/* Keywords that hold for every kind alike. */
+static void
+lower_common(Builder *b, const JsonSchemaKeyword *keyword)
+{
+    if (keyword->kind == KEYWORD_REF ||
+        (keyword->kind == KEYWORD_DYNAMIC_REF && !keyword->anchor)) {
+        require_everywhere(b, keyword->nodes[0]);
+    } else if (keyword->kind == KEYWORD_DYNAMIC_REF) {
+        ListCell *cell;
+
+        fast_lower_node(b->lower, keyword->nodes[0]);
+        foreach (cell, keyword->candidates)
+            fast_lower_node(b->lower, ((const JsonSchemaCandidate *)lfirst(cell))->node);
+        for (int kind = 0; kind < N_KINDS; kind++)
+            add_op(b, kind, FAST_DYNAMIC)->keyword = keyword;
+    } else if (keyword->kind == KEYWORD_ALL_OF) {
+        for (int i = 0; i < keyword->n; i++)
+            require_everywhere(b, keyword->nodes[i]);
+    }
+}
+
+/* Unevaluated members or items are the interpreter's business: the whole node is. */
+static bool
+is_interpreted(const JsonSchemaNode *source, int kind)
+{
+    for (int i = 0; i < source->n_keywords; i++) {
+        JsonSchemaKeywordKind keyword = source->keywords[i].kind;
+
+        if ((kind == JSON_OBJECT && keyword == KEYWORD_UNEVALUATED_PROPERTIES) ||
+            (kind == JSON_ARRAY && keyword == KEYWORD_UNEVALUATED_ITEMS))
+            return true;
+    }
+    return false;
+}
+
+static void
+lower_kind(Builder *b, int kind)
+{
+    const JsonSchemaNode *source = b->source;
+    const FastObject *object = kind == JSON_OBJECT ? fast_lower_object(b->lower, source) : NULL;
+    const FastArray *array = kind == JSON_ARRAY ? fast_lower_array(b->lower, source) : NULL;
+
+    if (object)
+        add_op(b, kind, FAST_OBJECT)->object = object;
+    if (array)
+        add_op(b, kind, FAST_ARRAY)->array = array;
+    for (int i = 0; i < source->n_keywords && (b->node->kinds & BIT(kind)); i++)
+        if (source->keywords[i].applies & BIT(kind))
+            lower_keyword(b, &source->keywords[i], kind);
+}
+
+static void
+finish(Builder *b)
+{
+    FastNode *node = b->node;
+
+    node->checked = 0;
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        if (!(node->kinds & BIT(kind)) || b->n_ops[kind] == 0)
+            continue;
+        b->ops[kind][b->n_ops[kind]].code = FAST_END;
+        node->ops[kind] = b->ops[kind];
+        node->checked |= BIT(kind);
+    }
+    if (node->min_length > 0 || node->max_length < PG_UINT32_MAX)
+        node->checked |= BIT(JSON_STRING);
+    node->checked &= node->kinds;
+    node->sure_length = 0;
+    if (!(node->checked & BIT(JSON_STRING)))
+        node->sure_length = PG_UINT32_MAX;
+    else if (!node->ops[JSON_STRING] && node->min_length == 0)
+        node->sure_length = node->max_length + 1;
+    node->is_finished = true;
+}
+
+static void
+build(Builder *b)
+{
+    const JsonSchemaNode *source = b->source;
+
+    if (source->source.kind == JSON_FALSE)
+        b->node->kinds = 0;
+    /* The types first: kinds that they exclude need no operations. */
+    for (int i = 0; i < source->n_keywords; i++)
+        if (source->keywords[i].kind == KEYWORD_TYPE)
+            for (int kind = 0; kind < N_KINDS; kind++)
+                if (!(source->keywords[i].types & BIT(kind)) &&
+                    !(kind == JSON_NUMBER && (source->keywords[i].types & TYPE_INTEGER)))
+                    b->node->kinds &= ~BIT(kind);
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        if (!(b->node->kinds & BIT(kind)))
+            continue;
+        if (!is_interpreted(source, kind)) {
+            lower_kind(b, kind);
+            continue;
+        }
+        add_op(b, kind, FAST_INTERPRET)->source = source;
+        b->interpreted |= BIT(kind);
+    }
+    for (int i = 0; i < source->n_keywords; i++)
+        lower_common(b, &source->keywords[i]);
+}
+
+const FastNode *
+fast_lower_node(FastLower *lower, const JsonSchemaNode *source)
+{
+    Builder b;
+    DoneEntry *entry;
+    bool found;
+
+    check_stack_depth();
+    entry = hash_search(lower->done, &source, HASH_ENTER, &found);
+    if (found)
+        return entry->node;
+    memset(&b, 0, sizeof(b));
+    b.lower = lower;
+    b.source = source;
+    b.node = palloc0(sizeof(FastNode));
+    entry->node = b.node;
+    b.node->kinds = JSON_KINDS_ALL;
+    b.node->checked = JSON_KINDS_ALL;
+    b.node->max_length = PG_UINT32_MAX;
+    b.node->source = source;
+    b.node->enters_scope = lower->program->has_dynamic_scope;
+    build(&b);
+    finish(&b);
+    return b.node;
+}
+
+bool
+fast_allows_everything(const FastNode *node)
+{
+    return node->is_finished && node->kinds == JSON_KINDS_ALL && node->checked == 0;
+}
+
+const FastNode *
+fast_lower_child(FastLower *lower, const JsonSchemaNode *source)
+{
+    const FastNode *node = fast_lower_node(lower, source);
+
+    return fast_allows_everything(node) ? NULL : node;
+}
+
+void
+json_schema_lower(JsonSchemaProgram *program)
+{
+    FastLower lower = {program, NULL};
+    HASHCTL control;
+    HASH_SEQ_STATUS scan;
+    DoneEntry *entry;
+
+    memset(&control, 0, sizeof(control));
+    control.keysize = sizeof(const JsonSchemaNode *);
+    control.entrysize = sizeof(DoneEntry);
+    control.hcxt = CurrentMemoryContext;
+    lower.done =
+        hash_create("JSON Schema lowering", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    program->fast = fast_lower_node(&lower, program->root);
+    hash_seq_init(&scan, lower.done);
+    while ((entry = hash_seq_search(&scan)))
+        ((JsonSchemaNode *)entry->source)->fast = entry->node;
+    hash_destroy(lower.done);
+}

@@ -1,0 +1,195 @@
+/*
+ * json_schema_lower_children.c: lowers the keywords about members and items into one walk
+ * for each kind of container.
+ */
+#include "compat.h"
+
+#include "json_schema_fast.h"
+
+/* For a name that is required and nothing else. */
+static const FastNode anything = {.kinds = JSON_KINDS_ALL, .is_finished = true};
+
+static int
+by_key(const void *a, const void *b)
+{
+    const FastName *x = a;
+    const FastName *y = b;
+
+    return json_compare_keys(x->bytes, x->length, y->bytes, y->length);
+}
+
+static const JsonSchemaKeyword *
+find_keyword(const JsonSchemaNode *node, JsonSchemaKeywordKind kind)
+{
+    for (int i = 0; i < node->n_keywords; i++)
+        if (node->keywords[i].kind == kind)
+            return &node->keywords[i];
+    return NULL;
+}
+
+static uint32
+count_of(const JsonSchemaNode *node, JsonSchemaKeywordKind kind, uint32 otherwise)
+{
+    const JsonSchemaKeyword *keyword = find_keyword(node, kind);
+
+    return keyword ? (uint32)Min(keyword->count, PG_UINT32_MAX) : otherwise;
+}
+
+/* ---- objects ------------------------------------------------------------------------ */
+
+static void
+add_names(FastObject *object, const JsonSchemaKeyword *keyword, FastLower *lower)
+{
+    for (int i = 0; i < keyword->n; i++) {
+        FastName *name = &object->names[object->n_names++];
+
+        memset(name, 0, sizeof(FastName));
+        name->bytes = keyword->names[i].data;
+        name->length = keyword->names[i].length;
+        if (keyword->kind == KEYWORD_PROPERTIES) {
+            name->is_listed = true;
+            name->node = fast_lower_node(lower, keyword->nodes[i]);
+        } else {
+            name->node = &anything;
+            name->is_required = true;
+        }
+    }
+}
+
+/* Sorts names; one that is both listed and required becomes one entry. */
+static void
+merge_names(FastObject *object)
+{
+    int n = 0;
+
+    qsort(object->names, object->n_names, sizeof(FastName), by_key);
+    for (int i = 0; i < object->n_names; i++) {
+        FastName name = object->names[i];
+        FastName *last = n > 0 ? &object->names[n - 1] : NULL;
+
+        if (last && by_key(last, &name) == 0) {
+            last->is_required |= name.is_required;
+            last->is_listed |= name.is_listed;
+            last->node = name.is_listed ? name.node : last->node;
+        } else {
+            object->names[n++] = name;
+        }
+    }
+    object->n_names = n;
+    for (int i = 0; i < n; i++)
+        object->n_required += object->names[i].is_required;
+}
+
+/* A name that is listed, not required and free of checks only matters for what is
+ * additional. */
+static void
+drop_idle_names(FastObject *object)
+{
+    int n = 0;
+
+    if (object->additional || object->forbids_additional)
+        return;
+    for (int i = 0; i < object->n_names; i++)
+        if (object->names[i].is_required || !fast_allows_everything(object->names[i].node))
+            object->names[n++] = object->names[i];
+    object->n_names = n;
+}
+
+static void
+index_names(FastObject *object)
+{
+    int at = 0;
+
+    object->max_length = object->n_names > 0 ? object->names[object->n_names - 1].length : 0;
+    object->first = palloc(sizeof(uint16) * (object->max_length + 2));
+    for (uint32 length = 0; length <= object->max_length + 1; length++) {
+        while (at < object->n_names && object->names[at].length < length)
+            at++;
+        object->first[length] = at;
+    }
+}
+
+static void
+lower_patterns(FastLower *lower, FastObject *object, const JsonSchemaKeyword *keyword)
+{
+    object->patterns = palloc(sizeof(FastPattern) * Max(keyword->n, 1));
+    for (int i = 0; i < keyword->n; i++) {
+        const FastNode *node = fast_lower_child(lower, keyword->nodes[i]);
+
+        if (!node && !object->additional && !object->forbids_additional)
+            continue;
+        object->patterns[object->n_patterns].regex = keyword->patterns[i];
+        object->patterns[object->n_patterns++].node = node;
+    }
+}
+
+const FastObject *
+fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
+{
+    const JsonSchemaKeyword *properties = find_keyword(node, KEYWORD_PROPERTIES);
+    const JsonSchemaKeyword *required = find_keyword(node, KEYWORD_REQUIRED);
+    const JsonSchemaKeyword *additional = find_keyword(node, KEYWORD_ADDITIONAL_PROPERTIES);
+    const JsonSchemaKeyword *patterns = find_keyword(node, KEYWORD_PATTERN_PROPERTIES);
+    const JsonSchemaKeyword *keys = find_keyword(node, KEYWORD_PROPERTY_NAMES);
+    int n = (properties ? properties->n : 0) + (required ? required->n : 0);
+    FastObject *object = palloc0(sizeof(FastObject));
+
+    object->min_members = count_of(node, KEYWORD_MIN_PROPERTIES, 0);
+    object->max_members = count_of(node, KEYWORD_MAX_PROPERTIES, PG_UINT32_MAX);
+    object->additional = additional ? fast_lower_child(lower, additional->nodes[0]) : NULL;
+    object->forbids_additional = object->additional && object->additional->kinds == 0;
+    object->key = keys ? fast_lower_child(lower, keys->nodes[0]) : NULL;
+    object->names = palloc(sizeof(FastName) * Max(n, 1));
+    if (properties)
+        add_names(object, properties, lower);
+    if (required)
+        add_names(object, required, lower);
+    merge_names(object);
+    drop_idle_names(object);
+    if (object->n_names > PG_UINT16_MAX)
+        ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                errmsg("JSON Schema object has more than %d properties", PG_UINT16_MAX));
+    index_names(object);
+    if (patterns)
+        lower_patterns(lower, object, patterns);
+    object->is_plain = object->n_patterns == 0 && !object->key;
+    for (int i = 0; i < object->n_names; i++)
+        if (!object->names[i].is_listed && object->additional)
+            object->is_plain = false;
+    if (object->n_names == 0 && object->n_patterns == 0 && !object->additional && !object->key &&
+        object->min_members == 0 && object->max_members == PG_UINT32_MAX)
+        return NULL;
+    return object;
+}
+
+/* ---- arrays -------------------------------------------------------------------------- */
+
+const FastArray *
+fast_lower_array(FastLower *lower, const JsonSchemaNode *node)
+{
+    const JsonSchemaKeyword *prefix = find_keyword(node, KEYWORD_PREFIX_ITEMS);
+    const JsonSchemaKeyword *items = find_keyword(node, KEYWORD_ITEMS);
+    const JsonSchemaKeyword *contains = find_keyword(node, KEYWORD_CONTAINS);
+    const JsonSchemaKeyword *unique = find_keyword(node, KEYWORD_UNIQUE_ITEMS);
+    FastArray *array = palloc0(sizeof(FastArray));
+
+    array->min_items = count_of(node, KEYWORD_MIN_ITEMS, 0);
+    array->max_items = count_of(node, KEYWORD_MAX_ITEMS, PG_UINT32_MAX);
+    array->is_unique = unique && unique->value.kind == JSON_TRUE;
+    array->items = items ? fast_lower_child(lower, items->nodes[0]) : NULL;
+    if (prefix) {
+        array->n_prefix = prefix->n;
+        array->prefix = palloc(sizeof(FastNode *) * Max(prefix->n, 1));
+        for (int i = 0; i < prefix->n; i++)
+            array->prefix[i] = fast_lower_child(lower, prefix->nodes[i]);
+    }
+    if (contains) {
+        array->contains = fast_lower_node(lower, contains->nodes[0]);
+        array->min_contains = contains->count;
+        array->max_contains = contains->max_count;
+    }
+    if (array->min_items == 0 && array->max_items == PG_UINT32_MAX && !array->is_unique &&
+        !array->items && array->n_prefix == 0 && !array->contains)
+        return NULL;
+    return array;
+}
