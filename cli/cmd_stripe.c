@@ -2,7 +2,8 @@
  * cmd_stripe.c: `ctms stripe`: feeds Stripe objects from files to ctms.upsert_stripe().
  *
  * Each object is a transaction of its own: a bad one does not keep the others out. An
- * object that refers to one that is not stored yet is tried again after the others.
+ * object that refers to one that is not stored yet is tried again after the others. The
+ * commits do not wait for the disk one by one; all of them are on it when the command ends.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -264,11 +265,28 @@ give_up_waiting(struct ingest *ingest)
     }
 }
 
+static bool
+run_statement(struct cli *cli, const char *sql)
+{
+    PGresult *result = database_query(cli, sql, 0, NULL);
+
+    PQclear(result);
+    return result != NULL;
+}
+
+/* A commit that does wait takes with it all that were made before. */
+static bool
+flush_commits(struct cli *cli)
+{
+    return run_statement(cli, "SET synchronous_commit = on") &&
+           run_statement(cli, "SELECT pg_catalog.pg_logical_emit_message(true, 'ctms', '')");
+}
+
 static int
 run_ingest(struct cli *cli)
 {
     struct ingest ingest = {.cli = cli, .waiting_end = &ingest.waiting};
-    bool is_going = true;
+    bool is_going = run_statement(cli, "SET synchronous_commit = off");
 
     for (int i = 0; i < cli->argument_count && is_going; i++)
         is_going = ingest_file(&ingest, cli->arguments[i]);
@@ -279,6 +297,8 @@ run_ingest(struct cli *cli)
         /* A round that helped nobody: the next one reports the errors. */
         ingest.is_last_round = ingest.waiting_count == before;
     }
+    if (is_going)
+        flush_commits(cli);
     give_up_waiting(&ingest);
     print_summary(&ingest);
     return cli->status;

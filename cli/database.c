@@ -14,15 +14,19 @@
 
 /* What SIGINT cancels; PQcancel() may be called from a signal handler. */
 static PGcancel *volatile cancel_handle;
+static volatile sig_atomic_t is_waiting; /* for a statement to end */
 
 static void
 cancel_statement(int signal_number)
 {
     char message[256];
 
-    if (cancel_handle)
+    if (is_waiting && cancel_handle) {
         PQcancel(cancel_handle, message, sizeof(message));
-    (void)signal_number;
+        return;
+    }
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
 }
 
 /* The first line of libpq's message, without its "connection to ... failed:" repeated. */
@@ -171,7 +175,12 @@ database_report(struct cli *cli, const PGresult *result, const char *hint)
 PGresult *
 database_try(struct cli *cli, const char *sql, int count, const char *const *parameters)
 {
-    return PQexecParams(cli->db, sql, count, NULL, parameters, NULL, NULL, 0);
+    PGresult *result;
+
+    is_waiting = 1;
+    result = PQexecParams(cli->db, sql, count, NULL, parameters, NULL, NULL, 0);
+    is_waiting = 0;
+    return result;
 }
 
 PGresult *

@@ -9,7 +9,8 @@
 
 /*
  * Connects cli->db and sets its limits. False when that failed: said why, and cli->status
- * is CLI_UNAVAILABLE. Until database_close(), SIGINT cancels the running statement.
+ * is CLI_UNAVAILABLE. Until database_close(), SIGINT cancels a running statement instead
+ * of ending the program.
  */
 bool database_open(struct cli *cli, const char *url);
 void database_close(struct cli *cli);
