@@ -9,6 +9,9 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+/* More than anybody subscribes to; keeps the cost of one body bounded. */
+#define MAX_ITEMS 1000
+
 static const ContactField email_id_field = {
     .name = "email_id", .kind = FIELD_UUID, .is_nullable = true};
 
@@ -112,6 +115,11 @@ read_list(ContactList *list, ContactGroup group, JsonbContainer *array, const Bo
     JsonbIteratorToken token;
     JsonbValue value;
 
+    if (JsonContainerSize(array) > MAX_ITEMS) {
+        body_error_add(errors, place, "value_error.list.max_items",
+                       "ensure this value has at most %d items", MAX_ITEMS);
+        return;
+    }
     while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE) {
         ContactRecord *item;
         BodyPlace item_place;

@@ -159,6 +159,9 @@ SELECT pg_temp.try('POST', '{"email": {"primary_email": "", "basket_token": "sec
     "amo": {"last_login": "secret", "user": [], "profile_url": "secretsecretsecretsecretsecretsecretsecretsecret"}, "fxa": "secret",
     "newsletters": [{"format": "secret"}, {"name": "a", "source": "secret"}], "waitlists": [{"name": "", "fields": "secret"}],
     "vpn_waitlist": "secret", "relay_waitlist": "secret"}');
--- The list has an end.
+-- The list has an end, and so has a list in a body.
 SELECT count(*) FROM pg_temp.try('POST', (SELECT jsonb_build_object('email', '{"primary_email": "validation@example.com"}'::jsonb,
-    'newsletters', jsonb_agg('{}'::jsonb)) FROM generate_series(1, 5000))::text);
+    'newsletters', jsonb_agg('{"lang": 0, "format": 0}'::jsonb)) FROM generate_series(1, 1000))::text);
+SELECT count, pg_temp.try('POST', (SELECT jsonb_build_object('email', '{"primary_email": "validation@example.com"}'::jsonb,
+    'newsletters', jsonb_agg(jsonb_build_object('name', i)), 'waitlists', jsonb_agg(jsonb_build_object('name', i))) FROM generate_series(1, count) AS i)::text)
+FROM unnest('{1000,1001}'::int[]) AS count ORDER BY count;
