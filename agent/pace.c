@@ -18,7 +18,7 @@ pace_allowed(const pace *p, int limit, double now_s)
     if (now_s < p->paused_until_s)
         return 0;
     if (p->troubles > 0)
-        return 1;
+        return limit < 1 ? limit : 1;
     return p->window < limit ? (int)p->window : limit;
 }
 

@@ -399,6 +399,12 @@ queue_ask_backlog(queue *q)
     return q->is_asking_backlog;
 }
 
+const char *
+queue_agent_name(const queue *q)
+{
+    return q->agent;
+}
+
 queue *
 queue_new(pg_pool *pool, const agent_settings *settings, const queue_events *events, void *arg)
 {

@@ -34,6 +34,8 @@ typedef struct queue_events {
 queue *
 queue_new(pg_pool *pool, const agent_settings *settings, const queue_events *events, void *arg);
 void queue_free(queue *q);
+/* The agent's name in leases: host, process and a random number. */
+const char *queue_agent_name(const queue *q);
 
 /* At most one claim runs at a time: false when one does, or when the database is away. */
 bool queue_claim(queue *q, int limit);

@@ -260,11 +260,15 @@ send_call(call *k, const char *token, double now_s)
 static int
 allowed_in_flight(const struct sync *s, double now_s)
 {
-    int limit = s->settings->max_in_flight;
+    int limit = share_granted(s->share);
 
+    if (limit > s->settings->max_in_flight)
+        limit = s->settings->max_in_flight;
     if (now_s < s->stop.until_s)
         return 0;
-    return pace_allowed(&s->pace, s->stop.class != CLASS_SUCCESS ? 1 : limit, now_s);
+    if (s->stop.class != CLASS_SUCCESS && limit > 1)
+        limit = 1;
+    return pace_allowed(&s->pace, limit, now_s);
 }
 
 bool

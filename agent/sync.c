@@ -21,8 +21,6 @@ enum { IN_HAND_CLAIMS = 4 };
 #define REPORT_MIN_S 1.0
 /* How long the outcome of a contact is kept for a database that is away. */
 #define OUTCOME_KEPT_S 60.0
-#define DRAIN_MAX_S 15.0
-#define LAST_RELEASE_S 2.0
 #define CLAIM_RETRY_MIN_S 0.2
 
 void
@@ -61,8 +59,8 @@ sync_drop(struct sync *s, contact *c)
     contact_free(c);
 }
 
-static void
-drop_list(struct sync *s, struct contact_list *list)
+void
+sync_drop_list(struct sync *s, struct contact_list *list)
 {
     contact *c;
 
@@ -80,7 +78,7 @@ sync_drop_unsent(struct sync *s)
         TAILQ_REMOVE(&s->again, k, link);
         outcome_give_up(k);
     }
-    drop_list(s, &s->ready);
+    sync_drop_list(s, &s->ready);
     for (c = TAILQ_FIRST(&s->halfway); c != NULL; c = next) {
         next = TAILQ_NEXT(c, link);
         c->is_dropped = true;
@@ -215,22 +213,23 @@ on_settled(void *arg, struct contact_list *contacts, bool is_written, bool is_wo
 
 /* ---- giving back --------------------------------------------------------------------------- */
 
-/* Nothing is in flight, and every outcome that we know is written. */
-static bool
-is_quiet(const struct sync *s)
+bool
+sync_is_quiet(const struct sync *s)
 {
     return s->in_flight == 0 && TAILQ_EMPTY(&s->again) && TAILQ_EMPTY(&s->outcomes) &&
            !queue_is_settling(s->queue) && !queue_is_claiming(s->queue);
 }
 
-static void
-release(struct sync *s)
+void
+sync_release(struct sync *s)
 {
-    if (!s->is_release_wanted || s->is_releasing || !is_quiet(s))
+    if (!s->is_release_wanted || s->is_releasing || !sync_is_quiet(s))
         return;
     s->is_releasing = queue_release(s->queue);
-    if (!s->is_releasing)
+    if (!s->is_releasing) {
         s->is_release_wanted = false; /* the database is away: leases run out */
+        s->is_given_back = s->is_draining;
+    }
 }
 
 static void
@@ -240,8 +239,7 @@ on_released(void *arg, bool is_written)
 
     (void)is_written;
     s->is_releasing = s->is_release_wanted = false;
-    if (s->is_draining)
-        s->is_drained = true;
+    s->is_given_back = s->is_draining;
     sync_turn_soon(s);
 }
 
@@ -296,11 +294,12 @@ set_alarm(struct sync *s)
     event_add(s->alarm, &delay);
 }
 
-/* Whether everything that we may still do is done. */
+/* Requests may be wanted. */
 static bool
-is_drained(const struct sync *s)
+is_busy(const struct sync *s)
 {
-    return s->is_draining && is_quiet(s) && TAILQ_EMPTY(&s->halfway);
+    return s->settings->is_integration_enabled && !s->is_draining &&
+           (s->in_hand > 0 || queue_is_claiming(s->queue));
 }
 
 static void
@@ -317,16 +316,11 @@ turn(evutil_socket_t fd, short what, void *arg)
     s->is_release_wanted |= s->in_hand == 0 && queue_has_lost(s->queue);
     if (may_claim(s, clock_now_s()))
         claim(s);
-    if (is_drained(s) && !s->is_drained && !s->is_releasing) {
-        s->is_release_wanted = true;
-        release(s);
-        s->is_drained |= !s->is_releasing;
-    }
-    release(s);
+    sync_release(s);
     if (has_cycle_ended(s) && clock_now_s() >= s->last_report_s + REPORT_MIN_S)
         report_now(s);
-    if (s->is_drained)
-        event_base_loopbreak(s->base);
+    share_update(s->share, is_busy(s), s->in_flight);
+    drain_turn(s);
     set_alarm(s);
 }
 
@@ -350,6 +344,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     report_health(&s->report);
     fetch_token(s);
+    share_tick(s->share, is_busy(s), s->in_flight);
     s->is_settle_blocked = false;
     report_now(s);
     sync_look(s);
@@ -399,40 +394,9 @@ on_token_failed(void *arg, bool is_refused, const char *problem, double retry_s)
  * --------------------------------------------------------------------------------------------- */
 
 static void
-on_deadline(evutil_socket_t fd, short what, void *arg)
+on_share_changed(void *arg)
 {
-    struct sync *s = arg;
-    struct timeval last = clock_timeval(LAST_RELEASE_S);
-
-    (void)fd;
-    (void)what;
-    if (s->is_past_deadline || s->is_releasing || s->in_flight == 0) {
-        event_base_loopbreak(s->base);
-        return;
-    }
-    s->is_past_deadline = true;
-    log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "%d requests are not answered in time to stop",
-                s->in_flight);
-    s->is_releasing = queue_release(s->queue);
-    event_add(s->deadline, &last);
-}
-
-void
-sync_drain(sync_line *s)
-{
-    double limit_s = 2 * s->settings->timeout_s + 1;
-    struct timeval limit = clock_timeval(limit_s < DRAIN_MAX_S ? limit_s : DRAIN_MAX_S);
-
-    if (s->is_draining)
-        return;
-    s->is_draining = true;
-    drop_list(s, &s->ready);
-    /* What is half done is completed, if that can be expected to work. */
-    if (s->is_token_failing || send_is_held_back(s))
-        sync_drop_unsent(s);
-    event_del(s->tick);
-    event_add(s->deadline, &limit);
-    sync_turn_soon(s);
+    sync_turn_soon(arg);
 }
 
 static void
@@ -476,12 +440,13 @@ sync_new(struct event_base *base, pg_pool *pool, const agent_settings *settings)
     s->http = acoustic_http_new(base);
     s->tokens = token_source_new(base, s->http, settings, &token_callbacks, s);
     s->queue = queue_new(pool, settings, &queue_callbacks, s);
+    s->share = share_new(base, pool, settings, queue_agent_name(s->queue), on_share_changed, s);
     pace_init(&s->pace, settings->max_in_flight);
     report_init(&s->report, settings);
     s->turn = event_new(base, -1, 0, turn, s);
     s->alarm = evtimer_new(base, turn, s);
     s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
-    s->deadline = evtimer_new(base, on_deadline, s);
+    s->deadline = evtimer_new(base, drain_deadline, s);
     if (s->http == NULL) {
         sync_free(s);
         return NULL;
@@ -524,6 +489,7 @@ sync_free(sync_line *s)
         return;
     acoustic_http_free(s->http);
     token_source_free(s->tokens);
+    share_free(s->share);
     queue_free(s->queue);
     free_calls(&s->sent);
     free_calls(&s->again);

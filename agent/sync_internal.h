@@ -16,6 +16,7 @@
 #include "pace.h"
 #include "queue.h"
 #include "report.h"
+#include "share.h"
 #include "sync.h"
 #include "token.h"
 
@@ -62,6 +63,7 @@ struct sync {
     acoustic_http *http;
     token_source *tokens;
     queue *queue;
+    share *share;
     report report;
     pace pace;
 
@@ -85,7 +87,8 @@ struct sync {
     bool is_releasing;
     bool is_settle_blocked; /* the database is away: not before the next tick */
     bool is_draining;
-    bool is_drained;
+    bool is_given_back; /* while draining: the leases */
+    bool is_signing_off;
     bool is_past_deadline;
     bool is_reporting;
 
@@ -112,8 +115,18 @@ void sync_move(struct sync *s, contact *c, struct contact_list *list);
 void sync_settle(struct sync *s, contact *c);
 /* Forgets a contact without an outcome: its lease runs out, or is given back. */
 void sync_drop(struct sync *s, contact *c);
+void sync_drop_list(struct sync *s, struct contact_list *list);
 /* Forgets all that is not in flight, and has the leases given back. */
 void sync_drop_unsent(struct sync *s);
+
+/* Nothing is in flight, and every outcome that we know is written. */
+bool sync_is_quiet(const struct sync *s);
+/* Gives the leases back, if that is wanted and the line is quiet. */
+void sync_release(struct sync *s);
+
+/* ---- drain.c ---- */
+void drain_turn(struct sync *s);
+void drain_deadline(evutil_socket_t fd, short what, void *arg);
 
 /* ---- send.c ---- */
 /* Sends as much as may be sent now. */

@@ -124,12 +124,12 @@ subtest 'SIGTERM' => sub {
 subtest 'two agents share a backlog' => sub {
     my $before = stats();
     settings(latency_ms => 20);
-    $ctms->start_agent(NAME => 'one', CTMS_ACOUSTIC_MAX_IN_FLIGHT => 5);
-    $ctms->start_agent(NAME => 'two', CTMS_ACOUSTIC_MAX_IN_FLIGHT => 5);
+    $ctms->start_agent(NAME => $_) for qw(one two);
     my @ids = add_contacts('share', 300);
     wait_until_sent();
-    my $sent = stats()->{sent};
-    is(scalar(grep { $sent->{$_} != 1 } @ids), 0, 'each contact is sent once');
+    my $stats = stats();
+    is(scalar(grep { $stats->{sent}{$_} != 1 } @ids), 0, 'each contact is sent once');
+    is("$stats->{max_in_flight_seen} $stats->{refused_concurrent}", '10 0', 'never more than ten in flight');
     cmp_ok(scalar(lines($_, "sync'd contact")), '>', 20, "agent $_ did its part") for qw(one two);
     is($ctms->stop_program($_), 0, "$_ stops") for qw(one two);
     settings(latency_ms => 0);

@@ -1,0 +1,205 @@
+/* share.c: see share.h. */
+#include "share.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "buf.h"
+#include "clock.h"
+#include "log.h"
+#include "report.h"
+
+/* How often to ask while others may give back, or want, slots. */
+#define ASK_BUSY_S 0.5
+/* How long an answer may take, and our loop be busy, before we have nothing. */
+#define LEASE_MARGIN_S 2.5
+
+static const pg_statement share_statement = {
+    "SELECT ctms.share_acoustic($1, $2::int, $3::int, $4::int, make_interval(secs => $5::float8))",
+    5, false};
+
+struct share {
+    pg_pool *pool;
+    const agent_settings *settings;
+    const char *agent;
+    void (*changed)(void *arg);
+    void *arg;
+    struct event *timer; /* pending: asks again while busy */
+    int granted;
+    int recorded;     /* what the database keeps from others for us */
+    int wanted;       /* as last asked */
+    int in_flight;    /* as last told */
+    int asked_in_use; /* what may be in flight until the answer is there */
+    double asked_at_s;
+    double asked_lease_s;
+    double void_at_s; /* no request from then on */
+    bool is_busy;
+    bool is_asking;
+    bool is_leaving;
+    bool is_signed_off;
+    bool has_failed; /* said so */
+};
+
+/* Longer than the time between two questions and a request together. Short while we hold much:
+ * what a dead agent held is nobody's until then. */
+static double
+lease_s(const share *s)
+{
+    double interval_s = s->is_busy ? ASK_BUSY_S : s->settings->loop_s;
+
+    return s->settings->timeout_s + interval_s + LEASE_MARGIN_S;
+}
+
+static void
+set_granted(share *s, int granted)
+{
+    bool is_changed = granted != s->granted;
+
+    s->granted = granted;
+    if (is_changed)
+        s->changed(s->arg);
+}
+
+static void
+on_answer(void *arg, const pg_reply *reply)
+{
+    share *s = arg;
+
+    s->is_asking = false;
+    s->is_signed_off = s->is_leaving && s->wanted == 0;
+    if (s->is_leaving) {
+        if (s->is_signed_off)
+            s->changed(s->arg);
+        else
+            share_sign_off(s);
+        return;
+    }
+    if (reply->status != PG_OK) {
+        if (!s->has_failed)
+            log_message(LOG_LEVEL_ERROR, REPORT_SYNC, "could not get a share of requests: %s %s",
+                        reply->sqlstate, reply->message);
+        s->has_failed = true;
+        return;
+    }
+    s->has_failed = false;
+    /* A request that is sent now must be over before the lease ends. */
+    s->void_at_s = s->asked_at_s + s->asked_lease_s - s->settings->timeout_s;
+    s->recorded = atoi(PQgetvalue(reply->result, 0, 0));
+    set_granted(s, s->recorded);
+    if (s->recorded < s->asked_in_use)
+        s->recorded = s->asked_in_use;
+}
+
+static void
+ask(share *s, int wanted)
+{
+    char wanted_text[16], in_use_text[16], total_text[16], lease_text[32];
+    const char *values[] = {s->agent, wanted_text, in_use_text, total_text, lease_text};
+
+    if (s->is_asking)
+        return;
+    /* Until the answer is there we go on with what we have; it is given back by the next
+     * question. */
+    s->granted = share_granted(s);
+    s->asked_in_use = s->in_flight > s->granted ? s->in_flight : s->granted;
+    snprintf(wanted_text, sizeof(wanted_text), "%d", wanted);
+    snprintf(in_use_text, sizeof(in_use_text), "%d", s->asked_in_use);
+    snprintf(total_text, sizeof(total_text), "%d", s->settings->max_in_flight);
+    s->asked_lease_s = lease_s(s);
+    snprintf(lease_text, sizeof(lease_text), "%.3f", s->asked_lease_s);
+    s->wanted = wanted;
+    s->asked_at_s = clock_now_s();
+    s->is_asking = pg_pool_query(s->pool, &share_statement, values, on_answer, s) != NULL;
+}
+
+/* With nothing to do one slot is kept, so that the next contact need not wait. */
+static int
+wanted_now(const share *s)
+{
+    return s->is_busy ? s->settings->max_in_flight : 1;
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    share *s = arg;
+
+    (void)fd;
+    (void)what;
+    if (s->is_busy)
+        ask(s, wanted_now(s));
+}
+
+int
+share_granted(const share *s)
+{
+    return clock_now_s() < s->void_at_s ? s->granted : 0;
+}
+
+void
+share_update(share *s, bool is_busy, int in_flight)
+{
+    struct timeval interval = clock_timeval(ASK_BUSY_S);
+    bool is_more_wanted;
+
+    if (s->is_leaving)
+        return;
+    s->is_busy = is_busy;
+    s->in_flight = in_flight;
+    is_more_wanted = wanted_now(s) > s->wanted;
+    /* Others wait for what is over now. */
+    if (is_more_wanted || (s->recorded > s->granted && in_flight <= s->granted))
+        ask(s, wanted_now(s));
+    if (is_busy && !evtimer_pending(s->timer, NULL))
+        event_add(s->timer, &interval);
+}
+
+void
+share_tick(share *s, bool is_busy, int in_flight)
+{
+    s->is_busy = is_busy;
+    s->in_flight = in_flight;
+    ask(s, wanted_now(s));
+}
+
+void
+share_sign_off(share *s)
+{
+    s->is_leaving = true;
+    s->is_busy = false;
+    s->in_flight = s->granted = 0;
+    ask(s, 0);
+    if (!s->is_asking) /* the database is away: the lease ends */
+        s->is_signed_off = true;
+}
+
+bool
+share_is_signed_off(const share *s)
+{
+    return s->is_signed_off;
+}
+
+share *
+share_new(struct event_base *base, pg_pool *pool, const agent_settings *settings, const char *agent,
+          void (*changed)(void *arg), void *arg)
+{
+    share *s = xcalloc(1, sizeof(*s));
+
+    s->pool = pool;
+    s->settings = settings;
+    s->agent = agent;
+    s->changed = changed;
+    s->arg = arg;
+    s->timer = evtimer_new(base, on_timer, s);
+    ask(s, 1);
+    return s;
+}
+
+void
+share_free(share *s)
+{
+    if (s == NULL)
+        return;
+    event_free(s->timer);
+    free(s);
+}

@@ -1,0 +1,32 @@
+/*
+ * share.h: this agent's part of the requests that may be in flight, over all agents.
+ *
+ * ctms.share_acoustic() grants slots for the time of a lease; it is asked again before the
+ * lease ends, when more or less is wanted, and when others wait for what we still use.
+ */
+#ifndef AGENT_SHARE_H
+#define AGENT_SHARE_H
+
+#include <stdbool.h>
+
+#include "pg_pool.h"
+#include "settings.h"
+
+typedef struct share share;
+
+/* agent: as in leases; must outlive it. changed: there are more slots, or fewer. */
+share *share_new(struct event_base *base, pg_pool *pool, const agent_settings *settings,
+                 const char *agent, void (*changed)(void *arg), void *arg);
+void share_free(share *s);
+
+/* How many requests may be in flight now. */
+int share_granted(const share *s);
+/* What is going on; asks again where that makes a difference. */
+void share_update(share *s, bool is_busy, int in_flight);
+/* Each loop interval. */
+void share_tick(share *s, bool is_busy, int in_flight);
+/* Gives up all slots. Nothing may be in flight. changed() is called when it is done. */
+void share_sign_off(share *s);
+bool share_is_signed_off(const share *s);
+
+#endif

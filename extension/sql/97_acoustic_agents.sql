@@ -1,0 +1,71 @@
+-- ---------------------------------------------------------------------------
+-- How agents share the requests that Acoustic allows to be in flight at a time.
+--
+-- State of running agents only: not logged, not dumped (it comes after 95_dump.sql).
+-- Slots that an agent does not give back come free when its lease ends, so the sum of
+-- all slots never exceeds the total, whoever dies.
+-- ---------------------------------------------------------------------------
+
+CREATE UNLOGGED TABLE ctms.acoustic_agents (
+    agent text PRIMARY KEY,
+    slots integer NOT NULL,
+    wanted integer NOT NULL,
+    lease_until timestamptz NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE ctms.acoustic_agents IS 'Agents that run, and how many requests to Acoustic each may have in flight';
+COMMENT ON COLUMN ctms.acoustic_agents.slots IS 'Requests that the agent may have, or still has, in flight';
+COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'How many it could use now';
+COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots come free unless it asks again';
+REVOKE ALL ON ctms.acoustic_agents FROM PUBLIC;
+GRANT SELECT ON ctms.acoustic_agents TO ctms_reader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ctms.acoustic_agents TO ctms_admin;
+
+CREATE FUNCTION ctms.share_acoustic(agent text, wanted integer, in_use integer, total integer, lease interval)
+    RETURNS integer
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    now_ timestamptz;
+    left_ integer := share_acoustic.total;
+    others integer := 0;  -- slots of the other agents
+    agents integer;
+    share integer := 0;
+    row_ record;
+BEGIN
+    IF agent = '' OR wanted < 0 OR in_use < 0 OR total < 1 OR lease <= interval '0' THEN
+        RAISE invalid_parameter_value USING MESSAGE =
+            'an agent must have a name, whole numbers for "wanted" and "in_use", and a positive "total" and "lease"';
+    END IF;
+    -- One at a time: shares are computed from the rows of all.
+    PERFORM pg_advisory_xact_lock(hashtextextended('ctms.acoustic_agents', 0));
+    now_ := clock_timestamp();
+    DELETE FROM ctms.acoustic_agents a WHERE a.lease_until <= now_;
+    IF wanted = 0 AND in_use = 0 THEN
+        DELETE FROM ctms.acoustic_agents a WHERE a.agent = share_acoustic.agent;
+        RETURN 0;
+    END IF;
+    INSERT INTO ctms.acoustic_agents AS a (agent, slots, wanted, lease_until)
+    VALUES (share_acoustic.agent, in_use, share_acoustic.wanted, now_ + lease)
+    ON CONFLICT ON CONSTRAINT acoustic_agents_pkey DO UPDATE SET
+        slots = GREATEST(a.slots, EXCLUDED.slots), wanted = EXCLUDED.wanted, lease_until = EXCLUDED.lease_until;
+
+    -- The modest get what they want, the others the rest in equal parts.
+    agents := (SELECT count(*) FROM ctms.acoustic_agents);
+    FOR row_ IN SELECT a.agent, a.slots, a.wanted FROM ctms.acoustic_agents a ORDER BY a.wanted, a.agent LOOP
+        IF row_.agent = share_acoustic.agent THEN
+            share := LEAST(row_.wanted, (left_ + agents - 1) / agents);
+        ELSE
+            others := others + row_.slots;
+        END IF;
+        left_ := left_ - LEAST(row_.wanted, (left_ + agents - 1) / agents);
+        agents := agents - 1;
+    END LOOP;
+    -- What others have not given back yet cannot be given.
+    share := GREATEST(LEAST(share, total - others), 0);
+    UPDATE ctms.acoustic_agents a SET slots = GREATEST(share, in_use) WHERE a.agent = share_acoustic.agent;
+    RETURN share;
+END
+$$;
+COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as others have given back theirs; wanted and in_use zero sign it off';
+REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) TO ctms_agent, ctms_admin;
