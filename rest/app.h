@@ -25,6 +25,8 @@ typedef struct app {
     char *version;       /* JSON text of /__version__ */
     size_t body_max;
     long long token_lifetime_s;
+    int ready_fd; /* to be closed when the process can serve; -1 afterwards */
+    double age_s; /* of the process, roughly */
 } app;
 
 #endif

@@ -1,6 +1,8 @@
-/* listen.c: the listening socket. */
+/* listen.c: the listening sockets. */
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,37 +10,96 @@
 
 #include "rest/server.h"
 
-#define LISTEN_BACKLOG 1024
+#define LISTEN_BACKLOG 4096
 
-int
-server_listen(const char *host, int port, char *message, size_t message_size)
+/* Opens one socket. is_shared: others may listen on the same port, if they say so too. */
+static int
+open_socket(const struct addrinfo *address, bool is_shared)
+{
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int yes = 1;
+
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
+        (is_shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) != 0) ||
+        bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
+        int error = errno;
+
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+static int
+port_of(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof(address);
+
+    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+        return 0;
+    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+static void
+set_port(struct addrinfo *address, int port)
+{
+    if (address->ai_family == AF_INET6)
+        ((struct sockaddr_in6 *)address->ai_addr)->sin6_port = htons((unsigned short)port);
+    else
+        ((struct sockaddr_in *)address->ai_addr)->sin_port = htons((unsigned short)port);
+}
+
+static bool
+open_all(struct addrinfo *address, int *port, int *fds, int count)
+{
+    int first = open_socket(address, false);
+
+    /* Alone at first: sharing a port with another server by mistake would be hard to see. */
+    if (first < 0)
+        return false;
+    *port = port_of(first);
+    set_port(address, *port);
+    if (count == 1) {
+        fds[0] = first;
+        return true;
+    }
+    close(first);
+    for (int i = 0; i < count; i++) {
+        fds[i] = open_socket(address, true);
+        if (fds[i] < 0)
+            return false;
+    }
+    return true;
+}
+
+bool
+server_listen_all(const char *host, int *port, int *fds, int count, char *message,
+                  size_t message_size)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
     char service[16];
-    int yes = 1;
-    int fd = -1;
     int status;
+    bool ok;
 
-    snprintf(service, sizeof(service), "%d", port);
+    snprintf(service, sizeof(service), "%d", *port);
     status = getaddrinfo(host, service, &hints, &found);
     if (status != 0) {
         snprintf(message, message_size, "could not find the address \"%s\": %s", host,
                  gai_strerror(status));
-        return -1;
+        return false;
     }
-    fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) != 0 ||
-        bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
-        snprintf(message, message_size, "could not listen on %s port %d: %s", host, port,
+    ok = open_all(found, port, fds, count);
+    if (!ok)
+        snprintf(message, message_size, "could not listen on %s port %d: %s", host, *port,
                  strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        fd = -1;
-    }
     freeaddrinfo(found);
-    return fd;
+    return ok;
 }

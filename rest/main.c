@@ -1,44 +1,63 @@
-/* main.c: the REST server ctms-rest: settings, the listening socket, the process. */
+/* main.c: the REST server ctms-rest: settings, listening sockets, the processes. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/buf.h"
 #include "common/config.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "rest/rest_metrics.h"
 #include "rest/server.h"
-#include "rest/worker.h"
+#include "rest/supervisor.h"
 
 #define LOG_TYPE "ctms.rest"
 #define SERIES_MAX 4096
+
+static void __attribute__((noreturn)) give_up(const char *message)
+{
+    fprintf(stderr, "ctms-rest: %s\n", message);
+    exit(1);
+}
+
+/* A socket for each process: the kernel spreads connections over them. */
+static int *
+open_sockets(const config *settings, int count)
+{
+    const char *host = config_string(settings, "CTMS_HOST");
+    int port = (int)config_int(settings, "CTMS_PORT");
+    int *fds = xcalloc((size_t)count, sizeof(*fds));
+    char message[512];
+
+    if (!server_listen_all(host, &port, fds, count, message, sizeof(message)))
+        give_up(message);
+    log_message(LOG_LEVEL_INFO, LOG_TYPE, "listening on %s port %d, %d process%s", host, port,
+                count, count == 1 ? "" : "es");
+    return fds;
+}
 
 int
 main(int argc, char **argv)
 {
     config *settings = config_main(CONFIG_REST, "ctms-rest: the REST server of ctms", argc, argv);
-    const char *host = config_string(settings, "CTMS_HOST");
-    int port = (int)config_int(settings, "CTMS_PORT");
+    int count = (int)config_int(settings, "CTMS_PROCESSES");
     metrics *m = metrics_new(SERIES_MAX);
-    char message[512];
-    int status = 1;
-    int fd;
+    int status;
+    int *fds;
 
+    if (m == NULL)
+        give_up("no memory for metrics");
     signal(SIGPIPE, SIG_IGN);
     log_open(config_bool(settings, "CTMS_USE_MOZLOG"),
              config_string(settings, "CTMS_LOGGING_LEVEL"));
-    fd = server_listen(host, port, message, sizeof(message));
-    if (fd < 0 || m == NULL) {
-        fprintf(stderr, "ctms-rest: %s\n", fd < 0 ? message : "no memory for metrics");
-        exit(1);
-    }
     rest_metrics_prepare(m);
-    log_message(LOG_LEVEL_INFO, LOG_TYPE, "listening on %s port %d", host, port);
-    status = worker_run(settings, m, fd);
-    close(fd);
-    log_message(LOG_LEVEL_INFO, LOG_TYPE, "stopped");
+    fds = open_sockets(settings, count);
+    status = supervisor_run(&settings, m, fds, count);
     log_close();
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+    free(fds);
     metrics_free(m);
     config_free(settings);
     return status;

@@ -6,8 +6,6 @@
 
 #define ACCEPTS_AT_ONCE 64
 #define TICK_MS 100
-/* While draining: how long an idle connection may still bring a request. */
-#define DRAIN_IDLE_S 1.0
 
 double
 server_now_s(void)
@@ -117,7 +115,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-server_drain(server *s, void (*done)(void *arg), void *arg)
+server_drain(server *s, double idle_s, void (*done)(void *arg), void *arg)
 {
     double now = server_now_s();
 
@@ -130,9 +128,8 @@ server_drain(server *s, void (*done)(void *arg), void *arg)
     s->drained = done;
     s->drained_arg = arg;
     for (server_call *call = s->calls; call != NULL; call = call->next) {
-        if (call->state == STATE_HEAD && call->in.length == 0 &&
-            call->deadline_s > now + DRAIN_IDLE_S)
-            call->deadline_s = now + DRAIN_IDLE_S;
+        if (call->state == STATE_HEAD && call->in.length == 0 && call->deadline_s > now + idle_s)
+            call->deadline_s = now + idle_s;
     }
 }
 

@@ -40,9 +40,13 @@ typedef struct server_options {
     double keepalive_timeout_s;
 } server_options;
 
-/* Opens a listening socket, SO_REUSEPORT. host may be a name or address. -1 and a message on
- * failure. */
-int server_listen(const char *host, int port, char *message, size_t message_size);
+/*
+ * Opens that many listening sockets on one port, which the kernel spreads connections
+ * over. *port 0 takes a free one and says which. False and a message on failure. host may be a
+ * name or address.
+ */
+bool server_listen_all(const char *host, int *port, int *fds, int count, char *message,
+                       size_t message_size);
 
 /* Serves what arrives on a listening socket, which remains the caller's. */
 server *server_new(struct event_base *base, int listening_fd, const server_options *options,
@@ -50,10 +54,11 @@ server *server_new(struct event_base *base, int listening_fd, const server_optio
 /* Closes all connections at once. */
 void server_free(server *s);
 /*
- * Takes no new connections, answers what is at work, and calls done when no connection is
- * left, after the request time limit at the latest.
+ * Takes no new connections, answers what is at work as the last on its connection, and
+ * calls done when no connection is left, after the request time limit at the latest. An idle
+ * connection may bring a request for that many seconds more.
  */
-void server_drain(server *s, void (*done)(void *arg), void *arg);
+void server_drain(server *s, double idle_s, void (*done)(void *arg), void *arg);
 int server_connection_count(const server *s);
 
 /*

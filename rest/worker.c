@@ -18,6 +18,11 @@
 
 #define LOG_TYPE "ctms.rest"
 #define LOG_FLUSH_MS 20
+/* While draining: how long an idle connection may still bring a request. */
+#define IDLE_AT_STOP_S 1.0
+#define IDLE_AT_REPLACEMENT_S 10.0
+/* A worker without a database is ready too, after a while: it answers 503. */
+#define READY_WAIT_S 2.0
 /* Pub/Sub wraps a body in base64 and JSON, and may put several into one. */
 #define LARGE_BODY_FACTOR 16
 
@@ -95,16 +100,30 @@ on_stop(evutil_socket_t signal_number, short what, void *arg)
     (void)what;
     log_message(LOG_LEVEL_INFO, LOG_TYPE, "stopping after signal %d, with %d connections",
                 (int)signal_number, server_connection_count(a->server));
-    server_drain(a->server, on_drained, a);
+    server_drain(a->server, signal_number == SIGUSR1 ? IDLE_AT_REPLACEMENT_S : IDLE_AT_STOP_S,
+                 on_drained, a);
+}
+
+/* The end of the pipe says it. */
+static void
+say_ready(app *a)
+{
+    if (a->ready_fd >= 0)
+        close(a->ready_fd);
+    a->ready_fd = -1;
 }
 
 static void
 on_flush_time(evutil_socket_t fd, short what, void *arg)
 {
+    app *a = arg;
+
     (void)fd;
     (void)what;
-    (void)arg;
     log_flush();
+    a->age_s += LOG_FLUSH_MS / 1000.0;
+    if (a->ready_fd >= 0 && (pg_pool_get_stats(a->pool).ready > 0 || a->age_s > READY_WAIT_S))
+        say_ready(a);
 }
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -167,40 +186,49 @@ without_slash(const char *url)
     return xstrndup(url, length);
 }
 
-int
-worker_run(const config *settings, metrics *m, int listening_fd)
+static void
+serve(app *a, int listening_fd)
 {
-    app a = {.settings = settings, .metrics = m};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1};
     struct timeval flush_interval = {.tv_usec = LOG_FLUSH_MS * 1000};
-    struct event *signals[2], *flush;
-    int status = 1;
+    struct event *flush = event_new(a->base, -1, EV_PERSIST, on_flush_time, a);
+    struct event *signals[3];
+
+    for (int i = 0; i < 3; i++) {
+        signals[i] = evsignal_new(a->base, numbers[i], on_stop, a);
+        event_add(signals[i], NULL);
+    }
+    event_add(flush, &flush_interval);
+    a->secrets = secret_checker_new(a->base, (int)config_int(a->settings, "CTMS_ARGON2_THREADS"));
+    add_server(a, listening_fd);
+    event_base_dispatch(a->base);
+    server_free(a->server);
+    secret_checker_free(a->secrets);
+    for (int i = 0; i < 3; i++)
+        event_free(signals[i]);
+    event_free(flush);
+}
+
+int
+worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd)
+{
+    app a = {.settings = settings, .metrics = m, .ready_fd = ready_fd};
+    int status = WORKER_CANNOT_RUN;
 
     a.base = event_base_new();
     a.server_prefix = without_slash(config_string(settings, "CTMS_SERVER_PREFIX"));
     a.version = version_read(config_string(settings, "CTMS_VERSION_FILE"));
     a.body_max = (size_t)config_int(settings, "CTMS_MAX_BODY_BYTES");
     a.token_lifetime_s = config_int(settings, "CTMS_TOKEN_EXPIRATION");
-    signals[0] = evsignal_new(a.base, SIGTERM, on_stop, &a);
-    signals[1] = evsignal_new(a.base, SIGINT, on_stop, &a);
-    flush = event_new(a.base, -1, EV_PERSIST, on_flush_time, NULL);
     log_set_buffered(true);
     if (connect_database(&a)) {
-        a.secrets = secret_checker_new(a.base, (int)config_int(settings, "CTMS_ARGON2_THREADS"));
-        add_server(&a, listening_fd);
-        event_add(signals[0], NULL);
-        event_add(signals[1], NULL);
-        event_add(flush, &flush_interval);
-        event_base_dispatch(a.base);
+        serve(&a, listening_fd);
         status = 0;
     }
-    server_free(a.server);
-    secret_checker_free(a.secrets);
+    say_ready(&a);
     pg_listener_free(a.listener);
     pg_pool_free(a.pool);
     auth_free(a.auth);
-    event_free(signals[0]);
-    event_free(signals[1]);
-    event_free(flush);
     event_base_free(a.base);
     free(a.server_prefix);
     free(a.version);

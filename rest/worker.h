@@ -5,10 +5,14 @@
 #include "common/config.h"
 #include "common/metrics.h"
 
+/* Exit status when the settings make no sense: starting it again would not help. */
+#define WORKER_CANNOT_RUN 78
+
 /*
- * Serves what arrives on the listening socket until SIGTERM or SIGINT, then drains.
- * Returns the exit status of the process.
+ * Serves what arrives on the listening socket until SIGTERM, SIGINT or SIGUSR1, then drains:
+ * after SIGUSR1, when another process takes over, idle clients may take their time. Closes
+ * ready_fd when it can serve. Returns the exit status of the process.
  */
-int worker_run(const config *settings, metrics *m, int listening_fd);
+int worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd);
 
 #endif
