@@ -217,24 +217,28 @@ contact_store_new(const Contact *wanted)
     return insert_row(&wanted->email_id, GROUP_EMAIL, &wanted->rows[GROUP_EMAIL]);
 }
 
+/*
+ * Unique values are claimed in one order, as a new contact claims them: those of emails,
+ * then of fxa, then of mofo. Otherwise two contacts that exchange values would deadlock.
+ */
 void
 contact_store(const Contact *stored, const Contact *wanted, bool always_touch, const char *conflict)
 {
     const pg_uuid_t *email_id = &wanted->email_id;
+    const ContactRecord *email = &wanted->rows[GROUP_EMAIL];
     bool is_new = !stored->rows[GROUP_EMAIL].exists;
+    uint32 mask = contact_record_difference(&stored->rows[GROUP_EMAIL], email, GROUP_EMAIL);
+    bool is_written = is_new || mask != 0 || always_touch;
     bool is_changed = false;
-    uint32 mask;
 
+    if (!is_new && is_written)
+        update_row(email_id, GROUP_EMAIL, email, mask);
     for (int group = GROUP_AMO; group < CONTACT_ROW_GROUPS; group++)
         is_changed |=
             store_row(email_id, group, &stored->rows[group], &wanted->rows[group], conflict);
     is_changed |=
         store_list(email_id, GROUP_NEWSLETTERS, &stored->newsletters, &wanted->newsletters);
     is_changed |= store_list(email_id, GROUP_WAITLISTS, &stored->waitlists, &wanted->waitlists);
-    if (is_new)
-        return;
-    mask = contact_record_difference(&stored->rows[GROUP_EMAIL], &wanted->rows[GROUP_EMAIL],
-                                     GROUP_EMAIL);
-    if (mask != 0 || is_changed || always_touch)
-        update_row(email_id, GROUP_EMAIL, &wanted->rows[GROUP_EMAIL], mask);
+    if (is_changed && !is_written)
+        update_row(email_id, GROUP_EMAIL, email, 0);
 }
