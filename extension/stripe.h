@@ -68,12 +68,12 @@ typedef struct StripeMap {
     const char *object; /* what Stripe calls it */
     const char *table;
     const StripeField *fields;
-    int field_count;
     const char *parent_path; /* of an object by itself; NULL when it only comes inside another */
-    StripeKind parent;       /* that lists objects of this kind, or STRIPE_NO_KIND */
     const char *list_path;   /* the list of an object's children, or NULL */
-    StripeKind child;        /* what is in that list */
-    int price_field;         /* the field that may hold a whole price, or -1 */
+    int field_count;
+    StripeKind parent; /* that lists objects of this kind, or STRIPE_NO_KIND */
+    StripeKind child;  /* what is in the list, or STRIPE_NO_KIND */
+    int price_field;   /* the field that may hold a whole price, or -1 */
 } StripeMap;
 
 extern const StripeMap stripe_maps[STRIPE_KINDS];

@@ -62,7 +62,7 @@ stripe_add_record(StripeBatch *batch, StripeRecord *record)
     if (count == 0)
         records = palloc(8 * sizeof(StripeRecord *));
     else if (count >= 8 && (count & (count - 1)) == 0)
-        records = repalloc_huge(records, 2 * count * sizeof(StripeRecord *));
+        records = repalloc_huge(records, 2 * sizeof(StripeRecord *) * count);
     records[count] = record;
     batch->records[record->kind] = records;
 }

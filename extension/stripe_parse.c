@@ -83,25 +83,29 @@ need(StripeReader *reader, StripeKind kind, const char *id)
     reader->object->needs = lappend(reader->object->needs, what);
 }
 
-/* An object inside another must say that it is what its place asks for. */
-static bool
-read_inner_id(StripeReader *reader, JsonbContainer *container, const char *prefix, StripeKind kind,
-              char **id)
+/* The id of an object inside another, which must say that it is what its place asks for. */
+static char *
+read_inner_id(StripeReader *reader, JsonbContainer *container, const char *prefix, StripeKind kind)
 {
     const char *object = stripe_maps[kind].object;
     JsonbValue *value = stripe_get_key(container, "object", 6);
+    char *id = NULL;
 
     if (value == NULL)
-        return stripe_refuse(reader, prefix, "object", "is missing");
-    if (value->type != jbvString || value->val.string.len != (int)strlen(object) ||
-        memcmp(value->val.string.val, object, value->val.string.len) != 0)
-        return stripe_refuse(reader, prefix, "object", psprintf("must be \"%s\"", object));
+        stripe_refuse(reader, prefix, "object", "is missing");
+    else if (value->type != jbvString || value->val.string.len != (int)strlen(object) ||
+             memcmp(value->val.string.val, object, value->val.string.len) != 0)
+        stripe_refuse(reader, prefix, "object", psprintf("must be \"%s\"", object));
+    if (reader->object->problem != NULL)
+        return NULL;
     value = stripe_get_key(container, "id", 2);
     if (value == NULL)
-        return stripe_refuse(reader, prefix, "id", "is missing");
-    if (value->type != jbvString)
-        return stripe_refuse(reader, prefix, "id", "must be a string");
-    return stripe_get_text(reader, prefix, "id", value, STRIPE_MAX_ID_LENGTH, id);
+        stripe_refuse(reader, prefix, "id", "is missing");
+    else if (value->type != jbvString)
+        stripe_refuse(reader, prefix, "id", "must be a string");
+    else
+        stripe_get_text(reader, prefix, "id", value, STRIPE_MAX_ID_LENGTH, &id);
+    return id;
 }
 
 /* The price of an item or line: a whole one becomes a record, an id must be stored. */
@@ -119,7 +123,8 @@ read_price(StripeReader *reader, JsonbContainer *container, const char *prefix,
         return true;
     }
     prefix = psprintf("%sprice.", prefix);
-    if (!read_inner_id(reader, price, prefix, STRIPE_PRICE, &id))
+    id = read_inner_id(reader, price, prefix, STRIPE_PRICE);
+    if (id == NULL)
         return false;
     price_record = new_record(reader, STRIPE_PRICE, id);
     reader->object->records = lappend(reader->object->records, price_record);
@@ -168,31 +173,31 @@ widen_period(StripeReader *reader, JsonbContainer *item, const char *prefix, Str
     return true;
 }
 
-/* The list of a subscription's items or an invoice's lines. */
-static bool
-get_list(StripeReader *reader, JsonbContainer *container, StripeRecord *record,
-         JsonbContainer **data)
+/* The elements of the list of a subscription's items or an invoice's lines. */
+static JsonbContainer *
+get_list(StripeReader *reader, JsonbContainer *container, StripeRecord *record)
 {
     const char *path = stripe_maps[record->kind].list_path;
     JsonbValue *value = stripe_get_key(container, path, strlen(path));
-    JsonbContainer *list;
+    JsonbContainer *list = value == NULL ? NULL : stripe_object_of(value);
 
-    if (value == NULL)
-        return stripe_refuse(reader, "", path, "is missing");
-    list = stripe_object_of(value);
-    if (list == NULL)
-        return stripe_refuse(reader, "", path, "must be a list object");
+    if (list == NULL) {
+        stripe_refuse(reader, "", path, value == NULL ? "is missing" : "must be a list object");
+        return NULL;
+    }
     value = stripe_get_key(list, "has_more", 8);
-    if (value != NULL && value->type != jbvBool)
-        return stripe_refuse(reader, path, ".has_more", "must be true or false");
+    if (value != NULL && value->type != jbvBool) {
+        stripe_refuse(reader, path, ".has_more", "must be true or false");
+        return NULL;
+    }
     record->is_list_complete = value == NULL || !value->val.boolean;
     value = stripe_get_key(list, "data", 4);
-    if (value == NULL)
-        return stripe_refuse(reader, path, ".data", "is missing");
-    if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
-        return stripe_refuse(reader, path, ".data", "must be an array");
-    *data = value->val.binary.data;
-    return true;
+    if (value == NULL || value->type != jbvBinary ||
+        !JsonContainerIsArray(value->val.binary.data)) {
+        stripe_refuse(reader, path, ".data", value == NULL ? "is missing" : "must be an array");
+        return NULL;
+    }
+    return value->val.binary.data;
 }
 
 static bool
@@ -202,7 +207,8 @@ read_child(StripeReader *reader, JsonbContainer *child, const char *prefix, Stri
     StripeRecord *record;
     char *id;
 
-    if (!read_inner_id(reader, child, prefix, kind, &id))
+    id = read_inner_id(reader, child, prefix, kind);
+    if (id == NULL)
         return false;
     record = new_record(reader, kind, id);
     record->parent_id = parent->id;
@@ -216,11 +222,11 @@ read_children(StripeReader *reader, JsonbContainer *container, StripeRecord *rec
     bool is_subscription = record->kind == STRIPE_SUBSCRIPTION;
     bool is_open[lengthof(PERIOD)];
     const char *path = stripe_maps[record->kind].list_path;
-    JsonbContainer *data = NULL;
+    JsonbContainer *data = get_list(reader, container, record);
     uint32 i;
     int bound;
 
-    if (!get_list(reader, container, record, &data))
+    if (data == NULL)
         return false;
     for (bound = 0; bound < (int)lengthof(PERIOD); bound++)
         is_open[bound] = is_subscription && record->nulls[PERIOD[bound]] == 'n';
