@@ -127,4 +127,42 @@ ctms_decode_datetime(char **fields, int *types, int count, int *type, struct pg_
 #endif
 }
 
+/* Index entries of a row: "may_conflict" tells a conflict with "arbiters" instead of raising. */
+#include "access/tableam.h"
+#include "executor/executor.h"
+
+static inline List *
+ctms_insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
+                         bool may_conflict, bool *has_conflict, List *arbiters)
+{
+#if PG_VERSION_NUM >= 160000
+    return ExecInsertIndexTuples(target, slot, estate, false, may_conflict, has_conflict, arbiters,
+                                 false);
+#elif PG_VERSION_NUM >= 140000
+    return ExecInsertIndexTuples(target, slot, estate, false, may_conflict, has_conflict, arbiters);
+#else
+    estate->es_result_relation_info = target;
+    return ExecInsertIndexTuples(slot, estate, may_conflict, has_conflict, arbiters);
+#endif
+}
+
+/* Writes a new version of a row, waiting for others; "must_index" says that it is no HOT one. */
+static inline TM_Result
+ctms_update_tuple(Relation relation, ItemPointer tid, TupleTableSlot *slot, CommandId cid,
+                  TM_FailureData *failure, LockTupleMode *lock_mode, bool *must_index)
+{
+#if PG_VERSION_NUM >= 160000
+    TU_UpdateIndexes update_indexes;
+    TM_Result result =
+        table_tuple_update(relation, tid, slot, cid, InvalidSnapshot, InvalidSnapshot, true,
+                           failure, lock_mode, &update_indexes);
+
+    *must_index = update_indexes != TU_None;
+    return result;
+#else
+    return table_tuple_update(relation, tid, slot, cid, InvalidSnapshot, InvalidSnapshot, true,
+                              failure, lock_mode, must_index);
+#endif
+}
+
 #endif

@@ -55,13 +55,12 @@ static QueuePlan estimate_plan = {
 Datum
 ctms_enqueue_contacts_now(PG_FUNCTION_ARGS)
 {
+    FeedKeys held = {.kind = FEED_CONTACT};
     FeedKeys contacts;
     uint64 enqueued;
 
     ctms_feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
-    SPI_connect();
-    enqueued = ctms_enqueue_contacts(&contacts);
-    SPI_finish();
+    enqueued = ctms_enqueue_contacts(&held, &contacts);
     if (enqueued > 0)
         ctms_wake_agents();
     PG_RETURN_INT64(enqueued);

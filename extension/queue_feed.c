@@ -40,11 +40,18 @@ static FeedList lists[FEED_KINDS];
 static FeedMark *marks = NULL;
 static int mark_count = 0;
 static int mark_capacity = 0;
+static bool has_deletions = false;
+
+static inline bool
+is_uuid(FeedKind kind)
+{
+    return kind == FEED_HELD || kind == FEED_CONTACT;
+}
 
 static inline size_t
 key_width(FeedKind kind)
 {
-    return kind == FEED_CONTACT ? sizeof(pg_uuid_t) : sizeof(text *);
+    return is_uuid(kind) ? sizeof(pg_uuid_t) : sizeof(text *);
 }
 
 static int
@@ -68,7 +75,7 @@ compare_text(const void *a, const void *b)
 static inline int
 compare_keys(FeedKind kind, const void *a, const void *b)
 {
-    return kind == FEED_CONTACT ? compare_uuid(a, b) : compare_text(a, b);
+    return is_uuid(kind) ? compare_uuid(a, b) : compare_text(a, b);
 }
 
 /* Sorts keys and drops repetitions; returns how many are left. */
@@ -80,7 +87,7 @@ sort_unique(FeedKind kind, char *keys, int64 count)
 
     if (count < 2)
         return count;
-    qsort(keys, count, width, kind == FEED_CONTACT ? compare_uuid : compare_text);
+    qsort(keys, count, width, is_uuid(kind) ? compare_uuid : compare_text);
     for (int64 i = 1; i < count; i++) {
         if (compare_keys(kind, keys + (kept - 1) * width, keys + i * width) == 0)
             continue;
@@ -147,7 +154,7 @@ ctms_feed_add(FeedKind kind, Datum key)
             AllocSetContextCreate(TopTransactionContext, "ctms feed", ALLOCSET_DEFAULT_SIZES);
     mark_subtransaction();
 
-    if (kind == FEED_CONTACT) {
+    if (is_uuid(kind)) {
         added = DatumGetUUIDP(key);
     } else {
         varlena = PG_DETOAST_DATUM_PACKED(key);
@@ -161,7 +168,7 @@ ctms_feed_add(FeedKind kind, Datum key)
 
     if (list->count == list->capacity)
         make_room(kind);
-    if (kind != FEED_CONTACT) {
+    if (!is_uuid(kind)) {
         text *copy = MemoryContextAlloc(feed_context, VARSIZE_ANY(varlena));
 
         memcpy(copy, varlena, VARSIZE_ANY(varlena));
@@ -169,6 +176,18 @@ ctms_feed_add(FeedKind kind, Datum key)
     }
     memcpy(list->keys + list->count * width, added, width);
     list->count++;
+}
+
+void
+ctms_feed_note_deletion(void)
+{
+    has_deletions = true;
+}
+
+bool
+ctms_feed_has_deletions(void)
+{
+    return has_deletions;
 }
 
 bool
@@ -213,6 +232,25 @@ ctms_feed_detach(FeedKind kind, FeedKeys *keys)
     memset(list, 0, sizeof(*list));
 }
 
+void
+ctms_feed_merge(FeedKeys *keys, const FeedKeys *others)
+{
+    size_t width = sizeof(pg_uuid_t);
+    char *merged;
+
+    if (others->count == 0)
+        return;
+    if (keys->count == 0) {
+        *keys = *others;
+        return;
+    }
+    merged = MemoryContextAllocHuge(CurrentMemoryContext, (keys->count + others->count) * width);
+    memcpy(merged, keys->keys, keys->count * width);
+    memcpy(merged + keys->count * width, others->keys, others->count * width);
+    keys->keys = merged;
+    keys->count = sort_unique(FEED_CONTACT, merged, keys->count + others->count);
+}
+
 ArrayType *
 ctms_feed_take(FeedKeys *keys, int limit)
 {
@@ -223,10 +261,10 @@ ctms_feed_take(FeedKeys *keys, int limit)
     for (int i = 0; i < count; i++) {
         char *key = keys->keys + (keys->taken + i) * key_width(keys->kind);
 
-        elements[i] = keys->kind == FEED_CONTACT ? UUIDPGetDatum((pg_uuid_t *)key)
-                                                 : PointerGetDatum(*(text **)key);
+        elements[i] =
+            is_uuid(keys->kind) ? UUIDPGetDatum((pg_uuid_t *)key) : PointerGetDatum(*(text **)key);
     }
-    if (keys->kind == FEED_CONTACT)
+    if (is_uuid(keys->kind))
         array = construct_array(elements, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
     else
         array = construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
@@ -244,6 +282,7 @@ ctms_feed_forget(void)
     feed_context = NULL;
     marks = NULL;
     mark_count = mark_capacity = 0;
+    has_deletions = false;
     memset(lists, 0, sizeof(lists));
 }
 

@@ -10,7 +10,8 @@
 
 /* How a changed row leads to its contact. The names are those of trigger arguments. */
 typedef enum FeedKind {
-    FEED_CONTACT,      /* by emails.email_id: the only one whose keys are uuid */
+    FEED_HELD,         /* by emails.email_id, a uuid: the transaction holds the contact's row */
+    FEED_CONTACT,      /* by emails.email_id, a uuid */
     FEED_FXA,          /* by fxa.fxa_id */
     FEED_CUSTOMER,     /* by stripe_customer.stripe_id */
     FEED_SUBSCRIPTION, /* by stripe_subscription.stripe_id */
@@ -21,9 +22,13 @@ typedef enum FeedKind {
 
 /*
  * Keeps a key until the transaction commits or the current subtransaction is rolled back.
- * "key" is a pg_uuid_t * for FEED_CONTACT, else a varchar; it is copied.
+ * "key" is a uuid for FEED_HELD and FEED_CONTACT, else a varchar; it is copied.
  */
 extern void ctms_feed_add(FeedKind kind, Datum key);
+
+/* Notes that the transaction deletes contacts: held ones may be gone when it commits. */
+extern void ctms_feed_note_deletion(void);
+extern bool ctms_feed_has_deletions(void);
 
 /* Whether any key waits. */
 extern bool ctms_feed_is_owed(void);
@@ -41,6 +46,9 @@ extern void ctms_feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys);
 
 /* Moves all keys of a kind out of the feed; they live until the transaction ends. */
 extern void ctms_feed_detach(FeedKind kind, FeedKeys *keys);
+
+/* Adds the contacts of "others" to "keys"; both are sorted, so is the result. */
+extern void ctms_feed_merge(FeedKeys *keys, const FeedKeys *others);
 
 /* The next "limit" keys, or as many as are left, as an array for SQL: uuid[] or text[]. */
 extern ArrayType *ctms_feed_take(FeedKeys *keys, int limit);

@@ -4,6 +4,9 @@
  * By then all that the transaction changed is known (queue_feed.c). Every transaction
  * locks queue rows in order of email_id and nothing of ours after them, so the queue can
  * not deadlock. Contacts that the transaction deleted are left out.
+ *
+ * The rows are written below the executor (queue_direct.c) where that can be, else by the
+ * statement below.
  */
 #include "compat.h"
 
@@ -16,6 +19,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "queue_direct.h"
 #include "queue_feed.h"
 #include "queue_flush.h"
 #include "queue_plan.h"
@@ -83,41 +87,80 @@ static void
 resolve_stripe_keys(void)
 {
     FeedKeys keys[FEED_KINDS];
-    Datum args[FEED_KINDS - 1];
+    Datum args[FEED_KINDS - FEED_FXA];
     bool is_any = false;
     uint64 found;
 
-    for (int kind = FEED_CONTACT + 1; kind < FEED_KINDS; kind++) {
+    for (int kind = FEED_FXA; kind < FEED_KINDS; kind++) {
         ctms_feed_detach(kind, &keys[kind]);
         is_any = is_any || keys[kind].count > 0;
-        args[kind - 1] = PointerGetDatum(ctms_feed_take(&keys[kind], INT_MAX));
     }
     if (!is_any)
         return;
+    for (int kind = FEED_FXA; kind < FEED_KINDS; kind++)
+        args[kind - FEED_FXA] = PointerGetDatum(ctms_feed_take(&keys[kind], INT_MAX));
+    SPI_connect();
     found = ctms_run_queue_plan(&resolve_plan, args, NULL, SPI_OK_SELECT);
     for (uint64 i = 0; i < found; i++) {
         bool is_null;
 
-        ctms_feed_add(FEED_CONTACT,
+        ctms_feed_add(FEED_HELD,
                       SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
     }
-    SPI_freetuptable(SPI_tuptable);
+    SPI_finish();
 }
 
-uint64
-ctms_enqueue_contacts(FeedKeys *contacts)
+static uint64
+enqueue_by_sql(FeedKeys *contacts, int64 generation)
 {
     uint64 enqueued = 0;
-    Datum generation = Int64GetDatum((int64)U64FromFullTransactionId(GetTopFullTransactionId()));
 
+    SPI_connect();
     while (contacts->taken < contacts->count) {
         ArrayType *email_ids = ctms_feed_take(contacts, CONTACTS_PER_STATEMENT);
 
         CHECK_FOR_INTERRUPTS();
         enqueued += ctms_run_queue_plan(
-            &enqueue_plan, (Datum[]){PointerGetDatum(email_ids), generation}, NULL, SPI_OK_INSERT);
+            &enqueue_plan, (Datum[]){PointerGetDatum(email_ids), Int64GetDatum(generation)}, NULL,
+            SPI_OK_INSERT);
         pfree(email_ids);
     }
+    SPI_finish();
+    return enqueued;
+}
+
+static uint64
+enqueue_directly(DirectQueue *queue, FeedKeys *held, FeedKeys *loose, int64 generation)
+{
+    pg_uuid_t *ids = (pg_uuid_t *)loose->keys;
+    int64 found = 0;
+
+    /* All contacts first, then queue rows: who waits for a contact keeps no queue row. */
+    for (int64 i = 0; i < loose->count; i++)
+        if (ctms_direct_hold(queue, &ids[i]))
+            ids[found++] = ids[i];
+    loose->count = found;
+    ctms_feed_merge(held, loose);
+
+    ids = (pg_uuid_t *)held->keys;
+    for (int64 i = 0; i < held->count; i++)
+        ctms_direct_enqueue(queue, &ids[i], generation);
+    return held->count;
+}
+
+uint64
+ctms_enqueue_contacts(FeedKeys *held, FeedKeys *loose)
+{
+    int64 generation = (int64)U64FromFullTransactionId(GetTopFullTransactionId());
+    DirectQueue *queue = ctms_direct_open();
+    uint64 enqueued;
+
+    if (!queue) {
+        ctms_feed_merge(held, loose);
+        return enqueue_by_sql(held, generation);
+    }
+    enqueued = enqueue_directly(queue, held, loose, generation);
+    ctms_direct_close(queue);
     return enqueued;
 }
 
@@ -125,7 +168,7 @@ static void
 flush_feed(bool may_notify)
 {
     QueueOwner saved;
-    FeedKeys contacts;
+    FeedKeys held, loose;
     uint64 enqueued = 0;
 
     if (!ctms_become_owner(&saved)) {
@@ -133,16 +176,19 @@ flush_feed(bool may_notify)
         return;
     }
     PushActiveSnapshot(GetTransactionSnapshot());
-    SPI_connect();
     /* A trigger that somebody put on the queue may change contacts again. */
     while (ctms_feed_is_owed()) {
         resolve_stripe_keys();
-        ctms_feed_detach(FEED_CONTACT, &contacts);
-        enqueued += ctms_enqueue_contacts(&contacts);
+        ctms_feed_detach(FEED_HELD, &held);
+        ctms_feed_detach(FEED_CONTACT, &loose);
+        if (ctms_feed_has_deletions()) {
+            ctms_feed_merge(&loose, &held);
+            held.count = 0;
+        }
+        enqueued += ctms_enqueue_contacts(&held, &loose);
     }
     if (enqueued > 0 && may_notify)
         ctms_wake_agents();
-    SPI_finish();
     PopActiveSnapshot();
     ctms_end_owner(&saved);
 }

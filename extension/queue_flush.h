@@ -12,10 +12,11 @@
 extern bool ctms_is_feed_enabled;
 
 /*
- * Enqueues contacts, sorted and without repetitions, now, inside SPI_connect(), with the
- * rights of the current user. Returns how many there were; unknown ones are passed over.
+ * Enqueues contacts, sorted and without repetitions, now: those whose rows the transaction
+ * holds, and others, which are held first. Needs an active snapshot and the queue owner's
+ * rights. Returns how many there were; unknown ones are passed over. Changes both lists.
  */
-extern uint64 ctms_enqueue_contacts(FeedKeys *contacts);
+extern uint64 ctms_enqueue_contacts(FeedKeys *held, FeedKeys *loose);
 
 /* Settings and transaction callbacks; called once, by _PG_init. */
 extern void ctms_queue_init(void);

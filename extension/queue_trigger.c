@@ -11,6 +11,7 @@
 #include "access/tableam.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -28,8 +29,8 @@ typedef struct TriggerPlan {
     Bitmapset *ignored;
 } TriggerPlan;
 
-static const char *const kind_names[FEED_KINDS] = {"contact",      "fxa",   "customer",
-                                                   "subscription", "price", "invoice"};
+static const char *const kind_names[FEED_KINDS] = {"held",         "contact", "fxa",    "customer",
+                                                   "subscription", "price",   "invoice"};
 
 static FeedKind
 kind_of(const char *name)
@@ -72,13 +73,26 @@ is_fired_rightly(TriggerEvent event)
 }
 
 static void
-add_key(const TriggerPlan *plan, HeapTuple row, TupleDesc desc)
+add_key(FeedKind kind, AttrNumber column, HeapTuple row, TupleDesc desc)
 {
     bool is_null;
-    Datum key = heap_getattr(row, plan->key, desc, &is_null);
+    Datum key = heap_getattr(row, column, desc, &is_null);
 
     if (!is_null)
-        ctms_feed_add(plan->kind, key);
+        ctms_feed_add(kind, key);
+}
+
+static bool
+is_key_equal(AttrNumber column, HeapTuple a, HeapTuple b, TupleDesc desc)
+{
+    Form_pg_attribute att = TupleDescAttr(desc, column - 1);
+    bool is_a_null, is_b_null;
+    Datum a_key = heap_getattr(a, column, desc, &is_a_null);
+    Datum b_key = heap_getattr(b, column, desc, &is_b_null);
+
+    if (is_a_null || is_b_null)
+        return is_a_null == is_b_null;
+    return datum_image_eq(a_key, b_key, att->attbyval, att->attlen);
 }
 
 /* TRUNCATE fires no row triggers: every row that is about to go concerns its contact. */
@@ -103,6 +117,9 @@ add_all_keys(const TriggerPlan *plan, Relation table)
 }
 
 /*
+ * Kind "held" is for the contacts' own table: the statement holds their rows, and one that
+ * deletes them leaves nobody to enqueue.
+ *
  * ctms._enqueue(kind, key column, ignored column, ...) → trigger, AFTER ... FOR EACH ROW or
  * BEFORE TRUNCATE FOR EACH STATEMENT
  */
@@ -123,18 +140,26 @@ ctms__enqueue(PG_FUNCTION_ARGS)
 
     plan = get_plan(fcinfo, trigger);
     desc = RelationGetDescr(trigger->tg_relation);
-    if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)) {
-        add_all_keys(plan, trigger->tg_relation);
-        return PointerGetDatum(NULL);
-    }
-    if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)) {
-        add_key(plan, trigger->tg_trigtuple, desc);
-        return PointerGetDatum(NULL);
-    }
-    if (ctms_row_changed(trigger->tg_trigtuple, trigger->tg_newtuple, desc, plan->ignored)) {
+    if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)) {
+        if (!ctms_row_changed(trigger->tg_trigtuple, trigger->tg_newtuple, desc, plan->ignored))
+            return PointerGetDatum(NULL);
+        add_key(plan->kind, plan->key, trigger->tg_newtuple, desc);
         /* A row that moves from one contact to another concerns both. */
-        add_key(plan, trigger->tg_trigtuple, desc);
-        add_key(plan, trigger->tg_newtuple, desc);
+        if (!is_key_equal(plan->key, trigger->tg_trigtuple, trigger->tg_newtuple, desc)) {
+            if (plan->kind == FEED_HELD)
+                ctms_feed_note_deletion();
+            add_key(plan->kind, plan->key, trigger->tg_trigtuple, desc);
+        }
+    } else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event)) {
+        /* The foreign key holds the contact of a new row. */
+        add_key(plan->kind == FEED_CONTACT ? FEED_HELD : plan->kind, plan->key,
+                trigger->tg_trigtuple, desc);
+    } else if (plan->kind == FEED_HELD) {
+        ctms_feed_note_deletion();
+    } else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event)) {
+        add_key(plan->kind, plan->key, trigger->tg_trigtuple, desc);
+    } else {
+        add_all_keys(plan, trigger->tg_relation);
     }
     return PointerGetDatum(NULL);
 }

@@ -44,8 +44,8 @@ CREATE TRIGGER ctms_stripe_subscription_item_update_timestamp BEFORE UPDATE ON c
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
 
 -- A deleted contact takes its queue row along, by foreign key.
-CREATE TRIGGER ctms_emails_enqueue AFTER INSERT OR UPDATE ON ctms.emails
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+CREATE TRIGGER ctms_emails_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.emails
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('held', 'email_id');
 CREATE TRIGGER ctms_newsletters_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.newsletters
     FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
 CREATE TRIGGER ctms_waitlists_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.waitlists
@@ -73,7 +73,7 @@ CREATE TRIGGER ctms_stripe_invoice_enqueue AFTER INSERT OR UPDATE OR DELETE ON c
 CREATE TRIGGER ctms_stripe_invoice_line_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_invoice_line_item
     FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('invoice', 'stripe_invoice_id', 'message_timestamp', 'update_timestamp');
 
--- TRUNCATE fires no row triggers. That of ctms.emails leaves nobody to enqueue.
+-- TRUNCATE fires no row triggers.
 DO $$
 DECLARE
     enqueue record;
@@ -81,7 +81,7 @@ BEGIN
     FOR enqueue IN
         SELECT t.tgrelid::regclass AS relation, c.relname, encode(t.tgargs, 'escape') AS args
         FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
-        WHERE t.tgfoid = 'ctms._enqueue()'::regprocedure AND c.relname <> 'emails' ORDER BY c.relname
+        WHERE t.tgfoid = 'ctms._enqueue()'::regprocedure ORDER BY c.relname
     LOOP
         EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON %s EXECUTE FUNCTION ctms._enqueue(%L, %L)',
             'ctms_' || enqueue.relname || '_enqueue_all', enqueue.relation,

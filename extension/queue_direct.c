@@ -1,0 +1,344 @@
+/*
+ * queue_direct.c: writes queue rows below the executor.
+ *
+ * Every transaction that changes a contact writes one queue row. By SQL that costs as much
+ * as the change itself, most of it for starting the executor and for the check of the
+ * foreign key. Here the same is done with the table and its indexes at hand: find the row
+ * by email_id and give it a new version, or insert one as INSERT ... ON CONFLICT does
+ * (execIndexing.c describes speculative insertion).
+ *
+ * queue_flush.c has the statement that says the same in SQL, for all other cases. Both are
+ * held to the same results by test/t/210_queue_paths.pl.
+ */
+#include "compat.h"
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am_d.h"
+#include "catalog/pg_namespace_d.h"
+#include "commands/sequence.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "queue_direct.h"
+
+/* The columns of ctms.pending_acoustic, in their order. */
+enum {
+    COLUMN_ID,
+    COLUMN_EMAIL_ID,
+    COLUMN_RETRY,
+    COLUMN_LAST_ERROR,
+    COLUMN_GENERATION,
+    COLUMN_RETRY_AFTER,
+    COLUMN_LEASE_UNTIL,
+    COLUMN_LEASE_OWNER,
+    COLUMN_CREATE_TIMESTAMP,
+    COLUMN_UPDATE_TIMESTAMP,
+    COLUMN_COUNT
+};
+
+static const char *const column_names[COLUMN_COUNT] = {
+    "id",          "email_id",    "retry",       "last_error",       "generation",
+    "retry_after", "lease_until", "lease_owner", "create_timestamp", "update_timestamp"};
+
+/* A table that is searched by its uuid key. */
+typedef struct KeyedTable {
+    Relation relation;
+    Relation index;
+    IndexScanDesc scan;
+    TupleTableSlot *found;
+} KeyedTable;
+
+struct DirectQueue {
+    KeyedTable queue;
+    SnapshotData dirty; /* sees rows that others are writing, to wait for them */
+    KeyedTable emails;  /* opened when first needed */
+    Snapshot latest;
+    EState *estate;
+    ResultRelInfo *target;
+    bool are_indexes_open;
+    List *arbiters; /* the index on email_id */
+    TupleTableSlot *slot;
+    Oid schema;
+    Oid id_sequence;
+    TimestampTz now;
+};
+
+/* ---- opening ----------------------------------------------------------------- */
+
+static bool
+has_only_our_triggers(Relation relation)
+{
+    TriggerDesc *triggers = relation->trigdesc;
+
+    for (int i = 0; triggers && i < triggers->numtriggers; i++)
+        if (!triggers->triggers[i].tgisinternal &&
+            strncmp(triggers->triggers[i].tgname, "ctms_pending_acoustic_", 22) != 0)
+            return false;
+    return true;
+}
+
+static bool
+is_table_known(Relation relation)
+{
+    TupleDesc desc = RelationGetDescr(relation);
+
+    if (relation->rd_rel->relkind != RELKIND_RELATION ||
+        relation->rd_rel->relam != HEAP_TABLE_AM_OID || relation->rd_rel->relhasrules ||
+        desc->natts != COLUMN_COUNT || !has_only_our_triggers(relation) ||
+        (desc->constr && (desc->constr->num_check > 0 || desc->constr->has_generated_stored)))
+        return false;
+    for (int i = 0; i < COLUMN_COUNT; i++)
+        if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), column_names[i]) != 0)
+            return false;
+    return true;
+}
+
+static void
+open_index(KeyedTable *table, Snapshot snapshot)
+{
+    table->index = index_open(RelationGetPrimaryKeyIndex(table->relation), AccessShareLock);
+    table->scan = index_beginscan(table->relation, table->index, snapshot, 1, 0);
+    table->found = table_slot_create(table->relation, NULL);
+}
+
+DirectQueue *
+ctms_direct_open(void)
+{
+    Oid schema = get_namespace_oid("ctms", true);
+    Oid relation_id =
+        OidIsValid(schema) ? get_relname_relid("pending_acoustic", schema) : InvalidOid;
+    DirectQueue *queue;
+    Relation relation;
+
+    /* Citus keeps the rows of its tables elsewhere. */
+    if (!OidIsValid(relation_id) ||
+        OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE)))
+        return NULL;
+    relation = table_open(relation_id, RowExclusiveLock);
+    if (!is_table_known(relation) || !OidIsValid(RelationGetPrimaryKeyIndex(relation))) {
+        table_close(relation, RowExclusiveLock);
+        return NULL;
+    }
+
+    queue = palloc0(sizeof(*queue));
+    queue->schema = schema;
+    queue->id_sequence = get_relname_relid("pending_acoustic_id_seq", schema);
+    queue->now = GetCurrentTransactionStartTimestamp();
+    queue->queue.relation = relation;
+    InitDirtySnapshot(queue->dirty);
+    open_index(&queue->queue, &queue->dirty);
+    queue->slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
+    queue->estate = CreateExecutorState();
+    queue->target = makeNode(ResultRelInfo);
+    InitResultRelInfo(queue->target, relation, 0, NULL, 0);
+    queue->arbiters = list_make1_oid(RelationGetRelid(queue->queue.index));
+    return queue;
+}
+
+static void
+close_table(KeyedTable *table, LOCKMODE lock)
+{
+    if (!table->relation)
+        return;
+    index_endscan(table->scan);
+    ExecDropSingleTupleTableSlot(table->found);
+    index_close(table->index, AccessShareLock);
+    table_close(table->relation, lock);
+}
+
+void
+ctms_direct_close(DirectQueue *queue)
+{
+    if (queue->are_indexes_open)
+        ExecCloseIndices(queue->target);
+    /* As a statement does, locks on the tables stay until the transaction ends. */
+    close_table(&queue->queue, NoLock);
+    close_table(&queue->emails, NoLock);
+    if (queue->latest)
+        UnregisterSnapshot(queue->latest);
+    ExecDropSingleTupleTableSlot(queue->slot);
+    FreeExecutorState(queue->estate);
+    list_free(queue->arbiters);
+    pfree(queue);
+    CommandCounterIncrement();
+}
+
+/* ---- finding ----------------------------------------------------------------- */
+
+static bool
+find_row(KeyedTable *table, const pg_uuid_t *email_id)
+{
+    ScanKeyData key;
+
+    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(email_id));
+    index_rescan(table->scan, &key, 1, NULL, 0);
+    return index_getnext_slot(table->scan, ForwardScanDirection, table->found);
+}
+
+/* The queue row, after all who are writing it have ended. */
+static bool
+find_queue_row(DirectQueue *queue, const pg_uuid_t *email_id)
+{
+    while (find_row(&queue->queue, email_id)) {
+        TransactionId writer =
+            TransactionIdIsValid(queue->dirty.xmin) ? queue->dirty.xmin : queue->dirty.xmax;
+
+        if (!TransactionIdIsValid(writer))
+            return true;
+        ExecClearTuple(queue->queue.found);
+        XactLockTableWait(writer, NULL, NULL, XLTW_None);
+    }
+    return false;
+}
+
+bool
+ctms_direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
+{
+    KeyedTable *emails = &queue->emails;
+    TM_FailureData failure;
+    TM_Result result;
+    bool is_held;
+
+    if (!emails->relation) {
+        emails->relation = table_open(get_relname_relid("emails", queue->schema), RowShareLock);
+        queue->latest = RegisterSnapshot(GetLatestSnapshot());
+        open_index(emails, queue->latest);
+    }
+    if (!find_row(emails, email_id))
+        return false;
+    result = table_tuple_lock(emails->relation, &emails->found->tts_tid, queue->latest,
+                              emails->found, GetCurrentCommandId(false), LockTupleKeyShare,
+                              LockWaitBlock, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+    is_held = result == TM_Ok;
+    if (!is_held && result != TM_Deleted && result != TM_Updated && result != TM_SelfModified)
+        elog(ERROR, "unexpected result %d of a row lock", result);
+    ExecClearTuple(emails->found);
+    return is_held;
+}
+
+/* ---- writing ----------------------------------------------------------------- */
+
+static void
+open_indexes(DirectQueue *queue)
+{
+    MemoryContext caller;
+
+    if (queue->are_indexes_open)
+        return;
+    caller = MemoryContextSwitchTo(queue->estate->es_query_cxt);
+    ExecOpenIndices(queue->target, true);
+    MemoryContextSwitchTo(caller);
+    queue->are_indexes_open = true;
+}
+
+/* False when another transaction was faster: look again. */
+static bool
+insert_row(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
+{
+    TupleTableSlot *slot = queue->slot;
+    Relation relation = queue->queue.relation;
+    TransactionId xid = GetCurrentTransactionId();
+    bool has_conflict = false;
+    uint32 token;
+
+    ExecClearTuple(slot);
+    memset(slot->tts_isnull, false, COLUMN_COUNT * sizeof(bool));
+    slot->tts_values[COLUMN_ID] = Int64GetDatum(nextval_internal(queue->id_sequence, false));
+    slot->tts_values[COLUMN_EMAIL_ID] = UUIDPGetDatum(email_id);
+    slot->tts_values[COLUMN_RETRY] = Int32GetDatum(0);
+    slot->tts_isnull[COLUMN_LAST_ERROR] = true;
+    slot->tts_values[COLUMN_GENERATION] = Int64GetDatum(generation);
+    slot->tts_isnull[COLUMN_RETRY_AFTER] = true;
+    slot->tts_isnull[COLUMN_LEASE_UNTIL] = true;
+    slot->tts_isnull[COLUMN_LEASE_OWNER] = true;
+    slot->tts_values[COLUMN_CREATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
+    slot->tts_values[COLUMN_UPDATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
+    ExecStoreVirtualTuple(slot);
+
+    open_indexes(queue);
+    token = SpeculativeInsertionLockAcquire(xid);
+    table_tuple_insert_speculative(relation, slot, GetCurrentCommandId(true), 0, NULL, token);
+    list_free(ctms_insert_index_tuples(queue->target, slot, queue->estate, true, &has_conflict,
+                                       queue->arbiters));
+    table_tuple_complete_speculative(relation, slot, token, !has_conflict);
+    SpeculativeInsertionLockRelease(xid);
+    return !has_conflict;
+}
+
+/*
+ * Gives the row that was found a new generation and a fresh start; a live lease stays.
+ * False when another transaction has written it since: look again.
+ */
+static bool
+update_row(DirectQueue *queue, int64 generation)
+{
+    TupleTableSlot *found = queue->queue.found;
+    TupleTableSlot *slot = queue->slot;
+    TM_FailureData failure;
+    LockTupleMode lock_mode;
+    bool must_index;
+    TM_Result result;
+    int64 old_generation;
+
+    slot_getallattrs(found);
+    ExecClearTuple(slot);
+    memcpy(slot->tts_values, found->tts_values, COLUMN_COUNT * sizeof(Datum));
+    memcpy(slot->tts_isnull, found->tts_isnull, COLUMN_COUNT * sizeof(bool));
+    old_generation = DatumGetInt64(found->tts_values[COLUMN_GENERATION]);
+    slot->tts_values[COLUMN_GENERATION] = Int64GetDatum(Max(old_generation + 1, generation));
+    /* Exhausted: what it waited for is long past. */
+    if (!found->tts_isnull[COLUMN_RETRY_AFTER] &&
+        TIMESTAMP_IS_NOEND(DatumGetTimestampTz(found->tts_values[COLUMN_RETRY_AFTER])))
+        slot->tts_values[COLUMN_CREATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
+    slot->tts_values[COLUMN_RETRY] = Int32GetDatum(0);
+    slot->tts_isnull[COLUMN_LAST_ERROR] = true;
+    slot->tts_isnull[COLUMN_RETRY_AFTER] = true;
+    slot->tts_values[COLUMN_UPDATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
+    ExecStoreVirtualTuple(slot);
+
+    result = ctms_update_tuple(queue->queue.relation, &found->tts_tid, slot,
+                               GetCurrentCommandId(true), &failure, &lock_mode, &must_index);
+    if (result == TM_Updated || result == TM_Deleted)
+        return false;
+    if (result != TM_Ok)
+        elog(ERROR, "unexpected result %d of an update of the queue", result);
+    if (must_index) {
+        open_indexes(queue);
+        list_free(ctms_insert_index_tuples(queue->target, slot, queue->estate, false, NULL, NIL));
+    }
+    return true;
+}
+
+void
+ctms_direct_enqueue(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
+{
+    bool is_done = false;
+
+    while (!is_done) {
+        /* Index scans keep what they allocate: only the writing may use the row's memory. */
+        bool is_found = find_queue_row(queue, email_id);
+        MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(queue->estate));
+
+        CHECK_FOR_INTERRUPTS();
+        if (is_found)
+            is_done = update_row(queue, generation);
+        else
+            is_done = insert_row(queue, email_id, generation);
+        /* The new version may refer to the old one's bytes until here. */
+        ExecClearTuple(queue->slot);
+        ExecClearTuple(queue->queue.found);
+        MemoryContextSwitchTo(caller);
+        ResetPerTupleExprContext(queue->estate);
+    }
+}
