@@ -4,12 +4,20 @@
 #include "compat.h"
 
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 
 #include "json_regex_internal.h"
 
+/* One automaton that the subject must match, or must not. */
+typedef struct Condition {
+    RegexAutomaton *automaton;
+    bool is_negative;
+} Condition;
+
 struct JsonRegex {
-    RegexAutomaton *automaton;     /* or */
-    RegexBacktracker *backtracker; /* with lookaround or back-references */
+    Condition *conditions; /* all of them, or */
+    int n_conditions;
+    RegexBacktracker *backtracker; /* with lookaround or back-references elsewhere */
 };
 
 /* In UTF-8; the same pointer when it is already. */
@@ -26,31 +34,108 @@ to_utf8(const char *text, uint32 *length)
     return converted;
 }
 
+static bool
+needs_backtracking(const RegexTree *tree)
+{
+    ListCell *cell;
+
+    check_stack_depth();
+    if (tree->kind == TREE_LOOK || tree->kind == TREE_BACK_REFERENCE)
+        return true;
+    foreach (cell, tree->children)
+        if (needs_backtracking(lfirst(cell)))
+            return true;
+    return false;
+}
+
+/* "^" and what follows it. */
+static RegexTree *
+tree_from_start(RegexTree *start, List *rest)
+{
+    RegexTree *tree = palloc0(sizeof(RegexTree));
+
+    tree->kind = TREE_SEQUENCE;
+    tree->children = list_concat(list_make1(start), rest);
+    return tree;
+}
+
+static bool
+add_condition(JsonRegex *regex, const RegexTree *tree, bool is_negative)
+{
+    RegexProgram *program = regex_program_new(tree);
+    Condition *condition = &regex->conditions[regex->n_conditions++];
+
+    if (program->is_too_large)
+        return false;
+    condition->automaton = regex_automaton_new(program);
+    condition->is_negative = is_negative;
+    return true;
+}
+
+/* Lookahead right after "^" asks nothing but that the subject matches one more expression:
+ * "^(?=a)(?!b)c" is "^a", not "^b", and "^c". False when the expression is not of that form. */
+static bool
+split_lookahead(JsonRegex *regex, const RegexTree *tree, bool *is_too_large)
+{
+    int n = list_length(tree->children);
+    RegexTree *start;
+    int n_looks = 0;
+
+    if (tree->kind != TREE_SEQUENCE || n == 0 ||
+        (start = linitial(tree->children))->kind != TREE_START)
+        return false;
+    for (int i = 1; i < n; i++) {
+        const RegexTree *child = list_nth(tree->children, i);
+        bool is_look = child->kind == TREE_LOOK && !child->is_behind && i == n_looks + 1;
+
+        if (needs_backtracking(is_look ? linitial(child->children) : child))
+            return false;
+        n_looks += is_look;
+    }
+    regex->conditions = palloc(sizeof(Condition) * (n_looks + 1));
+    for (int i = 1; i <= n_looks; i++) {
+        const RegexTree *look = list_nth(tree->children, i);
+
+        *is_too_large |= !add_condition(regex, tree_from_start(start, list_copy(look->children)),
+                                        look->is_negative);
+    }
+    *is_too_large |= !add_condition(
+        regex, tree_from_start(start, list_copy_tail(tree->children, n_looks + 1)), false);
+    return true;
+}
+
 JsonRegex *
 json_regex_compile(const char *pattern, uint32 length, char **error)
 {
     const char *text = to_utf8(pattern, &length);
     RegexParse parse = regex_parse(text, length);
     JsonRegex *regex = palloc0(sizeof(JsonRegex));
-    RegexProgram *program;
+    bool is_too_large = false;
 
     if (parse.error) {
         *error = parse.error;
         return NULL;
     }
-    if (parse.needs_backtracking) {
+    if (!parse.needs_backtracking) {
+        regex->conditions = palloc(sizeof(Condition));
+        is_too_large = !add_condition(regex, parse.tree, false);
+    } else if (!split_lookahead(regex, parse.tree, &is_too_large)) {
         regex->backtracker = regex_backtracker_new(&parse);
-        if (!regex->backtracker)
-            *error = pstrdup("the expression is too large");
-        return regex->backtracker ? regex : NULL;
+        is_too_large = !regex->backtracker;
     }
-    program = regex_program_new(parse.tree);
-    if (program->is_too_large) {
+    if (is_too_large)
         *error = pstrdup("the expression is too large");
-        return NULL;
-    }
-    regex->automaton = regex_automaton_new(program);
-    return regex;
+    return is_too_large ? NULL : regex;
+}
+
+static bool
+holds_all(const JsonRegex *regex, const char *text, uint32 length)
+{
+    for (int i = 0; i < regex->n_conditions; i++)
+        if (regex_automaton_matches(regex->conditions[i].automaton, text, length) ==
+            regex->conditions[i].is_negative)
+            return false;
+    return true;
 }
 
 bool
@@ -59,10 +144,10 @@ json_regex_matches(JsonRegex *regex, const char *subject, uint32 length)
     const char *text = to_utf8(subject, &length);
     bool matches;
 
-    if (regex->automaton)
-        matches = regex_automaton_matches(regex->automaton, text, length);
-    else
+    if (regex->backtracker)
         matches = regex_backtracker_matches(regex->backtracker, text, length);
+    else
+        matches = holds_all(regex, text, length);
     if (text != subject)
         pfree((char *)text);
     return matches;

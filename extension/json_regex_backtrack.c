@@ -46,6 +46,7 @@ struct RegexBacktracker {
     int allocated;
     int n_slots; /* two for each group, then one for each loop */
     int start;
+    bool is_anchored; /* matches at the start only */
 };
 
 /* A choice to come back to, or (with at NULL) a slot to set back. */
@@ -239,6 +240,7 @@ regex_backtracker_new(const RegexParse *parse)
     e->instructions = palloc(sizeof(Instruction) * e->allocated);
     e->n_slots = 2 * (parse->n_groups + 1);
     e->start = translate(e, parse->tree, add(e, TRY_MATCH, 0, 0, false), false);
+    e->is_anchored = regex_is_anchored(parse->tree);
     return e->n_instructions < MAX_INSTRUCTIONS ? e : NULL;
 }
 
@@ -428,7 +430,7 @@ regex_backtracker_matches(const RegexBacktracker *backtracker, const char *subje
         match.n_choices = 0;
         memset(match.slots, 0, sizeof(unsigned char *) * backtracker->n_slots);
         matches = run(&match, backtracker->start, at);
-        if (at >= match.end)
+        if (at >= match.end || backtracker->is_anchored)
             break;
     }
     pfree(match.slots);

@@ -111,6 +111,9 @@ typedef struct RegexProgram {
     bool is_too_large;
 } RegexProgram;
 
+/* Whether every match begins with "^". */
+extern bool regex_is_anchored(const RegexTree *tree);
+
 /* Translates a tree without lookaround and back-references. */
 extern RegexProgram *regex_program_new(const RegexTree *tree);
 

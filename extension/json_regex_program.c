@@ -132,20 +132,19 @@ translate(RegexProgram *program, const RegexTree *tree, int next)
     return next;
 }
 
-/* Whether every match begins with "^". */
-static bool
-is_anchored(const RegexTree *tree)
+bool
+regex_is_anchored(const RegexTree *tree)
 {
     ListCell *cell;
 
     check_stack_depth();
     switch (tree->kind) {
     case TREE_START: return true;
-    case TREE_GROUP: return is_anchored(linitial(tree->children));
-    case TREE_SEQUENCE: return tree->children != NIL && is_anchored(linitial(tree->children));
+    case TREE_GROUP: return regex_is_anchored(linitial(tree->children));
+    case TREE_SEQUENCE: return tree->children != NIL && regex_is_anchored(linitial(tree->children));
     case TREE_CHOICE:
         foreach (cell, tree->children)
-            if (!is_anchored(lfirst(cell)))
+            if (!regex_is_anchored(lfirst(cell)))
                 return false;
         return true;
     default: return false;
@@ -162,6 +161,6 @@ regex_program_new(const RegexTree *tree)
     program->allocated_sets = 4;
     program->sets = palloc(sizeof(RegexSet *) * program->allocated_sets);
     program->start = translate(program, tree, add_instruction(program, OP_MATCH, 0, 0));
-    program->is_anchored = is_anchored(tree);
+    program->is_anchored = regex_is_anchored(tree);
     return program;
 }

@@ -46,8 +46,8 @@ frame_unit(Frame *frame)
 
         unit->valid = true;
         unit->keyword_location = location_text(frame->schema_location);
-        unit->absolute_keyword_location =
-            psprintf("%s#%s", frame->node->resource->uri, frame->node->pointer);
+        unit->absolute_keyword_location = psprintf("%s#%s", frame->node->resource->uri,
+                                                   json_uri_encode_fragment(frame->node->pointer));
         unit->instance_location = location_text(frame->instance_location);
         frame->unit = unit;
     }
@@ -196,11 +196,21 @@ evaluate_dependent(Frame *frame, const JsonSchemaKeyword *keyword)
 }
 
 static bool
+is_annotated(const Frame *frame, const JsonSchemaKeyword *keyword)
+{
+    JsonValue media_type;
+
+    if (strncmp(keyword->name, "content", 7) != 0)
+        return true;
+    return frame->instance.kind == JSON_STRING &&
+           (strcmp(keyword->name, "contentSchema") != 0 ||
+            json_object_get(frame->node->source, "contentMediaType", 16, &media_type));
+}
+
+static bool
 evaluate_annotation(Frame *frame, const JsonSchemaKeyword *keyword)
 {
-    bool for_strings = strncmp(keyword->name, "content", 7) == 0;
-
-    if (wants_annotations(frame) && (!for_strings || frame->instance.kind == JSON_STRING))
+    if (wants_annotations(frame) && is_annotated(frame, keyword))
         report_annotation(frame, keyword->name, json_value_to_jsonb(keyword->value));
     return true;
 }

@@ -46,6 +46,20 @@ matches_a_pattern(const JsonSchemaKeyword *keyword, JsonValue name)
     return false;
 }
 
+/* What annotates a name does not annotate its value, which has the same location. */
+static bool
+evaluate_name(Frame *frame, const JsonSchemaKeyword *keyword, const Location *base, JsonValue name,
+              const Location *instance)
+{
+    int flags = frame->evaluation->flags;
+    bool valid;
+
+    frame->evaluation->flags &= ~JSON_SCHEMA_ANNOTATIONS;
+    valid = evaluate_part(frame, keyword->nodes[0], base, name, instance);
+    frame->evaluation->flags = flags;
+    return valid;
+}
+
 /* One member under one keyword; *is_named tells whether the keyword speaks of it. */
 static bool
 evaluate_member(Frame *frame, const JsonSchemaKeyword *keyword, uint32 index, JsonValue name,
@@ -88,7 +102,7 @@ evaluate_member(Frame *frame, const JsonSchemaKeyword *keyword, uint32 index, Js
             return true;
         valid = evaluate_part(frame, keyword->nodes[0], &base, value, &instance);
         break;
-    default: return evaluate_part(frame, keyword->nodes[0], &base, name, &instance);
+    default: return evaluate_name(frame, keyword, &base, name, &instance);
     }
     *is_named = true;
     mark(frame, index);

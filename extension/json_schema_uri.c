@@ -193,6 +193,23 @@ json_uri_split(const char *uri, char **fragment)
     return pnstrdup(uri, mark ? (size_t)(mark - uri) : strlen(uri));
 }
 
+char *
+json_uri_encode_fragment(const char *pointer)
+{
+    StringInfoData out;
+
+    initStringInfo(&out);
+    for (; *pointer; pointer++) {
+        unsigned char c = *pointer;
+
+        if ((c < 0x80 && isalnum(c)) || strchr("-._~!$&'()*+,;=:@/?", c))
+            appendStringInfoChar(&out, (char)c);
+        else
+            appendStringInfo(&out, "%%%02X", c);
+    }
+    return out.data;
+}
+
 void
 json_pointer_append(StringInfo pointer, const char *token, uint32 length)
 {

@@ -16,6 +16,9 @@ extern char *json_uri_resolve(const char *base, const char *reference);
  * NULL when there is no "#". */
 extern char *json_uri_split(const char *uri, char **fragment);
 
+/* A JSON Pointer as the fragment of a URI. */
+extern char *json_uri_encode_fragment(const char *pointer);
+
 /* Appends "/token" with "~" and "/" escaped. */
 extern void json_pointer_append(StringInfo pointer, const char *token, uint32 length);
 

@@ -39,3 +39,9 @@ FROM unnest(ARRAY['^(a+)+$', '^(a|a)*$', '^(a|aa)+$', '(a*)*b', '^([a-zA-Z]+)*$'
 -- A match can be cancelled.
 SET statement_timeout = '50ms';
 SELECT ctms.json_schema_is_valid('{"pattern": "^(?=(a+)+$)(\\w*)*\\1b"}', to_jsonb(repeat('a', 60) || '!'));
+RESET statement_timeout;
+-- Lookahead after "^" is no reason to backtrack.
+SELECT pattern, array_agg(ctms.json_schema_is_valid(jsonb_build_object('pattern', pattern), to_jsonb(s)) ORDER BY n) AS matches
+FROM unnest(ARRAY['^(?=.*\d)(?!.*\s)(?=[a-z]).{3,}$', '^(?!a)', '^(?=a)(?=b)', '^(?!.*(a|b)*c)[ab]+$', '^(?=(a+)+$)(\w*)*b']) AS pattern,
+    unnest(ARRAY['abc1', 'ab 1', '1abc', 'abcd', '', 'ab', 'b', repeat('a', 100000) || '!']) WITH ORDINALITY AS u(s, n)
+GROUP BY pattern ORDER BY pattern;

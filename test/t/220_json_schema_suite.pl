@@ -122,6 +122,80 @@ for my $kind (qw(required optional format))
         cmp_ok($passed, '>=', $known{$kind}{$draft}, "$kind, draft $draft: $passed of $all pass");
     }
 }
+# ---- annotations: those of draft 2020-12 ---------------------------------------------
+
+sub applies
+{
+    my ($compatibility) = @_;
+    for (split /,/, $compatibility =~ s/[\s"]//gr)
+    {
+        return 0 if /^<=(\d+)$/ && 2020 > $1 or /^=(\d+)$/ && 2020 != $1 or /^(\d+)$/ && 2020 < $1;
+    }
+    return 1;
+}
+
+my @annotations;
+for my $case (map { members($_) } map { elements(members(slurp($_))->{suite}) } json_files("$suite/annotations/tests"))
+{
+    next unless applies($case->{compatibility} // '');
+    for my $test (map { members($_) } elements($case->{tests}))
+    {
+        push @annotations, map { "INSERT INTO public.annotations VALUES (" . join(', ', map { literal($_) }
+            $case->{description}, $case->{schema}, $case->{externalSchemas} // '{}', $test->{instance}, $_) . ')' }
+            elements($test->{assertions});
+    }
+}
+# A location of the suite is a pointer from the root; ours begins at the nearest "$id".
+$ctms->sql("CREATE TABLE public.annotations (description text, schema jsonb, external jsonb, instance jsonb, assertion jsonb);\n"
+    . join(";\n", @annotations) . q{;
+INSERT INTO ctms.json_schema_document SELECT key, value FROM public.annotations, jsonb_each(external) ON CONFLICT DO NOTHING;
+CREATE TABLE public.annotation_results AS
+SELECT a.*, f.found, coalesce((SELECT bool_and(EXISTS (SELECT FROM jsonb_array_elements(f.found) AS x
+        WHERE x -> 'annotation' = e.value
+            AND right(e.key, length(split_part(x ->> 'at', '#', 2))) = split_part(x ->> 'at', '#', 2)))
+        FROM jsonb_each(assertion -> 'expected') AS e), true)
+    AND jsonb_array_length(f.found) = (SELECT count(*) FROM jsonb_each(assertion -> 'expected')) AS passes
+FROM public.annotations AS a, LATERAL (
+    SELECT coalesce(jsonb_agg(jsonb_build_object('annotation', u -> 'annotation',
+        'at', regexp_replace(u ->> 'absoluteKeywordLocation', '/[^/]*$', ''))), '[]') AS found
+    FROM jsonb_array_elements(ctms.json_schema_validate(schema, instance, 'basic') -> 'annotations') AS u
+    WHERE u ->> 'instanceLocation' = assertion ->> 'location'
+        AND u ->> 'keywordLocation' LIKE '%/' || (assertion ->> 'keyword')) AS f});
+is($ctms->sql('SELECT count(*) FILTER (WHERE NOT passes) FROM public.annotation_results'), 0,
+    'annotations: ' . $ctms->sql('SELECT count(*) FROM public.annotation_results') . ' assertions')
+    or diag $ctms->sql(q{SELECT description || ' ' || assertion || ' found ' || found FROM public.annotation_results WHERE NOT passes});
+
+# ---- output formats --------------------------------------------------------------------
+
+my @outputs = (q{INSERT INTO ctms.json_schema_document VALUES ('https://json-schema.org/v1',
+    '{"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://json-schema.org/v1"}')});
+for my $file (json_files("$suite/output-tests"))
+{
+    my $text = slurp($file);
+    if ($file =~ /output-schema\.json$/)
+    {
+        my $id = members($text)->{'$id'} =~ s/[\s"]//gr;
+        push @outputs, "INSERT INTO ctms.json_schema_document VALUES ('$id', " . literal($text) . ')';
+        next;
+    }
+    for my $case (map { members($_) } elements($text))
+    {
+        for my $test (map { members($_) } elements($case->{tests}))
+        {
+            my $output = members($test->{output});
+            push @outputs, map { "INSERT INTO public.outputs VALUES (" . join(', ', map { literal($_) }
+                $test->{description}, $case->{schema}, $test->{data}, $_, $output->{$_}) . ')' } sort keys %$output;
+        }
+    }
+}
+$ctms->sql("CREATE TABLE public.outputs (description text, schema jsonb, instance jsonb, format text, expected jsonb);\n"
+    . join(";\n", @outputs));
+is($ctms->sql(q{SELECT count(*) FROM public.outputs
+        WHERE NOT ctms.json_schema_is_valid(expected, ctms.json_schema_validate(schema, instance, format))}), 0,
+    'output: ' . $ctms->sql('SELECT count(*) FROM public.outputs') . ' cases')
+    or diag $ctms->sql(q{SELECT description || ' ' || format || ': ' || ctms.json_schema_validate(schema, instance, format)
+        FROM public.outputs WHERE NOT ctms.json_schema_is_valid(expected, ctms.json_schema_validate(schema, instance, format))});
+
 note $ctms->sql(q{
     SELECT kind || ': ' || string_agg(draft || ' ' || passed || '/' || total, ', ' ORDER BY length(draft), draft)
         || '; together ' || sum(passed) || '/' || sum(total)
