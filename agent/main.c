@@ -19,6 +19,7 @@
 #include "pg_listen.h"
 #include "pg_pool.h"
 #include "report.h"
+#include "service.h"
 #include "settings.h"
 #include "sync.h"
 
@@ -28,7 +29,9 @@ typedef struct agent {
     agent_settings settings;
     pg_pool *pool;
     pg_listener *listener;
+    agent_metrics *metrics;
     sync_line *sync;
+    service *service;
     struct event *signals[3];
     bool is_stopping;
 } agent;
@@ -88,6 +91,39 @@ catch_signals(agent *a)
     return true;
 }
 
+/* ---- metrics and health ------------------------------------------------------------ */
+
+static void
+on_cycle_ended(void *arg)
+{
+    agent *a = arg;
+
+    service_push(a->service);
+}
+
+static service_health
+health(void *arg)
+{
+    agent *a = arg;
+
+    return sync_health(a->sync);
+}
+
+static bool
+open_service(agent *a, char *message, size_t size)
+{
+    service_options options = {.host = config_string(a->config, "CTMS_HOST"),
+                               .port = (int)config_int(a->config, "CTMS_AGENT_METRICS_PORT"),
+                               .gateway =
+                                   config_string(a->config, "CTMS_PROMETHEUS_PUSHGATEWAY_URL"),
+                               .metrics = a->metrics,
+                               .health = health,
+                               .arg = a};
+
+    a->service = service_new(a->base, &options, message, size);
+    return a->service != NULL;
+}
+
 /* ---- the database ----------------------------------------------------------------- */
 
 static void
@@ -130,7 +166,12 @@ open_database(agent *a, char *message, size_t size)
     a->pool = pg_pool_new(a->base, &options, message, size);
     if (a->pool == NULL)
         return false;
-    a->sync = sync_new(a->base, a->pool, &a->settings);
+    a->metrics = agent_metrics_new();
+    a->sync = sync_new(a->base, &(sync_options){.pool = a->pool,
+                                                .settings = &a->settings,
+                                                .metrics = a->metrics,
+                                                .cycle_ended = on_cycle_ended,
+                                                .arg = a});
     if (a->sync == NULL) {
         snprintf(message, size, "could not set up HTTP");
         return false;
@@ -167,7 +208,9 @@ set_up_libraries(void)
 static void
 agent_close(agent *a)
 {
+    service_free(a->service);
     sync_free(a->sync);
+    agent_metrics_free(a->metrics);
     pg_listener_free(a->listener);
     pg_pool_free(a->pool);
     for (int i = 0; i < 3; i++) {
@@ -199,7 +242,9 @@ main(int argc, char **argv)
         return 2;
     }
     a.base = event_base_new();
-    is_set_up = a.base != NULL && catch_signals(&a) && open_database(&a, message, sizeof(message));
+    is_set_up = a.base != NULL && catch_signals(&a) &&
+                open_database(&a, message, sizeof(message)) &&
+                open_service(&a, message, sizeof(message));
     if (is_set_up)
         event_base_dispatch(a.base);
     else

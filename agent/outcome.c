@@ -372,6 +372,7 @@ note_answer(call *k, const finding *f, double duration_s)
         pace_met_trouble(&s->pace, is_news(k), k->started_s, now_s);
     else if (f->verdict.class == CLASS_SUCCESS || f->verdict.class == CLASS_CONTACT)
         pace_succeeded(&s->pace, s->settings->max_in_flight, now_s);
+    agent_metrics_request(s->options.metrics, k->table, f->verdict.class, duration_s);
     if (k->contact != NULL)
         note_status(k->contact, k, f, duration_s);
     for (int i = 0; i < k->row_count; i++)

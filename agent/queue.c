@@ -24,7 +24,8 @@ static const pg_statement fail_statement = {
     6, false};
 static const pg_statement release_statement = {"SELECT ctms.release_acoustic($1)", 1, false};
 static const pg_statement backlog_statement = {
-    "SELECT backlog, retry_backlog FROM ctms.acoustic_backlog($1::int)", 1, true};
+    "SELECT backlog, retry_backlog, ctms.acoustic_age($1::int) FROM ctms.acoustic_backlog($1::int)",
+    1, true};
 
 struct queue {
     pg_pool *pool;
@@ -376,14 +377,15 @@ static void
 on_backlog(void *arg, const pg_reply *reply)
 {
     queue *q = arg;
-    bool is_known = reply->status == PG_OK && PQntuples(reply->result) == 1;
+    queue_backlog backlog = {-1, -1, -1};
 
     q->is_asking_backlog = false;
-    if (is_known)
-        q->events.backlog(q->arg, true, atoll(PQgetvalue(reply->result, 0, 0)),
-                          atoll(PQgetvalue(reply->result, 0, 1)));
-    else
-        q->events.backlog(q->arg, false, 0, 0);
+    if (reply->status == PG_OK && PQntuples(reply->result) == 1) {
+        backlog.waiting = atoll(PQgetvalue(reply->result, 0, 0));
+        backlog.failed = atoll(PQgetvalue(reply->result, 0, 1));
+        backlog.age_s = strtod(PQgetvalue(reply->result, 0, 2), NULL);
+    }
+    q->events.backlog(q->arg, &backlog);
 }
 
 bool
@@ -397,6 +399,12 @@ queue_ask_backlog(queue *q)
         q->is_asking_backlog =
             pg_pool_query(q->pool, &backlog_statement, values, on_backlog, q) != NULL;
     return q->is_asking_backlog;
+}
+
+bool
+queue_is_database_up(const queue *q)
+{
+    return pg_pool_get_stats(q->pool).ready > 0;
 }
 
 const char *

@@ -15,6 +15,13 @@
 
 typedef struct queue queue;
 
+/* Values below zero are not known. */
+typedef struct queue_backlog {
+    long long waiting; /* to be sent */
+    long long failed;  /* have failed since they changed */
+    double age_s;      /* of the oldest change that is ready to be sent */
+} queue_backlog;
+
 typedef struct queue_events {
     /*
      * Contacts were claimed and their rows read: they are the receiver's now. Contacts that
@@ -28,7 +35,7 @@ typedef struct queue_events {
      * were changed meanwhile, and wait again. */
     void (*settled)(void *arg, struct contact_list *contacts, bool is_written, bool is_work_left);
     void (*released)(void *arg, bool is_written);
-    void (*backlog)(void *arg, bool is_known, long long backlog, long long retry_backlog);
+    void (*backlog)(void *arg, const queue_backlog *backlog);
 } queue_events;
 
 queue *
@@ -48,5 +55,6 @@ bool queue_is_settling(const queue *q);
 bool queue_release(queue *q);
 bool queue_has_lost(const queue *q);
 bool queue_ask_backlog(queue *q);
+bool queue_is_database_up(const queue *q);
 
 #endif

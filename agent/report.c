@@ -34,9 +34,9 @@ begin_cycle(report *r)
 }
 
 void
-report_init(report *r, const agent_settings *settings)
+report_init(report *r, const agent_settings *settings, agent_metrics *metrics)
 {
-    *r = (report){.settings = settings};
+    *r = (report){.settings = settings, .metrics = metrics};
     begin_cycle(r);
 }
 
@@ -56,14 +56,16 @@ static void
 count_contact(report *r, const contact *c, bool is_skipped)
 {
     r->count_total++;
-    if (is_skipped)
+    if (is_skipped) {
         r->count_skipped++;
-    else if (!c->has_failed)
+    } else if (!c->has_failed) {
         r->count_synced++;
-    else if (c->class == CLASS_TRANSIENT)
+        agent_metrics_synced(r->metrics);
+    } else if (c->class == CLASS_TRANSIENT) {
         r->count_retry++;
-    else
+    } else {
         r->count_exception++;
+    }
 }
 
 static void
@@ -130,7 +132,7 @@ log_backlog(log_line *line, const char *name, long long value)
 }
 
 void
-report_cycle(report *r, long long backlog, long long retry_backlog)
+report_cycle(report *r, const queue_backlog *backlog)
 {
     log_line *line = log_begin(LOG_LEVEL_INFO, REPORT_SYNC);
     double lasted_s = clock_now_s() - r->cycle_began_s;
@@ -145,13 +147,15 @@ report_cycle(report *r, long long backlog, long long retry_backlog)
     log_int(line, "count_retry", r->count_retry);
     log_int(line, "count_skipped", r->count_skipped);
     log_int(line, "count_exception", r->count_exception);
-    log_backlog(line, "sync_backlog", backlog);
-    log_backlog(line, "retry_backlog", retry_backlog);
+    log_backlog(line, "sync_backlog", backlog->waiting);
+    log_backlog(line, "retry_backlog", backlog->failed);
     log_real(line, "loop_duration_s", lasted_s);
     log_real(line, "loop_sleep_s",
              lasted_s < r->settings->loop_s ? r->settings->loop_s - lasted_s : 0);
     log_bool(line, "trivial", r->count_total == 0);
     log_end(line, "sync_service cycle complete");
+    agent_metrics_cycle(r->metrics, lasted_s, (double)backlog->waiting, (double)backlog->failed,
+                        backlog->age_s);
     begin_cycle(r);
 }
 

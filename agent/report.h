@@ -8,7 +8,9 @@
 #ifndef AGENT_REPORT_H
 #define AGENT_REPORT_H
 
+#include "agent_metrics.h"
 #include "contact.h"
+#include "queue.h"
 #include "settings.h"
 
 #define REPORT_SYNC "ctms.bin.acoustic_sync"
@@ -16,18 +18,19 @@
 
 typedef struct report {
     const agent_settings *settings;
+    agent_metrics *metrics;
     double cycle_began_s;
     long count_total, count_synced, count_retry, count_skipped, count_exception;
     bool is_health_failing; /* said so once */
 } report;
 
-void report_init(report *r, const agent_settings *settings);
+void report_init(report *r, const agent_settings *settings, agent_metrics *metrics);
 void report_start(const report *r);
 /* The outcome of a contact that was sent, or skipped. */
 void report_contact(report *r, const contact *c, bool is_skipped);
 bool report_has_work(const report *r);
-/* Logs the cycle and begins the next. Backlogs below zero are not known. */
-void report_cycle(report *r, long long backlog, long long retry_backlog);
+/* Logs the cycle and begins the next. */
+void report_cycle(report *r, const queue_backlog *backlog);
 /* Writes the time to the health file, if there is to be one. */
 void report_health(report *r);
 

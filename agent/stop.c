@@ -47,6 +47,8 @@ stop_line(struct sync *s, failure_class class, const call *k, const char *why)
                      .count = s->stop.count + 1};
     if (class == CLASS_CONFIGURATION)
         s->stopped_at_s[k->table] = now_s;
+    snprintf(s->stop.why, sizeof(s->stop.why), "%s", why);
+    sync_show_stop(s);
     log_stop(s, why, delay_s);
     sync_drop_unsent(s);
 }
@@ -65,6 +67,7 @@ stop_note_success(struct sync *s, const call *k)
         return;
     s->stop.class = CLASS_SUCCESS;
     s->stop.until_s = 0;
+    sync_show_stop(s);
     s->is_hungry = true;
     log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "sending to Acoustic goes on");
 }

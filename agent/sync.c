@@ -246,13 +246,15 @@ on_released(void *arg, bool is_written)
 /* ---- reporting ------------------------------------------------------------------------------- */
 
 static void
-on_backlog(void *arg, bool is_known, long long backlog, long long retry_backlog)
+on_backlog(void *arg, const queue_backlog *backlog)
 {
     struct sync *s = arg;
 
     s->is_reporting = false;
-    report_cycle(&s->report, is_known ? backlog : -1, is_known ? retry_backlog : -1);
+    report_cycle(&s->report, backlog);
     s->last_report_s = clock_now_s();
+    if (s->options.cycle_ended != NULL)
+        s->options.cycle_ended(s->options.arg);
     sync_turn_soon(s);
 }
 
@@ -263,7 +265,7 @@ report_now(struct sync *s)
         return;
     s->is_reporting = true;
     if (!queue_ask_backlog(s->queue))
-        on_backlog(s, false, 0, 0);
+        on_backlog(s, &(queue_backlog){-1, -1, -1});
 }
 
 /* The work at hand is done. */
@@ -361,6 +363,13 @@ sync_look(sync_line *s)
 /* ---- tokens
  * ------------------------------------------------------------------------------------------ */
 
+void
+sync_show_stop(struct sync *s)
+{
+    agent_metrics_stopped(s->options.metrics,
+                          s->is_token_failing ? CLASS_AUTHENTICATION : s->stop.class);
+}
+
 static void
 on_token_ready(void *arg)
 {
@@ -371,6 +380,7 @@ on_token_ready(void *arg)
         s->is_hungry = true;
     }
     s->is_token_failing = false;
+    sync_show_stop(s);
     sync_turn_soon(s);
 }
 
@@ -388,6 +398,7 @@ on_token_failed(void *arg, bool is_refused, const char *problem, double retry_s)
     if (!s->is_token_failing)
         sync_drop_unsent(s);
     s->is_token_failing = true;
+    sync_show_stop(s);
 }
 
 /* ---- life
@@ -419,15 +430,31 @@ sync_settings_changed(sync_line *s)
     sync_look(s);
 }
 
+service_health
+sync_health(const sync_line *s)
+{
+    service_health health = {.is_database_up = queue_is_database_up(s->queue),
+                             .in_flight = s->in_flight,
+                             .in_flight_allowed = share_granted(s->share)};
+
+    if (s->stop.class != CLASS_SUCCESS)
+        health.stopped = s->stop.why;
+    else if (s->is_token_failing)
+        health.stopped = "there is no access token";
+    return health;
+}
+
 sync_line *
-sync_new(struct event_base *base, pg_pool *pool, const agent_settings *settings)
+sync_new(struct event_base *base, const sync_options *options)
 {
     static const queue_events queue_callbacks = {on_claimed, on_claim_failed, on_settled,
                                                  on_released, on_backlog};
     static const token_events token_callbacks = {on_token_ready, on_token_failed};
+    const agent_settings *settings = options->settings;
     struct sync *s = xcalloc(1, sizeof(*s));
 
     s->base = base;
+    s->options = *options;
     s->settings = settings;
     s->claim_size = CLAIM_MIN < settings->batch_limit ? CLAIM_MIN : settings->batch_limit;
     TAILQ_INIT(&s->ready);
@@ -439,10 +466,11 @@ sync_new(struct event_base *base, pg_pool *pool, const agent_settings *settings)
         TAILQ_INIT(&s->waiting[table]);
     s->http = acoustic_http_new(base);
     s->tokens = token_source_new(base, s->http, settings, &token_callbacks, s);
-    s->queue = queue_new(pool, settings, &queue_callbacks, s);
-    s->share = share_new(base, pool, settings, queue_agent_name(s->queue), on_share_changed, s);
+    s->queue = queue_new(options->pool, settings, &queue_callbacks, s);
+    s->share =
+        share_new(base, options->pool, settings, queue_agent_name(s->queue), on_share_changed, s);
     pace_init(&s->pace, settings->max_in_flight);
-    report_init(&s->report, settings);
+    report_init(&s->report, settings, options->metrics);
     s->turn = event_new(base, -1, 0, turn, s);
     s->alarm = evtimer_new(base, turn, s);
     s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);

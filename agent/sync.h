@@ -10,18 +10,29 @@
 
 #include <event2/event.h>
 
+#include "agent_metrics.h"
 #include "pg_pool.h"
+#include "service.h"
 #include "settings.h"
 
 typedef struct sync sync_line;
 
-/* settings must outlive it and may change under it (sync_settings_changed()). Null when
- * libcurl cannot be set up. */
-sync_line *sync_new(struct event_base *base, pg_pool *pool, const agent_settings *settings);
+/* All of it must outlive the line. */
+typedef struct sync_options {
+    pg_pool *pool;
+    const agent_settings *settings; /* may change under it: sync_settings_changed() */
+    agent_metrics *metrics;
+    void (*cycle_ended)(void *arg); /* may be null */
+    void *arg;
+} sync_options;
+
+/* Null when libcurl cannot be set up. */
+sync_line *sync_new(struct event_base *base, const sync_options *options);
 void sync_free(sync_line *s);
 
 /* There may be work: a notification, or the listener is back. */
 void sync_look(sync_line *s);
+service_health sync_health(const sync_line *s);
 void sync_settings_changed(sync_line *s);
 /* No new claim; ends the event loop when what is in flight is finished and the rest is
  * given back, or when the deadline has passed. */

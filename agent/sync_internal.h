@@ -55,10 +55,12 @@ typedef struct stop {
     double until_s; /* no request before that */
     int count;      /* stops since the table last worked */
     int good_calls; /* since the last stop */
+    char why[ERROR_SIZE];
 } stop;
 
 struct sync {
     struct event_base *base;
+    sync_options options;
     const agent_settings *settings;
     acoustic_http *http;
     token_source *tokens;
@@ -123,6 +125,9 @@ void sync_drop_unsent(struct sync *s);
 bool sync_is_quiet(const struct sync *s);
 /* Gives the leases back, if that is wanted and the line is quiet. */
 void sync_release(struct sync *s);
+
+/* Shows in the metrics whether the line stands still. */
+void sync_show_stop(struct sync *s);
 
 /* ---- drain.c ---- */
 void drain_turn(struct sync *s);

@@ -69,3 +69,17 @@ $$;
 COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as others have given back theirs; wanted and in_use zero sign it off';
 REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) TO ctms_agent, ctms_admin;
+
+CREATE FUNCTION ctms.acoustic_age(retry_limit integer) RETURNS double precision
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT GREATEST(COALESCE(EXTRACT(epoch FROM clock_timestamp() - min(oldest.create_timestamp)), 0), 0)
+    FROM generate_series(0, LEAST(retry_limit, 1000) - 1) AS tried (retry)
+    CROSS JOIN LATERAL (
+        SELECT p.create_timestamp FROM ctms.pending_acoustic p
+        WHERE p.retry_after IS NULL AND p.retry = tried.retry
+        ORDER BY p.retry, p.create_timestamp LIMIT 1) AS oldest
+$$;
+COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Seconds since the oldest change that is ready to be sent, or is being sent, was made; 0 when there is none';
+REVOKE ALL ON FUNCTION ctms.acoustic_age(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin;

@@ -1,0 +1,39 @@
+/*
+ * service.h: what the agent shows of itself: /metrics, /__heartbeat__ and /__lbheartbeat__ on a
+ * port of its own, and the push to a Prometheus gateway.
+ */
+#ifndef AGENT_SERVICE_H
+#define AGENT_SERVICE_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+#include "acoustic_http.h"
+#include "agent_metrics.h"
+
+typedef struct service service;
+
+/* What /__heartbeat__ tells. */
+typedef struct service_health {
+    bool is_database_up;
+    const char *stopped; /* why nothing can be sent; null: it can */
+    int in_flight, in_flight_allowed;
+} service_health;
+
+typedef struct service_options {
+    const char *host;
+    int port;            /* 0: serves nothing */
+    const char *gateway; /* null: pushes nowhere */
+    agent_metrics *metrics;
+    service_health (*health)(void *arg);
+    void *arg;
+} service_options;
+
+/* Null, with a message, when the port cannot be had. Strings of the options are copied. */
+service *
+service_new(struct event_base *base, const service_options *options, char *message, size_t size);
+void service_free(service *s);
+/* Sends the metrics to the gateway, unless the last push is still under way. */
+void service_push(service *s);
+
+#endif

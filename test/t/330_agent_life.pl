@@ -1,0 +1,159 @@
+# The agent as a process: settings, the role it needs, signals, a database that comes late,
+# metrics, heartbeat, the push gateway, the health file.
+
+use strict;
+use warnings;
+use IO::Select;
+use IO::Socket::INET;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use CTMS::Test qw(poll_until slurp);
+
+my $ctms = CTMS::Test->new('life', conf => "ctms.acoustic_retry_delay = '50ms'");
+$ctms->start_sandbox;
+$ctms->sql('CREATE ROLE sender LOGIN IN ROLE ctms_agent');
+my $url = $ctms->db_url . '&user=sender';
+my $port = PostgreSQL::Test::Cluster::get_free_port();
+my @own = (CTMS_DB_URL => $url, CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 1,
+    CTMS_ACOUSTIC_LEASE_S => 10, CTMS_AGENT_METRICS_PORT => $port);
+
+sub settings { my $r = $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/settings", {@_}); die $r->{content} if $r->{status} != 200 }
+sub get { return $ctms->request(GET => "http://127.0.0.1:$port$_[0]") }
+sub metric { my ($name, $labels) = @_; my ($value) = get('/metrics')->{content} =~ /^\Q$name\E\{[^}]*$labels[^}]*\} (\S+)$/m; return $value }
+sub lines { my ($msg) = @_; return grep { index($_->{Fields}{msg} // '', $msg) >= 0 } map { eval { decode_json($_) } // () } split /\n/, $ctms->log_of('agent') }
+sub add_contact { return $ctms->sql("INSERT INTO ctms.emails (primary_email) VALUES ('$_[0]\@example.com') RETURNING email_id") =~ s/\n.*//sr }
+sub wait_until_sent { return poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') == 0 }, 'the queue is empty', 60) }
+
+# Starts an agent that must end by itself; returns (status, what it said).
+sub ends_with
+{
+    my (%env) = @_;
+    my $pid = $ctms->start_agent(@own, %env);
+    waitpid $pid, 0;
+    my ($status, $said) = ($? >> 8, $ctms->log_of('agent'));
+    unlink delete($ctms->{process}{agent})->{log};
+    return ($status, $said);
+}
+
+subtest 'settings that make no sense' => sub {
+    for my $case ([ CTMS_ACOUSTIC_LEASE_S => 3 ], [ CTMS_ACOUSTIC_BATCH_LIMIT => 0 ], [ CTMS_ACOUSTIC_CLIENT_ID => '' ],
+        [ CTMS_ACOUSTIC_NO_SUCH => 1 ], [ CTMS_ACOUSTIC_BASE_URL => 'ftp://example.com' ], [ CTMS_ACOUSTIC_RETRY_LIMIT => 0 ])
+    {
+        my ($status, $said) = ends_with(@$case);
+        is($status, 2, "$case->[0]=$case->[1] is refused");
+        like($said, qr/^ctms-agent: .*\Q$case->[0]\E.*\n\z/, 'in one line that names it');
+    }
+    my ($status, $said) = ends_with(CTMS_AGENT_METRICS_PORT => $ctms->{sandbox_port});
+    is($status, 1, 'a port that is taken');
+    like($said, qr/could not listen on 127\.0\.0\.1 port \d+/, 'is named');
+};
+
+subtest 'an ordinary member of ctms_agent, and a database that comes late' => sub {
+    $ctms->node->stop;
+    $ctms->start_agent(@own);
+    poll_until(sub { lines('could not connect to the database') }, 'the agent misses the database');
+    my $beat = get('/__heartbeat__');
+    is($beat->{status}, 503, 'the heartbeat says so');
+    is($beat->{json}{database}{up}, JSON::PP::false, 'and why');
+    $ctms->node->start;
+    my $id = add_contact('late');
+    wait_until_sent();
+    is($ctms->sandbox("/_sandbox/recipients/$id")->{json}{main}{email}, 'late@example.com', 'sent');
+    is(get('/__heartbeat__')->{status}, 200, 'all is well');
+    is(get('/__lbheartbeat__')->{content}, '{"status":"OK"}', 'alive');
+    is(get('/other')->{status}, 404, 'and nothing else');
+    ok(!lines('permission denied'), 'with the rights of its role');
+};
+
+subtest 'metrics' => sub {
+    my $common = 'app_kubernetes_io_component="background",app_kubernetes_io_instance="ctms",app_kubernetes_io_name="ctms"';
+    my $text = get('/metrics')->{content};
+    like($text, qr/^ctms_background_acoustic_request_total\{\Q$common\E,method="add_recipient",status="success",table="main"\} 1$/m, 'requests');
+    like($text, qr/^ctms_background_acoustic_request_total\{\Q$common\E,method="insert_update_relational_table",status="success",table="product"\} 0$/m, 'those that were not made, too');
+    like($text, qr/^ctms_background_acoustic_requests_duration_bucket\{\Q$common\E,method="add_recipient",status="success",table="main",le="0.05"\} \d$/m, 'durations');
+    like($text, qr/^ctms_background_acoustic_${_}\{\Q$common\E\} [0-9.e-]+$/m, $_) for qw(sync_total sync_retries sync_backlog sync_loops sync_age_s sync_loop_duration_seconds);
+    is(metric('ctms_background_acoustic_sync_total', ''), 1, 'contacts');
+    is(scalar(grep { !/^(#.*|[a-z_]+\{.*\} [0-9.e+-]+|)$/ } split /\n/, $text), 0, 'every line is in the text format');
+    settings(faults => [ { answer => 'fault', errorid => 150, text => 'Not permitted' } ]);
+    add_contact('stopped');
+    poll_until(sub { metric('ctms_background_acoustic_stopped', 'reason="configuration"') }, 'the stop is seen in the metrics');
+    my $beat = get('/__heartbeat__');
+    is("$beat->{status} $beat->{json}{acoustic}{stopped}", '503 fault 150: Not permitted', 'and in the heartbeat');
+    poll_until(sub { metric('ctms_background_acoustic_sync_backlog', '') == 1 && metric('ctms_background_acoustic_sync_age_s', '') > 0 }, 'the backlog and its age are shown');
+    settings(faults => []);
+    wait_until_sent();
+    poll_until(sub { get('/__heartbeat__')->{status} == 200 }, 'it runs again');
+    is(metric('ctms_background_acoustic_stopped', 'reason="configuration"'), 0, 'which the metrics show');
+};
+
+subtest 'SIGHUP' => sub {
+    my $file = "$PostgreSQL::Test::Utils::tmp_check/agent.conf";
+    $ctms->stop_program('agent');
+    append_to_file($file, "CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG=false\n");
+    my %env = %{ $ctms->agent_env(@own) };
+    delete $env{CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG};
+    $ctms->start_program('agent', 'ctms-agent', \%env, '--config', $file);
+    my $id = add_contact('skipped');
+    wait_until_sent();
+    is($ctms->sandbox("/_sandbox/recipients/$id")->{status}, 404, 'skipped by the file');
+    append_to_file($file, "no sense\n");
+    kill HUP => $ctms->pid('agent');
+    poll_until(sub { lines('settings are not changed') }, 'a bad file is reported');
+    unlink $file;
+    append_to_file($file, "CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG=true\n");
+    kill HUP => $ctms->pid('agent');
+    poll_until(sub { lines('settings are read again') }, 'a good one is taken');
+    $id = add_contact('sent');
+    wait_until_sent();
+    is($ctms->sandbox("/_sandbox/recipients/$id")->{status}, 200, 'and holds');
+};
+
+subtest 'push gateway and health file' => sub {
+    my $gateway = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5) or die "listen: $!";
+    my $health = "$PostgreSQL::Test::Utils::tmp_check/no such folder/health";
+    $ctms->stop_program('agent');
+    $ctms->start_agent(@own, CTMS_PROMETHEUS_PUSHGATEWAY_URL => 'http://127.0.0.1:' . $gateway->sockport . '/',
+        CTMS_BACKGROUND_HEALTHCHECK_PATH => $health);
+    ok(IO::Select->new($gateway)->can_read(20), 'it pushes');
+    my $client = $gateway->accept;
+    my ($head, $body) = ('', '');
+    while (my $line = <$client>) { last if $line =~ /^\r?\n/; $head .= $line }
+    my ($length) = $head =~ /Content-Length: (\d+)/i;
+    read $client, $body, $length;
+    print {$client} "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+    like($head, qr{^POST /metrics/job/ctms/instance/\S+ }, 'where it belongs');
+    like($body, qr/^ctms_background_acoustic_sync_loops/m, 'its metrics');
+    close $gateway;
+    close $client;
+    poll_until(sub { lines('could not push metrics') }, 'a gateway that is away is reported');
+    is(scalar(() = lines("could not write \"$health\"")), 1, 'a health file that cannot be written too, once');
+    add_contact('pushed');
+    wait_until_sent();
+};
+
+subtest 'a second signal ends at once' => sub {
+    settings(latency_ms => 60000);
+    my $id = add_contact('stuck');
+    poll_until(sub { $ctms->sandbox('/_sandbox/stats')->{json}{sent}{$id} }, 'a request is under way');
+    my $pid = $ctms->pid('agent');
+    kill TERM => $pid;
+    poll_until(sub { lines('stopping') }, 'it is stopping');
+    kill TERM => $pid;
+    waitpid $pid, 0;
+    is($? >> 8, 128 + 15, 'the status says by which');
+    delete $ctms->{process}{agent};
+    settings(latency_ms => 0);
+};
+
+subtest 'a deadline for stopping' => sub {
+    $ctms->sql('UPDATE ctms.pending_acoustic SET lease_until = now()');
+    settings(faults => [ { answer => 'normal', delay_ms => 30000 } ]);
+    $ctms->start_agent(@own, CTMS_ACOUSTIC_TIMEOUT_S => 2);
+    my $id = add_contact('slow');
+    poll_until(sub { $ctms->sandbox('/_sandbox/stats')->{json}{sent}{$id} }, 'a request is under way');
+    is($ctms->stop_program('agent'), 0, 'it ends all the same');
+    is($ctms->sql("SELECT count(*) FROM ctms.pending_acoustic WHERE lease_owner IS NOT NULL AND lease_until > now() + interval '9 s'"), 0, 'and holds nothing');
+};
+
+done_testing();
