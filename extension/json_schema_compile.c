@@ -20,7 +20,7 @@ typedef struct NodeEntry {
 
 void
 json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
-                    const char *pointer, const char *keyword, const char *format, ...)
+                    const JsonSchemaPointer *pointer, const char *keyword, const char *format, ...)
 {
     StringInfoData message;
     StringInfoData location;
@@ -39,7 +39,7 @@ json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resour
         enlargeStringInfo(&message, needed);
     }
     initStringInfo(&location);
-    appendStringInfo(&location, "%s#%s", resource->uri, pointer);
+    appendStringInfo(&location, "%s#%s", resource->uri, json_schema_pointer_text(pointer));
     if (keyword)
         json_pointer_append(&location, keyword, strlen(keyword));
     if (!compile->collects)
@@ -62,24 +62,48 @@ json_schema_bad_value(JsonSchemaCompile *compile, const JsonSchemaNode *node,
                         "keyword \"%s\" must be %s", keyword->name, expected);
 }
 
-char *
-json_schema_child_pointer(const char *pointer, const char *keyword, JsonValue *name, int64 index)
+const JsonSchemaPointer *
+json_schema_child_pointer(const JsonSchemaPointer *pointer, const char *keyword, JsonValue *name,
+                          int64 index)
 {
-    StringInfoData child;
+    JsonSchemaPointer *child = palloc0(sizeof(JsonSchemaPointer));
 
-    initStringInfo(&child);
-    appendStringInfoString(&child, pointer);
-    json_pointer_append(&child, keyword, strlen(keyword));
-    if (name)
-        json_pointer_append(&child, name->data, name->length);
-    else if (index >= 0)
-        appendStringInfo(&child, "/" INT64_FORMAT, index);
-    return child.data;
+    child->parent = pointer;
+    child->keyword = keyword;
+    child->index = name ? -1 : index;
+    if (name) {
+        child->name = name->data;
+        child->name_length = name->length;
+    }
+    return child;
+}
+
+char *
+json_schema_pointer_text(const JsonSchemaPointer *pointer)
+{
+    StringInfoData text;
+    List *chain = NIL;
+
+    for (; pointer; pointer = pointer->parent)
+        chain = lappend(chain, (void *)pointer);
+    initStringInfo(&text);
+    for (int i = list_length(chain) - 1; i >= 0; i--) {
+        const JsonSchemaPointer *step = list_nth(chain, i);
+
+        if (step->keyword)
+            json_pointer_append(&text, step->keyword, strlen(step->keyword));
+        if (step->name)
+            json_pointer_append(&text, step->name, step->name_length);
+        if (step->index >= 0)
+            appendStringInfo(&text, "/" INT64_FORMAT, step->index);
+    }
+    list_free(chain);
+    return text.data;
 }
 
 JsonSchemaNode *
 json_schema_node(JsonSchemaCompile *compile, JsonValue source, const JsonSchemaResource *resource,
-                 const char *pointer)
+                 const JsonSchemaPointer *pointer)
 {
     JsonSchemaNode *node;
     NodeEntry *entry = NULL;
@@ -94,13 +118,13 @@ json_schema_node(JsonSchemaCompile *compile, JsonValue source, const JsonSchemaR
         root = hash_search(compile->roots, &source.data, HASH_FIND, NULL);
         if (root) {
             resource = (const JsonSchemaResource *)root->node;
-            pointer = "";
+            pointer = NULL;
         }
     }
     node = palloc0(sizeof(JsonSchemaNode));
     node->source = source;
     node->resource = resource;
-    node->pointer = pstrdup(pointer);
+    node->pointer = pointer;
     if (entry)
         entry->node = node;
     compile->all_nodes = lappend(compile->all_nodes, node);
@@ -111,7 +135,8 @@ JsonSchemaNode *
 json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *keyword,
                   JsonValue *name, int64 index, JsonValue source)
 {
-    char *pointer = json_schema_child_pointer(node->pointer, keyword, name, index);
+    const JsonSchemaPointer *pointer =
+        json_schema_child_pointer(node->pointer, keyword, name, index);
 
     if (source.kind != JSON_OBJECT && (node->resource->dialect.draft == 4 ||
                                        (source.kind != JSON_TRUE && source.kind != JSON_FALSE))) {
@@ -218,7 +243,7 @@ add_candidate(JsonSchemaCompile *compile, JsonSchemaKeyword *keyword, JsonSchema
 {
     JsonSchemaCandidate *candidate;
     JsonValue target = resource->root;
-    const char *pointer = "";
+    const JsonSchemaPointer *pointer = NULL;
 
     if (has_candidate(keyword, resource))
         return;
@@ -292,10 +317,11 @@ compile_program(JsonSchemaCompile *compile, const Jsonb *schema)
     resource = json_schema_index_document(compile, "", root,
                                           json_schema_draft_dialect(compile->options.draft));
     if (root.kind != JSON_OBJECT && root.kind != JSON_TRUE && root.kind != JSON_FALSE) {
-        json_schema_problem(compile, resource, "", NULL, "a schema must be an object or a boolean");
+        json_schema_problem(compile, resource, NULL, NULL,
+                            "a schema must be an object or a boolean");
         return;
     }
-    compile->program->root = json_schema_node(compile, root, resource, "");
+    compile->program->root = json_schema_node(compile, root, resource, NULL);
     compile_all(compile);
 }
 

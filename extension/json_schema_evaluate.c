@@ -46,8 +46,9 @@ frame_unit(Frame *frame)
 
         unit->valid = true;
         unit->keyword_location = location_text(frame->schema_location);
-        unit->absolute_keyword_location = psprintf("%s#%s", frame->node->resource->uri,
-                                                   json_uri_encode_fragment(frame->node->pointer));
+        unit->absolute_keyword_location =
+            psprintf("%s#%s", frame->node->resource->uri,
+                     json_uri_encode_fragment(json_schema_pointer_text(frame->node->pointer)));
         unit->instance_location = location_text(frame->instance_location);
         frame->unit = unit;
     }

@@ -18,7 +18,7 @@ typedef struct RootEntry {
 } RootEntry;
 
 static void index_schema(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
-                         const char *pointer);
+                         const JsonSchemaPointer *pointer);
 
 static char *
 get_string(JsonValue object, const char *key)
@@ -61,7 +61,7 @@ read_vocabularies(JsonSchemaCompile *compile, const JsonSchemaResource *metasche
         uint32 vocabulary = json_schema_vocabulary(name);
 
         if (!vocabulary && is_required) {
-            json_schema_problem(compile, metaschema, "", "$vocabulary",
+            json_schema_problem(compile, metaschema, NULL, "$vocabulary",
                                 "vocabulary \"%s\" is not known", name);
             return false;
         }
@@ -87,7 +87,7 @@ dialect_of(JsonSchemaCompile *compile, const JsonSchemaResource *resource, JsonV
     metaschema =
         json_schema_find_resource(compile, plain, json_schema_draft_dialect(inherited.draft));
     if (!metaschema) {
-        json_schema_problem(compile, resource, "", "$schema", "dialect \"%s\" is not known", uri);
+        json_schema_problem(compile, resource, NULL, "$schema", "dialect \"%s\" is not known", uri);
         return inherited;
     }
     if (!read_vocabularies(compile, metaschema, &dialect))
@@ -134,19 +134,19 @@ new_resource(JsonSchemaCompile *compile, const char *uri, JsonValue root, JsonSc
 
 static void
 add_anchor(JsonSchemaResource *resource, const char *name, bool is_dynamic, JsonValue target,
-           const char *pointer)
+           const JsonSchemaPointer *pointer)
 {
     JsonSchemaAnchor *anchor = palloc(sizeof(JsonSchemaAnchor));
 
     anchor->name = name;
     anchor->is_dynamic = is_dynamic;
     anchor->target = target;
-    anchor->pointer = pstrdup(pointer);
+    anchor->pointer = pointer;
     resource->anchors = lappend(resource->anchors, anchor);
 }
 
 static void
-index_anchors(JsonSchemaResource *resource, JsonValue schema, const char *pointer)
+index_anchors(JsonSchemaResource *resource, JsonValue schema, const JsonSchemaPointer *pointer)
 {
     int draft = resource->dialect.draft;
     JsonValue flag;
@@ -156,17 +156,17 @@ index_anchors(JsonSchemaResource *resource, JsonValue schema, const char *pointe
         add_anchor(resource, name, false, schema, pointer);
     if (draft >= 2020 && (name = get_string(schema, "$dynamicAnchor")))
         add_anchor(resource, name, true, schema, pointer);
-    if (draft == 2019 && *pointer == '\0' &&
-        json_object_get(schema, "$recursiveAnchor", 16, &flag) && flag.kind == JSON_TRUE)
+    if (draft == 2019 && !pointer && json_object_get(schema, "$recursiveAnchor", 16, &flag) &&
+        flag.kind == JSON_TRUE)
         resource->has_recursive_anchor = true;
 }
 
 /* Sees to the identifier of a schema: the resource that it belongs to then. */
 static JsonSchemaResource *
 index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
-                 const char **pointer)
+                 const JsonSchemaPointer **pointer)
 {
-    bool is_root = **pointer == '\0' && resource->root.data == schema.data;
+    bool is_root = !*pointer && resource->root.data == schema.data;
     bool ignores_siblings = resource->dialect.draft <= 7 && has_key(schema, "$ref");
     char *id = get_string(schema, resource->dialect.draft == 4 ? "id" : "$id");
     char *fragment;
@@ -187,7 +187,7 @@ index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonV
     resource = new_resource(compile, uri, schema, resource->dialect);
     resource->dialect = dialect_of(compile, resource, schema, resource->dialect);
     enter_root(compile, resource);
-    *pointer = "";
+    *pointer = NULL;
     return resource;
 }
 
@@ -195,7 +195,7 @@ index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonV
 
 static void
 index_list(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue list,
-           const char *pointer, const char *keyword)
+           const JsonSchemaPointer *pointer, const char *keyword)
 {
     JsonWalk walk = json_walk_array(list);
 
@@ -206,7 +206,7 @@ index_list(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue l
 
 static void
 index_map(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue map,
-          const char *pointer, const char *keyword)
+          const JsonSchemaPointer *pointer, const char *keyword)
 {
     JsonWalk keys;
     JsonWalk values;
@@ -224,7 +224,7 @@ index_map(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue ma
 
 static void
 index_keyword(JsonSchemaCompile *compile, JsonSchemaResource *resource,
-              const JsonSchemaKeywordRule *rule, JsonValue value, const char *pointer)
+              const JsonSchemaKeywordRule *rule, JsonValue value, const JsonSchemaPointer *pointer)
 {
     bool takes_list = rule->shape == SHAPE_LIST || rule->shape == SHAPE_SCHEMA_OR_LIST;
     bool takes_schema = rule->shape == SHAPE_SCHEMA || rule->shape == SHAPE_SCHEMA_OR_LIST;
@@ -241,7 +241,7 @@ index_keyword(JsonSchemaCompile *compile, JsonSchemaResource *resource,
 
 static void
 index_schema(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
-             const char *pointer)
+             const JsonSchemaPointer *pointer)
 {
     JsonWalk keys;
     JsonWalk values;
@@ -274,7 +274,7 @@ json_schema_index_document(JsonSchemaCompile *compile, const char *uri, JsonValu
 
     resource->dialect = dialect_of(compile, resource, root, dialect);
     enter_root(compile, resource);
-    index_schema(compile, resource, root, "");
+    index_schema(compile, resource, root, NULL);
     return resource;
 }
 
@@ -338,6 +338,14 @@ step_into(JsonValue *value, const char *token)
     return true;
 }
 
+static JsonValue
+token_value(StringInfo token)
+{
+    JsonValue value = {pnstrdup(token->data, token->len), token->len, JSON_STRING};
+
+    return value;
+}
+
 /* Follows a JSON Pointer, which may lead into an embedded resource. */
 static JsonSchemaNode *
 resolve_pointer(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
@@ -345,25 +353,26 @@ resolve_pointer(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
 {
     JsonValue value = resource->root;
     StringInfoData token;
-    StringInfoData pointer;
+    const JsonSchemaPointer *pointer = NULL;
 
     initStringInfo(&token);
-    initStringInfo(&pointer);
     while (json_pointer_next(&fragment, &token)) {
         const JsonSchemaResource *inner;
+        JsonValue step;
 
         if (!step_into(&value, token.data))
             return NULL;
-        json_pointer_append(&pointer, token.data, token.len);
+        step = token_value(&token);
+        pointer = json_schema_child_pointer(pointer, NULL, &step, -1);
         if ((inner = root_at(compile, value))) {
             resource = inner;
-            resetStringInfo(&pointer);
+            pointer = NULL;
         }
     }
     if (*fragment ||
         (value.kind != JSON_OBJECT && value.kind != JSON_TRUE && value.kind != JSON_FALSE))
         return NULL;
-    return json_schema_node(compile, value, resource, pointer.data);
+    return json_schema_node(compile, value, resource, pointer);
 }
 
 JsonSchemaNode *

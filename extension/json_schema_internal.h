@@ -100,6 +100,16 @@ typedef struct JsonSchemaKeywordRule {
     uint8 applies; /* kinds of instance that it can fail, as JSON_KIND_BITs */
 } JsonSchemaKeywordRule;
 
+/* Where a schema is in its resource, as a chain; NULL is the root. Only messages need it as
+ * text, which would take too much room for each node of a deep schema. */
+typedef struct JsonSchemaPointer {
+    const struct JsonSchemaPointer *parent;
+    const char *keyword; /* NULL: a name alone */
+    const char *name;    /* NULL: none */
+    uint32 name_length;
+    int64 index; /* -1: none */
+} JsonSchemaPointer;
+
 /* A schema with a URI of its own: a document, or an embedded part that has an "$id". */
 typedef struct JsonSchemaResource {
     const char *uri;           /* without fragment */
@@ -114,7 +124,7 @@ typedef struct JsonSchemaAnchor {
     const char *name;
     bool is_dynamic;
     JsonValue target;
-    const char *pointer; /* of the target, from the root of the resource */
+    const JsonSchemaPointer *pointer; /* of the target */
 } JsonSchemaAnchor;
 
 typedef struct JsonSchemaNode JsonSchemaNode;
@@ -148,7 +158,7 @@ typedef struct JsonSchemaKeyword {
 struct JsonSchemaNode {
     JsonValue source; /* an object or a boolean */
     const JsonSchemaResource *resource;
-    const char *pointer; /* from the root of the resource */
+    const JsonSchemaPointer *pointer;
     JsonSchemaKeyword *keywords;
     int n_keywords;
     bool is_compiled;
@@ -213,11 +223,12 @@ json_schema_find_anchor(const JsonSchemaResource *resource, const char *name, bo
 /* ---- json_schema_compile.c -------------------------------------------------- */
 
 extern void json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
-                                const char *pointer, const char *keyword, const char *format, ...)
-    pg_attribute_printf(5, 6);
+                                const JsonSchemaPointer *pointer, const char *keyword,
+                                const char *format, ...) pg_attribute_printf(5, 6);
 /* The node of a schema inside a resource, made when it is new. */
-extern JsonSchemaNode *json_schema_node(JsonSchemaCompile *compile, JsonValue source,
-                                        const JsonSchemaResource *resource, const char *pointer);
+extern JsonSchemaNode *
+json_schema_node(JsonSchemaCompile *compile, JsonValue source, const JsonSchemaResource *resource,
+                 const JsonSchemaPointer *pointer);
 
 /* ---- json_schema_keywords.c, json_schema_applicators.c ---------------------- */
 
@@ -226,8 +237,11 @@ extern bool json_schema_compile_assertion(JsonSchemaCompile *compile, JsonSchema
                                           JsonSchemaKeyword *keyword);
 extern bool json_schema_compile_applicator(JsonSchemaCompile *compile, JsonSchemaNode *node,
                                            JsonSchemaKeyword *keyword);
-extern char *
-json_schema_child_pointer(const char *pointer, const char *keyword, JsonValue *name, int64 index);
+extern const JsonSchemaPointer *
+json_schema_child_pointer(const JsonSchemaPointer *pointer, const char *keyword, JsonValue *name,
+                          int64 index);
+/* As a JSON Pointer. */
+extern char *json_schema_pointer_text(const JsonSchemaPointer *pointer);
 extern void json_schema_bad_value(JsonSchemaCompile *compile, const JsonSchemaNode *node,
                                   const JsonSchemaKeyword *keyword, const char *expected);
 extern JsonSchemaNode *

@@ -362,6 +362,7 @@ run_checked(Run *run, const FastNode *node, JsonValue value)
         return false;
     if (!op)
         return true;
+    CHECK_FOR_INTERRUPTS();
     if (unlikely(run->stack - (const char *)__builtin_frame_address(0) > UNCHECKED_STACK))
         check_stack_depth();
     if (unlikely(node->enters_scope) &&
