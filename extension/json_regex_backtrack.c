@@ -12,7 +12,7 @@
 
 #include "json_regex_internal.h"
 
-#define MAX_INSTRUCTIONS 200000
+#define MAX_INSTRUCTIONS 50000
 #define INTERRUPT_EVERY 1024
 
 typedef enum BacktrackOp {

@@ -9,7 +9,7 @@
 
 #include "json_regex_internal.h"
 
-#define MAX_INSTRUCTIONS 200000
+#define MAX_INSTRUCTIONS 50000
 
 static int translate(RegexProgram *program, const RegexTree *tree, int next);
 

@@ -49,7 +49,8 @@ typedef struct FastOp {
 struct FastNode {
     uint8 kinds;                /* JSON_KIND_BITs that are allowed */
     uint8 checked;              /* those of them that need the checks below */
-    bool is_finished;           /* false while it is being lowered */
+    bool is_begun;              /* lowering it has begun */
+    bool is_finished;           /* and ended */
     bool enters_scope;          /* its resource counts for dynamic references */
     uint32 sure_length;         /* a string with fewer bytes passes */
     uint32 min_length;          /* characters */
@@ -64,7 +65,7 @@ typedef struct FastName {
     uint32 length;
     bool is_required;
     bool is_listed;       /* by "properties": additionalProperties is not for it */
-    const FastNode *node; /* never NULL */
+    const FastNode *node; /* never NULL: "anything" */
 } FastName;
 
 typedef struct FastPattern {
@@ -109,13 +110,13 @@ extern void json_schema_lower(JsonSchemaProgram *program);
 /* While a program is lowered. */
 typedef struct FastLower {
     JsonSchemaProgram *program;
-    HTAB *done; /* JsonSchemaNode -> FastNode */
+    HTAB *done;  /* JsonSchemaNode -> FastNode */
+    List *queue; /* FastNode, not yet begun: parts of instances, which nobody looks into */
 } FastLower;
 
 extern const FastNode *fast_lower_node(FastLower *lower, const JsonSchemaNode *node);
-extern bool fast_allows_everything(const FastNode *node);
-/* NULL for a node that allows everything. */
-extern const FastNode *fast_lower_child(FastLower *lower, const JsonSchemaNode *node);
+/* The same for a part of the instance: lowered later. NULL for a schema without demands. */
+extern const FastNode *fast_lower_part(FastLower *lower, const JsonSchemaNode *node);
 
 /* ---- json_schema_lower_children.c -------------------------------------------------- */
 

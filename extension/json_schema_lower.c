@@ -12,6 +12,7 @@
 
 #include "json_schema_fast.h"
 
+/* More operations than this are called instead of merged. */
 #define MERGE_LIMIT 16
 
 #define BIT(kind) JSON_KIND_BIT(kind)
@@ -161,7 +162,7 @@ lower_if(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 
     for (int i = 0; i < 3; i++)
         if (keyword->nodes[i])
-            nodes[i] = fast_lower_child(b->lower, keyword->nodes[i]);
+            nodes[i] = fast_lower_node(b->lower, keyword->nodes[i]);
     if (allows_all(nodes[0], kind)) {
         require_node(b, nodes[1], kind);
     } else if (!allows(nodes[0], kind)) {
@@ -216,7 +217,7 @@ lower_dependent(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 
     for (int i = 0; i < keyword->n; i++)
         if (keyword->nodes[i])
-            nodes[i] = fast_lower_child(b->lower, keyword->nodes[i]);
+            nodes[i] = fast_lower_node(b->lower, keyword->nodes[i]);
     op = add_op(b, kind, FAST_DEPENDENT);
     op->keyword = keyword;
     op->nodes = nodes;
@@ -364,50 +365,71 @@ build(Builder *b)
         lower_common(b, &source->keywords[i]);
 }
 
+static FastNode *
+find_node(FastLower *lower, const JsonSchemaNode *source)
+{
+    DoneEntry *entry;
+    FastNode *node;
+    bool found;
+
+    entry = hash_search(lower->done, &source, HASH_ENTER, &found);
+    if (found)
+        return entry->node;
+    node = palloc0(sizeof(FastNode));
+    /* Until it is finished, nothing is known: every kind may pass, after checks. */
+    node->kinds = JSON_KINDS_ALL;
+    node->checked = JSON_KINDS_ALL;
+    node->max_length = PG_UINT32_MAX;
+    node->source = source;
+    node->enters_scope = lower->program->has_dynamic_scope;
+    entry->node = node;
+    return node;
+}
+
 const FastNode *
 fast_lower_node(FastLower *lower, const JsonSchemaNode *source)
 {
     Builder b;
-    DoneEntry *entry;
-    bool found;
 
     check_stack_depth();
-    entry = hash_search(lower->done, &source, HASH_ENTER, &found);
-    if (found)
-        return entry->node;
     memset(&b, 0, sizeof(b));
     b.lower = lower;
     b.source = source;
-    b.node = palloc0(sizeof(FastNode));
-    entry->node = b.node;
-    b.node->kinds = JSON_KINDS_ALL;
-    b.node->checked = JSON_KINDS_ALL;
-    b.node->max_length = PG_UINT32_MAX;
-    b.node->source = source;
-    b.node->enters_scope = lower->program->has_dynamic_scope;
-    build(&b);
-    finish(&b);
+    b.node = find_node(lower, source);
+    if (!b.node->is_begun) {
+        b.node->is_begun = true;
+        build(&b);
+        finish(&b);
+    }
     return b.node;
 }
 
-bool
-fast_allows_everything(const FastNode *node)
+static bool
+demands_nothing(const JsonSchemaNode *source)
 {
-    return node->is_finished && node->kinds == JSON_KINDS_ALL && node->checked == 0;
+    for (int i = 0; i < source->n_keywords; i++)
+        if (source->keywords[i].kind != KEYWORD_ANNOTATION)
+            return false;
+    return source->source.kind != JSON_FALSE;
 }
 
 const FastNode *
-fast_lower_child(FastLower *lower, const JsonSchemaNode *source)
+fast_lower_part(FastLower *lower, const JsonSchemaNode *source)
 {
-    const FastNode *node = fast_lower_node(lower, source);
+    FastNode *node;
 
-    return fast_allows_everything(node) ? NULL : node;
+    if (demands_nothing(source))
+        return NULL;
+    node = find_node(lower, source);
+    if (!node->is_begun)
+        lower->queue = lappend(lower->queue, node);
+    return node;
 }
 
 void
 json_schema_lower(JsonSchemaProgram *program)
 {
-    FastLower lower = {program, NULL};
+    FastLower lower = {program, NULL, NIL};
     HASHCTL control;
     HASH_SEQ_STATUS scan;
     DoneEntry *entry;
@@ -419,8 +441,13 @@ json_schema_lower(JsonSchemaProgram *program)
     lower.done =
         hash_create("JSON Schema lowering", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
     program->fast = fast_lower_node(&lower, program->root);
+    for (int i = 0; i < list_length(lower.queue); i++) {
+        CHECK_FOR_INTERRUPTS();
+        fast_lower_node(&lower, ((const FastNode *)list_nth(lower.queue, i))->source);
+    }
     hash_seq_init(&scan, lower.done);
     while ((entry = hash_seq_search(&scan)))
         ((JsonSchemaNode *)entry->source)->fast = entry->node;
     hash_destroy(lower.done);
+    list_free(lower.queue);
 }

@@ -48,7 +48,9 @@ add_names(FastObject *object, const JsonSchemaKeyword *keyword, FastLower *lower
         name->length = keyword->names[i].length;
         if (keyword->kind == KEYWORD_PROPERTIES) {
             name->is_listed = true;
-            name->node = fast_lower_node(lower, keyword->nodes[i]);
+            name->node = fast_lower_part(lower, keyword->nodes[i]);
+            if (!name->node)
+                name->node = &anything;
         } else {
             name->node = &anything;
             name->is_required = true;
@@ -90,7 +92,7 @@ drop_idle_names(FastObject *object)
     if (object->additional || object->forbids_additional)
         return;
     for (int i = 0; i < object->n_names; i++)
-        if (object->names[i].is_required || !fast_allows_everything(object->names[i].node))
+        if (object->names[i].is_required || object->names[i].node != &anything)
             object->names[n++] = object->names[i];
     object->n_names = n;
 }
@@ -114,7 +116,7 @@ lower_patterns(FastLower *lower, FastObject *object, const JsonSchemaKeyword *ke
 {
     object->patterns = palloc(sizeof(FastPattern) * Max(keyword->n, 1));
     for (int i = 0; i < keyword->n; i++) {
-        const FastNode *node = fast_lower_child(lower, keyword->nodes[i]);
+        const FastNode *node = fast_lower_part(lower, keyword->nodes[i]);
 
         if (!node && !object->additional && !object->forbids_additional)
             continue;
@@ -136,9 +138,9 @@ fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
 
     object->min_members = count_of(node, KEYWORD_MIN_PROPERTIES, 0);
     object->max_members = count_of(node, KEYWORD_MAX_PROPERTIES, PG_UINT32_MAX);
-    object->additional = additional ? fast_lower_child(lower, additional->nodes[0]) : NULL;
-    object->forbids_additional = object->additional && object->additional->kinds == 0;
-    object->key = keys ? fast_lower_child(lower, keys->nodes[0]) : NULL;
+    object->additional = additional ? fast_lower_part(lower, additional->nodes[0]) : NULL;
+    object->forbids_additional = additional && additional->nodes[0]->source.kind == JSON_FALSE;
+    object->key = keys ? fast_lower_part(lower, keys->nodes[0]) : NULL;
     object->names = palloc(sizeof(FastName) * Max(n, 1));
     if (properties)
         add_names(object, properties, lower);
@@ -176,15 +178,17 @@ fast_lower_array(FastLower *lower, const JsonSchemaNode *node)
     array->min_items = count_of(node, KEYWORD_MIN_ITEMS, 0);
     array->max_items = count_of(node, KEYWORD_MAX_ITEMS, PG_UINT32_MAX);
     array->is_unique = unique && unique->value.kind == JSON_TRUE;
-    array->items = items ? fast_lower_child(lower, items->nodes[0]) : NULL;
+    array->items = items ? fast_lower_part(lower, items->nodes[0]) : NULL;
     if (prefix) {
         array->n_prefix = prefix->n;
         array->prefix = palloc(sizeof(FastNode *) * Max(prefix->n, 1));
         for (int i = 0; i < prefix->n; i++)
-            array->prefix[i] = fast_lower_child(lower, prefix->nodes[i]);
+            array->prefix[i] = fast_lower_part(lower, prefix->nodes[i]);
     }
     if (contains) {
-        array->contains = fast_lower_node(lower, contains->nodes[0]);
+        array->contains = fast_lower_part(lower, contains->nodes[0]);
+        if (!array->contains)
+            array->contains = &anything;
         array->min_contains = contains->count;
         array->max_contains = contains->max_count;
     }
