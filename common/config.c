@@ -32,6 +32,7 @@ static bool __attribute__((format(printf, 2, 3))) fail(config_error *error, cons
     va_list args;
 
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): the analyzer misses va_start */
     vsnprintf(error->message, sizeof(error->message), format, args);
     va_end(args);
     return false;

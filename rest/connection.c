@@ -52,26 +52,10 @@ forget_request(server_call *call)
     call->context = NULL;
 }
 
-static void
-free_call(server_call *call)
-{
-    server *s = call->owner;
-
-    forget_request(call);
-    buf_free(&call->in);
-    buf_free(&call->out);
-    if (call->previous != NULL)
-        call->previous->next = call->next;
-    else
-        s->calls = call->next;
-    if (call->next != NULL)
-        call->next->previous = call->previous;
-    s->call_count--;
-    free(call);
-    server_start_accepting(s);
-}
-
-/* The connection ends now; the receiver of a request at work is told. */
+/*
+ * The connection ends now; the receiver of a request at work is told. Its memory stays
+ * until the server's next tick: functions further up the stack may look at it.
+ */
 void
 connection_close(server_call *call, const char *why)
 {
@@ -83,28 +67,32 @@ connection_close(server_call *call, const char *why)
     event_del(&call->readable);
     event_del(&call->writable);
     close(call->fd);
+    if (call->previous != NULL)
+        call->previous->next = call->next;
+    else
+        s->calls = call->next;
+    if (call->next != NULL)
+        call->next->previous = call->previous;
+    call->next = s->closed;
+    s->closed = call;
+    s->call_count--;
     if (call->state == STATE_WORKING)
         s->events.gone(s->arg, call, why);
-    if (!call->is_in_use)
-        free_call(call);
-}
-
-/* Between these two the call is not freed, whatever happens to it. */
-bool
-connection_begin_use(server_call *call)
-{
-    bool was_in_use = call->is_in_use;
-
-    call->is_in_use = true;
-    return was_in_use;
+    server_start_accepting(s);
 }
 
 void
-connection_end_use(server_call *call, bool was_in_use)
+connection_free_closed(server *s)
 {
-    call->is_in_use = was_in_use;
-    if (!was_in_use && call->is_closed)
-        free_call(call);
+    server_call *call;
+
+    while ((call = s->closed) != NULL) {
+        s->closed = call->next;
+        forget_request(call);
+        buf_free(&call->in);
+        buf_free(&call->out);
+        free(call);
+    }
 }
 
 /* ---- writing ------------------------------------------------------------------- */
@@ -219,16 +207,11 @@ void
 server_answer(server_call *call, int status, const char *headers, const char *content_type,
               const char *body, size_t length)
 {
-    bool was_in_use = connection_begin_use(call);
-
     if (!call->request->is_keep_alive || call->request->is_body_too_large ||
         call->owner->drain_deadline_s != 0)
         call->will_close = true;
     put_answer(call, status, headers, content_type, body, length);
-    /* Further down the stack advance() goes on by itself. */
-    if (!was_in_use)
-        advance(call);
-    connection_end_use(call, was_in_use);
+    advance(call);
 }
 
 /* Answers what never became a request, and ends the connection. */
@@ -350,12 +333,18 @@ read_chunked_body(server_call *call)
     return true;
 }
 
-/* Makes of the bytes that have arrived what can be made of them. */
+/*
+ * Makes of the bytes that have arrived what can be made of them. An answer from within
+ * comes back here, and finds that it goes on anyway.
+ */
 static void
 advance(server_call *call)
 {
     bool goes_on = true;
 
+    if (call->is_advancing)
+        return;
+    call->is_advancing = true;
     while (goes_on && !call->is_closed) {
         switch (call->state) {
         case STATE_HEAD: goes_on = read_head(call); break;
@@ -370,6 +359,7 @@ advance(server_call *call)
             break;
         }
     }
+    call->is_advancing = false;
     if (call->is_closed || !call->is_at_end)
         return;
     if (call->state == STATE_HEAD || call->state == STATE_BODY || call->state == STATE_LINGERING)
@@ -397,7 +387,6 @@ static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
     server_call *call = arg;
-    bool was_in_use = connection_begin_use(call);
     ssize_t received = recv(fd, call->owner->scratch, READ_SIZE, 0);
 
     (void)what;
@@ -412,21 +401,18 @@ on_readable(evutil_socket_t fd, short what, void *arg)
     }
     if (!call->is_closed)
         advance(call);
-    connection_end_use(call, was_in_use);
 }
 
 static void
 on_writable(evutil_socket_t fd, short what, void *arg)
 {
     server_call *call = arg;
-    bool was_in_use = connection_begin_use(call);
 
     (void)fd;
     (void)what;
     write_out(call);
     if (!call->is_closed)
         advance(call);
-    connection_end_use(call, was_in_use);
 }
 
 /* ---- from the server -------------------------------------------------- */

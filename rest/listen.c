@@ -33,25 +33,13 @@ open_socket(const struct addrinfo *address, bool is_shared)
     return fd;
 }
 
-static int
-port_of(int fd)
+/* The port in an address, IPv4 or IPv6. */
+static in_port_t *
+port_in(struct sockaddr *address)
 {
-    struct sockaddr_storage address = {0};
-    socklen_t length = sizeof(address);
-
-    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
-        return 0;
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
-}
-
-static void
-set_port(struct addrinfo *address, int port)
-{
-    if (address->ai_family == AF_INET6)
-        ((struct sockaddr_in6 *)address->ai_addr)->sin6_port = htons((unsigned short)port);
-    else
-        ((struct sockaddr_in *)address->ai_addr)->sin_port = htons((unsigned short)port);
+    if (address->sa_family == AF_INET6)
+        return &((struct sockaddr_in6 *)address)->sin6_port;
+    return &((struct sockaddr_in *)address)->sin_port;
 }
 
 static bool
@@ -62,8 +50,10 @@ open_all(struct addrinfo *address, int *port, int *fds, int count)
     /* Alone at first: sharing a port with another server by mistake would be hard to see. */
     if (first < 0)
         return false;
-    *port = port_of(first);
-    set_port(address, *port);
+    /* Now the address says which port it has become. */
+    if (getsockname(first, address->ai_addr, &address->ai_addrlen) != 0)
+        return false;
+    *port = ntohs(*port_in(address->ai_addr));
     if (count == 1) {
         fds[0] = first;
         return true;

@@ -1,5 +1,6 @@
 /* server.c: accepting connections, their time limits, draining. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "rest/server_internal.h"
@@ -53,6 +54,14 @@ make_room(server *s)
     return oldest != NULL;
 }
 
+static bool
+is_anybody_waiting(const server *s)
+{
+    struct pollfd poller = {.fd = s->listening_fd, .events = POLLIN};
+
+    return poll(&poller, 1, 0) > 0;
+}
+
 /* At the limit, with every connection at work, new ones wait in the kernel's queue. */
 static void
 accept_calls(server *s, int limit)
@@ -62,9 +71,13 @@ accept_calls(server *s, int limit)
         socklen_t length = sizeof(address);
         int fd;
 
-        if (s->call_count >= s->options.connections_max && !make_room(s)) {
-            stop_accepting(s);
-            return;
+        if (s->call_count >= s->options.connections_max) {
+            if (!is_anybody_waiting(s))
+                return;
+            if (!make_room(s)) {
+                stop_accepting(s);
+                return;
+            }
         }
         fd = accept4(s->listening_fd, (struct sockaddr *)&address, &length,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -97,14 +110,12 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     for (server_call *call = s->calls, *next; call != NULL; call = next) {
-        bool was_in_use = connection_begin_use(call);
-
+        /* This one may end now, but no other. */
+        next = call->next;
         if (call->deadline_s < now)
             connection_end_overdue(call);
-        /* What connection_end_overdue() calls may end this connection, but no other. */
-        next = call->next;
-        connection_end_use(call, was_in_use);
     }
+    connection_free_closed(s);
     server_start_accepting(s);
     if (s->drain_deadline_s == 0)
         return;
@@ -162,6 +173,7 @@ server_free(server *s)
     s->drain_deadline_s = 1; /* no accepting any more */
     while (s->calls != NULL)
         connection_close(s->calls, "server stops");
+    connection_free_closed(s);
     event_free(s->acceptable);
     event_free(s->tick);
     free(s);

@@ -29,8 +29,8 @@ struct server_call {
     struct event readable;
     struct event writable;
     call_state state;
-    bool is_closed;    /* to be freed as soon as nobody looks at it */
-    bool is_in_use;    /* a function further up the stack looks at it */
+    bool is_closed;    /* its memory is all that is left */
+    bool is_advancing; /* advance() is further up the stack */
     bool is_at_end;    /* the client sends no more */
     bool is_paused;    /* not reading: enough waits */
     bool will_close;   /* after the answer */
@@ -56,6 +56,7 @@ struct server {
     struct event *acceptable;
     struct event *tick;
     server_call *calls;
+    server_call *closed; /* to be freed at the next tick */
     int call_count;
     bool is_accepting;
     double drain_deadline_s; /* 0: not draining */
@@ -77,9 +78,8 @@ void connection_add(server *s, int fd, const struct sockaddr_storage *address);
 void connection_close(server_call *call, const char *why);
 /* Its deadline has passed. */
 void connection_end_overdue(server_call *call);
-/* Between these two the call is not freed, whatever happens to it. */
-bool connection_begin_use(server_call *call);
-void connection_end_use(server_call *call, bool was_in_use);
+/* Frees the memory of those that are closed. */
+void connection_free_closed(server *s);
 /* Nothing of a request has come, or the last answer is out. */
 bool connection_is_idle(const server_call *call);
 
