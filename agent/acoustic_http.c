@@ -264,10 +264,14 @@ acoustic_http_new(struct event_base *base)
 void
 acoustic_http_free(acoustic_http *http)
 {
+    transfer *t, *next;
+
     if (http == NULL)
         return;
-    while (http->transfers != NULL)
-        transfer_free(http->transfers);
+    for (t = http->transfers; t != NULL; t = next) {
+        next = t->next;
+        transfer_free(t);
+    }
     while (http->idle_count > 0)
         curl_easy_cleanup(http->idle[--http->idle_count]);
     if (http->multi != NULL)

@@ -38,7 +38,7 @@ row_append(struct row *row, const char *name, const char *value)
     size_t name_size = strlen(name) + 1;
     size_t value_size = strlen(value) + 1;
 
-    if (row->len + name_size + value_size > row->size) {
+    if (row->data == NULL || row->len + name_size + value_size > row->size) {
         row->size = (row->len + name_size + value_size) * 2;
         row->data = must_realloc(row->data, row->size);
     }

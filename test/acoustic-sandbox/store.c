@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FIRST_BUCKETS = 1024 };
+
 const char *const table_names[TABLE_COUNT] = {"main", "newsletter", "waitlist", "product"};
 const char *const table_keys[TABLE_COUNT] = {NULL, "newsletter_name", "waitlist_name",
                                              "product_id"};
@@ -14,8 +16,8 @@ const char *const table_keys[TABLE_COUNT] = {NULL, "newsletter_name", "waitlist_
 void
 store_init(struct store *store)
 {
-    *store = (struct store){.bucket_count = 1024};
-    store->buckets = calloc(store->bucket_count, sizeof(*store->buckets));
+    *store = (struct store){.bucket_count = FIRST_BUCKETS};
+    store->buckets = calloc(FIRST_BUCKETS, sizeof(*store->buckets));
     if (store->buckets == NULL)
         abort();
 }
