@@ -55,13 +55,28 @@ read_text(exchange *ex, const uri_text *text, const char *where, const char *nam
 }
 
 static bool
+read_path_or_query(exchange *ex, const resource_parameter *parameter, const char **value)
+{
+    bool is_path = parameter->source == FROM_PATH;
+    const char *where = is_path ? "path" : "query";
+    const uri_text *text = is_path ? &ex->path_value : uri_query_get(&ex->query, parameter->name);
+
+    if (!read_text(ex, text, where, parameter->name, value))
+        return false;
+    if (parameter->is_uuid && *value != NULL && !uri_is_uuid(*value)) {
+        exchange_answer_invalid(ex, where, parameter->name, "value is not a valid uuid",
+                                "type_error.uuid");
+        return false;
+    }
+    return true;
+}
+
+static bool
 read_parameter(exchange *ex, const resource_parameter *parameter, const char **value)
 {
     switch (parameter->source) {
-    case FROM_PATH: return read_text(ex, &ex->path_value, "path", parameter->name, value);
-    case FROM_QUERY:
-        return read_text(ex, uri_query_get(&ex->query, parameter->name), "query", parameter->name,
-                         value);
+    case FROM_PATH:
+    case FROM_QUERY: return read_path_or_query(ex, parameter, value);
     case FROM_BODY: return resource_read_body(ex, value);
     case FROM_SERVER: *value = ex->app->server_prefix; return true;
     case FROM_NOWHERE: break;
@@ -131,23 +146,6 @@ answer_waitlist_errors(exchange *ex, const pg_reply *reply)
     json_decref(errors);
 }
 
-/* The request holds a value that is no UUID, and the resource knows which. */
-static bool
-answer_bad_uuid(exchange *ex)
-{
-    const resource *r = ex->route->resource;
-
-    for (size_t i = 0; r != NULL && i < RESOURCE_PARAMETERS_MAX; i++) {
-        if (!r->parameters[i].is_uuid)
-            continue;
-        exchange_answer_invalid(ex, r->parameters[i].source == FROM_PATH ? "path" : "query",
-                                r->parameters[i].name, "value is not a valid uuid",
-                                "type_error.uuid");
-        return true;
-    }
-    return false;
-}
-
 static void
 answer_unexpected(exchange *ex, const pg_reply *reply)
 {
@@ -196,8 +194,6 @@ answer_server_error(exchange *ex, const pg_reply *reply)
     bool is_stripe = ex->route->resource != NULL && ex->route->resource->is_stripe;
 
     if (is_class(reply, "CT") && answer_own_error(ex, reply))
-        return;
-    if (strcmp(reply->sqlstate, "22P02") == 0 && answer_bad_uuid(ex))
         return;
     if (is_class(reply, "23505") || (is_stripe && is_class(reply, "23"))) {
         log_conflict(ex, "IntegrityError", reply);

@@ -20,7 +20,7 @@ typedef enum resource_source {
 typedef struct resource_parameter {
     resource_source source;
     const char *name;
-    bool is_uuid; /* SQLSTATE 22P02 means this one; at most one of a resource */
+    bool is_uuid; /* checked here: an error of the cast would put the value into the server's log */
 } resource_parameter;
 
 typedef struct resource {

@@ -115,6 +115,22 @@ uri_is_text(const uri_text *text)
            utf8_valid_prefix(text->data, text->length) == text->length;
 }
 
+bool
+uri_is_uuid(const char *text)
+{
+    bool has_braces = *text == '{';
+
+    text += has_braces;
+    for (int byte = 0; byte < 16; byte++) {
+        if (hex_value(text[0]) < 0 || hex_value(text[1]) < 0)
+            return false;
+        text += 2;
+        if (*text == '-' && byte % 2 == 1 && byte < 15)
+            text++;
+    }
+    return strcmp(text, has_braces ? "}" : "") == 0;
+}
+
 void
 uri_encode(buf *out, const char *text, size_t length)
 {

@@ -46,6 +46,9 @@ const uri_text *uri_query_get(const uri_query *query, const char *name);
 /* Valid UTF-8 without NUL: can be a text in PostgreSQL. */
 bool uri_is_text(const uri_text *text);
 
+/* A UUID in any form that PostgreSQL reads. */
+bool uri_is_uuid(const char *text);
+
 /* Appends text with everything encoded that has a meaning in a query value. */
 void uri_encode(buf *out, const char *text, size_t length);
 

@@ -6,7 +6,7 @@ use CTMS::Test qw(poll_until slurp);
 use JSON::PP;
 use Test::More;
 
-my $ctms = CTMS::Test->new('rest_log');
+my $ctms = CTMS::Test->new('rest_log', conf => 'log_statement = none');
 $ctms->start_rest;
 $ctms->login;
 
@@ -60,6 +60,8 @@ for my $path ('/ctms/secret@example.com', '/ctms/secret%40example.com', '/ctms/n
     is_deeply($fields->{path_params}, { primary_email => '[OMITTED]' }, 'its parameter');
 }
 is(ask(GET => '/ctms/secret@example.com')->{path}, '/ctms/[OMITTED]', 'an address in another path');
+ask(GET => $_) for '/ctms?email_id=secret@example.com', '/identity/secret@example.com', '/updates?start=secret@example.com';
+ask($_ => '/ctms/secret@example.com', {}) for qw(PUT PATCH);
 is(ask(GET => '/none/secret%40example.com')->{path}, '/[OMITTED]', 'and in one that does not exist');
 is(ask(POST => '/ctms/secret@example.com')->{path}, '/ctms/[OMITTED]', 'and in one with another method');
 is(ask(GET => '/ctms/?primary_email=secret@example.com')->{status_code}, 307, 'a redirect');
@@ -101,6 +103,9 @@ $ctms->stop_program('rest');
 my $log = slurp($file);
 unlike($log, qr/secret(\@|%40|\\u0040)example/i, 'no address that is not traced');
 unlike($log, qr/Bearer|hush/, 'no secrets');
+my $server_log = slurp($ctms->node->logfile);
+like($server_log, qr/Contact already exists/, 'the log of the database has errors,');
+unlike($server_log, qr/secret(\@|%40|\\u0040)example/i, 'none with an address');
 is(scalar(grep { !eval { decode_json($_); 1 } } split /\n/, $log), 0, 'every line is JSON');
 
 # ---- for people --------------------------------------------------------------------------------------------

@@ -35,6 +35,38 @@ splits_targets(void **state)
 }
 
 static void
+knows_uuids(void **state)
+{
+    static const char *const good[] = {
+        "332de237-cab7-4461-bcc3-48e68f42bd5c",   "332DE237CAB74461BCC348E68F42BD5C",
+        "{332de237-cab7-4461-bcc3-48e68f42bd5c}", "332d-e237-cab7-4461-bcc3-48e6-8f42-bd5c",
+        "{332de237cab74461bcc348e68f42bd5c}",
+    };
+    static const char *const bad[] = {
+        "",
+        "x",
+        "{}",
+        "{",
+        "332de237-cab7-4461-bcc3-48e68f42bd5",
+        "332de237-cab7-4461-bcc3-48e68f42bd5cc",
+        "332de237-cab7-4461-bcc3-48e68f42bd5c-",
+        "332de237--cab7-4461-bcc3-48e68f42bd5c",
+        "33-2de237cab74461bcc348e68f42bd5c",
+        "-332de237cab74461bcc348e68f42bd5c",
+        "{332de237-cab7-4461-bcc3-48e68f42bd5c",
+        "332de237-cab7-4461-bcc3-48e68f42bd5c}",
+        " 332de237-cab7-4461-bcc3-48e68f42bd5c",
+        "332de237-cab7-4461-bcc3-48e68f42bd5g",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_true(uri_is_uuid(good[i]));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(uri_is_uuid(bad[i]));
+}
+
+static void
 decodes(void **state)
 {
     static const struct {
@@ -160,9 +192,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits_targets), cmocka_unit_test(decodes),
-        cmocka_unit_test(reads_queries),  cmocka_unit_test(reads_forms),
-        cmocka_unit_test(reads_basic),
+        cmocka_unit_test(splits_targets), cmocka_unit_test(knows_uuids),
+        cmocka_unit_test(decodes),        cmocka_unit_test(reads_queries),
+        cmocka_unit_test(reads_forms),    cmocka_unit_test(reads_basic),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
