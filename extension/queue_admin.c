@@ -6,6 +6,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 
 #include "queue_flush.h"
@@ -59,6 +60,8 @@ ctms_enqueue_contacts_now(PG_FUNCTION_ARGS)
     FeedKeys contacts;
     uint64 enqueued;
 
+    /* Below the executor nobody else would ask. */
+    PreventCommandIfReadOnly("ctms.enqueue_contacts()");
     ctms_feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
     enqueued = ctms_enqueue_contacts(&held, &contacts);
     if (enqueued > 0)
