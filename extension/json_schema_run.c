@@ -152,7 +152,7 @@ run_member(Run *run, const FastObject *object, const FastName *name, JsonValue k
     return run_other_member(run, object, is_listed, key, member);
 }
 
-static bool
+static pg_noinline bool
 run_object(Run *run, const FastObject *object, JsonValue value)
 {
     const JsonbContainer *container = json_container(value);
@@ -368,6 +368,8 @@ run_checked(Run *run, const FastNode *node, JsonValue value)
     if (unlikely(node->enters_scope) &&
         (!run->scope || run->scope->resource != node->source->resource))
         return run_in_scope(run, node, value);
+    if (op->code == FAST_OBJECT && op[1].code == FAST_END)
+        return run_object(run, op->object, value);
     return run_ops(run, op, value);
 }
 

@@ -114,6 +114,26 @@ CREATE FUNCTION ctms.json_schema_check(schema text, options jsonb DEFAULT '{}',
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
 COMMENT ON FUNCTION ctms.json_schema_check(text, jsonb) IS 'As over jsonb, for JSON in text';
 
+-- A jsonb that is known to be a schema. It is one wherever a jsonb is wanted.
+CREATE TYPE ctms.json_schema;
+CREATE FUNCTION ctms._json_schema_in(cstring) RETURNS ctms.json_schema
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_in';
+CREATE FUNCTION ctms._json_schema_out(ctms.json_schema) RETURNS cstring
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_out';
+CREATE FUNCTION ctms._json_schema_recv(internal) RETURNS ctms.json_schema
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_recv';
+CREATE FUNCTION ctms._json_schema_send(ctms.json_schema) RETURNS bytea
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_send';
+CREATE TYPE ctms.json_schema (
+    INPUT = ctms._json_schema_in, OUTPUT = ctms._json_schema_out,
+    RECEIVE = ctms._json_schema_recv, SEND = ctms._json_schema_send, LIKE = jsonb);
+COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; what is none is refused (22023)';
+CREATE FUNCTION ctms._json_schema_from_jsonb(jsonb) RETURNS ctms.json_schema
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_from_jsonb';
+CREATE CAST (jsonb AS ctms.json_schema) WITH FUNCTION ctms._json_schema_from_jsonb(jsonb) AS ASSIGNMENT;
+CREATE CAST (ctms.json_schema AS jsonb) WITHOUT FUNCTION AS IMPLICIT;
+CREATE CAST (text AS ctms.json_schema) WITH INOUT;
+
 CREATE FUNCTION ctms._json_schema_bench(schema jsonb, instance jsonb, what text, rounds bigint,
     parts integer DEFAULT 20)
     RETURNS double precision
@@ -121,6 +141,9 @@ CREATE FUNCTION ctms._json_schema_bench(schema jsonb, instance jsonb, what text,
 COMMENT ON FUNCTION ctms._json_schema_bench(jsonb, jsonb, text, bigint, integer) IS 'For benchmarks: nanoseconds for one round of "run", "walk", "explain" or "compile" in the best of some parts';
 
 GRANT EXECUTE ON FUNCTION
+    ctms._json_schema_in(cstring), ctms._json_schema_out(ctms.json_schema),
+    ctms._json_schema_recv(internal), ctms._json_schema_send(ctms.json_schema),
+    ctms._json_schema_from_jsonb(jsonb),
     ctms.json_schema_is_valid(jsonb, jsonb), ctms.json_schema_is_valid(jsonb, jsonb, jsonb),
     ctms.json_schema_is_valid(json, json, jsonb), ctms.json_schema_is_valid(text, text, jsonb),
     ctms.json_schema_errors(jsonb, jsonb), ctms.json_schema_errors(jsonb, jsonb, jsonb),

@@ -140,3 +140,11 @@ INSERT INTO stored SELECT i, jsonb_build_object('a', repeat('x', i), 'n', i) FRO
 SELECT count(*), count(*) FILTER (WHERE ctms.json_schema_is_valid('{"required": ["a", "n"], "properties": {"a": {"type": "string", "maxLength": 2500}}}', doc)) AS valid,
        count(*) FILTER (WHERE ctms.json_schema_assert('{"properties": {"n": {"type": "integer"}}}', doc)) AS asserted
 FROM stored;
+
+-- The type of schemas.
+CREATE TEMP TABLE schemas (id int, schema ctms.json_schema);
+INSERT INTO schemas VALUES (1, '{"type": "string"}'), (2, NULL), (3, jsonb '{"minimum": 3}');
+INSERT INTO schemas VALUES (4, '{"type": "text"}');
+INSERT INTO schemas SELECT 4, '{"minimum": "3"}'::jsonb;
+SELECT id, schema, ctms.json_schema_is_valid(schema, '2') AS two, schema -> 'minimum' AS minimum FROM schemas ORDER BY id;
+SELECT ctms.json_schema_is_valid('{"maxLength": 1}'::text::ctms.json_schema, doc -> 'a') FROM stored WHERE id < 90 ORDER BY id;

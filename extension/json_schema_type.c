@@ -1,0 +1,57 @@
+/*
+ * json_schema_type.c: the type ctms.json_schema: a jsonb that is known to be a schema.
+ *
+ * It is stored as jsonb and becomes jsonb without a function, so that every function takes
+ * it. What comes in is compiled once and stays in the session's cache.
+ */
+#include "compat.h"
+
+#include "fmgr.h"
+#include "utils/fmgrprotos.h"
+
+#include "json_schema_cache.h"
+#include "restore.h"
+
+/* A dump is taken as it is: the documents that it refers to may come later. */
+static Datum
+checked(Datum jsonb)
+{
+    if (!ctms_is_restoring())
+        json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(jsonb), 0, false));
+    return jsonb;
+}
+
+PG_FUNCTION_INFO_V1(ctms__json_schema_in);
+PGDLLEXPORT Datum
+ctms__json_schema_in(PG_FUNCTION_ARGS)
+{
+    return checked(DirectFunctionCall1(jsonb_in, PG_GETARG_DATUM(0)));
+}
+
+PG_FUNCTION_INFO_V1(ctms__json_schema_out);
+PGDLLEXPORT Datum
+ctms__json_schema_out(PG_FUNCTION_ARGS)
+{
+    return DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(0));
+}
+
+PG_FUNCTION_INFO_V1(ctms__json_schema_recv);
+PGDLLEXPORT Datum
+ctms__json_schema_recv(PG_FUNCTION_ARGS)
+{
+    return checked(DirectFunctionCall1(jsonb_recv, PG_GETARG_DATUM(0)));
+}
+
+PG_FUNCTION_INFO_V1(ctms__json_schema_send);
+PGDLLEXPORT Datum
+ctms__json_schema_send(PG_FUNCTION_ARGS)
+{
+    return DirectFunctionCall1(jsonb_send, PG_GETARG_DATUM(0));
+}
+
+PG_FUNCTION_INFO_V1(ctms__json_schema_from_jsonb);
+PGDLLEXPORT Datum
+ctms__json_schema_from_jsonb(PG_FUNCTION_ARGS)
+{
+    return checked(PG_GETARG_DATUM(0));
+}
