@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -193,7 +194,9 @@ log_trace(log_line *line, const exchange *ex)
     if (ex->trace == NULL)
         return;
     log_string(line, "trace", ex->trace);
-    if (ex->request->body_length == 0)
+    if (ex->trace_json != NULL)
+        log_json(line, "trace_json", ex->trace_json, strlen(ex->trace_json));
+    if (ex->trace_json != NULL || ex->request->body_length == 0)
         return;
     json = json_loadb(ex->request->body, ex->request->body_length, JSON_DECODE_ANY, NULL);
     if (json != NULL)
@@ -218,12 +221,31 @@ log_client(log_line *line, const exchange *ex)
 }
 
 static void
+log_json_text(log_line *line, const char *name, const char *json)
+{
+    if (json != NULL)
+        log_json(line, name, json, strlen(json));
+}
+
+static void
 log_stripe(log_line *line, const exchange *ex)
 {
-    if (ex->ingest_actions != NULL)
-        log_json(line, "ingest_actions", ex->ingest_actions, strlen(ex->ingest_actions));
-    if (ex->fxa_id_conflict != NULL)
-        log_json(line, "fxa_id_conflict", ex->fxa_id_conflict, strlen(ex->fxa_id_conflict));
+    const char *name;
+    json_t *value;
+
+    log_json_text(line, "ingest_actions", ex->ingest_actions);
+    log_json_text(line, "ingest_errors", ex->ingest_errors);
+    log_json_text(line, "ingest_warnings", ex->ingest_warnings);
+    log_json_text(line, "fxa_id_conflict", ex->fxa_id_conflict);
+    json_object_foreach(ex->pubsub_claims, name, value)
+    {
+        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        char full_name[64];
+
+        snprintf(full_name, sizeof(full_name), "pubsub_%s", name);
+        log_json_text(line, full_name, text);
+        free(text);
+    }
 }
 
 void

@@ -5,12 +5,15 @@
 #include <event2/event.h>
 
 #include "common/config.h"
+#include "common/http_client.h"
 #include "common/metrics.h"
 #include "common/pg_listen.h"
 #include "common/pg_pool.h"
 #include "rest/auth.h"
 #include "rest/secret_check.h"
 #include "rest/server.h"
+
+struct pubsub;
 
 typedef struct app {
     struct event_base *base;
@@ -20,6 +23,8 @@ typedef struct app {
     pg_listener *listener;
     auth *auth;
     secret_checker *secrets;
+    http_client *http;
+    struct pubsub *pubsub;
     server *server;
     char *server_prefix; /* without a slash at its end */
     char *version;       /* JSON text of /__version__ */

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "rest/access_log.h"
+#include "rest/pubsub.h"
 #include "rest/rest_metrics.h"
 #include "rest/route.h"
 
@@ -33,7 +34,12 @@ exchange_free(exchange *ex)
     uri_query_free(&ex->query);
     free(ex->client_id);
     free(ex->trace);
+    free(ex->trace_json);
     free(ex->ingest_actions);
+    free(ex->ingest_errors);
+    free(ex->ingest_warnings);
+    json_decref(ex->pubsub_claims);
+    cjose_jws_release(ex->pubsub_token);
     free(ex->fxa_id_conflict);
     free(ex);
 }
@@ -46,7 +52,7 @@ find_trace(exchange *ex, const char *body, size_t length)
 {
     const http_request *request = ex->request;
 
-    if (ex->path_value.data != NULL)
+    if (ex->trace == NULL && ex->path_value.data != NULL)
         ex->trace = access_log_find_trace(ex->path_value.data, ex->path_value.length);
     for (size_t i = 0; i < ex->query.count && ex->trace == NULL; i++)
         ex->trace = access_log_find_trace(ex->query.parameters[i].value.data,
@@ -70,7 +76,7 @@ exchange_answer(exchange *ex, int status, const char *headers, const char *conte
     access_log_write(ex, status, duration_s);
     buf_printf(&all, "X-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\n%s", ex->rid,
                headers ? headers : "");
-    if (ex->route != NULL && ex->route->access == ACCESS_BEARER)
+    if (ex->route != NULL && ex->route->access != ACCESS_PUBLIC)
         buf_append_string(&all, "Cache-Control: no-store\r\n");
     /* From here on the request may be gone. */
     server_call_set_context(call, NULL);
@@ -294,10 +300,11 @@ dispatch(exchange *ex, const char *query)
     }
     ex->route = found;
     ex->path_template = found->path;
-    if (found->access == ACCESS_BEARER)
-        authorize(ex);
-    else
-        found->handler(ex);
+    switch (found->access) {
+    case ACCESS_PUBLIC: found->handler(ex); break;
+    case ACCESS_BEARER: authorize(ex); break;
+    case ACCESS_PUBSUB: pubsub_authorize(ex); break;
+    }
 }
 
 void
@@ -331,6 +338,8 @@ stop_waiting(exchange *ex)
         auth_abandon(ex->waiting_auth);
     if (ex->waiting_secret != NULL)
         secret_check_abandon(ex->waiting_secret);
+    if (ex->waiting_key != NULL)
+        jwks_abandon(ex->waiting_key);
 }
 
 void

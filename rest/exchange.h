@@ -7,10 +7,14 @@
 #ifndef CTMS_REST_EXCHANGE_H
 #define CTMS_REST_EXCHANGE_H
 
+#include <cjose/cjose.h>
+#include <jansson.h>
+
 #include "rest/app.h"
 #include "rest/uri.h"
 
 struct route;
+struct jwks_wait;
 
 typedef struct exchange {
     app *app;
@@ -36,14 +40,20 @@ typedef struct exchange {
     const char *auth_fail;
     const char *token_fail;
     const char *token_creds_from;
-    char *trace; /* the address that asked to be traced */
-    char *ingest_actions;
+    char *trace;          /* the address that asked to be traced */
+    char *trace_json;     /* JSON text; NULL: the body, if it is JSON */
+    char *ingest_actions; /* JSON texts, from here on */
+    char *ingest_errors;
+    char *ingest_warnings;
     char *fxa_id_conflict;
+    json_t *pubsub_claims; /* logged as pubsub_…; NULL: none */
 
     /* What is being waited for. */
     pg_request *waiting_pg;
     auth_lookup *waiting_auth;
     secret_check *waiting_secret;
+    struct jwks_wait *waiting_key;
+    cjose_jws_t *pubsub_token; /* while its key is waited for */
 } exchange;
 
 /* For server_events; arg is the app. */

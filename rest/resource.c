@@ -92,14 +92,14 @@ is_class(const pg_reply *reply, const char *prefix)
     return strncmp(reply->sqlstate, prefix, strlen(prefix)) == 0;
 }
 
-static void
-log_conflict(const exchange *ex, const char *kind, const pg_reply *reply)
+void
+resource_log_conflict(const exchange *ex, const char *kind, const char *sqlstate)
 {
     log_line *line = log_begin(LOG_LEVEL_ERROR, LOG_TYPE);
 
     log_string(line, "rid", ex->rid);
     log_string(line, "path_template", ex->path_template);
-    log_string(line, "sqlstate", reply->sqlstate);
+    log_string(line, "sqlstate", sqlstate);
     log_end(line, "%s converted to 409", kind);
 }
 
@@ -169,7 +169,7 @@ answer_own_error(exchange *ex, const pg_reply *reply)
     } else if (strcmp(state, "CT404") == 0) {
         exchange_answer_detail(ex, 404, reply->message);
     } else if (strcmp(state, "CT409") == 0) {
-        log_conflict(ex, "IntegrityError", reply);
+        resource_log_conflict(ex, "IntegrityError", reply->sqlstate);
         exchange_answer_detail(ex, 409, reply->message);
     } else if (strcmp(state, "CT422") == 0) {
         answer_error_list(ex, reply->detail, reply->message);
@@ -180,7 +180,7 @@ answer_own_error(exchange *ex, const pg_reply *reply)
     } else if (strcmp(state, "CTS02") == 0) {
         exchange_answer_detail(ex, 400, "Unable to process Stripe object.");
     } else if (strcmp(state, "CTS03") == 0) {
-        log_conflict(ex, "IntegrityError", reply);
+        resource_log_conflict(ex, "IntegrityError", reply->sqlstate);
         exchange_answer_detail(ex, 409, "Write conflict, try again");
     } else {
         return false;
@@ -196,14 +196,14 @@ answer_server_error(exchange *ex, const pg_reply *reply)
     if (is_class(reply, "CT") && answer_own_error(ex, reply))
         return;
     if (is_class(reply, "23505") || (is_stripe && is_class(reply, "23"))) {
-        log_conflict(ex, "IntegrityError", reply);
+        resource_log_conflict(ex, "IntegrityError", reply->sqlstate);
         exchange_answer_detail(ex, 409, is_stripe ? "Write conflict, try again" : "Conflict");
     } else if (is_class(reply, "40")) {
         if (!is_stripe) {
             exchange_answer_unavailable(ex, "deadlock or serialisation failure, twice");
             return;
         }
-        log_conflict(ex, "OperationalError", reply);
+        resource_log_conflict(ex, "OperationalError", reply->sqlstate);
         exchange_answer_detail(ex, 409, "Deadlock or other issue, try again");
     } else if (is_class(reply, "54")) {
         exchange_answer_invalid(ex, "body", NULL, "too deeply nested or too large", "value_error");

@@ -41,6 +41,9 @@ void resource_handle(exchange *ex);
  */
 bool resource_read_body(exchange *ex, const char **body);
 
+/* The log tells of every conflict of the database that is answered 409. */
+void resource_log_conflict(const exchange *ex, const char *kind, const char *sqlstate);
+
 /* Answers a reply that is not PG_OK. */
 void resource_answer_error(exchange *ex, const pg_reply *reply);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rest/handlers.h"
+#include "rest/pubsub.h"
 
 /* The identifiers by which contacts are found, in the order of the SQL functions. */
 /* clang-format off */
@@ -82,6 +83,13 @@ static const resource upsert_stripe = {
     .is_stripe = true,
 };
 
+static const resource ingest_pubsub = {
+    .statement = {"SELECT ctms.ingest_pubsub($1)", 1, false},
+    .parameters = {{FROM_BODY, NULL, false}},
+    .answer = pubsub_answer,
+    .is_stripe = true,
+};
+
 static const resource list_waitlists = {
     .statement = {"SELECT ctms.list_waitlists()", 0, true},
     .status = 200,
@@ -124,6 +132,9 @@ const route route_table[] = {
      .statuses = {200, 400, 413, 500, 503}},
     {HTTP_POST, "/stripe", ACCESS_BEARER, RESOURCE(upsert_stripe),
      .statuses = {200, 400, 401, 409, 413, 422, 500, 503}},
+    {HTTP_POST, "/stripe_from_pubsub", ACCESS_PUBSUB, .handler = pubsub_handle,
+     .resource = &ingest_pubsub, .has_large_body = true,
+     .statuses = {200, 202, 401, 409, 413, 500, 503}},
     {HTTP_GET, "/waitlists", ACCESS_BEARER, RESOURCE(list_waitlists),
      .statuses = {200, 400, 401, 500, 503}},
     {HTTP_GET, "/waitlists/{name}", ACCESS_BEARER, RESOURCE(get_waitlist),

@@ -13,6 +13,7 @@
 typedef enum route_access {
     ACCESS_PUBLIC,
     ACCESS_BEARER, /* a token of ours, of an enabled client */
+    ACCESS_PUBSUB, /* a token of Google's, of our subscription */
 } route_access;
 
 #define ROUTE_STATUSES_MAX 12

@@ -12,6 +12,7 @@
 #include "rest/app.h"
 #include "rest/exchange.h"
 #include "rest/access_log.h"
+#include "rest/pubsub.h"
 #include "rest/rest_metrics.h"
 #include "rest/route.h"
 #include "rest/version.h"
@@ -200,9 +201,13 @@ serve(app *a, int listening_fd)
     }
     event_add(flush, &flush_interval);
     a->secrets = secret_checker_new(a->base, (int)config_int(a->settings, "CTMS_ARGON2_THREADS"));
+    a->http = http_client_new(a->base);
+    a->pubsub = pubsub_new(a->http, a->settings, a->server_prefix);
     add_server(a, listening_fd);
     event_base_dispatch(a->base);
     server_free(a->server);
+    http_client_free(a->http);
+    pubsub_free(a->pubsub);
     secret_checker_free(a->secrets);
     for (int i = 0; i < 3; i++)
         event_free(signals[i]);

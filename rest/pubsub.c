@@ -1,0 +1,305 @@
+/* pubsub.c: Google Pub/Sub's pushes: who may send them, and what becomes of them. */
+#include "rest/pubsub.h"
+
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "rest/resource.h"
+#include "rest/route.h"
+
+#define TOKEN_MAX 8192
+#define NOT_FROM_PUBSUB "Message does not appear to be from pubsub, do not send again."
+
+struct pubsub {
+    jwks *keys;
+    const char *audience;
+    const char *email;  /* NULL: not set */
+    const char *client; /* NULL: not set */
+};
+
+pubsub *
+pubsub_new(http_client *client, const config *settings, const char *server_prefix)
+{
+    pubsub *p = xcalloc(1, sizeof(*p));
+    const char *audience = config_string(settings, "CTMS_PUBSUB_AUDIENCE");
+
+    p->keys = jwks_new(client, config_string(settings, "CTMS_PUBSUB_JWKS_URL"));
+    p->audience = audience ? audience : server_prefix;
+    p->email = config_string(settings, "CTMS_PUBSUB_EMAIL");
+    p->client = config_string(settings, "CTMS_PUBSUB_CLIENT");
+    return p;
+}
+
+void
+pubsub_free(pubsub *p)
+{
+    if (p == NULL)
+        return;
+    jwks_free(p->keys);
+    free(p);
+}
+
+/* ---- the token ------------------------------------------------------------------- */
+
+static void
+refuse(exchange *ex, const char *reason)
+{
+    ex->auth_fail = reason;
+    exchange_answer(ex, 401, "WWW-Authenticate: Bearer\r\n", "application/json",
+                    "{\"detail\":\"Could not validate credentials\"}",
+                    strlen("{\"detail\":\"Could not validate credentials\"}"));
+}
+
+/* Takes as long whatever the two have in common. */
+static bool
+is_same_secret(const char *a, const char *b)
+{
+    unsigned char hash_a[SHA256_DIGEST_LENGTH], hash_b[SHA256_DIGEST_LENGTH];
+
+    SHA256((const unsigned char *)a, strlen(a), hash_a);
+    SHA256((const unsigned char *)b, strlen(b), hash_b);
+    return CRYPTO_memcmp(hash_a, hash_b, sizeof(hash_a)) == 0;
+}
+
+static bool
+is_string(const json_t *value, const char *expected)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), expected) == 0;
+}
+
+/* "aud" may be one or a list. */
+static bool
+is_audience(const json_t *aud, const char *expected)
+{
+    json_t *one;
+    size_t i;
+
+    if (is_string(aud, expected))
+        return true;
+    json_array_foreach((json_t *)aud, i, one)
+    {
+        if (is_string(one, expected))
+            return true;
+    }
+    return false;
+}
+
+/* What is wrong with the claims, NULL when nothing is. */
+static const char *
+check_claims(const pubsub *p, const json_t *claims)
+{
+    json_t *issuer = json_object_get(claims, "iss");
+    json_t *expires = json_object_get(claims, "exp");
+
+    if (!json_is_object(claims))
+        return "claims are not an object";
+    if (!is_string(issuer, "https://accounts.google.com") &&
+        !is_string(issuer, "accounts.google.com"))
+        return "wrong issuer";
+    if (!is_audience(json_object_get(claims, "aud"), p->audience))
+        return "wrong audience";
+    if (!json_is_number(expires))
+        return "no expiry";
+    if (json_number_value(expires) <= (double)time(NULL))
+        return "expired token";
+    if (p->email == NULL)
+        return "CTMS_PUBSUB_EMAIL is not set";
+    if (!is_string(json_object_get(claims, "email"), p->email))
+        return "wrong email";
+    if (!json_is_true(json_object_get(claims, "email_verified")))
+        return "email not verified";
+    return NULL;
+}
+
+static const char *
+check_client(const pubsub *p, const exchange *ex)
+{
+    const uri_text *given = uri_query_get(&ex->query, "pubsub_client");
+
+    if (p->client == NULL)
+        return "CTMS_PUBSUB_CLIENT is not set";
+    if (given == NULL || given->length == 0)
+        return "no pubsub_client";
+    if (!uri_is_text(given) || !is_same_secret(given->data, p->client))
+        return "wrong pubsub_client";
+    return NULL;
+}
+
+/* The claims as they are, for the log: "pubsub_iss": …, */
+static void
+note_claims(exchange *ex, const json_t *claims)
+{
+    static const char *const names[] = {"iss", "aud", "azp", "sub", "email", "email_verified",
+                                        "iat", "exp"};
+    json_t *fields = json_object();
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        json_t *value = json_object_get(claims, names[i]);
+
+        if (value != NULL)
+            json_object_set(fields, names[i], value);
+    }
+    json_decref(ex->pubsub_claims);
+    ex->pubsub_claims = fields;
+}
+
+/* The signature is good or not; then the claims say who it is. */
+static const char *
+check_token(exchange *ex, cjose_jws_t *jws, const cjose_jwk_t *key)
+{
+    const pubsub *p = ex->app->pubsub;
+    const char *problem;
+    uint8_t *text = NULL;
+    size_t length = 0;
+    cjose_err error;
+    json_t *claims;
+
+    if (key == NULL)
+        return "unknown key";
+    if (!cjose_jws_verify(jws, key, &error))
+        return "bad signature";
+    if (!cjose_jws_get_plaintext(jws, &text, &length, &error))
+        return "no claims";
+    claims = json_loadb((const char *)text, length, 0, NULL);
+    note_claims(ex, claims);
+    problem = check_claims(p, claims);
+    json_decref(claims);
+    return problem ? problem : check_client(p, ex);
+}
+
+static void
+on_key(void *arg, const cjose_jwk_t *key)
+{
+    exchange *ex = arg;
+    cjose_jws_t *jws = ex->pubsub_token;
+    const char *problem;
+
+    ex->waiting_key = NULL;
+    ex->pubsub_token = NULL;
+    problem = check_token(ex, jws, key);
+    cjose_jws_release(jws);
+    if (problem != NULL) {
+        refuse(ex, problem);
+        return;
+    }
+    ex->is_client_allowed = true;
+    ex->route->handler(ex);
+}
+
+/* RS256 and a key id, and nothing that we do not know. */
+static const char *
+read_header(cjose_jws_t *jws)
+{
+    cjose_header_t *header = cjose_jws_get_protected(jws);
+    cjose_err error;
+    const char *algorithm = header ? cjose_header_get(header, CJOSE_HDR_ALG, &error) : NULL;
+    const char *kid = header ? cjose_header_get(header, CJOSE_HDR_KID, &error) : NULL;
+    char *critical = header ? cjose_header_get_raw(header, "crit", &error) : NULL;
+    bool ok = algorithm != NULL && strcmp(algorithm, CJOSE_HDR_ALG_RS256) == 0 && critical == NULL;
+
+    free(critical);
+    return ok ? kid : NULL;
+}
+
+void
+pubsub_authorize(exchange *ex)
+{
+    const char *token = http_get_header(ex->request, "Authorization");
+    const char *kid;
+    jwks_wait *wait;
+    cjose_err error;
+
+    if (token == NULL || strncasecmp(token, "Bearer ", 7) != 0) {
+        ex->auth_fail = "no token";
+        exchange_answer(ex, 401, "WWW-Authenticate: Bearer\r\n", "application/json",
+                        "{\"detail\":\"Not authenticated\"}",
+                        strlen("{\"detail\":\"Not authenticated\"}"));
+        return;
+    }
+    token += 7;
+    token += strspn(token, " ");
+    if (strlen(token) > TOKEN_MAX ||
+        (ex->pubsub_token = cjose_jws_import(token, strlen(token), &error)) == NULL) {
+        refuse(ex, "not a token");
+        return;
+    }
+    kid = read_header(ex->pubsub_token);
+    if (kid == NULL) {
+        refuse(ex, "wrong algorithm or no key id");
+        return;
+    }
+    wait = jwks_find(ex->app->pubsub->keys, kid, on_key, ex);
+    /* Without it the exchange may be over by now. */
+    if (wait != NULL)
+        ex->waiting_key = wait;
+}
+
+/* ---- the message --------------------------------------------------------------------- */
+
+void
+pubsub_handle(exchange *ex)
+{
+    static const char refusal[] =
+        "{\"status\":\"Accepted but not processed\",\"message\":\"" NOT_FROM_PUBSUB "\"}";
+    const http_request *request = ex->request;
+    const char *body = request->body ? request->body : "";
+
+    /* What cannot be a text in PostgreSQL is no better when it is sent again. */
+    if (!request->is_body_too_large &&
+        (memchr(body, '\0', request->body_length) != NULL ||
+         utf8_valid_prefix(body, request->body_length) < request->body_length)) {
+        exchange_answer_json(ex, 202, refusal);
+        return;
+    }
+    resource_handle(ex);
+}
+
+static char *
+dump(const json_t *value)
+{
+    if (value == NULL || json_is_null(value) ||
+        (json_is_array(value) && json_array_size(value) == 0))
+        return NULL;
+    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+static void
+note_report(exchange *ex, const json_t *report)
+{
+    const char *trace = json_string_value(json_object_get(report, "trace"));
+
+    ex->ingest_actions = dump(json_object_get(report, "ingest_actions"));
+    ex->ingest_errors = dump(json_object_get(report, "errors"));
+    ex->ingest_warnings = dump(json_object_get(report, "warnings"));
+    ex->fxa_id_conflict = dump(json_object_get(report, "fxa_id_conflict"));
+    json_object_set(ex->pubsub_claims, "message_id", json_object_get(report, "message_id"));
+    if (trace != NULL) {
+        ex->trace = xstrdup(trace);
+        ex->trace_json = dump(json_object_get(report, "trace_json"));
+    }
+}
+
+void
+pubsub_answer(exchange *ex, const PGresult *result)
+{
+    json_t *report =
+        PQntuples(result) == 1 ? json_loads(PQgetvalue(result, 0, 0), JSON_ALLOW_NUL, NULL) : NULL;
+    int status = (int)json_integer_value(json_object_get(report, "status"));
+    char *response = dump(json_object_get(report, "response"));
+
+    if (response == NULL || (status != 200 && status != 202 && status != 409)) {
+        exchange_answer_failure(ex, "the report of a Pub/Sub message makes no sense");
+    } else {
+        note_report(ex, report);
+        if (status == 409)
+            resource_log_conflict(ex, "IntegrityError", "CTS03");
+        exchange_answer_json(ex, status, response);
+    }
+    free(response);
+    json_decref(report);
+}
