@@ -18,12 +18,13 @@
 /*
  * Makes the planner go by index, row by row, whatever statistics say: the plans are made
  * when tables are empty or the queue is, and must still be right when it holds a million.
+ * What has no index gets a forbidding cost then, which must not have it compiled.
  */
 static int
 prefer_indexes(void)
 {
     static const char *const avoided[] = {"enable_seqscan", "enable_bitmapscan", "enable_hashjoin",
-                                          "enable_mergejoin"};
+                                          "enable_mergejoin", "jit"};
     int level = NewGUCNestLevel();
 
     for (size_t i = 0; i < lengthof(avoided); i++)

@@ -103,7 +103,7 @@ $ctms->sql(q{
             WHEN 3 THEN DELETE FROM ctms.newsletters WHERE email_id = contact(a) AND name = 'n' || b;
             WHEN 4 THEN UPDATE ctms.stripe_price SET unit_amount = COALESCE(unit_amount, 0) + 1 WHERE stripe_id = 'price';
             WHEN 6 THEN INSERT INTO ctms.emails (email_id, primary_email, first_name) VALUES (contact(9 + a % 4), (9 + a % 4) || '@example.com', '0') ON CONFLICT DO NOTHING;
-            WHEN 5 THEN UPDATE ctms.newsletters SET source = COALESCE(source, '') || 'x' WHERE email_id = contact(a);
+            WHEN 5 THEN UPDATE ctms.newsletters SET source = COALESCE(source, '') || 'x' WHERE email_id = contact(a) AND name = 'n' || b;
             ELSE
                 PERFORM FROM ctms.emails WHERE email_id = contact(9 + a % 4) FOR UPDATE;
                 DELETE FROM ctms.newsletters WHERE email_id = contact(9 + a % 4);
