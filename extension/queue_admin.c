@@ -44,13 +44,13 @@ static QueuePlan count_plan = {.sql =
                                .arg_count = 2,
                                .arg_types = {INT4OID, INT8OID}};
 
-/* Rows of the table and of the index of failed rows, as the server believes. */
+/* Rows of the table, and the part of them that is not ready, as the server believes. */
 static QueuePlan estimate_plan = {
-    .sql =
-        "SELECT GREATEST(pg_stat_get_live_tuples('ctms.pending_acoustic'::regclass),"
-        "  (SELECT reltuples::bigint FROM pg_class WHERE oid = 'ctms.pending_acoustic'::regclass)),"
-        " (SELECT reltuples::bigint FROM pg_class"
-        "  WHERE oid = 'ctms.pending_acoustic_retry_after_idx'::regclass)"};
+    .sql = "SELECT t.n, (t.n * (1 - COALESCE((SELECT null_frac FROM pg_stats"
+           "  WHERE schemaname = 'ctms' AND tablename = 'pending_acoustic'"
+           "  AND attname = 'retry_after'), 1)))::bigint"
+           " FROM (SELECT GREATEST(pg_stat_get_live_tuples(oid), reltuples::bigint) AS n"
+           "  FROM pg_class WHERE oid = 'ctms.pending_acoustic'::regclass) AS t"};
 
 /* ctms.enqueue_contacts(email_ids) → how many contacts there were */
 Datum
@@ -93,11 +93,40 @@ result_int64(int column)
     return is_null ? 0 : DatumGetInt64(value);
 }
 
+typedef struct QueueCounts {
+    int64 ready;
+    int64 failed; /* of those that are ready */
+    int64 waiting;
+    int64 exhausted;
+} QueueCounts;
+
+/* Replaces the counts that stopped at EXACT_ROWS by what is left of the whole. */
+static void
+estimate_counts(QueueCounts *counts)
+{
+    bool are_many_ready = counts->ready >= EXACT_ROWS;
+    bool are_many_waiting = counts->waiting >= EXACT_ROWS;
+    int64 all, not_ready;
+
+    ctms_run_queue_plan(&estimate_plan, NULL, NULL, SPI_OK_SELECT);
+    all = result_int64(1);
+    not_ready = are_many_ready ? result_int64(2) : all - counts->ready;
+    if (counts->exhausted >= EXACT_ROWS)
+        counts->exhausted =
+            Max(counts->exhausted, are_many_waiting ? not_ready / 2 : not_ready - counts->waiting);
+    if (are_many_waiting)
+        counts->waiting = Max(counts->waiting, not_ready - counts->exhausted);
+    if (are_many_ready)
+        counts->ready = Max(counts->ready, all - counts->waiting - counts->exhausted);
+}
+
 /* ctms.acoustic_backlog(retry_limit) → backlog, retry_backlog */
 Datum
 ctms_acoustic_backlog(PG_FUNCTION_ARGS)
 {
-    int64 ready, failed, waiting, exhausted, backlog, retry_backlog;
+    QueueCounts counts;
+    Datum values[2];
+    bool is_null[2] = {false, false};
     TupleDesc desc;
 
     if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -105,27 +134,15 @@ ctms_acoustic_backlog(PG_FUNCTION_ARGS)
     SPI_connect();
     ctms_run_queue_plan(&count_plan, (Datum[]){PG_GETARG_DATUM(0), Int64GetDatum(EXACT_ROWS)}, NULL,
                         SPI_OK_SELECT);
-    ready = result_int64(1);
-    failed = result_int64(2);
-    waiting = result_int64(3);
-    exhausted = result_int64(4);
-    backlog = ready + waiting;
-    retry_backlog = failed + waiting + exhausted;
-    if (Max(Max(ready, failed), Max(waiting, exhausted)) >= EXACT_ROWS) {
-        int64 all, not_ready;
-
-        ctms_run_queue_plan(&estimate_plan, NULL, NULL, SPI_OK_SELECT);
-        all = result_int64(1);
-        not_ready = Max(result_int64(2), waiting + exhausted);
-        if (waiting >= EXACT_ROWS || exhausted >= EXACT_ROWS)
-            retry_backlog = Max(retry_backlog, failed + not_ready);
-        if (ready >= EXACT_ROWS)
-            backlog = Max(backlog, all - (not_ready - waiting));
-        else if (waiting >= EXACT_ROWS)
-            backlog = Max(backlog, ready + not_ready - exhausted);
-    }
+    counts.ready = result_int64(1);
+    counts.failed = result_int64(2);
+    counts.waiting = result_int64(3);
+    counts.exhausted = result_int64(4);
+    if (Max(counts.ready, Max(counts.waiting, counts.exhausted)) >= EXACT_ROWS)
+        estimate_counts(&counts);
     SPI_finish();
-    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(
-        BlessTupleDesc(desc), (Datum[]){Int64GetDatum(backlog), Int64GetDatum(retry_backlog)},
-        (bool[]){false, false})));
+
+    values[0] = Int64GetDatum(counts.ready + counts.waiting);
+    values[1] = Int64GetDatum(counts.failed + counts.waiting + counts.exhausted);
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, is_null)));
 }

@@ -37,11 +37,12 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
 
 /* Failed rows become claimable by their turn, not all before or after the others. */
 static QueuePlan ripen_plan = {
-    .sql = "WITH ripe AS MATERIALIZED ("
-           " SELECT email_id FROM ctms.pending_acoustic"
-           " WHERE retry_after <= $1 ORDER BY retry_after LIMIT $2 FOR UPDATE SKIP LOCKED)"
-           "UPDATE ctms.pending_acoustic AS p SET retry_after = NULL"
-           " FROM ripe WHERE p.email_id = ripe.email_id",
+    .sql =
+        "WITH ripe AS MATERIALIZED ("
+        " SELECT email_id FROM ctms.pending_acoustic"
+        " WHERE retry_after <= $1 ORDER BY retry_after NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED)"
+        "UPDATE ctms.pending_acoustic AS p SET retry_after = NULL"
+        " FROM ripe WHERE p.email_id = ripe.email_id",
     .arg_count = 2,
     .arg_types = {TIMESTAMPTZOID, INT8OID}};
 
@@ -51,7 +52,8 @@ static QueuePlan claim_plan = {
         "WITH free AS MATERIALIZED ("
         " SELECT email_id FROM ctms.pending_acoustic"
         " WHERE retry_after IS NULL AND retry < $3 AND (lease_until IS NULL OR lease_until <= $4)"
-        " ORDER BY retry, create_timestamp LIMIT $2 FOR UPDATE SKIP LOCKED),"
+        " ORDER BY retry_after NULLS FIRST, retry, create_timestamp"
+        " LIMIT $2 FOR UPDATE SKIP LOCKED),"
         "claimed AS ("
         " UPDATE ctms.pending_acoustic AS p SET lease_owner = $1, lease_until = $4 + $5"
         " FROM free WHERE p.email_id = free.email_id"

@@ -17,20 +17,18 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_am_d.h"
-#include "catalog/pg_namespace_d.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "queue_direct.h"
+#include "queue_relations.h"
 
 /* The columns of ctms.pending_acoustic, in their order. */
 enum {
@@ -69,8 +67,7 @@ struct DirectQueue {
     bool are_indexes_open;
     List *arbiters; /* the index on email_id */
     TupleTableSlot *slot;
-    Oid schema;
-    Oid id_sequence;
+    QueueRelations relations;
     TimestampTz now;
 };
 
@@ -115,25 +112,20 @@ open_index(KeyedTable *table, Snapshot snapshot)
 DirectQueue *
 ctms_direct_open(void)
 {
-    Oid schema = get_namespace_oid("ctms", true);
-    Oid relation_id =
-        OidIsValid(schema) ? get_relname_relid("pending_acoustic", schema) : InvalidOid;
+    const QueueRelations *relations = ctms_queue_relations();
     DirectQueue *queue;
     Relation relation;
 
-    /* Citus keeps the rows of its tables elsewhere. */
-    if (!OidIsValid(relation_id) ||
-        OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE)))
+    if (!relations || !relations->is_local || !OidIsValid(relations->id_sequence))
         return NULL;
-    relation = table_open(relation_id, RowExclusiveLock);
+    relation = table_open(relations->queue, RowExclusiveLock);
     if (!is_table_known(relation) || !OidIsValid(RelationGetPrimaryKeyIndex(relation))) {
         table_close(relation, RowExclusiveLock);
         return NULL;
     }
 
     queue = palloc0(sizeof(*queue));
-    queue->schema = schema;
-    queue->id_sequence = get_relname_relid("pending_acoustic_id_seq", schema);
+    queue->relations = *relations;
     queue->now = GetCurrentTransactionStartTimestamp();
     queue->queue.relation = relation;
     InitDirtySnapshot(queue->dirty);
@@ -211,7 +203,7 @@ ctms_direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
     bool is_held;
 
     if (!emails->relation) {
-        emails->relation = table_open(get_relname_relid("emails", queue->schema), RowShareLock);
+        emails->relation = table_open(queue->relations.emails, RowShareLock);
         queue->latest = RegisterSnapshot(GetLatestSnapshot());
         open_index(emails, queue->latest);
     }
@@ -254,7 +246,8 @@ insert_row(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
 
     ExecClearTuple(slot);
     memset(slot->tts_isnull, false, COLUMN_COUNT * sizeof(bool));
-    slot->tts_values[COLUMN_ID] = Int64GetDatum(nextval_internal(queue->id_sequence, false));
+    slot->tts_values[COLUMN_ID] =
+        Int64GetDatum(nextval_internal(queue->relations.id_sequence, false));
     slot->tts_values[COLUMN_EMAIL_ID] = UUIDPGetDatum(email_id);
     slot->tts_values[COLUMN_RETRY] = Int32GetDatum(0);
     slot->tts_isnull[COLUMN_LAST_ERROR] = true;

@@ -12,8 +12,8 @@ typedef struct DirectQueue DirectQueue;
 
 /*
  * Opens the queue for writing. NULL when it is not the plain local table that this code
- * knows (distributed, with triggers or columns of others): then go by SQL. Needs an active
- * snapshot. Rights are not checked. An error needs no clean-up by the caller.
+ * knows (distributed, with triggers or columns of others): then go by SQL. Rights are
+ * not checked. An error needs no clean-up by the caller.
  */
 extern DirectQueue *ctms_direct_open(void);
 

@@ -23,6 +23,7 @@
 #include "queue_feed.h"
 #include "queue_flush.h"
 #include "queue_plan.h"
+#include "queue_relations.h"
 #include "queue_wake.h"
 
 /* Contacts per statement: bounds the memory of a bulk change, costs nothing for others. */
@@ -82,6 +83,23 @@ static QueuePlan resolve_plan = {
     .arg_count = 5,
     .arg_types = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
 
+/* Statements run with a snapshot of their own, as the queue's owner. */
+static void
+start_sql(QueueOwner *saved)
+{
+    ctms_become_owner(saved);
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
+}
+
+static void
+end_sql(const QueueOwner *saved)
+{
+    SPI_finish();
+    PopActiveSnapshot();
+    ctms_end_owner(saved);
+}
+
 /* Turns the Stripe keys of the feed into contacts of the feed. */
 static void
 resolve_stripe_keys(void)
@@ -90,6 +108,7 @@ resolve_stripe_keys(void)
     Datum args[FEED_KINDS - FEED_FXA];
     bool is_any = false;
     uint64 found;
+    QueueOwner saved;
 
     for (int kind = FEED_FXA; kind < FEED_KINDS; kind++) {
         ctms_feed_detach(kind, &keys[kind]);
@@ -99,7 +118,7 @@ resolve_stripe_keys(void)
         return;
     for (int kind = FEED_FXA; kind < FEED_KINDS; kind++)
         args[kind - FEED_FXA] = PointerGetDatum(ctms_feed_take(&keys[kind], INT_MAX));
-    SPI_connect();
+    start_sql(&saved);
     found = ctms_run_queue_plan(&resolve_plan, args, NULL, SPI_OK_SELECT);
     for (uint64 i = 0; i < found; i++) {
         bool is_null;
@@ -107,15 +126,16 @@ resolve_stripe_keys(void)
         ctms_feed_add(FEED_HELD,
                       SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
     }
-    SPI_finish();
+    end_sql(&saved);
 }
 
 static uint64
 enqueue_by_sql(FeedKeys *contacts, int64 generation)
 {
     uint64 enqueued = 0;
+    QueueOwner saved;
 
-    SPI_connect();
+    start_sql(&saved);
     while (contacts->taken < contacts->count) {
         ArrayType *email_ids = ctms_feed_take(contacts, CONTACTS_PER_STATEMENT);
 
@@ -125,7 +145,7 @@ enqueue_by_sql(FeedKeys *contacts, int64 generation)
             SPI_OK_INSERT);
         pfree(email_ids);
     }
-    SPI_finish();
+    end_sql(&saved);
     return enqueued;
 }
 
@@ -167,15 +187,14 @@ ctms_enqueue_contacts(FeedKeys *held, FeedKeys *loose)
 static void
 flush_feed(bool may_notify)
 {
-    QueueOwner saved;
     FeedKeys held, loose;
     uint64 enqueued = 0;
 
-    if (!ctms_become_owner(&saved)) {
+    /* The extension may have been dropped by the same transaction. */
+    if (!ctms_queue_relations()) {
         ctms_feed_forget();
         return;
     }
-    PushActiveSnapshot(GetTransactionSnapshot());
     /* A trigger that somebody put on the queue may change contacts again. */
     while (ctms_feed_is_owed()) {
         resolve_stripe_keys();
@@ -189,8 +208,6 @@ flush_feed(bool may_notify)
     }
     if (enqueued > 0 && may_notify)
         ctms_wake_agents();
-    PopActiveSnapshot();
-    ctms_end_owner(&saved);
 }
 
 static void

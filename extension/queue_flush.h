@@ -13,8 +13,8 @@ extern bool ctms_is_feed_enabled;
 
 /*
  * Enqueues contacts, sorted and without repetitions, now: those whose rows the transaction
- * holds, and others, which are held first. Needs an active snapshot and the queue owner's
- * rights. Returns how many there were; unknown ones are passed over. Changes both lists.
+ * holds, and others, which are held first. Rights are not checked. Returns how many there were;
+ * unknown ones are passed over. Changes both lists.
  */
 extern uint64 ctms_enqueue_contacts(FeedKeys *held, FeedKeys *loose);
 

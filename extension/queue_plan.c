@@ -6,14 +6,13 @@
  */
 #include "compat.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "queue_plan.h"
+#include "queue_relations.h"
 
 /*
  * Makes the planner go by index, row by row, whatever statistics say: the plans are made
@@ -61,33 +60,19 @@ ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expecte
     return SPI_processed;
 }
 
-/* The owner of the table, or InvalidOid when there is none. */
-static Oid
-queue_owner(void)
+void
+ctms_become_owner(QueueOwner *saved)
 {
-    Oid schema = get_namespace_oid("ctms", true);
-    Oid relation = OidIsValid(schema) ? get_relname_relid("pending_acoustic", schema) : InvalidOid;
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(ctms_queue_relations()->queue));
     Oid owner;
 
     if (!HeapTupleIsValid(tuple))
-        return InvalidOid;
+        elog(ERROR, "cache lookup failed for the queue");
     owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
     ReleaseSysCache(tuple);
-    return owner;
-}
-
-bool
-ctms_become_owner(QueueOwner *saved)
-{
-    Oid owner = queue_owner();
-
-    if (!OidIsValid(owner))
-        return false;
     GetUserIdAndSecContext(&saved->user, &saved->security_context);
     SetUserIdAndSecContext(owner, saved->security_context | SECURITY_LOCAL_USERID_CHANGE);
     saved->search_path = ctms_pin_search_path();
-    return true;
 }
 
 void

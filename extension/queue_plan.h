@@ -36,10 +36,9 @@ typedef struct QueueOwner {
 
 /*
  * From here to ctms_end_owner() statements run as the owner of the queue and find nothing
- * but pg_catalog without a schema. An error in between undoes both by itself. False, and
- * nothing has changed, when there is no queue: the extension was dropped.
+ * but pg_catalog without a schema. An error in between undoes both by itself.
  */
-extern bool ctms_become_owner(QueueOwner *saved);
+extern void ctms_become_owner(QueueOwner *saved);
 extern void ctms_end_owner(const QueueOwner *saved);
 
 #endif

@@ -12,45 +12,47 @@
  */
 #include "compat.h"
 
-#include "access/transam.h"
-#include "catalog/namespace.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
 #include "commands/async.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/bufmgr.h"
 #include "storage/latch.h"
 #include "storage/procarray.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "queue_relations.h"
 #include "queue_wake.h"
 
 #define CHANNEL "ctms_acoustic"
-#define SEQUENCE "acoustic_idle_seq"
 
 /* How long a commit may take at most to be seen by an agent that is about to wait. */
 #define COMMIT_MAX_MS 20
 
-static Oid
-find_sequence(void)
-{
-    return get_relname_relid(SEQUENCE, get_namespace_oid("ctms", false));
-}
-
+/* Reads the sequence as nextval() does, without its rights and locks: a glance is enough. */
 static bool
 is_armed(Oid sequence)
 {
-    LOCAL_FCINFO(fcinfo, 1);
-    Datum value;
+    Relation relation = relation_open(sequence, AccessShareLock);
+    Buffer buffer = ReadBuffer(relation, 0);
+    Page page;
+    ItemId item;
+    Form_pg_sequence_data data;
+    bool is_odd;
 
-    InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
-    fcinfo->args[0].value = ObjectIdGetDatum(sequence);
-    fcinfo->args[0].isnull = false;
-    value = pg_sequence_last_value(fcinfo);
-    return !fcinfo->isnull && DatumGetInt64(value) % 2 == 1;
+    LockBuffer(buffer, BUFFER_LOCK_SHARE);
+    page = BufferGetPage(buffer);
+    item = PageGetItemId(page, FirstOffsetNumber);
+    data = (Form_pg_sequence_data)((char *)PageGetItem(page, item) +
+                                   ((HeapTupleHeader)PageGetItem(page, item))->t_hoff);
+    is_odd = data->is_called && data->last_value % 2 == 1;
+    UnlockReleaseBuffer(buffer);
+    relation_close(relation, AccessShareLock);
+    return is_odd;
 }
 
 static bool
@@ -82,11 +84,11 @@ wait_for_commits(void)
 bool
 ctms_wake_arm(void)
 {
-    Oid sequence = find_sequence();
+    const QueueRelations *relations = ctms_queue_relations();
 
-    if (!OidIsValid(sequence) || is_armed(sequence))
+    if (!relations || !OidIsValid(relations->idle_sequence) || is_armed(relations->idle_sequence))
         return false;
-    (void)nextval_internal(sequence, false);
+    (void)nextval_internal(relations->idle_sequence, false);
     wait_for_commits();
     return true;
 }
@@ -94,12 +96,12 @@ ctms_wake_arm(void)
 void
 ctms_wake_agents(void)
 {
-    Oid sequence = find_sequence();
+    const QueueRelations *relations = ctms_queue_relations();
 
-    if (OidIsValid(sequence)) {
-        if (!is_armed(sequence))
+    if (relations && OidIsValid(relations->idle_sequence)) {
+        if (!is_armed(relations->idle_sequence))
             return;
-        (void)nextval_internal(sequence, false);
+        (void)nextval_internal(relations->idle_sequence, false);
     }
     Async_Notify(CHANNEL, "");
 }

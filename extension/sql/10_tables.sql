@@ -147,11 +147,8 @@ CREATE TABLE ctms.pending_acoustic (
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
--- In the order of claiming. Rows that back off or are exhausted are not in it, however many.
-CREATE INDEX pending_acoustic_ready_idx ON ctms.pending_acoustic (retry, create_timestamp)
-    WHERE retry_after IS NULL;
-CREATE INDEX pending_acoustic_retry_after_idx ON ctms.pending_acoustic (retry_after)
-    WHERE retry_after IS NOT NULL;
+-- First what is free, in the order of claiming; then what waits, by time; last what is exhausted.
+CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';

@@ -1,0 +1,52 @@
+/*
+ * queue_relations.c: remembers the queue's relations by number.
+ *
+ * They are asked for in every commit that changes a contact. Any change of a name in the
+ * catalogs makes us look again.
+ */
+#include "compat.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace_d.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "queue_relations.h"
+
+static QueueRelations relations;
+static bool are_known = false;
+
+static void
+forget(Datum arg, int cache, uint32 hash)
+{
+    are_known = false;
+}
+
+const QueueRelations *
+ctms_queue_relations(void)
+{
+    static bool is_watching = false;
+    Oid schema;
+
+    if (!is_watching) {
+        CacheRegisterSyscacheCallback(RELNAMENSP, forget, (Datum)0);
+        CacheRegisterSyscacheCallback(NAMESPACENAME, forget, (Datum)0);
+        is_watching = true;
+    }
+    if (are_known)
+        return &relations;
+
+    schema = get_namespace_oid("ctms", true);
+    if (!OidIsValid(schema))
+        return NULL;
+    relations.queue = get_relname_relid("pending_acoustic", schema);
+    relations.emails = get_relname_relid("emails", schema);
+    relations.id_sequence = get_relname_relid("pending_acoustic_id_seq", schema);
+    relations.idle_sequence = get_relname_relid("acoustic_idle_seq", schema);
+    relations.is_local = !OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE));
+    if (!OidIsValid(relations.queue) || !OidIsValid(relations.emails))
+        return NULL;
+    are_known = true;
+    return &relations;
+}

@@ -1,0 +1,20 @@
+/*
+ * queue_relations.h: where the queue is.
+ */
+#ifndef CTMS_QUEUE_RELATIONS_H
+#define CTMS_QUEUE_RELATIONS_H
+
+#include "postgres.h"
+
+typedef struct QueueRelations {
+    Oid queue;         /* ctms.pending_acoustic */
+    Oid emails;        /* ctms.emails */
+    Oid id_sequence;   /* of the queue's column id */
+    Oid idle_sequence; /* ctms.acoustic_idle_seq; invalid when there is none */
+    bool is_local;     /* rows are where the tables are: Citus keeps them elsewhere */
+} QueueRelations;
+
+/* NULL when the extension is not (any more) in this database. Good until the next call. */
+extern const QueueRelations *ctms_queue_relations(void);
+
+#endif
