@@ -213,7 +213,7 @@ ctms_direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
                               emails->found, GetCurrentCommandId(false), LockTupleKeyShare,
                               LockWaitBlock, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
     is_held = result == TM_Ok;
-    if (!is_held && result != TM_Deleted && result != TM_Updated && result != TM_SelfModified)
+    if (!is_held && result != TM_Deleted && result != TM_Updated)
         elog(ERROR, "unexpected result %d of a row lock", result);
     ExecClearTuple(emails->found);
     return is_held;

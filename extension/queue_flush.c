@@ -172,9 +172,15 @@ uint64
 ctms_enqueue_contacts(FeedKeys *held, FeedKeys *loose)
 {
     int64 generation = (int64)U64FromFullTransactionId(GetTopFullTransactionId());
-    DirectQueue *queue = ctms_direct_open();
+    DirectQueue *queue;
     uint64 enqueued;
 
+    /*
+     * No command ends after the last statement: without this, contacts whose rows it rewrote
+     * would be seen as they were before, and taken for deleted.
+     */
+    CommandCounterIncrement();
+    queue = ctms_direct_open();
     if (!queue) {
         ctms_feed_merge(held, loose);
         return enqueue_by_sql(held, generation);

@@ -42,6 +42,15 @@ INSERT INTO ctms.newsletters (email_id, name, subscribed) VALUES (pg_temp.contac
 UPDATE ctms.emails SET first_name = 'nobody' WHERE email_id = pg_temp.contact(1) AND false;
 SELECT pg_temp.enqueued();
 
+-- A contact whose own row the same statement rewrites without a change, as upserts do.
+WITH contact AS (
+    INSERT INTO ctms.emails (primary_email) VALUES ('feed2@example.com')
+    ON CONFLICT (lower(primary_email)) DO UPDATE SET primary_email = EXCLUDED.primary_email
+    RETURNING email_id)
+INSERT INTO ctms.newsletters (email_id, name, subscribed) SELECT email_id, 'news', false FROM contact
+    ON CONFLICT (email_id, name) DO UPDATE SET subscribed = EXCLUDED.subscribed;
+SELECT pg_temp.enqueued();
+
 -- A row that moves to another contact concerns both.
 UPDATE ctms.newsletters SET email_id = pg_temp.contact(7) WHERE email_id = pg_temp.contact(2);
 SELECT pg_temp.enqueued();
