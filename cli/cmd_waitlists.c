@@ -10,6 +10,8 @@
 #include "cli/input.h"
 #include "cli/output.h"
 
+/* Bytes shown of an example document; --json has it whole. */
+#define EXAMPLE_BYTES 200
 /* Stored rows do not satisfy the schema. */
 #define STATE_ROWS_FAIL "23514"
 
@@ -55,6 +57,30 @@ run_show(struct cli *cli)
     return cli->status;
 }
 
+/* Whether what the stored schema accepted is accepted still. */
+static void
+print_compatibility(const json_t *report)
+{
+    const char *word = json_string_value(json_object_get(report, "compatibility"));
+    char *example;
+
+    if (!word)
+        return;
+    if (strcmp(word, "incompatible") != 0) {
+        puts(strcmp(word, "compatible") == 0
+                 ? "  accepts everything that the stored schema accepts"
+                 : "  whether it accepts everything that the stored schema accepts is unknown");
+        return;
+    }
+    example = json_dumps(json_object_get(report, "example"), JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    fputs("  does not accept everything that the stored schema accepts, for example ", stdout);
+    if (example && strlen(example) > EXAMPLE_BYTES)
+        strcpy(example + EXAMPLE_BYTES - 3, "...");
+    output_text(stdout, example ? example : "?");
+    putchar('\n');
+    free(example);
+}
+
 /* What was done, or would be, and which stored rows do not satisfy the schema. */
 static void
 print_report(const char *text)
@@ -76,6 +102,8 @@ print_report(const char *text)
     putchar('\n');
     if (failing > 0 && examples)
         error_text_detail(stdout, examples);
+    if (action && strcmp(action, "updated") == 0)
+        print_compatibility(report);
     free(examples);
     json_decref(report);
 }

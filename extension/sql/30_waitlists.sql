@@ -57,6 +57,21 @@ END
 $$;
 COMMENT ON FUNCTION ctms._failing_waitlists(text, jsonb) IS 'Stored rows that a schema would refuse: number and first examples';
 
+-- What the change means for documents: as ctms.json_schema_compare(), but never an error,
+-- since a stored schema that cannot be run must not stop what replaces it.
+CREATE FUNCTION ctms._compare_waitlist_schemas(old_schema jsonb, new_schema jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE WHEN old_schema IS NULL THEN '{}'
+                WHEN old_schema = new_schema THEN '{"compatibility": "compatible"}'
+                ELSE ctms.json_schema_compare(old_schema, new_schema) - 'errors' END;
+EXCEPTION WHEN program_limit_exceeded OR statement_too_complex OR invalid_parameter_value THEN
+    RETURN '{"compatibility": "unknown"}';
+END
+$$;
+COMMENT ON FUNCTION ctms._compare_waitlist_schemas(jsonb, jsonb) IS 'Whether a new schema accepts what the stored one does; empty when there is none';
+
 CREATE FUNCTION ctms.set_waitlist_schema(name text, schema jsonb, dry_run boolean DEFAULT false,
     existing_rows text DEFAULT 'check') RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -65,6 +80,8 @@ DECLARE
     problems jsonb;
     report jsonb;
     old_schema jsonb;
+    compared_schema jsonb;
+    comparison jsonb;
 BEGIN
     IF set_waitlist_schema.name IS NULL OR set_waitlist_schema.name = ''
         OR length(set_waitlist_schema.name) > 255 THEN
@@ -82,16 +99,25 @@ BEGIN
             USING ERRCODE = '22023', DETAIL = problems::text;
     END IF;
 
+    -- What takes time is done before writers are locked out, and again in the rare case that
+    -- the stored schema changes in between.
+    SELECT s.schema INTO compared_schema FROM ctms.waitlist_fields_schemas AS s
+    WHERE s.name = set_waitlist_schema.name;
+    comparison := ctms._compare_waitlist_schemas(compared_schema, set_waitlist_schema.schema);
     IF NOT coalesce(dry_run, false) THEN
         LOCK TABLE ctms.waitlists IN SHARE ROW EXCLUSIVE MODE;
     END IF;
     SELECT s.schema INTO old_schema FROM ctms.waitlist_fields_schemas AS s
     WHERE s.name = set_waitlist_schema.name;
+    IF old_schema IS DISTINCT FROM compared_schema THEN
+        comparison := ctms._compare_waitlist_schemas(old_schema, set_waitlist_schema.schema);
+    END IF;
     report := jsonb_build_object('name', set_waitlist_schema.name,
             'action', CASE WHEN old_schema IS NULL THEN 'created'
                            WHEN old_schema = set_waitlist_schema.schema THEN 'no_change'
                            ELSE 'updated' END,
             'dry_run', coalesce(dry_run, false))
+        || comparison
         || ctms._failing_waitlists(set_waitlist_schema.name, set_waitlist_schema.schema);
     IF coalesce(dry_run, false) THEN
         RETURN report || jsonb_build_object('stored', false);
@@ -108,7 +134,7 @@ BEGIN
     RETURN report || jsonb_build_object('stored', true);
 END
 $$;
-COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses one that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run only reports';
+COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses one that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run only reports. The report says whether the schema accepts all that the stored one did ("compatibility")';
 
 CREATE FUNCTION ctms.drop_waitlist_schema(name text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

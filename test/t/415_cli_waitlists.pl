@@ -52,9 +52,18 @@ is($ctms->sql_error(insert(2, 'beta', '{}'))->{state}, 'CT001', 'and wrong field
 
 my $file = "$ENV{TESTDIR}/schema.json";
 append_to_file($file, '{"type": "object", "properties": {"geo": {"enum": ["de", "fr"]}}}' . "\n");
-is((waitlists('add', 'beta', "\@$file"))[1], "beta: schema updated\n", 'from a file');
+is((waitlists('add', 'beta', "\@$file", '--dry-run'))[1], "beta: schema would be updated\n"
+    . "  does not accept everything that the stored schema accepts, for example {\"geo\": \"\"}\n", 'a dry run says what breaks');
+is((waitlists('add', 'beta', "\@$file"))[1], "beta: schema updated\n"
+    . "  does not accept everything that the stored schema accepts, for example {\"geo\": \"\"}\n", 'from a file');
 ($rc, $out) = waitlists('add', 'beta', "\@$file", '--json');
 is($json->decode($out)->{action}, 'no_change', 'as JSON');
+is($json->decode($out)->{compatibility}, 'compatible', 'with what it means');
+is((waitlists('add', 'beta', '{"type": "object"}'))[1], "beta: schema updated\n"
+    . "  accepts everything that the stored schema accepts\n", 'a wider one');
+is((waitlists('add', 'beta', '{"type": "object", "patternProperties": {"^geo(?=$)": {"pattern": "^(?!\\u0001{9}$)"}}}'))[1],
+    "beta: schema updated\n  whether it accepts everything that the stored schema accepts is unknown\n", 'one that cannot be told');
+is((waitlists('add', 'beta', "\@$file"))[0], 0, 'back again');
 is((waitlists('add', 'beta', "\@$file.not"))[0], 1, 'no such file');
 is((waitlists('add', 'beta', '@-'))[0], 1, 'an empty standard input');
 

@@ -1,0 +1,405 @@
+/*
+ * json_schema_cover.c: a proof that one schema accepts all that another accepts.
+ *
+ * Keyword by keyword of the new schema it looks for a reason in what is known of every
+ * instance of the old one. Where there is none it tells cases apart: by the kind of the
+ * value, then by the alternatives of the old schema. Few possible values are simply tried.
+ * A claim about a part of the instance that is met again below itself may be used: an
+ * instance has an end. Failing says nothing.
+ */
+#include "compat.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "json_schema_cover.h"
+#include "json_schema_fast.h"
+
+#define MAX_STEPS 1000000
+/* Nested claims: deeper schemas are not proved. */
+#define MAX_DEPTH 500
+#define MAX_ALTERNATIVES 600
+/* Nodes that are known, when cases are told apart. */
+#define MAX_CASE_NODES 100
+
+bool
+cover_spend(Cover *cover, int64 steps)
+{
+    CHECK_FOR_INTERRUPTS();
+    cover->steps_left -= Min(steps, cover->steps_left);
+    return cover->steps_left > 0;
+}
+
+/* ---- the same text ----------------------------------------------------------------- */
+
+/* Whether the meaning of the value depends on where it stands. */
+static bool
+has_reference(JsonValue value)
+{
+    JsonWalk names;
+    JsonWalk values;
+
+    check_stack_depth();
+    CHECK_FOR_INTERRUPTS();
+    if (value.kind == JSON_ARRAY) {
+        values = json_walk_array(value);
+        while (!json_walk_ended(&values))
+            if (has_reference(json_walk_next(&values)))
+                return true;
+    }
+    if (value.kind != JSON_OBJECT)
+        return false;
+    json_walk_object(value, &names, &values);
+    while (!json_walk_ended(&names)) {
+        JsonValue name = json_walk_next(&names);
+
+        if (name.length > 0 && (name.data[0] == '$' || json_string_equals(name, "id")))
+            return true;
+        if (has_reference(json_walk_next(&values)))
+            return true;
+    }
+    return false;
+}
+
+static bool
+is_same_schema(const JsonSchemaNode *a, const JsonSchemaNode *b)
+{
+    const JsonSchemaDialect *x = &a->resource->dialect;
+    const JsonSchemaDialect *y = &b->resource->dialect;
+
+    return x->draft == y->draft && x->vocabularies == y->vocabularies &&
+           json_values_equal(a->source, b->source) && !has_reference(a->source);
+}
+
+static bool
+has_same_schema(const JsonSchemaNode *node, const SchemaFacts *facts)
+{
+    ListCell *cell;
+
+    foreach (cell, facts->nodes)
+        if (is_same_schema(node, lfirst(cell)))
+            return true;
+    return false;
+}
+
+/* A keyword of the facts that says the same about the instance as a whole. */
+static bool
+has_same_keyword(const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
+{
+    ListCell *cell;
+
+    foreach (cell, facts->nodes) {
+        const JsonSchemaKeyword *known = schema_keyword(lfirst(cell), keyword->kind);
+
+        if (!known || known->n != keyword->n)
+            continue;
+        for (int i = 0; i < known->n; i++) {
+            const JsonSchemaNode *a = known->nodes[i];
+            const JsonSchemaNode *b = keyword->nodes[i];
+
+            if (a == b)
+                continue;
+            if (!a || !b || !is_same_schema(a, b)) {
+                known = NULL;
+                break;
+            }
+        }
+        if (known)
+            return true;
+    }
+    return false;
+}
+
+/* ---- keywords that apply in place ------------------------------------------------------ */
+
+static bool
+is_disjoint(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
+{
+    SchemaFacts both = schema_facts_and(facts, node);
+
+    return cover_spend(cover, 1) && schema_is_empty(&both);
+}
+
+static bool
+covers_one_of(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
+{
+    int n_disjoint = 0;
+
+    if (has_same_keyword(keyword, facts))
+        return true;
+    if (keyword->n > MAX_ALTERNATIVES)
+        return false;
+    for (int i = 0; i < keyword->n; i++)
+        n_disjoint += is_disjoint(cover, keyword->nodes[i], facts);
+    if (n_disjoint != keyword->n - 1)
+        return false;
+    for (int i = 0; i < keyword->n; i++)
+        if (cover_node(cover, keyword->nodes[i], facts))
+            return true;
+    return false;
+}
+
+static bool
+covers_list(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
+{
+    bool is_all = keyword->kind == KEYWORD_ALL_OF;
+
+    for (int i = 0; i < keyword->n; i++)
+        if (cover_node(cover, keyword->nodes[i], facts) != is_all)
+            return !is_all;
+    return is_all;
+}
+
+static bool
+covers_branch(Cover *cover, const JsonSchemaNode *condition, const JsonSchemaNode *branch,
+              const SchemaFacts *facts)
+{
+    SchemaFacts both;
+
+    if (!branch || cover_node(cover, branch, facts))
+        return true;
+    if (!condition)
+        return false;
+    both = schema_facts_and(facts, condition);
+    return cover_node(cover, branch, &both);
+}
+
+static bool
+covers_if(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
+{
+    const JsonSchemaNode *condition = keyword->nodes[0];
+
+    if (has_same_keyword(keyword, facts))
+        return true;
+    if (!covers_branch(cover, condition, keyword->nodes[1], facts))
+        return false;
+    return !keyword->nodes[2] || cover_node(cover, condition, facts) ||
+           covers_branch(cover, NULL, keyword->nodes[2], facts);
+}
+
+static bool
+covers_keyword(Cover *cover, const JsonSchemaNode *node, const JsonSchemaKeyword *keyword,
+               const SchemaFacts *facts)
+{
+    if (!(keyword->applies & facts->kinds))
+        return true;
+    switch (keyword->kind) {
+    case KEYWORD_REF: return cover_node(cover, keyword->nodes[0], facts);
+    case KEYWORD_ALL_OF:
+    case KEYWORD_ANY_OF: return covers_list(cover, keyword, facts);
+    case KEYWORD_ONE_OF: return covers_one_of(cover, keyword, facts);
+    case KEYWORD_NOT:
+        return has_same_keyword(keyword, facts) || is_disjoint(cover, keyword->nodes[0], facts);
+    case KEYWORD_IF: return covers_if(cover, keyword, facts);
+    case KEYWORD_ANNOTATION: return true;
+    case KEYWORD_DYNAMIC_REF: return false;
+    case KEYWORD_DEPENDENT_REQUIRED:
+    case KEYWORD_PROPERTIES:
+    case KEYWORD_PATTERN_PROPERTIES:
+    case KEYWORD_ADDITIONAL_PROPERTIES:
+    case KEYWORD_PROPERTY_NAMES:
+    case KEYWORD_PREFIX_ITEMS:
+    case KEYWORD_ITEMS:
+    case KEYWORD_CONTAINS:
+    case KEYWORD_DEPENDENT_SCHEMAS:
+    case KEYWORD_DEPENDENCIES:
+    case KEYWORD_UNEVALUATED_ITEMS:
+    case KEYWORD_UNEVALUATED_PROPERTIES: return cover_children(cover, node, keyword, facts);
+    default: return cover_assertion(cover, keyword, facts);
+    }
+}
+
+/* ---- cases ----------------------------------------------------------------------------- */
+
+/* Tries each of the few values: sets *is_covered, unless there are too many. */
+static bool
+try_values(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts, bool *is_covered)
+{
+    const JsonValue *values;
+    const JsonSchemaKeyword *list = schema_keyword(node, KEYWORD_ENUM);
+    int n;
+
+    if (!schema_is_finite(facts, &values, &n) ||
+        !cover_spend(cover, (int64)n * (1 + (n + (list ? list->n : 0)) / 64)))
+        return false;
+    for (int i = 0; i < n; i++) {
+        CHECK_FOR_INTERRUPTS();
+        *is_covered = !(facts->kinds & JSON_KIND_BIT(values[i].kind)) ||
+                      json_schema_interpret(node, values[i], NULL) ||
+                      !schema_nodes_accept(facts->nodes, values[i]);
+        if (!*is_covered)
+            break;
+    }
+    return true;
+}
+
+static bool
+covers_each_kind(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
+{
+    for (int kind = 0; kind <= JSON_OBJECT; kind++) {
+        SchemaFacts of_kind = *facts;
+
+        of_kind.kinds &= JSON_KIND_BIT(kind);
+        if (of_kind.kinds == facts->kinds)
+            return false;
+        if (of_kind.kinds && !cover_node(cover, node, &of_kind))
+            return false;
+    }
+    return true;
+}
+
+/* Whether one of the alternatives is known to apply. */
+static bool
+is_decided(const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
+{
+    for (int i = 0; i < keyword->n; i++)
+        if (keyword->nodes[i] && list_member_ptr(facts->nodes, keyword->nodes[i]))
+            return true;
+    return false;
+}
+
+static bool
+covers_each_alternative(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
+{
+    ListCell *cell;
+
+    foreach (cell, facts->nodes) {
+        const JsonSchemaNode *known = lfirst(cell);
+
+        for (int i = 0; i < known->n_keywords; i++) {
+            const JsonSchemaKeyword *keyword = &known->keywords[i];
+            bool is_covered = true;
+
+            if ((keyword->kind != KEYWORD_ANY_OF && keyword->kind != KEYWORD_ONE_OF) ||
+                keyword->n > MAX_ALTERNATIVES || is_decided(keyword, facts))
+                continue;
+            for (int j = 0; is_covered && j < keyword->n; j++) {
+                SchemaFacts one = schema_facts_and(facts, keyword->nodes[j]);
+
+                is_covered = list_length(one.nodes) > list_length(facts->nodes) &&
+                             cover_node(cover, node, &one);
+            }
+            if (is_covered)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Where the condition applies and where it does not. */
+static bool
+covers_both_branches(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts,
+                     const JsonSchemaKeyword *keyword)
+{
+    const JsonSchemaNode *condition = keyword->nodes[0];
+    const JsonSchemaNode *otherwise = keyword->nodes[2];
+    SchemaFacts branch = schema_facts_and(facts, condition);
+
+    branch = schema_facts_and(&branch, keyword->nodes[1]);
+    if (!cover_node(cover, node, &branch))
+        return false;
+    if (cover_node(cover, condition, facts))
+        return true;
+    branch = schema_facts_and(facts, otherwise);
+    return list_length(branch.nodes) > list_length(facts->nodes) &&
+           cover_node(cover, node, &branch);
+}
+
+static bool
+covers_each_branch(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
+{
+    ListCell *cell;
+
+    foreach (cell, facts->nodes) {
+        const JsonSchemaKeyword *keyword = schema_keyword(lfirst(cell), KEYWORD_IF);
+
+        if (keyword && !is_decided(keyword, facts) && list_length(facts->nodes) < MAX_CASE_NODES &&
+            covers_both_branches(cover, node, facts, keyword))
+            return true;
+    }
+    return false;
+}
+
+static bool
+covers_now(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
+{
+    bool is_covered;
+
+    if (try_values(cover, node, facts, &is_covered))
+        return is_covered;
+    is_covered = node->source.kind == JSON_OBJECT;
+    for (int i = 0; is_covered && i < node->n_keywords; i++)
+        is_covered = covers_keyword(cover, node, &node->keywords[i], facts);
+    return is_covered || has_same_schema(node, facts) || schema_is_empty(facts) ||
+           covers_each_kind(cover, node, facts) || covers_each_alternative(cover, node, facts) ||
+           covers_each_branch(cover, node, facts);
+}
+
+/* ---- claims ---------------------------------------------------------------------------- */
+
+static bool
+is_same_claim(const CoverClaim *claim, const JsonSchemaNode *node, const SchemaFacts *facts)
+{
+    ListCell *cell;
+
+    if (claim->node != node || claim->facts->kinds != facts->kinds ||
+        claim->facts->is_integer != facts->is_integer ||
+        list_length(claim->facts->nodes) != list_length(facts->nodes))
+        return false;
+    foreach (cell, facts->nodes)
+        if (!list_member_ptr(claim->facts->nodes, lfirst(cell)))
+            return false;
+    return true;
+}
+
+bool
+cover_node(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
+{
+    CoverClaim claim = {cover->claims, node, facts, cover->instance_depth};
+    MemoryContext scratch;
+    MemoryContext caller;
+    bool is_covered;
+
+    if (node->source.kind == JSON_TRUE || facts->kinds == 0 || list_member_ptr(facts->nodes, node))
+        return true;
+    if (!cover_spend(cover, 1) || cover->depth >= MAX_DEPTH || stack_is_too_deep())
+        return false;
+    for (const CoverClaim *outer = cover->claims; outer; outer = outer->outer)
+        if (is_same_claim(outer, node, facts))
+            return outer->instance_depth < cover->instance_depth;
+    cover->claims = &claim;
+    cover->depth++;
+    scratch =
+        AllocSetContextCreate(CurrentMemoryContext, "JSON Schema claim", ALLOCSET_SMALL_SIZES);
+    caller = MemoryContextSwitchTo(scratch);
+    is_covered = covers_now(cover, node, facts);
+    MemoryContextSwitchTo(caller);
+    MemoryContextDelete(scratch);
+    cover->depth--;
+    cover->claims = claim.outer;
+    return is_covered;
+}
+
+bool
+cover_part(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
+{
+    bool is_covered;
+
+    cover->instance_depth++;
+    is_covered = cover_node(cover, node, facts);
+    cover->instance_depth--;
+    return is_covered;
+}
+
+bool
+json_schema_covers(const JsonSchemaProgram *new_program, const JsonSchemaProgram *old_program)
+{
+    Cover cover = {MAX_STEPS, 0, 0, NULL};
+    SchemaFacts facts;
+
+    /* What a dynamic reference means is known only in a run. */
+    if (new_program->has_dynamic_scope || old_program->has_dynamic_scope)
+        return false;
+    facts = schema_facts_of(list_make1(old_program->root), JSON_KINDS_ALL);
+    return cover_node(&cover, new_program->root, &facts);
+}

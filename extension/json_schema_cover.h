@@ -1,0 +1,44 @@
+/*
+ * json_schema_cover.h: a proof that one schema accepts all that another accepts.
+ */
+#ifndef CTMS_JSON_SCHEMA_COVER_H
+#define CTMS_JSON_SCHEMA_COVER_H
+
+#include "json_schema_facts.h"
+
+/* A claim that is being proved: met again deeper in the instance, it may be used. */
+typedef struct CoverClaim {
+    const struct CoverClaim *outer;
+    const JsonSchemaNode *node;
+    const SchemaFacts *facts;
+    int instance_depth;
+} CoverClaim;
+
+typedef struct Cover {
+    int64 steps_left;
+    int depth;
+    int instance_depth;
+    const CoverClaim *claims;
+} Cover;
+
+/* True: the new program accepts everything that the old one does. False: that could not be
+ * shown within the limits. */
+extern bool
+json_schema_covers(const JsonSchemaProgram *new_program, const JsonSchemaProgram *old_program);
+
+/* ---- between the files of the proof ---------------------------------------------- */
+
+/* Whether all that the facts are about passes the node. */
+extern bool cover_node(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts);
+/* The same about a part of the instance. */
+extern bool cover_part(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts);
+/* False when the work that is about to be done is too much. */
+extern bool cover_spend(Cover *cover, int64 steps);
+/* ---- json_schema_cover_children.c: keywords about members and items. */
+extern bool cover_children(Cover *cover, const JsonSchemaNode *node,
+                           const JsonSchemaKeyword *keyword, const SchemaFacts *facts);
+/* ---- json_schema_cover_assert.c: keywords without subschemas. */
+extern bool
+cover_assertion(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts);
+
+#endif

@@ -1,0 +1,361 @@
+/*
+ * json_schema_cover_children.c: proves the keywords about members of objects and items of
+ * arrays.
+ */
+#include "compat.h"
+
+#include "utils/memutils.h"
+
+#include "json_schema_cover.h"
+
+#define ITEM_OF_NO_LIST PG_INT32_MAX
+/* Positions of lists of items that are looked at one by one. */
+#define MAX_POSITIONS 1000
+
+/* ---- members ------------------------------------------------------------------------ */
+
+/* Whether a member of that name, where there is one, passes the node. */
+static bool
+covers_member(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts, JsonValue name)
+{
+    MemoryContext scratch =
+        AllocSetContextCreate(CurrentMemoryContext, "JSON Schema member", ALLOCSET_SMALL_SIZES);
+    MemoryContext caller = MemoryContextSwitchTo(scratch);
+    SchemaFacts member = schema_facts_of_member(facts, name);
+    bool is_covered = cover_spend(cover, 1) && cover_part(cover, node, &member);
+
+    MemoryContextSwitchTo(caller);
+    MemoryContextDelete(scratch);
+    return is_covered;
+}
+
+static bool
+covers_properties(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
+{
+    for (int i = 0; i < keyword->n; i++)
+        if (!covers_member(cover, keyword->nodes[i], facts, keyword->names[i]))
+            return false;
+    return true;
+}
+
+static bool
+covers_part_of(Cover *cover, const JsonSchemaNode *node, const JsonSchemaNode *known)
+{
+    SchemaFacts facts;
+
+    if (!known)
+        return node->source.kind == JSON_TRUE;
+    facts = schema_facts_of(list_make1((void *)known), JSON_KINDS_ALL);
+    return cover_part(cover, node, &facts);
+}
+
+/* Which members a keyword speaks of: those that match the pattern, or those that are left
+ * over when "properties" and "patternProperties" are done. */
+typedef struct Members {
+    const JsonSchemaNode *owner;     /* of the keyword: for what is left over */
+    const JsonSchemaKeyword *source; /* patternProperties: at "index" */
+    int index;
+} Members;
+
+static bool
+has_pattern(const JsonSchemaKeyword *patterns, JsonValue pattern)
+{
+    for (int i = 0; patterns && i < patterns->n; i++)
+        if (patterns->names[i].length == pattern.length &&
+            memcmp(patterns->names[i].data, pattern.data, pattern.length) == 0)
+            return true;
+    return false;
+}
+
+static bool
+speaks_of(const Members *members, JsonValue name)
+{
+    if (members->source)
+        return json_regex_matches(members->source->patterns[members->index], name.data,
+                                  name.length);
+    return schema_index_of_name(members->owner->properties, name) < 0 &&
+           !schema_matches_pattern(members->owner->pattern_properties, name);
+}
+
+/* Whether what one known node says about each name, in the three ways that it can, suffices.
+ * For the names that it lists, everything known is used. */
+static bool
+covers_by(Cover *cover, const JsonSchemaNode *node, const Members *members,
+          const SchemaFacts *facts, const JsonSchemaNode *known)
+{
+    const JsonSchemaKeyword *properties = known->properties;
+    const JsonSchemaKeyword *patterns = known->pattern_properties;
+    const JsonSchemaKeyword *additional = schema_keyword(known, KEYWORD_ADDITIONAL_PROPERTIES);
+
+    if (!covers_part_of(cover, node, additional ? additional->nodes[0] : NULL))
+        return false;
+    for (int i = 0; patterns && i < patterns->n; i++) {
+        /* Then no such member is left over. */
+        if (!members->source && has_pattern(members->owner->pattern_properties, patterns->names[i]))
+            continue;
+        if (!covers_part_of(cover, node, patterns->nodes[i]))
+            return false;
+    }
+    for (int i = 0; properties && i < properties->n; i++)
+        if (speaks_of(members, properties->names[i]) &&
+            !covers_member(cover, node, facts, properties->names[i]))
+            return false;
+    return true;
+}
+
+/* Whether the keyword's own pattern is known, with something that suffices. */
+static bool
+covers_by_pattern(Cover *cover, const JsonSchemaNode *node, const Members *members,
+                  const JsonSchemaNode *known)
+{
+    const JsonSchemaKeyword *patterns = members->source ? known->pattern_properties : NULL;
+    JsonValue pattern;
+
+    for (int i = 0; patterns && i < patterns->n; i++) {
+        pattern = members->source->names[members->index];
+        if (patterns->names[i].length == pattern.length &&
+            memcmp(patterns->names[i].data, pattern.data, pattern.length) == 0)
+            return covers_part_of(cover, node, patterns->nodes[i]);
+    }
+    return false;
+}
+
+static bool
+covers_members(Cover *cover, const JsonSchemaNode *node, const Members *members,
+               const SchemaFacts *facts)
+{
+    ListCell *cell;
+
+    if (node->source.kind == JSON_TRUE)
+        return true;
+    foreach (cell, facts->nodes)
+        if (covers_by_pattern(cover, node, members, lfirst(cell)) ||
+            covers_by(cover, node, members, facts, lfirst(cell)))
+            return true;
+    return false;
+}
+
+static bool
+covers_patterns(Cover *cover, const JsonSchemaNode *owner, const JsonSchemaKeyword *keyword,
+                const SchemaFacts *facts)
+{
+    for (int i = 0; i < keyword->n; i++) {
+        Members members = {owner, keyword, i};
+
+        if (!covers_members(cover, keyword->nodes[i], &members, facts))
+            return false;
+    }
+    return true;
+}
+
+/* ---- names --------------------------------------------------------------------------- */
+
+static bool
+covers_names_by(Cover *cover, const JsonSchemaNode *node, const JsonSchemaNode *known)
+{
+    const JsonSchemaKeyword *names = schema_keyword(known, KEYWORD_PROPERTY_NAMES);
+    const JsonSchemaKeyword *additional = schema_keyword(known, KEYWORD_ADDITIONAL_PROPERTIES);
+    const JsonSchemaKeyword *properties = known->properties;
+    List *nodes = names ? list_make1(names->nodes[0]) : NIL;
+    SchemaFacts facts = schema_facts_of(nodes, JSON_KIND_BIT(JSON_STRING));
+
+    if (cover_part(cover, node, &facts))
+        return true;
+    if (!additional || additional->nodes[0]->source.kind != JSON_FALSE ||
+        (known->pattern_properties && known->pattern_properties->n > 0))
+        return false;
+    nodes = list_make1((void *)node);
+    for (int i = 0; properties && i < properties->n; i++)
+        if (!cover_spend(cover, 1) || !schema_nodes_accept(nodes, properties->names[i]))
+            return false;
+    return true;
+}
+
+static bool
+covers_names(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
+{
+    ListCell *cell;
+
+    foreach (cell, facts->nodes)
+        if (covers_names_by(cover, node, lfirst(cell)))
+            return true;
+    return false;
+}
+
+/* ---- what a member asks for ---------------------------------------------------------- */
+
+static bool
+is_impossible(const SchemaFacts *facts, JsonValue name)
+{
+    SchemaFacts member = schema_facts_of_member(facts, name);
+
+    return schema_is_empty(&member);
+}
+
+/* Whether the facts make "wanted" come with "name". */
+static bool
+brings(const SchemaFacts *facts, JsonValue name, JsonValue wanted)
+{
+    static const JsonSchemaKeywordKind kinds[] = {KEYWORD_DEPENDENT_REQUIRED, KEYWORD_DEPENDENCIES};
+    ListCell *cell;
+
+    if (json_compare_keys(name.data, name.length, wanted.data, wanted.length) == 0 ||
+        schema_requires(facts, wanted, 0))
+        return true;
+    foreach (cell, facts->nodes)
+        for (int i = 0; i < (int)lengthof(kinds); i++) {
+            const JsonSchemaKeyword *known = schema_keyword(lfirst(cell), kinds[i]);
+            int at = schema_index_of_name(known, name);
+            JsonWalk walk;
+
+            if (at < 0 || (known->nodes && known->nodes[at]))
+                continue;
+            walk = json_walk_array(known->lists[at]);
+            while (!json_walk_ended(&walk)) {
+                JsonValue other = json_walk_next(&walk);
+
+                if (json_compare_keys(other.data, other.length, wanted.data, wanted.length) == 0)
+                    return true;
+            }
+        }
+    return false;
+}
+
+static bool
+brings_all(Cover *cover, const SchemaFacts *facts, JsonValue name, JsonValue list)
+{
+    JsonWalk walk = json_walk_array(list);
+
+    while (!json_walk_ended(&walk))
+        if (!cover_spend(cover, 1) || !brings(facts, name, json_walk_next(&walk)))
+            return false;
+    return true;
+}
+
+/* Everything known of an object that has that member. */
+static SchemaFacts
+facts_with(const SchemaFacts *facts, JsonValue name)
+{
+    static const JsonSchemaKeywordKind kinds[] = {KEYWORD_DEPENDENT_SCHEMAS, KEYWORD_DEPENDENCIES};
+    SchemaFacts with = *facts;
+    ListCell *cell;
+
+    foreach (cell, facts->nodes)
+        for (int i = 0; i < (int)lengthof(kinds); i++) {
+            const JsonSchemaKeyword *known = schema_keyword(lfirst(cell), kinds[i]);
+            int at = schema_index_of_name(known, name);
+
+            if (at >= 0 && known->nodes[at])
+                with = schema_facts_and(&with, known->nodes[at]);
+        }
+    return with;
+}
+
+static bool
+covers_dependent(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
+{
+    for (int i = 0; i < keyword->n; i++) {
+        JsonValue name = keyword->names[i];
+
+        if (is_impossible(facts, name))
+            continue;
+        if (keyword->nodes && keyword->nodes[i]) {
+            SchemaFacts with = facts_with(facts, name);
+
+            if (!cover_node(cover, keyword->nodes[i], &with))
+                return false;
+        } else if (!brings_all(cover, facts, name, keyword->lists[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- items ---------------------------------------------------------------------------- */
+
+static bool
+covers_item(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts, int64 index)
+{
+    SchemaFacts item;
+
+    if (schema_most_count(facts, KEYWORD_MAX_ITEMS) <= index && index != ITEM_OF_NO_LIST)
+        return true;
+    item = schema_facts_of_item(facts, index);
+    return cover_spend(cover, 1) && cover_part(cover, node, &item);
+}
+
+static bool
+covers_prefix(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
+{
+    for (int i = 0; i < keyword->n; i++)
+        if (!covers_item(cover, keyword->nodes[i], facts, i))
+            return false;
+    return true;
+}
+
+static bool
+covers_rest(Cover *cover, const JsonSchemaNode *owner, const JsonSchemaNode *node,
+            const SchemaFacts *facts)
+{
+    int64 first = owner->prefix_items ? owner->prefix_items->n : 0;
+    int64 end = first;
+    ListCell *cell;
+
+    foreach (cell, facts->nodes) {
+        const JsonSchemaKeyword *prefix = ((const JsonSchemaNode *)lfirst(cell))->prefix_items;
+
+        if (prefix)
+            end = Max(end, prefix->n);
+    }
+    if (end - first > MAX_POSITIONS)
+        return false;
+    for (int64 i = first; i < end; i++)
+        if (!covers_item(cover, node, facts, i))
+            return false;
+    return schema_most_count(facts, KEYWORD_MAX_ITEMS) <= end ||
+           covers_item(cover, node, facts, ITEM_OF_NO_LIST);
+}
+
+/* At least as many items match as matched a known "contains", and no more than its limit. */
+static bool
+covers_contains(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
+{
+    bool is_limited = keyword->max_count != PG_INT64_MAX &&
+                      schema_most_count(facts, KEYWORD_MAX_ITEMS) > keyword->max_count;
+    bool has_enough = keyword->count <= 0;
+    ListCell *cell;
+
+    foreach (cell, facts->nodes) {
+        const JsonSchemaKeyword *known = schema_keyword(lfirst(cell), KEYWORD_CONTAINS);
+
+        if (!known)
+            continue;
+        if (!has_enough && known->count >= keyword->count)
+            has_enough = covers_part_of(cover, keyword->nodes[0], known->nodes[0]);
+        if (is_limited && known->max_count <= keyword->max_count)
+            is_limited = !covers_part_of(cover, known->nodes[0], keyword->nodes[0]);
+    }
+    return has_enough && !is_limited;
+}
+
+bool
+cover_children(Cover *cover, const JsonSchemaNode *node, const JsonSchemaKeyword *keyword,
+               const SchemaFacts *facts)
+{
+    Members left_over = {node, NULL, 0};
+
+    switch (keyword->kind) {
+    case KEYWORD_PROPERTIES: return covers_properties(cover, keyword, facts);
+    case KEYWORD_PATTERN_PROPERTIES: return covers_patterns(cover, node, keyword, facts);
+    case KEYWORD_ADDITIONAL_PROPERTIES:
+        return covers_members(cover, keyword->nodes[0], &left_over, facts);
+    case KEYWORD_PROPERTY_NAMES: return covers_names(cover, keyword->nodes[0], facts);
+    case KEYWORD_DEPENDENT_REQUIRED:
+    case KEYWORD_DEPENDENT_SCHEMAS:
+    case KEYWORD_DEPENDENCIES: return covers_dependent(cover, keyword, facts);
+    case KEYWORD_PREFIX_ITEMS: return covers_prefix(cover, keyword, facts);
+    case KEYWORD_ITEMS: return covers_rest(cover, node, keyword->nodes[0], facts);
+    case KEYWORD_CONTAINS: return covers_contains(cover, keyword, facts);
+    default: return keyword->nodes[0]->source.kind == JSON_TRUE; /* unevaluated… */
+    }
+}

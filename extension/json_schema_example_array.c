@@ -1,0 +1,173 @@
+/*
+ * json_schema_example_array.c: arrays for an example: short ones, one of each length that a
+ * bound names, with equal items and with different ones, and one item that differs.
+ */
+#include "compat.h"
+
+#include "utils/builtins.h"
+
+#include "json_schema_example.h"
+
+#define MAX_VALUES 10
+#define MAX_PAIR_VALUES 4
+/* Items that a bound can ask for. */
+#define MAX_ITEMS 1000
+/* Positions of lists of items that are tried. */
+#define MAX_POSITIONS 20
+
+static Jsonb *
+build(const Jsonb **items, int n)
+{
+    JsonbParseState *state = NULL;
+
+    pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+    for (int i = 0; i < n; i++) {
+        JsonbValue item = example_part(items[i]);
+
+        pushJsonbValue(&state, WJB_ELEM, &item);
+    }
+    return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+}
+
+static ExamplePlace
+place_of_item(ExampleSet *set, int64 index)
+{
+    const ExamplePlace *place = set->place;
+    SchemaFacts all = {place->hints, JSON_KINDS_ALL, false};
+    SchemaFacts hints = schema_facts_of_item(&all, index);
+    ListCell *cell;
+
+    foreach (cell, place->hints) {
+        const JsonSchemaKeyword *contains = schema_keyword(lfirst(cell), KEYWORD_CONTAINS);
+        const JsonSchemaKeyword *rest = schema_keyword(lfirst(cell), KEYWORD_UNEVALUATED_ITEMS);
+
+        if (contains)
+            hints.nodes = lappend(hints.nodes, contains->nodes[0]);
+        if (rest)
+            hints.nodes = lappend(hints.nodes, rest->nodes[0]);
+    }
+    return example_place(schema_facts_of_item(&place->old_facts, index),
+                         schema_facts_of_item(&place->new_facts, index), hints.nodes,
+                         place->depth + 1);
+}
+
+/* The item of that number of an array whose items all differ. */
+static const Jsonb *
+distinct_item(List *values, int number, bool is_text)
+{
+    if (number < list_length(values))
+        return list_nth(values, number);
+    return DatumGetJsonbP(DirectFunctionCall1(
+        jsonb_in, CStringGetDatum(psprintf(is_text ? "\"s%d\"" : "%d", 100 + number))));
+}
+
+static bool
+put_length(ExampleSet *set, List *values, int n)
+{
+    const Jsonb **items = palloc(sizeof(Jsonb *) * Max(n, 1));
+    bool goes_on;
+
+    for (int i = 0; i < n; i++)
+        items[i] = llast(values);
+    goes_on = example_put(set, build(items, n));
+    for (int is_text = 0; goes_on && is_text < 2; is_text++) {
+        for (int i = 0; i < n; i++)
+            items[i] = distinct_item(values, i, is_text);
+        goes_on = example_put(set, build(items, n));
+    }
+    /* One that differs among equal ones. */
+    for (int i = 1; i < n; i++)
+        items[i] = llast(values);
+    for (int i = 0; goes_on && n > 1 && i < list_length(values); i++) {
+        items[0] = list_nth(values, i);
+        goes_on = example_put(set, build(items, n));
+    }
+    pfree(items);
+    return goes_on;
+}
+
+static void
+put_lengths(ExampleSet *set, List *values)
+{
+    static const JsonSchemaKeywordKind kinds[] = {KEYWORD_MIN_ITEMS, KEYWORD_MAX_ITEMS,
+                                                  KEYWORD_CONTAINS};
+    ListCell *cell;
+
+    foreach (cell, set->place->hints)
+        for (int i = 0; i < (int)lengthof(kinds); i++) {
+            const JsonSchemaKeyword *keyword = schema_keyword(lfirst(cell), kinds[i]);
+
+            for (int64 step = -1; keyword && step <= 1; step++) {
+                int64 n = keyword->count + step;
+                int64 m = kinds[i] == KEYWORD_CONTAINS && keyword->max_count < MAX_ITEMS
+                              ? keyword->max_count + step
+                              : -1;
+
+                if ((n >= 0 && n <= MAX_ITEMS && !put_length(set, values, n)) ||
+                    (m >= 0 && !put_length(set, values, m)))
+                    return;
+            }
+        }
+}
+
+static void
+put_short(ExampleSet *set, List *values)
+{
+    ListCell *first;
+    ListCell *second;
+
+    foreach (first, values) {
+        const Jsonb *items[3] = {lfirst(first), lfirst(first), lfirst(first)};
+
+        example_put(set, build(items, 1));
+        example_put(set, build(items, 2));
+        example_put(set, build(items, 3));
+    }
+    values = list_truncate(list_copy(values), MAX_PAIR_VALUES);
+    foreach (first, values)
+        foreach (second, values) {
+            const Jsonb *items[2] = {lfirst(first), lfirst(second)};
+
+            if (!example_put(set, build(items, 2)))
+                return;
+        }
+}
+
+/* At each position of a list its values, after plain ones. */
+static void
+put_positions(ExampleSet *set)
+{
+    const Jsonb *items[MAX_POSITIONS + 1];
+    int n = 0;
+    ListCell *cell;
+
+    foreach (cell, set->place->hints) {
+        const JsonSchemaKeyword *prefix = ((const JsonSchemaNode *)lfirst(cell))->prefix_items;
+
+        if (prefix)
+            n = Max(n, Min(prefix->n, MAX_POSITIONS) + 1);
+    }
+    for (int i = 0; i < n; i++) {
+        List *values = example_candidates(set, place_of_item(set, i), MAX_VALUES, n - i + 2);
+
+        if (!values)
+            return;
+        foreach (cell, values) {
+            items[i] = lfirst(cell);
+            if (!example_put(set, build(items, i + 1)))
+                return;
+        }
+    }
+}
+
+void
+example_put_arrays(ExampleSet *set)
+{
+    List *values = example_candidates(set, place_of_item(set, PG_INT32_MAX), MAX_VALUES, 4);
+
+    put_positions(set);
+    if (!values)
+        return;
+    put_short(set, values);
+    put_lengths(set, values);
+}

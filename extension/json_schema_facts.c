@@ -1,0 +1,319 @@
+/*
+ * json_schema_facts.c: what is known of an instance that passes a set of subschemas.
+ */
+#include "compat.h"
+
+#include "miscadmin.h"
+
+#include "json_number.h"
+#include "json_schema_facts.h"
+#include "json_schema_fast.h"
+
+/* More nodes that apply to one instance are left out. */
+#define MAX_NODES 200
+/* Members looked at to see that nothing passes. */
+#define MAX_EMPTY_MEMBERS 50
+/* Values tried to see that nothing passes. */
+#define MAX_EMPTY_VALUES 200
+
+#define BOOLEANS (JSON_KIND_BIT(JSON_TRUE) | JSON_KIND_BIT(JSON_FALSE))
+#define NULLS JSON_KIND_BIT(JSON_NULL)
+
+const JsonSchemaKeyword *
+schema_keyword(const JsonSchemaNode *node, JsonSchemaKeywordKind kind)
+{
+    for (int i = 0; i < node->n_keywords; i++)
+        if (node->keywords[i].kind == kind)
+            return &node->keywords[i];
+    return NULL;
+}
+
+int
+schema_index_of_name(const JsonSchemaKeyword *keyword, JsonValue name)
+{
+    int low = 0;
+    int high = keyword ? keyword->n - 1 : -1;
+
+    while (low <= high) {
+        int middle = (low + high) / 2;
+        const JsonValue *candidate = &keyword->names[middle];
+        int order = json_compare_keys(candidate->data, candidate->length, name.data, name.length);
+
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle - 1;
+    }
+    return -1;
+}
+
+bool
+schema_matches_pattern(const JsonSchemaKeyword *keyword, JsonValue name)
+{
+    for (int i = 0; keyword && i < keyword->n; i++)
+        if (json_regex_matches(keyword->patterns[i], name.data, name.length))
+            return true;
+    return false;
+}
+
+bool
+schema_nodes_accept(List *nodes, JsonValue value)
+{
+    ListCell *cell;
+
+    foreach (cell, nodes)
+        if (!json_schema_interpret(lfirst(cell), value, NULL))
+            return false;
+    return true;
+}
+
+/* ---- what applies in place ---------------------------------------------------------- */
+
+static List *
+add_node(List *nodes, const JsonSchemaNode *node)
+{
+    if (!node || list_length(nodes) >= MAX_NODES || list_member_ptr(nodes, node))
+        return nodes;
+    return lappend(nodes, (void *)node);
+}
+
+static void
+sum_up_keyword(SchemaFacts *facts, const JsonSchemaKeyword *keyword)
+{
+    uint32 kinds = 0;
+
+    switch (keyword->kind) {
+    case KEYWORD_TYPE:
+        kinds = keyword->types & JSON_KINDS_ALL;
+        if (keyword->types & TYPE_INTEGER) {
+            kinds |= JSON_KIND_BIT(JSON_NUMBER);
+            facts->is_integer = true;
+        }
+        break;
+    case KEYWORD_CONST: kinds = JSON_KIND_BIT(keyword->value.kind); break;
+    case KEYWORD_ENUM:
+        for (int i = 0; i < keyword->n; i++)
+            kinds |= JSON_KIND_BIT(keyword->names[i].kind);
+        break;
+    case KEYWORD_MULTIPLE_OF: facts->is_integer |= json_number_is_integer(keyword->value); return;
+    default: return;
+    }
+    facts->kinds &= kinds;
+}
+
+SchemaFacts
+schema_facts_of(List *nodes, uint32 kinds)
+{
+    SchemaFacts facts = {NIL, kinds, false};
+    ListCell *cell;
+
+    foreach (cell, nodes)
+        facts.nodes = add_node(facts.nodes, lfirst(cell));
+    for (int at = 0; at < list_length(facts.nodes); at++) {
+        const JsonSchemaNode *node = list_nth(facts.nodes, at);
+
+        if (node->source.kind == JSON_FALSE)
+            facts.kinds = 0;
+        for (int i = 0; i < node->n_keywords; i++) {
+            const JsonSchemaKeyword *keyword = &node->keywords[i];
+
+            sum_up_keyword(&facts, keyword);
+            if (keyword->kind == KEYWORD_REF)
+                facts.nodes = add_node(facts.nodes, keyword->nodes[0]);
+            for (int j = 0; keyword->kind == KEYWORD_ALL_OF && j < keyword->n; j++)
+                facts.nodes = add_node(facts.nodes, keyword->nodes[j]);
+        }
+    }
+    return facts;
+}
+
+SchemaFacts
+schema_facts_and(const SchemaFacts *facts, const JsonSchemaNode *node)
+{
+    SchemaFacts both;
+
+    if (!node)
+        return *facts;
+    both = schema_facts_of(lappend(list_copy(facts->nodes), (void *)node), facts->kinds);
+    both.is_integer |= facts->is_integer;
+    return both;
+}
+
+/* ---- parts --------------------------------------------------------------------------- */
+
+SchemaFacts
+schema_facts_of_member(const SchemaFacts *facts, JsonValue name)
+{
+    List *nodes = NIL;
+    ListCell *cell;
+
+    foreach (cell, facts->nodes) {
+        const JsonSchemaNode *node = lfirst(cell);
+        const JsonSchemaKeyword *patterns = node->pattern_properties;
+        const JsonSchemaKeyword *additional = schema_keyword(node, KEYWORD_ADDITIONAL_PROPERTIES);
+        int at = schema_index_of_name(node->properties, name);
+        bool is_named = at >= 0;
+
+        if (at >= 0)
+            nodes = add_node(nodes, node->properties->nodes[at]);
+        for (int i = 0; patterns && i < patterns->n; i++)
+            if (json_regex_matches(patterns->patterns[i], name.data, name.length)) {
+                nodes = add_node(nodes, patterns->nodes[i]);
+                is_named = true;
+            }
+        if (!is_named && additional)
+            nodes = add_node(nodes, additional->nodes[0]);
+    }
+    return schema_facts_of(nodes, JSON_KINDS_ALL);
+}
+
+SchemaFacts
+schema_facts_of_item(const SchemaFacts *facts, int64 index)
+{
+    List *nodes = NIL;
+    ListCell *cell;
+
+    foreach (cell, facts->nodes) {
+        const JsonSchemaNode *node = lfirst(cell);
+        const JsonSchemaKeyword *items = schema_keyword(node, KEYWORD_ITEMS);
+
+        if (node->prefix_items && index < node->prefix_items->n)
+            nodes = add_node(nodes, node->prefix_items->nodes[index]);
+        else if (items)
+            nodes = add_node(nodes, items->nodes[0]);
+    }
+    return schema_facts_of(nodes, JSON_KINDS_ALL);
+}
+
+int64
+schema_least_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind)
+{
+    int64 least = 0;
+    ListCell *cell;
+
+    foreach (cell, facts->nodes) {
+        const JsonSchemaKeyword *keyword = schema_keyword(lfirst(cell), kind);
+
+        if (keyword)
+            least = Max(least, keyword->count);
+    }
+    return least;
+}
+
+int64
+schema_most_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind)
+{
+    int64 most = PG_INT64_MAX;
+    ListCell *cell;
+
+    foreach (cell, facts->nodes) {
+        const JsonSchemaKeyword *keyword = schema_keyword(lfirst(cell), kind);
+
+        if (keyword)
+            most = Min(most, keyword->count);
+    }
+    return most;
+}
+
+static bool
+is_name(JsonValue a, JsonValue b)
+{
+    return json_compare_keys(a.data, a.length, b.data, b.length) == 0;
+}
+
+bool
+schema_requires(const SchemaFacts *facts, JsonValue name, int guess)
+{
+    ListCell *cell;
+
+    foreach (cell, facts->nodes) {
+        const JsonSchemaKeyword *required = schema_keyword(lfirst(cell), KEYWORD_REQUIRED);
+
+        if (required && guess < required->n && is_name(required->names[guess], name))
+            return true;
+        for (int i = 0; required && i < required->n; i++)
+            if (is_name(required->names[i], name))
+                return true;
+    }
+    return false;
+}
+
+/* ---- few or no instances --------------------------------------------------------------- */
+
+bool
+schema_is_finite(const SchemaFacts *facts, const JsonValue **values, int *n)
+{
+    static const JsonValue plain[] = {
+        {NULL, 0, JSON_NULL}, {NULL, 0, JSON_TRUE}, {NULL, 0, JSON_FALSE}};
+    ListCell *cell;
+    bool is_found = (facts->kinds & ~(BOOLEANS | NULLS)) == 0;
+
+    *values = plain;
+    *n = lengthof(plain);
+    foreach (cell, facts->nodes) {
+        const JsonSchemaNode *node = lfirst(cell);
+
+        for (int i = 0; i < node->n_keywords; i++) {
+            const JsonSchemaKeyword *keyword = &node->keywords[i];
+
+            if (keyword->kind == KEYWORD_CONST) {
+                *values = &keyword->value;
+                *n = 1;
+                return true;
+            }
+            if (keyword->kind == KEYWORD_ENUM && (!is_found || keyword->n < *n)) {
+                *values = keyword->names;
+                *n = keyword->n;
+                is_found = true;
+            }
+        }
+    }
+    return is_found;
+}
+
+/* Whether the few values that there can be do not pass. */
+static bool
+has_no_value(const SchemaFacts *facts)
+{
+    const JsonValue *values;
+    int n;
+
+    if (facts->kinds == 0)
+        return true;
+    if (!schema_is_finite(facts, &values, &n) || n > MAX_EMPTY_VALUES)
+        return false;
+    for (int i = 0; i < n; i++)
+        if ((facts->kinds & JSON_KIND_BIT(values[i].kind)) &&
+            schema_nodes_accept(facts->nodes, values[i]))
+            return false;
+    return true;
+}
+
+bool
+schema_is_empty(const SchemaFacts *facts)
+{
+    ListCell *cell;
+    int n = 0;
+
+    if (has_no_value(facts))
+        return true;
+    if (facts->kinds == JSON_KIND_BIT(JSON_STRING))
+        return schema_least_count(facts, KEYWORD_MIN_LENGTH) >
+               schema_most_count(facts, KEYWORD_MAX_LENGTH);
+    if (facts->kinds != JSON_KIND_BIT(JSON_OBJECT))
+        return false;
+    foreach (cell, facts->nodes) {
+        const JsonSchemaKeyword *required = schema_keyword(lfirst(cell), KEYWORD_REQUIRED);
+
+        for (int i = 0; required && i < required->n && n < MAX_EMPTY_MEMBERS; i++, n++) {
+            SchemaFacts member = schema_facts_of_member(facts, required->names[i]);
+
+            CHECK_FOR_INTERRUPTS();
+            if (has_no_value(&member))
+                return true;
+        }
+    }
+    return false;
+}
