@@ -377,11 +377,25 @@ count_request(struct api *api, const struct envelope *envelope, enum table table
 }
 
 static void
-answer_envelope(struct api *api, const struct envelope *envelope, struct answer *answer)
+note_envelope(struct ledger_entry *entry, const struct envelope *envelope, enum table table)
+{
+    const char *email_id = envelope->row_count > 0 ? row_get(&envelope->rows[0], "email_id") : NULL;
+
+    snprintf(entry->operation, sizeof(entry->operation), "%s", envelope->operation);
+    snprintf(entry->table, sizeof(entry->table), "%s",
+             table < TABLE_COUNT ? table_names[table] : "");
+    snprintf(entry->email_id, sizeof(entry->email_id), "%s", email_id ? email_id : "");
+    entry->rows = (int)envelope->row_count;
+}
+
+static void
+answer_envelope(struct api *api, const struct envelope *envelope, struct ledger_entry *entry,
+                struct answer *answer)
 {
     enum table table = find_table(api->settings, envelope->table_id);
     struct fault *fault;
 
+    note_envelope(entry, envelope, table);
     if (!envelope->is_valid) {
         api->store.counts.requests[COUNT_OTHER]++;
         add_fault(answer, "51", "SP.API", "Invalid XML Request");
@@ -390,6 +404,8 @@ answer_envelope(struct api *api, const struct envelope *envelope, struct answer 
     count_request(api, envelope, table);
     fault = faults_for_request(&api->settings->faults, &api->store, envelope->operation, table,
                                envelope);
+    if (fault != NULL)
+        snprintf(entry->answer, sizeof(entry->answer), "%s", fault_answer_name(fault->answer));
     if (fault != NULL && answer_by_rule(api, answer, fault)) {
         struct answer unseen = {.body = evbuffer_new()};
 
@@ -406,21 +422,25 @@ api_xml(struct api *api, const char *authorization, const char *xml, size_t len,
         struct answer *answer)
 {
     struct counts *counts = &api->store.counts;
+    struct ledger_entry *entry = ledger_add(&api->ledger);
     struct envelope envelope;
 
     answer->content_type = "text/xml;charset=UTF-8";
     if (++api->in_flight > counts->max_in_flight_seen)
         counts->max_in_flight_seen = api->in_flight;
+    entry->in_flight = (int)api->in_flight;
     if (!is_authorized(api, authorization)) {
+        snprintf(entry->answer, sizeof(entry->answer), "token");
         answer->status = (int)api->settings->auth_status;
         add_fault(answer, "145", "SP.Admin", "Session has expired or is invalid");
     } else if (api->in_flight > api->settings->max_in_flight) {
         counts->refused_concurrent++;
+        snprintf(entry->answer, sizeof(entry->answer), "refused");
         add_fault(answer, "", "SP.API",
                   "You have exceeded the max number of concurrent authenticated requests.");
     } else {
         envelope_read(&envelope, xml, len);
-        answer_envelope(api, &envelope, answer);
+        answer_envelope(api, &envelope, entry, answer);
         envelope_free(&envelope);
     }
 }

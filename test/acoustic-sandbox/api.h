@@ -8,12 +8,14 @@
 
 #include <event2/buffer.h>
 
+#include "ledger.h"
 #include "settings.h"
 #include "store.h"
 
 struct api {
     struct settings *settings;
     struct store store;
+    struct ledger ledger;
     char token[48]; /* empty: none is valid */
     time_t token_ends;
     long token_count;

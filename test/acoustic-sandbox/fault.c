@@ -11,6 +11,12 @@ static const char *const answer_names[] = {"normal", "fault", "failure", "html",
                                            "body",   "cut",   "huge",    "slow"};
 enum { ANSWER_NAME_COUNT = sizeof(answer_names) / sizeof(*answer_names) };
 
+const char *
+fault_answer_name(enum answer_kind answer)
+{
+    return answer_names[answer];
+}
+
 static char *
 take_text(json_t *rule, const char *key, const char *otherwise)
 {

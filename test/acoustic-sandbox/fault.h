@@ -39,6 +39,9 @@ enum answer_kind {
     ANSWER_SLOW
 };
 
+/* As in rules. */
+const char *fault_answer_name(enum answer_kind answer);
+
 struct fault {
     char *operation, *table, *email;
     long skip, count; /* count < 0: without end */

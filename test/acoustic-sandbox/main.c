@@ -88,6 +88,7 @@ main(void)
     store_init(&api.store);
     if (settings.state_file == NULL || store_load(&api.store, settings.state_file))
         status = serve(&api);
+    ledger_clear(&api.ledger);
     store_clear(&api.store);
     free(api.store.buckets);
     faults_free(&settings.faults);

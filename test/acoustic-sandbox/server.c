@@ -138,8 +138,7 @@ answer_later(struct exchange *exchange, struct event_base *base)
     struct timeval delay;
 
     if (exchange->is_counted)
-        delay_ms += settings->latency_ms +
-                    (settings->jitter_ms > 0 ? lrand48() % (settings->jitter_ms + 1) : 0);
+        delay_ms += settings_draw_latency_ms(settings);
     delay = (struct timeval){delay_ms / 1000, delay_ms % 1000 * 1000};
     if (delay_ms == 0 || event_base_once(base, -1, EV_TIMEOUT, send_answer, exchange, &delay) != 0)
         send_answer(-1, 0, exchange);
@@ -279,6 +278,16 @@ on_stats(struct evhttp_request *request, void *context)
 }
 
 static void
+on_ledger(struct evhttp_request *request, void *context)
+{
+    struct api *api = context;
+
+    send_json(request, 200,
+              ledger_json(&api->ledger, query_number(request, "after", 0),
+                          query_number(request, "limit", PAGE_ROWS)));
+}
+
+static void
 on_settings(struct evhttp_request *request, void *context)
 {
     struct api *api = context;
@@ -306,6 +315,7 @@ on_reset(struct evhttp_request *request, void *context)
     struct api *api = context;
 
     store_clear(&api->store);
+    ledger_clear(&api->ledger);
     send_json(request, 200, json_object());
 }
 
@@ -361,6 +371,7 @@ server_start(struct event_base *base, struct api *api)
     evhttp_set_cb(http, "/", on_page, api);
     evhttp_set_cb(http, "/_sandbox/recipients", on_recipients, api);
     evhttp_set_cb(http, "/_sandbox/stats", on_stats, api);
+    evhttp_set_cb(http, "/_sandbox/ledger", on_ledger, api);
     evhttp_set_cb(http, "/_sandbox/settings", on_settings, api);
     evhttp_set_cb(http, "/_sandbox/reset", on_reset, api);
     evhttp_set_cb(http, "/_sandbox/revoke-token", on_revoke, api);

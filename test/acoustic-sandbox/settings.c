@@ -67,6 +67,9 @@ settings_from_environment(struct settings *settings)
     if (!number_of("SANDBOX_PORT", 0, &port) ||
         !number_of("SANDBOX_LATENCY_MS", 0, &settings->latency_ms) ||
         !number_of("SANDBOX_JITTER_MS", 0, &settings->jitter_ms) ||
+        !number_of("SANDBOX_EXPONENTIAL_MS", 0, &settings->exponential_ms) ||
+        !number_of("SANDBOX_TAIL_PERCENT", 0, &settings->tail_percent) ||
+        !number_of("SANDBOX_TAIL_MS", 0, &settings->tail_ms) ||
         !number_of("SANDBOX_MAX_IN_FLIGHT", 10, &settings->max_in_flight) ||
         !number_of("SANDBOX_TOKEN_TTL_S", 14399, &settings->token_ttl_s) ||
         !number_of("SANDBOX_AUTH_STATUS", 200, &settings->auth_status) ||
@@ -90,6 +93,9 @@ settings_apply(struct settings *settings, json_t *object, const char **problem)
         long *number;
     } numbers[] = {{"latency_ms", &settings->latency_ms},
                    {"jitter_ms", &settings->jitter_ms},
+                   {"exponential_ms", &settings->exponential_ms},
+                   {"tail_percent", &settings->tail_percent},
+                   {"tail_ms", &settings->tail_ms},
                    {"max_in_flight", &settings->max_in_flight},
                    {"token_ttl_s", &settings->token_ttl_s},
                    {"auth_status", &settings->auth_status}};
@@ -128,13 +134,50 @@ settings_apply(struct settings *settings, json_t *object, const char **problem)
     return true;
 }
 
+/* Exponential with mean 1, from the waiting for a coin that falls with 1/16: no libm. */
+static double
+draw_exponential(void)
+{
+    double drawn = drand48() / 16;
+
+    while (drawn < 16 && drand48() >= 1.0 / 16)
+        drawn += 1.0 / 16;
+    return drawn;
+}
+
+long
+settings_draw_latency_ms(const struct settings *settings)
+{
+    long latency_ms = settings->latency_ms;
+
+    if (settings->jitter_ms > 0)
+        latency_ms += lrand48() % (settings->jitter_ms + 1);
+    if (settings->exponential_ms > 0)
+        latency_ms += (long)((double)settings->exponential_ms * draw_exponential());
+    if (settings->tail_percent > 0 && lrand48() % 100 < settings->tail_percent)
+        latency_ms += settings->tail_ms;
+    return latency_ms;
+}
+
 json_t *
 settings_json(const struct settings *settings)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "latency_ms",
-                     (json_int_t)settings->latency_ms, "jitter_ms", (json_int_t)settings->jitter_ms,
-                     "max_in_flight", (json_int_t)settings->max_in_flight, "token_ttl_s",
-                     (json_int_t)settings->token_ttl_s, "auth_status",
-                     (json_int_t)settings->auth_status, "empty_is_kept",
-                     (int)settings->empty_is_kept, "faults", faults_json(&settings->faults));
+    const struct {
+        const char *key;
+        long number;
+    } numbers[] = {{"latency_ms", settings->latency_ms},
+                   {"jitter_ms", settings->jitter_ms},
+                   {"exponential_ms", settings->exponential_ms},
+                   {"tail_percent", settings->tail_percent},
+                   {"tail_ms", settings->tail_ms},
+                   {"max_in_flight", settings->max_in_flight},
+                   {"token_ttl_s", settings->token_ttl_s},
+                   {"auth_status", settings->auth_status}};
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+        json_object_set_new(object, numbers[i].key, json_integer(numbers[i].number));
+    json_object_set_new(object, "empty_is_kept", json_boolean(settings->empty_is_kept));
+    json_object_set_new(object, "faults", faults_json(&settings->faults));
+    return object;
 }

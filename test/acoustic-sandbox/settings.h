@@ -15,6 +15,9 @@ struct settings {
 
     long latency_ms;          /* SANDBOX_LATENCY_MS: time until an XML API answer */
     long jitter_ms;           /* SANDBOX_JITTER_MS: up to so much more, evenly spread */
+    long exponential_ms;      /* SANDBOX_EXPONENTIAL_MS: so much more on average, most less */
+    long tail_percent;        /* SANDBOX_TAIL_PERCENT: so many requests take */
+    long tail_ms;             /* SANDBOX_TAIL_MS: this much longer */
     long max_in_flight;       /* SANDBOX_MAX_IN_FLIGHT: more at a time are refused */
     long token_ttl_s;         /* SANDBOX_TOKEN_TTL_S */
     long auth_status;         /* SANDBOX_AUTH_STATUS: HTTP status of fault 145 */
@@ -27,6 +30,8 @@ bool settings_from_environment(struct settings *settings);
 /* Takes the keys that are there. On failure *problem is static text; keys before the bad
  * one are taken. */
 bool settings_apply(struct settings *settings, json_t *object, const char **problem);
+/* The latency of one request. */
+long settings_draw_latency_ms(const struct settings *settings);
 json_t *settings_json(const struct settings *settings);
 
 #endif

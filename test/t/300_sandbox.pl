@@ -142,7 +142,13 @@ subtest 'at most 10 in flight' => sub {
     my $stats = $ctms->sandbox('/_sandbox/stats')->{json};
     is("$stats->{max_in_flight_seen} $stats->{refused_concurrent} $stats->{in_flight}", '11 1 0', 'and seen');
     is($stats->{sent}{c6}, 10, 'each contact has its count');
-    settings(latency_ms => 0);
+    my @ledger = @{ $ctms->sandbox('/_sandbox/ledger?limit=100000')->{json} };
+    is_deeply([ @{ $ledger[-2] }{qw(operation table email_id rows in_flight answer)} ], [ 'AddRecipient', 'main', 'c6', 1, 10, 'right' ], 'the ledger has them all');
+    is($ledger[-1]{answer}, 'refused', 'with how they were answered');
+    is(scalar(@{ $ctms->sandbox("/_sandbox/ledger?after=$ledger[-3]{number}")->{json} }), 2, 'and can be followed');
+    settings(latency_ms => 0, exponential_ms => 1, tail_percent => 50, tail_ms => 1);
+    like(xml(add_recipient('c6', 'f@example.com')), qr{TRUE}, 'latency of all kinds') for 1 .. 5;
+    settings(exponential_ms => 0, tail_percent => 0);
 };
 
 subtest 'page and state' => sub {

@@ -1,0 +1,32 @@
+/*
+ * ledger.h: the last requests to the XML API, in the order in which they came in.
+ */
+#ifndef SANDBOX_LEDGER_H
+#define SANDBOX_LEDGER_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+struct ledger_entry {
+    long number;   /* from 1 on */
+    double time_s; /* since 1970: when the request had come in */
+    char operation[40];
+    char table[16];
+    char email_id[40]; /* of the first row */
+    int rows;
+    int in_flight;   /* this one included */
+    char answer[16]; /* "right", or how it went wrong: a kind of fault.h, "refused", "token" */
+};
+
+struct ledger {
+    struct ledger_entry *entries; /* a ring, allocated with the first entry */
+    long count;
+};
+
+/* A new entry with number and time, to be filled. */
+struct ledger_entry *ledger_add(struct ledger *ledger);
+/* Entries with higher numbers than "after", at most "limit". The caller's. */
+json_t *ledger_json(const struct ledger *ledger, long after, long limit);
+void ledger_clear(struct ledger *ledger);
+
+#endif
