@@ -5,6 +5,7 @@
 #   make               build extension and programs
 #   make install       install both          (PG_CONFIG=… chooses the PostgreSQL, PREFIX=…)
 #   make installcheck  regression and isolation tests on a running server (PGHOST, PGPORT, …)
+#   make bench-agent   how fast the agent is, and how soon it begins
 #   make lint          formatting and static analysis
 #   make check-asan    the programs' tests under AddressSanitizer and UBSan
 #   make check-valgrind  the regression tests with the server under valgrind
@@ -85,9 +86,14 @@ lint:
 	$(quiet)scripts/install-packages lint
 	$(quiet)scripts/lint
 
+bench-agent:
+	scripts/install-packages check
+	$(MAKE) --no-print-directory -j2 all private-postgres
+	scripts/check bench/agent.pl
+
 clean:
 	rm -rf build
 
 .PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
-	private-postgres run check check-asan check-valgrind lint clean
+	private-postgres run check check-asan check-valgrind lint bench-agent clean
 .DEFAULT_GOAL := all

@@ -126,7 +126,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (s->is_busy)
+    /* Idle by now: the short lease that goes with many slots would end before the next tick. */
+    if (s->is_busy || s->wanted > 1)
         ask(s, wanted_now(s));
 }
 
@@ -146,7 +147,8 @@ share_update(share *s, bool is_busy, int in_flight)
         return;
     s->is_busy = is_busy;
     s->in_flight = in_flight;
-    is_more_wanted = wanted_now(s) > s->wanted;
+    is_more_wanted =
+        wanted_now(s) > s->wanted || (is_busy && clock_now_s() >= s->void_at_s && !s->is_asking);
     /* Others wait for what is over now. */
     if (is_more_wanted || (s->recorded > s->granted && in_flight <= s->granted))
         ask(s, wanted_now(s));

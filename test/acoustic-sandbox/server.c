@@ -274,6 +274,7 @@ on_stats(struct evhttp_request *request, void *context)
     json_t *stats = store_stats_json(&api->store, query_number(request, "sent", 1) != 0);
 
     json_object_set_new(stats, "in_flight", json_integer(api->in_flight));
+    json_object_set_new(stats, "ledger", json_integer(api->ledger.count));
     send_json(request, 200, stats);
 }
 
