@@ -27,6 +27,10 @@ $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)
 	$(quiet)$(CC) $(PROGRAM_CFLAGS) -c -o $@ $<
 
+# Files that become part of a program.
+$(BUILD)/obj/rest/docs.o: $(wildcard rest/swagger-ui/*)
+$(BUILD)/obj/rest/openapi.o: rest/openapi_parts.json
+
 define program_rule
 $(BUILD)/bin/$(1): $(call object,$($(1)_DIR)) $(COMMON_OBJS)
 	@mkdir -p $$(@D)

@@ -321,10 +321,8 @@ exchange_begin(void *arg, server_call *call, const http_request *request)
     server_call_set_context(call, ex);
     set_rid(ex);
     uri_split(request->target, &ex->path, &ex->path_length, &query);
-    if (query != NULL && !uri_parse_query(query, strcspn(query, "#"), &ex->query)) {
-        exchange_answer_invalid(ex, "query", NULL, "too many parameters", "value_error.query");
-        return;
-    }
+    if (query != NULL)
+        ex->has_too_many_parameters = !uri_parse_query(query, strcspn(query, "#"), &ex->query);
     dispatch(ex, query);
 }
 

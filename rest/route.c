@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rest/docs.h"
 #include "rest/handlers.h"
+#include "rest/openapi.h"
 #include "rest/pubsub.h"
 
 /* The identifiers by which contacts are found, in the order of the SQL functions. */
@@ -111,46 +113,73 @@ static const resource acoustic_configuration = {
 
 const route route_table[] = {
     {HTTP_GET, "/ctms/{email_id}", ACCESS_BEARER, RESOURCE(get_contact),
+     .summary = "Get a contact", .answer = "contact_with_status",
      .statuses = {200, 400, 401, 404, 422, 500, 503}},
     {HTTP_GET, "/ctms", ACCESS_BEARER, RESOURCE(find_contacts),
+     .summary = "Find the contacts that match all given identifiers", .answer = "[contact]",
      .statuses = {200, 400, 401, 422, 500, 503}},
     {HTTP_POST, "/ctms", ACCESS_BEARER, RESOURCE(create_contact),
+     .summary = "Create a contact", .body = "new_contact", .answer = "contact_with_status",
      .statuses = {200, 201, 400, 401, 409, 413, 422, 500, 503}},
     {HTTP_PUT, "/ctms/{email_id}", ACCESS_BEARER, RESOURCE(put_contact),
+     .summary = "Create or replace a contact", .body = "new_contact", .answer = "contact_with_status",
      .statuses = {201, 400, 401, 409, 413, 422, 500, 503}},
     {HTTP_PATCH, "/ctms/{email_id}", ACCESS_BEARER, RESOURCE(patch_contact),
+     .summary = "Change parts of a contact", .body = "changed_contact", .answer = "contact_with_status",
      .statuses = {200, 400, 401, 404, 409, 413, 422, 500, 503}},
     {HTTP_DELETE, "/ctms/{primary_email}", ACCESS_BEARER, RESOURCE(delete_contact),
+     .summary = "Delete all data of the contact with an address", .answer = "[identity]",
      .statuses = {200, 400, 401, 404, 422, 500, 503}},
     {HTTP_GET, "/updates", ACCESS_BEARER, RESOURCE(get_updates),
+     .summary = "Page through contacts by the time of their last change", .answer = "updates",
      .statuses = {200, 400, 401, 422, 500, 503}},
     {HTTP_GET, "/identities", ACCESS_BEARER, RESOURCE(find_identities),
+     .summary = "Find the identities that match all given identifiers", .answer = "[identity]",
      .statuses = {200, 400, 401, 422, 500, 503}},
     {HTTP_GET, "/identity/{email_id}", ACCESS_BEARER, RESOURCE(get_identity),
+     .summary = "Get the identity of a contact", .answer = "identity",
      .statuses = {200, 400, 401, 404, 422, 500, 503}},
     {HTTP_POST, "/token", ACCESS_PUBLIC, .handler = token_handle,
+     .summary = "Get an access token", .body = "token_request", .answer = "token",
      .statuses = {200, 400, 413, 500, 503}},
     {HTTP_POST, "/stripe", ACCESS_BEARER, RESOURCE(upsert_stripe),
+     .summary = "Store a Stripe object", .body = "stripe_object", .answer = "ok",
      .statuses = {200, 400, 401, 409, 413, 422, 500, 503}},
     {HTTP_POST, "/stripe_from_pubsub", ACCESS_PUBSUB, .handler = pubsub_handle,
      .resource = &ingest_pubsub, .has_large_body = true,
+     .summary = "Store the Stripe objects of a push message of Google Pub/Sub",
+     .body = "pubsub_message", .answer = "pubsub_done",
      .statuses = {200, 202, 401, 409, 413, 500, 503}},
     {HTTP_GET, "/waitlists", ACCESS_BEARER, RESOURCE(list_waitlists),
+     .summary = "List the waitlists with the schemas of their fields", .answer = "waitlist_list",
      .statuses = {200, 400, 401, 500, 503}},
     {HTTP_GET, "/waitlists/{name}", ACCESS_BEARER, RESOURCE(get_waitlist),
+     .summary = "Get the schema of the fields of a waitlist", .answer = "waitlist_schema",
      .statuses = {200, 400, 401, 404, 422, 500, 503}},
     {HTTP_GET, "/acoustic_configuration", ACCESS_PUBLIC, RESOURCE(acoustic_configuration),
+     .summary = "Show what is synced to Acoustic", .answer = "acoustic_configuration",
      .statuses = {200, 500, 503}},
-    {HTTP_GET, "/", ACCESS_PUBLIC, .handler = service_handle_root, .statuses = {307}},
+    {HTTP_GET, "/", ACCESS_PUBLIC, .handler = service_handle_root,
+     .summary = "Go to the documentation", .statuses = {307}},
+    {HTTP_GET, "/docs", ACCESS_PUBLIC, .handler = docs_handle_page,
+     .summary = "Show the interactive documentation", .statuses = {200}},
+    {HTTP_GET, "/docs/{file}", ACCESS_PUBLIC, .handler = docs_handle_file,
+     .summary = "Get a file of the interactive documentation", .statuses = {200, 404}},
+    {HTTP_GET, "/openapi.json", ACCESS_PUBLIC, .handler = openapi_handle,
+     .summary = "Get this document", .answer = "object", .statuses = {200, 500, 503}},
     {HTTP_GET, "/__version__", ACCESS_PUBLIC, .handler = service_handle_version,
+     .summary = "Show the version", .answer = "version",
      .is_monitoring = true, .statuses = {200}},
     {HTTP_GET, "/__heartbeat__", ACCESS_PUBLIC, .handler = service_handle_heartbeat,
+     .summary = "Tell whether the database is up and the queue short", .answer = "heartbeat",
      .is_monitoring = true, .statuses = {200, 503}},
     {HTTP_GET, "/__lbheartbeat__", ACCESS_PUBLIC, .handler = service_handle_lbheartbeat,
+     .summary = "Tell that the server is there", .answer = "ok",
      .is_monitoring = true, .statuses = {200}},
     {HTTP_GET, "/__crash__", ACCESS_BEARER, .handler = service_handle_crash,
-     .statuses = {400, 401, 500, 503}},
+     .summary = "Fail, to test error reporting", .statuses = {400, 401, 500, 503}},
     {HTTP_GET, "/metrics", ACCESS_PUBLIC, .handler = service_handle_metrics,
+     .summary = "Show metrics for Prometheus",
      .is_monitoring = true, .statuses = {200}},
 };
 /* clang-format on */
@@ -226,9 +255,8 @@ route_parameter(const route *found, char *name, size_t size)
     name[strcspn(name, "}")] = '\0';
 }
 
-/* Paths that differ only in the name of their parameter are one path. */
-static bool
-is_same_path(const char *a, const char *b)
+bool
+route_is_same_path(const char *a, const char *b)
 {
     size_t fixed = strcspn(a, "{");
 
@@ -242,7 +270,7 @@ route_append_methods(const route *found, buf *out)
     bool is_first = true;
 
     for (size_t i = 0; i < route_count; i++) {
-        if (!is_same_path(route_table[i].path, found->path))
+        if (!route_is_same_path(route_table[i].path, found->path))
             continue;
         buf_printf(out, "%s%s", is_first ? "" : ", ", names[route_table[i].method]);
         is_first = false;

@@ -24,6 +24,9 @@ typedef struct route {
     route_access access;
     void (*handler)(exchange *ex);
     const resource *resource; /* of handler resource_handle(), else NULL */
+    const char *summary;      /* for the OpenAPI document, as the next two */
+    const char *body;         /* schema of the body; NULL: it has none */
+    const char *answer;       /* schema of what 200 and 201 answer; "[x]" is a list of x */
     bool is_monitoring;       /* asked all the time: the log says "trivial" */
     bool has_large_body;
     int statuses[ROUTE_STATUSES_MAX]; /* known answers, ended by 0 */
@@ -49,6 +52,9 @@ route_match route_find(http_method method, const char *path, size_t path_length,
 
 /* Name of the parameter of a route's path, without braces; "" when there is none. */
 void route_parameter(const route *found, char *name, size_t size);
+
+/* Paths that differ only in the name of their parameter are one path. */
+bool route_is_same_path(const char *a, const char *b);
 
 /* Appends the methods of the path of a route, as for Allow. */
 void route_append_methods(const route *found, buf *out);

@@ -1,0 +1,19 @@
+/*
+ * include_file.h: puts a file of the source tree into the program.
+ *
+ * INCLUDE_FILE(name, "path/from/the/top"): the bytes are from name to name_end; a NUL
+ * follows. For the file that says it only.
+ */
+#ifndef CTMS_REST_INCLUDE_FILE_H
+#define CTMS_REST_INCLUDE_FILE_H
+
+#define INCLUDE_FILE(name, path)                                                                   \
+    __asm__(".section .rodata\n"                                                                   \
+            ".balign 16\n" #name ":\n"                                                             \
+            ".incbin \"" path "\"\n" #name "_end:\n"                                               \
+            ".byte 0\n"                                                                            \
+            ".previous\n");                                                                        \
+    extern const char name[] __attribute__((visibility("hidden")));                                \
+    extern const char name##_end[] __attribute__((visibility("hidden")))
+
+#endif
