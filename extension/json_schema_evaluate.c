@@ -340,6 +340,7 @@ evaluate_node(Frame *frame, Evaluated *outer)
             outer->done[i] |= frame->evaluated->done[i];
     if (frame->evaluated)
         pfree(frame->evaluated);
+    frame->scope = scope.outer;
     return valid;
 }
 
