@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <curl/curl.h>
 
@@ -192,11 +193,27 @@ add_header(transfer *t, const char *name, const char *value)
     buf_free(&line);
 }
 
+/* A proxy of the environment cannot reach what listens here. */
+static bool
+is_local(const char *url)
+{
+    static const char *const hosts[] = {"127.0.0.1", "localhost", "[::1]"};
+    const char *host = strstr(url, "://");
+
+    for (size_t i = 0; host != NULL && i < sizeof(hosts) / sizeof(*hosts); i++) {
+        if (strncasecmp(host + 3, hosts[i], strlen(hosts[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void
 set_options(transfer *t, const http_post *post)
 {
     CURL *easy = t->easy;
 
+    if (is_local(post->url))
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy, CURLOPT_URL, post->url);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);

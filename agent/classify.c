@@ -56,7 +56,7 @@ static const rule fault_rules[] = {
     {"HTTP 429", CLASS_TRANSIENT, OVERLOAD, 429, 429, ANY, NULL, NULL},
     {"HTTP 5xx", CLASS_TRANSIENT, SLOW, 500, 599, ANY, NULL, NULL},
     /* Unknown: it is tried again, up to the limit, and then stays visible. */
-    {"unknown fault", CLASS_TRANSIENT, QUIET, 0, 0, ANY, NULL, NULL},
+    {"unknown fault", CLASS_TRANSIENT, SLOW, 0, 0, ANY, NULL, NULL},
 };
 
 /* Answers without an envelope. */

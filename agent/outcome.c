@@ -188,17 +188,18 @@ describe(const call *k, const finding *f, char *why, size_t size)
 
 /*
  * Everybody's fault, as far as we know: the line stops. When others have got through since
- * it last stopped, it is the fault of this contact, or of some rows of this call.
+ * it last stopped, it is the fault of this contact, or of some rows of this call. own_class:
+ * what it is then.
  */
 static void
-on_configuration_fault(call *k, const finding *f)
+on_common_fault(call *k, const finding *f, failure_class class, failure_class own_class)
 {
     bool is_for_many = k->contact == NULL && !is_about_one_contact(k);
     const contact *c = k->contact != NULL ? k->contact : k->rows[0]->contact;
     char why[ERROR_SIZE];
 
     if (!is_for_many && is_own_fault(k, c)) {
-        fail_call(k, f, CLASS_CONTACT);
+        fail_call(k, f, own_class);
         return;
     }
     if (is_for_many && is_fault_of_rows(k)) {
@@ -208,7 +209,7 @@ on_configuration_fault(call *k, const finding *f)
     if (!is_for_many)
         add_suspect(k->sync, c, k->table);
     describe(k, f, why, sizeof(why));
-    stop_line(k->sync, CLASS_CONFIGURATION, k, why);
+    stop_line(k->sync, class, k, why);
     outcome_give_up(k);
 }
 
@@ -218,18 +219,14 @@ on_configuration_fault(call *k, const finding *f)
 static void
 on_authentication_fault(call *k, const finding *f)
 {
-    char why[ERROR_SIZE];
-
     token_reject(k->sync->tokens, k->token_number);
-    if (!k->was_refused) {
-        k->was_refused = true;
-        send_again(k);
+    if (k->was_refused) {
+        /* A new token is refused as well: that is not the token's age. */
+        on_common_fault(k, f, CLASS_AUTHENTICATION, CLASS_TRANSIENT);
         return;
     }
-    /* A new token is refused as well: that is not the token's age. */
-    describe(k, f, why, sizeof(why));
-    stop_line(k->sync, CLASS_AUTHENTICATION, k, why);
-    outcome_give_up(k);
+    k->was_refused = true;
+    send_again(k);
 }
 
 /* Rows of several contacts: none of them is counted for what another may have done. */
@@ -311,7 +308,7 @@ on_rows_answered(call *k, const acoustic_answer *answer)
         stop_note_success(k->sync, k);
         end_rows(k, true);
     } else if (f.verdict.class == CLASS_CONFIGURATION) {
-        on_configuration_fault(k, &f);
+        on_common_fault(k, &f, CLASS_CONFIGURATION, CLASS_CONTACT);
     } else if (is_about_one_contact(k)) {
         fail_call(k, &f, f.verdict.class);
     } else {
@@ -400,7 +397,7 @@ outcome_of_call(call *k, const http_answer *http)
     case CLASS_AUTHENTICATION: on_authentication_fault(k, &f); break;
     case CLASS_TRANSIENT: on_transient_fault(k, &f); break;
     case CLASS_CONTACT: on_contact_fault(k, &f); break;
-    case CLASS_CONFIGURATION: on_configuration_fault(k, &f); break;
+    case CLASS_CONFIGURATION: on_common_fault(k, &f, CLASS_CONFIGURATION, CLASS_CONTACT); break;
     }
     acoustic_answer_free(&answer);
 }

@@ -14,6 +14,8 @@
  * and while there is nothing better to do. */
 #define LINGER_BUSY_S 2.0
 #define LINGER_IDLE_S 0.05
+/* XML in one call; a row that is larger goes alone. */
+enum { CALL_BYTES_MAX = 1024 * 1024 };
 
 call *
 call_new(struct sync *s, acoustic_table table, int row_count)
@@ -94,11 +96,15 @@ take_rows(struct sync *s, acoustic_table table)
     int limit = rows_limit(row->contact) > 0 ? rows_limit(row->contact) : 1;
     const contact *only = s->stop.class != CLASS_SUCCESS ? row->contact : NULL;
     call *k = call_new(s, table, limit);
+    size_t bytes = 0;
 
     for (; row != NULL && k->row_count < limit; row = next) {
         next = TAILQ_NEXT(row, link);
         if (row->contact->retry != retry || (only != NULL && row->contact != only))
             continue;
+        bytes += row->columns.length;
+        if (bytes > CALL_BYTES_MAX && k->row_count > 0)
+            break;
         unqueue_row(s, row);
         row->state = ROW_TAKEN;
         row->contact->rows_taken++;

@@ -45,8 +45,7 @@ stop_line(struct sync *s, failure_class class, const call *k, const char *why)
                      .since_s = now_s,
                      .until_s = now_s + delay_s,
                      .count = s->stop.count + 1};
-    if (class == CLASS_CONFIGURATION)
-        s->stopped_at_s[k->table] = now_s;
+    s->stopped_at_s[k->table] = now_s;
     snprintf(s->stop.why, sizeof(s->stop.why), "%s", why);
     sync_show_stop(s);
     log_stop(s, why, delay_s);

@@ -100,7 +100,8 @@ may_claim(const struct sync *s, double now_s)
         queue_is_claiming(s->queue) || s->is_settle_blocked || now_s < s->next_claim_s)
         return false;
     if (s->settings->is_integration_enabled &&
-        (s->is_token_failing || now_s < s->stop.until_s || pace_wait_s(&s->pace, now_s) > 0))
+        (s->is_token_failing || now_s < s->stop.until_s || pace_wait_s(&s->pace, now_s) > 0 ||
+         share_granted(s->share) == 0))
         return false;
     if (s->stop.class != CLASS_SUCCESS)
         return s->in_hand == 0;
@@ -225,6 +226,9 @@ sync_release(struct sync *s)
 {
     if (!s->is_release_wanted || s->is_releasing || !sync_is_quiet(s))
         return;
+    /* What came in meanwhile must not be sent without a lease. */
+    sync_drop_list(s, &s->ready);
+    sync_drop_list(s, &s->halfway);
     s->is_releasing = queue_release(s->queue);
     if (!s->is_releasing) {
         s->is_release_wanted = false; /* the database is away: leases run out */
@@ -301,7 +305,8 @@ static bool
 is_busy(const struct sync *s)
 {
     return s->settings->is_integration_enabled && !s->is_draining &&
-           (s->in_hand > 0 || queue_is_claiming(s->queue));
+           (s->in_hand > 0 || queue_is_claiming(s->queue) ||
+            (s->is_hungry && share_granted(s->share) == 0));
 }
 
 static void
@@ -425,6 +430,7 @@ sync_settings_changed(sync_line *s)
         s->claim_size = s->settings->batch_limit;
     if (!s->settings->is_sync_enabled)
         sync_drop_unsent(s);
+    token_renew(s->tokens); /* the credentials may be others */
     if (!s->is_draining)
         start_ticking(s);
     sync_look(s);

@@ -98,7 +98,7 @@ struct sync {
     suspect suspects[SUSPECTS_MAX];
     int suspect_count; /* grows; the ring holds the last ones */
     double last_success_s[ACOUSTIC_TABLES];
-    double stopped_at_s[ACOUSTIC_TABLES]; /* by its configuration; 0: never */
+    double stopped_at_s[ACOUSTIC_TABLES]; /* because of the table; 0: never */
     double last_report_s;
 
     struct event *turn;  /* one round of all that can be done, from the loop */

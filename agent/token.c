@@ -182,6 +182,12 @@ token_reject(token_source *source, unsigned number)
         forget_token(source);
 }
 
+void
+token_renew(token_source *source)
+{
+    forget_token(source);
+}
+
 token_source *
 token_source_new(struct event_base *base, acoustic_http *http, const agent_settings *settings,
                  const token_events *events, void *arg)

@@ -31,5 +31,7 @@ void token_source_free(token_source *source);
 const char *token_get(token_source *source, unsigned *number);
 /* The server refused the token of that number. Many may say so; one fetch follows. */
 void token_reject(token_source *source, unsigned number);
+/* Whatever token there is, the next is fetched anew. */
+void token_renew(token_source *source);
 
 #endif

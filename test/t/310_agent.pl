@@ -135,6 +135,19 @@ subtest 'two agents share a backlog' => sub {
     settings(latency_ms => 0);
 };
 
+subtest 'more agents than requests' => sub {
+    $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/reset", '');
+    settings(latency_ms => 20, max_in_flight => 2);
+    $ctms->start_agent(NAME => $_, CTMS_ACOUSTIC_MAX_IN_FLIGHT => 2, CTMS_ACOUSTIC_TIMEOUT_S => 1) for qw(three four five);
+    my @ids = add_contacts('crowd', 60);
+    wait_until_sent();
+    my $stats = stats();
+    is("$stats->{max_in_flight_seen} $stats->{refused_concurrent}", '2 0', 'never more than two in flight');
+    is($ctms->stop_program($_), 0, "$_ stops") for qw(three four five);
+    is($ctms->sql('SELECT count(*) FROM ctms.acoustic_agents'), 0, 'and signs off');
+    settings(latency_ms => 0, max_in_flight => 10);
+};
+
 subtest 'flags' => sub {
     my ($id) = add_contacts('flag', 1);
     my $sent = stats()->{requests}{AddRecipient};

@@ -165,6 +165,21 @@ subtest 'one contact that looks like a fault of the configuration' => sub {
     is(complete(@ids), 39, 'the others are sent');
 };
 
+subtest 'one contact whose tokens are refused' => sub {
+    faults({ answer => 'fault', errorid => 145, table => 'main', email => 'token3@*', text => 'Session has expired or is invalid' });
+    my @ids = add_contacts('token', 40);
+    poll_until(sub { pending('token') == 1 && row($ids[2])->{retry} }, 'only it is left', 60);
+    is(complete(@ids), 39, 'the others are sent');
+};
+
+subtest 'rows that are very large' => sub {
+    faults();
+    my @ids = add_contacts('large', 5);
+    $ctms->sql("UPDATE ctms.newsletters SET unsub_reason = repeat('x', 600000) WHERE email_id IN ('" . join("','", @ids) . "')");
+    wait_until_sent('large');
+    is(length(recipient($ids[4])->{newsletter}[1]{newsletter_unsub_reason}), 600000, 'arrive');
+};
+
 subtest 'fewer requests allowed than thought' => sub {
     faults();
     settings(max_in_flight => 3, latency_ms => 20);
