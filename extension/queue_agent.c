@@ -1,9 +1,9 @@
 /*
- * queue_agent.c: what a sending agent asks of the queue.
+ * queue_agent.c: what a sending agent tells the queue.
  *
- * An agent claims rows for the time of a lease, sends them outside of any transaction, then
- * finishes, fails or releases them. Each call is one short transaction. A row is only
- * touched by the agent that holds it; what happens to it depends on whether its contact
+ * An agent claims rows for the time of a lease (queue_claim.c), sends them outside of any
+ * transaction, then finishes, fails or releases them. Each call is one short transaction. A row is
+ * only touched by the agent that holds it; what happens to it depends on whether its contact
  * changed since it was claimed (its generation grew).
  *
  * Calls that wait for row locks take them in order of email_id, as the feed does.
@@ -19,49 +19,15 @@
 
 #include "queue_agent.h"
 #include "queue_plan.h"
-#include "queue_wake.h"
-
-/* Failed rows whose wait is over and that one claim frees at most, beyond its batch. */
-#define RIPE_ROWS 1000
-#define MAX_BATCH 10000
 
 /* The setting ctms.acoustic_retry_delay, in milliseconds. */
 static int retry_delay_ms = 10000;
 /* No wait is longer. */
 #define MAX_RETRY_DELAY_MS (15 * 60 * 1000)
 
-PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
 PG_FUNCTION_INFO_V1(ctms_finish_acoustic);
 PG_FUNCTION_INFO_V1(ctms_fail_acoustic);
 PG_FUNCTION_INFO_V1(ctms_release_acoustic);
-
-/* Failed rows become claimable by their turn, not all before or after the others. */
-static QueuePlan ripen_plan = {
-    .sql =
-        "WITH ripe AS MATERIALIZED ("
-        " SELECT email_id FROM ctms.pending_acoustic"
-        " WHERE retry_after <= $1 ORDER BY retry_after NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED)"
-        "UPDATE ctms.pending_acoustic AS p SET retry_after = NULL"
-        " FROM ripe WHERE p.email_id = ripe.email_id",
-    .arg_count = 2,
-    .arg_types = {TIMESTAMPTZOID, INT8OID}};
-
-/* Leased rows are passed over: there are never more than the agents hold. */
-static QueuePlan claim_plan = {
-    .sql =
-        "WITH free AS MATERIALIZED ("
-        " SELECT email_id FROM ctms.pending_acoustic"
-        " WHERE retry_after IS NULL AND retry < $3 AND (lease_until IS NULL OR lease_until <= $4)"
-        " ORDER BY retry_after NULLS FIRST, retry, create_timestamp"
-        " LIMIT $2 FOR UPDATE SKIP LOCKED),"
-        "claimed AS ("
-        " UPDATE ctms.pending_acoustic AS p SET lease_owner = $1, lease_until = $4 + $5"
-        " FROM free WHERE p.email_id = free.email_id"
-        " RETURNING p.email_id, p.generation, p.retry, p.create_timestamp)"
-        "SELECT email_id, generation, retry FROM claimed ORDER BY retry, create_timestamp, "
-        "email_id",
-    .arg_count = 5,
-    .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID}};
 
 static QueuePlan finish_plan = {
     .sql = "WITH done AS MATERIALIZED ("
@@ -115,16 +81,8 @@ static QueuePlan release_plan = {
 
 /* ---- arguments ------------------------------------------------------------- */
 
-static void
-check_agent(text *agent)
-{
-    if (VARSIZE_ANY_EXHDR(agent) == 0)
-        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                errmsg("the name of an agent must not be empty"));
-}
-
-static void
-check_retry_limit(int retry_limit)
+void
+ctms_check_retry_limit(int retry_limit)
 {
     if (retry_limit < 1)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -149,47 +107,6 @@ check_lengths(FunctionCallInfo fcinfo, int first, int last)
 
 /* ---- functions ------------------------------------------------------------- */
 
-/* Leases what is free and leaves it in SPI_tuptable. */
-static uint64
-claim(FunctionCallInfo fcinfo)
-{
-    Datum now = TimestampTzGetDatum(GetCurrentTimestamp());
-    int64 batch_limit = PG_GETARG_INT32(1);
-
-    ctms_run_queue_plan(&ripen_plan, (Datum[]){now, Int64GetDatum(batch_limit + RIPE_ROWS)}, NULL,
-                        SPI_OK_UPDATE);
-    return ctms_run_queue_plan(&claim_plan,
-                               (Datum[]){PG_GETARG_DATUM(0), Int64GetDatum(batch_limit),
-                                         PG_GETARG_DATUM(2), now, PG_GETARG_DATUM(3)},
-                               NULL, SPI_OK_SELECT);
-}
-
-/* ctms.claim_acoustic(agent, batch_limit, retry_limit, lease) → rows, in sending order */
-Datum
-ctms_claim_acoustic(PG_FUNCTION_ARGS)
-{
-    int batch_limit = PG_GETARG_INT32(1);
-    ReturnSetInfo *result;
-    uint64 count;
-
-    check_agent(PG_GETARG_TEXT_PP(0));
-    check_retry_limit(PG_GETARG_INT32(2));
-    if (batch_limit < 1 || batch_limit > MAX_BATCH)
-        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                errmsg("the batch limit must be between 1 and %d", MAX_BATCH));
-    InitMaterializedSRF(fcinfo, 0);
-    result = (ReturnSetInfo *)fcinfo->resultinfo;
-
-    SPI_connect();
-    count = claim(fcinfo);
-    if (count == 0 && ctms_wake_arm())
-        count = claim(fcinfo);
-    for (uint64 i = 0; i < count; i++)
-        tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
-    SPI_finish();
-    return (Datum)0;
-}
-
 /* ctms.finish_acoustic(agent, email_ids, generations) → rows removed */
 Datum
 ctms_finish_acoustic(PG_FUNCTION_ARGS)
@@ -212,7 +129,7 @@ ctms_fail_acoustic(PG_FUNCTION_ARGS)
     uint64 updated;
 
     check_lengths(fcinfo, 1, 4);
-    check_retry_limit(PG_GETARG_INT32(5));
+    ctms_check_retry_limit(PG_GETARG_INT32(5));
     SPI_connect();
     updated = ctms_run_queue_plan(
         &fail_plan,

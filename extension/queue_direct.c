@@ -126,7 +126,7 @@ ctms_direct_open(void)
 
     queue = palloc0(sizeof(*queue));
     queue->relations = *relations;
-    queue->now = GetCurrentTransactionStartTimestamp();
+    queue->now = GetCurrentTimestamp();
     queue->queue.relation = relation;
     InitDirtySnapshot(queue->dirty);
     open_index(&queue->queue, &queue->dirty);
@@ -290,9 +290,8 @@ update_row(DirectQueue *queue, int64 generation)
     memcpy(slot->tts_isnull, found->tts_isnull, COLUMN_COUNT * sizeof(bool));
     old_generation = DatumGetInt64(found->tts_values[COLUMN_GENERATION]);
     slot->tts_values[COLUMN_GENERATION] = Int64GetDatum(Max(old_generation + 1, generation));
-    /* Exhausted: what it waited for is long past. */
-    if (!found->tts_isnull[COLUMN_RETRY_AFTER] &&
-        TIMESTAMP_IS_NOEND(DatumGetTimestampTz(found->tts_values[COLUMN_RETRY_AFTER])))
+    /* After a failure it starts afresh, behind those that wait for their first attempt. */
+    if (DatumGetInt32(found->tts_values[COLUMN_RETRY]) > 0)
         slot->tts_values[COLUMN_CREATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
     slot->tts_values[COLUMN_RETRY] = Int32GetDatum(0);
     slot->tts_isnull[COLUMN_LAST_ERROR] = true;

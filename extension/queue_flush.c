@@ -32,26 +32,26 @@
 bool ctms_is_feed_enabled = true;
 
 /*
- * A contact that waits already keeps its place and starts afresh: its earlier failures say
- * nothing about its new content. A live lease is left alone, so that no second agent sends
- * next to the first; the new generation makes the first one's finish leave the row. The
- * transaction number serves as generation: a row that is removed and comes back never
- * repeats one.
+ * A contact that waits already keeps its place. One that has failed starts afresh, behind
+ * those that wait for their first attempt: its failures say nothing about its new content. A live
+ * lease is left alone, so that no second agent sends next to the first; the new generation makes
+ * the first one's finish leave the row. The transaction number serves as generation: a row that is
+ * removed and comes back never repeats one.
  */
 static QueuePlan enqueue_plan = {
-    .sql =
-        "INSERT INTO ctms.pending_acoustic AS p (email_id, generation)"
-        " SELECT e.email_id, $2"
-        " FROM unnest($1) AS changed (email_id) JOIN ctms.emails AS e USING (email_id)"
-        " ORDER BY e.email_id"
-        " ON CONFLICT (email_id) DO UPDATE SET"
-        "  generation = GREATEST(p.generation + 1, EXCLUDED.generation),"
-        "  retry = 0, last_error = NULL, retry_after = NULL,"
-        "  create_timestamp = CASE WHEN p.retry_after = 'infinity' THEN EXCLUDED.create_timestamp"
-        "                     ELSE p.create_timestamp END,"
-        "  update_timestamp = EXCLUDED.update_timestamp",
-    .arg_count = 2,
-    .arg_types = {UUIDARRAYOID, INT8OID}};
+    .sql = "INSERT INTO ctms.pending_acoustic AS p"
+           " (email_id, generation, create_timestamp, update_timestamp)"
+           " SELECT e.email_id, $2, $3, $3"
+           " FROM unnest($1) AS changed (email_id) JOIN ctms.emails AS e USING (email_id)"
+           " ORDER BY e.email_id"
+           " ON CONFLICT (email_id) DO UPDATE SET"
+           "  generation = GREATEST(p.generation + 1, EXCLUDED.generation),"
+           "  retry = 0, last_error = NULL, retry_after = NULL,"
+           "  create_timestamp = CASE WHEN p.retry > 0 THEN EXCLUDED.create_timestamp"
+           "                     ELSE p.create_timestamp END,"
+           "  update_timestamp = EXCLUDED.update_timestamp",
+    .arg_count = 3,
+    .arg_types = {UUIDARRAYOID, INT8OID, TIMESTAMPTZOID}};
 
 /*
  * From Stripe's keys to contacts. Nothing that the transaction holds keeps these contacts
@@ -132,6 +132,7 @@ resolve_stripe_keys(void)
 static uint64
 enqueue_by_sql(FeedKeys *contacts, int64 generation)
 {
+    Datum now = TimestampTzGetDatum(GetCurrentTimestamp());
     uint64 enqueued = 0;
     QueueOwner saved;
 
@@ -141,8 +142,8 @@ enqueue_by_sql(FeedKeys *contacts, int64 generation)
 
         CHECK_FOR_INTERRUPTS();
         enqueued += ctms_run_queue_plan(
-            &enqueue_plan, (Datum[]){PointerGetDatum(email_ids), Int64GetDatum(generation)}, NULL,
-            SPI_OK_INSERT);
+            &enqueue_plan, (Datum[]){PointerGetDatum(email_ids), Int64GetDatum(generation), now},
+            NULL, SPI_OK_INSERT);
         pfree(email_ids);
     }
     end_sql(&saved);

@@ -32,10 +32,16 @@ prefer_indexes(void)
     return level;
 }
 
+bool
+ctms_is_plan_ready(const QueuePlan *plan)
+{
+    return plan->plan && plan->is_planned && SPI_plan_is_valid(plan->plan);
+}
+
 uint64
 ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)
 {
-    bool is_planned = plan->plan && plan->is_planned && SPI_plan_is_valid(plan->plan);
+    bool is_planned = ctms_is_plan_ready(plan);
     int level = is_planned ? 0 : prefer_indexes();
     int result;
 

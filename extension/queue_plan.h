@@ -27,6 +27,9 @@ typedef struct QueuePlan {
  */
 extern uint64 ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected);
 
+/* Whether the next run need not plan first. */
+extern bool ctms_is_plan_ready(const QueuePlan *plan);
+
 /* What ctms_become_owner() changed. */
 typedef struct QueueOwner {
     Oid user;

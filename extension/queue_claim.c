@@ -1,0 +1,182 @@
+/*
+ * queue_claim.c: leases queue rows to an agent.
+ *
+ * The index on (retry_after, retry, create_timestamp) has the free rows first, in the order
+ * of claiming. Sent rows leave dead entries there, at the very beginning, until vacuum has
+ * been; while some long transaction keeps vacuum from removing them, each scan from the
+ * beginning would be longer than the one before. So a session that had to go a long way
+ * starts its next claims where it found something, and goes the whole way only once a
+ * second, or less often if it takes long: rows that turn up before that place (released,
+ * expired, free again after a failure) wait until then.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "executor/instrument.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "queue_agent.h"
+#include "queue_plan.h"
+#include "queue_wake.h"
+
+/* Failed rows whose wait is over and that one claim frees at most, beyond its batch. */
+#define RIPE_ROWS 1000
+#define MAX_BATCH 10000
+
+/* A claim that reads more pages than these, beyond those for its rows, went a long way. */
+#define LONG_WAY_PAGES 300
+#define PAGES_PER_ROW 30
+#define WHOLE_WAY_INTERVAL_MS 1000
+/* The whole way may take this part of the time. */
+#define WHOLE_WAY_SHARE 20
+/* Commits come a little later than the time they carry; those that do not are found on the
+ * next whole way. */
+#define LATE_COMMIT_MS 300
+
+/* What the session knows of the beginning of the index. */
+static bool is_way_long = false;
+static TimestampTz found_at = 0;       /* no row to be sent for the first time is older */
+static TimestampTz next_whole_way = 0; /* when to read from the beginning again */
+
+PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
+
+/* Failed rows become claimable by their turn, not all before or after the others. */
+static QueuePlan ripen_plan = {
+    .sql =
+        "WITH ripe AS MATERIALIZED ("
+        " SELECT email_id FROM ctms.pending_acoustic"
+        " WHERE retry_after <= $1 ORDER BY retry_after NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED)"
+        "UPDATE ctms.pending_acoustic AS p SET retry_after = NULL"
+        " FROM ripe WHERE p.email_id = ripe.email_id",
+    .arg_count = 2,
+    .arg_types = {TIMESTAMPTZOID, INT8OID}};
+
+/* Leased rows are passed over: there are never more than the agents hold. */
+#define CLAIM_SQL(condition)                                                                       \
+    "WITH free AS MATERIALIZED ("                                                                  \
+    " SELECT email_id FROM ctms.pending_acoustic"                                                  \
+    " WHERE retry_after IS NULL AND " condition "  AND (lease_until IS NULL OR lease_until <= $4)" \
+    " ORDER BY retry_after NULLS FIRST, retry, create_timestamp LIMIT $2 FOR UPDATE SKIP LOCKED)," \
+    "claimed AS ("                                                                                 \
+    " UPDATE ctms.pending_acoustic AS p SET lease_owner = $1, lease_until = $4 + $5"               \
+    " FROM free WHERE p.email_id = free.email_id"                                                  \
+    " RETURNING p.email_id, p.generation, p.retry, p.create_timestamp)"                            \
+    "SELECT email_id, generation, retry, create_timestamp FROM claimed"                            \
+    " ORDER BY retry, create_timestamp, email_id"
+
+static QueuePlan claim_plan = {
+    .sql = CLAIM_SQL("retry < $3"),
+    .arg_count = 5,
+    .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID}};
+
+static QueuePlan claim_onwards_plan = {
+    .sql = CLAIM_SQL("retry = 0 AND $3 > 0 AND create_timestamp >= $6"),
+    .arg_count = 6,
+    .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID, TIMESTAMPTZOID}};
+
+/* ---- claiming --------------------------------------------------------------------- */
+
+typedef struct Claim {
+    Datum agent;
+    int batch_limit;
+    Datum retry_limit;
+    Datum lease;
+    ReturnSetInfo *result;
+} Claim;
+
+/* Hands the claimed rows on and notes where they began. */
+static void
+put_rows(Claim *claim, uint64 count, TimestampTz now)
+{
+    bool is_null[4];
+    Datum values[4];
+
+    for (uint64 i = 0; i < count; i++) {
+        heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, is_null);
+        tuplestore_putvalues(claim->result->setResult, claim->result->setDesc, values, is_null);
+        if (i == 0)
+            found_at = DatumGetInt32(values[2]) == 0 ? DatumGetTimestampTz(values[3]) : now;
+    }
+    SPI_freetuptable(SPI_tuptable);
+}
+
+static uint64
+claim_onwards(Claim *claim, TimestampTz now)
+{
+    TimestampTz from = TimestampTzPlusMilliseconds(found_at, -LATE_COMMIT_MS);
+    uint64 count = ctms_run_queue_plan(&claim_onwards_plan,
+                                       (Datum[]){claim->agent, Int64GetDatum(claim->batch_limit),
+                                                 claim->retry_limit, TimestampTzGetDatum(now),
+                                                 claim->lease, TimestampTzGetDatum(from)},
+                                       NULL, SPI_OK_SELECT);
+
+    put_rows(claim, count, now);
+    return count;
+}
+
+static uint64
+claim_from_beginning(Claim *claim, TimestampTz now)
+{
+    bool was_planned = ctms_is_plan_ready(&ripen_plan) && ctms_is_plan_ready(&claim_plan);
+    int64 pages = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read;
+    TimestampTz end;
+    uint64 count;
+
+    ctms_run_queue_plan(
+        &ripen_plan,
+        (Datum[]){TimestampTzGetDatum(now), Int64GetDatum(claim->batch_limit + RIPE_ROWS)}, NULL,
+        SPI_OK_UPDATE);
+    count =
+        ctms_run_queue_plan(&claim_plan,
+                            (Datum[]){claim->agent, Int64GetDatum(claim->batch_limit),
+                                      claim->retry_limit, TimestampTzGetDatum(now), claim->lease},
+                            NULL, SPI_OK_SELECT);
+    pages = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read - pages;
+    end = GetCurrentTimestamp();
+    /* Planning reads pages too. */
+    is_way_long = was_planned && pages > LONG_WAY_PAGES + PAGES_PER_ROW * (int64)count;
+    next_whole_way =
+        end + Max(WHOLE_WAY_INTERVAL_MS * INT64CONST(1000), WHOLE_WAY_SHARE * (end - now));
+    if (count == 0)
+        found_at = now;
+    put_rows(claim, count, now);
+    return count;
+}
+
+static uint64
+claim_batch(Claim *claim)
+{
+    TimestampTz now = GetCurrentTimestamp();
+
+    if (is_way_long && now < next_whole_way)
+        return claim_onwards(claim, now);
+    return claim_from_beginning(claim, now);
+}
+
+/* ctms.claim_acoustic(agent, batch_limit, retry_limit, lease) → rows, in sending order */
+Datum
+ctms_claim_acoustic(PG_FUNCTION_ARGS)
+{
+    Claim claim = {.agent = PG_GETARG_DATUM(0),
+                   .batch_limit = PG_GETARG_INT32(1),
+                   .retry_limit = PG_GETARG_DATUM(2),
+                   .lease = PG_GETARG_DATUM(3)};
+
+    if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("the name of an agent must not be empty"));
+    ctms_check_retry_limit(PG_GETARG_INT32(2));
+    if (claim.batch_limit < 1 || claim.batch_limit > MAX_BATCH)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("the batch limit must be between 1 and %d", MAX_BATCH));
+    InitMaterializedSRF(fcinfo, 0);
+    claim.result = (ReturnSetInfo *)fcinfo->resultinfo;
+
+    SPI_connect();
+    if (claim_batch(&claim) == 0 && ctms_wake_arm())
+        (void)claim_batch(&claim);
+    SPI_finish();
+    return (Datum)0;
+}
