@@ -321,11 +321,12 @@ static bool
 evaluate_node(Frame *frame, Evaluated *outer)
 {
     bool is_container = frame->instance.kind >= JSON_ARRAY;
-    Scope scope = {frame->scope, frame->node->resource};
+    const Scope *outer_scope = frame->scope;
+    Scope scope = {outer_scope, frame->node->resource};
     bool valid;
 
     check_stack_depth();
-    if (!frame->scope || frame->scope->resource != frame->node->resource)
+    if (!outer_scope || outer_scope->resource != frame->node->resource)
         frame->scope = &scope;
     frame->evaluated = is_container && (outer || frame->node->has_unevaluated)
                            ? new_evaluated(frame->instance)
@@ -333,6 +334,7 @@ evaluate_node(Frame *frame, Evaluated *outer)
     if (frame->evaluation->flags & JSON_SCHEMA_VERBOSE)
         frame_unit(frame);
     valid = evaluate_keywords(frame);
+    frame->scope = outer_scope;
     if (!valid)
         frame_unit(frame)->valid = false;
     if (valid && outer && frame->evaluated)
