@@ -115,6 +115,18 @@ all_hints(List *nodes)
     return hints;
 }
 
+/* What a long keyword adds to judging a candidate; names are looked up by halving. */
+static int64
+cost_of(const JsonSchemaKeyword *keyword)
+{
+    switch (keyword->kind) {
+    case KEYWORD_PROPERTIES: return 0;
+    case KEYWORD_PATTERN_PROPERTIES: return 16 * (int64)keyword->n;
+    case KEYWORD_ENUM: return keyword->n / 4;
+    default: return 4 * (int64)keyword->n;
+    }
+}
+
 ExamplePlace
 example_place(SchemaFacts old_facts, SchemaFacts new_facts, List *nodes, int depth)
 {
@@ -126,8 +138,7 @@ example_place(SchemaFacts old_facts, SchemaFacts new_facts, List *nodes, int dep
         const JsonSchemaNode *node = lfirst(cell);
 
         for (int i = 0; i < node->n_keywords; i++)
-            if (node->keywords[i].kind == KEYWORD_ENUM)
-                place.cost += node->keywords[i].n / 4;
+            place.cost += cost_of(&node->keywords[i]);
     }
     return place;
 }

@@ -133,6 +133,24 @@ put_short(ExampleSet *set, List *values)
         }
 }
 
+/* One of the values that no item before equals, where there is one. */
+static const Jsonb *
+unlike_others(const Jsonb **items, int n, List *values)
+{
+    ListCell *cell;
+
+    foreach (cell, values) {
+        int at = 0;
+
+        while (at < n && !json_values_equal(json_value_of_jsonb(items[at]),
+                                            json_value_of_jsonb(lfirst(cell))))
+            at++;
+        if (at == n)
+            return lfirst(cell);
+    }
+    return llast(values);
+}
+
 /* At each position of a list its values, after plain ones. */
 static void
 put_positions(ExampleSet *set)
@@ -157,6 +175,7 @@ put_positions(ExampleSet *set)
             if (!example_put(set, build(items, i + 1)))
                 return;
         }
+        items[i] = unlike_others(items, i, values);
     }
 }
 

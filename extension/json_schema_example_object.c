@@ -23,6 +23,12 @@
 /* Members that a bound can ask for. */
 #define MAX_MEMBERS 300
 
+static bool
+is_exhausted(const ExampleSet *set)
+{
+    return set->search->work_left <= set->work_limit;
+}
+
 typedef struct Members {
     JsonValue *names;
     const Jsonb **values;
@@ -222,6 +228,8 @@ place_of_member(ExampleSet *set, const SchemaFacts *old_facts, JsonValue name)
     SchemaFacts hints = schema_facts_of_member(&all, name);
     ListCell *cell;
 
+    /* Looking up the name costs about what judging does. */
+    set->search->work_left -= Min(set->place->cost, set->search->work_left);
     foreach (cell, set->place->hints) {
         const JsonSchemaKeyword *keyword =
             schema_keyword(lfirst(cell), KEYWORD_UNEVALUATED_PROPERTIES);
@@ -246,13 +254,16 @@ base_of(ExampleSet *set, const SchemaFacts *facts, const Names *names)
 
         for (int i = 0; required && i < required->n && base.n < MAX_MEMBERS; i++) {
             JsonValue name = required->names[i];
-            Jsonb *value = example_neutral(set, place_of_member(set, facts, name));
+            Jsonb *value;
 
+            if (is_exhausted(set))
+                return base;
+            value = example_neutral(set, place_of_member(set, facts, name));
             if (value)
                 set_member(&base, name, value);
         }
     }
-    for (int i = 0; i < names->n && base.n < least; i++) {
+    for (int i = 0; i < names->n && base.n < least && !is_exhausted(set); i++) {
         Jsonb *value = example_neutral(set, place_of_member(set, facts, names->names[i]));
 
         if (value)
@@ -281,7 +292,7 @@ put_numbers(ExampleSet *set, const Members *base)
             most = Max(most, limit->count + 1);
     }
     most = Min(most, MAX_MEMBERS);
-    while (more.n < most) {
+    while (more.n < most && !is_exhausted(set)) {
         JsonValue name = example_name(psprintf("x%d", more.n));
         Jsonb *value = example_neutral(set, place_of_member(set, &set->place->old_facts, name));
 
@@ -344,7 +355,7 @@ put_bases(ExampleSet *set, const Members *bases, int n_bases, const Names *names
         put_without_each(set, &bases[i]);
         put_numbers(set, &bases[i]);
     }
-    for (int i = 0; i < names->n; i++) {
+    for (int i = 0; i < names->n && !is_exhausted(set); i++) {
         JsonValue name = names->names[i];
 
         values[i] = example_candidates(set, place_of_member(set, &set->place->old_facts, name),

@@ -134,3 +134,24 @@ waitlist_schema_program(const char *name)
         cached = find("default");
     return cached ? cached->program : NULL;
 }
+
+static void
+release_cached(void *cached)
+{
+    json_schema_cache_release(cached);
+}
+
+/* Compiles a schema that is about to be stored, and keeps it until the transaction ends, so
+ * that nothing is compiled while writers are locked out. */
+PG_FUNCTION_INFO_V1(ctms__prepare_waitlist_schema);
+PGDLLEXPORT Datum
+ctms__prepare_waitlist_schema(PG_FUNCTION_ARGS)
+{
+    MemoryContextCallback *callback =
+        MemoryContextAlloc(CurTransactionContext, sizeof(MemoryContextCallback));
+
+    callback->func = release_cached;
+    callback->arg = json_schema_cache_acquire(PG_GETARG_JSONB_P(0), 0, false);
+    MemoryContextRegisterResetCallback(CurTransactionContext, callback);
+    PG_RETURN_VOID();
+}

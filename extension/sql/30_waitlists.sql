@@ -46,16 +46,22 @@ BEGIN
     FROM (
         SELECT w.id, w.name, w.fields, row_number() OVER (ORDER BY w.id) AS number
         FROM ctms.waitlists AS w
-        WHERE CASE WHEN waitlist_name = 'default'
-                   THEN NOT EXISTS (SELECT FROM ctms.waitlist_fields_schemas AS s
-                                    WHERE s.name = w.name AND s.name <> 'default')
-                   ELSE w.name = waitlist_name END
-            AND NOT ctms.json_schema_is_valid(new_schema, w.fields)
+        -- CASE, so that rows of other names are not judged at all.
+        WHERE CASE WHEN CASE WHEN waitlist_name = 'default'
+                             THEN NOT EXISTS (SELECT FROM ctms.waitlist_fields_schemas AS s
+                                              WHERE s.name = w.name AND s.name <> 'default')
+                             ELSE w.name = waitlist_name END
+                   THEN NOT ctms.json_schema_is_valid(new_schema, w.fields)
+                   ELSE false END
     ) AS f;
     RETURN jsonb_build_object('failing_rows', failing, 'examples', examples);
 END
 $$;
 COMMENT ON FUNCTION ctms._failing_waitlists(text, jsonb) IS 'Stored rows that a schema would refuse: number and first examples';
+
+CREATE FUNCTION ctms._prepare_waitlist_schema(schema jsonb) RETURNS void
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'ctms__prepare_waitlist_schema';
+COMMENT ON FUNCTION ctms._prepare_waitlist_schema(jsonb) IS 'Compiles a schema and keeps it compiled until the transaction ends';
 
 -- What the change means for documents: as ctms.json_schema_compare(), but never an error,
 -- since a stored schema that cannot be run must not stop what replaces it.
@@ -99,6 +105,7 @@ BEGIN
             USING ERRCODE = '22023', DETAIL = problems::text;
     END IF;
 
+    PERFORM ctms._prepare_waitlist_schema(set_waitlist_schema.schema);
     -- What takes time is done before writers are locked out, and again in the rare case that
     -- the stored schema changes in between.
     SELECT s.schema INTO compared_schema FROM ctms.waitlist_fields_schemas AS s

@@ -77,6 +77,13 @@ SELECT * FROM pg_temp.try($$SELECT ctms.set_waitlist_schema('bad', '{}', existin
 SELECT * FROM pg_temp.try($$INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('bad', '{"pattern": "("}')$$);
 SELECT * FROM pg_temp.try($$UPDATE ctms.waitlist_fields_schemas SET schema = '{"$ref": "#/nowhere"}' WHERE name = 'vpn'$$);
 
+-- What a change means for documents; a stored schema that cannot be run is no obstacle.
+SELECT ctms.set_waitlist_schema('wide', '{"$ref": "#"}') AS report;
+SELECT ctms.set_waitlist_schema('wide', '{"type": "object", "properties": {"n": {"type": "integer"}}}') AS report;
+SELECT ctms.set_waitlist_schema('wide', '{"type": "object", "properties": {"n": {"type": "number"}}}') AS report;
+SELECT ctms.set_waitlist_schema('wide', '{"type": "object", "properties": {"n": {"type": "integer"}}}', dry_run => true) AS report;
+SELECT ctms.set_waitlist_schema('wide', '{"type": "object", "properties": {"n": {"type": "number"}}}') ->> 'compatibility' AS again;
+
 -- Dropping: back to "default", and without it unknown names are refused.
 SELECT ctms.drop_waitlist_schema('new'), ctms.drop_waitlist_schema('new') AS again;
 SELECT * FROM pg_temp.store('new', '{"anything": true}');
