@@ -1,0 +1,1364 @@
+-- ctms 1.0: contacts, waitlists, Stripe subscriptions and the Acoustic queue.
+-- Assembled from extension/sql/*.sql by `make ctms--1.0.sql`; edit the parts.
+\echo Use "CREATE EXTENSION ctms" to load this file. \quit
+
+-- Roles belong to the cluster, not to the database: they may be there already.
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['ctms_api', 'ctms_agent', 'ctms_admin', 'ctms_reader'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role_name) THEN
+            EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role_name);
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON SCHEMA ctms IS 'Contact management: everything of the extension ctms lives here';
+GRANT USAGE ON SCHEMA ctms TO ctms_api, ctms_agent, ctms_admin, ctms_reader;
+-- ---------------------------------------------------------------------------
+-- Tables. Names of tables and columns are those of existing CTMS databases, so
+-- that their data loads unchanged. Every contact table is keyed by email_id.
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE ctms.emails (
+    email_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    primary_email varchar(255) NOT NULL,
+    basket_token varchar(255) UNIQUE,
+    sfdc_id varchar(255),
+    first_name varchar(255),
+    last_name varchar(255),
+    mailing_country varchar(255),
+    email_format varchar(1),
+    email_lang varchar(5),
+    double_opt_in boolean,
+    has_opted_out_of_email boolean,
+    unsubscribe_reason text,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX emails_primary_email_lower_key ON ctms.emails (lower(primary_email));
+CREATE INDEX emails_sfdc_id_idx ON ctms.emails (sfdc_id);
+CREATE INDEX emails_update_timestamp_idx ON ctms.emails (update_timestamp, email_id);
+COMMENT ON TABLE ctms.emails IS 'One row per contact; everything else about the contact hangs on email_id';
+COMMENT ON COLUMN ctms.emails.primary_email IS 'Address of the contact, unique without regard to case';
+COMMENT ON COLUMN ctms.emails.basket_token IS 'Token by which Basket knows the contact';
+COMMENT ON COLUMN ctms.emails.email_format IS 'H (HTML), T (text), N (none) or empty';
+COMMENT ON COLUMN ctms.emails.update_timestamp IS 'Moved by every real change of the row and by every PATCH of the contact';
+
+CREATE TABLE ctms.newsletters (
+    id serial PRIMARY KEY,
+    email_id uuid NOT NULL REFERENCES ctms.emails,
+    name varchar(255) NOT NULL,
+    subscribed boolean,
+    format varchar(1),
+    lang varchar(5),
+    source text,
+    unsub_reason text,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (email_id, name)
+);
+COMMENT ON TABLE ctms.newsletters IS 'Newsletter subscriptions of contacts, current and past';
+COMMENT ON COLUMN ctms.newsletters.name IS 'Slug of the newsletter';
+
+CREATE TABLE ctms.waitlists (
+    id serial PRIMARY KEY,
+    email_id uuid NOT NULL REFERENCES ctms.emails,
+    name varchar(255) NOT NULL,
+    source text,
+    subscribed boolean NOT NULL DEFAULT true,
+    unsub_reason text,
+    fields jsonb NOT NULL DEFAULT '{}',
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (email_id, name)
+);
+COMMENT ON TABLE ctms.waitlists IS 'Waiting lists that contacts have joined';
+COMMENT ON COLUMN ctms.waitlists.fields IS 'What the list asks for; valid under the schema of that name in ctms.waitlist_fields_schemas, else under the schema "default"';
+
+CREATE TABLE ctms.waitlist_fields_schemas (
+    name varchar(255) PRIMARY KEY,
+    schema jsonb NOT NULL,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.waitlist_fields_schemas IS 'JSON Schema of the fields of each waitlist; "default" serves every name without a row. Change it with ctms.set_waitlist_schema()';
+
+CREATE TABLE ctms.fxa (
+    id serial PRIMARY KEY,
+    fxa_id varchar(255) UNIQUE,
+    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails,
+    primary_email varchar(255),
+    created_date varchar(50),
+    lang varchar(255),
+    first_service varchar(50),
+    account_deleted boolean,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX fxa_primary_email_idx ON ctms.fxa (primary_email);
+CREATE INDEX fxa_primary_email_lower_idx ON ctms.fxa (lower(primary_email));
+COMMENT ON TABLE ctms.fxa IS 'Firefox Accounts (FxA) data of a contact';
+COMMENT ON COLUMN ctms.fxa.created_date IS 'As FxA sent it; not always a date';
+
+CREATE TABLE ctms.amo (
+    id serial PRIMARY KEY,
+    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails,
+    add_on_ids varchar(500),
+    display_name varchar(255),
+    email_opt_in boolean,
+    language varchar(5),
+    last_login date,
+    location varchar(255),
+    profile_url varchar(40),
+    "user" boolean,
+    user_id varchar(40),
+    username varchar(100),
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX amo_user_id_idx ON ctms.amo (user_id);
+COMMENT ON TABLE ctms.amo IS 'addons.mozilla.org (AMO) data of a contact';
+
+CREATE TABLE ctms.mofo (
+    id serial PRIMARY KEY,
+    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails,
+    mofo_email_id varchar(255) UNIQUE,
+    mofo_contact_id varchar(255),
+    mofo_relevant boolean,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX mofo_contact_id_idx ON ctms.mofo (mofo_contact_id);
+COMMENT ON TABLE ctms.mofo IS 'Mozilla Foundation (MoFo) data of a contact';
+
+CREATE TABLE ctms.api_client (
+    client_id varchar(255) PRIMARY KEY,
+    email varchar(255) NOT NULL,
+    enabled boolean DEFAULT true,
+    hashed_secret text NOT NULL,
+    last_access timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
+COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
+
+-- The queue churns: each row is inserted, claimed and deleted, often within a second. Claiming
+-- changes no indexed column and finds room on the row's page (fillfactor), so it costs no index
+-- entries; autovacuum comes early and does not nap. There is no index on id: nobody looks for it.
+CREATE TABLE ctms.pending_acoustic (
+    id bigserial,
+    email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE ON UPDATE CASCADE,
+    retry integer NOT NULL DEFAULT 0,
+    last_error text,
+    generation bigint NOT NULL DEFAULT 1,
+    retry_after timestamptz,
+    lease_until timestamptz,
+    lease_owner text,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+) WITH (
+    fillfactor = 50,
+    autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
+    autovacuum_vacuum_cost_delay = 0
+);
+-- First what is free, in the order of claiming; then what waits, by time; last what is exhausted.
+CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
+COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
+COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
+COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
+COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'Grows with every change of the contact; a sender may only finish the generation that it claimed';
+COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'Not before then, after a failure; "infinity" when exhausted: not before the contact changes; null when free to claim';
+COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'An agent has claimed the row until then; null when nobody has';
+COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row';
+COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
+COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row last changed: enqueued again, claimed or failed';
+
+-- Odd while an agent waits for work (extension/queue_wake.c).
+CREATE SEQUENCE ctms.acoustic_idle_seq;
+COMMENT ON SEQUENCE ctms.acoustic_idle_seq IS 'Odd while an agent waits for work: the next change notifies, and makes it even';
+
+CREATE TABLE ctms.acoustic_field (
+    tablename varchar(255),
+    field varchar(255),
+    PRIMARY KEY (tablename, field)
+);
+COMMENT ON TABLE ctms.acoustic_field IS 'Which fields are synced to which Acoustic table (main, waitlist)';
+
+CREATE TABLE ctms.acoustic_newsletter_mapping (
+    source varchar(255) PRIMARY KEY,
+    destination varchar(255) NOT NULL
+);
+COMMENT ON TABLE ctms.acoustic_newsletter_mapping IS 'Newsletter slug (source) to flag column of the Acoustic main table (destination)';
+
+CREATE TABLE ctms.stripe_customer (
+    stripe_id varchar(255) PRIMARY KEY,
+    fxa_id varchar(255) NOT NULL UNIQUE,
+    default_source_id varchar(255),
+    invoice_settings_default_payment_method_id varchar(255),
+    stripe_created timestamptz NOT NULL,
+    deleted boolean NOT NULL DEFAULT false,
+    message_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.stripe_customer IS 'Stripe customers; fxa_id is Stripe''s "description"';
+COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
+
+CREATE TABLE ctms.stripe_price (
+    stripe_id varchar(255) PRIMARY KEY,
+    stripe_product_id varchar(255) NOT NULL,
+    stripe_created timestamptz NOT NULL,
+    active boolean NOT NULL,
+    currency varchar(3) NOT NULL,
+    recurring_interval varchar(5),
+    recurring_interval_count integer,
+    unit_amount bigint,
+    message_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.stripe_price IS 'Stripe prices; amounts are in the smallest unit of the currency';
+
+CREATE TABLE ctms.stripe_invoice (
+    stripe_id varchar(255) PRIMARY KEY,
+    stripe_customer_id varchar(255) NOT NULL,
+    default_payment_method_id varchar(255),
+    default_source_id varchar(255),
+    stripe_created timestamptz NOT NULL,
+    currency varchar(3) NOT NULL,
+    total bigint NOT NULL,
+    status varchar(15) NOT NULL,
+    message_timestamp timestamptz,
+    list_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX stripe_invoice_customer_idx ON ctms.stripe_invoice (stripe_customer_id);
+COMMENT ON TABLE ctms.stripe_invoice IS 'Stripe invoices; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; a line of an older message that is not stored was removed';
+
+CREATE TABLE ctms.stripe_invoice_line_item (
+    stripe_id varchar(255) PRIMARY KEY,
+    stripe_invoice_id varchar(255) NOT NULL REFERENCES ctms.stripe_invoice,
+    stripe_type varchar(14) NOT NULL,
+    stripe_price_id varchar(255) NOT NULL REFERENCES ctms.stripe_price,
+    stripe_invoice_item_id varchar(255),
+    stripe_subscription_id varchar(255),
+    stripe_subscription_item_id varchar(255),
+    amount bigint NOT NULL,
+    currency varchar(3) NOT NULL,
+    message_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX stripe_invoice_line_item_invoice_idx ON ctms.stripe_invoice_line_item (stripe_invoice_id);
+CREATE INDEX stripe_invoice_line_item_price_idx ON ctms.stripe_invoice_line_item (stripe_price_id);
+COMMENT ON TABLE ctms.stripe_invoice_line_item IS 'Lines of Stripe invoices';
+
+CREATE TABLE ctms.stripe_subscription (
+    stripe_id varchar(255) PRIMARY KEY,
+    stripe_customer_id varchar(255) NOT NULL,
+    default_payment_method_id varchar(255),
+    default_source_id varchar(255),
+    stripe_created timestamptz NOT NULL,
+    cancel_at_period_end boolean NOT NULL,
+    canceled_at timestamptz,
+    current_period_end timestamptz NOT NULL,
+    current_period_start timestamptz NOT NULL,
+    ended_at timestamptz,
+    start_date timestamptz NOT NULL,
+    status varchar(20) NOT NULL,
+    message_timestamp timestamptz,
+    list_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX stripe_subscription_customer_idx ON ctms.stripe_subscription (stripe_customer_id);
+COMMENT ON TABLE ctms.stripe_subscription IS 'Stripe subscriptions; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_subscription.list_timestamp IS 'Time of the newest message that listed all its items; an item of an older message that is not stored was removed';
+
+CREATE TABLE ctms.stripe_subscription_item (
+    stripe_id varchar(255) PRIMARY KEY,
+    stripe_subscription_id varchar(255) NOT NULL REFERENCES ctms.stripe_subscription,
+    stripe_price_id varchar(255) NOT NULL REFERENCES ctms.stripe_price,
+    stripe_created timestamptz NOT NULL,
+    message_timestamp timestamptz,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX stripe_subscription_item_subscription_idx ON ctms.stripe_subscription_item (stripe_subscription_id);
+CREATE INDEX stripe_subscription_item_price_idx ON ctms.stripe_subscription_item (stripe_price_id);
+COMMENT ON TABLE ctms.stripe_subscription_item IS 'Items of Stripe subscriptions: what is subscribed to, at which price';
+-- ---------------------------------------------------------------------------
+-- JSON Schema, drafts 4 to 2020-12. STABLE, not IMMUTABLE: a schema may refer to
+-- documents in ctms.json_schema_document.
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE ctms.json_schema_document (
+    uri text PRIMARY KEY CHECK (uri <> '' AND uri NOT LIKE '%#%'),
+    schema jsonb NOT NULL CHECK (jsonb_typeof(schema) IN ('object', 'boolean'))
+);
+COMMENT ON TABLE ctms.json_schema_document IS 'Documents that JSON Schemas may refer to by URI; nothing is ever fetched from the network';
+COMMENT ON COLUMN ctms.json_schema_document.uri IS 'Absolute URI of the document, without fragment';
+
+CREATE FUNCTION ctms._invalidate_table() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__invalidate_table';
+COMMENT ON FUNCTION ctms._invalidate_table() IS 'Tells every session that the table has changed';
+
+CREATE TRIGGER ctms_json_schema_document_invalidate
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON ctms.json_schema_document
+    FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
+
+CREATE FUNCTION ctms.json_schema_is_valid(schema jsonb, instance jsonb) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(jsonb, jsonb) IS 'Whether the instance is valid under the JSON Schema';
+
+CREATE FUNCTION ctms.json_schema_is_valid(schema jsonb, instance jsonb, options jsonb) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(jsonb, jsonb, jsonb) IS 'The same with options: "draft" for schemas without $schema ("4", "6", "7", "2019-09", "2020-12"), "assertFormats"';
+
+CREATE FUNCTION ctms.json_schema_errors(schema jsonb, instance jsonb,
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
+COMMENT ON FUNCTION ctms.json_schema_errors(jsonb, jsonb) IS 'One row for each way in which the instance breaks the JSON Schema; locations are JSON Pointers';
+
+CREATE FUNCTION ctms.json_schema_errors(schema jsonb, instance jsonb, options jsonb,
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
+COMMENT ON FUNCTION ctms.json_schema_errors(jsonb, jsonb, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
+
+CREATE FUNCTION ctms.json_schema_validate(schema jsonb, instance jsonb, output text DEFAULT 'basic')
+    RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
+COMMENT ON FUNCTION ctms.json_schema_validate(jsonb, jsonb, text) IS 'Verdict, errors and annotations in an output format of the specification: flag, basic, detailed, verbose, list, hierarchical';
+
+CREATE FUNCTION ctms.json_schema_validate(schema jsonb, instance jsonb, output text, options jsonb)
+    RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
+COMMENT ON FUNCTION ctms.json_schema_validate(jsonb, jsonb, text, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
+
+CREATE FUNCTION ctms.json_schema_check(schema jsonb,
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
+COMMENT ON FUNCTION ctms.json_schema_check(jsonb) IS 'What is wrong with a JSON Schema itself, one row each; none when it can be used';
+
+CREATE FUNCTION ctms.json_schema_check(schema jsonb, options jsonb,
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
+COMMENT ON FUNCTION ctms.json_schema_check(jsonb, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
+
+CREATE FUNCTION ctms.json_schema_assert(schema jsonb, instance jsonb) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
+COMMENT ON FUNCTION ctms.json_schema_assert(jsonb, jsonb) IS 'True, or an error (23514) with what is wrong in DETAIL: for CHECK constraints and triggers';
+
+CREATE FUNCTION ctms.json_schema_assert(schema jsonb, instance jsonb, options jsonb) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
+COMMENT ON FUNCTION ctms.json_schema_assert(jsonb, jsonb, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
+
+-- The same over json, whose strings may hold \u0000, which jsonb cannot; and over text, so
+-- that calls with literals alone are not ambiguous.
+CREATE FUNCTION ctms.json_schema_is_valid(schema json, instance json, options jsonb DEFAULT '{}') RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_errors(schema json, instance json, options jsonb DEFAULT '{}',
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
+COMMENT ON FUNCTION ctms.json_schema_errors(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_validate(schema json, instance json, output text DEFAULT 'basic',
+    options jsonb DEFAULT '{}') RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
+COMMENT ON FUNCTION ctms.json_schema_validate(json, json, text, jsonb) IS 'As over jsonb; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_assert(schema json, instance json, options jsonb DEFAULT '{}') RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
+COMMENT ON FUNCTION ctms.json_schema_assert(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_is_valid(schema text, instance text, options jsonb DEFAULT '{}') RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_errors(schema text, instance text, options jsonb DEFAULT '{}',
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
+COMMENT ON FUNCTION ctms.json_schema_errors(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_validate(schema text, instance text, output text DEFAULT 'basic',
+    options jsonb DEFAULT '{}') RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
+COMMENT ON FUNCTION ctms.json_schema_validate(text, text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_assert(schema text, instance text, options jsonb DEFAULT '{}') RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
+COMMENT ON FUNCTION ctms.json_schema_assert(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+
+CREATE FUNCTION ctms.json_schema_check(schema text, options jsonb DEFAULT '{}',
+    OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
+    OUT keyword text, OUT error text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
+COMMENT ON FUNCTION ctms.json_schema_check(text, jsonb) IS 'As over jsonb, for JSON in text';
+
+-- A jsonb that is known to be a schema. It is one wherever a jsonb is wanted.
+CREATE TYPE ctms.json_schema;
+CREATE FUNCTION ctms._json_schema_in(cstring) RETURNS ctms.json_schema
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_in';
+CREATE FUNCTION ctms._json_schema_out(ctms.json_schema) RETURNS cstring
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_out';
+CREATE FUNCTION ctms._json_schema_recv(internal) RETURNS ctms.json_schema
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_recv';
+CREATE FUNCTION ctms._json_schema_send(ctms.json_schema) RETURNS bytea
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_send';
+CREATE TYPE ctms.json_schema (
+    INPUT = ctms._json_schema_in, OUTPUT = ctms._json_schema_out,
+    RECEIVE = ctms._json_schema_recv, SEND = ctms._json_schema_send, LIKE = jsonb);
+COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; what is none is refused (22023)';
+CREATE FUNCTION ctms._json_schema_from_jsonb(jsonb) RETURNS ctms.json_schema
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_from_jsonb';
+CREATE CAST (jsonb AS ctms.json_schema) WITH FUNCTION ctms._json_schema_from_jsonb(jsonb) AS ASSIGNMENT;
+CREATE CAST (ctms.json_schema AS jsonb) WITHOUT FUNCTION AS IMPLICIT;
+CREATE CAST (text AS ctms.json_schema) WITH INOUT;
+
+CREATE FUNCTION ctms._json_schema_bench(schema jsonb, instance jsonb, what text, rounds bigint,
+    parts integer DEFAULT 20)
+    RETURNS double precision
+    LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_bench';
+COMMENT ON FUNCTION ctms._json_schema_bench(jsonb, jsonb, text, bigint, integer) IS 'For benchmarks: nanoseconds for one round of "run", "walk", "explain" or "compile" in the best of some parts';
+
+GRANT EXECUTE ON FUNCTION
+    ctms._json_schema_in(cstring), ctms._json_schema_out(ctms.json_schema),
+    ctms._json_schema_recv(internal), ctms._json_schema_send(ctms.json_schema),
+    ctms._json_schema_from_jsonb(jsonb),
+    ctms.json_schema_is_valid(jsonb, jsonb), ctms.json_schema_is_valid(jsonb, jsonb, jsonb),
+    ctms.json_schema_is_valid(json, json, jsonb), ctms.json_schema_is_valid(text, text, jsonb),
+    ctms.json_schema_errors(jsonb, jsonb), ctms.json_schema_errors(jsonb, jsonb, jsonb),
+    ctms.json_schema_errors(json, json, jsonb), ctms.json_schema_errors(text, text, jsonb),
+    ctms.json_schema_validate(jsonb, jsonb, text), ctms.json_schema_validate(jsonb, jsonb, text, jsonb),
+    ctms.json_schema_validate(json, json, text, jsonb), ctms.json_schema_validate(text, text, text, jsonb),
+    ctms.json_schema_check(jsonb), ctms.json_schema_check(text, jsonb), ctms.json_schema_check(jsonb, jsonb),
+    ctms.json_schema_assert(jsonb, jsonb), ctms.json_schema_assert(jsonb, jsonb, jsonb),
+    ctms.json_schema_assert(json, json, jsonb), ctms.json_schema_assert(text, text, jsonb)
+    TO ctms_api, ctms_reader;
+-- ---------------------------------------------------------------------------
+-- What changes from one JSON Schema to another.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms.json_schema_compare(old jsonb, new jsonb) RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_compare';
+COMMENT ON FUNCTION ctms.json_schema_compare(jsonb, jsonb) IS 'Whether the new JSON Schema accepts all that the old one does: "compatibility" is "compatible", "incompatible" with an "example" that only the old one accepts and its "errors" under the new one, or "unknown"';
+
+CREATE FUNCTION ctms._json_schema_example(old jsonb, new jsonb) RETURNS jsonb
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_example';
+COMMENT ON FUNCTION ctms._json_schema_example(jsonb, jsonb) IS 'For tests: the search of ctms.json_schema_compare() alone, null when it finds nothing';
+
+GRANT EXECUTE ON FUNCTION ctms.json_schema_compare(jsonb, jsonb) TO ctms_api, ctms_reader;
+-- ---------------------------------------------------------------------------
+-- Waitlists: fields are valid under the schema of their name whoever writes them.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms._check_waitlist_fields() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__check_waitlist_fields';
+COMMENT ON FUNCTION ctms._check_waitlist_fields() IS 'Refuses fields that break the schema of their waitlist (CT001)';
+
+CREATE TRIGGER ctms_waitlists_check_fields
+    BEFORE INSERT OR UPDATE ON ctms.waitlists
+    FOR EACH ROW EXECUTE FUNCTION ctms._check_waitlist_fields();
+
+CREATE FUNCTION ctms._lock_waitlists() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__lock_waitlists';
+COMMENT ON FUNCTION ctms._lock_waitlists() IS 'Lets no waitlist be stored while schemas change';
+
+CREATE FUNCTION ctms._check_waitlist_schema() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__check_waitlist_schema';
+COMMENT ON FUNCTION ctms._check_waitlist_schema() IS 'Refuses a schema that is not valid JSON Schema (22023)';
+
+CREATE TRIGGER ctms_waitlist_fields_schemas_lock
+    BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ctms.waitlist_fields_schemas
+    FOR EACH STATEMENT EXECUTE FUNCTION ctms._lock_waitlists();
+CREATE TRIGGER ctms_waitlist_fields_schemas_check
+    BEFORE INSERT OR UPDATE ON ctms.waitlist_fields_schemas
+    FOR EACH ROW EXECUTE FUNCTION ctms._check_waitlist_schema();
+CREATE TRIGGER ctms_waitlist_fields_schemas_invalidate
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON ctms.waitlist_fields_schemas
+    FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
+
+-- Stored rows that a schema would refuse: how many, and the first ones with reasons but
+-- without values. Rows of every name without a schema of its own count for "default".
+CREATE FUNCTION ctms._failing_waitlists(waitlist_name text, new_schema jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    failing bigint;
+    examples jsonb;
+BEGIN
+    SELECT count(*), coalesce(jsonb_agg(jsonb_build_object('id', f.id, 'name', f.name, 'errors', (
+            SELECT jsonb_agg(jsonb_build_object('instanceLocation', e.instance_location,
+                'keyword', e.keyword, 'keywordLocation', e.keyword_location, 'error', e.error))
+            FROM ctms.json_schema_errors(new_schema, f.fields) AS e))
+            ORDER BY f.id) FILTER (WHERE f.number <= 5), '[]')
+    INTO failing, examples
+    FROM (
+        SELECT w.id, w.name, w.fields, row_number() OVER (ORDER BY w.id) AS number
+        FROM ctms.waitlists AS w
+        -- CASE, so that rows of other names are not judged at all.
+        WHERE CASE WHEN CASE WHEN waitlist_name = 'default'
+                             THEN NOT EXISTS (SELECT FROM ctms.waitlist_fields_schemas AS s
+                                              WHERE s.name = w.name AND s.name <> 'default')
+                             ELSE w.name = waitlist_name END
+                   THEN NOT ctms.json_schema_is_valid(new_schema, w.fields)
+                   ELSE false END
+    ) AS f;
+    RETURN jsonb_build_object('failing_rows', failing, 'examples', examples);
+END
+$$;
+COMMENT ON FUNCTION ctms._failing_waitlists(text, jsonb) IS 'Stored rows that a schema would refuse: number and first examples';
+
+CREATE FUNCTION ctms._prepare_waitlist_schema(schema jsonb) RETURNS void
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'ctms__prepare_waitlist_schema';
+COMMENT ON FUNCTION ctms._prepare_waitlist_schema(jsonb) IS 'Compiles a schema and keeps it compiled until the transaction ends';
+
+-- What the change means for documents: as ctms.json_schema_compare(), but never an error,
+-- since a stored schema that cannot be run must not stop what replaces it.
+CREATE FUNCTION ctms._compare_waitlist_schemas(old_schema jsonb, new_schema jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE WHEN old_schema IS NULL THEN '{}'
+                WHEN old_schema = new_schema THEN '{"compatibility": "compatible"}'
+                ELSE ctms.json_schema_compare(old_schema, new_schema) - 'errors' END;
+EXCEPTION WHEN program_limit_exceeded OR statement_too_complex OR invalid_parameter_value THEN
+    RETURN '{"compatibility": "unknown"}';
+END
+$$;
+COMMENT ON FUNCTION ctms._compare_waitlist_schemas(jsonb, jsonb) IS 'Whether a new schema accepts what the stored one does; empty when there is none';
+
+CREATE FUNCTION ctms.set_waitlist_schema(name text, schema jsonb, dry_run boolean DEFAULT false,
+    existing_rows text DEFAULT 'check') RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    problems jsonb;
+    report jsonb;
+    old_schema jsonb;
+    compared_schema jsonb;
+    comparison jsonb;
+BEGIN
+    IF set_waitlist_schema.name IS NULL OR set_waitlist_schema.name = ''
+        OR length(set_waitlist_schema.name) > 255 THEN
+        RAISE EXCEPTION 'waitlist name must have 1 to 255 characters' USING ERRCODE = '22023';
+    ELSIF set_waitlist_schema.schema IS NULL THEN
+        RAISE EXCEPTION 'schema of a waitlist must not be null' USING ERRCODE = '22004';
+    ELSIF existing_rows IS NULL OR existing_rows NOT IN ('check', 'ignore') THEN
+        RAISE EXCEPTION 'existing_rows must be "check" or "ignore"' USING ERRCODE = '22023';
+    END IF;
+    SELECT jsonb_agg(jsonb_build_object('keywordLocation', c.instance_location, 'keyword', c.keyword,
+        'error', c.error)) INTO problems
+    FROM ctms.json_schema_check(set_waitlist_schema.schema) AS c;
+    IF problems IS NOT NULL THEN
+        RAISE EXCEPTION 'schema of waitlist "%" is not valid JSON Schema', set_waitlist_schema.name
+            USING ERRCODE = '22023', DETAIL = problems::text;
+    END IF;
+
+    PERFORM ctms._prepare_waitlist_schema(set_waitlist_schema.schema);
+    -- What takes time is done before writers are locked out, and again in the rare case that
+    -- the stored schema changes in between.
+    SELECT s.schema INTO compared_schema FROM ctms.waitlist_fields_schemas AS s
+    WHERE s.name = set_waitlist_schema.name;
+    comparison := ctms._compare_waitlist_schemas(compared_schema, set_waitlist_schema.schema);
+    IF NOT coalesce(dry_run, false) THEN
+        LOCK TABLE ctms.waitlists IN SHARE ROW EXCLUSIVE MODE;
+    END IF;
+    SELECT s.schema INTO old_schema FROM ctms.waitlist_fields_schemas AS s
+    WHERE s.name = set_waitlist_schema.name;
+    IF old_schema IS DISTINCT FROM compared_schema THEN
+        comparison := ctms._compare_waitlist_schemas(old_schema, set_waitlist_schema.schema);
+    END IF;
+    report := jsonb_build_object('name', set_waitlist_schema.name,
+            'action', CASE WHEN old_schema IS NULL THEN 'created'
+                           WHEN old_schema = set_waitlist_schema.schema THEN 'no_change'
+                           ELSE 'updated' END,
+            'dry_run', coalesce(dry_run, false))
+        || comparison
+        || ctms._failing_waitlists(set_waitlist_schema.name, set_waitlist_schema.schema);
+    IF coalesce(dry_run, false) THEN
+        RETURN report || jsonb_build_object('stored', false);
+    ELSIF existing_rows = 'check' AND (report ->> 'failing_rows')::bigint > 0 THEN
+        RAISE EXCEPTION 'schema of waitlist "%" is not satisfied by % stored rows',
+                set_waitlist_schema.name, report ->> 'failing_rows'
+            USING ERRCODE = '23514', DETAIL = (report -> 'examples')::text,
+            HINT = 'To store it for new rows only, set existing_rows to ''ignore''.';
+    END IF;
+    INSERT INTO ctms.waitlist_fields_schemas AS s (name, schema)
+    VALUES (set_waitlist_schema.name, set_waitlist_schema.schema)
+    ON CONFLICT ON CONSTRAINT waitlist_fields_schemas_pkey DO UPDATE SET schema = excluded.schema
+    WHERE s.schema <> excluded.schema;
+    RETURN report || jsonb_build_object('stored', true);
+END
+$$;
+COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses one that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run only reports. The report says whether the schema accepts all that the stored one did ("compatibility")';
+
+CREATE FUNCTION ctms.drop_waitlist_schema(name text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM ctms.waitlist_fields_schemas AS s WHERE s.name = drop_waitlist_schema.name;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION ctms.drop_waitlist_schema(text) IS 'Removes the schema of a waitlist; its rows stay, new ones are checked against "default". False when there is none';
+
+CREATE FUNCTION ctms.get_waitlist(name text) RETURNS json
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT json_build_object('name', s.name, 'schema', s.schema)
+    FROM ctms.waitlist_fields_schemas AS s WHERE s.name = get_waitlist.name;
+$$;
+COMMENT ON FUNCTION ctms.get_waitlist(text) IS 'A waitlist with the JSON Schema of its fields; null when it has none of its own';
+
+CREATE FUNCTION ctms.list_waitlists() RETURNS json
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(json_agg(json_build_object('name', s.name, 'schema', s.schema) ORDER BY s.name), '[]')
+    FROM ctms.waitlist_fields_schemas AS s;
+$$;
+COMMENT ON FUNCTION ctms.list_waitlists() IS 'All waitlists that have a schema, with it, by name';
+
+CREATE FUNCTION ctms.install_default_waitlist_schemas() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO ctms.waitlist_fields_schemas (name, schema)
+    VALUES
+        ('default', '{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+            "properties": {"geo": {"type": ["string", "null"], "maxLength": 100},
+                           "platform": {"type": ["string", "null"], "maxLength": 100}}}'),
+        ('relay', '{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+            "properties": {"geo": {"type": ["string", "null"], "maxLength": 100}},
+            "additionalProperties": false}'),
+        ('vpn', '{"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+            "properties": {"geo": {"type": ["string", "null"], "maxLength": 100},
+                           "platform": {"type": ["string", "null"], "maxLength": 100}},
+            "additionalProperties": false}')
+    ON CONFLICT DO NOTHING;
+$$;
+COMMENT ON FUNCTION ctms.install_default_waitlist_schemas() IS 'Adds the schemas that ctms ships (vpn, relay, default) where they are missing';
+
+GRANT EXECUTE ON FUNCTION ctms.get_waitlist(text), ctms.list_waitlists() TO ctms_api, ctms_reader;
+-- ---------------------------------------------------------------------------
+-- Stripe: objects and product segments.
+-- ---------------------------------------------------------------------------
+
+-- Every statement of these two finds its rows by an index. Without enable_seqscan = off a plan
+-- that is kept from when a table was small would read all of it until somebody analyses it.
+CREATE FUNCTION ctms.upsert_stripe(object jsonb, message_time timestamptz DEFAULT NULL)
+RETURNS jsonb
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS 'MODULE_PATHNAME', 'ctms_upsert_stripe';
+COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and what is inside it; returns what was created, updated, deleted and so on. Content older than what is stored, by the time of the message, is skipped';
+GRANT EXECUTE ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) TO ctms_api;
+
+CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz)
+RETURNS jsonb
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_batch';
+COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects of an array in one lock order; those with a problem are in "errors" of the report instead';
+
+CREATE FUNCTION ctms._pubsub_time(moment jsonb) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN moment #>> '{}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$'
+                THEN (moment #>> '{}')::timestamptz END
+$$;
+COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that does not look like one';
+
+-- Fails with a data exception when the body is no push message of Pub/Sub.
+CREATE FUNCTION ctms._pubsub_payload(body text, OUT message jsonb, OUT payload jsonb)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    message := body::jsonb -> 'message';
+    IF message IS NULL OR jsonb_typeof(message -> 'data') IS DISTINCT FROM 'string' THEN
+        RAISE data_exception;
+    END IF;
+    payload := convert_from(decode(message ->> 'data', 'base64'), 'UTF8')::jsonb;
+END
+$$;
+COMMENT ON FUNCTION ctms._pubsub_payload(text) IS 'What a push message of Pub/Sub carries';
+
+CREATE FUNCTION ctms.ingest_pubsub(body text) RETURNS json
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    message jsonb;
+    payload jsonb;
+    message_time timestamptz;
+    objects jsonb := '[]';
+    warnings text[] := '{}';
+    report jsonb := '{}';
+    status integer := 202;
+    refusal text;
+    trace text;
+BEGIN
+    BEGIN
+        SELECT p.message, p.payload INTO STRICT message, payload FROM ctms._pubsub_payload(body) AS p;
+        message_time := ctms._pubsub_time(COALESCE(message -> 'publishTime', message -> 'publish_time'));
+    EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+        refusal := 'Message does not appear to be from pubsub, do not send again.';
+    END;
+
+    IF payload ? 'object' AND jsonb_typeof(payload) = 'object' THEN
+        objects := jsonb_build_array(payload);
+    ELSIF jsonb_typeof(payload) = 'object' AND payload <> '{}'
+          AND NOT EXISTS (SELECT FROM jsonb_object_keys(payload) AS key WHERE key !~ '^[^:]*:[^:]*$') THEN
+        SELECT COALESCE(jsonb_agg(value ORDER BY key) FILTER (WHERE NOT is_empty), '[]'),
+               COALESCE(array_agg(left(key, 300) || ' is empty' ORDER BY key) FILTER (WHERE is_empty), '{}')
+        INTO objects, warnings
+        FROM jsonb_each(payload), LATERAL (SELECT value IN ('null', '{}', '[]', '""')) AS v (is_empty);
+    ELSIF refusal IS NULL THEN
+        refusal := 'Unknown payload type, do not send again.';
+    END IF;
+    IF message_time IS NULL AND refusal IS NULL THEN
+        warnings := warnings || text 'the message has no publishTime';
+    END IF;
+
+    SELECT object ->> 'email' INTO trace FROM jsonb_array_elements(objects) AS object
+    WHERE object ->> 'email' ~ '[+](trace_me_mozilla_|trace-me-mozilla-)' ORDER BY 1 LIMIT 1;
+
+    report := ctms._upsert_stripe_batch(objects, message_time);
+    IF report @? '$.errors[*] ? (@.code == "CTS03")' THEN
+        status := 409;
+    ELSIF report ? 'errors' THEN
+        refusal := 'Errors processing the data, do not send again.';
+    ELSIF refusal IS NULL THEN
+        status := 200;
+    END IF;
+    RETURN json_build_object(
+        'status', status,
+        'count', jsonb_array_length(objects),
+        'response', CASE status
+            WHEN 200 THEN json_build_object('status', 'OK', 'count', jsonb_array_length(objects))
+            WHEN 202 THEN json_build_object('status', 'Accepted but not processed', 'message', refusal)
+            ELSE json_build_object('detail', 'Write conflict, try again') END,
+        'ingest_actions', report - '{errors,email_ids,fxa_id_conflict}'::text[],
+        'email_ids', COALESCE(report -> 'email_ids', '[]'),
+        'fxa_id_conflict', COALESCE(report -> 'fxa_id_conflict', '[]'),
+        'errors', COALESCE(report -> 'errors', '[]'),
+        'warnings', warnings,
+        'message_id', message ->> 'messageId',
+        'trace', trace,
+        'trace_json', CASE WHEN trace IS NOT NULL THEN payload END);
+END
+$$;
+COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and response to answer with, what was done, and what was wrong';
+GRANT EXECUTE ON FUNCTION ctms.ingest_pubsub(text) TO ctms_api;
+
+CREATE TYPE ctms.segment AS ENUM (
+    'active', 're-active', 'cancelling', 're-cancelling', 'canceled', 're-canceled', 'other'
+);
+COMMENT ON TYPE ctms.segment IS 'Where a contact stands with a product; "re-" when the contact has several subscription items of it';
+
+CREATE FUNCTION ctms.product_segment(status text, canceled_at timestamptz, sub_count bigint)
+RETURNS ctms.segment
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ctms_product_segment';
+COMMENT ON FUNCTION ctms.product_segment(text, timestamptz, bigint) IS 'Segment of a product, from status and canceled_at of its latest subscription and the number of its items';
+GRANT EXECUTE ON FUNCTION ctms.product_segment(text, timestamptz, bigint) TO ctms_api, ctms_agent, ctms_reader;
+
+CREATE FUNCTION ctms._product_subscriptions(email_ids uuid[])
+RETURNS TABLE (
+    email_id uuid, payment_service text, product_id text, product_name text, segment ctms.segment,
+    changed timestamptz, sub_count bigint, price_id text, payment_type text, card_brand text,
+    card_last4 text, billing_country text, currency text, amount bigint, interval_count integer,
+    "interval" text, status text, created timestamptz, start timestamptz,
+    current_period_start timestamptz, current_period_end timestamptz, canceled_at timestamptz,
+    cancel_at_period_end boolean, ended_at timestamptz
+)
+LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 100
+AS 'MODULE_PATHNAME', 'ctms_product_subscriptions_of';
+COMMENT ON FUNCTION ctms._product_subscriptions(uuid[]) IS 'The products of many contacts, ordered by contact and product';
+
+CREATE FUNCTION ctms.product_subscriptions(email_id uuid)
+RETURNS TABLE (
+    payment_service text, product_id text, product_name text, segment ctms.segment,
+    changed timestamptz, sub_count bigint, price_id text, payment_type text, card_brand text,
+    card_last4 text, billing_country text, currency text, amount bigint, interval_count integer,
+    "interval" text, status text, created timestamptz, start timestamptz,
+    current_period_start timestamptz, current_period_end timestamptz, canceled_at timestamptz,
+    cancel_at_period_end boolean, ended_at timestamptz
+)
+LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 5
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'ctms_product_subscriptions';
+COMMENT ON FUNCTION ctms.product_subscriptions(uuid) IS 'The Stripe products of a contact with their segments, one row each, ordered by product_id';
+GRANT EXECUTE ON FUNCTION ctms.product_subscriptions(uuid) TO ctms_api, ctms_agent, ctms_reader;
+-- ---------------------------------------------------------------------------
+-- Timestamps and the feed of the Acoustic queue: triggers on the tables.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms._update_timestamp() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__update_timestamp';
+COMMENT ON FUNCTION ctms._update_timestamp() IS 'Row trigger BEFORE UPDATE: a real change moves update_timestamp to now(), unless the statement set it; arguments are columns that do not count';
+
+CREATE FUNCTION ctms._enqueue() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__enqueue';
+COMMENT ON FUNCTION ctms._enqueue() IS 'Row trigger AFTER INSERT, UPDATE or DELETE: enqueues the contact at commit; arguments are the kind of key, its column, and columns that do not count';
+
+CREATE TRIGGER ctms_emails_update_timestamp BEFORE UPDATE ON ctms.emails
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_newsletters_update_timestamp BEFORE UPDATE ON ctms.newsletters
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_waitlists_update_timestamp BEFORE UPDATE ON ctms.waitlists
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_waitlist_fields_schemas_update_timestamp BEFORE UPDATE ON ctms.waitlist_fields_schemas
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_fxa_update_timestamp BEFORE UPDATE ON ctms.fxa
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_amo_update_timestamp BEFORE UPDATE ON ctms.amo
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_mofo_update_timestamp BEFORE UPDATE ON ctms.mofo
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_api_client_update_timestamp BEFORE UPDATE ON ctms.api_client
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+CREATE TRIGGER ctms_pending_acoustic_update_timestamp BEFORE UPDATE ON ctms.pending_acoustic
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+
+-- When a message came says nothing about the object.
+CREATE TRIGGER ctms_stripe_customer_update_timestamp BEFORE UPDATE ON ctms.stripe_customer
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+CREATE TRIGGER ctms_stripe_price_update_timestamp BEFORE UPDATE ON ctms.stripe_price
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+CREATE TRIGGER ctms_stripe_invoice_update_timestamp BEFORE UPDATE ON ctms.stripe_invoice
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp', 'list_timestamp');
+CREATE TRIGGER ctms_stripe_invoice_line_item_update_timestamp BEFORE UPDATE ON ctms.stripe_invoice_line_item
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+CREATE TRIGGER ctms_stripe_subscription_update_timestamp BEFORE UPDATE ON ctms.stripe_subscription
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp', 'list_timestamp');
+CREATE TRIGGER ctms_stripe_subscription_item_update_timestamp BEFORE UPDATE ON ctms.stripe_subscription_item
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+
+-- A deleted contact takes its queue row along, by foreign key.
+CREATE TRIGGER ctms_emails_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.emails
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('held', 'email_id');
+CREATE TRIGGER ctms_newsletters_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.newsletters
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+CREATE TRIGGER ctms_waitlists_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.waitlists
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+CREATE TRIGGER ctms_fxa_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.fxa
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+CREATE TRIGGER ctms_amo_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.amo
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+CREATE TRIGGER ctms_mofo_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.mofo
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
+
+-- Stripe's rows know the contact by the FxA ID of their customer. A price can belong to very
+-- many contacts, so only what product rows show of it counts; a new one has no items yet, and
+-- one with items cannot be deleted.
+CREATE TRIGGER ctms_stripe_customer_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_customer
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('fxa', 'fxa_id', 'message_timestamp', 'update_timestamp');
+CREATE TRIGGER ctms_stripe_subscription_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp');
+CREATE TRIGGER ctms_stripe_subscription_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription_item
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('subscription', 'stripe_subscription_id', 'message_timestamp', 'update_timestamp');
+CREATE TRIGGER ctms_stripe_price_enqueue AFTER UPDATE ON ctms.stripe_price
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('price', 'stripe_id', 'message_timestamp', 'update_timestamp', 'active', 'stripe_created');
+CREATE TRIGGER ctms_stripe_invoice_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_invoice
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp');
+CREATE TRIGGER ctms_stripe_invoice_line_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_invoice_line_item
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('invoice', 'stripe_invoice_id', 'message_timestamp', 'update_timestamp');
+
+-- TRUNCATE fires no row triggers.
+DO $$
+DECLARE
+    enqueue record;
+BEGIN
+    FOR enqueue IN
+        SELECT t.tgrelid::regclass AS relation, c.relname, encode(t.tgargs, 'escape') AS args
+        FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+        WHERE t.tgfoid = 'ctms._enqueue()'::regprocedure ORDER BY c.relname
+    LOOP
+        EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON %s EXECUTE FUNCTION ctms._enqueue(%L, %L)',
+            'ctms_' || enqueue.relname || '_enqueue_all', enqueue.relation,
+            pg_catalog.split_part(enqueue.args, '\000', 1), pg_catalog.split_part(enqueue.args, '\000', 2));
+    END LOOP;
+END
+$$;
+
+-- ---------------------------------------------------------------------------
+-- What sending agents call. Each call is a transaction of its own.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval)
+    RETURNS TABLE (email_id uuid, generation bigint, retry integer)
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_claim_acoustic';
+COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds';
+
+CREATE FUNCTION ctms.finish_acoustic(agent text, email_ids uuid[], generations bigint[]) RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_finish_acoustic';
+COMMENT ON FUNCTION ctms.finish_acoustic(text, uuid[], bigint[]) IS 'Removes what the agent has sent and returns how many; a contact that changed since it was claimed stays and is free to claim';
+
+CREATE FUNCTION ctms.fail_acoustic(agent text, email_ids uuid[], generations bigint[], errors text[],
+    is_permanent boolean[], retry_limit integer) RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_fail_acoustic';
+COMMENT ON FUNCTION ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer) IS 'Counts a failed attempt for each contact and lets it wait, longer each time; permanent failures, and those at the limit, stay until the contact changes. Returns how many rows the agent held';
+
+CREATE FUNCTION ctms.release_acoustic(agent text) RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_release_acoustic';
+COMMENT ON FUNCTION ctms.release_acoustic(text) IS 'Gives back all that the agent holds, as if it had never claimed it; returns how many';
+
+GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
+    ctms.finish_acoustic(text, uuid[], bigint[]),
+    ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer),
+    ctms.release_acoustic(text) TO ctms_agent;
+
+-- ---------------------------------------------------------------------------
+-- What operators and health checks call.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[]) RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_enqueue_contacts_now';
+COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[]) IS 'Enqueues these contacts as if they had changed, at once and whatever ctms.enqueue says; returns how many of them exist';
+
+CREATE FUNCTION ctms.reset_acoustic_retries(email_ids uuid[] DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_reset_acoustic_retries';
+COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives failed and exhausted queue rows, of these contacts or of all, a fresh start; returns how many';
+
+CREATE FUNCTION ctms.acoustic_backlog(retry_limit integer, OUT backlog bigint, OUT retry_backlog bigint)
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_acoustic_backlog';
+COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (those being sent and those waiting after a failure included, exhausted ones not), and how many have failed since they last changed (exhausted ones included). Exact up to 10000, estimated beyond';
+
+CREATE FUNCTION ctms.acoustic_configuration() RETURNS json
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT json_build_object(
+        'sync_fields', (
+            SELECT COALESCE(json_object_agg(tablename, fields ORDER BY tablename), '{}') FROM (
+                SELECT tablename, json_agg(field ORDER BY field) AS fields
+                FROM ctms.acoustic_field GROUP BY tablename) AS by_table),
+        'newsletter_mappings', (
+            SELECT COALESCE(json_object_agg(source, destination ORDER BY source), '{}')
+            FROM ctms.acoustic_newsletter_mapping))
+$$;
+COMMENT ON FUNCTION ctms.acoustic_configuration() IS 'Synced fields by table and the newsletter mapping, as GET /acoustic_configuration shows them';
+
+GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer) TO ctms_api, ctms_agent;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_configuration() TO ctms_api, ctms_agent;
+-- ---------------------------------------------------------------------------
+-- What is sent to Acoustic.
+-- ---------------------------------------------------------------------------
+
+-- TimeZone and DateStyle are how fxa.created_date is read where it does not say.
+-- Its statements are cheap for the few contacts that are asked for, but the planner cannot know how
+-- many that will be, and compiling them would take a hundred times as long as running them.
+CREATE FUNCTION ctms.acoustic_rows(email_ids uuid[])
+    RETURNS TABLE (email_id uuid, kind text, fields json)
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET jit = off
+    AS 'MODULE_PATHNAME', 'ctms_acoustic_rows';
+COMMENT ON FUNCTION ctms.acoustic_rows(uuid[]) IS 'What Acoustic is to know of these contacts: in order of email_id, for each its main row, then its newsletters, waitlists and products by name; fields is an object of texts in a fixed order, email_id first';
+
+GRANT EXECUTE ON FUNCTION ctms.acoustic_rows(uuid[]) TO ctms_agent;
+-- ---------------------------------------------------------------------------
+-- Contacts: what the REST server calls, one function for each endpoint. Bodies are text
+-- and parsed here, so that an error can name the offset; results are JSON text.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms.parse_body(body text) RETURNS jsonb
+    LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'ctms_parse_body';
+COMMENT ON FUNCTION ctms.parse_body(text) IS
+    'JSON text to jsonb; SQLSTATE CT422 with the offset for anything else';
+
+CREATE FUNCTION ctms.get_contact(email_id uuid) RETURNS json
+    LANGUAGE c STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_get_contact';
+COMMENT ON FUNCTION ctms.get_contact(uuid) IS
+    'The contact as REST shows it, null when there is none';
+
+CREATE FUNCTION ctms.get_identity(email_id uuid) RETURNS json
+    LANGUAGE c STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_get_identity';
+COMMENT ON FUNCTION ctms.get_identity(uuid) IS
+    'The ids that a contact is known by, null when there is no such contact';
+
+CREATE FUNCTION ctms.find_contacts(
+    email_id uuid DEFAULT NULL, primary_email text DEFAULT NULL, basket_token text DEFAULT NULL,
+    sfdc_id text DEFAULT NULL, mofo_contact_id text DEFAULT NULL, mofo_email_id text DEFAULT NULL,
+    amo_user_id text DEFAULT NULL, fxa_id text DEFAULT NULL, fxa_primary_email text DEFAULT NULL
+) RETURNS json
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_find_contacts';
+COMMENT ON FUNCTION ctms.find_contacts(uuid, text, text, text, text, text, text, text, text) IS
+    'Array of the contacts that match all ids given, addresses without regard to case; SQLSTATE CT400 when none is given';
+
+CREATE FUNCTION ctms.find_identities(
+    email_id uuid DEFAULT NULL, primary_email text DEFAULT NULL, basket_token text DEFAULT NULL,
+    sfdc_id text DEFAULT NULL, mofo_contact_id text DEFAULT NULL, mofo_email_id text DEFAULT NULL,
+    amo_user_id text DEFAULT NULL, fxa_id text DEFAULT NULL, fxa_primary_email text DEFAULT NULL
+) RETURNS json
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_find_identities';
+COMMENT ON FUNCTION ctms.find_identities(uuid, text, text, text, text, text, text, text, text) IS
+    'Like ctms.find_contacts(), but only the ids of each contact';
+
+CREATE FUNCTION ctms.create_contact(
+    body text, OUT email_id uuid, OUT is_created boolean, OUT contact json
+) RETURNS record
+    LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_create_contact';
+COMMENT ON FUNCTION ctms.create_contact(text) IS
+    'Creates a contact, or finds the one that the same body made before; SQLSTATE CT409 when it exists with other content, CT422 with the list of errors';
+
+CREATE FUNCTION ctms.put_contact(email_id uuid, body text) RETURNS json
+    LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_put_contact';
+COMMENT ON FUNCTION ctms.put_contact(uuid, text) IS
+    'Creates or replaces a whole contact; SQLSTATE CT409, CT422 as ctms.create_contact()';
+
+CREATE FUNCTION ctms.patch_contact(email_id uuid, body text) RETURNS json
+    LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_patch_contact';
+COMMENT ON FUNCTION ctms.patch_contact(uuid, text) IS
+    'Changes what the body gives; SQLSTATE CT404 when there is no such contact, CT409, CT422 as ctms.create_contact()';
+
+CREATE FUNCTION ctms.delete_contact(primary_email text) RETURNS json
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_delete_contact';
+COMMENT ON FUNCTION ctms.delete_contact(text) IS
+    'Deletes everything about the contact of an address, Stripe objects included; array of the identities deleted, null when there is none';
+
+CREATE FUNCTION ctms.get_updates(
+    start text, "end" text DEFAULT NULL, "limit" text DEFAULT NULL, after text DEFAULT NULL,
+    mofo_relevant text DEFAULT NULL, url_prefix text DEFAULT NULL
+) RETURNS json
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_get_updates';
+COMMENT ON FUNCTION ctms.get_updates(text, text, text, text, text, text) IS
+    'A page of contacts by update time; the parameters are those of GET /updates as they came, url_prefix is what "next" puts before "/updates"';
+
+GRANT EXECUTE ON FUNCTION
+    ctms.parse_body(text),
+    ctms.get_contact(uuid),
+    ctms.get_identity(uuid),
+    ctms.find_contacts(uuid, text, text, text, text, text, text, text, text),
+    ctms.find_identities(uuid, text, text, text, text, text, text, text, text),
+    ctms.get_updates(text, text, text, text, text, text)
+    TO ctms_api, ctms_reader;
+GRANT EXECUTE ON FUNCTION
+    ctms.create_contact(text),
+    ctms.put_contact(uuid, text),
+    ctms.patch_contact(uuid, text),
+    ctms.delete_contact(text)
+    TO ctms_api;
+-- ---------------------------------------------------------------------------
+-- Clients of the REST API: what the server asks about them, and how it hears of changes.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms.get_api_client(
+    INOUT client_id text, OUT enabled boolean, OUT hashed_secret text)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 1
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT c.client_id::text, coalesce(c.enabled, true), c.hashed_secret
+    FROM ctms.api_client AS c
+    WHERE c.client_id = $1;
+END;
+COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret; no row when unknown';
+
+CREATE FUNCTION ctms.touch_api_client(client_id text) RETURNS void
+    LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    -- Once a minute is enough, and spares a row version for every request.
+    UPDATE ctms.api_client AS c SET last_access = now()
+    WHERE c.client_id = $1
+      AND (c.last_access IS NULL OR c.last_access < now() - interval '1 minute');
+END;
+COMMENT ON FUNCTION ctms.touch_api_client(text) IS 'Moves last_access of a client to now, at most once a minute';
+
+CREATE FUNCTION ctms._notify_api_client() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_notify('ctms_api_client', '');
+    RETURN NULL;
+END
+$$;
+
+-- Servers remember who may do what; last_access is not part of that.
+CREATE TRIGGER ctms_api_client_notifies
+    AFTER INSERT OR DELETE OR TRUNCATE OR UPDATE OF client_id, enabled, hashed_secret
+    ON ctms.api_client
+    FOR EACH STATEMENT EXECUTE FUNCTION ctms._notify_api_client();
+
+GRANT EXECUTE ON FUNCTION ctms.get_api_client(text), ctms.touch_api_client(text) TO ctms_api;
+-- ---------------------------------------------------------------------------
+-- The description of contacts for the REST API.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms.contact_schemas() RETURNS json
+    LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'ctms_contact_schemas';
+COMMENT ON FUNCTION ctms.contact_schemas() IS
+    'JSON Schemas, by name, of contacts in bodies (new_contact, changed_contact), in answers (contact), and of their groups';
+GRANT EXECUTE ON FUNCTION ctms.contact_schemas() TO ctms_api, ctms_reader;
+-- ---------------------------------------------------------------------------
+-- Privileges. Each part grants its own functions; nothing is granted to PUBLIC.
+-- ---------------------------------------------------------------------------
+
+REVOKE ALL ON ALL TABLES IN SCHEMA ctms FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA ctms FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ctms FROM PUBLIC;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA ctms TO ctms_reader;
+REVOKE ALL ON ctms.api_client FROM ctms_reader;
+GRANT SELECT (client_id, email, enabled, last_access, create_timestamp, update_timestamp)
+    ON ctms.api_client TO ctms_reader;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ctms TO ctms_admin;
+GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA ctms TO ctms_admin;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ctms TO ctms_admin;
+-- ---------------------------------------------------------------------------
+-- What pg_dump saves of an extension's tables: only what is registered here, each
+-- sequence by itself. Every row is data, the default rows too: a restore brings back
+-- exactly what was there, and the script below adds nothing then.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms._is_restoring() RETURNS boolean
+    LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'ctms__is_restoring';
+COMMENT ON FUNCTION ctms._is_restoring() IS 'Whether this session restores a dump: nothing is enqueued, validated or seeded then';
+
+DO $$
+DECLARE
+    relation regclass;
+BEGIN
+    FOR relation IN
+        SELECT c.oid FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind IN ('r', 'S')
+        ORDER BY c.oid
+    LOOP
+        PERFORM pg_catalog.pg_extension_config_dump(relation, '');
+    END LOOP;
+END
+$$;
+
+-- pg_restore -j loads rows in any order, but the foreign keys are there already.
+CREATE FUNCTION ctms._restore_references() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__restore_references';
+COMMENT ON FUNCTION ctms._restore_references() IS 'Statement trigger BEFORE INSERT: while a superuser restores a dump, the foreign keys of the statement are not checked';
+
+DO $$
+DECLARE
+    relation regclass;
+    name text;
+BEGIN
+    FOR relation, name IN
+        SELECT c.oid, c.relname FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'ctms'::regnamespace
+          AND EXISTS (SELECT FROM pg_catalog.pg_constraint f WHERE f.conrelid = c.oid AND f.contype = 'f')
+        ORDER BY c.oid
+    LOOP
+        EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE INSERT ON %s FOR EACH STATEMENT '
+            'EXECUTE FUNCTION ctms._restore_references()', 'ctms_' || name || '_restores', relation);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION ctms.install_defaults() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO ctms.acoustic_field (tablename, field)
+    SELECT 'main', field FROM unnest(string_to_array(
+        'sfdc_id email amo_add_on_ids amo_display_name amo_email_opt_in amo_language amo_last_login '
+        'amo_location amo_profile_url amo_user amo_user_id amo_username create_timestamp email_format '
+        'email_id email_lang vpn_waitlist_geo vpn_waitlist_platform relay_waitlist_geo fxa_id '
+        'fxa_account_deleted fxa_lang fxa_login_date fxa_first_service fxa_created_date '
+        'fxa_primary_email double_opt_in has_opted_out_of_email mailing_country first_name last_name '
+        'sumo_contributor sumo_user sumo_username basket_token unsubscribe_reason', ' ')) AS field
+    UNION ALL
+    SELECT 'waitlist', field FROM unnest(ARRAY['geo', 'platform']) AS field
+    ON CONFLICT DO NOTHING;
+
+    INSERT INTO ctms.acoustic_newsletter_mapping (source, destination)
+    VALUES
+        ('about-mozilla', 'sub_about_mozilla'),
+        ('app-dev', 'sub_apps_and_hacks'),
+        ('common-voice', 'sub_common_voice'),
+        ('firefox-accounts-journey', 'sub_firefox_accounts_journey'),
+        ('firefox-news', 'sub_firefox_news'),
+        ('firefox-sweepstakes', 'sub_firefox_sweepstakes'),
+        ('hubs', 'sub_hubs'),
+        ('internet-health-report', 'sub_internet_health_report'),
+        ('knowledge-is-power', 'sub_knowledge_is_power'),
+        ('miti', 'sub_miti'),
+        ('mixed-reality', 'sub_mixed_reality'),
+        ('mozilla-and-you', 'sub_firefox_news'),
+        ('mozilla-fellowship-awardee-alumni', 'sub_mozilla_fellowship_awardee_alumni'),
+        ('mozilla-festival', 'sub_mozilla_festival'),
+        ('mozilla-foundation', 'sub_mozilla_foundation'),
+        ('mozilla-rally', 'sub_rally'),
+        ('mozilla-technology', 'sub_mozilla_technology'),
+        ('mozillians-nda', 'sub_mozillians_nda'),
+        ('security-privacy-news', 'sub_security_privacy_news'),
+        ('take-action-for-the-internet', 'sub_take_action_for_the_internet'),
+        ('test-pilot', 'sub_test_pilot')
+    ON CONFLICT DO NOTHING;
+
+    PERFORM ctms.install_default_waitlist_schemas();
+END
+$$;
+COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the rows that a new installation starts with, where they are missing: synced fields, newsletter mapping, waitlist schemas. For use after a schema-only restore';
+
+REVOKE ALL ON FUNCTION ctms._is_restoring(), ctms._restore_references() FROM PUBLIC;
+REVOKE ALL ON FUNCTION ctms.install_defaults() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms._is_restoring(), ctms.install_defaults() TO ctms_admin;
+
+DO $$
+BEGIN
+    IF NOT ctms._is_restoring() THEN
+        PERFORM ctms.install_defaults();
+    END IF;
+END
+$$;
+-- ---------------------------------------------------------------------------
+-- The guard against DROP EXTENSION (extension/drop_guard.c).
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms._watch_drops() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__watch_drops';
+COMMENT ON FUNCTION ctms._watch_drops() IS 'Loads the library, which refuses to drop the extension while it holds contacts';
+
+-- Not in C by itself: where the library was uninstalled, DROP SCHEMA would fail for everybody.
+CREATE FUNCTION ctms._guard_drop() RETURNS event_trigger
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM ctms._watch_drops();
+EXCEPTION WHEN undefined_file THEN
+    RAISE WARNING 'the library of extension "ctms" is missing: its drop is not guarded';
+END
+$$;
+COMMENT ON FUNCTION ctms._guard_drop() IS 'Event trigger on the commands that can drop the extension';
+
+REVOKE ALL ON FUNCTION ctms._watch_drops(), ctms._guard_drop() FROM PUBLIC;
+
+CREATE EVENT TRIGGER ctms_guard_drop ON ddl_command_start
+    WHEN TAG IN ('DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED', 'DROP LANGUAGE')
+    EXECUTE FUNCTION ctms._guard_drop();
+COMMENT ON EVENT TRIGGER ctms_guard_drop IS 'Refuses to drop the extension ctms while it holds contacts, unless ctms.allow_drop is on';
+-- ---------------------------------------------------------------------------
+-- How agents share the requests that Acoustic allows to be in flight at a time.
+--
+-- State of running agents only: not logged, not dumped (it comes after 95_dump.sql).
+-- Slots that an agent does not give back come free when its lease ends, so the sum of
+-- all slots never exceeds the total, whoever dies.
+-- ---------------------------------------------------------------------------
+
+CREATE UNLOGGED TABLE ctms.acoustic_agents (
+    agent text PRIMARY KEY,
+    slots integer NOT NULL,
+    wanted integer NOT NULL,
+    lease_until timestamptz NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE ctms.acoustic_agents IS 'Agents that run, and how many requests to Acoustic each may have in flight';
+COMMENT ON COLUMN ctms.acoustic_agents.slots IS 'Requests that the agent may have, or still has, in flight';
+COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'How many it could use now';
+COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots come free unless it asks again';
+REVOKE ALL ON ctms.acoustic_agents FROM PUBLIC;
+GRANT SELECT ON ctms.acoustic_agents TO ctms_reader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ctms.acoustic_agents TO ctms_admin;
+
+CREATE FUNCTION ctms.share_acoustic(agent text, wanted integer, in_use integer, total integer, lease interval)
+    RETURNS integer
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    now_ timestamptz;
+    left_ integer := share_acoustic.total;
+    others integer := 0;  -- slots of the other agents
+    agents integer;
+    share integer := 0;
+    row_ record;
+BEGIN
+    IF agent = '' OR wanted < 0 OR in_use < 0 OR total < 1 OR lease <= interval '0' THEN
+        RAISE invalid_parameter_value USING MESSAGE =
+            'an agent must have a name, whole numbers for "wanted" and "in_use", and a positive "total" and "lease"';
+    END IF;
+    -- One at a time: shares are computed from the rows of all.
+    PERFORM pg_advisory_xact_lock(hashtextextended('ctms.acoustic_agents', 0));
+    now_ := clock_timestamp();
+    DELETE FROM ctms.acoustic_agents a WHERE a.lease_until <= now_;
+    IF wanted = 0 AND in_use = 0 THEN
+        DELETE FROM ctms.acoustic_agents a WHERE a.agent = share_acoustic.agent;
+        RETURN 0;
+    END IF;
+    INSERT INTO ctms.acoustic_agents AS a (agent, slots, wanted, lease_until)
+    VALUES (share_acoustic.agent, in_use, share_acoustic.wanted, now_ + lease)
+    ON CONFLICT ON CONSTRAINT acoustic_agents_pkey DO UPDATE SET
+        slots = GREATEST(a.slots, EXCLUDED.slots), wanted = EXCLUDED.wanted, lease_until = EXCLUDED.lease_until;
+
+    -- The modest get what they want, the others the rest in equal parts.
+    agents := (SELECT count(*) FROM ctms.acoustic_agents);
+    FOR row_ IN SELECT a.agent, a.slots, a.wanted FROM ctms.acoustic_agents a ORDER BY a.wanted, a.agent LOOP
+        IF row_.agent = share_acoustic.agent THEN
+            share := LEAST(row_.wanted, (left_ + agents - 1) / agents);
+        ELSE
+            others := others + row_.slots;
+        END IF;
+        left_ := left_ - LEAST(row_.wanted, (left_ + agents - 1) / agents);
+        agents := agents - 1;
+    END LOOP;
+    -- What others have not given back yet cannot be given.
+    share := GREATEST(LEAST(share, total - others), 0);
+    UPDATE ctms.acoustic_agents a SET slots = GREATEST(share, in_use) WHERE a.agent = share_acoustic.agent;
+    RETURN share;
+END
+$$;
+COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as others have given back theirs; wanted and in_use zero sign it off';
+REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) TO ctms_agent, ctms_admin;
+
+CREATE FUNCTION ctms.acoustic_age(retry_limit integer) RETURNS double precision
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT GREATEST(COALESCE(EXTRACT(epoch FROM clock_timestamp() - min(oldest.create_timestamp)), 0), 0)
+    FROM generate_series(0, LEAST(retry_limit, 1000) - 1) AS tried (retry)
+    CROSS JOIN LATERAL (
+        SELECT p.create_timestamp FROM ctms.pending_acoustic p
+        WHERE p.retry_after IS NULL AND p.retry = tried.retry
+        ORDER BY p.retry, p.create_timestamp LIMIT 1) AS oldest
+$$;
+COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Seconds since the oldest change that is ready to be sent, or is being sent, was made; 0 when there is none';
+REVOKE ALL ON FUNCTION ctms.acoustic_age(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin;
