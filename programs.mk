@@ -28,8 +28,20 @@ $(BUILD)/obj/%.o: %.c
 	$(quiet)$(CC) $(PROGRAM_CFLAGS) -c -o $@ $<
 
 # Files that become part of a program.
-$(BUILD)/obj/rest/docs.o: $(wildcard rest/swagger-ui/*)
+SWAGGER_UI = build/swagger-ui/swagger-ui-bundle.js build/swagger-ui/swagger-ui.css
+$(BUILD)/obj/rest/docs.o: $(wildcard rest/swagger-ui/*) $(SWAGGER_UI)
 $(BUILD)/obj/rest/openapi.o: rest/openapi_parts.json
+
+# From the npm registry, at the version and checksum of the lock file. The last lines of the files
+# name source maps that are not served.
+$(SWAGGER_UI) &: rest/swagger-ui/package-lock.json
+	@mkdir -p build/swagger-ui
+	$(call say,NPM,swagger-ui-dist)
+	@cp rest/swagger-ui/package.json rest/swagger-ui/package-lock.json build/swagger-ui
+	$(quiet)cd build/swagger-ui && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@for file in swagger-ui-bundle.js swagger-ui.css; do \
+		sed '/sourceMappingURL=/d' build/swagger-ui/node_modules/swagger-ui-dist/$$file \
+			>build/swagger-ui/$$file || exit 1; done
 
 define program_rule
 $(BUILD)/bin/$(1): $(call object,$($(1)_DIR)) $(COMMON_OBJS)

@@ -14,8 +14,8 @@
 
 INCLUDE_FILE(docs_index, "rest/swagger-ui/index.html");
 INCLUDE_FILE(docs_start, "rest/swagger-ui/start.js");
-INCLUDE_FILE(docs_style, "rest/swagger-ui/swagger-ui.css");
-INCLUDE_FILE(docs_bundle, "rest/swagger-ui/swagger-ui-bundle.js");
+INCLUDE_FILE(docs_style, "build/swagger-ui/swagger-ui.css");
+INCLUDE_FILE(docs_bundle, "build/swagger-ui/swagger-ui-bundle.js");
 
 static const struct {
     const char *name;
