@@ -75,8 +75,13 @@ static bool
 read_parameter(exchange *ex, const resource_parameter *parameter, const char **value)
 {
     switch (parameter->source) {
-    case FROM_PATH:
-    case FROM_QUERY: return read_path_or_query(ex, parameter, value);
+    case FROM_PATH: return read_path_or_query(ex, parameter, value);
+    case FROM_QUERY:
+        if (ex->has_too_many_parameters) {
+            exchange_answer_invalid(ex, "query", NULL, "too many parameters", "value_error.query");
+            return false;
+        }
+        return read_path_or_query(ex, parameter, value);
     case FROM_BODY: return resource_read_body(ex, value);
     case FROM_SERVER: *value = ex->app->server_prefix; return true;
     case FROM_NOWHERE: break;
