@@ -323,7 +323,7 @@ covers_each_branch(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *
 static bool
 covers_now(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
 {
-    bool is_covered;
+    bool is_covered = false;
 
     if (try_values(cover, node, facts, &is_covered))
         return is_covered;

@@ -116,7 +116,7 @@ is_said_twice(const ExamplePlace *place, const JsonSchemaNode *node, int at)
         const JsonSchemaNode *other = lfirst(cell);
         int index = schema_index_of_name(other->properties, name);
 
-        if (other != node && index >= 0 &&
+        if (other != node && other->properties && index >= 0 &&
             json_values_equal(other->properties->nodes[index]->source,
                               node->properties->nodes[at]->source))
             return true;

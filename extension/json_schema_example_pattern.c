@@ -45,7 +45,7 @@ append_of_set(Choice *choice, const RegexSet *set)
 
     for (int i = 0; i < n_preferred && !c; i++)
         if (regex_set_has(set, preferred[(first + i) % n_preferred]))
-            c = preferred[(first + i) % n_preferred];
+            c = (unsigned char)preferred[(first + i) % n_preferred];
     if (!c && set->n > 0) {
         const RegexRange *range = &set->ranges[choose(choice, set->n)];
 

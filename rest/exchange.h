@@ -30,7 +30,7 @@ typedef struct exchange {
     uri_text path_value; /* decoded value of the path's parameter; data NULL when it has none */
     uri_query query;
     bool has_too_many_parameters; /* more than query holds */
-    char rid[64]; /* X-Request-Id, or made */
+    char rid[64];                 /* X-Request-Id, or made */
 
     /* Who asks. */
     char *client_id; /* NULL: unknown */
