@@ -262,8 +262,10 @@ http_client_free(http_client *client)
 {
     if (client == NULL)
         return;
-    while (client->transfers != NULL)
-        transfer_free(client->transfers);
+    for (transfer *t = client->transfers, *next; t != NULL; t = next) {
+        next = t->next;
+        transfer_free(t);
+    }
     if (client->multi != NULL)
         curl_multi_cleanup(client->multi);
     if (client->timer != NULL)
