@@ -19,6 +19,7 @@
 
 #include "queue_agent.h"
 #include "queue_plan.h"
+#include "queue_stripe.h"
 #include "queue_wake.h"
 
 /* Failed rows whose wait is over and that one claim frees at most, beyond its batch. */
@@ -120,10 +121,12 @@ static uint64
 claim_from_beginning(Claim *claim, TimestampTz now)
 {
     bool was_planned = ctms_is_plan_ready(&ripen_plan) && ctms_is_plan_ready(&claim_plan);
-    int64 pages = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read;
+    int64 pages;
     TimestampTz end;
     uint64 count;
 
+    ctms_resolve_left_keys();
+    pages = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read;
     ctms_run_queue_plan(
         &ripen_plan,
         (Datum[]){TimestampTzGetDatum(now), Int64GetDatum(claim->batch_limit + RIPE_ROWS)}, NULL,

@@ -24,6 +24,7 @@
 #include "queue_flush.h"
 #include "queue_plan.h"
 #include "queue_relations.h"
+#include "queue_stripe.h"
 #include "queue_wake.h"
 
 /* Contacts per statement: bounds the memory of a bulk change, costs nothing for others. */
@@ -42,8 +43,8 @@ static QueuePlan enqueue_plan = {
     .sql = "INSERT INTO ctms.pending_acoustic AS p"
            " (email_id, generation, create_timestamp, update_timestamp)"
            " SELECT e.email_id, $2, $3, $3"
-           " FROM unnest($1) AS changed (email_id) JOIN ctms.emails AS e USING (email_id)"
-           " ORDER BY e.email_id"
+           " FROM ctms.emails AS e WHERE e.email_id = ANY ($1)"
+           " ORDER BY e.email_id FOR KEY SHARE"
            " ON CONFLICT (email_id) DO UPDATE SET"
            "  generation = GREATEST(p.generation + 1, EXCLUDED.generation),"
            "  retry = 0, last_error = NULL, retry_after = NULL,"
@@ -53,82 +54,6 @@ static QueuePlan enqueue_plan = {
     .arg_count = 3,
     .arg_types = {UUIDARRAYOID, INT8OID, TIMESTAMPTZOID}};
 
-/*
- * From Stripe's keys to contacts. Nothing that the transaction holds keeps these contacts
- * from being deleted before it commits, hence the row locks.
- */
-static QueuePlan resolve_plan = {
-    .sql = "SELECT e.email_id FROM ctms.emails AS e WHERE e.email_id IN ("
-           " SELECT f.email_id FROM ctms.fxa AS f WHERE f.fxa_id = ANY ($1)"
-           " UNION ALL"
-           " SELECT f.email_id FROM ctms.stripe_customer AS c JOIN ctms.fxa AS f USING (fxa_id)"
-           " WHERE c.stripe_id = ANY ($2)"
-           " UNION ALL"
-           " SELECT f.email_id FROM ctms.stripe_subscription AS s"
-           " JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id"
-           " JOIN ctms.fxa AS f USING (fxa_id)"
-           " WHERE s.stripe_id = ANY ($3)"
-           " UNION ALL"
-           " SELECT f.email_id FROM ctms.stripe_subscription_item AS i"
-           " JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id"
-           " JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id"
-           " JOIN ctms.fxa AS f USING (fxa_id)"
-           " WHERE i.stripe_price_id = ANY ($4)"
-           " UNION ALL"
-           " SELECT f.email_id FROM ctms.stripe_invoice AS i"
-           " JOIN ctms.stripe_customer AS c ON c.stripe_id = i.stripe_customer_id"
-           " JOIN ctms.fxa AS f USING (fxa_id)"
-           " WHERE i.stripe_id = ANY ($5))"
-           " ORDER BY e.email_id FOR KEY SHARE OF e",
-    .arg_count = 5,
-    .arg_types = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
-
-/* Statements run with a snapshot of their own, as the queue's owner. */
-static void
-start_sql(QueueOwner *saved)
-{
-    ctms_become_owner(saved);
-    PushActiveSnapshot(GetTransactionSnapshot());
-    SPI_connect();
-}
-
-static void
-end_sql(const QueueOwner *saved)
-{
-    SPI_finish();
-    PopActiveSnapshot();
-    ctms_end_owner(saved);
-}
-
-/* Turns the Stripe keys of the feed into contacts of the feed. */
-static void
-resolve_stripe_keys(void)
-{
-    FeedKeys keys[FEED_KINDS];
-    Datum args[FEED_KINDS - FEED_FXA];
-    bool is_any = false;
-    uint64 found;
-    QueueOwner saved;
-
-    for (int kind = FEED_FXA; kind < FEED_KINDS; kind++) {
-        ctms_feed_detach(kind, &keys[kind]);
-        is_any = is_any || keys[kind].count > 0;
-    }
-    if (!is_any)
-        return;
-    for (int kind = FEED_FXA; kind < FEED_KINDS; kind++)
-        args[kind - FEED_FXA] = PointerGetDatum(ctms_feed_take(&keys[kind], INT_MAX));
-    start_sql(&saved);
-    found = ctms_run_queue_plan(&resolve_plan, args, NULL, SPI_OK_SELECT);
-    for (uint64 i = 0; i < found; i++) {
-        bool is_null;
-
-        ctms_feed_add(FEED_HELD,
-                      SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
-    }
-    end_sql(&saved);
-}
-
 static uint64
 enqueue_by_sql(FeedKeys *contacts, int64 generation)
 {
@@ -136,7 +61,7 @@ enqueue_by_sql(FeedKeys *contacts, int64 generation)
     uint64 enqueued = 0;
     QueueOwner saved;
 
-    start_sql(&saved);
+    ctms_start_queue_sql(&saved);
     while (contacts->taken < contacts->count) {
         ArrayType *email_ids = ctms_feed_take(contacts, CONTACTS_PER_STATEMENT);
 
@@ -146,7 +71,7 @@ enqueue_by_sql(FeedKeys *contacts, int64 generation)
             NULL, SPI_OK_INSERT);
         pfree(email_ids);
     }
-    end_sql(&saved);
+    ctms_end_queue_sql(&saved);
     return enqueued;
 }
 
@@ -195,7 +120,7 @@ static void
 flush_feed(bool may_notify)
 {
     FeedKeys held, loose;
-    uint64 enqueued = 0;
+    bool is_any = false;
 
     /* The extension may have been dropped by the same transaction. */
     if (!ctms_queue_relations()) {
@@ -204,16 +129,16 @@ flush_feed(bool may_notify)
     }
     /* A trigger that somebody put on the queue may change contacts again. */
     while (ctms_feed_is_owed()) {
-        resolve_stripe_keys();
+        is_any |= ctms_resolve_stripe_keys();
         ctms_feed_detach(FEED_HELD, &held);
         ctms_feed_detach(FEED_CONTACT, &loose);
         if (ctms_feed_has_deletions()) {
             ctms_feed_merge(&loose, &held);
             held.count = 0;
         }
-        enqueued += ctms_enqueue_contacts(&held, &loose);
+        is_any |= ctms_enqueue_contacts(&held, &loose) > 0;
     }
-    if (enqueued > 0 && may_notify)
+    if (is_any && may_notify)
         ctms_wake_agents();
 }
 

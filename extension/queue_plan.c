@@ -9,6 +9,7 @@
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "queue_plan.h"
@@ -67,7 +68,7 @@ ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expecte
 }
 
 void
-ctms_become_owner(QueueOwner *saved)
+ctms_start_queue_sql(QueueOwner *saved)
 {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(ctms_queue_relations()->queue));
     Oid owner;
@@ -79,11 +80,15 @@ ctms_become_owner(QueueOwner *saved)
     GetUserIdAndSecContext(&saved->user, &saved->security_context);
     SetUserIdAndSecContext(owner, saved->security_context | SECURITY_LOCAL_USERID_CHANGE);
     saved->search_path = ctms_pin_search_path();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
 }
 
 void
-ctms_end_owner(const QueueOwner *saved)
+ctms_end_queue_sql(const QueueOwner *saved)
 {
+    SPI_finish();
+    PopActiveSnapshot();
     ctms_unpin_search_path(saved->search_path);
     SetUserIdAndSecContext(saved->user, saved->security_context);
 }

@@ -30,7 +30,7 @@ extern uint64 ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *null
 /* Whether the next run need not plan first. */
 extern bool ctms_is_plan_ready(const QueuePlan *plan);
 
-/* What ctms_become_owner() changed. */
+/* What ctms_start_queue_sql() changed. */
 typedef struct QueueOwner {
     Oid user;
     int security_context;
@@ -38,10 +38,11 @@ typedef struct QueueOwner {
 } QueueOwner;
 
 /*
- * From here to ctms_end_owner() statements run as the owner of the queue and find nothing
- * but pg_catalog without a schema. An error in between undoes both by itself.
+ * From here to ctms_end_queue_sql() statements can be run: as the owner of the queue, with a
+ * snapshot of their own, and finding nothing but pg_catalog without a schema. An error in
+ * between undoes all that by itself.
  */
-extern void ctms_become_owner(QueueOwner *saved);
-extern void ctms_end_owner(const QueueOwner *saved);
+extern void ctms_start_queue_sql(QueueOwner *saved);
+extern void ctms_end_queue_sql(const QueueOwner *saved);
 
 #endif

@@ -159,6 +159,18 @@ COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claim
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row last changed: enqueued again, claimed or failed';
 
+-- Nearly always empty: a claim takes the rows that are there (extension/queue_stripe.c).
+CREATE TABLE ctms.unresolved_stripe (
+    kind text,
+    key text,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, key)
+);
+COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed: the next claim looks once more';
+COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price or invoice';
+COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, or stripe_id';
+
 -- Odd while an agent waits for work (extension/queue_wake.c).
 CREATE SEQUENCE ctms.acoustic_idle_seq;
 COMMENT ON SEQUENCE ctms.acoustic_idle_seq IS 'Odd while an agent waits for work: the next change notifies, and makes it even';

@@ -29,6 +29,9 @@ CREATE TRIGGER ctms_api_client_update_timestamp BEFORE UPDATE ON ctms.api_client
 CREATE TRIGGER ctms_pending_acoustic_update_timestamp BEFORE UPDATE ON ctms.pending_acoustic
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
 
+CREATE TRIGGER ctms_unresolved_stripe_update_timestamp BEFORE UPDATE ON ctms.unresolved_stripe
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+
 -- When a message came says nothing about the object.
 CREATE TRIGGER ctms_stripe_customer_update_timestamp BEFORE UPDATE ON ctms.stripe_customer
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');

@@ -69,6 +69,44 @@ is($by_sql, $directly, 'both ways give the same rows');
 $ctms->sql('DROP TRIGGER others ON ctms.pending_acoustic');
 is(scenario(), $directly, 'and again below the executor');
 
+# ---- rows that are committed while those that connect them are -------------------------------
+
+# PREPARE stops a transaction in the middle of its commit, with the queue written.
+sub arrives
+{
+    my ($what, $first, $second) = @_;
+    $ctms->sql(q{DELETE FROM ctms.stripe_subscription_item; DELETE FROM ctms.stripe_subscription; DELETE FROM ctms.stripe_customer; DELETE FROM ctms.stripe_price;
+        DELETE FROM ctms.fxa; DELETE FROM ctms.emails;
+        INSERT INTO ctms.emails (email_id, primary_email) VALUES ('00000000-0000-4000-8000-000000000001', '1@example.com');
+        INSERT INTO ctms.stripe_price (stripe_id, stripe_product_id, stripe_created, active, currency) VALUES ('price', 'product', now(), true, 'usd')});
+    my %rows = (
+        fxa => q{INSERT INTO ctms.fxa (email_id, fxa_id) VALUES ('00000000-0000-4000-8000-000000000001', 'fxa')},
+        customer => q{INSERT INTO ctms.stripe_customer (stripe_id, fxa_id, stripe_created) VALUES ('cus', 'fxa', now())},
+        subscription => q{INSERT INTO ctms.stripe_subscription (stripe_id, stripe_customer_id, stripe_created, cancel_at_period_end, current_period_end, current_period_start, start_date, status)
+            VALUES ('sub', 'cus', now(), false, now(), now(), now(), 'active')},
+        item => q{INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id, stripe_price_id, stripe_created) VALUES ('item', 'sub', 'price', now())},
+        price => q{UPDATE ctms.stripe_price SET unit_amount = 5});
+    my $send = q{SELECT count(*) AS n, count(ctms.finish_acoustic('a', ARRAY[email_id], ARRAY[generation])) FROM ctms.claim_acoustic('a', 10, 6, '1 hour')};
+    for my $row (grep { $_ ne $first && $_ ne $second } qw(fxa customer subscription item))
+    {
+        next if $row eq 'item' && $first eq 'subscription';
+        $ctms->sql($rows{$row});
+    }
+    $ctms->sql($send);
+    $ctms->sql("BEGIN; $rows{$first}; PREPARE TRANSACTION 'first'");
+    $ctms->sql($rows{$second});
+    $ctms->sql($send);
+    $ctms->sql("COMMIT PREPARED 'first'");
+    is($ctms->sql($send), '1|1', "$what: the contact is sent again");
+    is($ctms->sql($send), '0|0', "$what: once");
+    is($ctms->sql('SELECT count(*) FROM ctms.unresolved_stripe'), '0', "$what: nothing is left");
+    return;
+}
+
+arrives('a customer while its contact', 'customer', 'fxa');
+arrives('a subscription while its customer', 'subscription', 'customer');
+arrives('a subscription while its contact', 'subscription', 'fxa');
+arrives('a price while its subscription', 'price', 'item');
 # ---- many at once ----------------------------------------------------------------------
 
 $ctms->sql(q{

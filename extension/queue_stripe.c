@@ -1,0 +1,219 @@
+/*
+ * queue_stripe.c: finds the contacts of Stripe's rows.
+ *
+ * Stripe's rows know the contact by the FxA ID of their customer, and arrive in any order,
+ * several at a time. A subscription may be committed while its customer is: neither
+ * transaction sees the other, the one with the customer enqueues the contact, and an
+ * agent may send it before the subscription is there to be seen. So keys that lead to
+ * nobody are left in ctms.unresolved_stripe, and with the commit they become visible
+ * to the next claim, which sees everything else that is committed then. Whoever connects a
+ * contact later enqueues it himself. A price is left in any case: subscriptions to it may
+ * be on their way, with contacts that were sent with the old price.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "queue_feed.h"
+#include "queue_flush.h"
+#include "queue_plan.h"
+#include "queue_stripe.h"
+
+#define STRIPE_KINDS (FEED_KINDS - FEED_FXA)
+/* Keys that one claim takes at most. */
+#define LEFT_KEYS 1000
+
+/* As in ctms.unresolved_stripe, in the order of FeedKind. */
+static const char *const kind_names[STRIPE_KINDS] = {"fxa", "customer", "subscription", "price",
+                                                     "invoice"};
+
+/* A contact or null for each key; for a price, all who subscribe to it. */
+static QueuePlan resolve_plan = {
+    .sql = "SELECT (SELECT f.email_id FROM ctms.fxa AS f WHERE f.fxa_id = k), 0, k"
+           " FROM unnest($1) AS k"
+           " UNION ALL "
+           "SELECT (SELECT f.email_id FROM ctms.stripe_customer AS c"
+           "  JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id WHERE c.stripe_id = k), 1, k"
+           " FROM unnest($2) AS k"
+           " UNION ALL "
+           "SELECT (SELECT f.email_id FROM ctms.stripe_subscription AS s"
+           "  JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id"
+           "  JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id WHERE s.stripe_id = k), 2, k"
+           " FROM unnest($3) AS k"
+           " UNION ALL "
+           "SELECT f.email_id, 3, k FROM unnest($4) AS k"
+           "  JOIN ctms.stripe_subscription_item AS i ON i.stripe_price_id = k"
+           "  JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id"
+           "  JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id"
+           "  JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id"
+           " UNION ALL "
+           "SELECT (SELECT f.email_id FROM ctms.stripe_invoice AS i"
+           "  JOIN ctms.stripe_customer AS c ON c.stripe_id = i.stripe_customer_id"
+           "  JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id WHERE i.stripe_id = k), 4, k"
+           " FROM unnest($5) AS k",
+    .arg_count = STRIPE_KINDS,
+    .arg_types = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
+
+static QueuePlan leave_plan = {
+    .sql = "INSERT INTO ctms.unresolved_stripe (kind, key)"
+           " SELECT kind, key FROM unnest($1, $2) AS left_keys (kind, key) ORDER BY kind, key"
+           " ON CONFLICT DO NOTHING",
+    .arg_count = 2,
+    .arg_types = {TEXTARRAYOID, TEXTARRAYOID}};
+
+static QueuePlan take_plan = {
+    .sql = "WITH taken AS MATERIALIZED ("
+           " SELECT kind, key FROM ctms.unresolved_stripe ORDER BY kind, key LIMIT $1"
+           " FOR UPDATE SKIP LOCKED)"
+           "DELETE FROM ctms.unresolved_stripe AS u USING taken"
+           " WHERE u.kind = taken.kind AND u.key = taken.key RETURNING u.kind, u.key",
+    .arg_count = 1,
+    .arg_types = {INT8OID}};
+
+/* Keys that lead to nobody, as columns for SQL. */
+typedef struct LeftKeys {
+    Datum *kinds;
+    Datum *keys;
+    int count;
+    int capacity;
+} LeftKeys;
+
+/* Receives a contact. */
+typedef void (*TakeContact)(Datum email_id, void *arg);
+
+static void
+leave_key(LeftKeys *left, int kind, Datum key)
+{
+    if (left->count == left->capacity) {
+        left->capacity = Max(16, 2 * left->capacity);
+        left->kinds = left->kinds ? repalloc(left->kinds, left->capacity * sizeof(Datum))
+                                  : palloc(left->capacity * sizeof(Datum));
+        left->keys = left->keys ? repalloc(left->keys, left->capacity * sizeof(Datum))
+                                : palloc(left->capacity * sizeof(Datum));
+    }
+    left->kinds[left->count] = CStringGetTextDatum(kind_names[kind]);
+    left->keys[left->count++] = key;
+}
+
+static Datum
+text_array(Datum *elements, int count)
+{
+    return PointerGetDatum(construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* Hands out the contacts and collects the keys without one. */
+static void
+resolve(Datum *keys, LeftKeys *left, TakeContact take, void *arg)
+{
+    uint64 count = ctms_run_queue_plan(&resolve_plan, keys, NULL, SPI_OK_SELECT);
+
+    for (uint64 i = 0; i < count; i++) {
+        HeapTuple row = SPI_tuptable->vals[i];
+        TupleDesc desc = SPI_tuptable->tupdesc;
+        bool is_null, is_nobody;
+        Datum email_id = SPI_getbinval(row, desc, 1, &is_nobody);
+
+        if (is_nobody)
+            leave_key(left, DatumGetInt32(SPI_getbinval(row, desc, 2, &is_null)),
+                      SPI_getbinval(row, desc, 3, &is_null));
+        else
+            take(email_id, arg);
+    }
+}
+
+static void
+add_to_feed(Datum email_id, void *arg)
+{
+    ctms_feed_add(FEED_CONTACT, email_id);
+}
+
+static void
+add_to_array(Datum email_id, void *arg)
+{
+    ArrayBuildState **contacts = arg;
+
+    *contacts = accumArrayResult(*contacts, email_id, false, UUIDOID, CurrentMemoryContext);
+}
+
+bool
+ctms_resolve_stripe_keys(void)
+{
+    FeedKeys keys[STRIPE_KINDS];
+    Datum args[STRIPE_KINDS];
+    LeftKeys left = {0};
+    bool is_any = false;
+    QueueOwner saved;
+
+    for (int i = 0; i < STRIPE_KINDS; i++) {
+        ctms_feed_detach(FEED_FXA + i, &keys[i]);
+        is_any = is_any || keys[i].count > 0;
+    }
+    if (!is_any)
+        return false;
+
+    ctms_start_queue_sql(&saved);
+    for (int i = 0; i < STRIPE_KINDS; i++)
+        args[i] = PointerGetDatum(ctms_feed_take(&keys[i], INT_MAX));
+    resolve(args, &left, add_to_feed, NULL);
+    for (int64 i = 0; i < keys[FEED_PRICE - FEED_FXA].count; i++)
+        leave_key(&left, FEED_PRICE - FEED_FXA,
+                  PointerGetDatum(((text **)keys[FEED_PRICE - FEED_FXA].keys)[i]));
+    if (left.count > 0)
+        ctms_run_queue_plan(
+            &leave_plan,
+            (Datum[]){text_array(left.kinds, left.count), text_array(left.keys, left.count)}, NULL,
+            SPI_OK_INSERT);
+    ctms_end_queue_sql(&saved);
+    return left.count > 0;
+}
+
+/* Sorts what was taken into one array for each kind. */
+static void
+sort_keys(uint64 count, Datum *args)
+{
+    for (int kind = 0; kind < STRIPE_KINDS; kind++) {
+        Datum *keys = palloc(Max(count, 1) * sizeof(Datum));
+        int kept = 0;
+
+        for (uint64 i = 0; i < count; i++) {
+            bool is_null;
+            char *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+
+            if (strcmp(name, kind_names[kind]) == 0)
+                keys[kept++] =
+                    SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null);
+        }
+        args[kind] = text_array(keys, kept);
+    }
+}
+
+void
+ctms_resolve_left_keys(void)
+{
+    Datum args[STRIPE_KINDS];
+    LeftKeys nobody = {0};
+    ArrayBuildState *contacts = NULL;
+    FeedKeys held = {.kind = FEED_CONTACT};
+    FeedKeys loose;
+    QueueOwner saved;
+    uint64 taken;
+
+    ctms_start_queue_sql(&saved);
+    taken = ctms_run_queue_plan(&take_plan, (Datum[]){Int64GetDatum(LEFT_KEYS)}, NULL,
+                                SPI_OK_DELETE_RETURNING);
+    if (taken > 0) {
+        sort_keys(taken, args);
+        resolve(args, &nobody, add_to_array, &contacts);
+    }
+    /* Not by the feed, which belongs to the transaction's own changes. */
+    if (contacts) {
+        ctms_feed_keys_from_array(
+            DatumGetArrayTypeP(makeArrayResult(contacts, CurrentMemoryContext)), &loose);
+        ctms_enqueue_contacts(&held, &loose);
+    }
+    ctms_end_queue_sql(&saved);
+}

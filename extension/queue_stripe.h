@@ -1,0 +1,18 @@
+/*
+ * queue_stripe.h: which contacts do changes of Stripe's rows concern?
+ */
+#ifndef CTMS_QUEUE_STRIPE_H
+#define CTMS_QUEUE_STRIPE_H
+
+#include "postgres.h"
+
+/*
+ * Turns the Stripe keys of the feed into contacts of the feed. Keys that lead to nobody yet
+ * are left for the next claim; returns whether there were any.
+ */
+extern bool ctms_resolve_stripe_keys(void);
+
+/* Enqueues the contacts of keys that were left; for a claim, before it looks. */
+extern void ctms_resolve_left_keys(void);
+
+#endif
