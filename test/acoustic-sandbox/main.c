@@ -46,10 +46,23 @@ ignore_xml_error(void *context, const char *format, ...)
     (void)format;
 }
 
+/* Latency is to be what was set, not up to a millisecond more. */
+static struct event_base *
+new_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base;
+
+    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+    base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
 static int
 serve(struct api *api)
 {
-    struct event_base *base = event_base_new();
+    struct event_base *base = new_base();
     struct evhttp *http = base ? server_start(base, api) : NULL;
     struct event *on_term, *on_int, *saver;
     struct timeval interval = {SAVE_INTERVAL_S, 0};
