@@ -38,7 +38,7 @@ struct acoustic_http {
     int idle_count;
 };
 
-/* ---- the event loop -------------------------------------------------------------- */
+/* ---- the event loop --------------------------------------------------------------- */
 
 static void
 transfer_free(transfer *t)
@@ -168,7 +168,7 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg
     return event_add(event, NULL);
 }
 
-/* ---- requests -------------------------------------------------------------------- */
+/* ---- requests --------------------------------------------------------------------- */
 
 static size_t
 take_bytes(char *bytes, size_t size, size_t count, void *arg)

@@ -17,7 +17,7 @@
 #include "buf.h"
 #include "table.h"
 
-/* ---- requests ------------------------------------------------------------------- */
+/* ---- requests --------------------------------------------------------------------- */
 
 /* A COLUMN of AddRecipient. An empty value has no VALUE element, as the API's usual clients
  * send it. */
@@ -32,7 +32,7 @@ void acoustic_xml_begin_rows(buf *out, long long table_id);
 void acoustic_xml_row(buf *out, const char *columns, size_t length);
 void acoustic_xml_end_rows(buf *out);
 
-/* ---- answers -------------------------------------------------------------------- */
+/* ---- answers ---------------------------------------------------------------------- */
 
 typedef enum acoustic_result {
     ACOUSTIC_UNREADABLE, /* empty, no XML, or XML of another kind */

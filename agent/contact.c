@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "acoustic_xml.h"
+#include "fields.h"
 
 contact *
 contact_new(const char *email_id, const char *generation, int retry, double lease_ends_s)
@@ -38,7 +37,7 @@ contact_free(contact *c)
     free(c);
 }
 
-/* ---- rows ------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------- */
 
 static bool
 is_personal(const char *name)
@@ -115,35 +114,31 @@ find_table(const char *kind, acoustic_table *table)
 }
 
 bool
-contact_take_row(contact *c, const char *kind, const char *fields, size_t length)
+contact_take_row(contact *c, const char *kind, const char *json, size_t length)
 {
-    json_t *object = json_loadb(fields, length, JSON_ALLOW_NUL, NULL);
     acoustic_table table;
-    const char *name;
-    json_t *value;
     buf *columns;
+    fields f;
 
-    if (!json_is_object(object) || !find_table(kind, &table)) {
-        json_decref(object);
+    if (!find_table(kind, &table))
         return false;
-    }
     columns = table == ACOUSTIC_MAIN ? &c->columns : add_row(c, table);
     buf_reset(columns);
-    json_object_foreach(object, name, value)
-    {
-        const char *text = json_is_string(value) ? json_string_value(value) : "";
+    buf_reserve(columns, 2 * length);
+    fields_begin(&f, json, length);
+    while (fields_next(&f)) {
+        const char *name = buf_text(&f.name), *value = buf_text(&f.value);
 
         if (table == ACOUSTIC_MAIN)
-            acoustic_xml_main_column(columns, name, text);
+            acoustic_xml_main_column(columns, name, value);
         else
-            acoustic_xml_row_column(columns, name, text);
-        note_column(c, table, name, text);
+            acoustic_xml_row_column(columns, name, value);
+        note_column(c, table, name, value);
     }
-    json_decref(object);
-    return true;
+    return fields_end(&f);
 }
 
-/* ---- failures ---------------------------------------------------------------------- */
+/* ---- failures --------------------------------------------------------------------- */
 
 static bool
 equals_word(const char *text, const char *word, size_t length)

@@ -73,9 +73,9 @@ TAILQ_HEAD(contact_list, contact);
 contact *contact_new(const char *email_id, const char *generation, int retry, double lease_ends_s);
 void contact_free(contact *c);
 
-/* Takes a row of ctms.acoustic_rows(): kind as there, fields a JSON object of texts. False
- * when it is none of that. */
-bool contact_take_row(contact *c, const char *kind, const char *fields, size_t length);
+/* Takes a row of ctms.acoustic_rows(): kind as there, json an object of texts. False
+ * when it is none of that; the contact cannot be sent then. */
+bool contact_take_row(contact *c, const char *kind, const char *json, size_t length);
 
 /* Overwrites in the text whatever may be personal: addresses, and values of this contact. */
 void contact_redact(const contact *c, char *text);

@@ -36,7 +36,7 @@ typedef struct agent {
     bool is_stopping;
 } agent;
 
-/* ---- signals -------------------------------------------------------------------- */
+/* ---- signals ---------------------------------------------------------------------- */
 
 static void
 on_stop(evutil_socket_t number, short what, void *arg)
@@ -91,7 +91,7 @@ catch_signals(agent *a)
     return true;
 }
 
-/* ---- metrics and health ------------------------------------------------------------ */
+/* ---- metrics and health ----------------------------------------------------------- */
 
 static void
 on_cycle_ended(void *arg)

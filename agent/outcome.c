@@ -21,7 +21,7 @@ typedef struct finding {
     const char *text; /* the vendor's words; may be empty */
 } finding;
 
-/* ---- contacts and rows ----------------------------------------------------------------- */
+/* ---- contacts and rows ------------------------------------------------------------ */
 
 /* The contact has got somewhere, or nowhere: what now? */
 static void
@@ -122,7 +122,7 @@ halve(call *k)
     send_again(k);
 }
 
-/* ---- faults of the configuration ----------------------------------------------------------- */
+/* ---- faults of the configuration -------------------------------------------------- */
 
 static const suspect *
 find_suspect(const struct sync *s, const contact *c, int table)
@@ -213,8 +213,7 @@ on_common_fault(call *k, const finding *f, failure_class class, failure_class ow
     outcome_give_up(k);
 }
 
-/* ---- the other classes ------------------------------------------------------------------------
- */
+/* ---- the other classes ------------------------------------------------------------ */
 
 static void
 on_authentication_fault(call *k, const finding *f)
@@ -252,8 +251,7 @@ on_contact_fault(call *k, const finding *f)
         fail_call(k, f, CLASS_CONTACT);
 }
 
-/* ---- success ------------------------------------------------------------------------------------
- */
+/* ---- success ---------------------------------------------------------------------- */
 
 static void
 on_recipient_accepted(call *k)
@@ -316,8 +314,7 @@ on_rows_answered(call *k, const acoustic_answer *answer)
     }
 }
 
-/* ---- all of them
- * ---------------------------------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------------------ */
 
 static void
 find(finding *f, const http_answer *http, const acoustic_answer *answer)

@@ -56,7 +56,7 @@ complain(const char *what, const pg_reply *reply)
                 *reply->sqlstate ? " " : "", reply->message);
 }
 
-/* ---- claiming -------------------------------------------------------------------- */
+/* ---- claiming --------------------------------------------------------------------- */
 
 static void
 forget_claimed(queue *q)
@@ -221,7 +221,7 @@ queue_is_claiming(const queue *q)
     return q->is_claiming;
 }
 
-/* ---- settling ---------------------------------------------------------------------- */
+/* ---- settling --------------------------------------------------------------------- */
 
 /* Arrays as PostgreSQL reads them. */
 typedef struct settle_arrays {
@@ -330,7 +330,9 @@ queue_settle(queue *q, struct contact_list *contacts)
 
     TAILQ_CONCAT(&q->settling, contacts, link);
     TAILQ_FOREACH(c, &q->settling, link)
-    add_to_arrays(c->has_failed ? &failed : &finished, c);
+    {
+        add_to_arrays(c->has_failed ? &failed : &finished, c);
+    }
     q->is_settling_written = true;
     q->is_work_left = false;
     q->finish_count = finished.count;
@@ -346,7 +348,7 @@ queue_is_settling(const queue *q)
     return !TAILQ_EMPTY(&q->settling);
 }
 
-/* ---- the rest ---------------------------------------------------------------------- */
+/* ---- the rest --------------------------------------------------------------------- */
 
 static void
 on_released(void *arg, const pg_reply *reply)

@@ -50,7 +50,7 @@ report_start(const report *r)
     log_end(line, "Setting up sync_service.");
 }
 
-/* ---- contacts -------------------------------------------------------------------- */
+/* ---- contacts --------------------------------------------------------------------- */
 
 static void
 count_contact(report *r, const contact *c, bool is_skipped)
@@ -114,7 +114,7 @@ report_contact(report *r, const contact *c, bool is_skipped)
     log_end(line, "Failure for contact in sync to acoustic...");
 }
 
-/* ---- cycles ------------------------------------------------------------------------ */
+/* ---- cycles ----------------------------------------------------------------------- */
 
 bool
 report_has_work(const report *r)
@@ -159,7 +159,7 @@ report_cycle(report *r, const queue_backlog *backlog)
     begin_cycle(r);
 }
 
-/* ---- health ------------------------------------------------------------------------ */
+/* ---- health ----------------------------------------------------------------------- */
 
 static bool
 write_file(const char *path, const char *text)

@@ -42,7 +42,7 @@ send_is_too_late(const struct sync *s, const contact *c, double now_s)
     return c->lease_ends_s < now_s + 2 * s->settings->timeout_s;
 }
 
-/* ---- rows ------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------- */
 
 static void
 unqueue_row(struct sync *s, contact_row *row)
@@ -137,7 +137,7 @@ take_due_rows(struct sync *s, double now_s)
     return NULL;
 }
 
-/* ---- what is next -------------------------------------------------------------------- */
+/* ---- what is next ----------------------------------------------------------------- */
 
 /* A call that waited may meanwhile be too late, or hold rows of contacts that have failed.
  * False when nothing of it is left. */
@@ -210,7 +210,7 @@ next_call(struct sync *s, double now_s)
     return k != NULL ? k : take_due_rows(s, now_s);
 }
 
-/* ---- sending ------------------------------------------------------------------------- */
+/* ---- sending ---------------------------------------------------------------------- */
 
 static void
 on_answer(void *arg, const http_answer *answer)

@@ -1,5 +1,5 @@
 /*
- * sync.c: the life of the line: claims, settles, reports, drains; see sync.h.
+ * sync.c: the life of the line: turns, settling, giving back, reports; see sync.h.
  *
  * Callbacks only note what has happened; what follows is done in a turn, from the event
  * loop, so that nothing calls back into the middle of something else.
@@ -12,16 +12,10 @@
 #include "log.h"
 #include "sync_internal.h"
 
-/* The first claim asks for little; each that is filled doubles the next, so that an agent
- * in front of a slow service holds little. */
-enum { CLAIM_MIN = 20, PROBE_CLAIM = 10 };
-/* Contacts in hand, as claims: those behind their AddRecipient wait for full calls. */
-enum { IN_HAND_CLAIMS = 4 };
 /* A report after work, but not more often than this. */
 #define REPORT_MIN_S 1.0
 /* How long the outcome of a contact is kept for a database that is away. */
 #define OUTCOME_KEPT_S 60.0
-#define CLAIM_RETRY_MIN_S 0.2
 
 void
 sync_turn_soon(struct sync *s)
@@ -29,7 +23,7 @@ sync_turn_soon(struct sync *s)
     event_active(s->turn, EV_TIMEOUT, 0);
 }
 
-/* ---- contacts ------------------------------------------------------------------------ */
+/* ---- contacts --------------------------------------------------------------------- */
 
 void
 sync_move(struct sync *s, contact *c, struct contact_list *list)
@@ -55,7 +49,7 @@ sync_drop(struct sync *s, contact *c)
     send_forget_rows(s, c);
     sync_move(s, c, NULL);
     s->in_hand--;
-    s->claim_size = CLAIM_MIN;
+    claim_start_small(s);
     contact_free(c);
 }
 
@@ -91,88 +85,7 @@ sync_drop_unsent(struct sync *s)
     sync_turn_soon(s);
 }
 
-/* ---- claiming ------------------------------------------------------------------------- */
-
-static bool
-may_claim(const struct sync *s, double now_s)
-{
-    if (!s->settings->is_sync_enabled || s->is_draining || !s->is_hungry || s->is_release_wanted ||
-        queue_is_claiming(s->queue) || s->is_settle_blocked || now_s < s->next_claim_s)
-        return false;
-    if (s->settings->is_integration_enabled &&
-        (s->is_token_failing || now_s < s->stop.until_s || pace_wait_s(&s->pace, now_s) > 0 ||
-         share_granted(s->share) == 0))
-        return false;
-    if (s->stop.class != CLASS_SUCCESS)
-        return s->in_hand == 0;
-    return s->ready_count <= s->claim_size / 2 &&
-           s->in_hand < IN_HAND_CLAIMS * s->settings->batch_limit;
-}
-
-static void
-on_claim_failed(void *arg)
-{
-    struct sync *s = arg;
-
-    s->next_claim_s = clock_now_s() +
-                      clock_backoff_s(CLAIM_RETRY_MIN_S, s->settings->loop_s, s->claim_failures++);
-    sync_turn_soon(s);
-}
-
-static void
-claim(struct sync *s)
-{
-    int limit = s->settings->batch_limit;
-
-    if (s->claim_size < limit)
-        limit = s->claim_size;
-    if (s->stop.class != CLASS_SUCCESS && limit > PROBE_CLAIM)
-        limit = PROBE_CLAIM;
-    s->was_notified = false;
-    if (!queue_claim(s->queue, limit))
-        on_claim_failed(s);
-}
-
-static void
-take_claimed(struct sync *s, struct contact_list *contacts, bool are_suspects)
-{
-    contact *c, *next;
-
-    for (c = TAILQ_FIRST(contacts); c != NULL; c = next) {
-        next = TAILQ_NEXT(c, link);
-        if (outcome_is_suspect(s, c) != are_suspects)
-            continue;
-        TAILQ_REMOVE(contacts, c, link);
-        s->in_hand++;
-        if (s->is_draining || s->is_release_wanted)
-            sync_drop(s, c);
-        else if (c->has_failed || !s->settings->is_integration_enabled)
-            sync_settle(s, c);
-        else
-            sync_move(s, c, &s->ready);
-    }
-}
-
-static void
-on_claimed(void *arg, struct contact_list *contacts, int claimed, int limit)
-{
-    struct sync *s = arg;
-
-    /* Contacts that may themselves be at fault come last. */
-    take_claimed(s, contacts, false);
-    take_claimed(s, contacts, true);
-    s->claim_failures = 0;
-    if (claimed == limit) {
-        s->claim_size *= 2;
-        if (s->claim_size > s->settings->batch_limit)
-            s->claim_size = s->settings->batch_limit;
-    }
-    /* Only an empty claim says that nothing is left: agents that are awake get no notice. */
-    s->is_hungry = claimed > 0 || s->was_notified;
-    sync_turn_soon(s);
-}
-
-/* ---- settling ---------------------------------------------------------------------------- */
+/* ---- settling --------------------------------------------------------------------- */
 
 static void
 settle(struct sync *s)
@@ -184,7 +97,9 @@ settle(struct sync *s)
         return;
     TAILQ_INIT(&batch);
     TAILQ_FOREACH(c, &s->outcomes, link)
-    c->list = NULL;
+    {
+        c->list = NULL;
+    }
     TAILQ_CONCAT(&batch, &s->outcomes, link);
     queue_settle(s->queue, &batch);
 }
@@ -212,7 +127,7 @@ on_settled(void *arg, struct contact_list *contacts, bool is_written, bool is_wo
     sync_turn_soon(s);
 }
 
-/* ---- giving back --------------------------------------------------------------------------- */
+/* ---- giving back ------------------------------------------------------------------ */
 
 bool
 sync_is_quiet(const struct sync *s)
@@ -247,7 +162,7 @@ on_released(void *arg, bool is_written)
     sync_turn_soon(s);
 }
 
-/* ---- reporting ------------------------------------------------------------------------------- */
+/* ---- reporting -------------------------------------------------------------------- */
 
 static void
 on_backlog(void *arg, const queue_backlog *backlog)
@@ -279,8 +194,7 @@ has_cycle_ended(const struct sync *s)
     return s->in_hand == 0 && !queue_is_claiming(s->queue) && report_has_work(&s->report);
 }
 
-/* ---- turns
- * --------------------------------------------------------------------------------------- */
+/* ---- turns ------------------------------------------------------------------------ */
 
 static void
 set_alarm(struct sync *s)
@@ -321,8 +235,7 @@ turn(evutil_socket_t fd, short what, void *arg)
     settle(s);
     /* A claim that nobody knows of waits for its lease to end; this is sooner. */
     s->is_release_wanted |= s->in_hand == 0 && queue_has_lost(s->queue);
-    if (may_claim(s, clock_now_s()))
-        claim(s);
+    claim_ahead(s);
     sync_release(s);
     if (has_cycle_ended(s) && clock_now_s() >= s->last_report_s + REPORT_MIN_S)
         report_now(s);
@@ -353,6 +266,9 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     fetch_token(s);
     share_tick(s->share, is_busy(s), s->in_flight);
     s->is_settle_blocked = false;
+    /* Other agents have all the requests there may be: let them have the contacts as well. */
+    if (s->in_flight == 0 && s->ready_count > 0 && share_granted(s->share) == 0)
+        sync_drop_unsent(s);
     report_now(s);
     sync_look(s);
 }
@@ -365,8 +281,7 @@ sync_look(sync_line *s)
     sync_turn_soon(s);
 }
 
-/* ---- tokens
- * ------------------------------------------------------------------------------------------ */
+/* ---- tokens ----------------------------------------------------------------------- */
 
 void
 sync_show_stop(struct sync *s)
@@ -406,8 +321,7 @@ on_token_failed(void *arg, bool is_refused, const char *problem, double retry_s)
     sync_show_stop(s);
 }
 
-/* ---- life
- * --------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------- */
 
 static void
 on_share_changed(void *arg)
@@ -426,8 +340,7 @@ start_ticking(struct sync *s)
 void
 sync_settings_changed(sync_line *s)
 {
-    if (s->claim_size > s->settings->batch_limit)
-        s->claim_size = s->settings->batch_limit;
+    claim_start_small(s);
     if (!s->settings->is_sync_enabled)
         sync_drop_unsent(s);
     token_renew(s->tokens); /* the credentials may be others */
@@ -453,8 +366,8 @@ sync_health(const sync_line *s)
 sync_line *
 sync_new(struct event_base *base, const sync_options *options)
 {
-    static const queue_events queue_callbacks = {on_claimed, on_claim_failed, on_settled,
-                                                 on_released, on_backlog};
+    static const queue_events queue_callbacks = {claim_done, claim_failed, on_settled, on_released,
+                                                 on_backlog};
     static const token_events token_callbacks = {on_token_ready, on_token_failed};
     const agent_settings *settings = options->settings;
     struct sync *s = xcalloc(1, sizeof(*s));
@@ -462,7 +375,7 @@ sync_new(struct event_base *base, const sync_options *options)
     s->base = base;
     s->options = *options;
     s->settings = settings;
-    s->claim_size = CLAIM_MIN < settings->batch_limit ? CLAIM_MIN : settings->batch_limit;
+    claim_start_small(s);
     TAILQ_INIT(&s->ready);
     TAILQ_INIT(&s->halfway);
     TAILQ_INIT(&s->outcomes);

@@ -1,6 +1,6 @@
 /*
- * sync_internal.h: what sync.c (claims, settling, life), send.c (calls) and outcome.c (what
- * follows from answers) share. Nobody else includes it.
+ * sync_internal.h: what the files of the line share: sync.c (turns, settling), claim.c, send.c
+ * (calls), outcome.c (what follows from answers), stop.c, drain.c. Nobody else includes it.
  *
  * Where a contact is, at any time exactly one of:
  *   ready      claimed, its AddRecipient not sent
@@ -107,7 +107,7 @@ struct sync {
     struct event *deadline;
 };
 
-/* ---- sync.c ---- */
+/* ---- sync.c ----------------------------------------------------------------------- */
 /* Something has changed: another turn. */
 void sync_turn_soon(struct sync *s);
 /* To another list, or to none (null). */
@@ -129,11 +129,19 @@ void sync_release(struct sync *s);
 /* Shows in the metrics whether the line stands still. */
 void sync_show_stop(struct sync *s);
 
-/* ---- drain.c ---- */
+/* ---- claim.c ---------------------------------------------------------------------- */
+void claim_start_small(struct sync *s);
+/* Claims, if that is wanted and may be. */
+void claim_ahead(struct sync *s);
+/* Callbacks of the queue. */
+void claim_done(void *arg, struct contact_list *contacts, int claimed, int limit);
+void claim_failed(void *arg);
+
+/* ---- drain.c ---------------------------------------------------------------------- */
 void drain_turn(struct sync *s);
 void drain_deadline(evutil_socket_t fd, short what, void *arg);
 
-/* ---- send.c ---- */
+/* ---- send.c ----------------------------------------------------------------------- */
 /* Sends as much as may be sent now. */
 void send_all(struct sync *s);
 /* Nothing may be sent just now, whatever waits. */
@@ -150,7 +158,7 @@ void call_free(call *k);
 /* The lease may end before an answer is in and its outcome written: do not begin. */
 bool send_is_too_late(const struct sync *s, const contact *c, double now_s);
 
-/* ---- outcome.c ---- */
+/* ---- outcome.c -------------------------------------------------------------------- */
 /* What follows from the answer to a call; takes the call over. */
 void outcome_of_call(call *k, const http_answer *http);
 /* A row has left its call: settles or drops its contact when it was the last. */
@@ -160,7 +168,7 @@ void outcome_of_row(struct sync *s, contact_row *row, bool is_accepted);
 void outcome_give_up(call *k);
 bool outcome_is_suspect(const struct sync *s, const contact *c);
 
-/* ---- stop.c ---- */
+/* ---- stop.c ----------------------------------------------------------------------- */
 /* Stops the line: nothing is sent for a while, then one request at a time. k: the call that
  * brought it about. */
 void stop_line(struct sync *s, failure_class class, const call *k, const char *why);

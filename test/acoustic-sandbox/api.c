@@ -18,7 +18,7 @@ static const char html_page[] =
     "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\"><html><head><title>503</title></head>"
     "<body>Service Unavailable</body></html>";
 
-/* ---- answers -------------------------------------------------------------- */
+/* ---- answers ---------------------------------------------------------------------- */
 
 static void
 add_escaped(struct evbuffer *body, const char *text)
@@ -58,7 +58,7 @@ add_fault(struct answer *answer, const char *errorid, const char *class, const c
                         text, errorid, class);
 }
 
-/* ---- tokens --------------------------------------------------------------- */
+/* ---- tokens ----------------------------------------------------------------------- */
 
 static void
 token_error(struct api *api, struct answer *answer, const char *error)
@@ -162,7 +162,7 @@ is_authorized(struct api *api, const char *authorization)
            time(NULL) < api->token_ends;
 }
 
-/* ---- operations ------------------------------------------------------------ */
+/* ---- operations ------------------------------------------------------------------- */
 
 static enum table
 find_table(const struct settings *settings, const char *id)

@@ -43,7 +43,7 @@ add_header(struct evhttp_request *request, const char *name, const char *value)
     evhttp_add_header(evhttp_request_get_output_headers(request), name, value);
 }
 
-/* ---- answers that misbehave --------------------------------------------------- */
+/* ---- answers that misbehave ------------------------------------------------------- */
 
 static void
 cut_connection(struct exchange *exchange)
@@ -144,7 +144,7 @@ answer_later(struct exchange *exchange, struct event_base *base)
         send_answer(-1, 0, exchange);
 }
 
-/* ---- the vendor's paths --------------------------------------------------------- */
+/* ---- the vendor's paths ----------------------------------------------------------- */
 
 /* The body as a string of its own. */
 static char *

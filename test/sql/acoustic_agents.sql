@@ -25,6 +25,8 @@ SELECT ctms.share_acoustic('c', 10, 0, 10, '1 hour'), pg_temp.slots();
 
 -- More agents than requests.
 SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour'), ctms.share_acoustic('d', 1, 0, 1, '1 hour'), pg_temp.slots();
+SELECT ctms.share_acoustic('d', 9, 0, 1, '1 hour'), ctms.share_acoustic('c', 1, 0, 1, '1 hour'),
+       ctms.share_acoustic('d', 9, 0, 1, '1 hour'), pg_temp.slots();
 
 -- Nonsense.
 \set VERBOSITY sqlstate

@@ -1,40 +1,14 @@
-# What the agent does about each kind of failure: renews, retries, gives up on a contact,
-# stops the line; and that one bad contact never keeps others from being sent.
+# What the agent does about each kind of failure: renews the token, tries again, counts,
+# gives up on a contact.
 
 use strict;
 use warnings;
 use JSON::PP;
 use Test::More;
+use CTMS::Agent;
 use CTMS::Test qw(poll_until);
 
-my $ctms = CTMS::Test->new('faults', conf => "ctms.acoustic_retry_delay = '50ms'");
-$ctms->start_sandbox;
-$ctms->start_agent(CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 1, CTMS_ACOUSTIC_LEASE_S => 10);
-
-sub url { return "http://127.0.0.1:$ctms->{sandbox_port}$_[0]" }
-sub settings { my $r = $ctms->request(POST => url('/_sandbox/settings'), {@_}); die $r->{content} if $r->{status} != 200 }
-sub faults { return settings(faults => [@_]) }
-sub stats { return $ctms->sandbox('/_sandbox/stats')->{json} }
-sub recipient { return $ctms->sandbox("/_sandbox/recipients/$_[0]")->{json} }
-sub lines { my ($msg) = @_; return grep { index($_->{Fields}{msg} // '', $msg) >= 0 } map { eval { decode_json($_) } // () } split /\n/, $ctms->log_of('agent') }
-sub pending { return $ctms->sql("SELECT count(*) FROM ctms.pending_acoustic JOIN ctms.emails USING (email_id) WHERE primary_email LIKE '$_[0]%'") }
-sub row { my %r; @r{qw(retry last_error)} = split /\|/, $ctms->sql("SELECT retry, last_error FROM ctms.pending_acoustic WHERE email_id = '$_[0]'"); return \%r }
-sub wait_until_sent { my ($name) = @_; return poll_until(sub { pending($name) == 0 }, "$name is sent", 60) }
-
-# So many contacts, with two newsletters each.
-sub add_contacts
-{
-    my ($name, $count) = @_;
-    $ctms->sql(<<SQL);
-WITH c AS (INSERT INTO ctms.emails (primary_email, first_name)
-    SELECT '$name' || i || '\@example.com', 'Zebedee' FROM generate_series(1, $count) i RETURNING email_id)
-INSERT INTO ctms.newsletters (email_id, name, subscribed) SELECT email_id, 'n' || k, true FROM c, generate_series(1, 2) k
-SQL
-    return split /\n/, $ctms->sql("SELECT email_id FROM ctms.emails WHERE primary_email LIKE '$name%' ORDER BY length(primary_email), primary_email");
-}
-
-sub is_complete { my $r = recipient($_[0]); return $r->{main} && @{ $r->{newsletter} } == 2 }
-sub complete { return scalar grep { is_complete($_) } @_ }
+my $ctms = start_line('faults');
 
 subtest 'authentication' => sub {
     for my $status (200, 401)
@@ -122,84 +96,6 @@ subtest 'permanent for a contact' => sub {
     $ctms->sql("UPDATE ctms.emails SET primary_email = replace(primary_email, ' ', '') || 'x', last_name = 'x' WHERE primary_email LIKE 'perm%'");
     wait_until_sent('perm');
     is(complete(@ids), 5, 'until they change');
-};
-
-subtest 'one bad row in a call' => sub {
-    for my $fault ({ errorid => 313, text => 'Type is wrong' }, { errorid => 50 }, { errorid => 51 }, { errorid => 121 }, { answer => 'html' })
-    {
-        my $name = 'poison' . ($fault->{errorid} // 'html') . '-';
-        faults({ answer => 'fault', %$fault, table => 'newsletter', email => "${name}7\@*" });
-        my @ids = add_contacts($name, 60);
-        poll_until(sub { pending($name) == 1 && row($ids[6])->{retry} == 6 }, "only ${name}7 is left", 90);
-        is(complete(@ids), 59, "$name: the others are sent");
-        $ctms->sql('DELETE FROM ctms.pending_acoustic');
-    }
-};
-
-subtest 'permanent for the configuration' => sub {
-    my %faults = (
-        51 => [ 'main', 'Invalid XML Request' ], 106 => [ 'main', 'LIST_ID' ], 108 => [ 'newsletter', 'List with id 2 Does Not Exist.' ],
-        314 => [ 'main', 'Column "x" not found' ], 1007 => [ 'newsletter', 'Column does not exist' ], 150 => [ 'newsletter', 'Permissions' ]);
-    for my $errorid (sort keys %faults)
-    {
-        my ($table, $text) = @{ $faults{$errorid} };
-        my $name = "config$errorid-";
-        faults({ answer => 'fault', errorid => $errorid, table => $table, text => $text });
-        my @ids = add_contacts($name, 40);
-        poll_until(sub { lines("sending to Acoustic is stopped, its configuration needs attention: fault $errorid") > 1 }, 'the line stops, tries, and stops again');
-        is(pending($name), 40, "$errorid: everything is kept");
-        is($ctms->sql('SELECT max(retry) FROM ctms.pending_acoustic'), 0, 'no failure is counted');
-        cmp_ok(scalar(grep { $_ } @{ stats()->{sent} }{@ids}), '<=', 25, 'and little is tried') if $table eq 'main';
-        faults();
-        wait_until_sent($name);
-        is(complete(@ids), 40, 'when it works again, all are sent');
-    }
-    is((lines('sending to Acoustic is stopped'))[0]{Severity}, 2, 'said loudly');
-    ok(lines('sending to Acoustic goes on'), 'and its end too');
-};
-
-subtest 'one contact that looks like a fault of the configuration' => sub {
-    faults({ answer => 'fault', errorid => 51, table => 'main', email => 'lone3@*', text => 'Invalid XML Request' });
-    my @ids = add_contacts('lone', 40);
-    poll_until(sub { pending('lone') == 1 && row($ids[2])->{retry} == 6 }, 'only it is left', 60);
-    is(complete(@ids), 39, 'the others are sent');
-};
-
-subtest 'one contact whose tokens are refused' => sub {
-    faults({ answer => 'fault', errorid => 145, table => 'main', email => 'token3@*', text => 'Session has expired or is invalid' });
-    my @ids = add_contacts('token', 40);
-    poll_until(sub { pending('token') == 1 && row($ids[2])->{retry} }, 'only it is left', 60);
-    is(complete(@ids), 39, 'the others are sent');
-};
-
-subtest 'rows that are very large' => sub {
-    faults();
-    my @ids = add_contacts('large', 5);
-    $ctms->sql("UPDATE ctms.newsletters SET unsub_reason = repeat('x', 600000) WHERE email_id IN ('" . join("','", @ids) . "')");
-    wait_until_sent('large');
-    is(length(recipient($ids[4])->{newsletter}[1]{newsletter_unsub_reason}), 600000, 'arrive');
-};
-
-subtest 'fewer requests allowed than thought' => sub {
-    faults();
-    settings(max_in_flight => 3, latency_ms => 20);
-    my @ids = add_contacts('crowd', 200);
-    wait_until_sent('crowd');
-    settings(max_in_flight => 10, latency_ms => 0);
-    is(complete(@ids), 200, 'all arrive');
-    cmp_ok(stats()->{refused_concurrent}, '<', 100, 'after it has slowed down');
-};
-
-subtest 'a service in trouble' => sub {
-    faults({ answer => 'html', probability => 0.3 }, { answer => 'cut', probability => 0.1, apply => JSON::PP::true },
-        { answer => 'fault', errorid => 50, probability => 0.1 });
-    my @ids = add_contacts('chaos', 60);
-    poll_until(sub { 30 < grep { $_ } @{ stats()->{sent} }{@ids} }, 'half is tried', 60);
-    faults();
-    $ctms->sql("SELECT ctms.reset_acoustic_retries()");
-    wait_until_sent('chaos');
-    is(complete(@ids), 60, 'nothing is lost');
-    is($ctms->stop_program('agent'), 0, 'the agent is well');
 };
 
 done_testing();
