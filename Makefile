@@ -5,6 +5,7 @@
 #   make               build extension and programs
 #   make install       install both          (PG_CONFIG=… chooses the PostgreSQL, PREFIX=…)
 #   make installcheck  regression and isolation tests on a running server (PGHOST, PGPORT, …)
+#   make bench-rest    how fast the REST server is, next to pgbench
 #   make bench-agent   how fast the agent is, and how soon it begins
 #   make lint          formatting and static analysis
 #   make check-asan    the programs' tests under AddressSanitizer and UBSan
@@ -91,9 +92,14 @@ bench-agent:
 	$(MAKE) --no-print-directory -j2 all private-postgres
 	scripts/check bench/agent.pl
 
+bench-rest:
+	scripts/install-packages check
+	$(MAKE) --no-print-directory -j2 all private-postgres
+	scripts/check bench/rest.pl
+
 clean:
 	rm -rf build
 
 .PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
-	private-postgres run check check-asan check-valgrind lint bench-agent clean
+	private-postgres run check check-asan check-valgrind lint bench-agent bench-rest clean
 .DEFAULT_GOAL := all

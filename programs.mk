@@ -17,7 +17,8 @@ ctms-rest_DIR = rest
 ctms-agent_DIR = agent
 ctms_DIR = cli
 acoustic-sandbox_DIR = test/acoustic-sandbox
-PROGRAMS = $(foreach p,ctms-rest ctms-agent ctms acoustic-sandbox,$(if $(wildcard $($(p)_DIR)/main.c),$(p)))
+http-load_DIR = bench/http-load
+PROGRAMS = $(foreach p,ctms-rest ctms-agent ctms acoustic-sandbox http-load,$(if $(wildcard $($(p)_DIR)/main.c),$(p)))
 INSTALLED_PROGRAMS = ctms-rest ctms-agent ctms
 
 programs: $(addprefix $(BUILD)/bin/,$(PROGRAMS))
