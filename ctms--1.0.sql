@@ -1343,9 +1343,13 @@ BEGIN
     ON CONFLICT ON CONSTRAINT acoustic_agents_pkey DO UPDATE SET
         slots = GREATEST(a.slots, EXCLUDED.slots), wanted = EXCLUDED.wanted, lease_until = EXCLUDED.lease_until;
 
-    -- The modest get what they want, the others the rest in equal parts.
+    -- The modest get what they want, the others the rest in equal parts. Where there is not one for
+    -- each, those that have most to do come first.
     agents := (SELECT count(*) FROM ctms.acoustic_agents);
-    FOR row_ IN SELECT a.agent, a.slots, a.wanted FROM ctms.acoustic_agents a ORDER BY a.wanted, a.agent LOOP
+    FOR row_ IN
+        SELECT a.agent, a.slots, a.wanted FROM ctms.acoustic_agents a
+        ORDER BY CASE WHEN agents > share_acoustic.total THEN -a.wanted ELSE a.wanted END, a.agent
+    LOOP
         IF row_.agent = share_acoustic.agent THEN
             share := LEAST(row_.wanted, (left_ + agents - 1) / agents);
         ELSE
