@@ -331,6 +331,7 @@ queue_settle(queue *q, struct contact_list *contacts)
     TAILQ_CONCAT(&q->settling, contacts, link);
     TAILQ_FOREACH(c, &q->settling, link)
     {
+        /* cppcheck-suppress uninitvar ; TAILQ_FOREACH sets c */
         add_to_arrays(c->has_failed ? &failed : &finished, c);
     }
     q->is_settling_written = true;
