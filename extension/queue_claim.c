@@ -125,7 +125,6 @@ claim_from_beginning(Claim *claim, TimestampTz now)
     TimestampTz end;
     uint64 count;
 
-    ctms_resolve_left_keys();
     pages = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read;
     ctms_run_queue_plan(
         &ripen_plan,
@@ -155,7 +154,21 @@ claim_batch(Claim *claim)
 
     if (is_way_long && now < next_whole_way)
         return claim_onwards(claim, now);
+    ctms_resolve_left_keys();
     return claim_from_beginning(claim, now);
+}
+
+/*
+ * Looks for what was committed while the first look found nothing. That look may hold rows
+ * that it passed over (another agent took them at that moment), so from here on nothing may
+ * wait for a row: keys that were left meanwhile are for the next claim, at once.
+ */
+static void
+claim_again(Claim *claim)
+{
+    (void)claim_from_beginning(claim, GetCurrentTimestamp());
+    if (ctms_has_left_keys())
+        ctms_wake_agents();
 }
 
 /* ctms.claim_acoustic(agent, batch_limit, retry_limit, lease) → rows, in sending order */
@@ -179,7 +192,7 @@ ctms_claim_acoustic(PG_FUNCTION_ARGS)
 
     SPI_connect();
     if (claim_batch(&claim) == 0 && ctms_wake_arm())
-        (void)claim_batch(&claim);
+        claim_again(&claim);
     SPI_finish();
     return (Datum)0;
 }

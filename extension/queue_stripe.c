@@ -74,6 +74,9 @@ static QueuePlan take_plan = {
     .arg_count = 1,
     .arg_types = {INT8OID}};
 
+static QueuePlan has_left_plan = {
+    .sql = "SELECT FROM ctms.unresolved_stripe ORDER BY kind, key LIMIT 1"};
+
 /* Keys that lead to nobody, as columns for SQL. */
 typedef struct LeftKeys {
     Datum *kinds;
@@ -216,4 +219,16 @@ ctms_resolve_left_keys(void)
         ctms_enqueue_contacts(&held, &loose);
     }
     ctms_end_queue_sql(&saved);
+}
+
+bool
+ctms_has_left_keys(void)
+{
+    QueueOwner saved;
+    uint64 count;
+
+    ctms_start_queue_sql(&saved);
+    count = ctms_run_queue_plan(&has_left_plan, NULL, NULL, SPI_OK_SELECT);
+    ctms_end_queue_sql(&saved);
+    return count > 0;
 }

@@ -15,4 +15,7 @@ extern bool ctms_resolve_stripe_keys(void);
 /* Enqueues the contacts of keys that were left; for a claim, before it looks. */
 extern void ctms_resolve_left_keys(void);
 
+/* Whether keys wait for the next claim. */
+extern bool ctms_has_left_keys(void);
+
 #endif
