@@ -7,6 +7,7 @@
 #   make installcheck  regression and isolation tests on a running server (PGHOST, PGPORT, …)
 #   make bench-rest    how fast the REST server is, next to pgbench
 #   make bench-agent   how fast the agent is, and how soon it begins
+#   make conformance SUITE=…  what the JSON Schema engine passes of the JSON-Schema-Test-Suite
 #   make lint          formatting and static analysis
 #   make check-asan    the programs' tests under AddressSanitizer and UBSan
 #   make check-valgrind  the regression tests with the server under valgrind
@@ -97,9 +98,16 @@ bench-rest:
 	$(MAKE) --no-print-directory -j2 all private-postgres
 	scripts/check bench/rest.pl
 
+SUITE ?= ../shared/data/JSON-Schema-Test-Suite
+conformance:
+	$(quiet)scripts/install-packages check
+	$(quiet)+$(MAKE) --no-print-directory private-postgres
+	$(quiet)test -d '$(SUITE)/tests' || { echo "no JSON-Schema-Test-Suite at $(SUITE): make conformance SUITE=…" >&2; exit 1; }
+	$(quiet)CTMS_JSON_SCHEMA_SUITE='$(abspath $(SUITE))' CTMS_JSON_SCHEMA_TABLE=1 scripts/check test/t/220_json_schema_suite.pl
+
 clean:
 	rm -rf build
 
 .PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
-	private-postgres run check check-asan check-valgrind lint bench-agent bench-rest clean
+	private-postgres run check check-asan check-valgrind lint conformance bench-agent bench-rest clean
 .DEFAULT_GOAL := all

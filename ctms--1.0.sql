@@ -332,7 +332,7 @@ COMMENT ON FUNCTION ctms.json_schema_is_valid(jsonb, jsonb) IS 'Whether the inst
 
 CREATE FUNCTION ctms.json_schema_is_valid(schema jsonb, instance jsonb, options jsonb) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
-COMMENT ON FUNCTION ctms.json_schema_is_valid(jsonb, jsonb, jsonb) IS 'The same with options: "draft" for schemas without $schema ("4", "6", "7", "2019-09", "2020-12"), "assertFormats"';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(jsonb, jsonb, jsonb) IS 'The same with options: "draft" for schemas without $schema ("4", "6", "7", "2019-09", "2020-12"), "assertFormats", "assertContent"';
 
 CREATE FUNCTION ctms.json_schema_errors(schema jsonb, instance jsonb,
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,

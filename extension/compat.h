@@ -106,9 +106,12 @@ ctms_unpin_search_path(int level)
 #if PG_VERSION_NUM >= 170000
 #define json_lexer(json, length)                                                                   \
     makeJsonLexContextCstringLen(NULL, json, length, GetDatabaseEncoding(), true)
+#define json_utf8_lexer(json, length)                                                              \
+    makeJsonLexContextCstringLen(NULL, json, length, PG_UTF8, false)
 #else
 #define json_lexer(json, length)                                                                   \
     makeJsonLexContextCstringLen(json, length, GetDatabaseEncoding(), true)
+#define json_utf8_lexer(json, length) makeJsonLexContextCstringLen(json, length, PG_UTF8, false)
 #endif
 
 /* DecodeDateTime() without the details that 16 reports about errors. */

@@ -23,9 +23,13 @@ typedef struct JsonSchemaProgram JsonSchemaProgram;
  * compilation ends, or NULL when there is none of that URI. */
 typedef const Jsonb *(*JsonSchemaLoader)(const char *uri);
 
+/* Annotations that assert, whatever the vocabulary says. */
+#define JSON_SCHEMA_ASSERT_FORMATS 0x01
+#define JSON_SCHEMA_ASSERT_CONTENT 0x02 /* contentEncoding, contentMediaType from draft 7 on */
+
 typedef struct JsonSchemaOptions {
     int draft;               /* without "$schema": 4, 6, 7, 2019 or 2020; 0 means 2020 */
-    bool assert_formats;     /* "format" asserts, whatever the vocabulary says */
+    int asserts;             /* JSON_SCHEMA_ASSERT_... */
     JsonSchemaLoader loader; /* NULL: built-in documents only */
 } JsonSchemaOptions;
 

@@ -68,23 +68,22 @@ keep_within_budget(void)
 }
 
 static JsonSchemaCached *
-find(const Jsonb *schema, uint32 hash, int draft, bool assert_formats)
+find(const Jsonb *schema, uint32 hash, int draft, int asserts)
 {
     JsonSchemaCached *cached = buckets[hash % N_BUCKETS];
 
     for (; cached; cached = cached->next)
         if (cached->hash == hash && !cached->is_stale && cached->draft == draft &&
-            cached->assert_formats == assert_formats &&
-            VARSIZE(cached->schema) == VARSIZE(schema) &&
+            cached->asserts == asserts && VARSIZE(cached->schema) == VARSIZE(schema) &&
             memcmp(cached->schema, schema, VARSIZE(schema)) == 0)
             return cached;
     return NULL;
 }
 
 static JsonSchemaCached *
-add(const Jsonb *schema, uint32 hash, int draft, bool assert_formats)
+add(const Jsonb *schema, uint32 hash, int draft, int asserts)
 {
-    JsonSchemaOptions options = {draft, assert_formats, json_schema_registry_load};
+    JsonSchemaOptions options = {draft, asserts, json_schema_registry_load};
     JsonSchemaProgram *program;
     JsonSchemaCached *cached;
 
@@ -98,7 +97,7 @@ add(const Jsonb *schema, uint32 hash, int draft, bool assert_formats)
     cached->program = program;
     cached->hash = hash;
     cached->draft = draft;
-    cached->assert_formats = assert_formats;
+    cached->asserts = asserts;
     cached->bytes = json_schema_program_size(program) + VARSIZE(schema) + sizeof(JsonSchemaCached);
     cached->next = buckets[hash % N_BUCKETS];
     buckets[hash % N_BUCKETS] = cached;
@@ -107,13 +106,13 @@ add(const Jsonb *schema, uint32 hash, int draft, bool assert_formats)
 }
 
 JsonSchemaCached *
-json_schema_cache_acquire(const Jsonb *schema, int draft, bool assert_formats)
+json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts)
 {
     uint32 hash = hash_bytes((const unsigned char *)schema, VARSIZE(schema));
-    JsonSchemaCached *cached = find(schema, hash, draft, assert_formats);
+    JsonSchemaCached *cached = find(schema, hash, draft, asserts);
 
     if (!cached)
-        cached = add(schema, hash, draft, assert_formats);
+        cached = add(schema, hash, draft, asserts);
     cached->n_references++;
     cached->last_used = ++clock_ticks;
     keep_within_budget();

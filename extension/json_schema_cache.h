@@ -20,14 +20,13 @@ typedef struct JsonSchemaCached {
     uint64 last_used;
     Size bytes;
     int draft;
-    bool assert_formats;
+    int asserts;
     Jsonb *schema;
     struct JsonSchemaCached *next;
 } JsonSchemaCached;
 
 /* Compiles when it is not there; a schema that is not valid is an error (22023). */
-extern JsonSchemaCached *
-json_schema_cache_acquire(const Jsonb *schema, int draft, bool assert_formats);
+extern JsonSchemaCached *json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts);
 extern void json_schema_cache_release(JsonSchemaCached *cached);
 
 /* Bytes of all programs in the cache. */

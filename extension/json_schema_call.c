@@ -86,8 +86,17 @@ parse_draft(JsonValue value)
             errhint("The drafts are \"4\", \"6\", \"7\", \"2019-09\" and \"2020-12\"."));
 }
 
+static void
+refuse_option(JsonValue name)
+{
+    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+            errmsg("unknown option \"%s\", or a wrong value for it", json_string_copy(name)),
+            errhint("Options are \"draft\", \"assertFormats\" (boolean) and \"assertContent\" "
+                    "(boolean)."));
+}
+
 void
-json_schema_call_options(const Jsonb *options, int *draft, bool *assert_formats)
+json_schema_call_options(const Jsonb *options, int *draft, int *asserts)
 {
     JsonValue object = json_value_of_jsonb(options);
     JsonWalk names;
@@ -103,14 +112,14 @@ json_schema_call_options(const Jsonb *options, int *draft, bool *assert_formats)
 
         if (json_string_equals(name, "draft"))
             *draft = parse_draft(value);
-        else if (json_string_equals(name, "assertFormats") &&
-                 (value.kind == JSON_TRUE || value.kind == JSON_FALSE))
-            *assert_formats = value.kind == JSON_TRUE;
+        else if (value.kind != JSON_TRUE && value.kind != JSON_FALSE)
+            refuse_option(name);
+        else if (json_string_equals(name, "assertFormats"))
+            *asserts |= value.kind == JSON_TRUE ? JSON_SCHEMA_ASSERT_FORMATS : 0;
+        else if (json_string_equals(name, "assertContent"))
+            *asserts |= value.kind == JSON_TRUE ? JSON_SCHEMA_ASSERT_CONTENT : 0;
         else
-            ereport(
-                ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                errmsg("unknown option \"%s\", or a wrong value for it", json_string_copy(name)),
-                errhint("Options are \"draft\" and \"assertFormats\" (boolean)."));
+            refuse_option(name);
     }
 }
 
@@ -124,7 +133,7 @@ json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_ar
     JsonSchemaCached *cached = site->cached;
     Jsonb *detoasted;
     int draft = 0;
-    bool assert_formats = false;
+    int asserts = 0;
 
     if (cached && !cached->is_stale && site->is_constant && site->schema == schema &&
         site->options == options)
@@ -132,12 +141,12 @@ json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_ar
     detoasted =
         site->schema_is_text ? json_schema_call_value(fcinfo, schema_arg) : DatumGetJsonbP(schema);
     if (has_options)
-        json_schema_call_options(DatumGetJsonbP(options), &draft, &assert_formats);
-    if (!cached || cached->is_stale || cached->draft != draft ||
-        cached->assert_formats != assert_formats || VARSIZE(cached->schema) != VARSIZE(detoasted) ||
+        json_schema_call_options(DatumGetJsonbP(options), &draft, &asserts);
+    if (!cached || cached->is_stale || cached->draft != draft || cached->asserts != asserts ||
+        VARSIZE(cached->schema) != VARSIZE(detoasted) ||
         memcmp(cached->schema, detoasted, VARSIZE(detoasted)) != 0) {
         release_site(site);
-        site->cached = json_schema_cache_acquire(detoasted, draft, assert_formats);
+        site->cached = json_schema_cache_acquire(detoasted, draft, asserts);
     }
     site->schema = schema;
     site->options = options;

@@ -27,7 +27,7 @@ json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_ar
 extern Jsonb *json_schema_call_value(FunctionCallInfo fcinfo, int arg);
 
 /* Reads {"draft": ..., "assertFormats": ...}; a wrong option is an error. */
-extern void json_schema_call_options(const Jsonb *options, int *draft, bool *assert_formats);
+extern void json_schema_call_options(const Jsonb *options, int *draft, int *asserts);
 
 /* How many errors the functions list at most. */
 #define JSON_SCHEMA_ERROR_LIMIT 1000

@@ -82,7 +82,7 @@ release(void *cached)
 static const JsonSchemaProgram *
 acquire(const Jsonb *schema)
 {
-    JsonSchemaCached *cached = json_schema_cache_acquire(schema, 0, false);
+    JsonSchemaCached *cached = json_schema_cache_acquire(schema, 0, 0);
     MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 
     callback->func = release;

@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "json_schema_fast.h"
+#include "json_schema_format.h"
 #include "json_schema_internal.h"
 #include "json_schema_uri.h"
 
@@ -177,6 +178,13 @@ link_siblings(JsonSchemaNode *node)
     }
 }
 
+static bool
+asserts_content(const JsonSchemaCompile *compile, const JsonSchemaNode *node)
+{
+    return (compile->options.asserts & JSON_SCHEMA_ASSERT_CONTENT) &&
+           node->resource->dialect.draft >= 7;
+}
+
 /* One member of a schema object; false when it leaves nothing to evaluate. */
 static bool
 compile_keyword(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword,
@@ -191,8 +199,15 @@ compile_keyword(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyw
     keyword->applies = rule ? rule->applies : 0;
     if (keyword->kind == KEYWORD_IDENTIFIER)
         return false;
-    if (!rule)
+    if (!rule) {
+        if (asserts_content(compile, node))
+            keyword->format = json_content_find(node->source, keyword->name);
+        if (keyword->format) {
+            keyword->kind = KEYWORD_FORMAT;
+            keyword->applies = JSON_KIND_BIT(JSON_STRING);
+        }
         return true;
+    }
     if (json_schema_compile_assertion(compile, node, keyword))
         return true;
     return json_schema_compile_applicator(compile, node, keyword);

@@ -18,6 +18,11 @@ extern const JsonFormat *json_format_find(const char *name, int draft);
 
 extern bool json_format_holds(const JsonFormat *format, JsonValue string);
 
+/* ---- json_schema_content.c --------------------------------------------------------- */
+
+/* What a content keyword of the schema asserts, where it is asked to; NULL for nothing. */
+extern const JsonFormat *json_content_find(JsonValue schema, const char *keyword);
+
 /* ---- json_schema_format_time.c (RFC 3339) ------------------------------------------ */
 
 extern bool json_format_date(const char *text, uint32 length);

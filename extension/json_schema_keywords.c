@@ -143,7 +143,7 @@ compile_pattern(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyw
 static void
 compile_format(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
 {
-    bool asserts = compile->options.assert_formats ||
+    bool asserts = (compile->options.asserts & JSON_SCHEMA_ASSERT_FORMATS) ||
                    (node->resource->dialect.vocabularies & VOCABULARY_FORMAT_ASSERTION);
 
     if (keyword->value.kind != JSON_STRING) {

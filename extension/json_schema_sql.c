@@ -114,7 +114,7 @@ PG_FUNCTION_INFO_V1(ctms_json_schema_check);
 PGDLLEXPORT Datum
 ctms_json_schema_check(PG_FUNCTION_ARGS)
 {
-    JsonSchemaOptions options = {0, false, json_schema_registry_load};
+    JsonSchemaOptions options = {0, 0, json_schema_registry_load};
     Jsonb *schema = json_schema_call_value(fcinfo, 0);
     TupleDesc row_type;
     Tuplestorestate *rows = begin_rows(fcinfo, &row_type);
@@ -124,7 +124,7 @@ ctms_json_schema_check(PG_FUNCTION_ARGS)
 
     if (PG_NARGS() > 1)
         json_schema_call_options(json_schema_call_value(fcinfo, 1), &options.draft,
-                                 &options.assert_formats);
+                                 &options.asserts);
     program = json_schema_compile(schema, &options, CurrentMemoryContext, &problems);
     if (program)
         json_schema_free(program);

@@ -17,7 +17,7 @@ static Datum
 checked(Datum jsonb)
 {
     if (!ctms_is_restoring())
-        json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(jsonb), 0, false));
+        json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(jsonb), 0, 0));
     return jsonb;
 }
 

@@ -97,7 +97,7 @@ refresh(const char *name)
     /* Changes that arrive while the row is read make the entry old at once. */
     uint64 read_at = generation;
     Jsonb *schema = load(name);
-    JsonSchemaCached *cached = schema ? json_schema_cache_acquire(schema, 0, false) : NULL;
+    JsonSchemaCached *cached = schema ? json_schema_cache_acquire(schema, 0, 0) : NULL;
     SchemaEntry *entry;
     bool found;
 
@@ -151,7 +151,7 @@ ctms__prepare_waitlist_schema(PG_FUNCTION_ARGS)
         MemoryContextAlloc(CurTransactionContext, sizeof(MemoryContextCallback));
 
     callback->func = release_cached;
-    callback->arg = json_schema_cache_acquire(PG_GETARG_JSONB_P(0), 0, false);
+    callback->arg = json_schema_cache_acquire(PG_GETARG_JSONB_P(0), 0, 0);
     MemoryContextRegisterResetCallback(CurTransactionContext, callback);
     PG_RETURN_VOID();
 }

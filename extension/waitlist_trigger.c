@@ -144,6 +144,6 @@ ctms__check_waitlist_schema(PG_FUNCTION_ARGS)
         heap_getattr(row, column(trigger, "schema"), trigger->tg_relation->rd_att, &is_null);
 
     if (!is_null && !ctms_is_restoring())
-        json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(schema), 0, false));
+        json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(schema), 0, 0));
     return PointerGetDatum(row);
 }

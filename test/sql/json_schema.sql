@@ -148,3 +148,15 @@ INSERT INTO schemas VALUES (4, '{"type": "text"}');
 INSERT INTO schemas SELECT 4, '{"minimum": "3"}'::jsonb;
 SELECT id, schema, ctms.json_schema_is_valid(schema, '2') AS two, schema -> 'minimum' AS minimum FROM schemas ORDER BY id;
 SELECT ctms.json_schema_is_valid('{"maxLength": 1}'::text::ctms.json_schema, doc -> 'a') FROM stored WHERE id < 90 ORDER BY id;
+
+-- Content keywords assert when asked to, from draft 7 on.
+SELECT v, ctms.json_schema_is_valid(s, to_jsonb(v), '{"assertContent": true}') AS asserted,
+    ctms.json_schema_is_valid(s, to_jsonb(v)) AS annotated,
+    ctms.json_schema_is_valid(s, to_jsonb(v), '{"assertContent": true, "draft": "6"}') AS draft_6
+FROM (VALUES
+    ('{"contentEncoding": "base64"}'::jsonb, 'YQ=='), ('{"contentEncoding": "base64"}', 'YQ='),
+    ('{"contentEncoding": "base32"}', 'YQ='),
+    ('{"contentMediaType": "application/json"}', '[1]'), ('{"contentMediaType": "application/json"}', '[1'),
+    ('{"contentMediaType": "application/json", "contentEncoding": "base64"}', 'WzFd'),
+    ('{"contentMediaType": "application/json", "contentEncoding": "base64"}', 'WzE='),
+    ('{"contentMediaType": "application/json", "contentEncoding": "base64"}', 'gICA')) AS c (s, v);
