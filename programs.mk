@@ -41,7 +41,7 @@ $(SWAGGER_UI) &: rest/swagger-ui/package-lock.json
 	@mkdir -p build/swagger-ui
 	$(call say,NPM,swagger-ui-dist)
 	@cp rest/swagger-ui/package.json rest/swagger-ui/package-lock.json build/swagger-ui
-	$(quiet)cd build/swagger-ui && npm ci --ignore-scripts --no-audit --no-fund --silent
+	$(quiet)cd build/swagger-ui && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@for file in swagger-ui-bundle.js swagger-ui.css; do \
 		sed '/sourceMappingURL=/d' build/swagger-ui/node_modules/swagger-ui-dist/$$file \
 			>build/swagger-ui/$$file || exit 1; done
