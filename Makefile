@@ -8,6 +8,7 @@
 #   make bench-rest    how fast the REST server is, next to pgbench
 #   make bench-agent   how fast the agent is, and how soon it begins
 #   make conformance SUITE=…  what the JSON Schema engine passes of the JSON-Schema-Test-Suite
+#   make soak-agent  kills agents and the database at every step, ROUNDS=200 times
 #   make lint          formatting and static analysis
 #   make check-asan    the programs' tests under AddressSanitizer and UBSan
 #   make check-valgrind  the regression tests with the server under valgrind
@@ -93,6 +94,11 @@ bench-agent:
 	$(MAKE) --no-print-directory -j2 all private-postgres
 	scripts/check bench/agent.pl
 
+soak-agent:
+	$(quiet)scripts/install-packages check
+	$(quiet)+$(MAKE) --no-print-directory -j2 all private-postgres
+	$(quiet)CTMS_TEST_ROUNDS=$(or $(ROUNDS),200) CTMS_PROVE_OPTIONS=--verbose nice -n 15 scripts/check test/t/340_agent_crashes.pl
+
 bench-rest:
 	scripts/install-packages check
 	$(MAKE) --no-print-directory -j2 all private-postgres
@@ -109,5 +115,5 @@ clean:
 	rm -rf build
 
 .PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
-	private-postgres run check check-asan check-valgrind lint conformance bench-agent bench-rest clean
+	private-postgres run check check-asan check-valgrind lint conformance bench-agent soak-agent bench-rest clean
 .DEFAULT_GOAL := all

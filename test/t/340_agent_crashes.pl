@@ -1,8 +1,13 @@
-# Agents and the database die at random moments, Acoustic fails at random, contacts change all
-# the time: at the end Acoustic holds exactly what the database holds, and never more than ten
-# requests were in flight.
+# Agents and the database die at every step and at random moments, Acoustic fails at random,
+# contacts change all the time: at the end Acoustic holds exactly what the database holds, and
+# never more than ten requests were in flight.
 #
-# CTMS_TEST_ROUNDS (3) and CTMS_TEST_SEED (random) make it long, or the same again.
+# A round changes contacts for a second while requests go wrong at random, then something
+# dies. Rounds that are named for a step bring an agent to exactly there first: what it
+# asked of the database waits for a lock, or its request for an answer.
+#
+# CTMS_TEST_ROUNDS (6) and CTMS_TEST_SEED (random) make it long, or the same again:
+# "make soak-agent ROUNDS=200".
 
 use strict;
 use warnings;
@@ -11,7 +16,7 @@ use Time::HiRes qw(sleep time);
 use Test::More;
 use CTMS::Test qw(poll_until);
 
-my $rounds = $ENV{CTMS_TEST_ROUNDS} // 3;
+my $rounds = $ENV{CTMS_TEST_ROUNDS} // 6;
 my $seed = $ENV{CTMS_TEST_SEED} // int(rand(1 << 30));
 srand $seed;
 note "seed $seed, $rounds rounds";
@@ -54,22 +59,135 @@ my @faults = (
     { answer => 'fault', errorid => 150, probability => 0.02 }, { answer => 'normal', delay_ms => 200, probability => 0.1 },
     { operation => 'token', answer => 'html', probability => 0.3 });
 
+# ---- steps ------------------------------------------------------------------------
+
+# A session that holds a lock until let_go().
+sub hold
+{
+    my ($sql) = @_;
+    my $pid = fork() // die "fork: $!";
+    if (!$pid)
+    {
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>&', \*STDOUT;
+        { exec 'psql', '-XqAt', '-d', $ctms->db_url . '&application_name=holder', '-c', "BEGIN; $sql; SELECT pg_sleep(60)" }
+        POSIX::_exit(127);
+    }
+    my $is_held = eval { poll_until(sub { (query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder' AND query LIKE '%pg_sleep%' AND wait_event = 'PgSleep'") // 0) > 0 }, 'the lock is held', 10) };
+    return ($pid, $is_held);
+}
+
+sub let_go
+{
+    my ($pid) = @_;
+    query("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'holder'");
+    waitpid $pid, 0;
+    return;
+}
+
+# The answer, or undef while the database is away.
+sub query { my ($rc, $out) = $ctms->node->psql('ctms', $_[0]); return $rc ? undef : $out }
+
+# Something for the agents to do.
+sub work { query("UPDATE ctms.emails SET first_name = 'Name ' || random() WHERE random() < 0.2"); return }
+
+# Waits a little while; steps that are not reached in time (an agent has just died) do not count.
+sub soon { my ($condition) = @_; return eval { poll_until($condition, 'the step is reached', 5) } ? 1 : 0 }
+sub waits_for_lock { my ($what) = @_; return soon(sub { query("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT%$what%'") }) }
+
+sub in_ledger
+{
+    my ($after, $operation, $table) = @_;
+    return soon(sub { grep { $_->{operation} eq $operation && $_->{table} eq $table } @{ $ctms->sandbox("/_sandbox/ledger?after=$after&limit=1000")->{json} } });
+}
+
+# Brings the agents to a step that waits for a lock, and kills there.
+sub at_lock
+{
+    my ($lock, $what, $before) = @_;
+    $before->() if $before;
+    my ($pid) = hold($lock);
+    my $is_reached = waits_for_lock($what);
+    strike();
+    let_go($pid);
+    return $is_reached;
+}
+
+# The same with a request that is under way.
+sub at_request
+{
+    my ($operation, $table) = @_;
+    settings(faults => [ { answer => 'normal', operation => $operation, table => $table, delay_ms => 300 } ]);
+    my $ledger = stats()->{ledger};
+    $ctms->node->psql('ctms', "UPDATE ctms.${table}s SET source = 'from ' || random() WHERE random() < 0.2") if $table ne 'main';
+    work();
+    my $is_reached = in_ledger($ledger, $operation, $table);
+    strike();
+    settings(faults => []);
+    return $is_reached;
+}
+
+my %steps = (
+    claim => sub { at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE', 'claim_acoustic', \&work) },
+    rows => sub { settings(latency_ms => 50); at_lock('LOCK TABLE ctms.waitlists IN ACCESS EXCLUSIVE MODE', 'acoustic_rows', \&work) },
+    share => sub { at_lock("SELECT pg_advisory_xact_lock(hashtextextended('ctms.acoustic_agents', 0))", 'share_acoustic', \&work) },
+    finish => sub { settings(latency_ms => 300); at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE', 'finish_acoustic', sub { work(); soon(sub { stats()->{in_flight} }) }) },
+    fail => sub {
+        settings(latency_ms => 300, faults => [ { answer => 'fault', errorid => 50, table => 'main' } ]);
+        my $is_reached = at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE', 'fail_acoustic', sub { work(); soon(sub { stats()->{in_flight} }) });
+        settings(faults => []);
+        return $is_reached;
+    },
+    'add recipient' => sub { at_request('AddRecipient', 'main') },
+    'newsletter rows' => sub { at_request('InsertUpdateRelationalTable', 'newsletter') },
+    'waitlist rows' => sub { at_request('InsertUpdateRelationalTable', 'waitlist') },
+    token => sub {
+        settings(faults => [ { operation => 'token', answer => 'normal', delay_ms => 300 } ]);
+        my $before = stats()->{requests}{token};
+        $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/revoke-token", '');
+        work();
+        my $is_reached = soon(sub { stats()->{requests}{token} > $before });
+        strike();
+        settings(faults => []);
+        return $is_reached;
+    });
+my %reached = map { $_ => 0 } keys %steps;
+
+sub replace_agent { my ($victim, $signal) = @_; $ctms->stop_program($agents[$victim], $signal); $agents[$victim] = start_agent(); return }
+
+# Kills where the step has led to: all agents, so that it meets the one that is there, or the database.
+sub strike
+{
+    if (rand() < 0.3) { $ctms->node->restart('immediate') }
+    else { $ctms->stop_program($_, 'KILL') for @agents; @agents = map { start_agent() } 1 .. 2 }
+    return;
+}
+
+my @order = sort keys %steps;
+for (my $i = @order; --$i > 0;) { my $j = int rand($i + 1); @order[ $i, $j ] = @order[ $j, $i ] }
+
+# ---- rounds -----------------------------------------------------------------------
+
 for my $round (1 .. $rounds)
 {
     settings(latency_ms => pick(0, 5, 50), jitter_ms => pick(0, 20), faults => [ map { pick(@faults) } 1 .. pick(0, 1, 3) ]);
     my $until = time + 0.5 + rand 1;
     while (time < $until) { change(); sleep rand 0.1 }
+    if ($round % 2)
+    {
+        settings(latency_ms => 5, jitter_ms => 0, faults => []);
+        my $step = $order[ ($round / 2) % @order ];
+        $reached{$step} += $steps{$step}->();
+        next;
+    }
     my $what = pick('agent', 'agent', 'agent', 'all agents', 'database', 'stop', 'token');
     if ($what eq 'database') { $ctms->node->restart('immediate') }
     elsif ($what eq 'token') { $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/revoke-token", '') }
-    elsif ($what eq 'all agents') { $ctms->stop_program($_, 'KILL') for @agents; @agents = map { start_agent() } 1 .. 2 }
-    else
-    {
-        my $victim = int rand @agents;
-        $ctms->stop_program($agents[$victim], $what eq 'stop' ? 'TERM' : 'KILL');
-        $agents[$victim] = start_agent();
-    }
+    elsif ($what eq 'all agents') { replace_agent($_, 'KILL') for 0 .. $#agents }
+    else { replace_agent(int rand @agents, $what eq 'stop' ? 'TERM' : 'KILL') }
 }
+note join ', ', map { "$_: $reached{$_}" } sort keys %reached;
+if ($rounds >= 4 * @order) { ok($reached{$_}, "an agent died at the step: $_") for sort keys %steps }
 
 settings(latency_ms => 0, jitter_ms => 0, faults => []);
 change();
