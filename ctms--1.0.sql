@@ -15,6 +15,17 @@ BEGIN
 END
 $$;
 
+-- The owner of a schema may drop what is in it and put something else in its place.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+                   WHERE n.nspname = 'ctms' AND (r.rolsuper OR r.rolname = current_user)) THEN
+        RAISE EXCEPTION 'schema "ctms" belongs to another role'
+            USING ERRCODE = '42501', HINT = 'Drop the schema, or change its owner, first.';
+    END IF;
+END
+$$;
+
 COMMENT ON SCHEMA ctms IS 'Contact management: everything of the extension ctms lives here';
 GRANT USAGE ON SCHEMA ctms TO ctms_api, ctms_agent, ctms_admin, ctms_reader;
 -- ---------------------------------------------------------------------------
@@ -1154,6 +1165,8 @@ GRANT EXECUTE ON FUNCTION ctms.contact_schemas() TO ctms_api, ctms_reader;
 REVOKE ALL ON ALL TABLES IN SCHEMA ctms FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA ctms FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ctms FROM PUBLIC;
+REVOKE ALL ON TYPE ctms.json_schema, ctms.segment FROM PUBLIC;
+GRANT USAGE ON TYPE ctms.json_schema, ctms.segment TO ctms_api, ctms_agent, ctms_admin, ctms_reader;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA ctms TO ctms_reader;
 REVOKE ALL ON ctms.api_client FROM ctms_reader;

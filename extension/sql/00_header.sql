@@ -15,5 +15,16 @@ BEGIN
 END
 $$;
 
+-- The owner of a schema may drop what is in it and put something else in its place.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+                   WHERE n.nspname = 'ctms' AND (r.rolsuper OR r.rolname = current_user)) THEN
+        RAISE EXCEPTION 'schema "ctms" belongs to another role'
+            USING ERRCODE = '42501', HINT = 'Drop the schema, or change its owner, first.';
+    END IF;
+END
+$$;
+
 COMMENT ON SCHEMA ctms IS 'Contact management: everything of the extension ctms lives here';
 GRANT USAGE ON SCHEMA ctms TO ctms_api, ctms_agent, ctms_admin, ctms_reader;

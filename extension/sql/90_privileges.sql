@@ -5,6 +5,8 @@
 REVOKE ALL ON ALL TABLES IN SCHEMA ctms FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA ctms FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ctms FROM PUBLIC;
+REVOKE ALL ON TYPE ctms.json_schema, ctms.segment FROM PUBLIC;
+GRANT USAGE ON TYPE ctms.json_schema, ctms.segment TO ctms_api, ctms_agent, ctms_admin, ctms_reader;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA ctms TO ctms_reader;
 REVOKE ALL ON ctms.api_client FROM ctms_reader;
