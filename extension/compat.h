@@ -130,6 +130,19 @@ ctms_decode_datetime(char **fields, int *types, int count, int *type, struct pg_
 #endif
 }
 
+/* A scan without ORDER BY keys; 18 can count what it does. */
+#include "access/genam.h"
+
+static inline IndexScanDesc
+ctms_index_beginscan(Relation relation, Relation index, Snapshot snapshot, int key_count)
+{
+#if PG_VERSION_NUM >= 180000
+    return index_beginscan(relation, index, snapshot, NULL, key_count, 0);
+#else
+    return index_beginscan(relation, index, snapshot, key_count, 0);
+#endif
+}
+
 /* Index entries of a row: "may_conflict" tells a conflict with "arbiters" instead of raising. */
 #include "access/tableam.h"
 #include "executor/executor.h"

@@ -189,18 +189,14 @@ get(FunctionCallInfo fcinfo, bool is_identity)
     Contact contact = {.email_id = *PG_GETARG_UUID_P(0)};
     StringInfoData json;
 
-    json_answer_begin(&json);
-    SPI_connect();
     contact_load(&contact, 1, is_identity ? CONTACT_ROWS : CONTACT_ALL, true);
-    if (!contact.rows[GROUP_EMAIL].exists) {
-        SPI_finish();
+    if (!contact.rows[GROUP_EMAIL].exists)
         PG_RETURN_NULL();
-    }
+    json_answer_begin(&json);
     if (is_identity)
         contact_json_write_identity(&json, &contact);
     else
         contact_json_write(&json, &contact, true);
-    SPI_finish();
     return json_answer_end(&json);
 }
 

@@ -1,17 +1,21 @@
 /*
- * contact_load.c: reads one contact or many with the same three statements.
+ * contact_load.c: reads one contact or many: below the executor where the tables allow it
+ * (contact_direct.c), else with the same three statements.
  */
 #include "compat.h"
 
+#include "contact_direct.h"
 #include "contact_load.h"
 #include "contact_sql.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -19,7 +23,7 @@
 #define MAX_COLUMNS (1 + CONTACT_ROW_GROUPS * (CONTACT_MAX_FIELDS + 3))
 
 /* Fields and timestamps, as append_columns() of contact_sql.c orders them. */
-static int
+static void
 fill_record(ContactRecord *record, ContactGroup group, const Datum *values, const bool *nulls)
 {
     const ContactGroupSpec *spec = &contact_groups[group];
@@ -37,19 +41,28 @@ fill_record(ContactRecord *record, ContactGroup group, const Datum *values, cons
     }
     record->create_timestamp = DatumGetTimestampTz(values[count]);
     record->update_timestamp = DatumGetTimestampTz(values[count + 1]);
-    return count + 2;
+}
+
+static ContactRecord *
+new_item(ContactList *list)
+{
+    if (list->items == NULL) {
+        list->capacity = 4;
+        list->items = palloc(list->capacity * sizeof(ContactRecord));
+    } else if (list->count == list->capacity) {
+        list->capacity *= 2;
+        list->items = repalloc(list->items, list->capacity * sizeof(ContactRecord));
+    }
+    return &list->items[list->count++];
 }
 
 static void
-fill_rows(Contact *contact, const Datum *values, const bool *nulls)
+read_record(Contact *contact, ContactGroup group, const Datum *values, const bool *nulls)
 {
-    int column = 1;
+    ContactRecord *record =
+        group < CONTACT_ROW_GROUPS ? &contact->rows[group] : new_item(contact_list(contact, group));
 
-    for (int group = 0; group < CONTACT_ROW_GROUPS; group++) {
-        if (DatumGetBool(values[column]))
-            fill_record(&contact->rows[group], group, values + column + 1, nulls + column + 1);
-        column += CONTACT_ROW_COLUMNS(&contact_groups[group]);
-    }
+    fill_record(record, group, values, nulls);
 }
 
 /* ---- which contact a row belongs to --------------------------------------------- */
@@ -93,76 +106,126 @@ id_parameter(Contact **by_id, int count)
     return PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
-/* ---- statements ------------------------------------------------------------------ */
+/* ---- by statements ----------------------------------------------------------------- */
 
-typedef void (*RowReader)(Contact *contact, ContactGroup group, const Datum *values,
-                          const bool *nulls);
-
+/* What contact_sql_load_rows() gives: each group behind a flag that tells whether it exists. */
 static void
-read_rows(Contact *contact, ContactGroup group, const Datum *values, const bool *nulls)
+read_joined(Contact *contact, const Datum *values, const bool *nulls)
 {
-    fill_rows(contact, values, nulls);
-}
+    int column = 1;
 
-static void
-read_item(Contact *contact, ContactGroup group, const Datum *values, const bool *nulls)
-{
-    ContactList *list = contact_list(contact, group);
-
-    if (list->items == NULL) {
-        list->capacity = 4;
-        list->items = palloc(list->capacity * sizeof(ContactRecord));
-    } else if (list->count == list->capacity) {
-        list->capacity *= 2;
-        list->items = repalloc(list->items, list->capacity * sizeof(ContactRecord));
+    for (ContactGroup group = 0; group < CONTACT_ROW_GROUPS; group++) {
+        if (DatumGetBool(values[column]))
+            read_record(contact, group, values + column + 1, nulls + column + 1);
+        column += CONTACT_ROW_COLUMNS(&contact_groups[group]);
     }
-    fill_record(&list->items[list->count++], group, values + 1, nulls + 1);
 }
 
+typedef struct Statements {
+    Contact **by_id;
+    int count;
+    Datum ids;
+    bool is_read_only;
+    MemoryContext result; /* where rows are copied to */
+} Statements;
+
 static void
-run(SPIPlanPtr plan, Datum ids, bool is_read_only, Contact **by_id, int count, ContactGroup group,
-    RowReader read)
+run(const Statements *statements, SPIPlanPtr plan, ContactGroup group)
 {
     Datum values[MAX_COLUMNS];
     bool nulls[MAX_COLUMNS];
-    int result = SPI_execute_plan(plan, &ids, NULL, is_read_only, 0);
+    Datum ids = statements->ids;
+    MemoryContext caller;
+    int result = SPI_execute_plan(plan, &ids, NULL, statements->is_read_only, 0);
 
     if (result != SPI_OK_SELECT)
         elog(ERROR, "could not read contacts: %s", SPI_result_code_string(result));
+    caller = MemoryContextSwitchTo(statements->result);
     for (uint64 i = 0; i < SPI_processed; i++) {
+        HeapTuple row = heap_copytuple(SPI_tuptable->vals[i]);
+        Contact *contact;
+
         CHECK_FOR_INTERRUPTS();
-        heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
-        read(count == 1 ? by_id[0] : find_contact(by_id, count, DatumGetUUIDP(values[0])), group,
-             values, nulls);
+        heap_deform_tuple(row, SPI_tuptable->tupdesc, values, nulls);
+        contact = statements->count == 1 ? statements->by_id[0]
+                                         : find_contact(statements->by_id, statements->count,
+                                                        DatumGetUUIDP(values[0]));
+        if (group < CONTACT_ROW_GROUPS)
+            read_joined(contact, values, nulls);
+        else
+            read_record(contact, group, values + 1, nulls + 1);
     }
+    MemoryContextSwitchTo(caller);
+}
+
+static void
+read_by_statements(Contact **by_id, int count, ContactGroup last, bool is_read_only)
+{
+    bool many = count > 1;
+    Statements statements = {.by_id = by_id,
+                             .count = count,
+                             .ids = id_parameter(by_id, count),
+                             .is_read_only = is_read_only,
+                             .result = CurrentMemoryContext};
+
+    SPI_connect();
+    run(&statements, contact_sql_load_rows(many), GROUP_EMAIL);
+    for (ContactGroup group = GROUP_NEWSLETTERS; group <= last; group++)
+        run(&statements, contact_sql_load_list(group, many), group);
+    SPI_finish();
+}
+
+/* ---- either way ---------------------------------------------------------------------- */
+
+/* Sees what a statement started now would see: also what this transaction has just done. */
+static bool
+read_directly_as_of_now(Contact **by_id, int count, ContactGroup last)
+{
+    bool is_done;
+
+    CommandCounterIncrement();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    is_done = contact_direct_read(by_id, count, last, GetActiveSnapshot(), read_record);
+    PopActiveSnapshot();
+    return is_done;
+}
+
+/* Once all is read: groups without a row get their defaults, lists their order. */
+static void
+complete(Contact *contact)
+{
+    for (ContactGroup group = 0; group < CONTACT_ROW_GROUPS; group++)
+        if (!contact->rows[group].exists)
+            contact_record_init(&contact->rows[group], group);
+    contact_list_sort(&contact->newsletters);
+    contact_list_sort(&contact->waitlists);
 }
 
 void
 contact_load(Contact *contacts, int count, ContactParts parts, bool is_read_only)
 {
+    ContactGroup last = parts == CONTACT_ROWS ? GROUP_MOFO : GROUP_WAITLISTS;
     Contact **by_id = palloc(count * sizeof(Contact *));
-    bool many = count > 1;
-    Datum ids;
+    bool is_done;
 
     if (count == 0)
         return;
     for (int i = 0; i < count; i++) {
         pg_uuid_t email_id = contacts[i].email_id;
 
-        contact_init(&contacts[i]);
+        memset(&contacts[i], 0, sizeof(contacts[i]));
         contacts[i].email_id = email_id;
         by_id[i] = &contacts[i];
     }
-    qsort(by_id, count, sizeof(Contact *), compare_contact_pointers);
-    ids = id_parameter(by_id, count);
-    run(contact_sql_load_rows(many), ids, is_read_only, by_id, count, GROUP_EMAIL, read_rows);
-    if (parts == CONTACT_ROWS)
-        return;
-    for (ContactGroup group = GROUP_NEWSLETTERS; group <= GROUP_WAITLISTS; group++) {
-        run(contact_sql_load_list(group, many), ids, is_read_only, by_id, count, group, read_item);
-        for (int i = 0; i < count; i++)
-            contact_list_sort(contact_list(&contacts[i], group));
-    }
+    if (count > 1)
+        qsort(by_id, count, sizeof(Contact *), compare_contact_pointers);
+    is_done = is_read_only
+                  ? contact_direct_read(by_id, count, last, GetActiveSnapshot(), read_record)
+                  : read_directly_as_of_now(by_id, count, last);
+    if (!is_done)
+        read_by_statements(by_id, count, last, is_read_only);
+    for (int i = 0; i < count; i++)
+        complete(&contacts[i]);
 }
 
 bool

@@ -15,8 +15,8 @@ typedef enum ContactParts { CONTACT_ROWS = 1, CONTACT_ALL = 3 } ContactParts;
  * contacts[i].rows[GROUP_EMAIL].exists tells whether there is one. Null flags become their
  * defaults; every other value is as it is stored. CONTACT_ROWS leaves the lists empty.
  *
- * Needs an SPI connection; the Datums live until it ends. With is_read_only all is seen
- * as of the calling statement, else as of now, own changes included.
+ * The Datums live in the current memory context. With is_read_only all is seen as of the
+ * calling statement, else as of now, own changes included.
  */
 extern void contact_load(Contact *contacts, int count, ContactParts parts, bool is_read_only);
 

@@ -105,7 +105,7 @@ static void
 open_index(KeyedTable *table, Snapshot snapshot)
 {
     table->index = index_open(RelationGetPrimaryKeyIndex(table->relation), AccessShareLock);
-    table->scan = index_beginscan(table->relation, table->index, snapshot, 1, 0);
+    table->scan = ctms_index_beginscan(table->relation, table->index, snapshot, 1);
     table->found = table_slot_create(table->relation, NULL);
 }
 
