@@ -1,0 +1,168 @@
+# From every older version, with data, to the current one: objects equal those of a fresh
+# install, data is untouched. And a server upgrade with pg_upgrade.
+#
+# What the comparison notices is itself tried, with versions made up here.
+use strict;
+use warnings;
+use CTMS::Data;
+use CTMS::Test;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $pg_config = qx{pg_config --bindir};
+chomp $pg_config;
+my ($installation, $bindir) = $pg_config =~ m{^(/.+)(/usr/lib/postgresql/\d+/bin)$} or plan skip_all => 'this PostgreSQL is not a private copy';
+(my $sharedir = qx{pg_config --sharedir}) =~ s/\s+$//;
+my $top = $ENV{CTMS_TEST_TOP};
+
+# Names of lines that are in only one of two lists of objects.
+sub differences
+{
+    my ($left, $right) = map { my %h = map { $_ => 1 } split /\n/, $_; \%h } @_;
+    return join "\n", sort((map { "- $_" } grep { !$right->{$_} } keys %$left), map { "+ $_" } grep { !$left->{$_} } keys %$right);
+}
+
+# Every installable version is brought to "target", filled before; returns what differs.
+sub walk
+{
+    my ($ctms, $target) = @_;
+    my $node = $ctms->node;
+    my @versions = split /\n/, $node->safe_psql('postgres',
+        "SELECT version FROM pg_available_extension_versions WHERE name = 'ctms' AND version <> '$target' ORDER BY 1");
+    $node->safe_psql('postgres', 'DROP DATABASE IF EXISTS fresh');
+    $node->safe_psql('postgres', 'CREATE DATABASE fresh');
+    $node->safe_psql('fresh', "CREATE EXTENSION ctms VERSION '$target'");
+    my $fresh = CTMS::Data::objects($node, 'fresh');
+    my %result;
+    for my $version (@versions)
+    {
+        $ctms->sql('SET ctms.allow_drop = on; DROP EXTENSION IF EXISTS ctms CASCADE; DROP SCHEMA IF EXISTS ctms CASCADE');
+        my $path = $node->safe_psql('postgres', "SELECT path FROM pg_extension_update_paths('ctms') WHERE source = '$version' AND target = '$target'");
+        next unless $path;
+        $ctms->sql("CREATE EXTENSION ctms VERSION '$version'");
+        CTMS::Data::fill($ctms);
+        my $relations = CTMS::Data::relations($node, 'ctms');
+        my $before = CTMS::Data::content($node, 'ctms', $relations);
+        # A session that used the old version goes on.
+        my $session = $node->background_psql('ctms');
+        $session->query_safe(q{SELECT length(ctms.find_contacts(primary_email => 'dump1@example.com')::text) > 0});
+        $ctms->sql("ALTER EXTENSION ctms UPDATE TO '$target'");
+        $session->query_safe(q{SELECT length(ctms.find_contacts(primary_email => 'dump1@example.com')::text) > 0});
+        $session->quit;
+        $result{$version} = {
+            path => $path,
+            objects => differences($fresh, CTMS::Data::objects($node, 'ctms')),
+            data => differences($before, CTMS::Data::content($node, 'ctms', $relations)) };
+    }
+    return \%result;
+}
+
+# ---- released versions -------------------------------------------------------------------
+
+my $ctms = CTMS::Test->new('released', no_extension => 1);
+my $default = $ctms->sql(q{SELECT default_version FROM pg_available_extensions WHERE name = 'ctms'});
+my $released = walk($ctms, $default);
+my @scripts = map { m{ctms--(.+)\.sql$} } glob "$top/ctms--*.sql";
+is_deeply([ grep { !/--/ } @scripts ], [ sort keys %$released, $default ], "versions to begin with: @scripts");
+for my $version (sort keys %$released)
+{
+    is($released->{$version}{objects}, '', "$released->{$version}{path}: objects are those of a fresh install");
+    is($released->{$version}{data}, '', "$released->{$version}{path}: data is untouched");
+}
+note("$default is the first version: there is none to upgrade from yet") unless %$released;
+
+# A released script never changes: each has its checksum here from its release on.
+my %checksum = ();
+for my $script (sort keys %checksum)
+{
+    is(qx{sha256sum <"$top/$script"} =~ s/\s.*//sr, $checksum{$script}, "$script is as it was released");
+}
+
+# ---- the comparison itself, with made-up versions -----------------------------------------------
+
+# In a copy of the private installation, whose files are links but for ours.
+my $copy = PostgreSQL::Test::Utils::tempdir_short();
+system_or_bail('cp', '-a', "$installation/usr", "$copy/");
+my $scripts = $copy . substr($sharedir, length $installation) . '/extension';
+my $install = CTMS::Test::slurp("$top/ctms--$default.sql");
+sub write_script { my ($name, $sql) = @_; open my $f, '>', "$scripts/ctms--$name.sql" or die "$name: $!"; print $f $sql; close $f; return }
+
+# 8.0 → 8.1 does all that a fresh 8.1 has; 8.1 → 8.2 forgets something of every kind.
+write_script('8.0', $install);
+my $more = q{
+    CREATE TABLE ctms.more (id serial PRIMARY KEY, email_id uuid REFERENCES ctms.emails, name text);
+    COMMENT ON TABLE ctms.more IS 'More';
+    GRANT SELECT ON ctms.more TO ctms_reader;
+    SELECT pg_catalog.pg_extension_config_dump('ctms.more', '');
+    SELECT pg_catalog.pg_extension_config_dump('ctms.more_id_seq', '');
+    ALTER TABLE ctms.emails ADD COLUMN nickname varchar(10);
+};
+write_script('8.1', $install . $more);
+write_script('8.0--8.1', $more);
+my $rest = q{
+    CREATE INDEX ON ctms.more (name);
+    COMMENT ON COLUMN ctms.more.name IS 'Name';
+    ALTER TABLE ctms.more ADD CHECK (name <> ''), ALTER COLUMN name SET NOT NULL, SET (fillfactor = 80);
+    GRANT INSERT ON ctms.more TO ctms_admin;
+    SELECT pg_catalog.pg_extension_config_dump('ctms.acoustic_field', 'WHERE true');
+    ALTER FUNCTION ctms.get_contact(uuid) COST 5;
+    ALTER FUNCTION ctms.get_identity(uuid) SECURITY INVOKER;
+    REVOKE ALL ON FUNCTION ctms.get_updates FROM ctms_reader;
+    ALTER TYPE ctms.segment ADD VALUE 'unknown';
+    CREATE TRIGGER mine BEFORE UPDATE ON ctms.more FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+    ALTER SEQUENCE ctms.more_id_seq INCREMENT 2;
+    ALTER EVENT TRIGGER ctms_guard_drop ENABLE ALWAYS;
+};
+write_script('8.2', $install . $more . $rest);
+write_script('8.1--8.2', q{UPDATE ctms.emails SET first_name = 'lost' WHERE primary_email = 'dump1@example.com'});
+
+my $trial = bless {%$ctms}, 'CTMS::Test';
+delete $trial->{process};
+$trial->{process} = {};
+$trial->{node} = PostgreSQL::Test::Cluster->new('trial', install_path => $copy . substr($bindir, 0, -4));
+$trial->node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+$trial->node->append_conf('postgresql.conf', "fsync = off\n");
+$trial->node->start;
+$trial->node->safe_psql('postgres', 'CREATE DATABASE ctms');
+
+my $good = walk($trial, '8.1');
+is($good->{'8.0'}{path}, '8.0--8.1', 'a script that does everything');
+is($good->{'8.0'}{objects}, '', 'leaves no difference of objects');
+is($good->{'8.0'}{data}, '', 'and none of data');
+
+my $bad = walk($trial, '8.2');
+is($bad->{'8.0'}{path}, '8.0--8.1--8.2', 'scripts that forget something');
+for my $forgotten (
+    'index ctms\.more_name_idx', 'relation ctms\.more_name_idx', 'relation ctms\.more: .*fillfactor', 'constraint ctms\.more more_name_check', 'column ctms\.more 3: name text t',
+    'comment table column ctms\.more\.name', 'grant relation ctms\.more: ctms_admin INSERT', 'dumped ctms\.acoustic_field: WHERE true', 'function ctms\.get_contact\(uuid\): .*',
+    'function ctms\.get_identity\(uuid\)', 'type ctms\.segment: .*unknown', 'trigger ctms\.more mine', 'sequence ctms\.more_id_seq: integer 1 2', 'event trigger ctms_guard_drop: .* A')
+{
+    like($bad->{'8.1'}{objects}, qr/^- $forgotten/m, "noticed: $forgotten");
+}
+like($bad->{'8.1'}{objects}, qr/^\+ grant function ctms\.get_updates.*: ctms_reader EXECUTE/m, 'noticed: a privilege too many');
+like($bad->{'8.1'}{data}, qr/^- ctms\.emails /m, 'noticed: a row that was changed');
+like($bad->{'8.1'}{data}, qr/^- ctms\.pending_acoustic 150/m, 'which enqueued a contact');
+$trial->node->stop;
+
+# ---- pg_upgrade ----------------------------------------------------------------------------------
+
+# To the same major version: what pg_upgrade does, binary-upgrade mode and all, is the same.
+$ctms->sql('SET ctms.allow_drop = on; DROP EXTENSION IF EXISTS ctms CASCADE; CREATE EXTENSION ctms');
+CTMS::Data::fill($ctms);
+$ctms->node->safe_psql('postgres', 'DROP DATABASE IF EXISTS fresh');
+my ($data, $objects) = (CTMS::Data::content($ctms->node, 'ctms'), CTMS::Data::objects($ctms->node, 'ctms'));
+my $new = PostgreSQL::Test::Cluster->new('upgraded');
+$new->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+$ctms->node->stop;
+my $sockets = PostgreSQL::Test::Utils::tempdir_short();
+chdir $PostgreSQL::Test::Utils::tmp_check;
+command_ok([ 'pg_upgrade', '--no-sync', '-d', $ctms->node->data_dir, '-D', $new->data_dir, '-b', "$installation$bindir", '-B', "$installation$bindir",
+    '-s', $sockets, '-p', $ctms->node->port, '-P', $new->port ], 'pg_upgrade');
+$new->append_conf('postgresql.conf', "fsync = off\n");
+$new->start;
+is(CTMS::Data::content($new, 'ctms'), $data, 'brings back everything');
+is(differences($objects, CTMS::Data::objects($new, 'ctms')), '', 'with the same objects');
+is($new->safe_psql('ctms', q{UPDATE ctms.emails SET last_name = 'after' WHERE primary_email = 'dump150@example.com';
+    SELECT count(*) FROM ctms.pending_acoustic p JOIN ctms.emails e USING (email_id) WHERE primary_email = 'dump150@example.com'}), '1', 'and goes on');
+
+done_testing();
