@@ -11,6 +11,7 @@
 #include "contact_load.h"
 #include "contact_sql.h"
 #include "contact_store.h"
+#include "kept_plan.h"
 #include "json_text.h"
 
 #include "catalog/pg_type.h"
@@ -31,13 +32,8 @@ typedef struct Statement {
 static uint64
 run(Statement *statement, Datum parameter)
 {
-    int result;
-
-    contact_sql_keep(&statement->plan, statement->sql, 1, &statement->type);
-    result = SPI_execute_plan(statement->plan, &parameter, NULL, false, 0);
-    if (result < 0)
-        elog(ERROR, "could not delete a contact: %s", SPI_result_code_string(result));
-    return SPI_processed;
+    kept_plan_prepare(&statement->plan, statement->sql, 1, &statement->type);
+    return kept_plan_execute(statement->plan, &parameter, NULL, false, 0);
 }
 
 /* The first column of the last statement as text[]. */

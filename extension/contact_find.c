@@ -10,6 +10,7 @@
 #include "contact_load.h"
 #include "contact_sql.h"
 #include "errors.h"
+#include "kept_plan.h"
 #include "json_text.h"
 
 #include "catalog/pg_type.h"
@@ -86,7 +87,7 @@ find_plan(int mask)
     }
     appendStringInfoString(&sql, conditions.data);
     appendStringInfoString(&sql, " ORDER BY e.email_id");
-    return contact_sql_keep(&plans[mask], sql.data, ID_COUNT, types);
+    return kept_plan_prepare(&plans[mask], sql.data, ID_COUNT, types);
 }
 
 static void
@@ -137,11 +138,9 @@ find(FunctionCallInfo fcinfo, uint64 *count)
     }
     if (!has_value)
         raise_no_id();
-    if (SPI_execute_plan(find_plan(mask), values, nulls, true, 0) != SPI_OK_SELECT)
-        elog(ERROR, "could not look for contacts");
-    *count = SPI_processed;
-    contacts = MemoryContextAllocHuge(CurrentMemoryContext, (SPI_processed + 1) * sizeof(Contact));
-    for (uint64 i = 0; i < SPI_processed; i++)
+    *count = kept_plan_execute(find_plan(mask), values, nulls, true, SPI_OK_SELECT);
+    contacts = MemoryContextAllocHuge(CurrentMemoryContext, (*count + 1) * sizeof(Contact));
+    for (uint64 i = 0; i < *count; i++)
         contacts[i].email_id = *DatumGetUUIDP(
             SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
     return contacts;

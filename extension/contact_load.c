@@ -7,6 +7,7 @@
 #include "contact_direct.h"
 #include "contact_load.h"
 #include "contact_sql.h"
+#include "kept_plan.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -135,13 +136,10 @@ run(const Statements *statements, SPIPlanPtr plan, ContactGroup group)
     Datum values[MAX_COLUMNS];
     bool nulls[MAX_COLUMNS];
     Datum ids = statements->ids;
-    MemoryContext caller;
-    int result = SPI_execute_plan(plan, &ids, NULL, statements->is_read_only, 0);
+    uint64 count = kept_plan_execute(plan, &ids, NULL, statements->is_read_only, SPI_OK_SELECT);
+    MemoryContext caller = MemoryContextSwitchTo(statements->result);
 
-    if (result != SPI_OK_SELECT)
-        elog(ERROR, "could not read contacts: %s", SPI_result_code_string(result));
-    caller = MemoryContextSwitchTo(statements->result);
-    for (uint64 i = 0; i < SPI_processed; i++) {
+    for (uint64 i = 0; i < count; i++) {
         HeapTuple row = heap_copytuple(SPI_tuptable->vals[i]);
         Contact *contact;
 

@@ -5,28 +5,13 @@
 #include "compat.h"
 
 #include "contact_sql.h"
+#include "kept_plan.h"
 
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
 #define MAX_PARAMETERS (CONTACT_MAX_FIELDS + 2)
-
-SPIPlanPtr
-contact_sql_keep(SPIPlanPtr *plan, const char *sql, int parameter_count, Oid *types)
-{
-    SPIPlanPtr prepared;
-
-    if (*plan != NULL)
-        return *plan;
-    prepared = SPI_prepare(sql, parameter_count, types);
-    if (prepared == NULL)
-        elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
-    if (SPI_keepplan(prepared) != 0)
-        elog(ERROR, "could not keep the plan of \"%s\"", sql);
-    *plan = prepared;
-    return prepared;
-}
 
 Oid
 contact_sql_type(const ContactField *field)
@@ -84,7 +69,7 @@ contact_sql_load_rows(bool many)
                          contact_groups[group].table, group, group);
     appendStringInfoString(&sql,
                            many ? " WHERE g0.email_id = ANY ($1)" : " WHERE g0.email_id = $1");
-    return contact_sql_keep(&plans[many], sql.data, 1, &type);
+    return kept_plan_prepare(&plans[many], sql.data, 1, &type);
 }
 
 SPIPlanPtr
@@ -101,7 +86,7 @@ contact_sql_load_list(ContactGroup group, bool many)
     append_columns(&sql, "g", &contact_groups[group]);
     appendStringInfo(&sql, " FROM ctms.%s AS g WHERE g.email_id = %s", contact_groups[group].table,
                      many ? "ANY ($1)" : "$1");
-    return contact_sql_keep(&plans[group][many], sql.data, 1, &type);
+    return kept_plan_prepare(&plans[group][many], sql.data, 1, &type);
 }
 
 /* ---- one row ------------------------------------------------------------------- */
@@ -140,7 +125,7 @@ contact_sql_insert_row(ContactGroup group)
     for (int i = 2; i <= count; i++)
         appendStringInfo(&sql, ", $%d", i);
     appendStringInfoString(&sql, ") ON CONFLICT DO NOTHING");
-    return contact_sql_keep(&plans[group], sql.data, count, types);
+    return kept_plan_prepare(&plans[group], sql.data, count, types);
 }
 
 /*
@@ -174,7 +159,7 @@ contact_sql_update_row(ContactGroup group, bool with_token)
     if (group == GROUP_EMAIL)
         appendStringInfoString(&sql, ", update_timestamp = pg_catalog.clock_timestamp()");
     appendStringInfoString(&sql, " WHERE email_id = $1");
-    return contact_sql_keep(&plans[group][with_token], sql.data, count, types);
+    return kept_plan_prepare(&plans[group][with_token], sql.data, count, types);
 }
 
 SPIPlanPtr
@@ -185,7 +170,7 @@ contact_sql_delete_row(ContactGroup group)
 
     if (plans[group] != NULL)
         return plans[group];
-    return contact_sql_keep(
+    return kept_plan_prepare(
         &plans[group],
         psprintf("DELETE FROM ctms.%s WHERE email_id = $1", contact_groups[group].table), 1, &type);
 }
@@ -225,7 +210,7 @@ contact_sql_insert_items(ContactGroup group)
     appendStringInfoString(&sql, ") SELECT $1, item.* FROM ");
     append_unnest(&sql, 2, count);
     appendStringInfoString(&sql, " AS item");
-    return contact_sql_keep(&plans[group], sql.data, count, types);
+    return kept_plan_prepare(&plans[group], sql.data, count, types);
 }
 
 SPIPlanPtr
@@ -253,7 +238,7 @@ contact_sql_update_items(ContactGroup group)
     appendStringInfoString(&sql, " AS item (mask");
     append_field_names(&sql, spec);
     appendStringInfoString(&sql, ") WHERE stored.email_id = $1 AND stored.name = item.name");
-    return contact_sql_keep(&plans[group], sql.data, count, types);
+    return kept_plan_prepare(&plans[group], sql.data, count, types);
 }
 
 SPIPlanPtr
@@ -264,8 +249,8 @@ contact_sql_delete_items(ContactGroup group)
 
     if (plans[group] != NULL)
         return plans[group];
-    return contact_sql_keep(&plans[group],
-                            psprintf("DELETE FROM ctms.%s WHERE email_id = $1 AND name = ANY ($2)",
-                                     contact_groups[group].table),
-                            2, types);
+    return kept_plan_prepare(&plans[group],
+                             psprintf("DELETE FROM ctms.%s WHERE email_id = $1 AND name = ANY ($2)",
+                                      contact_groups[group].table),
+                             2, types);
 }

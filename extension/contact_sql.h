@@ -11,10 +11,6 @@
 
 #include "executor/spi.h"
 
-/* Prepares the statement at its first use in a session and keeps it. */
-extern SPIPlanPtr
-contact_sql_keep(SPIPlanPtr *plan, const char *sql, int parameter_count, Oid *types);
-
 /*
  * Emails and the other one-row groups, side by side: email_id, then for each group whether
  * it has a row, its fields and timestamps. $1 is uuid, or uuid[] for `many`.

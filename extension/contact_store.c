@@ -10,6 +10,7 @@
 #include "contact_sql.h"
 #include "contact_store.h"
 #include "errors.h"
+#include "kept_plan.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -30,16 +31,6 @@ typedef struct ItemBatch {
     int count;
 } ItemBatch;
 
-static uint64
-run(SPIPlanPtr plan, Datum *values, const char *nulls, int expected)
-{
-    int result = SPI_execute_plan(plan, values, nulls, false, 0);
-
-    if (result != expected)
-        elog(ERROR, "could not write a contact: %s", SPI_result_code_string(result));
-    return SPI_processed;
-}
-
 /* ---- one-row groups ------------------------------------------------------------- */
 
 static void
@@ -58,7 +49,8 @@ insert_row(const pg_uuid_t *email_id, ContactGroup group, const ContactRecord *r
     char nulls[MAX_PARAMETERS] = {' '};
 
     set_fields(group, record, values + 1, nulls + 1);
-    return run(contact_sql_insert_row(group), values, nulls, SPI_OK_INSERT) == 1;
+    return kept_plan_execute(contact_sql_insert_row(group), values, nulls, false, SPI_OK_INSERT) ==
+           1;
 }
 
 static void
@@ -69,7 +61,8 @@ update_row(const pg_uuid_t *email_id, ContactGroup group, const ContactRecord *r
     bool with_token = group == GROUP_EMAIL && (mask & 1 << EMAIL_BASKET_TOKEN) != 0;
 
     set_fields(group, record, values + 2, nulls + 2);
-    run(contact_sql_update_row(group, with_token), values, nulls, SPI_OK_UPDATE);
+    kept_plan_execute(contact_sql_update_row(group, with_token), values, nulls, false,
+                      SPI_OK_UPDATE);
 }
 
 void
@@ -77,7 +70,7 @@ contact_store_delete_group(const pg_uuid_t *email_id, ContactGroup group)
 {
     Datum id = UUIDPGetDatum(email_id);
 
-    run(contact_sql_delete_row(group), &id, NULL, SPI_OK_DELETE);
+    kept_plan_execute(contact_sql_delete_row(group), &id, NULL, false, SPI_OK_DELETE);
 }
 
 /* Returns whether anything had to be written. */
@@ -159,9 +152,9 @@ write_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *batc
     for (int i = 0; i < spec->field_count; i++)
         values[count++] = batch_array(batch, &spec->fields[i], i);
     if (is_update)
-        run(contact_sql_update_items(group), values, NULL, SPI_OK_UPDATE);
+        kept_plan_execute(contact_sql_update_items(group), values, NULL, false, SPI_OK_UPDATE);
     else
-        run(contact_sql_insert_items(group), values, NULL, SPI_OK_INSERT);
+        kept_plan_execute(contact_sql_insert_items(group), values, NULL, false, SPI_OK_INSERT);
 }
 
 static void
@@ -172,7 +165,7 @@ delete_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *bat
     if (batch->count == 0)
         return;
     values[1] = batch_array(batch, &contact_groups[group].fields[LIST_NAME], LIST_NAME);
-    run(contact_sql_delete_items(group), values, NULL, SPI_OK_DELETE);
+    kept_plan_execute(contact_sql_delete_items(group), values, NULL, false, SPI_OK_DELETE);
 }
 
 /* Both lists are sorted by name: one walk over both finds what differs. */

@@ -15,6 +15,7 @@
 #include "contact_load.h"
 #include "contact_sql.h"
 #include "iso_time.h"
+#include "kept_plan.h"
 #include "json_text.h"
 
 #include "access/xact.h"
@@ -234,7 +235,7 @@ page_plan(MofoFilter mofo)
 
     if (plans[mofo] != NULL)
         return plans[mofo];
-    return contact_sql_keep(
+    return kept_plan_prepare(
         &plans[mofo],
         psprintf("SELECT e.email_id FROM ctms.emails AS e"
                  " WHERE (e.update_timestamp, e.email_id) > ($1, $2) AND e.update_timestamp < $3%s"
@@ -264,12 +265,11 @@ find_page(const UpdatesQuery *query, int *count, bool *has_more)
     Datum values[] = {TimestampTzGetDatum(bound.time), UUIDPGetDatum(&bound.email_id),
                       TimestampTzGetDatum(query->end), Int64GetDatum(query->limit + 1)};
     Contact *contacts = palloc((query->limit + 1) * sizeof(Contact));
+    uint64 found = kept_plan_execute(page_plan(query->mofo), values, NULL, true, SPI_OK_SELECT);
     bool is_null;
 
-    if (SPI_execute_plan(page_plan(query->mofo), values, NULL, true, 0) != SPI_OK_SELECT)
-        elog(ERROR, "could not look for updated contacts");
-    *has_more = SPI_processed > (uint64)query->limit;
-    *count = *has_more ? query->limit : (int)SPI_processed;
+    *has_more = found > (uint64)query->limit;
+    *count = *has_more ? query->limit : (int)found;
     for (int i = 0; i < *count; i++)
         contacts[i].email_id = *DatumGetUUIDP(
             SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));

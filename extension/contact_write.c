@@ -17,6 +17,7 @@
 #include "contact_store.h"
 #include "contact_waitlist.h"
 #include "errors.h"
+#include "kept_plan.h"
 #include "json_text.h"
 
 #include "access/htup_details.h"
@@ -55,15 +56,13 @@ lock_contact(const pg_uuid_t *email_id, bool with_keys)
     static SPIPlanPtr plans[2];
     Oid type = UUIDOID;
     Datum id = UUIDPGetDatum(email_id);
-    SPIPlanPtr plan = contact_sql_keep(
+    SPIPlanPtr plan = kept_plan_prepare(
         &plans[with_keys],
         with_keys ? "SELECT FROM ctms.emails WHERE email_id = $1 FOR UPDATE"
                   : "SELECT FROM ctms.emails WHERE email_id = $1 FOR NO KEY UPDATE",
         1, &type);
 
-    if (SPI_execute_plan(plan, &id, NULL, false, 0) != SPI_OK_SELECT)
-        elog(ERROR, "could not lock a contact");
-    return SPI_processed == 1;
+    return kept_plan_execute(plan, &id, NULL, false, SPI_OK_SELECT) == 1;
 }
 
 /* ---- bodies --------------------------------------------------------------------- */
@@ -109,11 +108,9 @@ find_existing(const ContactBody *body, Contact *existing)
 
     if (body->has_email_id)
         return contact_load_one(existing, &body->email_id, false);
-    contact_sql_keep(
+    kept_plan_prepare(
         &plan, "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1)", 1, &type);
-    if (SPI_execute_plan(plan, &address, NULL, false, 1) != SPI_OK_SELECT)
-        elog(ERROR, "could not look for a contact");
-    if (SPI_processed == 0)
+    if (kept_plan_execute(plan, &address, NULL, false, SPI_OK_SELECT) == 0)
         return false;
     return contact_load_one(
         existing,

@@ -10,14 +10,13 @@
 
 #define QUEUE_PLAN_MAX_ARGS 9
 
-/* A static object of the unit that runs the statement; its last two members start as zero. */
+/* A static object of the unit that runs the statement; its last member starts as null. */
 typedef struct QueuePlan {
     const char *sql;
     int arg_count;
     Oid arg_types[QUEUE_PLAN_MAX_ARGS];
     bool is_read_only; /* reads with the caller's snapshot */
     SPIPlanPtr plan;
-    bool is_planned;
 } QueuePlan;
 
 /*

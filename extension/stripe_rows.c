@@ -7,12 +7,15 @@
  */
 #include "stripe.h"
 
+#include "kept_plan.h"
+
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/uuid.h"
 
 typedef enum Operation {
     READ,
@@ -219,26 +222,18 @@ plan_of(StripeKind kind, Operation operation)
 {
     static SPIPlanPtr plans[STRIPE_KINDS][OPERATIONS];
     Oid types[MAX_PARAMETERS];
-    SPIPlanPtr plan = plans[kind][operation];
 
-    if (plan != NULL)
-        return plan;
-    plan = SPI_prepare(statement(kind, operation), parameter_types(kind, operation, types), types);
-    if (plan == NULL || SPI_keepplan(plan) != 0)
-        elog(ERROR, "could not prepare a statement for %s", stripe_maps[kind].table);
-    plans[kind][operation] = plan;
-    return plan;
+    if (plans[kind][operation] != NULL)
+        return plans[kind][operation];
+    return kept_plan_prepare(&plans[kind][operation], statement(kind, operation),
+                             parameter_types(kind, operation, types), types);
 }
 
 /* Runs a statement with a snapshot of its own: it sees what others have committed. */
 static void
 run(StripeKind kind, Operation operation, Datum *values, const char *nulls)
 {
-    int result = SPI_execute_plan(plan_of(kind, operation), values, nulls, false, 0);
-
-    if (result < 0)
-        elog(ERROR, "could not use %s: %s", stripe_maps[kind].table,
-             SPI_result_code_string(result));
+    kept_plan_execute(plan_of(kind, operation), values, nulls, false, 0);
 }
 
 /* ---- rows --------------------------------------------------------------------------- */
@@ -405,50 +400,71 @@ stripe_stored_children(const StripeBatch *batch, const StripeRecord *parent)
     return ids;
 }
 
-/* What leads to the contacts, by kind of what has changed: $1 FxA IDs for customers, $2 the
- * prices themselves, $3 and $4 customers, $5 subscriptions, $6 invoices. */
-static const char AFFECTED_CONTACTS[] =
-    "SELECT array_agg(f.email_id ORDER BY f.email_id) FROM ctms.fxa f WHERE f.fxa_id IN ("
-    " SELECT unnest($1)"
-    " UNION SELECT c.fxa_id FROM ctms.stripe_customer c WHERE c.stripe_id = ANY ($3 || $4)"
-    " UNION SELECT c.fxa_id FROM ctms.stripe_subscription s"
-    " JOIN ctms.stripe_customer c ON c.stripe_id = s.stripe_customer_id"
-    " WHERE s.stripe_id = ANY ($5)"
-    " UNION SELECT c.fxa_id FROM ctms.stripe_invoice i"
-    " JOIN ctms.stripe_customer c ON c.stripe_id = i.stripe_customer_id"
-    " WHERE i.stripe_id = ANY ($6)"
-    " UNION SELECT c.fxa_id FROM ctms.stripe_subscription_item i"
-    " JOIN ctms.stripe_subscription s ON s.stripe_id = i.stripe_subscription_id"
-    " JOIN ctms.stripe_customer c ON c.stripe_id = s.stripe_customer_id"
-    " WHERE i.stripe_price_id = ANY ($2))";
+/* Contacts by what leads to them: FxA IDs for customers, the prices themselves, customers of
+ * subscriptions and invoices, subscriptions of items, invoices of lines. */
+#define OF_CUSTOMER " JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id"
+
+static const char *const contacts_of[STRIPE_KINDS] = {
+    [STRIPE_CUSTOMER] = "SELECT f.email_id FROM ctms.fxa AS f WHERE f.fxa_id = ANY ($1)",
+    [STRIPE_PRICE] = "SELECT DISTINCT f.email_id FROM ctms.stripe_subscription_item AS i"
+                     " JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id"
+                     " JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id" //
+    OF_CUSTOMER " WHERE i.stripe_price_id = ANY ($1)",
+    [STRIPE_SUBSCRIPTION] = "SELECT f.email_id FROM ctms.stripe_customer AS c" //
+    OF_CUSTOMER " WHERE c.stripe_id = ANY ($1)",
+    [STRIPE_INVOICE] = "SELECT f.email_id FROM ctms.stripe_customer AS c" //
+    OF_CUSTOMER " WHERE c.stripe_id = ANY ($1)",
+    [STRIPE_SUBSCRIPTION_ITEM] =
+        "SELECT f.email_id FROM ctms.stripe_subscription AS s"
+        " JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id" //
+    OF_CUSTOMER " WHERE s.stripe_id = ANY ($1)",
+    [STRIPE_LINE_ITEM] = "SELECT f.email_id FROM ctms.stripe_invoice AS i"
+                         " JOIN ctms.stripe_customer AS c ON c.stripe_id = i.stripe_customer_id" //
+    OF_CUSTOMER " WHERE i.stripe_id = ANY ($1)",
+};
+
+/* Appends the contacts that `owners` lead to; few calls have more than one kind of them. */
+static void
+append_contacts(StripeKind kind, List *owners, Datum **ids, int *count)
+{
+    static SPIPlanPtr plans[STRIPE_KINDS];
+    Oid type = TEXTARRAYOID;
+    Datum values[] = {text_array(owners)};
+    uint64 found;
+
+    kept_plan_prepare(&plans[kind], contacts_of[kind], 1, &type);
+    found = kept_plan_execute(plans[kind], values, NULL, false, SPI_OK_SELECT);
+    *ids = *ids == NULL ? MemoryContextAllocHuge(CurrentMemoryContext, (found + 1) * sizeof(Datum))
+                        : repalloc_huge(*ids, (*count + found + 1) * sizeof(Datum));
+    for (uint64 i = 0; i < found; i++) {
+        bool is_null;
+
+        (*ids)[(*count)++] =
+            SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
+    }
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+    return memcmp(DatumGetUUIDP(*(const Datum *)a), DatumGetUUIDP(*(const Datum *)b), UUID_LEN);
+}
 
 ArrayType *
 stripe_affected_contacts(const StripeBatch *batch)
 {
-    static SPIPlanPtr plan = NULL;
-    Oid types[STRIPE_KINDS];
-    Datum values[STRIPE_KINDS];
-    Datum result;
-    bool is_null;
-    bool is_any = false;
-    int i;
+    Datum *ids = NULL;
+    int count = 0;
+    int kept = 0;
 
-    for (i = 0; i < STRIPE_KINDS; i++) {
-        types[i] = TEXTARRAYOID;
-        is_any = is_any || batch->affected[i] != NIL;
-        values[i] = text_array(batch->affected[i]);
-    }
-    if (!is_any)
+    for (StripeKind kind = 0; kind < STRIPE_KINDS; kind++)
+        if (batch->affected[kind] != NIL)
+            append_contacts(kind, batch->affected[kind], &ids, &count);
+    if (count == 0)
         return NULL;
-    if (plan == NULL) {
-        SPIPlanPtr prepared = SPI_prepare(AFFECTED_CONTACTS, STRIPE_KINDS, types);
-
-        if (prepared == NULL || SPI_keepplan(prepared) != 0)
-            elog(ERROR, "could not prepare the query of affected contacts");
-        plan = prepared;
-    }
-    if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
-        elog(ERROR, "could not find the affected contacts");
-    result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
-    return is_null ? NULL : DatumGetArrayTypePCopy(result);
+    qsort(ids, count, sizeof(Datum), compare_ids);
+    for (int i = 0; i < count; i++)
+        if (i == 0 || compare_ids(&ids[i], &ids[kept - 1]) != 0)
+            ids[kept++] = ids[i];
+    return construct_array(ids, kept, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
 }

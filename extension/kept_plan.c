@@ -1,0 +1,69 @@
+/*
+ * kept_plan.c: statements that are prepared and planned once in a session.
+ *
+ * Each has one plan for all values. Left to itself PostgreSQL plans anew for every call
+ * where it believes that to pay, which costs more than our statements do; and a plan made
+ * while tables are small reads them from end to end, also when they have grown. So plans
+ * are made to go by index, row by row, which is right for any size.
+ */
+#include "compat.h"
+
+#include "kept_plan.h"
+
+#include "utils/plancache.h"
+
+int
+kept_plan_prefer_indexes(bool with_bitmaps)
+{
+    /* What has no index gets a forbidding cost then, which must not have it compiled. */
+    static const char *const avoided[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin",
+                                          "jit", "enable_bitmapscan"};
+    size_t count = with_bitmaps ? lengthof(avoided) - 1 : lengthof(avoided);
+    int level = NewGUCNestLevel();
+
+    for (size_t i = 0; i < count; i++)
+        set_config_option(avoided[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                          false);
+    return level;
+}
+
+SPIPlanPtr
+kept_plan_prepare(SPIPlanPtr *plan, const char *sql, int parameter_count, Oid *types)
+{
+    SPIPlanPtr prepared;
+
+    if (*plan != NULL)
+        return *plan;
+    prepared = SPI_prepare_cursor(sql, parameter_count, types, CURSOR_OPT_GENERIC_PLAN);
+    if (prepared == NULL)
+        elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+    if (SPI_keepplan(prepared) != 0)
+        elog(ERROR, "could not keep the plan of \"%s\"", sql);
+    *plan = prepared;
+    return prepared;
+}
+
+bool
+kept_plan_is_ready(SPIPlanPtr plan)
+{
+    CachedPlanSource *source;
+
+    if (plan == NULL)
+        return false;
+    source = linitial(SPI_plan_get_plan_sources(plan));
+    return source->is_valid && source->gplan != NULL && source->gplan->is_valid;
+}
+
+uint64
+kept_plan_execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool is_read_only,
+                  int expected)
+{
+    int level = kept_plan_is_ready(plan) ? 0 : kept_plan_prefer_indexes(true);
+    int result = SPI_execute_plan(plan, values, nulls, is_read_only, 0);
+
+    if (expected == 0 ? result < 0 : result != expected)
+        elog(ERROR, "unexpected result of a statement: %s", SPI_result_code_string(result));
+    if (level > 0)
+        AtEOXact_GUC(true, level);
+    return SPI_processed;
+}

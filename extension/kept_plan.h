@@ -1,0 +1,31 @@
+/*
+ * kept_plan.h: statements that are prepared and planned once in a session.
+ */
+#ifndef CTMS_KEPT_PLAN_H
+#define CTMS_KEPT_PLAN_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+/* Prepares the statement when *plan is NULL, and keeps it. Needs an SPI connection. */
+extern SPIPlanPtr
+kept_plan_prepare(SPIPlanPtr *plan, const char *sql, int parameter_count, Oid *types);
+
+/*
+ * SPI_execute_plan() for a plan of kept_plan_prepare(): when it must be planned, it goes by
+ * index. Raises an error unless SPI answers `expected` (0: any success); returns SPI_processed.
+ */
+extern uint64 kept_plan_execute(SPIPlanPtr plan, Datum *values, const char *nulls,
+                                bool is_read_only, int expected);
+
+/* Whether the next run need not plan first. */
+extern bool kept_plan_is_ready(SPIPlanPtr plan);
+
+/*
+ * From here to AtEOXact_GUC(true, level) the planner goes by index, row by row, whatever
+ * statistics say; by bitmaps of an index only where that is asked for. Returns the level.
+ */
+extern int kept_plan_prefer_indexes(bool with_bitmaps);
+
+#endif
