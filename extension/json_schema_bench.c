@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "json_schema_call.h"
+#include "waitlist_schema.h"
 
 /* What any validator must at least do: visit the entries of an object, kinds and lengths. */
 static uint64
@@ -97,16 +98,61 @@ loop_compile(const Jsonb *schema, int64 rounds)
     return rounds;
 }
 
+/* Finding the program again, by the call site or by the name of a waitlist. */
+static uint64
+loop_site(FunctionCallInfo fcinfo, int64 rounds)
+{
+    uint64 sum = 0;
+
+    for (int64 i = 0; i < rounds; i++) {
+        OPAQUE(fcinfo);
+        sum += json_schema_call_program(fcinfo, 0, -1) != NULL;
+    }
+    return sum;
+}
+
+static uint64
+loop_name(const char *name, int64 rounds)
+{
+    uint64 sum = 0;
+
+    for (int64 i = 0; i < rounds; i++) {
+        OPAQUE(name);
+        sum += waitlist_schema_program(name) != NULL;
+    }
+    return sum;
+}
+
+static uint64
+loop(FunctionCallInfo fcinfo, const char *what, int64 rounds)
+{
+    const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, -1);
+    JsonValue instance = json_value_of_jsonb(PG_GETARG_JSONB_P(1));
+
+    if (strcmp(what, "run") == 0)
+        return loop_run(program, instance, rounds);
+    if (strcmp(what, "walk") == 0)
+        return loop_walk(instance, rounds);
+    if (strcmp(what, "explain") == 0)
+        return loop_explain(program, instance, rounds);
+    if (strcmp(what, "compile") == 0)
+        return loop_compile(PG_GETARG_JSONB_P(0), rounds);
+    if (strcmp(what, "site") == 0)
+        return loop_site(fcinfo, rounds);
+    if (strcmp(what, "name") == 0 && instance.kind == JSON_STRING)
+        return loop_name(json_string_copy(instance), rounds);
+    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+            errmsg("no benchmark is called \"%s\"", what));
+}
+
 /* Nanoseconds for one round: of a verdict ("run"), a plain walk ("walk"), an exhaustive
- * evaluation ("explain") or a compilation ("compile"). Other work on the machine only ever
+ * evaluation ("explain"), a compilation ("compile"), finding a program by its call site
+ * ("site") or by the waitlist that the instance names ("name"). Other work on the machine only ever
  * adds time: the rounds are done in parts, and the best part counts. */
 PG_FUNCTION_INFO_V1(ctms__json_schema_bench);
 PGDLLEXPORT Datum
 ctms__json_schema_bench(PG_FUNCTION_ARGS)
 {
-    const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, -1);
-    Jsonb *schema = PG_GETARG_JSONB_P(0);
-    JsonValue instance = json_value_of_jsonb(PG_GETARG_JSONB_P(1));
     char *what = text_to_cstring(PG_GETARG_TEXT_PP(2));
     int n_parts = Max(PG_GETARG_INT32(4), 1);
     int64 rounds = Max(PG_GETARG_INT64(3) / n_parts, 1);
@@ -119,14 +165,7 @@ ctms__json_schema_bench(PG_FUNCTION_ARGS)
 
         CHECK_FOR_INTERRUPTS();
         INSTR_TIME_SET_CURRENT(start);
-        if (strcmp(what, "run") == 0)
-            sum = loop_run(program, instance, rounds);
-        else if (strcmp(what, "walk") == 0)
-            sum = loop_walk(instance, rounds);
-        else if (strcmp(what, "explain") == 0)
-            sum = loop_explain(program, instance, rounds);
-        else
-            sum = loop_compile(schema, rounds);
+        sum = loop(fcinfo, what, rounds);
         OPAQUE(sum);
         spent = nanoseconds_since(start) / rounds;
         best = part == 0 ? spent : Min(best, spent);

@@ -124,7 +124,7 @@ json_schema_call_options(const Jsonb *options, int *draft, int *asserts)
 }
 
 const JsonSchemaProgram *
-json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
+json_schema_call_find(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
 {
     JsonSchemaSite *site = call_site(fcinfo, schema_arg, options_arg);
     Datum schema = PG_GETARG_DATUM(schema_arg);
@@ -135,9 +135,6 @@ json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_ar
     int draft = 0;
     int asserts = 0;
 
-    if (cached && !cached->is_stale && site->is_constant && site->schema == schema &&
-        site->options == options)
-        return cached->program;
     detoasted =
         site->schema_is_text ? json_schema_call_value(fcinfo, schema_arg) : DatumGetJsonbP(schema);
     if (has_options)
@@ -146,10 +143,10 @@ json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_ar
         VARSIZE(cached->schema) != VARSIZE(detoasted) ||
         memcmp(cached->schema, detoasted, VARSIZE(detoasted)) != 0) {
         release_site(site);
+        site->constant = (Datum)0;
         site->cached = json_schema_cache_acquire(detoasted, draft, asserts);
     }
-    site->schema = schema;
-    site->options = options;
+    site->constant = site->is_constant ? schema : (Datum)0;
     if ((Pointer)detoasted != DatumGetPointer(schema))
         pfree(detoasted);
     return site->cached->program;

@@ -345,7 +345,7 @@ json_schema_compile(const Jsonb *schema, const JsonSchemaOptions *options, Memor
                     List **problems)
 {
     MemoryContext context =
-        AllocSetContextCreate(CurrentMemoryContext, "JSON Schema", ALLOCSET_SMALL_SIZES);
+        AllocSetContextCreate(CurrentMemoryContext, "JSON Schema", 0, 1024, 64 * 1024);
     MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "JSON Schema compilation",
                                                   ALLOCSET_SMALL_SIZES);
     MemoryContext caller = MemoryContextSwitchTo(context);

@@ -11,28 +11,56 @@
 #include "json_schema_call.h"
 #include "json_schema_output.h"
 
-/* Runs on a row's value where it lies; one with a short header is moved to an aligned place
- * on the stack, since nothing longer has one. */
-static bool
-run_in_place(FunctionCallInfo fcinfo, const JsonSchemaProgram *program)
+/* Copies up to 126 bytes; for so few, memcpy of an unknown length costs more than the verdict. */
+static inline void
+copy_short(char *to, const char *from, uint32 length)
 {
-    struct varlena *raw = (struct varlena *)PG_GETARG_POINTER(1);
-    const JsonSchemaSite *site = fcinfo->flinfo->fn_extra;
-    Jsonb *instance;
-    bool is_valid;
+    uint32 i = 0;
 
-    if (!site->instance_is_text && VARATT_IS_SHORT(raw) && !VARATT_IS_EXTERNAL(raw)) {
-        uint64 aligned[(VARATT_SHORT_MAX + VARHDRSZ) / 8 + 1];
-
-        instance = (Jsonb *)aligned;
-        memcpy(VARDATA(instance), VARDATA_SHORT(raw), VARSIZE_SHORT(raw) - VARHDRSZ_SHORT);
-        return json_schema_run(program, json_value_of_jsonb(instance));
+    if (length < 16) {
+        for (; i + 4 <= length; i += 4)
+            memcpy(to + i, from + i, 4);
+        for (; i < length; i++)
+            to[i] = from[i];
+        return;
     }
-    instance = json_schema_call_value(fcinfo, 1);
-    is_valid = json_schema_run(program, json_value_of_jsonb(instance));
-    if ((Pointer)instance != (Pointer)raw)
+    for (; i + 16 < length; i += 16)
+        memcpy(to + i, from + i, 16);
+    memcpy(to + length - 16, from + length - 16, 16);
+}
+
+static pg_noinline bool
+run_detoasted(FunctionCallInfo fcinfo, const JsonSchemaProgram *program)
+{
+    Jsonb *instance = json_schema_call_value(fcinfo, 1);
+    bool is_valid = json_schema_run(program, json_value_of_jsonb(instance));
+
+    if ((Pointer)instance != DatumGetPointer(PG_GETARG_DATUM(1)))
         pfree(instance);
     return is_valid;
+}
+
+/* Runs on a row's value where it lies; one with a short header is moved to an aligned place
+ * on the stack, since nothing longer has one. */
+static inline bool
+run_in_place(FunctionCallInfo fcinfo, const JsonSchemaProgram *program)
+{
+    const struct varlena *raw = (const struct varlena *)PG_GETARG_POINTER(1);
+    const JsonSchemaSite *site = fcinfo->flinfo->fn_extra;
+    union {
+        Jsonb jsonb;
+        char bytes[VARATT_SHORT_MAX + VARHDRSZ];
+    } copy;
+
+    if (unlikely(site->instance_is_text))
+        return run_detoasted(fcinfo, program);
+    if (!VARATT_IS_EXTENDED(raw))
+        return json_schema_run(program, json_value_of_jsonb((const Jsonb *)raw));
+    if (!VARATT_IS_SHORT(raw) || VARATT_IS_EXTERNAL(raw))
+        return run_detoasted(fcinfo, program);
+    copy.jsonb.root.header = 0; /* a copy so short would have none, and does not exist */
+    copy_short(VARDATA(copy.bytes), VARDATA_SHORT(raw), VARSIZE_SHORT(raw) - VARHDRSZ_SHORT);
+    return json_schema_run(program, json_value_of_jsonb(&copy.jsonb));
 }
 
 PG_FUNCTION_INFO_V1(ctms_json_schema_is_valid);

@@ -1,32 +1,15 @@
 /*
- * json_value.c: look-up, equality, hashing and copying of values inside a jsonb.
+ * json_value.c: look-up, equality and copying of values inside a jsonb.
  */
 #include "compat.h"
 
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
-#include "port/pg_bitutils.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "json_number.h"
 #include "json_value.h"
-
-/* Arrays up to this size are compared pair by pair, without a table. */
-#define SMALL_ARRAY 16
-
-JsonValue
-json_value_of_jsonb(const Jsonb *jsonb)
-{
-    JsonValue value = json_value_of_container(&jsonb->root);
-    JsonWalk walk;
-
-    if (!(jsonb->root.header & JB_FSCALAR))
-        return value;
-    walk = json_walk_array(value);
-    return json_walk_next(&walk);
-}
 
 static JsonValue
 value_at(const JsonbContainer *container, uint32 count, uint32 index)
@@ -131,95 +114,6 @@ json_values_equal(JsonValue a, JsonValue b)
     case JSON_OBJECT: check_stack_depth(); return objects_equal(a, b);
     }
     return false;
-}
-
-uint32
-json_value_hash(JsonValue value)
-{
-    uint32 hash = value.kind;
-    JsonWalk keys;
-    JsonWalk values;
-
-    switch ((JsonKind)value.kind) {
-    case JSON_STRING: return hash_bytes((const unsigned char *)value.data, value.length);
-    case JSON_NUMBER: return json_number_hash(value);
-    case JSON_FALSE:
-    case JSON_TRUE:
-    case JSON_NULL: return hash_bytes_uint32(hash);
-    case JSON_ARRAY:
-        check_stack_depth();
-        values = json_walk_array(value);
-        while (!json_walk_ended(&values))
-            hash = hash_combine(hash, json_value_hash(json_walk_next(&values)));
-        return hash;
-    case JSON_OBJECT:
-        check_stack_depth();
-        json_walk_object(value, &keys, &values);
-        while (!json_walk_ended(&keys)) {
-            hash = hash_combine(hash, json_value_hash(json_walk_next(&keys)));
-            hash = hash_combine(hash, json_value_hash(json_walk_next(&values)));
-        }
-        return hash;
-    }
-    return hash;
-}
-
-static bool
-few_items_are_unique(JsonValue array, uint32 count)
-{
-    JsonValue items[SMALL_ARRAY];
-    JsonWalk walk = json_walk_array(array);
-
-    for (uint32 i = 0; i < count; i++) {
-        items[i] = json_walk_next(&walk);
-        for (uint32 j = 0; j < i; j++)
-            if (json_values_equal(items[i], items[j]))
-                return false;
-    }
-    return true;
-}
-
-/* Open addressing: slots hold the index of an item plus one. */
-static bool
-many_items_are_unique(JsonValue array, uint32 count)
-{
-    uint32 n_slots = pg_nextpower2_32(count * 2);
-    JsonValue *items = MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(JsonValue));
-    uint32 *hashes = MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(uint32));
-    uint32 *slots = MemoryContextAllocHuge(CurrentMemoryContext, n_slots * sizeof(uint32));
-    JsonWalk walk = json_walk_array(array);
-    bool unique = true;
-
-    memset(slots, 0, n_slots * sizeof(uint32));
-    for (uint32 i = 0; i < count && unique; i++) {
-        uint32 slot;
-
-        CHECK_FOR_INTERRUPTS();
-        items[i] = json_walk_next(&walk);
-        hashes[i] = json_value_hash(items[i]);
-        slot = hashes[i] & (n_slots - 1);
-        while (slots[slot] != 0 && unique) {
-            uint32 other = slots[slot] - 1;
-
-            unique = hashes[other] != hashes[i] || !json_values_equal(items[other], items[i]);
-            slot = (slot + 1) & (n_slots - 1);
-        }
-        slots[slot] = i + 1;
-    }
-    pfree(items);
-    pfree(hashes);
-    pfree(slots);
-    return unique;
-}
-
-bool
-json_items_are_unique(JsonValue array)
-{
-    uint32 count = json_count(array);
-
-    if (count <= SMALL_ARRAY)
-        return few_items_are_unique(array, count);
-    return many_items_are_unique(array, count);
 }
 
 uint32

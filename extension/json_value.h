@@ -3,7 +3,7 @@
  *
  * A JsonValue is a view of one value inside a jsonb: two machine words, passed by value,
  * valid as long as the jsonb is. Walks go over the entries of a container in sequence, so
- * that each offset costs an addition; nothing here allocates, but json_value_hash_items.
+ * that each offset costs an addition; nothing here allocates, but where it says so.
  */
 #ifndef CTMS_JSON_VALUE_H
 #define CTMS_JSON_VALUE_H
@@ -160,7 +160,17 @@ json_compare_keys(const char *a, uint32 a_length, const char *b, uint32 b_length
 }
 
 /* The value of a whole jsonb; scalars are unwrapped. */
-extern JsonValue json_value_of_jsonb(const Jsonb *jsonb);
+static inline JsonValue
+json_value_of_jsonb(const Jsonb *jsonb)
+{
+    JsonValue value = json_value_of_container(&jsonb->root);
+    JsonWalk walk;
+
+    if (likely(!(jsonb->root.header & JB_FSCALAR)))
+        return value;
+    walk = json_walk_array(value);
+    return json_walk_next(&walk);
+}
 
 /* The member of that name, found by binary search; false when there is none. */
 extern bool json_object_get(JsonValue object, const char *key, uint32 key_length, JsonValue *value);
@@ -171,10 +181,7 @@ extern bool json_object_has_names(JsonValue object, JsonValue names);
 /* JSON equality: numbers by value, objects whatever the order. */
 extern bool json_values_equal(JsonValue a, JsonValue b);
 
-/* Equal values have equal hashes. */
-extern uint32 json_value_hash(JsonValue value);
-
-/* Whether no two items are equal. Allocates for large arrays only, and frees it. */
+/* Whether no two items are equal (json_unique.c). Allocates for large arrays only, and frees it. */
 extern bool json_items_are_unique(JsonValue array);
 
 /* Unicode code points in a string. */

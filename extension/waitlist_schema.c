@@ -26,7 +26,7 @@
 typedef struct SchemaEntry {
     char name[NAME_BYTES];
     uint64 generation;        /* of the table when it was looked up */
-    JsonSchemaCached *cached; /* NULL: the name has no schema */
+    JsonSchemaCached *cached; /* of the name or else of "default"; NULL: there is none */
 } SchemaEntry;
 
 static HTAB *entries;
@@ -96,7 +96,8 @@ refresh(const char *name)
 {
     /* Changes that arrive while the row is read make the entry old at once. */
     uint64 read_at = generation;
-    Jsonb *schema = load(name);
+    Jsonb *own = load(name);
+    Jsonb *schema = own ? own : load("default");
     JsonSchemaCached *cached = schema ? json_schema_cache_acquire(schema, 0, 0) : NULL;
     SchemaEntry *entry;
     bool found;
@@ -125,13 +126,10 @@ find(const char *name)
 const JsonSchemaProgram *
 waitlist_schema_program(const char *name)
 {
-    JsonSchemaCached *cached = NULL;
+    JsonSchemaCached *cached;
 
     AcceptInvalidationMessages();
-    if (strlen(name) < NAME_BYTES)
-        cached = find(name);
-    if (!cached)
-        cached = find("default");
+    cached = find(strlen(name) < NAME_BYTES ? name : "default");
     return cached ? cached->program : NULL;
 }
 

@@ -138,7 +138,7 @@ CREATE FUNCTION ctms._json_schema_bench(schema jsonb, instance jsonb, what text,
     parts integer DEFAULT 20)
     RETURNS double precision
     LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_bench';
-COMMENT ON FUNCTION ctms._json_schema_bench(jsonb, jsonb, text, bigint, integer) IS 'For benchmarks: nanoseconds for one round of "run", "walk", "explain" or "compile" in the best of some parts';
+COMMENT ON FUNCTION ctms._json_schema_bench(jsonb, jsonb, text, bigint, integer) IS 'For benchmarks: nanoseconds for one round of "run", "walk", "explain", "compile", "site" or "name" in the best of some parts';
 
 GRANT EXECUTE ON FUNCTION
     ctms._json_schema_in(cstring), ctms._json_schema_out(ctms.json_schema),
