@@ -9,6 +9,7 @@
 #   make bench-agent   how fast the agent is, and how soon it begins
 #   make conformance SUITE=…  what the JSON Schema engine passes of the JSON-Schema-Test-Suite
 #   make soak-agent  kills agents and the database at every step, ROUNDS=200 times
+#   make soak-stripe   16 sessions store shuffled Stripe objects for SECONDS=600
 #   make lint          formatting and static analysis
 #   make check-asan    the programs' tests under AddressSanitizer and UBSan
 #   make check-valgrind  the regression tests with the server under valgrind
@@ -110,6 +111,13 @@ conformance:
 	$(quiet)+$(MAKE) --no-print-directory private-postgres
 	$(quiet)test -d '$(SUITE)/tests' || { echo "no JSON-Schema-Test-Suite at $(SUITE): make conformance SUITE=…" >&2; exit 1; }
 	$(quiet)CTMS_JSON_SCHEMA_SUITE='$(abspath $(SUITE))' CTMS_JSON_SCHEMA_TABLE=1 scripts/check test/t/220_json_schema_suite.pl
+
+.PHONY: soak-stripe
+soak-stripe:
+	scripts/install-packages check
+	$(MAKE) --no-print-directory -j2 all private-postgres
+	CTMS_STRESS_SECONDS=$(or $(SECONDS),600) CTMS_STRESS_SESSIONS=16 CTMS_STRESS_OBJECTS=1000 \
+		nice scripts/check test/t/151_stripe_stress.pl
 
 clean:
 	rm -rf build

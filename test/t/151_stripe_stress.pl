@@ -2,7 +2,8 @@
 # error but "not stored yet" (which is answered by sending again), and the same rows as when
 # one session stores the messages in their order.
 #
-# CTMS_STRESS_OBJECTS, CTMS_STRESS_SESSIONS and CTMS_STRESS_SEED change the load.
+# CTMS_STRESS_OBJECTS, CTMS_STRESS_SESSIONS and CTMS_STRESS_SEED change the load;
+# CTMS_STRESS_SECONDS repeats it with new messages for so long (make soak-stripe).
 use strict;
 use warnings;
 use IPC::Run;
@@ -10,14 +11,16 @@ use JSON::PP;
 use List::Util qw(shuffle);
 use MIME::Base64 qw(encode_base64);
 use POSIX qw(strftime);
+use Time::HiRes qw(time);
 use CTMS::Test qw(slurp);
 use Test::More;
 
 my $messages = $ENV{CTMS_STRESS_OBJECTS} // 400;
 my $sessions = $ENV{CTMS_STRESS_SESSIONS} // 4;
 my $seed = $ENV{CTMS_STRESS_SEED} // 20240101;
+my $seconds = $ENV{CTMS_STRESS_SECONDS} // 0;
 srand $seed;
-diag "seed $seed" if $ENV{CTMS_STRESS_SEED};
+diag "seed $seed" if $ENV{CTMS_STRESS_SEED} || $seconds;
 
 my $ctms = CTMS::Test->new('stripe_stress');
 my $json = JSON::PP->new->utf8->canonical;
@@ -69,16 +72,22 @@ sub invoice
 }
 
 my @makers = (\&customer, \&price, \&subscription, \&subscription, \&invoice, sub { subscription_item(int rand 25, 1 + int rand 5) });
-my @single = map {
-    sprintf "SELECT ctms.upsert_stripe('%s', timestamptz '2024-01-01 00:00:00+00' + interval '%d seconds') IS NULL;\n", $json->encode(one_of(@makers)->()), $_
-} 1 .. $messages;
+sub single_objects
+{
+    return map {
+        sprintf "SELECT ctms.upsert_stripe('%s', timestamptz '2024-01-01 00:00:00+00' + interval '%d seconds') IS NULL;\n", $json->encode(one_of(@makers)->()), $_
+    } 1 .. $messages;
+}
 
 # Pub/Sub messages with several objects each. What is not stored yet is no error here but in the answer.
-my @pubsub = map {
-    my $payload = { map { ("x:$_" => one_of(@makers)->()) } 1 .. 1 + int rand 8 };
-    my $message = { data => encode_base64($json->encode($payload), ''), publishTime => strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(1704067200 + $_)) };
-    sprintf "SELECT ctms.ingest_pubsub('%s') IS NULL;\n", $json->encode({ message => $message });
-} 1 .. $messages / 3;
+sub pubsub_messages
+{
+    return map {
+        my $payload = { map { ("x:$_" => one_of(@makers)->()) } 1 .. 1 + int rand 8 };
+        my $message = { data => encode_base64($json->encode($payload), ''), publishTime => strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(1704067200 + $_)) };
+        sprintf "SELECT ctms.ingest_pubsub('%s') IS NULL;\n", $json->encode({ message => $message });
+    } 1 .. $messages / 3;
+}
 
 # ---- stored at once, stored in order -----------------------------------------------------------
 
@@ -120,25 +129,45 @@ sub forget
 $ctms->sql("INSERT INTO ctms.emails (primary_email) SELECT 'stress' || n || '\@example.com' FROM generate_series(0, 29) n;
     INSERT INTO ctms.fxa (email_id, fxa_id) SELECT email_id, 'stress_fxa_' || substring(primary_email FROM '[0-9]+') FROM ctms.emails");
 
-for my $load ([ 'objects' => \@single ], [ 'messages' => \@pubsub ])
+my ($sent, $busy, $alone, $sent_alone) = (0, 0, 0, 0);
+
+# One session in order; then every session sends each of them in an order of its own, twice.
+sub compare
 {
-    my ($name, $statements) = @$load;
-    my $errors = send_at_once([ @$statements, @$statements ]);
+    my ($name, @statements) = @_;
+    my $start = time;
+    my $errors = send_at_once([ @statements, @statements ]);
+    $alone += time - $start;
+    $sent_alone += 2 * @statements;
     delete $errors->{'CTS03:'};
     is_deeply($errors, {}, "$name: one session, in order");
     my $expected = rows();
     forget();
 
-    # Every session sends each of them, in an order of its own; then once more.
-    $errors = send_at_once(map { [ shuffle @$statements ] } 1 .. $sessions);
-    note "items by themselves before their subscription: " . (delete $errors->{'CTS03:'} // 0);
-    is_deeply($errors, {}, "$name: $sessions sessions at once");
-    $errors = send_at_once(map { [ shuffle @$statements ] } 1 .. $sessions);
-    delete $errors->{'CTS03:'};
-    is_deeply($errors, {}, "$name: ... and again");
+    for my $again ('', ' again')
+    {
+        $start = time;
+        $errors = send_at_once(map { [ shuffle @statements ] } 1 .. $sessions);
+        $busy += time - $start;
+        $sent += $sessions * @statements;
+        note "items by themselves before their subscription: " . (delete $errors->{'CTS03:'} // 0);
+        is_deeply($errors, {}, "$name: $sessions sessions at once$again");
+    }
     ok(rows() eq $expected, "$name: the same rows as in order") or diag difference($expected, rows());
     forget();
+    return;
 }
+
+my $end = time + $seconds;
+my $rounds = 0;
+do
+{
+    compare('objects', single_objects());
+    compare('messages', pubsub_messages());
+    $rounds++;
+} while (time < $end);
+diag sprintf '%d rounds; %d messages by %d sessions in %.0f s: %.0f a second; one session: %.0f a second', $rounds, $sent, $sessions,
+    $busy, $sent / $busy, $sent_alone / $alone if $seconds;
 is($ctms->sql('SELECT count(*) FROM pg_locks WHERE NOT granted'), 0, 'no lock is waited for');
 unlike(slurp($ctms->node->logfile), qr/deadlock|terminated|PANIC|FATAL/, 'the server had no trouble');
 
