@@ -73,6 +73,7 @@ extern const struct cli_command acoustic_commands[];
 extern const struct cli_command clients_commands[];
 extern const struct cli_command delete_commands[];
 extern const struct cli_command healthcheck_commands[];
+extern const struct cli_command import_commands[];
 extern const struct cli_command stripe_commands[];
 extern const struct cli_command waitlists_commands[];
 

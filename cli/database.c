@@ -194,3 +194,31 @@ database_query(struct cli *cli, const char *sql, int count, const char *const *p
     PQclear(result);
     return NULL;
 }
+
+bool
+database_script(struct cli *cli, const char *statements)
+{
+    PGresult *result;
+    bool is_ok;
+
+    is_waiting = 1;
+    result = PQexec(cli->db, statements);
+    is_waiting = 0;
+    is_ok = database_is_ok(result);
+    if (!is_ok)
+        database_report(cli, result, NULL);
+    PQclear(result);
+    return is_ok;
+}
+
+bool
+database_number(struct cli *cli, const char *sql, long long *value)
+{
+    PGresult *result = database_query(cli, sql, 0, NULL);
+
+    if (!result)
+        return false;
+    *value = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    PQclear(result);
+    return true;
+}

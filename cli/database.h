@@ -28,6 +28,12 @@ database_query(struct cli *cli, const char *sql, int count, const char *const *p
  */
 PGresult *database_try(struct cli *cli, const char *sql, int count, const char *const *parameters);
 
+/* Runs statements without parameters, one after the other. False after an error was reported. */
+bool database_script(struct cli *cli, const char *statements);
+
+/* Runs a statement without parameters whose one value is a number, null counting as 0. */
+bool database_number(struct cli *cli, const char *sql, long long *value);
+
 bool database_is_ok(const PGresult *result);
 
 /*

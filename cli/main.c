@@ -17,6 +17,7 @@ static const struct cli_group groups[] = {
     {"waitlists", "the schemas of waitlists", waitlists_commands},
     {"acoustic", "the sync to Acoustic", acoustic_commands},
     {"stripe", "Stripe objects", stripe_commands},
+    {"import", "contacts from elsewhere", import_commands},
     {"delete", "delete contacts", delete_commands},
     {"healthcheck", "is the sync agent alive?", healthcheck_commands},
     {NULL, NULL, NULL},

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "rest/include_file.h"
+#include "common/include_file.h"
 
 /* The page runs its own scripts only, and talks to this server only. */
 #define POLICY                                                                                     \

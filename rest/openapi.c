@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rest/include_file.h"
+#include "common/include_file.h"
 #include "rest/resource.h"
 #include "rest/route.h"
 

@@ -1,0 +1,133 @@
+/*
+ * cmd_import.c: `ctms import`: an older database, CSV files, ids of the Mozilla Foundation.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cli.h"
+#include "cli/cmd_import.h"
+#include "cli/import.h"
+#include "cli/import_csv.h"
+#include "cli/import_database.h"
+#include "cli/input.h"
+#include "cli/output.h"
+
+/* An import may take long; one statement of it as well. */
+#define TIMEOUT_S 86400
+
+static bool
+are_options_valid(struct cli *cli)
+{
+    if (!cli_option(cli, "enqueue") || !cli_option(cli, "pending"))
+        return true;
+    output_error(cli, CLI_USAGE, "--enqueue enqueues those of --pending as well: give one of them");
+    return false;
+}
+
+/* Others can read the arguments of a running program: take out what may be a password. */
+static char *
+take_url(struct cli *cli)
+{
+    char *url = input_argument(cli, cli->arguments[0]);
+
+    if (url)
+        url[strcspn(url, "\r\n")] = '\0';
+    memset(cli->arguments[0], 'x', strlen(cli->arguments[0]));
+    return url;
+}
+
+static int
+run_ctms_api(struct cli *cli)
+{
+    struct import import = {.cli = cli};
+    const char *schema = cli_option(cli, "schema");
+    char *url;
+
+    if (!are_options_valid(cli))
+        return cli->status;
+    url = take_url(cli);
+    if (url && import_database_open(&import, url, schema ? schema : "public"))
+        import_run(&import);
+    if (import.source)
+        import.source->close(&import);
+    free(url);
+    return cli->status;
+}
+
+static int
+run_csv(struct cli *cli)
+{
+    struct import import = {.cli = cli};
+
+    if (are_options_valid(cli) && import_csv_open(&import, cli->arguments[0]))
+        import_run(&import);
+    if (import.source)
+        import.source->close(&import);
+    return cli->status;
+}
+
+#define COMMON_OPTIONS                                                                             \
+    {"dry-run", 'n', NULL, "check, count and report; store nothing"},                              \
+        {"enqueue", 0, NULL, "send every contact of the source to Acoustic"},                      \
+    {                                                                                              \
+        "left-out", 0, "FILE", "file for rows that repeat others (left-out.jsonl)"                 \
+    }
+
+static const struct cli_option csv_options[] = {COMMON_OPTIONS, {NULL, 0, NULL, NULL}};
+static const struct cli_option ctms_api_options[] = {
+    COMMON_OPTIONS,
+    {"pending", 0, NULL, "send the contacts that wait in the older queue"},
+    {"schema", 0, "NAME", "schema of the older tables (public)"},
+    {NULL, 0, NULL, NULL},
+};
+
+const struct cli_command import_commands[] = {
+    {
+        .verb = "ctms-api",
+        .arguments = "URL",
+        .summary = "adopt an older database of ctms-api",
+        .text =
+            "URL is a libpq URI or keywords, or @FILE that holds one. Passwords belong there or "
+            "into\n"
+            "a libpq password file. A dump is restored into a database first.\n\n"
+            "Everything is stored or nothing, whatever happens. It can be run again: rows that\n"
+            "changed in the older database since then are replaced. Nothing is sent to Acoustic\n"
+            "unless asked. docs/adoption.md has the rules.",
+        .options = ctms_api_options,
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .timeout_s = TIMEOUT_S,
+        .run = run_ctms_api,
+    },
+    {
+        .verb = "csv",
+        .arguments = "FOLDER",
+        .summary = "import contacts from CSV files",
+        .text =
+            "FOLDER has a file for each table: emails.csv, newsletters.csv, waitlists.csv, "
+            "fxa.csv,\n"
+            "amo.csv, mofo.csv and so on, or files named ...contact_to_email....csv as the sample\n"
+            "data of ctms-api. The first line names the columns; an empty field is NULL. The "
+            "rules\n"
+            "are those of \"ctms import ctms-api\".",
+        .options = csv_options,
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .timeout_s = TIMEOUT_S,
+        .run = run_csv,
+    },
+    {
+        .verb = "mofo",
+        .arguments = "FILE.csv",
+        .summary = "import ids of the Mozilla Foundation",
+        .text =
+            "FILE.csv has the columns primary_email, mofo_email_id, mofo_contact_id. The contacts\n"
+            "become relevant to the foundation. An empty id leaves the stored one as it is.\n"
+            "Rows whose address is unknown are written to invalid-emails.csv; the exit code is 4.",
+        .options = import_mofo_options,
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .timeout_s = TIMEOUT_S,
+        .run = import_mofo,
+    },
+    {.verb = NULL},
+};

@@ -1,0 +1,171 @@
+/*
+ * import_database.c: reads the tables of an older database, all as they are at one moment.
+ *
+ * It only reads: the transaction there is READ ONLY, and takes no more than the locks of a SELECT.
+ * Columns that we have are taken, whatever else the tables have.
+ */
+#include "cli/import_database.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "cli/database.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "common/buf.h"
+
+#define CONNECT_TIMEOUT_S "10"
+
+struct older_database {
+    PGconn *db;
+    char *schema;
+};
+
+/* An error of the source; its details stay there, they may hold personal data. */
+static bool
+report(struct import *import, const PGresult *result, const char *what)
+{
+    struct older_database *from = import->from;
+    const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+
+    if (!message)
+        message = PQerrorMessage(from->db);
+    progress_clear();
+    output_error(import->cli, PQstatus(from->db) == CONNECTION_OK ? CLI_FAILED : CLI_UNAVAILABLE,
+                 "%s: %.*s", what, (int)strcspn(message, "\n"), message);
+    return false;
+}
+
+static void
+close_source(struct import *import)
+{
+    struct older_database *from = import->from;
+
+    if (!from)
+        return;
+    PQfinish(from->db);
+    free(from->schema);
+    free(from);
+    import->from = NULL;
+}
+
+static PGresult *
+query(struct import *import, const char *sql, int count, const char *const *parameters)
+{
+    struct older_database *from = import->from;
+    PGresult *result = PQexecParams(from->db, sql, count, NULL, parameters, NULL, NULL, 0);
+
+    if (database_is_ok(result))
+        return result;
+    report(import, result, "could not read the source");
+    PQclear(result);
+    return NULL;
+}
+
+/* The columns of a table that we have too, as SQL; empty where there is no such table. */
+static bool
+common_columns(struct import *import, size_t table, buf *columns)
+{
+    struct older_database *from = import->from;
+    const char *parameters[] = {from->schema, import_tables[table].name};
+    PGresult *result =
+        query(import,
+              "SELECT a.attname, quote_ident(a.attname) FROM pg_class AS c "
+              "JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+              "JOIN pg_attribute AS a ON a.attrelid = c.oid "
+              "WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
+              "AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+              2, parameters);
+
+    if (!result)
+        return false;
+    for (int row = 0; row < PQntuples(result); row++)
+        if (import_take_column(import, table, PQgetvalue(result, row, 0)))
+            buf_printf(columns, "%s%s", columns->length > 0 ? ", " : "",
+                       PQgetvalue(result, row, 1));
+    PQclear(result);
+    return import->cli->status == CLI_OK;
+}
+
+/* From COPY there to COPY here, row by row. */
+static bool
+pump(struct import *import, size_t table)
+{
+    struct older_database *from = import->from;
+    long long rows = 0;
+    char *row = NULL;
+    bool is_taken = true;
+    int length;
+    PGresult *result;
+
+    while (is_taken && (length = PQgetCopyData(from->db, &row, 0)) > 0) {
+        is_taken = import_copy_data(import, row, (size_t)length);
+        PQfreemem(row);
+        if (++rows % 1000 == 0)
+            progress_show("%s: %lld rows read", import_tables[table].name, rows);
+    }
+    if (!is_taken)
+        return import_copy_end(import, table, NULL);
+    result = PQgetResult(from->db);
+    if (length == -1 && database_is_ok(result)) {
+        PQclear(result);
+        PQclear(PQgetResult(from->db));
+        return import_copy_end(import, table, NULL);
+    }
+    report(import, result, "could not read the source");
+    PQclear(result);
+    import_copy_end(import, table, "the source failed");
+    return false;
+}
+
+static bool
+stage_table(struct import *import, size_t table)
+{
+    struct older_database *from = import->from;
+    char *schema = PQescapeIdentifier(from->db, from->schema, strlen(from->schema));
+    buf columns = BUF_INIT;
+    buf sql = BUF_INIT;
+    PGresult *result = NULL;
+    bool is_ok = common_columns(import, table, &columns);
+
+    if (is_ok && columns.length > 0) {
+        buf_printf(&sql, "COPY (SELECT %s FROM %s.%s ORDER BY %s) TO STDOUT", buf_text(&columns),
+                   schema ? schema : "", import_tables[table].name, import_tables[table].order);
+        result = PQexec(from->db, buf_text(&sql));
+        if (PQresultStatus(result) != PGRES_COPY_OUT)
+            is_ok = report(import, result, "could not read the source");
+        is_ok = is_ok && import_copy_begin(import, table, buf_text(&columns), "") &&
+                pump(import, table);
+    }
+    PQclear(result);
+    PQfreemem(schema);
+    buf_free(&columns);
+    buf_free(&sql);
+    return is_ok;
+}
+
+static const struct import_source source = {.stage = stage_table, .close = close_source};
+
+bool
+import_database_open(struct import *import, const char *url, const char *schema)
+{
+    static const char *const names[] = {"connect_timeout", "fallback_application_name", "dbname",
+                                        "client_encoding", NULL};
+    const char *const values[] = {CONNECT_TIMEOUT_S, "ctms import", url, "UTF8", NULL};
+    struct older_database *from = xcalloc(1, sizeof(*from));
+    PGresult *result;
+    bool is_ok;
+
+    import->source = &source;
+    import->from = from;
+    from->schema = xstrdup(schema);
+    from->db = PQconnectdbParams(names, values, 1);
+    if (PQstatus(from->db) != CONNECTION_OK)
+        return report(import, NULL, "could not connect to the source");
+    result = PQexec(from->db,
+                    "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
+                    "SET timezone = 'UTC'; SET datestyle = 'ISO'; SET search_path = pg_catalog; "
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    is_ok = database_is_ok(result) || report(import, result, "could not read the source");
+    PQclear(result);
+    return is_ok;
+}

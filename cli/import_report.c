@@ -1,0 +1,168 @@
+/*
+ * import_report.c: notes, problems, counts, and the file of rows that were left out.
+ */
+#include "cli/import_report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cli/database.h"
+#include "cli/output.h"
+
+#define LEFT_OUT_FILE "left-out.jsonl"
+
+static const char *
+left_out_path(const struct import *import)
+{
+    const char *path = cli_option(import->cli, "left-out");
+
+    return path ? path : LEFT_OUT_FILE;
+}
+
+/* Prints each row of a one-column query on stderr; -1 after an error. */
+static int
+print_lines(struct import *import, const char *sql, const char *label)
+{
+    PGresult *result = database_query(import->cli, sql, 0, NULL);
+    int count = result ? PQntuples(result) : -1;
+
+    for (int row = 0; row < count; row++) {
+        fprintf(stderr, "ctms: %s: ", label);
+        output_text(stderr, PQgetvalue(result, row, 0));
+        fputc('\n', stderr);
+    }
+    PQclear(result);
+    return count;
+}
+
+bool
+import_report_check(struct import *import)
+{
+    int problems;
+
+    if (print_lines(import, "SELECT note FROM pg_temp.import_notes ORDER BY note", "note") < 0)
+        return false;
+    problems = print_lines(import, "SELECT problem FROM pg_temp.import_problems ORDER BY problem",
+                           "problem");
+    if (problems > 0)
+        output_error(import->cli, CLI_FAILED,
+                     "refused: docs/adoption.md says what can be done about it");
+    return problems == 0;
+}
+
+/* ---- rows that were left out ------------------------------------------------------ */
+
+/* One row a line. False when the file or the connection failed. */
+static bool
+copy_to(struct import *import, FILE *file)
+{
+    struct cli *cli = import->cli;
+    PGresult *result =
+        PQexec(cli->db, "COPY (SELECT to_jsonb(l) FROM pg_temp.import_left_out AS l "
+                        "ORDER BY table_name, kept_email_id, email_id, content) "
+                        "TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')");
+    char *row = NULL;
+    int length;
+    bool is_ok = PQresultStatus(result) == PGRES_COPY_OUT;
+
+    while (is_ok && (length = PQgetCopyData(cli->db, &row, 0)) > 0) {
+        fwrite(row, 1, (size_t)length, file);
+        PQfreemem(row);
+    }
+    PQclear(result);
+    while ((result = PQgetResult(cli->db)) != NULL) {
+        is_ok = is_ok && database_is_ok(result);
+        PQclear(result);
+    }
+    if (!is_ok)
+        output_error(cli, CLI_FAILED, "could not read what was left out: %s",
+                     PQerrorMessage(cli->db));
+    return is_ok;
+}
+
+bool
+import_report_left_out(struct import *import)
+{
+    struct cli *cli = import->cli;
+    long long left_out = 0;
+    const char *path = left_out_path(import);
+    FILE *file;
+    int fd;
+    bool is_ok;
+
+    for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++)
+        left_out += import->counts[table].left_out;
+    if (left_out == 0)
+        return true;
+    /* Personal data: for its owner only. */
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!file) {
+        output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    is_ok = copy_to(import, file);
+    if (fclose(file) != 0 && is_ok) {
+        output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
+        is_ok = false;
+    }
+    if (is_ok)
+        fprintf(stderr,
+                "ctms: note: %lld rows that repeat others are left out and saved in \"%s\"\n",
+                left_out, path);
+    return is_ok;
+}
+
+/* ---- counts -------------------------------------------------------------------------- */
+
+static void
+print_json(const struct import *import, bool is_dry_run)
+{
+    const char *separator = "";
+
+    printf("{\"dry_run\": %s, \"tables\": {", is_dry_run ? "true" : "false");
+    for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++) {
+        const struct import_count *count = &import->counts[table];
+
+        if (!count->is_found && !import_tables[table].is_stored)
+            continue;
+        printf("%s\"%s\": {\"source\": %lld, \"left_out\": %lld", separator,
+               import_tables[table].name, count->read, count->left_out);
+        if (import_tables[table].is_stored)
+            printf(", \"before\": %lld, \"created\": %lld, \"updated\": %lld, \"after\": %lld",
+                   count->before, count->created, count->updated, count->after);
+        putchar('}');
+        separator = ", ";
+    }
+    printf("}, \"enqueued\": %lld}\n", import->enqueued);
+}
+
+void
+import_report_counts(const struct import *import, bool is_dry_run)
+{
+    if (import->cli->is_json) {
+        print_json(import, is_dry_run);
+        return;
+    }
+    printf("%-28s %11s %9s %11s %11s %9s %11s\n", "table", "source", "left out", "here before",
+           "new", "changed", is_dry_run ? "would be" : "here now");
+    for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++) {
+        const struct import_count *count = &import->counts[table];
+
+        if (!count->is_found && (!import_tables[table].is_stored || count->created == 0))
+            continue;
+        printf("%-28s %11lld %9lld", import_tables[table].name, count->read, count->left_out);
+        if (import_tables[table].is_stored)
+            printf(" %11lld %11lld %9lld %11lld", count->before, count->created, count->updated,
+                   count->after);
+        putchar('\n');
+    }
+    if (import->enqueued > 0)
+        printf("%lld contacts enqueued\n", import->enqueued);
+    if (is_dry_run)
+        puts("dry run: nothing was stored");
+}

@@ -1,0 +1,18 @@
+/*
+ * import_report.h: what `ctms import` tells about an import.
+ */
+#ifndef CTMS_CLI_IMPORT_REPORT_H
+#define CTMS_CLI_IMPORT_REPORT_H
+
+#include "cli/import.h"
+
+/* Notes and problems. False when there are problems: the import is refused. */
+bool import_report_check(struct import *import);
+
+/* Writes the rows that were left out to a file, if there are any. False after an error. */
+bool import_report_left_out(struct import *import);
+
+/* Rows of each table: in the source, here before, here now. */
+void import_report_counts(const struct import *import, bool is_dry_run);
+
+#endif

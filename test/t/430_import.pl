@@ -1,0 +1,273 @@
+# ctms import ctms-api: an older database of both layouts becomes ours, row by row by the rules;
+# all of it or nothing, wherever it is interrupted; again and again.
+use strict;
+use warnings;
+use lib "$ENV{CTMS_TEST_TOP}/test/perl";
+use CTMS::Test qw(poll_until slurp);
+use IPC::Run;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $contacts = 1100;
+my $ctms = CTMS::Test->new('import', no_extension => 1);
+my $node = $ctms->node;
+my $json = JSON::PP->new->utf8;
+my $data = "$ENV{CTMS_TEST_TOP}/test/adoption";
+my $left_out = "$ENV{TESTDIR}/import_left_out.jsonl";
+$node->safe_psql('postgres', 'CREATE ROLE loader SUPERUSER LOGIN');
+
+sub sql { my ($database, $query) = @_; return $node->safe_psql($database, $query) }
+
+# An older database, in a schema of the given database.
+sub make_older
+{
+    my ($database, $layout, $schema) = @_;
+    local $ENV{PGOPTIONS} = "-c search_path=$schema,public";
+    command_ok([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $ctms->db_url($database), '-o', '/dev/null', '-v', "layout=$layout",
+        '-v', "contacts=$contacts", map { ('-f', "$data/$_.sql") } qw(tables rows twins) ], "an older database, layout $layout");
+    return;
+}
+
+sub make_ours
+{
+    my ($database) = @_;
+    sql('postgres', "CREATE DATABASE $database");
+    sql($database, 'CREATE EXTENSION ctms');
+    sql($database, "GRANT USAGE ON SCHEMA ctms TO loader; DO \$\$ BEGIN IF to_regrole('operator') IS NULL THEN
+        CREATE ROLE operator LOGIN IN ROLE ctms_admin; END IF; END \$\$");
+    return;
+}
+
+my %url;
+sub import_from
+{
+    my ($database, $user, $from, @options) = @_;
+    return $ctms->cli('import', 'ctms-api', $from, '--left-out', $left_out, '--db-url', $ctms->db_url($database) . "&user=$user", @options);
+}
+
+# What should be there, told in another way than by import_rules.sql. $older is the schema of the copy.
+sub expected
+{
+    my ($layout) = @_;
+    my $waitlists = $layout eq 'waitlists'
+        ? q{SELECT email_id, name, source, coalesce(subscribed, true), unsub_reason, fields::jsonb, create_timestamp, update_timestamp FROM older.waitlists}
+        : q{SELECT email_id, 'vpn', NULL, true, NULL, jsonb_build_object('geo', geo, 'platform', platform), create_timestamp, update_timestamp FROM older.vpn_waitlist
+            UNION ALL
+            SELECT r.email_id, n.name, NULL, n.subscribed, NULL, jsonb_build_object('geo', geo), r.create_timestamp, r.update_timestamp
+            FROM older.relay_waitlist r JOIN (SELECT email_id, replace(name, '-waitlist', '') AS name, bool_or(coalesce(subscribed, true)) AS subscribed
+                FROM older.newsletters WHERE name LIKE 'relay%' GROUP BY 1, 2) n ON n.email_id = r.email_id
+            UNION ALL
+            SELECT email_id, 'relay', NULL, true, NULL, jsonb_build_object('geo', geo), create_timestamp, update_timestamp FROM older.relay_waitlist r
+            WHERE NOT EXISTS (SELECT FROM older.newsletters n WHERE n.email_id = r.email_id AND n.name LIKE 'relay%')};
+    my $times = $layout eq 'older' ? 'e.create_timestamp, e.update_timestamp' : 'm.create_timestamp, m.update_timestamp';
+    my %expected = (
+        emails => q{SELECT email_id, primary_email, (SELECT basket_token FROM family f WHERE f.kept = e.email_id AND basket_token IS NOT NULL ORDER BY rank LIMIT 1),
+            (SELECT sfdc_id FROM family f WHERE f.kept = e.email_id AND sfdc_id IS NOT NULL ORDER BY rank LIMIT 1), first_name, last_name, mailing_country, email_format,
+            email_lang, double_opt_in, has_opted_out_of_email, unsubscribe_reason, create_timestamp, update_timestamp FROM family e WHERE rank = 1},
+        newsletters => q{SELECT DISTINCT ON (kept, name) id, kept, name, subscribed, format, lang, source, unsub_reason, n.create_timestamp, n.update_timestamp
+            FROM older.newsletters n JOIN family USING (email_id) ORDER BY kept, name, rank},
+        waitlists => $waitlists,
+        fxa => q{SELECT DISTINCT ON (kept) id, fxa_id, kept, f.primary_email, created_date, f.lang, first_service, account_deleted, f.create_timestamp, f.update_timestamp
+            FROM older.fxa f JOIN family USING (email_id) ORDER BY kept, rank},
+        amo => 'SELECT * FROM older.amo',
+        mofo => "SELECT m.id, m.email_id, m.mofo_email_id, m.mofo_contact_id, m.mofo_relevant, $times FROM older.mofo m JOIN older.emails e USING (email_id)",
+        map { ("stripe_$_" => "SELECT * FROM older.stripe_$_") } qw(customer price subscription subscription_item invoice invoice_line_item));
+    my $family = q{WITH family AS (SELECT *, first_value(email_id) OVER w AS kept, row_number() OVER w AS rank FROM older.emails
+        WINDOW w AS (PARTITION BY lower(primary_email) ORDER BY update_timestamp DESC, create_timestamp DESC, email_id))};
+    return map { ($_ => "$family $expected{$_}") } keys %expected;
+}
+
+# Compares every table, both ways. ids of waitlists that the rules made are our own.
+sub compare
+{
+    my ($database, $layout, $name) = @_;
+    my %expected = expected($layout);
+    for my $table (sort keys %expected)
+    {
+        my $columns = join ', ', grep { !/^(message|list)_timestamp$/ && !($table eq 'waitlists' && $_ eq 'id') }
+            split /\n/, sql($database, "SELECT attname FROM pg_attribute WHERE attrelid = 'ctms.$table'::regclass AND attnum > 0 ORDER BY attnum");
+        $columns =~ s/\buser\b/"user"/;
+        my $ours = "SELECT $columns FROM ctms.$table";
+        is(sql($database, "SELECT (SELECT count(*) FROM ctms.$table) > 0, (SELECT count(*) FROM (($ours) EXCEPT ALL ($expected{$table})) x),
+            (SELECT count(*) FROM (($expected{$table}) EXCEPT ALL ($ours)) x)"), 't|0|0', "$name: $table, row by row");
+    }
+    is(sql($database, 'SELECT count(*) FROM ctms.pending_acoustic'), 0, "$name: nothing is enqueued");
+    return;
+}
+
+# ---- both layouts, as an administrator and as a superuser ------------------------------------
+
+for my $layout (qw(older waitlists))
+{
+    my $database = "ours_$layout";
+    my $user = $layout eq 'older' ? 'operator' : 'loader';
+    sql('postgres', "CREATE DATABASE source_$layout");
+    make_older("source_$layout", $layout, 'public');
+    make_ours($database);
+    sql($database, 'CREATE SCHEMA older');
+    make_older($database, $layout, 'older');
+    my $url = $url{$layout} = $ctms->db_url("source_$layout");
+
+    my ($rc, $out, $err) = import_from($database, $user, $url, '--dry-run');
+    is($rc, 0, "$layout: dry run") or diag $err;
+    like($out, qr/^emails +1103 +3 +0 +1100 +0 +1100\n.*^dry run: nothing was stored$/ms, 'says what would be');
+    is(sql($database, 'SELECT count(*) FROM ctms.emails'), 0, 'and stores nothing');
+
+    ($rc, $out, $err) = import_from($database, $user, $url);
+    is($rc, 0, "$layout: import") or diag $err;
+    like($out, qr/^emails +1103 +3 +0 +1100 +0 +1100$/m, 'counts before and after');
+    like($err, qr/^ctms: note: \d+ contacts wait in the older queue; --pending enqueues them$/m, 'the older queue is mentioned');
+    compare($database, $layout, $layout);
+    is(sql($database, 'SELECT count(*) FROM ctms.api_client'), 2, 'clients too');
+    is(sql($database, q{SELECT string_agg(tablename || '.' || field, ' ' ORDER BY tablename, field), (SELECT string_agg(source, ' ') FROM ctms.acoustic_newsletter_mapping)
+        FROM ctms.acoustic_field}), 'main.email main.email_id main.sumo_user waitlist.geo waitlist.platform|mozilla-and-you', 'what is synced is taken over');
+    is(sql($database, q{SELECT bool_and(nextval(pg_get_serial_sequence('ctms.' || t, 'id')) > CASE t WHEN 'fxa' THEN (SELECT max(id) FROM ctms.fxa)
+        ELSE (SELECT max(id) FROM ctms.newsletters) END) FROM unnest('{fxa,newsletters}'::text[]) AS t}), 't', 'new rows get new ids');
+
+    # What was left out is saved with all that it says, for its owner only.
+    my @left = map { $json->decode($_) } split /\n/, slurp($left_out);
+    is_deeply([ sort { $a cmp $b } keys %{ { map { $_->{table_name} => 1 } @left } } ], [qw(emails fxa newsletters)], 'rows that repeat others are saved');
+    is(scalar(grep { $_->{table_name} eq 'emails' && $_->{content}{primary_email} && $_->{kept_email_id} ne $_->{email_id} } @left), 3, 'each contact with the one that is kept');
+    is((stat $left_out)[2] & 0777, 0600, 'readable by its owner only');
+
+    my $first = slurp($left_out);
+    my $versions = sql($database, 'SELECT sum(hashtext(ctid::text || xmin::text)::bigint) FROM ctms.newsletters');
+    ($rc, $out) = import_from($database, $user, $url, '--json');
+    my $counts = $json->decode($out);
+    is_deeply([ map { @{ $counts->{tables}{$_} }{qw(created updated)} } sort keys %{ $counts->{tables} } ], [ map { defined $_->{before} ? (0, 0) : (undef, undef) } map { $counts->{tables}{$_} } sort keys %{ $counts->{tables} } ],
+        "$layout: again changes nothing");
+    is(sql($database, 'SELECT sum(hashtext(ctid::text || xmin::text)::bigint) FROM ctms.newsletters'), $versions, 'no row version');
+    is(slurp($left_out), $first, 'the same rows are left out');
+    compare($database, $layout, "$layout, again");
+}
+
+# ---- interrupted anywhere: nothing, then everything ---------------------------------------------
+
+make_ours('interrupted');
+sql('interrupted', 'CREATE SCHEMA older');
+make_older('interrupted', 'older', 'older');
+sql('interrupted', q{CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$});
+for my $table (qw(emails newsletters waitlists mofo stripe_invoice api_client))
+{
+    my $name = "interrupted in $table";
+    sql('interrupted', "CREATE TRIGGER wait BEFORE INSERT ON ctms.$table FOR EACH STATEMENT EXECUTE FUNCTION public.wait(); ALTER TABLE ctms.$table ENABLE ALWAYS TRIGGER wait");
+    my $holder = $node->background_psql('interrupted', on_error_stop => 1);
+    $holder->query_safe('SELECT pg_advisory_lock(7)');
+    my ($out, $err) = ('', '');
+    my $handle = IPC::Run::start([ "$ENV{CTMS_TEST_BIN}/ctms", 'import', 'ctms-api', $url{older}, '--left-out', $left_out,
+        '--db-url', $ctms->db_url('interrupted') . '&application_name=adopt' ], \'', \$out, \$err, IPC::Run::timeout(60));
+    poll_until(sub { sql('interrupted', "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'adopt' AND wait_event = 'advisory'") == 1 }, $name);
+    if ($table eq 'waitlists')
+    {
+        sql('interrupted', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'adopt'");
+        IPC::Run::finish($handle);
+        is($handle->result(0), 3, "$name: the connection was lost");
+    }
+    else
+    {
+        $handle->signal('KILL');
+        eval { IPC::Run::finish($handle) };
+    }
+    $holder->query_safe('SELECT pg_advisory_unlock(7)');
+    $holder->quit;
+    poll_until(sub { sql('interrupted', "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'adopt'") == 0 }, "$name: its session ends");
+    is(sql('interrupted', 'SELECT (SELECT count(*) FROM ctms.emails), (SELECT count(*) FROM ctms.newsletters), (SELECT count(*) FROM ctms.api_client)'), '0|0|0', "$name: nothing was stored");
+    sql('interrupted', "DROP TRIGGER wait ON ctms.$table");
+}
+my ($rc, $out, $err) = import_from('interrupted', 'loader', $url{older});
+is($rc, 0, 'run again') or diag $err;
+compare('interrupted', 'older', 'interrupted, then run again');
+
+# ---- from a dump ------------------------------------------------------------------------------------
+
+command_ok([ 'pg_dump', '-Fc', '-f', "$ENV{TESTDIR}/older.dump", $url{older} ], 'a dump');
+sql('postgres', 'CREATE DATABASE restored');
+command_ok([ 'pg_restore', '--no-owner', '-d', $ctms->db_url('restored'), "$ENV{TESTDIR}/older.dump" ], 'restored');
+make_ours('from_dump');
+sql('from_dump', 'CREATE SCHEMA older');
+make_older('from_dump', 'older', 'older');
+append_to_file("$ENV{TESTDIR}/source_url", $ctms->db_url('restored') . "\n");
+($rc, $out, $err) = import_from('from_dump', 'operator', "\@$ENV{TESTDIR}/source_url");
+is($rc, 0, 'imported, the address from a file') or diag $err;
+compare('from_dump', 'older', 'from a dump');
+
+# ---- later ------------------------------------------------------------------------------------------
+
+# The older database has changed, and so have we; older layout, then its own migration to the newer.
+sql('source_older', q{
+    UPDATE emails SET first_name = 'Changed', update_timestamp = '2030-01-01Z' WHERE email_id = contact(1);
+    UPDATE newsletters SET subscribed = false, update_timestamp = '2030-01-01Z' WHERE email_id = contact(2);
+    INSERT INTO emails (email_id, primary_email, update_timestamp) VALUES (contact(0), 'new@example.com', '2030-01-01Z');
+    INSERT INTO newsletters (email_id, name, update_timestamp) VALUES (contact(0), 'hubs', '2030-01-01Z');
+    UPDATE emails SET update_timestamp = '2030-01-01Z' WHERE email_id = contact(501, 'twin1')});
+sql('ours_older', q{
+    UPDATE ctms.emails SET last_name = 'ours' WHERE email_id = older.contact(3);
+    INSERT INTO ctms.emails (email_id, primary_email) VALUES (older.contact(0, 'native'), 'native@example.com');
+    INSERT INTO ctms.newsletters (email_id, name) VALUES (older.contact(0, 'native'), 'hubs');
+    DELETE FROM ctms.pending_acoustic});
+($rc, $out, $err) = import_from('ours_older', 'operator', $url{older});
+is($rc, 0, 'later') or diag $err;
+like($out, qr/^emails +1104 +3 +1101 +1 +\d+ +1102$/m, 'what is new there comes along');
+is(sql('ours_older', q{SELECT (SELECT first_name FROM ctms.emails WHERE email_id = older.contact(1)), (SELECT bool_or(subscribed) FROM ctms.newsletters WHERE email_id = older.contact(2)),
+    (SELECT last_name FROM ctms.emails WHERE email_id = older.contact(3)), (SELECT count(*) FROM ctms.newsletters WHERE email_id IN (older.contact(0), older.contact(0, 'native'))),
+    (SELECT count(*) FROM ctms.pending_acoustic)}), 'Changed|f|ours|2|0', 'what changed there replaces ours, what changed here stays; nothing is enqueued');
+is(sql('ours_older', q{SELECT count(*) FROM ctms.emails WHERE email_id = older.contact(501)}) + sql('ours_older', q{SELECT count(*) FROM ctms.emails WHERE email_id = older.contact(501, 'twin1')}),
+    1, 'who was kept stays, though the other changed');
+
+is((import_from('ours_older', 'operator', $url{older}, '--pending'))[0], 0, 'with the older queue');
+is(sql('ours_older', 'SELECT count(*), count(*) FILTER (WHERE email_id = older.contact(40)) FROM ctms.pending_acoustic'),
+    sql('source_older', 'SELECT count(DISTINCT email_id), 1 FROM pending_acoustic'), 'who waited there waits here');
+is((import_from('ours_older', 'operator', $url{older}, '--enqueue'))[0], 0, 'with everybody');
+is(sql('ours_older', 'SELECT count(*) FROM ctms.pending_acoustic'), 1101, 'all that came from there wait');
+
+# ---- refused ------------------------------------------------------------------------------------------
+
+sub refused
+{
+    my ($name, $change, $like, $here) = @_;
+    sql('postgres', 'DROP DATABASE IF EXISTS bad');
+    sql('postgres', 'CREATE DATABASE bad TEMPLATE source_waitlists');
+    sql('bad', $change);
+    make_ours('refuses') if !sql('postgres', "SELECT count(*) FROM pg_database WHERE datname = 'refuses'");
+    sql('refuses', $here) if $here;
+    my ($code, $output, $error) = import_from('refuses', 'operator', $ctms->db_url('bad'));
+    is($code, 1, "refused: $name");
+    like($error, $like, 'with a reason');
+    like($error, qr/^ctms: nothing was stored$/m, 'and nothing stored');
+    is(sql('refuses', 'SELECT count(*) FROM ctms.api_client'), 0, 'really');
+    unlike($error . $output, qr/secret-value/, 'no value is shown');
+    return;
+}
+
+refused('rows of nobody', 'ALTER TABLE amo DROP CONSTRAINT amo_email_id_fkey; UPDATE amo SET email_id = contact(0) WHERE email_id = contact(20)', qr/problem: 1 rows of "amo" belong to no contact/);
+refused('items of nothing', 'ALTER TABLE stripe_subscription_item DROP CONSTRAINT stripe_subscription_item_stripe_price_id_fkey; DELETE FROM stripe_invoice_line_item; DELETE FROM stripe_price',
+    qr/problem: 72 rows of "stripe_subscription_item" refer by "stripe_price_id" to nothing/);
+refused('a token twice', q{ALTER TABLE emails DROP CONSTRAINT emails_basket_token_key; UPDATE emails SET basket_token = 'secret-value' WHERE email_id IN (contact(1), contact(2))},
+    qr/problem: 1 times several rows of "emails" share a basket_token/);
+refused('text that is too long', q{ALTER TABLE emails ALTER email_lang TYPE text; UPDATE emails SET email_lang = 'secret-value' WHERE email_id = contact(9)},
+    qr/table "emails" cannot be imported\n.*22001.*\n  at line \d+, column email_lang$/m);
+refused('no address', q{ALTER TABLE emails ALTER primary_email DROP NOT NULL; UPDATE emails SET primary_email = NULL WHERE email_id = contact(9)}, qr/problem: 1 contacts have no address/);
+refused('an address that is taken here', q{}, qr/problem: 1 rows of "emails" have an address that others have here: email_id /,
+    q{INSERT INTO ctms.emails (primary_email) VALUES ('CONTACT77@example.com')});
+sql('refuses', 'DELETE FROM ctms.emails');
+sql('postgres', 'CREATE DATABASE empty');
+($rc, $out, $err) = import_from('refuses', 'operator', $ctms->db_url('empty'));
+is($rc, 1, 'refused: no older database');
+like($err, qr/there is no table "emails"/, 'says so');
+($rc, $out, $err) = import_from('refuses', 'operator', 'postgresql://somebody:secret-value@127.0.0.1:1/older?connect_timeout=2');
+is($rc, 3, 'a source that is away');
+unlike($err, qr/secret-value/, 'its password stays secret');
+is((import_from('refuses', 'operator', $url{older}, '--enqueue', '--pending'))[0], 2, 'both queues');
+is((import_from('refuses', 'operator', "\@$ENV{TESTDIR}/none"))[0], 1, 'no such file');
+
+# Rows that repeat others: a source without unique keys.
+sql('postgres', 'DROP DATABASE bad');
+sql('postgres', 'CREATE DATABASE bad TEMPLATE source_waitlists');
+sql('bad', q{ALTER TABLE newsletters DROP CONSTRAINT newsletters_email_id_name_key;
+    INSERT INTO newsletters (email_id, name, source, update_timestamp) SELECT email_id, name, 'newer', '2030-01-01Z' FROM newsletters WHERE email_id = contact(1)});
+($rc, $out, $err) = import_from('refuses', 'operator', $ctms->db_url('bad'));
+is($rc, 0, 'newsletters twice') or diag $err;
+is(sql('refuses', q{SELECT count(*), count(DISTINCT source) FROM ctms.newsletters WHERE source = 'newer'}), '3|1', 'the newer ones stay');
+is(scalar(grep { $_->{reason} eq 'repeated' } map { $json->decode($_) } split /\n/, slurp($left_out)), 3, 'the others are saved');
+done_testing();
