@@ -103,10 +103,13 @@ acoustic_xml_main_column(buf *out, const char *name, const char *value)
     append(out, "</COLUMN>");
 }
 
-void
-acoustic_xml_row_column(buf *out, const char *name, const char *value)
+/* An element with a name and a text, empty where the text is. */
+static void
+append_named(buf *out, const char *element, const char *name, const char *value)
 {
-    append(out, "<COLUMN name=\"");
+    append(out, "<");
+    append(out, element);
+    append(out, " name=\"");
     append_escaped(out, name);
     if (*value == '\0') {
         append(out, "\"/>");
@@ -114,7 +117,21 @@ acoustic_xml_row_column(buf *out, const char *name, const char *value)
     }
     append(out, "\">");
     append_escaped(out, value);
-    append(out, "</COLUMN>");
+    append(out, "</");
+    append(out, element);
+    append(out, ">");
+}
+
+void
+acoustic_xml_row_column(buf *out, const char *name, const char *value)
+{
+    append_named(out, "COLUMN", name, value);
+}
+
+void
+acoustic_xml_key_column(buf *out, const char *name, const char *value)
+{
+    append_named(out, "KEY_COLUMN", name, value);
 }
 
 void
@@ -131,10 +148,25 @@ acoustic_xml_add_recipient(buf *out, long long list_id, const char *email_id, co
 }
 
 void
-acoustic_xml_begin_rows(buf *out, long long table_id)
+acoustic_xml_remove_recipient(buf *out, long long list_id, const char *email_id)
 {
-    buf_printf(out, "<Envelope><Body><InsertUpdateRelationalTable><TABLE_ID>%lld</TABLE_ID><ROWS>",
-               table_id);
+    buf_printf(out,
+               "<Envelope><Body><RemoveRecipient><LIST_ID>%lld</LIST_ID><COLUMN><NAME>email_id"
+               "</NAME><VALUE>%s</VALUE></COLUMN></RemoveRecipient></Body></Envelope>",
+               list_id, email_id);
+}
+
+static const char *
+rows_operation(bool is_deletion)
+{
+    return is_deletion ? "DeleteRelationalTableData" : "InsertUpdateRelationalTable";
+}
+
+void
+acoustic_xml_begin_rows(buf *out, long long table_id, bool is_deletion)
+{
+    buf_printf(out, "<Envelope><Body><%s><TABLE_ID>%lld</TABLE_ID><ROWS>",
+               rows_operation(is_deletion), table_id);
 }
 
 void
@@ -146,7 +178,7 @@ acoustic_xml_row(buf *out, const char *columns, size_t length)
 }
 
 void
-acoustic_xml_end_rows(buf *out)
+acoustic_xml_end_rows(buf *out, bool is_deletion)
 {
-    append(out, "</ROWS></InsertUpdateRelationalTable></Body></Envelope>");
+    buf_printf(out, "</ROWS></%s></Body></Envelope>", rows_operation(is_deletion));
 }

@@ -24,13 +24,17 @@
 void acoustic_xml_main_column(buf *out, const char *name, const char *value);
 /* A COLUMN of a relational row; columns stand between <ROW> and </ROW>. */
 void acoustic_xml_row_column(buf *out, const char *name, const char *value);
+/* A KEY_COLUMN of a relational row that is to be deleted. */
+void acoustic_xml_key_column(buf *out, const char *name, const char *value);
 /* The envelope around the columns of a contact. */
 void acoustic_xml_add_recipient(buf *out, long long list_id, const char *email_id,
                                 const char *columns, size_t length);
+/* Removes the contact. */
+void acoustic_xml_remove_recipient(buf *out, long long list_id, const char *email_id);
 /* The envelope around rows: begin, then acoustic_xml_row() for each, then end. */
-void acoustic_xml_begin_rows(buf *out, long long table_id);
+void acoustic_xml_begin_rows(buf *out, long long table_id, bool is_deletion);
 void acoustic_xml_row(buf *out, const char *columns, size_t length);
-void acoustic_xml_end_rows(buf *out);
+void acoustic_xml_end_rows(buf *out, bool is_deletion);
 
 /* ---- answers ---------------------------------------------------------------------- */
 

@@ -75,8 +75,9 @@ static const metrics_family *const families[] = {
 
 struct agent_metrics {
     metrics *metrics;
-    metrics_series *requests[ACOUSTIC_TABLES][CLASSES];
-    metrics_series *durations[ACOUSTIC_TABLES][CLASSES];
+    /* first those that store, then those that delete */
+    metrics_series *requests[2][ACOUSTIC_TABLES][CLASSES];
+    metrics_series *durations[2][ACOUSTIC_TABLES][CLASSES];
     metrics_series *stopped[CLASSES];
 };
 
@@ -87,18 +88,19 @@ plain(agent_metrics *m, const metrics_family *family)
 }
 
 static void
-prepare_requests(agent_metrics *m, int table, int class)
+prepare_requests(agent_metrics *m, int is_deletion, int table, int class)
 {
+    static const char *const methods[2][2] = {{"insert_update_relational_table", "add_recipient"},
+                                              {"delete_relational_table_data", "remove_recipient"}};
     buf labels = BUF_INIT;
 
     buf_append_string(&labels, COMMON_LABELS);
-    metrics_append_label(&labels, "method",
-                         table == ACOUSTIC_MAIN ? "add_recipient"
-                                                : "insert_update_relational_table");
+    metrics_append_label(&labels, "method", methods[is_deletion][table == ACOUSTIC_MAIN]);
     metrics_append_label(&labels, "status", failure_class_name((failure_class) class));
     metrics_append_label(&labels, "table", acoustic_table_names[table]);
-    m->requests[table][class] = metrics_get(m->metrics, &requests, buf_text(&labels));
-    m->durations[table][class] = metrics_get(m->metrics, &durations, buf_text(&labels));
+    m->requests[is_deletion][table][class] = metrics_get(m->metrics, &requests, buf_text(&labels));
+    m->durations[is_deletion][table][class] =
+        metrics_get(m->metrics, &durations, buf_text(&labels));
     buf_free(&labels);
 }
 
@@ -121,10 +123,8 @@ agent_metrics_new(void)
     m->metrics = metrics_new(SERIES_MAX);
     if (m->metrics == NULL)
         abort(); /* no memory, as in xcalloc() */
-    for (int table = 0; table < ACOUSTIC_TABLES; table++) {
-        for (int class = 0; class < CLASSES; class ++)
-            prepare_requests(m, table, class);
-    }
+    for (int i = 0; i < 2 * ACOUSTIC_TABLES * CLASSES; i++)
+        prepare_requests(m, i % 2, i / 2 % ACOUSTIC_TABLES, i / 2 / ACOUSTIC_TABLES);
     prepare_stopped(m, CLASS_AUTHENTICATION);
     prepare_stopped(m, CLASS_CONFIGURATION);
     metrics_add(plain(m, &synced), 0);
@@ -145,11 +145,11 @@ agent_metrics_free(agent_metrics *m)
 }
 
 void
-agent_metrics_request(agent_metrics *m, acoustic_table table, failure_class status,
-                      double duration_s)
+agent_metrics_request(agent_metrics *m, acoustic_table table, bool is_deletion,
+                      failure_class status, double duration_s)
 {
-    metrics_add(m->requests[table][status], 1);
-    metrics_observe(m->durations[table][status], duration_s);
+    metrics_add(m->requests[is_deletion][table][status], 1);
+    metrics_observe(m->durations[is_deletion][table][status], duration_s);
 }
 
 void

@@ -14,8 +14,8 @@ typedef struct agent_metrics agent_metrics;
 agent_metrics *agent_metrics_new(void);
 void agent_metrics_free(agent_metrics *m);
 
-void agent_metrics_request(agent_metrics *m, acoustic_table table, failure_class status,
-                           double duration_s);
+void agent_metrics_request(agent_metrics *m, acoustic_table table, bool is_deletion,
+                           failure_class status, double duration_s);
 void agent_metrics_synced(agent_metrics *m);
 /* At the end of a cycle. Values below zero are not known, and left as they were. */
 void agent_metrics_cycle(agent_metrics *m, double duration_s, double backlog, double retries,

@@ -74,9 +74,10 @@ take_claimed(struct sync *s, struct contact_list *contacts, bool are_suspects)
             continue;
         TAILQ_REMOVE(contacts, c, link);
         s->in_hand++;
+        c->is_skipped = !s->settings->is_integration_enabled;
         if (s->is_draining || s->is_release_wanted)
             sync_drop(s, c);
-        else if (c->has_failed || !s->settings->is_integration_enabled)
+        else if (c->has_failed || c->is_unchanged || c->is_skipped)
             sync_settle(s, c);
         else
             sync_move(s, c, &s->ready);

@@ -81,6 +81,17 @@ static const rule row_rules[] = {
     {"row: permanent", CLASS_CONTACT, QUIET, 0, 0, ANY, NULL, NULL},
 };
 
+/* What a deletion looks up before the tables above. */
+static const rule deletion_rules[] = {
+    {"deletion: not a member", CLASS_SUCCESS, QUIET, 0, 0, ANY, "recipient not found", NULL},
+    {"deletion: 128 not a member", CLASS_SUCCESS, QUIET, 0, 0, 128, NULL, NULL},
+    {"deletion: 123 no recipient", CLASS_SUCCESS, QUIET, 0, 0, 123, NULL, NULL},
+    {"deletion: 1009 deleted", CLASS_SUCCESS, QUIET, 0, 0, 1009, NULL, NULL},
+};
+static const rule deleted_row_rules[] = {
+    {"deletion: no such row", CLASS_SUCCESS, QUIET, 0, 0, ANY, "row not found", NULL},
+};
+
 const char *
 failure_class_name(failure_class class)
 {
@@ -136,4 +147,39 @@ classify_row(const acoustic_failure *failure)
     if (failure->is_transient)
         return (verdict){.class = CLASS_TRANSIENT, .rule = "row: transient"};
     return look_up(row_rules, 0, ANY, failure->description);
+}
+
+static bool
+is_gone(const rule *rules, size_t count, long errorid, const char *text, verdict *v)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (fits(&rules[i], 0, errorid, text)) {
+            *v = (verdict){.class = rules[i].class, .rule = rules[i].name};
+            return true;
+        }
+    }
+    return false;
+}
+
+verdict
+classify_deletion(const char *problem, int http_status, const acoustic_answer *answer)
+{
+    verdict v;
+
+    if (problem == NULL && answer->result == ACOUSTIC_FAULT &&
+        is_gone(deletion_rules, sizeof(deletion_rules) / sizeof(*deletion_rules), answer->errorid,
+                answer->text, &v))
+        return v;
+    return classify_answer(problem, http_status, answer);
+}
+
+verdict
+classify_deleted_row(const acoustic_failure *failure)
+{
+    verdict v;
+
+    if (is_gone(deleted_row_rules, sizeof(deleted_row_rules) / sizeof(*deleted_row_rules), ANY,
+                failure->description, &v))
+        return v;
+    return classify_row(failure);
 }

@@ -34,5 +34,8 @@ const char *failure_class_name(failure_class class);
 verdict classify_answer(const char *problem, int http_status, const acoustic_answer *answer);
 /* A row that a successful relational call reports as failed. */
 verdict classify_row(const acoustic_failure *failure);
+/* The same for deletions: what is not there any more is a success. */
+verdict classify_deletion(const char *problem, int http_status, const acoustic_answer *answer);
+verdict classify_deleted_row(const acoustic_failure *failure);
 
 #endif

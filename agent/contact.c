@@ -11,12 +11,15 @@
 #include "fields.h"
 
 contact *
-contact_new(const char *email_id, const char *generation, int retry, double lease_ends_s)
+contact_new(const char *email_id, const char *generation, int retry, const char *state,
+            double lease_ends_s)
 {
     contact *c = xcalloc(1, sizeof(*c));
 
     snprintf(c->email_id, sizeof(c->email_id), "%s", email_id);
     snprintf(c->generation, sizeof(c->generation), "%s", generation);
+    snprintf(c->state, sizeof(c->state), "%s", state);
+    c->is_deletion = strcmp(state, "deleted") == 0;
     c->retry = retry;
     c->lease_ends_s = lease_ends_s;
     return c;
@@ -31,6 +34,7 @@ contact_free(contact *c)
     }
     free(c->rows);
     buf_free(&c->columns);
+    buf_free(&c->hashes);
     buf_free(&c->personal);
     free(c->domain);
     free(c->trace);
@@ -85,7 +89,7 @@ note_column(contact *c, acoustic_table table, const char *name, const char *valu
 }
 
 static buf *
-add_row(contact *c, acoustic_table table)
+add_row(contact *c, acoustic_table table, bool is_deletion)
 {
     contact_row *row = xcalloc(1, sizeof(*row));
 
@@ -95,9 +99,10 @@ add_row(contact *c, acoustic_table table)
             xrealloc(c->rows, sizeof(*c->rows) * (size_t)(c->row_count ? c->row_count * 2 : 1));
     c->rows[c->row_count++] = row;
     c->rows_left++;
-    c->row_counts[table]++;
+    c->row_counts[table] += !is_deletion;
     row->contact = c;
     row->table = table;
+    row->is_deletion = is_deletion;
     return &row->columns;
 }
 
@@ -113,16 +118,32 @@ find_table(const char *kind, acoustic_table *table)
     return false;
 }
 
+static void
+take_hashes(contact *c, const char *json, size_t length, bool is_unchanged)
+{
+    buf_reset(&c->hashes);
+    buf_append(&c->hashes, json, length);
+    c->is_unchanged = is_unchanged;
+}
+
 bool
 contact_take_row(contact *c, const char *kind, const char *json, size_t length)
 {
+    static const char deletion[] = "delete_";
+    bool is_deletion = strncmp(kind, deletion, sizeof(deletion) - 1) == 0;
+    bool is_unchanged = strcmp(kind, "unchanged") == 0;
     acoustic_table table;
     buf *columns;
     fields f;
 
-    if (!find_table(kind, &table))
+    if (is_unchanged || strcmp(kind, "hashes") == 0) {
+        take_hashes(c, json, length, is_unchanged);
+        return true;
+    }
+    if (!find_table(is_deletion ? kind + sizeof(deletion) - 1 : kind, &table) ||
+        (is_deletion && table == ACOUSTIC_MAIN))
         return false;
-    columns = table == ACOUSTIC_MAIN ? &c->columns : add_row(c, table);
+    columns = table == ACOUSTIC_MAIN ? &c->columns : add_row(c, table, is_deletion);
     buf_reset(columns);
     buf_reserve(columns, 2 * length);
     fields_begin(&f, json, length);
@@ -131,6 +152,8 @@ contact_take_row(contact *c, const char *kind, const char *json, size_t length)
 
         if (table == ACOUSTIC_MAIN)
             acoustic_xml_main_column(columns, name, value);
+        else if (is_deletion)
+            acoustic_xml_key_column(columns, name, value);
         else
             acoustic_xml_row_column(columns, name, value);
         note_column(c, table, name, value);

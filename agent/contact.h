@@ -32,6 +32,7 @@ typedef enum row_state {
 typedef struct contact_row {
     struct contact *contact;
     acoustic_table table;
+    bool is_deletion; /* to be deleted there; the columns are its key */
     row_state state;
     double ready_at_s; /* since when it waits to be sent */
     buf columns;       /* XML */
@@ -43,10 +44,15 @@ TAILQ_HEAD(row_list, contact_row);
 typedef struct contact {
     char email_id[EMAIL_ID_SIZE];
     char generation[GENERATION_SIZE];
+    char state[8];       /* as ctms.claim_acoustic() gives it */
+    bool is_deletion;    /* of a contact that is gone */
+    bool is_unchanged;   /* there is nothing to send */
+    bool is_skipped;     /* sending is turned off */
     int retry;           /* failed attempts before this one */
     double lease_ends_s; /* monotonic; on the safe side of the database's */
 
     buf columns; /* XML of the main row */
+    buf hashes;  /* of all rows, for ctms.finish_acoustic(); empty without */
     contact_row **rows;
     int row_count;
     int rows_left;  /* not accepted yet */
@@ -70,10 +76,11 @@ typedef struct contact {
 
 TAILQ_HEAD(contact_list, contact);
 
-contact *contact_new(const char *email_id, const char *generation, int retry, double lease_ends_s);
+contact *contact_new(const char *email_id, const char *generation, int retry, const char *state,
+                     double lease_ends_s);
 void contact_free(contact *c);
 
-/* Takes a row of ctms.acoustic_rows(): kind as there, json an object of texts. False
+/* Takes a row of ctms.acoustic_outgoing(): kind as there, json an object of texts. False
  * when it is none of that; the contact cannot be sent then. */
 bool contact_take_row(contact *c, const char *kind, const char *json, size_t length);
 

@@ -110,7 +110,7 @@ halve(call *k)
 {
     struct sync *s = k->sync;
     int half = k->row_count / 2;
-    call *rest = call_new(s, k->table, k->row_count - half);
+    call *rest = call_new(s, k->table, k->is_deletion, k->row_count - half);
 
     memcpy(rest->rows, k->rows + half, sizeof(*k->rows) * (size_t)(k->row_count - half));
     rest->row_count = k->row_count - half;
@@ -283,8 +283,11 @@ mark_failures(call *k, const acoustic_answer *answer, finding *f)
     for (size_t i = 0; i < answer->failure_count; i++) {
         const acoustic_failure *failure = &answer->failures[i];
         contact *c = find_in_call(k, failure->email_id);
-        finding of_row = {.verdict = classify_row(failure), .text = failure->description};
+        finding of_row = {.text = failure->description};
 
+        of_row.verdict = k->is_deletion ? classify_deleted_row(failure) : classify_row(failure);
+        if (of_row.verdict.class == CLASS_SUCCESS)
+            continue;
         snprintf(of_row.what, sizeof(of_row.what), "%s row refused",
                  acoustic_table_names[k->table]);
         if (c == NULL || of_row.verdict.class == CLASS_CONFIGURATION) {
@@ -317,11 +320,12 @@ on_rows_answered(call *k, const acoustic_answer *answer)
 /* ---- all of them ------------------------------------------------------------------ */
 
 static void
-find(finding *f, const http_answer *http, const acoustic_answer *answer)
+find(const call *k, finding *f, const http_answer *http, const acoustic_answer *answer)
 {
     size_t size = sizeof(f->what);
 
-    f->verdict = classify_answer(http->problem, http->status, answer);
+    f->verdict = k->is_deletion ? classify_deletion(http->problem, http->status, answer)
+                                : classify_answer(http->problem, http->status, answer);
     f->text = "";
     if (http->problem != NULL) {
         snprintf(f->what, size, "%s", http->problem);
@@ -366,7 +370,8 @@ note_answer(call *k, const finding *f, double duration_s)
         pace_met_trouble(&s->pace, is_news(k), k->started_s, now_s);
     else if (f->verdict.class == CLASS_SUCCESS || f->verdict.class == CLASS_CONTACT)
         pace_succeeded(&s->pace, s->settings->max_in_flight, now_s);
-    agent_metrics_request(s->options.metrics, k->table, f->verdict.class, duration_s);
+    agent_metrics_request(s->options.metrics, k->table, k->is_deletion, f->verdict.class,
+                          duration_s);
     if (k->contact != NULL)
         note_status(k->contact, k, f, duration_s);
     for (int i = 0; i < k->row_count; i++)
@@ -380,7 +385,7 @@ outcome_of_call(call *k, const http_answer *http)
     finding f;
 
     acoustic_answer_read(&answer, http->body, http->problem ? 0 : http->length);
-    find(&f, http, &answer);
+    find(k, &f, http, &answer);
     note_answer(k, &f, http->duration_s);
     switch (f.verdict.class) {
     case CLASS_SUCCESS:

@@ -12,13 +12,13 @@
 #include "log.h"
 
 static const pg_statement claim_statement = {
-    "SELECT email_id, generation, retry"
+    "SELECT email_id, generation, retry, state"
     " FROM ctms.claim_acoustic($1, $2::int, $3::int, make_interval(secs => $4::float8))",
     4, false};
 static const pg_statement rows_statement = {
-    "SELECT email_id, kind, fields FROM ctms.acoustic_rows($1::uuid[])", 1, true};
+    "SELECT email_id, kind, fields FROM ctms.acoustic_outgoing($1::uuid[], $2::text[])", 2, true};
 static const pg_statement finish_statement = {
-    "SELECT ctms.finish_acoustic($1, $2::uuid[], $3::bigint[])", 3, false};
+    "SELECT ctms.finish_acoustic($1, $2::uuid[], $3::bigint[], $4::text[], $5::text[])", 5, false};
 static const pg_statement fail_statement = {
     "SELECT ctms.fail_acoustic($1, $2::uuid[], $3::bigint[], $4::text[], $5::boolean[], $6::int)",
     6, false};
@@ -86,7 +86,7 @@ end_claim(queue *q, bool is_read)
         contact *c = q->claimed[i];
 
         /* Without a main row the contact was deleted, and its queue row with it. */
-        if (c->columns.length == 0 && !c->has_failed)
+        if (c->columns.length == 0 && !c->is_unchanged && !c->is_deletion && !c->has_failed)
             contact_free(c);
         else
             TAILQ_INSERT_TAIL(&contacts, c, link);
@@ -158,17 +158,25 @@ on_rows(void *arg, const pg_reply *reply)
 static void
 read_rows(queue *q)
 {
-    buf ids = BUF_INIT;
-    const char *values[1];
+    buf ids = BUF_INIT, states = BUF_INIT;
+    const char *values[2];
 
-    buf_append_char(&ids, '{');
-    for (int i = 0; i < q->claimed_count; i++)
-        buf_printf(&ids, "%s%s", i > 0 ? "," : "", q->claimed[i]->email_id);
+    for (int i = 0; i < q->claimed_count; i++) {
+        char separator = i > 0 ? ',' : '{';
+
+        buf_append_char(&ids, separator);
+        buf_append_string(&ids, q->claimed[i]->email_id);
+        buf_append_char(&states, separator);
+        buf_append_string(&states, q->claimed[i]->state);
+    }
     buf_append_char(&ids, '}');
+    buf_append_char(&states, '}');
     values[0] = buf_text(&ids);
+    values[1] = buf_text(&states);
     if (pg_pool_query(q->pool, &rows_statement, values, on_rows, q) == NULL)
         end_claim(q, false);
     buf_free(&ids);
+    buf_free(&states);
 }
 
 static void
@@ -193,7 +201,8 @@ on_claimed(void *arg, const pg_reply *reply)
     for (int i = 0; i < count; i++)
         q->claimed[i] =
             contact_new(PQgetvalue(reply->result, i, 0), PQgetvalue(reply->result, i, 1),
-                        atoi(PQgetvalue(reply->result, i, 2)), q->claim_ends_s);
+                        atoi(PQgetvalue(reply->result, i, 2)), PQgetvalue(reply->result, i, 3),
+                        q->claim_ends_s);
     read_rows(q);
 }
 
@@ -225,7 +234,10 @@ queue_is_claiming(const queue *q)
 
 /* Arrays as PostgreSQL reads them. */
 typedef struct settle_arrays {
-    buf ids, generations, errors, permanents;
+    buf ids, generations;
+    buf errors, permanents; /* of those that failed */
+    buf outcomes, hashes;   /* of the others */
+    bool is_any_told;       /* the last two hold anything but nulls */
     int count;
 } settle_arrays;
 
@@ -242,24 +254,51 @@ append_quoted(buf *array, const char *text)
 }
 
 static void
-add_to_arrays(settle_arrays *arrays, const contact *c)
+add_failed(settle_arrays *arrays, const contact *c, const char *separator)
 {
-    const char *separator = arrays->count++ > 0 ? "," : "{";
-
-    buf_printf(&arrays->ids, "%s%s", separator, c->email_id);
-    buf_printf(&arrays->generations, "%s%s", separator, c->generation);
     buf_append_string(&arrays->errors, separator);
     append_quoted(&arrays->errors, c->error);
     buf_printf(&arrays->permanents, "%s%s", separator, c->class == CLASS_TRANSIENT ? "f" : "t");
 }
 
 static void
+add_finished(settle_arrays *arrays, const contact *c, const char *separator)
+{
+    bool has_hashes = c->hashes.length > 0 && !c->is_skipped;
+
+    buf_printf(&arrays->outcomes, "%s%s", separator,
+               c->is_skipped     ? "skipped"
+               : c->is_unchanged ? "unchanged"
+                                 : "NULL");
+    buf_append_string(&arrays->hashes, separator);
+    if (has_hashes)
+        append_quoted(&arrays->hashes, buf_text(&c->hashes));
+    else
+        buf_append_string(&arrays->hashes, "NULL");
+    arrays->is_any_told |= c->is_skipped || has_hashes;
+}
+
+static void
+add_to_arrays(settle_arrays *arrays, const contact *c)
+{
+    const char *separator = arrays->count++ > 0 ? "," : "{";
+
+    buf_printf(&arrays->ids, "%s%s", separator, c->email_id);
+    buf_printf(&arrays->generations, "%s%s", separator, c->generation);
+    if (c->has_failed)
+        add_failed(arrays, c, separator);
+    else
+        add_finished(arrays, c, separator);
+}
+
+static void
 free_arrays(settle_arrays *arrays)
 {
-    buf_free(&arrays->ids);
-    buf_free(&arrays->generations);
-    buf_free(&arrays->errors);
-    buf_free(&arrays->permanents);
+    buf *all[] = {&arrays->ids,        &arrays->generations, &arrays->errors,
+                  &arrays->permanents, &arrays->outcomes,    &arrays->hashes};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        buf_free(all[i]);
 }
 
 static void
@@ -296,30 +335,49 @@ on_finished(void *arg, const pg_reply *reply)
     on_settled(q, reply);
 }
 
+static const char *
+close_array(buf *array)
+{
+    buf_append_char(array, '}');
+    return buf_text(array);
+}
+
 static void
-send_settling(queue *q, const pg_statement *statement, settle_arrays *arrays, pg_callback callback)
+send_settling(queue *q, const pg_statement *statement, const char *const *values,
+              pg_callback callback)
+{
+    if (pg_pool_query(q->pool, statement, values, callback, q) != NULL)
+        q->settling_statements++;
+    else
+        q->is_settling_written = false;
+}
+
+static void
+send_finished(queue *q, settle_arrays *arrays)
+{
+    const char *values[] = {q->agent, close_array(&arrays->ids), close_array(&arrays->generations),
+                            NULL, NULL};
+
+    if (arrays->is_any_told) {
+        values[3] = close_array(&arrays->outcomes);
+        values[4] = close_array(&arrays->hashes);
+    }
+    send_settling(q, &finish_statement, values, on_finished);
+}
+
+static void
+send_failed(queue *q, settle_arrays *arrays)
 {
     char retry_text[16];
-    const char *values[6];
+    const char *values[] = {q->agent,
+                            close_array(&arrays->ids),
+                            close_array(&arrays->generations),
+                            close_array(&arrays->errors),
+                            close_array(&arrays->permanents),
+                            retry_text};
 
-    if (arrays->count > 0) {
-        buf_append_char(&arrays->ids, '}');
-        buf_append_char(&arrays->generations, '}');
-        buf_append_char(&arrays->errors, '}');
-        buf_append_char(&arrays->permanents, '}');
-        snprintf(retry_text, sizeof(retry_text), "%d", q->settings->retry_limit);
-        values[0] = q->agent;
-        values[1] = buf_text(&arrays->ids);
-        values[2] = buf_text(&arrays->generations);
-        values[3] = buf_text(&arrays->errors);
-        values[4] = buf_text(&arrays->permanents);
-        values[5] = retry_text;
-        if (pg_pool_query(q->pool, statement, values, callback, q) != NULL)
-            q->settling_statements++;
-        else
-            q->is_settling_written = false;
-    }
-    free_arrays(arrays);
+    snprintf(retry_text, sizeof(retry_text), "%d", q->settings->retry_limit);
+    send_settling(q, &fail_statement, values, on_settled);
 }
 
 void
@@ -337,8 +395,12 @@ queue_settle(queue *q, struct contact_list *contacts)
     q->is_settling_written = true;
     q->is_work_left = false;
     q->finish_count = finished.count;
-    send_settling(q, &finish_statement, &finished, on_finished);
-    send_settling(q, &fail_statement, &failed, on_settled);
+    if (finished.count > 0)
+        send_finished(q, &finished);
+    if (failed.count > 0)
+        send_failed(q, &failed);
+    free_arrays(&finished);
+    free_arrays(&failed);
     if (q->settling_statements == 0)
         end_settling(q);
 }

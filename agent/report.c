@@ -53,10 +53,10 @@ report_start(const report *r)
 /* ---- contacts --------------------------------------------------------------------- */
 
 static void
-count_contact(report *r, const contact *c, bool is_skipped)
+count_contact(report *r, const contact *c)
 {
     r->count_total++;
-    if (is_skipped) {
+    if (c->is_skipped || (c->is_unchanged && !c->has_failed)) {
         r->count_skipped++;
     } else if (!c->has_failed) {
         r->count_synced++;
@@ -82,18 +82,22 @@ log_table(log_line *line, const contact *c, acoustic_table table)
 }
 
 void
-report_contact(report *r, const contact *c, bool is_skipped)
+report_contact(report *r, const contact *c)
 {
     log_line *line;
 
-    count_contact(r, c, is_skipped);
+    count_contact(r, c);
     line = log_begin(c->has_failed ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, REPORT_SERVICE);
     if (line == NULL)
         return;
     log_string(line, "email_id", c->email_id);
     log_bool(line, "success", !c->has_failed);
-    if (is_skipped)
+    if (c->is_skipped)
         log_bool(line, "skipped", true);
+    if (c->is_unchanged)
+        log_bool(line, "unchanged", true);
+    if (c->is_deletion)
+        log_bool(line, "deleted", true);
     if (c->trace != NULL)
         log_string(line, "trace", c->trace);
     if (c->fxa_created != NULL)

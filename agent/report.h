@@ -26,8 +26,8 @@ typedef struct report {
 
 void report_init(report *r, const agent_settings *settings, agent_metrics *metrics);
 void report_start(const report *r);
-/* The outcome of a contact that was sent, or skipped. */
-void report_contact(report *r, const contact *c, bool is_skipped);
+/* The outcome of a contact that was sent, or need not be. */
+void report_contact(report *r, const contact *c);
 bool report_has_work(const report *r);
 /* Logs the cycle and begins the next. */
 void report_cycle(report *r, const queue_backlog *backlog);

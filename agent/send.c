@@ -18,12 +18,13 @@
 enum { CALL_BYTES_MAX = 1024 * 1024 };
 
 call *
-call_new(struct sync *s, acoustic_table table, int row_count)
+call_new(struct sync *s, acoustic_table table, bool is_deletion, int row_count)
 {
     call *k = xcalloc(1, sizeof(*k));
 
     k->sync = s;
     k->table = table;
+    k->is_deletion = is_deletion;
     k->rows = row_count > 0 ? xcalloc((size_t)row_count, sizeof(*k->rows)) : NULL;
     return k;
 }
@@ -47,8 +48,10 @@ send_is_too_late(const struct sync *s, const contact *c, double now_s)
 static void
 unqueue_row(struct sync *s, contact_row *row)
 {
-    TAILQ_REMOVE(&s->waiting[row->table], row, link);
-    s->waiting_counts[row->table]--;
+    int lane = lane_of(row->table, row->is_deletion);
+
+    TAILQ_REMOVE(&s->waiting[lane], row, link);
+    s->waiting_counts[lane]--;
 }
 
 void
@@ -69,11 +72,12 @@ send_queue_rows(struct sync *s, contact *c)
 
     for (int i = 0; i < c->row_count; i++) {
         contact_row *row = c->rows[i];
+        int lane = lane_of(row->table, row->is_deletion);
 
         row->state = ROW_WAITING;
         row->ready_at_s = now_s;
-        TAILQ_INSERT_TAIL(&s->waiting[row->table], row, link);
-        s->waiting_counts[row->table]++;
+        TAILQ_INSERT_TAIL(&s->waiting[lane], row, link);
+        s->waiting_counts[lane]++;
     }
 }
 
@@ -89,13 +93,13 @@ rows_limit(const contact *c)
 }
 
 static call *
-take_rows(struct sync *s, acoustic_table table)
+take_rows(struct sync *s, int lane)
 {
-    contact_row *row = TAILQ_FIRST(&s->waiting[table]), *next;
+    contact_row *row = TAILQ_FIRST(&s->waiting[lane]), *next;
     int retry = row->contact->retry;
     int limit = rows_limit(row->contact) > 0 ? rows_limit(row->contact) : 1;
     const contact *only = s->stop.class != CLASS_SUCCESS ? row->contact : NULL;
-    call *k = call_new(s, table, limit);
+    call *k = call_new(s, row->table, row->is_deletion, limit);
     size_t bytes = 0;
 
     for (; row != NULL && k->row_count < limit; row = next) {
@@ -113,11 +117,11 @@ take_rows(struct sync *s, acoustic_table table)
     return k;
 }
 
-/* When the rows of a table should go, full call or not. */
+/* When the rows of a lane should go, full call or not. */
 static double
-rows_due_s(const struct sync *s, acoustic_table table)
+rows_due_s(const struct sync *s, int lane)
 {
-    const contact_row *first = TAILQ_FIRST(&s->waiting[table]);
+    const contact_row *first = TAILQ_FIRST(&s->waiting[lane]);
     bool is_busy = !TAILQ_EMPTY(&s->ready);
 
     if (s->is_draining || s->stop.class != CLASS_SUCCESS ||
@@ -129,10 +133,10 @@ rows_due_s(const struct sync *s, acoustic_table table)
 static call *
 take_due_rows(struct sync *s, double now_s)
 {
-    for (int table = ACOUSTIC_NEWSLETTER; table < ACOUSTIC_TABLES; table++) {
-        if (s->waiting_counts[table] >= ROWS_PER_CALL ||
-            (s->waiting_counts[table] > 0 && rows_due_s(s, (acoustic_table)table) <= now_s))
-            return take_rows(s, (acoustic_table)table);
+    for (int lane = 0; lane < LANES; lane++) {
+        if (s->waiting_counts[lane] >= ROWS_PER_CALL ||
+            (s->waiting_counts[lane] > 0 && rows_due_s(s, lane) <= now_s))
+            return take_rows(s, lane);
     }
     return NULL;
 }
@@ -190,7 +194,7 @@ take_contact(struct sync *s, double now_s)
             sync_drop(s, c);
             continue;
         }
-        k = call_new(s, ACOUSTIC_MAIN, 0);
+        k = call_new(s, ACOUSTIC_MAIN, c->is_deletion, 0);
         k->contact = c;
         return k;
     }
@@ -233,14 +237,18 @@ build_body(const call *k, buf *body)
     if (k->contact != NULL) {
         const contact *c = k->contact;
 
+        if (k->is_deletion) {
+            acoustic_xml_remove_recipient(body, settings->table_ids[ACOUSTIC_MAIN], c->email_id);
+            return;
+        }
         acoustic_xml_add_recipient(body, settings->table_ids[ACOUSTIC_MAIN], c->email_id,
                                    c->columns.data, c->columns.length);
         return;
     }
-    acoustic_xml_begin_rows(body, settings->table_ids[k->table]);
+    acoustic_xml_begin_rows(body, settings->table_ids[k->table], k->is_deletion);
     for (int i = 0; i < k->row_count; i++)
         acoustic_xml_row(body, k->rows[i]->columns.data, k->rows[i]->columns.length);
-    acoustic_xml_end_rows(body);
+    acoustic_xml_end_rows(body, k->is_deletion);
 }
 
 static void
@@ -316,9 +324,9 @@ send_next_due_s(const struct sync *s)
         return s->stop.until_s;
     if (wait_s > 0)
         return now_s + wait_s;
-    for (int table = ACOUSTIC_NEWSLETTER; table < ACOUSTIC_TABLES; table++) {
-        if (s->waiting_counts[table] > 0) {
-            double rows_s = rows_due_s(s, (acoustic_table)table);
+    for (int lane = 0; lane < LANES; lane++) {
+        if (s->waiting_counts[lane] > 0) {
+            double rows_s = rows_due_s(s, lane);
 
             due_s = due_s == 0 || rows_s < due_s ? rows_s : due_s;
         }

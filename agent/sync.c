@@ -120,7 +120,7 @@ on_settled(void *arg, struct contact_list *contacts, bool is_written, bool is_wo
             continue;
         }
         if (is_written)
-            report_contact(&s->report, c, !s->settings->is_integration_enabled);
+            report_contact(&s->report, c);
         s->in_hand--;
         contact_free(c);
     }
@@ -381,8 +381,8 @@ sync_new(struct event_base *base, const sync_options *options)
     TAILQ_INIT(&s->outcomes);
     TAILQ_INIT(&s->again);
     TAILQ_INIT(&s->sent);
-    for (int table = 0; table < ACOUSTIC_TABLES; table++)
-        TAILQ_INIT(&s->waiting[table]);
+    for (int lane = 0; lane < LANES; lane++)
+        TAILQ_INIT(&s->waiting[lane]);
     s->http = acoustic_http_new(base);
     s->tokens = token_source_new(base, s->http, settings, &token_callbacks, s);
     s->queue = queue_new(options->pool, settings, &queue_callbacks, s);

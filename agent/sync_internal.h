@@ -4,7 +4,8 @@
  *
  * Where a contact is, at any time exactly one of:
  *   ready      claimed, its AddRecipient not sent
- *   (a call)   its AddRecipient is in flight, or waits to be sent again
+ *   (a call)   its AddRecipient is in flight, or waits to be sent again (RemoveRecipient, when
+ *              it is deleted)
  *   halfway    accepted; its rows wait in the queues of their tables or are in calls
  *   outcomes   done or failed, to be written to the queue; then queue.c has it
  */
@@ -22,11 +23,22 @@
 
 enum { ROWS_PER_CALL = 100, SUSPECTS_MAX = 256 };
 
-/* A request to the XML API: one contact's AddRecipient, or rows of one table. */
+/* Rows of one table that may share a call: those to be stored, and those to be deleted. */
+enum { LANES = 2 * ACOUSTIC_TABLES };
+
+static inline int
+lane_of(acoustic_table table, bool is_deletion)
+{
+    return (int)table + (is_deletion ? ACOUSTIC_TABLES : 0);
+}
+
+/* A request to the XML API: one contact's AddRecipient or RemoveRecipient, or rows of one
+ * table, to be stored or to be deleted. */
 typedef struct call {
     struct sync *sync;
     acoustic_table table;
-    contact *contact; /* of AddRecipient */
+    bool is_deletion;
+    contact *contact; /* of AddRecipient and RemoveRecipient */
     contact_row **rows;
     int row_count;
     double started_s;
@@ -70,8 +82,8 @@ struct sync {
     pace pace;
 
     struct contact_list ready, halfway, outcomes;
-    struct row_list waiting[ACOUSTIC_TABLES];
-    int waiting_counts[ACOUSTIC_TABLES];
+    struct row_list waiting[LANES];
+    int waiting_counts[LANES];
     struct call_list again; /* calls to be sent before others */
     struct call_list sent;  /* in flight */
     int ready_count;
@@ -152,7 +164,7 @@ double send_next_due_s(const struct sync *s);
 void send_queue_rows(struct sync *s, contact *c);
 /* Takes those that wait out of their queues. */
 void send_forget_rows(struct sync *s, contact *c);
-call *call_new(struct sync *s, acoustic_table table, int row_count);
+call *call_new(struct sync *s, acoustic_table table, bool is_deletion, int row_count);
 /* Not its contact and rows. */
 void call_free(call *k);
 /* The lease may end before an answer is in and its outcome written: do not begin. */

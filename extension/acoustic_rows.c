@@ -1,394 +1,412 @@
 /*
- * acoustic_rows.c: what Acoustic is to know of contacts, as text.
+ * acoustic_rows.c: what Acoustic is to know of contacts, for SQL; see acoustic_render.h.
  *
- * ctms.acoustic_rows() reads a batch of contacts with one statement for each kind of row, all
- * in order of email_id, and walks them together: first the main row of a contact, then
- * its newsletters, waitlists and products. Large requests are read in pieces, so that memory
- * does not grow with them.
+ * ctms.acoustic_rows() gives all of it; ctms.acoustic_outgoing() what an agent sends now, which
+ * also has what is to be deleted, and leaves out what has not changed since it was last
+ * sent; ctms.acoustic_diff() says how the two differ.
  */
 #include "compat.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
 #include "utils/uuid.h"
 
-#include "acoustic_fields.h"
-#include "acoustic_value.h"
-#include "queue_feed.h"
+#include "acoustic_render.h"
+#include "queue_memory.h"
 #include "queue_plan.h"
-
-#define CONTACTS_PER_PIECE 1000
+#include "queue_relations.h"
 
 PG_FUNCTION_INFO_V1(ctms_acoustic_rows);
+PG_FUNCTION_INFO_V1(ctms_acoustic_outgoing);
+PG_FUNCTION_INFO_V1(ctms_acoustic_diff);
 
-/*
- * The columns are named as Acoustic's; those with "_" are for us. The first column of each
- * statement is the contact.
- */
-static QueuePlan main_plan = {
-    .sql =
-        "SELECT e.email_id, a.email_id IS NOT NULL AS _has_amo, f.email_id IS NOT NULL AS _has_fxa,"
-        " e.primary_email AS email, e.basket_token, e.sfdc_id, e.first_name, e.last_name,"
-        " e.mailing_country, e.email_format, e.email_lang, e.double_opt_in,"
-        " e.has_opted_out_of_email, e.unsubscribe_reason, e.create_timestamp, e.update_timestamp,"
-        " a.add_on_ids AS amo_add_on_ids, a.display_name AS amo_display_name,"
-        " a.email_opt_in AS amo_email_opt_in, a.language AS amo_language,"
-        " a.last_login AS amo_last_login, a.location AS amo_location,"
-        " a.profile_url AS amo_profile_url, a.\"user\" AS amo_user, a.user_id AS amo_user_id,"
-        " a.username AS amo_username, a.create_timestamp AS amo_create_timestamp,"
-        " a.update_timestamp AS amo_update_timestamp,"
-        " f.fxa_id, f.primary_email AS fxa_primary_email, f.created_date AS fxa_created_date,"
-        " f.lang AS fxa_lang, f.first_service AS fxa_first_service,"
-        " f.account_deleted AS fxa_account_deleted, f.create_timestamp AS fxa_create_timestamp,"
-        " f.update_timestamp AS fxa_update_timestamp"
-        " FROM unnest($1) AS wanted (email_id) JOIN ctms.emails AS e USING (email_id)"
-        " LEFT JOIN ctms.amo AS a USING (email_id) LEFT JOIN ctms.fxa AS f USING (email_id)"
-        " ORDER BY e.email_id",
+static QueuePlan notes_plan = {
+    .sql = "SELECT email_id, kind, name FROM ctms.acoustic_deleted_row WHERE email_id = ANY ($1)"
+           " ORDER BY email_id, kind, name",
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID},
     .is_read_only = true};
 
-static QueuePlan newsletter_plan = {
-    .sql = "SELECT email_id, name AS newsletter_name, source AS newsletter_source,"
-           " format AS newsletter_format, lang AS newsletter_lang, subscribed,"
-           " unsub_reason AS newsletter_unsub_reason, create_timestamp, update_timestamp"
-           " FROM ctms.newsletters WHERE email_id = ANY ($1) ORDER BY email_id, name COLLATE \"C\"",
+static QueuePlan sent_plan = {
+    .sql = "SELECT email_id, hashes FROM ctms.acoustic_sent WHERE email_id = ANY ($1)"
+           " ORDER BY email_id",
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID},
     .is_read_only = true};
-#define NEWSLETTER_NAME 2
-#define NEWSLETTER_SUBSCRIBED 6
-
-static QueuePlan waitlist_plan = {
-    .sql = "SELECT email_id, name AS waitlist_name, source AS waitlist_source, subscribed,"
-           " unsub_reason, create_timestamp, update_timestamp, fields AS _fields"
-           " FROM ctms.waitlists WHERE email_id = ANY ($1) ORDER BY email_id, name COLLATE \"C\"",
-    .arg_count = 1,
-    .arg_types = {UUIDARRAYOID},
-    .is_read_only = true};
-#define WAITLIST_NAME 2
-#define WAITLIST_FIELDS 8
-
-static QueuePlan product_plan = {
-    .sql = "SELECT email_id, product_name, product_id, price_id, segment::text AS segment, changed,"
-           " sub_count, payment_service, payment_type, card_brand, card_last4, currency, amount,"
-           " billing_country, status, interval_count, \"interval\", created, start,"
-           " current_period_start, current_period_end, canceled_at, cancel_at_period_end, ended_at"
-           " FROM ctms._product_subscriptions($1) ORDER BY email_id, product_id COLLATE \"C\"",
-    .arg_count = 1,
-    .arg_types = {UUIDARRAYOID},
-    .is_read_only = true};
-#define PRODUCT_AMOUNT 13
-#define PRODUCT_INTERVAL_COUNT 16
-
-/* The rows of one statement, and how far the walk has come. */
-typedef struct RowSet {
-    SPITupleTable *table;
-    uint64 count;
-    uint64 next;
-} RowSet;
-
-typedef struct Piece {
-    RowSet main, newsletters, waitlists, products;
-} Piece;
-
-/* Rows of the contact at hand in a RowSet. */
-typedef struct Span {
-    uint64 first, end;
-} Span;
-
-typedef struct Output {
-    ReturnSetInfo *result;
-    Datum email_id;
-    StringInfoData json;
-} Output;
-
-static RowSet
-read_rows(QueuePlan *plan, ArrayType *email_ids)
-{
-    RowSet rows = {0};
-
-    rows.count =
-        ctms_run_queue_plan(plan, (Datum[]){PointerGetDatum(email_ids)}, NULL, SPI_OK_SELECT);
-    rows.table = SPI_tuptable;
-    return rows;
-}
-
-static Datum
-value_of(const RowSet *rows, uint64 row, int column, bool *is_null)
-{
-    return SPI_getbinval(rows->table->vals[row], rows->table->tupdesc, column, is_null);
-}
-
-static char *
-text_of(const RowSet *rows, uint64 row, int column)
-{
-    bool is_null;
-    Datum value = value_of(rows, row, column, &is_null);
-
-    return is_null ? pstrdup("") : TextDatumGetCString(value);
-}
-
-static int
-compare_contact(const RowSet *rows, uint64 row, Datum email_id)
-{
-    bool is_null;
-
-    return memcmp(DatumGetUUIDP(value_of(rows, row, 1, &is_null)), DatumGetUUIDP(email_id),
-                  UUID_LEN);
-}
-
-/* Moves the walk past the rows of the contact. */
-static Span
-take_span(RowSet *rows, Datum email_id)
-{
-    Span span;
-
-    while (rows->next < rows->count && compare_contact(rows, rows->next, email_id) < 0)
-        rows->next++;
-    span.first = rows->next;
-    while (rows->next < rows->count && compare_contact(rows, rows->next, email_id) == 0)
-        rows->next++;
-    span.end = rows->next;
-    return span;
-}
-
-/* ---- rows ------------------------------------------------------------------ */
 
 static void
-start_row(Output *output)
-{
-    resetStringInfo(&output->json);
-    appendStringInfoChar(&output->json, '{');
-    ctms_append_field(&output->json, "email_id", output->email_id, false, UUIDOID, ACOUSTIC_PLAIN);
-}
-
-static void
-end_row(Output *output, const char *kind)
+put(ReturnSetInfo *result, Datum email_id, const char *kind, const char *text, int length)
 {
     Datum values[3];
     bool is_null[3] = {false, false, false};
 
-    appendStringInfoChar(&output->json, '}');
-    values[0] = output->email_id;
+    values[0] = email_id;
     values[1] = CStringGetTextDatum(kind);
-    values[2] = PointerGetDatum(cstring_to_text_with_len(output->json.data, output->json.len));
-    tuplestore_putvalues(output->result->setResult, output->result->setDesc, values, is_null);
+    values[2] = PointerGetDatum(cstring_to_text_with_len(text, length));
+    tuplestore_putvalues(result->setResult, result->setDesc, values, is_null);
 }
+
+/* ---- all of it ---------------------------------------------------------------------- */
 
 static void
-append_column(StringInfo json, const RowSet *rows, uint64 row, int column, AcousticStyle style)
+put_row(void *arg, Datum email_id, const char *kind, const char *name, const StringInfoData *json)
 {
-    TupleDesc desc = rows->table->tupdesc;
-    bool is_null;
-    Datum value = value_of(rows, row, column, &is_null);
-
-    ctms_append_field(json, NameStr(TupleDescAttr(desc, column - 1)->attname), value, is_null,
-                      TupleDescAttr(desc, column - 1)->atttypid, style);
-}
-
-/* A member of the waitlist's fields, or an empty text; null when it has no such member. */
-static char *
-waitlist_member(const RowSet *waitlists, uint64 row, const char *name)
-{
-    bool is_null;
-    Datum fields = value_of(waitlists, row, WAITLIST_FIELDS, &is_null);
-    Jsonb *jsonb;
-    JsonbValue *member;
-
-    if (is_null)
-        return NULL;
-    jsonb = DatumGetJsonbP(fields);
-    if (!JB_ROOT_IS_OBJECT(jsonb))
-        return NULL;
-    member = getKeyJsonValueFromContainer(&jsonb->root, name, strlen(name), NULL);
-    return member ? ctms_json_member_text(member) : NULL;
-}
-
-/* "<waitlist>_waitlist_<field>": a member of its fields, else a column of its row. */
-static void
-append_main_waitlist(StringInfo json, const MainField *field, const RowSet *waitlists, Span span)
-{
-    TupleDesc desc = waitlists->table->tupdesc;
-
-    for (uint64 row = span.first; row < span.end; row++) {
-        char *member;
-        int column;
-
-        if (strcmp(text_of(waitlists, row, WAITLIST_NAME), field->waitlist) != 0)
-            continue;
-        member = waitlist_member(waitlists, row, field->waitlist_field);
-        if (member) {
-            ctms_append_text_field(json, field->name, member);
-            return;
-        }
-        column = SPI_fnumber(desc, field->waitlist_field);
-        if (column <= 0)
-            column = SPI_fnumber(desc, psprintf("waitlist_%s", field->waitlist_field));
-        if (column > 1 && column < WAITLIST_FIELDS) {
-            bool is_null;
-            Datum value = value_of(waitlists, row, column, &is_null);
-
-            ctms_append_field(json, field->name, value, is_null,
-                              TupleDescAttr(desc, column - 1)->atttypid, ACOUSTIC_PLAIN);
-            return;
-        }
-        break;
-    }
-    ctms_append_text_field(json, field->name, "");
-}
-
-/* Each flag once: 1 when any newsletter that sets it is subscribed. */
-static void
-append_flags(StringInfo json, const AcousticFields *fields, const RowSet *newsletters, Span span)
-{
-    bool *is_set = palloc0((fields->flag_count + 1) * sizeof(bool));
-
-    for (uint64 row = span.first; row < span.end; row++) {
-        bool is_null;
-        bool is_subscribed =
-            DatumGetBool(value_of(newsletters, row, NEWSLETTER_SUBSCRIBED, &is_null));
-        char *name;
-
-        if (is_null || !is_subscribed)
-            continue;
-        name = text_of(newsletters, row, NEWSLETTER_NAME);
-        for (int i = 0; i < fields->flag_source_count; i++)
-            if (strcmp(fields->flag_sources[i].newsletter, name) == 0)
-                is_set[fields->flag_sources[i].flag] = true;
-    }
-    for (int i = 0; i < fields->flag_count; i++)
-        ctms_append_text_field(json, fields->flags[i], is_set[i] ? "1" : "0");
-}
-
-static void
-put_main(Output *output, const AcousticFields *fields, const Piece *piece, uint64 row,
-         Span newsletters, Span waitlists)
-{
-    bool is_null;
-    bool has_amo = DatumGetBool(value_of(&piece->main, row, 2, &is_null));
-    bool has_fxa = DatumGetBool(value_of(&piece->main, row, 3, &is_null));
-
-    start_row(output);
-    for (int i = 0; i < fields->main_count; i++) {
-        const MainField *field = &fields->main[i];
-
-        if ((field->group == MAIN_AMO && !has_amo) || (field->group == MAIN_FXA && !has_fxa))
-            continue;
-        if (field->group == MAIN_WAITLIST)
-            append_main_waitlist(&output->json, field, &piece->waitlists, waitlists);
-        else
-            append_column(&output->json, &piece->main, row, field->column, field->style);
-    }
-    append_flags(&output->json, fields, &piece->newsletters, newsletters);
-    end_row(output, "main");
-}
-
-static void
-put_newsletters(Output *output, const RowSet *newsletters, Span span)
-{
-    for (uint64 row = span.first; row < span.end; row++) {
-        start_row(output);
-        for (int column = 2; column <= newsletters->table->tupdesc->natts; column++)
-            append_column(&output->json, newsletters, row, column, ACOUSTIC_PLAIN);
-        end_row(output, "newsletter");
-    }
-}
-
-static void
-put_waitlists(Output *output, const AcousticFields *fields, const RowSet *waitlists, Span span)
-{
-    for (uint64 row = span.first; row < span.end; row++) {
-        start_row(output);
-        for (int column = 2; column < WAITLIST_FIELDS; column++)
-            append_column(&output->json, waitlists, row, column, ACOUSTIC_PLAIN);
-        for (int i = 0; i < fields->waitlist_count; i++) {
-            char *member = waitlist_member(waitlists, row, fields->waitlist[i]);
-
-            ctms_append_text_field(&output->json, fields->waitlist_names[i], member ? member : "");
-        }
-        end_row(output, "waitlist");
-    }
-}
-
-static void
-put_products(Output *output, const RowSet *products, Span span)
-{
-    for (uint64 row = span.first; row < span.end; row++) {
-        start_row(output);
-        for (int column = 2; column <= products->table->tupdesc->natts; column++)
-            append_column(&output->json, products, row, column,
-                          column == PRODUCT_AMOUNT || column == PRODUCT_INTERVAL_COUNT
-                              ? ACOUSTIC_MINUS_ONE
-                              : ACOUSTIC_PLAIN);
-        end_row(output, "product");
-    }
-}
-
-static void
-put_contact(Output *output, const AcousticFields *fields, Piece *piece, uint64 row)
-{
-    Span newsletters, waitlists, products;
-    bool is_null;
-
-    output->email_id = value_of(&piece->main, row, 1, &is_null);
-    newsletters = take_span(&piece->newsletters, output->email_id);
-    waitlists = take_span(&piece->waitlists, output->email_id);
-    products = take_span(&piece->products, output->email_id);
-    put_main(output, fields, piece, row, newsletters, waitlists);
-    put_newsletters(output, &piece->newsletters, newsletters);
-    put_waitlists(output, fields, &piece->waitlists, waitlists);
-    put_products(output, &piece->products, products);
-}
-
-static void
-put_piece(ReturnSetInfo *result, ArrayType *email_ids)
-{
-    Piece piece;
-    AcousticFields fields;
-    Output output = {.result = result};
-    MemoryContext contact_context =
-        AllocSetContextCreate(CurrentMemoryContext, "ctms acoustic rows", ALLOCSET_DEFAULT_SIZES);
-
-    piece.main = read_rows(&main_plan, email_ids);
-    piece.newsletters = read_rows(&newsletter_plan, email_ids);
-    piece.waitlists = read_rows(&waitlist_plan, email_ids);
-    piece.products = read_rows(&product_plan, email_ids);
-    ctms_read_acoustic_fields(&fields, piece.main.table->tupdesc);
-
-    for (uint64 row = 0; row < piece.main.count; row++) {
-        MemoryContext caller = MemoryContextSwitchTo(contact_context);
-
-        CHECK_FOR_INTERRUPTS();
-        initStringInfo(&output.json);
-        put_contact(&output, &fields, &piece, row);
-        MemoryContextSwitchTo(caller);
-        MemoryContextReset(contact_context);
-    }
-    MemoryContextDelete(contact_context);
+    put(arg, email_id, kind, json->data, json->len);
 }
 
 /* ctms.acoustic_rows(email_ids) → rows, contact by contact */
 Datum
 ctms_acoustic_rows(PG_FUNCTION_ARGS)
 {
-    FeedKeys contacts;
+    AcousticSink sink = {.row = put_row, .arg = fcinfo->resultinfo};
 
-    ctms_feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
     InitMaterializedSRF(fcinfo, 0);
-    while (contacts.taken < contacts.count) {
-        ArrayType *email_ids = ctms_feed_take(&contacts, CONTACTS_PER_PIECE);
+    ctms_render_contacts(PG_GETARG_ARRAYTYPE_P(0), &sink);
+    return (Datum)0;
+}
 
-        /* Ends with all that the piece has read. */
-        SPI_connect();
-        put_piece((ReturnSetInfo *)fcinfo->resultinfo, email_ids);
-        SPI_finish();
-        pfree(email_ids);
+/* ---- what is kept of contacts --------------------------------------------------------- */
+
+/* Rows of a statement, in order of email_id, and how far the walk has come. */
+typedef struct Kept {
+    SPITupleTable *table;
+    uint64 count;
+    uint64 next;
+} Kept;
+
+static Kept
+read_kept(QueuePlan *plan, Datum email_ids)
+{
+    Kept kept = {0};
+
+    kept.count = ctms_run_queue_plan(plan, &email_ids, NULL, SPI_OK_SELECT);
+    kept.table = SPI_tuptable;
+    return kept;
+}
+
+static Datum
+kept_value(const Kept *kept, int column)
+{
+    bool is_null;
+
+    return SPI_getbinval(kept->table->vals[kept->next], kept->table->tupdesc, column, &is_null);
+}
+
+static int
+compare_uuid(Datum a, Datum b)
+{
+    return memcmp(DatumGetUUIDP(a), DatumGetUUIDP(b), UUID_LEN);
+}
+
+/* Walks to the contact; whether there is a (further) row of it. Contacts are asked in order. */
+static bool
+is_at(Kept *kept, Datum email_id)
+{
+    while (kept->next < kept->count && compare_uuid(kept_value(kept, 1), email_id) < 0)
+        kept->next++;
+    return kept->next < kept->count && compare_uuid(kept_value(kept, 1), email_id) == 0;
+}
+
+/* ---- outgoing --------------------------------------------------------------------------- */
+
+typedef struct OutgoingRow {
+    const char *kind;
+    const char *name;
+    char *json;
+    int length;
+    char hash[17];
+    bool is_sent; /* Acoustic has it already */
+} OutgoingRow;
+
+typedef struct Outgoing {
+    ReturnSetInfo *result;
+    Kept notes;
+    Kept sent;
+    bool is_diff;
+    /* Contacts whose hashes may be trusted, sorted; those of a diff all are. */
+    Datum *trusted;
+    int trusted_count;
+    /* The contact at hand; they live as long as it. */
+    OutgoingRow *rows;
+    int count;
+    int capacity;
+} Outgoing;
+
+static void
+take_row(void *arg, Datum email_id, const char *kind, const char *name, const StringInfoData *json)
+{
+    Outgoing *out = arg;
+    OutgoingRow *row;
+    uint64 hash;
+
+    if (out->count == out->capacity) {
+        int capacity = out->count == 0 ? 16 : 2 * out->count;
+
+        out->rows = out->count == 0 ? palloc(capacity * sizeof(OutgoingRow))
+                                    : repalloc(out->rows, capacity * sizeof(OutgoingRow));
+        out->capacity = capacity;
     }
+    row = &out->rows[out->count++];
+    *row = (OutgoingRow){.kind = kind, .name = name, .length = json->len};
+    row->json = pnstrdup(json->data, json->len);
+    hash = hash_bytes_extended((const unsigned char *)json->data, json->len, 0);
+    snprintf(row->hash, sizeof(row->hash), "%016llx", (unsigned long long)hash);
+}
+
+/* "main", or kind and name. */
+static char *
+key_of(const OutgoingRow *row)
+{
+    return *row->name ? psprintf("%s:%s", row->kind, row->name) : pstrdup(row->kind);
+}
+
+static bool
+has_hash(Jsonb *hashes, const OutgoingRow *row, bool *is_same)
+{
+    char *key = key_of(row);
+    JsonbValue *value = getKeyJsonValueFromContainer(&hashes->root, key, strlen(key), NULL);
+
+    *is_same = value && value->type == jbvString &&
+               value->val.string.len == (int)strlen(row->hash) &&
+               memcmp(value->val.string.val, row->hash, value->val.string.len) == 0;
+    return value != NULL;
+}
+
+static int
+compare_uuids(const void *a, const void *b)
+{
+    return compare_uuid(*(const Datum *)a, *(const Datum *)b);
+}
+
+static bool
+is_trusted(const Outgoing *out, Datum email_id)
+{
+    return out->is_diff || bsearch(&email_id, out->trusted, out->trusted_count, sizeof(Datum),
+                                   compare_uuids) != NULL;
+}
+
+/* The hashes of what was last sent; null when they are not known for certain. */
+static Jsonb *
+sent_hashes(Outgoing *out, Datum email_id)
+{
+    if (!out->sent.table || !is_at(&out->sent, email_id) || !is_trusted(out, email_id))
+        return NULL;
+    return DatumGetJsonbP(kept_value(&out->sent, 2));
+}
+
+static bool
+is_row_there(const Outgoing *out, const char *kind, const char *name)
+{
+    for (int i = 0; i < out->count; i++)
+        if (strcmp(out->rows[i].kind, kind) == 0 && strcmp(out->rows[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The rows of the contact that are to be deleted; returns how many. */
+static int
+put_deletions(Outgoing *out, Datum email_id)
+{
+    int put_count = 0;
+
+    for (; out->notes.table && is_at(&out->notes, email_id); out->notes.next++) {
+        char *kind = TextDatumGetCString(kept_value(&out->notes, 2));
+        char *name = TextDatumGetCString(kept_value(&out->notes, 3));
+        StringInfoData json;
+
+        if (is_row_there(out, kind, name))
+            continue;
+        put_count++;
+        initStringInfo(&json);
+        appendStringInfoString(&json, "{\"email_id\":");
+        escape_json(&json, DatumGetCString(DirectFunctionCall1(uuid_out, email_id)));
+        appendStringInfo(&json, ",\"%s\":",
+                         strcmp(kind, "product") == 0 ? "product_id" : psprintf("%s_name", kind));
+        escape_json(&json, name);
+        appendStringInfoChar(&json, '}');
+        put(out->result, email_id, psprintf("delete_%s", kind), json.data, json.len);
+    }
+    return put_count;
+}
+
+static void
+put_hashes(Outgoing *out, Datum email_id, bool is_any_sent)
+{
+    StringInfoData json;
+
+    initStringInfo(&json);
+    appendStringInfoChar(&json, '{');
+    for (int i = 0; i < out->count; i++) {
+        appendStringInfoString(&json, i > 0 ? "," : "");
+        escape_json(&json, key_of(&out->rows[i]));
+        appendStringInfo(&json, ":\"%s\"", out->rows[i].hash);
+    }
+    appendStringInfoChar(&json, '}');
+    put(out->result, email_id, is_any_sent ? "hashes" : "unchanged", json.data, json.len);
+}
+
+/* The main row goes with any other: it is the one that makes the contact known. */
+static void
+put_outgoing(void *arg, Datum email_id)
+{
+    Outgoing *out = arg;
+    Jsonb *hashes = sent_hashes(out, email_id);
+    bool is_any_sent = put_deletions(out, email_id) > 0;
+
+    for (int i = 0; i < out->count; i++) {
+        if (hashes)
+            has_hash(hashes, &out->rows[i], &out->rows[i].is_sent);
+        is_any_sent |= !out->rows[i].is_sent;
+    }
+    for (int i = 0; is_any_sent && i < out->count; i++)
+        if (i == 0 || !out->rows[i].is_sent)
+            put(out->result, email_id, out->rows[i].kind, out->rows[i].json, out->rows[i].length);
+    if (ctms_is_unchanged_skipped)
+        put_hashes(out, email_id, is_any_sent);
+    out->count = out->capacity = 0;
+}
+
+/* Sorts the contacts by what their claim said of them. */
+static void
+sort_contacts(Outgoing *out, ArrayType *email_ids, ArrayType *states, ArrayBuildState **live,
+              ArrayBuildState **deleted)
+{
+    Datum *ids, *texts;
+    bool *are_ids_null, *are_texts_null;
+    int count, state_count;
+
+    deconstruct_array(email_ids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &ids, &are_ids_null,
+                      &count);
+    deconstruct_array(states, TEXTOID, -1, false, TYPALIGN_INT, &texts, &are_texts_null,
+                      &state_count);
+    if (count != state_count)
+        ereport(ERROR, errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+                errmsg("the arrays must have one element for each contact"));
+    out->trusted = palloc(Max(count, 1) * sizeof(Datum));
+    for (int i = 0; i < count; i++) {
+        char *state = are_texts_null[i] ? pstrdup("") : TextDatumGetCString(texts[i]);
+        ArrayBuildState **list = strcmp(state, "deleted") == 0 ? deleted : live;
+
+        *list = accumArrayResult(*list, ids[i], are_ids_null[i], UUIDOID, CurrentMemoryContext);
+        if (strcmp(state, "new") == 0 && !are_ids_null[i])
+            out->trusted[out->trusted_count++] = ids[i];
+    }
+    qsort(out->trusted, out->trusted_count, sizeof(Datum), compare_uuids);
+}
+
+static void
+put_deleted_contacts(Outgoing *out, Datum email_ids)
+{
+    out->notes = read_kept(&notes_plan, email_ids);
+    while (out->notes.next < out->notes.count)
+        put_deletions(out, kept_value(&out->notes, 1));
+}
+
+/* ctms.acoustic_outgoing(email_ids, states) → rows, contact by contact */
+Datum
+ctms_acoustic_outgoing(PG_FUNCTION_ARGS)
+{
+    Outgoing out = {.result = (ReturnSetInfo *)fcinfo->resultinfo};
+    AcousticSink sink = {.row = take_row, .contact_done = put_outgoing, .arg = &out};
+    AcousticSink plain = {.row = put_row, .arg = out.result};
+    ArrayBuildState *live = NULL, *deleted = NULL;
+    bool is_any_noted = ctms_is_table_used(ctms_queue_relations()->deleted_rows);
+    Datum email_ids;
+
+    InitMaterializedSRF(fcinfo, 0);
+    sort_contacts(&out, PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), &live, &deleted);
+    SPI_connect();
+    if (live) {
+        email_ids = makeArrayResult(live, CurrentMemoryContext);
+        if (is_any_noted)
+            out.notes = read_kept(&notes_plan, email_ids);
+        if (ctms_is_unchanged_skipped)
+            out.sent = read_kept(&sent_plan, email_ids);
+        ctms_render_contacts(DatumGetArrayTypeP(email_ids),
+                             is_any_noted || ctms_is_unchanged_skipped ? &sink : &plain);
+    }
+    if (deleted && is_any_noted)
+        put_deleted_contacts(&out, makeArrayResult(deleted, CurrentMemoryContext));
+    SPI_finish();
+    return (Datum)0;
+}
+
+/* ---- the difference ------------------------------------------------------------------- */
+
+static void
+put_difference(Outgoing *out, Datum email_id, const char *kind, const char *name,
+               const char *change)
+{
+    Datum values[4];
+    bool is_null[4] = {false, false, false, false};
+
+    values[0] = email_id;
+    values[1] = CStringGetTextDatum(kind);
+    values[2] = CStringGetTextDatum(name);
+    values[3] = CStringGetTextDatum(change);
+    tuplestore_putvalues(out->result->setResult, out->result->setDesc, values, is_null);
+}
+
+/* Rows that were sent and are there no longer. */
+static void
+put_removed(Outgoing *out, Datum email_id, Jsonb *hashes)
+{
+    JsonbIterator *iterator = JsonbIteratorInit(&hashes->root);
+    JsonbValue value;
+    JsonbIteratorToken token;
+
+    while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE) {
+        char *key, *colon;
+
+        if (token != WJB_KEY)
+            continue;
+        key = pnstrdup(value.val.string.val, value.val.string.len);
+        colon = strchr(key, ':');
+        if (!colon)
+            continue;
+        *colon = '\0';
+        if (!is_row_there(out, key, colon + 1))
+            put_difference(out, email_id, key, colon + 1, "removed");
+    }
+}
+
+static void
+put_contact_difference(void *arg, Datum email_id)
+{
+    Outgoing *out = arg;
+    Jsonb *hashes = sent_hashes(out, email_id);
+
+    for (int i = 0; i < out->count; i++) {
+        const OutgoingRow *row = &out->rows[i];
+        bool is_same = false;
+        const char *change = "unknown";
+
+        if (hashes)
+            change = !has_hash(hashes, row, &is_same) ? "new" : is_same ? "unchanged" : "changed";
+        put_difference(out, email_id, row->kind, row->name, change);
+    }
+    if (hashes)
+        put_removed(out, email_id, hashes);
+    out->count = out->capacity = 0;
+}
+
+/* ctms.acoustic_diff(email_ids) → rows, contact by contact */
+Datum
+ctms_acoustic_diff(PG_FUNCTION_ARGS)
+{
+    Outgoing out = {.result = (ReturnSetInfo *)fcinfo->resultinfo, .is_diff = true};
+    AcousticSink sink = {.row = take_row, .contact_done = put_contact_difference, .arg = &out};
+
+    InitMaterializedSRF(fcinfo, 0);
+    SPI_connect();
+    out.sent = read_kept(&sent_plan, PG_GETARG_DATUM(0));
+    ctms_render_contacts(PG_GETARG_ARRAYTYPE_P(0), &sink);
+    SPI_finish();
     return (Datum)0;
 }

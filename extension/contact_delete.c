@@ -133,15 +133,12 @@ raise_changed(void)
             errmsg("the contact has changed while it was being deleted"), errhint("Try again."));
 }
 
+/* The queue row goes with the contact's, and its lease is kept (52_acoustic_memory.sql). */
 static void
 delete_rows(const pg_uuid_t *email_id)
 {
-    static Statement delete_pending = {
-        .sql = "DELETE FROM ctms.pending_acoustic WHERE email_id = $1", .type = UUIDOID};
-
     for (int group = CONTACT_STORED_GROUPS - 1; group > GROUP_EMAIL; group--)
         contact_store_delete_group(email_id, group);
-    run(&delete_pending, UUIDPGetDatum(email_id));
     contact_store_delete_group(email_id, GROUP_EMAIL);
 }
 

@@ -11,6 +11,7 @@
 #include "json_schema_cache.h"
 #include "queue_agent.h"
 #include "queue_flush.h"
+#include "queue_memory.h"
 #include "restore.h"
 #include "waitlist_schema.h"
 
@@ -23,6 +24,7 @@ _PG_init(void)
     ctms_queue_init();
     ctms_drop_guard_init();
     ctms_queue_agent_init();
+    ctms_queue_memory_init();
     json_schema_cache_init();
     json_schema_registry_init();
     waitlist_schema_init();

@@ -11,6 +11,7 @@
 
 #include "queue_flush.h"
 #include "queue_plan.h"
+#include "queue_relations.h"
 #include "queue_wake.h"
 
 /* Counted exactly up to here, which takes a few milliseconds; estimated beyond. */
@@ -29,6 +30,40 @@ static QueuePlan reset_plan = {
            " FROM failed WHERE p.email_id = failed.email_id",
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID}};
+
+/* Deletions that were given up are not begun again where the contact is back. */
+static QueuePlan drop_deleted_plan = {
+    .sql = "DELETE FROM ctms.acoustic_deleted_contact AS d USING ctms.emails AS e"
+           " WHERE e.email_id = d.email_id AND d.retry_after = 'infinity'"
+           "  AND ($1 IS NULL OR d.email_id = ANY ($1))",
+    .arg_count = 1,
+    .arg_types = {UUIDARRAYOID}};
+
+static QueuePlan reset_deleted_plan = {
+    .sql = "WITH failed AS MATERIALIZED ("
+           " SELECT email_id FROM ctms.acoustic_deleted_contact"
+           " WHERE (retry > 0 OR retry_after IS NOT NULL) AND ($1 IS NULL OR email_id = ANY ($1))"
+           " ORDER BY email_id FOR UPDATE)"
+           "UPDATE ctms.acoustic_deleted_contact AS p"
+           " SET retry = 0, retry_after = NULL, last_error = NULL"
+           " FROM failed WHERE p.email_id = failed.email_id",
+    .arg_count = 1,
+    .arg_types = {UUIDARRAYOID}};
+
+/* Deleted contacts to be carried over, and those of them that have failed; each up to $1. */
+static QueuePlan count_deleted_plan = {
+    .sql = "SELECT count(*) FILTER (WHERE retry_after IS DISTINCT FROM 'infinity'),"
+           " count(*) FILTER (WHERE retry > 0) FROM ("
+           "  SELECT retry, retry_after FROM ctms.acoustic_deleted_contact"
+           "  WHERE is_to_send LIMIT $1) AS deleted",
+    .arg_count = 1,
+    .arg_types = {INT8OID}};
+
+/* Contacts that an operator enqueues are sent, whatever is known of them. */
+static QueuePlan forget_sent_plan = {.sql =
+                                         "DELETE FROM ctms.acoustic_sent WHERE email_id = ANY ($1)",
+                                     .arg_count = 1,
+                                     .arg_types = {UUIDARRAYOID}};
 
 /* ready, of these failed before, waiting after a failure, exhausted; each up to $2 */
 static QueuePlan count_plan = {.sql =
@@ -62,6 +97,11 @@ ctms_enqueue_contacts_now(PG_FUNCTION_ARGS)
 
     /* Below the executor nobody else would ask. */
     PreventCommandIfReadOnly("ctms.enqueue_contacts()");
+    if (ctms_is_table_used(ctms_queue_relations()->sent)) {
+        SPI_connect();
+        ctms_run_queue_plan(&forget_sent_plan, (Datum[]){PG_GETARG_DATUM(0)}, NULL, SPI_OK_DELETE);
+        SPI_finish();
+    }
     ctms_feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
     enqueued = ctms_enqueue_contacts(&held, &contacts);
     if (enqueued > 0)
@@ -73,11 +113,16 @@ ctms_enqueue_contacts_now(PG_FUNCTION_ARGS)
 Datum
 ctms_reset_acoustic_retries(PG_FUNCTION_ARGS)
 {
+    Datum args[1] = {PG_GETARG_DATUM(0)};
+    const char *nulls = PG_ARGISNULL(0) ? "n" : NULL;
     uint64 reset;
 
     SPI_connect();
-    reset = ctms_run_queue_plan(&reset_plan, (Datum[]){PG_GETARG_DATUM(0)},
-                                PG_ARGISNULL(0) ? "n" : NULL, SPI_OK_UPDATE);
+    reset = ctms_run_queue_plan(&reset_plan, args, nulls, SPI_OK_UPDATE);
+    if (ctms_is_table_used(ctms_queue_relations()->deleted_contacts)) {
+        ctms_run_queue_plan(&drop_deleted_plan, args, nulls, SPI_OK_DELETE);
+        reset += ctms_run_queue_plan(&reset_deleted_plan, args, nulls, SPI_OK_UPDATE);
+    }
     SPI_finish();
     if (reset > 0)
         ctms_wake_agents();
@@ -140,9 +185,15 @@ ctms_acoustic_backlog(PG_FUNCTION_ARGS)
     counts.exhausted = result_int64(4);
     if (Max(counts.ready, Max(counts.waiting, counts.exhausted)) >= EXACT_ROWS)
         estimate_counts(&counts);
-    SPI_finish();
-
     values[0] = Int64GetDatum(counts.ready + counts.waiting);
     values[1] = Int64GetDatum(counts.failed + counts.waiting + counts.exhausted);
+    if (ctms_is_table_used(ctms_queue_relations()->deleted_contacts)) {
+        ctms_run_queue_plan(&count_deleted_plan, (Datum[]){Int64GetDatum(EXACT_ROWS)}, NULL,
+                            SPI_OK_SELECT);
+        values[0] = Int64GetDatum(DatumGetInt64(values[0]) + result_int64(1));
+        values[1] = Int64GetDatum(DatumGetInt64(values[1]) + result_int64(2));
+    }
+    SPI_finish();
+
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, is_null)));
 }

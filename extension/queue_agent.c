@@ -18,7 +18,9 @@
 #include "utils/timestamp.h"
 
 #include "queue_agent.h"
+#include "queue_memory.h"
 #include "queue_plan.h"
+#include "queue_relations.h"
 
 /* The setting ctms.acoustic_retry_delay, in milliseconds. */
 static int retry_delay_ms = 10000;
@@ -29,55 +31,87 @@ PG_FUNCTION_INFO_V1(ctms_finish_acoustic);
 PG_FUNCTION_INFO_V1(ctms_fail_acoustic);
 PG_FUNCTION_INFO_V1(ctms_release_acoustic);
 
-static QueuePlan finish_plan = {
-    .sql = "WITH done AS MATERIALIZED ("
-           " SELECT p.email_id, p.generation = d.generation AS is_unchanged"
-           " FROM unnest($2, $3) AS d (email_id, generation)"
-           " JOIN ctms.pending_acoustic AS p ON p.email_id = d.email_id"
-           " WHERE p.lease_owner = $1 ORDER BY p.email_id FOR UPDATE OF p),"
-           "freed AS ("
-           " UPDATE ctms.pending_acoustic AS p"
-           " SET lease_owner = NULL, lease_until = NULL, create_timestamp = p.update_timestamp"
-           " FROM done WHERE p.email_id = done.email_id AND NOT done.is_unchanged)"
-           "DELETE FROM ctms.pending_acoustic AS p"
-           " USING done WHERE p.email_id = done.email_id AND done.is_unchanged",
-    .arg_count = 3,
-    .arg_types = {TEXTOID, UUIDARRAYOID, INT8ARRAYOID}};
+/* Statements for the queue and for that of deleted contacts, which have the same columns. */
+#define FINISH_SQL(table)                                                                          \
+    "WITH done AS MATERIALIZED ("                                                                  \
+    " SELECT p.email_id, p.generation = d.generation AS is_unchanged, d.place"                     \
+    " FROM unnest($2, $3) WITH ORDINALITY AS d (email_id, generation, place)"                      \
+    " JOIN " table " AS p ON p.email_id = d.email_id"                                              \
+    " WHERE p.lease_owner = $1 ORDER BY p.email_id FOR UPDATE OF p),"                              \
+    "freed AS ("                                                                                   \
+    " UPDATE " table " AS p"                                                                       \
+    " SET lease_owner = NULL, lease_until = NULL, create_timestamp = p.update_timestamp"           \
+    " FROM done WHERE p.email_id = done.email_id AND NOT done.is_unchanged),"                      \
+    "removed AS ("                                                                                 \
+    " DELETE FROM " table " AS p"                                                                  \
+    " USING done WHERE p.email_id = done.email_id AND done.is_unchanged)"                          \
+    "SELECT email_id, is_unchanged, place FROM done"
 
-static QueuePlan fail_plan = {
-    .sql =
-        "WITH failed AS MATERIALIZED ("
-        " SELECT p.email_id, p.generation = d.generation AS is_unchanged, d.error,"
-        "  d.is_permanent IS TRUE OR p.retry + 1 >= $4 AS is_exhausted, d.is_permanent IS TRUE AS "
-        "is_permanent"
-        " FROM unnest($2, $3, $5, $6) AS d (email_id, generation, error, is_permanent)"
-        " JOIN ctms.pending_acoustic AS p ON p.email_id = d.email_id"
-        " WHERE p.lease_owner = $1 ORDER BY p.email_id FOR UPDATE OF p)"
-        "UPDATE ctms.pending_acoustic AS p SET lease_owner = NULL, lease_until = NULL,"
-        " retry = CASE WHEN NOT f.is_unchanged THEN p.retry"
-        "  WHEN f.is_permanent THEN GREATEST(p.retry + 1, $4) ELSE p.retry + 1 END,"
-        " retry_after = CASE WHEN NOT f.is_unchanged THEN p.retry_after"
-        "  WHEN f.is_exhausted THEN 'infinity'"
-        "  ELSE $7 + LEAST($8 * power(2, LEAST(p.retry, 30)), $9) * (0.5 + random())"
-        "   * interval '1 millisecond' END,"
-        " last_error = CASE WHEN NOT f.is_unchanged THEN p.last_error"
-        "  ELSE to_char($7 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') || ' '"
-        "   || left(COALESCE(f.error, 'unknown'), 2000) END,"
-        " create_timestamp = CASE WHEN f.is_unchanged THEN p.create_timestamp"
-        "  ELSE p.update_timestamp END"
-        " FROM failed AS f WHERE p.email_id = f.email_id",
-    .arg_count = 9,
-    .arg_types = {TEXTOID, UUIDARRAYOID, INT8ARRAYOID, INT4OID, TEXTARRAYOID, BOOLARRAYOID,
-                  TIMESTAMPTZOID, FLOAT8OID, FLOAT8OID}};
+#define FAIL_SQL(table)                                                                            \
+    "WITH failed AS MATERIALIZED ("                                                                \
+    " SELECT p.email_id, p.generation = d.generation AS is_unchanged, d.error,"                    \
+    "  d.is_permanent IS TRUE OR p.retry + 1 >= $4 AS is_exhausted,"                               \
+    "  d.is_permanent IS TRUE AS is_permanent"                                                     \
+    " FROM unnest($2, $3, $5, $6) AS d (email_id, generation, error, is_permanent)"                \
+    " JOIN " table " AS p ON p.email_id = d.email_id"                                              \
+    " WHERE p.lease_owner = $1 ORDER BY p.email_id FOR UPDATE OF p)"                               \
+    "UPDATE " table " AS p SET lease_owner = NULL, lease_until = NULL,"                            \
+    " retry = CASE WHEN NOT f.is_unchanged THEN p.retry"                                           \
+    "  WHEN f.is_permanent THEN GREATEST(p.retry + 1, $4) ELSE p.retry + 1 END,"                   \
+    " retry_after = CASE WHEN NOT f.is_unchanged THEN p.retry_after"                               \
+    "  WHEN f.is_exhausted THEN 'infinity'"                                                        \
+    "  ELSE $7 + LEAST($8 * power(2, LEAST(p.retry, 30)), $9) * (0.5 + random())"                  \
+    "   * interval '1 millisecond' END,"                                                           \
+    " last_error = CASE WHEN NOT f.is_unchanged THEN p.last_error"                                 \
+    "  ELSE to_char($7 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') || ' '"               \
+    "   || left(COALESCE(f.error, 'unknown'), 2000) END,"                                          \
+    " create_timestamp = CASE WHEN f.is_unchanged THEN p.create_timestamp"                         \
+    "  ELSE p.update_timestamp END"                                                                \
+    " FROM failed AS f WHERE p.email_id = f.email_id"                                              \
+    " RETURNING p.email_id, left(COALESCE(f.error, 'unknown'), 2000)"
 
-static QueuePlan release_plan = {
-    .sql = "WITH held AS MATERIALIZED ("
-           " SELECT email_id FROM ctms.pending_acoustic WHERE lease_owner = $1"
-           " ORDER BY email_id FOR UPDATE)"
-           "UPDATE ctms.pending_acoustic AS p SET lease_owner = NULL, lease_until = NULL"
-           " FROM held WHERE p.email_id = held.email_id",
-    .arg_count = 1,
-    .arg_types = {TEXTOID}};
+#define RELEASE_SQL(table)                                                                         \
+    "WITH held AS MATERIALIZED ("                                                                  \
+    " SELECT email_id FROM " table " WHERE lease_owner = $1"                                       \
+    " ORDER BY email_id FOR UPDATE)"                                                               \
+    "UPDATE " table " AS p SET lease_owner = NULL, lease_until = NULL"                             \
+    " FROM held WHERE p.email_id = held.email_id"
+
+#define DELETED "ctms.acoustic_deleted_contact"
+
+#define FINISH_PLAN(table)                                                                         \
+    {                                                                                              \
+        .sql = FINISH_SQL(table), .arg_count = 3, .arg_types = {                                   \
+            TEXTOID,                                                                               \
+            UUIDARRAYOID,                                                                          \
+            INT8ARRAYOID                                                                           \
+        }                                                                                          \
+    }
+#define FAIL_PLAN(table)                                                                           \
+    {                                                                                              \
+        .sql = FAIL_SQL(table), .arg_count = 9, .arg_types = {                                     \
+            TEXTOID,                                                                               \
+            UUIDARRAYOID,                                                                          \
+            INT8ARRAYOID,                                                                          \
+            INT4OID,                                                                               \
+            TEXTARRAYOID,                                                                          \
+            BOOLARRAYOID,                                                                          \
+            TIMESTAMPTZOID,                                                                        \
+            FLOAT8OID,                                                                             \
+            FLOAT8OID                                                                              \
+        }                                                                                          \
+    }
+#define RELEASE_PLAN(table)                                                                        \
+    {                                                                                              \
+        .sql = RELEASE_SQL(table), .arg_count = 1, .arg_types = { TEXTOID }                        \
+    }
+
+static QueuePlan finish_plan = FINISH_PLAN("ctms.pending_acoustic");
+static QueuePlan finish_deleted_plan = FINISH_PLAN(DELETED);
+static QueuePlan fail_plan = FAIL_PLAN("ctms.pending_acoustic");
+static QueuePlan fail_deleted_plan = FAIL_PLAN(DELETED);
+static QueuePlan release_plan = RELEASE_PLAN("ctms.pending_acoustic");
+static QueuePlan release_deleted_plan = RELEASE_PLAN(DELETED);
 
 /* ---- arguments ------------------------------------------------------------- */
 
@@ -89,68 +123,168 @@ ctms_check_retry_limit(int retry_limit)
                 errmsg("the retry limit must be at least 1"));
 }
 
-/* Arrays that belong together have one element for each contact. */
-static void
+static int
+count_elements(FunctionCallInfo fcinfo, int argument)
+{
+    ArrayType *array = PG_GETARG_ARRAYTYPE_P(argument);
+
+    return ARR_NDIM(array) > 1 ? -1 : ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+}
+
+/* Arrays that belong together have one element for each contact; returns how many. */
+static int
 check_lengths(FunctionCallInfo fcinfo, int first, int last)
 {
-    int expected = ArrayGetNItems(ARR_NDIM(PG_GETARG_ARRAYTYPE_P(first)),
-                                  ARR_DIMS(PG_GETARG_ARRAYTYPE_P(first)));
+    int expected = count_elements(fcinfo, first);
 
-    for (int i = first; i <= last; i++) {
-        ArrayType *array = PG_GETARG_ARRAYTYPE_P(i);
-
-        if (ARR_NDIM(array) > 1 || ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) != expected)
+    for (int i = first; i <= last; i++)
+        if (!PG_ARGISNULL(i) && (expected < 0 || count_elements(fcinfo, i) != expected))
             ereport(ERROR, errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
                     errmsg("the arrays must have one element for each contact"));
+    return expected;
+}
+
+/* ---- finishing ------------------------------------------------------------- */
+
+/* The elements of an optional text[]; null without it. */
+typedef struct Texts {
+    Datum *values;
+    bool *are_null;
+} Texts;
+
+static Texts
+get_texts(FunctionCallInfo fcinfo, int argument)
+{
+    Texts texts = {0};
+    int count;
+
+    if (!PG_ARGISNULL(argument))
+        deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), TEXTOID, -1, false, TYPALIGN_INT,
+                          &texts.values, &texts.are_null, &count);
+    return texts;
+}
+
+typedef struct Finish {
+    Outcomes removed; /* their details are hashes */
+    Outcomes done;    /* without details */
+    Texts outcomes;
+    Texts hashes;
+} Finish;
+
+/* Takes what a finishing statement returned; "fixed" is the outcome, null: as the agent says. */
+static void
+take_finished(Finish *finish, uint64 count, const char *fixed)
+{
+    bool is_kept = !fixed && finish->hashes.values;
+
+    for (uint64 i = 0; i < count; i++) {
+        bool is_null;
+        HeapTuple row = SPI_tuptable->vals[i];
+        TupleDesc desc = SPI_tuptable->tupdesc;
+        Datum email_id = SPI_getbinval(row, desc, 1, &is_null);
+        bool is_unchanged = DatumGetBool(SPI_getbinval(row, desc, 2, &is_null));
+        int64 place = DatumGetInt64(SPI_getbinval(row, desc, 3, &is_null)) - 1;
+        const char *outcome = fixed ? fixed : "sent";
+
+        /* A contact that was deleted while it was being sent: only its lease was kept. */
+        if (fixed && !is_unchanged)
+            continue;
+        if (!fixed && finish->outcomes.values && !finish->outcomes.are_null[place])
+            outcome = TextDatumGetCString(finish->outcomes.values[place]);
+        ctms_outcomes_add(&finish->done, email_id, outcome, (Datum)0, true);
+        /* What was sent of a contact that changed meanwhile is sent over soon. */
+        if (is_unchanged)
+            ctms_outcomes_add(&finish->removed, email_id, outcome,
+                              is_kept ? finish->hashes.values[place] : (Datum)0,
+                              !is_kept || finish->hashes.are_null[place]);
     }
 }
 
-/* ---- functions ------------------------------------------------------------- */
-
-/* ctms.finish_acoustic(agent, email_ids, generations) → rows removed */
+/* ctms.finish_acoustic(agent, email_ids, generations, outcomes, hashes) → rows removed */
 Datum
 ctms_finish_acoustic(PG_FUNCTION_ARGS)
 {
-    uint64 removed;
+    Datum args[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+    Finish finish = {.outcomes = {0}};
+    int asked;
+    uint64 count;
 
-    check_lengths(fcinfo, 1, 2);
+    for (int i = 0; i < 3; i++)
+        if (PG_ARGISNULL(i))
+            PG_RETURN_NULL();
+    asked = check_lengths(fcinfo, 1, 4);
+    finish.outcomes = get_texts(fcinfo, 3);
+    finish.hashes = get_texts(fcinfo, 4);
     SPI_connect();
-    removed = ctms_run_queue_plan(
-        &finish_plan, (Datum[]){PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)}, NULL,
-        SPI_OK_DELETE);
+    count = ctms_run_queue_plan(&finish_plan, args, NULL, SPI_OK_SELECT);
+    take_finished(&finish, count, NULL);
+    /* The others have gone, or were deleted contacts in the first place. */
+    if (count < (uint64)asked && ctms_is_table_used(ctms_queue_relations()->deleted_contacts)) {
+        count = ctms_run_queue_plan(&finish_deleted_plan, args, NULL, SPI_OK_SELECT);
+        take_finished(&finish, count, "deleted");
+    }
+    ctms_remember_sent(&finish.removed);
+    ctms_write_history(&finish.done);
     SPI_finish();
-    PG_RETURN_INT64(removed);
+    PG_RETURN_INT64(finish.removed.count);
+}
+
+/* ---- failing --------------------------------------------------------------- */
+
+static void
+take_failed(Outcomes *failed, uint64 count)
+{
+    for (uint64 i = 0; i < count; i++) {
+        bool is_null;
+        HeapTuple row = SPI_tuptable->vals[i];
+        TupleDesc desc = SPI_tuptable->tupdesc;
+        Datum email_id = SPI_getbinval(row, desc, 1, &is_null);
+
+        ctms_outcomes_add(failed, email_id, "failed", SPI_getbinval(row, desc, 2, &is_null), false);
+    }
 }
 
 /* ctms.fail_acoustic(agent, email_ids, generations, errors, is_permanent, retry_limit) */
 Datum
 ctms_fail_acoustic(PG_FUNCTION_ARGS)
 {
+    Datum args[9] = {PG_GETARG_DATUM(0),
+                     PG_GETARG_DATUM(1),
+                     PG_GETARG_DATUM(2),
+                     PG_GETARG_DATUM(5),
+                     PG_GETARG_DATUM(3),
+                     PG_GETARG_DATUM(4),
+                     TimestampTzGetDatum(GetCurrentTimestamp()),
+                     Float8GetDatum(retry_delay_ms),
+                     Float8GetDatum(MAX_RETRY_DELAY_MS)};
+    Outcomes failed = {0};
+    int asked = check_lengths(fcinfo, 1, 4);
     uint64 updated;
 
-    check_lengths(fcinfo, 1, 4);
     ctms_check_retry_limit(PG_GETARG_INT32(5));
     SPI_connect();
-    updated = ctms_run_queue_plan(
-        &fail_plan,
-        (Datum[]){PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), PG_GETARG_DATUM(5),
-                  PG_GETARG_DATUM(3), PG_GETARG_DATUM(4),
-                  TimestampTzGetDatum(GetCurrentTimestamp()), Float8GetDatum(retry_delay_ms),
-                  Float8GetDatum(MAX_RETRY_DELAY_MS)},
-        NULL, SPI_OK_UPDATE);
+    updated = ctms_run_queue_plan(&fail_plan, args, NULL, SPI_OK_UPDATE_RETURNING);
+    take_failed(&failed, updated);
+    if (updated < (uint64)asked && ctms_is_table_used(ctms_queue_relations()->deleted_contacts)) {
+        updated = ctms_run_queue_plan(&fail_deleted_plan, args, NULL, SPI_OK_UPDATE_RETURNING);
+        take_failed(&failed, updated);
+    }
+    ctms_write_history(&failed);
     SPI_finish();
-    PG_RETURN_INT64(updated);
+    PG_RETURN_INT64(failed.count);
 }
 
 /* ctms.release_acoustic(agent) → rows given back */
 Datum
 ctms_release_acoustic(PG_FUNCTION_ARGS)
 {
+    Datum args[1] = {PG_GETARG_DATUM(0)};
     uint64 released;
 
     SPI_connect();
-    released =
-        ctms_run_queue_plan(&release_plan, (Datum[]){PG_GETARG_DATUM(0)}, NULL, SPI_OK_UPDATE);
+    released = ctms_run_queue_plan(&release_plan, args, NULL, SPI_OK_UPDATE);
+    if (ctms_is_table_used(ctms_queue_relations()->deleted_contacts))
+        released += ctms_run_queue_plan(&release_deleted_plan, args, NULL, SPI_OK_UPDATE);
     SPI_finish();
     PG_RETURN_INT64(released);
 }

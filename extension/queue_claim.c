@@ -19,6 +19,7 @@
 
 #include "queue_agent.h"
 #include "queue_plan.h"
+#include "queue_relations.h"
 #include "queue_stripe.h"
 #include "queue_wake.h"
 
@@ -44,38 +45,63 @@ static TimestampTz next_whole_way = 0; /* when to read from the beginning again 
 PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
 
 /* Failed rows become claimable by their turn, not all before or after the others. */
-static QueuePlan ripen_plan = {
-    .sql =
-        "WITH ripe AS MATERIALIZED ("
-        " SELECT email_id FROM ctms.pending_acoustic"
-        " WHERE retry_after <= $1 ORDER BY retry_after NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED)"
-        "UPDATE ctms.pending_acoustic AS p SET retry_after = NULL"
-        " FROM ripe WHERE p.email_id = ripe.email_id",
-    .arg_count = 2,
-    .arg_types = {TIMESTAMPTZOID, INT8OID}};
+#define RIPEN_SQL(table)                                                                           \
+    "WITH ripe AS MATERIALIZED ("                                                                  \
+    " SELECT email_id FROM " table                                                                 \
+    " WHERE retry_after <= $1 ORDER BY retry_after NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED)"   \
+    "UPDATE " table " AS p SET retry_after = NULL FROM ripe WHERE p.email_id = ripe.email_id"
 
 /* Leased rows are passed over: there are never more than the agents hold. */
-#define CLAIM_SQL(condition)                                                                       \
+#define CLAIM_SQL(table, state, condition, change)                                                 \
     "WITH free AS MATERIALIZED ("                                                                  \
-    " SELECT email_id FROM ctms.pending_acoustic"                                                  \
-    " WHERE retry_after IS NULL AND " condition "  AND (lease_until IS NULL OR lease_until <= $4)" \
-    " ORDER BY retry_after NULLS FIRST, retry, create_timestamp LIMIT $2 FOR UPDATE SKIP LOCKED)," \
+    " SELECT q.email_id, " state " AS state FROM " table " AS q"                                   \
+    " WHERE q.retry_after IS NULL AND " condition                                                  \
+    "  AND (q.lease_until IS NULL OR q.lease_until <= $4)"                                         \
+    " ORDER BY q.retry_after NULLS FIRST, q.retry, q.create_timestamp LIMIT $2"                    \
+    " FOR UPDATE OF q SKIP LOCKED),"                                                               \
     "claimed AS ("                                                                                 \
-    " UPDATE ctms.pending_acoustic AS p SET lease_owner = $1, lease_until = $4 + $5"               \
+    " UPDATE " table " AS p SET lease_owner = $1, lease_until = $4 + $5" change                    \
     " FROM free WHERE p.email_id = free.email_id"                                                  \
-    " RETURNING p.email_id, p.generation, p.retry, p.create_timestamp)"                            \
-    "SELECT email_id, generation, retry, create_timestamp FROM claimed"                            \
+    " RETURNING p.email_id, p.generation, p.retry, free.state, p.create_timestamp)"                \
+    "SELECT email_id, generation, retry, state, create_timestamp FROM claimed"                     \
     " ORDER BY retry, create_timestamp, email_id"
 
+/*
+ * A contact that was deleted and has come back waits until its deletion has been carried
+ * over, unless that was given up, and until nobody is sending what it was before.
+ */
+#define QUEUE_CLAIM_SQL(condition)                                                                 \
+    CLAIM_SQL("ctms.pending_acoustic", "CASE WHEN q.is_tried THEN 'again' ELSE 'new' END",         \
+              condition                                                                            \
+              " AND NOT EXISTS ("                                                                  \
+              "SELECT FROM ctms.acoustic_deleted_contact AS d"                                     \
+              " WHERE d.email_id = q.email_id AND ((d.is_to_send"                                  \
+              "  AND d.retry_after IS DISTINCT FROM 'infinity') OR d.lease_until > $4))",          \
+              ", is_tried = true")
+
+static QueuePlan ripen_plan = {.sql = RIPEN_SQL("ctms.pending_acoustic"),
+                               .arg_count = 2,
+                               .arg_types = {TIMESTAMPTZOID, INT8OID}};
+
 static QueuePlan claim_plan = {
-    .sql = CLAIM_SQL("retry < $3"),
+    .sql = QUEUE_CLAIM_SQL("q.retry < $3"),
     .arg_count = 5,
     .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID}};
 
 static QueuePlan claim_onwards_plan = {
-    .sql = CLAIM_SQL("retry = 0 AND $3 > 0 AND create_timestamp >= $6"),
+    .sql = QUEUE_CLAIM_SQL("q.retry = 0 AND $3 > 0 AND q.create_timestamp >= $6"),
     .arg_count = 6,
     .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID, TIMESTAMPTZOID}};
+
+static QueuePlan ripen_deleted_plan = {.sql = RIPEN_SQL("ctms.acoustic_deleted_contact"),
+                                       .arg_count = 2,
+                                       .arg_types = {TIMESTAMPTZOID, INT8OID}};
+
+static QueuePlan claim_deleted_plan = {
+    .sql = CLAIM_SQL("ctms.acoustic_deleted_contact", "'deleted'", "q.is_to_send AND q.retry < $3",
+                     ""),
+    .arg_count = 5,
+    .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID}};
 
 /* ---- claiming --------------------------------------------------------------------- */
 
@@ -87,20 +113,22 @@ typedef struct Claim {
     ReturnSetInfo *result;
 } Claim;
 
-/* Hands the claimed rows on and notes where they began. */
-static void
+/* Hands the claimed rows on; returns the place of the first in the queue. */
+static TimestampTz
 put_rows(Claim *claim, uint64 count, TimestampTz now)
 {
-    bool is_null[4];
-    Datum values[4];
+    TimestampTz first = now;
+    bool is_null[5];
+    Datum values[5];
 
     for (uint64 i = 0; i < count; i++) {
         heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, is_null);
         tuplestore_putvalues(claim->result->setResult, claim->result->setDesc, values, is_null);
-        if (i == 0)
-            found_at = DatumGetInt32(values[2]) == 0 ? DatumGetTimestampTz(values[3]) : now;
+        if (i == 0 && DatumGetInt32(values[2]) == 0)
+            first = DatumGetTimestampTz(values[4]);
     }
     SPI_freetuptable(SPI_tuptable);
+    return first;
 }
 
 static uint64
@@ -113,6 +141,28 @@ claim_onwards(Claim *claim, TimestampTz now)
                                                  claim->lease, TimestampTzGetDatum(from)},
                                        NULL, SPI_OK_SELECT);
 
+    if (count > 0)
+        found_at = put_rows(claim, count, now);
+    return count;
+}
+
+/* Deleted contacts, as many as there is room for. */
+static uint64
+claim_deleted(Claim *claim, uint64 claimed, TimestampTz now)
+{
+    Datum room = Int64GetDatum(claim->batch_limit - (int64)claimed);
+    uint64 count;
+
+    if (claimed >= (uint64)claim->batch_limit ||
+        !ctms_is_table_used(ctms_queue_relations()->deleted_contacts))
+        return 0;
+    ctms_run_queue_plan(&ripen_deleted_plan,
+                        (Datum[]){TimestampTzGetDatum(now), Int64GetDatum(RIPE_ROWS)}, NULL,
+                        SPI_OK_UPDATE);
+    count = ctms_run_queue_plan(
+        &claim_deleted_plan,
+        (Datum[]){claim->agent, room, claim->retry_limit, TimestampTzGetDatum(now), claim->lease},
+        NULL, SPI_OK_SELECT);
     put_rows(claim, count, now);
     return count;
 }
@@ -141,10 +191,8 @@ claim_from_beginning(Claim *claim, TimestampTz now)
     is_way_long = was_planned && pages > LONG_WAY_PAGES + PAGES_PER_ROW * (int64)count;
     next_whole_way =
         end + Max(WHOLE_WAY_INTERVAL_MS * INT64CONST(1000), WHOLE_WAY_SHARE * (end - now));
-    if (count == 0)
-        found_at = now;
-    put_rows(claim, count, now);
-    return count;
+    found_at = put_rows(claim, count, now);
+    return count + claim_deleted(claim, count, now);
 }
 
 static uint64

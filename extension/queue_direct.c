@@ -42,12 +42,14 @@ enum {
     COLUMN_LEASE_OWNER,
     COLUMN_CREATE_TIMESTAMP,
     COLUMN_UPDATE_TIMESTAMP,
+    COLUMN_IS_TRIED,
     COLUMN_COUNT
 };
 
 static const char *const column_names[COLUMN_COUNT] = {
     "id",          "email_id",    "retry",       "last_error",       "generation",
-    "retry_after", "lease_until", "lease_owner", "create_timestamp", "update_timestamp"};
+    "retry_after", "lease_until", "lease_owner", "create_timestamp", "update_timestamp",
+    "is_tried"};
 
 /* A table that is searched by its uuid key. */
 typedef struct KeyedTable {
@@ -257,6 +259,7 @@ insert_row(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
     slot->tts_isnull[COLUMN_LEASE_OWNER] = true;
     slot->tts_values[COLUMN_CREATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
     slot->tts_values[COLUMN_UPDATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
+    slot->tts_values[COLUMN_IS_TRIED] = BoolGetDatum(false);
     ExecStoreVirtualTuple(slot);
 
     open_indexes(queue);

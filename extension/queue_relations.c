@@ -6,10 +6,13 @@
  */
 #include "compat.h"
 
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace_d.h"
+#include "storage/bufmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "queue_relations.h"
@@ -44,9 +47,26 @@ ctms_queue_relations(void)
     relations.emails = get_relname_relid("emails", schema);
     relations.id_sequence = get_relname_relid("pending_acoustic_id_seq", schema);
     relations.idle_sequence = get_relname_relid("acoustic_idle_seq", schema);
+    relations.deleted_contacts = get_relname_relid("acoustic_deleted_contact", schema);
+    relations.deleted_rows = get_relname_relid("acoustic_deleted_row", schema);
+    relations.sent = get_relname_relid("acoustic_sent", schema);
     relations.is_local = !OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE));
     if (!OidIsValid(relations.queue) || !OidIsValid(relations.emails))
         return NULL;
     are_known = true;
     return &relations;
+}
+
+bool
+ctms_is_table_used(Oid table)
+{
+    Relation relation;
+    BlockNumber blocks;
+
+    if (!relations.is_local || !OidIsValid(table))
+        return true;
+    relation = table_open(table, AccessShareLock);
+    blocks = RelationGetNumberOfBlocks(relation);
+    table_close(relation, AccessShareLock);
+    return blocks > 0;
 }

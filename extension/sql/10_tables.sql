@@ -140,7 +140,8 @@ CREATE TABLE ctms.pending_acoustic (
     lease_until timestamptz,
     lease_owner text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
-    update_timestamp timestamptz NOT NULL DEFAULT now()
+    update_timestamp timestamptz NOT NULL DEFAULT now(),
+    is_tried boolean NOT NULL DEFAULT false
 ) WITH (
     fillfactor = 50,
     autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.02,
@@ -158,6 +159,7 @@ COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'An agent has claimed the
 COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row';
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row last changed: enqueued again, claimed or failed';
+COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'Has been claimed before: what Acoustic holds of the contact is not certain';
 
 -- Nearly always empty: a claim takes the rows that are there (extension/queue_stripe.c).
 CREATE TABLE ctms.unresolved_stripe (

@@ -98,15 +98,16 @@ $$;
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval)
-    RETURNS TABLE (email_id uuid, generation bigint, retry integer)
+    RETURNS TABLE (email_id uuid, generation bigint, retry integer, state text)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_claim_acoustic';
-COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds';
+COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds. state is new, again (tried before: what Acoustic holds is not certain) or deleted (the deletion is to be carried over)';
 
-CREATE FUNCTION ctms.finish_acoustic(agent text, email_ids uuid[], generations bigint[]) RETURNS bigint
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms.finish_acoustic(agent text, email_ids uuid[], generations bigint[],
+    outcomes text[] DEFAULT NULL, hashes text[] DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_finish_acoustic';
-COMMENT ON FUNCTION ctms.finish_acoustic(text, uuid[], bigint[]) IS 'Removes what the agent has sent and returns how many; a contact that changed since it was claimed stays and is free to claim';
+COMMENT ON FUNCTION ctms.finish_acoustic(text, uuid[], bigint[], text[], text[]) IS 'Removes what the agent has sent and returns how many; a contact that changed since it was claimed stays and is free to claim. outcomes (sent unless told, unchanged, skipped) go to the history, hashes are those of ctms.acoustic_outgoing(), null where not all was sent';
 
 CREATE FUNCTION ctms.fail_acoustic(agent text, email_ids uuid[], generations bigint[], errors text[],
     is_permanent boolean[], retry_limit integer) RETURNS bigint
@@ -120,7 +121,7 @@ CREATE FUNCTION ctms.release_acoustic(agent text) RETURNS bigint
 COMMENT ON FUNCTION ctms.release_acoustic(text) IS 'Gives back all that the agent holds, as if it had never claimed it; returns how many';
 
 GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
-    ctms.finish_acoustic(text, uuid[], bigint[]),
+    ctms.finish_acoustic(text, uuid[], bigint[], text[], text[]),
     ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer),
     ctms.release_acoustic(text) TO ctms_agent;
 

@@ -15,7 +15,7 @@ my $node = $ctms->node;
 sub scenario
 {
     $ctms->sql(q{
-        DELETE FROM ctms.newsletters; DELETE FROM ctms.emails;
+        DELETE FROM ctms.newsletters; DELETE FROM ctms.emails; DELETE FROM ctms.acoustic_deleted_contact;
         INSERT INTO ctms.emails (email_id, primary_email)
         SELECT format('00000000-0000-4000-8000-00000000000%s', n)::uuid, n || '@example.com' FROM generate_series(1, 9) AS n;
     });
@@ -76,7 +76,7 @@ sub arrives
 {
     my ($what, $first, $second) = @_;
     $ctms->sql(q{DELETE FROM ctms.stripe_subscription_item; DELETE FROM ctms.stripe_subscription; DELETE FROM ctms.stripe_customer; DELETE FROM ctms.stripe_price;
-        DELETE FROM ctms.fxa; DELETE FROM ctms.emails;
+        DELETE FROM ctms.fxa; DELETE FROM ctms.emails; DELETE FROM ctms.acoustic_deleted_contact;
         INSERT INTO ctms.emails (email_id, primary_email) VALUES ('00000000-0000-4000-8000-000000000001', '1@example.com');
         INSERT INTO ctms.stripe_price (stripe_id, stripe_product_id, stripe_created, active, currency) VALUES ('price', 'product', now(), true, 'usd')});
     my %rows = (
@@ -170,7 +170,7 @@ sub stress
 {
     my ($how) = @_;
     $ctms->sql(q{
-        DELETE FROM ctms.newsletters; DELETE FROM ctms.waitlists; DELETE FROM ctms.fxa; DELETE FROM ctms.emails; DELETE FROM sent;
+        DELETE FROM ctms.newsletters; DELETE FROM ctms.waitlists; DELETE FROM ctms.fxa; DELETE FROM ctms.emails; DELETE FROM ctms.acoustic_deleted_contact; DELETE FROM sent;
         DELETE FROM ctms.stripe_subscription_item; DELETE FROM ctms.stripe_subscription; DELETE FROM ctms.stripe_price; DELETE FROM ctms.stripe_customer;
         INSERT INTO ctms.emails (email_id, primary_email) SELECT format('00000000-0000-4000-8000-%s', lpad(n::text, 12, '0'))::uuid, n || '@example.com' FROM generate_series(1, 12) AS n;
         INSERT INTO ctms.fxa (email_id, fxa_id) SELECT email_id, primary_email FROM ctms.emails;

@@ -21,7 +21,8 @@ my $seed = $ENV{CTMS_TEST_SEED} // int(rand(1 << 30));
 srand $seed;
 note "seed $seed, $rounds rounds";
 
-my $ctms = CTMS::Test->new('crashes', conf => "ctms.acoustic_retry_delay = '50ms'");
+my $ctms = CTMS::Test->new('crashes', conf => join "\n", "ctms.acoustic_retry_delay = '50ms'", 'ctms.acoustic_deletions = on',
+    'ctms.acoustic_skip_unchanged = ' . (rand() < 0.5 ? 'on' : 'off'), "ctms.acoustic_history = '1d'");
 my @own = (CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 0.5, CTMS_ACOUSTIC_LEASE_S => 3,
     CTMS_DB_TIMEOUT_S => 3, CTMS_LOGGING_LEVEL => 'ERROR', CTMS_ACOUSTIC_RETRY_LIMIT => 100);
 $ctms->start_sandbox;
@@ -40,9 +41,22 @@ n AS (INSERT INTO ctms.newsletters (email_id, name, subscribed) SELECT email_id,
 INSERT INTO ctms.waitlists (email_id, name, fields) SELECT email_id, 'relay', '{"geo": "fr"}' FROM c
 SQL
 
+$ctms->sql('CREATE TABLE crash_contacts AS SELECT email_id, primary_email FROM ctms.emails');
+
+# Contacts go, and some come back under their id; so do rows.
+sub come_and_go
+{
+    my $share = pick(0.01, 0.05);
+    return $ctms->node->psql('ctms', "SELECT count(ctms.delete_contact(primary_email)) FROM ctms.emails WHERE random() < $share") if rand() < 0.3;
+    return $ctms->node->psql('ctms', "DELETE FROM ctms.newsletters WHERE random() < $share") if rand() < 0.5;
+    $ctms->node->psql('ctms', "INSERT INTO ctms.emails (email_id, primary_email) SELECT email_id, primary_email FROM crash_contacts WHERE random() < 0.5 ON CONFLICT DO NOTHING");
+    return $ctms->node->psql('ctms', "INSERT INTO ctms.newsletters (email_id, name, subscribed) SELECT email_id, 'n1', true FROM ctms.emails WHERE random() < 0.5 ON CONFLICT DO NOTHING");
+}
+
 # Changes some contacts; the database may be away.
 sub change
 {
+    return come_and_go() if rand() < 0.3;
     my ($table, $set) = @{ pick([ 'emails', "first_name = 'Name ' || random()" ], [ 'newsletters', 'subscribed = NOT subscribed' ],
         [ 'waitlists', "source = 'from ' || random()" ]) };
     my $share = pick(0.01, 0.1, 0.5);
@@ -127,6 +141,18 @@ sub at_request
     return $is_reached;
 }
 
+sub at_deletion
+{
+    my ($operation, $table, $delete) = @_;
+    settings(faults => [ { answer => 'normal', operation => $operation, delay_ms => 300 } ]);
+    my $ledger = stats()->{ledger};
+    $delete->();
+    my $is_reached = in_ledger($ledger, $operation, $table);
+    strike();
+    settings(faults => []);
+    return $is_reached;
+}
+
 my %steps = (
     claim => sub { at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE', 'claim_acoustic', \&work) },
     rows => sub { settings(latency_ms => 50); at_lock('LOCK TABLE ctms.waitlists IN ACCESS EXCLUSIVE MODE', 'acoustic_rows', \&work) },
@@ -139,6 +165,8 @@ my %steps = (
         return $is_reached;
     },
     'add recipient' => sub { at_request('AddRecipient', 'main') },
+    'remove recipient' => sub { at_deletion('RemoveRecipient', 'main', sub { query("SELECT count(ctms.delete_contact(primary_email)) FROM (SELECT primary_email FROM ctms.emails LIMIT 5) e") }) },
+    'delete rows' => sub { at_deletion('DeleteRelationalTableData', 'newsletter', sub { query("DELETE FROM ctms.newsletters WHERE random() < 0.1") }) },
     'newsletter rows' => sub { at_request('InsertUpdateRelationalTable', 'newsletter') },
     'waitlist rows' => sub { at_request('InsertUpdateRelationalTable', 'waitlist') },
     token => sub {
@@ -192,7 +220,7 @@ if ($rounds >= 4 * @order) { ok($reached{$_}, "an agent died at the step: $_") f
 settings(latency_ms => 0, jitter_ms => 0, faults => []);
 change();
 $ctms->sql('SELECT ctms.reset_acoustic_retries()');
-poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') == 0 }, 'the queue is empty', 120);
+poll_until(sub { $ctms->sql('SELECT backlog FROM ctms.acoustic_backlog(100)') == 0 }, 'the queue is empty', 120);
 
 my %expected;
 for my $line (split /\n/, $ctms->sql(q{SELECT json_build_array(email_id, kind, fields) FROM ctms.acoustic_rows(ARRAY(SELECT email_id FROM ctms.emails))}))
@@ -208,6 +236,12 @@ for my $r (@{ $ctms->sandbox('/_sandbox/recipients?limit=100000')->{json}{recipi
     for my $kind (qw(newsletter waitlist)) { $found{ $r->{email_id} }{$kind}{ $_->{"${kind}_name"} } = $_ for @{ $r->{$kind} } }
 }
 is_deeply(\%found, \%expected, 'Acoustic holds what the database holds') or diag "seed $seed";
+for my $kind (qw(newsletter waitlist))
+{
+    my $rows = 0;
+    $rows += keys %{ $_->{$kind} // {} } for values %expected;
+    is(stats()->{rows}{$kind}, $rows, "and no other $kind rows");
+}
 cmp_ok(stats()->{max_in_flight_seen}, '<=', 10, 'never more than ten requests in flight') or diag "seed $seed";
 is(stats()->{rows_before_recipient}, 0, 'no row came before its contact');
 is($ctms->stop_program($_), 0, "$_ stops well") for @agents;

@@ -74,10 +74,10 @@ writes_rows(void **state)
     (void)state;
     acoustic_xml_row_column(&columns, "email_id", "332d");
     acoustic_xml_row_column(&columns, "newsletter_source", "");
-    acoustic_xml_begin_rows(&out, 86767);
+    acoustic_xml_begin_rows(&out, 86767, false);
     acoustic_xml_row(&out, columns.data, columns.length);
     acoustic_xml_row(&out, columns.data, columns.length);
-    acoustic_xml_end_rows(&out);
+    acoustic_xml_end_rows(&out, false);
     assert_string_equal(
         buf_text(&out),
         "<Envelope><Body><InsertUpdateRelationalTable><TABLE_ID>86767</TABLE_ID><ROWS>"

@@ -14,11 +14,11 @@ our @EXPORT = qw(start_line url settings faults stats recipient lines pending ro
 
 my $ctms;
 
-# Starts all, and waits until the agent has its token; returns the CTMS::Test.
+# Starts all, the server with these more settings, and waits until the agent has its token; returns the CTMS::Test.
 sub start_line
 {
-    my ($name) = @_;
-    $ctms = CTMS::Test->new($name, conf => "ctms.acoustic_retry_delay = '50ms'");
+    my ($name, @conf) = @_;
+    $ctms = CTMS::Test->new($name, conf => join "\n", "ctms.acoustic_retry_delay = '50ms'", @conf);
     $ctms->start_sandbox;
     $ctms->start_agent(CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 1, CTMS_ACOUSTIC_LEASE_S => 10);
     poll_until(sub { stats()->{requests}{token} }, 'the agent has asked for a token');

@@ -1,0 +1,386 @@
+/*
+ * acoustic_render.c: what Acoustic is to know of contacts, as text.
+ *
+ * Reads a batch of contacts with one statement for each kind of row, all in order of
+ * email_id, and walks them together: first the main row of a contact, then its newsletters,
+ * waitlists and products. Large requests are read in pieces, so that memory does not grow
+ * with them.
+ */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+#include "acoustic_fields.h"
+#include "acoustic_render.h"
+#include "acoustic_value.h"
+#include "queue_feed.h"
+#include "queue_plan.h"
+
+#define CONTACTS_PER_PIECE 1000
+
+/*
+ * The columns are named as Acoustic's; those with "_" are for us. The first column of each
+ * statement is the contact.
+ */
+static QueuePlan main_plan = {
+    .sql =
+        "SELECT e.email_id, a.email_id IS NOT NULL AS _has_amo, f.email_id IS NOT NULL AS _has_fxa,"
+        " e.primary_email AS email, e.basket_token, e.sfdc_id, e.first_name, e.last_name,"
+        " e.mailing_country, e.email_format, e.email_lang, e.double_opt_in,"
+        " e.has_opted_out_of_email, e.unsubscribe_reason, e.create_timestamp, e.update_timestamp,"
+        " a.add_on_ids AS amo_add_on_ids, a.display_name AS amo_display_name,"
+        " a.email_opt_in AS amo_email_opt_in, a.language AS amo_language,"
+        " a.last_login AS amo_last_login, a.location AS amo_location,"
+        " a.profile_url AS amo_profile_url, a.\"user\" AS amo_user, a.user_id AS amo_user_id,"
+        " a.username AS amo_username, a.create_timestamp AS amo_create_timestamp,"
+        " a.update_timestamp AS amo_update_timestamp,"
+        " f.fxa_id, f.primary_email AS fxa_primary_email, f.created_date AS fxa_created_date,"
+        " f.lang AS fxa_lang, f.first_service AS fxa_first_service,"
+        " f.account_deleted AS fxa_account_deleted, f.create_timestamp AS fxa_create_timestamp,"
+        " f.update_timestamp AS fxa_update_timestamp"
+        " FROM unnest($1) AS wanted (email_id) JOIN ctms.emails AS e USING (email_id)"
+        " LEFT JOIN ctms.amo AS a USING (email_id) LEFT JOIN ctms.fxa AS f USING (email_id)"
+        " ORDER BY e.email_id",
+    .arg_count = 1,
+    .arg_types = {UUIDARRAYOID},
+    .is_read_only = true};
+
+static QueuePlan newsletter_plan = {
+    .sql = "SELECT email_id, name AS newsletter_name, source AS newsletter_source,"
+           " format AS newsletter_format, lang AS newsletter_lang, subscribed,"
+           " unsub_reason AS newsletter_unsub_reason, create_timestamp, update_timestamp"
+           " FROM ctms.newsletters WHERE email_id = ANY ($1) ORDER BY email_id, name COLLATE \"C\"",
+    .arg_count = 1,
+    .arg_types = {UUIDARRAYOID},
+    .is_read_only = true};
+#define NEWSLETTER_NAME 2
+#define NEWSLETTER_SUBSCRIBED 6
+
+static QueuePlan waitlist_plan = {
+    .sql = "SELECT email_id, name AS waitlist_name, source AS waitlist_source, subscribed,"
+           " unsub_reason, create_timestamp, update_timestamp, fields AS _fields"
+           " FROM ctms.waitlists WHERE email_id = ANY ($1) ORDER BY email_id, name COLLATE \"C\"",
+    .arg_count = 1,
+    .arg_types = {UUIDARRAYOID},
+    .is_read_only = true};
+#define WAITLIST_NAME 2
+#define WAITLIST_FIELDS 8
+
+static QueuePlan product_plan = {
+    .sql = "SELECT email_id, product_name, product_id, price_id, segment::text AS segment, changed,"
+           " sub_count, payment_service, payment_type, card_brand, card_last4, currency, amount,"
+           " billing_country, status, interval_count, \"interval\", created, start,"
+           " current_period_start, current_period_end, canceled_at, cancel_at_period_end, ended_at"
+           " FROM ctms._product_subscriptions($1) ORDER BY email_id, product_id COLLATE \"C\"",
+    .arg_count = 1,
+    .arg_types = {UUIDARRAYOID},
+    .is_read_only = true};
+#define PRODUCT_ID 3
+#define PRODUCT_AMOUNT 13
+#define PRODUCT_INTERVAL_COUNT 16
+
+/* The rows of one statement, and how far the walk has come. */
+typedef struct RowSet {
+    SPITupleTable *table;
+    uint64 count;
+    uint64 next;
+} RowSet;
+
+typedef struct Piece {
+    RowSet main, newsletters, waitlists, products;
+} Piece;
+
+/* Rows of the contact at hand in a RowSet. */
+typedef struct Span {
+    uint64 first, end;
+} Span;
+
+typedef struct Output {
+    const AcousticSink *sink;
+    Datum email_id;
+    StringInfoData json;
+} Output;
+
+static RowSet
+read_rows(QueuePlan *plan, ArrayType *email_ids)
+{
+    RowSet rows = {0};
+
+    rows.count =
+        ctms_run_queue_plan(plan, (Datum[]){PointerGetDatum(email_ids)}, NULL, SPI_OK_SELECT);
+    rows.table = SPI_tuptable;
+    return rows;
+}
+
+static Datum
+value_of(const RowSet *rows, uint64 row, int column, bool *is_null)
+{
+    return SPI_getbinval(rows->table->vals[row], rows->table->tupdesc, column, is_null);
+}
+
+static char *
+text_of(const RowSet *rows, uint64 row, int column)
+{
+    bool is_null;
+    Datum value = value_of(rows, row, column, &is_null);
+
+    return is_null ? pstrdup("") : TextDatumGetCString(value);
+}
+
+static int
+compare_contact(const RowSet *rows, uint64 row, Datum email_id)
+{
+    bool is_null;
+
+    return memcmp(DatumGetUUIDP(value_of(rows, row, 1, &is_null)), DatumGetUUIDP(email_id),
+                  UUID_LEN);
+}
+
+/* Moves the walk past the rows of the contact. */
+static Span
+take_span(RowSet *rows, Datum email_id)
+{
+    Span span;
+
+    while (rows->next < rows->count && compare_contact(rows, rows->next, email_id) < 0)
+        rows->next++;
+    span.first = rows->next;
+    while (rows->next < rows->count && compare_contact(rows, rows->next, email_id) == 0)
+        rows->next++;
+    span.end = rows->next;
+    return span;
+}
+
+/* ---- rows ------------------------------------------------------------------ */
+
+static void
+start_row(Output *output)
+{
+    resetStringInfo(&output->json);
+    appendStringInfoChar(&output->json, '{');
+    ctms_append_field(&output->json, "email_id", output->email_id, false, UUIDOID, ACOUSTIC_PLAIN);
+}
+
+static void
+end_row(Output *output, const char *kind, const char *name)
+{
+    appendStringInfoChar(&output->json, '}');
+    output->sink->row(output->sink->arg, output->email_id, kind, name, &output->json);
+}
+
+static void
+append_column(StringInfo json, const RowSet *rows, uint64 row, int column, AcousticStyle style)
+{
+    TupleDesc desc = rows->table->tupdesc;
+    bool is_null;
+    Datum value = value_of(rows, row, column, &is_null);
+
+    ctms_append_field(json, NameStr(TupleDescAttr(desc, column - 1)->attname), value, is_null,
+                      TupleDescAttr(desc, column - 1)->atttypid, style);
+}
+
+/* A member of the waitlist's fields, or an empty text; null when it has no such member. */
+static char *
+waitlist_member(const RowSet *waitlists, uint64 row, const char *name)
+{
+    bool is_null;
+    Datum fields = value_of(waitlists, row, WAITLIST_FIELDS, &is_null);
+    Jsonb *jsonb;
+    JsonbValue *member;
+
+    if (is_null)
+        return NULL;
+    jsonb = DatumGetJsonbP(fields);
+    if (!JB_ROOT_IS_OBJECT(jsonb))
+        return NULL;
+    member = getKeyJsonValueFromContainer(&jsonb->root, name, strlen(name), NULL);
+    return member ? ctms_json_member_text(member) : NULL;
+}
+
+/* "<waitlist>_waitlist_<field>": a member of its fields, else a column of its row. */
+static void
+append_main_waitlist(StringInfo json, const MainField *field, const RowSet *waitlists, Span span)
+{
+    TupleDesc desc = waitlists->table->tupdesc;
+
+    for (uint64 row = span.first; row < span.end; row++) {
+        char *member;
+        int column;
+
+        if (strcmp(text_of(waitlists, row, WAITLIST_NAME), field->waitlist) != 0)
+            continue;
+        member = waitlist_member(waitlists, row, field->waitlist_field);
+        if (member) {
+            ctms_append_text_field(json, field->name, member);
+            return;
+        }
+        column = SPI_fnumber(desc, field->waitlist_field);
+        if (column <= 0)
+            column = SPI_fnumber(desc, psprintf("waitlist_%s", field->waitlist_field));
+        if (column > 1 && column < WAITLIST_FIELDS) {
+            bool is_null;
+            Datum value = value_of(waitlists, row, column, &is_null);
+
+            ctms_append_field(json, field->name, value, is_null,
+                              TupleDescAttr(desc, column - 1)->atttypid, ACOUSTIC_PLAIN);
+            return;
+        }
+        break;
+    }
+    ctms_append_text_field(json, field->name, "");
+}
+
+/* Each flag once: 1 when any newsletter that sets it is subscribed. */
+static void
+append_flags(StringInfo json, const AcousticFields *fields, const RowSet *newsletters, Span span)
+{
+    bool *is_set = palloc0((fields->flag_count + 1) * sizeof(bool));
+
+    for (uint64 row = span.first; row < span.end; row++) {
+        bool is_null;
+        bool is_subscribed =
+            DatumGetBool(value_of(newsletters, row, NEWSLETTER_SUBSCRIBED, &is_null));
+        char *name;
+
+        if (is_null || !is_subscribed)
+            continue;
+        name = text_of(newsletters, row, NEWSLETTER_NAME);
+        for (int i = 0; i < fields->flag_source_count; i++)
+            if (strcmp(fields->flag_sources[i].newsletter, name) == 0)
+                is_set[fields->flag_sources[i].flag] = true;
+    }
+    for (int i = 0; i < fields->flag_count; i++)
+        ctms_append_text_field(json, fields->flags[i], is_set[i] ? "1" : "0");
+}
+
+static void
+put_main(Output *output, const AcousticFields *fields, const Piece *piece, uint64 row,
+         Span newsletters, Span waitlists)
+{
+    bool is_null;
+    bool has_amo = DatumGetBool(value_of(&piece->main, row, 2, &is_null));
+    bool has_fxa = DatumGetBool(value_of(&piece->main, row, 3, &is_null));
+
+    start_row(output);
+    for (int i = 0; i < fields->main_count; i++) {
+        const MainField *field = &fields->main[i];
+
+        if ((field->group == MAIN_AMO && !has_amo) || (field->group == MAIN_FXA && !has_fxa))
+            continue;
+        if (field->group == MAIN_WAITLIST)
+            append_main_waitlist(&output->json, field, &piece->waitlists, waitlists);
+        else
+            append_column(&output->json, &piece->main, row, field->column, field->style);
+    }
+    append_flags(&output->json, fields, &piece->newsletters, newsletters);
+    end_row(output, "main", "");
+}
+
+static void
+put_newsletters(Output *output, const RowSet *newsletters, Span span)
+{
+    for (uint64 row = span.first; row < span.end; row++) {
+        start_row(output);
+        for (int column = 2; column <= newsletters->table->tupdesc->natts; column++)
+            append_column(&output->json, newsletters, row, column, ACOUSTIC_PLAIN);
+        end_row(output, "newsletter", text_of(newsletters, row, NEWSLETTER_NAME));
+    }
+}
+
+static void
+put_waitlists(Output *output, const AcousticFields *fields, const RowSet *waitlists, Span span)
+{
+    for (uint64 row = span.first; row < span.end; row++) {
+        start_row(output);
+        for (int column = 2; column < WAITLIST_FIELDS; column++)
+            append_column(&output->json, waitlists, row, column, ACOUSTIC_PLAIN);
+        for (int i = 0; i < fields->waitlist_count; i++) {
+            char *member = waitlist_member(waitlists, row, fields->waitlist[i]);
+
+            ctms_append_text_field(&output->json, fields->waitlist_names[i], member ? member : "");
+        }
+        end_row(output, "waitlist", text_of(waitlists, row, WAITLIST_NAME));
+    }
+}
+
+static void
+put_products(Output *output, const RowSet *products, Span span)
+{
+    for (uint64 row = span.first; row < span.end; row++) {
+        start_row(output);
+        for (int column = 2; column <= products->table->tupdesc->natts; column++)
+            append_column(&output->json, products, row, column,
+                          column == PRODUCT_AMOUNT || column == PRODUCT_INTERVAL_COUNT
+                              ? ACOUSTIC_MINUS_ONE
+                              : ACOUSTIC_PLAIN);
+        end_row(output, "product", text_of(products, row, PRODUCT_ID));
+    }
+}
+
+static void
+put_contact(Output *output, const AcousticFields *fields, Piece *piece, uint64 row)
+{
+    Span newsletters, waitlists, products;
+    bool is_null;
+
+    output->email_id = value_of(&piece->main, row, 1, &is_null);
+    newsletters = take_span(&piece->newsletters, output->email_id);
+    waitlists = take_span(&piece->waitlists, output->email_id);
+    products = take_span(&piece->products, output->email_id);
+    put_main(output, fields, piece, row, newsletters, waitlists);
+    put_newsletters(output, &piece->newsletters, newsletters);
+    put_waitlists(output, fields, &piece->waitlists, waitlists);
+    put_products(output, &piece->products, products);
+    if (output->sink->contact_done)
+        output->sink->contact_done(output->sink->arg, output->email_id);
+}
+
+static void
+put_piece(const AcousticSink *sink, ArrayType *email_ids)
+{
+    Piece piece;
+    AcousticFields fields;
+    Output output = {.sink = sink};
+    MemoryContext contact_context =
+        AllocSetContextCreate(CurrentMemoryContext, "ctms acoustic rows", ALLOCSET_DEFAULT_SIZES);
+
+    piece.main = read_rows(&main_plan, email_ids);
+    piece.newsletters = read_rows(&newsletter_plan, email_ids);
+    piece.waitlists = read_rows(&waitlist_plan, email_ids);
+    piece.products = read_rows(&product_plan, email_ids);
+    ctms_read_acoustic_fields(&fields, piece.main.table->tupdesc);
+
+    for (uint64 row = 0; row < piece.main.count; row++) {
+        MemoryContext caller = MemoryContextSwitchTo(contact_context);
+
+        CHECK_FOR_INTERRUPTS();
+        initStringInfo(&output.json);
+        put_contact(&output, &fields, &piece, row);
+        MemoryContextSwitchTo(caller);
+        MemoryContextReset(contact_context);
+    }
+    MemoryContextDelete(contact_context);
+}
+
+void
+ctms_render_contacts(ArrayType *email_ids, const AcousticSink *sink)
+{
+    FeedKeys contacts;
+
+    ctms_feed_keys_from_array(email_ids, &contacts);
+    while (contacts.taken < contacts.count) {
+        ArrayType *piece = ctms_feed_take(&contacts, CONTACTS_PER_PIECE);
+
+        /* Ends with all that the piece has read. */
+        SPI_connect();
+        put_piece(sink, piece);
+        SPI_finish();
+        pfree(piece);
+    }
+}

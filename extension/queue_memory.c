@@ -1,0 +1,215 @@
+/*
+ * queue_memory.c: what is remembered of contacts that were sent; see 52_acoustic_memory.sql.
+ *
+ * Hashes and history are written by the transaction that finishes a contact, while it holds
+ * the contact's queue row: so they are as crash-safe as the queue itself. A hash is only
+ * trusted while nobody has tried to send the contact since (pending_acoustic.is_tried).
+ *
+ * Nothing here waits for a row: a note that is being written again, by a transaction whose
+ * commit will enqueue the contact again, is passed over.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "queue_flush.h"
+#include "queue_memory.h"
+#include "queue_plan.h"
+#include "queue_relations.h"
+#include "queue_wake.h"
+#include "restore.h"
+
+/* Rows of the history that are removed at once, and how often one session looks. */
+#define PURGE_ROWS 5000
+#define PURGE_INTERVAL_MS 10000
+
+bool ctms_is_unchanged_skipped = false;
+/* The setting ctms.acoustic_deletions. */
+static bool are_deletions_carried = false;
+/* The setting ctms.acoustic_history, in minutes. */
+static int history_minutes = 0;
+
+PG_FUNCTION_INFO_V1(ctms__carries_deletions);
+PG_FUNCTION_INFO_V1(ctms__wake_agents);
+
+static QueuePlan remember_plan = {
+    .sql = "INSERT INTO ctms.acoustic_sent AS s (email_id, hashes)"
+           " SELECT email_id, hashes::jsonb FROM unnest($1, $2) AS sent (email_id, hashes)"
+           " WHERE hashes IS NOT NULL ORDER BY email_id"
+           " ON CONFLICT (email_id) DO UPDATE SET hashes = EXCLUDED.hashes"
+           " WHERE s.hashes <> EXCLUDED.hashes",
+    .arg_count = 2,
+    .arg_types = {UUIDARRAYOID, TEXTARRAYOID}};
+
+static QueuePlan forget_plan = {
+    .sql = "DELETE FROM ctms.acoustic_sent AS s USING unnest($1, $2) AS sent (email_id, hashes)"
+           " WHERE sent.hashes IS NULL AND s.email_id = sent.email_id",
+    .arg_count = 2,
+    .arg_types = {UUIDARRAYOID, TEXTARRAYOID}};
+
+static QueuePlan forget_notes_plan = {
+    .sql = "DELETE FROM ctms.acoustic_deleted_row AS d USING ("
+           " SELECT email_id, kind, name FROM ctms.acoustic_deleted_row"
+           " WHERE email_id = ANY ($1) FOR UPDATE SKIP LOCKED) AS done"
+           " WHERE d.email_id = done.email_id AND d.kind = done.kind AND d.name = done.name",
+    .arg_count = 1,
+    .arg_types = {UUIDARRAYOID}};
+
+static QueuePlan history_plan = {
+    .sql =
+        "INSERT INTO ctms.acoustic_history (email_id, outcome, error)"
+        " SELECT email_id, outcome, error FROM unnest($1, $2, $3) AS o (email_id, outcome, error)",
+    .arg_count = 3,
+    .arg_types = {UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
+
+/* By the primary key, which grows with time; one session at a time. */
+static QueuePlan purge_plan = {
+    .sql = "DELETE FROM ctms.acoustic_history WHERE create_timestamp < $1"
+           " AND id < (SELECT id FROM ctms.acoustic_history ORDER BY id LIMIT 1) + $2"
+           " AND (SELECT pg_try_advisory_xact_lock(hashtextextended('ctms.acoustic_history', 0)))",
+    .arg_count = 2,
+    .arg_types = {TIMESTAMPTZOID, INT8OID}};
+
+/* ---- columns ------------------------------------------------------------------------ */
+
+void
+ctms_outcomes_add(Outcomes *to, Datum email_id, const char *outcome, Datum detail, bool is_null)
+{
+    if (to->count == to->capacity) {
+        int capacity = Max(64, 2 * to->capacity);
+        Outcomes grown = {.count = to->count, .capacity = capacity};
+
+        grown.email_ids = palloc(capacity * sizeof(Datum));
+        grown.outcomes = palloc(capacity * sizeof(Datum));
+        grown.details = palloc(capacity * sizeof(Datum));
+        grown.are_null = palloc(capacity * sizeof(bool));
+        if (to->count > 0) {
+            memcpy(grown.email_ids, to->email_ids, to->count * sizeof(Datum));
+            memcpy(grown.outcomes, to->outcomes, to->count * sizeof(Datum));
+            memcpy(grown.details, to->details, to->count * sizeof(Datum));
+            memcpy(grown.are_null, to->are_null, to->count * sizeof(bool));
+        }
+        *to = grown;
+    }
+    to->email_ids[to->count] = email_id;
+    to->outcomes[to->count] = CStringGetTextDatum(outcome);
+    to->details[to->count] = detail;
+    to->are_null[to->count++] = is_null;
+}
+
+static Datum
+uuid_array(const Outcomes *from)
+{
+    return PointerGetDatum(
+        construct_array(from->email_ids, from->count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+static Datum
+text_array(Datum *values, bool *are_null, int count)
+{
+    int lower_bound = 1;
+
+    return PointerGetDatum(construct_md_array(values, are_null, 1, &count, &lower_bound, TEXTOID,
+                                              -1, false, TYPALIGN_INT));
+}
+
+static bool
+is_any_detail(const Outcomes *from)
+{
+    for (int i = 0; i < from->count; i++)
+        if (!from->are_null[i])
+            return true;
+    return false;
+}
+
+/* ---- what was sent ------------------------------------------------------------------ */
+
+void
+ctms_remember_sent(const Outcomes *finished)
+{
+    bool is_any_kept = is_any_detail(finished);
+    bool is_any_forgotten = ctms_is_table_used(ctms_queue_relations()->sent);
+    bool is_any_noted = ctms_is_table_used(ctms_queue_relations()->deleted_rows);
+    Datum args[2];
+
+    if (finished->count == 0 || (!is_any_kept && !is_any_forgotten && !is_any_noted))
+        return;
+    args[0] = uuid_array(finished);
+    args[1] = text_array(finished->details, finished->are_null, finished->count);
+    if (is_any_kept)
+        ctms_run_queue_plan(&remember_plan, args, NULL, SPI_OK_INSERT);
+    if (is_any_forgotten)
+        ctms_run_queue_plan(&forget_plan, args, NULL, SPI_OK_DELETE);
+    if (is_any_noted)
+        ctms_run_queue_plan(&forget_notes_plan, args, NULL, SPI_OK_DELETE);
+}
+
+/* ---- history -------------------------------------------------------------------------- */
+
+static void
+purge(void)
+{
+    static TimestampTz next_purge = 0;
+    TimestampTz now = GetCurrentTimestamp();
+    TimestampTz limit = now - history_minutes * USECS_PER_MINUTE;
+
+    if (now < next_purge)
+        return;
+    if (ctms_run_queue_plan(&purge_plan,
+                            (Datum[]){TimestampTzGetDatum(limit), Int64GetDatum(PURGE_ROWS)}, NULL,
+                            SPI_OK_DELETE) == 0)
+        next_purge = TimestampTzPlusMilliseconds(now, PURGE_INTERVAL_MS);
+}
+
+void
+ctms_write_history(const Outcomes *outcomes)
+{
+    Datum args[3];
+
+    if (history_minutes == 0 || outcomes->count == 0)
+        return;
+    args[0] = uuid_array(outcomes);
+    args[1] = text_array(outcomes->outcomes, NULL, outcomes->count);
+    args[2] = text_array(outcomes->details, outcomes->are_null, outcomes->count);
+    ctms_run_queue_plan(&history_plan, args, NULL, SPI_OK_INSERT);
+    purge();
+}
+
+/* ---- for triggers --------------------------------------------------------------------- */
+
+/* ctms._carries_deletions() → boolean */
+Datum
+ctms__carries_deletions(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_BOOL(are_deletions_carried && ctms_is_feed_enabled && !ctms_is_restoring());
+}
+
+/* ctms._wake_agents() → void */
+Datum
+ctms__wake_agents(PG_FUNCTION_ARGS)
+{
+    ctms_wake_agents();
+    PG_RETURN_VOID();
+}
+
+void
+ctms_queue_memory_init(void)
+{
+    DefineCustomBoolVariable("ctms.acoustic_deletions",
+                             "Whether deletions are carried to Acoustic.",
+                             "Deleted contacts, and newsletters and waitlists that were removed.",
+                             &are_deletions_carried, false, PGC_SUSET, 0, NULL, NULL, NULL);
+    DefineCustomBoolVariable("ctms.acoustic_skip_unchanged",
+                             "Whether contacts are sent only when Acoustic would learn something.",
+                             "Hashes of what was last sent are kept in ctms.acoustic_sent.",
+                             &ctms_is_unchanged_skipped, false, PGC_SUSET, 0, NULL, NULL, NULL);
+    DefineCustomIntVariable("ctms.acoustic_history",
+                            "How long it is kept what became of each attempt to send a contact.",
+                            "Zero keeps nothing.", &history_minutes, 0, 0, INT_MAX, PGC_SUSET,
+                            GUC_UNIT_MIN, NULL, NULL, NULL);
+}

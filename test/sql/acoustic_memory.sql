@@ -1,0 +1,173 @@
+-- What is remembered beyond the queue: deletions, hashes of what was sent, history.
+SET timezone = 'UTC';
+CREATE FUNCTION id(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT format('00000000-0000-4000-8000-0000000f000%s', n)::uuid $$;
+CREATE TEMP TABLE held (email_id uuid, generation bigint, state text);
+CREATE FUNCTION claim() RETURNS TABLE (n text, state text) LANGUAGE sql AS $$
+    INSERT INTO held SELECT email_id, generation, state FROM ctms.claim_acoustic('a', 100, 6, '1 hour');
+    SELECT right(email_id::text, 1), state FROM held ORDER BY 1;
+$$;
+CREATE FUNCTION outgoing() RETURNS TABLE (n text, kind text, name text) LANGUAGE sql AS $$
+    SELECT right(o.email_id::text, 1), o.kind, coalesce(o.fields ->> 'newsletter_name', o.fields ->> 'waitlist_name', o.fields ->> 'product_id')
+    FROM ctms.acoustic_outgoing((SELECT array_agg(email_id ORDER BY email_id) FROM held), (SELECT array_agg(state ORDER BY email_id) FROM held)) AS o ORDER BY 1, 2, 3;
+$$;
+-- As an agent does it.
+CREATE FUNCTION finish() RETURNS bigint LANGUAGE sql AS $$
+    WITH hashed AS (SELECT h.email_id, h.generation, o.kind, o.fields::text AS hashes FROM held h LEFT JOIN
+        ctms.acoustic_outgoing((SELECT array_agg(email_id) FROM held), (SELECT array_agg(state) FROM held)) AS o
+        ON o.email_id = h.email_id AND o.kind IN ('hashes', 'unchanged'))
+    SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation),
+        array_agg(CASE WHEN kind = 'unchanged' THEN kind END), array_agg(hashes)) FROM hashed;
+$$;
+
+-- ---- deletions are off ----------------------------------------------------------------
+INSERT INTO ctms.emails (email_id, primary_email) SELECT id(n), format('memory%s@example.com', n) FROM generate_series(1, 4) AS n;
+INSERT INTO ctms.newsletters (email_id, name) SELECT id(n), name FROM generate_series(1, 4) AS n, unnest(ARRAY['one', 'two']) AS name;
+INSERT INTO ctms.waitlists (email_id, name) SELECT id(n), 'vpn' FROM generate_series(1, 4) AS n;
+SELECT * FROM claim();
+SELECT finish();
+TRUNCATE held;
+DELETE FROM ctms.newsletters WHERE email_id = id(1) AND name = 'one';
+SELECT count(*) FROM ctms.acoustic_deleted_row;
+
+-- ---- rows that are deleted ----------------------------------------------------------------
+SET ctms.acoustic_deletions = on;
+DELETE FROM ctms.newsletters WHERE email_id = id(1) AND name = 'two';
+DELETE FROM ctms.waitlists WHERE email_id = id(1);
+UPDATE ctms.newsletters SET name = 'three' WHERE email_id = id(2) AND name = 'two';
+SELECT right(email_id::text, 1) AS n, kind, name FROM ctms.acoustic_deleted_row ORDER BY 1, 2, 3;
+SELECT * FROM claim();
+SELECT * FROM outgoing();
+-- What has come back is not deleted.
+INSERT INTO ctms.waitlists (email_id, name) VALUES (id(1), 'vpn');
+SELECT * FROM outgoing() WHERE n = '1';
+-- It changed meanwhile: all stays noted, and is sent again.
+SELECT finish();
+SELECT right(email_id::text, 1) AS n, kind, name FROM ctms.acoustic_deleted_row ORDER BY 1, 2, 3;
+TRUNCATE held;
+SELECT * FROM claim();
+SELECT finish();
+SELECT count(*) FROM ctms.acoustic_deleted_row;
+TRUNCATE held;
+
+-- ---- contacts that are deleted ------------------------------------------------------------
+SELECT ctms.delete_contact('memory2@example.com') IS NOT NULL AS deleted;
+SELECT * FROM ctms.acoustic_backlog(6);
+SELECT * FROM claim();
+SELECT * FROM outgoing();
+-- A contact that comes back waits until the deletion is done.
+INSERT INTO ctms.emails (email_id, primary_email) VALUES (id(2), 'memory2@example.com');
+SELECT count(*) FROM ctms.claim_acoustic('b', 100, 6, '1 hour');
+SELECT ctms.fail_acoustic('a', array_agg(email_id), array_agg(generation), ARRAY['down'], ARRAY[false], 6) FROM held;
+SELECT retry, regexp_replace(last_error, '^\S+', 'T') AS last_error, retry_after > now() AS waits, lease_owner FROM ctms.acoustic_deleted_contact;
+SELECT * FROM ctms.acoustic_backlog(6);
+SELECT count(*) FROM ctms.claim_acoustic('b', 100, 6, '1 hour');
+UPDATE ctms.acoustic_deleted_contact SET retry_after = now();
+TRUNCATE held;
+SELECT * FROM claim();
+SELECT ctms.release_acoustic('a');
+TRUNCATE held;
+SELECT * FROM claim();
+SELECT ctms.finish_acoustic('b', array_agg(email_id), array_agg(generation)) AS by_another FROM held;
+SELECT finish();
+TRUNCATE held;
+SELECT * FROM claim();
+SELECT finish();
+TRUNCATE held;
+-- Given up: it does not keep the contact from coming back, and is not begun again then.
+SELECT ctms.delete_contact('memory2@example.com') IS NOT NULL AS deleted;
+SELECT * FROM claim();
+SELECT ctms.fail_acoustic('a', array_agg(email_id), array_agg(generation), ARRAY['no'], ARRAY[true], 6) FROM held;
+TRUNCATE held;
+INSERT INTO ctms.emails (email_id, primary_email) VALUES (id(2), 'memory2@example.com');
+SELECT * FROM claim();
+SELECT finish();
+TRUNCATE held;
+SELECT ctms.reset_acoustic_retries();
+SELECT count(*) FROM ctms.acoustic_deleted_contact;
+
+-- Deleted while it is being sent: the lease is kept.
+UPDATE ctms.emails SET first_name = 'x' WHERE email_id = id(3);
+SELECT * FROM claim();
+SELECT ctms.delete_contact('memory3@example.com') IS NOT NULL AS deleted;
+SELECT count(*) FROM ctms.claim_acoustic('b', 100, 6, '1 hour');
+SELECT lease_until > now() + interval '59 minutes' AS is_kept, lease_owner FROM ctms.acoustic_deleted_contact;
+-- The one that was sending it has done.
+SELECT finish();
+TRUNCATE held;
+SELECT * FROM claim();
+SELECT finish();
+TRUNCATE held;
+SET ctms.acoustic_deletions = off;
+-- The same without deletions.
+INSERT INTO ctms.emails (email_id, primary_email) VALUES (id(3), 'memory3@example.com');
+SELECT * FROM claim();
+DELETE FROM ctms.emails WHERE email_id = id(3);
+INSERT INTO ctms.emails (email_id, primary_email) VALUES (id(3), 'memory3@example.com');
+SELECT count(*) FROM ctms.claim_acoustic('b', 100, 6, '1 hour');
+SELECT finish();
+TRUNCATE held;
+SELECT * FROM claim();
+SELECT finish();
+TRUNCATE held;
+
+-- ---- what was last sent -------------------------------------------------------------------
+SET ctms.acoustic_skip_unchanged = on;
+SELECT kind, name, change FROM ctms.acoustic_diff(ARRAY[id(1)]) ORDER BY 1, 2;
+UPDATE ctms.emails SET first_name = 'A' WHERE email_id = id(1);
+SELECT * FROM claim();
+SELECT * FROM outgoing();
+SELECT finish();
+TRUNCATE held;
+SELECT jsonb_object_keys(hashes) AS key FROM ctms.acoustic_sent WHERE email_id = id(1) ORDER BY 1;
+-- Nothing that Acoustic hears of.
+INSERT INTO ctms.mofo (email_id, mofo_email_id) VALUES (id(1), 'memory');
+SELECT * FROM claim();
+SELECT * FROM outgoing();
+SELECT finish();
+TRUNCATE held;
+-- One row.
+INSERT INTO ctms.newsletters (email_id, name) VALUES (id(1), 'four');
+SELECT kind, name, change FROM ctms.acoustic_diff(ARRAY[id(1)]) ORDER BY 1, 2;
+SELECT * FROM claim();
+SELECT * FROM outgoing();
+-- An agent that died may have sent anything: all is sent.
+UPDATE ctms.pending_acoustic SET lease_until = now();
+TRUNCATE held;
+SELECT * FROM claim();
+SELECT * FROM outgoing();
+SELECT finish();
+TRUNCATE held;
+DELETE FROM ctms.newsletters WHERE email_id = id(1) AND name = 'four';
+SELECT kind, name, change FROM ctms.acoustic_diff(ARRAY[id(1)]) ORDER BY 1, 2;
+-- Enqueued by an operator: sent whatever is known.
+SELECT ctms.enqueue_contacts(ARRAY[id(1)]);
+SELECT * FROM claim();
+SELECT * FROM outgoing();
+-- Sent without hashes: nothing is known any more.
+SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation)) FROM held;
+SELECT count(*) FROM ctms.acoustic_sent;
+TRUNCATE held;
+SET ctms.acoustic_skip_unchanged = off;
+
+-- ---- history --------------------------------------------------------------------------------
+SELECT count(*) FROM ctms.acoustic_history;
+SET ctms.acoustic_history = '30d';
+UPDATE ctms.emails SET first_name = 'B' WHERE email_id IN (id(1), id(4));
+SELECT * FROM claim();
+SELECT ctms.finish_acoustic('a', ARRAY[id(1)], ARRAY[generation], ARRAY['skipped']) FROM held WHERE email_id = id(1);
+SELECT ctms.fail_acoustic('a', ARRAY[id(4)], ARRAY[generation], ARRAY['fault 50'], ARRAY[false], 6) FROM held WHERE email_id = id(4);
+SELECT right(email_id::text, 1) AS n, outcome, error FROM ctms.acoustic_history ORDER BY id;
+-- Old rows go, at most once in ten seconds; a new session looks at once.
+UPDATE ctms.acoustic_history SET create_timestamp = now() - interval '31 days' WHERE email_id = id(1);
+\c -
+SET ctms.acoustic_history = '30d';
+UPDATE ctms.emails SET first_name = 'C' WHERE email_id = '00000000-0000-4000-8000-0000000f0001';
+SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation)) FROM ctms.claim_acoustic('a', 100, 6, '1 hour');
+SELECT right(email_id::text, 1) AS n, outcome, error FROM ctms.acoustic_history ORDER BY id;
+SELECT ctms.delete_contact('memory1@example.com') IS NOT NULL AS deleted;
+SELECT count(*) FROM ctms.acoustic_history;
+
+SELECT count(ctms.delete_contact(primary_email)) FROM ctms.emails WHERE primary_email LIKE 'memory%';
+DELETE FROM ctms.acoustic_deleted_contact;
+DELETE FROM ctms.acoustic_history;
+DROP FUNCTION id, claim, outgoing, finish;
