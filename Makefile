@@ -6,6 +6,7 @@
 #   make install       install both          (PG_CONFIG=… chooses the PostgreSQL, PREFIX=…)
 #   make installcheck  regression and isolation tests on a running server (PGHOST, PGPORT, …)
 #   make bench-rest    how fast the REST server is, next to pgbench
+#   make bench-json-schema  how fast the JSON Schema engine is, next to Blaze and ajv
 #   make bench-agent   how fast the agent is, and how soon it begins
 #   make conformance SUITE=…  what the JSON Schema engine passes of the JSON-Schema-Test-Suite
 #   make soak-agent  kills agents and the database at every step, ROUNDS=200 times
@@ -100,6 +101,16 @@ soak-agent:
 	$(quiet)+$(MAKE) --no-print-directory -j2 all private-postgres
 	$(quiet)CTMS_TEST_ROUNDS=$(or $(ROUNDS),200) CTMS_PROVE_OPTIONS=--verbose nice -n 15 scripts/check test/t/340_agent_crashes.pl
 
+# Other validators, for comparison only, come from npm at bench time.
+CORPORA ?= ../shared/data/json-schema-corpora
+BENCH_TOOLS = build/bench-json-schema
+bench-json-schema:
+	scripts/install-packages check
+	$(MAKE) --no-print-directory private-postgres
+	mkdir -p $(BENCH_TOOLS)
+	npm install --prefix $(BENCH_TOOLS) --no-audit --no-fund --silent @sourcemeta/jsonschema ajv || echo "no comparison: npm failed" >&2
+	CTMS_BENCH_CORPORA='$(abspath $(CORPORA))' CTMS_BENCH_TOOLS='$(abspath $(BENCH_TOOLS))' scripts/check bench/json_schema.pl
+
 bench-rest:
 	scripts/install-packages check
 	$(MAKE) --no-print-directory -j2 all private-postgres
@@ -123,5 +134,5 @@ clean:
 	rm -rf build
 
 .PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
-	private-postgres run check check-asan check-valgrind lint conformance bench-agent soak-agent bench-rest clean
+	private-postgres run check check-asan check-valgrind lint conformance bench-agent soak-agent bench-rest bench-json-schema clean
 .DEFAULT_GOAL := all

@@ -182,8 +182,12 @@ run_object(Run *run, const FastObject *object, JsonValue value)
             if (!run_node(run, name->node, member))
                 return false;
         } else if (is_plain) {
-            if (object->additional && !run_node(run, object->additional, member))
-                return false;
+            if (object->additional) {
+                if (!run_node(run, object->additional, member))
+                    return false;
+            } else if (key.length > object->max_length) {
+                break; /* keys come by length: no other name is listed */
+            }
         } else if (!run_member(run, object, name, key, member, &n_required)) {
             return false;
         }
