@@ -7,6 +7,7 @@
 #   make installcheck  regression and isolation tests on a running server (PGHOST, PGPORT, …)
 #   make bench-rest    how fast the REST server is, next to pgbench
 #   make bench-json-schema  how fast the JSON Schema engine is, next to Blaze and ajv
+#   make soak-rest     a mixed load on the REST server for half an hour    (SECONDS=1800)
 #   make bench-agent   how fast the agent is, and how soon it begins
 #   make conformance SUITE=…  what the JSON Schema engine passes of the JSON-Schema-Test-Suite
 #   make soak-agent  kills agents and the database at every step, ROUNDS=200 times
@@ -129,6 +130,12 @@ soak-stripe:
 	$(MAKE) --no-print-directory -j2 all private-postgres
 	CTMS_STRESS_SECONDS=$(or $(SECONDS),600) CTMS_STRESS_SESSIONS=16 CTMS_STRESS_OBJECTS=1000 \
 		nice scripts/check test/t/151_stripe_stress.pl
+
+.PHONY: soak-rest
+soak-rest:
+	scripts/install-packages check
+	$(MAKE) --no-print-directory -j2 all private-postgres
+	CTMS_SOAK_SECONDS=$(or $(SECONDS),1800) nice scripts/check test/t/130_rest_soak.pl
 
 clean:
 	rm -rf build
