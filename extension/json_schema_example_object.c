@@ -287,9 +287,9 @@ put_numbers(ExampleSet *set, const Members *base)
         const JsonSchemaKeyword *limit = schema_keyword(lfirst(cell), KEYWORD_MAX_PROPERTIES);
 
         if (least)
-            most = Max(most, least->count + 1);
+            most = Max(most, Min(least->count, MAX_MEMBERS) + 1);
         if (limit)
-            most = Max(most, limit->count + 1);
+            most = Max(most, Min(limit->count, MAX_MEMBERS) + 1);
     }
     most = Min(most, MAX_MEMBERS);
     while (more.n < most && !is_exhausted(set)) {

@@ -81,6 +81,7 @@ put_repeated(ExampleSet *set, const char *unit, int64 characters)
 static void
 put_lengths(ExampleSet *set, int64 characters)
 {
+    characters = Min(characters, PG_INT32_MAX);
     for (int64 n = characters - 1; n <= characters + 1; n++) {
         put_repeated(set, "a", n);
         put_repeated(set, "0", n);

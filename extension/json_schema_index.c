@@ -51,7 +51,8 @@ read_vocabularies(JsonSchemaCompile *compile, const JsonSchemaResource *metasche
     JsonWalk flags;
 
     *dialect = metaschema->dialect;
-    if (!json_object_get(metaschema->root, "$vocabulary", 11, &list) || list.kind != JSON_OBJECT)
+    if (metaschema->root.kind != JSON_OBJECT ||
+        !json_object_get(metaschema->root, "$vocabulary", 11, &list) || list.kind != JSON_OBJECT)
         return true;
     dialect->vocabularies = VOCABULARY_CORE;
     json_walk_object(list, &names, &flags);

@@ -128,6 +128,19 @@ json_string_characters(const char *data, uint32 length)
     return characters;
 }
 
+/* Bytes of a container: an entry also counts what pads it, and a root has no entry. */
+static uint32
+container_size(JsonValue value)
+{
+    const JsonbContainer *container = json_container(value);
+    uint32 n = json_count(value) * (value.kind == JSON_OBJECT ? 2 : 1);
+    uint32 size = offsetof(JsonbContainer, children) + n * sizeof(JEntry);
+
+    if (n > 0)
+        size += getJsonbOffset(container, n - 1) + getJsonbLength(container, n - 1);
+    return size;
+}
+
 Jsonb *
 json_value_to_jsonb(JsonValue value)
 {
@@ -138,7 +151,7 @@ json_value_to_jsonb(JsonValue value)
     case JSON_OBJECT:
         scalar.type = jbvBinary;
         scalar.val.binary.data = (JsonbContainer *)value.data;
-        scalar.val.binary.len = value.length;
+        scalar.val.binary.len = container_size(value);
         break;
     case JSON_STRING:
         scalar.type = jbvString;
