@@ -15,6 +15,7 @@
 #   make lint          formatting and static analysis
 #   make check-asan    the programs' tests under AddressSanitizer and UBSan
 #   make check-valgrind  the regression tests with the server under valgrind
+#   make fuzz          looks for crashes and contradictions (FUZZ_SECONDS=60 FUZZ_TARGETS=…)
 #
 # Tests by name: make check TESTS="test/t/100_rest.pl build/test/unit/foo"
 # Compilers' command lines are shown with V=1.
@@ -62,6 +63,7 @@ private-postgres: extension
 # ---- programs ----------------------------------------------------------------
 
 include programs.mk
+include fuzz.mk
 
 install: install-extension install-programs
 
@@ -74,7 +76,7 @@ run:
 
 check:
 	$(quiet)scripts/install-packages check
-	$(quiet)+$(MAKE) --no-print-directory -j2 WERROR=-Werror all unit-tests private-postgres
+	$(quiet)+$(MAKE) --no-print-directory -j2 WERROR=-Werror all unit-tests fuzz-replay private-postgres
 	$(quiet)scripts/check $(TESTS)
 
 check-asan:

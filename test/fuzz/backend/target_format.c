@@ -1,0 +1,48 @@
+/*
+ * target_format.c: the checks of "format". The first line is the format's name, the rest
+ * the text.
+ */
+#include "fuzz.h"
+
+#include "json_schema_format.h"
+
+#define MAX_POINTS 256
+
+/* What Punycode decodes to, encodes to the same but for the case of letters. */
+static void
+check_punycode(const char *text, size_t size)
+{
+    uint32 points[MAX_POINTS];
+    char *again = palloc(size);
+    int n = json_format_decode_punycode(text, size, points, MAX_POINTS);
+    int length;
+
+    FUZZ_CHECK(n >= -1 && n <= MAX_POINTS);
+    if (n <= 0)
+        return;
+    length = json_format_encode_punycode(points, n, again, size);
+    FUZZ_CHECK(length == -1 ||
+               ((size_t)length <= size && pg_strncasecmp(again, text, length) == 0));
+}
+
+void
+fuzz_format(const char *data, size_t size)
+{
+    static const int drafts[] = {4, 6, 7, 2019, 2020};
+    const char *text;
+    size_t length;
+    char *name;
+
+    if (!fuzz_is_text(data, size))
+        return;
+    name = fuzz_split(data, size, &text, &length);
+    for (size_t i = 0; i < lengthof(drafts); i++) {
+        const JsonFormat *format = json_format_find(name, drafts[i]);
+        JsonValue value = {text, length, JSON_STRING};
+
+        if (format)
+            FUZZ_CHECK(json_format_holds(format, value) == json_format_holds(format, value));
+    }
+    if (strcmp(name, "punycode") == 0)
+        check_punycode(text, length);
+}

@@ -1,0 +1,70 @@
+/*
+ * target_text.c: the readers of JSON text: of bodies, and of instances that jsonb refuses.
+ *
+ * Where jsonb's own reader takes the text, the others must make the same of it.
+ */
+#include "fuzz.h"
+
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "body_parse.h"
+#include "json_schema_text.h"
+
+typedef struct Reading {
+    const char *text;
+    size_t size;
+    Jsonb *result;
+} Reading;
+
+static void
+read_as_jsonb(void *argument)
+{
+    Reading *reading = argument;
+
+    reading->result = fuzz_jsonb(reading->text);
+}
+
+static void
+read_as_body(void *argument)
+{
+    Reading *reading = argument;
+
+    reading->result = body_parse(cstring_to_text_with_len(reading->text, reading->size));
+}
+
+static void
+read_as_instance(void *argument)
+{
+    Reading *reading = argument;
+    char *exact;
+
+    DirectFunctionCall1(json_in, CStringGetDatum(reading->text));
+    exact = palloc(reading->size);
+    memcpy(exact, reading->text, reading->size);
+    reading->result = json_schema_text_parse(exact, reading->size);
+}
+
+static bool
+is_same(const Jsonb *a, const Jsonb *b)
+{
+    return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
+}
+
+void
+fuzz_text(const char *data, size_t size)
+{
+    Reading reading = {NULL, size, NULL};
+    Reading other;
+
+    if (memchr(data, '\0', size) || !fuzz_is_text(data, size))
+        return;
+    reading.text = pnstrdup(data, size);
+    fuzz_try(read_as_jsonb, &reading, 5000);
+    other = reading;
+    if (fuzz_try(read_as_body, &other, 5000) == FUZZ_DONE && reading.result)
+        FUZZ_CHECK(is_same(other.result, reading.result));
+    other = reading;
+    if (fuzz_try(read_as_instance, &other, 5000) == FUZZ_DONE && reading.result)
+        FUZZ_CHECK(is_same(other.result, reading.result));
+}

@@ -1,0 +1,22 @@
+# The inputs that fuzzing starts from, and those that once broke something, run once each.
+# The library that does so has no sanitizers here: what this file can find is a crash, an
+# error that input should not lead to, and verdicts that contradict each other.
+use strict;
+use warnings;
+use CTMS::Test;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $top = $ENV{CTMS_TEST_TOP};
+my ($library) = glob "$top/build/extension-*/ctms_fuzz.so";
+plan skip_all => 'build/extension-*/ctms_fuzz.so is not there: make fuzz-replay' unless $library;
+
+my $ctms = CTMS::Test->new('fuzz', no_extension => 1);
+for my $folder (sort glob "$top/test/fuzz/corpus/*")
+{
+    my ($target) = $folder =~ m{([^/]+)$};
+    my @files = grep { -f } glob "$folder/*";
+    is($ctms->sql("CREATE FUNCTION pg_temp.ctms_fuzz_replay(text, text) RETURNS int LANGUAGE c AS '$library';
+        SELECT pg_temp.ctms_fuzz_replay('$target', '$folder')"), scalar @files, "$target: " . @files . ' inputs');
+}
+done_testing;
