@@ -12,6 +12,8 @@
 #   make conformance SUITE=…  what the JSON Schema engine passes of the JSON-Schema-Test-Suite
 #   make soak-agent  kills agents and the database at every step, ROUNDS=200 times
 #   make soak-stripe   16 sessions store shuffled Stripe objects for SECONDS=600
+#   make sql-reference docs/sql-reference.md anew
+#   make deb           Debian packages, in build/deb
 #   make lint          formatting and static analysis
 #   make check-asan    the programs' tests under AddressSanitizer and UBSan
 #   make check-valgrind  the regression tests with the server under valgrind
@@ -65,7 +67,10 @@ private-postgres: extension
 include programs.mk
 include fuzz.mk
 
-install: install-extension install-programs
+install: install-extension install-programs install-data
+
+.SECONDEXPANSION:
+include packaging/packaging.mk
 
 # ---- run and check -------------------------------------------------------------
 
@@ -89,6 +94,10 @@ check-valgrind:
 	$(quiet)scripts/install-packages lint
 	$(quiet)+$(MAKE) --no-print-directory private-postgres
 	$(quiet)scripts/check-valgrind
+
+# The description of functions and tables, from the comments in the catalog.
+sql-reference: private-postgres
+	$(quiet)scripts/generate-sql-reference
 
 lint:
 	$(quiet)scripts/install-packages lint
@@ -143,5 +152,5 @@ clean:
 	rm -rf build
 
 .PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
-	private-postgres run check check-asan check-valgrind lint conformance bench-agent soak-agent bench-rest bench-json-schema clean
+	private-postgres run check sql-reference check-asan check-valgrind lint conformance bench-agent soak-agent bench-rest bench-json-schema clean
 .DEFAULT_GOAL := all

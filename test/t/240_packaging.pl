@@ -1,16 +1,86 @@
-# What is shipped around the programs says what is true: libraries and their licences.
+# What is shipped around the programs says what is true: libraries and licences, PGXN's META.json,
+# manual pages, completion, systemd units. The packages themselves: scripts/check-packages.
 use strict;
 use warnings;
-use CTMS::Test;
+use CTMS::Test qw(slurp);
+use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 chdir $ENV{CTMS_TEST_TOP} or die "chdir: $!";
+my $bin = $ENV{CTMS_TEST_BIN};
+my $folder = PostgreSQL::Test::Utils::tempdir();
+my ($version) = slurp('ctms.control') =~ /^default_version = '(.*)'/m;
+sub can_run { my ($program) = @_; return scalar grep { -x "$_/$program" } split /:/, $ENV{PATH} }
+sub output { my ($out, $err) = ('', ''); IPC::Run::run([@_], '<', \'', '>', \$out, '2>', \$err); return "$out$err" }
 
 SKIP:
 {
-    skip 'the programs are built elsewhere', 1 unless -e 'build/bin/ctms-rest';
+    skip 'the programs are built elsewhere', 1 unless -e 'build/bin/ctms-rest' && can_run('readelf');
     command_ok(['scripts/check-dependencies'], 'docs/dependencies.md names what is linked');
+}
+
+# ---- PGXN ----------------------------------------------------------------------------------
+
+my $meta = JSON::PP->new->utf8->decode(slurp('packaging/META.json'));
+ok(length($meta->{$_} // ''), "META.json has $_") for qw(name version abstract maintainer license provides meta-spec);
+like($meta->{version}, qr/^\d+\.\d+\.\d+$/, 'a semantic version');
+is($meta->{version}, "$version.0", 'that of the extension');
+is($meta->{name}, 'ctms', 'name');
+is($meta->{'meta-spec'}{version}, '1.0.0', 'version of the specification');
+like($meta->{release_status}, qr/^(?:stable|testing|unstable)$/, 'release status');
+my $provided = $meta->{provides}{ctms};
+is($provided->{version}, $meta->{version}, 'what is provided has its version');
+ok(-e $provided->{$_}, "$_ $provided->{$_} is there") for qw(file docfile);
+is(ref $meta->{license}, 'HASH', 'the licence has an address');
+is(ref $meta->{prereqs}{runtime}{requires}, 'HASH', 'what it needs');
+
+# ---- manual pages -----------------------------------------------------------------------------
+
+for ([ 'ctms', 1 ], [ 'ctms-rest', 8 ], [ 'ctms-agent', 8 ])
+{
+    my ($program, $section) = @$_;
+    my $page = "$folder/$program.$section";
+    is(system("scripts/generate-manual $bin/$program $section $version >$page"), 0, "manual page of $program");
+    my $text = slurp($page);
+    my $help = output("$bin/$program", '--help');
+    my @settings = $help =~ /^  ([A-Z][A-Z0-9_]+)(?: or [A-Z]+)?  \(/mg;
+    is(join(' ', grep { $text !~ /^\.B \Q$_\E/m } @settings), '', 'has all ' . @settings . ' settings');
+    ok($text =~ /^\.SH $_/m, "has $_") for qw(NAME SYNOPSIS DESCRIPTION OPTIONS ENVIRONMENT);
+    next unless can_run('groff');
+    is(output('groff', '-man', '-ww', '-z', '-Kutf8', '-Tutf8', $page), '', 'groff finds nothing wrong');
+}
+my @commands = output("$bin/ctms", '--help') =~ /^  ([a-z][a-z-]*(?: [a-z][a-z-]*)*) .*$/mg;
+my $page = slurp("$folder/ctms.1") =~ s/\\-/-/gr;
+is(join(', ', grep { $page !~ /^\.SS ctms \Q$_\E/m } @commands), '', 'every command is in the manual page');
+
+# ---- completion ---------------------------------------------------------------------------------
+
+# What bash offers after some words.
+sub completions
+{
+    my @words = ('ctms', @_);
+    my $script = "PATH=$bin:\$PATH; source packaging/completion/ctms.bash; COMP_WORDS=("
+        . join(' ', map { "'$_'" } @words) . "); COMP_CWORD=$#words; _ctms; printf '%s\\n' \"\${COMPREPLY[\@]}\" | sort -u | tr '\\n' ' '";
+    return output('bash', '--norc', '-c', $script) =~ s/ $//r;
+}
+like(completions(''), qr/\bacoustic\b.*\bclients\b.*\bstripe\b.*\bwaitlists\b/, 'groups of commands');
+is(completions('wait'), 'waitlists', 'a group');
+is(completions('waitlists', ''), 'add list remove show', 'verbs');
+is(completions('acoustic', 'fields', 'a'), 'add', 'a second verb');
+like(completions('waitlists', 'add', '--'), qr/--dry-run.*--json.*--new-rows-only/, 'options of a command');
+
+# ---- units ------------------------------------------------------------------------------------------
+
+for my $name (qw(ctms-rest ctms-agent))
+{
+    my $unit = slurp("packaging/systemd/$name.service");
+    like($unit, qr{^ExecStart=/usr/bin/$name --config /etc/ctms/}m, "$name.service starts $name");
+    like($unit, qr/^User=ctms$/m, 'as its own user');
+    for my $setting (qw(NoNewPrivileges=yes ProtectSystem=strict ProtectHome=yes PrivateTmp=yes CapabilityBoundingSet= MemoryDenyWriteExecute=yes KillMode=mixed))
+    {
+        like($unit, qr/^\Q$setting\E$/m, $setting);
+    }
 }
 
 done_testing();

@@ -1,0 +1,41 @@
+# Completion of the ctms command line for bash. It asks the help of the program, so that it knows
+# every command that the program has.
+
+_ctms_commands() {
+    ctms --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z -]*[a-z]\).*/\1/p'
+}
+
+_ctms() {
+    local current=${COMP_WORDS[COMP_CWORD]} words=() word line rest
+    COMPREPLY=()
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case $word in
+        -*) ;;
+        *) words+=("$word") ;;
+        esac
+    done
+    case ${COMP_WORDS[COMP_CWORD - 1]} in
+    --config | --email-file | --output | -o)
+        COMPREPLY=($(compgen -f -- "$current"))
+        return
+        ;;
+    esac
+    if [[ $current == -* ]]; then
+        COMPREPLY=($(compgen -W "$(ctms "${words[@]:0:3}" --help 2>/dev/null |
+            sed -n 's/^  .*\(--[a-z][a-z-]*\).*/\1/p')" -- "$current"))
+        return
+    fi
+    rest=""
+    while read -r line; do
+        line="$line "
+        if [[ ${#words[@]} == 0 || $line == "${words[*]} "* ]]; then
+            line=${line#"${words[*]}"}
+            read -r word _ <<<"$line"
+            rest="$rest $word"
+        fi
+    done < <(_ctms_commands)
+    COMPREPLY=($(compgen -W "$rest" -- "$current"))
+    [[ ${#COMPREPLY[@]} -gt 0 ]] || COMPREPLY=($(compgen -f -- "$current"))
+}
+
+complete -F _ctms ctms

@@ -1,0 +1,60 @@
+-- Prints docs/sql-reference.md from the catalog of a database with the extension; called by
+-- scripts/generate-sql-reference.
+\set QUIET on
+\pset format unaligned
+\pset tuples_only on
+\pset pager off
+SET search_path = pg_catalog;
+-- Loads the library, for its settings.
+SELECT FROM ctms.parse_body('{}');
+
+\qecho '# SQL reference'
+\qecho
+\qecho 'Everything public in the schema `ctms`, as the comments in the catalog say (`\\df+ ctms.*`, `\\d+ ctms.*`).'
+\qecho 'Written by `make sql-reference`; do not edit. Who may call what, and why: [security.md](security.md).'
+\qecho
+\qecho '## Functions'
+\qecho
+SELECT format(E'### %s\n\n', string_agg(head, E'\n### ' ORDER BY head)) || text || E'\n\n'
+FROM (
+    SELECT p.proname, format('`ctms.%s(%s)` → `%s`', p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid)) AS head,
+        format(E'%s.\n\n%s.%s%s', obj_description(p.oid, 'pg_proc'),
+            CASE p.provolatile WHEN 'i' THEN 'Immutable' WHEN 's' THEN 'Stable: only reads' ELSE 'Volatile' END
+            || CASE WHEN p.proisstrict THEN ', null for a null argument' ELSE '' END,
+            CASE WHEN p.prosecdef THEN ' Runs as the owner of the extension.' ELSE '' END,
+            COALESCE(' For ' || (SELECT string_agg('`' || r.rolname || '`', ', ' ORDER BY r.rolname) FROM pg_roles r
+                WHERE r.rolname IN ('ctms_admin', 'ctms_agent', 'ctms_api', 'ctms_reader') AND has_function_privilege(r.oid, p.oid, 'EXECUTE')) || '.', '')) AS text
+    FROM pg_proc p
+    WHERE p.pronamespace = 'ctms'::regnamespace AND p.proname NOT LIKE '\_%'
+) AS f GROUP BY proname, text ORDER BY proname, min(head);
+
+\qecho '## Tables'
+\qecho
+SELECT format(E'### `ctms.%s`\n\n%s.\n\n| column | type | | meaning |\n|---|---|---|---|\n%s\n', c.relname, obj_description(c.oid, 'pg_class'),
+    (SELECT string_agg(format('| `%s` | `%s` | %s | %s |', a.attname, format_type(a.atttypid, a.atttypmod),
+            concat_ws(', ',
+                CASE WHEN a.attnotnull THEN 'not null' END,
+                '`' || CASE WHEN pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%' THEN 'serial' ELSE pg_get_expr(d.adbin, d.adrelid) END || '`',
+                (SELECT string_agg(CASE k.contype WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique' ELSE 'refers to `' || k.confrelid::regclass || '`' END
+                        || CASE WHEN cardinality(k.conkey) > 1 THEN ' with others' ELSE '' END, ', ' ORDER BY k.contype DESC)
+                 FROM pg_constraint k WHERE k.conrelid = c.oid AND a.attnum = ANY (k.conkey) AND k.contype IN ('p', 'u', 'f'))),
+            COALESCE(replace(col_description(c.oid, a.attnum), '|', '\|'), '')), E'\n' ORDER BY a.attnum)
+     FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))
+    || COALESCE(E'\n' || (SELECT string_agg('Unique: `' || substring(pg_get_indexdef(i.indexrelid) FROM 'USING btree (.*)') || '`.', E'\n' ORDER BY i.indexrelid)
+        FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)) || E'\n', '')
+FROM pg_class c WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r' ORDER BY c.relname;
+
+\qecho '## Types'
+\qecho
+SELECT format(E'- `ctms.%s`: %s%s', t.typname, obj_description(t.oid, 'pg_type'),
+    COALESCE(': ' || (SELECT string_agg('`' || enumlabel || '`', ', ' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid), ''))
+FROM pg_type t WHERE t.typnamespace = 'ctms'::regnamespace AND t.typtype IN ('b', 'e', 'd') AND t.typcategory <> 'A' ORDER BY t.typname;
+
+\qecho
+\qecho '## Settings'
+\qecho
+\qecho '| setting | default | who | meaning |'
+\qecho '|---|---|---|---|'
+SELECT format('| `%s` | `%s%s` | %s | %s |', name, boot_val, unit, CASE context WHEN 'user' THEN 'everybody' ELSE 'superusers' END, concat_ws(' ', short_desc, extra_desc))
+FROM pg_settings WHERE name LIKE 'ctms.%' ORDER BY name;
