@@ -228,11 +228,13 @@ CREATE TABLE ctms.stripe_customer (
     stripe_created timestamptz NOT NULL,
     deleted boolean NOT NULL DEFAULT false,
     message_timestamp timestamptz,
+    deletion_timestamp timestamptz,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.stripe_customer IS 'Stripe customers; fxa_id is Stripe''s "description"';
 COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
+COMMENT ON COLUMN ctms.stripe_customer.deletion_timestamp IS 'Time of the newest message that said the customer was deleted, while it is; content that is not newer leaves it so';
 
 CREATE TABLE ctms.stripe_price (
     stripe_id varchar(255) PRIMARY KEY,
@@ -792,6 +794,44 @@ $$;
 COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and response to answer with, what was done, and what was wrong';
 GRANT EXECUTE ON FUNCTION ctms.ingest_pubsub(text) TO ctms_api;
 
+CREATE FUNCTION ctms.enqueue_stripe(object jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    kind text := object ->> 'object';
+    id text := object ->> 'id';
+    -- A reference is an id or the object that has it.
+    customer text := COALESCE(object #>> '{customer,id}', object ->> 'customer');
+    subscription text := COALESCE(object #>> '{subscription,id}', object ->> 'subscription');
+    contacts uuid[];
+BEGIN
+    IF jsonb_typeof(object -> 'object') IS DISTINCT FROM 'string' OR jsonb_typeof(object -> 'id') IS DISTINCT FROM 'string' THEN
+        RAISE EXCEPTION 'not a Stripe object: "object" and "id" are needed' USING ERRCODE = 'CTS01';
+    END IF;
+    SELECT array_agg(DISTINCT f.email_id ORDER BY f.email_id) INTO contacts FROM (
+        SELECT object ->> 'description' AS fxa_id WHERE kind = 'customer'
+        UNION ALL
+        SELECT c.fxa_id FROM ctms.stripe_customer AS c
+        WHERE c.stripe_id = CASE kind WHEN 'customer' THEN id WHEN 'subscription' THEN customer WHEN 'invoice' THEN customer END
+        UNION ALL
+        SELECT c.fxa_id FROM ctms.stripe_subscription AS s JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
+        WHERE s.stripe_id = CASE kind WHEN 'subscription_item' THEN subscription END
+        UNION ALL
+        SELECT c.fxa_id FROM ctms.stripe_subscription_item AS i
+        JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id
+        JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
+        WHERE i.stripe_price_id = CASE kind WHEN 'price' THEN id END
+    ) AS k JOIN ctms.fxa AS f ON f.fxa_id = k.fxa_id;
+    IF kind NOT IN ('customer', 'subscription', 'subscription_item', 'invoice', 'price') OR contacts IS NULL THEN
+        RETURN jsonb_build_object('skipped', jsonb_build_array(left(kind, 255) || ':' || left(id, 255)));
+    END IF;
+    PERFORM ctms.enqueue_contacts(contacts);
+    RETURN jsonb_build_object('enqueued', jsonb_build_array(kind || ':' || id), 'email_ids', to_jsonb(contacts));
+END
+$$;
+COMMENT ON FUNCTION ctms.enqueue_stripe(jsonb) IS 'Enqueues the contacts that a Stripe object concerns as if they had changed, and stores nothing of it; a price concerns all who subscribe to it';
+
 CREATE TYPE ctms.segment AS ENUM (
     'active', 're-active', 'cancelling', 're-cancelling', 'canceled', 're-canceled', 'other'
 );
@@ -867,7 +907,7 @@ CREATE TRIGGER ctms_unresolved_stripe_update_timestamp BEFORE UPDATE ON ctms.unr
 
 -- When a message came says nothing about the object.
 CREATE TRIGGER ctms_stripe_customer_update_timestamp BEFORE UPDATE ON ctms.stripe_customer
-    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp', 'deletion_timestamp');
 CREATE TRIGGER ctms_stripe_price_update_timestamp BEFORE UPDATE ON ctms.stripe_price
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
 CREATE TRIGGER ctms_stripe_invoice_update_timestamp BEFORE UPDATE ON ctms.stripe_invoice
@@ -897,7 +937,7 @@ CREATE TRIGGER ctms_mofo_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.mofo
 -- many contacts, so only what product rows show of it counts; a new one has no items yet, and
 -- one with items cannot be deleted.
 CREATE TRIGGER ctms_stripe_customer_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_customer
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('fxa', 'fxa_id', 'message_timestamp', 'update_timestamp');
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('fxa', 'fxa_id', 'message_timestamp', 'deletion_timestamp', 'update_timestamp');
 CREATE TRIGGER ctms_stripe_subscription_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription
     FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp');
 CREATE TRIGGER ctms_stripe_subscription_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription_item

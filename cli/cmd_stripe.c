@@ -1,5 +1,6 @@
 /*
- * cmd_stripe.c: `ctms stripe`: feeds Stripe objects from files to ctms.upsert_stripe().
+ * cmd_stripe.c: `ctms stripe`: feeds Stripe objects from files to a function of the extension:
+ * ctms.upsert_stripe() stores them, ctms.enqueue_stripe() enqueues their contacts.
  *
  * Each object is a transaction of its own: a bad one does not keep the others out. An
  * object that refers to one that is not stored yet is tried again after the others. The
@@ -8,21 +9,29 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "cli/cli.h"
 #include "cli/database.h"
 #include "cli/input.h"
 #include "cli/json_split.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 
-/* What ctms.upsert_stripe() reports, and how it is called here. */
-static const struct {
+/* What a function reports, and how it is called here. */
+struct action {
     const char *key;
     const char *label;
-} actions[] = {
-    {"created", "created"}, {"updated", "updated"}, {"no_change", "unchanged"},
-    {"deleted", "deleted"}, {"skipped", "skipped"},
 };
-#define ACTION_COUNT (sizeof(actions) / sizeof(actions[0]))
+
+#define ACTION_COUNT_MAX 5
+
+static const struct action ingest_actions[] = {
+    {"created", "created"}, {"updated", "updated"}, {"no_change", "unchanged"},
+    {"deleted", "deleted"}, {"skipped", "skipped"}, {NULL, NULL},
+};
+static const struct action enqueue_actions[] = {
+    {"enqueued", "enqueued"}, {"skipped", "skipped"}, {NULL, NULL}};
 
 /* Refers to something that is not stored yet. */
 #define STATE_REFERENCE "CTS03"
@@ -42,11 +51,14 @@ struct waiting {
 
 struct ingest {
     struct cli *cli;
+    const char *sql; /* takes the object */
+    const struct action *actions;
+    bool is_quiet;
     const char *source;        /* file of the current object */
     unsigned long long number; /* of the object in its file, from 1 */
     unsigned long long objects;
     unsigned long long failed;
-    unsigned long long counts[ACTION_COUNT];
+    unsigned long long counts[ACTION_COUNT_MAX];
     struct waiting *waiting;
     struct waiting **waiting_end;
     size_t waiting_count;
@@ -70,11 +82,11 @@ print_line_as_json(const struct ingest *ingest, const char *key, json_t *value)
 }
 
 static void
-print_report(const json_t *report)
+print_report(const struct action *actions, const json_t *report)
 {
     const char *separator = "";
 
-    for (size_t i = 0; i < ACTION_COUNT; i++) {
+    for (size_t i = 0; actions[i].key; i++) {
         const json_t *list = json_object_get(report, actions[i].key);
         size_t place;
         json_t *name;
@@ -99,15 +111,19 @@ take_report(struct ingest *ingest, const char *text)
 {
     json_t *report = json_loads(text, 0, NULL);
 
-    for (size_t i = 0; i < ACTION_COUNT; i++)
-        ingest->counts[i] += json_array_size(json_object_get(report, actions[i].key));
+    for (size_t i = 0; ingest->actions[i].key; i++)
+        ingest->counts[i] += json_array_size(json_object_get(report, ingest->actions[i].key));
+    if (ingest->is_quiet) {
+        json_decref(report);
+        return;
+    }
     if (ingest->cli->is_json) {
         print_line_as_json(ingest, "report", report ? report : json_null());
         return;
     }
     output_text(stdout, ingest->source);
     printf(" %llu: ", ingest->number);
-    print_report(report);
+    print_report(ingest->actions, report);
     json_decref(report);
 }
 
@@ -118,6 +134,7 @@ take_error(struct ingest *ingest, const PGresult *result)
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
     ingest->failed++;
+    progress_clear();
     if (ingest->cli->is_json)
         print_line_as_json(ingest, "error",
                            json_pack("{s:s?, s:s?}", "state", state, "message", message));
@@ -133,14 +150,14 @@ print_summary(const struct ingest *ingest)
 {
     if (ingest->cli->is_json) {
         printf("{\"summary\": {\"objects\": %llu", ingest->objects);
-        for (size_t i = 0; i < ACTION_COUNT; i++)
-            printf(", \"%s\": %llu", actions[i].key, ingest->counts[i]);
+        for (size_t i = 0; ingest->actions[i].key; i++)
+            printf(", \"%s\": %llu", ingest->actions[i].key, ingest->counts[i]);
         printf(", \"failed\": %llu}}\n", ingest->failed);
         return;
     }
     printf("%llu object%s:", ingest->objects, ingest->objects == 1 ? "" : "s");
-    for (size_t i = 0; i < ACTION_COUNT; i++)
-        printf(" %llu %s,", ingest->counts[i], actions[i].label);
+    for (size_t i = 0; ingest->actions[i].key; i++)
+        printf(" %llu %s,", ingest->counts[i], ingest->actions[i].label);
     printf(" %llu failed\n", ingest->failed);
 }
 
@@ -171,13 +188,12 @@ make_wait(struct ingest *ingest, const char *text)
 }
 
 static PGresult *
-upsert(struct ingest *ingest, const char *text)
+call(struct ingest *ingest, const char *text)
 {
     const char *parameters[] = {text};
 
     for (int tries = 1;; tries++) {
-        PGresult *result =
-            database_try(ingest->cli, "SELECT ctms.upsert_stripe($1::jsonb)", 1, parameters);
+        PGresult *result = database_try(ingest->cli, ingest->sql, 1, parameters);
 
         if (tries == CONFLICT_TRIES ||
             !(database_is_state(result, "40001") || database_is_state(result, "40P01")))
@@ -190,7 +206,7 @@ upsert(struct ingest *ingest, const char *text)
 static bool
 ingest_object(struct ingest *ingest, const char *text)
 {
-    PGresult *result = upsert(ingest, text);
+    PGresult *result = call(ingest, text);
 
     if (database_is_ok(result))
         take_report(ingest, PQgetvalue(result, 0, 0));
@@ -198,6 +214,22 @@ ingest_object(struct ingest *ingest, const char *text)
         take_error(ingest, result);
     PQclear(result);
     return ingest->cli->status != CLI_UNAVAILABLE;
+}
+
+/* Where reports of each object go to the terminal they are progress enough. */
+static void
+show_progress(const struct ingest *ingest, FILE *file)
+{
+    struct stat status;
+    off_t place = ftello(file);
+
+    if (!ingest->is_quiet && isatty(STDOUT_FILENO))
+        return;
+    if (place > 0 && fstat(fileno(file), &status) == 0 && status.st_size > 0)
+        progress_show("%s: %llu objects, %d %%", ingest->source, ingest->number,
+                      (int)(100 * place / status.st_size));
+    else
+        progress_show("%s: %llu objects", ingest->source, ingest->number);
 }
 
 static bool
@@ -219,7 +251,9 @@ ingest_file(struct ingest *ingest, const char *path)
         ingest->number++;
         ingest->objects++;
         is_going = ingest_object(ingest, split.text);
+        show_progress(ingest, file);
     }
+    progress_clear();
     if (is_going && found == JSON_SPLIT_INVALID) {
         ingest->failed++;
         output_error(ingest->cli, CLI_FAILED, "%s: %s", path, split.error);
@@ -283,9 +317,13 @@ flush_commits(struct cli *cli)
 }
 
 static int
-run_ingest(struct cli *cli)
+run(struct cli *cli, const char *sql, const struct action *actions)
 {
-    struct ingest ingest = {.cli = cli, .waiting_end = &ingest.waiting};
+    struct ingest ingest = {.cli = cli,
+                            .sql = sql,
+                            .actions = actions,
+                            .is_quiet = cli_option(cli, "quiet") != NULL,
+                            .waiting_end = &ingest.waiting};
     bool is_going = run_statement(cli, "SET synchronous_commit = off");
 
     for (int i = 0; i < cli->argument_count && is_going; i++)
@@ -304,6 +342,23 @@ run_ingest(struct cli *cli)
     return cli->status;
 }
 
+static int
+run_ingest(struct cli *cli)
+{
+    return run(cli, "SELECT ctms.upsert_stripe($1::jsonb)", ingest_actions);
+}
+
+static int
+run_enqueue(struct cli *cli)
+{
+    return run(cli, "SELECT ctms.enqueue_stripe($1::jsonb)", enqueue_actions);
+}
+
+static const struct cli_option stripe_options[] = {
+    {"quiet", 'q', NULL, "report failures and the sum only"},
+    {NULL, 0, NULL, NULL},
+};
+
 const struct cli_command stripe_commands[] = {
     {
         .verb = "ingest",
@@ -313,9 +368,25 @@ const struct cli_command stripe_commands[] = {
             "A FILE holds an object as Stripe's API renders it, a list of them, or one a line;\n"
             "\"-\" is standard input. Each object is stored by itself. Storing the same\n"
             "content again changes nothing. Objects may come in any order.",
+        .options = stripe_options,
         .min_arguments = 1,
         .max_arguments = -1,
         .run = run_ingest,
+    },
+    {
+        .verb = "enqueue",
+        .arguments = "FILE...",
+        .summary = "send the contacts of Stripe objects to Acoustic",
+        .text =
+            "Reads files like \"ctms stripe ingest\", but stores nothing: the contacts that the\n"
+            "objects concern are enqueued as if they had changed. They are found by what is "
+            "stored;\n"
+            "objects that lead to no contact are skipped. A price concerns all who subscribe to "
+            "it.",
+        .options = stripe_options,
+        .min_arguments = 1,
+        .max_arguments = -1,
+        .run = run_enqueue,
     },
     {.verb = NULL},
 };

@@ -59,13 +59,23 @@ import_copy_data(struct import *import, const char *data, size_t length)
     return PQputCopyData(import->cli->db, data, (int)length) == 1;
 }
 
-/* Which row and column the server did not like, without its value. */
+/* What the server did not like: message, row and column, but no value. */
 static void
-print_place(const PGresult *result)
+report_row(struct cli *cli, const char *table, const PGresult *result)
 {
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
     const char *place = context ? strstr(context, ", line ") : NULL;
+    const char *value = message ? strstr(message, ": \"") : NULL;
 
+    output_error(cli, CLI_FAILED, "table \"%s\" cannot be imported", table);
+    if (!message || !state) {
+        database_report(cli, result, NULL);
+        return;
+    }
+    output_error(cli, CLI_FAILED, "%.*s (%s)",
+                 (int)(value ? value - message : (long)strlen(message)), message, state);
     if (place)
         fprintf(stderr, "  at %.*s\n", (int)strcspn(place + 2, ":\n"), place + 2);
 }
@@ -84,10 +94,7 @@ import_copy_end(struct import *import, size_t table, const char *cause)
             import->counts[table].read += strtoll(PQcmdTuples(result), NULL, 10);
         } else if (!cause) {
             progress_clear();
-            output_error(cli, CLI_FAILED, "table \"%s\" cannot be imported",
-                         import_tables[table].name);
-            database_report(cli, result, NULL);
-            print_place(result);
+            report_row(cli, import_tables[table].name, result);
         }
         PQclear(result);
     }

@@ -108,6 +108,7 @@ typedef struct StripeRow {
     char *id;
     char *owner;
     TimestampTz message_time;
+    TimestampTz deletion_time;
     TimestampTz list_time;
     TimestampTz create_time;
 } StripeRow;
@@ -175,8 +176,8 @@ stripe_problem(int sqlstate, const char *format, ...) pg_attribute_printf(2, 3);
  * A customer is found by its id and by its FxA ID: "other" is another customer that has
  * the latter. With is_locked the rows are locked, in the order of their ids.
  */
-extern void
-stripe_read(const StripeRecord *record, bool is_locked, StripeRow *self, StripeRow *other);
+extern void stripe_read(const StripeBatch *batch, const StripeRecord *record, bool is_locked,
+                        StripeRow *self, StripeRow *other);
 /* False when another session was faster, or a unique value is taken. "old" is a row that has
  * been removed to make place for this one, or NULL. */
 extern bool

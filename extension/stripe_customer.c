@@ -65,13 +65,14 @@ try_customer(StripeBatch *batch, StripeRecord *record, StripeRow *replaced)
 void
 stripe_write_customer(StripeBatch *batch, StripeRecord *record)
 {
-    StripeRow replaced = {.create_time = DT_NOBEGIN, .message_time = DT_NOBEGIN};
+    StripeRow replaced = {
+        .create_time = DT_NOBEGIN, .message_time = DT_NOBEGIN, .deletion_time = DT_NOBEGIN};
     StripeRow other;
     int attempts = 0;
 
     do {
         stripe_count_attempt(&attempts);
-        stripe_read(record, true, &record->row, &other);
+        stripe_read(batch, record, true, &record->row, &other);
         stripe_decide_customer(batch, record, &other);
         if (other.is_found &&
             (record->action == STRIPE_CREATED || record->action == STRIPE_UPDATED))

@@ -3,7 +3,8 @@
  *
  * The statements are made from the tables in stripe_map.c, one per kind of object and
  * operation, and their plans are kept. They all take the same parameters: the id, the
- * values of the fields, the time of the message, the time of its list, a creation time.
+ * values of the fields, the time of the message, the time of its list, the times of creation
+ * and of deletion of a row that is replaced.
  */
 #include "stripe.h"
 
@@ -30,7 +31,7 @@ typedef enum Operation {
     OPERATIONS
 } Operation;
 
-#define MAX_PARAMETERS (STRIPE_MAX_FIELDS + 4)
+#define MAX_PARAMETERS (STRIPE_MAX_FIELDS + 5)
 
 /* ---- statements ------------------------------------------------------------------ */
 
@@ -62,13 +63,18 @@ append_columns(StringInfo sql, const StripeMap *map)
         appendStringInfo(sql, "%s%s", i > 0 ? ", " : "", map->fields[i].column);
 }
 
+/*
+ * The value that a field is to have. A customer stays deleted when that is newer than the
+ * content: "deletion" says where the time of it is found.
+ */
 static void
-append_parameters(StringInfo sql, int first, int last)
+append_value(StringInfo sql, const StripeMap *map, int field, const char *deletion)
 {
-    int i;
-
-    for (i = first; i <= last; i++)
-        appendStringInfo(sql, "%s$%d", i > first ? ", " : "", i);
+    if (map == &stripe_maps[STRIPE_CUSTOMER] && field == STRIPE_CUSTOMER_DELETED)
+        appendStringInfo(sql, "($%d OR COALESCE(%s >= $%d, false))", field_parameter(field),
+                         deletion, message_time_parameter(map));
+    else
+        appendStringInfo(sql, "$%d", field_parameter(field));
 }
 
 /* Whether the row says what the record says; only as far as it is seen, or all. */
@@ -81,8 +87,8 @@ append_comparison(StringInfo sql, const StripeMap *map, bool is_all)
     for (i = 0; i < map->field_count; i++) {
         if (!is_all && (map->fields[i].flags & STRIPE_UNSEEN))
             continue;
-        appendStringInfo(sql, "%s%s IS NOT DISTINCT FROM $%d", separator, map->fields[i].column,
-                         field_parameter(i));
+        appendStringInfo(sql, "%s%s IS NOT DISTINCT FROM ", separator, map->fields[i].column);
+        append_value(sql, map, i, "deletion_timestamp");
         separator = " AND ";
     }
 }
@@ -96,10 +102,10 @@ append_read(StringInfo sql, StripeKind kind, bool is_locked)
     append_comparison(sql, map, true);
     appendStringInfoString(sql, ", ");
     append_comparison(sql, map, false);
-    appendStringInfo(sql, ", %s::text, message_timestamp, %s, create_timestamp, %s",
-                     map->fields[STRIPE_OWNER].column,
-                     has_list(map) ? "list_timestamp" : "NULL::timestamptz",
-                     kind == STRIPE_CUSTOMER ? "deleted" : "false");
+    appendStringInfo(
+        sql, ", %s::text, message_timestamp, %s, create_timestamp, %s",
+        map->fields[STRIPE_OWNER].column, has_list(map) ? "list_timestamp" : "NULL::timestamptz",
+        kind == STRIPE_CUSTOMER ? "deleted, deletion_timestamp" : "false, NULL::timestamptz");
     appendStringInfo(sql, " FROM ctms.%s WHERE stripe_id = $1", map->table);
     if (kind == STRIPE_CUSTOMER)
         appendStringInfo(sql, " OR fxa_id = $%d ORDER BY stripe_id", field_parameter(STRIPE_OWNER));
@@ -111,12 +117,26 @@ static void
 append_insert(StringInfo sql, const StripeMap *map)
 {
     int message_time = message_time_parameter(map);
+    bool is_customer = map == &stripe_maps[STRIPE_CUSTOMER];
+    char deletion[16];
+    int i;
 
+    snprintf(deletion, sizeof(deletion), "$%d", message_time + 3);
     appendStringInfo(sql, "INSERT INTO ctms.%s (stripe_id, ", map->table);
     append_columns(sql, map);
-    appendStringInfo(sql, ", message_timestamp%s, create_timestamp) VALUES (",
-                     has_list(map) ? ", list_timestamp" : "");
-    append_parameters(sql, 1, has_list(map) ? message_time + 1 : message_time);
+    appendStringInfo(sql, ", message_timestamp%s%s, create_timestamp) VALUES ($1",
+                     has_list(map) ? ", list_timestamp" : "",
+                     is_customer ? ", deletion_timestamp" : "");
+    for (i = 0; i < map->field_count; i++) {
+        appendStringInfoString(sql, ", ");
+        append_value(sql, map, i, deletion);
+    }
+    appendStringInfo(sql, ", $%d", message_time);
+    if (has_list(map))
+        appendStringInfo(sql, ", $%d", message_time + 1);
+    if (is_customer)
+        appendStringInfo(sql, ", CASE WHEN %s >= $%d THEN %s END", deletion, message_time,
+                         deletion);
     appendStringInfo(sql, ", COALESCE($%d, now())) ON CONFLICT DO NOTHING", message_time + 2);
 }
 
@@ -138,8 +158,17 @@ append_update(StringInfo sql, const StripeMap *map)
     int i;
 
     appendStringInfo(sql, "UPDATE ctms.%s SET ", map->table);
-    for (i = 0; i < map->field_count; i++)
-        appendStringInfo(sql, "%s = $%d, ", map->fields[i].column, field_parameter(i));
+    for (i = 0; i < map->field_count; i++) {
+        appendStringInfo(sql, "%s = ", map->fields[i].column);
+        append_value(sql, map, i, "deletion_timestamp");
+        appendStringInfoString(sql, ", ");
+    }
+    /* A deletion that the content has overcome is forgotten. */
+    if (map == &stripe_maps[STRIPE_CUSTOMER])
+        appendStringInfo(sql,
+                         "deletion_timestamp = CASE WHEN deletion_timestamp >= $%d"
+                         " THEN deletion_timestamp END, ",
+                         message_time_parameter(map));
     append_times(sql, map);
 }
 
@@ -166,9 +195,13 @@ statement(StripeKind kind, Operation operation)
     case INSERT: append_insert(&sql, map); break;
     case UPDATE: append_update(&sql, map); break;
     case MARK_DELETED:
+        appendStringInfo(&sql,
+                         "UPDATE ctms.%s SET deleted = true, deletion_timestamp ="
+                         " GREATEST(deletion_timestamp, $%d) WHERE stripe_id = $1",
+                         map->table, message_time_parameter(map));
+        break;
     case TOUCH:
-        appendStringInfo(&sql, "UPDATE ctms.%s SET %s", map->table,
-                         operation == MARK_DELETED ? "deleted = true, " : "");
+        appendStringInfo(&sql, "UPDATE ctms.%s SET ", map->table);
         append_times(&sql, map);
         break;
     case DELETE:
@@ -212,7 +245,7 @@ parameter_types(StripeKind kind, Operation operation, Oid *types)
     }
     for (i = 0; i < map->field_count; i++)
         types[count++] = parameter_type(map->fields[i].type);
-    for (i = 0; i < 3; i++)
+    for (i = 0; i < 4; i++)
         types[count++] = TIMESTAMPTZOID;
     return count;
 }
@@ -265,6 +298,9 @@ run_on_record(const StripeBatch *batch, const StripeRecord *record, Operation op
              old != NULL && message_time == DT_NOBEGIN ? old->message_time : message_time);
     set_time(values, nulls, count + 2, record->is_list_complete ? message_time : DT_NOBEGIN);
     set_time(values, nulls, count + 3, old != NULL ? old->create_time : DT_NOBEGIN);
+    /* Content without a time is taken as it comes: it knows of no deletion. */
+    set_time(values, nulls, count + 4,
+             old != NULL && message_time != DT_NOBEGIN ? old->deletion_time : DT_NOBEGIN);
     run(record->kind, operation, values, nulls);
 }
 
@@ -298,18 +334,22 @@ fill_row(HeapTuple tuple, StripeRow *row)
     row->list_time = time_column(tuple, 6);
     row->create_time = time_column(tuple, 7);
     row->is_deleted = boolean_column(tuple, 8);
+    row->deletion_time = time_column(tuple, 9);
 }
 
 void
-stripe_read(const StripeRecord *record, bool is_locked, StripeRow *self, StripeRow *other)
+stripe_read(const StripeBatch *batch, const StripeRecord *record, bool is_locked, StripeRow *self,
+            StripeRow *other)
 {
-    static const StripeRow NO_ROW = {
-        .message_time = DT_NOBEGIN, .list_time = DT_NOBEGIN, .create_time = DT_NOBEGIN};
+    static const StripeRow NO_ROW = {.message_time = DT_NOBEGIN,
+                                     .deletion_time = DT_NOBEGIN,
+                                     .list_time = DT_NOBEGIN,
+                                     .create_time = DT_NOBEGIN};
     uint64 i;
 
     *self = NO_ROW;
     *other = NO_ROW;
-    run_on_record(NULL, record, is_locked ? READ_LOCKED : READ, NULL);
+    run_on_record(batch, record, is_locked ? READ_LOCKED : READ, NULL);
     for (i = 0; i < SPI_processed; i++) {
         StripeRow row = NO_ROW;
 
@@ -344,7 +384,8 @@ stripe_mark_deleted(const StripeBatch *batch, const StripeRecord *record)
 void
 stripe_touch(const StripeBatch *batch, const StripeRecord *record)
 {
-    run_on_record(batch, record, TOUCH, NULL);
+    run_on_record(batch, record, record->purpose == STRIPE_MARK_DELETED ? MARK_DELETED : TOUCH,
+                  NULL);
 }
 
 bool

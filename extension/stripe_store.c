@@ -36,6 +36,8 @@ is_newer(const StripeBatch *batch, TimestampTz stored)
 static bool
 is_touch_due(const StripeBatch *batch, const StripeRecord *record, const StripeRow *row)
 {
+    if (record->purpose == STRIPE_MARK_DELETED)
+        return is_newer(batch, row->deletion_time);
     if (record->is_list_complete && is_newer(batch, row->list_time))
         return true;
     if (record->kind == STRIPE_PRICE && row->message_time != DT_NOBEGIN)
@@ -132,7 +134,7 @@ write_record(StripeBatch *batch, StripeRecord *record)
 
     for (;;) {
         stripe_count_attempt(&attempts);
-        stripe_read(record, true, &record->row, &none);
+        stripe_read(batch, record, true, &record->row, &none);
         stripe_decide(batch, record);
         if (record->action != STRIPE_CREATED || stripe_insert(batch, record, NULL))
             break;
@@ -201,7 +203,7 @@ write_parent(StripeBatch *batch, StripeRecord *parent)
         add_removals(batch, parent);
         return;
     }
-    stripe_read(parent, true, &parent->row, &none);
+    stripe_read(batch, parent, true, &parent->row, &none);
     if (!parent->row.is_found)
         ereport(ERROR, errcode(ERRCODE_CTMS_STRIPE_REFERENCE),
                 errmsg("Stripe %s \"%s\" is not stored any more", stripe_maps[parent->kind].object,
@@ -223,7 +225,7 @@ survey(StripeBatch *batch)
             StripeRow other;
 
             CHECK_FOR_INTERRUPTS();
-            stripe_read(record, false, &record->row, &other);
+            stripe_read(batch, record, false, &record->row, &other);
             stripe_decide_customer(batch, record, &other);
             if (record->parent != NULL && !is_settled(record))
                 record->parent->is_family_open = true;
@@ -255,7 +257,7 @@ look_again(StripeBatch *batch, StripeRecord *record)
 
     if (!is_open || !is_settled(record))
         return;
-    stripe_read(record, false, &record->row, &other);
+    stripe_read(batch, record, false, &record->row, &other);
     stripe_decide_customer(batch, record, &other);
 }
 

@@ -198,11 +198,13 @@ CREATE TABLE ctms.stripe_customer (
     stripe_created timestamptz NOT NULL,
     deleted boolean NOT NULL DEFAULT false,
     message_timestamp timestamptz,
+    deletion_timestamp timestamptz,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.stripe_customer IS 'Stripe customers; fxa_id is Stripe''s "description"';
 COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
+COMMENT ON COLUMN ctms.stripe_customer.deletion_timestamp IS 'Time of the newest message that said the customer was deleted, while it is; content that is not newer leaves it so';
 
 CREATE TABLE ctms.stripe_price (
     stripe_id varchar(255) PRIMARY KEY,

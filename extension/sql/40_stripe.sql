@@ -111,6 +111,44 @@ $$;
 COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and response to answer with, what was done, and what was wrong';
 GRANT EXECUTE ON FUNCTION ctms.ingest_pubsub(text) TO ctms_api;
 
+CREATE FUNCTION ctms.enqueue_stripe(object jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    kind text := object ->> 'object';
+    id text := object ->> 'id';
+    -- A reference is an id or the object that has it.
+    customer text := COALESCE(object #>> '{customer,id}', object ->> 'customer');
+    subscription text := COALESCE(object #>> '{subscription,id}', object ->> 'subscription');
+    contacts uuid[];
+BEGIN
+    IF jsonb_typeof(object -> 'object') IS DISTINCT FROM 'string' OR jsonb_typeof(object -> 'id') IS DISTINCT FROM 'string' THEN
+        RAISE EXCEPTION 'not a Stripe object: "object" and "id" are needed' USING ERRCODE = 'CTS01';
+    END IF;
+    SELECT array_agg(DISTINCT f.email_id ORDER BY f.email_id) INTO contacts FROM (
+        SELECT object ->> 'description' AS fxa_id WHERE kind = 'customer'
+        UNION ALL
+        SELECT c.fxa_id FROM ctms.stripe_customer AS c
+        WHERE c.stripe_id = CASE kind WHEN 'customer' THEN id WHEN 'subscription' THEN customer WHEN 'invoice' THEN customer END
+        UNION ALL
+        SELECT c.fxa_id FROM ctms.stripe_subscription AS s JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
+        WHERE s.stripe_id = CASE kind WHEN 'subscription_item' THEN subscription END
+        UNION ALL
+        SELECT c.fxa_id FROM ctms.stripe_subscription_item AS i
+        JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id
+        JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
+        WHERE i.stripe_price_id = CASE kind WHEN 'price' THEN id END
+    ) AS k JOIN ctms.fxa AS f ON f.fxa_id = k.fxa_id;
+    IF kind NOT IN ('customer', 'subscription', 'subscription_item', 'invoice', 'price') OR contacts IS NULL THEN
+        RETURN jsonb_build_object('skipped', jsonb_build_array(left(kind, 255) || ':' || left(id, 255)));
+    END IF;
+    PERFORM ctms.enqueue_contacts(contacts);
+    RETURN jsonb_build_object('enqueued', jsonb_build_array(kind || ':' || id), 'email_ids', to_jsonb(contacts));
+END
+$$;
+COMMENT ON FUNCTION ctms.enqueue_stripe(jsonb) IS 'Enqueues the contacts that a Stripe object concerns as if they had changed, and stores nothing of it; a price concerns all who subscribe to it';
+
 CREATE TYPE ctms.segment AS ENUM (
     'active', 're-active', 'cancelling', 're-cancelling', 'canceled', 're-canceled', 'other'
 );

@@ -34,7 +34,7 @@ CREATE TRIGGER ctms_unresolved_stripe_update_timestamp BEFORE UPDATE ON ctms.unr
 
 -- When a message came says nothing about the object.
 CREATE TRIGGER ctms_stripe_customer_update_timestamp BEFORE UPDATE ON ctms.stripe_customer
-    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp', 'deletion_timestamp');
 CREATE TRIGGER ctms_stripe_price_update_timestamp BEFORE UPDATE ON ctms.stripe_price
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
 CREATE TRIGGER ctms_stripe_invoice_update_timestamp BEFORE UPDATE ON ctms.stripe_invoice
@@ -64,7 +64,7 @@ CREATE TRIGGER ctms_mofo_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.mofo
 -- many contacts, so only what product rows show of it counts; a new one has no items yet, and
 -- one with items cannot be deleted.
 CREATE TRIGGER ctms_stripe_customer_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_customer
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('fxa', 'fxa_id', 'message_timestamp', 'update_timestamp');
+    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('fxa', 'fxa_id', 'message_timestamp', 'deletion_timestamp', 'update_timestamp');
 CREATE TRIGGER ctms_stripe_subscription_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription
     FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp');
 CREATE TRIGGER ctms_stripe_subscription_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription_item

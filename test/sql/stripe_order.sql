@@ -137,7 +137,17 @@ SELECT ctms.upsert_stripe('{"object": "customer", "id": "cus_o2", "deleted": tru
 SELECT ctms.upsert_stripe(pg_temp.customer('cus_o2', 'stripe_o_fxa1'), pg_temp.at(43));
 SELECT ctms.upsert_stripe('{"object": "customer", "id": "cus_o2", "deleted": true}', pg_temp.at(46));
 SELECT ctms.upsert_stripe(pg_temp.customer('cus_o2', 'stripe_o_fxa1'), pg_temp.at(45));
-SELECT deleted, pg_temp.seconds(message_timestamp) FROM ctms.stripe_customer WHERE stripe_id = 'cus_o2';
+SELECT deleted, pg_temp.seconds(message_timestamp), pg_temp.seconds(deletion_timestamp) FROM ctms.stripe_customer WHERE stripe_id = 'cus_o2';
+-- Content from before the deletion that arrives after it: stored, and still deleted.
+SELECT ctms.upsert_stripe(pg_temp.customer('cus_o4', 'stripe_o_fxa4'), pg_temp.at(50));
+SELECT ctms.upsert_stripe('{"object": "customer", "id": "cus_o4", "deleted": true}', pg_temp.at(53));
+SELECT ctms.upsert_stripe(pg_temp.customer('cus_o4', 'stripe_o_fxa4') || '{"default_source": "card_o1"}', pg_temp.at(51));
+SELECT ctms.upsert_stripe(pg_temp.customer('cus_o4', 'stripe_o_fxa44') || '{"default_source": "card_o2"}', pg_temp.at(52));
+SELECT fxa_id, default_source_id, deleted, pg_temp.seconds(message_timestamp), pg_temp.seconds(deletion_timestamp) FROM ctms.stripe_customer WHERE stripe_id = 'cus_o4';
+-- The claim of another one is as old as the content, not as its deletion.
+SELECT ctms.upsert_stripe(pg_temp.customer('cus_o5', 'stripe_o_fxa44'), pg_temp.at(53));
+SELECT ctms.upsert_stripe(pg_temp.customer('cus_o4', 'stripe_o_fxa44'), pg_temp.at(54));
+SELECT stripe_id, deleted FROM ctms.stripe_customer WHERE fxa_id = 'stripe_o_fxa44';
 -- A customer that changes its FxA ID without a time keeps the time it had.
 SELECT ctms.upsert_stripe(pg_temp.customer('cus_o2', 'stripe_o_fxa5'));
 SELECT fxa_id, deleted, pg_temp.seconds(message_timestamp) FROM ctms.stripe_customer WHERE stripe_id = 'cus_o2';

@@ -97,6 +97,33 @@ is($rc, 1, 'no such file');
 like($out, qr/^1 object: .* 1 failed$/m, 'the next is read');
 is((ingest())[0], 2, 'no file');
 
+# ---- quiet, enqueue ------------------------------------------------------------------------
+
+($rc, $out, $err) = ingest('--quiet', file([ $customer, {} ]));
+like("$rc|$out", qr/^1\|2 objects: [^\n]* 1 failed\n\z/, 'quiet: the sum only');
+like($err, qr/object 2:/, 'and failures');
+
+$ctms->sql(q{INSERT INTO ctms.emails (email_id, primary_email) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, n || '@example.com' FROM generate_series(1, 3) AS n;
+    INSERT INTO ctms.fxa (email_id, fxa_id) SELECT email_id, 'fxa' || left(primary_email, 1) FROM ctms.emails});
+ingest(file([ { %$customer, description => 'fxa2' }, subscription(1) ]));
+my $versions = "SELECT md5(string_agg(t::text || xmin, '' ORDER BY stripe_id)) FROM ctms.stripe_subscription AS t";
+my $before = $ctms->sql($versions);
+my @enqueue = ([ 'a customer', { %$customer, description => 'fxa2' }, 2 ], [ 'one that only names its account', { %$customer, id => 'cus_9', description => 'fxa1' }, 1 ],
+    [ 'a subscription', subscription(1, status => 'canceled'), 2 ], [ 'with its customer in it', subscription(9, customer => $customer), 2 ],
+    [ 'an item', { %$item, subscription => 'sub_1' }, 2 ], [ 'an invoice', { object => 'invoice', id => 'in_1', customer => 'cus_1' }, 2 ], [ 'a price', $price, 2 ],
+    [ 'an unknown customer', { object => 'invoice', id => 'in_2', customer => 'cus_none' }, undef ], [ 'another type', { object => 'mandate', id => 'cus_1' }, undef ]);
+for my $case (@enqueue)
+{
+    my ($name, $object, $who) = @$case;
+    $ctms->sql('DELETE FROM ctms.pending_acoustic');
+    ($rc, $out, $err) = $ctms->cli('stripe', 'enqueue', file($object), '--db-url', $admin);
+    is($rc, 0, "enqueue: $name") or diag $err;
+    is($ctms->sql("SELECT string_agg(right(email_id::text, 1), '') FROM ctms.pending_acoustic"), $who // '', 'its contact waits');
+    like($out, $who ? qr/ 1: enqueued \w+:\w+\n1 object: 1 enqueued, 0 skipped, 0 failed\n/ : qr/ 1: skipped \w+:\w+\n1 object: 0 enqueued, 1 skipped, 0 failed\n/, 'reported');
+}
+is((($ctms->cli('stripe', 'enqueue', file([ {}, $price ]), '--db-url', $admin))[0]), 1, 'enqueue: not a Stripe object');
+is($ctms->sql($versions), $before, 'enqueue: nothing is stored');
+
 # The database goes away in the middle.
 my $many = file([ map { subscription($_) } 100 .. 400 ]);
 $ctms->sql(q{CREATE FUNCTION ctms_test_end() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
