@@ -8,6 +8,7 @@
 #   make bench-rest    how fast the REST server is, next to pgbench
 #   make bench-json-schema  how fast the JSON Schema engine is, next to Blaze and ajv
 #   make soak-rest     a mixed load on the REST server for half an hour    (SECONDS=1800)
+#   make fuzz-http     bent requests to a server with sanitizers             (FUZZ_SECONDS=1800)
 #   make bench-agent   how fast the agent is, and how soon it begins
 #   make conformance SUITE=…  what the JSON Schema engine passes of the JSON-Schema-Test-Suite
 #   make soak-agent  kills agents and the database at every step, ROUNDS=200 times
@@ -147,6 +148,13 @@ soak-rest:
 	scripts/install-packages check
 	$(MAKE) --no-print-directory -j2 all private-postgres
 	CTMS_SOAK_SECONDS=$(or $(SECONDS),1800) nice scripts/check test/t/130_rest_soak.pl
+
+.PHONY: fuzz-http
+fuzz-http:
+	scripts/install-packages check
+	$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs
+	$(MAKE) --no-print-directory private-postgres
+	CTMS_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),1800) BUILD=build/sanitize nice scripts/check test/t/131_rest_fuzz.pl
 
 clean:
 	rm -rf build

@@ -8,6 +8,7 @@
 
 #include "common/buf.h"
 #include "common/log.h"
+#include "rest/jose_text.h"
 
 #define LOG_TYPE "ctms.rest"
 #define KEYS_MAX 32
@@ -101,6 +102,13 @@ find_known(const jwks *j, const char *kid)
 
 /* ---- fetching ------------------------------------------------------------------- */
 
+static bool
+is_base64url(const json_t *member)
+{
+    return json_is_string(member) &&
+           jose_text_is_base64url(json_string_value(member), json_string_length(member));
+}
+
 /* An RSA key that may be used for signatures, or NULL. */
 static cjose_jwk_t *
 import_key(json_t *key)
@@ -111,7 +119,8 @@ import_key(json_t *key)
     cjose_err error;
     char *text;
 
-    if (type == NULL || strcmp(type, "RSA") != 0 || (use != NULL && strcmp(use, "sig") != 0) ||
+    if (type == NULL || strcmp(type, "RSA") != 0 || !is_base64url(json_object_get(key, "n")) ||
+        !is_base64url(json_object_get(key, "e")) || (use != NULL && strcmp(use, "sig") != 0) ||
         !json_is_string(json_object_get(key, "kid")))
         return NULL;
     text = json_dumps(key, JSON_COMPACT);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "rest/jose_text.h"
 
 #define TOKEN_MAX 8192
 
@@ -115,7 +116,8 @@ jwt_verify(const jwt_key *key, const char *token, time_t now, jwt_claims *claims
     cjose_err error;
 
     *claims = (jwt_claims){NULL, 0};
-    if (length > TOKEN_MAX || (jws = cjose_jws_import(token, length, &error)) == NULL)
+    if (length > TOKEN_MAX || !jose_text_is_compact_jws(token, length) ||
+        (jws = cjose_jws_import(token, length, &error)) == NULL)
         return JWT_MALFORMED;
     if (has_our_header(jws)) {
         if (cjose_jws_verify(jws, key->jwk, &error))

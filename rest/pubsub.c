@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "rest/jose_text.h"
 #include "rest/resource.h"
 #include "rest/route.h"
 
@@ -223,7 +224,7 @@ pubsub_authorize(exchange *ex)
     }
     token += 7;
     token += strspn(token, " ");
-    if (strlen(token) > TOKEN_MAX ||
+    if (strlen(token) > TOKEN_MAX || !jose_text_is_compact_jws(token, strlen(token)) ||
         (ex->pubsub_token = cjose_jws_import(token, strlen(token), &error)) == NULL) {
         refuse(ex, "not a token");
         return;

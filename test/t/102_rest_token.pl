@@ -122,6 +122,7 @@ for (
     [ 'other claims' => "$head." . encode_base64url('{"sub":"api_client:id_test","exp":99999999999}') . ".$signature" ],
     [ 'no signature' => "$head.$claims." ], [ 'two parts' => "$head.$claims" ], [ 'five parts' => "$valid.a.b" ],
     [ 'a changed signature' => "$head.$claims." . ($signature =~ s/^(.)/$1 eq 'A' ? 'B' : 'A'/er) ],
+    [ 'padding alone' => 'A===.A===.A===' ], [ 'padding inside' => "$head.A=AA.$signature" ], [ 'one letter too many' => "${head}A.$claims.$signature" ],
     [ 'dots' => '..' ], [ 'noise' => '%%%' ], [ 'a very long one' => 'x' x 20_000 ])
 {
     my ($name, $token) = @$_;

@@ -58,7 +58,8 @@ sub publish
 }
 
 my %keys = map { $_ => make_key($_) } qw(one two three);
-publish(1000, $keys{one}, { kty => 'EC', kid => 'ec', crv => 'P-256', x => 'x', y => 'y' }, 'noise', { kid => 'broken', kty => 'RSA' });
+publish(1000, $keys{one}, { kty => 'EC', kid => 'ec', crv => 'P-256', x => 'x', y => 'y' }, 'noise', { kid => 'broken', kty => 'RSA' },
+    map { +{ %{ $keys{two} }, kid => "odd $_", n => $_ } } 'A===', 'A', 'A=AA');
 spew("$dir/asked", '');
 my $key_server = start_key_server();
 
@@ -151,6 +152,7 @@ denied('RS512', token => 'Bearer ' . token(\%claims, header => { alg => 'RS512',
 denied('alg none', token => 'Bearer ' . join '.', (map { encode_base64url($json->encode($_)) } { alg => 'none', kid => 'one' }, \%claims), '');
 denied('HS256 with the public key', token => 'Bearer ' . token(\%claims, header => { alg => 'HS256', kid => 'one' }, hmac => $keys{one}{n}));
 denied('a key that is no RSA key', token => 'Bearer ' . token(\%claims, kid => 'ec'));
+denied("a token like $_", token => "Bearer $_") for 'A===.A===.A===', 'e30.A=AA.A', 'e30.e30', 'a.b.c.d', '..';
 denied('a changed payload', token => 'Bearer ' . $good =~ s/\.[^.]+\./'.' . encode_base64url($json->encode({ %claims, sub => 'x' })) . '.'/er);
 push_is('a list of audiences', 200, undef, message(\%customer), token => 'Bearer ' . token({ %claims, aud => [ 'x', $claims{aud} ] }));
 push_is('the short issuer', 200, undef, message(\%customer), token => 'Bearer ' . token({ %claims, iss => 'accounts.google.com' }));

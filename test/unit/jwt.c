@@ -1,4 +1,5 @@
-/* Tests of tokens and of the secrets that they are got with. uses: rest/jwt.c rest/secret_check.c
+/* Tests of tokens and of the secrets that they are got with.
+ * uses: rest/jwt.c rest/jose_text.c rest/secret_check.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +31,11 @@ signs_and_verifies(void **state)
     assert_int_equal(jwt_verify(other, token, 1000, &claims), JWT_FORGED);
     assert_int_equal(jwt_verify(key, "a.b.c", 1000, &claims), JWT_MALFORMED);
     assert_int_equal(jwt_verify(key, "", 1000, &claims), JWT_MALFORMED);
+    /* Padding and lengths that ended the process within cjose. */
+    assert_int_equal(jwt_verify(key, "A===.A===.A===", 1000, &claims), JWT_MALFORMED);
+    assert_int_equal(jwt_verify(key, "e30.e30=.A=AA", 1000, &claims), JWT_MALFORMED);
+    assert_int_equal(jwt_verify(key, "e30.e30", 1000, &claims), JWT_MALFORMED);
+    assert_int_equal(jwt_verify(key, "e30.e30.e30.e30", 1000, &claims), JWT_MALFORMED);
     free(token);
     jwt_key_free(key);
     jwt_key_free(other);
