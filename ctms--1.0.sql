@@ -1352,22 +1352,22 @@ CREATE FUNCTION ctms.get_api_client(
     RETURNS SETOF record
     LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 1
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
     SELECT c.client_id::text, coalesce(c.enabled, true), c.hashed_secret
     FROM ctms.api_client AS c
     WHERE c.client_id = $1;
-END;
+$$;
 COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret; no row when unknown';
 
 CREATE FUNCTION ctms.touch_api_client(client_id text) RETURNS void
     LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
     -- Once a minute is enough, and spares a row version for every request.
     UPDATE ctms.api_client AS c SET last_access = now()
     WHERE c.client_id = $1
       AND (c.last_access IS NULL OR c.last_access < now() - interval '1 minute');
-END;
+$$;
 COMMENT ON FUNCTION ctms.touch_api_client(text) IS 'Moves last_access of a client to now, at most once a minute';
 
 CREATE FUNCTION ctms._notify_api_client() RETURNS trigger
