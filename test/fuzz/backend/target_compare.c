@@ -13,7 +13,7 @@
 static JsonSchemaProgram *
 compile(JsonValue input, const char *name)
 {
-    JsonSchemaOptions options = {0, false, NULL};
+    JsonSchemaOptions options = {0, 0, NULL};
     List *problems = NIL;
     JsonValue value;
 

@@ -1,10 +1,10 @@
 /*
  * target_schema.c: a schema against an instance.
  *
- * The input is {"schema", "instance", "documents": {uri: schema}, "draft", "formats"}. All
- * ways to a verdict must agree: the fast program, the exhaustive evaluation with and
- * without annotations, every output format, the schema reached through a reference, and
- * the instance read from text.
+ * The input is {"schema", "instance", "documents": {uri: schema}, "draft", "formats",
+ * "content"}. All ways to a verdict must agree: the fast program, the exhaustive evaluation with
+ * and without annotations, every output format, the schema reached through a reference, and the
+ * instance read from text.
  */
 #include "fuzz.h"
 
@@ -48,11 +48,13 @@ static JsonSchemaOptions
 read_options(JsonValue input)
 {
     static const int drafts[] = {4, 6, 7, 2019, 2020};
-    JsonSchemaOptions options = {0, false, load};
+    JsonSchemaOptions options = {0, 0, load};
     JsonValue value;
 
-    if (json_object_get(input, "formats", 7, &value))
-        options.assert_formats = value.kind == JSON_TRUE;
+    if (json_object_get(input, "formats", 7, &value) && value.kind == JSON_TRUE)
+        options.asserts |= JSON_SCHEMA_ASSERT_FORMATS;
+    if (json_object_get(input, "content", 7, &value) && value.kind == JSON_TRUE)
+        options.asserts |= JSON_SCHEMA_ASSERT_CONTENT;
     if (json_object_get(input, "draft", 5, &value) && value.kind == JSON_NUMBER)
         for (size_t i = 0; i < lengthof(drafts); i++) {
             Jsonb *number = fuzz_jsonb(psprintf("%d", drafts[i]));
