@@ -16,6 +16,7 @@
 
 #include "config.h"
 #include "log.h"
+#include "sentry.h"
 #include "pg_listen.h"
 #include "pg_pool.h"
 #include "report.h"
@@ -52,6 +53,18 @@ on_stop(evutil_socket_t number, short what, void *arg)
 }
 
 static void
+open_sentry(const agent *a)
+{
+    sentry_options options = {.dsn = config_string(a->config, "SENTRY_DSN"),
+                              .program = "ctms-agent",
+                              .is_debug = config_bool(a->config, "CTMS_SENTRY_DEBUG")};
+    char message[128];
+
+    if (!sentry_open(a->base, &options, message, sizeof(message)))
+        log_message(LOG_LEVEL_ERROR, REPORT_SYNC, "%s", message);
+}
+
+static void
 on_reload(evutil_socket_t number, short what, void *arg)
 {
     agent *a = arg;
@@ -72,6 +85,7 @@ on_reload(evutil_socket_t number, short what, void *arg)
     a->settings = settings;
     log_open(config_bool(fresh, "CTMS_USE_MOZLOG"), config_string(fresh, "CTMS_LOGGING_LEVEL"));
     log_message(LOG_LEVEL_INFO, REPORT_SYNC, "settings are read again");
+    open_sentry(a);
     sync_settings_changed(a->sync);
 }
 
@@ -208,6 +222,7 @@ set_up_libraries(void)
 static void
 agent_close(agent *a)
 {
+    sentry_close();
     service_free(a->service);
     sync_free(a->sync);
     agent_metrics_free(a->metrics);
@@ -242,6 +257,8 @@ main(int argc, char **argv)
         return 2;
     }
     a.base = event_base_new();
+    if (a.base != NULL)
+        open_sentry(&a);
     is_set_up = a.base != NULL && catch_signals(&a) &&
                 open_database(&a, message, sizeof(message)) &&
                 open_service(&a, message, sizeof(message));

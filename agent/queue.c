@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "sentry.h"
 
 static const pg_statement claim_statement = {
     "SELECT email_id, generation, retry, state"
@@ -54,6 +55,8 @@ complain(const char *what, const pg_reply *reply)
 {
     log_message(LOG_LEVEL_ERROR, "ctms.bin.acoustic_sync", "%s: %s%s%s", what, reply->sqlstate,
                 *reply->sqlstate ? " " : "", reply->message);
+    sentry_report(LOG_LEVEL_ERROR, "ctms.bin.acoustic_sync", what,
+                  &(sentry_tag){"sqlstate", *reply->sqlstate ? reply->sqlstate : NULL}, 1);
 }
 
 /* ---- claiming --------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "sentry.h"
 #include "sync_internal.h"
 
 #define PROBE_MAX_S 60.0
@@ -27,6 +28,10 @@ log_stop(const struct sync *s, const char *why, double delay_s)
     log_real(line, "next_try_s", delay_s);
     log_end(line, "sending to Acoustic is stopped, %s needs attention: %s",
             s->stop.class == CLASS_AUTHENTICATION ? "authentication" : "its configuration", why);
+    sentry_report(LOG_LEVEL_CRITICAL, REPORT_SYNC, "sending to Acoustic is stopped",
+                  (const sentry_tag[]){{"error_class", failure_class_name(s->stop.class)},
+                                       {"table", acoustic_table_names[s->stop.table]}},
+                  2);
 }
 
 void

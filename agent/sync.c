@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "sentry.h"
 #include "sync_internal.h"
 
 /* A report after work, but not more often than this. */
@@ -314,6 +315,8 @@ on_token_failed(void *arg, bool is_refused, const char *problem, double retry_s)
     log_string(line, "error", problem);
     log_real(line, "next_try_s", retry_s);
     log_end(line, "could not get an access token from Acoustic: %s", problem);
+    if (is_refused)
+        sentry_report(LOG_LEVEL_CRITICAL, REPORT_SYNC, "Acoustic refuses an access token", NULL, 0);
     /* Nothing will be sent for a while: others may have better luck. */
     if (!s->is_token_failing)
         sync_drop_unsent(s);

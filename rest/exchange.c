@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "common/sentry.h"
 #include "rest/access_log.h"
 #include "rest/pubsub.h"
 #include "rest/rest_metrics.h"
@@ -151,8 +152,23 @@ exchange_answer_unavailable(exchange *ex, const char *why)
     answer_detail(ex, 503, "Retry-After: 1\r\n", "Service unavailable, try again later");
 }
 
+static void
+report_failure(const exchange *ex, const char *why, const char *sqlstate)
+{
+    const sentry_tag tags[] = {
+        {"reason", sqlstate ? NULL : why},
+        {"sqlstate", sqlstate},
+        {"method", ex->route ? ex->request->method_name : NULL},
+        {"path_template", ex->path_template},
+        {"error_id", ex->is_rid_ours ? ex->rid : NULL},
+    };
+
+    sentry_report(LOG_LEVEL_ERROR, LOG_TYPE, "unexpected error", tags,
+                  sizeof(tags) / sizeof(tags[0]));
+}
+
 void
-exchange_answer_failure(exchange *ex, const char *why)
+exchange_answer_failure(exchange *ex, const char *why, const char *sqlstate)
 {
     log_line *line = log_begin(LOG_LEVEL_ERROR, LOG_TYPE);
     buf body = BUF_INIT;
@@ -160,6 +176,7 @@ exchange_answer_failure(exchange *ex, const char *why)
     log_string(line, "rid", ex->rid);
     log_string(line, "path_template", ex->path_template);
     log_end(line, "unexpected error: %s", why);
+    report_failure(ex, why, sqlstate);
     buf_append_string(&body, "{\"detail\":\"Internal Server Error\",\"error_id\":");
     buf_append_json_string(&body, ex->rid);
     buf_append_char(&body, '}');
@@ -251,6 +268,7 @@ set_rid(exchange *ex)
         memcpy(ex->rid, given, length + 1);
         return;
     }
+    ex->is_rid_ours = true;
     if (getrandom(random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
         memcpy(random, &ex->started_s, sizeof(ex->started_s));
     for (size_t i = 0; i < sizeof(random); i++)

@@ -31,6 +31,7 @@ typedef struct exchange {
     uri_query query;
     bool has_too_many_parameters; /* more than query holds */
     char rid[64];                 /* X-Request-Id, or made */
+    bool is_rid_ours;             /* made */
 
     /* Who asks. */
     char *client_id; /* NULL: unknown */
@@ -75,8 +76,11 @@ void exchange_answer_invalid(exchange *ex, const char *where, const char *name, 
 void exchange_answer_bad_body(exchange *ex, size_t offset, const char *message);
 /* 503 with Retry-After. */
 void exchange_answer_unavailable(exchange *ex, const char *why);
-/* 500, with the id of the request, under which the log has the reason. */
-void exchange_answer_failure(exchange *ex, const char *why);
+/*
+ * 500, with the id of the request, under which the log has the reason; Sentry hears of it. A
+ * reason that comes from the database has a SQLSTATE, and stays in the log.
+ */
+void exchange_answer_failure(exchange *ex, const char *why, const char *sqlstate);
 
 /*
  * Sends a statement; the callback gets the exchange as arg. Answers 503 when the database

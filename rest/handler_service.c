@@ -56,7 +56,7 @@ service_handle_lbheartbeat(exchange *ex)
 void
 service_handle_crash(exchange *ex)
 {
-    exchange_answer_failure(ex, "asked for by /__crash__");
+    exchange_answer_failure(ex, "asked for by /__crash__", NULL);
 }
 
 /* ---- heartbeat -------------------------------------------------------------------- */

@@ -47,7 +47,7 @@ answer_token(exchange *ex)
     char *body;
 
     if (token == NULL) {
-        exchange_answer_failure(ex, "could not sign a token");
+        exchange_answer_failure(ex, "could not sign a token", NULL);
         return;
     }
     json = json_pack("{s:s, s:s, s:I}", "access_token", token, "token_type", "bearer", "expires_in",

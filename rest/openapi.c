@@ -264,7 +264,7 @@ on_schemas(void *arg, const pg_reply *reply)
     if (text != NULL)
         exchange_answer_json(ex, 200, text);
     else
-        exchange_answer_failure(ex, "could not make the OpenAPI document");
+        exchange_answer_failure(ex, "could not make the OpenAPI document", NULL);
     free(text);
 }
 

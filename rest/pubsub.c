@@ -294,7 +294,7 @@ pubsub_answer(exchange *ex, const PGresult *result)
     char *response = dump(json_object_get(report, "response"));
 
     if (response == NULL || (status != 200 && status != 202 && status != 409)) {
-        exchange_answer_failure(ex, "the report of a Pub/Sub message makes no sense");
+        exchange_answer_failure(ex, "the report of a Pub/Sub message makes no sense", NULL);
     } else {
         note_report(ex, report);
         if (status == 409)

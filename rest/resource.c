@@ -159,7 +159,7 @@ answer_unexpected(exchange *ex, const pg_reply *reply)
     /* Messages of data exceptions may quote the data. */
     buf_printf(&why, "SQLSTATE %s%s%s", reply->sqlstate, is_class(reply, "22") ? "" : ": ",
                is_class(reply, "22") ? "" : reply->message);
-    exchange_answer_failure(ex, buf_text(&why));
+    exchange_answer_failure(ex, buf_text(&why), reply->sqlstate);
     buf_free(&why);
 }
 
@@ -227,7 +227,7 @@ resource_answer_error(exchange *ex, const pg_reply *reply)
     case PG_ERROR: answer_server_error(ex, reply); break;
     case PG_LOST:
     case PG_UNAVAILABLE: exchange_answer_unavailable(ex, reply->message); break;
-    case PG_OK: exchange_answer_failure(ex, "not an error"); break;
+    case PG_OK: exchange_answer_failure(ex, "not an error", NULL); break;
     }
 }
 
@@ -252,7 +252,7 @@ on_reply(void *arg, const pg_reply *reply)
         if (r->missing != NULL)
             exchange_answer_detail(ex, 404, r->missing);
         else
-            exchange_answer_failure(ex, "the database returned nothing");
+            exchange_answer_failure(ex, "the database returned nothing", NULL);
         return;
     }
     exchange_answer(ex, r->status, NULL, "application/json", PQgetvalue(reply->result, 0, 0),

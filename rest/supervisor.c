@@ -30,6 +30,7 @@ typedef struct place {
     int ready_fd;       /* says when the worker is ready; -1: it is, or nobody waits for it */
     double started_s;   /* of the worker */
     double restart_s;   /* when to start another; 0: not waiting for that */
+    int died_status;    /* how the last one ended that nobody had asked to; 0: told already */
     bool is_to_replace; /* its settings are old */
 } place;
 
@@ -78,8 +79,9 @@ work(supervisor *s, place *p, int ready_fd, pid_t parent)
     log_after_fork();
     log_open(config_bool(*s->settings, "CTMS_USE_MOZLOG"),
              config_string(*s->settings, "CTMS_LOGGING_LEVEL"));
-    s->status =
-        getppid() == parent ? worker_run(*s->settings, s->metrics, p->listening_fd, ready_fd) : 1;
+    s->status = 1;
+    if (getppid() == parent)
+        s->status = worker_run(*s->settings, s->metrics, p->listening_fd, ready_fd, p->died_status);
 }
 
 /* Starts a worker; the one that was there becomes the old one. Returns twice, like fork(). */
@@ -102,6 +104,7 @@ start_worker(supervisor *s, place *p)
         return;
     }
     close(ends[1]);
+    p->died_status = 0;
     if (p->ready_fd >= 0)
         close(p->ready_fd);
     p->ready_fd = ends[0];
@@ -119,6 +122,7 @@ replace_dead(supervisor *s, place *p, int status)
     p->pid = 0;
     if (s->is_stopping)
         return;
+    p->died_status = status;
     log_message(LOG_LEVEL_ERROR, LOG_TYPE, "worker ended unexpectedly, %s %d",
                 WIFSIGNALED(status) ? "by signal" : "with status",
                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/sentry.h"
 #include "rest/app.h"
 #include "rest/exchange.h"
 #include "rest/access_log.h"
@@ -214,8 +216,27 @@ serve(app *a, int listening_fd)
     event_free(flush);
 }
 
+static void
+open_sentry(const app *a, int previous_status)
+{
+    sentry_options options = {.dsn = config_string(a->settings, "SENTRY_DSN"),
+                              .program = "ctms-rest",
+                              .is_debug = config_bool(a->settings, "CTMS_SENTRY_DEBUG")};
+    bool is_signal = WIFSIGNALED(previous_status);
+    char message[128], how[32];
+
+    if (!sentry_open(a->base, &options, message, sizeof(message)))
+        log_message(LOG_LEVEL_ERROR, LOG_TYPE, "%s", message);
+    if (previous_status == 0)
+        return;
+    snprintf(how, sizeof(how), "%s %d", is_signal ? "signal" : "status",
+             is_signal ? WTERMSIG(previous_status) : WEXITSTATUS(previous_status));
+    sentry_report(LOG_LEVEL_CRITICAL, LOG_TYPE, "worker ended unexpectedly",
+                  &(sentry_tag){"how", how}, 1);
+}
+
 int
-worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd)
+worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd, int previous_status)
 {
     app a = {.settings = settings, .metrics = m, .ready_fd = ready_fd};
     int status = WORKER_CANNOT_RUN;
@@ -226,11 +247,13 @@ worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd)
     a.body_max = (size_t)config_int(settings, "CTMS_MAX_BODY_BYTES");
     a.token_lifetime_s = config_int(settings, "CTMS_TOKEN_EXPIRATION");
     log_set_buffered(true);
+    open_sentry(&a, previous_status);
     if (connect_database(&a)) {
         serve(&a, listening_fd);
         status = 0;
     }
     say_ready(&a);
+    sentry_close();
     pg_listener_free(a.listener);
     pg_pool_free(a.pool);
     auth_free(a.auth);
