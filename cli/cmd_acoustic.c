@@ -14,6 +14,7 @@ static const struct cli_option resync_options[] = {
     {"newsletter", 'n', "NAME", "contacts with this newsletter, subscribed or not"},
     {"waitlist", 'w', "NAME", "contacts with this waitlist, subscribed or not"},
     {"reset-retries", 'r', NULL, "give all contacts that failed a fresh start"},
+    {"dry-run", 'd', NULL, "only say how many"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -21,6 +22,12 @@ static const struct cli_option dump_options[] = {
     {"query", 'q', "SQL", "which contacts: a SELECT with a column email_id"},
     {"table", 't', "TABLE", "main (unless told), newsletter, waitlist or product"},
     {"output", 'o', "FILE", "in place of standard output"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct cli_option diff_options[] = {
+    {"query", 'q', "SQL", "which contacts: a SELECT with a column email_id"},
+    {"all", 'a', NULL, "rows that have not changed too"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -80,7 +87,8 @@ const struct cli_command acoustic_commands[] = {
     },
     {
         .verb = "resync",
-        .arguments = "[--email-file FILE] [--newsletter NAME] [--waitlist NAME] [--reset-retries]",
+        .arguments = "[--email-file FILE] [--newsletter NAME] [--waitlist NAME] [--reset-retries] "
+                     "[--dry-run]",
         .summary = "send contacts again",
         .text = "Enqueues the contacts of all groups that are given, as if they had changed.\n"
                 "Exit code 4 when an address was unknown.",
@@ -97,6 +105,28 @@ const struct cli_command acoustic_commands[] = {
         .options = dump_options,
         .timeout_s = 3600,
         .run = acoustic_dump,
+    },
+    {
+        .verb = "diff",
+        .arguments = "[--query SQL] [--all]",
+        .summary = "say what would be sent, row by row",
+        .text =
+            "Of the contacts in the queue, unless a query with a column email_id names others.\n"
+            "Rows are compared with what was last sent, which the setting\n"
+            "ctms.acoustic_skip_unchanged keeps: without it they are \"unknown\".",
+        .options = diff_options,
+        .timeout_s = 3600,
+        .run = acoustic_diff,
+    },
+    {
+        .verb = "history",
+        .arguments = "EMAIL_ID|EMAIL",
+        .summary = "show what became of the attempts to send a contact, newest first",
+        .text = "The setting ctms.acoustic_history says how long that is kept.\n"
+                "Exit code 4 when there is nothing.",
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .run = acoustic_history,
     },
     {.verb = NULL},
 };

@@ -24,4 +24,16 @@ int acoustic_resync(struct cli *cli);
 /* cmd_acoustic_dump.c */
 int acoustic_dump(struct cli *cli);
 
+/* cmd_acoustic_diff.c */
+int acoustic_diff(struct cli *cli);
+
+/* cmd_acoustic_history.c */
+int acoustic_history(struct cli *cli);
+
+/* cmd_acoustic_walk.c: takes some contacts, as an array literal; false ends the walk. */
+typedef bool (*acoustic_batch)(void *arg, const char *ids, int count);
+/* Hands on all contacts of a query with a column email_id, in one transaction; false after an
+ * error was reported. */
+bool acoustic_each_batch(struct cli *cli, const char *query, acoustic_batch batch, void *arg);
+
 #endif

@@ -1,8 +1,5 @@
 /*
  * cmd_acoustic_dump.c: `ctms acoustic dump`: rows as Acoustic would get them, as CSV.
- *
- * The operator's query runs in a cursor of a read-only transaction, so that a database of
- * any size is dumped from one snapshot in little memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +11,6 @@
 #include "cli/csv.h"
 #include "cli/database.h"
 #include "cli/output.h"
-
-/* Contacts fetched at once. */
-#define FETCH_SQL "FETCH 500 FROM dumped"
 
 struct dump {
     struct cli *cli;
@@ -93,115 +87,44 @@ write_row(struct dump *dump, const char *text)
     json_decref(fields);
 }
 
-/* A fetched result's column of ids as an array literal; null ids are left out. */
-static char *
-make_id_array(const PGresult *contacts, int column)
-{
-    int count = PQntuples(contacts);
-    size_t size = (size_t)count * 38 + 3;
-    char *array = malloc(size);
-    char *end = array;
-
-    if (!array)
-        return NULL;
-    *end++ = '{';
-    for (int row = 0; row < count; row++) {
-        int length = PQgetlength(contacts, row, column);
-
-        /* Anything but a uuid makes the next statement complain. */
-        if (PQgetisnull(contacts, row, column) || length > 36)
-            continue;
-        if (end[-1] != '{')
-            *end++ = ',';
-        memcpy(end, PQgetvalue(contacts, row, column), (size_t)length);
-        end += length;
-    }
-    *end++ = '}';
-    *end = '\0';
-    return array;
-}
-
 static bool
-write_contacts(struct dump *dump, const PGresult *contacts)
+write_contacts(void *arg, const char *ids, int count)
 {
-    int column = PQfnumber(contacts, "email_id");
-    char *ids;
-    const char *parameters[2];
-    PGresult *result;
+    struct dump *dump = arg;
+    const char *parameters[] = {ids, dump->table};
+    PGresult *result = database_query(
+        dump->cli, "SELECT fields FROM ctms.acoustic_rows($1::uuid[]) WHERE kind = $2", 2,
+        parameters);
 
-    if (column < 0) {
-        output_error(dump->cli, CLI_USAGE, "the query has no column email_id");
-        return false;
-    }
-    ids = make_id_array(contacts, column);
-    parameters[0] = ids;
-    parameters[1] = dump->table;
-    result = database_query(dump->cli,
-                            "SELECT fields FROM ctms.acoustic_rows($1::uuid[]) WHERE kind = $2", 2,
-                            parameters);
-    free(ids);
     if (!result)
         return false;
     for (int row = 0; row < PQntuples(result); row++)
         write_row(dump, PQgetvalue(result, row, 0));
     PQclear(result);
-    dump->contacts += PQntuples(contacts);
+    dump->contacts += count;
     if (isatty(STDERR_FILENO) && dump->file != stdout)
         fprintf(stderr, "\r%lld contacts", dump->contacts);
     return true;
 }
 
 static bool
-run_command(struct cli *cli, const char *sql)
-{
-    PGresult *result = database_query(cli, sql, 0, NULL);
-
-    PQclear(result);
-    return result != NULL;
-}
-
-static bool
-declare_cursor(struct cli *cli)
-{
-    static const char declare[] = "DECLARE dumped NO SCROLL CURSOR FOR ";
-    const char *query = cli_option(cli, "query");
-    char *sql;
-    bool is_declared;
-
-    if (!query)
-        query = "SELECT email_id FROM ctms.emails ORDER BY email_id";
-    sql = malloc(sizeof(declare) + strlen(query));
-    if (!sql)
-        return false;
-    memcpy(sql, declare, sizeof(declare) - 1);
-    memcpy(sql + sizeof(declare) - 1, query, strlen(query) + 1);
-    is_declared = run_command(cli, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY") &&
-                  run_command(cli, sql);
-    free(sql);
-    return is_declared;
-}
-
-static bool
 write_all(struct dump *dump)
 {
-    bool is_going = declare_cursor(dump->cli);
-    int fetched = 1;
+    const char *query = cli_option(dump->cli, "query");
+    bool is_going = true;
 
-    if (is_going && strcmp(dump->table, "main") == 0) {
+    if (strcmp(dump->table, "main") == 0) {
         is_going = read_main_header(dump);
         if (is_going)
             write_header(dump);
     }
-    while (is_going && fetched > 0) {
-        PGresult *contacts = database_query(dump->cli, FETCH_SQL, 0, NULL);
-
-        is_going = contacts && write_contacts(dump, contacts);
-        fetched = PQntuples(contacts);
-        PQclear(contacts);
-    }
+    is_going = is_going &&
+               acoustic_each_batch(
+                   dump->cli, query ? query : "SELECT email_id FROM ctms.emails ORDER BY email_id",
+                   write_contacts, dump);
     if (isatty(STDERR_FILENO) && dump->file != stdout && dump->contacts > 0)
         fputc('\n', stderr);
-    return is_going && run_command(dump->cli, "COMMIT");
+    return is_going;
 }
 
 static FILE *

@@ -18,6 +18,7 @@
 
 struct resync {
     struct cli *cli;
+    bool is_dry;
     long long enqueued;
     long long unknown;
     long long reset;
@@ -37,22 +38,27 @@ end_progress(const struct resync *resync)
         fputc('\n', stderr);
 }
 
+/* What is done with an array of contacts; both return how many there were. */
+#define ENQUEUE "ctms.enqueue_contacts"
+#define COUNT "cardinality"
+
 /* $1: name, $2: the last email_id of the batch before. Walks the index on email_id. */
-#define ENQUEUE_SQL(table)                                                                         \
+#define NAMED_SQL(table, take)                                                                     \
     "WITH batch AS MATERIALIZED (SELECT email_id FROM ctms." table                                 \
     " WHERE name = $1 AND email_id > $2::uuid ORDER BY email_id LIMIT " BATCH ")"                  \
-    "SELECT ctms.enqueue_contacts(coalesce(array_agg(email_id), '{}')), "                          \
+    "SELECT " take "(coalesce(array_agg(email_id), '{}')), "                                       \
     "max(email_id::text), count(*) FROM batch"
 
+/* sql: to enqueue them, and to count them only */
 static bool
-enqueue_named(struct resync *resync, const char *sql, const char *name)
+enqueue_named(struct resync *resync, const char *const sql[2], const char *name)
 {
     char last[64] = "00000000-0000-0000-0000-000000000000";
     long long count = BATCH_SIZE;
 
     while (count == BATCH_SIZE) {
         const char *parameters[] = {name, last};
-        PGresult *result = database_query(resync->cli, sql, 2, parameters);
+        PGresult *result = database_query(resync->cli, sql[resync->is_dry], 2, parameters);
 
         if (!result)
             return false;
@@ -66,11 +72,11 @@ enqueue_named(struct resync *resync, const char *sql, const char *name)
 }
 
 /* $1: addresses as a JSON array. Answers how many were enqueued, and the unknown ones. */
-#define EMAILS_SQL                                                                                 \
+#define EMAILS_SQL(take)                                                                           \
     "WITH asked AS (SELECT address, email_id "                                                     \
     "FROM jsonb_array_elements_text($1::jsonb) AS address "                                        \
     "LEFT JOIN ctms.emails ON lower(primary_email) = lower(address)) "                             \
-    "SELECT ctms.enqueue_contacts(coalesce(array_agg(DISTINCT email_id) "                          \
+    "SELECT " take "(coalesce(array_agg(DISTINCT email_id) "                                       \
     "FILTER (WHERE email_id IS NOT NULL), '{}')), "                                                \
     "coalesce(jsonb_agg(address) FILTER (WHERE email_id IS NULL), '[]') FROM asked"
 
@@ -97,7 +103,8 @@ enqueue_emails(struct resync *resync, json_t *batch)
 {
     char *text = json_dumps(batch, 0);
     const char *parameters[] = {text};
-    PGresult *result = database_query(resync->cli, EMAILS_SQL, 1, parameters);
+    PGresult *result = database_query(
+        resync->cli, resync->is_dry ? EMAILS_SQL(COUNT) : EMAILS_SQL(ENQUEUE), 1, parameters);
 
     free(text);
     json_array_clear(batch);
@@ -144,7 +151,11 @@ enqueue_file(struct resync *resync, const char *path)
 static bool
 reset_retries(struct resync *resync)
 {
-    PGresult *result = database_query(resync->cli, "SELECT ctms.reset_acoustic_retries()", 0, NULL);
+    PGresult *result = database_query(resync->cli,
+                                      resync->is_dry ? "SELECT count(*) FROM ctms.pending_acoustic "
+                                                       "WHERE retry > 0 OR retry_after IS NOT NULL"
+                                                     : "SELECT ctms.reset_acoustic_retries()",
+                                      0, NULL);
 
     if (!result)
         return false;
@@ -162,8 +173,9 @@ print_result(const struct resync *resync, bool is_reset)
         return;
     }
     if (is_reset)
-        printf("%lld failed contacts have a fresh start\n", resync->reset);
-    printf("%lld contacts enqueued", resync->enqueued);
+        printf("%lld failed contacts %s a fresh start\n", resync->reset,
+               resync->is_dry ? "would have" : "have");
+    printf("%lld contacts %senqueued", resync->enqueued, resync->is_dry ? "would be " : "");
     if (resync->unknown > 0)
         printf(", %lld addresses not found", resync->unknown);
     putchar('\n');
@@ -172,7 +184,11 @@ print_result(const struct resync *resync, bool is_reset)
 int
 acoustic_resync(struct cli *cli)
 {
-    struct resync resync = {.cli = cli};
+    static const char *const newsletter_sql[] = {NAMED_SQL("newsletters", ENQUEUE),
+                                                 NAMED_SQL("newsletters", COUNT)};
+    static const char *const waitlist_sql[] = {NAMED_SQL("waitlists", ENQUEUE),
+                                               NAMED_SQL("waitlists", COUNT)};
+    struct resync resync = {.cli = cli, .is_dry = cli_option(cli, "dry-run") != NULL};
     const char *path = cli_option(cli, "email-file");
     const char *newsletter = cli_option(cli, "newsletter");
     const char *waitlist = cli_option(cli, "waitlist");
@@ -185,9 +201,8 @@ acoustic_resync(struct cli *cli)
                             "--reset-retries");
     is_done = !is_reset || reset_retries(&resync);
     is_done = is_done && (!path || enqueue_file(&resync, path));
-    is_done =
-        is_done && (!newsletter || enqueue_named(&resync, ENQUEUE_SQL("newsletters"), newsletter));
-    is_done = is_done && (!waitlist || enqueue_named(&resync, ENQUEUE_SQL("waitlists"), waitlist));
+    is_done = is_done && (!newsletter || enqueue_named(&resync, newsletter_sql, newsletter));
+    is_done = is_done && (!waitlist || enqueue_named(&resync, waitlist_sql, waitlist));
     end_progress(&resync);
     print_result(&resync, is_reset);
     if (is_done && resync.unknown > 0)

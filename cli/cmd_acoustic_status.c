@@ -3,6 +3,7 @@
  *
  * It reads the whole queue, unlike the heartbeat: an operator wants exact numbers.
  */
+#include <string.h>
 #include "cli/cmd_acoustic.h"
 #include "cli/database.h"
 #include "cli/output.h"
@@ -18,7 +19,8 @@
     "count(*) FILTER (WHERE " IS_GIVEN_UP ") AS given_up, "                                        \
     "date_trunc('second', min(create_timestamp) FILTER (WHERE NOT " IS_GIVEN_UP ")) AS oldest, "   \
     "extract(epoch FROM now() - min(create_timestamp) FILTER (WHERE NOT " IS_GIVEN_UP "))::int8 "  \
-    "AS oldest_age_s FROM ctms.pending_acoustic"
+    "AS oldest_age_s, (SELECT count(*) FROM ctms.acoustic_deleted_contact WHERE is_to_send) "      \
+    "AS deletions FROM ctms.pending_acoustic"
 
 /* The commonest errors without the time in front of them; they hold no personal data. */
 #define ERRORS_SQL                                                                                 \
@@ -34,6 +36,8 @@ print_status(const PGresult *status, const PGresult *errors)
 
     for (int column = 0; column < 4; column++)
         printf("%-20s %s\n", labels[column], PQgetvalue(status, 0, column));
+    if (strcmp(PQgetvalue(status, 0, 6), "0") != 0)
+        printf("%-20s %s\n", "deleted contacts", PQgetvalue(status, 0, 6));
     if (PQgetisnull(status, 0, 4))
         printf("%-20s none\n", "oldest");
     else

@@ -376,6 +376,20 @@ put_removed(Outgoing *out, Datum email_id, Jsonb *hashes)
     }
 }
 
+/* Rows that were deleted, of which it is not known that they were sent. */
+static void
+put_noted(Outgoing *out, Datum email_id, Jsonb *hashes)
+{
+    for (; is_at(&out->notes, email_id); out->notes.next++) {
+        OutgoingRow row = {.kind = TextDatumGetCString(kept_value(&out->notes, 2)),
+                           .name = TextDatumGetCString(kept_value(&out->notes, 3))};
+        bool is_same;
+
+        if (!is_row_there(out, row.kind, row.name) && !(hashes && has_hash(hashes, &row, &is_same)))
+            put_difference(out, email_id, row.kind, row.name, "removed");
+    }
+}
+
 static void
 put_contact_difference(void *arg, Datum email_id)
 {
@@ -393,6 +407,7 @@ put_contact_difference(void *arg, Datum email_id)
     }
     if (hashes)
         put_removed(out, email_id, hashes);
+    put_noted(out, email_id, hashes);
     out->count = out->capacity = 0;
 }
 
@@ -406,6 +421,7 @@ ctms_acoustic_diff(PG_FUNCTION_ARGS)
     InitMaterializedSRF(fcinfo, 0);
     SPI_connect();
     out.sent = read_kept(&sent_plan, PG_GETARG_DATUM(0));
+    out.notes = read_kept(&notes_plan, PG_GETARG_DATUM(0));
     ctms_render_contacts(PG_GETARG_ARRAYTYPE_P(0), &sink);
     SPI_finish();
     return (Datum)0;

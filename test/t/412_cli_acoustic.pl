@@ -116,4 +116,40 @@ is($out, "2500 contacts enqueued\n", 'several batches');
 is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), 2500, 'are in the queue');
 append_to_file("$file.many", join '', map { "many$_\@example.com\n" } 1 .. 2500);
 is((acoustic('resync', '-f', "$file.many"))[1], "2500 contacts enqueued\n", 'and of addresses');
+
+# ---- what would be sent ----------------------------------------------------------------
+
+$ctms->sql('DELETE FROM ctms.pending_acoustic');
+is((acoustic(qw(resync --dry-run -r -n many)))[1], "0 failed contacts would have a fresh start\n2500 contacts would be enqueued\n", 'resync --dry-run says how many');
+is((acoustic('resync', '-d', '-f', $file))[1], "2 contacts would be enqueued, 1 addresses not found\n", 'of addresses too');
+is(queue(), '', 'and does nothing');
+($rc, $out) = acoustic('diff');
+is("$rc $out", "0 0 contacts, 0 new, 0 changed, 0 removed, 0 unknown, 0 unchanged, 0 deleted\n", 'diff of an empty queue');
+
+my $id = $ctms->sql("SELECT email_id FROM ctms.emails WHERE primary_email = 'c1\@example.com'");
+my $send = q{SET ctms.acoustic_skip_unchanged = on; SET ctms.acoustic_history = '1d';
+    WITH claimed AS MATERIALIZED (SELECT array_agg(email_id) AS ids, array_agg(generation) AS generations, array_agg(state) AS states FROM ctms.claim_acoustic('a', 100, 6, '1 hour'))
+    SELECT ctms.finish_acoustic('a', ids, generations, NULL, ARRAY(SELECT fields::text FROM ctms.acoustic_outgoing(ids, states) WHERE kind IN ('hashes', 'unchanged') ORDER BY array_position(ids, email_id))) FROM claimed};
+$ctms->sql("UPDATE ctms.emails SET first_name = 'x' WHERE email_id = '$id'");
+($rc, $out) = acoustic('diff');
+is($out, "$id  unknown    main\n$id  unknown    newsletter hubs\n1 contacts, 0 new, 0 changed, 0 removed, 2 unknown, 0 unchanged, 0 deleted\n", 'diff of a contact of which nothing is kept');
+$ctms->sql($send);
+$ctms->sql("UPDATE ctms.emails SET first_name = 'y' WHERE email_id = '$id'");
+is((acoustic('diff'))[1], "$id  changed    main\n1 contacts, 0 new, 1 changed, 0 removed, 0 unknown, 1 unchanged, 0 deleted\n", 'of one that has changed');
+like((acoustic('diff', '--all'))[1], qr/^$id  unchanged  newsletter hubs$/m, 'with all rows');
+$ctms->sql("SET ctms.acoustic_deletions = on; DELETE FROM ctms.newsletters WHERE email_id = '$id'; SELECT ctms.delete_contact('c2\@example.com')");
+my $diff = $json->decode((acoustic('diff', '--json'))[1]);
+is_deeply([ map { "$_->{kind} $_->{name} $_->{change}" } grep { $_->{email_id} eq $id } @{ $diff->{rows} } ], [ 'main  changed', 'newsletter hubs removed' ], 'rows that were removed, as JSON');
+is_deeply([ @$diff{qw(contacts changed removed deleted)} ], [ 2, 1, 1, 1 ], 'with the counts, and deleted contacts');
+like((acoustic('status'))[1], qr/^deleted contacts +1$/m, 'which the status shows');
+is($json->decode((acoustic('diff', '--json', '-q', "SELECT email_id FROM ctms.emails WHERE primary_email = 'c3\@example.com'"))[1])->{contacts}, 1, 'of contacts of a query');
+is((acoustic('diff', '-q', 'SELECT 1'))[0], 2, 'which must have ids');
+
+# ---- history -----------------------------------------------------------------------------
+
+($rc, $out) = acoustic('history', 'C1@example.com');
+like($out, qr/^time +outcome +error\n\d{4}-\d\d-\d\dT\S+Z +sent/m, 'history of an address');
+is_deeply([ map { $_->{outcome} } @{ $json->decode((acoustic('history', '--json', $id))[1]) } ], ['sent'], 'of an id, as JSON');
+is((acoustic('history', 'nobody@example.com'))[0], 4, 'of nobody');
+is((acoustic('history', 'x'))[0], 1, 'of what is no id');
 done_testing();

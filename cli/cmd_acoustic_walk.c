@@ -1,0 +1,101 @@
+/*
+ * cmd_acoustic_walk.c: walks the contacts of an operator's query, batch by batch.
+ *
+ * The query runs in a cursor of a read-only transaction, so that a database of any size is
+ * read from one snapshot in little memory.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cmd_acoustic.h"
+#include "cli/database.h"
+#include "cli/output.h"
+
+/* Contacts fetched at once. */
+#define FETCH_SQL "FETCH 500 FROM walked"
+
+/* A fetched result's column of ids as an array literal; null ids are left out. */
+static char *
+make_id_array(const PGresult *contacts, int column)
+{
+    int count = PQntuples(contacts);
+    size_t size = (size_t)count * 38 + 3;
+    char *array = malloc(size);
+    char *end = array;
+
+    if (!array)
+        return NULL;
+    *end++ = '{';
+    for (int row = 0; row < count; row++) {
+        int length = PQgetlength(contacts, row, column);
+
+        /* Anything but a uuid makes the next statement complain. */
+        if (PQgetisnull(contacts, row, column) || length > 36)
+            continue;
+        if (end[-1] != '{')
+            *end++ = ',';
+        memcpy(end, PQgetvalue(contacts, row, column), (size_t)length);
+        end += length;
+    }
+    *end++ = '}';
+    *end = '\0';
+    return array;
+}
+
+static bool
+run_command(struct cli *cli, const char *sql)
+{
+    PGresult *result = database_query(cli, sql, 0, NULL);
+
+    PQclear(result);
+    return result != NULL;
+}
+
+static bool
+declare_cursor(struct cli *cli, const char *query)
+{
+    static const char declare[] = "DECLARE walked NO SCROLL CURSOR FOR ";
+    char *sql = malloc(sizeof(declare) + strlen(query));
+    bool is_declared;
+
+    if (!sql)
+        return false;
+    memcpy(sql, declare, sizeof(declare) - 1);
+    memcpy(sql + sizeof(declare) - 1, query, strlen(query) + 1);
+    is_declared = run_command(cli, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY") &&
+                  run_command(cli, sql);
+    free(sql);
+    return is_declared;
+}
+
+static bool
+hand_on(struct cli *cli, const PGresult *contacts, acoustic_batch batch, void *arg)
+{
+    int column = PQfnumber(contacts, "email_id");
+    char *ids;
+    bool is_going;
+
+    if (column < 0) {
+        output_error(cli, CLI_USAGE, "the query has no column email_id");
+        return false;
+    }
+    ids = make_id_array(contacts, column);
+    is_going = ids && batch(arg, ids, PQntuples(contacts));
+    free(ids);
+    return is_going;
+}
+
+bool
+acoustic_each_batch(struct cli *cli, const char *query, acoustic_batch batch, void *arg)
+{
+    bool is_going = declare_cursor(cli, query);
+    int fetched = 1;
+
+    while (is_going && fetched > 0) {
+        PGresult *contacts = database_query(cli, FETCH_SQL, 0, NULL);
+
+        is_going = contacts && hand_on(cli, contacts, batch, arg);
+        fetched = PQntuples(contacts);
+        PQclear(contacts);
+    }
+    return is_going && run_command(cli, "COMMIT");
+}
