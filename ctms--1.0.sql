@@ -178,6 +178,8 @@ CREATE TABLE ctms.pending_acoustic (
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
+-- Sessions take numbers in advance: each would lock the sequence for every change otherwise.
+ALTER SEQUENCE ctms.pending_acoustic_id_seq CACHE 50;
 -- First what is free, in the order of claiming; then what waits, by time; last what is exhausted.
 CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';

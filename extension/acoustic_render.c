@@ -51,6 +51,9 @@ static QueuePlan main_plan = {
     .arg_types = {UUIDARRAYOID},
     .is_read_only = true};
 
+#define MAIN_HAS_AMO 2
+#define MAIN_HAS_FXA 3
+
 static QueuePlan newsletter_plan = {
     .sql = "SELECT email_id, name AS newsletter_name, source AS newsletter_source,"
            " format AS newsletter_format, lang AS newsletter_lang, subscribed,"
@@ -264,8 +267,8 @@ put_main(Output *output, const AcousticFields *fields, const Piece *piece, uint6
          Span newsletters, Span waitlists)
 {
     bool is_null;
-    bool has_amo = DatumGetBool(value_of(&piece->main, row, 2, &is_null));
-    bool has_fxa = DatumGetBool(value_of(&piece->main, row, 3, &is_null));
+    bool has_amo = DatumGetBool(value_of(&piece->main, row, MAIN_HAS_AMO, &is_null));
+    bool has_fxa = DatumGetBool(value_of(&piece->main, row, MAIN_HAS_FXA, &is_null));
 
     start_row(output);
     for (int i = 0; i < fields->main_count; i++) {
@@ -341,10 +344,23 @@ put_contact(Output *output, const AcousticFields *fields, Piece *piece, uint64 r
         output->sink->contact_done(output->sink->arg, output->email_id);
 }
 
+/* Products hang on the FxA account; to ask for them costs as much as all the rest. */
+static bool
+is_any_fxa(const RowSet *main)
+{
+    for (uint64 row = 0; row < main->count; row++) {
+        bool is_null;
+
+        if (DatumGetBool(value_of(main, row, MAIN_HAS_FXA, &is_null)))
+            return true;
+    }
+    return false;
+}
+
 static void
 put_piece(const AcousticSink *sink, ArrayType *email_ids)
 {
-    Piece piece;
+    Piece piece = {.products = {0}};
     AcousticFields fields;
     Output output = {.sink = sink};
     MemoryContext contact_context =
@@ -353,7 +369,8 @@ put_piece(const AcousticSink *sink, ArrayType *email_ids)
     piece.main = read_rows(&main_plan, email_ids);
     piece.newsletters = read_rows(&newsletter_plan, email_ids);
     piece.waitlists = read_rows(&waitlist_plan, email_ids);
-    piece.products = read_rows(&product_plan, email_ids);
+    if (is_any_fxa(&piece.main))
+        piece.products = read_rows(&product_plan, email_ids);
     ctms_read_acoustic_fields(&fields, piece.main.table->tupdesc);
 
     for (uint64 row = 0; row < piece.main.count; row++) {
