@@ -12,6 +12,8 @@ const config_setting config_table[] = {
      .description = "PostgreSQL, as a libpq URI or keywords; several hosts are tried in turn"},
     {.name = "CTMS_LISTEN_DB_URL", .is_secret = true, .programs = SERVERS,
      .description = "direct connection for LISTEN, where CTMS_DB_URL goes through a pooler"},
+    {.name = "CTMS_DB_READ_URL", .is_secret = true, .programs = CONFIG_REST,
+     .description = "a streaming replica that GET requests read from when it is not behind"},
     {.name = "CTMS_DB_CONNECTIONS", .type = CONFIG_INT, .default_value = "4", .min = 1, .max = 64,
      .programs = SERVERS, .description = "connections to PostgreSQL per process"},
     {.name = "CTMS_DB_QUEUE_MAX", .type = CONFIG_INT, .default_value = "1024", .min = 1, .max = 1000000,

@@ -20,6 +20,7 @@ typedef struct app {
     const config *settings;
     metrics *metrics; /* shared by the processes */
     pg_pool *pool;
+    pg_pool *replica; /* NULL: everything is read from the primary */
     pg_listener *listener;
     auth *auth;
     secret_checker *secrets;

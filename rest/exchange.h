@@ -16,6 +16,9 @@
 struct route;
 struct jwks_wait;
 
+/* Parameters of a statement. */
+#define EXCHANGE_VALUES_MAX 9
+
 typedef struct exchange {
     app *app;
     server_call *call;
@@ -49,6 +52,15 @@ typedef struct exchange {
     char *ingest_warnings;
     char *fxa_id_conflict;
     json_t *pubsub_claims; /* logged as pubsub_…; NULL: none */
+
+    /* While a replica is asked whether it has what this is to read (replica.c). */
+    struct {
+        const pg_statement *statement;
+        const char *values[EXCHANGE_VALUES_MAX];
+        pg_callback callback;
+        char position[32]; /* of the primary, as text */
+        int looks;
+    } reading;
 
     /* What is being waited for. */
     pg_request *waiting_pg;

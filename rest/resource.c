@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "rest/replica.h"
 #include "rest/rest_metrics.h"
 #include "rest/route.h"
 
@@ -292,5 +293,8 @@ resource_handle(exchange *ex)
         if (r->parameters[i].source == FROM_BODY && !r->is_stripe)
             count_legacy_waitlists(ex, values[i]);
     }
-    exchange_query(ex, &r->statement, values, on_reply);
+    if (r->statement.is_read_only && ex->app->replica != NULL)
+        replica_query(ex, &r->statement, values, on_reply);
+    else
+        exchange_query(ex, &r->statement, values, on_reply);
 }

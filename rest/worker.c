@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +33,8 @@
 static void
 log_pool(void *arg, bool is_error, const char *message)
 {
-    (void)arg;
-    log_message(is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, LOG_TYPE, "%s", message);
+    log_message(is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, LOG_TYPE, "%s%s", (const char *)arg,
+                message);
 }
 
 /* ---- clients change --------------------------------------------------------- */
@@ -131,6 +132,27 @@ on_flush_time(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life --------------------------------------------------------------------------------- */
 
+/* NULL, and a message, when the URL cannot be used. */
+static pg_pool *
+connect_pool(app *a, const char *setting, const char *log_prefix)
+{
+    pg_pool_options options = {
+        .url = config_string(a->settings, setting),
+        .application = "ctms-rest",
+        .connections = (int)config_int(a->settings, "CTMS_DB_CONNECTIONS"),
+        .queue_max = (int)config_int(a->settings, "CTMS_DB_QUEUE_MAX"),
+        .timeout_s = config_real(a->settings, "CTMS_DB_TIMEOUT_S"),
+        .log = log_pool,
+        .log_arg = (void *)(uintptr_t)log_prefix,
+    };
+    char message[512];
+    pg_pool *pool = pg_pool_new(a->base, &options, message, sizeof(message));
+
+    if (pool == NULL)
+        log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "%s: %s", setting, message);
+    return pool;
+}
+
 static bool
 connect_database(app *a)
 {
@@ -138,20 +160,15 @@ connect_database(app *a)
     static const pg_listener_events events = {on_listening, on_notified, on_deaf};
     const char *url = config_string(a->settings, "CTMS_DB_URL");
     const char *listen_url = config_string(a->settings, "CTMS_LISTEN_DB_URL");
-    pg_pool_options options = {
-        .url = url,
-        .application = "ctms-rest",
-        .connections = (int)config_int(a->settings, "CTMS_DB_CONNECTIONS"),
-        .queue_max = (int)config_int(a->settings, "CTMS_DB_QUEUE_MAX"),
-        .timeout_s = config_real(a->settings, "CTMS_DB_TIMEOUT_S"),
-        .log = log_pool,
-    };
     char message[512];
 
-    a->pool = pg_pool_new(a->base, &options, message, sizeof(message));
-    if (a->pool == NULL) {
-        log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "CTMS_DB_URL: %s", message);
+    a->pool = connect_pool(a, "CTMS_DB_URL", "");
+    if (a->pool == NULL)
         return false;
+    if (config_string(a->settings, "CTMS_DB_READ_URL") != NULL) {
+        a->replica = connect_pool(a, "CTMS_DB_READ_URL", "replica: ");
+        if (a->replica == NULL)
+            return false;
     }
     a->auth = auth_new(a->pool, config_string(a->settings, "CTMS_SECRET_KEY"));
     if (a->auth == NULL) {
@@ -256,6 +273,7 @@ worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd, i
     sentry_close();
     pg_listener_free(a.listener);
     pg_pool_free(a.pool);
+    pg_pool_free(a.replica);
     auth_free(a.auth);
     event_base_free(a.base);
     free(a.server_prefix);

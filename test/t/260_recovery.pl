@@ -3,7 +3,7 @@ use strict;
 use warnings;
 use CTMS::Data;
 use CTMS::RestTest;
-use CTMS::Test qw(poll_until);
+use CTMS::Test qw(poll_until slurp);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -98,5 +98,46 @@ check(POST => '/token', 200, undef, body => "grant_type=client_credentials&clien
     headers => { 'Content-Type' => 'application/x-www-form-urlencoded' });
 $ctms->sql(qq{SELECT ctms.patch_contact('$id', '{"email": {"first_name": "Streamed"}}')});
 ok(poll_until(sub { $ctms->request(GET => "/ctms/$id")->{json}{email}{first_name} eq 'Streamed' }), 'and follows the primary');
+
+$ctms->stop_program('rest');
+
+# ---- reads from the replica, never older than a write that was answered ---------------------------------
+
+# Several processes, so that the read mostly meets another one than the write.
+$ctms->start_rest(CTMS_DB_READ_URL => $replica_url, CTMS_PROCESSES => 3);
+my $log_at = -s $standby->logfile;
+sub reads_on_replica { my $n = () = substr(slurp($standby->logfile), $log_at) =~ /SELECT ctms\.get_contact/g; $log_at = -s $standby->logfile; return $n }
+sub write_and_read
+{
+    my ($rounds) = @_;
+    my $old = 0;
+    for my $n (1 .. $rounds)
+    {
+        my $name = "round $n " . rand;
+        die 'PATCH' if $ctms->request(PATCH => "/ctms/$id", { email => { first_name => $name } })->{status} != 200;
+        my $r = $ctms->request(GET => "/ctms/$id");
+        $old++ if $r->{status} != 200 || $r->{json}{email}{first_name} ne $name;
+    }
+    return $old;
+}
+poll_until(sub { $ctms->request(GET => "/ctms/$id"); reads_on_replica() }, 'the replica is read');
+is(write_and_read(50), 0, 'each read shows the write before it');
+note reads_on_replica() . ' of 50 from the replica';
+$ctms->request(GET => "/ctms/$id") for 1 .. 20;
+cmp_ok(reads_on_replica(), '>', 0, 'a replica that is not behind is read');
+$standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+is(write_and_read(5), 0, 'while the replica is behind the primary answers');
+is(reads_on_replica(), 0, 'alone');
+check(GET => '/updates?start=2020-01-01&limit=3', 200, sub { @{ $_[0]{items} } == 3 });
+check(GET => '/ctms/00000000-0000-4000-8000-999999999999', 404, undef);
+$standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+ok(poll_until(sub { $ctms->request(GET => "/ctms/$id"); reads_on_replica() }, 'the replica is read again'), 'read again when it is there');
+$standby->stop('immediate');
+is(write_and_read(5), 0, 'without the replica the primary answers');
+$standby->start;
+ok(poll_until(sub { $ctms->request(GET => "/ctms/$id"); reads_on_replica() }, 'the replica is back'), 'a replica that is back is read');
+$standby->promote;
+is(write_and_read(5), 0, 'a replica that was promoted is not');
+is(reads_on_replica(), 0, 'read at all');
 
 done_testing();
