@@ -14,6 +14,7 @@
 
 #define MAX_INSTRUCTIONS 50000
 #define INTERRUPT_EVERY 1024
+#define MAX_STEPS 100000000
 
 typedef enum BacktrackOp {
     TRY_SET,
@@ -390,6 +391,17 @@ try_instruction(Match *match, const Instruction *instruction, const unsigned cha
     return false;
 }
 
+static void
+check_steps(const Match *match)
+{
+    CHECK_FOR_INTERRUPTS();
+    if (match->steps > MAX_STEPS)
+        ereport(ERROR, errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
+                errmsg("regular expression takes too many steps for this value"),
+                errhint("Back-references and lookaround can take a number of steps that doubles "
+                        "with each character."));
+}
+
 static bool
 run(Match *match, int instruction, const unsigned char *at)
 {
@@ -399,7 +411,7 @@ run(Match *match, int instruction, const unsigned char *at)
         const Instruction *current = &match->expression->instructions[instruction];
 
         if (++match->steps % INTERRUPT_EVERY == 0)
-            CHECK_FOR_INTERRUPTS();
+            check_steps(match);
         if (current->op == TRY_MATCH)
             return true;
         if (try_instruction(match, current, &at))

@@ -242,28 +242,17 @@ compile_node(JsonSchemaCompile *compile, JsonSchemaNode *node)
 
 /* ---- dynamic references --------------------------------------------------------- */
 
-static bool
-has_candidate(const JsonSchemaKeyword *keyword, const JsonSchemaResource *resource)
-{
-    ListCell *cell;
-
-    foreach (cell, keyword->candidates)
-        if (((const JsonSchemaCandidate *)lfirst(cell))->resource == resource)
-            return true;
-    return false;
-}
-
 static void
-add_candidate(JsonSchemaCompile *compile, JsonSchemaKeyword *keyword, JsonSchemaResource *resource)
+add_candidate(JsonSchemaCompile *compile, JsonSchemaCandidates *candidates,
+              JsonSchemaResource *resource)
 {
     JsonSchemaCandidate *candidate;
     JsonValue target = resource->root;
     const JsonSchemaPointer *pointer = NULL;
 
-    if (has_candidate(keyword, resource))
-        return;
-    if (*keyword->anchor) {
-        const JsonSchemaAnchor *anchor = json_schema_find_anchor(resource, keyword->anchor, true);
+    if (*candidates->anchor) {
+        const JsonSchemaAnchor *anchor =
+            json_schema_find_anchor(compile, resource, candidates->anchor, true);
 
         if (!anchor)
             return;
@@ -275,7 +264,16 @@ add_candidate(JsonSchemaCompile *compile, JsonSchemaKeyword *keyword, JsonSchema
     candidate = palloc(sizeof(JsonSchemaCandidate));
     candidate->resource = resource;
     candidate->node = json_schema_node(compile, target, resource, pointer);
-    keyword->candidates = lappend(keyword->candidates, candidate);
+    candidates->list = lappend(candidates->list, candidate);
+}
+
+static void
+link_candidates(JsonSchemaCompile *compile, JsonSchemaNode *node)
+{
+    for (int i = 0; i < node->n_keywords; i++)
+        if (node->keywords[i].kind == KEYWORD_DYNAMIC_REF && node->keywords[i].anchor)
+            node->keywords[i].candidates =
+                json_schema_candidates(compile, node->keywords[i].anchor);
 }
 
 /* Dynamic references may mean a node of any resource, and compiling that one may bring in
@@ -284,23 +282,23 @@ static void
 compile_all(JsonSchemaCompile *compile)
 {
     int done = 0;
+    ListCell *cell;
 
     while (done < list_length(compile->all_nodes)) {
-        ListCell *cell;
+        for (; done < list_length(compile->all_nodes); done++) {
+            JsonSchemaNode *node = list_nth(compile->all_nodes, done);
 
-        while (done < list_length(compile->all_nodes)) {
             CHECK_FOR_INTERRUPTS();
-            compile_node(compile, list_nth(compile->all_nodes, done++));
+            compile_node(compile, node);
+            link_candidates(compile, node);
         }
-        foreach (cell, compile->all_nodes) {
-            JsonSchemaNode *node = lfirst(cell);
+        foreach (cell, compile->candidates) {
+            JsonSchemaCandidates *candidates = lfirst(cell);
 
-            for (int i = 0; i < node->n_keywords; i++) {
-                ListCell *resource;
-
-                if (node->keywords[i].kind == KEYWORD_DYNAMIC_REF && node->keywords[i].anchor)
-                    foreach (resource, compile->resources)
-                        add_candidate(compile, &node->keywords[i], lfirst(resource));
+            while (candidates->n_resources < list_length(compile->resources)) {
+                CHECK_FOR_INTERRUPTS();
+                add_candidate(compile, candidates,
+                              list_nth(compile->resources, candidates->n_resources++));
             }
         }
     }
@@ -338,6 +336,7 @@ compile_program(JsonSchemaCompile *compile, const Jsonb *schema)
     }
     compile->program->root = json_schema_node(compile, root, resource, NULL);
     compile_all(compile);
+    json_schema_find_cycles(compile);
 }
 
 JsonSchemaProgram *
@@ -359,6 +358,7 @@ json_schema_compile(const Jsonb *schema, const JsonSchemaOptions *options, Memor
     compile.collects = problems != NULL;
     compile.roots = address_table("JSON Schema resources", scratch);
     compile.nodes = address_table("JSON Schema nodes", scratch);
+    compile.names = json_schema_names_new(scratch);
     compile_program(&compile, schema);
     program->n_nodes = list_length(compile.all_nodes);
     MemoryContextDelete(scratch);

@@ -225,7 +225,7 @@ try_values(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts, b
     for (int i = 0; i < n; i++) {
         CHECK_FOR_INTERRUPTS();
         *is_covered = !(facts->kinds & JSON_KIND_BIT(values[i].kind)) ||
-                      json_schema_interpret(node, values[i], NULL) ||
+                      json_schema_interpret(node, values[i], NULL, NULL) ||
                       !schema_nodes_accept(facts->nodes, values[i]);
         if (!*is_covered)
             break;
@@ -362,7 +362,9 @@ cover_node(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
 
     if (node->source.kind == JSON_TRUE || facts->kinds == 0 || list_member_ptr(facts->nodes, node))
         return true;
-    if (!cover_spend(cover, 1) || cover->depth >= MAX_DEPTH || stack_is_too_deep())
+    /* What follows goes over the claims and over what is known. */
+    if (!cover_spend(cover, 1 + (cover->depth + list_length(facts->nodes)) / 4) ||
+        cover->depth >= MAX_DEPTH || stack_is_too_deep())
         return false;
     for (const CoverClaim *outer = cover->claims; outer; outer = outer->outer)
         if (is_same_claim(outer, node, facts))

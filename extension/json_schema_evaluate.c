@@ -43,16 +43,101 @@ frame_unit(Frame *frame)
 {
     if (!frame->unit) {
         JsonSchemaUnit *unit = palloc0(sizeof(JsonSchemaUnit));
+        char *pointer = json_schema_pointer_text(frame->node->pointer);
+        char *fragment = json_uri_encode_fragment(pointer);
 
+        spend_effort(frame->evaluation->effort, EFFORT_OF_UNIT);
         unit->valid = true;
         unit->keyword_location = location_text(frame->schema_location);
-        unit->absolute_keyword_location =
-            psprintf("%s#%s", frame->node->resource->uri,
-                     json_uri_encode_fragment(json_schema_pointer_text(frame->node->pointer)));
+        unit->absolute_keyword_location = psprintf("%s#%s", frame->node->resource->uri, fragment);
         unit->instance_location = location_text(frame->instance_location);
         frame->unit = unit;
+        if (fragment != pointer)
+            pfree(fragment);
+        pfree(pointer);
     }
     return frame->unit;
+}
+
+/* What says nothing has no unit: there may be many that fail after the last error listed. */
+static bool
+may_report(const Evaluation *evaluation)
+{
+    return evaluation->n_errors < evaluation->error_limit ||
+           (evaluation->flags & JSON_SCHEMA_VERBOSE);
+}
+
+static void
+free_messages(List *messages)
+{
+    ListCell *cell;
+
+    foreach (cell, messages) {
+        JsonSchemaMessage *message = lfirst(cell);
+
+        if (message->text)
+            pfree((char *)message->text);
+        if (message->annotation)
+            pfree(message->annotation);
+    }
+    list_free_deep(messages);
+}
+
+static void
+free_unit(JsonSchemaUnit *unit)
+{
+    ListCell *cell;
+
+    check_stack_depth();
+    foreach (cell, unit->children)
+        free_unit(lfirst(cell));
+    list_free(unit->children);
+    free_messages(unit->errors);
+    free_messages(unit->annotations);
+    pfree((char *)unit->keyword_location);
+    pfree((char *)unit->absolute_keyword_location);
+    pfree((char *)unit->instance_location);
+    pfree(unit);
+}
+
+/* What was said up to some point, to go back to. */
+typedef struct Said {
+    int n_errors;
+    bool is_cut;
+    int n_children;
+} Said;
+
+static Said
+said_so_far(const Frame *frame)
+{
+    Said said = {frame->evaluation->n_errors, frame->evaluation->is_cut,
+                 frame->unit ? list_length(frame->unit->children) : 0};
+
+    return said;
+}
+
+/* Takes back what failing children have said since. */
+static void
+take_back(Frame *frame, Said said)
+{
+    List *children;
+
+    if (frame->evaluation->flags & JSON_SCHEMA_VERBOSE)
+        return;
+    frame->evaluation->n_errors = said.n_errors;
+    frame->evaluation->is_cut = said.is_cut;
+    if (!frame->unit)
+        return;
+    children = frame->unit->children;
+    for (int i = list_length(children) - 1; i >= said.n_children; i--) {
+        JsonSchemaUnit *child = list_nth(children, i);
+
+        if (child->valid)
+            continue;
+        free_unit(child);
+        children = list_delete_nth_cell(children, i);
+    }
+    frame->unit->children = children;
 }
 
 void
@@ -63,6 +148,7 @@ report_error(Frame *frame, const char *keyword, char *message)
 
     if (evaluation->n_errors >= evaluation->error_limit) {
         evaluation->is_cut = true;
+        pfree(message);
         return;
     }
     evaluation->n_errors++;
@@ -135,17 +221,13 @@ static bool
 evaluate_if(Frame *frame, const JsonSchemaKeyword *keyword)
 {
     Location location = location_of_keyword(frame, "if");
-    JsonSchemaUnit *unit = frame->unit;
-    int n_errors = frame->evaluation->n_errors;
-    int n_children = unit ? list_length(unit->children) : 0;
+    Said said = said_so_far(frame);
     bool matches = evaluate_in_place(frame, keyword->nodes[0], &location);
     int branch = matches ? 1 : 2;
 
     /* A condition that fails is no error. */
-    if (!matches && frame->unit && !(frame->evaluation->flags & JSON_SCHEMA_VERBOSE)) {
-        frame->unit->children = list_truncate(frame->unit->children, n_children);
-        frame->evaluation->n_errors = n_errors;
-    }
+    if (!matches)
+        take_back(frame, said);
     if (!keyword->nodes[branch])
         return true;
     location = location_of_keyword(frame, matches ? "then" : "else");
@@ -162,7 +244,8 @@ json_schema_dynamic_target(const Scope *scope, const JsonSchemaKeyword *keyword)
     for (; scope; scope = scope->outer) {
         ListCell *cell;
 
-        foreach (cell, keyword->candidates) {
+        CHECK_FOR_INTERRUPTS();
+        foreach (cell, keyword->candidates->list) {
             const JsonSchemaCandidate *candidate = lfirst(cell);
 
             if (candidate->resource == scope->resource)
@@ -224,7 +307,10 @@ evaluate_assertion(Frame *frame, const JsonSchemaKeyword *keyword)
             evaluate_annotation(frame, keyword);
         return true;
     }
-    report_error(frame, keyword->name, json_schema_assertion_message(keyword, frame->instance));
+    if (may_report(frame->evaluation))
+        report_error(frame, keyword->name, json_schema_assertion_message(keyword, frame->instance));
+    else
+        frame->evaluation->is_cut = true;
     return false;
 }
 
@@ -266,19 +352,11 @@ dispatch_keyword(Frame *frame, const JsonSchemaKeyword *keyword)
 static bool
 evaluate_keyword(Frame *frame, const JsonSchemaKeyword *keyword)
 {
-    int n_errors = frame->evaluation->n_errors;
-    int n_children = frame->unit ? list_length(frame->unit->children) : 0;
+    Said said = said_so_far(frame);
     bool valid = dispatch_keyword(frame, keyword);
 
-    if (valid && frame->unit && !(frame->evaluation->flags & JSON_SCHEMA_VERBOSE)) {
-        List *children = frame->unit->children;
-
-        frame->evaluation->n_errors = n_errors;
-        for (int i = list_length(children) - 1; i >= n_children; i--)
-            if (!((JsonSchemaUnit *)list_nth(children, i))->valid)
-                children = list_delete_nth_cell(children, i);
-        frame->unit->children = children;
-    }
+    if (valid)
+        take_back(frame, said);
     return valid;
 }
 
@@ -326,6 +404,7 @@ evaluate_node(Frame *frame, Evaluated *outer)
     bool valid;
 
     check_stack_depth();
+    spend_effort(frame->evaluation->effort, EFFORT_OF_EVALUATION);
     if (!outer_scope || outer_scope->resource != frame->node->resource)
         frame->scope = &scope;
     frame->evaluated = is_container && (outer || frame->node->has_unevaluated)
@@ -335,7 +414,7 @@ evaluate_node(Frame *frame, Evaluated *outer)
         frame_unit(frame);
     valid = evaluate_keywords(frame);
     frame->scope = outer_scope;
-    if (!valid)
+    if (!valid && (frame->unit || may_report(frame->evaluation)))
         frame_unit(frame)->valid = false;
     if (valid && outer && frame->evaluated)
         for (uint32 i = 0; i < outer->n; i++)
@@ -382,9 +461,11 @@ evaluate_part(Frame *frame, const JsonSchemaNode *node, const Location *schema_l
 }
 
 bool
-json_schema_interpret(const JsonSchemaNode *node, JsonValue instance, const Scope *scope)
+json_schema_interpret(const JsonSchemaNode *node, JsonValue instance, const Scope *scope,
+                      Effort *effort)
 {
-    Evaluation evaluation = {0, 0, 0, false};
+    Effort own = {EFFORT_OF_ONE, NULL, instance};
+    Evaluation evaluation = {effort ? effort : &own, 0, 0, 0, false};
     Frame frame;
 
     memset(&frame, 0, sizeof(frame));
@@ -399,7 +480,8 @@ JsonSchemaVerdict
 json_schema_evaluate(const JsonSchemaProgram *program, JsonValue instance, int flags,
                      int error_limit)
 {
-    Evaluation evaluation = {flags, 0, error_limit, false};
+    Effort effort = {EFFORT_OF_ONE, program, instance};
+    Evaluation evaluation = {&effort, flags, 0, error_limit, false};
     Frame frame;
     JsonSchemaVerdict verdict;
 

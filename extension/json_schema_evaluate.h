@@ -26,7 +26,32 @@ typedef struct Evaluated {
     bool done[FLEXIBLE_ARRAY_MEMBER];
 } Evaluated;
 
+/* Steps that a verdict may take, and what one of the exhaustive evaluation counts for. */
+#define EFFORT_OF_ONE 20000000
+#define EFFORT_OF_EVALUATION 20
+#define EFFORT_OF_UNIT 100 /* something to say about it, with its locations */
+
+/* What one verdict may still cost. */
+typedef struct Effort {
+    int64 steps_left;
+    const JsonSchemaProgram *program; /* NULL: there will be no more steps */
+    JsonValue instance;
+} Effort;
+
+/* When the steps are used up: gives more where the instance is large, or else raises
+ * statement_too_complex (54001). */
+extern void json_schema_extend_effort(Effort *effort);
+
+static inline void
+spend_effort(Effort *effort, int64 steps)
+{
+    effort->steps_left -= steps;
+    if (unlikely(effort->steps_left < 0))
+        json_schema_extend_effort(effort);
+}
+
 typedef struct Evaluation {
+    Effort *effort;
     int flags;
     int n_errors;
     int error_limit;

@@ -218,7 +218,7 @@ accepting_hints(const ExamplePlace *place, JsonValue value)
     uint32 bits = 0;
 
     for (int i = 0; i < list_length(place->hints) && i < MAX_TOLD_APART; i++)
-        if (json_schema_interpret(list_nth(place->hints, i), value, NULL))
+        if (json_schema_interpret(list_nth(place->hints, i), value, NULL, NULL))
             bits |= 1U << i;
     return bits;
 }

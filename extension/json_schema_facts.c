@@ -64,7 +64,7 @@ schema_nodes_accept(List *nodes, JsonValue value)
     ListCell *cell;
 
     foreach (cell, nodes)
-        if (!json_schema_interpret(lfirst(cell), value, NULL))
+        if (!json_schema_interpret(lfirst(cell), value, NULL, NULL))
             return false;
     return true;
 }

@@ -81,7 +81,7 @@ typedef struct FastObject {
     int n_required;
     FastName *names; /* in the order of keys in jsonb */
     uint32 max_length;
-    uint16 *first;              /* [length]: index of the first name that is not shorter */
+    uint32 *first;              /* [length]: index of the first name that is not shorter */
     const FastNode *additional; /* NULL allows all */
     bool forbids_additional;
     int n_patterns;
@@ -129,8 +129,9 @@ extern const FastArray *fast_lower_array(FastLower *lower, const JsonSchemaNode 
 /* What a dynamic reference means under this scope. */
 extern const JsonSchemaNode *
 json_schema_dynamic_target(const Scope *scope, const JsonSchemaKeyword *keyword);
-/* The verdict of the exhaustive evaluation, from some node on. */
-extern bool
-json_schema_interpret(const JsonSchemaNode *node, JsonValue instance, const Scope *scope);
+/* The verdict of the exhaustive evaluation, from some node on. Without an effort to share it has
+ * one of its own. */
+extern bool json_schema_interpret(const JsonSchemaNode *node, JsonValue instance,
+                                  const Scope *scope, Effort *effort);
 
 #endif

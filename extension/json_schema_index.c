@@ -130,12 +130,13 @@ new_resource(JsonSchemaCompile *compile, const char *uri, JsonValue root, JsonSc
     resource->root = root;
     resource->dialect = dialect;
     compile->resources = lappend(compile->resources, resource);
+    json_schema_enter_resource(compile, uri, resource);
     return resource;
 }
 
 static void
-add_anchor(JsonSchemaResource *resource, const char *name, bool is_dynamic, JsonValue target,
-           const JsonSchemaPointer *pointer)
+add_anchor(JsonSchemaCompile *compile, JsonSchemaResource *resource, const char *name,
+           bool is_dynamic, JsonValue target, const JsonSchemaPointer *pointer)
 {
     JsonSchemaAnchor *anchor = palloc(sizeof(JsonSchemaAnchor));
 
@@ -143,20 +144,21 @@ add_anchor(JsonSchemaResource *resource, const char *name, bool is_dynamic, Json
     anchor->is_dynamic = is_dynamic;
     anchor->target = target;
     anchor->pointer = pointer;
-    resource->anchors = lappend(resource->anchors, anchor);
+    json_schema_enter_anchor(compile, resource, anchor);
 }
 
 static void
-index_anchors(JsonSchemaResource *resource, JsonValue schema, const JsonSchemaPointer *pointer)
+index_anchors(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
+              const JsonSchemaPointer *pointer)
 {
     int draft = resource->dialect.draft;
     JsonValue flag;
     char *name;
 
     if (draft >= 2019 && (name = get_string(schema, "$anchor")))
-        add_anchor(resource, name, false, schema, pointer);
+        add_anchor(compile, resource, name, false, schema, pointer);
     if (draft >= 2020 && (name = get_string(schema, "$dynamicAnchor")))
-        add_anchor(resource, name, true, schema, pointer);
+        add_anchor(compile, resource, name, true, schema, pointer);
     if (draft == 2019 && !pointer && json_object_get(schema, "$recursiveAnchor", 16, &flag) &&
         flag.kind == JSON_TRUE)
         resource->has_recursive_anchor = true;
@@ -177,12 +179,13 @@ index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonV
         return resource;
     uri = json_uri_split(id, &fragment);
     if (resource->dialect.draft <= 7 && fragment && *fragment)
-        add_anchor(resource, fragment, false, schema, *pointer);
+        add_anchor(compile, resource, fragment, false, schema, *pointer);
     if (*uri == '\0')
         return resource;
     uri = json_uri_resolve(resource->uri, uri);
     if (is_root) {
         resource->uri = uri;
+        json_schema_enter_resource(compile, uri, resource);
         return resource;
     }
     resource = new_resource(compile, uri, schema, resource->dialect);
@@ -252,7 +255,7 @@ index_schema(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue
     if (schema.kind != JSON_OBJECT)
         return;
     resource = index_identifier(compile, resource, schema, &pointer);
-    index_anchors(resource, schema, pointer);
+    index_anchors(compile, resource, schema, pointer);
     json_walk_object(schema, &keys, &values);
     while (!json_walk_ended(&keys)) {
         JsonValue key = json_walk_next(&keys);
@@ -286,14 +289,10 @@ json_schema_find_resource(JsonSchemaCompile *compile, const char *uri, JsonSchem
 {
     const Jsonb *document;
     Jsonb *copy;
-    ListCell *cell;
+    JsonSchemaResource *known = json_schema_known_resource(compile, uri);
 
-    foreach (cell, compile->resources) {
-        JsonSchemaResource *resource = lfirst(cell);
-
-        if (strcmp(resource->uri, uri) == 0 || strcmp(resource->retrieval_uri, uri) == 0)
-            return resource;
-    }
+    if (known)
+        return known;
     document = json_schema_builtin_document(uri);
     if (!document && compile->options.loader) {
         document = compile->options.loader(uri);
@@ -304,20 +303,6 @@ json_schema_find_resource(JsonSchemaCompile *compile, const char *uri, JsonSchem
     copy = palloc(VARSIZE(document));
     memcpy(copy, document, VARSIZE(document));
     return json_schema_index_document(compile, uri, json_value_of_jsonb(copy), dialect);
-}
-
-const JsonSchemaAnchor *
-json_schema_find_anchor(const JsonSchemaResource *resource, const char *name, bool dynamic_only)
-{
-    ListCell *cell;
-
-    foreach (cell, resource->anchors) {
-        const JsonSchemaAnchor *anchor = lfirst(cell);
-
-        if (strcmp(anchor->name, name) == 0 && (anchor->is_dynamic || !dynamic_only))
-            return anchor;
-    }
-    return NULL;
 }
 
 /* One step down; false when there is no such member. */
@@ -388,7 +373,7 @@ json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, cons
 
     if (resource && (!fragment || *fragment == '\0' || *fragment == '/')) {
         node = resolve_pointer(compile, resource, fragment ? fragment : "");
-    } else if (resource && (found = json_schema_find_anchor(resource, fragment, false))) {
+    } else if (resource && (found = json_schema_find_anchor(compile, resource, fragment, false))) {
         node = json_schema_node(compile, found->target, resource, found->pointer);
     }
     if (!node)

@@ -117,7 +117,6 @@ typedef struct JsonSchemaResource {
     JsonValue root;
     JsonSchemaDialect dialect;
     bool has_recursive_anchor;
-    List *anchors; /* JsonSchemaAnchor */
 } JsonSchemaResource;
 
 typedef struct JsonSchemaAnchor {
@@ -135,6 +134,13 @@ typedef struct JsonSchemaCandidate {
     JsonSchemaNode *node;
 } JsonSchemaCandidate;
 
+/* All that dynamic references to one anchor may mean. */
+typedef struct JsonSchemaCandidates {
+    const char *anchor; /* "" for recursive references */
+    List *list;         /* JsonSchemaCandidate */
+    int n_resources;    /* that have been looked at, while compiling */
+} JsonSchemaCandidates;
+
 typedef struct JsonSchemaKeyword {
     JsonSchemaKeywordKind kind;
     uint32 applies;
@@ -149,7 +155,7 @@ typedef struct JsonSchemaKeyword {
     JsonRegex **patterns;
     JsonValue *lists;   /* dependencies: arrays of names */
     const char *anchor; /* dynamic reference: the name; NULL for an ordinary one */
-    List *candidates;   /* JsonSchemaCandidate */
+    const struct JsonSchemaCandidates *candidates; /* of a dynamic one; else NULL */
     struct JsonFormat const *format;
 } JsonSchemaKeyword;
 
@@ -161,7 +167,7 @@ struct JsonSchemaNode {
     const JsonSchemaPointer *pointer;
     JsonSchemaKeyword *keywords;
     int n_keywords;
-    bool is_compiled;
+    uint8 visit; /* while looking for cycles */
     bool has_unevaluated;
     /* What their siblings need to know. */
     const JsonSchemaKeyword *properties;
@@ -183,12 +189,13 @@ struct JsonSchemaProgram {
 typedef struct JsonSchemaCompile {
     JsonSchemaProgram *program;
     JsonSchemaOptions options;
-    List *resources; /* JsonSchemaResource, all that are known */
-    HTAB *roots;     /* address of a root's container -> resource */
-    HTAB *nodes;     /* address of a schema's container -> node */
-    List *all_nodes; /* in the order of creation */
-    List *dynamic;   /* JsonSchemaKeyword: dynamic references to complete */
-    bool collects;   /* list problems instead of raising the first */
+    List *resources;  /* JsonSchemaResource, all that are known */
+    HTAB *roots;      /* address of a root's container -> resource */
+    HTAB *nodes;      /* address of a schema's container -> node */
+    List *all_nodes;  /* in the order of creation */
+    HTAB *names;      /* json_schema_names.c */
+    List *candidates; /* JsonSchemaCandidates */
+    bool collects;    /* list problems instead of raising the first */
     List *problems;
 } JsonSchemaCompile;
 
@@ -217,8 +224,27 @@ json_schema_find_resource(JsonSchemaCompile *compile, const char *uri, JsonSchem
 extern JsonSchemaNode *
 json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, const char *keyword,
                     const char *reference, const JsonSchemaAnchor **anchor);
+
+/* ---- json_schema_names.c ---------------------------------------------------- */
+
+extern HTAB *json_schema_names_new(MemoryContext context);
+/* The first resource of a URI, the first anchor of a name count. */
+extern void json_schema_enter_resource(JsonSchemaCompile *compile, const char *uri,
+                                       JsonSchemaResource *resource);
+extern JsonSchemaResource *
+json_schema_known_resource(const JsonSchemaCompile *compile, const char *uri);
+extern void json_schema_enter_anchor(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
+                                     const JsonSchemaAnchor *anchor);
 extern const JsonSchemaAnchor *
-json_schema_find_anchor(const JsonSchemaResource *resource, const char *name, bool dynamic_only);
+json_schema_find_anchor(const JsonSchemaCompile *compile, const JsonSchemaResource *resource,
+                        const char *name, bool dynamic_only);
+/* Those of an anchor, made when they are new. */
+extern JsonSchemaCandidates *json_schema_candidates(JsonSchemaCompile *compile, const char *anchor);
+
+/* ---- json_schema_cycle.c ---------------------------------------------------- */
+
+/* Reports schemas that apply themselves to the same instance without end. */
+extern void json_schema_find_cycles(JsonSchemaCompile *compile);
 
 /* ---- json_schema_compile.c -------------------------------------------------- */
 

@@ -273,7 +273,8 @@ lower_common(Builder *b, const JsonSchemaKeyword *keyword)
         ListCell *cell;
 
         fast_lower_node(b->lower, keyword->nodes[0]);
-        foreach (cell, keyword->candidates)
+        CHECK_FOR_INTERRUPTS();
+        foreach (cell, keyword->candidates->list)
             fast_lower_node(b->lower, ((const JsonSchemaCandidate *)lfirst(cell))->node);
         for (int kind = 0; kind < N_KINDS; kind++)
             add_op(b, kind, FAST_DYNAMIC)->keyword = keyword;

@@ -103,7 +103,7 @@ index_names(FastObject *object)
     int at = 0;
 
     object->max_length = object->n_names > 0 ? object->names[object->n_names - 1].length : 0;
-    object->first = palloc(sizeof(uint16) * (object->max_length + 2));
+    object->first = palloc(sizeof(uint32) * ((Size)object->max_length + 2));
     for (uint32 length = 0; length <= object->max_length + 1; length++) {
         while (at < object->n_names && object->names[at].length < length)
             at++;
@@ -148,9 +148,6 @@ fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
         add_names(object, required, lower);
     merge_names(object);
     drop_idle_names(object);
-    if (object->n_names > PG_UINT16_MAX)
-        ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                errmsg("JSON Schema object has more than %d properties", PG_UINT16_MAX));
     index_names(object);
     if (patterns)
         lower_patterns(lower, object, patterns);

@@ -25,6 +25,7 @@
 typedef struct Run {
     const Scope *scope; /* of dynamic references */
     const char *stack;  /* where the run began */
+    Effort effort;
 } Run;
 
 static bool run_checked(Run *run, const FastNode *node, JsonValue value);
@@ -314,7 +315,7 @@ run_op(Run *run, const FastOp *op, JsonValue value)
     case FAST_DYNAMIC:
         return run_node(run, json_schema_dynamic_target(run->scope, op->keyword)->fast, value);
     case FAST_DEPENDENT: return run_dependent(run, op, value);
-    case FAST_INTERPRET: return json_schema_interpret(op->source, value, run->scope);
+    case FAST_INTERPRET: return json_schema_interpret(op->source, value, run->scope, &run->effort);
     case FAST_END: break;
     }
     return true;
@@ -367,6 +368,7 @@ run_checked(Run *run, const FastNode *node, JsonValue value)
     if (!op)
         return true;
     CHECK_FOR_INTERRUPTS();
+    spend_effort(&run->effort, 1);
     if (unlikely(run->stack - (const char *)__builtin_frame_address(0) > UNCHECKED_STACK))
         check_stack_depth();
     if (unlikely(node->enters_scope) &&
@@ -380,7 +382,7 @@ run_checked(Run *run, const FastNode *node, JsonValue value)
 bool
 json_schema_run(const JsonSchemaProgram *program, JsonValue instance)
 {
-    Run run = {NULL, __builtin_frame_address(0)};
+    Run run = {NULL, __builtin_frame_address(0), {EFFORT_OF_ONE, program, instance}};
 
     return run_node(&run, program->fast, instance);
 }

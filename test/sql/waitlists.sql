@@ -78,7 +78,7 @@ SELECT * FROM pg_temp.try($$INSERT INTO ctms.waitlist_fields_schemas (name, sche
 SELECT * FROM pg_temp.try($$UPDATE ctms.waitlist_fields_schemas SET schema = '{"$ref": "#/nowhere"}' WHERE name = 'vpn'$$);
 
 -- What a change means for documents; a stored schema that cannot be run is no obstacle.
-SELECT ctms.set_waitlist_schema('wide', '{"$ref": "#"}') AS report;
+SELECT ctms.set_waitlist_schema('wide', '{"if": true, "then": {"$ref": "#"}}') AS report;
 SELECT ctms.set_waitlist_schema('wide', '{"type": "object", "properties": {"n": {"type": "integer"}}}') AS report;
 SELECT ctms.set_waitlist_schema('wide', '{"type": "object", "properties": {"n": {"type": "number"}}}') AS report;
 SELECT ctms.set_waitlist_schema('wide', '{"type": "object", "properties": {"n": {"type": "integer"}}}', dry_run => true) AS report;

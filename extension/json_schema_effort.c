@@ -1,0 +1,52 @@
+/*
+ * json_schema_effort.c: how much one verdict may cost.
+ *
+ * A schema whose alternatives lead to the same schemas again and again can take a number of
+ * steps that doubles with each level. There are only so many pairs of a schema and a value:
+ * who needs more steps than that, and many in any case, repeats itself.
+ */
+#include "compat.h"
+
+#include "miscadmin.h"
+
+#include "json_schema_evaluate.h"
+
+/* Different ways to one schema and one value that are none of the mischief. */
+#define REPETITIONS 10
+
+static int64
+count_values(JsonValue value)
+{
+    int64 n = 1;
+    JsonWalk names;
+    JsonWalk values;
+
+    if (value.kind < JSON_ARRAY)
+        return n;
+    check_stack_depth();
+    CHECK_FOR_INTERRUPTS();
+    if (value.kind == JSON_ARRAY)
+        values = json_walk_array(value);
+    else
+        json_walk_object(value, &names, &values);
+    while (!json_walk_ended(&values))
+        n += count_values(json_walk_next(&values));
+    return n;
+}
+
+void
+json_schema_extend_effort(Effort *effort)
+{
+    double steps = 0;
+
+    if (effort->program)
+        steps = (double)effort->program->n_nodes * (double)count_values(effort->instance) *
+                EFFORT_OF_EVALUATION * REPETITIONS;
+    if (steps <= EFFORT_OF_ONE)
+        ereport(ERROR, errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
+                errmsg("JSON Schema takes too many steps for this value"),
+                errhint("Alternatives that lead to the same schemas again double the steps with "
+                        "each level."));
+    effort->program = NULL;
+    effort->steps_left = (int64)Min(steps, (double)(PG_INT64_MAX / 2));
+}
