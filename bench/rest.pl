@@ -1,53 +1,80 @@
-# How fast the REST server is, next to pgbench calling the same SQL functions in the same run; run
-# by "make bench-rest". Numbers depend on the machine and on who else works there, the ratios less so.
+# How fast the REST server is, next to pgbench calling the same SQL functions in the same run, and
+# how fast those are; run by "make bench-rest". Numbers depend on the machine and on who else works
+# there, the ratios less so.
 #
-# CTMS_BENCH_CONTACTS (10000), CTMS_BENCH_SECONDS (5) for each measurement, CTMS_BENCH_PROCESSES (1),
-# CTMS_BENCH_CLIENTS (1,16,64,256).
+# CTMS_BENCH_PARTS (calls,updates,idle,size) of: each call by the numbers of connections in
+# CTMS_BENCH_CLIENTS (64; 1,16,64,256 say); /updates on one connection; CTMS_BENCH_IDLE (5000) idle
+# connections; a second database with CTMS_BENCH_LARGE (1000000) contacts instead of CTMS_BENCH_CONTACTS
+# (10000). CTMS_BENCH_SECONDS (4) for each measurement, CTMS_BENCH_PROCESSES (1).
 
 use strict;
 use warnings;
 use CTMS::Test qw(slurp);
-use List::Util qw(max);
+use IO::Socket::INET;
+use List::Util qw(max min);
 use Test::More;
+use Time::HiRes qw(time);
 
-my $contacts = $ENV{CTMS_BENCH_CONTACTS} // 10_000;
-my $seconds = $ENV{CTMS_BENCH_SECONDS} // 5;
+my $small = $ENV{CTMS_BENCH_CONTACTS} // 10_000;
+my $large = $ENV{CTMS_BENCH_LARGE} // 1_000_000;
+my $seconds = $ENV{CTMS_BENCH_SECONDS} // 4;
 my $processes = $ENV{CTMS_BENCH_PROCESSES} // 1;
-my @clients = split /,/, $ENV{CTMS_BENCH_CLIENTS} // "1,16,64,256";
-my $ctms = CTMS::Test->new('bench_rest', conf => join "\n", 'shared_buffers = 1GB', 'max_connections = 320',
-    'log_statement = none', 'log_connections = off', 'log_disconnections = off', 'log_min_messages = panic');
-$ctms->node->safe_psql('postgres', "ALTER SYSTEM SET log_statement = 'none'");
-$ctms->node->reload;
+my $idle = $ENV{CTMS_BENCH_IDLE} // 5000;
+my @clients = split /,/, $ENV{CTMS_BENCH_CLIENTS} // 64;
+my %parts = map { $_ => 1 } split /,/, $ENV{CTMS_BENCH_PARTS} // 'calls,updates,idle,size';
 delete @ENV{ grep { /^CTMS_BENCH_/ } keys %ENV };
-$ctms->start_rest(CTMS_PROCESSES => $processes);
+my $ctms = CTMS::Test->new('bench_rest', conf => join "\n", 'shared_buffers = 2GB', 'max_connections = 320', 'max_wal_size = 8GB',
+    'log_statement = none', 'log_connections = off', 'log_disconnections = off', 'log_min_messages = panic');
+my $node = $ctms->node;
+$node->safe_psql('postgres', "ALTER SYSTEM SET log_statement = 'none'");
+$node->reload;
+$ctms->start_rest(CTMS_PROCESSES => $processes, CTMS_MAX_CONNECTIONS => $idle + 1000, CTMS_KEEPALIVE_TIMEOUT_S => 600);
 $ctms->login;
 my $dir = $ENV{TESTDIR};
 
 sub spew { my ($file, $content) = @_; open my $out, '>', "$dir/$file" or die $!; print {$out} $content; close $out; return "$dir/$file" }
 
-$ctms->sql(<<SQL);
-WITH c AS (INSERT INTO ctms.emails (primary_email, first_name, last_name, basket_token, mailing_country, email_lang)
-    SELECT 'u' || i || '\@example.com', 'First', 'Last', gen_random_uuid()::text, 'fr', 'fr' FROM generate_series(1, $contacts) i RETURNING email_id),
-n AS (INSERT INTO ctms.newsletters (email_id, name, subscribed, lang, source)
-    SELECT email_id, (ARRAY['mozilla-and-you', 'hubs'])[k], true, 'fr', 'https://www.example.com/' FROM c, generate_series(1, 2) k)
-INSERT INTO ctms.waitlists (email_id, name, fields) SELECT email_id, 'relay', '{"geo": "fr"}' FROM c;
-CREATE TABLE ids AS SELECT row_number() OVER () AS n, email_id FROM ctms.emails;
+# ---- contacts ---------------------------------------------------------------------------------
+# The id of contact n is md5(n): a script finds one without asking the database first.
+sub fill
+{
+    my ($database, $contacts) = @_;
+    $node->safe_psql($database, <<SQL);
+SET ctms.enqueue = off;
+INSERT INTO ctms.emails (email_id, primary_email, first_name, last_name, basket_token, mailing_country, email_lang, update_timestamp)
+    SELECT md5(i::text)::uuid, 'u' || i || '\@example.com', 'First', 'Last', gen_random_uuid()::text, 'fr', 'fr', '2024-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, $contacts) i;
+INSERT INTO ctms.newsletters (email_id, name, subscribed, lang, source)
+    SELECT md5(i::text)::uuid, (ARRAY['mozilla-and-you', 'hubs'])[k], true, 'fr', 'https://www.example.com/' FROM generate_series(1, $contacts) i, generate_series(1, 2) k;
+INSERT INTO ctms.waitlists (email_id, name, fields) SELECT md5(i::text)::uuid, 'relay', '{"geo": "fr"}' FROM generate_series(1, $contacts) i;
+CREATE TABLE public.ids AS SELECT n, md5(n::text)::uuid AS email_id FROM generate_series(1, $contacts) AS n;
 ALTER TABLE ids ADD PRIMARY KEY (n);
-VACUUM ANALYZE;
+CREATE SCHEMA hand;
+CREATE TABLE hand.emails (LIKE ctms.emails INCLUDING ALL);
+CREATE TABLE hand.newsletters (LIKE ctms.newsletters INCLUDING ALL, FOREIGN KEY (email_id) REFERENCES hand.emails);
+CREATE TABLE hand.waitlists (LIKE ctms.waitlists INCLUDING ALL, FOREIGN KEY (email_id) REFERENCES hand.emails);
+CREATE TABLE hand.pending_acoustic (LIKE ctms.pending_acoustic INCLUDING ALL, FOREIGN KEY (email_id) REFERENCES hand.emails);
+INSERT INTO hand.emails SELECT * FROM ctms.emails LIMIT 10000000;
 SQL
+    $node->safe_psql($database, 'VACUUM ANALYZE');
+    return;
+}
+
+fill('ctms', $small);
 my $ids = spew('ids', $ctms->sql('SELECT email_id FROM ctms.emails'));
-my $numbers = spew('numbers', join "\n", 1 .. $contacts);
+my $numbers = spew('numbers', join "\n", 1 .. $small);
 
 # ---- both sides -----------------------------------------------------------------------------
 sub pgbench
 {
-    my ($script, $clients) = @_;
-    # The first call of each session makes plans, which takes many sessions seconds.
+    my ($script, $clients, $database, $contacts) = @_;
+    $database //= 'ctms';
+    $contacts //= $small;
     my $time = max($seconds, int($clients / 25));
-    my $file = spew('script.sql', "\\set n random(1, $contacts)\n$script\n");
-    my $out = `pgbench -n -M prepared -c $clients -j 1 -T $time -l --log-prefix=$dir/pgbench -f $file -h @{[ $ctms->node->host ]} -p @{[ $ctms->node->port ]} ctms 2>&1`;
+    my $file = spew('script.sql', "\\set n random(1, $contacts)\n\\set r random(1, 1000000000000000)\n$script\n");
+    my $out = `pgbench -n -M prepared -c $clients -j 1 -T $time -l --log-prefix=$dir/pgbench -f $file -h @{[ $node->host ]} -p @{[ $node->port ]} $database 2>&1`;
     my ($tps) = $out =~ /tps = ([\d.]+)/ or die $out;
-    my @samples = sort { $a <=> $b } map { (split)[2] / 1000 } map { split /\n/, slurp($_) } glob "$dir/pgbench.*";
+    # The first calls of each session make plans.
+    my @samples = sort { $a <=> $b } map { my @column = split; $column[1] > 2 ? $column[2] / 1000 : () } map { split /\n/, slurp($_) } glob "$dir/pgbench.*";
     unlink glob "$dir/pgbench.*";
     return { rate => $tps, p99 => $samples[ $#samples * 0.99 ] };
 }
@@ -62,37 +89,151 @@ sub rest
     my %result = $out =~ /(\w+)=([\d.]+)/g;
     my @odd = grep { /^\d+$/ && !/^20[01]$/ } keys %result;
     die "http-load: $out" if @odd || !$result{rps};
-    return { rate => $result{rps}, p99 => $result{p99_ms}, mb_s => $result{mb_s} };
+    return { rate => $result{rps}, p50 => $result{p50_ms}, p99 => $result{p99_ms}, first_byte => $result{first_byte_ms} };
 }
 
+# Measures by turns, so that a busy moment of the machine meets all; takes the best of each.
+sub by_turns
+{
+    my ($turns, @measures) = @_;
+    my @best;
+    for (1 .. $turns)
+    {
+        for my $i (0 .. $#measures)
+        {
+            my $result = $measures[$i]->();
+            $best[$i]{rate} = max($result->{rate}, $best[$i]{rate} // 0);
+            $best[$i]{$_} = min($result->{$_}, $best[$i]{$_} // 'inf') for grep { defined $result->{$_} } qw(p50 p99 first_byte);
+        }
+    }
+    return @best;
+}
+
+my $pk_script = 'SELECT email_id FROM ids WHERE n = :n;';
+my $get_script = 'SELECT ctms.get_contact(md5(:n::text)::uuid);';
 my $body = '{"email": {"primary_email": "{n}@example.com", "first_name": "First", "email_lang": "fr"}, "newsletters": [{"name": "mozilla-and-you"}], "waitlists": [{"name": "vpn", "fields": {"geo": "fr"}}]}';
 my $customer = '{"object": "customer", "id": "cus_{n}", "created": 1600000000, "description": "fxa_{n}", "default_source": null, "invoice_settings": {"default_payment_method": null}}';
-my $new = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint || '_' || :client_id || '_' || :n";
-sub in_sql { my ($json, $number) = @_; return "(SELECT replace('$json', '{n}', $number))" }
+sub in_sql { my ($json) = @_; return "(SELECT replace('$json', '{n}', :r::text))" }
+my $enqueue = "INSERT INTO hand.pending_acoustic AS p (email_id, generation) VALUES (ID, txid_current()) ON CONFLICT (email_id) DO UPDATE SET"
+    . " generation = excluded.generation, retry = 0, last_error = NULL, retry_after = NULL, update_timestamp = now();";
+sub enqueue { my ($id) = @_; return $enqueue =~ s/ID/$id/r }
+my %scripts = (
+    get => $get_script,
+    find => "SELECT ctms.find_contacts(primary_email => 'u' || :n || '\@example.com');",
+    patch => "SELECT ctms.patch_contact(md5(:n::text)::uuid, '{\"email\": {\"last_name\": \"' || :r::text || '\"}}');",
+    create => 'SELECT contact FROM ctms.create_contact(' . in_sql($body) . ');',
+    stripe => 'SELECT ctms.upsert_stripe(ctms.parse_body(' . in_sql($customer) . '));',
+    updates => "SELECT ctms.get_updates('2000-01-01');",
+    hand_patch => "BEGIN;\nUPDATE hand.emails SET last_name = :r::text, update_timestamp = now() WHERE email_id = md5(:n::text)::uuid;\n" . enqueue('md5(:n::text)::uuid') . "\nCOMMIT;",
+    hand_create => "BEGIN;\nINSERT INTO hand.emails (email_id, primary_email, first_name, email_lang, email_format) VALUES (md5(:r::text)::uuid, :r || '\@example.com', 'First', 'fr', 'H');\n"
+        . "INSERT INTO hand.newsletters (email_id, name, subscribed, format, lang) VALUES (md5(:r::text)::uuid, 'mozilla-and-you', true, 'H', 'en');\n"
+        . "INSERT INTO hand.waitlists (email_id, name, fields) VALUES (md5(:r::text)::uuid, 'vpn', '{\"geo\": \"fr\"}');\n" . enqueue('md5(:r::text)::uuid') . "\nCOMMIT;");
+my %requests = (
+    get => [ "GET /ctms/{line} HTTP/1.1", $ids ], find => [ "GET /ctms?primary_email=u{line}%40example.com HTTP/1.1", $numbers ],
+    patch => [ "PATCH /ctms/{line} HTTP/1.1\n\n{\"email\": {\"last_name\": \"{n}\"}}", $ids ], create => [ "POST /ctms HTTP/1.1\n\n$body", $ids ],
+    stripe => [ "POST /stripe HTTP/1.1\n\n$customer", $ids ], updates => [ "GET /updates?start=2000-01-01 HTTP/1.1", $ids ]);
 
-my @cases = (
-    [ 'GET by id', "GET /ctms/{line} HTTP/1.1", $ids, 'SELECT ctms.get_contact((SELECT email_id FROM ids WHERE n = :n));' ],
-    [ 'GET by e-mail', "GET /ctms?primary_email=u{line}%40example.com HTTP/1.1", $numbers, "SELECT ctms.find_contacts(primary_email => 'u' || :n || '\@example.com');" ],
-    [ 'PATCH', "PATCH /ctms/{line} HTTP/1.1\n\n{\"email\": {\"last_name\": \"{n}\"}}", $ids,
-        "SELECT ctms.patch_contact((SELECT email_id FROM ids WHERE n = :n), '{\"email\": {\"last_name\": \"' || ($new) || '\"}}');" ],
-    [ 'POST', "POST /ctms HTTP/1.1\n\n$body", $ids, 'SELECT contact FROM ctms.create_contact(' . in_sql($body, $new) . ');' ],
-    [ 'POST /stripe', "POST /stripe HTTP/1.1\n\n$customer", $ids, 'SELECT ctms.upsert_stripe(ctms.parse_body(' . in_sql($customer, $new) . '));' ],
-    [ 'updates, 100', "GET /updates?start=2000-01-01 HTTP/1.1", $ids, "SELECT ctms.get_updates('2000-01-01');" ]);
-
-my $pk = pgbench('SELECT email_id FROM ids WHERE n = :n;', 64);
-diag sprintf 'pgbench, 64 clients, one row by primary key: %.0f a second, p99 %.1f ms', @$pk{qw(rate p99)};
-diag sprintf '%-14s %5s %10s %10s %8s %10s %10s %8s', 'call', 'conn.', 'REST 1/s', 'pgbench', 'ratio', 'p99 ms', 'pgbench', 'ratio';
-for my $case (@cases)
+# ---- SQL alone, and each call ----------------------------------------------------------------------
+if ($parts{calls})
 {
-    my ($name, $request, $lines, $script) = @$case;
-    for my $clients (@clients)
+    my ($pk, $get, $patch, $hand_patch, $create, $hand_create) = by_turns(2, map { my $script = $_; sub { pgbench($script, 64) } } $pk_script, @scripts{qw(get patch hand_patch create hand_create)});
+    diag sprintf 'pgbench, 64 clients, one row by primary key: %.0f a second, p99 %.1f ms', @$pk{qw(rate p99)};
+    diag sprintf 'ctms.get_contact %.0f: %.2f of it', $get->{rate}, $get->{rate} / $pk->{rate};
+    diag sprintf 'ctms.patch_contact %.0f, by hand %.0f: %.2f', $patch->{rate}, $hand_patch->{rate}, $patch->{rate} / $hand_patch->{rate};
+    diag sprintf 'ctms.create_contact %.0f, by hand %.0f: %.2f', $create->{rate}, $hand_create->{rate}, $create->{rate} / $hand_create->{rate};
+    diag sprintf '%-8s %5s %10s %10s %6s %8s %8s %8s %6s %6s', 'call', 'conn.', 'REST 1/s', 'pgbench', 'ratio', 'p50 ms', 'p99 ms', 'pgbench', 'ratio', 'of PK';
+    for my $call (qw(get find patch create stripe updates))
     {
-        # By turns, so that a busy moment of the machine meets both.
-        my @pairs = map { [ rest($request, $clients, $lines), pgbench($script, $clients) ] } 1 .. 2;
-        my ($rest, $sql) = map { my $side = $_; +{ rate => max(map { $_->[$side]{rate} } @pairs), p99 => (sort { $a <=> $b } map { $_->[$side]{p99} } @pairs)[0] } } 0, 1;
-        diag sprintf '%-14s %5d %10.0f %10.0f %8.2f %10.1f %10.1f %8.2f', $name, $clients, $rest->{rate}, $sql->{rate}, $rest->{rate} / $sql->{rate},
-            $rest->{p99}, $sql->{p99}, $rest->{p99} / $sql->{p99};
+        for my $count (@clients)
+        {
+            my ($rest, $sql) = by_turns(2, sub { rest($requests{$call}[0], $count, $requests{$call}[1]) }, sub { pgbench($scripts{$call}, $count) });
+            diag sprintf '%-8s %5d %10.0f %10.0f %6.2f %8.1f %8.1f %8.1f %6.2f %6.2f', $call, $count, $rest->{rate}, $sql->{rate}, $rest->{rate} / $sql->{rate},
+                $rest->{p50}, $rest->{p99}, $sql->{p99}, $rest->{p99} / $sql->{p99}, $rest->{rate} / $pk->{rate};
+        }
     }
+}
+
+# ---- /updates on one connection ------------------------------------------------------------------------
+if ($parts{updates})
+{
+    for my $limit (100, 1000)
+    {
+        my ($result) = by_turns(3, sub { rest("GET /updates?start=2000-01-01&limit=$limit HTTP/1.1", 1, $ids) });
+        diag sprintf '/updates by %d on one connection: %.0f contacts a second, first byte after %.1f ms', $limit, $limit * $result->{rate}, $result->{first_byte};
+    }
+}
+
+# ---- idle connections -----------------------------------------------------------------------------------
+sub memory_kb { return map { slurp("/proc/$_/status") =~ /^VmRSS:\s+(\d+)/m ? $1 : () } split ' ', `pgrep -P @{[ $ctms->pid('rest') ]}` }
+if ($parts{idle})
+{
+    my $measure = sub { rest($requests{get}[0], 64, $ids) };
+    my ($before) = by_turns(2, $measure);
+    my @memory = memory_kb();
+    my @crowd;
+    for (1 .. $idle)
+    {
+        my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$ctms->{rest_port}") or die "connection $_: $!";
+        $socket->syswrite("GET /__lbheartbeat__ HTTP/1.1\r\nHost: x\r\n\r\n");
+        $socket->sysread(my $answer, 65536);
+        push @crowd, $socket;
+    }
+    diag sprintf '%d idle connections: memory of the process %s MB, before %s MB', scalar @crowd, map { join ', ', map { sprintf '%.1f', $_ / 1024 } @$_ } [ memory_kb() ], \@memory;
+    my ($with, $sql) = by_turns(2, $measure, sub { pgbench($get_script, 64) });
+    close $_ for @crowd;
+    my ($after) = by_turns(2, $measure);
+    diag sprintf 'GET by id: %.0f a second before, %.0f with them (%.2f of pgbench, p99 %.1f ms), %.0f after', $before->{rate}, $with->{rate}, $with->{rate} / $sql->{rate}, $with->{p99}, $after->{rate};
+}
+
+# ---- a large database ---------------------------------------------------------------------------------------
+# Pages of 1000 from the first contact to the last, with the time of the first hundred pages and the last.
+sub walk
+{
+    my ($path, %seen, @times) = ("/updates?start=2000-01-01&end=2030-01-01&limit=1000");
+    while (defined $path)
+    {
+        my $begun = time;
+        my $page = $ctms->request(GET => $path)->{json};
+        push @times, time - $begun;
+        $seen{ $_->{email}{email_id} }++ for @{ $page->{items} };
+        $path = defined $page->{next} ? $page->{next} =~ s{^https?://[^/]+}{}r : undef;
+    }
+    return (\%seen, @times);
+}
+sub mean { return eval { my $sum = 0; $sum += $_ for @_; $sum / @_ } }
+
+if ($parts{size})
+{
+    $node->safe_psql('postgres', 'CREATE DATABASE ctms_large');
+    $node->safe_psql('ctms_large', 'CREATE EXTENSION ctms');
+    my $begun = time;
+    fill('ctms_large', $large);
+    diag sprintf '%d contacts made in %.0f s', $large, time - $begun;
+    for my $call (qw(get find patch create stripe))
+    {
+        my ($few, $many) = by_turns(3, sub { pgbench($scripts{$call}, 64) }, sub { pgbench($scripts{$call}, 64, 'ctms_large', $large) });
+        diag sprintf '%-8s with %d contacts %.0f a second, with %d %.0f: %.2f', $call, $small, $few->{rate}, $large, $many->{rate}, $many->{rate} / $few->{rate};
+    }
+    $ctms->stop_program('rest');
+    my $client = $ctms->sql("SELECT format('INSERT INTO ctms.api_client (client_id, email, hashed_secret) VALUES (%L, %L, %L)', client_id, email, hashed_secret) FROM ctms.api_client");
+    $node->safe_psql('ctms_large', $client);
+    $ctms->start_rest(CTMS_DB_URL => $ctms->db_url('ctms_large'));
+    my $writer = fork // die $!;
+    if (!$writer)
+    {
+        my $file = spew('writer.sql', "\\set n random(1, $large)\nSELECT ctms.patch_contact(md5(:n::text)::uuid, '{}');\n");
+        open STDOUT, '>', '/dev/null';
+        exec 'pgbench', '-n', '-M', 'prepared', '-c', 1, '-R', 200, '-T', 3600, '-f', $file, '-h', $node->host, '-p', $node->port, 'ctms_large' or POSIX::_exit(1);
+    }
+    my ($seen, @times) = walk();
+    kill TERM => $writer;
+    waitpid $writer, 0;
+    my @changed = split /\n/, $node->safe_psql('ctms_large', "SELECT email_id FROM ctms.emails WHERE update_timestamp > '2025-01-01'");
+    my %changed = map { $_ => 1 } @changed;
+    my $twice = grep { $seen->{$_} > 1 && !$changed{$_} } keys %$seen;
+    my $missed = $node->safe_psql('ctms_large', 'SELECT count(*) FROM ctms.emails') - keys %$seen;
+    diag sprintf '/updates through all, %d contacts changing meanwhile: %d missed, %d of the others twice', scalar @changed, $missed, $twice;
+    diag sprintf 'a page: the first hundred %.1f ms, the last hundred %.1f ms (reading the JSON not counted)', map { 1000 * mean(@$_) } [ @times[ 0 .. 99 ] ], [ @times[ -100 .. -1 ] ];
 }
 $ctms->stop_program('rest');
 pass('measured');

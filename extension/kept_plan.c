@@ -12,18 +12,29 @@
 
 #include "utils/plancache.h"
 
-int
-kept_plan_prefer_indexes(bool with_bitmaps)
+static void
+avoid(const char *what)
 {
-    /* What has no index gets a forbidding cost then, which must not have it compiled. */
-    static const char *const avoided[] = {"enable_seqscan", "enable_hashjoin", "enable_mergejoin",
-                                          "jit", "enable_bitmapscan"};
-    size_t count = with_bitmaps ? lengthof(avoided) - 1 : lengthof(avoided);
+    set_config_option(what, "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+int
+kept_plan_prefer(KeptPlanAccess access)
+{
     int level = NewGUCNestLevel();
 
-    for (size_t i = 0; i < count; i++)
-        set_config_option(avoided[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                          false);
+    avoid("enable_seqscan");
+    avoid("enable_hashjoin");
+    avoid("enable_mergejoin");
+    /* What has no index gets a forbidding cost then, which must not have it compiled. */
+    avoid("jit");
+    if (access == KEPT_PLAN_ROW_BY_ROW)
+        avoid("enable_bitmapscan");
+    /* Small tables would be read in the order of an index, from end to end. */
+    if (access == KEPT_PLAN_BY_BITMAP) {
+        avoid("enable_indexscan");
+        avoid("enable_indexonlyscan");
+    }
     return level;
 }
 
@@ -58,7 +69,7 @@ uint64
 kept_plan_execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool is_read_only,
                   int expected)
 {
-    int level = kept_plan_is_ready(plan) ? 0 : kept_plan_prefer_indexes(true);
+    int level = kept_plan_is_ready(plan) ? 0 : kept_plan_prefer(KEPT_PLAN_BY_INDEX);
     int result = SPI_execute_plan(plan, values, nulls, is_read_only, 0);
 
     if (expected == 0 ? result < 0 : result != expected)

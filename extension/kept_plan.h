@@ -22,10 +22,16 @@ extern uint64 kept_plan_execute(SPIPlanPtr plan, Datum *values, const char *null
 /* Whether the next run need not plan first. */
 extern bool kept_plan_is_ready(SPIPlanPtr plan);
 
+typedef enum KeptPlanAccess {
+    KEPT_PLAN_BY_INDEX,   /* as kept_plan_execute() does */
+    KEPT_PLAN_ROW_BY_ROW, /* nor by bitmaps of an index */
+    KEPT_PLAN_BY_BITMAP   /* for conditions joined by OR, each with an index of its own */
+} KeptPlanAccess;
+
 /*
- * From here to AtEOXact_GUC(true, level) the planner goes by index, row by row, whatever
- * statistics say; by bitmaps of an index only where that is asked for. Returns the level.
+ * From here to AtEOXact_GUC(true, level) the planner goes that way, whatever statistics say;
+ * also around kept_plan_execute(). Returns the level.
  */
-extern int kept_plan_prefer_indexes(bool with_bitmaps);
+extern int kept_plan_prefer(KeptPlanAccess access);
 
 #endif

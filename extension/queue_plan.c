@@ -25,7 +25,7 @@ ctms_is_plan_ready(const QueuePlan *plan)
 uint64
 ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)
 {
-    int level = ctms_is_plan_ready(plan) ? 0 : kept_plan_prefer_indexes(false);
+    int level = ctms_is_plan_ready(plan) ? 0 : kept_plan_prefer(KEPT_PLAN_ROW_BY_ROW);
     uint64 count;
 
     kept_plan_prepare(&plan->plan, plan->sql, plan->arg_count, plan->arg_types);

@@ -266,7 +266,13 @@ plan_of(StripeKind kind, Operation operation)
 static void
 run(StripeKind kind, Operation operation, Datum *values, const char *nulls)
 {
-    kept_plan_execute(plan_of(kind, operation), values, nulls, false, 0);
+    SPIPlanPtr plan = plan_of(kind, operation);
+    bool has_or = kind == STRIPE_CUSTOMER && (operation == READ || operation == READ_LOCKED);
+    int level = has_or && !kept_plan_is_ready(plan) ? kept_plan_prefer(KEPT_PLAN_BY_BITMAP) : 0;
+
+    kept_plan_execute(plan, values, nulls, false, 0);
+    if (level > 0)
+        AtEOXact_GUC(true, level);
 }
 
 /* ---- rows --------------------------------------------------------------------------- */

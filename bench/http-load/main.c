@@ -27,6 +27,7 @@
 typedef struct client {
     int fd;
     double asked_s;
+    double first_byte_s; /* 0: not yet */
     buf answer;
 } client;
 
@@ -38,7 +39,7 @@ static struct {
     unsigned long long asked;
     unsigned long long statuses[600];
     unsigned long long bytes;
-    float *samples;
+    float *samples, *first_bytes; /* seconds until the whole answer, until its first byte */
     size_t sample_count;
     unsigned long long broken; /* connections that ended */
 } load;
@@ -174,8 +175,10 @@ count_answer(const client *c)
 
     load.statuses[status > 0 && status < 600 ? status : 0]++;
     load.bytes += c->answer.length;
-    if (load.sample_count < SAMPLES_MAX)
-        load.samples[load.sample_count++] = (float)(now_s() - c->asked_s);
+    if (load.sample_count < SAMPLES_MAX) {
+        load.samples[load.sample_count] = (float)(now_s() - c->asked_s);
+        load.first_bytes[load.sample_count++] = (float)(c->first_byte_s - c->asked_s);
+    }
 }
 
 static void
@@ -208,6 +211,8 @@ take_bytes(client *c, int poller)
         ask(c);
         return;
     }
+    if (c->answer.length == 0)
+        c->first_byte_s = now_s();
     buf_append(&c->answer, piece, (size_t)count);
     length = answer_length(&c->answer);
     if (length == 0 || c->answer.length < length)
@@ -225,11 +230,11 @@ compare_samples(const void *a, const void *b)
 }
 
 static double
-percentile_ms(double part)
+percentile_ms(const float *samples, double part)
 {
     if (load.sample_count == 0)
         return 0;
-    return load.samples[(size_t)((double)(load.sample_count - 1) * part)] * 1000.0;
+    return samples[(size_t)((double)(load.sample_count - 1) * part)] * 1000.0;
 }
 
 int
@@ -254,6 +259,7 @@ main(int argc, char **argv)
     /* Numbers differ from those of an earlier run. */
     load.asked = (unsigned long long)time(NULL) * 1000000;
     load.samples = xmalloc(SAMPLES_MAX * sizeof(float));
+    load.first_bytes = xmalloc(SAMPLES_MAX * sizeof(float));
     clients = xcalloc((size_t)count, sizeof(client));
     for (int i = 0; i < count; i++)
         connect_client(&clients[i], poller);
@@ -269,8 +275,10 @@ main(int argc, char **argv)
     }
     end = now_s();
     qsort(load.samples, load.sample_count, sizeof(float), compare_samples);
-    printf("rps=%.0f p50_ms=%.3f p99_ms=%.3f mb_s=%.1f broken=%llu",
-           (double)load.sample_count / (end - begin), percentile_ms(.5), percentile_ms(.99),
+    qsort(load.first_bytes, load.sample_count, sizeof(float), compare_samples);
+    printf("rps=%.0f p50_ms=%.3f p99_ms=%.3f first_byte_ms=%.3f mb_s=%.1f broken=%llu",
+           (double)load.sample_count / (end - begin), percentile_ms(load.samples, .5),
+           percentile_ms(load.samples, .99), percentile_ms(load.first_bytes, .5),
            (double)load.bytes / (end - begin) / 1e6, load.broken);
     for (int i = 0; i < 600; i++) {
         if (load.statuses[i] > 0)
