@@ -1,5 +1,6 @@
 /*
- * body_value.c: coercions and limits of single values. docs/contacts.md lists the error
+ * body_value.c: conversion and limits of single values, coerced before
+ * (contact_coerce.h). docs/contacts.md lists the error
  * types; their names are those that clients of older versions know.
  */
 #include "compat.h"
@@ -11,12 +12,6 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
-
-static inline bool
-is_ascii_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
 
 void
 body_error_null(BodyErrors *errors, const BodyPlace *place)
@@ -175,14 +170,20 @@ is_authority(const char *bytes, int length)
 }
 
 static bool
+is_scheme_character(char c, bool is_first)
+{
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+        return true;
+    return !is_first && ((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.');
+}
+
+static bool
 check_url(const char *bytes, int length, const BodyPlace *place, BodyErrors *errors)
 {
     int scheme = 0;
     int authority;
 
-    while (scheme < length && (isalpha((unsigned char)bytes[scheme]) ||
-                               (scheme > 0 && (isdigit((unsigned char)bytes[scheme]) ||
-                                               strchr("+-.", bytes[scheme]) != NULL))))
+    while (scheme < length && is_scheme_character(bytes[scheme], scheme == 0))
         scheme++;
     if (scheme == 0 || length - scheme < 3 || memcmp(bytes + scheme, "://", 3) != 0) {
         body_error_add(errors, place, "value_error.url.scheme", "invalid or missing URL scheme");
@@ -232,11 +233,6 @@ read_boolean(JsonbValue *json, const BodyPlace *place, BodyErrors *errors, Datum
         is_valid = true;
     } else if (json->type == jbvString) {
         is_valid = boolean_word_read(json->val.string.val, json->val.string.len, &flag);
-    } else if (json->type == jbvNumeric) {
-        char *digits =
-            DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(json->val.numeric)));
-
-        is_valid = boolean_word_read(digits, strlen(digits), &flag);
     }
     if (!is_valid)
         body_error_add(errors, place, "type_error.bool", "value could not be parsed to a boolean");
@@ -261,37 +257,25 @@ read_date(JsonbValue *json, const BodyPlace *place, BodyErrors *errors, Datum *v
     return true;
 }
 
-/* The text of a string or number; numbers in the form PostgreSQL writes them. */
 static bool
 read_text(const ContactField *field, JsonbValue *json, const BodyPlace *place, BodyErrors *errors,
           Datum *value)
 {
-    char *bytes;
+    const char *bytes;
     int length;
 
-    if (json->type == jbvString) {
-        bytes = json->val.string.val;
-        length = json->val.string.len;
-    } else if (json->type == jbvNumeric && field->kind != FIELD_UUID) {
-        bytes =
-            DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(json->val.numeric)));
-        length = strlen(bytes);
-    } else if (field->kind == FIELD_UUID) {
+    if (json->type != jbvString && field->kind == FIELD_UUID) {
         body_error_add(errors, place, "type_error.uuid", "value is not a valid uuid");
         return false;
-    } else {
+    }
+    if (json->type != jbvString) {
         body_error_add(errors, place, "type_error.str", "str type expected");
         return false;
     }
-
+    bytes = json->val.string.val;
+    length = json->val.string.len;
     if (field->kind == FIELD_UUID)
         return read_uuid_text(bytes, length, place, errors, value);
-    if (field->kind == FIELD_URL) {
-        for (; length > 0 && is_ascii_space(bytes[length - 1]); length--)
-            ;
-        for (; length > 0 && is_ascii_space(*bytes); length--)
-            bytes++;
-    }
     if (!check_length(field, bytes, length, place, errors))
         return false;
     if (field->kind == FIELD_CHOICE && !check_choice(field, bytes, length, place, errors))

@@ -36,7 +36,7 @@ typedef struct ContactBody {
  * meaningful when there was none.
  */
 extern void
-contact_body_read(ContactBody *body, ContactMethod method, Jsonb *json, BodyErrors *errors);
+contact_body_read(ContactBody *body, ContactMethod method, const Jsonb *json, BodyErrors *errors);
 
 /* Whether vpn_waitlist, relay_waitlist and the names of newsletters say something about
  * waitlists: "waitlists" itself is absent or empty. */

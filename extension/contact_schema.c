@@ -1,10 +1,15 @@
 /*
  * contact_schema.c: JSON Schemas of contacts, in bodies and in answers, made from the table
- * of fields that bodies are checked by. The description of the REST API shows them.
+ * of fields. Bodies are judged by them, and the description of the REST API shows them.
+ *
+ * A body is judged after its numbers have become text (contact_coerce.h). Before that, a
+ * schema allows a number where its text would be too long, and nothing else that is refused
+ * but for three rules that no schema can tell: the same name twice in a list, what the
+ * schema of a waitlist demands, and what ids have to do with what is stored.
  */
 #include "compat.h"
 
-#include "contact.h"
+#include "contact_schema.h"
 #include "json_text.h"
 
 #include "fmgr.h"
@@ -19,10 +24,47 @@ typedef enum SchemaUse {
 static const char *const use_names[] = {"new_", "changed_", ""};
 
 /* As body_value.c reads booleans. */
+#define TRUE_WORDS "[tT]|[yY]|1|[tT][rR][uU][eE]|[yY][eE][sS]|[oO][nN]"
+#define FALSE_WORDS "[fF]|[nN]|0|[fF][aA][lL][sS][eE]|[nN][oO]|[oO][fF][fF]"
 #define FLAG_SCHEMA                                                                                \
     "\"flag\":{\"anyOf\":[{\"type\":\"boolean\"},{\"enum\":[0,1]},{\"type\":\"string\","           \
-    "\"pattern\":\"^(?:[tT]|[fF]|[yY]|[nN]|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE]|"                 \
-    "[yY][eE][sS]|[nN][oO]|[oO][nN]|[oO][fF][fF]|1|0)$\"}]}"
+    "\"pattern\":\"^(?:" TRUE_WORDS "|" FALSE_WORDS ")$\"}]}"
+
+/* Every form of a UUID that PostgreSQL reads. */
+#define UUID_DIGITS "(?:[0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}"
+#define UUID_PATTERN "^" UUID_DIGITS "$|^\\{" UUID_DIGITS "\\}$"
+
+/* The days of the calendar from 0001-01-01 on. */
+#define LEAP_CENTURY "(?:[02468][048]|[13579][26])00"
+#define LEAP_YEAR "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|" LEAP_CENTURY ")"
+#define DATE_PATTERN                                                                               \
+    "^(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|"                       \
+    "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|" LEAP_YEAR "-02-29)$"
+
+/* A scheme, "://", anything up to "@", a host, a port; no space or control character
+ * anywhere but around the whole. */
+#define URL_CHAR(others) "[^\\x00-\\x20\\x7F" others "]"
+#define URL_HOST "(?:\\[" URL_CHAR("/?#@\\]") "+\\]|" URL_CHAR("/?#@:\\[") URL_CHAR("/?#@:") "*)"
+#define URL_PATTERN                                                                                \
+    "^[\\t-\\r ]*[a-zA-Z][a-zA-Z0-9+.\\-]*:\\/\\/(?:" URL_CHAR(                                    \
+        "/?#") "*@)?" URL_HOST "(?::[0-9]{0,5})?(?:[/?#]" URL_CHAR("") "*)?[\\t-\\r ]*$"
+
+/* More than anybody subscribes to; contact_body.c says so too. */
+#define LIST_LIMIT "\"maxItems\":1000"
+
+/* A relay newsletter that is subscribed needs a country, of either waitlist member. */
+#define RELAY_RULE                                                                                 \
+    "\"if\":{\"required\":[\"newsletters\"],\"properties\":{\"newsletters\":{\"type\":\"array\","  \
+    "\"contains\":{\"type\":\"object\",\"required\":[\"name\"],\"properties\":{"                   \
+    "\"name\":{\"type\":\"string\",\"pattern\":\"^relay-\"},\"subscribed\":{\"not\":{\"anyOf\":["  \
+    "{\"enum\":[false,0]},{\"type\":\"string\",\"pattern\":\"^(?:" FALSE_WORDS ")$\"}]}}}}}}},"    \
+    "\"then\":{\"anyOf\":[{\"required\":[\"relay_waitlist\"],\"properties\":{"                     \
+    "\"relay_waitlist\":{\"type\":\"object\",\"required\":[\"geo\"],\"properties\":{\"geo\":{"     \
+    "\"type\":[\"string\",\"number\"],\"minLength\":1}}}}},{\"required\":[\"waitlists\"],"         \
+    "\"properties\":{\"waitlists\":{\"type\":\"array\",\"contains\":{\"type\":\"object\","         \
+    "\"required\":[\"name\",\"fields\"],\"properties\":{\"name\":{\"const\":\"relay\"},"           \
+    "\"fields\":{\"type\":\"object\",\"required\":[\"geo\"],\"properties\":{\"geo\":{\"not\":{"    \
+    "\"enum\":[\"\",null]}}}}}}}}}]}"
 
 static void
 write_string(StringInfo out, const char *text)
@@ -66,27 +108,29 @@ write_choices(StringInfo out, const ContactField *field)
     appendStringInfoString(out, field->is_nullable ? ",null]" : "]");
 }
 
+/* Texts of a form: a name for readers, and what exactly is accepted. */
+static void
+write_form(StringInfo out, const ContactField *field, const char *format, const char *pattern)
+{
+    appendStringInfo(out, "\"type\":[\"string\"%s,\"format\":\"%s\",\"pattern\":",
+                     field->is_nullable ? ",\"null\"]" : "]", format);
+    write_string(out, pattern);
+    write_limits(out, field);
+}
+
 /* The inside of the schema of a field that a body gives. */
 static void
 write_input_field(StringInfo out, const ContactField *field)
 {
-    const char *null = field->is_nullable ? ",\"null\"]" : "]";
-
     switch (field->kind) {
     case FIELD_TEXT:
-        appendStringInfo(out, "\"type\":[\"string\",\"number\"%s", null);
+        appendStringInfo(out, "\"type\":[\"string\",\"number\"%s",
+                         field->is_nullable ? ",\"null\"]" : "]");
         write_limits(out, field);
         break;
-    case FIELD_URL:
-        appendStringInfo(out, "\"type\":[\"string\"%s,\"format\":\"uri\"", null);
-        write_limits(out, field);
-        break;
-    case FIELD_UUID:
-        appendStringInfo(out, "\"type\":[\"string\"%s,\"format\":\"uuid\"", null);
-        break;
-    case FIELD_DATE:
-        appendStringInfo(out, "\"type\":[\"string\"%s,\"format\":\"date\"", null);
-        break;
+    case FIELD_URL: write_form(out, field, "uri", URL_PATTERN); break;
+    case FIELD_UUID: write_form(out, field, "uuid", UUID_PATTERN); break;
+    case FIELD_DATE: write_form(out, field, "date", DATE_PATTERN); break;
     case FIELD_BOOLEAN:
         appendStringInfoString(out, "\"$ref\":\"#/components/schemas/flag\"");
         break;
@@ -132,11 +176,15 @@ write_field(StringInfo out, const ContactField *field, SchemaUse use)
 static void
 write_more_properties(StringInfo out, const ContactGroupSpec *spec, SchemaUse use)
 {
-    if (spec == &contact_groups[GROUP_EMAIL])
-        appendStringInfoString(out, use == IN_ANSWER
-                                        ? ",\"email_id\":{\"type\":\"string\",\"format\":\"uuid\"}"
-                                        : ",\"email_id\":{\"type\":[\"string\",\"null\"],"
-                                          "\"format\":\"uuid\"}");
+    static const ContactField email_id = {
+        .name = "email_id", .kind = FIELD_UUID, .is_nullable = true};
+
+    if (spec == &contact_groups[GROUP_EMAIL] && use == IN_ANSWER) {
+        appendStringInfoString(out, ",\"email_id\":{\"type\":\"string\",\"format\":\"uuid\"}");
+    } else if (spec == &contact_groups[GROUP_EMAIL]) {
+        appendStringInfoChar(out, ',');
+        write_field(out, &email_id, IN_CHANGE);
+    }
     if (use == IN_ANSWER && spec->shows_timestamps)
         appendStringInfoString(
             out, ",\"create_timestamp\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
@@ -202,7 +250,8 @@ write_member(StringInfo out, ContactGroup group, SchemaUse use)
         StringInfoData list;
 
         initStringInfo(&list);
-        appendStringInfo(&list, "{\"type\":\"array\",\"items\":%s}", reference.data);
+        appendStringInfo(&list, "{\"type\":\"array\",\"items\":%s%s}", reference.data,
+                         use == IN_ANSWER ? "" : "," LIST_LIMIT);
         reference = list;
     }
     if (use == IN_ANSWER || group == GROUP_EMAIL || (is_list && use == IN_WHOLE))
@@ -232,7 +281,23 @@ write_contact(StringInfo out, const char *name, SchemaUse use)
     }
     if (use == IN_ANSWER)
         appendStringInfoString(out, ",\"status\":{\"const\":\"ok\"}");
-    appendStringInfoString(out, "}}");
+    appendStringInfoString(out, use == IN_ANSWER ? "}}" : "}," RELAY_RULE "}");
+}
+
+void
+contact_schema_write(StringInfo out)
+{
+    appendStringInfoString(out, "{" FLAG_SCHEMA);
+    for (int use = IN_WHOLE; use <= IN_ANSWER; use++) {
+        for (int group = 0; group < CONTACT_BODY_GROUPS; group++) {
+            appendStringInfoChar(out, ',');
+            write_group(out, &contact_groups[group], use);
+        }
+    }
+    write_contact(out, "new_contact", IN_WHOLE);
+    write_contact(out, "changed_contact", IN_CHANGE);
+    write_contact(out, "contact", IN_ANSWER);
+    appendStringInfoChar(out, '}');
 }
 
 PG_FUNCTION_INFO_V1(ctms_contact_schemas);
@@ -243,16 +308,6 @@ ctms_contact_schemas(PG_FUNCTION_ARGS)
     StringInfoData out;
 
     json_answer_begin(&out);
-    appendStringInfoString(&out, "{" FLAG_SCHEMA);
-    for (int use = IN_WHOLE; use <= IN_ANSWER; use++) {
-        for (int group = 0; group < CONTACT_BODY_GROUPS; group++) {
-            appendStringInfoChar(&out, ',');
-            write_group(&out, &contact_groups[group], use);
-        }
-    }
-    write_contact(&out, "new_contact", IN_WHOLE);
-    write_contact(&out, "changed_contact", IN_CHANGE);
-    write_contact(&out, "contact", IN_ANSWER);
-    appendStringInfoChar(&out, '}');
+    contact_schema_write(&out);
     PG_RETURN_DATUM(json_answer_end(&out));
 }

@@ -141,35 +141,43 @@ container_size(JsonValue value)
     return size;
 }
 
-Jsonb *
-json_value_to_jsonb(JsonValue value)
+JsonbValue
+json_value_part(JsonValue value)
 {
-    JsonbValue scalar;
+    JsonbValue part = {.type = jbvNull};
 
     switch ((JsonKind)value.kind) {
     case JSON_ARRAY:
     case JSON_OBJECT:
-        scalar.type = jbvBinary;
-        scalar.val.binary.data = (JsonbContainer *)value.data;
-        scalar.val.binary.len = container_size(value);
+        part.type = jbvBinary;
+        part.val.binary.data = (JsonbContainer *)value.data;
+        part.val.binary.len = container_size(value);
         break;
     case JSON_STRING:
-        scalar.type = jbvString;
-        scalar.val.string.val = (char *)value.data;
-        scalar.val.string.len = value.length;
+        part.type = jbvString;
+        part.val.string.val = (char *)value.data;
+        part.val.string.len = value.length;
         break;
     case JSON_NUMBER:
-        scalar.type = jbvNumeric;
-        scalar.val.numeric = (Numeric)value.data;
+        part.type = jbvNumeric;
+        part.val.numeric = (Numeric)value.data;
         break;
-    case JSON_NULL: scalar.type = jbvNull; break;
+    case JSON_NULL: break;
     case JSON_FALSE:
     case JSON_TRUE:
-        scalar.type = jbvBool;
-        scalar.val.boolean = value.kind == JSON_TRUE;
+        part.type = jbvBool;
+        part.val.boolean = value.kind == JSON_TRUE;
         break;
     }
-    return JsonbValueToJsonb(&scalar);
+    return part;
+}
+
+Jsonb *
+json_value_to_jsonb(JsonValue value)
+{
+    JsonbValue part = json_value_part(value);
+
+    return JsonbValueToJsonb(&part);
 }
 
 char *

@@ -187,6 +187,9 @@ extern bool json_items_are_unique(JsonValue array);
 /* Unicode code points in a string. */
 extern uint32 json_string_characters(const char *data, uint32 length);
 
+/* The value as something to push into a jsonb; shares its bytes. */
+extern JsonbValue json_value_part(JsonValue value);
+
 /* A copy of the value as a jsonb in the current context. */
 extern Jsonb *json_value_to_jsonb(JsonValue value);
 

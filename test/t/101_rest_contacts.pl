@@ -80,8 +80,8 @@ for (
     [ 'an address of 300 characters' => { email => { primary_email => 'a' x 300 } }, [qw(body email primary_email)] ],
     [ 'a string for a group' => { email => 'x' }, [qw(body email)] ],
     [ 'a name twice' => { email => { primary_email => 'x@example.com' }, newsletters => [ { name => 'n' }, { name => 'n' } ] }, [qw(body newsletters 1 name)] ],
-    [ 'fields that their waitlist forbids' => { email => { primary_email => 'x@example.com' }, waitlists => [ { name => 'vpn', fields => { geo => 5 } } ] }, qr/"body", ?"waitlists".*"fields".*geo/ ],
-    [ 'no relay country' => { email => { primary_email => 'x@example.com' }, newsletters => [ { name => 'relay-waitlist' } ] }, qr/Relay country missing/ ])
+    [ 'fields that their waitlist forbids' => { email => { primary_email => 'x@example.com' }, waitlists => [ { name => 'n' }, { name => 'vpn', fields => { geo => 5 } } ] }, [qw(body waitlists 1 fields geo)] ],
+    [ 'no relay country' => { email => { primary_email => 'x@example.com' }, newsletters => [ { name => 'n' }, { name => 'relay-waitlist' } ] }, [qw(body newsletters 1)] ])
 {
     my ($name, $content, $place) = @$_;
     check(POST => '/ctms', 422, ref $place eq 'ARRAY' ? errors_at($place) : $place, body => $content, name => $name);

@@ -32,6 +32,7 @@ extern void fuzz_pointer(const char *data, size_t size);
 extern void fuzz_format(const char *data, size_t size);
 extern void fuzz_number(const char *data, size_t size);
 extern void fuzz_text(const char *data, size_t size);
+extern void fuzz_contact(const char *data, size_t size);
 
 /* Prints what does not hold and aborts. */
 extern void fuzz_finding(const char *file, int line, const char *what) pg_attribute_noreturn();

@@ -22,7 +22,7 @@ static const FuzzTarget targets[] = {
     {"schema", fuzz_schema, true},  {"compare", fuzz_compare, true},
     {"regex", fuzz_regex, false},   {"pointer", fuzz_pointer, false},
     {"format", fuzz_format, false}, {"number", fuzz_number, false},
-    {"text", fuzz_text, false},
+    {"text", fuzz_text, false},     {"contact", fuzz_contact, true},
 };
 static const FuzzTarget *target;
 static int64 n_cancelled;
