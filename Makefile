@@ -12,6 +12,7 @@
 #   make bench-agent   how fast the agent is, and how soon it begins
 #   make conformance SUITE=…  what the JSON Schema engine passes of the JSON-Schema-Test-Suite
 #   make soak-agent  kills agents and the database at every step, ROUNDS=200 times
+#   make bench-import  how long adopting an older database takes, CONTACTS=1000000
 #   make soak-stripe   16 sessions store shuffled Stripe objects for SECONDS=600
 #   make sql-reference docs/sql-reference.md anew
 #   make deb           Debian packages, in build/deb
@@ -136,7 +137,12 @@ conformance:
 	$(quiet)test -d '$(SUITE)/tests' || { echo "no JSON-Schema-Test-Suite at $(SUITE): make conformance SUITE=…" >&2; exit 1; }
 	$(quiet)CTMS_JSON_SCHEMA_SUITE='$(abspath $(SUITE))' CTMS_JSON_SCHEMA_TABLE=1 scripts/check test/t/220_json_schema_suite.pl
 
-.PHONY: soak-stripe
+.PHONY: bench-import soak-stripe
+bench-import:
+	scripts/install-packages check
+	$(MAKE) --no-print-directory -j2 all private-postgres
+	BENCH_CONTACTS=$(or $(CONTACTS),1000000) scripts/check bench/import.pl
+
 soak-stripe:
 	scripts/install-packages check
 	$(MAKE) --no-print-directory -j2 all private-postgres

@@ -6,6 +6,9 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 -- Rows are stored as they come: nothing is enqueued, no update_timestamp moves.
 SET LOCAL ctms.restore_mode = on;
 SET LOCAL work_mem = '64MB';
+SET LOCAL jit = off;
+-- The planner knows nothing of what is in these tables: a guess at few rows must not become a loop.
+SET LOCAL enable_nestloop = off;
 SET LOCAL client_min_messages = warning;
 
 DO $$

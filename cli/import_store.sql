@@ -39,7 +39,7 @@ $$;
 -- Rows that are here are found by index, whatever the planner knows of a table that has just grown.
 CREATE FUNCTION pg_temp.import_store(table_name text, keys text[], given text[], is_new boolean,
     first_block bigint, last_block bigint, OUT created bigint, OUT updated bigint)
-    LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+    LANGUAGE plpgsql SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 DECLARE
     c record := pg_temp.import_columns(table_name, keys, given);

@@ -41,9 +41,9 @@ sub expected
             WHERE NOT EXISTS (SELECT FROM older.newsletters n WHERE n.email_id = r.email_id AND n.name LIKE 'relay%')};
     my $times = $layout eq 'older' ? 'e.create_timestamp, e.update_timestamp' : 'm.create_timestamp, m.update_timestamp';
     my %expected = (
-        emails => q{SELECT email_id, primary_email, (SELECT basket_token FROM family f WHERE f.kept = e.email_id AND basket_token IS NOT NULL ORDER BY rank LIMIT 1),
-            (SELECT sfdc_id FROM family f WHERE f.kept = e.email_id AND sfdc_id IS NOT NULL ORDER BY rank LIMIT 1), first_name, last_name, mailing_country, email_format,
-            email_lang, double_opt_in, has_opted_out_of_email, unsubscribe_reason, create_timestamp, update_timestamp FROM family e WHERE rank = 1},
+        emails => q{SELECT email_id, primary_email, tokens[1], sfdc_ids[1], first_name, last_name, mailing_country, email_format,
+            email_lang, double_opt_in, has_opted_out_of_email, unsubscribe_reason, create_timestamp, update_timestamp FROM family JOIN (SELECT kept, array_agg(basket_token ORDER BY rank) FILTER (WHERE basket_token IS NOT NULL) AS tokens,
+                array_agg(sfdc_id ORDER BY rank) FILTER (WHERE sfdc_id IS NOT NULL) AS sfdc_ids FROM family GROUP BY kept) AS ids USING (kept) WHERE rank = 1},
         newsletters => q{SELECT DISTINCT ON (kept, name) id, kept, name, subscribed, format, lang, source, unsub_reason, n.create_timestamp, n.update_timestamp
             FROM older.newsletters n JOIN family USING (email_id) ORDER BY kept, name, rank},
         waitlists => $waitlists,
