@@ -103,6 +103,21 @@ acoustic_xml_main_column(buf *out, const char *name, const char *value)
     append(out, "</COLUMN>");
 }
 
+bool
+acoustic_xml_has_main_column(const buf *columns, const char *name)
+{
+    buf element = BUF_INIT;
+    bool is_there;
+
+    append(&element, "<COLUMN><NAME>");
+    append_escaped(&element, name);
+    append(&element, "</NAME>");
+    is_there = columns->length > 0 &&
+               memmem(columns->data, columns->length, buf_text(&element), element.length) != NULL;
+    buf_free(&element);
+    return is_there;
+}
+
 /* An element with a name and a text, empty where the text is. */
 static void
 append_named(buf *out, const char *element, const char *name, const char *value)

@@ -22,6 +22,8 @@
 /* A COLUMN of AddRecipient. An empty value has no VALUE element, as the API's usual clients
  * send it. */
 void acoustic_xml_main_column(buf *out, const char *name, const char *value);
+/* Whether there is a COLUMN of that name among those of a main row. */
+bool acoustic_xml_has_main_column(const buf *columns, const char *name);
 /* A COLUMN of a relational row; columns stand between <ROW> and </ROW>. */
 void acoustic_xml_row_column(buf *out, const char *name, const char *value);
 /* A KEY_COLUMN of a relational row that is to be deleted. */

@@ -34,6 +34,7 @@ contact_free(contact *c)
     }
     free(c->rows);
     buf_free(&c->columns);
+    buf_free(&c->newsletters);
     buf_free(&c->hashes);
     buf_free(&c->personal);
     free(c->domain);
@@ -157,6 +158,8 @@ contact_take_row(contact *c, const char *kind, const char *json, size_t length)
         else
             acoustic_xml_row_column(columns, name, value);
         note_column(c, table, name, value);
+        if (table == ACOUSTIC_NEWSLETTER && !is_deletion && strcmp(name, "newsletter_name") == 0)
+            buf_append(&c->newsletters, value, strlen(value) + 1);
     }
     return fields_end(&f);
 }

@@ -51,8 +51,9 @@ typedef struct contact {
     int retry;           /* failed attempts before this one */
     double lease_ends_s; /* monotonic; on the safe side of the database's */
 
-    buf columns; /* XML of the main row */
-    buf hashes;  /* of all rows, for ctms.finish_acoustic(); empty without */
+    buf columns;     /* XML of the main row */
+    buf newsletters; /* their names, each with its NUL */
+    buf hashes;      /* of all rows, for ctms.finish_acoustic(); empty without */
     contact_row **rows;
     int row_count;
     int rows_left;  /* not accepted yet */

@@ -28,6 +28,9 @@ static const pg_statement backlog_statement = {
     "SELECT backlog, retry_backlog, ctms.acoustic_age($1::int) FROM ctms.acoustic_backlog($1::int)",
     1, true};
 
+static const pg_statement configuration_statement = {"SELECT ctms.acoustic_configuration()", 0,
+                                                     true};
+
 struct queue {
     pg_pool *pool;
     const agent_settings *settings;
@@ -48,6 +51,7 @@ struct queue {
     bool is_settling_written;
     bool is_work_left;
     bool is_asking_backlog;
+    bool is_asking_configuration;
 };
 
 static void
@@ -467,6 +471,24 @@ queue_ask_backlog(queue *q)
         q->is_asking_backlog =
             pg_pool_query(q->pool, &backlog_statement, values, on_backlog, q) != NULL;
     return q->is_asking_backlog;
+}
+
+static void
+on_configuration(void *arg, const pg_reply *reply)
+{
+    queue *q = arg;
+
+    q->is_asking_configuration = false;
+    if (reply->status == PG_OK && PQntuples(reply->result) == 1)
+        q->events.configuration(q->arg, PQgetvalue(reply->result, 0, 0));
+}
+
+void
+queue_ask_configuration(queue *q)
+{
+    if (!q->is_asking_configuration)
+        q->is_asking_configuration =
+            pg_pool_query(q->pool, &configuration_statement, NULL, on_configuration, q) != NULL;
 }
 
 bool

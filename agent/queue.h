@@ -36,6 +36,8 @@ typedef struct queue_events {
     void (*settled)(void *arg, struct contact_list *contacts, bool is_written, bool is_work_left);
     void (*released)(void *arg, bool is_written);
     void (*backlog)(void *arg, const queue_backlog *backlog);
+    /* What ctms.acoustic_configuration() says. */
+    void (*configuration)(void *arg, const char *json);
 } queue_events;
 
 queue *
@@ -55,6 +57,8 @@ bool queue_is_settling(const queue *q);
 bool queue_release(queue *q);
 bool queue_has_lost(const queue *q);
 bool queue_ask_backlog(queue *q);
+/* Asks for the configuration; nothing happens when that fails. */
+void queue_ask_configuration(queue *q);
 bool queue_is_database_up(const queue *q);
 
 #endif

@@ -34,9 +34,9 @@ begin_cycle(report *r)
 }
 
 void
-report_init(report *r, const agent_settings *settings, agent_metrics *metrics)
+report_init(report *r, const agent_settings *settings, agent_metrics *metrics, catalog *known)
 {
-    *r = (report){.settings = settings, .metrics = metrics};
+    *r = (report){.settings = settings, .metrics = metrics, .known = known};
     begin_cycle(r);
 }
 
@@ -81,6 +81,20 @@ log_table(log_line *line, const contact *c, acoustic_table table)
     log_real(line, name, c->durations_s[table]);
 }
 
+/* What of the contact Acoustic does not get, where there is anything. */
+static void
+log_skipped(log_line *line, const report *r, const contact *c)
+{
+    buf names = BUF_INIT;
+
+    if (catalog_skipped_fields(r->known, c, &names) > 0)
+        log_json(line, "skipped_fields", buf_text(&names), names.length);
+    buf_reset(&names);
+    if (catalog_skipped_newsletters(r->known, c, &names) > 0)
+        log_json(line, "newsletters_skipped", buf_text(&names), names.length);
+    buf_free(&names);
+}
+
 void
 report_contact(report *r, const contact *c)
 {
@@ -102,6 +116,8 @@ report_contact(report *r, const contact *c)
         log_string(line, "trace", c->trace);
     if (c->fxa_created != NULL)
         log_string(line, "fxa_created_date_converted", c->fxa_created);
+    if (c->columns.length > 0)
+        log_skipped(line, r, c);
     log_int(line, "newsletter_count", c->row_counts[ACOUSTIC_NEWSLETTER]);
     log_int(line, "waitlist_count", c->row_counts[ACOUSTIC_WAITLIST]);
     log_int(line, "product_count", c->row_counts[ACOUSTIC_PRODUCT]);

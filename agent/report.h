@@ -9,6 +9,7 @@
 #define AGENT_REPORT_H
 
 #include "agent_metrics.h"
+#include "catalog.h"
 #include "contact.h"
 #include "queue.h"
 #include "settings.h"
@@ -19,12 +20,14 @@
 typedef struct report {
     const agent_settings *settings;
     agent_metrics *metrics;
+    catalog *known; /* the receiver's */
     double cycle_began_s;
     long count_total, count_synced, count_retry, count_skipped, count_exception;
     bool is_health_failing; /* said so once */
 } report;
 
-void report_init(report *r, const agent_settings *settings, agent_metrics *metrics);
+/* known must outlive it. */
+void report_init(report *r, const agent_settings *settings, agent_metrics *metrics, catalog *known);
 void report_start(const report *r);
 /* The outcome of a contact that was sent, or need not be. */
 void report_contact(report *r, const contact *c);

@@ -179,6 +179,14 @@ on_backlog(void *arg, const queue_backlog *backlog)
 }
 
 static void
+on_configuration(void *arg, const char *json)
+{
+    struct sync *s = arg;
+
+    catalog_read(s->known, json);
+}
+
+static void
 report_now(struct sync *s)
 {
     if (s->is_reporting)
@@ -265,6 +273,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     report_health(&s->report);
     fetch_token(s);
+    queue_ask_configuration(s->queue);
     share_tick(s->share, is_busy(s), s->in_flight);
     s->is_settle_blocked = false;
     /* Other agents have all the requests there may be: let them have the contacts as well. */
@@ -369,8 +378,8 @@ sync_health(const sync_line *s)
 sync_line *
 sync_new(struct event_base *base, const sync_options *options)
 {
-    static const queue_events queue_callbacks = {claim_done, claim_failed, on_settled, on_released,
-                                                 on_backlog};
+    static const queue_events queue_callbacks = {claim_done,  claim_failed, on_settled,
+                                                 on_released, on_backlog,   on_configuration};
     static const token_events token_callbacks = {on_token_ready, on_token_failed};
     const agent_settings *settings = options->settings;
     struct sync *s = xcalloc(1, sizeof(*s));
@@ -392,7 +401,8 @@ sync_new(struct event_base *base, const sync_options *options)
     s->share =
         share_new(base, options->pool, settings, queue_agent_name(s->queue), on_share_changed, s);
     pace_init(&s->pace, settings->max_in_flight);
-    report_init(&s->report, settings, options->metrics);
+    s->known = catalog_new();
+    report_init(&s->report, settings, options->metrics, s->known);
     s->turn = event_new(base, -1, 0, turn, s);
     s->alarm = evtimer_new(base, turn, s);
     s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
@@ -405,6 +415,7 @@ sync_new(struct event_base *base, const sync_options *options)
     report_health(&s->report);
     start_ticking(s);
     fetch_token(s);
+    queue_ask_configuration(s->queue);
     return s;
 }
 
@@ -441,6 +452,7 @@ sync_free(sync_line *s)
     token_source_free(s->tokens);
     share_free(s->share);
     queue_free(s->queue);
+    catalog_free(s->known);
     free_calls(&s->sent);
     free_calls(&s->again);
     free_contacts(&s->ready);

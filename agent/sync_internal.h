@@ -78,6 +78,7 @@ struct sync {
     token_source *tokens;
     queue *queue;
     share *share;
+    catalog *known;
     report report;
     pace pace;
 

@@ -45,6 +45,8 @@ subtest 'a contact arrives with its rows' => sub {
     poll_until(sub { lines('agent', "sync'd contact") }, 'the log line of the contact');
     my ($line) = lines('agent', "sync'd contact");
     is("$line->{Fields}{newsletter_count} $line->{Fields}{main_status}", '2 success', 'logged with counts and statuses');
+    is_deeply($line->{Fields}{newsletters_skipped}, [ 'n1', 'n2' ], 'newsletters that set no flag');
+    is_deeply([ grep { /^(sumo_user|fxa_id|email)$/ } @{ $line->{Fields}{skipped_fields} } ], [ 'fxa_id', 'sumo_user' ], 'and fields that are not sent');
     ok((lines('agent', 'Setting up sync_service.'))[0]{Fields}{sync_feature_flag}, 'and the start');
     my $cycle = poll_until(sub { (grep { $_->{Fields}{count_total} } lines('agent', 'sync_service cycle complete'))[0] }, 'the log line of the cycle');
     is_deeply([ @{ $cycle->{Fields} }{qw(count_synced count_retry sync_backlog trivial)} ], [ 1, 0, 0, JSON::PP::false ], 'with its counts');
@@ -121,31 +123,31 @@ subtest 'SIGTERM' => sub {
     settings(latency_ms => 0);
 };
 
-subtest 'two agents share a backlog' => sub {
+subtest 'three agents share a backlog' => sub {
     my $before = stats();
     settings(latency_ms => 20);
-    # Small claims, and both awake before there is work: neither can take all at once.
-    $ctms->start_agent(NAME => $_, CTMS_ACOUSTIC_BATCH_LIMIT => 20) for qw(one two);
-    poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.acoustic_agents') == 2 }, 'both are there');
-    my @ids = add_contacts('share', 400);
+    # Small claims, and all awake before there is work: none can take all at once.
+    $ctms->start_agent(NAME => $_, CTMS_ACOUSTIC_BATCH_LIMIT => 20) for qw(one two three);
+    poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.acoustic_agents') == 3 }, 'all are there');
+    my @ids = add_contacts('share', 600);
     wait_until_sent();
     my $stats = stats();
     is(scalar(grep { $stats->{sent}{$_} != 1 } @ids), 0, 'each contact is sent once');
     is("$stats->{max_in_flight_seen} $stats->{refused_concurrent}", '10 0', 'never more than ten in flight');
-    cmp_ok(scalar(lines($_, "sync'd contact")), '>', 0, "agent $_ did its part") for qw(one two);
-    is($ctms->stop_program($_), 0, "$_ stops") for qw(one two);
+    cmp_ok(scalar(lines($_, "sync'd contact")), '>', 0, "agent $_ did its part") for qw(one two three);
+    is($ctms->stop_program($_), 0, "$_ stops") for qw(one two three);
     settings(latency_ms => 0);
 };
 
 subtest 'more agents than requests' => sub {
     $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/reset", '');
     settings(latency_ms => 20, max_in_flight => 2);
-    $ctms->start_agent(NAME => $_, CTMS_ACOUSTIC_MAX_IN_FLIGHT => 2, CTMS_ACOUSTIC_TIMEOUT_S => 1) for qw(three four five);
+    $ctms->start_agent(NAME => $_, CTMS_ACOUSTIC_MAX_IN_FLIGHT => 2, CTMS_ACOUSTIC_TIMEOUT_S => 1) for qw(four five six);
     my @ids = add_contacts('crowd', 60);
     wait_until_sent();
     my $stats = stats();
     is("$stats->{max_in_flight_seen} $stats->{refused_concurrent}", '2 0', 'never more than two in flight');
-    is($ctms->stop_program($_), 0, "$_ stops") for qw(three four five);
+    is($ctms->stop_program($_), 0, "$_ stops") for qw(four five six);
     is($ctms->sql('SELECT count(*) FROM ctms.acoustic_agents'), 0, 'and signs off');
     settings(latency_ms => 0, max_in_flight => 10);
 };

@@ -88,6 +88,48 @@ writes_rows(void **state)
     buf_free(&out);
 }
 
+static void
+writes_deletions(void **state)
+{
+    buf columns = BUF_INIT, out = BUF_INIT;
+
+    (void)state;
+    acoustic_xml_key_column(&columns, "email_id", "332d");
+    acoustic_xml_key_column(&columns, "newsletter_name", "a&b");
+    acoustic_xml_begin_rows(&out, 86767, true);
+    acoustic_xml_row(&out, columns.data, columns.length);
+    acoustic_xml_end_rows(&out, true);
+    assert_string_equal(
+        buf_text(&out),
+        "<Envelope><Body><DeleteRelationalTableData><TABLE_ID>86767</TABLE_ID><ROWS>"
+        "<ROW><KEY_COLUMN name=\"email_id\">332d</KEY_COLUMN>"
+        "<KEY_COLUMN name=\"newsletter_name\">a&amp;b</KEY_COLUMN></ROW>"
+        "</ROWS></DeleteRelationalTableData></Body></Envelope>");
+    buf_reset(&out);
+    acoustic_xml_remove_recipient(&out, 10000, "332d");
+    assert_string_equal(buf_text(&out),
+                        "<Envelope><Body><RemoveRecipient><LIST_ID>10000</LIST_ID><COLUMN>"
+                        "<NAME>email_id</NAME><VALUE>332d</VALUE></COLUMN></RemoveRecipient></Body>"
+                        "</Envelope>");
+    buf_free(&columns);
+    buf_free(&out);
+}
+
+static void
+finds_columns(void **state)
+{
+    buf columns = BUF_INIT, none = BUF_INIT;
+
+    (void)state;
+    acoustic_xml_main_column(&columns, "email_id", "332d");
+    acoustic_xml_main_column(&columns, "last_name", "");
+    assert_true(acoustic_xml_has_main_column(&columns, "last_name"));
+    assert_false(acoustic_xml_has_main_column(&columns, "name"));
+    assert_false(acoustic_xml_has_main_column(&columns, "email"));
+    assert_false(acoustic_xml_has_main_column(&none, "email"));
+    buf_free(&columns);
+}
+
 /* Every byte, alone and in pairs, makes a document that an XML parser accepts. */
 static void
 writes_well_formed_xml_of_any_bytes(void **state)
@@ -335,6 +377,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_add_recipient),
         cmocka_unit_test(writes_rows),
+        cmocka_unit_test(writes_deletions),
+        cmocka_unit_test(finds_columns),
         cmocka_unit_test(writes_well_formed_xml_of_any_bytes),
         cmocka_unit_test(replaces_what_xml_cannot_carry),
         cmocka_unit_test(reads_success_in_any_case),

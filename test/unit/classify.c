@@ -2,7 +2,7 @@
  * Tests of agent/classify.c: every row of the table by name, and that the more telling
  * part of an answer decides.
  *
- * uses: agent/classify.c
+ * Includes the unit itself, to see that no row of its tables goes without a test.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/classify.h"
+#include "agent/classify.c" /* NOLINT(bugprone-suspicious-include) */
 
 enum { NO_NUMBER = -1 };
 
@@ -64,12 +64,18 @@ static const struct fault_case {
     {"145 session", CLASS_AUTHENTICATION, 500, 145, ""},
 };
 
+/* Rules that a test has met. */
+static const char *met[256];
+static size_t met_count;
+
 static void
-check(verdict v, const char *rule, failure_class class)
+check(verdict v, const char *name, failure_class class)
 {
-    if (strcmp(v.rule, rule) != 0 || v.class != class)
-        fail_msg("expected \"%s\" (%s), found \"%s\" (%s)", rule, failure_class_name(class), v.rule,
+    if (strcmp(v.rule, name) != 0 || v.class != class)
+        fail_msg("expected \"%s\" (%s), found \"%s\" (%s)", name, failure_class_name(class), v.rule,
                  failure_class_name(v.class));
+    assert_true(met_count < sizeof(met) / sizeof(*met));
+    met[met_count++] = v.rule;
 }
 
 static void
@@ -129,6 +135,66 @@ classifies_rows(void **state)
 }
 
 static void
+classifies_deletions(void **state)
+{
+    static const struct fault_case cases[] = {
+        {"deletion: not a member", CLASS_SUCCESS, 200, NO_NUMBER,
+         "Recipient not found or is not a member of the list."},
+        {"deletion: 128 not a member", CLASS_SUCCESS, 200, 128, ""},
+        {"deletion: 123 no recipient", CLASS_SUCCESS, 200, 123, ""},
+        {"deletion: 1009 deleted", CLASS_SUCCESS, 200, 1009, ""},
+        {"50 server error", CLASS_TRANSIENT, 200, 50, "Server Error"},
+    };
+    acoustic_failure gone = {.description = "Row Not Found"};
+    acoustic_failure deadlock = {.is_transient = true, .description = "Database Deadlock"};
+    acoustic_answer success = {.result = ACOUSTIC_SUCCESS, .errorid = -1};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        acoustic_answer answer = {.result = ACOUSTIC_FAULT, .errorid = cases[i].errorid};
+
+        snprintf(answer.text, sizeof(answer.text), "%s", cases[i].text);
+        check(classify_deletion(NULL, cases[i].status, &answer), cases[i].rule, cases[i].class);
+        /* Elsewhere it is no success. */
+        if (cases[i].class == CLASS_SUCCESS)
+            assert_int_not_equal(classify_answer(NULL, 200, &answer).class, CLASS_SUCCESS);
+    }
+    check(classify_deletion(NULL, 200, &success), "success", CLASS_SUCCESS);
+    check(classify_deletion("timed out", 0, &success), "no answer", CLASS_TRANSIENT);
+    check(classify_deleted_row(&gone), "deletion: no such row", CLASS_SUCCESS);
+    check(classify_deleted_row(&deadlock), "row: transient", CLASS_TRANSIENT);
+    check(classify_row(&gone), "row: permanent", CLASS_CONTACT);
+}
+
+static void
+is_met(const rule *rules, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t j = 0;
+
+        while (j < met_count && strcmp(met[j], rules[i].name) != 0)
+            j++;
+        if (j == met_count)
+            fail_msg("no test of the row \"%s\"", rules[i].name);
+    }
+}
+
+#define IS_MET(rules) is_met(rules, sizeof(rules) / sizeof(*(rules)))
+
+/* The last test. */
+static void
+has_met_every_row(void **state)
+{
+    (void)state;
+    IS_MET(fault_rules);
+    IS_MET(status_rules);
+    IS_MET(success_rules);
+    IS_MET(row_rules);
+    IS_MET(deletion_rules);
+    IS_MET(deleted_row_rules);
+}
+
+static void
 slows_down_for_the_service_only(void **state)
 {
     acoustic_answer answer = {.result = ACOUSTIC_FAULT, .errorid = -1};
@@ -154,11 +220,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(classifies_faults),
-        cmocka_unit_test(classifies_what_is_no_envelope),
-        cmocka_unit_test(classifies_success),
-        cmocka_unit_test(classifies_rows),
-        cmocka_unit_test(slows_down_for_the_service_only),
+        cmocka_unit_test(classifies_faults),    cmocka_unit_test(classifies_what_is_no_envelope),
+        cmocka_unit_test(classifies_success),   cmocka_unit_test(classifies_rows),
+        cmocka_unit_test(classifies_deletions), cmocka_unit_test(slows_down_for_the_service_only),
+        cmocka_unit_test(has_met_every_row),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
