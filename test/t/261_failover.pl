@@ -55,6 +55,7 @@ poll_until(sub { 100 < grep { $_->[1] == 201 } answers() }, 'there is load');
 
 # ---- the primary dies --------------------------------------------------------------------------
 
+my $dead = time;
 $old->stop('immediate');
 $new->promote;
 my $promoted = time;
@@ -65,7 +66,7 @@ waitpid $_, 0 for @writers;
 
 my @answers = answers();
 my ($first) = sort { $a <=> $b } map { $_->[0] } grep { $_->[1] =~ /^2/ && $_->[0] > $promoted } @answers;
-note sprintf 'first write %.2f s after the promotion; answers: %s', $first - $promoted,
+note sprintf 'first write %.2f s after the promotion and %.2f s after the death; answers: %s', $first - $promoted, $first - $dead,
     join ', ', map { my $s = $_; "$s: " . grep { $_->[1] == $s } @answers } sort keys %{ { map { $_->[1] => 1 } @answers } };
 is(join(' ', sort keys %{ { map { $_->[1] => 1 } grep { $_->[1] !~ /^(?:20[01]|503)$/ } @answers } }), '', 'meanwhile only 503');
 
