@@ -39,16 +39,43 @@ $(EXTENSION_BUILD)/test/fuzz/%.o: test/fuzz/%.c
 	$(call say,CC,$<)
 	$(quiet)$(CC) $(FUZZ_EXTENSION_FLAGS) -O2 -g -fwrapv -Wall -Wextra -Wno-unused-parameter $(WERROR) -c -o $@ $<
 
-fuzz-replay: extension $(FUZZ_REPLAY_OBJS)
+# ---- programs: a target links the objects it names in "uses: a.c b.c" and common/ -----------
+
+FUZZ_PROGRAMS = $(filter-out replay,$(basename $(notdir $(wildcard test/fuzz/programs/*.c))))
+fuzz_uses = $(shell sed -n 's/.*uses: *\(.*\.c\).*/\1/p' test/fuzz/programs/$(1).c)
+FUZZ_PROGRAM_FLAGS = $(filter-out -D_FORTIFY_SOURCE=2 -O2,$(PROGRAM_CFLAGS)) $(FUZZ_FLAGS)
+
+build/fuzz/programs/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,FUZZ-CC,$<)
+	$(quiet)$(FUZZ_CLANG) $(FUZZ_PROGRAM_FLAGS) -c -o $@ $<
+
+define fuzz_program_rule
+build/fuzz/bin/$(1): $(patsubst %.c,build/fuzz/programs/%.o,test/fuzz/programs/$(1).c $(call fuzz_uses,$(1)) $(wildcard common/*.c))
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)
+	$$(quiet)$(FUZZ_CLANG) -fsanitize=fuzzer,$(FUZZ_SANITIZERS) -Wl,--as-needed -o $$@ $$^ $(PROGRAM_LIBS)
+
+$(BUILD)/test/fuzz/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,test/fuzz/programs/$(1).c test/fuzz/programs/replay.c $(call fuzz_uses,$(1))) $(COMMON_OBJS)
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)
+	$$(quiet)$(CC) $(PROGRAM_LDFLAGS) -o $$@ $$^ $(PROGRAM_LIBS)
+endef
+$(foreach program,$(FUZZ_PROGRAMS),$(eval $(call fuzz_program_rule,$(program))))
+
+# ---- all ----------------------------------------------------------------------------------
+
+fuzz-replay: extension $(FUZZ_REPLAY_OBJS) $(addprefix $(BUILD)/test/fuzz/,$(FUZZ_PROGRAMS))
 	$(call say,LINK,$(EXTENSION_BUILD)/ctms_fuzz.so)
 	$(quiet)$(CC) -shared -o $(EXTENSION_BUILD)/ctms_fuzz.so $(FUZZ_REPLAY_OBJS) \
 		$(patsubst extension/%.c,$(EXTENSION_BUILD)/extension/%.o,$(wildcard extension/*.c))
 
 fuzz:
 	$(quiet)scripts/install-packages lint
-	$(quiet)+$(MAKE) --no-print-directory private-postgres build/fuzz/ctms_fuzz.so build/fuzz/preload.so
+	$(quiet)+$(MAKE) --no-print-directory private-postgres build/fuzz/ctms_fuzz.so \
+		build/fuzz/preload.so $(addprefix build/fuzz/bin/,$(FUZZ_PROGRAMS))
 	$(quiet)FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz $(FUZZ_TARGETS)
 
 .PHONY: fuzz fuzz-replay
 
--include $(FUZZ_BACKEND_OBJS:.o=.d) $(FUZZ_REPLAY_OBJS:.o=.d)
+-include $(shell find build/fuzz/programs -name '*.d' 2>/dev/null) $(FUZZ_BACKEND_OBJS:.o=.d) $(FUZZ_REPLAY_OBJS:.o=.d)

@@ -85,8 +85,11 @@ dialect_of(JsonSchemaCompile *compile, const JsonSchemaResource *resource, JsonV
     if (!uri || json_schema_known_dialect(uri, &dialect))
         return dialect;
     plain = json_uri_split(uri, &fragment);
+    /* "#" is no dialect: it would be the schema itself, or whoever refers to it. */
     metaschema =
-        json_schema_find_resource(compile, plain, json_schema_draft_dialect(inherited.draft));
+        *plain == '\0'
+            ? NULL
+            : json_schema_find_resource(compile, plain, json_schema_draft_dialect(inherited.draft));
     if (!metaschema) {
         json_schema_problem(compile, resource, NULL, "$schema", "dialect \"%s\" is not known", uri);
         return inherited;

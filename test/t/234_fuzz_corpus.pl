@@ -1,6 +1,6 @@
 # The inputs that fuzzing starts from, and those that once broke something, run once each.
-# The library that does so has no sanitizers here: what this file can find is a crash, an
-# error that input should not lead to, and verdicts that contradict each other.
+# What does so has no sanitizers here: this file can find a crash, an error that input should
+# not lead to, and verdicts that contradict each other.
 use strict;
 use warnings;
 use CTMS::Test;
@@ -16,6 +16,13 @@ for my $folder (sort glob "$top/test/fuzz/corpus/*")
 {
     my ($target) = $folder =~ m{([^/]+)$};
     my @files = grep { -f } glob "$folder/*";
+    my ($program) = grep { -x } "$ENV{CTMS_TEST_BIN}/../test/fuzz/$target";
+    if ($program)
+    {
+        my ($out, $err) = run_command([ $program, $folder ]);
+        is("$out$err", scalar @files, "$target: " . @files . ' inputs');
+        next;
+    }
     is($ctms->sql("CREATE FUNCTION pg_temp.ctms_fuzz_replay(text, text) RETURNS int LANGUAGE c AS '$library';
         SELECT pg_temp.ctms_fuzz_replay('$target', '$folder')"), scalar @files, "$target: " . @files . ' inputs');
 }

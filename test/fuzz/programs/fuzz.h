@@ -1,0 +1,24 @@
+/*
+ * fuzz.h: what a fuzz target of the programs has. Its first line names what it links:
+ * "uses: rest/http.c". libFuzzer calls it, or replay.c for each file of a folder.
+ */
+#ifndef CTMS_FUZZ_PROGRAMS_H
+#define CTMS_FUZZ_PROGRAMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define FUZZ_CHECK(condition)                                                                      \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "fuzz: FINDING at %s:%d: does not hold: %s\n", __FILE__, __LINE__,     \
+                    #condition);                                                                   \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+#endif

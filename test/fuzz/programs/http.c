@@ -1,0 +1,55 @@
+/* HTTP requests: a head, then what follows it as chunks. uses: rest/http.c */
+#include <string.h>
+
+#include "fuzz.h"
+#include "rest/http.h"
+
+#define BODY_MAX 4096
+
+/* All at once, or in pieces: the same body. */
+static http_chunks_result
+read_chunks(const char *data, size_t size, size_t piece, buf *body)
+{
+    http_chunks chunks = {0};
+    http_chunks_result result = CHUNKS_MORE;
+    buf in = {0};
+
+    for (size_t at = 0; at < size && result == CHUNKS_MORE; at += piece) {
+        buf_append(&in, data + at, size - at < piece ? size - at : piece);
+        result = http_read_chunks(&chunks, &in, body, BODY_MAX);
+    }
+    FUZZ_CHECK(body->length <= BODY_MAX);
+    buf_free(&in);
+    return result;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *text = (const char *)data;
+    size_t scanned = 0;
+    long end = http_find_head_end(text, size, &scanned);
+    http_request *request;
+    buf whole = {0};
+    buf pieces = {0};
+    int status = 0;
+
+    if (end <= 0)
+        return 0;
+    FUZZ_CHECK((size_t)end <= size);
+    request = http_parse_head(text, (size_t)end, &status);
+    FUZZ_CHECK(request != NULL || (status >= 400 && status <= 599));
+    if (request != NULL) {
+        http_get_header(request, "host");
+        FUZZ_CHECK(!request->has_length || !request->is_chunked);
+        FUZZ_CHECK(request->header_count <= HTTP_HEADERS_MAX);
+        http_request_free(request);
+    }
+    FUZZ_CHECK(read_chunks(text + end, size - (size_t)end, size + 1, &whole) ==
+               read_chunks(text + end, size - (size_t)end, 1, &pieces));
+    FUZZ_CHECK(whole.length == pieces.length &&
+               (whole.length == 0 || memcmp(whole.data, pieces.data, whole.length) == 0));
+    buf_free(&whole);
+    buf_free(&pieces);
+    return 0;
+}
