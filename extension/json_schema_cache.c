@@ -5,6 +5,7 @@
 
 #include "common/hashfn.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 
 #include "json_schema_cache.h"
@@ -16,6 +17,7 @@ static JsonSchemaCached *buckets[N_BUCKETS];
 static MemoryContext cache_context;
 static Size cache_bytes;
 static uint64 clock_ticks;
+static uint64 registry_changes;
 
 void
 json_schema_cache_init(void)
@@ -84,6 +86,7 @@ static JsonSchemaCached *
 add(const Jsonb *schema, uint32 hash, int draft, int asserts)
 {
     JsonSchemaOptions options = {draft, asserts, json_schema_registry_load};
+    uint64 changes_before = registry_changes;
     JsonSchemaProgram *program;
     JsonSchemaCached *cached;
 
@@ -95,6 +98,8 @@ add(const Jsonb *schema, uint32 hash, int draft, int asserts)
     cached->schema = MemoryContextAlloc(cache_context, VARSIZE(schema));
     memcpy(cached->schema, schema, VARSIZE(schema));
     cached->program = program;
+    /* A document that was read may have changed before the compilation ended. */
+    cached->is_stale = json_schema_uses_loader(program) && registry_changes != changes_before;
     cached->hash = hash;
     cached->draft = draft;
     cached->asserts = asserts;
@@ -105,13 +110,22 @@ add(const Jsonb *schema, uint32 hash, int draft, int asserts)
     return cached;
 }
 
+bool
+json_schema_cache_is_current(const JsonSchemaCached *cached)
+{
+    /* Documents may have changed since the transaction last looked. */
+    if (json_schema_uses_loader(cached->program))
+        AcceptInvalidationMessages();
+    return !cached->is_stale;
+}
+
 JsonSchemaCached *
 json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts)
 {
     uint32 hash = hash_bytes((const unsigned char *)schema, VARSIZE(schema));
     JsonSchemaCached *cached = find(schema, hash, draft, asserts);
 
-    if (!cached)
+    if (!cached || !json_schema_cache_is_current(cached))
         cached = add(schema, hash, draft, asserts);
     cached->n_references++;
     cached->last_used = ++clock_ticks;
@@ -132,6 +146,7 @@ json_schema_cache_release(JsonSchemaCached *cached)
 void
 json_schema_cache_forget_registry(void)
 {
+    registry_changes++;
     for (int i = 0; i < N_BUCKETS; i++)
         for (JsonSchemaCached *cached = buckets[i]; cached; cached = cached->next)
             if (json_schema_uses_loader(cached->program))

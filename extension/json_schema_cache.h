@@ -29,6 +29,9 @@ typedef struct JsonSchemaCached {
 extern JsonSchemaCached *json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts);
 extern void json_schema_cache_release(JsonSchemaCached *cached);
 
+/* Whether a held one may go on being used, by what other sessions have committed by now. */
+extern bool json_schema_cache_is_current(const JsonSchemaCached *cached);
+
 /* Bytes of all programs in the cache. */
 extern Size json_schema_cache_bytes(void);
 

@@ -139,14 +139,15 @@ json_schema_call_find(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
         site->schema_is_text ? json_schema_call_value(fcinfo, schema_arg) : DatumGetJsonbP(schema);
     if (has_options)
         json_schema_call_options(DatumGetJsonbP(options), &draft, &asserts);
-    if (!cached || cached->is_stale || cached->draft != draft || cached->asserts != asserts ||
-        VARSIZE(cached->schema) != VARSIZE(detoasted) ||
+    if (!cached || !json_schema_cache_is_current(cached) || cached->draft != draft ||
+        cached->asserts != asserts || VARSIZE(cached->schema) != VARSIZE(detoasted) ||
         memcmp(cached->schema, detoasted, VARSIZE(detoasted)) != 0) {
         release_site(site);
         site->constant = (Datum)0;
         site->cached = json_schema_cache_acquire(detoasted, draft, asserts);
     }
-    site->constant = site->is_constant ? schema : (Datum)0;
+    if (site->is_constant && !json_schema_uses_loader(site->cached->program))
+        site->constant = schema;
     if ((Pointer)detoasted != DatumGetPointer(schema))
         pfree(detoasted);
     return site->cached->program;

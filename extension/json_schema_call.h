@@ -11,7 +11,7 @@
 /* What a call site keeps. */
 typedef struct JsonSchemaSite {
     JsonSchemaCached *cached;
-    Datum constant;      /* the schema, when it and the options are constants; else 0 */
+    Datum constant;      /* the schema, when nothing can change it under the call; else 0 */
     bool is_constant;    /* they are: the schema is known by its address */
     bool schema_is_text; /* of type json or text */
     bool instance_is_text;
