@@ -10,6 +10,7 @@
 #   make soak-rest     a mixed load on the REST server for half an hour    (SECONDS=1800)
 #   make fuzz-http     bent requests to a server with sanitizers             (FUZZ_SECONDS=1800)
 #   make bench-agent   how fast the agent is, and how soon it begins
+#   make soak-schemas  changes schemas under sessions that validate, CHANGES=10000 times
 #   make conformance SUITE=…  what the JSON Schema engine passes of the JSON-Schema-Test-Suite
 #   make soak-agent  kills agents and the database at every step, ROUNDS=200 times
 #   make bench-import  how long adopting an older database takes, CONTACTS=1000000
@@ -115,6 +116,11 @@ soak-agent:
 	$(quiet)+$(MAKE) --no-print-directory -j2 all private-postgres
 	$(quiet)CTMS_TEST_ROUNDS=$(or $(ROUNDS),200) CTMS_PROVE_OPTIONS=--verbose nice -n 15 scripts/check test/t/340_agent_crashes.pl
 
+soak-schemas:
+	$(quiet)scripts/install-packages check
+	$(quiet)+$(MAKE) --no-print-directory private-postgres
+	$(quiet)CTMS_TEST_CHANGES=$(or $(CHANGES),10000) CTMS_PROVE_OPTIONS=--verbose nice -n 15 scripts/check test/t/226_json_schema_change.pl
+
 # Other validators, for comparison only, come from npm at bench time.
 CORPORA ?= ../shared/data/json-schema-corpora
 BENCH_TOOLS = build/bench-json-schema
@@ -166,5 +172,5 @@ clean:
 	rm -rf build
 
 .PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
-	private-postgres run check sql-reference check-asan check-valgrind lint conformance bench-agent soak-agent bench-rest bench-json-schema clean
+	private-postgres run check sql-reference check-asan check-valgrind lint conformance bench-agent soak-agent soak-schemas bench-rest bench-json-schema clean
 .DEFAULT_GOAL := all

@@ -5,6 +5,7 @@
  */
 #include "compat.h"
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "drop_guard.h"
@@ -20,6 +21,10 @@ PG_MODULE_MAGIC;
 void
 _PG_init(void)
 {
+    /* A stand-alone server has no stack base (seen in 15), so that check_stack_depth() lets
+     * recursion run into the end of the stack. */
+    if (!IsPostmasterEnvironment)
+        (void)set_stack_base();
     ctms_restore_init();
     ctms_queue_init();
     ctms_drop_guard_init();
