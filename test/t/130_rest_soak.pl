@@ -62,7 +62,7 @@ while (time < $begun + $seconds)
     disturb(@step) if @step;
     if (!@plan && time > $next_sample)
     {
-        push @{ $memory{$_} }, own_kb($_) for workers(), split /\n/, $ctms->sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'ctms-rest'");
+        push @{ $memory{$_} }, own_kb($_) for workers(), split /\n/, $ctms->sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
         $next_sample = time + $seconds / 100;
     }
     sleep 0.1;
