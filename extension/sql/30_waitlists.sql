@@ -96,6 +96,11 @@ BEGIN
         RAISE EXCEPTION 'schema of a waitlist must not be null' USING ERRCODE = '22004';
     ELSIF existing_rows IS NULL OR existing_rows NOT IN ('check', 'ignore') THEN
         RAISE EXCEPTION 'existing_rows must be "check" or "ignore"' USING ERRCODE = '22023';
+    ELSIF existing_rows = 'check' AND NOT coalesce(dry_run, false)
+          AND current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        -- The snapshot is older than the lock: rows stored in between would not be checked.
+        RAISE EXCEPTION 'stored rows cannot be checked in a % transaction', current_setting('transaction_isolation')
+            USING ERRCODE = '0A000', HINT = 'Call it in a READ COMMITTED transaction, or set existing_rows to ''ignore''.';
     END IF;
     SELECT jsonb_agg(jsonb_build_object('keywordLocation', c.instance_location, 'keyword', c.keyword,
         'error', c.error)) INTO problems

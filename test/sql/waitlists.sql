@@ -100,3 +100,11 @@ SELECT * FROM pg_temp.store('vpn', '{"geo": "at"}');
 SET LOCAL ctms.restore_mode = 'on';
 SELECT * FROM pg_temp.store('vpn', '{"color": "red"}');
 ROLLBACK;
+
+-- An old snapshot cannot tell what is stored: not checked, and said so.
+\set VERBOSITY default
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT ctms.set_waitlist_schema('old', '{}', dry_run => true) ->> 'failing_rows' AS failing_rows;
+SELECT ctms.set_waitlist_schema('old', '{}', existing_rows => 'ignore') ->> 'stored' AS stored;
+SELECT ctms.set_waitlist_schema('old', '{}');
+ROLLBACK;
