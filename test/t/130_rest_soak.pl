@@ -16,7 +16,8 @@ delete $ENV{CTMS_SOAK_SECONDS};
 my $clients = 4;
 my $ctms = CTMS::Test->new('rest_soak');
 my $node = $ctms->node;
-my $dir = $PostgreSQL::Test::Utils::tmp_check;
+my $dir = "$PostgreSQL::Test::Utils::tmp_check/rest_soak";
+mkdir $dir or die "$dir: $!";
 $ctms->start_rest(CTMS_PROCESSES => 2, CTMS_DB_CONNECTIONS => 3, CTMS_LOGGING_LEVEL => 'WARNING', CTMS_DB_TIMEOUT_S => 20);
 $ctms->login;
 

@@ -27,8 +27,10 @@ $ctms->login;
 # ---- load ---------------------------------------------------------------------------------
 
 # Each writer notes what was acknowledged, line by line, with the time.
-my $folder = $PostgreSQL::Test::Utils::tmp_check;
+my $folder = "$PostgreSQL::Test::Utils::tmp_check/failover";
+mkdir $folder or die "$folder: $!";
 my $stop = "$folder/stop";
+my $parent = $$;
 my @writers;
 for my $writer (1 .. 4)
 {
@@ -36,7 +38,7 @@ for my $writer (1 .. 4)
     if ($pid) { push @writers, $pid; next }
     open my $log, '>', "$folder/writer$writer" or POSIX::_exit(1);
     $log->autoflush(1);
-    for (my $n = 1; !-e $stop; $n++)
+    for (my $n = 1; !-e $stop && getppid() == $parent; $n++)
     {
         my $address = "writer$writer-$n\@example.com";
         my $r = $ctms->request(POST => '/ctms', { email => { primary_email => $address }, newsletters => [ { name => 'hubs' } ] });
