@@ -98,7 +98,7 @@ put_lengths(ExampleSet *set, List *values)
             const JsonSchemaKeyword *keyword = schema_keyword(lfirst(cell), kinds[i]);
 
             for (int64 step = -1; keyword && step <= 1; step++) {
-                int64 n = keyword->count + step;
+                int64 n = Min(keyword->count, PG_INT32_MAX) + step;
                 int64 m = kinds[i] == KEYWORD_CONTAINS && keyword->max_count < MAX_ITEMS
                               ? keyword->max_count + step
                               : -1;
