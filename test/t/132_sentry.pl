@@ -71,7 +71,7 @@ like($event->{event_id}, qr/^[0-9a-f]{32}$/, 'the id');
 is($event->{level}, 'error', 'the level');
 is_deeply($event->{tags}, { program => 'ctms-rest', reason => 'asked for by /__crash__', method => 'GET', path_template => '/__crash__', error_id => $r->{json}{error_id} }, 'the tags');
 unlike($request, qr/person|example\.com|Bearer|\Q$ctms->{token}\E|$ctms->{client_id}|secret/, 'nothing personal, no secrets');
-like($ctms->log_of('rest'), qr/"Type": "ctms.sentry".*"event": \{"event_id":"$event->{event_id}"/, 'CTMS_SENTRY_DEBUG logs it');
+ok(poll_until(sub { $ctms->log_of('rest') =~ /"Type": "ctms.sentry".*"event": \{"event_id":"$event->{event_id}"/ }), 'CTMS_SENTRY_DEBUG logs it');
 
 answers($ctms, GET => '/__crash__', 500, undef, headers => { 'X-Request-Id' => 'person' });
 ok(!exists event('unexpected error', 2)->{tags}{error_id}, 'an id that the client gave is not passed on');
