@@ -1,0 +1,58 @@
+# Benchmarks and long tests; included by the top Makefile. Each takes a while and says how
+# long in its defaults; "make check" runs the tests among them in a short form.
+
+LONG_TEST = CTMS_PROVE_OPTIONS=--verbose nice -n 15 scripts/check
+
+# What they all need first.
+set-up:
+	$(quiet)scripts/install-packages check
+	$(quiet)+$(MAKE) --no-print-directory -j2 all private-postgres
+
+# ---- benchmarks ------------------------------------------------------------------------
+
+bench-agent: set-up
+	scripts/check bench/agent.pl
+
+bench-rest: set-up
+	scripts/check bench/rest.pl
+
+CONTACTS ?= 1000000
+bench-import: set-up
+	BENCH_CONTACTS=$(CONTACTS) scripts/check bench/import.pl
+
+# Other validators, for comparison only, come from npm at bench time.
+CORPORA ?= ../shared/data/json-schema-corpora
+BENCH_TOOLS = build/bench-json-schema
+bench-json-schema: set-up
+	mkdir -p $(BENCH_TOOLS)
+	npm install --prefix $(BENCH_TOOLS) --no-audit --no-fund --silent @sourcemeta/jsonschema ajv || echo "no comparison: npm failed" >&2
+	CTMS_BENCH_CORPORA='$(abspath $(CORPORA))' CTMS_BENCH_TOOLS='$(abspath $(BENCH_TOOLS))' scripts/check bench/json_schema.pl
+
+# ---- conformance -----------------------------------------------------------------------
+
+SUITE ?= ../shared/data/JSON-Schema-Test-Suite
+conformance: set-up
+	$(quiet)test -d '$(SUITE)/tests' || { echo "no JSON-Schema-Test-Suite at $(SUITE): make conformance SUITE=…" >&2; exit 1; }
+	$(quiet)CTMS_JSON_SCHEMA_SUITE='$(abspath $(SUITE))' CTMS_JSON_SCHEMA_TABLE=1 scripts/check test/t/220_json_schema_suite.pl
+
+# ---- long tests ------------------------------------------------------------------------
+
+soak-agent: set-up
+	$(quiet)CTMS_TEST_ROUNDS=$(or $(ROUNDS),200) $(LONG_TEST) test/t/340_agent_crashes.pl
+
+soak-rest: set-up
+	$(quiet)CTMS_SOAK_SECONDS=$(or $(SECONDS),1800) $(LONG_TEST) test/t/130_rest_soak.pl
+
+soak-schemas: set-up
+	$(quiet)CTMS_TEST_CHANGES=$(or $(CHANGES),10000) $(LONG_TEST) test/t/226_json_schema_change.pl
+
+soak-stripe: set-up
+	$(quiet)CTMS_STRESS_SECONDS=$(or $(SECONDS),600) CTMS_STRESS_SESSIONS=16 CTMS_STRESS_OBJECTS=1000 \
+		$(LONG_TEST) test/t/151_stripe_stress.pl
+
+fuzz-http: set-up
+	$(quiet)+$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs
+	$(quiet)CTMS_FUZZ_SECONDS=$(or $(SECONDS),1800) BUILD=build/sanitize $(LONG_TEST) test/t/131_rest_fuzz.pl
+
+.PHONY: set-up bench-agent bench-rest bench-import bench-json-schema conformance \
+	soak-agent soak-rest soak-schemas soak-stripe fuzz-http
