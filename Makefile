@@ -96,7 +96,7 @@ check:
 
 check-asan:
 	$(quiet)scripts/install-packages check
-	$(quiet)+$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs unit-tests
+	$(quiet)+$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs unit-tests fuzz-replay
 	$(quiet)+$(MAKE) --no-print-directory private-postgres
 	$(quiet)BUILD=build/sanitize scripts/check $(or $(TESTS),--programs)
 

@@ -94,8 +94,8 @@ cmp_ok(scalar(grep { $_->{logentry}{message} eq 'unexpected error' } events()), 
 
 # ---- a process that dies --------------------------------------------------------------------------------
 my ($worker) = split ' ', `pgrep -P @{[ $ctms->pid('rest') ]}`;
-kill SEGV => $worker;
-is(event('worker ended unexpectedly')->{tags}{how}, 'signal 11', 'the next process tells of it');
+kill KILL => $worker;
+is(event('worker ended unexpectedly')->{tags}{how}, 'signal 9', 'the next process tells of it');
 
 kill STOP => $receiver;
 is($ctms->request(GET => '/__crash__')->{status}, 500, 'a receiver that does not answer keeps nobody') for 1 .. 8;
