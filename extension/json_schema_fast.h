@@ -73,6 +73,14 @@ typedef struct FastPattern {
     const FastNode *node; /* NULL allows all */
 } FastPattern;
 
+/* How jsonb stores the keys of an object that has every name and no other. */
+typedef struct FastShape {
+    const JEntry *entries;
+    const char *bytes;
+    uint32 entries_size;
+    uint32 bytes_size;
+} FastShape;
+
 /* "properties" and all that goes with it, in one walk over the members. */
 typedef struct FastObject {
     uint32 min_members;
@@ -88,6 +96,8 @@ typedef struct FastObject {
     FastPattern *patterns;
     const FastNode *key; /* propertyNames; NULL allows all */
     bool is_plain;       /* a name or "additional" alone decides about each member */
+    uint32 shape_count;  /* members of an object that may be of this shape; 0: has none */
+    FastShape shape;
 } FastObject;
 
 typedef struct FastArray {

@@ -6,6 +6,9 @@
 
 #include "json_schema_fast.h"
 
+/* Keys of larger objects have more than one stored offset. */
+#define MAX_SHAPE JB_OFFSET_STRIDE
+
 /* For a name that is required and nothing else. */
 static const FastNode anything = {.kinds = JSON_KINDS_ALL, .is_finished = true};
 
@@ -111,6 +114,34 @@ index_names(FastObject *object)
     }
 }
 
+/* An object with all the names is known by its keys as a whole, which saves looking up each. */
+static void
+add_shape(FastObject *object)
+{
+    uint32 n = object->n_names;
+    JEntry *entries;
+    char *bytes;
+    uint32 size = 0;
+
+    if (!object->is_plain || n == 0 || n > MAX_SHAPE)
+        return;
+    for (uint32 i = 0; i < n; i++)
+        size += object->names[i].length;
+    entries = palloc(sizeof(JEntry) * n);
+    bytes = palloc(Max(size, 1));
+    object->shape = (FastShape){entries, bytes, sizeof(JEntry) * n, size};
+    object->shape_count = n;
+    size = 0;
+    for (uint32 i = 0; i < n; i++) {
+        const FastName *name = &object->names[i];
+
+        memcpy(bytes + size, name->bytes, name->length);
+        size += name->length;
+        entries[i] =
+            i == 0 ? JENTRY_ISSTRING | JENTRY_HAS_OFF | size : JENTRY_ISSTRING | name->length;
+    }
+}
+
 static void
 lower_patterns(FastLower *lower, FastObject *object, const JsonSchemaKeyword *keyword)
 {
@@ -155,6 +186,7 @@ fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
     for (int i = 0; i < object->n_names; i++)
         if (!object->names[i].is_listed && object->additional)
             object->is_plain = false;
+    add_shape(object);
     if (object->n_names == 0 && object->n_patterns == 0 && !object->additional && !object->key &&
         object->min_members == 0 && object->max_members == PG_UINT32_MAX)
         return NULL;

@@ -87,6 +87,26 @@ same_bytes(const char *a, const char *b, uint32 length)
     return length == 0 || *a == *b;
 }
 
+/* The same without a limit to what is short. */
+static inline bool
+same_block(const char *a, const char *b, uint32 size)
+{
+    uint64 x, y;
+    uint32 at = 0;
+
+    if (size <= 16)
+        return same_bytes(a, b, size);
+    for (; at + 8 < size; at += 8) {
+        memcpy(&x, a + at, 8);
+        memcpy(&y, b + at, 8);
+        if (x != y)
+            return false;
+    }
+    memcpy(&x, a + size - 8, 8);
+    memcpy(&y, b + size - 8, 8);
+    return x == y;
+}
+
 static const FastName *
 search_bucket(const FastName *names, int low, int high, JsonValue key)
 {
@@ -153,6 +173,28 @@ run_member(Run *run, const FastObject *object, const FastName *name, JsonValue k
     return run_other_member(run, object, is_listed, key, member);
 }
 
+static inline bool
+has_shape(const FastShape *shape, const JsonbContainer *container, const char *base)
+{
+    return same_block((const char *)container->children, (const char *)shape->entries,
+                      shape->entries_size) &&
+           same_block(base, shape->bytes, shape->bytes_size);
+}
+
+/* The values of an object that has every name and no other member, in the order of the names. */
+static inline bool
+run_shaped(Run *run, const FastObject *object, const JEntry *values, const char *base)
+{
+    const FastName *name = object->names;
+    const FastName *end = name + object->shape_count;
+    uint32 offset = object->shape.bytes_size;
+
+    for (; name < end; name++)
+        if (!run_node(run, name->node, json_entry_value(*values++, base, &offset)))
+            return false;
+    return true;
+}
+
 static pg_noinline bool
 run_object(Run *run, const FastObject *object, JsonValue value)
 {
@@ -170,6 +212,8 @@ run_object(Run *run, const FastObject *object, JsonValue value)
         return false;
     if (unlikely(count > MANY_ENTRIES))
         CHECK_FOR_INTERRUPTS();
+    if (count == object->shape_count && has_shape(&object->shape, container, base))
+        return run_shaped(run, object, end, base);
     value_offset = json_keys_end(container, count);
     for (; entry < end; entry++) {
         uint32 key_end = json_entry_end(*entry, key_offset);

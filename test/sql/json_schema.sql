@@ -160,3 +160,15 @@ FROM (VALUES
     ('{"contentMediaType": "application/json", "contentEncoding": "base64"}', 'WzFd'),
     ('{"contentMediaType": "application/json", "contentEncoding": "base64"}', 'WzE='),
     ('{"contentMediaType": "application/json", "contentEncoding": "base64"}', 'gICA')) AS c (s, v);
+
+-- Objects that have every name of the schema and no other, and those that miss that narrowly.
+WITH named AS (SELECT n, i, repeat(chr(97 + i % 26), i % 7 + (i / 26)) AS key FROM unnest(ARRAY[1, 2, 31, 32, 33, 40]) AS n, generate_series(1, n) AS i),
+object AS (SELECT n, jsonb_build_object('additionalProperties', false, 'required', jsonb_agg(key),
+        'properties', jsonb_object_agg(key, CASE WHEN i % 2 = 0 THEN '{"type": "string"}' ELSE '{"maximum": 99}' END::jsonb)) AS schema,
+    jsonb_object_agg(key, CASE WHEN i % 2 = 0 THEN to_jsonb(repeat('x', i)) ELSE to_jsonb(i) END) AS doc FROM named GROUP BY n)
+SELECT n, ctms.json_schema_is_valid(schema, doc) AS complete,
+    bool_or(ctms.json_schema_is_valid(schema, doc - key)) AS one_missing,
+    bool_or(ctms.json_schema_is_valid(schema, doc || jsonb_build_object(key || '-', 1))) AS one_more,
+    bool_or(ctms.json_schema_is_valid(schema, doc - key || jsonb_build_object(translate(key, substr(key, 1, 1), '-'), 1))) FILTER (WHERE key <> '') AS one_other,
+    bool_or(ctms.json_schema_is_valid(schema, doc || jsonb_build_object(key, 100))) AS one_wrong
+FROM object JOIN named USING (n) GROUP BY n, schema, doc ORDER BY n;
