@@ -130,6 +130,14 @@ ctms_decode_datetime(char **fields, int *types, int count, int *type, struct pg_
 #endif
 }
 
+/* lower(text) got a name of its own when lower() of ranges did. */
+#include "utils/fmgroids.h"
+#if PG_VERSION_NUM >= 140000
+#define CTMS_F_LOWER F_LOWER_TEXT
+#else
+#define CTMS_F_LOWER F_LOWER
+#endif
+
 /* A scan without ORDER BY keys; 18 can count what it does. */
 #include "access/genam.h"
 

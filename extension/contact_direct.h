@@ -1,5 +1,8 @@
 /*
- * contact_direct.h: reads the rows of contacts below the executor.
+ * contact_direct.h: finds and reads contacts below the executor.
+ *
+ * Both return false, with nothing read, where a table is not the plain local table that this
+ * code knows: then go by SQL. Rights are not checked.
  */
 #ifndef CTMS_CONTACT_DIRECT_H
 #define CTMS_CONTACT_DIRECT_H
@@ -7,6 +10,7 @@
 #include "postgres.h"
 
 #include "contact.h"
+#include "contact_relations.h"
 
 #include "utils/snapshot.h"
 
@@ -16,10 +20,20 @@ typedef void (*ContactRowReader)(Contact *contact, ContactGroup group, const Dat
 
 /*
  * Hands every row of the contacts in the groups up to `last` to `read`. The Datums live in
- * the current memory context. False, with nothing read, when a table is not the plain local
- * table that this code knows: then go by SQL. Rights are not checked.
+ * the current memory context.
  */
 extern bool contact_direct_read(Contact **contacts, int count, ContactGroup last, Snapshot snapshot,
                                 ContactRowReader read);
+
+typedef struct ContactsFound {
+    Contact *contacts; /* allocated; only their email_id is set, in no order */
+    uint64 count;
+    uint64 capacity;
+} ContactsFound;
+
+/* The contacts that have an id; `value` is uuid for ID_EMAIL_ID, else text. */
+extern bool contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound *found);
+
+extern void contacts_found_add(ContactsFound *found, const pg_uuid_t *email_id);
 
 #endif

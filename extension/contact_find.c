@@ -1,14 +1,15 @@
 /*
  * contact_find.c: ctms.get_contact(), ctms.find_contacts() and the same for identities.
  *
- * The one unit that knows by which ids a contact can be found.
+ * The one unit that looks contacts up by their ids: one id below the executor where the tables
+ * allow it (contact_direct.c), several by SQL.
  */
 #include "compat.h"
 
 #include "body_value.h"
+#include "contact_direct.h"
 #include "contact_json.h"
 #include "contact_load.h"
-#include "contact_sql.h"
 #include "errors.h"
 #include "kept_plan.h"
 #include "json_text.h"
@@ -20,31 +21,11 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 /* Contacts that are loaded at a time. */
 #define BATCH 1000
-
-typedef struct IdSpec {
-    const char *name;
-    const char *condition; /* with %d for the parameter */
-    char table;            /* e: emails, m: mofo, a: amo, f: fxa */
-} IdSpec;
-
-static const IdSpec ids[] = {
-    {"email_id", "e.email_id = $%d", 'e'},
-    {"primary_email", "lower(e.primary_email) = lower($%d)", 'e'},
-    {"basket_token", "e.basket_token = $%d", 'e'},
-    {"sfdc_id", "e.sfdc_id = $%d", 'e'},
-    {"mofo_contact_id", "m.mofo_contact_id = $%d", 'm'},
-    {"mofo_email_id", "m.mofo_email_id = $%d", 'm'},
-    {"amo_user_id", "a.user_id = $%d", 'a'},
-    {"fxa_id", "f.fxa_id = $%d", 'f'},
-    {"fxa_primary_email", "lower(f.primary_email) = lower($%d)", 'f'},
-};
-#define ID_COUNT ((int)lengthof(ids))
-#define ID_EMAIL_ID 0
-#define ID_BASKET_TOKEN 2
 
 typedef void (*ContactWriter)(StringInfo out, const Contact *contact);
 
@@ -56,38 +37,50 @@ write_contact(StringInfo out, const Contact *contact)
 
 /* ---- looking for ids -------------------------------------------------------------- */
 
+static void
+append_condition(StringInfo sql, ContactId id)
+{
+    static const char aliases[] = {
+        [GROUP_EMAIL] = 'e', [GROUP_AMO] = 'a', [GROUP_FXA] = 'f', [GROUP_MOFO] = 'm'};
+    const ContactIdSpec *spec = &contact_ids[id];
+
+    appendStringInfo(sql, spec->is_address ? "lower(%c.%s) = lower($%d)" : "%c.%s = $%d",
+                     aliases[spec->group], spec->column, id + 1);
+}
+
 /* One plan for each combination of ids, made when it is first asked for. */
 static SPIPlanPtr
 find_plan(int mask)
 {
-    static SPIPlanPtr plans[1 << ID_COUNT];
-    StringInfoData sql;
-    StringInfoData conditions;
-    Oid types[ID_COUNT];
-    char joined[8] = "e";
+    static const char *const joins[] = {
+        [GROUP_EMAIL] = "",
+        [GROUP_AMO] = " JOIN ctms.amo AS a ON a.email_id = e.email_id",
+        [GROUP_FXA] = " JOIN ctms.fxa AS f ON f.email_id = e.email_id",
+        [GROUP_MOFO] = " JOIN ctms.mofo AS m ON m.email_id = e.email_id"};
+    static SPIPlanPtr plans[1 << CONTACT_ID_COUNT];
+    StringInfoData sql, conditions;
+    Oid types[CONTACT_ID_COUNT];
+    bool is_joined[CONTACT_ROW_GROUPS] = {[GROUP_EMAIL] = true};
 
     if (plans[mask] != NULL)
         return plans[mask];
     initStringInfo(&sql);
     initStringInfo(&conditions);
     appendStringInfoString(&sql, "SELECT e.email_id FROM ctms.emails AS e");
-    for (int i = 0; i < ID_COUNT; i++) {
-        types[i] = i == ID_EMAIL_ID ? UUIDOID : TEXTOID;
-        if ((mask & 1 << i) == 0)
-            continue;
-        if (strchr(joined, ids[i].table) == NULL) {
-            const char *table = ids[i].table == 'm' ? "mofo" : ids[i].table == 'a' ? "amo" : "fxa";
+    for (int id = 0; id < CONTACT_ID_COUNT; id++) {
+        ContactGroup group = contact_ids[id].group;
 
-            appendStringInfo(&sql, " JOIN ctms.%s AS %c ON %c.email_id = e.email_id", table,
-                             ids[i].table, ids[i].table);
-            joined[strlen(joined)] = ids[i].table;
-        }
+        types[id] = id == ID_EMAIL_ID ? UUIDOID : TEXTOID;
+        if ((mask & 1 << id) == 0)
+            continue;
+        if (!is_joined[group])
+            appendStringInfoString(&sql, joins[group]);
+        is_joined[group] = true;
         appendStringInfoString(&conditions, conditions.len == 0 ? " WHERE " : " AND ");
-        appendStringInfo(&conditions, ids[i].condition, i + 1);
+        append_condition(&conditions, id);
     }
     appendStringInfoString(&sql, conditions.data);
-    appendStringInfoString(&sql, " ORDER BY e.email_id");
-    return kept_plan_prepare(&plans[mask], sql.data, ID_COUNT, types);
+    return kept_plan_prepare(&plans[mask], sql.data, CONTACT_ID_COUNT, types);
 }
 
 static void
@@ -96,8 +89,8 @@ raise_no_id(void)
     StringInfoData names;
 
     initStringInfo(&names);
-    for (int i = 0; i < ID_COUNT; i++)
-        appendStringInfo(&names, "%s%s", i == 0 ? "" : ", ", ids[i].name);
+    for (int id = 0; id < CONTACT_ID_COUNT; id++)
+        appendStringInfo(&names, "%s%s", id == 0 ? "" : ", ", contact_ids[id].name);
     ereport(ERROR, errcode(ERRCODE_CTMS_BAD_REQUEST),
             errmsg("No identifiers provided, at least one is needed: %s", names.data));
 }
@@ -117,60 +110,113 @@ canonical_token(Datum token)
     return PointerGetDatum(cstring_to_text_with_len(canonical.data + 1, canonical.len - 2));
 }
 
-/* The contacts that match all ids that are given, only their email_id filled in. */
-static Contact *
-find(FunctionCallInfo fcinfo, uint64 *count)
-{
-    Datum values[ID_COUNT];
-    char nulls[ID_COUNT];
-    Contact *contacts;
-    int mask = 0;
-    bool has_value = false;
-    bool is_null;
+typedef struct GivenIds {
+    Datum values[CONTACT_ID_COUNT];
+    char nulls[CONTACT_ID_COUNT];
+    int mask;
+    int count;
+    ContactId last;
+} GivenIds;
 
-    for (int i = 0; i < ID_COUNT; i++) {
-        nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-        if (PG_ARGISNULL(i))
+static GivenIds
+read_ids(FunctionCallInfo fcinfo)
+{
+    GivenIds ids = {.mask = 0};
+    bool has_value = false;
+
+    for (int id = 0; id < CONTACT_ID_COUNT; id++) {
+        ids.nulls[id] = PG_ARGISNULL(id) ? 'n' : ' ';
+        if (PG_ARGISNULL(id))
             continue;
-        mask |= 1 << i;
-        values[i] = i == ID_BASKET_TOKEN ? canonical_token(PG_GETARG_DATUM(i)) : PG_GETARG_DATUM(i);
-        has_value |= i == ID_EMAIL_ID || VARSIZE_ANY_EXHDR(DatumGetTextPP(PG_GETARG_DATUM(i))) > 0;
+        ids.values[id] = PG_GETARG_DATUM(id);
+        has_value |=
+            id == ID_EMAIL_ID || VARSIZE_ANY_EXHDR(DatumGetTextPP(PG_GETARG_DATUM(id))) > 0;
+        if (id == ID_BASKET_TOKEN)
+            ids.values[id] = canonical_token(ids.values[id]);
+        ids.mask |= 1 << id;
+        ids.count++;
+        ids.last = id;
     }
     if (!has_value)
         raise_no_id();
-    *count = kept_plan_execute(find_plan(mask), values, nulls, true, SPI_OK_SELECT);
-    contacts = MemoryContextAllocHuge(CurrentMemoryContext, (*count + 1) * sizeof(Contact));
-    for (uint64 i = 0; i < *count; i++)
-        contacts[i].email_id = *DatumGetUUIDP(
-            SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
-    return contacts;
+    return ids;
+}
+
+static void
+find_by_statement(GivenIds *ids, ContactsFound *found)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    uint64 count;
+    bool is_null;
+
+    SPI_connect();
+    count = kept_plan_execute(find_plan(ids->mask), ids->values, ids->nulls, true, SPI_OK_SELECT);
+    MemoryContextSwitchTo(caller);
+    for (uint64 i = 0; i < count; i++)
+        contacts_found_add(found, DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i],
+                                                              SPI_tuptable->tupdesc, 1, &is_null)));
+    SPI_finish();
+}
+
+static int
+compare_email_ids(const void *a, const void *b)
+{
+    return memcmp(&((const Contact *)a)->email_id, &((const Contact *)b)->email_id, UUID_LEN);
+}
+
+/* The contacts that match all ids that are given, in the order of their email_id. */
+static ContactsFound
+find(FunctionCallInfo fcinfo)
+{
+    GivenIds ids = read_ids(fcinfo);
+    ContactsFound found = {.count = 0};
+
+    /* One id is what nearly all callers give. */
+    if (ids.count > 1 ||
+        !contact_direct_find(ids.last, ids.values[ids.last], GetActiveSnapshot(), &found))
+        find_by_statement(&ids, &found);
+    if (found.count > 1)
+        qsort(found.contacts, found.count, sizeof(Contact), compare_email_ids);
+    return found;
+}
+
+static void
+write_batch(StringInfo json, Contact *contacts, int count, ContactParts parts, ContactWriter write)
+{
+    contact_load(contacts, count, parts, true);
+    for (int i = 0; i < count; i++) {
+        CHECK_FOR_INTERRUPTS();
+        if (!contacts[i].rows[GROUP_EMAIL].exists)
+            continue;
+        if (json->data[json->len - 1] != '[')
+            appendStringInfoChar(json, ',');
+        write(json, &contacts[i]);
+    }
 }
 
 static Datum
 find_and_write(FunctionCallInfo fcinfo, ContactParts parts, ContactWriter write)
 {
+    ContactsFound found = find(fcinfo);
     StringInfoData json;
-    Contact *contacts;
-    uint64 count;
 
     json_answer_begin(&json);
     appendStringInfoChar(&json, '[');
-    SPI_connect();
-    contacts = find(fcinfo, &count);
-    for (uint64 start = 0; start < count; start += BATCH) {
-        int batch = (int)Min(BATCH, count - start);
+    for (uint64 start = 0; start < found.count; start += BATCH) {
+        MemoryContext caller = CurrentMemoryContext;
+        MemoryContext batch = NULL;
 
-        SPI_connect(); /* what a batch allocates goes with it */
-        contact_load(contacts + start, batch, parts, true);
-        for (int i = 0; i < batch; i++) {
-            CHECK_FOR_INTERRUPTS();
-            if (start + i > 0)
-                appendStringInfoChar(&json, ',');
-            write(&json, &contacts[start + i]);
+        /* What each of many batches allocates goes with it. */
+        if (found.count > BATCH) {
+            batch = AllocSetContextCreate(caller, "ctms contacts found", ALLOCSET_DEFAULT_SIZES);
+            MemoryContextSwitchTo(batch);
         }
-        SPI_finish();
+        write_batch(&json, found.contacts + start, (int)Min(BATCH, found.count - start), parts,
+                    write);
+        MemoryContextSwitchTo(caller);
+        if (batch != NULL)
+            MemoryContextDelete(batch);
     }
-    SPI_finish();
     appendStringInfoChar(&json, ']');
     return json_answer_end(&json);
 }

@@ -19,12 +19,21 @@ $ctms->sql(q{
     INSERT INTO ctms.fxa (email_id, fxa_id, account_deleted) SELECT email_id, primary_email, NULL FROM ctms.emails WHERE basket_token LIKE '%2%';
     INSERT INTO ctms.mofo (email_id, mofo_email_id, mofo_relevant) SELECT email_id, basket_token, true FROM ctms.emails WHERE basket_token LIKE '%4%';
     INSERT INTO ctms.newsletters (email_id, name, source, subscribed) SELECT email_id, 'n' || n, repeat('s', n), NULLIF(n % 2 = 0, true) FROM ctms.emails, generate_series(1, 11) AS n WHERE basket_token IS NOT NULL;
+    INSERT INTO ctms.emails (primary_email, sfdc_id) SELECT 'same' || n || '@example.com', 'many' FROM generate_series(1, 5) AS n;
+    INSERT INTO ctms.mofo (email_id, mofo_contact_id) SELECT email_id, 'many' FROM ctms.emails WHERE sfdc_id = 'many';
+    INSERT INTO ctms.amo (email_id, user_id) SELECT email_id, 'many' FROM ctms.emails WHERE sfdc_id = 'many';
+    INSERT INTO ctms.fxa (email_id, primary_email) SELECT email_id, 'Many@Example.COM' FROM ctms.emails WHERE sfdc_id = 'many';
     INSERT INTO ctms.waitlists (email_id, name, fields) SELECT email_id, w.name, w.fields::jsonb FROM ctms.emails, (VALUES ('vpn', '{"geo": "fr", "platform": "ios"}'), ('relay-x', '{"geo": "de"}')) AS w (name, fields) WHERE basket_token IS NULL;
 });
 
 my $ask = q{
     SELECT e.n, ctms.get_contact(e.id), ctms.get_identity(e.id) FROM (SELECT n, md5(n::text)::uuid AS id FROM generate_series(0, 61) AS n) AS e ORDER BY n;
     SELECT ctms.find_contacts(primary_email => 'NAME7@example.com'), ctms.find_contacts(amo_user_id => 'none'), ctms.find_identities(basket_token => 'token1');
+    SELECT n, ctms.find_contacts(primary_email => 'NAME' || n || '@Example.com'), ctms.find_identities(basket_token => 'token' || n),
+        ctms.find_contacts(email_id => md5(n::text)::uuid), ctms.find_contacts(fxa_id => 'Name' || n || '@example.com'), ctms.find_identities(mofo_email_id => 'token' || n),
+        ctms.find_contacts(primary_email => 'name' || n || '@example.com', email_id => md5('4')::uuid)
+        FROM generate_series(0, 61) AS n ORDER BY n;
+    SELECT ctms.find_contacts(sfdc_id => 'many'), ctms.find_identities(mofo_contact_id => 'many'), ctms.find_contacts(amo_user_id => 'many'), ctms.find_identities(fxa_primary_email => 'MANY@example.com');
     SELECT ctms.get_updates('2024-01-01', '2025-01-01', n::text) FROM generate_series(1, 61, 20) AS n;
     SELECT ctms.get_updates('2024-01-01', '2025-01-01', '1000', NULL, 'false');
     BEGIN;
@@ -61,6 +70,19 @@ for my $change (
 $ctms->sql(q{CREATE TABLE child () INHERITS (ctms.amo); INSERT INTO child (email_id, language) VALUES (md5('3')::uuid, 'xx')});
 like($session->query_safe(q{SELECT ctms.get_contact(md5('3')::uuid)}), qr/"language":"xx"/, 'rows of a table that inherits are seen');
 $ctms->sql('DROP TABLE child');
+
+# Looking for an address, by whatever index there is.
+my $find = q{SELECT md5(string_agg(ctms.find_contacts(primary_email => upper(primary_email))::text, '' ORDER BY email_id)) FROM ctms.emails};
+my $found = $session->query_safe($find);
+for my $change (
+    'DROP INDEX ctms.emails_primary_email_lower_key', 'CREATE INDEX lower_c ON ctms.emails (lower(primary_email) COLLATE "C")',
+    q{CREATE INDEX lower_part ON ctms.emails (lower(primary_email)) WHERE primary_email LIKE 'N%'}, 'CREATE INDEX upper_all ON ctms.emails (upper(primary_email))',
+    'CREATE INDEX lower_name ON ctms.emails (lower(first_name))', 'CREATE INDEX lower_pattern ON ctms.emails (lower(primary_email) text_pattern_ops)',
+    'DROP INDEX ctms.lower_part', 'CREATE UNIQUE INDEX emails_primary_email_lower_key ON ctms.emails (lower(primary_email))')
+{
+    $ctms->sql($change);
+    is($session->query_safe($find), $found, "the same found after $change");
+}
 
 # ---- what a statement may see -----------------------------------------------------------------
 
