@@ -7,6 +7,7 @@
  */
 #include "compat.h"
 
+#include "contact_claim.h"
 #include "contact_sql.h"
 #include "contact_store.h"
 #include "errors.h"
@@ -212,7 +213,7 @@ contact_store_new(const Contact *wanted)
 
 /*
  * Unique values are claimed in one order, as a new contact claims them: those of emails,
- * then of fxa, then of mofo. Otherwise two contacts that exchange values would deadlock.
+ * then of fxa, then of mofo. contact_claim.c sees to exchanges within one of these.
  */
 void
 contact_store(const Contact *stored, const Contact *wanted, bool always_touch, const char *conflict)
@@ -224,6 +225,8 @@ contact_store(const Contact *stored, const Contact *wanted, bool always_touch, c
     bool is_written = is_new || mask != 0 || always_touch;
     bool is_changed = false;
 
+    if (!is_new)
+        contact_claim_values(stored, wanted);
     if (!is_new && is_written)
         update_row(email_id, GROUP_EMAIL, email, mask);
     for (int group = GROUP_AMO; group < CONTACT_ROW_GROUPS; group++)
