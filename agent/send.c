@@ -130,12 +130,18 @@ rows_due_s(const struct sync *s, int lane)
     return first->ready_at_s + (is_busy ? LINGER_BUSY_S : LINGER_IDLE_S);
 }
 
+static bool
+is_lane_due(const struct sync *s, int lane, double now_s)
+{
+    return s->waiting_counts[lane] >= ROWS_PER_CALL ||
+           (s->waiting_counts[lane] > 0 && rows_due_s(s, lane) <= now_s);
+}
+
 static call *
 take_due_rows(struct sync *s, double now_s)
 {
     for (int lane = 0; lane < LANES; lane++) {
-        if (s->waiting_counts[lane] >= ROWS_PER_CALL ||
-            (s->waiting_counts[lane] > 0 && rows_due_s(s, lane) <= now_s))
+        if (is_lane_due(s, lane, now_s))
             return take_rows(s, lane);
     }
     return NULL;
@@ -289,6 +295,22 @@ bool
 send_is_held_back(const struct sync *s)
 {
     return allowed_in_flight(s, clock_now_s()) == 0;
+}
+
+bool
+send_is_short_of_slots(const struct sync *s)
+{
+    double now_s = clock_now_s();
+
+    if (s->in_flight < share_granted(s->share))
+        return false;
+    if (share_granted(s->share) == 0 || !TAILQ_EMPTY(&s->again) || !TAILQ_EMPTY(&s->ready))
+        return true;
+    for (int lane = 0; lane < LANES; lane++) {
+        if (is_lane_due(s, lane, now_s))
+            return true;
+    }
+    return false;
 }
 
 void

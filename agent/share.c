@@ -33,7 +33,7 @@ struct share {
     double asked_at_s;
     double asked_lease_s;
     double void_at_s; /* no request from then on */
-    bool is_busy;
+    bool is_wanting;  /* slots were short since the last time that nothing was to be sent */
     bool is_asking;
     bool is_leaving;
     bool is_signed_off;
@@ -45,7 +45,7 @@ struct share {
 static double
 lease_s(const share *s)
 {
-    double interval_s = s->is_busy ? ASK_BUSY_S : s->settings->loop_s;
+    double interval_s = s->is_wanting ? ASK_BUSY_S : s->settings->loop_s;
 
     return s->settings->timeout_s + interval_s + LEASE_MARGIN_S;
 }
@@ -116,7 +116,7 @@ ask(share *s, int wanted)
 static int
 wanted_now(const share *s)
 {
-    return s->is_busy ? s->settings->max_in_flight : 1;
+    return s->is_wanting ? s->settings->max_in_flight : 1;
 }
 
 static void
@@ -127,7 +127,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     /* Idle by now: the short lease that goes with many slots would end before the next tick. */
-    if (s->is_busy || s->wanted > 1)
+    if (s->is_wanting || s->wanted > 1)
         ask(s, wanted_now(s));
 }
 
@@ -138,29 +138,27 @@ share_granted(const share *s)
 }
 
 void
-share_update(share *s, bool is_busy, int in_flight)
+share_update(share *s, bool is_busy, bool is_short, int in_flight)
 {
     struct timeval interval = clock_timeval(ASK_BUSY_S);
     bool is_more_wanted;
 
     if (s->is_leaving)
         return;
-    s->is_busy = is_busy;
+    s->is_wanting = is_busy && (s->is_wanting || is_short);
     s->in_flight = in_flight;
     is_more_wanted =
         wanted_now(s) > s->wanted || (is_busy && clock_now_s() >= s->void_at_s && !s->is_asking);
     /* Others wait for what is over now. */
     if (is_more_wanted || (s->recorded > s->granted && in_flight <= s->granted))
         ask(s, wanted_now(s));
-    if (is_busy && !evtimer_pending(s->timer, NULL))
+    if (s->is_wanting && !evtimer_pending(s->timer, NULL))
         event_add(s->timer, &interval);
 }
 
 void
-share_tick(share *s, bool is_busy, int in_flight)
+share_tick(share *s)
 {
-    s->is_busy = is_busy;
-    s->in_flight = in_flight;
     ask(s, wanted_now(s));
 }
 
@@ -168,7 +166,7 @@ void
 share_sign_off(share *s)
 {
     s->is_leaving = true;
-    s->is_busy = false;
+    s->is_wanting = false;
     s->in_flight = s->granted = 0;
     ask(s, 0);
     if (!s->is_asking) /* the database is away: the lease ends */

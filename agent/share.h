@@ -21,10 +21,12 @@ void share_free(share *s);
 
 /* How many requests may be in flight now. */
 int share_granted(const share *s);
-/* What is going on; asks again where that makes a difference. */
-void share_update(share *s, bool is_busy, int in_flight);
-/* Each loop interval. */
-void share_tick(share *s, bool is_busy, int in_flight);
+/* What is going on; asks again where that makes a difference. is_busy: requests may be wanted;
+ * is_short: more than there are slots for. A contact now and then does with the slot that is kept.
+ */
+void share_update(share *s, bool is_busy, bool is_short, int in_flight);
+/* Each loop interval: keeps what there is. */
+void share_tick(share *s);
 /* Gives up all slots. Nothing may be in flight. changed() is called when it is done. */
 void share_sign_off(share *s);
 bool share_is_signed_off(const share *s);

@@ -248,7 +248,7 @@ turn(evutil_socket_t fd, short what, void *arg)
     sync_release(s);
     if (has_cycle_ended(s) && clock_now_s() >= s->last_report_s + REPORT_MIN_S)
         report_now(s);
-    share_update(s->share, is_busy(s), s->in_flight);
+    share_update(s->share, is_busy(s), send_is_short_of_slots(s), s->in_flight);
     drain_turn(s);
     set_alarm(s);
 }
@@ -274,7 +274,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     report_health(&s->report);
     fetch_token(s);
     queue_ask_configuration(s->queue);
-    share_tick(s->share, is_busy(s), s->in_flight);
+    share_tick(s->share);
     s->is_settle_blocked = false;
     /* Other agents have all the requests there may be: let them have the contacts as well. */
     if (s->in_flight == 0 && s->ready_count > 0 && share_granted(s->share) == 0)

@@ -159,6 +159,8 @@ void drain_deadline(evutil_socket_t fd, short what, void *arg);
 void send_all(struct sync *s);
 /* Nothing may be sent just now, whatever waits. */
 bool send_is_held_back(const struct sync *s);
+/* More is to be sent at once than we have slots for. */
+bool send_is_short_of_slots(const struct sync *s);
 /* When send_all() could send more without anything else happening; 0: never. */
 double send_next_due_s(const struct sync *s);
 /* The contact's AddRecipient was accepted: its rows may go. */
