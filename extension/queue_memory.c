@@ -10,10 +10,13 @@
  */
 #include "compat.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -67,11 +70,10 @@ static QueuePlan history_plan = {
     .arg_count = 3,
     .arg_types = {UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
 
-/* By the primary key, which grows with time; one session at a time. */
+/* By the primary key, which grows with time. */
 static QueuePlan purge_plan = {
     .sql = "DELETE FROM ctms.acoustic_history WHERE create_timestamp < $1"
-           " AND id < (SELECT id FROM ctms.acoustic_history ORDER BY id LIMIT 1) + $2"
-           " AND (SELECT pg_try_advisory_xact_lock(hashtextextended('ctms.acoustic_history', 0)))",
+           " AND id < (SELECT id FROM ctms.acoustic_history ORDER BY id LIMIT 1) + $2",
     .arg_count = 2,
     .arg_types = {TIMESTAMPTZOID, INT8OID}};
 
@@ -151,16 +153,20 @@ ctms_remember_sent(const Outcomes *finished)
 
 /* ---- history -------------------------------------------------------------------------- */
 
+/* Rows that are too old go, by one session at a time: the lock only keeps out its like. */
 static void
 purge(void)
 {
     static TimestampTz next_purge = 0;
     TimestampTz now = GetCurrentTimestamp();
     TimestampTz limit = now - history_minutes * USECS_PER_MINUTE;
+    Oid history;
 
     if (now < next_purge)
         return;
-    if (ctms_run_queue_plan(&purge_plan,
+    history = get_relname_relid("acoustic_history", get_namespace_oid("ctms", false));
+    if (!ConditionalLockRelationOid(history, ShareUpdateExclusiveLock) ||
+        ctms_run_queue_plan(&purge_plan,
                             (Datum[]){TimestampTzGetDatum(limit), Int64GetDatum(PURGE_ROWS)}, NULL,
                             SPI_OK_DELETE) == 0)
         next_purge = TimestampTzPlusMilliseconds(now, PURGE_INTERVAL_MS);

@@ -36,8 +36,9 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE =
             'an agent must have a name, whole numbers for "wanted" and "in_use", and a positive "total" and "lease"';
     END IF;
-    -- One at a time: shares are computed from the rows of all.
-    PERFORM pg_advisory_xact_lock(hashtextextended('ctms.acoustic_agents', 0));
+    -- One at a time: shares are computed from the rows of all. A lock of the table, as any role may
+    -- take an advisory lock, and hold it.
+    LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE;
     now_ := clock_timestamp();
     DELETE FROM ctms.acoustic_agents a WHERE a.lease_until <= now_;
     IF wanted = 0 AND in_use = 0 THEN

@@ -54,6 +54,7 @@ my %statement = (
     TRIGGER => 'CREATE TRIGGER mine BEFORE INSERT ON ctms.%1$I EXECUTE FUNCTION suppress_redundant_updates_trigger()',
     COPY => 'COPY ctms.%1$I TO \'/dev/null\'',
     LOCK => 'LOCK TABLE ctms.%1$I IN ACCESS SHARE MODE',
+    HOLD => 'LOCK TABLE ctms.%1$I IN SHARE UPDATE EXCLUSIVE MODE',
     EXPLAIN => 'EXPLAIN SELECT * FROM ctms.%1$I',
     INDEX => 'CREATE INDEX ON ctms.%1$I (%2$I)',
     POLICY => 'ALTER TABLE ctms.%1$I ENABLE ROW LEVEL SECURITY',
@@ -63,7 +64,7 @@ my %statement = (
     COMMENT => 'COMMENT ON TABLE ctms.%1$I IS \'\'',
     STATISTICS => 'CREATE STATISTICS public.mine ON ctid, %2$I FROM ctms.%1$I');
 my %allowed = (ctms_reader => { map { $_ => 1 } qw(SELECT EXPLAIN LOCK) },
-    ctms_admin => { map { $_ => 1 } qw(SELECT EXPLAIN INSERT UPDATE DELETE LOCK) });
+    ctms_admin => { map { $_ => 1 } qw(SELECT EXPLAIN INSERT UPDATE DELETE LOCK HOLD) });
 my $tried = 0;
 my @wrong;
 for my $role (@roles)
@@ -88,6 +89,7 @@ for my $role (@roles)
 }
 is($tried, @roles * keys(%statement) * @tables, "$tried accesses of tables were tried");
 is(join("\n", @wrong), '', 'all others are refused');
+is($ctms->sql(q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'ctms'::regnamespace AND prosrc ~ 'advisory_'}), '0', 'no lock that anybody may hold is waited for');
 
 # ---- sequences, types, the schema -------------------------------------------------------------
 

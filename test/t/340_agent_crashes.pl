@@ -156,7 +156,7 @@ sub at_deletion
 my %steps = (
     claim => sub { at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE', 'claim_acoustic', \&work) },
     rows => sub { settings(latency_ms => 50); at_lock('LOCK TABLE ctms.waitlists IN ACCESS EXCLUSIVE MODE', 'acoustic_outgoing', \&work) },
-    share => sub { at_lock("SELECT pg_advisory_xact_lock(hashtextextended('ctms.acoustic_agents', 0))", 'share_acoustic', \&work) },
+    share => sub { at_lock('LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE', 'share_acoustic', \&work) },
     finish => sub { settings(latency_ms => 300); at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE', 'finish_acoustic', sub { work(); soon(sub { stats()->{in_flight} }) }) },
     fail => sub {
         settings(latency_ms => 300, faults => [ { answer => 'fault', errorid => 50, table => 'main' } ]);
