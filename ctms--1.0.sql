@@ -1049,8 +1049,8 @@ GRANT EXECUTE ON FUNCTION ctms.acoustic_configuration() TO ctms_api, ctms_agent;
 
 -- A queue like ctms.pending_acoustic, of contacts that are gone. It also keeps the lease of a contact
 -- that was deleted while it was being sent: if it comes back meanwhile, nobody may send it
--- before the first sender has done with what it was (whose generation fits no row here, so that
--- its finish or fail only gives the lease back).
+-- before the first sender has done with what it was (whose generation is lower than any here, so
+-- that its finish or fail only gives the lease back).
 CREATE TABLE ctms.acoustic_deleted_contact (
     email_id uuid PRIMARY KEY,
     is_to_send boolean NOT NULL DEFAULT true,
@@ -1060,6 +1060,7 @@ CREATE TABLE ctms.acoustic_deleted_contact (
     retry_after timestamptz,
     lease_until timestamptz,
     lease_owner text,
+    lease_generation bigint,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.02,
@@ -1074,6 +1075,7 @@ COMMENT ON COLUMN ctms.acoustic_deleted_contact.generation IS 'Number of the tra
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry_after IS 'As in ctms.pending_acoustic';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'An agent has claimed the row, or is still sending the contact, until then';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_owner IS 'The agent that has claimed the row, or is still sending the contact';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_generation IS 'The generation that the agent has claimed; null while it is still sending the contact';
 
 CREATE TABLE ctms.acoustic_deleted_row (
     email_id uuid,
@@ -1135,16 +1137,19 @@ DECLARE
     is_carried boolean := ctms._carries_deletions();
     lease timestamptz;
     owner text;
+    sent bigint;  -- generation
 BEGIN
-    SELECT q.lease_until, q.lease_owner INTO lease, owner FROM ctms.pending_acoustic q WHERE q.email_id = OLD.email_id FOR UPDATE;
+    SELECT q.lease_until, q.lease_owner, q.generation INTO lease, owner, sent
+    FROM ctms.pending_acoustic q WHERE q.email_id = OLD.email_id FOR UPDATE;
     IF is_carried OR lease > clock_timestamp() THEN
         INSERT INTO ctms.acoustic_deleted_contact AS d (email_id, is_to_send, generation, lease_until, lease_owner)
-        VALUES (OLD.email_id, is_carried, pg_current_xact_id()::text::bigint, lease, owner)
+        VALUES (OLD.email_id, is_carried, GREATEST(pg_current_xact_id()::text::bigint, sent + 1), lease, owner)
         ON CONFLICT (email_id) DO UPDATE SET
             is_to_send = d.is_to_send OR EXCLUDED.is_to_send,
             generation = GREATEST(d.generation + 1, EXCLUDED.generation),
             retry = 0, retry_after = NULL, last_error = NULL,
             lease_owner = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_owner ELSE EXCLUDED.lease_owner END,
+            lease_generation = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_generation END,
             lease_until = GREATEST(d.lease_until, EXCLUDED.lease_until);
         -- Leases that were kept and are over.
         DELETE FROM ctms.acoustic_deleted_contact d WHERE d.email_id IN (
@@ -1216,6 +1221,35 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ctms._note_deleted_products() IS 'Trigger on ctms.stripe_subscription_item: notes products that contacts may have no longer';
+
+-- Neither forgotten nor, for what was meant as a reload, carried out at Acoustic.
+CREATE FUNCTION ctms._refuse_truncate() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_any boolean;
+BEGIN
+    IF ctms._carries_deletions() THEN
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', TG_RELID::regclass) INTO is_any;
+        IF is_any THEN
+            RAISE object_not_in_prerequisite_state USING
+                MESSAGE = format('cannot truncate "%s.%s" while deletions are carried to Acoustic', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+                HINT = 'DELETE has them carried over; with ctms.acoustic_deletions off, Acoustic keeps what it has.';
+        END IF;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ctms._refuse_truncate() IS 'Trigger BEFORE TRUNCATE: refuses to lose what is to be deleted at Acoustic';
+
+CREATE TRIGGER ctms_emails_no_truncate BEFORE TRUNCATE ON ctms.emails
+    EXECUTE FUNCTION ctms._refuse_truncate();
+CREATE TRIGGER ctms_newsletters_no_truncate BEFORE TRUNCATE ON ctms.newsletters
+    EXECUTE FUNCTION ctms._refuse_truncate();
+CREATE TRIGGER ctms_waitlists_no_truncate BEFORE TRUNCATE ON ctms.waitlists
+    EXECUTE FUNCTION ctms._refuse_truncate();
+CREATE TRIGGER ctms_stripe_subscription_item_no_truncate BEFORE TRUNCATE ON ctms.stripe_subscription_item
+    EXECUTE FUNCTION ctms._refuse_truncate();
 
 CREATE TRIGGER ctms_stripe_subscription_item_deleted AFTER DELETE ON ctms.stripe_subscription_item
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION ctms._note_deleted_products();

@@ -9,7 +9,7 @@ clock_now_s(void)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_BOOTTIME, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 

@@ -6,7 +6,8 @@
 
 #include <sys/time.h>
 
-/* Seconds since some moment in the past; not the time of day. */
+/* Seconds since some moment in the past; not the time of day. Goes on while the machine sleeps, as
+ * leases do. */
 double clock_now_s(void);
 struct timeval clock_timeval(double seconds);
 /* min_s doubled for each failure before, at most max_s, minus up to a half at random, so

@@ -15,8 +15,6 @@
 
 /* A report after work, but not more often than this. */
 #define REPORT_MIN_S 1.0
-/* How long the outcome of a contact is kept for a database that is away. */
-#define OUTCOME_KEPT_S 60.0
 
 void
 sync_turn_soon(struct sync *s)
@@ -88,6 +86,31 @@ sync_drop_unsent(struct sync *s)
 
 /* ---- settling --------------------------------------------------------------------- */
 
+/*
+ * An outcome that is later than its lease is not written: another agent may have the contact by
+ * now, or we ourselves, and it would be taken for the outcome of that attempt. The contact is sent
+ * again.
+ */
+static void
+drop_late_outcomes(struct sync *s)
+{
+    double now_s = clock_now_s();
+    contact *c, *next;
+    int dropped = 0;
+
+    for (c = TAILQ_FIRST(&s->outcomes); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (c->lease_ends_s > now_s)
+            continue;
+        sync_drop(s, c);
+        dropped++;
+    }
+    if (dropped > 0)
+        log_message(LOG_LEVEL_WARNING, REPORT_SYNC,
+                    "the outcome of %d contacts came after their lease: they are sent again",
+                    dropped);
+}
+
 static void
 settle(struct sync *s)
 {
@@ -95,6 +118,9 @@ settle(struct sync *s)
     contact *c;
 
     if (TAILQ_EMPTY(&s->outcomes) || queue_is_settling(s->queue) || s->is_settle_blocked)
+        return;
+    drop_late_outcomes(s);
+    if (TAILQ_EMPTY(&s->outcomes))
         return;
     TAILQ_INIT(&batch);
     TAILQ_FOREACH(c, &s->outcomes, link)
@@ -109,19 +135,17 @@ static void
 on_settled(void *arg, struct contact_list *contacts, bool is_written, bool is_work_left)
 {
     struct sync *s = arg;
-    double now_s = clock_now_s();
     contact *c;
 
     s->is_settle_blocked = !is_written;
     s->is_hungry |= is_work_left;
     while ((c = TAILQ_FIRST(contacts)) != NULL) {
         TAILQ_REMOVE(contacts, c, link);
-        if (!is_written && now_s < c->lease_ends_s + OUTCOME_KEPT_S) {
+        if (!is_written) {
             sync_move(s, c, &s->outcomes);
             continue;
         }
-        if (is_written)
-            report_contact(&s->report, c);
+        report_contact(&s->report, c);
         s->in_hand--;
         contact_free(c);
     }

@@ -31,13 +31,20 @@ PG_FUNCTION_INFO_V1(ctms_finish_acoustic);
 PG_FUNCTION_INFO_V1(ctms_fail_acoustic);
 PG_FUNCTION_INFO_V1(ctms_release_acoustic);
 
-/* Statements for the queue and for that of deleted contacts, which have the same columns. */
-#define FINISH_SQL(table)                                                                          \
+/*
+ * Statements for the queue and for that of deleted contacts, which have the same columns and one
+ * more: there a lease may be that of the contact, kept, or of the deletion. An outcome of the
+ * first that comes too late leaves the second alone.
+ */
+#define ANY_LEASE ""
+#define RIGHT_LEASE " AND (p.lease_generation IS NULL OR p.lease_generation = d.generation)"
+
+#define FINISH_SQL(table, lease)                                                                   \
     "WITH done AS MATERIALIZED ("                                                                  \
     " SELECT p.email_id, p.generation = d.generation AS is_unchanged, d.place"                     \
     " FROM unnest($2, $3) WITH ORDINALITY AS d (email_id, generation, place)"                      \
     " JOIN " table " AS p ON p.email_id = d.email_id"                                              \
-    " WHERE p.lease_owner = $1 ORDER BY p.email_id FOR UPDATE OF p),"                              \
+    " WHERE p.lease_owner = $1" lease " ORDER BY p.email_id FOR UPDATE OF p),"                     \
     "freed AS ("                                                                                   \
     " UPDATE " table " AS p"                                                                       \
     " SET lease_owner = NULL, lease_until = NULL, create_timestamp = p.update_timestamp"           \
@@ -47,14 +54,14 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
     " USING done WHERE p.email_id = done.email_id AND done.is_unchanged)"                          \
     "SELECT email_id, is_unchanged, place FROM done"
 
-#define FAIL_SQL(table)                                                                            \
+#define FAIL_SQL(table, lease)                                                                     \
     "WITH failed AS MATERIALIZED ("                                                                \
     " SELECT p.email_id, p.generation = d.generation AS is_unchanged, d.error,"                    \
     "  d.is_permanent IS TRUE OR p.retry + 1 >= $4 AS is_exhausted,"                               \
     "  d.is_permanent IS TRUE AS is_permanent"                                                     \
     " FROM unnest($2, $3, $5, $6) AS d (email_id, generation, error, is_permanent)"                \
     " JOIN " table " AS p ON p.email_id = d.email_id"                                              \
-    " WHERE p.lease_owner = $1 ORDER BY p.email_id FOR UPDATE OF p)"                               \
+    " WHERE p.lease_owner = $1" lease " ORDER BY p.email_id FOR UPDATE OF p)"                      \
     "UPDATE " table " AS p SET lease_owner = NULL, lease_until = NULL,"                            \
     " retry = CASE WHEN NOT f.is_unchanged THEN p.retry"                                           \
     "  WHEN f.is_permanent THEN GREATEST(p.retry + 1, $4) ELSE p.retry + 1 END,"                   \
@@ -79,17 +86,17 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
 
 #define DELETED "ctms.acoustic_deleted_contact"
 
-#define FINISH_PLAN(table)                                                                         \
+#define FINISH_PLAN(table, lease)                                                                  \
     {                                                                                              \
-        .sql = FINISH_SQL(table), .arg_count = 3, .arg_types = {                                   \
+        .sql = FINISH_SQL(table, lease), .arg_count = 3, .arg_types = {                            \
             TEXTOID,                                                                               \
             UUIDARRAYOID,                                                                          \
             INT8ARRAYOID                                                                           \
         }                                                                                          \
     }
-#define FAIL_PLAN(table)                                                                           \
+#define FAIL_PLAN(table, lease)                                                                    \
     {                                                                                              \
-        .sql = FAIL_SQL(table), .arg_count = 9, .arg_types = {                                     \
+        .sql = FAIL_SQL(table, lease), .arg_count = 9, .arg_types = {                              \
             TEXTOID,                                                                               \
             UUIDARRAYOID,                                                                          \
             INT8ARRAYOID,                                                                          \
@@ -106,10 +113,10 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
         .sql = RELEASE_SQL(table), .arg_count = 1, .arg_types = { TEXTOID }                        \
     }
 
-static QueuePlan finish_plan = FINISH_PLAN("ctms.pending_acoustic");
-static QueuePlan finish_deleted_plan = FINISH_PLAN(DELETED);
-static QueuePlan fail_plan = FAIL_PLAN("ctms.pending_acoustic");
-static QueuePlan fail_deleted_plan = FAIL_PLAN(DELETED);
+static QueuePlan finish_plan = FINISH_PLAN("ctms.pending_acoustic", ANY_LEASE);
+static QueuePlan finish_deleted_plan = FINISH_PLAN(DELETED, RIGHT_LEASE);
+static QueuePlan fail_plan = FAIL_PLAN("ctms.pending_acoustic", ANY_LEASE);
+static QueuePlan fail_deleted_plan = FAIL_PLAN(DELETED, RIGHT_LEASE);
 static QueuePlan release_plan = RELEASE_PLAN("ctms.pending_acoustic");
 static QueuePlan release_deleted_plan = RELEASE_PLAN(DELETED);
 

@@ -99,7 +99,7 @@ static QueuePlan ripen_deleted_plan = {.sql = RIPEN_SQL("ctms.acoustic_deleted_c
 
 static QueuePlan claim_deleted_plan = {
     .sql = CLAIM_SQL("ctms.acoustic_deleted_contact", "'deleted'", "q.is_to_send AND q.retry < $3",
-                     ""),
+                     ", lease_generation = p.generation"),
     .arg_count = 5,
     .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID}};
 

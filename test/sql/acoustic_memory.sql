@@ -110,6 +110,51 @@ SELECT * FROM claim();
 SELECT finish();
 TRUNCATE held;
 
+-- An outcome that comes after its lease does not touch the lease that the same agent has got since.
+SET ctms.acoustic_deletions = on;
+UPDATE ctms.emails SET first_name = 'y' WHERE email_id = id(3);
+SELECT * FROM claim();
+SELECT ctms.delete_contact('memory3@example.com') IS NOT NULL AS deleted;
+UPDATE ctms.acoustic_deleted_contact SET lease_until = now();
+CREATE TEMP TABLE late AS SELECT * FROM held;
+TRUNCATE held;
+SELECT * FROM claim();
+SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation)) FROM late;
+SELECT ctms.fail_acoustic('a', array_agg(email_id), array_agg(generation), ARRAY['late'], ARRAY[false], 6) FROM late;
+SELECT lease_owner, retry FROM ctms.acoustic_deleted_contact;
+-- Deleted once more while its deletion is under way: that is sent again.
+INSERT INTO ctms.emails (email_id, primary_email) VALUES (id(3), 'memory3@example.com');
+SELECT ctms.delete_contact('memory3@example.com') IS NOT NULL AS deleted;
+SELECT finish();
+SELECT lease_owner, retry FROM ctms.acoustic_deleted_contact;
+TRUNCATE held;
+SELECT * FROM claim();
+SELECT finish();
+SELECT count(*) FROM ctms.acoustic_deleted_contact;
+TRUNCATE held;
+-- A generation may be ahead of the transaction that deletes: its finish is not taken for the deletion's.
+INSERT INTO ctms.emails (email_id, primary_email) VALUES (id(3), 'memory3@example.com');
+UPDATE ctms.pending_acoustic SET generation = pg_current_xact_id()::text::bigint + 2 WHERE email_id = id(3);
+SELECT * FROM claim();
+DELETE FROM ctms.emails WHERE email_id = id(3);
+SELECT finish();
+SELECT is_to_send, lease_owner FROM ctms.acoustic_deleted_contact;
+TRUNCATE held;
+SELECT * FROM claim();
+SELECT finish();
+TRUNCATE held;
+
+-- ---- TRUNCATE ---------------------------------------------------------------------------------
+TRUNCATE ctms.emails CASCADE;
+TRUNCATE ctms.newsletters;
+TRUNCATE ctms.waitlists;
+BEGIN;
+SET LOCAL ctms.acoustic_deletions = off;
+TRUNCATE ctms.newsletters;
+ROLLBACK;
+TRUNCATE ctms.stripe_subscription_item; -- holds nothing
+SET ctms.acoustic_deletions = off;
+
 -- ---- what was last sent -------------------------------------------------------------------
 SET ctms.acoustic_skip_unchanged = on;
 SELECT kind, name, change FROM ctms.acoustic_diff(ARRAY[id(1)]) ORDER BY 1, 2;

@@ -132,6 +132,26 @@ subtest 'push gateway and health file' => sub {
     wait_until_sent();
 };
 
+subtest 'an outcome that is later than its lease' => sub {
+    $ctms->stop_program('agent');
+    settings(latency_ms => 300);
+    $ctms->start_agent(@own, CTMS_ACOUSTIC_TIMEOUT_S => 0.5, CTMS_ACOUSTIC_LEASE_S => 2);
+    my $id = add_contact('asleep');
+    poll_until(sub { $ctms->sandbox('/_sandbox/stats')->{json}{sent}{$id} }, 'a request is under way');
+    kill STOP => $ctms->pid('agent');
+    poll_until(sub { $ctms->sql("SELECT lease_until < now() FROM ctms.pending_acoustic WHERE email_id = '$id'") eq 't' }, 'its lease is over');
+    $ctms->sql("SELECT FROM ctms.claim_acoustic('another', 1, 6, '1 hour')");
+    kill CONT => $ctms->pid('agent');
+    poll_until(sub { lines('came after their lease') }, 'it is not written');
+    is($ctms->sql("SELECT lease_owner, retry FROM ctms.pending_acoustic WHERE email_id = '$id'"), 'another|0', 'nor taken for that of another attempt');
+    $ctms->sql("SELECT ctms.release_acoustic('another')");
+    settings(latency_ms => 0);
+    wait_until_sent();
+    is($ctms->sandbox("/_sandbox/recipients/$id")->{status}, 200, 'sent again');
+    $ctms->stop_program('agent');
+    $ctms->start_agent(@own);
+};
+
 subtest 'a second signal ends at once' => sub {
     settings(latency_ms => 60000);
     my $id = add_contact('stuck');
