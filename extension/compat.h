@@ -170,21 +170,22 @@ ctms_insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *es
 #endif
 }
 
-/* Writes a new version of a row, waiting for others; "must_index" says that it is no HOT one. */
+/* Writes a new version of a row; "must_index" says that it is no HOT one. */
 static inline TM_Result
 ctms_update_tuple(Relation relation, ItemPointer tid, TupleTableSlot *slot, CommandId cid,
-                  TM_FailureData *failure, LockTupleMode *lock_mode, bool *must_index)
+                  bool may_wait, TM_FailureData *failure, LockTupleMode *lock_mode,
+                  bool *must_index)
 {
 #if PG_VERSION_NUM >= 160000
     TU_UpdateIndexes update_indexes;
     TM_Result result =
-        table_tuple_update(relation, tid, slot, cid, InvalidSnapshot, InvalidSnapshot, true,
+        table_tuple_update(relation, tid, slot, cid, InvalidSnapshot, InvalidSnapshot, may_wait,
                            failure, lock_mode, &update_indexes);
 
     *must_index = update_indexes != TU_None;
     return result;
 #else
-    return table_tuple_update(relation, tid, slot, cid, InvalidSnapshot, InvalidSnapshot, true,
+    return table_tuple_update(relation, tid, slot, cid, InvalidSnapshot, InvalidSnapshot, may_wait,
                               failure, lock_mode, must_index);
 #endif
 }

@@ -14,17 +14,19 @@
 #include "catalog/pg_type.h"
 #include "executor/instrument.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "queue_agent.h"
+#include "queue_claim.h"
 #include "queue_plan.h"
 #include "queue_relations.h"
 #include "queue_stripe.h"
 #include "queue_wake.h"
 
-/* Failed rows whose wait is over and that one claim frees at most, beyond its batch. */
-#define RIPE_ROWS 1000
 #define MAX_BATCH 10000
 
 /* A claim that reads more pages than these, beyond those for its rows, went a long way. */
@@ -38,6 +40,7 @@
 #define LATE_COMMIT_MS 300
 
 /* What the session knows of the beginning of the index. */
+static bool is_warm = false; /* the first claim reads pages of the catalogs, too */
 static bool is_way_long = false;
 static TimestampTz found_at = 0;       /* no row to be sent for the first time is older */
 static TimestampTz next_whole_way = 0; /* when to read from the beginning again */
@@ -103,107 +106,141 @@ static QueuePlan claim_deleted_plan = {
     .arg_count = 5,
     .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID}};
 
-/* ---- claiming --------------------------------------------------------------------- */
+/* ---- claiming by SQL -------------------------------------------------------------- */
 
-typedef struct Claim {
-    Datum agent;
-    int batch_limit;
-    Datum retry_limit;
-    Datum lease;
-    ReturnSetInfo *result;
-} Claim;
-
-/* Hands the claimed rows on; returns the place of the first in the queue. */
-static TimestampTz
-put_rows(Claim *claim, uint64 count, TimestampTz now)
+/*
+ * SKIP LOCKED may wait all the same (queue_direct_claim.c), for somebody who waits for rows that
+ * the claim holds already. Then it is the claim that has to give up, not a writer.
+ */
+static int
+limit_waits(void)
 {
-    TimestampTz first = now;
-    bool is_null[5];
-    Datum values[5];
+    int level = NewGUCNestLevel();
+    int limit = Max(DeadlockTimeout / 2, 1);
+    char text[16];
 
-    for (uint64 i = 0; i < count; i++) {
-        heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, is_null);
-        tuplestore_putvalues(claim->result->setResult, claim->result->setDesc, values, is_null);
-        if (i == 0 && DatumGetInt32(values[2]) == 0)
-            first = DatumGetTimestampTz(values[4]);
+    if (LockTimeout == 0 || LockTimeout > limit) {
+        snprintf(text, sizeof(text), "%d", limit);
+        set_config_option("lock_timeout", text, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+                          0, false);
     }
-    SPI_freetuptable(SPI_tuptable);
-    return first;
+    return level;
 }
 
-static uint64
-claim_onwards(Claim *claim, TimestampTz now)
+/* Adds what a claiming statement returned. */
+static void
+take_rows(Claim *claim, uint64 count)
 {
-    TimestampTz from = TimestampTzPlusMilliseconds(found_at, -LATE_COMMIT_MS);
-    uint64 count = ctms_run_queue_plan(&claim_onwards_plan,
-                                       (Datum[]){claim->agent, Int64GetDatum(claim->batch_limit),
-                                                 claim->retry_limit, TimestampTzGetDatum(now),
-                                                 claim->lease, TimestampTzGetDatum(from)},
-                                       NULL, SPI_OK_SELECT);
+    for (uint64 i = 0; i < count; i++) {
+        ClaimedRow *row = &claim->rows[claim->count++];
+        bool is_null[5];
+        Datum values[5];
 
-    if (count > 0)
-        found_at = put_rows(claim, count, now);
-    return count;
+        heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, is_null);
+        row->email_id = *DatumGetUUIDP(values[0]);
+        row->generation = DatumGetInt64(values[1]);
+        row->retry = DatumGetInt32(values[2]);
+        row->state = TextDatumGetCString(values[3]);
+        row->create_timestamp = DatumGetTimestampTz(values[4]);
+    }
+    SPI_freetuptable(SPI_tuptable);
+}
+
+/* At most as many as there is room for. */
+static void
+run_claim(Claim *claim, QueuePlan *plan, const TimestampTz *from)
+{
+    Datum room = Int64GetDatum(claim->batch_limit - claim->count);
+    Datum args[] = {claim->agent,
+                    room,
+                    Int32GetDatum(claim->retry_limit),
+                    TimestampTzGetDatum(claim->now),
+                    claim->lease,
+                    TimestampTzGetDatum(from ? *from : 0)};
+
+    take_rows(claim, ctms_run_queue_plan(plan, args, NULL, SPI_OK_SELECT));
+}
+
+static void
+run_ripen(Claim *claim, QueuePlan *plan)
+{
+    ctms_run_queue_plan(
+        plan,
+        (Datum[]){TimestampTzGetDatum(claim->now), Int64GetDatum(claim->batch_limit + RIPE_ROWS)},
+        NULL, SPI_OK_UPDATE);
+}
+
+static void
+claim_by_sql(Claim *claim, const TimestampTz *from)
+{
+    int level = limit_waits();
+
+    if (from) {
+        run_claim(claim, &claim_onwards_plan, from);
+    } else {
+        run_ripen(claim, &ripen_plan);
+        run_claim(claim, &claim_plan, NULL);
+    }
+    AtEOXact_GUC(true, level);
 }
 
 /* Deleted contacts, as many as there is room for. */
-static uint64
-claim_deleted(Claim *claim, uint64 claimed, TimestampTz now)
+static void
+claim_deleted(Claim *claim)
 {
-    Datum room = Int64GetDatum(claim->batch_limit - (int64)claimed);
-    uint64 count;
+    int level;
 
-    if (claimed >= (uint64)claim->batch_limit ||
+    if (claim->count >= claim->batch_limit ||
         !ctms_is_table_used(ctms_queue_relations()->deleted_contacts))
-        return 0;
-    ctms_run_queue_plan(&ripen_deleted_plan,
-                        (Datum[]){TimestampTzGetDatum(now), Int64GetDatum(RIPE_ROWS)}, NULL,
-                        SPI_OK_UPDATE);
-    count = ctms_run_queue_plan(
-        &claim_deleted_plan,
-        (Datum[]){claim->agent, room, claim->retry_limit, TimestampTzGetDatum(now), claim->lease},
-        NULL, SPI_OK_SELECT);
-    put_rows(claim, count, now);
-    return count;
+        return;
+    level = limit_waits();
+    run_ripen(claim, &ripen_deleted_plan);
+    run_claim(claim, &claim_deleted_plan, NULL);
+    AtEOXact_GUC(true, level);
 }
 
-static uint64
-claim_from_beginning(Claim *claim, TimestampTz now)
-{
-    bool was_planned = ctms_is_plan_ready(&ripen_plan) && ctms_is_plan_ready(&claim_plan);
-    int64 pages;
-    TimestampTz end;
-    uint64 count;
+/* ---- claiming --------------------------------------------------------------------- */
 
-    pages = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read;
-    ctms_run_queue_plan(
-        &ripen_plan,
-        (Datum[]){TimestampTzGetDatum(now), Int64GetDatum(claim->batch_limit + RIPE_ROWS)}, NULL,
-        SPI_OK_UPDATE);
-    count =
-        ctms_run_queue_plan(&claim_plan,
-                            (Datum[]){claim->agent, Int64GetDatum(claim->batch_limit),
-                                      claim->retry_limit, TimestampTzGetDatum(now), claim->lease},
-                            NULL, SPI_OK_SELECT);
+static void
+claim_waiting(Claim *claim, const TimestampTz *from)
+{
+    if (!ctms_claim_directly(claim, from))
+        claim_by_sql(claim, from);
+    /* Where the next claim may begin. */
+    if (claim->count > 0 && claim->rows[0].retry == 0)
+        found_at = claim->rows[0].create_timestamp;
+    else if (!from)
+        found_at = claim->now;
+}
+
+static void
+claim_from_beginning(Claim *claim)
+{
+    int64 pages = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read;
+    TimestampTz end;
+
+    claim_waiting(claim, NULL);
     pages = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read - pages;
     end = GetCurrentTimestamp();
-    /* Planning reads pages too. */
-    is_way_long = was_planned && pages > LONG_WAY_PAGES + PAGES_PER_ROW * (int64)count;
+    is_way_long = is_warm && pages > LONG_WAY_PAGES + PAGES_PER_ROW * (int64)claim->count;
+    is_warm = true;
     next_whole_way =
-        end + Max(WHOLE_WAY_INTERVAL_MS * INT64CONST(1000), WHOLE_WAY_SHARE * (end - now));
-    found_at = put_rows(claim, count, now);
-    return count + claim_deleted(claim, count, now);
+        end + Max(WHOLE_WAY_INTERVAL_MS * INT64CONST(1000), WHOLE_WAY_SHARE * (end - claim->now));
+    claim_deleted(claim);
 }
 
-static uint64
+static void
 claim_batch(Claim *claim)
 {
-    TimestampTz now = GetCurrentTimestamp();
+    claim->now = GetCurrentTimestamp();
+    if (is_way_long && claim->now < next_whole_way) {
+        TimestampTz from = TimestampTzPlusMilliseconds(found_at, -LATE_COMMIT_MS);
 
-    if (is_way_long && now < next_whole_way)
-        return claim_onwards(claim, now);
-    ctms_resolve_left_keys();
-    return claim_from_beginning(claim, now);
+        claim_waiting(claim, &from);
+    } else {
+        ctms_resolve_left_keys();
+        claim_from_beginning(claim);
+    }
 }
 
 /*
@@ -214,9 +251,24 @@ claim_batch(Claim *claim)
 static void
 claim_again(Claim *claim)
 {
-    (void)claim_from_beginning(claim, GetCurrentTimestamp());
+    claim->now = GetCurrentTimestamp();
+    claim_from_beginning(claim);
     if (ctms_has_left_keys())
         ctms_wake_agents();
+}
+
+static void
+put_rows(const Claim *claim, ReturnSetInfo *result)
+{
+    bool is_null[4] = {false};
+
+    for (int i = 0; i < claim->count; i++) {
+        ClaimedRow *row = &claim->rows[i];
+        Datum values[4] = {UUIDPGetDatum(&row->email_id), Int64GetDatum(row->generation),
+                           Int32GetDatum(row->retry), CStringGetTextDatum(row->state)};
+
+        tuplestore_putvalues(result->setResult, result->setDesc, values, is_null);
+    }
 }
 
 /* ctms.claim_acoustic(agent, batch_limit, retry_limit, lease) → rows, in sending order */
@@ -225,22 +277,24 @@ ctms_claim_acoustic(PG_FUNCTION_ARGS)
 {
     Claim claim = {.agent = PG_GETARG_DATUM(0),
                    .batch_limit = PG_GETARG_INT32(1),
-                   .retry_limit = PG_GETARG_DATUM(2),
+                   .retry_limit = PG_GETARG_INT32(2),
                    .lease = PG_GETARG_DATUM(3)};
 
     if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("the name of an agent must not be empty"));
-    ctms_check_retry_limit(PG_GETARG_INT32(2));
+    ctms_check_retry_limit(claim.retry_limit);
     if (claim.batch_limit < 1 || claim.batch_limit > MAX_BATCH)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("the batch limit must be between 1 and %d", MAX_BATCH));
     InitMaterializedSRF(fcinfo, 0);
-    claim.result = (ReturnSetInfo *)fcinfo->resultinfo;
 
     SPI_connect();
-    if (claim_batch(&claim) == 0 && ctms_wake_arm())
+    claim.rows = palloc(claim.batch_limit * sizeof(ClaimedRow));
+    claim_batch(&claim);
+    if (claim.count == 0 && ctms_wake_arm())
         claim_again(&claim);
+    put_rows(&claim, (ReturnSetInfo *)fcinfo->resultinfo);
     SPI_finish();
     return (Datum)0;
 }

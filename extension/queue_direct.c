@@ -8,7 +8,8 @@
  * (execIndexing.c describes speculative insertion).
  *
  * queue_flush.c has the statement that says the same in SQL, for all other cases. Both are
- * held to the same results by test/t/210_queue_paths.pl.
+ * held to the same results by test/t/210_queue_paths.pl. queue_direct_claim.c claims what was
+ * written.
  */
 #include "compat.h"
 
@@ -28,50 +29,12 @@
 #include "utils/timestamp.h"
 
 #include "queue_direct.h"
-#include "queue_relations.h"
-
-/* The columns of ctms.pending_acoustic, in their order. */
-enum {
-    COLUMN_ID,
-    COLUMN_EMAIL_ID,
-    COLUMN_RETRY,
-    COLUMN_LAST_ERROR,
-    COLUMN_GENERATION,
-    COLUMN_RETRY_AFTER,
-    COLUMN_LEASE_UNTIL,
-    COLUMN_LEASE_OWNER,
-    COLUMN_CREATE_TIMESTAMP,
-    COLUMN_UPDATE_TIMESTAMP,
-    COLUMN_IS_TRIED,
-    COLUMN_COUNT
-};
+#include "queue_direct_table.h"
 
 static const char *const column_names[COLUMN_COUNT] = {
     "id",          "email_id",    "retry",       "last_error",       "generation",
     "retry_after", "lease_until", "lease_owner", "create_timestamp", "update_timestamp",
     "is_tried"};
-
-/* A table that is searched by its uuid key. */
-typedef struct KeyedTable {
-    Relation relation;
-    Relation index;
-    IndexScanDesc scan;
-    TupleTableSlot *found;
-} KeyedTable;
-
-struct DirectQueue {
-    KeyedTable queue;
-    SnapshotData dirty; /* sees rows that others are writing, to wait for them */
-    KeyedTable emails;  /* opened when first needed */
-    Snapshot latest;
-    EState *estate;
-    ResultRelInfo *target;
-    bool are_indexes_open;
-    List *arbiters; /* the index on email_id */
-    TupleTableSlot *slot;
-    QueueRelations relations;
-    TimestampTz now;
-};
 
 /* ---- opening ----------------------------------------------------------------- */
 
@@ -103,12 +66,36 @@ is_table_known(Relation relation)
     return true;
 }
 
-static void
-open_index(KeyedTable *table, Snapshot snapshot)
+void
+ctms_keyed_open(KeyedTable *table, Relation relation, Snapshot snapshot)
 {
-    table->index = index_open(RelationGetPrimaryKeyIndex(table->relation), AccessShareLock);
-    table->scan = ctms_index_beginscan(table->relation, table->index, snapshot, 1);
-    table->found = table_slot_create(table->relation, NULL);
+    table->relation = relation;
+    table->index = index_open(RelationGetPrimaryKeyIndex(relation), AccessShareLock);
+    table->scan = ctms_index_beginscan(relation, table->index, snapshot, 1);
+    table->found = table_slot_create(relation, NULL);
+}
+
+void
+ctms_keyed_close(KeyedTable *table)
+{
+    if (!table->relation)
+        return;
+    index_endscan(table->scan);
+    ExecDropSingleTupleTableSlot(table->found);
+    index_close(table->index, AccessShareLock);
+    /* As a statement does, locks on the tables stay until the transaction ends. */
+    table_close(table->relation, NoLock);
+    table->relation = NULL;
+}
+
+bool
+ctms_keyed_find(KeyedTable *table, const pg_uuid_t *key)
+{
+    ScanKeyData equal;
+
+    ScanKeyInit(&equal, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
+    index_rescan(table->scan, &equal, 1, NULL, 0);
+    return index_getnext_slot(table->scan, ForwardScanDirection, table->found);
 }
 
 DirectQueue *
@@ -129,9 +116,8 @@ ctms_direct_open(void)
     queue = palloc0(sizeof(*queue));
     queue->relations = *relations;
     queue->now = GetCurrentTimestamp();
-    queue->queue.relation = relation;
     InitDirtySnapshot(queue->dirty);
-    open_index(&queue->queue, &queue->dirty);
+    ctms_keyed_open(&queue->queue, relation, &queue->dirty);
     queue->slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
     queue->estate = CreateExecutorState();
     queue->target = makeNode(ResultRelInfo);
@@ -140,25 +126,13 @@ ctms_direct_open(void)
     return queue;
 }
 
-static void
-close_table(KeyedTable *table, LOCKMODE lock)
-{
-    if (!table->relation)
-        return;
-    index_endscan(table->scan);
-    ExecDropSingleTupleTableSlot(table->found);
-    index_close(table->index, AccessShareLock);
-    table_close(table->relation, lock);
-}
-
 void
 ctms_direct_close(DirectQueue *queue)
 {
     if (queue->are_indexes_open)
         ExecCloseIndices(queue->target);
-    /* As a statement does, locks on the tables stay until the transaction ends. */
-    close_table(&queue->queue, NoLock);
-    close_table(&queue->emails, NoLock);
+    ctms_keyed_close(&queue->queue);
+    ctms_keyed_close(&queue->emails);
     if (queue->latest)
         UnregisterSnapshot(queue->latest);
     ExecDropSingleTupleTableSlot(queue->slot);
@@ -170,55 +144,62 @@ ctms_direct_close(DirectQueue *queue)
 
 /* ---- finding ----------------------------------------------------------------- */
 
-static bool
-find_row(KeyedTable *table, const pg_uuid_t *email_id)
-{
-    ScanKeyData key;
-
-    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(email_id));
-    index_rescan(table->scan, &key, 1, NULL, 0);
-    return index_getnext_slot(table->scan, ForwardScanDirection, table->found);
-}
-
 /* The queue row, after all who are writing it have ended. */
 static bool
 find_queue_row(DirectQueue *queue, const pg_uuid_t *email_id)
 {
-    while (find_row(&queue->queue, email_id)) {
+    while (ctms_keyed_find(&queue->queue, email_id)) {
         TransactionId writer =
             TransactionIdIsValid(queue->dirty.xmin) ? queue->dirty.xmin : queue->dirty.xmax;
+        ItemPointerData tid;
 
         if (!TransactionIdIsValid(writer))
             return true;
+        tid = queue->queue.found->tts_tid;
         ExecClearTuple(queue->queue.found);
-        XactLockTableWait(writer, NULL, NULL, XLTW_None);
+        XactLockTableWait(writer, queue->queue.relation, &tid, XLTW_Update);
     }
     return false;
 }
 
+static void
+look_anew(DirectQueue *queue)
+{
+    if (queue->latest)
+        UnregisterSnapshot(queue->latest);
+    queue->latest = RegisterSnapshot(GetLatestSnapshot());
+    queue->emails.scan->xs_snapshot = queue->latest;
+}
+
+/*
+ * A version that somebody is writing is locked with the one before it, without waiting unless
+ * he deletes the contact. What was written since the snapshot is looked for anew: were it left
+ * to table_tuple_lock() to follow the versions, it would wait for whoever writes the next one.
+ */
 bool
 ctms_direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
 {
     KeyedTable *emails = &queue->emails;
     TM_FailureData failure;
     TM_Result result;
-    bool is_held;
 
     if (!emails->relation) {
-        emails->relation = table_open(queue->relations.emails, RowShareLock);
-        queue->latest = RegisterSnapshot(GetLatestSnapshot());
-        open_index(emails, queue->latest);
+        ctms_keyed_open(emails, table_open(queue->relations.emails, RowShareLock), SnapshotAny);
+        look_anew(queue);
     }
-    if (!find_row(emails, email_id))
-        return false;
-    result = table_tuple_lock(emails->relation, &emails->found->tts_tid, queue->latest,
-                              emails->found, GetCurrentCommandId(false), LockTupleKeyShare,
-                              LockWaitBlock, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
-    is_held = result == TM_Ok;
-    if (!is_held && result != TM_Deleted && result != TM_Updated)
-        elog(ERROR, "unexpected result %d of a row lock", result);
-    ExecClearTuple(emails->found);
-    return is_held;
+    while (ctms_keyed_find(emails, email_id)) {
+        CHECK_FOR_INTERRUPTS();
+        result = table_tuple_lock(emails->relation, &emails->found->tts_tid, queue->latest,
+                                  emails->found, GetCurrentCommandId(false), LockTupleKeyShare,
+                                  LockWaitBlock, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
+        ExecClearTuple(emails->found);
+        if (result == TM_Ok || result == TM_Deleted)
+            return result == TM_Ok;
+        if (result != TM_Updated)
+            elog(ERROR, "unexpected result %d of a row lock", result);
+        look_anew(queue);
+    }
+    return false;
 }
 
 /* ---- writing ----------------------------------------------------------------- */
@@ -272,6 +253,41 @@ insert_row(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
     return !has_conflict;
 }
 
+TM_Result
+ctms_direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait)
+{
+    TM_FailureData failure;
+    LockTupleMode lock_mode;
+    bool must_index;
+    TM_Result result =
+        ctms_update_tuple(queue->queue.relation, &found->tts_tid, queue->slot,
+                          GetCurrentCommandId(true), may_wait, &failure, &lock_mode, &must_index);
+
+    if (result == TM_Ok && must_index) {
+        open_indexes(queue);
+        list_free(
+            ctms_insert_index_tuples(queue->target, queue->slot, queue->estate, false, NULL, NIL));
+    }
+    if (result != TM_Ok && result != TM_Updated && result != TM_Deleted &&
+        (may_wait || result != TM_BeingModified))
+        elog(ERROR, "unexpected result %d of an update of the queue", result);
+    return result;
+}
+
+TupleTableSlot *
+ctms_direct_copy(DirectQueue *queue, TupleTableSlot *found)
+{
+    TupleTableSlot *slot = queue->slot;
+
+    slot_getallattrs(found);
+    ExecClearTuple(slot);
+    memcpy(slot->tts_values, found->tts_values, COLUMN_COUNT * sizeof(Datum));
+    memcpy(slot->tts_isnull, found->tts_isnull, COLUMN_COUNT * sizeof(bool));
+    slot->tts_values[COLUMN_UPDATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
+    ExecStoreVirtualTuple(slot);
+    return slot;
+}
+
 /*
  * Gives the row that was found a new generation and a fresh start; a live lease stays.
  * False when another transaction has written it since: look again.
@@ -280,39 +296,17 @@ static bool
 update_row(DirectQueue *queue, int64 generation)
 {
     TupleTableSlot *found = queue->queue.found;
-    TupleTableSlot *slot = queue->slot;
-    TM_FailureData failure;
-    LockTupleMode lock_mode;
-    bool must_index;
-    TM_Result result;
-    int64 old_generation;
+    TupleTableSlot *slot = ctms_direct_copy(queue, found);
+    int64 old_generation = DatumGetInt64(slot->tts_values[COLUMN_GENERATION]);
 
-    slot_getallattrs(found);
-    ExecClearTuple(slot);
-    memcpy(slot->tts_values, found->tts_values, COLUMN_COUNT * sizeof(Datum));
-    memcpy(slot->tts_isnull, found->tts_isnull, COLUMN_COUNT * sizeof(bool));
-    old_generation = DatumGetInt64(found->tts_values[COLUMN_GENERATION]);
     slot->tts_values[COLUMN_GENERATION] = Int64GetDatum(Max(old_generation + 1, generation));
     /* After a failure it starts afresh, behind those that wait for their first attempt. */
-    if (DatumGetInt32(found->tts_values[COLUMN_RETRY]) > 0)
+    if (DatumGetInt32(slot->tts_values[COLUMN_RETRY]) > 0)
         slot->tts_values[COLUMN_CREATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
     slot->tts_values[COLUMN_RETRY] = Int32GetDatum(0);
     slot->tts_isnull[COLUMN_LAST_ERROR] = true;
     slot->tts_isnull[COLUMN_RETRY_AFTER] = true;
-    slot->tts_values[COLUMN_UPDATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
-    ExecStoreVirtualTuple(slot);
-
-    result = ctms_update_tuple(queue->queue.relation, &found->tts_tid, slot,
-                               GetCurrentCommandId(true), &failure, &lock_mode, &must_index);
-    if (result == TM_Updated || result == TM_Deleted)
-        return false;
-    if (result != TM_Ok)
-        elog(ERROR, "unexpected result %d of an update of the queue", result);
-    if (must_index) {
-        open_indexes(queue);
-        list_free(ctms_insert_index_tuples(queue->target, slot, queue->estate, false, NULL, NIL));
-    }
-    return true;
+    return ctms_direct_rewrite(queue, found, true) == TM_Ok;
 }
 
 void

@@ -1,0 +1,72 @@
+/*
+ * queue_direct_table.h: the queue's tables, opened below the executor; shared by what writes
+ * rows (queue_direct.c) and what claims them (queue_direct_claim.c).
+ */
+#ifndef CTMS_QUEUE_DIRECT_TABLE_H
+#define CTMS_QUEUE_DIRECT_TABLE_H
+
+#include "compat.h"
+
+#include "access/relscan.h"
+#include "utils/snapmgr.h"
+#include "utils/uuid.h"
+
+#include "queue_direct.h"
+#include "queue_relations.h"
+
+/* The columns of ctms.pending_acoustic, in their order. */
+typedef enum QueueColumn {
+    COLUMN_ID,
+    COLUMN_EMAIL_ID,
+    COLUMN_RETRY,
+    COLUMN_LAST_ERROR,
+    COLUMN_GENERATION,
+    COLUMN_RETRY_AFTER,
+    COLUMN_LEASE_UNTIL,
+    COLUMN_LEASE_OWNER,
+    COLUMN_CREATE_TIMESTAMP,
+    COLUMN_UPDATE_TIMESTAMP,
+    COLUMN_IS_TRIED,
+    COLUMN_COUNT
+} QueueColumn;
+
+/* A table that is searched by its uuid key. */
+typedef struct KeyedTable {
+    Relation relation;
+    Relation index;
+    IndexScanDesc scan;
+    TupleTableSlot *found;
+} KeyedTable;
+
+struct DirectQueue {
+    KeyedTable queue;
+    SnapshotData dirty; /* sees rows that others are writing, to wait for them */
+    KeyedTable emails;  /* opened when first needed */
+    Snapshot latest;
+    EState *estate;
+    ResultRelInfo *target;
+    bool are_indexes_open;
+    List *arbiters; /* the index on email_id */
+    TupleTableSlot *slot;
+    QueueRelations relations;
+    TimestampTz now;
+};
+
+/* "relation" is open already, and belongs to the table from here on. */
+extern void ctms_keyed_open(KeyedTable *table, Relation relation, Snapshot snapshot);
+extern void ctms_keyed_close(KeyedTable *table);
+
+/* Fills table->found. */
+extern bool ctms_keyed_find(KeyedTable *table, const pg_uuid_t *key);
+
+/* The row as the next version of itself, in queue->slot; good as long as "found" is. */
+extern TupleTableSlot *ctms_direct_copy(DirectQueue *queue, TupleTableSlot *found);
+
+/*
+ * Writes queue->slot as the next version of the row. TM_Updated or TM_Deleted when somebody was
+ * faster; TM_BeingModified, when it may not wait, for a row that somebody is writing or has
+ * locked.
+ */
+extern TM_Result ctms_direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait);
+
+#endif
