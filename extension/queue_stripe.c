@@ -58,10 +58,15 @@ static QueuePlan resolve_plan = {
     .arg_count = STRIPE_KINDS,
     .arg_types = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
 
+/*
+ * A key that somebody has left before is written again: otherwise a claim could take it before
+ * this transaction commits, and what is committed next to it would be lost. Like this the
+ * claim passes over it until then.
+ */
 static QueuePlan leave_plan = {
     .sql = "INSERT INTO ctms.unresolved_stripe (kind, key)"
            " SELECT kind, key FROM unnest($1, $2) AS left_keys (kind, key) ORDER BY kind, key"
-           " ON CONFLICT DO NOTHING",
+           " ON CONFLICT (kind, key) DO UPDATE SET update_timestamp = EXCLUDED.update_timestamp",
     .arg_count = 2,
     .arg_types = {TEXTARRAYOID, TEXTARRAYOID}};
 

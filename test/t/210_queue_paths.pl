@@ -53,6 +53,19 @@ sub scenario
     $look->();
     $ctms->sql(q{SELECT ctms.enqueue_contacts(array_agg(email_id) || gen_random_uuid()) FROM ctms.emails});
     $look->();
+    # One whose wait is over comes after those that never failed; one that comes back while
+    # it is being sent waits for the end of that lease.
+    my $claim = sub { push @looks, $ctms->sql(qq{SELECT right(email_id::text, 1), retry, state FROM ctms.claim_acoustic('b', $_[0], 6, '1 hour')}) };
+    $ctms->sql(q{SELECT ctms.release_acoustic('a')});
+    $ctms->sql(q{UPDATE ctms.pending_acoustic SET retry = 1, retry_after = '2000-01-01' WHERE right(email_id::text, 1) = '2';
+        UPDATE ctms.pending_acoustic SET create_timestamp = '2000-01-01' WHERE right(email_id::text, 1) = '5'});
+    $claim->(1);
+    $ctms->sql(q{DELETE FROM ctms.emails WHERE right(email_id::text, 1) = '5';
+        INSERT INTO ctms.emails (email_id, primary_email) VALUES ('00000000-0000-4000-8000-000000000005', '5@example.com')});
+    $claim->(100);
+    $ctms->sql(q{UPDATE ctms.acoustic_deleted_contact SET lease_until = '2000-01-01'});
+    $claim->(100);
+    $look->();
     return join "\n--\n", @looks;
 }
 
@@ -66,6 +79,8 @@ $ctms->sql(q{
 my $by_sql = scenario();
 isnt($ctms->sql('SELECT count(*) FROM seen'), '0', 'triggers of others on the queue fire');
 is($by_sql, $directly, 'both ways give the same rows');
+like($directly, qr/^2\|1\|new$/m, 'a failed row is claimed when its wait is over');
+like($directly, qr/\n--\n5\|0\|new\n--\n/, 'a contact that came back is claimed alone, when its old lease is over');
 $ctms->sql('DROP TRIGGER others ON ctms.pending_acoustic');
 is(scenario(), $directly, 'and again below the executor');
 
@@ -107,6 +122,33 @@ arrives('a customer while its contact', 'customer', 'fxa');
 arrives('a subscription while its customer', 'subscription', 'customer');
 arrives('a subscription while its contact', 'subscription', 'fxa');
 arrives('a price while its subscription', 'price', 'item');
+
+# A key that was left before belongs to who writes it again, until he commits.
+{
+    my $send = q{SELECT count(*) AS n, count(ctms.finish_acoustic('a', ARRAY[email_id], ARRAY[generation])) FROM ctms.claim_acoustic('a', 10, 6, '1 hour')};
+    $ctms->sql(q{DELETE FROM ctms.stripe_subscription_item; UPDATE ctms.stripe_price SET unit_amount = 6});
+    $ctms->sql(q{DELETE FROM ctms.pending_acoustic});
+    is($ctms->sql('SELECT count(*) FROM ctms.unresolved_stripe'), '1', 'a price is left');
+    $ctms->sql(q{BEGIN; UPDATE ctms.stripe_price SET unit_amount = 7; PREPARE TRANSACTION 'again'});
+    $ctms->sql($send);
+    $ctms->sql(q{INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id, stripe_price_id, stripe_created) VALUES ('item', 'sub', 'price', now())});
+    is($ctms->sql($send), '1|1', 'a subscription that comes before a price is committed is sent with the old one');
+    $ctms->sql(q{COMMIT PREPARED 'again'});
+    is($ctms->sql($send), '1|1', 'and with the new one');
+    is($ctms->sql('SELECT count(*) FROM ctms.unresolved_stripe'), '0', 'which leaves nothing');
+}
+
+# A contact is held while somebody else is writing it, and when he has.
+{
+    $ctms->sql(q{SET ctms.enqueue = off; BEGIN; UPDATE ctms.emails SET first_name = 'writing'; PREPARE TRANSACTION 'writing'});
+    $ctms->sql(q{SET lock_timeout = '5s'; BEGIN; UPDATE ctms.stripe_subscription SET cancel_at_period_end = true; PREPARE TRANSACTION 'holding'});
+    $ctms->sql(q{COMMIT PREPARED 'writing'});
+    is($ctms->sql_error(q{SET ctms.enqueue = off; SET lock_timeout = '100ms'; DELETE FROM ctms.fxa; DELETE FROM ctms.emails})->{state}, '55P03',
+        'who is about to enqueue a contact keeps it from being deleted');
+    $ctms->sql(q{COMMIT PREPARED 'holding'});
+    is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), '1', 'and enqueues it');
+}
+
 # ---- many at once ----------------------------------------------------------------------
 
 $ctms->sql(q{
@@ -117,7 +159,11 @@ $ctms->sql(q{
         generations bigint[];
     BEGIN
         FOR round IN 1..rounds LOOP
-            SELECT array_agg(email_id), array_agg(generation) INTO ids, generations FROM ctms.claim_acoustic(agent, 7, 6, '1 hour');
+            BEGIN
+                SELECT array_agg(email_id), array_agg(generation) INTO ids, generations FROM ctms.claim_acoustic(agent, 7, 6, '1 hour');
+            EXCEPTION WHEN lock_not_available THEN
+                ids = NULL; -- by SQL a claim gives up where it would have to wait
+            END;
             COMMIT;
             INSERT INTO sent SELECT email_id, first_name, (SELECT count(*) FROM ctms.newsletters n WHERE n.email_id = e.email_id)
             FROM ctms.emails e WHERE email_id = ANY (ids);
