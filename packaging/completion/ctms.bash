@@ -6,12 +6,13 @@ _ctms_commands() {
 }
 
 _ctms() {
-    local current=${COMP_WORDS[COMP_CWORD]} words=() word line rest
+    local current=${COMP_WORDS[COMP_CWORD]} words=() word line rest is_value=
     COMPREPLY=()
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        [[ -n $is_value || $word == -* ]] || words+=("$word")
+        is_value=""
         case $word in
-        -*) ;;
-        *) words+=("$word") ;;
+        --config | --db-url | --timeout) is_value=yes ;;
         esac
     done
     case ${COMP_WORDS[COMP_CWORD - 1]} in

@@ -68,7 +68,49 @@ like(completions(''), qr/\bacoustic\b.*\bclients\b.*\bstripe\b.*\bwaitlists\b/, 
 is(completions('wait'), 'waitlists', 'a group');
 is(completions('waitlists', ''), 'add list remove show', 'verbs');
 is(completions('acoustic', 'fields', 'a'), 'add', 'a second verb');
+is(completions('--config', 'some-file', 'waitlists', 'sh'), 'show', 'a verb after an option with a value');
 like(completions('waitlists', 'add', '--'), qr/--dry-run.*--json.*--new-rows-only/, 'options of a command');
+
+# The same in zsh, typed at a terminal: what it offers, and what becomes of the line.
+SKIP:
+{
+    skip 'there is no zsh', 10 unless can_run('zsh');
+    my ($in, $screen, $answers) = ('', '', "$folder/zsh-answers");
+    append_to_file("$folder/.zshrc", <<~"ZSH");
+        unset HISTFILE; setopt no_beep; unsetopt prompt_sp
+        PATH=$bin:\$PATH; fpath=($ENV{CTMS_TEST_TOP}/packaging/completion \$fpath)
+        autoload -Uz compinit; compinit -u -D
+        # What is offered stands after "--".
+        compadd() { print -r -- "offers \${(j: :)\${(ou)@[(r)--,-1]:#--}}" >>$answers; builtin compadd "\$@" }
+        show() { print -r -- "line \$BUFFER." >>$answers; BUFFER= }
+        zle -N show; bindkey '^Xs' show
+        PS1='ready> '
+        ZSH
+    append_to_file("$folder/some-file.json", '{}');
+    local $ENV{ZDOTDIR} = $folder;
+    local $ENV{TERM} = 'dumb';
+    my $zsh = IPC::Run::start([ 'zsh', '-d', '-i' ], '<pty<', \$in, '>pty>', \$screen, IPC::Run::timeout(60));
+    my $typed = sub {
+        my ($line) = @_;
+        unlink $answers;
+        $in .= "$line\t\cXs";
+        IPC::Run::pump($zsh) until -e $answers && slurp($answers) =~ /^line /m;
+        return slurp($answers);
+    };
+    IPC::Run::pump($zsh) until $screen =~ /ready> /;
+    like($typed->('ctms '), qr/^offers acoustic clients delete healthcheck import stripe waitlists$/m, 'zsh: groups of commands');
+    like($typed->('ctms wait'), qr/^line ctms waitlists \.$/m, 'a group');
+    like($typed->('ctms waitlists '), qr/^offers add list remove show$/m, 'verbs');
+    like($typed->('ctms acoustic fields a'), qr/^line ctms acoustic fields add \.$/m, 'a second verb');
+    like($typed->('ctms waitlists add --'), qr/^offers .*--dry-run.*--json.*--new-rows-only/m, 'options of a command');
+    like($typed->('ctms waitlists add --ne'), qr/^line ctms waitlists add --new-rows-only \.$/m, 'an option');
+    like($typed->("ctms stripe ingest $folder/some"), qr/^line ctms stripe ingest \Q$folder\E\/some-file\.json \.$/m, 'a file');
+    like($typed->("ctms --config $folder/some"), qr/^line ctms --config \Q$folder\E\/some-file\.json \.$/m, 'a file after its option');
+    like($typed->("ctms --config $folder/some-file.json waitlists sh"), qr/^line .* waitlists show \.$/m, 'a verb after such a file');
+    like($typed->('ctms healthcheck --conf'), qr/^line ctms healthcheck --config \.$/m, 'an option of every command');
+    $in .= "exit\n";
+    IPC::Run::finish($zsh);
+}
 
 # ---- units ------------------------------------------------------------------------------------------
 
