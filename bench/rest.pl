@@ -5,7 +5,8 @@
 # CTMS_BENCH_PARTS (calls,updates,idle,size) of: each call by the numbers of connections in
 # CTMS_BENCH_CLIENTS (64; 1,16,64,256 say); /updates on one connection; CTMS_BENCH_IDLE (5000) idle
 # connections; a second database with CTMS_BENCH_LARGE (1000000) contacts instead of CTMS_BENCH_CONTACTS
-# (10000). CTMS_BENCH_SECONDS (2) for each measurement, CTMS_BENCH_TURNS (3), CTMS_BENCH_PROCESSES (1).
+# (10000). CTMS_BENCH_SECONDS (2) for each measurement, after one that does not count, CTMS_BENCH_TURNS (3),
+# CTMS_BENCH_PROCESSES (1).
 #
 # Rates are of the best turn. Where others work on the machine, few busy processes get less of it than
 # pgbench's many: then the processor time of a call, which is printed too, says more.
@@ -55,7 +56,7 @@ INSERT INTO ctms.waitlists (email_id, name, fields) SELECT md5(i::text)::uuid, '
 CREATE TABLE public.ids AS SELECT n, md5(n::text)::uuid AS email_id FROM generate_series(1, $contacts) AS n;
 ALTER TABLE ids ADD PRIMARY KEY (n);
 SQL
-    $node->safe_psql($database, <<SQL) if $database eq 'ctms';
+    $node->safe_psql($database, <<SQL);
 CREATE SCHEMA hand;
 CREATE TABLE hand.emails (LIKE ctms.emails INCLUDING ALL);
 CREATE TABLE hand.newsletters (LIKE ctms.newsletters INCLUDING ALL, FOREIGN KEY (email_id) REFERENCES hand.emails);
@@ -63,7 +64,9 @@ CREATE TABLE hand.waitlists (LIKE ctms.waitlists INCLUDING ALL, FOREIGN KEY (ema
 CREATE TABLE hand.pending_acoustic (LIKE ctms.pending_acoustic INCLUDING ALL, FOREIGN KEY (email_id) REFERENCES hand.emails);
 INSERT INTO hand.emails SELECT * FROM ctms.emails;
 SQL
+    # Hint bits are set and pages written for both, however many contacts there are.
     $node->safe_psql($database, 'VACUUM ANALYZE');
+    $node->safe_psql($database, 'CHECKPOINT');
     return;
 }
 
@@ -76,8 +79,8 @@ my $numbers = spew('numbers', join "\n", 1 .. $small);
 sub used { my $ns = 0; $ns += (split ' ', slurp("/proc/$_/schedstat") || 0)[0] for @_; return $ns / 1e9 }
 my ($postmaster) = split /\n/, slurp($node->data_dir . '/postmaster.pid');
 sub used_by_ended { my @field = split ' ', slurp("/proc/$postmaster/stat") =~ s/.*\) //sr; return ($field[13] + $field[14]) / POSIX::sysconf(POSIX::_SC_CLK_TCK()) }
-sub servers { my $pids = `pgrep -P @{[ $ctms->pid('rest') ]}`; return split ' ', $pids }
-sub backends { return split /\n/, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE datname = 'ctms' AND backend_type = 'client backend'") }
+sub servers { my ($on) = @_; my $pids = `pgrep -P @{[ $on->pid('rest') ]}`; return split ' ', $pids }
+sub backends { my ($database) = @_; return split /\n/, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE datname = '$database' AND backend_type = 'client backend'") }
 
 sub pgbench
 {
@@ -87,23 +90,28 @@ sub pgbench
     my $time = max($seconds, int($clients / 25));
     my $file = spew('script.sql', "\\set n random(1, $contacts)\n\\set r random(1, 1000000000000000)\n$script\n");
     my $used = used_by_ended();
-    my $out = `pgbench -n -M prepared -c $clients -j 1 -T $time -l --log-prefix=$dir/pgbench -f $file -h @{[ $node->host ]} -p @{[ $node->port ]} $database 2>&1`;
-    my ($tps) = $out =~ /tps = ([\d.]+)/ or die $out;
-    # The first calls of each session make plans.
-    my @samples = sort { $a <=> $b } map { my @column = split; $column[1] > 2 ? $column[2] / 1000 : () } map { split /\n/, slurp($_) } glob "$dir/pgbench.*";
+    my $out = `pgbench -n -M prepared -c $clients -j 1 -T @{[ 1 + $time ]} -l --log-prefix=$dir/pgbench -f $file -h @{[ $node->host ]} -p @{[ $node->port ]} $database 2>&1`;
+    die $out if $out !~ /tps = [\d.]+/;
+    # Sessions make plans and see pages for the first time: only what ends in the last seconds counts.
+    my @all = map { my @column = split; [ $column[4] + $column[5] / 1e6, $column[2] / 1000 ] } map { split /\n/, slurp($_) } glob "$dir/pgbench.*";
     unlink glob "$dir/pgbench.*";
-    return { rate => $tps, p99 => $samples[ $#samples * 0.99 ], cpu => 1e6 * (used_by_ended() - $used) / (@samples || 1) };
+    my $begin = max(map { $_->[0] } @all) - $time;
+    my @samples = sort { $a <=> $b } map { $_->[0] >= $begin ? $_->[1] : () } @all;
+    return { rate => @samples / $time, p99 => $samples[ $#samples * 0.99 ], cpu => 1e6 * (used_by_ended() - $used) / @all };
 }
 
 sub rest
 {
-    my ($request, $clients, $lines) = @_;
+    my ($request, $clients, $lines, $on, $database) = @_;
+    $on //= $ctms;
     my ($head, $body) = split /\n\n/, $request, 2;
     $head .= "\nHost: localhost\nAuthorization: Bearer $ctms->{token}" . (defined $body ? "\nContent-Length: {length}" : '');
     my $file = spew('request', "$head\n\n" . ($body // ''));
-    my @pids = (servers(), backends());
+    my @pids = (servers($on), backends($database // 'ctms'));
+    my $load = "$ENV{CTMS_TEST_BIN}/http-load $on->{rest_port} $clients";
+    `$load 1 $file $lines`;
     my $used = used(@pids);
-    my $out = `$ENV{CTMS_TEST_BIN}/http-load $ctms->{rest_port} $clients $seconds $file $lines`;
+    my $out = `$load $seconds $file $lines`;
     my %result = $out =~ /(\w+)=([\d.]+)/g;
     my @odd = grep { /^\d+$/ && !/^20[01]$/ } keys %result;
     die "http-load: $out" if @odd || !$result{rps};
@@ -208,12 +216,13 @@ if ($parts{idle})
 # Pages of 1000 from the first contact to the last, with the time of the first hundred pages and the last.
 sub walk
 {
+    my ($on) = @_;
     my $http = HTTP::Tiny->new(keep_alive => 1, timeout => 60);
     my ($path, %seen, @times) = ("/updates?start=2000-01-01&end=2030-01-01&limit=1000");
     while (defined $path)
     {
         my $begun = time;
-        my $page = $http->get("http://127.0.0.1:$ctms->{rest_port}$path", { headers => { Authorization => "Bearer $ctms->{token}" } })->{content};
+        my $page = $http->get("http://127.0.0.1:$on->{rest_port}$path", { headers => { Authorization => "Bearer $ctms->{token}" } })->{content};
         push @times, time - $begun;
         $seen{$_}++ for $page =~ /"email_id":"([^"]+)"/g;
         ($path) = $page =~ m{"next":"https?://[^/]+([^"]+)"};
@@ -229,15 +238,31 @@ if ($parts{size})
     my $begun = time;
     fill('ctms_large', $large);
     diag sprintf '%d contacts made in %.0f s', $large, time - $begun;
-    for my $call (qw(get find patch create stripe))
-    {
-        my ($few, $many) = by_turns($turns, sub { pgbench($scripts{$call}, 64) }, sub { pgbench($scripts{$call}, 64, 'ctms_large', $large) });
-        diag sprintf '%-8s with %d contacts %.0f a second, with %d %.0f: %.2f', $call, $small, $few->{rate}, $large, $many->{rate}, $many->{rate} / $few->{rate};
-    }
-    $ctms->stop_program('rest');
     my $client = $ctms->sql("SELECT format('INSERT INTO ctms.api_client (client_id, email, hashed_secret) VALUES (%L, %L, %L)', client_id, email, hashed_secret) FROM ctms.api_client");
     $node->safe_psql('ctms_large', $client);
-    $ctms->start_rest(CTMS_DB_URL => $ctms->db_url('ctms_large'));
+    my $on_large = CTMS::Test->programs_only('rest_large');
+    $on_large->{node} = $node;
+    $on_large->start_rest(CTMS_DB_URL => $ctms->db_url('ctms_large'), CTMS_PROCESSES => $processes);
+    spew('large_ids', $node->safe_psql('ctms_large', 'SELECT email_id FROM ctms.emails'));
+    spew('large_numbers', join "\n", 1 .. $large);
+    diag sprintf '%-16s %10s %10s %6s %10s %10s %6s', '64 clients', $small, $large, 'ratio', 'cpu us', 'cpu us', 'ratio';
+    my $compare = sub {
+        my ($name, @measures) = @_;
+        my ($few, $many) = by_turns($turns, @measures);
+        diag sprintf '%-16s %10.0f %10.0f %6.2f %10.0f %10.0f %6.2f', $name, $few->{rate}, $many->{rate}, $many->{rate} / $few->{rate}, $few->{cpu}, $many->{cpu}, $few->{cpu} / $many->{cpu};
+    };
+    for my $call (qw(pk get find hand_patch patch hand_create create stripe))
+    {
+        my $script = $call eq 'pk' ? $pk_script : $scripts{$call};
+        $compare->("pgbench $call", sub { pgbench($script, 64) }, sub { pgbench($script, 64, 'ctms_large', $large) });
+    }
+    for my $call (qw(get find patch create stripe))
+    {
+        my ($request, $lines) = @{ $requests{$call} };
+        my $of_large = $call eq 'find' ? "$dir/large_numbers" : "$dir/large_ids";
+        $compare->("REST $call", sub { rest($request, 64, $lines) }, sub { rest($request, 64, $of_large, $on_large, 'ctms_large') });
+    }
+    $ctms->stop_program('rest');
     my $writer = fork // die $!;
     if (!$writer)
     {
@@ -245,7 +270,7 @@ if ($parts{size})
         open STDOUT, '>', '/dev/null';
         exec 'pgbench', '-n', '-M', 'prepared', '-c', 1, '-R', 200, '-T', 3600, '-f', $file, '-h', $node->host, '-p', $node->port, 'ctms_large' or POSIX::_exit(1);
     }
-    my ($seen, @times) = walk();
+    my ($seen, @times) = walk($on_large);
     kill TERM => $writer;
     waitpid $writer, 0;
     my @changed = split /\n/, $node->safe_psql('ctms_large', "SELECT email_id FROM ctms.emails WHERE update_timestamp > '2025-01-01'");
@@ -255,6 +280,5 @@ if ($parts{size})
     diag sprintf '/updates through all, %d contacts changing meanwhile: %d missed, %d of the others twice', scalar @changed, $missed, $twice;
     diag sprintf 'a page: the first hundred %.1f ms, the last hundred %.1f ms (reading the JSON not counted)', map { 1000 * mean(@$_) } [ @times[ 0 .. 99 ] ], [ @times[ -100 .. -1 ] ];
 }
-$ctms->stop_program('rest');
 pass('measured');
 done_testing();
