@@ -1370,13 +1370,24 @@ CREATE FUNCTION ctms.get_updates(
 COMMENT ON FUNCTION ctms.get_updates(text, text, text, text, text, text) IS
     'A page of contacts by update time; the parameters are those of GET /updates as they came, url_prefix is what "next" puts before "/updates"';
 
+CREATE FUNCTION ctms.get_updates_parts(
+    start text, "end" text DEFAULT NULL, "limit" text DEFAULT NULL, after text DEFAULT NULL,
+    mofo_relevant text DEFAULT NULL, url_prefix text DEFAULT NULL
+) RETURNS SETOF text
+    LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL SAFE ROWS 10 SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_get_updates_parts';
+COMMENT ON FUNCTION ctms.get_updates_parts(text, text, text, text, text, text) IS
+    'The text of ctms.get_updates() in parts of at most 100 contacts, each made when it is asked for; in order where it is called in the select list';
+
 GRANT EXECUTE ON FUNCTION
     ctms.parse_body(text),
     ctms.get_contact(uuid),
     ctms.get_identity(uuid),
     ctms.find_contacts(uuid, text, text, text, text, text, text, text, text),
     ctms.find_identities(uuid, text, text, text, text, text, text, text, text),
-    ctms.get_updates(text, text, text, text, text, text)
+    ctms.get_updates(text, text, text, text, text, text),
+    ctms.get_updates_parts(text, text, text, text, text, text)
     TO ctms_api, ctms_reader;
 GRANT EXECUTE ON FUNCTION
     ctms.create_contact(text),

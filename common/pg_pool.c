@@ -144,6 +144,14 @@ pg_pool_query(pg_pool *pool, const pg_statement *statement, const char *const *v
 }
 
 void
+pg_request_stream(pg_request *request)
+{
+    request->is_streamed = true;
+    if (request->sent_on != NULL)
+        pool_connection_ask_for_rows(request->sent_on);
+}
+
+void
 pg_request_abandon(pg_request *request)
 {
     if (request->callback != NULL && request->sent_on == NULL)

@@ -6,7 +6,7 @@
  * transactions of several statements, COPY, or results that do not fit into memory.
  *
  * A request ends in exactly one call of its callback, from the event loop, never from
- * within pg_pool_query().
+ * within pg_pool_query(). If it is streamed, calls with its rows come before.
  */
 #ifndef CTMS_PG_POOL_H
 #define CTMS_PG_POOL_H
@@ -26,6 +26,7 @@ typedef struct pg_statement {
 } pg_statement;
 
 typedef enum pg_status {
+    PG_ROW,   /* of a streamed request: result holds one row, and more calls follow */
     PG_OK,    /* done and committed; result holds the rows */
     PG_ERROR, /* the server refused: sqlstate, message, detail; nothing was changed */
     PG_LOST,  /* the connection was lost, or no answer came in time: a write may have been done */
@@ -34,7 +35,7 @@ typedef enum pg_status {
 
 typedef struct pg_reply {
     pg_status status;
-    const PGresult *result; /* of PG_OK; valid during the callback */
+    const PGresult *result; /* of PG_OK and PG_ROW; valid during the callback */
     const char *sqlstate;   /* never NULL; "" unless PG_ERROR */
     const char *message;    /* never NULL; of PG_ERROR the primary message, else what happened */
     const char *detail;     /* NULL when there is none */
@@ -65,6 +66,8 @@ void pg_pool_free(pg_pool *pool);
  */
 pg_request *pg_pool_query(pg_pool *pool, const pg_statement *statement, const char *const *values,
                           pg_callback callback, void *arg);
+/* From now on each row is handed over when it comes. To be called right after pg_pool_query(). */
+void pg_request_stream(pg_request *request);
 /* The caller no longer wants the answer: the callback is not called. What was sent may still be
  * done. */
 void pg_request_abandon(pg_request *request);

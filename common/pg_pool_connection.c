@@ -83,7 +83,7 @@ end_in_flight(request_list *list, const char *message)
         if (request->error != NULL) {
             pool_request_deliver(request, PG_ERROR, NULL);
         } else if (request->statement->is_read_only && !request->was_retried &&
-                   request->callback != NULL) {
+                   !request->has_begun && request->callback != NULL) {
             /* Turned round here, and round again by pool_request_requeue(). */
             request->was_retried = true;
             request->next = again.head;
@@ -130,6 +130,15 @@ flush(connection *conn)
     return pending >= 0;
 }
 
+void
+pool_connection_ask_for_rows(connection *conn)
+{
+    const pg_request *request = conn->in_flight.head;
+
+    if (request != NULL && request->is_streamed && !request->is_preparing)
+        PQsetSingleRowMode(conn->pg);
+}
+
 bool
 pool_connection_send(connection *conn, pg_request *request)
 {
@@ -146,6 +155,7 @@ pool_connection_send(connection *conn, pg_request *request)
     request->sent_on = conn;
     pool_list_append(&conn->in_flight, request);
     conn->in_flight_count++;
+    pool_connection_ask_for_rows(conn);
     if (!PQpipelineSync(conn->pg) || !flush(conn))
         conn->is_broken = true;
     return true;
@@ -167,7 +177,7 @@ is_worth_retrying(connection *conn, pg_request *request)
 {
     const char *message = PQresultErrorField(request->error, PG_DIAG_MESSAGE_PRIMARY);
 
-    if (request->was_retried || request->callback == NULL)
+    if (request->was_retried || request->has_begun || request->callback == NULL)
         return false;
     if (has_sqlstate(request->error, "40001") || has_sqlstate(request->error, "40P01"))
         return true;
@@ -231,6 +241,10 @@ take_result(connection *conn, PGresult *result)
         finish_request(conn);
         break;
     case PGRES_PIPELINE_ABORTED: PQclear(result); break;
+    case PGRES_SINGLE_TUPLE:
+        pool_request_deliver_row(request, result);
+        PQclear(result);
+        break;
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
         if (request->is_preparing) {
@@ -264,6 +278,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
         nothing = result ? 0 : nothing + 1;
         if (result != NULL)
             take_result(conn, result);
+        pool_connection_ask_for_rows(conn);
     }
     if (conn->is_broken || PQstatus(conn->pg) == CONNECTION_BAD)
         pool_connection_lose_by_error(conn);

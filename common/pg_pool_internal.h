@@ -44,6 +44,8 @@ struct pg_request {
     double deadline_s;
     bool is_preparing; /* the next result is that of Parse */
     bool was_retried;
+    bool is_streamed;
+    bool has_begun; /* rows have been handed over: it cannot be sent again */
     PGresult *result;
     PGresult *error;
     pg_request *next;
@@ -69,6 +71,8 @@ pg_request *pool_list_take(request_list *list);
 pg_request *
 pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const *values);
 void pool_request_free(pg_request *request);
+/* Hands over a row, which remains the caller's. */
+void pool_request_deliver_row(pg_request *request, const PGresult *row);
 /* Calls the callback and frees the request. */
 void pool_request_deliver(pg_request *request, pg_status status, const char *message);
 /* Back to the front of the queue, to be sent once more. */
@@ -80,6 +84,11 @@ void pool_connection_open(connection *conn, PGconn *pg);
 void pool_connection_lose(connection *conn, const char *reason);
 /* Closes it without a word to its requests. */
 void pool_connection_drop(connection *conn);
+/*
+ * Has rows of a streamed request handed over one by one. To be called whenever a request may have
+ * become the one whose results come next; without effect otherwise.
+ */
+void pool_connection_ask_for_rows(connection *conn);
 /* Sends a request. When that fails the connection is broken, and the request still to be sent. */
 bool pool_connection_send(connection *conn, pg_request *request);
 

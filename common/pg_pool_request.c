@@ -82,6 +82,20 @@ pool_request_free(pg_request *request)
 }
 
 void
+pool_request_deliver_row(pg_request *request, const PGresult *row)
+{
+    pg_reply reply = {.status = PG_ROW,
+                      .result = row,
+                      .sqlstate = "",
+                      .message = "",
+                      .was_retried = request->was_retried};
+
+    request->has_begun = true;
+    if (request->callback != NULL)
+        request->callback(request->arg, &reply);
+}
+
+void
 pool_request_deliver(pg_request *request, pg_status status, const char *message)
 {
     pg_reply reply = {.status = status,

@@ -6,6 +6,9 @@
  * descent into the index. The cursor is 27 bytes in URL-safe base64: the time as
  * PostgreSQL's microseconds, big endian, the id, and 3 bytes that tell a cursor of ours
  * from any other text.
+ *
+ * ctms.get_updates_parts() gives the same text in parts, so that who waits for a page has
+ * its beginning while the rest is made.
  */
 #include "compat.h"
 
@@ -22,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "port/pg_crc32c.h"
@@ -31,6 +35,8 @@
 
 #define DEFAULT_LIMIT 100
 #define MAX_LIMIT 1000
+/* Contacts in a part. */
+#define PART 100
 
 typedef struct UpdatesCursor {
     TimestampTz time;
@@ -221,6 +227,15 @@ read_query(FunctionCallInfo fcinfo)
 
 /* ---- the page ---------------------------------------------------------------------- */
 
+typedef struct UpdatesPage {
+    UpdatesQuery query;
+    char *prefix;
+    UpdatesCursor *entries; /* in order */
+    int count;
+    int written;
+    bool has_more; /* another page follows */
+} UpdatesPage;
+
 static SPIPlanPtr
 page_plan(MofoFilter mofo)
 {
@@ -237,7 +252,7 @@ page_plan(MofoFilter mofo)
         return plans[mofo];
     return kept_plan_prepare(
         &plans[mofo],
-        psprintf("SELECT e.email_id FROM ctms.emails AS e"
+        psprintf("SELECT e.update_timestamp, e.email_id FROM ctms.emails AS e"
                  " WHERE (e.update_timestamp, e.email_id) > ($1, $2) AND e.update_timestamp < $3%s"
                  " ORDER BY e.update_timestamp, e.email_id LIMIT $4",
                  filters[mofo]),
@@ -257,23 +272,39 @@ lower_bound(const UpdatesQuery *query)
     return query->has_after && query->after.time >= query->start ? query->after : bound;
 }
 
-/* The ids of the page in order; *has_more tells whether there is another page. */
-static Contact *
-find_page(const UpdatesQuery *query, int *count, bool *has_more)
+static UpdatesCursor
+read_entry(uint64 row)
 {
-    UpdatesCursor bound = lower_bound(query);
-    Datum values[] = {TimestampTzGetDatum(bound.time), UUIDPGetDatum(&bound.email_id),
-                      TimestampTzGetDatum(query->end), Int64GetDatum(query->limit + 1)};
-    Contact *contacts = palloc((query->limit + 1) * sizeof(Contact));
-    uint64 found = kept_plan_execute(page_plan(query->mofo), values, NULL, true, SPI_OK_SELECT);
+    HeapTuple tuple = SPI_tuptable->vals[row];
+    TupleDesc desc = SPI_tuptable->tupdesc;
     bool is_null;
 
-    *has_more = found > (uint64)query->limit;
-    *count = *has_more ? query->limit : (int)found;
-    for (int i = 0; i < *count; i++)
-        contacts[i].email_id = *DatumGetUUIDP(
-            SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
-    return contacts;
+    return (UpdatesCursor){.time = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 1, &is_null)),
+                           .email_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 2, &is_null))};
+}
+
+/* The page allocates in the current memory context. */
+static UpdatesPage *
+find_page(FunctionCallInfo fcinfo)
+{
+    UpdatesPage *page = palloc0(sizeof(UpdatesPage));
+    UpdatesQuery query = read_query(fcinfo);
+    UpdatesCursor bound = lower_bound(&query);
+    Datum values[] = {TimestampTzGetDatum(bound.time), UUIDPGetDatum(&bound.email_id),
+                      TimestampTzGetDatum(query.end), Int64GetDatum(query.limit + 1)};
+    uint64 found;
+
+    page->query = query;
+    page->prefix = PG_ARGISNULL(5) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(5));
+    page->entries = palloc(query.limit * sizeof(UpdatesCursor));
+    SPI_connect();
+    found = kept_plan_execute(page_plan(query.mofo), values, NULL, true, SPI_OK_SELECT);
+    page->has_more = found > (uint64)query.limit;
+    page->count = page->has_more ? query.limit : (int)found;
+    for (int i = 0; i < page->count; i++)
+        page->entries[i] = read_entry(i);
+    SPI_finish();
+    return page;
 }
 
 /* A time as a query parameter: of its characters only "+" and ":" need escaping. */
@@ -310,53 +341,89 @@ write_next(StringInfo json, const UpdatesQuery *query, const char *after, const 
 }
 
 static void
-write_head(StringInfo json, const UpdatesQuery *query, const Contact *last, const char *prefix)
+write_head(StringInfo json, const UpdatesPage *page)
 {
+    const UpdatesQuery *query = &page->query;
+    StringInfoData after;
+
     appendStringInfoString(json, "{\"start\":");
     json_text_write_time(json, query->start);
     appendStringInfoString(json, ",\"end\":");
     json_text_write_time(json, query->end);
     appendStringInfo(json, ",\"limit\":%d,\"after\":", query->limit);
-    if (last == NULL) {
-        appendStringInfoString(json, "null,\"next\":null");
-    } else {
-        UpdatesCursor cursor = {.time = last->rows[GROUP_EMAIL].update_timestamp,
-                                .email_id = last->email_id};
-        StringInfoData after;
-
-        initStringInfo(&after);
-        cursor_write(&after, &cursor);
-        json_text_write(json, after.data, after.len);
-        appendStringInfoString(json, ",\"next\":");
-        write_next(json, query, after.data, prefix);
+    if (!page->has_more) {
+        appendStringInfoString(json, "null,\"next\":null,\"items\":[");
+        return;
     }
+    initStringInfo(&after);
+    cursor_write(&after, &page->entries[page->count - 1]);
+    json_text_write(json, after.data, after.len);
+    appendStringInfoString(json, ",\"next\":");
+    write_next(json, query, after.data, page->prefix);
+    appendStringInfoString(json, ",\"items\":[");
 }
 
+/* The contacts of the next part, with what comes before the first and behind the last. */
+static void
+write_part(StringInfo json, UpdatesPage *page)
+{
+    int count = Min(PART, page->count - page->written);
+    Contact *contacts = palloc((count + 1) * sizeof(Contact));
+
+    if (page->written == 0)
+        write_head(json, page);
+    for (int i = 0; i < count; i++)
+        contacts[i].email_id = page->entries[page->written + i].email_id;
+    contact_load(contacts, count, CONTACT_ALL, true);
+    for (int i = 0; i < count; i++) {
+        CHECK_FOR_INTERRUPTS();
+        if (page->written++ > 0)
+            appendStringInfoChar(json, ',');
+        contact_json_write(json, &contacts[i], false);
+    }
+    if (page->written == page->count)
+        appendStringInfoString(json, "]}");
+}
+
+/* ---- entry --------------------------------------------------------------------------- */
+
 PG_FUNCTION_INFO_V1(ctms_get_updates);
+PG_FUNCTION_INFO_V1(ctms_get_updates_parts);
 
 Datum
 ctms_get_updates(PG_FUNCTION_ARGS)
 {
-    UpdatesQuery query = read_query(fcinfo);
-    char *prefix = PG_ARGISNULL(5) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(5));
+    UpdatesPage *page = find_page(fcinfo);
     StringInfoData json;
-    Contact *contacts;
-    int count;
-    bool has_more;
 
     json_answer_begin(&json);
-    SPI_connect();
-    contacts = find_page(&query, &count, &has_more);
-    contact_load(contacts, count, CONTACT_ALL, true);
-    write_head(&json, &query, has_more ? &contacts[count - 1] : NULL, prefix);
-    appendStringInfoString(&json, ",\"items\":[");
-    for (int i = 0; i < count; i++) {
-        CHECK_FOR_INTERRUPTS();
-        if (i > 0)
-            appendStringInfoChar(&json, ',');
-        contact_json_write(&json, &contacts[i], false);
-    }
-    SPI_finish();
-    appendStringInfoString(&json, "]}");
+    do
+        write_part(&json, page);
+    while (page->written < page->count);
     return json_answer_end(&json);
+}
+
+/* One call for each part; all read as of the same statement. */
+Datum
+ctms_get_updates_parts(PG_FUNCTION_ARGS)
+{
+    FuncCallContext *calls;
+    UpdatesPage *page;
+    StringInfoData json;
+
+    if (SRF_IS_FIRSTCALL()) {
+        MemoryContext caller;
+
+        calls = SRF_FIRSTCALL_INIT();
+        caller = MemoryContextSwitchTo(calls->multi_call_memory_ctx);
+        calls->user_fctx = find_page(fcinfo);
+        MemoryContextSwitchTo(caller);
+    }
+    calls = SRF_PERCALL_SETUP();
+    page = calls->user_fctx;
+    if (calls->call_cntr > 0 && page->written == page->count)
+        SRF_RETURN_DONE(calls);
+    json_answer_begin(&json);
+    write_part(&json, page);
+    SRF_RETURN_NEXT(calls, json_answer_end(&json));
 }

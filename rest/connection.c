@@ -161,8 +161,12 @@ write_out(server_call *call)
         }
         call->out_done += (size_t)sent;
     }
-    if (call->state == STATE_WRITING)
+    if (call->state == STATE_WRITING) {
         finish_answer(call);
+    } else {
+        buf_reset(&call->out);
+        call->out_done = 0;
+    }
 }
 
 static const char *
@@ -179,15 +183,15 @@ date_text(server *s)
     return s->date;
 }
 
+/* framing: the header that tells where the body ends. */
 static void
-put_answer(server_call *call, int status, const char *headers, const char *content_type,
-           const char *body, size_t length)
+put_head(server_call *call, int status, const char *framing, const char *headers,
+         const char *content_type)
 {
-    bool is_head = call->request && call->request->method == HTTP_HEAD;
     bool is_old = call->request && call->request->minor_version == 0;
 
-    buf_printf(&call->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Length: %zu\r\n", status,
-               http_reason(status), date_text(call->owner), length);
+    buf_printf(&call->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s\r\n", status, http_reason(status),
+               date_text(call->owner), framing);
     if (content_type != NULL)
         buf_printf(&call->out, "Content-Type: %s\r\n", content_type);
     if (headers != NULL)
@@ -197,21 +201,82 @@ put_answer(server_call *call, int status, const char *headers, const char *conte
     else if (is_old)
         buf_append_string(&call->out, "Connection: keep-alive\r\n");
     buf_append(&call->out, "\r\n", 2);
+}
+
+static void
+put_answer(server_call *call, int status, const char *headers, const char *content_type,
+           const char *body, size_t length)
+{
+    bool is_head = call->request && call->request->method == HTTP_HEAD;
+    char framing[48];
+
+    snprintf(framing, sizeof(framing), "Content-Length: %zu", length);
+    put_head(call, status, framing, headers, content_type);
     if (!is_head)
         buf_append(&call->out, body, length);
     call->state = STATE_WRITING;
     write_out(call);
 }
 
+static bool
+is_last_answer(const server_call *call)
+{
+    return !call->request->is_keep_alive || call->request->is_body_too_large ||
+           call->owner->drain_deadline_s != 0;
+}
+
 void
 server_answer(server_call *call, int status, const char *headers, const char *content_type,
               const char *body, size_t length)
 {
-    if (!call->request->is_keep_alive || call->request->is_body_too_large ||
-        call->owner->drain_deadline_s != 0)
+    if (is_last_answer(call))
         call->will_close = true;
     put_answer(call, status, headers, content_type, body, length);
     advance(call);
+}
+
+/* ---- writing in pieces ----------------------------------------------------------- */
+
+bool
+server_can_stream(const server_call *call)
+{
+    return call->request->minor_version > 0 && call->request->method != HTTP_HEAD;
+}
+
+void
+server_begin_stream(server_call *call, int status, const char *headers, const char *content_type)
+{
+    if (is_last_answer(call))
+        call->will_close = true;
+    put_head(call, status, "Transfer-Encoding: chunked", headers, content_type);
+}
+
+void
+server_stream(server_call *call, const char *piece, size_t length)
+{
+    buf_printf(&call->out, "%zx\r\n", length);
+    buf_append(&call->out, piece, length);
+    buf_append(&call->out, "\r\n", 2);
+    write_out(call);
+}
+
+void
+server_end_stream(server_call *call)
+{
+    if (is_last_answer(call))
+        call->will_close = true;
+    buf_append_string(&call->out, "0\r\n\r\n");
+    call->state = STATE_WRITING;
+    write_out(call);
+    advance(call);
+}
+
+void
+server_break_stream(server_call *call)
+{
+    /* No longer with the receiver, who knows. */
+    call->state = STATE_WRITING;
+    connection_close(call, "");
 }
 
 /* Answers what never became a request, and ends the connection. */

@@ -42,6 +42,7 @@ exchange_free(exchange *ex)
     json_decref(ex->pubsub_claims);
     cjose_jws_release(ex->pubsub_token);
     free(ex->fxa_id_conflict);
+    buf_free(&ex->first_part);
     free(ex);
 }
 
@@ -64,24 +65,47 @@ find_trace(exchange *ex, const char *body, size_t length)
         ex->trace = access_log_find_trace(body, length);
 }
 
-void
-exchange_answer(exchange *ex, int status, const char *headers, const char *content_type,
-                const char *body, size_t length)
+static void
+count_and_log(exchange *ex, int status, const char *body, size_t length)
 {
     double duration_s = now_s() - ex->started_s;
-    server_call *call = ex->call;
-    buf all = BUF_INIT;
 
     find_trace(ex, body, length);
     rest_metrics_count(ex, status, duration_s);
     access_log_write(ex, status, duration_s);
-    buf_printf(&all, "X-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\n%s", ex->rid,
+}
+
+/* Headers that every answer has. */
+static void
+append_headers(const exchange *ex, const char *headers, buf *all)
+{
+    buf_printf(all, "X-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\n%s", ex->rid,
                headers ? headers : "");
     if (ex->route != NULL && ex->route->access != ACCESS_PUBLIC)
-        buf_append_string(&all, "Cache-Control: no-store\r\n");
-    /* From here on the request may be gone. */
+        buf_append_string(all, "Cache-Control: no-store\r\n");
+}
+
+/* From here on the request may be gone. */
+static server_call *
+let_go(exchange *ex)
+{
+    server_call *call = ex->call;
+
     server_call_set_context(call, NULL);
     exchange_free(ex);
+    return call;
+}
+
+void
+exchange_answer(exchange *ex, int status, const char *headers, const char *content_type,
+                const char *body, size_t length)
+{
+    server_call *call;
+    buf all = BUF_INIT;
+
+    count_and_log(ex, status, body, length);
+    append_headers(ex, headers, &all);
+    call = let_go(ex);
     server_answer(call, status, buf_text(&all), content_type, body, length);
     buf_free(&all);
 }
@@ -90,6 +114,59 @@ void
 exchange_answer_json(exchange *ex, int status, const char *json)
 {
     exchange_answer(ex, status, NULL, JSON_TYPE, json, strlen(json));
+}
+
+/* ---- answers in parts ------------------------------------------------------------ */
+
+static void
+begin_stream(exchange *ex)
+{
+    buf headers = BUF_INIT;
+
+    append_headers(ex, NULL, &headers);
+    ex->is_streaming = true;
+    server_begin_stream(ex->call, 200, buf_text(&headers), JSON_TYPE);
+    buf_free(&headers);
+}
+
+void
+exchange_add_part(exchange *ex, const char *part, size_t length)
+{
+    /* What is the only part will be sent with its length. */
+    if (ex->first_part.length == 0 && !ex->is_streaming) {
+        buf_append(&ex->first_part, part, length);
+        return;
+    }
+    if (!server_can_stream(ex->call)) {
+        buf_append(&ex->first_part, part, length);
+        return;
+    }
+    if (!ex->is_streaming) {
+        buf both = ex->first_part;
+
+        ex->first_part = (buf)BUF_INIT;
+        begin_stream(ex);
+        buf_append(&both, part, length);
+        server_stream(ex->call, both.data, both.length);
+        buf_free(&both);
+        return;
+    }
+    server_stream(ex->call, part, length);
+}
+
+void
+exchange_end_parts(exchange *ex)
+{
+    if (ex->is_streaming) {
+        count_and_log(ex, 200, "", 0);
+        server_end_stream(let_go(ex));
+    } else {
+        buf whole = ex->first_part;
+
+        ex->first_part = (buf)BUF_INIT;
+        exchange_answer(ex, 200, NULL, JSON_TYPE, buf_text(&whole), whole.length);
+        buf_free(&whole);
+    }
 }
 
 static void
@@ -184,12 +261,37 @@ exchange_answer_failure(exchange *ex, const char *why, const char *sqlstate)
     buf_free(&body);
 }
 
+void
+exchange_break_parts(exchange *ex, int status, const char *why, const char *sqlstate)
+{
+    log_line *line = log_begin(LOG_LEVEL_ERROR, LOG_TYPE);
+
+    log_string(line, "rid", ex->rid);
+    log_string(line, "path_template", ex->path_template);
+    log_end(line, "answer broken off: %s", why);
+    if (status == 500)
+        report_failure(ex, why, sqlstate);
+    count_and_log(ex, status, "", 0);
+    server_break_stream(let_go(ex));
+}
+
+bool
+exchange_query_at(exchange *ex, pg_pool *pool, const pg_statement *statement,
+                  const char *const *values, pg_callback callback)
+{
+    const resource *r = ex->route->resource;
+
+    ex->waiting_pg = pg_pool_query(pool, statement, values, callback, ex);
+    if (ex->waiting_pg != NULL && r != NULL && r->is_streamed && statement == &r->statement)
+        pg_request_stream(ex->waiting_pg);
+    return ex->waiting_pg != NULL;
+}
+
 bool
 exchange_query(exchange *ex, const pg_statement *statement, const char *const *values,
                pg_callback callback)
 {
-    ex->waiting_pg = pg_pool_query(ex->app->pool, statement, values, callback, ex);
-    if (ex->waiting_pg == NULL) {
+    if (!exchange_query_at(ex, ex->app->pool, statement, values, callback)) {
         exchange_answer_unavailable(ex, "the database is away or too busy");
         return false;
     }
@@ -365,7 +467,10 @@ exchange_overdue(void *arg, server_call *call)
 
     (void)arg;
     stop_waiting(ex);
-    exchange_answer_unavailable(ex, "the request took too long");
+    if (ex->is_streaming)
+        exchange_break_parts(ex, 503, "the request took too long", NULL);
+    else
+        exchange_answer_unavailable(ex, "the request took too long");
 }
 
 void

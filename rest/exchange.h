@@ -62,6 +62,10 @@ typedef struct exchange {
         int looks;
     } reading;
 
+    /* An answer that comes in parts. */
+    buf first_part;
+    bool is_streaming; /* its head is out */
+
     /* What is being waited for. */
     pg_request *waiting_pg;
     auth_lookup *waiting_auth;
@@ -78,6 +82,14 @@ void exchange_gone(void *arg, server_call *call, const char *why);
 /* The answers; each ends the exchange. headers as for server_answer(). */
 void exchange_answer(exchange *ex, int status, const char *headers, const char *content_type,
                      const char *body, size_t length);
+/*
+ * An answer of 200 in JSON that comes in parts, at least one. It is streamed where it has
+ * several and the client can take them one by one; breaking it off is for after that has begun.
+ */
+void exchange_add_part(exchange *ex, const char *part, size_t length);
+void exchange_end_parts(exchange *ex);
+/* status is for the log: what would have been answered; sqlstate NULL: none. */
+void exchange_break_parts(exchange *ex, int status, const char *why, const char *sqlstate);
 void exchange_answer_json(exchange *ex, int status, const char *json);
 /* {"detail": text} */
 void exchange_answer_detail(exchange *ex, int status, const char *detail);
@@ -100,5 +112,9 @@ void exchange_answer_failure(exchange *ex, const char *why, const char *sqlstate
  */
 bool exchange_query(exchange *ex, const pg_statement *statement, const char *const *values,
                     pg_callback callback);
+
+/* The same for another pool; returns false, without an answer, when its database is away. */
+bool exchange_query_at(exchange *ex, pg_pool *pool, const pg_statement *statement,
+                       const char *const *values, pg_callback callback);
 
 #endif

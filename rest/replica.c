@@ -44,11 +44,18 @@ on_read(void *arg, const pg_reply *reply)
 {
     exchange *ex = arg;
 
-    ex->waiting_pg = NULL;
-    if (is_answer(reply))
+    if (reply->status == PG_ROW) {
         ex->reading.callback(ex, reply);
-    else
-        ask_primary(ex);
+        return;
+    }
+    ex->waiting_pg = NULL;
+    /* What has begun to reach the client cannot begin anew. */
+    if (is_answer(reply) || ex->is_streaming) {
+        ex->reading.callback(ex, reply);
+        return;
+    }
+    buf_free(&ex->first_part);
+    ask_primary(ex);
 }
 
 static void
@@ -59,8 +66,7 @@ on_looked(void *arg, const pg_reply *reply)
 
     ex->waiting_pg = NULL;
     if (is_there)
-        ex->waiting_pg =
-            pg_pool_query(ex->app->replica, ex->reading.statement, ex->reading.values, on_read, ex);
+        exchange_query_at(ex, ex->app->replica, ex->reading.statement, ex->reading.values, on_read);
     else if (reply->status == PG_OK && ++ex->reading.looks < LOOKS_MAX) {
         look_at_replica(ex);
         return;

@@ -194,6 +194,13 @@ answer_own_error(exchange *ex, const pg_reply *reply)
     return true;
 }
 
+static bool
+is_unavailable(const pg_reply *reply)
+{
+    return is_class(reply, "08") || is_class(reply, "53") || is_class(reply, "57") ||
+           is_class(reply, "55P03") || is_class(reply, "25006");
+}
+
 static void
 answer_server_error(exchange *ex, const pg_reply *reply)
 {
@@ -213,8 +220,7 @@ answer_server_error(exchange *ex, const pg_reply *reply)
         exchange_answer_detail(ex, 409, "Deadlock or other issue, try again");
     } else if (is_class(reply, "54")) {
         exchange_answer_invalid(ex, "body", NULL, "too deeply nested or too large", "value_error");
-    } else if (is_class(reply, "08") || is_class(reply, "53") || is_class(reply, "57") ||
-               is_class(reply, "55P03") || is_class(reply, "25006")) {
+    } else if (is_unavailable(reply)) {
         exchange_answer_unavailable(ex, reply->message);
     } else {
         answer_unexpected(ex, reply);
@@ -228,11 +234,41 @@ resource_answer_error(exchange *ex, const pg_reply *reply)
     case PG_ERROR: answer_server_error(ex, reply); break;
     case PG_LOST:
     case PG_UNAVAILABLE: exchange_answer_unavailable(ex, reply->message); break;
+    case PG_ROW:
     case PG_OK: exchange_answer_failure(ex, "not an error", NULL); break;
     }
 }
 
 /* ---- the request itself ------------------------------------------------------------ */
+
+static void
+break_off(exchange *ex, const pg_reply *reply)
+{
+    bool is_expected = reply->status != PG_ERROR || is_unavailable(reply);
+
+    exchange_break_parts(ex, is_expected ? 503 : 500,
+                         is_class(reply, "22") ? "SQLSTATE 22" : reply->message, reply->sqlstate);
+}
+
+/* The value of row and column 0, or a part of it, is the answer. */
+static void
+on_part(void *arg, const pg_reply *reply)
+{
+    exchange *ex = arg;
+
+    if (reply->status == PG_ROW) {
+        exchange_add_part(ex, PQgetvalue(reply->result, 0, 0),
+                          (size_t)PQgetlength(reply->result, 0, 0));
+        return;
+    }
+    ex->waiting_pg = NULL;
+    if (reply->status == PG_OK)
+        exchange_end_parts(ex);
+    else if (ex->is_streaming)
+        break_off(ex, reply);
+    else
+        resource_answer_error(ex, reply);
+}
 
 static void
 on_reply(void *arg, const pg_reply *reply)
@@ -286,6 +322,7 @@ resource_handle(exchange *ex)
 {
     const resource *r = ex->route->resource;
     const char *values[RESOURCE_PARAMETERS_MAX] = {NULL};
+    pg_callback callback = r->is_streamed ? on_part : on_reply;
 
     for (int i = 0; i < r->statement.parameter_count; i++) {
         if (!read_parameter(ex, &r->parameters[i], &values[i]))
@@ -294,7 +331,7 @@ resource_handle(exchange *ex)
             count_legacy_waitlists(ex, values[i]);
     }
     if (r->statement.is_read_only && ex->app->replica != NULL)
-        replica_query(ex, &r->statement, values, on_reply);
+        replica_query(ex, &r->statement, values, callback);
     else
-        exchange_query(ex, &r->statement, values, on_reply);
+        exchange_query(ex, &r->statement, values, callback);
 }

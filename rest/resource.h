@@ -29,6 +29,7 @@ typedef struct resource {
     /* Answers after PG_OK; NULL: the value of row and column 0 with the status below. */
     void (*answer)(exchange *ex, const PGresult *result);
     int status;
+    bool is_streamed;    /* rows are parts of one answer of 200 */
     const char *missing; /* detail of 404 when the value is null or there is no row */
     bool is_stripe;      /* conflicts are to be delivered again: 409 */
 } resource;

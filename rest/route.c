@@ -58,7 +58,8 @@ static const resource delete_contact = {
 };
 
 static const resource get_updates = {
-    .statement = {"SELECT ctms.get_updates($1, $2, $3, $4, $5, $6)", 6, true},
+    .statement = {"SELECT ctms.get_updates_parts($1, $2, $3, $4, $5, $6)", 6, true},
+    .is_streamed = true,
     .parameters = {{FROM_QUERY, "start", false}, {FROM_QUERY, "end", false},
                    {FROM_QUERY, "limit", false}, {FROM_QUERY, "after", false},
                    {FROM_QUERY, "mofo_relevant", false}, {FROM_SERVER, NULL, false}},

@@ -68,6 +68,19 @@ int server_connection_count(const server *s);
 void server_answer(server_call *call, int status, const char *headers, const char *content_type,
                    const char *body, size_t length);
 
+/*
+ * An answer in pieces, for a request that can take one (server_can_stream()). The call remains
+ * at work until its end: it may be overdue, and the client may go, from within
+ * server_stream() too. Breaking off ends the connection, so that the client knows that
+ * the answer is not whole.
+ */
+bool server_can_stream(const server_call *call);
+void
+server_begin_stream(server_call *call, int status, const char *headers, const char *content_type);
+void server_stream(server_call *call, const char *piece, size_t length);
+void server_end_stream(server_call *call);
+void server_break_stream(server_call *call);
+
 const char *server_call_host(const server_call *call); /* the client's address */
 int server_call_port(const server_call *call);
 void server_call_set_context(server_call *call, void *context);

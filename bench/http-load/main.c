@@ -156,16 +156,28 @@ ask(client *c)
 
 /* ---- the answer --------------------------------------------------------------------- */
 
-/* Length of the whole answer, 0 while that is not known. */
-static size_t
-answer_length(const buf *answer)
+/* An answer in chunks ends with an empty one; ours have no trailers. */
+static bool
+ends_with_last_chunk(const buf *answer)
+{
+    static const char last[] = "\r\n0\r\n\r\n";
+    size_t length = sizeof(last) - 1;
+
+    return answer->length > length &&
+           memcmp(answer->data + answer->length - length, last, length) == 0;
+}
+
+static bool
+is_whole(const buf *answer)
 {
     const char *end = strstr(buf_text(answer), "\r\n\r\n");
     const char *length = end ? strcasestr(answer->data, "\r\nContent-Length: ") : NULL;
 
+    if (end == NULL)
+        return false;
     if (length == NULL || length > end)
-        return 0;
-    return (size_t)(end - answer->data) + 4 + strtoul(length + 18, NULL, 10);
+        return ends_with_last_chunk(answer);
+    return answer->length >= (size_t)(end - answer->data) + 4 + strtoul(length + 18, NULL, 10);
 }
 
 static void
@@ -200,7 +212,6 @@ take_bytes(client *c, int poller)
 {
     static char piece[256 * 1024];
     ssize_t count = recv(c->fd, piece, sizeof(piece), MSG_DONTWAIT);
-    size_t length;
 
     if (count < 0 && errno == EAGAIN)
         return;
@@ -214,8 +225,7 @@ take_bytes(client *c, int poller)
     if (c->answer.length == 0)
         c->first_byte_s = now_s();
     buf_append(&c->answer, piece, (size_t)count);
-    length = answer_length(&c->answer);
-    if (length == 0 || c->answer.length < length)
+    if (!is_whole(&c->answer))
         return;
     count_answer(c);
     ask(c);

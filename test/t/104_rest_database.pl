@@ -20,14 +20,14 @@ check(POST => '/ctms', 201, undef, body => $body);
 $node->stop('fast');
 ok(poll_until(sub { $ctms->request(GET => '/__heartbeat__')->{status} == 503 }), 'the heartbeat fails');
 check(GET => '/__heartbeat__', 503, sub { !$_[0]{database}{up} && !$_[0]{database}{acoustic} });
-check(GET => '/ctms?fxa_id=x', 503, undef, %retry);
+check(GET => '/ctms?sfdc_id=x', 503, undef, %retry);
 check(POST => '/ctms', 503, undef, body => $body, %retry);
 check(POST => '/token', 503, undef, body => 'client_id=x&client_secret=y', %retry);
 check(GET => '/ctms', 401, undef, headers => { Authorization => undef }, name => 'no token, no database');
 check(GET => '/__lbheartbeat__', 200, undef);
 check(GET => '/metrics', 200, qr/^ctms_pending_acoustic_sync_total /m);
 $node->start;
-ok(poll_until(sub { $ctms->request(GET => '/ctms?fxa_id=x')->{status} == 200 }), 'comes back by itself');
+ok(poll_until(sub { $ctms->request(GET => '/ctms?sfdc_id=x')->{status} == 200 }), 'comes back by itself');
 check(POST => '/ctms', 409, undef, body => { email => { %{ $body->{email} }, first_name => 'X' } });
 check(GET => '/__heartbeat__', 200, undef);
 
@@ -35,18 +35,18 @@ check(GET => '/__heartbeat__', 200, undef);
 for my $round (1 .. 3)
 {
     $node->restart('immediate');
-    ok(poll_until(sub { $ctms->request(GET => '/ctms?fxa_id=x')->{status} == 200 }), "back after crash $round");
+    ok(poll_until(sub { $ctms->request(GET => '/ctms?sfdc_id=x')->{status} == 200 }), "back after crash $round");
 }
 $ctms->sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ctms-rest'");
-check(GET => '/ctms?fxa_id=x', 200, undef, name => 'what only reads is asked again');
+check(GET => '/ctms?sfdc_id=x', 200, undef, name => 'what only reads is asked again');
 ok(poll_until(sub { $ctms->request(GET => '/__heartbeat__')->{status} == 200 }), 'the heartbeat is well');
 
 # Clients that change while nobody listens are known all the same.
 $ctms->sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'");
 $ctms->sql("UPDATE ctms.api_client SET enabled = false");
-ok(poll_until(sub { $ctms->request(GET => '/ctms?fxa_id=x')->{status} == 400 }), 'a client that was disabled');
+ok(poll_until(sub { $ctms->request(GET => '/ctms?sfdc_id=x')->{status} == 400 }), 'a client that was disabled');
 $ctms->sql("UPDATE ctms.api_client SET enabled = true");
-ok(poll_until(sub { $ctms->request(GET => '/ctms?fxa_id=x')->{status} == 200 }), 'and enabled');
+ok(poll_until(sub { $ctms->request(GET => '/ctms?sfdc_id=x')->{status} == 200 }), 'and enabled');
 
 # ---- busy ----------------------------------------------------------------------------------------
 my $lock = $node->background_psql('ctms');
@@ -58,7 +58,7 @@ for (1 .. 60)
     my $pid = fork // die $!;
     if (!$pid)
     {
-        my $r = $ctms->request(GET => "/ctms?fxa_id=x");
+        my $r = $ctms->request(GET => "/ctms?sfdc_id=x");
         POSIX::_exit($r->{status} == 503 && $r->{headers}{'retry-after'} ? 0 : 1);
     }
     push @waiting, $pid;
@@ -67,7 +67,7 @@ my $failed = grep { waitpid($_, 0); $? } @waiting;
 is($failed, 0, 'more than the queue takes: 503 for all, and soon');
 $lock->query_safe('ROLLBACK');
 $lock->quit;
-check(GET => '/ctms?fxa_id=x', 200, undef, name => 'and well again');
+check(GET => '/ctms?sfdc_id=x', 200, undef, name => 'and well again');
 
 # ---- a standby in disguise: writes are refused --------------------------------------------------------
 $ctms->sql("ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()");

@@ -108,7 +108,7 @@ my $customer = '{"object": "customer", "id": "cus_1", "created": 1600000000, "de
 my ($output, $error) = as('mallory_api',
     "SELECT ctms.create_contact('$body')", "SELECT ctms.put_contact('$id', '$body')", "SELECT ctms.patch_contact('$id', '{\"email\": {\"first_name\": \"x\"}, \"waitlists\": [{\"name\": \"new\"}]}')",
     "SELECT ctms.get_contact('$id')", "SELECT ctms.get_identity('$id')", "SELECT ctms.find_contacts(primary_email => 'shadow\@example.com')",
-    "SELECT ctms.find_identities(fxa_id => 'f1')", "SELECT ctms.get_updates('2020-01-01')", "SELECT ctms.list_waitlists()", "SELECT ctms.get_waitlist('vpn')",
+    "SELECT ctms.find_identities(fxa_id => 'f1')", "SELECT ctms.get_updates('2020-01-01')", "SELECT ctms.get_updates_parts('2020-01-01')", "SELECT ctms.list_waitlists()", "SELECT ctms.get_waitlist('vpn')",
     "SELECT ctms.upsert_stripe('$customer', pg_catalog.now())", "SELECT ctms.upsert_stripe('$subscription', pg_catalog.now())",
     "SELECT ctms.ingest_pubsub(pg_catalog.format('{\"message\": {\"data\": \"%s\", \"publishTime\": \"2022-01-01T00:00:00Z\"}}', pg_catalog.replace(pg_catalog.encode(pg_catalog.convert_to('$subscription', 'UTF8'), 'base64'), E'\\n', '')))",
     "SELECT * FROM ctms.product_subscriptions('$id')", "SELECT * FROM ctms.acoustic_backlog(6)", "SELECT ctms.acoustic_age(6)", "SELECT ctms.acoustic_configuration()",
