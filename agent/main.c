@@ -35,6 +35,7 @@ typedef struct agent {
     service *service;
     struct event *signals[3];
     bool is_stopping;
+    bool is_deaf; /* nothing can wake us; said so */
 } agent;
 
 /* ---- signals ---------------------------------------------------------------------- */
@@ -152,7 +153,21 @@ on_listening(void *arg)
 {
     agent *a = arg;
 
+    if (a->is_deaf)
+        log_message(LOG_LEVEL_INFO, REPORT_SYNC, "changes wake the agent again");
+    a->is_deaf = false;
     sync_look(a->sync);
+}
+
+static void
+on_deaf(void *arg, const char *message)
+{
+    agent *a = arg;
+
+    if (!a->is_deaf)
+        log_message(LOG_LEVEL_WARNING, REPORT_SYNC,
+                    "changes do not wake the agent, it finds them by polling: %s", message);
+    a->is_deaf = true;
 }
 
 static void
@@ -168,7 +183,7 @@ static bool
 open_database(agent *a, char *message, size_t size)
 {
     static const char *const channels[] = {"ctms_acoustic", NULL};
-    static const pg_listener_events events = {on_listening, on_notified, NULL};
+    static const pg_listener_events events = {on_listening, on_notified, on_deaf};
     const char *listen_url = config_string(a->config, "CTMS_LISTEN_DB_URL");
     pg_pool_options options = {.url = config_string(a->config, "CTMS_DB_URL"),
                                .application = "ctms-agent",

@@ -4,6 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <curl/curl.h>
+
+/* By the parser of those who will use it. */
+static bool
+is_url(const char *text)
+{
+    CURLU *url = curl_url();
+    bool is_valid = url != NULL && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK;
+
+    curl_url_cleanup(url);
+    return is_valid;
+}
+
 static bool
 fill_base_url(agent_settings *settings, const config *c)
 {
@@ -20,7 +33,7 @@ fill_base_url(agent_settings *settings, const config *c)
         return false;
     while (length > 0 && settings->base_url[length - 1] == '/')
         settings->base_url[--length] = '\0';
-    return true;
+    return is_url(settings->base_url);
 }
 
 bool
@@ -47,7 +60,7 @@ agent_settings_fill(agent_settings *settings, const config *c, char *message, si
     for (int table = 0; table < ACOUSTIC_TABLES; table++)
         filled.table_ids[table] = config_int_or(c, table_settings[table], 0);
     if (!fill_base_url(&filled, c)) {
-        snprintf(message, size, "CTMS_ACOUSTIC_BASE_URL is too long");
+        snprintf(message, size, "CTMS_ACOUSTIC_BASE_URL is too long, or not a URL");
         return false;
     }
     /* A contact may wait for a few requests before its own; see sync.h. */

@@ -137,6 +137,12 @@ share_granted(const share *s)
     return clock_now_s() < s->void_at_s ? s->granted : 0;
 }
 
+bool
+share_is_refused(const share *s)
+{
+    return s->has_failed;
+}
+
 void
 share_update(share *s, bool is_busy, bool is_short, int in_flight)
 {

@@ -21,6 +21,8 @@ void share_free(share *s);
 
 /* How many requests may be in flight now. */
 int share_granted(const share *s);
+/* The database has refused us a share, or gave no answer; not when it is away. */
+bool share_is_refused(const share *s);
 /* What is going on; asks again where that makes a difference. is_busy: requests may be wanted;
  * is_short: more than there are slots for. A contact now and then does with the slot that is kept.
  */

@@ -396,6 +396,8 @@ sync_health(const sync_line *s)
         health.stopped = s->stop.why;
     else if (s->is_token_failing)
         health.stopped = "there is no access token";
+    else if (share_is_refused(s->share))
+        health.stopped = "the database gives no share of the requests";
     return health;
 }
 

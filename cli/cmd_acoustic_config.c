@@ -74,6 +74,8 @@ acoustic_fields_add(struct cli *cli)
 
     if (!parameters[0])
         return cli->status;
+    if (!*parameters[1])
+        return output_error(cli, CLI_USAGE, "a field must have a name");
     return change(cli,
                   "INSERT INTO ctms.acoustic_field (tablename, field) VALUES ($1, $2) "
                   "ON CONFLICT DO NOTHING RETURNING 1",
@@ -112,7 +114,7 @@ acoustic_newsletters_add(struct cli *cli)
     char *colon = strchr(cli->arguments[0], ':');
     const char *parameters[] = {cli->arguments[0], colon ? colon + 1 : NULL};
 
-    if (!colon || colon == cli->arguments[0] || !colon[1])
+    if (!colon || colon == cli->arguments[0] || !colon[1] || strchr(colon + 1, ':'))
         return output_error(cli, CLI_USAGE, "expected SLUG:COLUMN, such as hubs:sub_hubs");
     *colon = '\0';
     return change(cli,

@@ -146,7 +146,8 @@ subtest 'more agents than requests' => sub {
     my @ids = add_contacts('crowd', 60);
     wait_until_sent();
     my $stats = stats();
-    is("$stats->{max_in_flight_seen} $stats->{refused_concurrent}", '2 0', 'never more than two in flight');
+    cmp_ok($stats->{max_in_flight_seen}, '<=', 2, 'never more than two in flight');
+    is($stats->{refused_concurrent}, 0, 'and none refused');
     is($ctms->stop_program($_), 0, "$_ stops") for qw(four five six);
     is($ctms->sql('SELECT count(*) FROM ctms.acoustic_agents'), 0, 'and signs off');
     settings(latency_ms => 0, max_in_flight => 10);

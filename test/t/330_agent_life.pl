@@ -38,7 +38,7 @@ sub ends_with
 
 subtest 'settings that make no sense' => sub {
     for my $case ([ CTMS_ACOUSTIC_LEASE_S => 3 ], [ CTMS_ACOUSTIC_BATCH_LIMIT => 0 ], [ CTMS_ACOUSTIC_CLIENT_ID => '' ],
-        [ CTMS_ACOUSTIC_NO_SUCH => 1 ], [ CTMS_ACOUSTIC_BASE_URL => 'ftp://example.com' ], [ CTMS_ACOUSTIC_RETRY_LIMIT => 0 ])
+        [ CTMS_ACOUSTIC_NO_SUCH => 1 ], [ CTMS_ACOUSTIC_BASE_URL => 'ftp://example.com' ], [ CTMS_ACOUSTIC_BASE_URL => 'http://127.0.0.1:99999' ], [ CTMS_ACOUSTIC_RETRY_LIMIT => 0 ])
     {
         my ($status, $said) = ends_with(@$case);
         is($status, 2, "$case->[0]=$case->[1] is refused");
@@ -64,6 +64,19 @@ subtest 'an ordinary member of ctms_agent, and a database that comes late' => su
     is(get('/__lbheartbeat__')->{content}, '{"status":"OK"}', 'alive');
     is(get('/other')->{status}, 404, 'and nothing else');
     ok(!lines('permission denied'), 'with the rights of its role');
+};
+
+subtest 'a database that does not do what is needed' => sub {
+    $ctms->stop_program('agent');
+    $ctms->start_agent(@own, CTMS_DB_URL => $ctms->db_url('postgres') . '&user=sender', CTMS_LISTEN_DB_URL => 'host=/nonexistent');
+    poll_until(sub { lines('could not get a share of requests') }, 'the extension is missed');
+    poll_until(sub { (get('/__heartbeat__')->{json}{acoustic}{stopped} // '') eq 'the database gives no share of the requests' }, 'and the heartbeat says so');
+    is(get('/__heartbeat__')->{status}, 503, 'and is not well');
+    poll_until(sub { lines('changes do not wake the agent') }, 'so is the connection to listen on');
+    $ctms->stop_program('agent');
+    $ctms->start_agent(@own);
+    add_contact('metrics');
+    wait_until_sent();
 };
 
 subtest 'metrics' => sub {

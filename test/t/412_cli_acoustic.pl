@@ -65,6 +65,7 @@ is((acoustic(qw(fields remove -t waitlist languages)))[0], 0, 'and removed');
 is((acoustic(qw(fields remove -t waitlist languages)))[0], 4, 'once');
 is((acoustic(qw(fields add -t product price_id)))[0], 2, 'other tables are fixed');
 is((acoustic('fields', 'add', 'x' x 300))[0], 1, 'a name that is too long');
+is((acoustic('fields', 'add', ''))[0], 2, 'none');
 
 ($rc, $out) = acoustic(qw(newsletters list));
 like($out, qr/^hubs +sub_hubs$/m, 'newsletters');
@@ -74,7 +75,7 @@ is((acoustic(qw(newsletters add beta:sub_other)))[0], 5, 'once');
 is($ctms->sql("SELECT destination FROM ctms.acoustic_newsletter_mapping WHERE source = 'beta'"), 'sub_beta', 'stored');
 is((acoustic(qw(newsletters remove beta)))[0], 0, 'and removed');
 is((acoustic(qw(newsletters remove beta)))[0], 4, 'once');
-is((acoustic('newsletters', 'add', $_))[0], 2, "refused: $_") for 'beta', ':x', 'x:';
+is((acoustic('newsletters', 'add', $_))[0], 2, "refused: $_") for 'beta', ':x', 'x:', 'x:y:z';
 
 # ---- resync -------------------------------------------------------------------------
 
