@@ -21,6 +21,9 @@ ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=ctms
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -I$(srcdir)/extension
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter $(WERROR) -fvisibility=hidden -MMD -MP
 
+# A PostgreSQL that was built in its own source folder does not set this for others.
+VPATH := $(srcdir)
+
 # No just-in-time bitcode: nothing here could be inlined into a query.
 override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)

@@ -37,7 +37,7 @@ static void
 raise_at(JsonLexContext *lex, const char *at, const char *message)
 {
     BodyErrors errors;
-    int bytes = at == NULL ? lex->input_length : (int)(at - lex->input);
+    int bytes = at == NULL ? (int)lex->input_length : (int)(at - lex->input);
     BodyPlace place = body_index(&body_root, pg_mbstrlen_with_len(lex->input, bytes));
 
     body_errors_init(&errors);

@@ -151,6 +151,20 @@ ctms_index_beginscan(Relation relation, Relation index, Snapshot snapshot, int k
 #endif
 }
 
+/* The index of the primary key; 18 can be asked for one that is deferrable. */
+#include "utils/rel.h"
+#include "utils/relcache.h"
+
+static inline Oid
+ctms_primary_key_index(Relation relation)
+{
+#if PG_VERSION_NUM >= 180000
+    return RelationGetPrimaryKeyIndex(relation, false);
+#else
+    return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
+
 /* Index entries of a row: "may_conflict" tells a conflict with "arbiters" instead of raising. */
 #include "access/tableam.h"
 #include "executor/executor.h"

@@ -82,12 +82,12 @@ is_base64_json(const char *text, uint32 length)
     return holds;
 }
 
-const JsonFormat *
+const JsonSchemaFormat *
 json_content_find(JsonValue schema, const char *keyword)
 {
-    static const JsonFormat base64 = {"base64", is_base64};
-    static const JsonFormat json = {"application/json", is_json};
-    static const JsonFormat base64_json = {"application/json", is_base64_json};
+    static const JsonSchemaFormat base64 = {"base64", is_base64};
+    static const JsonSchemaFormat json = {"application/json", is_json};
+    static const JsonSchemaFormat base64_json = {"application/json", is_base64_json};
     JsonValue encoding;
     JsonValue type;
     bool is_encoded = json_object_get(schema, "contentEncoding", 15, &encoding);

@@ -69,7 +69,7 @@ json_format_regex(const char *text, uint32 length)
     return holds;
 }
 
-static const JsonFormat formats[] = {
+static const JsonSchemaFormat formats[] = {
     {"date", json_format_date},
     {"time", json_format_time},
     {"date-time", json_format_date_time},
@@ -91,10 +91,10 @@ static const JsonFormat formats[] = {
     {"regex", json_format_regex},
 };
 
-const JsonFormat *
+const JsonSchemaFormat *
 json_format_find(const char *name, int draft)
 {
-    static const JsonFormat plain_hostname = {"hostname", json_format_plain_hostname};
+    static const JsonSchemaFormat plain_hostname = {"hostname", json_format_plain_hostname};
 
     if (draft < 7 && strcmp(name, plain_hostname.name) == 0)
         return &plain_hostname;
@@ -105,7 +105,7 @@ json_format_find(const char *name, int draft)
 }
 
 bool
-json_format_holds(const JsonFormat *format, JsonValue string)
+json_format_holds(const JsonSchemaFormat *format, JsonValue string)
 {
     char *text = (char *)string.data;
     uint32 length = string.length;

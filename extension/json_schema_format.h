@@ -8,20 +8,20 @@
 
 #include "json_value.h"
 
-typedef struct JsonFormat {
+typedef struct JsonSchemaFormat {
     const char *name;
     bool (*holds)(const char *text, uint32 length);
-} JsonFormat;
+} JsonSchemaFormat;
 
 /* NULL when the format is not known in that draft: it asserts nothing then. */
-extern const JsonFormat *json_format_find(const char *name, int draft);
+extern const JsonSchemaFormat *json_format_find(const char *name, int draft);
 
-extern bool json_format_holds(const JsonFormat *format, JsonValue string);
+extern bool json_format_holds(const JsonSchemaFormat *format, JsonValue string);
 
 /* ---- json_schema_content.c --------------------------------------------------------- */
 
 /* What a content keyword of the schema asserts, where it is asked to; NULL for nothing. */
-extern const JsonFormat *json_content_find(JsonValue schema, const char *keyword);
+extern const JsonSchemaFormat *json_content_find(JsonValue schema, const char *keyword);
 
 /* ---- json_schema_format_time.c (RFC 3339) ------------------------------------------ */
 

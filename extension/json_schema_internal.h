@@ -156,7 +156,7 @@ typedef struct JsonSchemaKeyword {
     JsonValue *lists;   /* dependencies: arrays of names */
     const char *anchor; /* dynamic reference: the name; NULL for an ordinary one */
     const struct JsonSchemaCandidates *candidates; /* of a dynamic one; else NULL */
-    struct JsonFormat const *format;
+    struct JsonSchemaFormat const *format;
 } JsonSchemaKeyword;
 
 #define TYPE_INTEGER 0x80U

@@ -70,7 +70,7 @@ void
 ctms_keyed_open(KeyedTable *table, Relation relation, Snapshot snapshot)
 {
     table->relation = relation;
-    table->index = index_open(RelationGetPrimaryKeyIndex(relation), AccessShareLock);
+    table->index = index_open(ctms_primary_key_index(relation), AccessShareLock);
     table->scan = ctms_index_beginscan(relation, table->index, snapshot, 1);
     table->found = table_slot_create(relation, NULL);
 }
@@ -108,7 +108,7 @@ ctms_direct_open(void)
     if (!relations || !relations->is_local || !OidIsValid(relations->id_sequence))
         return NULL;
     relation = table_open(relations->queue, RowExclusiveLock);
-    if (!is_table_known(relation) || !OidIsValid(RelationGetPrimaryKeyIndex(relation))) {
+    if (!is_table_known(relation) || !OidIsValid(ctms_primary_key_index(relation))) {
         table_close(relation, RowExclusiveLock);
         return NULL;
     }

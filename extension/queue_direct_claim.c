@@ -98,7 +98,7 @@ open_deleted(ClaimScan *scan)
         return true;
     relation = table_open(table, AccessShareLock);
     desc = RelationGetDescr(relation);
-    is_known = OidIsValid(RelationGetPrimaryKeyIndex(relation));
+    is_known = OidIsValid(ctms_primary_key_index(relation));
     for (int i = 0; i < (int)lengthof(deleted_columns); i++)
         is_known = is_known && desc->natts >= deleted_columns[i].number &&
                    strcmp(NameStr(TupleDescAttr(desc, deleted_columns[i].number - 1)->attname),

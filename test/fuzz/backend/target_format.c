@@ -37,7 +37,7 @@ fuzz_format(const char *data, size_t size)
         return;
     name = fuzz_split(data, size, &text, &length);
     for (size_t i = 0; i < lengthof(drafts); i++) {
-        const JsonFormat *format = json_format_find(name, drafts[i]);
+        const JsonSchemaFormat *format = json_format_find(name, drafts[i]);
         JsonValue value = {text, length, JSON_STRING};
 
         if (format)
