@@ -17,6 +17,7 @@
 #   make bench-rest         the REST server, next to pgbench
 #   make bench-agent        the agent: throughput, and how soon it begins
 #   make bench-json-schema  the JSON Schema engine, next to Blaze and ajv    (CORPORA=…)
+#   make bench-json-schema-cancel  how soon hostile schemas and values are cancelled
 #   make bench-import       adopting an older database                       (CONTACTS=1000000)
 #
 # What it stands for long:

@@ -28,6 +28,9 @@ bench-json-schema: set-up
 	npm install --prefix $(BENCH_TOOLS) --no-audit --no-fund --silent @sourcemeta/jsonschema ajv || echo "no comparison: npm failed" >&2
 	CTMS_BENCH_CORPORA='$(abspath $(CORPORA))' CTMS_BENCH_TOOLS='$(abspath $(BENCH_TOOLS))' scripts/check bench/json_schema.pl
 
+bench-json-schema-cancel: set-up
+	scripts/check bench/json_schema_cancel.pl
+
 # ---- conformance -----------------------------------------------------------------------
 
 SUITE ?= ../shared/data/JSON-Schema-Test-Suite
@@ -54,5 +57,5 @@ fuzz-http: set-up
 	$(quiet)+$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs
 	$(quiet)CTMS_FUZZ_SECONDS=$(or $(SECONDS),1800) BUILD=build/sanitize $(LONG_TEST) test/t/131_rest_fuzz.pl
 
-.PHONY: set-up bench-agent bench-rest bench-import bench-json-schema conformance \
+.PHONY: set-up bench-agent bench-rest bench-import bench-json-schema bench-json-schema-cancel conformance \
 	soak-agent soak-rest soak-schemas soak-stripe fuzz-http

@@ -3,6 +3,8 @@
  */
 #include "compat.h"
 
+#include "miscadmin.h"
+
 #include "json_number.h"
 #include "json_schema_internal.h"
 
@@ -35,6 +37,7 @@ compile_list(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword
     allocate_lists(keyword, json_count(keyword->value));
     walk = json_walk_array(keyword->value);
     while (!json_walk_ended(&walk)) {
+        CHECK_FOR_INTERRUPTS();
         keyword->nodes[keyword->n] = json_schema_child(compile, node, keyword->name, NULL,
                                                        keyword->n, json_walk_next(&walk));
         keyword->n++;
@@ -59,6 +62,7 @@ compile_map(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword 
         JsonValue name = json_walk_next(&names);
         JsonValue value = json_walk_next(&values);
 
+        CHECK_FOR_INTERRUPTS();
         keyword->names[keyword->n] = name;
         keyword->lists[keyword->n] = value;
         if (!is_mixed || value.kind != JSON_ARRAY)

@@ -6,6 +6,7 @@
 
 #include "lib/stringinfo.h"
 
+#include "json_hash.h"
 #include "json_number.h"
 #include "json_schema_format.h"
 #include "json_schema_internal.h"
@@ -22,6 +23,8 @@ has_type(const JsonSchemaKeyword *keyword, JsonValue instance)
 static bool
 is_listed(const JsonSchemaKeyword *keyword, JsonValue instance)
 {
+    if (keyword->set)
+        return json_set_has(keyword->set, instance);
     for (int i = 0; i < keyword->n; i++)
         if (json_values_equal(keyword->names[i], instance))
             return true;

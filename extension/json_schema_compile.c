@@ -19,14 +19,45 @@ typedef struct NodeEntry {
     JsonSchemaNode *node;
 } NodeEntry;
 
+/* No more than this is listed: places may be long. */
+#define MAX_PROBLEMS 1000
+#define MAX_PROBLEM_BYTES (4 * 1024 * 1024)
+
+static void
+add_problem(JsonSchemaCompile *compile, char *location, const char *keyword, char *message)
+{
+    JsonSchemaProblem *problem = palloc(sizeof(JsonSchemaProblem));
+
+    problem->location = location;
+    problem->keyword = keyword ? pstrdup(keyword) : NULL;
+    problem->message = message;
+    compile->problems = lappend(compile->problems, problem);
+    compile->problem_bytes += strlen(location) + strlen(message);
+}
+
+/* Whether there is no room for one more problem; the last row says so then. */
+static bool
+is_full(JsonSchemaCompile *compile)
+{
+    if (!compile->is_cut && list_length(compile->problems) < MAX_PROBLEMS &&
+        compile->problem_bytes < MAX_PROBLEM_BYTES)
+        return false;
+    if (!compile->is_cut)
+        add_problem(compile, pstrdup("#"), NULL,
+                    pstrdup("there are more problems than are listed"));
+    compile->is_cut = true;
+    return true;
+}
+
 void
 json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
                     const JsonSchemaPointer *pointer, const char *keyword, const char *format, ...)
 {
     StringInfoData message;
     StringInfoData location;
-    JsonSchemaProblem *problem;
 
+    if (is_full(compile))
+        return;
     initStringInfo(&message);
     for (;;) {
         va_list arguments;
@@ -48,11 +79,7 @@ json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resour
                 errmsg("invalid JSON Schema: %s", message.data),
                 errdetail("Found at schema location \"%s\".", location.data),
                 errhint("Check the schema with ctms.json_schema_check()."));
-    problem = palloc(sizeof(JsonSchemaProblem));
-    problem->location = location.data;
-    problem->keyword = keyword ? pstrdup(keyword) : NULL;
-    problem->message = message.data;
-    compile->problems = lappend(compile->problems, problem);
+    add_problem(compile, location.data, keyword, message.data);
 }
 
 void

@@ -13,7 +13,25 @@
 #include "json_schema_fast.h"
 #include "json_schema_uri.h"
 
+/* No more errors are listed when all that is said takes this many bytes: locations may be long. */
+#define ENOUGH_SAID (4 * 1024 * 1024)
+/* Nothing may take more than this. */
+#define TOO_MUCH_SAID (64 * 1024 * 1024)
+
 /* ---- locations and messages ----------------------------------------------------- */
+
+static void
+count_said(Evaluation *evaluation, Size bytes)
+{
+    CHECK_FOR_INTERRUPTS();
+    evaluation->said += bytes;
+    if (evaluation->said > TOO_MUCH_SAID)
+        ereport(ERROR, errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
+                errmsg("there is too much to say about this value"),
+                errdetail("Locations, errors and annotations would take more than %d MB.",
+                          TOO_MUCH_SAID / (1024 * 1024)),
+                errhint("Ask for the verdict alone, or for another output format."));
+}
 
 static void
 append_location(StringInfo out, const Location *location)
@@ -38,6 +56,21 @@ location_text(const Location *location)
     return text.data;
 }
 
+static Size
+message_size(const JsonSchemaMessage *message)
+{
+    return sizeof(JsonSchemaMessage) + (message->text ? strlen(message->text) : 0) +
+           (message->annotation ? VARSIZE(message->annotation) : 0);
+}
+
+/* Without its messages and children. */
+static Size
+unit_size(const JsonSchemaUnit *unit)
+{
+    return sizeof(JsonSchemaUnit) + strlen(unit->keyword_location) +
+           strlen(unit->absolute_keyword_location) + strlen(unit->instance_location);
+}
+
 static JsonSchemaUnit *
 frame_unit(Frame *frame)
 {
@@ -52,6 +85,7 @@ frame_unit(Frame *frame)
         unit->absolute_keyword_location = psprintf("%s#%s", frame->node->resource->uri, fragment);
         unit->instance_location = location_text(frame->instance_location);
         frame->unit = unit;
+        count_said(frame->evaluation, unit_size(unit));
         if (fragment != pointer)
             pfree(fragment);
         pfree(pointer);
@@ -59,22 +93,28 @@ frame_unit(Frame *frame)
     return frame->unit;
 }
 
+static bool
+is_full(const Evaluation *evaluation)
+{
+    return evaluation->n_errors >= evaluation->error_limit || evaluation->said >= ENOUGH_SAID;
+}
+
 /* What says nothing has no unit: there may be many that fail after the last error listed. */
 static bool
 may_report(const Evaluation *evaluation)
 {
-    return evaluation->n_errors < evaluation->error_limit ||
-           (evaluation->flags & JSON_SCHEMA_VERBOSE);
+    return !is_full(evaluation) || (evaluation->flags & JSON_SCHEMA_VERBOSE);
 }
 
 static void
-free_messages(List *messages)
+free_messages(Evaluation *evaluation, List *messages)
 {
     ListCell *cell;
 
     foreach (cell, messages) {
         JsonSchemaMessage *message = lfirst(cell);
 
+        evaluation->said -= message_size(message);
         if (message->text)
             pfree((char *)message->text);
         if (message->annotation)
@@ -84,16 +124,17 @@ free_messages(List *messages)
 }
 
 static void
-free_unit(JsonSchemaUnit *unit)
+free_unit(Evaluation *evaluation, JsonSchemaUnit *unit)
 {
     ListCell *cell;
 
     check_stack_depth();
     foreach (cell, unit->children)
-        free_unit(lfirst(cell));
+        free_unit(evaluation, lfirst(cell));
     list_free(unit->children);
-    free_messages(unit->errors);
-    free_messages(unit->annotations);
+    free_messages(evaluation, unit->errors);
+    free_messages(evaluation, unit->annotations);
+    evaluation->said -= unit_size(unit);
     pfree((char *)unit->keyword_location);
     pfree((char *)unit->absolute_keyword_location);
     pfree((char *)unit->instance_location);
@@ -134,7 +175,7 @@ take_back(Frame *frame, Said said)
 
         if (child->valid)
             continue;
-        free_unit(child);
+        free_unit(frame->evaluation, child);
         children = list_delete_nth_cell(children, i);
     }
     frame->unit->children = children;
@@ -146,7 +187,7 @@ report_error(Frame *frame, const char *keyword, char *message)
     Evaluation *evaluation = frame->evaluation;
     JsonSchemaMessage *entry;
 
-    if (evaluation->n_errors >= evaluation->error_limit) {
+    if (is_full(evaluation)) {
         evaluation->is_cut = true;
         pfree(message);
         return;
@@ -155,6 +196,7 @@ report_error(Frame *frame, const char *keyword, char *message)
     entry = palloc0(sizeof(JsonSchemaMessage));
     entry->keyword = keyword;
     entry->text = message;
+    count_said(evaluation, message_size(entry));
     frame_unit(frame)->errors = lappend(frame_unit(frame)->errors, entry);
 }
 
@@ -165,6 +207,7 @@ report_annotation(Frame *frame, const char *keyword, Jsonb *annotation)
 
     entry->keyword = keyword;
     entry->annotation = annotation;
+    count_said(frame->evaluation, message_size(entry));
     frame_unit(frame)->annotations = lappend(frame_unit(frame)->annotations, entry);
 }
 
@@ -465,7 +508,7 @@ json_schema_interpret(const JsonSchemaNode *node, JsonValue instance, const Scop
                       Effort *effort)
 {
     Effort own = {EFFORT_OF_ONE, NULL, instance};
-    Evaluation evaluation = {effort ? effort : &own, 0, 0, 0, false};
+    Evaluation evaluation = {effort ? effort : &own, 0, 0, 0, false, 0};
     Frame frame;
 
     memset(&frame, 0, sizeof(frame));
@@ -481,7 +524,7 @@ json_schema_evaluate(const JsonSchemaProgram *program, JsonValue instance, int f
                      int error_limit)
 {
     Effort effort = {EFFORT_OF_ONE, program, instance};
-    Evaluation evaluation = {&effort, flags, 0, error_limit, false};
+    Evaluation evaluation = {&effort, flags, 0, error_limit, false, 0};
     Frame frame;
     JsonSchemaVerdict verdict;
 

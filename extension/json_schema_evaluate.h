@@ -56,6 +56,7 @@ typedef struct Evaluation {
     int n_errors;
     int error_limit;
     bool is_cut;
+    Size said; /* bytes of all units with their locations and messages */
 } Evaluation;
 
 /* One subschema on one instance. */

@@ -120,7 +120,6 @@ extern void json_schema_lower(JsonSchemaProgram *program);
 /* While a program is lowered. */
 typedef struct FastLower {
     JsonSchemaProgram *program;
-    HTAB *done;  /* JsonSchemaNode -> FastNode */
     List *queue; /* FastNode, not yet begun: parts of instances, which nobody looks into */
 } FastLower;
 

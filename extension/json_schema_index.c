@@ -17,8 +17,13 @@ typedef struct RootEntry {
     JsonSchemaResource *resource;
 } RootEntry;
 
-static void index_schema(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
-                         const JsonSchemaPointer *pointer);
+/* A schema that is still to be looked at. The list of them takes the place of recursion, so
+ * that depth costs no stack. */
+typedef struct Pending {
+    JsonSchemaResource *resource;
+    JsonValue schema;
+    const JsonSchemaPointer *pointer;
+} Pending;
 
 static char *
 get_string(JsonValue object, const char *key)
@@ -200,19 +205,35 @@ index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonV
 
 /* ---- walking ------------------------------------------------------------------ */
 
-static void
-index_list(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue list,
+static List *
+put_off(List *pending, JsonSchemaResource *resource, JsonValue schema,
+        const JsonSchemaPointer *parent, const char *keyword, JsonValue *name, int64 index)
+{
+    Pending *entry;
+
+    CHECK_FOR_INTERRUPTS();
+    if (schema.kind != JSON_OBJECT)
+        return pending;
+    entry = palloc(sizeof(Pending));
+    entry->resource = resource;
+    entry->schema = schema;
+    entry->pointer = json_schema_child_pointer(parent, keyword, name, index);
+    return lappend(pending, entry);
+}
+
+static List *
+index_list(List *pending, JsonSchemaResource *resource, JsonValue list,
            const JsonSchemaPointer *pointer, const char *keyword)
 {
     JsonWalk walk = json_walk_array(list);
 
     for (int64 i = 0; !json_walk_ended(&walk); i++)
-        index_schema(compile, resource, json_walk_next(&walk),
-                     json_schema_child_pointer(pointer, keyword, NULL, i));
+        pending = put_off(pending, resource, json_walk_next(&walk), pointer, keyword, NULL, i);
+    return pending;
 }
 
-static void
-index_map(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue map,
+static List *
+index_map(List *pending, JsonSchemaResource *resource, JsonValue map,
           const JsonSchemaPointer *pointer, const char *keyword)
 {
     JsonWalk keys;
@@ -221,42 +242,38 @@ index_map(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue ma
     json_walk_object(map, &keys, &values);
     while (!json_walk_ended(&keys)) {
         JsonValue key = json_walk_next(&keys);
-        JsonValue value = json_walk_next(&values);
 
-        if (value.kind == JSON_OBJECT)
-            index_schema(compile, resource, value,
-                         json_schema_child_pointer(pointer, keyword, &key, -1));
+        pending = put_off(pending, resource, json_walk_next(&values), pointer, keyword, &key, -1);
     }
+    return pending;
 }
 
-static void
-index_keyword(JsonSchemaCompile *compile, JsonSchemaResource *resource,
-              const JsonSchemaKeywordRule *rule, JsonValue value, const JsonSchemaPointer *pointer)
+static List *
+index_keyword(List *pending, JsonSchemaResource *resource, const JsonSchemaKeywordRule *rule,
+              JsonValue value, const JsonSchemaPointer *pointer)
 {
     bool takes_list = rule->shape == SHAPE_LIST || rule->shape == SHAPE_SCHEMA_OR_LIST;
     bool takes_schema = rule->shape == SHAPE_SCHEMA || rule->shape == SHAPE_SCHEMA_OR_LIST;
     bool takes_map = rule->shape == SHAPE_MAP || rule->shape == SHAPE_MIXED_MAP;
 
     if (value.kind == JSON_ARRAY && takes_list)
-        index_list(compile, resource, value, pointer, rule->name);
-    else if (value.kind == JSON_OBJECT && takes_schema)
-        index_schema(compile, resource, value,
-                     json_schema_child_pointer(pointer, rule->name, NULL, -1));
-    else if (value.kind == JSON_OBJECT && takes_map)
-        index_map(compile, resource, value, pointer, rule->name);
+        return index_list(pending, resource, value, pointer, rule->name);
+    if (value.kind == JSON_OBJECT && takes_schema)
+        return put_off(pending, resource, value, pointer, rule->name, NULL, -1);
+    if (value.kind == JSON_OBJECT && takes_map)
+        return index_map(pending, resource, value, pointer, rule->name);
+    return pending;
 }
 
-static void
-index_schema(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
-             const JsonSchemaPointer *pointer)
+/* Enters one schema object; its parts join the list. */
+static List *
+index_schema(JsonSchemaCompile *compile, List *pending, JsonSchemaResource *resource,
+             JsonValue schema, const JsonSchemaPointer *pointer)
 {
     JsonWalk keys;
     JsonWalk values;
 
-    check_stack_depth();
     CHECK_FOR_INTERRUPTS();
-    if (schema.kind != JSON_OBJECT)
-        return;
     resource = index_identifier(compile, resource, schema, &pointer);
     index_anchors(compile, resource, schema, pointer);
     json_walk_object(schema, &keys, &values);
@@ -269,8 +286,26 @@ index_schema(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue
             continue;
         rule = json_schema_find_rule(&resource->dialect, key);
         if (rule && rule->shape != SHAPE_NONE)
-            index_keyword(compile, resource, rule, value, pointer);
+            pending = index_keyword(pending, resource, rule, value, pointer);
     }
+    return pending;
+}
+
+static void
+index_schemas(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue root)
+{
+    List *pending = NIL;
+
+    if (root.kind != JSON_OBJECT)
+        return;
+    pending = index_schema(compile, NIL, resource, root, NULL);
+    for (int i = 0; i < list_length(pending); i++) {
+        Pending entry = *(Pending *)list_nth(pending, i);
+
+        pfree(list_nth(pending, i));
+        pending = index_schema(compile, pending, entry.resource, entry.schema, entry.pointer);
+    }
+    list_free(pending);
 }
 
 JsonSchemaResource *
@@ -279,9 +314,10 @@ json_schema_index_document(JsonSchemaCompile *compile, const char *uri, JsonValu
 {
     JsonSchemaResource *resource = new_resource(compile, uri, root, dialect);
 
+    check_stack_depth(); /* a dialect is a document, whose dialect may be another */
     resource->dialect = dialect_of(compile, resource, root, dialect);
     enter_root(compile, resource);
-    index_schema(compile, resource, root, NULL);
+    index_schemas(compile, resource, root);
     return resource;
 }
 
@@ -313,17 +349,13 @@ static bool
 step_into(JsonValue *value, const char *token)
 {
     int64 index;
-    JsonWalk walk;
 
     if (value->kind == JSON_OBJECT)
         return json_object_get(*value, token, strlen(token), value);
     index = value->kind == JSON_ARRAY ? json_pointer_index(token) : -1;
     if (index < 0 || index >= json_count(*value))
         return false;
-    walk = json_walk_array(*value);
-    while (index-- > 0)
-        json_walk_next(&walk);
-    *value = json_walk_next(&walk);
+    *value = json_array_item(*value, (uint32)index);
     return true;
 }
 

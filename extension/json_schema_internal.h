@@ -157,6 +157,7 @@ typedef struct JsonSchemaKeyword {
     const char *anchor; /* dynamic reference: the name; NULL for an ordinary one */
     const struct JsonSchemaCandidates *candidates; /* of a dynamic one; else NULL */
     struct JsonSchemaFormat const *format;
+    const struct JsonSet *set; /* enum: its values when there are many; else NULL */
 } JsonSchemaKeyword;
 
 #define TYPE_INTEGER 0x80U
@@ -197,6 +198,8 @@ typedef struct JsonSchemaCompile {
     List *candidates; /* JsonSchemaCandidates */
     bool collects;    /* list problems instead of raising the first */
     List *problems;
+    Size problem_bytes; /* of their texts */
+    bool is_cut;        /* there are more problems than are listed */
 } JsonSchemaCompile;
 
 /* ---- json_schema_dialect.c -------------------------------------------------- */

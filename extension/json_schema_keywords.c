@@ -4,12 +4,17 @@
  */
 #include "compat.h"
 
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+#include "json_hash.h"
 #include "json_number.h"
 #include "json_schema_format.h"
 #include "json_schema_internal.h"
+
+/* Lists of up to this many values are searched one by one. */
+#define SHORT_ENUM 16
 
 static uint32
 type_bits(JsonValue name)
@@ -60,6 +65,19 @@ compile_type(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword
 }
 
 static void
+index_enum(JsonSchemaKeyword *keyword)
+{
+    JsonSet *set = palloc(sizeof(JsonSet));
+
+    *set = json_set_new(keyword->names, keyword->n);
+    for (int i = 0; i < keyword->n; i++) {
+        CHECK_FOR_INTERRUPTS();
+        json_set_enter(set, i, json_value_hash(keyword->names[i]));
+    }
+    keyword->set = set;
+}
+
+static void
 compile_enum(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
 {
     JsonWalk walk;
@@ -72,6 +90,8 @@ compile_enum(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword
     walk = json_walk_array(keyword->value);
     while (!json_walk_ended(&walk))
         keyword->names[keyword->n++] = json_walk_next(&walk);
+    if (keyword->n > SHORT_ENUM)
+        index_enum(keyword);
 }
 
 static void
@@ -172,6 +192,7 @@ compile_required(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKey
     while (!json_walk_ended(&walk)) {
         JsonValue name = json_walk_next(&walk);
 
+        CHECK_FOR_INTERRUPTS();
         if (name.kind != JSON_STRING) {
             json_schema_bad_value(compile, node, keyword, "an array of strings");
             return;
@@ -209,6 +230,7 @@ compile_dependent_required(JsonSchemaCompile *compile, JsonSchemaNode *node,
     keyword->lists = palloc(sizeof(JsonValue) * Max(json_count(keyword->value), 1));
     json_walk_object(keyword->value, &names, &values);
     while (!json_walk_ended(&names)) {
+        CHECK_FOR_INTERRUPTS();
         keyword->names[keyword->n] = json_walk_next(&names);
         keyword->lists[keyword->n] = json_walk_next(&values);
         if (!all_strings(keyword->lists[keyword->n])) {

@@ -8,12 +8,14 @@
 #include "compat.h"
 
 #include "miscadmin.h"
-#include "utils/hsearch.h"
 
 #include "json_schema_fast.h"
 
 /* More operations than this are called instead of merged. */
 #define MERGE_LIMIT 16
+
+/* Strings differ in length or their first bytes: up to so many are faster compared than hashed. */
+#define FEW_STRINGS 48
 
 #define BIT(kind) JSON_KIND_BIT(kind)
 
@@ -26,11 +28,6 @@ typedef struct Builder {
     int n_ops[N_KINDS];
     int allocated[N_KINDS];
 } Builder;
-
-typedef struct DoneEntry {
-    const JsonSchemaNode *source;
-    FastNode *node;
-} DoneEntry;
 
 /* ---- operations --------------------------------------------------------------------- */
 
@@ -176,23 +173,30 @@ lower_if(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 
 /* ---- values ---------------------------------------------------------------------------- */
 
-/* The listed values of one kind; the kinds that have none are not allowed. */
+/* The listed values of one kind; the kinds that have none are not allowed. Of many the
+ * keyword itself knows the set. */
 static void
-lower_values(Builder *b, const JsonValue *values, int n, int kind)
+lower_values(Builder *b, const JsonSchemaKeyword *keyword, const JsonValue *values, int n, int kind)
 {
-    JsonValue *of_kind = palloc(sizeof(JsonValue) * Max(n, 1));
+    JsonValue *of_kind;
     FastOp *op;
     int n_of_kind = 0;
 
     for (int i = 0; i < n; i++)
-        if (values[i].kind == (uint32)kind)
-            of_kind[n_of_kind++] = values[i];
+        n_of_kind += values[i].kind == (uint32)kind;
     if (n_of_kind == 0) {
         b->node->kinds &= ~BIT(kind);
-    } else if (kind != JSON_NULL && kind != JSON_TRUE && kind != JSON_FALSE) {
+    } else if (kind == JSON_NULL || kind == JSON_TRUE || kind == JSON_FALSE) {
+        return;
+    } else if (keyword->set && (kind != JSON_STRING || n_of_kind > FEW_STRINGS)) {
+        add_op(b, kind, FAST_ASSERT)->keyword = keyword;
+    } else {
+        of_kind = palloc(sizeof(JsonValue) * n_of_kind);
         op = add_op(b, kind, kind == JSON_STRING ? FAST_STRINGS : FAST_VALUES);
         op->values = of_kind;
-        op->n = n_of_kind;
+        for (int i = 0; i < n; i++)
+            if (values[i].kind == (uint32)kind)
+                of_kind[op->n++] = values[i];
     }
 }
 
@@ -236,8 +240,8 @@ lower_keyword(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 {
     switch (keyword->kind) {
     case KEYWORD_TYPE: lower_type(b, keyword, kind); break;
-    case KEYWORD_ENUM: lower_values(b, keyword->names, keyword->n, kind); break;
-    case KEYWORD_CONST: lower_values(b, &keyword->value, 1, kind); break;
+    case KEYWORD_ENUM: lower_values(b, keyword, keyword->names, keyword->n, kind); break;
+    case KEYWORD_CONST: lower_values(b, keyword, &keyword->value, 1, kind); break;
     case KEYWORD_MIN_LENGTH:
         b->node->min_length = Max(b->node->min_length, to_length(keyword->count));
         break;
@@ -273,7 +277,6 @@ lower_common(Builder *b, const JsonSchemaKeyword *keyword)
         ListCell *cell;
 
         fast_lower_node(b->lower, keyword->nodes[0]);
-        CHECK_FOR_INTERRUPTS();
         foreach (cell, keyword->candidates->list)
             fast_lower_node(b->lower, ((const JsonSchemaCandidate *)lfirst(cell))->node);
         for (int kind = 0; kind < N_KINDS; kind++)
@@ -369,13 +372,10 @@ build(Builder *b)
 static FastNode *
 find_node(FastLower *lower, const JsonSchemaNode *source)
 {
-    DoneEntry *entry;
     FastNode *node;
-    bool found;
 
-    entry = hash_search(lower->done, &source, HASH_ENTER, &found);
-    if (found)
-        return entry->node;
+    if (source->fast)
+        return (FastNode *)source->fast;
     node = palloc0(sizeof(FastNode));
     /* Until it is finished, nothing is known: every kind may pass, after checks. */
     node->kinds = JSON_KINDS_ALL;
@@ -383,7 +383,7 @@ find_node(FastLower *lower, const JsonSchemaNode *source)
     node->max_length = PG_UINT32_MAX;
     node->source = source;
     node->enters_scope = lower->program->has_dynamic_scope;
-    entry->node = node;
+    ((JsonSchemaNode *)source)->fast = node;
     return node;
 }
 
@@ -393,6 +393,7 @@ fast_lower_node(FastLower *lower, const JsonSchemaNode *source)
     Builder b;
 
     check_stack_depth();
+    CHECK_FOR_INTERRUPTS();
     memset(&b, 0, sizeof(b));
     b.lower = lower;
     b.source = source;
@@ -430,25 +431,10 @@ fast_lower_part(FastLower *lower, const JsonSchemaNode *source)
 void
 json_schema_lower(JsonSchemaProgram *program)
 {
-    FastLower lower = {program, NULL, NIL};
-    HASHCTL control;
-    HASH_SEQ_STATUS scan;
-    DoneEntry *entry;
+    FastLower lower = {program, NIL};
 
-    memset(&control, 0, sizeof(control));
-    control.keysize = sizeof(const JsonSchemaNode *);
-    control.entrysize = sizeof(DoneEntry);
-    control.hcxt = CurrentMemoryContext;
-    lower.done =
-        hash_create("JSON Schema lowering", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
     program->fast = fast_lower_node(&lower, program->root);
-    for (int i = 0; i < list_length(lower.queue); i++) {
-        CHECK_FOR_INTERRUPTS();
+    for (int i = 0; i < list_length(lower.queue); i++)
         fast_lower_node(&lower, ((const FastNode *)list_nth(lower.queue, i))->source);
-    }
-    hash_seq_init(&scan, lower.done);
-    while ((entry = hash_seq_search(&scan)))
-        ((JsonSchemaNode *)entry->source)->fast = entry->node;
-    hash_destroy(lower.done);
     list_free(lower.queue);
 }

@@ -4,6 +4,8 @@
  */
 #include "compat.h"
 
+#include "miscadmin.h"
+
 #include "json_schema_fast.h"
 
 /* Keys of larger objects have more than one stored offset. */
@@ -18,6 +20,7 @@ by_key(const void *a, const void *b)
     const FastName *x = a;
     const FastName *y = b;
 
+    CHECK_FOR_INTERRUPTS();
     return json_compare_keys(x->bytes, x->length, y->bytes, y->length);
 }
 
@@ -46,6 +49,7 @@ add_names(FastObject *object, const JsonSchemaKeyword *keyword, FastLower *lower
     for (int i = 0; i < keyword->n; i++) {
         FastName *name = &object->names[object->n_names++];
 
+        CHECK_FOR_INTERRUPTS();
         memset(name, 0, sizeof(FastName));
         name->bytes = keyword->names[i].data;
         name->length = keyword->names[i].length;

@@ -110,6 +110,7 @@ same_block(const char *a, const char *b, uint32 size)
 static const FastName *
 search_bucket(const FastName *names, int low, int high, JsonValue key)
 {
+    CHECK_FOR_INTERRUPTS();
     while (low < high) {
         int middle = (low + high) / 2;
         int order = memcmp(names[middle].bytes, key.data, key.length);

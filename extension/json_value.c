@@ -11,6 +11,9 @@
 #include "json_number.h"
 #include "json_value.h"
 
+/* Bytes between looks for interrupts. */
+#define BLOCK (1024 * 1024)
+
 static JsonValue
 value_at(const JsonbContainer *container, uint32 count, uint32 index)
 {
@@ -46,6 +49,12 @@ json_object_get(JsonValue object, const char *key, uint32 key_length, JsonValue 
             high = middle;
     }
     return false;
+}
+
+JsonValue
+json_array_item(JsonValue array, uint32 index)
+{
+    return value_at(json_container(array), json_count(array), index);
 }
 
 bool
@@ -123,8 +132,14 @@ json_string_characters(const char *data, uint32 length)
 
     if (GetDatabaseEncoding() != PG_UTF8)
         return pg_mbstrlen_with_len(data, length);
-    for (uint32 i = 0; i < length; i++)
-        characters += ((unsigned char)data[i] & 0xC0) != 0x80;
+    for (uint32 i = 0; i < length;) {
+        uint32 end = i + Min(length - i, BLOCK);
+
+        for (; i < end; i++)
+            characters += ((unsigned char)data[i] & 0xC0) != 0x80;
+        if (i < length)
+            CHECK_FOR_INTERRUPTS();
+    }
     return characters;
 }
 

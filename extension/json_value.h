@@ -175,6 +175,9 @@ json_value_of_jsonb(const Jsonb *jsonb)
 /* The member of that name, found by binary search; false when there is none. */
 extern bool json_object_get(JsonValue object, const char *key, uint32 key_length, JsonValue *value);
 
+/* The item at that place of an array, which has so many. */
+extern JsonValue json_array_item(JsonValue array, uint32 index);
+
 /* Whether the object has a member of each name in the array of strings. */
 extern bool json_object_has_names(JsonValue object, JsonValue names);
 

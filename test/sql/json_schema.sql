@@ -97,6 +97,16 @@ SELECT ctms.json_schema_is_valid(jsonb_build_object('anyOf', (SELECT jsonb_agg(j
 SELECT count(*), max(error) FILTER (WHERE keyword IS NULL) AS note
 FROM ctms.json_schema_errors('{"items": false}', (SELECT jsonb_agg(i) FROM generate_series(1, 5000) AS i));
 
+-- Deep schemas are checked like others, and only so many problems are listed.
+SELECT * FROM ctms.json_schema_check((repeat('{"items":', 10000) || '{}' || repeat('}', 10000))::jsonb);
+SELECT length(instance_location), keyword, error FROM ctms.json_schema_check((repeat('{"items":', 5000) || '{"type": 1}' || repeat('}', 5000))::jsonb);
+SELECT count(*), max(error) FILTER (WHERE keyword IS NULL) AS note
+FROM ctms.json_schema_check(jsonb_build_object('allOf', (SELECT jsonb_agg('{"type": 1}'::jsonb) FROM generate_series(1, 5000))));
+SELECT count(*) < 50 AS few, max(error) FILTER (WHERE keyword IS NULL) AS note FROM ctms.json_schema_check(
+    jsonb_build_object('properties', jsonb_build_object(repeat('k', 200000), jsonb_build_object('allOf', (SELECT jsonb_agg('{"type": 1}'::jsonb) FROM generate_series(1, 5000))))));
+SELECT count(*) < 50 AS few, max(error) FILTER (WHERE keyword IS NULL) AS note FROM ctms.json_schema_errors(
+    '{"additionalProperties": {"items": false}}', jsonb_build_object(repeat('k', 200000), (SELECT jsonb_agg(i) FROM generate_series(1, 5000) AS i)));
+
 \set VERBOSITY default
 -- Options and output formats.
 SELECT ctms.json_schema_is_valid('{"minimum": 1, "exclusiveMinimum": true}', '1', '{"draft": "4"}');

@@ -1,0 +1,186 @@
+/*
+ * json_hash.c: hashes of JSON values, and sets of them.
+ *
+ * The hash is SipHash-1-3 over what equal values have in common, with a key of this backend's
+ * own, so that nobody can send values that all collide.
+ */
+#include "compat.h"
+
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+
+#include "json_hash.h"
+#include "json_number.h"
+
+typedef struct SipState {
+    uint64 a, b, c, d;
+} SipState;
+
+static uint64 key[2];
+
+static void
+make_key(void)
+{
+    if (key[0] == 0 && !pg_strong_random(key, sizeof(key)))
+        ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not make a hash key"));
+}
+
+#define ROTATE(x, n) (((x) << (n)) | ((x) >> (64 - (n))))
+
+static inline void
+mix(SipState *hash)
+{
+    hash->a += hash->b;
+    hash->b = ROTATE(hash->b, 13) ^ hash->a;
+    hash->a = ROTATE(hash->a, 32);
+    hash->c += hash->d;
+    hash->d = ROTATE(hash->d, 16) ^ hash->c;
+    hash->a += hash->d;
+    hash->d = ROTATE(hash->d, 21) ^ hash->a;
+    hash->c += hash->b;
+    hash->b = ROTATE(hash->b, 17) ^ hash->c;
+    hash->c = ROTATE(hash->c, 32);
+}
+
+static inline void
+add_word(SipState *hash, uint64 word)
+{
+    hash->d ^= word;
+    mix(hash);
+    hash->a ^= word;
+}
+
+/* The length is in a word of its own, so a string cannot pass for another. */
+static inline void
+add_bytes(SipState *hash, const char *bytes, uint32 length)
+{
+    uint64 word;
+
+    for (; length >= 8; bytes += 8, length -= 8) {
+        memcpy(&word, bytes, 8);
+        add_word(hash, word);
+    }
+    word = 0;
+    for (uint32 i = 0; i < length; i++)
+        word |= (uint64)(unsigned char)bytes[i] << (8 * i);
+    add_word(hash, word);
+}
+
+static void
+add_number(SipState *hash, JsonValue number)
+{
+    JsonDecimal decimal;
+
+    if (json_number_to_decimal(number, &decimal)) {
+        add_word(hash, (uint64)decimal.mantissa);
+        add_word(hash, (uint64)decimal.scale);
+    } else {
+        add_word(hash, json_number_hash(number));
+    }
+}
+
+static void
+add_value(SipState *hash, JsonValue value)
+{
+    JsonWalk keys;
+    JsonWalk values;
+
+    switch ((JsonKind)value.kind) {
+    case JSON_STRING:
+        add_word(hash, ((uint64)value.length << 8) | JSON_STRING);
+        add_bytes(hash, value.data, value.length);
+        return;
+    case JSON_NUMBER:
+        add_word(hash, JSON_NUMBER);
+        add_number(hash, value);
+        return;
+    case JSON_FALSE:
+    case JSON_TRUE:
+    case JSON_NULL: add_word(hash, value.kind); return;
+    case JSON_ARRAY:
+        check_stack_depth();
+        CHECK_FOR_INTERRUPTS();
+        add_word(hash, ((uint64)json_count(value) << 8) | JSON_ARRAY);
+        values = json_walk_array(value);
+        while (!json_walk_ended(&values))
+            add_value(hash, json_walk_next(&values));
+        return;
+    case JSON_OBJECT:
+        check_stack_depth();
+        CHECK_FOR_INTERRUPTS();
+        add_word(hash, ((uint64)json_count(value) << 8) | JSON_OBJECT);
+        json_walk_object(value, &keys, &values);
+        while (!json_walk_ended(&keys)) {
+            add_value(hash, json_walk_next(&keys));
+            add_value(hash, json_walk_next(&values));
+        }
+        return;
+    }
+}
+
+uint64
+json_value_hash(JsonValue value)
+{
+    SipState hash = {
+        key[0] ^ UINT64CONST(0x736f6d6570736575), key[1] ^ UINT64CONST(0x646f72616e646f6d),
+        key[0] ^ UINT64CONST(0x6c7967656e657261), key[1] ^ UINT64CONST(0x7465646279746573)};
+
+    add_value(&hash, value);
+    hash.c ^= 0xff;
+    mix(&hash);
+    mix(&hash);
+    mix(&hash);
+    return hash.a ^ hash.b ^ hash.c ^ hash.d;
+}
+
+/* ---- sets ------------------------------------------------------------------------------ */
+
+JsonSet
+json_set_new(const JsonValue *items, uint32 n)
+{
+    uint32 n_slots = pg_nextpower2_32(Max(n, 1) * 2);
+    JsonSet set = {items, NULL, n_slots - 1};
+
+    make_key();
+    set.slots = MemoryContextAllocHuge(CurrentMemoryContext, (Size)n_slots * sizeof(JsonSetSlot));
+    memset(set.slots, 0, (Size)n_slots * sizeof(JsonSetSlot));
+    return set;
+}
+
+void
+json_set_free(JsonSet *set)
+{
+    pfree(set->slots);
+}
+
+/* The slot of an equal value, or the free one where it belongs. */
+static inline JsonSetSlot *
+find_slot(const JsonSet *set, JsonValue value, uint64 hash)
+{
+    uint32 tag = (uint32)(hash >> 32);
+    uint32 at = (uint32)hash & set->mask;
+
+    for (; set->slots[at].index != 0; at = (at + 1) & set->mask)
+        if (set->slots[at].tag == tag &&
+            json_values_equal(set->items[set->slots[at].index - 1], value))
+            break;
+    return &set->slots[at];
+}
+
+bool
+json_set_enter(JsonSet *set, uint32 index, uint64 hash)
+{
+    JsonSetSlot *slot = find_slot(set, set->items[index], hash);
+
+    if (slot->index != 0)
+        return false;
+    slot->index = index + 1;
+    slot->tag = (uint32)(hash >> 32);
+    return true;
+}
+
+bool
+json_set_has(const JsonSet *set, JsonValue value)
+{
+    return find_slot(set, value, json_value_hash(value))->index != 0;
+}

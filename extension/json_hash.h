@@ -1,0 +1,41 @@
+/*
+ * json_hash.h: hashes of JSON values, and sets of them.
+ */
+#ifndef CTMS_JSON_HASH_H
+#define CTMS_JSON_HASH_H
+
+#include "json_value.h"
+
+/* A place in a set: free when the index is 0. */
+typedef struct JsonSetSlot {
+    uint32 index; /* of an item, plus one */
+    uint32 tag;   /* the half of its hash that does not choose the slot */
+} JsonSetSlot;
+
+/* Some of the items of an array that the caller owns. */
+typedef struct JsonSet {
+    const JsonValue *items;
+    JsonSetSlot *slots;
+    uint32 mask;
+} JsonSet;
+
+/* An empty set for up to n items, in the current memory context. */
+extern JsonSet json_set_new(const JsonValue *items, uint32 n);
+extern void json_set_free(JsonSet *set);
+
+/* Equal values, whatever their notation, have equal hashes. Only while there is a set. */
+extern uint64 json_value_hash(JsonValue value);
+
+/* Enters an item by its hash; false when an equal one is there. */
+extern bool json_set_enter(JsonSet *set, uint32 index, uint64 hash);
+
+extern bool json_set_has(const JsonSet *set, JsonValue value);
+
+/* Large sets do not fit into caches: asks for the memory of a hash that is needed soon. */
+static inline void
+json_set_prefetch(const JsonSet *set, uint64 hash)
+{
+    __builtin_prefetch(&set->slots[(uint32)hash & set->mask], 1);
+}
+
+#endif
