@@ -146,23 +146,37 @@ $trial->node->stop;
 
 # ---- pg_upgrade ----------------------------------------------------------------------------------
 
-# To the same major version: what pg_upgrade does, binary-upgrade mode and all, is the same.
+# To the same major version: what pg_upgrade does, binary-upgrade mode and all, is the same. To others
+# where CTMS_TEST_UPGRADE_TO names their programs (/usr/lib/postgresql/17/bin:…), with ctms installed.
 $ctms->sql('SET ctms.allow_drop = on; DROP EXTENSION IF EXISTS ctms CASCADE; CREATE EXTENSION ctms');
 CTMS::Data::fill($ctms);
 $ctms->node->safe_psql('postgres', 'DROP DATABASE IF EXISTS fresh');
-my ($data, $objects) = (CTMS::Data::content($ctms->node, 'ctms'), CTMS::Data::objects($ctms->node, 'ctms'));
-my $new = PostgreSQL::Test::Cluster->new('upgraded');
-$new->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
-$ctms->node->stop;
+my $data = CTMS::Data::content($ctms->node, 'ctms');
 my $sockets = PostgreSQL::Test::Utils::tempdir_short();
 chdir $PostgreSQL::Test::Utils::tmp_check;
-command_ok([ 'pg_upgrade', '--no-sync', '-d', $ctms->node->data_dir, '-D', $new->data_dir, '-b', "$installation$bindir", '-B', "$installation$bindir",
-    '-s', $sockets, '-p', $ctms->node->port, '-P', $new->port ], 'pg_upgrade');
-$new->append_conf('postgresql.conf', "fsync = off\n");
-$new->start;
-is(CTMS::Data::content($new, 'ctms'), $data, 'brings back everything');
-is(differences($objects, CTMS::Data::objects($new, 'ctms')), '', 'with the same objects');
-is($new->safe_psql('ctms', q{UPDATE ctms.emails SET last_name = 'after' WHERE primary_email = 'dump150@example.com';
-    SELECT count(*) FROM ctms.pending_acoustic p JOIN ctms.emails e USING (email_id) WHERE primary_email = 'dump150@example.com'}), '1', 'and goes on');
+my %programs = map { (qx{$_/postgres --version} =~ /(\d+)/)[0] => $_ } "$installation$bindir", split /:/, $ENV{CTMS_TEST_UPGRADE_TO} // '';
+command_ok([ "$programs{$_}/pg_dump", '-Fc', '-f', "dump_$_", $ctms->db_url ], "pg_dump of $_") for sort keys %programs;
+$ctms->node->stop;
+for my $major (sort keys %programs)
+{
+    my $programs = $programs{$major};
+    my $new = PostgreSQL::Test::Cluster->new("upgraded_$major", install_path => $programs =~ s{/bin/*$}{}r);
+    # Both have checksums or none; from 18 on initdb turns them on.
+    $new->init(extra => [ '--encoding=UTF8', '--locale=C', $major >= 18 ? '--no-data-checksums' : () ]);
+    command_ok([ "$programs/pg_upgrade", '--no-sync', '-d', $ctms->node->data_dir, '-D', $new->data_dir, '-b', "$installation$bindir", '-B', $programs,
+        '-s', $sockets, '-p', $ctms->node->port, '-P', $new->port ], "pg_upgrade to $major");
+    $new->append_conf('postgresql.conf', "fsync = off\n");
+    $new->start;
+    is(CTMS::Data::content($new, 'ctms'), $data, 'brings back everything');
+    $new->safe_psql('postgres', 'CREATE DATABASE fresh');
+    $new->safe_psql('fresh', 'CREATE EXTENSION ctms');
+    is(differences(CTMS::Data::objects($new, 'fresh'), CTMS::Data::objects($new, 'ctms')), '', 'with the objects of a fresh install');
+    $new->safe_psql('postgres', 'CREATE DATABASE restored');
+    command_ok([ "$programs/pg_restore", '-d', $new->connstr('restored'), "dump_$major" ], 'or pg_restore');
+    is(CTMS::Data::content($new, 'restored'), $data, 'brings back everything too');
+    is($new->safe_psql('ctms', q{UPDATE ctms.emails SET last_name = 'after' WHERE primary_email = 'dump150@example.com';
+        SELECT count(*) FROM ctms.pending_acoustic p JOIN ctms.emails e USING (email_id) WHERE primary_email = 'dump150@example.com'}), '1', 'and goes on');
+    $new->stop;
+}
 
 done_testing();
