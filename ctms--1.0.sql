@@ -1634,6 +1634,12 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE =
             'an agent must have a name, whole numbers for "wanted" and "in_use", and a positive "total" and "lease"';
     END IF;
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        -- The snapshot is older than the lock: what others got in between would be given once more.
+        RAISE feature_not_supported USING
+            MESSAGE = format('requests cannot be shared in a %s transaction', current_setting('transaction_isolation')),
+            HINT = 'Call it in a READ COMMITTED transaction.';
+    END IF;
     -- One at a time: shares are computed from the rows of all. A lock of the table, as any role may
     -- take an advisory lock, and hold it.
     LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE;

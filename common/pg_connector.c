@@ -79,15 +79,21 @@ add_default(pg_connector *connector, const char *keyword, const char *value)
         add_parameter(connector, keyword, value);
 }
 
-/* Ours go first, so that what the URL says of the same setting wins. */
+/*
+ * Ours go first, so that what the URL says of the same setting wins. Each request is a transaction
+ * of its own, and what waits for a lock must then see what others did before it: a database or role
+ * with another default isolation would not let it.
+ */
 static void
 add_server_options(pg_connector *connector, double statement_timeout_s)
 {
-    char ours[64];
+    char ours[128];
 
     if (statement_timeout_s <= 0)
         return;
-    snprintf(ours, sizeof(ours), "-c statement_timeout=%.0f", statement_timeout_s * 1000);
+    snprintf(ours, sizeof(ours),
+             "-c statement_timeout=%.0f -c default_transaction_isolation=read\\ committed",
+             statement_timeout_s * 1000);
     for (int i = 0; i < connector->parameter_count; i++) {
         if (strcmp(connector->keywords[i], "options") == 0) {
             buf both = BUF_INIT;

@@ -34,6 +34,9 @@ SELECT ctms.share_acoustic('', 1, 0, 1, '1 hour');
 SELECT ctms.share_acoustic('a', -1, 0, 1, '1 hour');
 SELECT ctms.share_acoustic('a', 1, 0, 0, '1 hour');
 SELECT ctms.share_acoustic('a', 1, 0, 1, '0');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT ctms.share_acoustic('a', 1, 0, 1, '1 hour');
+ROLLBACK;
 SELECT ctms.share_acoustic(NULL, 1, 0, 1, '1 hour') IS NULL AS "null";
 \set VERBOSITY default
 

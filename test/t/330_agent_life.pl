@@ -13,6 +13,8 @@ use CTMS::Test qw(poll_until slurp);
 my $ctms = CTMS::Test->new('life', conf => "ctms.acoustic_retry_delay = '50ms'");
 $ctms->start_sandbox;
 $ctms->sql('CREATE ROLE sender LOGIN IN ROLE ctms_agent');
+# Which the agent must not take over.
+$ctms->sql("ALTER ROLE sender SET default_transaction_isolation = 'repeatable read'");
 my $url = $ctms->db_url . '&user=sender';
 my $port = PostgreSQL::Test::Cluster::get_free_port();
 my @own = (CTMS_DB_URL => $url, CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 1,
