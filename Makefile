@@ -23,7 +23,7 @@
 #
 # What it stands for long:
 #
-#   make conformance   the JSON-Schema-Test-Suite, as a table      (SUITE=…)
+#   make conformance   the JSON-Schema-Test-Suite, as a table, and real schemas (SUITE=… CORPORA=…)
 #   make soak-rest     a mixed load, restarts and crashes          (SECONDS=1800)
 #   make soak-agent    agents and database killed at every step    (ROUNDS=200)
 #   make soak-schemas  schemas change under sessions that validate (CHANGES=10000)

@@ -40,6 +40,8 @@ SUITE ?= ../shared/data/JSON-Schema-Test-Suite
 conformance: set-up
 	$(quiet)test -d '$(SUITE)/tests' || { echo "no JSON-Schema-Test-Suite at $(SUITE): make conformance SUITE=…" >&2; exit 1; }
 	$(quiet)CTMS_JSON_SCHEMA_SUITE='$(abspath $(SUITE))' CTMS_JSON_SCHEMA_TABLE=1 scripts/check test/t/220_json_schema_suite.pl
+	$(quiet)CTMS_JSON_SCHEMA_CORPORA='$(abspath $(CORPORA))' CTMS_TEST_DOCUMENTS=0 CTMS_PROVE_OPTIONS=--verbose \
+		scripts/check test/t/227_json_schema_corpora.pl
 
 # ---- long tests ------------------------------------------------------------------------
 
