@@ -582,6 +582,7 @@ DECLARE
     old_schema jsonb;
     compared_schema jsonb;
     comparison jsonb;
+    failing jsonb;
 BEGIN
     IF set_waitlist_schema.name IS NULL OR set_waitlist_schema.name = ''
         OR length(set_waitlist_schema.name) > 255 THEN
@@ -610,6 +611,10 @@ BEGIN
     SELECT s.schema INTO compared_schema FROM ctms.waitlist_fields_schemas AS s
     WHERE s.name = set_waitlist_schema.name;
     comparison := ctms._compare_waitlist_schemas(compared_schema, set_waitlist_schema.schema);
+    -- Stored rows are only looked at under the lock where the answer decides.
+    IF coalesce(dry_run, false) OR existing_rows = 'ignore' THEN
+        failing := ctms._failing_waitlists(set_waitlist_schema.name, set_waitlist_schema.schema);
+    END IF;
     IF NOT coalesce(dry_run, false) THEN
         LOCK TABLE ctms.waitlists IN SHARE ROW EXCLUSIVE MODE;
     END IF;
@@ -624,7 +629,7 @@ BEGIN
                            ELSE 'updated' END,
             'dry_run', coalesce(dry_run, false))
         || comparison
-        || ctms._failing_waitlists(set_waitlist_schema.name, set_waitlist_schema.schema);
+        || coalesce(failing, ctms._failing_waitlists(set_waitlist_schema.name, set_waitlist_schema.schema));
     IF coalesce(dry_run, false) THEN
         RETURN report || jsonb_build_object('stored', false);
     ELSIF existing_rows = 'check' AND (report ->> 'failing_rows')::bigint > 0 THEN
