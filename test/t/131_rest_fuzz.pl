@@ -22,6 +22,8 @@ my $ctms = CTMS::Test->new('rest_fuzz');
 $ctms->start_rest(CTMS_DB_CONNECTIONS => 2, CTMS_REQUEST_TIMEOUT_S => 10, CTMS_MAX_BODY_BYTES => 50_000, CTMS_LOGGING_LEVEL => 'ERROR',
     CTMS_PUBSUB_EMAIL => 'a@example.com', CTMS_PUBSUB_CLIENT => 'pubsub', CTMS_PUBSUB_JWKS_URL => 'http://127.0.0.1:1/');
 $ctms->login;
+# Enough for a page of several parts.
+$ctms->sql(q{INSERT INTO ctms.emails (primary_email) SELECT 'page' || n || '@example.com' FROM generate_series(1, 250) AS n});
 my $port = $ctms->{rest_port};
 my ($worker) = split ' ', `pgrep -P @{[ $ctms->pid('rest') ]}`;
 
@@ -43,7 +45,7 @@ sub chunked
     return "$head\r\nHost: x\r\n${auth}Transfer-Encoding: chunked\r\n\r\n" . join('', map { sprintf "%x\r\n%s\r\n", length $_, $_ } @pieces) . "0\r\n\r\n";
 }
 my @seeds = (
-    (map { without("GET $_ HTTP/1.1") } "/ctms/$id", '/ctms?primary_email=a%40example.com&fxa_id=%C3%A9', "/identity/$id", '/identities?basket_token=x', '/updates?start=2020-01-01T00:00:00%2B00:00&end=&limit=7&mofo_relevant=no&after=',
+    (map { without("GET $_ HTTP/1.1") } "/ctms/$id", '/ctms?primary_email=a%40example.com&fxa_id=%C3%A9', "/identity/$id", '/identities?basket_token=x', '/updates?start=2020-01-01T00:00:00%2B00:00&end=&limit=7&mofo_relevant=no&after=', '/updates?start=2020-01-01&limit=1000',
         '/openapi.json', '/docs', '/metrics', '/__heartbeat__', '/__version__', '/acoustic_configuration', '/waitlists', '/waitlists/vpn', '/', '/ctms/', 'http://x/ctms/' . $id),
     with_body('POST /ctms HTTP/1.1', $contact), chunked('POST /ctms HTTP/1.1', $contact), with_body("PUT /ctms/$id HTTP/1.1", $contact),
     with_body("PATCH /ctms/$id HTTP/1.1", '{"email": {"first_name": "\u00e9\ud83d\ude00"}, "amo": "DELETE", "newsletters": "UNSUBSCRIBE", "vpn_waitlist": {"geo": null}}'),
@@ -105,10 +107,19 @@ sub read_responses
         return "status $status" if !$known{$status};
         next if $status == 100;
         my ($length) = $headers =~ /^Content-Length: (\d+)\r$/m;
-        return "no length: $headers" if !defined $length;
-        next if $has_head && $bytes =~ m{^(?:HTTP/1\.1 |$)};
-        return 'a body is cut off' if $length > length $bytes;
-        my $body = substr $bytes, 0, $length, '';
+        return "no length: $headers" if !defined $length && $headers !~ /^Transfer-Encoding: chunked\r$/m;
+        next if defined $length && $has_head && $bytes =~ m{^(?:HTTP/1\.1 |$)};
+        my $body = '';
+        while (!defined $length)
+        {
+            return 'a bad chunk' if $bytes !~ s/^([0-9a-f]+)\r\n// || hex $1 > length($bytes) - 2;
+            my $part = substr $bytes, 0, hex $1, '';
+            $body .= $part;
+            return 'a chunk does not end' if $bytes !~ s/^\r\n//;
+            last if !length $part;
+        }
+        return 'a body is cut off' if ($length // 0) > length $bytes;
+        $body = substr $bytes, 0, $length, '' if defined $length;
         return "a body that is no JSON: $body" if $headers =~ m{^Content-Type: application/json}m && !eval { JSON::PP->new->utf8->allow_nonref->decode($body); 1 };
     }
     return '';

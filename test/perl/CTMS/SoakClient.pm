@@ -170,10 +170,22 @@ sub send_nonsense
     return;
 }
 
+# A page, of several parts when it is long: whole, and each contact of one piece.
+sub read_page
+{
+    my ($self) = @_;
+    my $r = $self->request(GET => '/updates?start=2020-01-01&limit=' . int(1 + rand 1000));
+    return if $r->{status} =~ /^(503|599)$/;
+    return $self->wrong("GET /updates: $r->{status}") if $r->{status} != 200 || ref $r->{json}{items} ne 'ARRAY';
+    $self->version_in($_) for @{ $r->{json}{items} };
+    return;
+}
+
 sub look_around
 {
     my ($self) = @_;
-    my @paths = ('/updates?start=2020-01-01&limit=' . int(1 + rand 200), '/metrics', '/__heartbeat__', '/__lbheartbeat__', '/openapi.json', '/identities?fxa_id=x');
+    return $self->read_page if rand() < 0.3;
+    my @paths = ('/metrics', '/__heartbeat__', '/__lbheartbeat__', '/openapi.json', '/identities?fxa_id=x');
     my $r = $self->request(GET => $paths[ rand @paths ]);
     $self->wrong("GET: $r->{status}") if $r->{status} !~ /^(200|503|599)$/;
     return;
