@@ -93,6 +93,7 @@ run:
 
 check:
 	$(quiet)scripts/install-packages check
+	$(quiet)scripts/get-promtool || true
 	$(quiet)+$(MAKE) --no-print-directory -j2 WERROR=-Werror all unit-tests fuzz-replay private-postgres
 	$(quiet)scripts/check $(TESTS)
 
