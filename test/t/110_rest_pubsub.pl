@@ -1,83 +1,25 @@
 # POST /stripe_from_pubsub: tokens signed by a key server of our own, and what the messages do.
 use strict;
 use warnings;
+use CTMS::KeyServer;
 use CTMS::RestTest;
 use CTMS::Test qw(poll_until slurp);
-use IO::Socket::INET;
 use JSON::PP;
 use MIME::Base64 qw(encode_base64 encode_base64url);
 use Test::More;
 
-my $dir = $ENV{TESTDIR};
 my $json = JSON::PP->new->canonical->utf8;
-
-sub spew { my ($file, $content) = @_; open my $out, '>', "$file.new" or die $!; print {$out} $content; close $out; rename "$file.new", $file; return }
-
-# ---- a key server -----------------------------------------------------------------------
-# Answers with the content of a file; counts how often it was asked.
-my $key_port = PostgreSQL::Test::Cluster::get_free_port();
-
-sub start_key_server
-{
-    my $listener = IO::Socket::INET->new(Listen => 10, LocalAddr => "127.0.0.1:$key_port", ReuseAddr => 1) or die "listen: $!";
-    my $pid = fork // die $!;
-    return $pid if $pid;
-    local $SIG{TERM} = 'DEFAULT';
-    while (my $client = $listener->accept)
-    {
-        while (my $line = <$client>)
-        {
-            last if $line eq "\r\n";
-        }
-        open my $count, '>>', "$dir/asked";
-        syswrite $count, '.';
-        close $count;
-        print {$client} slurp("$dir/answer");
-        close $client;
-    }
-    POSIX::_exit(0);
-}
-
-sub asked { return length slurp("$dir/asked") }
-
-sub make_key
-{
-    my ($name) = @_;
-    system("openssl genrsa -out $dir/$name.pem 2048 2>/dev/null") == 0 or die 'openssl genrsa';
-    my ($modulus) = `openssl rsa -in $dir/$name.pem -noout -modulus 2>/dev/null` =~ /=([0-9A-F]+)/;
-    return { kty => 'RSA', alg => 'RS256', use => 'sig', kid => $name, e => 'AQAB', n => encode_base64url(pack 'H*', $modulus) };
-}
-
-sub publish
-{
-    my ($age, @keys) = @_;
-    my $body = $json->encode({ keys => \@keys });
-    spew("$dir/answer", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: public, max-age=$age, must-revalidate\r\n"
-        . 'Content-Length: ' . length($body) . "\r\nConnection: close\r\n\r\n$body");
-    return;
-}
-
-my %keys = map { $_ => make_key($_) } qw(one two three);
-publish(1000, $keys{one}, { kty => 'EC', kid => 'ec', crv => 'P-256', x => 'x', y => 'y' }, 'noise', { kid => 'broken', kty => 'RSA' },
+my $server = CTMS::KeyServer->new;
+my %keys = map { $_ => $server->make_key($_) } qw(one two three);
+$server->publish(1000, $keys{one}, { kty => 'EC', kid => 'ec', crv => 'P-256', x => 'x', y => 'y' }, 'noise', { kid => 'broken', kty => 'RSA' },
     map { +{ %{ $keys{two} }, kid => "odd $_", n => $_ } } 'A===', 'A', 'A=AA');
-spew("$dir/asked", '');
-my $key_server = start_key_server();
+my $key_server = $server->start;
 
 # ---- tokens ---------------------------------------------------------------------------------
 my %claims = (iss => 'https://accounts.google.com', aud => 'https://ctms.example.com', azp => '123', sub => '123',
     email => 'pubsub@example.com', email_verified => JSON::PP::true, iat => time - 10, exp => time + 1000);
 
-sub token
-{
-    my ($claims, %options) = @_;
-    my $part = join '.', map { encode_base64url(ref $_ ? $json->encode($_) : $_) }
-        $options{header} // { alg => 'RS256', typ => 'JWT', kid => $options{kid} // 'one' }, $claims;
-    spew("$dir/part", $part);
-    my $key = $options{key} // 'one';
-    my $signature = $options{hmac} ? do { require Digest::SHA; Digest::SHA::hmac_sha256($part, $options{hmac}) }
-        : `openssl dgst -sha256 -sign $dir/$key.pem $dir/part`;
-    return "$part." . encode_base64url($signature);
-}
+sub token { return $server->token(@_) }
 my $good = token(\%claims);
 
 # ---- messages --------------------------------------------------------------------------------
@@ -92,7 +34,7 @@ my %customer = (object => 'customer', id => 'cus_1', created => 1600000000, desc
 
 my $ctms = CTMS::Test->new('rest_pubsub');
 my %settings = (CTMS_PUBSUB_AUDIENCE => 'https://ctms.example.com', CTMS_PUBSUB_EMAIL => 'pubsub@example.com',
-    CTMS_PUBSUB_CLIENT => 'shared secret', CTMS_PUBSUB_JWKS_URL => "http://127.0.0.1:$key_port/certs");
+    CTMS_PUBSUB_CLIENT => 'shared secret', CTMS_PUBSUB_JWKS_URL => $server->url);
 $ctms->start_rest(%settings);
 my $path = '/stripe_from_pubsub?pubsub_client=shared%20secret';
 
@@ -158,23 +100,23 @@ push_is('a list of audiences', 200, undef, message(\%customer), token => 'Bearer
 push_is('the short issuer', 200, undef, message(\%customer), token => 'Bearer ' . token({ %claims, iss => 'accounts.google.com' }));
 
 # ---- keys that rotate, and a key server that is away ---------------------------------------------------
-my $before = asked();
+my $before = $server->asked;
 is($before, 1, 'the key server was asked once') or diag $before;
 denied('an unknown key', token => 'Bearer ' . token(\%claims, kid => 'two', key => 'two'));
 $ctms->stop_program('rest');
-spew("$dir/asked", '');
-publish(0, $keys{one});
+$server->publish(0, $keys{one});
+$server->spew('asked', '');
 $ctms->start_rest(%settings);
 push_is('keys for no time', 200, undef, message(\%customer)) for 1 .. 3;
-is(asked(), 1, 'are not asked for all the time');
-spew("$dir/answer", "HTTP/1.1 503 Away\r\nConnection: close\r\n\r\nhello");
-ok(poll_until(sub { $ctms->request(POST => $path, message(\%customer), { Authorization => "Bearer $good" }); asked() >= 2 }, 'the keys are asked for again', 30), 'asked again');
+is($server->asked, 1, 'are not asked for all the time');
+$server->spew('answer', "HTTP/1.1 503 Away\r\nConnection: close\r\n\r\nhello");
+ok(poll_until(sub { $ctms->request(POST => $path, message(\%customer), { Authorization => "Bearer $good" }); $server->asked >= 2 }, 'the keys are asked for again', 30), 'asked again');
 push_is('known keys while the key server is away', 200, undef, message(\%customer));
 kill TERM => $key_server;
 waitpid $key_server, 0;
 push_is('and when nobody listens', 200, undef, message(\%customer));
-publish(1000, @keys{qw(two three)});
-$key_server = start_key_server();
+$server->publish(1000, @keys{qw(two three)});
+$key_server = $server->start;
 my $two = 'Bearer ' . token(\%claims, kid => 'two', key => 'two');
 ok(poll_until(sub { $ctms->request(POST => $path, message(\%customer), { Authorization => $two })->{status} == 200 }, 'the new key works', 30), 'a new key');
 denied('the old key is gone');
