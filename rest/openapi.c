@@ -108,6 +108,19 @@ answer_schema(const route *r, int status)
 }
 
 static json_t *
+describe_texts(const route *r)
+{
+    json_t *content = json_object();
+
+    for (size_t i = 0; i < sizeof(r->text_types) / sizeof(r->text_types[0]); i++) {
+        if (r->text_types[i] != NULL)
+            json_object_set_new(content, r->text_types[i],
+                                json_pack("{s:{s:s}}", "schema", "type", "string"));
+    }
+    return content;
+}
+
+static json_t *
 describe_answer(const route *r, int status)
 {
     const char *schema = answer_schema(r, status);
@@ -121,6 +134,8 @@ describe_answer(const route *r, int status)
         json_object_set_new(
             answer, "content",
             json_pack("{s:{s:o}}", "application/json", "schema", reference(schema)));
+    else if (status == 200 && r->text_types[0] != NULL)
+        json_object_set_new(answer, "content", describe_texts(r));
     if (header != NULL && strcmp(r->path, "/__heartbeat__") != 0)
         json_object_set_new(answer, "headers",
                             json_pack("{s:{s:{s:s}}}", header, "schema", "type", "string"));

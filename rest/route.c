@@ -163,9 +163,11 @@ const route route_table[] = {
     {HTTP_GET, "/", ACCESS_PUBLIC, .handler = service_handle_root,
      .summary = "Go to the documentation", .statuses = {307}},
     {HTTP_GET, "/docs", ACCESS_PUBLIC, .handler = docs_handle_page,
-     .summary = "Show the interactive documentation", .statuses = {200}},
+     .summary = "Show the interactive documentation",
+     .text_types = {"text/html; charset=utf-8"}, .statuses = {200}},
     {HTTP_GET, "/docs/{file}", ACCESS_PUBLIC, .handler = docs_handle_file,
-     .summary = "Get a file of the interactive documentation", .statuses = {200, 404}},
+     .summary = "Get a file of the interactive documentation",
+     .text_types = {"text/javascript; charset=utf-8", "text/css; charset=utf-8"}, .statuses = {200, 404}},
     {HTTP_GET, "/openapi.json", ACCESS_PUBLIC, .handler = openapi_handle,
      .summary = "Get this document", .answer = "object", .statuses = {200, 500, 503}},
     {HTTP_GET, "/__version__", ACCESS_PUBLIC, .handler = service_handle_version,
@@ -180,7 +182,7 @@ const route route_table[] = {
     {HTTP_GET, "/__crash__", ACCESS_BEARER, .handler = service_handle_crash,
      .summary = "Fail, to test error reporting", .statuses = {400, 401, 500, 503}},
     {HTTP_GET, "/metrics", ACCESS_PUBLIC, .handler = service_handle_metrics,
-     .summary = "Show metrics for Prometheus",
+     .summary = "Show metrics for Prometheus", .text_types = {"text/plain; version=0.0.4; charset=utf-8"},
      .is_monitoring = true, .statuses = {200}},
 };
 /* clang-format on */

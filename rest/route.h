@@ -23,11 +23,12 @@ typedef struct route {
     const char *path; /* "/ctms/{email_id}": at most one parameter, the last segment */
     route_access access;
     void (*handler)(exchange *ex);
-    const resource *resource; /* of handler resource_handle(), else NULL */
-    const char *summary;      /* for the OpenAPI document, as the next two */
-    const char *body;         /* schema of the body; NULL: it has none */
-    const char *answer;       /* schema of what 200 and 201 answer; "[x]" is a list of x */
-    bool is_monitoring;       /* asked all the time: the log says "trivial" */
+    const resource *resource;  /* of handler resource_handle(), else NULL */
+    const char *summary;       /* for the OpenAPI document, as the next two */
+    const char *body;          /* schema of the body; NULL: it has none */
+    const char *answer;        /* schema of what 200 and 201 answer; "[x]" is a list of x */
+    const char *text_types[2]; /* of a 200 that is not JSON but one of these */
+    bool is_monitoring;        /* asked all the time: the log says "trivial" */
     bool has_large_body;
     int statuses[ROUTE_STATUSES_MAX]; /* known answers, ended by 0 */
 } route;

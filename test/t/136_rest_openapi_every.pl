@@ -27,7 +27,7 @@ my $schemas = $document->{components}{schemas};
 sub resolved { my ($schema) = @_; return $schema->{'$ref'} ? resolved($schemas->{ $schema->{'$ref'} =~ s{.*/}{}r }) : $schema }
 
 # Whatever the schema says.
-my @odd = (undef, '', 'x', ' ', 17, -1.5, 0, JSON::PP::true, JSON::PP::false, [], [1], {}, { a => 1 }, 'x' x 300, "\x{1F600}", "a\tb", 'DELETE', 'UNSUBSCRIBE', '2020-02-30', 'javascript:alert(1)');
+my @odd = (undef, '', 17, -1.5, JSON::PP::true, [1], { a => 1 }, 'x' x 300, "\x{1F600}\t", 'DELETE', '2020-02-30');
 
 # What the schema is likely to allow, and the values next to its limits.
 sub values_of
@@ -51,7 +51,8 @@ sub values_of
 }
 
 # ---- asking ------------------------------------------------------------------------------------------
-my $http = HTTP::Tiny->new(keep_alive => 1, timeout => 30, max_redirect => 0);
+# No kept connections: a body behind its head would wait for an acknowledgement there.
+my $http = HTTP::Tiny->new(timeout => 30, max_redirect => 0);
 my (@answers, @undocumented, %asked, @bodies);
 sub encode { my ($text) = @_; utf8::encode($text); return $text =~ s/([^\w.~-])/sprintf '%%%02X', ord $1/ger }
 
@@ -64,10 +65,11 @@ sub ask
     $headers{'Content-Type'} //= 'application/json' if defined $options{body};
     my $r = $http->request(uc $method, "http://127.0.0.1:$ctms->{rest_port}$target", { headers => \%headers, defined $options{body} ? (content => $options{body}) : () });
     my $what = uc($method) . " $target" . (defined $options{body} ? ' ' . substr $options{body}, 0, 300 : '') . ": $r->{status}";
+    $what =~ s/[^ -~]/?/g;
     $asked{"$method $path"}{ $r->{status} }++;
     my $told = $operation->{responses}{ $r->{status} };
     if (!$told) { push @undocumented, $what; return $r }
-    my ($type) = ($r->{headers}{'content-type'} // '') =~ /^([^;]*)/;
+    my $type = $r->{headers}{'content-type'} // '';
     my $content = $told->{content} // {};
     if ($method ne 'head' && (length $type ? !$content->{$type} : %$content)) { push @undocumented, "$what with the type '$type'" }
     push @undocumented, "$what without $_" for grep { !defined $r->{headers}{ lc $_ } } sort keys %{ $told->{headers} // {} };
@@ -142,14 +144,15 @@ sub ask_with_bodies
     my $try = sub {
         my ($text, $is_json) = @_;
         my $r = ask($method, $path, target($path, $operation, $has_id && $method eq 'put' ? (email_id => sprintf('%08x-0000-4000-8000-000000000000', $number)) : ()), body => $text);
-        push @bodies, [ $name, $text, $r->{status}, join ' ', map { join '/', @{ $_->{loc} } } $r->{status} == 422 ? @{ eval { $json->decode($r->{content})->{detail} } // [] } : () ]
+        push @bodies, [ $name, $text, $r->{status}, join ' ', map { join '/', @{ $_->{loc} } } $r->{status} == 422 ? @{ (eval { $json->decode($r->{content}) } // {})->{detail} // [] } : () ]
             if $is_json && $name =~ /contact$/;
     };
     for my $place (places({ '$ref' => "#/components/schemas/$name" }))
     {
         my ($schema, @path) = @$place;
         my %seen;
-        $try->($_, 1) for grep { !$seen{ s/n\d+\@|(?:cus|fxa)_\d+//gr }++ } map { $json->encode(put_at($base{$name}->(), $_, @path)) } values_of($schema), @odd;
+        # A body of PUT is read like one of POST.
+        $try->($_, 1) for grep { !$seen{ s/n\d+\@|(?:cus|fxa)_\d+//gr }++ } map { $json->encode(put_at($base{$name}->(), $_, @path)) } values_of($schema), $method eq 'put' ? () : @odd;
     }
     $try->($json->encode($_), 1) for @odd;
     my $whole = $json->encode($base{$name}->());
@@ -158,7 +161,6 @@ sub ask_with_bodies
 }
 
 # ---- everything -------------------------------------------------------------------------------------------
-my %places_asked;
 for my $path (sort keys %{ $document->{paths} })
 {
     for my $method (sort keys %{ $document->{paths}{$path} })
@@ -171,7 +173,7 @@ for my $path (sort keys %{ $document->{paths} })
         my $body = $base{$name} ? $json->encode($base{$name}->()) : undef;
         my @body = defined $body ? (body => $body) : ();
 
-        ask($method, $path, target($path, $operation), @body);
+        ask($method, $path, target($path, $operation), @body) for 1 .. 2;
         ask($method, $path, target($path, $operation), @body, anonymous => 1);
         ask($method, $path, target($path, $operation), @body, headers => { Authorization => $_ }) for 'Bearer x', 'Basic eDp5', 'Bearer a.b.c';
         ask('head', $path, target($path, $operation)) if $method eq 'get';
@@ -203,7 +205,7 @@ for my $path (sort keys %{ $document->{paths} })
 }
 kill TERM => $key_server;
 waitpid $key_server, 0;
-splice @undocumented, 20;
+splice @undocumented, 20 if @undocumented > 20;
 is_deeply(\@undocumented, [], 'every status, type and header is documented');
 my @operations = map { my $path = $_; map { "$_ $path" } sort keys %{ $document->{paths}{$path} } } sort keys %{ $document->{paths} };
 is_deeply([ grep { !$asked{$_} } @operations ], [], scalar(@operations) . ' operations');
@@ -227,17 +229,19 @@ is(in_pieces(sub { '(' . join(', ', quoted($_[0][0]), quoted($json->encode($_[0]
     LIMIT 5), @answers), '', scalar(@answers) . ' bodies are what the document says');
 
 # ---- what is refused -------------------------------------------------------------------------------------------
+# A format may be more than the server asks for (of a UUID it takes other forms too), or be all that tells.
 my $i = 0;
-my %allowed = map { split /\|/ } split /\n+/, in_pieces(sub { '(' . join(', ', $i++, quoted($_[0][0]), quoted($_[0][1])) . ')' }, q(
-    SELECT i, ctms.json_schema_is_valid(jsonb_build_object('$ref', '#/components/schemas/' || name, 'components', content -> 'components'), body::jsonb, '{"assertFormats": true}')
-    FROM document, (VALUES VALUES_HERE) AS bodies (i, name, body)), @bodies);
+my %allowed = map { my ($n, @both) = split /\|/; ($n => \@both) } split /\n+/, in_pieces(sub { '(' . join(', ', $i++, quoted($_[0][0]), quoted($_[0][1])) . ')' }, q(
+    SELECT i, ctms.json_schema_is_valid(schema, body::jsonb, '{"assertFormats": false}'), ctms.json_schema_is_valid(schema, body::jsonb, '{"assertFormats": true}')
+    FROM document, (VALUES VALUES_HERE) AS bodies (i, name, body), LATERAL (SELECT jsonb_build_object('$ref', '#/components/schemas/' || name, 'components', content -> 'components')) AS s (schema)), @bodies);
 my (@stricter, @laxer);
 for my $i (0 .. $#bodies)
 {
     my ($name, $text, $status, $places) = @{ $bodies[$i] };
-    push @stricter, "$name $text: $status" if $allowed{$i} eq 'f' && $status != 422;
-    # Some rules cannot be told by a schema: the fields of waitlists, the version of an id, that two ids agree.
-    push @laxer, "$name $text: $places" if $allowed{$i} eq 't' && $status == 422 && $places !~ m{/fields|email_id|waitlist/};
+    push @stricter, "$name $text: $status" if $allowed{$i}[0] eq 'f' && $status != 422;
+    # Some rules cannot be told by a schema: the fields of waitlists, the version of an id, that two ids
+    # agree, how long a number is as text.
+    push @laxer, "$name $text: $places" if $allowed{$i}[1] eq 't' && $status == 422 && $places !~ m{/fields|email_id|waitlist/} && !($places =~ m{/(\w+)$} && $text =~ /"$1":-?\d/);
 }
 is_deeply([ splice @stricter, 0, 10 ], [], scalar(@bodies) . ' bodies: what the document forbids is refused');
 is_deeply([ splice @laxer, 0, 10 ], [], 'and nothing else');
