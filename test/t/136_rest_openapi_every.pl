@@ -51,8 +51,7 @@ sub values_of
 }
 
 # ---- asking ------------------------------------------------------------------------------------------
-# No kept connections: a body behind its head would wait for an acknowledgement there.
-my $http = HTTP::Tiny->new(timeout => 30, max_redirect => 0);
+my $http = HTTP::Tiny->new(keep_alive => 0, timeout => 30, max_redirect => 0);
 my (@answers, @undocumented, %asked, @bodies);
 sub encode { my ($text) = @_; utf8::encode($text); return $text =~ s/([^\w.~-])/sprintf '%%%02X', ord $1/ger }
 
