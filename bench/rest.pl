@@ -2,10 +2,10 @@
 # how fast those are; run by "make bench-rest". Numbers depend on the machine and on who else works
 # there, the ratios less so.
 #
-# CTMS_BENCH_PARTS (calls,updates,idle,size) of: each call by the numbers of connections in
+# CTMS_BENCH_PARTS (calls,updates,idle,sentry,size) of: each call by the numbers of connections in
 # CTMS_BENCH_CLIENTS (64; 1,16,64,256 say); /updates on one connection; CTMS_BENCH_IDLE (5000) idle
-# connections; a second database with CTMS_BENCH_LARGE (1000000) contacts instead of CTMS_BENCH_CONTACTS
-# (10000). CTMS_BENCH_SECONDS (2) for each measurement, after one that does not count, CTMS_BENCH_TURNS (3),
+# connections; GET by id with and without SENTRY_DSN; a second database with CTMS_BENCH_LARGE (1000000)
+# contacts beside that of CTMS_BENCH_CONTACTS (10000). CTMS_BENCH_SECONDS (2) for each measurement, after one that does not count, CTMS_BENCH_TURNS (3),
 # CTMS_BENCH_PROCESSES (1).
 #
 # Rates are of the best turn. Where others work on the machine, few busy processes get less of it than
@@ -28,7 +28,7 @@ my $turns = $ENV{CTMS_BENCH_TURNS} // 3;
 my $processes = $ENV{CTMS_BENCH_PROCESSES} // 1;
 my $idle = $ENV{CTMS_BENCH_IDLE} // 5000;
 my @clients = split /,/, $ENV{CTMS_BENCH_CLIENTS} // 64;
-my %parts = map { $_ => 1 } split /,/, $ENV{CTMS_BENCH_PARTS} // 'calls,updates,idle,size';
+my %parts = map { $_ => 1 } split /,/, $ENV{CTMS_BENCH_PARTS} // 'calls,updates,idle,sentry,size';
 delete @ENV{ grep { /^CTMS_BENCH_/ } keys %ENV };
 my $ctms = CTMS::Test->new('bench_rest', conf => join "\n", 'shared_buffers = 2GB', 'max_connections = 320', 'max_wal_size = 8GB',
     'log_statement = none', 'log_connections = off', 'log_disconnections = off', 'log_min_messages = panic');
@@ -212,6 +212,25 @@ if ($parts{idle})
     diag sprintf 'GET by id: %.0f a second before, %.0f with them (%.2f of pgbench, p99 %.1f ms), %.0f after', $before->{rate}, $with->{rate}, $with->{rate} / $sql->{rate}, $with->{p99}, $after->{rate};
 }
 
+# ---- Sentry, when nothing goes wrong ---------------------------------------------------------------------
+# A server beside ours, for a database of the cluster.
+sub start_beside
+{
+    my ($name, %env) = @_;
+    my $beside = CTMS::Test->programs_only($name);
+    $beside->{node} = $node;
+    $beside->start_rest(CTMS_PROCESSES => $processes, %env);
+    return $beside;
+}
+
+if ($parts{sentry})
+{
+    my $with_sentry = start_beside('rest_sentry', SENTRY_DSN => 'http://key@127.0.0.1:1/1');
+    my ($without, $with) = by_turns($turns, sub { rest($requests{get}[0], 64, $ids) }, sub { rest($requests{get}[0], 64, $ids, $with_sentry) });
+    diag sprintf 'GET by id: %.0f a second, with SENTRY_DSN %.0f: %.2f; processor time %.1f us, with it %.1f', $without->{rate}, $with->{rate}, $with->{rate} / $without->{rate}, $without->{cpu}, $with->{cpu};
+    $with_sentry->stop_program('rest');
+}
+
 # ---- a large database ---------------------------------------------------------------------------------------
 # Pages of 1000 from the first contact to the last, with the time of the first hundred pages and the last.
 sub walk
@@ -240,9 +259,7 @@ if ($parts{size})
     diag sprintf '%d contacts made in %.0f s', $large, time - $begun;
     my $client = $ctms->sql("SELECT format('INSERT INTO ctms.api_client (client_id, email, hashed_secret) VALUES (%L, %L, %L)', client_id, email, hashed_secret) FROM ctms.api_client");
     $node->safe_psql('ctms_large', $client);
-    my $on_large = CTMS::Test->programs_only('rest_large');
-    $on_large->{node} = $node;
-    $on_large->start_rest(CTMS_DB_URL => $ctms->db_url('ctms_large'), CTMS_PROCESSES => $processes);
+    my $on_large = start_beside('rest_large', CTMS_DB_URL => $ctms->db_url('ctms_large'));
     spew('large_ids', $node->safe_psql('ctms_large', 'SELECT email_id FROM ctms.emails'));
     spew('large_numbers', join "\n", 1 .. $large);
     diag sprintf '%-16s %10s %10s %6s %10s %10s %6s', '64 clients', $small, $large, 'ratio', 'cpu us', 'cpu us', 'ratio';
