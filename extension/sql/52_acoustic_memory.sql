@@ -184,16 +184,16 @@ COMMENT ON FUNCTION ctms._note_deleted_products() IS 'Trigger on ctms.stripe_sub
 CREATE FUNCTION ctms._refuse_truncate() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    is_any boolean;
 BEGIN
-    IF ctms._carries_deletions() THEN
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', TG_RELID::regclass) INTO is_any;
-        IF is_any THEN
-            RAISE object_not_in_prerequisite_state USING
-                MESSAGE = format('cannot truncate "%s.%s" while deletions are carried to Acoustic', TG_TABLE_SCHEMA, TG_TABLE_NAME),
-                HINT = 'DELETE has them carried over; with ctms.acoustic_deletions off, Acoustic keeps what it has.';
-        END IF;
+    IF ctms._carries_deletions() AND (CASE TG_TABLE_NAME
+        WHEN 'emails' THEN EXISTS (SELECT FROM ctms.emails)
+        WHEN 'newsletters' THEN EXISTS (SELECT FROM ctms.newsletters)
+        WHEN 'waitlists' THEN EXISTS (SELECT FROM ctms.waitlists)
+        ELSE EXISTS (SELECT FROM ctms.stripe_subscription_item) END)
+    THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('cannot truncate "%s.%s" while deletions are carried to Acoustic', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+            HINT = 'DELETE has them carried over; with ctms.acoustic_deletions off, Acoustic keeps what it has.';
     END IF;
     RETURN NULL;
 END
