@@ -16,7 +16,7 @@ static int cache_size_kb = 64 * 1024;
 static JsonSchemaCached *buckets[N_BUCKETS];
 static MemoryContext cache_context;
 static Size cache_bytes;
-static uint64 clock_ticks;
+static dlist_head unused = DLIST_STATIC_INIT(unused); /* without references, the longest first */
 static uint64 registry_changes;
 
 void
@@ -34,6 +34,7 @@ json_schema_cache_bytes(void)
     return cache_bytes;
 }
 
+/* Of one without references. */
 static void
 drop(JsonSchemaCached *cached)
 {
@@ -42,31 +43,18 @@ drop(JsonSchemaCached *cached)
     while (*link != cached)
         link = &(*link)->next;
     *link = cached->next;
+    dlist_delete(&cached->unused);
     cache_bytes -= cached->bytes;
     json_schema_free(cached->program);
     pfree(cached->schema);
     pfree(cached);
 }
 
-static JsonSchemaCached *
-longest_unused(void)
-{
-    JsonSchemaCached *oldest = NULL;
-
-    for (int i = 0; i < N_BUCKETS; i++)
-        for (JsonSchemaCached *cached = buckets[i]; cached; cached = cached->next)
-            if (cached->n_references == 0 && (!oldest || cached->last_used < oldest->last_used))
-                oldest = cached;
-    return oldest;
-}
-
 static void
 keep_within_budget(void)
 {
-    JsonSchemaCached *oldest;
-
-    while (cache_bytes > (Size)cache_size_kb * 1024 && (oldest = longest_unused()))
-        drop(oldest);
+    while (cache_bytes > (Size)cache_size_kb * 1024 && !dlist_is_empty(&unused))
+        drop(dlist_head_element(JsonSchemaCached, unused, &unused));
 }
 
 static JsonSchemaCached *
@@ -106,6 +94,7 @@ add(const Jsonb *schema, uint32 hash, int draft, int asserts)
     cached->bytes = json_schema_program_size(program) + VARSIZE(schema) + sizeof(JsonSchemaCached);
     cached->next = buckets[hash % N_BUCKETS];
     buckets[hash % N_BUCKETS] = cached;
+    dlist_push_tail(&unused, &cached->unused);
     cache_bytes += cached->bytes;
     return cached;
 }
@@ -127,8 +116,8 @@ json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts)
 
     if (!cached || !json_schema_cache_is_current(cached))
         cached = add(schema, hash, draft, asserts);
-    cached->n_references++;
-    cached->last_used = ++clock_ticks;
+    if (cached->n_references++ == 0)
+        dlist_delete(&cached->unused);
     keep_within_budget();
     return cached;
 }
@@ -136,8 +125,10 @@ json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts)
 void
 json_schema_cache_release(JsonSchemaCached *cached)
 {
-    cached->n_references--;
-    if (cached->n_references == 0 && cached->is_stale)
+    if (--cached->n_references > 0)
+        return;
+    dlist_push_tail(&unused, &cached->unused);
+    if (cached->is_stale)
         drop(cached);
     else
         keep_within_budget();

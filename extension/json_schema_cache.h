@@ -9,6 +9,8 @@
 #ifndef CTMS_JSON_SCHEMA_CACHE_H
 #define CTMS_JSON_SCHEMA_CACHE_H
 
+#include "lib/ilist.h"
+
 #include "json_schema.h"
 
 typedef struct JsonSchemaCached {
@@ -17,7 +19,7 @@ typedef struct JsonSchemaCached {
     /* Private to the cache. */
     int n_references;
     uint32 hash;
-    uint64 last_used;
+    dlist_node unused; /* in the list of those without references */
     Size bytes;
     int draft;
     int asserts;

@@ -4,6 +4,7 @@
 #include "compat.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -37,11 +38,18 @@ kept_plan(const char *query)
     return plan;
 }
 
+/* The latest; a parallel query may take no new one but as catalogs are read. */
+static Snapshot
+latest_snapshot(Oid table)
+{
+    return RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(table) : GetLatestSnapshot());
+}
+
 static Jsonb *
-execute(SPIPlanPtr plan, const char *key, MemoryContext context)
+execute(Oid table, SPIPlanPtr plan, const char *key, MemoryContext context)
 {
     Datum values[1] = {CStringGetTextDatum(key)};
-    Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+    Snapshot snapshot = latest_snapshot(table);
     Jsonb *found = NULL;
     bool is_null;
 
@@ -74,7 +82,7 @@ stored_jsonb_read(Oid table, SPIPlanPtr *plan, const char *query, const char *ke
         elog(ERROR, "could not connect to SPI");
     if (!*plan)
         *plan = kept_plan(query);
-    found = execute(*plan, key, context);
+    found = execute(table, *plan, key, context);
     SPI_finish();
     SetUserIdAndSecContext(user, security);
     return found;
