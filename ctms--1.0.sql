@@ -1604,12 +1604,13 @@ COMMENT ON EVENT TRIGGER ctms_guard_drop IS 'Refuses to drop the extension ctms 
 -- ---------------------------------------------------------------------------
 -- How agents share the requests that Acoustic allows to be in flight at a time.
 --
--- State of running agents only: not logged, not dumped (it comes after 95_dump.sql).
+-- State of running agents only: not dumped (it comes after 95_dump.sql). It is logged: after a crash
+-- of the server agents still use what they were given, and must not be given it twice.
 -- Slots that an agent does not give back come free when its lease ends, so the sum of
 -- all slots never exceeds the total, whoever dies.
 -- ---------------------------------------------------------------------------
 
-CREATE UNLOGGED TABLE ctms.acoustic_agents (
+CREATE TABLE ctms.acoustic_agents (
     agent text PRIMARY KEY,
     slots integer NOT NULL,
     wanted integer NOT NULL,

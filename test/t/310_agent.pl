@@ -153,6 +153,28 @@ subtest 'more agents than requests' => sub {
     settings(latency_ms => 0, max_in_flight => 10);
 };
 
+# What the agents were given must outlive the database: none gives it back before it has asked again.
+subtest 'the database crashes while requests are in flight' => sub {
+    $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/reset", '');
+    settings(latency_ms => 500);
+    my @ids = add_contacts('crash', 400);
+    $ctms->start_agent(NAME => $_, CTMS_ACOUSTIC_BATCH_LIMIT => 20) for qw(seven eight nine);
+    my $shares = "SELECT count(*) = 3 AND min(slots) >= 3 FROM ctms.acoustic_agents";
+    poll_until(sub { $ctms->sql($shares) eq 't' }, 'all have a part');
+    for (1 .. 2)
+    {
+        $ctms->node->stop('immediate');
+        $ctms->node->start;
+        my $sent = stats()->{recipients};
+        poll_until(sub { stats()->{recipients} > $sent + 30 }, 'they go on');
+    }
+    my $stats = stats();
+    is("$stats->{max_in_flight_seen} $stats->{refused_concurrent}", '10 0', 'never more than ten in flight');
+    settings(latency_ms => 0);
+    wait_until_sent();
+    $ctms->stop_program($_) for qw(seven eight nine);
+};
+
 subtest 'flags' => sub {
     my ($id) = add_contacts('flag', 1);
     my $sent = stats()->{requests}{AddRecipient};
