@@ -24,7 +24,7 @@ static void
 print_commands(FILE *stream, const struct cli_group *group)
 {
     for (const struct cli_command *command = group->commands; command->verb; command++) {
-        char left[96];
+        char left[160];
 
         snprintf(left, sizeof(left), "%s%s%s %s", group->name, *command->verb ? " " : "",
                  command->verb, command->arguments);
