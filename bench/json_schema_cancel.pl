@@ -20,7 +20,8 @@ my $only = $ENV{CTMS_BENCH_ONLY} // '.';
 my @kinds = (
     [ compile => 'SELECT count(*) FROM ctms.json_schema_check(s)' ],
     [ verdict => 'SELECT ctms.json_schema_is_valid(s, v)' ],
-    [ reasons => 'SELECT count(*) FROM ctms.json_schema_errors(s, v)' ]);
+    [ reasons => 'SELECT count(*) FROM ctms.json_schema_errors(s, v)' ],
+    [ verbose => q{SELECT ctms.json_schema_validate(s, v, 'verbose')} ]);
 
 my $ctms = CTMS::Test->new('cancel', conf => 'log_statement = none');
 $ctms->node->safe_psql('postgres', "ALTER SYSTEM SET log_statement = 'none'");

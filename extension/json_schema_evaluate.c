@@ -39,6 +39,7 @@ append_location(StringInfo out, const Location *location)
     if (!location)
         return;
     check_stack_depth();
+    CHECK_FOR_INTERRUPTS();
     append_location(out, location->parent);
     if (location->token)
         json_pointer_append(out, location->token, location->length);
@@ -129,6 +130,7 @@ free_unit(Evaluation *evaluation, JsonSchemaUnit *unit)
     ListCell *cell;
 
     check_stack_depth();
+    CHECK_FOR_INTERRUPTS();
     foreach (cell, unit->children)
         free_unit(evaluation, lfirst(cell));
     list_free(unit->children);

@@ -38,6 +38,7 @@ put_string(Builder *builder, JsonbIteratorToken token, const char *text)
 {
     JsonbValue value = {.type = jbvString};
 
+    CHECK_FOR_INTERRUPTS();
     value.val.string.val = (char *)text;
     value.val.string.len = strlen(text);
     pushJsonbValue(builder, token, &value);

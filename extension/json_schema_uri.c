@@ -213,15 +213,17 @@ json_uri_encode_fragment(const char *pointer)
 void
 json_pointer_append(StringInfo pointer, const char *token, uint32 length)
 {
+    uint32 start = 0;
+
     appendStringInfoChar(pointer, '/');
     for (uint32 i = 0; i < length; i++) {
-        if (token[i] == '~')
-            appendStringInfoString(pointer, "~0");
-        else if (token[i] == '/')
-            appendStringInfoString(pointer, "~1");
-        else
-            appendStringInfoChar(pointer, token[i]);
+        if (token[i] != '~' && token[i] != '/')
+            continue;
+        appendBinaryStringInfo(pointer, token + start, (int)(i - start));
+        appendStringInfoString(pointer, token[i] == '~' ? "~0" : "~1");
+        start = i + 1;
     }
+    appendBinaryStringInfo(pointer, token + start, (int)(length - start));
 }
 
 bool
