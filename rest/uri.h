@@ -37,7 +37,8 @@ void uri_split(const char *target, const char **path, size_t *path_length, const
  */
 uri_text uri_decode(const char *text, size_t length, bool plus_is_blank);
 
-/* Reads name=value pairs joined by "&". Returns false when there are too many. */
+/* Reads name=value pairs joined by "&". Returns false when there are too many; those before are
+ * in the query then, and are to be freed too. */
 bool uri_parse_query(const char *text, size_t length, uri_query *query);
 void uri_query_free(uri_query *query);
 /* The last parameter of that name, NULL when there is none. */

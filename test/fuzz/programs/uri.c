@@ -26,8 +26,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (uri_parse_query(target, size, &parameters)) {
         FUZZ_CHECK(parameters.count <= URI_PARAMETERS_MAX);
         uri_query_get(&parameters, "limit");
-        uri_query_free(&parameters);
     }
+    uri_query_free(&parameters);
     /* Encoded and decoded again, it is what it was. */
     uri_encode(&encoded, target, size);
     decoded = uri_decode(encoded.data ? encoded.data : "", encoded.length, true);
