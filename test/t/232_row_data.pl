@@ -51,7 +51,7 @@ for my $sql (
     'CREATE OR REPLACE FUNCTION ctms.get_contact(uuid) RETURNS json LANGUAGE sql AS $$SELECT NULL::json$$', 'COMMENT ON TABLE ctms.emails IS NULL',
     q{CREATE FUNCTION public.c() RETURNS void LANGUAGE c AS '$libdir/ctms', 'ctms__watch_drops'}, q{LOAD 'auto_explain'}, q{SELECT pg_read_file('PG_VERSION')},
     'CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION suppress_redundant_updates_trigger()', 'GRANT SELECT ON ctms.emails TO service', 'SET ROLE ctms_admin',
-    'SET SESSION AUTHORIZATION postgres', 'ALTER ROLE ctms_api SUPERUSER', 'SET session_replication_role = replica', q{SELECT ctms.parse_body('{}'); SET ctms.enqueue = off}, q{SET log_statement = 'all'},
+    'SET SESSION AUTHORIZATION ' . $ctms->sql('SELECT quote_ident(current_user)'), 'ALTER ROLE ctms_api SUPERUSER', 'SET session_replication_role = replica', q{SELECT ctms.parse_body('{}'); SET ctms.enqueue = off}, q{SET log_statement = 'all'},
     'CREATE STATISTICS public.s ON first_name, last_name FROM ctms.emails', 'SELECT last_value FROM ctms.newsletters_id_seq', q{SELECT setval('ctms.newsletters_id_seq', 1)},
     'SELECT * FROM ctms.acoustic_rows(ARRAY[gen_random_uuid()])', q{SELECT ctms.set_waitlist_schema('vpn', 'true')}, q{SELECT ctms._failing_waitlists('vpn', 'false')},
     q{SELECT * FROM ctms._product_subscriptions(ARRAY[gen_random_uuid()])}, q{SELECT ctms._upsert_stripe_batch('[]', now())},
