@@ -44,15 +44,15 @@ is($ctms->sql(q{SELECT keyword || ' ' || instance_location FROM ctms.json_schema
 like($ctms->sql_error(q{SELECT ctms.set_waitlist_schema('new', '{"$ref": "#"}')})->{text}, qr/not valid JSON Schema/, 'and refused for a waitlist');
 is($ctms->sql_error(q{INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('new', '{"$ref": "#"}')})->{state}, '22023', 'by SQL too');
 
-# Cancelling: statements that would go on for long.
+# Cancelling: statements that would go on for minutes; what does not depend on i would be done once.
 my @long = (
     [ 'verdicts', q{SELECT count(*) FROM (SELECT jsonb_agg(k) AS d FROM generate_series(1, 100000) AS k) AS x, generate_series(1, 100000) AS i
-        WHERE ctms.json_schema_is_valid('{"items": {"anyOf": [{"multipleOf": 7}, {"type": "integer", "minimum": 0}]}}', d) AND i > 0} ],
+        WHERE ctms.json_schema_is_valid('{"items": {"anyOf": [{"multipleOf": 7}, {"type": "integer", "minimum": 0}]}}', d || to_jsonb(i))} ],
     [ 'reasons', q{SELECT count(*) FROM (SELECT jsonb_agg(k) AS d FROM generate_series(1, 100000) AS k) AS x, generate_series(1, 100000) AS i,
-        ctms.json_schema_errors('{"items": {"anyOf": [{"type": "string"}, {"type": "null"}]}}', d)} ],
-    [ 'compilations', q{SELECT count(*) FROM generate_series(1, 10000) AS i, ctms.json_schema_check(jsonb_build_object('properties',
+        ctms.json_schema_errors('{"items": {"anyOf": [{"type": "string"}, {"type": "null"}]}}', d || to_jsonb(i))} ],
+    [ 'compilations', q{SELECT count(*) FROM generate_series(1, 10000) AS i, ctms.json_schema_check(jsonb_build_object('title', i::text, 'properties',
         (SELECT jsonb_object_agg('n' || k, '{"pattern": "^[a-z]{1,50}$"}'::jsonb) FROM generate_series(1, 5000) AS k)))} ],
-    [ 'unique items', q{SELECT count(*) FILTER (WHERE ctms.json_schema_is_valid('{"uniqueItems": true}', d)) FROM (SELECT jsonb_agg(k) AS d FROM generate_series(1, 500000) AS k) AS x, generate_series(1, 10000) AS i WHERE i > 0} ]);
+    [ 'unique items', q{SELECT count(*) FILTER (WHERE ctms.json_schema_is_valid('{"uniqueItems": true}', d || to_jsonb(-i))) FROM (SELECT jsonb_agg(k) AS d FROM generate_series(1, 500000) AS k) AS x, generate_series(1, 10000) AS i WHERE i > 0} ]);
 for my $case (@long)
 {
     my ($name, $sql) = @$case;
