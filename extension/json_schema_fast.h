@@ -73,6 +73,9 @@ typedef struct FastPattern {
     const FastNode *node; /* NULL allows all */
 } FastPattern;
 
+/* No object has as many members. */
+#define NO_SHAPE PG_UINT32_MAX
+
 /* How jsonb stores the keys of an object that has every name and no other. */
 typedef struct FastShape {
     const JEntry *entries;
@@ -96,7 +99,7 @@ typedef struct FastObject {
     FastPattern *patterns;
     const FastNode *key; /* propertyNames; NULL allows all */
     bool is_plain;       /* a name or "additional" alone decides about each member */
-    uint32 shape_count;  /* members of an object that may be of this shape; 0: has none */
+    uint32 shape_count;  /* members of an object that may be of this shape, or NO_SHAPE */
     FastShape shape;
 } FastObject;
 

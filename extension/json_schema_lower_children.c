@@ -127,6 +127,7 @@ add_shape(FastObject *object)
     char *bytes;
     uint32 size = 0;
 
+    object->shape_count = NO_SHAPE;
     if (!object->is_plain || n == 0 || n > MAX_SHAPE)
         return;
     for (uint32 i = 0; i < n; i++)

@@ -182,3 +182,12 @@ SELECT n, ctms.json_schema_is_valid(schema, doc) AS complete,
     bool_or(ctms.json_schema_is_valid(schema, doc - key || jsonb_build_object(translate(key, substr(key, 1, 1), '-'), 1))) FILTER (WHERE key <> '') AS one_other,
     bool_or(ctms.json_schema_is_valid(schema, doc || jsonb_build_object(key, 100))) AS one_wrong
 FROM object JOIN named USING (n) GROUP BY n, schema, doc ORDER BY n;
+
+-- An empty object misses each name that is required, whatever else the schema says.
+SELECT left(schema::text, 90) AS schema, ctms.json_schema_is_valid(schema, '{}') AS valid,
+    (SELECT count(*) FROM ctms.json_schema_errors(schema, '{}')) AS errors
+FROM (VALUES ('{"required": ["a"]}'::jsonb), ('{"required": ["a"], "patternProperties": {"b": false}}'),
+    ('{"required": ["a"], "propertyNames": {"maxLength": 3}}'), ('{"required": ["a"], "additionalProperties": {"type": "string"}}'),
+    ('{"required": ["a"], "properties": {"b": {"type": "string"}}, "additionalProperties": false}'),
+    ((SELECT jsonb_build_object('required', jsonb_agg('n' || i)) FROM generate_series(1, 40) AS i)),
+    ('{"properties": {"b": {"type": "string"}}, "patternProperties": {"b": false}}')) AS s (schema);
