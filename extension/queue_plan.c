@@ -16,16 +16,10 @@
 #include "queue_plan.h"
 #include "queue_relations.h"
 
-bool
-ctms_is_plan_ready(const QueuePlan *plan)
-{
-    return kept_plan_is_ready(plan->plan);
-}
-
 uint64
 ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)
 {
-    int level = ctms_is_plan_ready(plan) ? 0 : kept_plan_prefer(KEPT_PLAN_ROW_BY_ROW);
+    int level = kept_plan_is_ready(plan->plan) ? 0 : kept_plan_prefer(KEPT_PLAN_ROW_BY_ROW);
     uint64 count;
 
     kept_plan_prepare(&plan->plan, plan->sql, plan->arg_count, plan->arg_types);

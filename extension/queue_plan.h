@@ -26,9 +26,6 @@ typedef struct QueuePlan {
  */
 extern uint64 ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected);
 
-/* Whether the next run need not plan first. */
-extern bool ctms_is_plan_ready(const QueuePlan *plan);
-
 /* What ctms_start_queue_sql() changed. */
 typedef struct QueueOwner {
     Oid user;
