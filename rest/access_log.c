@@ -279,12 +279,12 @@ access_log_write(const exchange *ex, int status, double duration_s)
 }
 
 void
-access_log_write_refused(const server_call *call, int status)
+access_log_write_refused(const server_call *call, int status, const char *detail)
 {
     log_line *line = log_begin(LOG_LEVEL_INFO, LOG_TYPE);
 
     log_string(line, "client_host", server_call_host(call));
     log_int(line, "status_code", status);
-    log_end(line, "%s:%d - refused before it was a request: %d", server_call_host(call),
-            server_call_port(call), status);
+    log_end(line, "%s:%d - refused before it was a request: %d %s", server_call_host(call),
+            server_call_port(call), status, detail);
 }

@@ -9,7 +9,7 @@
 void access_log_write(const exchange *ex, int status, double duration_s);
 
 /* A request that never became one: bytes that are not HTTP, or too many. */
-void access_log_write_refused(const server_call *call, int status);
+void access_log_write_refused(const server_call *call, int status, const char *detail);
 
 /*
  * Looks for an address that asks to be traced, one with "+trace_me_mozilla_" or

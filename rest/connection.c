@@ -281,14 +281,16 @@ server_break_stream(server_call *call)
 
 /* Answers what never became a request, and ends the connection. */
 static void
-refuse(server_call *call, int status)
+refuse(server_call *call, int status, const char *detail)
 {
     server *s = call->owner;
     char body[128];
 
-    s->events.refused(s->arg, call, status);
+    if (detail == NULL)
+        detail = http_reason(status);
+    s->events.refused(s->arg, call, status, detail);
     call->will_close = true;
-    snprintf(body, sizeof(body), "{\"detail\":\"%s\"}", http_reason(status));
+    snprintf(body, sizeof(body), "{\"detail\":\"%s\"}", detail);
     put_answer(call, status, NULL, "application/json", body, strlen(body));
 }
 
@@ -351,7 +353,7 @@ read_head(server_call *call)
     buf *in = &call->in;
     size_t blank = 0;
     long head_length;
-    int status;
+    http_refusal refusal;
 
     while (blank + 1 < in->length && memcmp(in->data + blank, "\r\n", 2) == 0)
         blank += 2;
@@ -361,20 +363,20 @@ read_head(server_call *call)
         return false;
     head_length = http_find_head_end(in->data, in->length, &call->scanned);
     if (head_length < 0) {
-        refuse(call, 400);
+        refuse(call, 400, NULL);
         return true;
     }
     if (head_length > HTTP_HEAD_MAX || (head_length == 0 && in->length > HTTP_HEAD_MAX)) {
-        refuse(call, 431);
+        refuse(call, 431, NULL);
         return true;
     }
     if (head_length == 0)
         return false;
-    call->request = http_parse_head(in->data, (size_t)head_length, &status);
+    call->request = http_parse_head(in->data, (size_t)head_length, &refusal);
     buf_consume(in, (size_t)head_length);
     call->scanned = 0;
     if (call->request == NULL)
-        refuse(call, status);
+        refuse(call, refusal.status, refusal.detail);
     else
         start_body(call);
     return true;
@@ -402,7 +404,7 @@ read_chunked_body(server_call *call)
     switch (http_read_chunks(&call->chunks, &call->in, &call->body, max)) {
     case CHUNKS_MORE: return false;
     case CHUNKS_DONE: hand_over(call); break;
-    case CHUNKS_BAD: refuse(call, 400); break;
+    case CHUNKS_BAD: refuse(call, 400, NULL); break;
     case CHUNKS_TOO_LARGE:
         buf_free(&call->body);
         call->request->is_body_too_large = true;
@@ -508,7 +510,7 @@ connection_end_overdue(server_call *call)
         /* fall through */
     case STATE_BODY:
         call->deadline_s = server_now_s() + LINGER_S;
-        refuse(call, 408);
+        refuse(call, 408, NULL);
         break;
     case STATE_WORKING:
         call->deadline_s = server_now_s() + LINGER_S;

@@ -123,7 +123,7 @@ read_content_length(http_request *request, const char *value)
 {
     size_t number = 0;
 
-    if (request->has_length || *value == '\0' || strlen(value) > 18)
+    if (*value == '\0' || strlen(value) > 18)
         return 400;
     for (; *value != '\0'; value++) {
         if (*value < '0' || *value > '9')
@@ -132,6 +132,17 @@ read_content_length(http_request *request, const char *value)
     }
     request->has_length = true;
     request->content_length = number;
+    return 0;
+}
+
+static int
+read_transfer_encoding(http_request *request, const char *value)
+{
+    if (request->minor_version == 0)
+        return 400;
+    if (strcasecmp(value, "chunked") != 0)
+        return 501;
+    request->is_chunked = true;
     return 0;
 }
 
@@ -153,47 +164,95 @@ list_contains(const char *list, const char *word)
     return false;
 }
 
+typedef enum header_kind {
+    HEADER_AUTHORIZATION,
+    HEADER_CONNECTION,
+    HEADER_CONTENT_LENGTH,
+    HEADER_CONTENT_TYPE,
+    HEADER_EXPECT,
+    HEADER_HOST,
+    HEADER_TRANSFER_ENCODING,
+    HEADER_OTHER,
+} header_kind;
+
+static const struct {
+    const char *name;
+    const char *twice; /* what is said of a second one; NULL: it may be a list */
+} known_headers[HEADER_OTHER] = {
+    [HEADER_AUTHORIZATION] = {"authorization", "more than one Authorization header"},
+    [HEADER_CONNECTION] = {"connection", NULL},
+    [HEADER_CONTENT_LENGTH] = {"content-length", "more than one Content-Length header"},
+    [HEADER_CONTENT_TYPE] = {"content-type", "more than one Content-Type header"},
+    [HEADER_EXPECT] = {"expect", NULL},
+    [HEADER_HOST] = {"host", "more than one Host header"},
+    [HEADER_TRANSFER_ENCODING] = {"transfer-encoding", "more than one Transfer-Encoding header"},
+};
+
+static header_kind
+kind_of(const char *name)
+{
+    header_kind kind = 0;
+
+    /* Of every request's every header: mostly the first letter tells. */
+    while (kind < HEADER_OTHER && (known_headers[kind].name[0] != (name[0] | 0x20) ||
+                                   strcasecmp(known_headers[kind].name, name) != 0))
+        kind++;
+    return kind;
+}
+
+static int
+read_header(http_request *request, header_kind kind, const char *value, bool *is_last)
+{
+    switch (kind) {
+    case HEADER_CONTENT_LENGTH: return read_content_length(request, value);
+    case HEADER_TRANSFER_ENCODING: return read_transfer_encoding(request, value);
+    case HEADER_CONNECTION:
+        *is_last |= list_contains(value, "close");
+        request->is_keep_alive |= list_contains(value, "keep-alive");
+        return 0;
+    case HEADER_EXPECT:
+        request->expects_continue = request->minor_version == 1;
+        return strcasecmp(value, "100-continue") == 0 ? 0 : 417;
+    case HEADER_AUTHORIZATION:
+    case HEADER_CONTENT_TYPE:
+    case HEADER_HOST:
+    case HEADER_OTHER: break;
+    }
+    return 0;
+}
+
 /* What the headers say about the body and the connection. */
 static int
-interpret_headers(http_request *request)
+interpret_headers(http_request *request, const char **detail)
 {
-    int hosts = 0;
+    unsigned seen = 0;
+    bool is_last = false;
     int status = 0;
 
     request->is_keep_alive = request->minor_version == 1;
     for (size_t i = 0; i < request->header_count && status == 0; i++) {
-        const char *name = request->headers[i].name;
-        const char *value = request->headers[i].value;
+        header_kind kind = kind_of(request->headers[i].name);
+        unsigned bit = 1U << kind;
 
-        if (strcasecmp(name, "Host") == 0) {
-            hosts++;
-        } else if (strcasecmp(name, "Content-Length") == 0) {
-            status = read_content_length(request, value);
-        } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
-            if (request->is_chunked || request->minor_version == 0)
-                return 400;
-            if (strcasecmp(value, "chunked") != 0)
-                return 501;
-            request->is_chunked = true;
-        } else if (strcasecmp(name, "Connection") == 0) {
-            if (list_contains(value, "close"))
-                request->is_keep_alive = false;
-            else if (list_contains(value, "keep-alive"))
-                request->is_keep_alive = true;
-        } else if (strcasecmp(name, "Expect") == 0) {
-            if (strcasecmp(value, "100-continue") != 0)
-                return 417;
-            request->expects_continue = request->minor_version == 1;
+        if (kind == HEADER_OTHER)
+            continue;
+        if ((seen & bit) != 0 && known_headers[kind].twice != NULL) {
+            *detail = known_headers[kind].twice;
+            return 400;
         }
+        seen |= bit;
+        status = read_header(request, kind, request->headers[i].value, &is_last);
     }
-    if (status == 0 && (hosts > 1 || (hosts == 0 && request->minor_version == 1) ||
+    if (is_last)
+        request->is_keep_alive = false;
+    if (status == 0 && (((seen & (1U << HEADER_HOST)) == 0 && request->minor_version == 1) ||
                         (request->has_length && request->is_chunked)))
         status = 400;
     return status;
 }
 
 static int
-parse_lines(http_request *request, char *text, size_t length)
+parse_lines(http_request *request, char *text, size_t length, const char **detail)
 {
     char *end = text + length - 2; /* before the empty line */
     int status = 0;
@@ -214,17 +273,19 @@ parse_lines(http_request *request, char *text, size_t length)
     }
     if (is_first)
         return 400;
-    return status ? status : interpret_headers(request);
+    return status ? status : interpret_headers(request, detail);
 }
 
 http_request *
-http_parse_head(const char *data, size_t length, int *status)
+http_parse_head(const char *data, size_t length, http_refusal *refusal)
 {
     http_request *request = xcalloc(1, sizeof(*request));
 
     request->head = xstrndup(data, length);
-    *status = length < 4 ? 400 : parse_lines(request, request->head, length);
-    if (*status != 0) {
+    refusal->detail = NULL;
+    refusal->status =
+        length < 4 ? 400 : parse_lines(request, request->head, length, &refusal->detail);
+    if (refusal->status != 0) {
         http_request_free(request);
         return NULL;
     }

@@ -3,7 +3,8 @@
  *
  * Strict where leniency lets two servers in a row disagree about where a request ends:
  * lines end with CRLF and nothing else, one Content-Length or one "chunked" and never
- * both, no folded lines, no blanks before a colon, no empty names.
+ * both, no folded lines, no blanks before a colon, no empty names, and no header twice that tells
+ * who asks, whom, or how the body is to be read.
  */
 #ifndef CTMS_REST_HTTP_H
 #define CTMS_REST_HTTP_H
@@ -56,14 +57,20 @@ typedef struct http_request {
  */
 long http_find_head_end(const char *data, size_t length, size_t *scanned);
 
+/* Why there is no request. */
+typedef struct http_refusal {
+    int status;         /* to answer with: 400, 417, 431, 501, 505 */
+    const char *detail; /* for the client; NULL: the status says it */
+} http_refusal;
+
 /*
- * Parses a head that http_find_head_end() has found. Returns a request, or NULL and the
- * status to answer with (400, 417, 501, 505). Free with http_request_free().
+ * Parses a head that http_find_head_end() has found. Returns a request, or NULL and why.
+ * Free with http_request_free().
  */
-http_request *http_parse_head(const char *data, size_t length, int *status);
+http_request *http_parse_head(const char *data, size_t length, http_refusal *refusal);
 void http_request_free(http_request *request);
 
-/* Value of a header (the first one of that name), NULL when there is none. */
+/* Value of a header (of several of that name the first one), NULL when there is none. */
 const char *http_get_header(const http_request *request, const char *name);
 
 typedef struct http_chunks {

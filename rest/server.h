@@ -29,7 +29,7 @@ typedef struct server_events {
     /* The client went away before the answer: drop the call. */
     void (*gone)(void *arg, server_call *call, const char *why);
     /* Something was refused before it became a request; the server answers by itself. */
-    void (*refused)(void *arg, const server_call *call, int status);
+    void (*refused)(void *arg, const server_call *call, int status, const char *detail);
     /* Largest body that the request may have. */
     size_t (*body_max)(void *arg, const http_request *request);
 } server_events;

@@ -78,12 +78,12 @@ body_max(void *arg, const http_request *request)
 }
 
 static void
-on_refused(void *arg, const server_call *call, int status)
+on_refused(void *arg, const server_call *call, int status, const char *detail)
 {
     app *a = arg;
 
     rest_metrics_count_refused(a->metrics, status);
-    access_log_write_refused(call, status);
+    access_log_write_refused(call, status, detail);
 }
 
 /* ---- signals and time ----------------------------------------------------------------- */

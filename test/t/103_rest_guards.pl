@@ -62,10 +62,20 @@ gives('a head that is too large', 431, $beat . 'X: ' . 'x' x 40_000);
 gives('too many headers', 431, $beat . join('', map { "X$_: 1\r\n" } 1 .. 70) . "\r\n");
 my $refusal = raw_exchange($port, "hello\r\n\r\n");
 like($refusal, qr{\r\nContent-Type: application/json\r\n.*\{"detail":"Bad Request"\}$}s, 'refusals are JSON too');
+# Which of two a proxy looks at, nobody knows.
+for my $twice ([ Authorization => 'Bearer a', 'Bearer b' ], [ authorization => 'Basic YTpi', 'Basic YTpi' ], [ 'Content-Type' => 'a/b', '' ],
+    [ 'Content-Length' => 0, 0 ], [ 'Transfer-Encoding' => 'chunked', 'chunked' ], [ HOST => 'localhost', 'localhost' ])
+{
+    my ($name, @values) = @$twice;
+    my $proper = join '-', map { ucfirst lc } split /-/, $name;
+    $refusal = raw_exchange($port, "POST /token HTTP/1.1\r\n" . ($name eq 'HOST' ? '' : $host) . join('', map { "$name: $_\r\nX: y\r\n" } @values) . "\r\n" . $beat . "\r\n");
+    like($refusal, qr{\AHTTP/1\.1 400 .*\r\nConnection: close\r\n.*\{"detail":"more than one $proper header"\}\z}s, "two $proper headers");
+}
 
 # ---- requests that are right, in every shape ---------------------------------------------------
 gives('pipelined requests', '200 404 200', "$beat\r\n" . "GET /none HTTP/1.1\r\n$host\r\n" . $beat . "Connection: close\r\n\r\n");
 gives('byte by byte', 200, [ split //, $beat . "Connection: close\r\n\r\n" ]);
+gives('lists may come in several lines', 200, $beat . "Accept: a/b\r\nAccept: c/d\r\nConnection: keep-alive\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n" . $beat . "\r\n");
 gives('empty lines before', 200, "\r\n\r\n" . $beat . "Connection: close\r\n\r\n");
 gives('HTTP/1.0', 200, "GET /__lbheartbeat__ HTTP/1.0\r\n\r\n");
 like(raw_exchange($port, "GET /__lbheartbeat__ HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", until => qr/OK/), qr/Connection: keep-alive/, 'HTTP/1.0, kept alive');

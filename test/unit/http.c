@@ -10,13 +10,13 @@
 #include "rest/http.h"
 
 static http_request *
-parse(const char *text, size_t length, int *status)
+parse(const char *text, size_t length, http_refusal *refusal)
 {
     size_t scanned = 0;
     long end = http_find_head_end(text, length, &scanned);
 
-    *status = 400;
-    return end <= 0 ? NULL : http_parse_head(text, (size_t)end, status);
+    *refusal = (http_refusal){400, NULL};
+    return end <= 0 ? NULL : http_parse_head(text, (size_t)end, refusal);
 }
 
 static void
@@ -24,8 +24,8 @@ accepts_requests(void **state)
 {
     static const char text[] = "PATCH /a%20b?c HTTP/1.1\r\nhost: x\r\nCONTENT-length:\t12 \r\n"
                                "X-Empty:\r\nConnection: a, Close\r\n\r\nrest";
-    int status;
-    http_request *request = parse(text, sizeof(text) - 1, &status);
+    http_refusal refusal;
+    http_request *request = parse(text, sizeof(text) - 1, &refusal);
 
     (void)state;
     assert_non_null(request);
@@ -70,12 +70,65 @@ refuses_requests(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        int status;
-        http_request *request = parse(bad[i].text, strlen(bad[i].text), &status);
+        http_refusal refusal;
+        http_request *request = parse(bad[i].text, strlen(bad[i].text), &refusal);
 
-        if (request != NULL || status != bad[i].status)
+        if (request != NULL || refusal.status != bad[i].status)
             fail_msg("case %zu: %s", i, bad[i].text);
     }
+}
+
+static void
+parse_two(const char *first, const char *second, http_refusal *refusal, bool *is_keep_alive)
+{
+    buf text = BUF_INIT;
+    http_request *request;
+
+    buf_printf(&text, "GET / HTTP/1.1\r\n%s\r\nX: y\r\n%s\r\n\r\n", first, second);
+    request = parse(text.data, text.length, refusal);
+    if (request != NULL)
+        refusal->status = 0;
+    *is_keep_alive = request != NULL && request->is_keep_alive;
+    http_request_free(request);
+    buf_free(&text);
+}
+
+/* Of what is no list there is one, and whoever sends two is told of which. */
+static void
+refuses_a_second_header(void **state)
+{
+    static const struct {
+        const char *first, *second;
+        const char *detail;
+    } bad[] = {
+        {"Host: a", "host: a", "more than one Host header"},
+        {"Host: a\r\nAuthorization: Bearer a", "AUTHORIZATION: Bearer a",
+         "more than one Authorization header"},
+        {"Host: a\r\nAuthorization: Bearer a",
+         "Authorization:", "more than one Authorization header"},
+        {"Host: a\r\nContent-Type: a/b", "content-Type: c/d", "more than one Content-Type header"},
+        {"Host: a\r\nContent-Length: 0", "Content-Length: 0",
+         "more than one Content-Length header"},
+        {"Host: a\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked",
+         "more than one Transfer-Encoding header"},
+    };
+    http_refusal refusal;
+    bool is_keep_alive;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        parse_two(bad[i].first, bad[i].second, &refusal, &is_keep_alive);
+        assert_int_equal(refusal.status, 400);
+        assert_non_null(refusal.detail);
+        assert_string_equal(refusal.detail, bad[i].detail);
+    }
+    parse_two("Host: a\r\nAccept: a/b\r\nX-A: 1", "Accept: c/d\r\nX-A: 1", &refusal,
+              &is_keep_alive);
+    assert_int_equal(refusal.status, 0);
+    assert_true(is_keep_alive);
+    parse_two("Host: a\r\nConnection: close", "Connection: keep-alive", &refusal, &is_keep_alive);
+    assert_int_equal(refusal.status, 0);
+    assert_false(is_keep_alive);
 }
 
 static void
@@ -159,7 +212,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts_requests),        cmocka_unit_test(refuses_requests),
         cmocka_unit_test(finds_the_end_in_pieces), cmocka_unit_test(reads_chunks),
-        cmocka_unit_test(refuses_chunks),
+        cmocka_unit_test(refuses_chunks),          cmocka_unit_test(refuses_a_second_header),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,13 +32,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     http_request *request;
     buf whole = {0};
     buf pieces = {0};
-    int status = 0;
+    http_refusal refusal;
 
     if (end <= 0)
         return 0;
     FUZZ_CHECK((size_t)end <= size);
-    request = http_parse_head(text, (size_t)end, &status);
-    FUZZ_CHECK(request != NULL || (status >= 400 && status <= 599));
+    request = http_parse_head(text, (size_t)end, &refusal);
+    FUZZ_CHECK(request != NULL || (refusal.status >= 400 && refusal.status <= 599));
     if (request != NULL) {
         http_get_header(request, "host");
         FUZZ_CHECK(!request->has_length || !request->is_chunked);
