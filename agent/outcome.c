@@ -320,7 +320,7 @@ on_rows_answered(call *k, const acoustic_answer *answer)
 /* ---- all of them ------------------------------------------------------------------ */
 
 static void
-find(const call *k, finding *f, const http_answer *http, const acoustic_answer *answer)
+find(const call *k, finding *f, const http_client_answer *http, const acoustic_answer *answer)
 {
     size_t size = sizeof(f->what);
 
@@ -379,7 +379,7 @@ note_answer(call *k, const finding *f, double duration_s)
 }
 
 void
-outcome_of_call(call *k, const http_answer *http)
+outcome_of_call(call *k, const http_client_answer *http)
 {
     acoustic_answer answer;
     finding f;

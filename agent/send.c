@@ -16,6 +16,8 @@
 #define LINGER_IDLE_S 0.05
 /* XML in one call; a row that is larger goes alone. */
 enum { CALL_BYTES_MAX = 1024 * 1024 };
+/* More than the failures of 100 rows need; what is larger is no answer of the XML API. */
+enum { ANSWER_MAX = 4 * 1024 * 1024 };
 
 call *
 call_new(struct sync *s, acoustic_table table, bool is_deletion, int row_count)
@@ -223,7 +225,7 @@ next_call(struct sync *s, double now_s)
 /* ---- sending ---------------------------------------------------------------------- */
 
 static void
-on_answer(void *arg, const http_answer *answer)
+on_answer(void *arg, const http_client_answer *answer)
 {
     call *k = arg;
     struct sync *s = k->sync;
@@ -261,20 +263,23 @@ static void
 send_call(call *k, const char *token, double now_s)
 {
     struct sync *s = k->sync;
-    http_post post = {.content_type = "text/xml;charset=UTF-8",
-                      .bearer = token,
-                      .timeout_s = s->settings->timeout_s};
-    buf url = BUF_INIT, body = BUF_INIT;
+    buf url = BUF_INIT, authorization = BUF_INIT, body = BUF_INIT;
+    const char *headers[] = {"Content-Type: text/xml;charset=UTF-8", NULL, NULL};
+    http_client_request request = {
+        .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = s->settings->timeout_s};
 
     buf_printf(&url, "%s/XMLAPI", s->settings->base_url);
-    post.url = buf_text(&url);
+    buf_printf(&authorization, "Authorization: Bearer %s", token);
+    request.url = buf_text(&url);
+    headers[1] = buf_text(&authorization);
     build_body(k, &body);
     k->started_s = now_s;
     TAILQ_INSERT_TAIL(&s->sent, k, link);
     s->in_flight++;
     s->adding += k->contact != NULL;
-    acoustic_http_post(s->http, &post, &body, on_answer, k);
+    http_client_send(s->http, &request, &body, on_answer, k);
     buf_free(&url);
+    buf_free(&authorization);
 }
 
 static int

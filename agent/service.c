@@ -11,17 +11,18 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 
+#include "http_client.h"
 #include "log.h"
 #include "report.h"
 
-enum { HEADERS_MAX = 16 * 1024, BODY_MAX = 1024, IDLE_S = 30 };
+enum { HEADERS_MAX = 16 * 1024, BODY_MAX = 1024, IDLE_S = 30, PUSH_ANSWER_MAX = 64 * 1024 };
 #define PUSH_TIMEOUT_S 5.0
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 struct service {
     service_options options;
     struct evhttp *http;
-    acoustic_http *client; /* for pushing */
+    http_client *client; /* for pushing */
     char *push_url;
     bool is_pushing;
     bool is_push_failing; /* said so once */
@@ -123,7 +124,7 @@ make_push_url(const char *gateway)
 }
 
 static void
-on_pushed(void *arg, const http_answer *http)
+on_pushed(void *arg, const http_client_answer *http)
 {
     service *s = arg;
     bool is_taken = http->problem == NULL && http->status / 100 == 2;
@@ -143,15 +144,18 @@ on_pushed(void *arg, const http_answer *http)
 void
 service_push(service *s)
 {
-    http_post post = {
-        .url = s->push_url, .content_type = METRICS_TYPE, .timeout_s = PUSH_TIMEOUT_S};
+    static const char *const headers[] = {"Content-Type: " METRICS_TYPE, NULL};
+    http_client_request push = {.url = s->push_url,
+                                .headers = headers,
+                                .answer_max = PUSH_ANSWER_MAX,
+                                .timeout_s = PUSH_TIMEOUT_S};
     buf body = BUF_INIT;
 
     if (s->push_url == NULL || s->is_pushing)
         return;
     write_metrics(s, &body);
     s->is_pushing = true;
-    acoustic_http_post(s->client, &post, &body, on_pushed, s);
+    http_client_send(s->client, &push, &body, on_pushed, s);
 }
 
 /* ---- life ------------------------------------------------------------------------- */
@@ -164,7 +168,7 @@ service_new(struct event_base *base, const service_options *options, char *messa
     s->options = *options;
     s->options.host = xstrdup(options->host);
     if (options->gateway != NULL) {
-        s->client = acoustic_http_new(base);
+        s->client = http_client_new(base, "ctms-agent");
         s->push_url = make_push_url(options->gateway);
     }
     if (options->gateway != NULL && s->client == NULL) {
@@ -186,7 +190,7 @@ service_free(service *s)
         return;
     if (s->http != NULL)
         evhttp_free(s->http);
-    acoustic_http_free(s->client);
+    http_client_free(s->client);
     free(s->push_url);
     free((char *)s->options.host);
     free(s);

@@ -8,7 +8,6 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
-#include "acoustic_http.h"
 #include "agent_metrics.h"
 
 typedef struct service service;

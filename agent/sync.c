@@ -421,7 +421,7 @@ sync_new(struct event_base *base, const sync_options *options)
     TAILQ_INIT(&s->sent);
     for (int lane = 0; lane < LANES; lane++)
         TAILQ_INIT(&s->waiting[lane]);
-    s->http = acoustic_http_new(base);
+    s->http = http_client_new(base, "ctms-agent");
     s->tokens = token_source_new(base, s->http, settings, &token_callbacks, s);
     s->queue = queue_new(options->pool, settings, &queue_callbacks, s);
     s->share =
@@ -474,7 +474,7 @@ sync_free(sync_line *s)
 {
     if (s == NULL)
         return;
-    acoustic_http_free(s->http);
+    http_client_free(s->http);
     token_source_free(s->tokens);
     share_free(s->share);
     queue_free(s->queue);

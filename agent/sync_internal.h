@@ -12,8 +12,8 @@
 #ifndef AGENT_SYNC_INTERNAL_H
 #define AGENT_SYNC_INTERNAL_H
 
-#include "acoustic_http.h"
 #include "contact.h"
+#include "http_client.h"
 #include "pace.h"
 #include "queue.h"
 #include "report.h"
@@ -74,7 +74,7 @@ struct sync {
     struct event_base *base;
     sync_options options;
     const agent_settings *settings;
-    acoustic_http *http;
+    http_client *http;
     token_source *tokens;
     queue *queue;
     share *share;
@@ -175,7 +175,7 @@ bool send_is_too_late(const struct sync *s, const contact *c, double now_s);
 
 /* ---- outcome.c -------------------------------------------------------------------- */
 /* What follows from the answer to a call; takes the call over. */
-void outcome_of_call(call *k, const http_answer *http);
+void outcome_of_call(call *k, const http_client_answer *http);
 /* A row has left its call: settles or drops its contact when it was the last. */
 void outcome_of_row(struct sync *s, contact_row *row, bool is_accepted);
 /* The call will not be sent: its contacts are dropped, unless they have failed. Takes the

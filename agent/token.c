@@ -14,12 +14,13 @@
 
 /* How long before its end a token counts as ended: a tenth of its time, at most this. */
 #define MARGIN_MAX_S 60.0
+enum { TOKEN_MAX = 16 * 1024, ANSWER_MAX = 64 * 1024 };
 #define RETRY_MIN_S 0.5
 #define RETRY_MAX_S 60.0
 
 struct token_source {
     struct event_base *base;
-    acoustic_http *http;
+    http_client *http;
     const agent_settings *settings;
     token_events events;
     void *arg;
@@ -66,13 +67,13 @@ is_token(const char *text)
 }
 
 static bool
-take_token(token_source *source, const http_answer *answer)
+take_token(token_source *source, const http_client_answer *answer)
 {
     json_t *object = json_loadb(answer->body, answer->length, 0, NULL);
     const char *token = json_string_value(json_object_get(object, "access_token"));
     json_t *expires = json_object_get(object, "expires_in");
     double lasts_s = json_is_number(expires) ? json_number_value(expires) : 3600;
-    bool is_taken = token != NULL && is_token(token) && strlen(token) < 16 * 1024;
+    bool is_taken = token != NULL && is_token(token) && strlen(token) < TOKEN_MAX;
 
     if (is_taken) {
         double margin_s = lasts_s / 10 < MARGIN_MAX_S ? lasts_s / 10 : MARGIN_MAX_S;
@@ -90,7 +91,7 @@ take_token(token_source *source, const http_answer *answer)
 
 /* "HTTP 400 invalid_client", from words that are known: the rest may echo secrets. */
 static void
-describe_refusal(const http_answer *answer, char *text, size_t size)
+describe_refusal(const http_client_answer *answer, char *text, size_t size)
 {
     static const char *const known[] = {"invalid_client", "invalid_grant", "invalid_request",
                                         "unauthorized_client", "unsupported_grant_type"};
@@ -107,7 +108,7 @@ describe_refusal(const http_answer *answer, char *text, size_t size)
 }
 
 static void
-on_answer(void *arg, const http_answer *answer)
+on_answer(void *arg, const http_client_answer *answer)
 {
     token_source *source = arg;
     char text[80];
@@ -140,18 +141,19 @@ static void
 fetch(token_source *source)
 {
     const agent_settings *settings = source->settings;
-    http_post post = {.content_type = "application/x-www-form-urlencoded",
-                      .timeout_s = settings->timeout_s};
+    static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
+    http_client_request request = {
+        .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = settings->timeout_s};
     buf url = BUF_INIT, body = BUF_INIT;
 
     buf_printf(&url, "%s/oauth/token", settings->base_url);
-    post.url = buf_text(&url);
+    request.url = buf_text(&url);
     append_field(&body, "grant_type", "refresh_token");
     append_field(&body, "client_id", settings->client_id);
     append_field(&body, "client_secret", settings->client_secret);
     append_field(&body, "refresh_token", settings->refresh_token);
     source->is_fetching = true;
-    acoustic_http_post(source->http, &post, &body, on_answer, source);
+    http_client_send(source->http, &request, &body, on_answer, source);
     buf_free(&url);
 }
 
@@ -189,7 +191,7 @@ token_renew(token_source *source)
 }
 
 token_source *
-token_source_new(struct event_base *base, acoustic_http *http, const agent_settings *settings,
+token_source_new(struct event_base *base, http_client *http, const agent_settings *settings,
                  const token_events *events, void *arg)
 {
     token_source *source = xcalloc(1, sizeof(*source));

@@ -5,7 +5,7 @@
 #ifndef AGENT_TOKEN_H
 #define AGENT_TOKEN_H
 
-#include "acoustic_http.h"
+#include "http_client.h"
 #include "settings.h"
 
 typedef struct token_source token_source;
@@ -20,7 +20,7 @@ typedef struct token_events {
 
 /* settings must outlive the source and may change under it. */
 token_source *
-token_source_new(struct event_base *base, acoustic_http *http, const agent_settings *settings,
+token_source_new(struct event_base *base, http_client *http, const agent_settings *settings,
                  const token_events *events, void *arg);
 void token_source_free(token_source *source);
 

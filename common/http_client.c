@@ -12,13 +12,13 @@
 
 #include <curl/curl.h>
 
-#include "buf.h"
+enum { IDLE_HANDLES_MAX = 64 };
 
 typedef struct transfer {
     http_client *client;
     CURL *easy;
     struct curl_slist *headers;
-    char *request_body;
+    buf body;
     buf answer;
     size_t answer_max;
     double max_age_s;
@@ -31,9 +31,12 @@ typedef struct transfer {
 
 struct http_client {
     struct event_base *base;
+    const char *user_agent;
     CURLM *multi;
     struct event *timer;
     transfer *transfers;
+    CURL *idle[IDLE_HANDLES_MAX]; /* easy handles to be used again */
+    int idle_count;
 };
 
 /* ---- the event loop ------------------------------------------------------------ */
@@ -50,10 +53,15 @@ transfer_free(transfer *t)
     if (t->next != NULL)
         t->next->previous = t->previous;
     curl_multi_remove_handle(client->multi, t->easy);
-    curl_easy_cleanup(t->easy);
+    if (client->idle_count < IDLE_HANDLES_MAX) {
+        curl_easy_reset(t->easy);
+        client->idle[client->idle_count++] = t->easy;
+    } else {
+        curl_easy_cleanup(t->easy);
+    }
     curl_slist_free_all(t->headers);
+    buf_free(&t->body);
     buf_free(&t->answer);
-    free(t->request_body);
     free(t);
 }
 
@@ -65,9 +73,12 @@ finish(transfer *t, CURLcode code)
     long status = 0;
 
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(t->easy, CURLINFO_TOTAL_TIME, &answer.duration_s);
     answer.status = (int)status;
     if (t->is_too_large)
         answer.problem = "the answer is too large";
+    else if (code == CURLE_OPERATION_TIMEDOUT)
+        answer.problem = "timed out";
     else if (code != CURLE_OK)
         answer.problem = t->error[0] != '\0' ? t->error : curl_easy_strerror(code);
     t->callback(t->arg, &answer);
@@ -128,7 +139,7 @@ set_timer(CURLM *multi, long timeout_ms, void *arg)
     return 0;
 }
 
-/* Each socket has an event, made anew when libcurl waits for something else. */
+/* Each socket has an event, made when libcurl first asks for it. */
 static int
 watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
@@ -138,16 +149,25 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg
 
     (void)easy;
     if (event != NULL)
-        event_free(event);
-    event = NULL;
+        event_del(event);
+    if (what == CURL_POLL_REMOVE) {
+        if (event != NULL)
+            event_free(event);
+        return 0;
+    }
     if (what & CURL_POLL_IN)
         wanted |= EV_READ;
     if (what & CURL_POLL_OUT)
         wanted |= EV_WRITE;
-    if (what != CURL_POLL_REMOVE)
+    if (event == NULL) {
         event = event_new(client->base, fd, wanted, on_socket, client);
-    curl_multi_assign(client->multi, fd, event);
-    return event != NULL ? event_add(event, NULL) : 0;
+        if (event == NULL)
+            return -1;
+        curl_multi_assign(client->multi, fd, event);
+    } else {
+        event_assign(event, client->base, fd, wanted, on_socket, client);
+    }
+    return event_add(event, NULL);
 }
 
 /* ---- requests -------------------------------------------------------------------- */
@@ -186,24 +206,37 @@ take_header(char *bytes, size_t size, size_t count, void *arg)
     return length;
 }
 
+/* A proxy of the environment cannot reach what listens here. */
+static bool
+is_local(const char *url)
+{
+    static const char *const hosts[] = {"127.0.0.1", "localhost", "[::1]"};
+    const char *host = strstr(url, "://");
+
+    for (size_t i = 0; host != NULL && i < sizeof(hosts) / sizeof(*hosts); i++) {
+        if (strncasecmp(host + 3, hosts[i], strlen(hosts[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void
 set_options(transfer *t, const http_client_request *request)
 {
     CURL *easy = t->easy;
 
+    if (is_local(request->url))
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy, CURLOPT_URL, request->url);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    if (t->request_body != NULL) {
-        curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, t->request_body);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_length);
-    }
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->headers);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(request->timeout_s * 1000));
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(request->timeout_s * 1000));
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, request->user_agent);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, t->client->user_agent);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_bytes);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
@@ -212,8 +245,19 @@ set_options(transfer *t, const http_client_request *request)
     curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
 }
 
+/* The body stays where it is until the transfer is done. */
+static void
+set_body(transfer *t, buf *body)
+{
+    t->body = *body;
+    *body = (buf)BUF_INIT;
+    curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, buf_text(&t->body));
+    curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.length);
+}
+
 void
-http_client_send(http_client *client, const http_client_request *request,
+http_client_send(http_client *client, const http_client_request *request, buf *body,
                  http_client_callback callback, void *arg)
 {
     transfer *t = xcalloc(1, sizeof(*t));
@@ -223,14 +267,15 @@ http_client_send(http_client *client, const http_client_request *request,
     t->arg = arg;
     t->answer_max = request->answer_max;
     t->max_age_s = -1;
-    t->request_body = request->body ? xstrndup(request->body, request->body_length) : NULL;
-    t->easy = curl_easy_init();
+    t->easy = client->idle_count > 0 ? client->idle[--client->idle_count] : curl_easy_init();
     if (t->easy == NULL)
         abort();                                           /* out of memory, as in xmalloc() */
     t->headers = curl_slist_append(t->headers, "Expect:"); /* no asking before a large body */
     for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL; i++)
         t->headers = curl_slist_append(t->headers, request->headers[i]);
     set_options(t, request);
+    if (body != NULL)
+        set_body(t, body);
     t->next = client->transfers;
     if (t->next != NULL)
         t->next->previous = t;
@@ -239,11 +284,12 @@ http_client_send(http_client *client, const http_client_request *request,
 }
 
 http_client *
-http_client_new(struct event_base *base)
+http_client_new(struct event_base *base, const char *user_agent)
 {
     http_client *client = xcalloc(1, sizeof(*client));
 
     client->base = base;
+    client->user_agent = user_agent;
     client->timer = evtimer_new(base, on_timer, client);
     client->multi = curl_multi_init();
     if (client->timer == NULL || client->multi == NULL) {
@@ -266,6 +312,8 @@ http_client_free(http_client *client)
         next = t->next;
         transfer_free(t);
     }
+    while (client->idle_count > 0)
+        curl_easy_cleanup(client->idle[--client->idle_count]);
     if (client->multi != NULL)
         curl_multi_cleanup(client->multi);
     if (client->timer != NULL)

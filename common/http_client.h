@@ -1,6 +1,9 @@
 /*
  * http_client.h: HTTP requests from the event loop: libcurl's multi interface, connections
  * kept alive, answers of bounded size, a time limit for everything.
+ *
+ * The one client of the programs: the agent's calls of Acoustic, pushed metrics, Sentry, the keys
+ * of Pub/Sub. Knows nothing of tokens, XML or retries.
  */
 #ifndef CTMS_HTTP_CLIENT_H
 #define CTMS_HTTP_CLIENT_H
@@ -8,6 +11,8 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "buf.h"
 
 typedef struct http_client http_client;
 
@@ -17,6 +22,7 @@ typedef struct http_client_answer {
     int status;          /* 0 without an answer */
     const char *body;    /* never NULL */
     size_t length;
+    double duration_s;
     double max_age_s; /* from Cache-Control; -1 when it does not say, 0 for no-store and no-cache */
 } http_client_answer;
 
@@ -24,25 +30,22 @@ typedef void (*http_client_callback)(void *arg, const http_client_answer *answer
 
 typedef struct http_client_request {
     const char *url;
-    const char *user_agent;
-    /* For POST; NULL for GET. */
-    const char *body;
-    size_t body_length;
     const char *const *headers; /* whole lines, ended by NULL; may be NULL */
     size_t answer_max;
     double timeout_s; /* for everything, connecting included */
 } http_client_request;
 
-/* NULL when libcurl could not be set up. */
-http_client *http_client_new(struct event_base *base);
+/* NULL when libcurl could not be set up. user_agent must outlive the client. */
+http_client *http_client_new(struct event_base *base, const char *user_agent);
 /* Ends what is in flight; its callbacks are not called. */
 void http_client_free(http_client *client);
 
 /*
- * Starts a request; everything in it is copied. The callback is called once, from the event
- * loop, never from within this call.
+ * Starts a request, which is copied: POST with a body, whose bytes are taken over and an empty buf
+ * left, GET without (NULL). The callback is called once, from the event loop, never from within
+ * this call.
  */
-void http_client_send(http_client *client, const http_client_request *request,
+void http_client_send(http_client *client, const http_client_request *request, buf *body,
                       http_client_callback callback, void *arg);
 
 #endif

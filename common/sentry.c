@@ -76,7 +76,7 @@ sentry_open(struct event_base *base, const sentry_options *options, char *messag
         snprintf(message, size, "SENTRY_DSN must be like https://KEY@HOST/PROJECT");
         return false;
     }
-    state.http = http_client_new(base);
+    state.http = http_client_new(base, CLIENT);
     state.program = xstrdup(options->program);
     state.is_debug = options->is_debug;
     return true;
@@ -179,17 +179,12 @@ on_answer(void *arg, const http_client_answer *answer)
 }
 
 static void
-post(const buf *envelope)
+post(buf *envelope)
 {
     buf auth = BUF_INIT;
     const char *headers[] = {"Content-Type: application/x-sentry-envelope", NULL, NULL};
-    http_client_request request = {.url = state.url,
-                                   .user_agent = CLIENT,
-                                   .body = envelope->data,
-                                   .body_length = envelope->length,
-                                   .headers = headers,
-                                   .answer_max = ANSWER_MAX,
-                                   .timeout_s = TIMEOUT_S};
+    http_client_request request = {
+        .url = state.url, .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = TIMEOUT_S};
 
     buf_printf(&auth,
                "X-Sentry-Auth: Sentry sentry_version=7, sentry_client=" CLIENT ", sentry_key=%s",
@@ -198,7 +193,7 @@ post(const buf *envelope)
     state.in_flight++;
     state.sent_in_minute++;
     state.dropped = 0;
-    http_client_send(state.http, &request, on_answer, NULL);
+    http_client_send(state.http, &request, envelope, on_answer, NULL);
     buf_free(&auth);
 }
 
@@ -229,5 +224,4 @@ sentry_report(log_level level, const char *logger, const char *message, const se
     }
     post(&envelope);
     buf_free(&event);
-    buf_free(&envelope);
 }

@@ -194,12 +194,11 @@ on_fetched(void *arg, const http_client_answer *answer)
 static void
 fetch(jwks *j)
 {
-    http_client_request request = {
-        .url = j->url, .user_agent = "ctms-rest", .answer_max = ANSWER_MAX, .timeout_s = TIMEOUT_S};
+    http_client_request request = {.url = j->url, .answer_max = ANSWER_MAX, .timeout_s = TIMEOUT_S};
 
     j->is_fetching = true;
     j->fetched_s = now_s();
-    http_client_send(j->client, &request, on_fetched, j);
+    http_client_send(j->client, &request, NULL, on_fetched, j);
 }
 
 jwks_wait *

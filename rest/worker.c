@@ -220,7 +220,7 @@ serve(app *a, int listening_fd)
     }
     event_add(flush, &flush_interval);
     a->secrets = secret_checker_new(a->base, (int)config_int(a->settings, "CTMS_ARGON2_THREADS"));
-    a->http = http_client_new(a->base);
+    a->http = http_client_new(a->base, "ctms-rest");
     a->pubsub = pubsub_new(a->http, a->settings, a->server_prefix);
     add_server(a, listening_fd);
     event_base_dispatch(a->base);
