@@ -76,6 +76,7 @@ connection_close(server_call *call, const char *why)
     call->next = s->closed;
     s->closed = call;
     s->call_count--;
+    s->buffered -= call->buffered;
     if (call->state == STATE_WORKING)
         s->events.gone(s->arg, call, why);
     server_start_accepting(s);
@@ -93,6 +94,20 @@ connection_free_closed(server *s)
         buf_free(&call->out);
         free(call);
     }
+}
+
+/* Must follow whatever makes the connection hold more or less. */
+static void
+count_buffered(server_call *call)
+{
+    size_t bytes = call->in.capacity + call->out.capacity + call->body.capacity;
+
+    if (call->is_closed)
+        return;
+    if (call->request != NULL)
+        bytes += sizeof(*call->request) + call->request->head_length + call->request->body_length;
+    call->owner->buffered += bytes - call->buffered;
+    call->buffered = bytes;
 }
 
 /* ---- writing ------------------------------------------------------------------- */
@@ -120,11 +135,15 @@ start_lingering(server_call *call)
     resume_reading(call);
 }
 
-/* The answer is out: on to the next request, or to the end. */
+/*
+ * The answer is out: on to the next request, or to the end. A client that was promised a next
+ * request before the server began to drain has its moment for it.
+ */
 static void
 finish_answer(server_call *call)
 {
     server *s = call->owner;
+    double idle_s = s->drain_deadline_s != 0 ? s->drain_idle_s : s->options.keepalive_timeout_s;
 
     buf_free(&call->out);
     call->out_done = 0;
@@ -135,8 +154,7 @@ finish_answer(server_call *call)
     }
     call->state = STATE_HEAD;
     call->scanned = 0;
-    call->deadline_s = server_now_s() + (call->in.length ? s->options.request_timeout_s
-                                                         : s->options.keepalive_timeout_s);
+    call->deadline_s = server_now_s() + idle_s;
     if (call->in.length == 0)
         buf_free(&call->in);
     resume_reading(call);
@@ -251,20 +269,23 @@ server_begin_stream(server_call *call, int status, const char *headers, const ch
     put_head(call, status, "Transfer-Encoding: chunked", headers, content_type);
 }
 
-void
+bool
 server_stream(server_call *call, const char *piece, size_t length)
 {
+    /* A chunk of no bytes would be the end. */
+    if (length == 0)
+        return true;
     buf_printf(&call->out, "%zx\r\n", length);
     buf_append(&call->out, piece, length);
     buf_append(&call->out, "\r\n", 2);
     write_out(call);
+    count_buffered(call);
+    return call->is_closed || call->out.length == 0 || !server_is_full(call->owner);
 }
 
 void
 server_end_stream(server_call *call)
 {
-    if (is_last_answer(call))
-        call->will_close = true;
     buf_append_string(&call->out, "0\r\n\r\n");
     call->state = STATE_WRITING;
     write_out(call);
@@ -279,6 +300,13 @@ server_break_stream(server_call *call)
     connection_close(call, "");
 }
 
+/* A part of a request has come. */
+static bool
+is_reading(const server_call *call)
+{
+    return call->state == STATE_BODY || (call->state == STATE_HEAD && call->in.length > 0);
+}
+
 /* Answers what never became a request, and ends the connection. */
 static void
 refuse(server_call *call, int status, const char *detail)
@@ -291,7 +319,9 @@ refuse(server_call *call, int status, const char *detail)
     s->events.refused(s->arg, call, status, detail);
     call->will_close = true;
     snprintf(body, sizeof(body), "{\"detail\":\"%s\"}", detail);
-    put_answer(call, status, NULL, "application/json", body, strlen(body));
+    put_answer(call, status, status == 503 ? "Retry-After: 1\r\n" : NULL, "application/json", body,
+               strlen(body));
+    count_buffered(call);
 }
 
 /* ---- reading ---------------------------------------------------------------------- */
@@ -359,8 +389,11 @@ read_head(server_call *call)
         blank += 2;
     if (blank > 0)
         buf_consume(in, blank);
-    if (in->length == 0)
+    if (in->length == 0 || (in->length == 1 && in->data[0] == '\r'))
         return false;
+    /* Its first byte; empty lines before it keep nobody from being idle. */
+    if (call->scanned == 0)
+        call->deadline_s = server_now_s() + call->owner->options.request_timeout_s;
     head_length = http_find_head_end(in->data, in->length, &call->scanned);
     if (head_length < 0) {
         refuse(call, 400, NULL);
@@ -441,22 +474,21 @@ advance(server_call *call)
         }
     }
     call->is_advancing = false;
-    if (call->is_closed || !call->is_at_end)
+    count_buffered(call);
+    if (call->is_closed)
         return;
-    if (call->state == STATE_HEAD || call->state == STATE_BODY || call->state == STATE_LINGERING)
+    if (is_reading(call) && server_is_full(call->owner))
+        refuse(call, 503, "Service unavailable, try again later");
+    else if (call->is_at_end && (is_reading(call) || connection_is_idle(call)))
         connection_close(call, "");
 }
 
 static void
 take_bytes(server_call *call, size_t length)
 {
-    server *s = call->owner;
-
     if (call->state == STATE_LINGERING)
         return;
-    if (call->state == STATE_HEAD && call->in.length == 0)
-        call->deadline_s = server_now_s() + s->options.request_timeout_s;
-    buf_append(&call->in, s->scratch, length);
+    buf_append(&call->in, call->owner->scratch, length);
     if ((call->state == STATE_WORKING || call->state == STATE_WRITING) &&
         call->in.length > WAITING_MAX) {
         call->is_paused = true;

@@ -282,6 +282,7 @@ http_parse_head(const char *data, size_t length, http_refusal *refusal)
     http_request *request = xcalloc(1, sizeof(*request));
 
     request->head = xstrndup(data, length);
+    request->head_length = length;
     refusal->detail = NULL;
     refusal->status =
         length < 4 ? 400 : parse_lines(request, request->head, length, &refusal->detail);

@@ -34,6 +34,7 @@ typedef struct http_header {
 
 typedef struct http_request {
     char *head; /* what the strings point into */
+    size_t head_length;
     http_method method;
     const char *method_name;
     char *target; /* as sent */

@@ -23,6 +23,12 @@ server_connection_count(const server *s)
     return s->call_count;
 }
 
+bool
+server_is_full(const server *s)
+{
+    return s->buffered > s->options.buffered_max;
+}
+
 void
 server_start_accepting(server *s)
 {
@@ -136,6 +142,7 @@ server_drain(server *s, double idle_s, void (*done)(void *arg), void *arg)
     accept_calls(s, s->options.connections_max);
     stop_accepting(s);
     s->drain_deadline_s = now + s->options.request_timeout_s;
+    s->drain_idle_s = idle_s;
     s->drained = done;
     s->drained_arg = arg;
     for (server_call *call = s->calls; call != NULL; call = call->next) {

@@ -35,6 +35,7 @@ struct server_call {
     bool is_paused;    /* not reading: enough waits */
     bool will_close;   /* after the answer */
     double deadline_s; /* of the request, or of being idle */
+    size_t buffered;   /* bytes that it holds, as the server has counted them */
     size_t scanned;
     buf in;
     buf out;
@@ -58,8 +59,10 @@ struct server {
     server_call *calls;
     server_call *closed; /* to be freed at the next tick */
     int call_count;
+    size_t buffered; /* bytes that the connections hold */
     bool is_accepting;
     double drain_deadline_s; /* 0: not draining */
+    double drain_idle_s;
     void (*drained)(void *arg);
     void *drained_arg;
     time_t date_time;

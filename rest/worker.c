@@ -189,6 +189,7 @@ add_server(app *a, int listening_fd)
                                          on_refused, body_max};
     server_options options = {
         .connections_max = (int)config_int(a->settings, "CTMS_MAX_CONNECTIONS"),
+        .buffered_max = (size_t)config_int(a->settings, "CTMS_MAX_BUFFERED_BYTES"),
         .request_timeout_s = config_real(a->settings, "CTMS_REQUEST_TIMEOUT_S"),
         .keepalive_timeout_s = config_real(a->settings, "CTMS_KEEPALIVE_TIMEOUT_S"),
     };

@@ -99,6 +99,17 @@ gives('a head that drips', 408, [ split //, 'GET /__lbheartbeat__?' . 'x' x 40 ]
 gives('a body that does not come', 408, $post . "Content-Length: 7\r\n\r\n{");
 gives('chunks that do not come', 408, $post . "Transfer-Encoding: chunked\r\n\r\n5\r\nab");
 is(raw_exchange($port, '', quiet_s => 10), '', 'a silent client is let go');
+my @drips = map { { socket => IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") // die($!), bytes => $_ } } [ "\r\n", "\r\n" ], [ "\r", "\n" ];
+for my $round (0 .. 100)
+{
+    local $SIG{PIPE} = 'IGNORE';
+    for my $drip (grep { !$_->{is_closed} } @drips)
+    {
+        $drip->{socket}->syswrite($drip->{bytes}[ $round % 2 ]);
+        $drip->{is_closed} = IO::Select->new($drip->{socket})->can_read(0.1) && !$drip->{socket}->sysread(my $answer, 1000);
+    }
+}
+ok($_->{is_closed}, 'so is one that sends empty lines for ever') for @drips;
 is(() = raw_exchange($port, "$beat\r\n") =~ /HTTP/g, 1, 'so is one that has had its answer');
 
 # ---- clients that vanish while the database works -----------------------------------------------

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use CTMS::RestTest;
 use CTMS::Test qw(poll_until);
+use IO::Select;
 use IO::Socket::INET;
 use Test::More;
 
@@ -115,6 +116,94 @@ poll_until(sub { $ctms->log_of('rest') =~ /no answer given/ }, 'a client that go
 $ctms->sql("SELECT pg_terminate_backend(pid) FROM ($sleeping) AS s");
 poll_until(sub { $ctms->request(GET => '/__heartbeat__')->{status} == 200 }, 'all is well again');
 
+# ---- what waits behind a page ------------------------------------------------------------------------
+# Bytes for a connection that are not read yet, and all that comes when they are.
+sub unread { my ($bytes) = @_; my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or die $!; $s->syswrite($bytes); return $s }
+sub rest_of
+{
+    my ($s, $some, %options) = @_;
+    my $select = IO::Select->new($s);
+    while ($select->can_read(15) && $s->sysread(my $more, 1 << 20)) { $some .= $more; last if $options{until} && $some =~ $options{until} }
+    return $some;
+}
+my $beat = "GET /__lbheartbeat__ HTTP/1.1\r\nHost: x\r\n\r\n";
+my $last = raw('/__lbheartbeat__', close => 1);
+
+parts_then(3, '1 / (n - 4)');
+$all = raw_exchange($port, $page . $beat . $last);
+is(() = $all =~ /HTTP/g, 1, 'behind a page that is broken off nothing is answered');
+unlike($all, qr/\r\n0\r\n/, 'and it has no end');
+parts_then(3, "''");
+for ([ 'nonsense' => "no HTTP\r\n\r\n", 400 ], [ 'two ways to end' => "POST /ctms HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 ],
+    [ 'HEAD' => raw("/updates?$query", method => 'HEAD', close => 1), 200 ], [ 'OPTIONS' => raw('/updates', method => 'OPTIONS', close => 1), 405 ],
+    [ 'TRACE' => raw('/updates', method => 'TRACE', close => 1), 405 ], [ 'CONNECT' => raw('x:80', method => 'CONNECT', close => 1), 404 ], [ 'a target that is all' => raw('*', method => 'OPTIONS', close => 1), 404 ],
+    [ 'a body where none belongs' => "GET /updates?$query HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}", 401 ])
+{
+    my ($what, $bytes, $status) = @$_;
+    my ($h, $body, $behind) = read_chunks(raw_exchange($port, $page . $bytes . $beat));
+    is(length($body // ''), 300_000, "before $what: the whole page, though its last part is empty");
+    like($behind, qr{\AHTTP/1\.1 $status [^\r]+\r\n(?:[^\r]+\r\n)+\r\n(?:\{[^\r]*\})?\z}, "$what: one answer");
+}
+
+# ---- slow readers ----------------------------------------------------------------------------------------
+my $at_work = q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT ctms.get_updates_parts%' AND state = 'active'};
+parts_then(300, "''");
+$socket = unread($page . $beat x 4000 . $last);
+$socket->sysread($some, 10);
+ok(poll_until(sub { $ctms->sql($at_work) == 0 }), 'a page that nobody reads does not keep the database');
+is($ctms->request(GET => '/__heartbeat__')->{status}, 200, 'nor others');
+my ($h, $body, $behind) = read_chunks(rest_of($socket, $some));
+is(length($body // ''), 30_000_000, 'it is whole when it is read after all');
+is(() = $behind =~ m{HTTP/1\.1 200 OK}g, 4001, 'and all requests behind it are answered, more than the server takes at once');
+
+# ---- the end comes while a page is made ----------------------------------------------------------------------
+my $lock = $ctms->node->background_psql('ctms');
+$lock->query_safe('SELECT pg_advisory_lock(7)');
+parts_then(3, 'pg_catalog.pg_advisory_xact_lock_shared(7)');
+$socket = unread($page);
+$socket->sysread($some, 10);
+my $pipelined = unread($page . $beat . $beat);
+$pipelined->sysread(my $some_2, 10);
+kill TERM => $ctms->pid('rest');
+poll_until(sub { $ctms->log_of('rest') =~ /stopping after signal 15, with 2 connections/ }, 'the server is to end');
+$lock->query_safe('SELECT pg_advisory_unlock(7)');
+$all = rest_of($socket, $some, until => qr/\r\n0\r\n\r\n\z/);
+is(length((read_chunks($all))[1] // ''), 300_000, 'a page that has begun is finished');
+$socket->syswrite($beat);
+like(rest_of($socket, ''), qr{\AHTTP/1\.1 200 OK\r\n.*Connection: close\r\n.*"OK"\}\z}s, 'and the connection, which was to be kept, takes one more request');
+($h, $body, $behind) = read_chunks(rest_of($pipelined, $some_2));
+is(length($body // ''), 300_000, 'so is one with requests behind it');
+is(() = $behind =~ /HTTP/g, 1, 'of which one is answered');
+like($behind, qr/Connection: close/, 'and told that it is the last');
+$lock->quit;
+is($ctms->stop_program('rest'), 0, 'then the server ends');
+
+# ---- more than may wait -----------------------------------------------------------------------------------------
+# Of a page without an end the kernel takes some; what the server would hold is above its limit.
+$ctms->start_rest(CTMS_MAX_BUFFERED_BYTES => 2_000_000);
+parts_then(300, "''");
+$socket = unread($page);
+poll_until(sub { $ctms->log_of('rest') =~ /answer broken off: too many answers wait to be read/ }, 'a page that nobody reads is broken off before it is too much');
+is((read_chunks(rest_of($socket, '')))[1], undef, 'and does not look whole');
+parts_then(10, "''");
+is(length((read_chunks(raw_exchange($port, $page . $last)))[1] // ''), 1_000_000, 'one that is not too much is not');
+
+parts_then(300, "''");
+$socket = unread(raw("/updates?$query", minor => 0));
+ok(poll_until(sub { $ctms->request(GET => '/identities?fxa_id=x')->{status} == 503 }), 'while a whole answer waits to be read, no others are made');
+my $r = answers($ctms, GET => "/updates?$query", 503, { detail => 'Service unavailable, try again later' }, has => { 'Retry-After' => 1 });
+is($ctms->request(GET => '/__lbheartbeat__')->{status}, 200, 'the server is there');
+is(length((split /\r\n\r\n/, rest_of($socket, ''), 2)[1]), 30_000_000, 'it comes whole');
+answers($ctms, GET => '/identities?fxa_id=x', 200, []);
+
+my $big = "POST /ctms HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $ctms->{token}\r\nContent-Length: 900000\r\nConnection: close\r\n\r\n" . 'x' x 899_999;
+my @waiting = (unread($big), unread($big));
+like(rest_of($waiting[1], ''), qr{\AHTTP/1\.1 503 .*\r\nRetry-After: 1\r\nConnection: close\r\n}s, 'bodies that are too much together');
+$waiting[0]->syswrite('x');
+like(rest_of($waiting[0], ''), qr{\AHTTP/1\.1 422 }, 'the one before is read to its end');
+answers($ctms, GET => '/identities?fxa_id=x', 200, []);
+
+parts_then(3, 'pg_sleep(100)');
 $ctms->stop_program('rest');
 $ctms->start_rest(CTMS_REQUEST_TIMEOUT_S => 1);
 is_broken_off('a request that takes too long', 3);
