@@ -118,12 +118,22 @@ ctms_direct_open(void)
     queue->now = GetCurrentTimestamp();
     InitDirtySnapshot(queue->dirty);
     ctms_keyed_open(&queue->queue, relation, &queue->dirty);
-    queue->slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
+    return queue;
+}
+
+/* What is needed to write versions of rows; most transactions only lock one. */
+static void
+start_writing(DirectQueue *queue)
+{
+    Relation relation = queue->queue.relation;
+
+    if (queue->estate)
+        return;
     queue->estate = CreateExecutorState();
+    queue->slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
     queue->target = makeNode(ResultRelInfo);
     InitResultRelInfo(queue->target, relation, 0, NULL, 0);
     queue->arbiters = list_make1_oid(RelationGetRelid(queue->queue.index));
-    return queue;
 }
 
 void
@@ -135,9 +145,11 @@ ctms_direct_close(DirectQueue *queue)
     ctms_keyed_close(&queue->emails);
     if (queue->latest)
         UnregisterSnapshot(queue->latest);
-    ExecDropSingleTupleTableSlot(queue->slot);
-    FreeExecutorState(queue->estate);
-    list_free(queue->arbiters);
+    if (queue->estate) {
+        ExecDropSingleTupleTableSlot(queue->slot);
+        FreeExecutorState(queue->estate);
+        list_free(queue->arbiters);
+    }
     pfree(queue);
     CommandCounterIncrement();
 }
@@ -277,8 +289,10 @@ ctms_direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait)
 TupleTableSlot *
 ctms_direct_copy(DirectQueue *queue, TupleTableSlot *found)
 {
-    TupleTableSlot *slot = queue->slot;
+    TupleTableSlot *slot;
 
+    start_writing(queue);
+    slot = queue->slot;
     slot_getallattrs(found);
     ExecClearTuple(slot);
     memcpy(slot->tts_values, found->tts_values, COLUMN_COUNT * sizeof(Datum));
@@ -309,25 +323,67 @@ update_row(DirectQueue *queue, int64 generation)
     return ctms_direct_rewrite(queue, found, true) == TM_Ok;
 }
 
+/*
+ * Nobody has claimed this row yet, so nobody knows its generation, and it has nothing to start
+ * afresh from: whoever claims it after the transaction reads what the transaction wrote.
+ */
+static bool
+is_untouched(TupleTableSlot *found)
+{
+    slot_getallattrs(found);
+    return !DatumGetBool(found->tts_values[COLUMN_IS_TRIED]) &&
+           DatumGetInt32(found->tts_values[COLUMN_RETRY]) == 0 &&
+           found->tts_isnull[COLUMN_RETRY_AFTER] && found->tts_isnull[COLUMN_LEASE_OWNER];
+}
+
+/*
+ * Keeps the row from being claimed until the transaction ends; half as dear as a new version.
+ * False when another transaction has written it since: look again.
+ */
+static bool
+lock_row(DirectQueue *queue)
+{
+    TupleTableSlot *found = queue->queue.found;
+    ItemPointerData tid = found->tts_tid;
+    TM_FailureData failure;
+    TM_Result result = table_tuple_lock(queue->queue.relation, &tid, &queue->dirty, found,
+                                        GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+                                        LockWaitBlock, 0, &failure);
+
+    if (result != TM_Ok && result != TM_Updated && result != TM_Deleted)
+        elog(ERROR, "unexpected result %d of a lock on the queue", result);
+    return result == TM_Ok;
+}
+
+static bool
+write_row(DirectQueue *queue, bool is_found, const pg_uuid_t *email_id, int64 generation)
+{
+    MemoryContext caller;
+    bool is_done;
+
+    /* Index scans keep what they allocate: only the writing may use the row's memory. */
+    start_writing(queue);
+    caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(queue->estate));
+    is_done = is_found ? update_row(queue, generation) : insert_row(queue, email_id, generation);
+    /* The new version may refer to the old one's bytes until here. */
+    ExecClearTuple(queue->slot);
+    MemoryContextSwitchTo(caller);
+    ResetPerTupleExprContext(queue->estate);
+    return is_done;
+}
+
 void
 ctms_direct_enqueue(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
 {
     bool is_done = false;
 
     while (!is_done) {
-        /* Index scans keep what they allocate: only the writing may use the row's memory. */
         bool is_found = find_queue_row(queue, email_id);
-        MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(queue->estate));
 
         CHECK_FOR_INTERRUPTS();
-        if (is_found)
-            is_done = update_row(queue, generation);
-        else
-            is_done = insert_row(queue, email_id, generation);
-        /* The new version may refer to the old one's bytes until here. */
-        ExecClearTuple(queue->slot);
+        is_done = is_found && is_untouched(queue->queue.found)
+                      ? lock_row(queue)
+                      : write_row(queue, is_found, email_id, generation);
         ExecClearTuple(queue->queue.found);
-        MemoryContextSwitchTo(caller);
-        ResetPerTupleExprContext(queue->estate);
     }
 }

@@ -37,20 +37,27 @@ bool ctms_is_feed_enabled = true;
  * those that wait for their first attempt: its failures say nothing about its new content. A live
  * lease is left alone, so that no second agent sends next to the first; the new generation makes
  * the first one's finish leave the row. The transaction number serves as generation: a row that is
- * removed and comes back never repeats one.
+ * removed and comes back never repeats one. A row that was never claimed is only locked, as
+ * DO UPDATE does where WHERE is false: nobody knows its generation, and who claims it later reads
+ * what was committed with the lock.
  */
 static QueuePlan enqueue_plan = {
-    .sql = "INSERT INTO ctms.pending_acoustic AS p"
-           " (email_id, generation, create_timestamp, update_timestamp)"
-           " SELECT e.email_id, $2, $3, $3"
-           " FROM ctms.emails AS e WHERE e.email_id = ANY ($1)"
-           " ORDER BY e.email_id FOR KEY SHARE"
+    .sql = "WITH contact AS MATERIALIZED ("
+           " SELECT email_id FROM ctms.emails WHERE email_id = ANY ($1)"
+           " ORDER BY email_id FOR KEY SHARE),"
+           "enqueued AS ("
+           " INSERT INTO ctms.pending_acoustic AS p"
+           "  (email_id, generation, create_timestamp, update_timestamp)"
+           " SELECT email_id, $2, $3, $3 FROM contact ORDER BY email_id"
            " ON CONFLICT (email_id) DO UPDATE SET"
            "  generation = GREATEST(p.generation + 1, EXCLUDED.generation),"
            "  retry = 0, last_error = NULL, retry_after = NULL,"
            "  create_timestamp = CASE WHEN p.retry > 0 THEN EXCLUDED.create_timestamp"
            "                     ELSE p.create_timestamp END,"
-           "  update_timestamp = EXCLUDED.update_timestamp",
+           "  update_timestamp = EXCLUDED.update_timestamp"
+           " WHERE p.is_tried OR p.retry > 0 OR p.retry_after IS NOT NULL"
+           "  OR p.lease_owner IS NOT NULL)"
+           "SELECT FROM contact",
     .arg_count = 3,
     .arg_types = {UUIDARRAYOID, INT8OID, TIMESTAMPTZOID}};
 
@@ -68,7 +75,8 @@ enqueue_by_sql(FeedKeys *contacts, int64 generation)
         CHECK_FOR_INTERRUPTS();
         enqueued += ctms_run_queue_plan(
             &enqueue_plan, (Datum[]){PointerGetDatum(email_ids), Int64GetDatum(generation), now},
-            NULL, SPI_OK_INSERT);
+            NULL, SPI_OK_SELECT);
+        SPI_freetuptable(SPI_tuptable);
         pfree(email_ids);
     }
     ctms_end_queue_sql(&saved);

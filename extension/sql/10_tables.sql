@@ -155,12 +155,12 @@ CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NU
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
-COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'Grows with every change of the contact; a sender may only finish the generation that it claimed';
+COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'Grows with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
 COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'Not before then, after a failure; "infinity" when exhausted: not before the contact changes; null when free to claim';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'An agent has claimed the row until then; null when nobody has';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row';
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
-COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row last changed: enqueued again, claimed or failed';
+COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row was last written: enqueued, claimed or failed';
 COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'Has been claimed before: what Acoustic holds of the contact is not certain';
 
 -- Nearly always empty: a claim takes the rows that are there (extension/queue_stripe.c).

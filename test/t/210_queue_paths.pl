@@ -69,13 +69,14 @@ sub scenario
     return join "\n--\n", @looks;
 }
 
+my $others = 'CREATE TRIGGER others AFTER INSERT OR UPDATE ON ctms.pending_acoustic FOR EACH ROW EXECUTE FUNCTION see()';
 my $directly = scenario();
 like($directly, qr/^5\|0\|t\|\|a\|t\|t\|/m, 'a leased row that changes keeps its lease and gets a new generation');
 # Any trigger of others makes ctms go by SQL.
 $ctms->sql(q{
     CREATE TABLE seen (n bigserial);
-    CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen DEFAULT VALUES; RETURN NULL; END $$;
-    CREATE TRIGGER others AFTER INSERT OR UPDATE ON ctms.pending_acoustic FOR EACH ROW EXECUTE FUNCTION see()});
+    CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen DEFAULT VALUES; RETURN NULL; END $$});
+$ctms->sql($others);
 my $by_sql = scenario();
 isnt($ctms->sql('SELECT count(*) FROM seen'), '0', 'triggers of others on the queue fire');
 is($by_sql, $directly, 'both ways give the same rows');
@@ -84,9 +85,34 @@ like($directly, qr/\n--\n5\|0\|new\n--\n/, 'a contact that came back is claimed 
 $ctms->sql('DROP TRIGGER others ON ctms.pending_acoustic');
 is(scenario(), $directly, 'and again below the executor');
 
-# ---- rows that are committed while those that connect them are -------------------------------
+# ---- rows that nobody has claimed -------------------------------------------------------------
 
 # PREPARE stops a transaction in the middle of its commit, with the queue written.
+for my $way ('below the executor', 'by SQL')
+{
+    my $claim = q{SELECT count(*) FROM ctms.claim_acoustic('a', 10, 6, '1 hour')};
+    my $row = 'SELECT ctid, generation FROM ctms.pending_acoustic';
+    $ctms->sql(q{DELETE FROM ctms.emails; DELETE FROM ctms.acoustic_deleted_contact;
+        INSERT INTO ctms.emails (email_id, primary_email) VALUES ('00000000-0000-4000-8000-000000000001', '1@example.com')});
+    $ctms->sql($others) if $way eq 'by SQL';
+    my $before = $ctms->sql($row);
+    $ctms->sql(q{BEGIN; UPDATE ctms.emails SET first_name = 'x'; PREPARE TRANSACTION 'changing'});
+    is($ctms->sql($row), $before, "$way: a change does not rewrite a row that nobody has claimed");
+    is($ctms->sql($claim), '0', "$way: but keeps it from being claimed until it is committed");
+    $ctms->sql(q{COMMIT PREPARED 'changing'});
+    is($ctms->sql($claim), '1', "$way: and not longer");
+    $before = $ctms->sql($row);
+    $ctms->sql(q{UPDATE ctms.emails SET first_name = 'y'});
+    isnt($ctms->sql($row), $before, "$way: one that was claimed is rewritten");
+    $ctms->sql(q{SELECT ctms.release_acoustic('a')});
+    $before = $ctms->sql($row);
+    $ctms->sql(q{UPDATE ctms.emails SET first_name = 'z'});
+    isnt($ctms->sql($row), $before, "$way: also when it was given back");
+}
+$ctms->sql('DROP TRIGGER others ON ctms.pending_acoustic');
+
+# ---- rows that are committed while those that connect them are -------------------------------
+
 sub arrives
 {
     my ($what, $first, $second) = @_;
