@@ -39,7 +39,7 @@ const config_setting config_table[] = {
     {.name = "CTMS_MAX_BODY_BYTES", .type = CONFIG_INT, .default_value = "1048576", .min = 1024, .max = 1073741824,
      .programs = CONFIG_REST, .description = "size of a request body; Pub/Sub pushes may be 16 times as large"},
     {.name = "CTMS_MAX_BUFFERED_BYTES", .type = CONFIG_INT, .default_value = "268435456", .min = 65536, .max = 1e12,
-     .programs = CONFIG_REST, .description = "requests and answers that a process holds for slow clients; beyond it they are ended"},
+     .programs = CONFIG_REST, .description = "requests and answers that a process holds for slow clients; beyond it the largest are ended"},
     {.name = "CTMS_REQUEST_TIMEOUT_S", .type = CONFIG_REAL, .default_value = "30", .min = 0.1, .max = 3600,
      .programs = CONFIG_REST, .description = "time from the first byte of a request to the last of its answer"},
     {.name = "CTMS_KEEPALIVE_TIMEOUT_S", .type = CONFIG_REAL, .default_value = "75", .min = 0.1, .max = 86400,

@@ -288,3 +288,13 @@ access_log_write_refused(const server_call *call, int status, const char *detail
     log_end(line, "%s:%d - refused before it was a request: %d %s", server_call_host(call),
             server_call_port(call), status, detail);
 }
+
+void
+access_log_write_cut_off(const server_call *call, const char *why)
+{
+    log_line *line = log_begin(LOG_LEVEL_INFO, LOG_TYPE);
+
+    log_string(line, "client_host", server_call_host(call));
+    log_end(line, "%s:%d - answer cut off: %s", server_call_host(call), server_call_port(call),
+            why);
+}

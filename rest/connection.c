@@ -1,4 +1,4 @@
-/* connection.c: one client connection: bytes in, requests out, answers back. */
+/* connection.c: one client connection: its life, and requests out of the bytes that come in. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -9,12 +9,11 @@
 
 #include "rest/server_internal.h"
 
-/* Bytes of pipelined requests that may wait behind one that is at work. */
+/* Bytes of pipelined requests that may wait, and requests taken before others have their turn. */
 #define WAITING_MAX (64 * 1024)
+#define REQUESTS_PER_TURN 16
 /* After an answer that ends the connection: how long to read, so that it is not cut short. */
 #define LINGER_S 2.0
-
-static void advance(server_call *call);
 
 const char *
 server_call_host(const server_call *call)
@@ -79,6 +78,8 @@ connection_close(server_call *call, const char *why)
     s->buffered -= call->buffered;
     if (call->state == STATE_WORKING)
         s->events.gone(s->arg, call, why);
+    else if (call->state == STATE_WRITING && *why != '\0')
+        s->events.cut_off(s->arg, call, why);
     server_start_accepting(s);
 }
 
@@ -96,9 +97,8 @@ connection_free_closed(server *s)
     }
 }
 
-/* Must follow whatever makes the connection hold more or less. */
-static void
-count_buffered(server_call *call)
+void
+connection_count_buffered(server_call *call)
 {
     size_t bytes = call->in.capacity + call->out.capacity + call->body.capacity;
 
@@ -110,12 +110,12 @@ count_buffered(server_call *call)
     call->buffered = bytes;
 }
 
-/* ---- writing ------------------------------------------------------------------- */
+/* ---- after an answer ------------------------------------------------------------- */
 
 static void
 resume_reading(server_call *call)
 {
-    if (call->is_paused && !call->is_at_end) {
+    if (call->is_paused && !call->is_at_end && call->in.length <= WAITING_MAX) {
         call->is_paused = false;
         event_add(&call->readable, NULL);
     }
@@ -135,12 +135,10 @@ start_lingering(server_call *call)
     resume_reading(call);
 }
 
-/*
- * The answer is out: on to the next request, or to the end. A client that was promised a next
- * request before the server began to drain has its moment for it.
+/* A client that was promised a next request before the server began to drain has a moment for it.
  */
-static void
-finish_answer(server_call *call)
+void
+connection_finish_answer(server_call *call)
 {
     server *s = call->owner;
     double idle_s = s->drain_deadline_s != 0 ? s->drain_idle_s : s->options.keepalive_timeout_s;
@@ -157,154 +155,6 @@ finish_answer(server_call *call)
     call->deadline_s = server_now_s() + idle_s;
     if (call->in.length == 0)
         buf_free(&call->in);
-    resume_reading(call);
-}
-
-static void
-write_out(server_call *call)
-{
-    while (call->out_done < call->out.length) {
-        ssize_t sent = send(call->fd, call->out.data + call->out_done,
-                            call->out.length - call->out_done, MSG_NOSIGNAL);
-
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            event_add(&call->writable, NULL);
-            return;
-        }
-        if (sent < 0) {
-            connection_close(call, "");
-            return;
-        }
-        call->out_done += (size_t)sent;
-    }
-    if (call->state == STATE_WRITING) {
-        finish_answer(call);
-    } else {
-        buf_reset(&call->out);
-        call->out_done = 0;
-    }
-}
-
-static const char *
-date_text(server *s)
-{
-    time_t now = time(NULL);
-    struct tm parts;
-
-    if (now != s->date_time) {
-        gmtime_r(&now, &parts);
-        strftime(s->date, sizeof(s->date), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-        s->date_time = now;
-    }
-    return s->date;
-}
-
-/* framing: the header that tells where the body ends. */
-static void
-put_head(server_call *call, int status, const char *framing, const char *headers,
-         const char *content_type)
-{
-    bool is_old = call->request && call->request->minor_version == 0;
-
-    buf_printf(&call->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s\r\n", status, http_reason(status),
-               date_text(call->owner), framing);
-    if (content_type != NULL)
-        buf_printf(&call->out, "Content-Type: %s\r\n", content_type);
-    if (headers != NULL)
-        buf_append_string(&call->out, headers);
-    if (call->will_close)
-        buf_append_string(&call->out, "Connection: close\r\n");
-    else if (is_old)
-        buf_append_string(&call->out, "Connection: keep-alive\r\n");
-    buf_append(&call->out, "\r\n", 2);
-}
-
-static void
-put_answer(server_call *call, int status, const char *headers, const char *content_type,
-           const char *body, size_t length)
-{
-    bool is_head = call->request && call->request->method == HTTP_HEAD;
-    char framing[48];
-
-    snprintf(framing, sizeof(framing), "Content-Length: %zu", length);
-    put_head(call, status, framing, headers, content_type);
-    if (!is_head)
-        buf_append(&call->out, body, length);
-    call->state = STATE_WRITING;
-    write_out(call);
-}
-
-static bool
-is_last_answer(const server_call *call)
-{
-    return !call->request->is_keep_alive || call->request->is_body_too_large ||
-           call->owner->drain_deadline_s != 0;
-}
-
-void
-server_answer(server_call *call, int status, const char *headers, const char *content_type,
-              const char *body, size_t length)
-{
-    if (is_last_answer(call))
-        call->will_close = true;
-    put_answer(call, status, headers, content_type, body, length);
-    advance(call);
-}
-
-/* ---- writing in pieces ----------------------------------------------------------- */
-
-bool
-server_can_stream(const server_call *call)
-{
-    return call->request->minor_version > 0 && call->request->method != HTTP_HEAD;
-}
-
-void
-server_begin_stream(server_call *call, int status, const char *headers, const char *content_type)
-{
-    if (is_last_answer(call))
-        call->will_close = true;
-    put_head(call, status, "Transfer-Encoding: chunked", headers, content_type);
-}
-
-bool
-server_stream(server_call *call, const char *piece, size_t length)
-{
-    /* A chunk of no bytes would be the end. */
-    if (length == 0)
-        return true;
-    buf_printf(&call->out, "%zx\r\n", length);
-    buf_append(&call->out, piece, length);
-    buf_append(&call->out, "\r\n", 2);
-    write_out(call);
-    count_buffered(call);
-    return call->is_closed || call->out.length == 0 || !server_is_full(call->owner);
-}
-
-void
-server_end_stream(server_call *call)
-{
-    buf_append_string(&call->out, "0\r\n\r\n");
-    call->state = STATE_WRITING;
-    write_out(call);
-    advance(call);
-}
-
-void
-server_break_stream(server_call *call)
-{
-    /* No longer with the receiver, who knows. */
-    call->state = STATE_WRITING;
-    connection_close(call, "");
-}
-
-/* A part of a request has come. */
-static bool
-is_reading(const server_call *call)
-{
-    return call->state == STATE_BODY || (call->state == STATE_HEAD && call->in.length > 0);
 }
 
 /* Answers what never became a request, and ends the connection. */
@@ -319,9 +169,9 @@ refuse(server_call *call, int status, const char *detail)
     s->events.refused(s->arg, call, status, detail);
     call->will_close = true;
     snprintf(body, sizeof(body), "{\"detail\":\"%s\"}", detail);
-    put_answer(call, status, status == 503 ? "Retry-After: 1\r\n" : NULL, "application/json", body,
-               strlen(body));
-    count_buffered(call);
+    connection_put_answer(call, status, status == 503 ? "Retry-After: 1\r\n" : NULL,
+                          "application/json", body, strlen(body));
+    connection_count_buffered(call);
 }
 
 /* ---- reading ---------------------------------------------------------------------- */
@@ -370,7 +220,7 @@ start_body(server_call *call)
     call->state = STATE_BODY;
     if (request->expects_continue && call->in.length == 0) {
         buf_append(&call->out, go_on, sizeof(go_on) - 1);
-        write_out(call);
+        connection_write_out(call);
     } else if (call->in.length == 0) {
         acknowledge_now(call);
     }
@@ -447,21 +297,19 @@ read_chunked_body(server_call *call)
     return true;
 }
 
-/*
- * Makes of the bytes that have arrived what can be made of them. An answer from within
- * comes back here, and finds that it goes on anyway.
- */
-static void
-advance(server_call *call)
+/* An answer from within comes back here, and finds that it goes on anyway. */
+void
+connection_advance(server_call *call)
 {
     bool goes_on = true;
+    int heads = 0;
 
     if (call->is_advancing)
         return;
     call->is_advancing = true;
     while (goes_on && !call->is_closed) {
         switch (call->state) {
-        case STATE_HEAD: goes_on = read_head(call); break;
+        case STATE_HEAD: goes_on = heads++ < REQUESTS_PER_TURN && read_head(call); break;
         case STATE_BODY:
             goes_on = call->request->is_chunked ? read_chunked_body(call) : read_sized_body(call);
             break;
@@ -474,12 +322,18 @@ advance(server_call *call)
         }
     }
     call->is_advancing = false;
-    count_buffered(call);
+    connection_count_buffered(call);
     if (call->is_closed)
         return;
-    if (is_reading(call) && server_is_full(call->owner))
-        refuse(call, 503, "Service unavailable, try again later");
-    else if (call->is_at_end && (is_reading(call) || connection_is_idle(call)))
+    resume_reading(call);
+    if (heads > REQUESTS_PER_TURN && call->in.length > 0) {
+        /* The loop comes back when it has seen to the others. */
+        event_add(&call->writable, NULL);
+        return;
+    }
+    if (!call->is_at_end)
+        return;
+    if (call->state == STATE_HEAD || call->state == STATE_BODY || call->state == STATE_LINGERING)
         connection_close(call, "");
 }
 
@@ -489,8 +343,7 @@ take_bytes(server_call *call, size_t length)
     if (call->state == STATE_LINGERING)
         return;
     buf_append(&call->in, call->owner->scratch, length);
-    if ((call->state == STATE_WORKING || call->state == STATE_WRITING) &&
-        call->in.length > WAITING_MAX) {
+    if (call->state != STATE_BODY && call->in.length > WAITING_MAX) {
         call->is_paused = true;
         event_del(&call->readable);
     }
@@ -513,7 +366,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
         connection_close(call, "client is gone");
     }
     if (!call->is_closed)
-        advance(call);
+        connection_advance(call);
 }
 
 static void
@@ -523,12 +376,31 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    write_out(call);
+    connection_write_out(call);
     if (!call->is_closed)
-        advance(call);
+        connection_advance(call);
 }
 
 /* ---- from the server -------------------------------------------------- */
+
+void
+connection_end_greedy(server_call *call)
+{
+    switch (call->state) {
+    case STATE_HEAD:
+    case STATE_BODY:
+        call->deadline_s = server_now_s() + LINGER_S;
+        refuse(call, 503, "Service unavailable, try again later");
+        break;
+    case STATE_WORKING:
+        /* What is at work already is not the client's to hold, but a page in pieces is. */
+        if (call->out.length > 0)
+            connection_close(call, "the client reads too slowly");
+        break;
+    case STATE_WRITING: connection_close(call, "the client reads too slowly"); break;
+    case STATE_LINGERING: break;
+    }
+}
 
 void
 connection_end_overdue(server_call *call)
@@ -549,7 +421,7 @@ connection_end_overdue(server_call *call)
         call->will_close = true;
         call->owner->events.overdue(call->owner->arg, call);
         break;
-    case STATE_WRITING:
+    case STATE_WRITING: connection_close(call, "the client took too long to read"); break;
     case STATE_LINGERING: connection_close(call, ""); break;
     }
 }

@@ -46,20 +46,6 @@ exchange_free(exchange *ex)
     free(ex);
 }
 
-/* What is being waited for is no longer wanted. What the database does, it may still do. */
-static void
-stop_waiting(exchange *ex)
-{
-    if (ex->waiting_pg != NULL)
-        pg_request_abandon(ex->waiting_pg);
-    if (ex->waiting_auth != NULL)
-        auth_abandon(ex->waiting_auth);
-    if (ex->waiting_secret != NULL)
-        secret_check_abandon(ex->waiting_secret);
-    if (ex->waiting_key != NULL)
-        jwks_abandon(ex->waiting_key);
-}
-
 /* ---- answers ----------------------------------------------------------------- */
 
 /* An address may be in the request or only in the answer. */
@@ -133,15 +119,6 @@ exchange_answer_json(exchange *ex, int status, const char *json)
 /* ---- answers in parts ------------------------------------------------------------ */
 
 static void
-stream_part(exchange *ex, const char *part, size_t length)
-{
-    if (server_stream(ex->call, part, length))
-        return;
-    stop_waiting(ex);
-    exchange_break_parts(ex, 503, "too many answers wait to be read", NULL);
-}
-
-static void
 begin_stream(exchange *ex)
 {
     buf headers = BUF_INIT;
@@ -170,11 +147,11 @@ exchange_add_part(exchange *ex, const char *part, size_t length)
         ex->first_part = (buf)BUF_INIT;
         begin_stream(ex);
         buf_append(&both, part, length);
-        stream_part(ex, both.data, both.length);
+        server_stream(ex->call, both.data, both.length);
         buf_free(&both);
         return;
     }
-    stream_part(ex, part, length);
+    server_stream(ex->call, part, length);
 }
 
 void
@@ -314,10 +291,6 @@ bool
 exchange_query(exchange *ex, const pg_statement *statement, const char *const *values,
                pg_callback callback)
 {
-    if (server_is_full(ex->app->server)) {
-        exchange_answer_unavailable(ex, "too many answers wait to be read");
-        return false;
-    }
     if (!exchange_query_at(ex, ex->app->pool, statement, values, callback)) {
         exchange_answer_unavailable(ex, "the database is away or too busy");
         return false;
@@ -471,6 +444,20 @@ exchange_begin(void *arg, server_call *call, const http_request *request)
     if (query != NULL)
         ex->has_too_many_parameters = !uri_parse_query(query, strcspn(query, "#"), &ex->query);
     dispatch(ex, query);
+}
+
+/* What is being waited for is no longer wanted. What the database does, it may still do. */
+static void
+stop_waiting(exchange *ex)
+{
+    if (ex->waiting_pg != NULL)
+        pg_request_abandon(ex->waiting_pg);
+    if (ex->waiting_auth != NULL)
+        auth_abandon(ex->waiting_auth);
+    if (ex->waiting_secret != NULL)
+        secret_check_abandon(ex->waiting_secret);
+    if (ex->waiting_key != NULL)
+        jwks_abandon(ex->waiting_key);
 }
 
 void

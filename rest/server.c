@@ -23,12 +23,6 @@ server_connection_count(const server *s)
     return s->call_count;
 }
 
-bool
-server_is_full(const server *s)
-{
-    return s->buffered > s->options.buffered_max;
-}
-
 void
 server_start_accepting(server *s)
 {
@@ -107,6 +101,25 @@ on_acceptable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- time --------------------------------------------------------------------------------- */
 
+static bool
+is_too_much(const server *s)
+{
+    return s->buffered > s->options.buffered_max;
+}
+
+/* Ends those who hold most, until the rest is not too much. */
+static void
+free_bytes(server *s)
+{
+    for (size_t least = s->options.buffered_max; least > 0 && is_too_much(s); least /= 2) {
+        for (server_call *call = s->calls, *next; call != NULL && is_too_much(s); call = next) {
+            next = call->next;
+            if (call->buffered > least)
+                connection_end_greedy(call);
+        }
+    }
+}
+
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -121,6 +134,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
         if (call->deadline_s < now)
             connection_end_overdue(call);
     }
+    free_bytes(s);
     connection_free_closed(s);
     server_start_accepting(s);
     if (s->drain_deadline_s == 0)

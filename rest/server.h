@@ -28,6 +28,8 @@ typedef struct server_events {
     void (*overdue)(void *arg, server_call *call);
     /* The client went away before the answer: drop the call. */
     void (*gone)(void *arg, server_call *call, const char *why);
+    /* The connection ends before all of an answer is out. */
+    void (*cut_off)(void *arg, const server_call *call, const char *why);
     /* Something was refused before it became a request; the server answers by itself. */
     void (*refused)(void *arg, const server_call *call, int status, const char *detail);
     /* Largest body that the request may have. */
@@ -36,7 +38,8 @@ typedef struct server_events {
 
 typedef struct server_options {
     int connections_max;
-    size_t buffered_max; /* bytes of requests and answers; see server_is_full() */
+    /* Bytes of requests and answers: beyond it, those who hold most are ended. */
+    size_t buffered_max;
     double request_timeout_s;
     double keepalive_timeout_s;
 } server_options;
@@ -61,11 +64,6 @@ void server_free(server *s);
  */
 void server_drain(server *s, double idle_s, void (*done)(void *arg), void *arg);
 int server_connection_count(const server *s);
-/*
- * More is held for clients than buffered_max. Requests that are still being read are answered 503
- * then; whoever is about to make more answers should do the same.
- */
-bool server_is_full(const server *s);
 
 /*
  * headers: more header lines, each ending with CRLF, or NULL. A HEAD request gets no body,
@@ -77,14 +75,13 @@ void server_answer(server_call *call, int status, const char *headers, const cha
 /*
  * An answer in pieces, for a request that can take one (server_can_stream()). The call remains
  * at work until its end: it may be overdue, and the client may go, from within
- * server_stream() too. That returns false when the server is full and this client one of those
- * who do not read: it is to be broken off. Breaking off ends the connection, so that the client
- * knows that the answer is not whole.
+ * server_stream() too. Breaking off ends the connection, so that the client knows that
+ * the answer is not whole.
  */
 bool server_can_stream(const server_call *call);
 void
 server_begin_stream(server_call *call, int status, const char *headers, const char *content_type);
-bool server_stream(server_call *call, const char *piece, size_t length);
+void server_stream(server_call *call, const char *piece, size_t length);
 void server_end_stream(server_call *call);
 void server_break_stream(server_call *call);
 

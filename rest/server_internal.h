@@ -1,6 +1,6 @@
 /*
- * server_internal.h: what server.c (accepting, time, draining) and connection.c (one
- * connection) share. Nobody else includes it.
+ * server_internal.h: what server.c (accepting, time, draining), connection.c (one connection)
+ * and connection_write.c (its answers) share. Nobody else includes it.
  */
 #ifndef CTMS_REST_SERVER_INTERNAL_H
 #define CTMS_REST_SERVER_INTERNAL_H
@@ -79,11 +79,25 @@ void server_start_accepting(server *s);
 void connection_add(server *s, int fd, const struct sockaddr_storage *address);
 /* Ends it now; the receiver of a request at work is told why. */
 void connection_close(server_call *call, const char *why);
+/* Makes of the bytes that have arrived what can be made of them, until others have their turn. */
+void connection_advance(server_call *call);
+/* The answer is out: on to the next request, or to the end. */
+void connection_finish_answer(server_call *call);
+/* Must follow whatever makes the connection hold more or less. */
+void connection_count_buffered(server_call *call);
+/* It is one of those who hold most of what is too much. */
+void connection_end_greedy(server_call *call);
 /* Its deadline has passed. */
 void connection_end_overdue(server_call *call);
 /* Frees the memory of those that are closed. */
 void connection_free_closed(server *s);
 /* Nothing of a request has come, or the last answer is out. */
 bool connection_is_idle(const server_call *call);
+
+/* connection_write.c. Writes what the socket takes, the rest when it takes more. */
+void connection_write_out(server_call *call);
+/* A whole answer to call->request, or to what could not become one. */
+void connection_put_answer(server_call *call, int status, const char *headers,
+                           const char *content_type, const char *body, size_t length);
 
 #endif

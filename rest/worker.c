@@ -86,6 +86,13 @@ on_refused(void *arg, const server_call *call, int status, const char *detail)
     access_log_write_refused(call, status, detail);
 }
 
+static void
+on_cut_off(void *arg, const server_call *call, const char *why)
+{
+    (void)arg;
+    access_log_write_cut_off(call, why);
+}
+
 /* ---- signals and time ----------------------------------------------------------------- */
 
 static void
@@ -186,7 +193,7 @@ static void
 add_server(app *a, int listening_fd)
 {
     static const server_events events = {exchange_begin, exchange_overdue, exchange_gone,
-                                         on_refused, body_max};
+                                         on_cut_off,     on_refused,       body_max};
     server_options options = {
         .connections_max = (int)config_int(a->settings, "CTMS_MAX_CONNECTIONS"),
         .buffered_max = (size_t)config_int(a->settings, "CTMS_MAX_BUFFERED_BYTES"),

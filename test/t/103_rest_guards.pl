@@ -74,6 +74,7 @@ for my $twice ([ Authorization => 'Bearer a', 'Bearer b' ], [ authorization => '
 
 # ---- requests that are right, in every shape ---------------------------------------------------
 gives('pipelined requests', '200 404 200', "$beat\r\n" . "GET /none HTTP/1.1\r\n$host\r\n" . $beat . "Connection: close\r\n\r\n");
+gives('more pipelined requests than one gets answered at a time', join(' ', (200) x 500), "$beat\r\n" x 500, half_close => 1);
 gives('byte by byte', 200, [ split //, $beat . "Connection: close\r\n\r\n" ]);
 gives('lists may come in several lines', 200, $beat . "Accept: a/b\r\nAccept: c/d\r\nConnection: keep-alive\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n" . $beat . "\r\n");
 gives('empty lines before', 200, "\r\n\r\n" . $beat . "Connection: close\r\n\r\n");
