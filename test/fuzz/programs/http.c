@@ -1,5 +1,6 @@
 /* HTTP requests: a head, then what follows it as chunks. uses: rest/http.c */
 #include <string.h>
+#include <strings.h>
 
 #include "fuzz.h"
 #include "rest/http.h"
@@ -23,6 +24,24 @@ read_chunks(const char *data, size_t size, size_t piece, buf *body)
     return result;
 }
 
+/* Nobody can read another one of what there is one of. */
+static void
+check_headers(const http_request *request)
+{
+    static const char *const single[] = {"authorization", "content-length", "content-type", "host",
+                                         "transfer-encoding"};
+
+    for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++) {
+        int count = 0;
+
+        for (size_t j = 0; j < request->header_count; j++)
+            count += strcasecmp(request->headers[j].name, single[i]) == 0;
+        FUZZ_CHECK(count <= 1);
+    }
+    FUZZ_CHECK(!request->has_length || !request->is_chunked);
+    FUZZ_CHECK(request->header_count <= HTTP_HEADERS_MAX);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -41,8 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(request != NULL || (refusal.status >= 400 && refusal.status <= 599));
     if (request != NULL) {
         http_get_header(request, "host");
-        FUZZ_CHECK(!request->has_length || !request->is_chunked);
-        FUZZ_CHECK(request->header_count <= HTTP_HEADERS_MAX);
+        check_headers(request);
         http_request_free(request);
     }
     FUZZ_CHECK(read_chunks(text + end, size - (size_t)end, size + 1, &whole) ==
