@@ -5,8 +5,9 @@
 # CTMS_BENCH_PARTS (calls,updates,idle,sentry,size) of: each call by the numbers of connections in
 # CTMS_BENCH_CLIENTS (64; 1,16,64,256 say); /updates on one connection; CTMS_BENCH_IDLE (5000) idle
 # connections; GET by id with and without SENTRY_DSN; a second database with CTMS_BENCH_LARGE (1000000)
-# contacts beside that of CTMS_BENCH_CONTACTS (10000). CTMS_BENCH_SECONDS (2) for each measurement, after one that does not count, CTMS_BENCH_TURNS (3),
-# CTMS_BENCH_PROCESSES (1).
+# contacts beside that of CTMS_BENCH_CONTACTS (10000), in huge pages where the system has some
+# (vm.nr_hugepages=1600). CTMS_BENCH_SECONDS (2) for each measurement, after one that does not count,
+# CTMS_BENCH_TURNS (3), CTMS_BENCH_PROCESSES (1).
 #
 # Rates are of the best turn. Where others work on the machine, few busy processes get less of it than
 # pgbench's many: then the processor time of a call, which is printed too, says more.
@@ -262,6 +263,8 @@ if ($parts{size})
     my $on_large = start_beside('rest_large', CTMS_DB_URL => $ctms->db_url('ctms_large'));
     spew('large_ids', $node->safe_psql('ctms_large', 'SELECT email_id FROM ctms.emails'));
     spew('large_numbers', join "\n", 1 .. $large);
+    my $has_huge_pages = slurp("/proc/$postmaster/smaps") =~ /^KernelPageSize:\s+(?!4 kB)/m;
+    diag sprintf 'shared buffers in %s pages', $has_huge_pages ? 'huge' : 'small';
     diag sprintf '%-16s %10s %10s %6s %10s %10s %6s', '64 clients', $small, $large, 'ratio', 'cpu us', 'cpu us', 'ratio';
     my $compare = sub {
         my ($name, @measures) = @_;

@@ -165,22 +165,18 @@ ctms_primary_key_index(Relation relation)
 #endif
 }
 
-/* Index entries of a row: "may_conflict" tells a conflict with "arbiters" instead of raising. */
+/* An entry of a row in an index; false when a unique one was only checked in part, and may fail. */
 #include "access/tableam.h"
-#include "executor/executor.h"
+#include "nodes/execnodes.h"
 
-static inline List *
-ctms_insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
-                         bool may_conflict, bool *has_conflict, List *arbiters)
+static inline bool
+ctms_index_insert(Relation index, Datum *values, bool *is_null, ItemPointer tid, Relation relation,
+                  IndexUniqueCheck check, IndexInfo *info)
 {
-#if PG_VERSION_NUM >= 160000
-    return ExecInsertIndexTuples(target, slot, estate, false, may_conflict, has_conflict, arbiters,
-                                 false);
-#elif PG_VERSION_NUM >= 140000
-    return ExecInsertIndexTuples(target, slot, estate, false, may_conflict, has_conflict, arbiters);
+#if PG_VERSION_NUM >= 140000
+    return index_insert(index, values, is_null, tid, relation, check, false, info);
 #else
-    estate->es_result_relation_info = target;
-    return ExecInsertIndexTuples(slot, estate, may_conflict, has_conflict, arbiters);
+    return index_insert(index, values, is_null, tid, relation, check, info);
 #endif
 }
 

@@ -21,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "queue_claim.h"
@@ -171,12 +172,12 @@ static bool
 write_row(ClaimScan *scan)
 {
     DirectQueue *queue = scan->queue;
-    MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(queue->estate));
+    MemoryContext caller = MemoryContextSwitchTo(queue->row_context);
     TM_Result result = ctms_direct_rewrite(queue, scan->found, false);
 
     ExecClearTuple(queue->slot);
     MemoryContextSwitchTo(caller);
-    ResetPerTupleExprContext(queue->estate);
+    MemoryContextReset(queue->row_context);
     if (result == TM_Updated)
         scan->has_lost_a_race = true;
     return result == TM_Ok;

@@ -38,16 +38,21 @@ typedef struct KeyedTable {
     TupleTableSlot *found;
 } KeyedTable;
 
+typedef struct QueueIndex {
+    Relation relation;
+    IndexInfo *info;
+} QueueIndex;
+
 struct DirectQueue {
     KeyedTable queue;
     SnapshotData dirty; /* sees rows that others are writing, to wait for them */
     KeyedTable emails;  /* opened when first needed */
     Snapshot latest;
-    EState *estate;
-    ResultRelInfo *target;
-    bool are_indexes_open;
-    List *arbiters; /* the index on email_id */
-    TupleTableSlot *slot;
+    MemoryContext context;
+    TupleTableSlot *slot;      /* the row to be written, once writing has started */
+    MemoryContext row_context; /* what writing it needs */
+    QueueIndex *indexes;       /* opened when first needed */
+    int index_count;
     QueueRelations relations;
     TimestampTz now;
 };
@@ -58,6 +63,15 @@ extern void ctms_keyed_close(KeyedTable *table);
 
 /* Fills table->found. */
 extern bool ctms_keyed_find(KeyedTable *table, const pg_uuid_t *key);
+
+/* Makes room for rows to be written; most transactions only lock one. */
+extern void ctms_direct_start_writing(DirectQueue *queue);
+
+/*
+ * Inserts queue->slot. False, and nothing is there, when somebody else inserts or has inserted a
+ * row for the same contact: look for it.
+ */
+extern bool ctms_direct_insert(DirectQueue *queue);
 
 /* The row as the next version of itself, in queue->slot; good as long as "found" is. */
 extern TupleTableSlot *ctms_direct_copy(DirectQueue *queue, TupleTableSlot *found);
