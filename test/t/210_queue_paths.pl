@@ -86,14 +86,23 @@ $ctms->sql('DROP TRIGGER others ON ctms.pending_acoustic');
 is(scenario(), $directly, 'and again below the executor');
 
 # Indexes of others: a plain one is kept below the executor, one on an expression is left to SQL.
-$ctms->sql('CREATE EXTENSION amcheck');
-my $check_indexes = q{SELECT count(bt_index_check(indexrelid, true)) FROM pg_index WHERE indrelid = 'ctms.pending_acoustic'::regclass};
+my $has_amcheck = $ctms->sql(q{SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'});
+$ctms->sql('CREATE EXTENSION amcheck') if $has_amcheck;
+sub has_whole_indexes
+{
+    my ($count, $name) = @_;
+    SKIP: {
+        skip 'amcheck is not installed', 1 if !$has_amcheck;
+        is($ctms->sql(q{SELECT count(bt_index_check(indexrelid, true)) FROM pg_index WHERE indrelid = 'ctms.pending_acoustic'::regclass}), $count, $name);
+    }
+    return;
+}
 $ctms->sql('CREATE UNIQUE INDEX plain ON ctms.pending_acoustic (lease_owner, email_id)');
 is(scenario(), $directly, 'the same with an index of others');
-is($ctms->sql($check_indexes), '3', 'whose entries are kept');
+has_whole_indexes(3, 'whose entries are kept');
 $ctms->sql('DROP INDEX ctms.plain; CREATE INDEX expression ON ctms.pending_acoustic ((retry + 1)) WHERE retry >= 0');
 is(scenario(), $directly, 'and with one on an expression');
-is($ctms->sql($check_indexes), '3', 'whose entries are kept, too');
+has_whole_indexes(3, 'whose entries are kept, too');
 $ctms->sql('DROP INDEX ctms.expression');
 
 # ---- rows that nobody has claimed -------------------------------------------------------------
@@ -287,7 +296,7 @@ sub stress
         '', "$how: each contact was sent as it is now");
     is($ctms->sql(q{SELECT count(*) FROM ctms.pending_acoustic p WHERE NOT EXISTS (SELECT FROM ctms.emails e WHERE e.email_id = p.email_id)}),
         '0', "$how: no queue row without a contact");
-    is($ctms->sql($check_indexes), '2', "$how: the indexes are whole");
+    has_whole_indexes(2, "$how: the indexes are whole");
     return;
 }
 
