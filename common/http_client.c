@@ -214,7 +214,10 @@ is_local(const char *url)
     const char *host = strstr(url, "://");
 
     for (size_t i = 0; host != NULL && i < sizeof(hosts) / sizeof(*hosts); i++) {
-        if (strncasecmp(host + 3, hosts[i], strlen(hosts[i])) == 0)
+        size_t length = strlen(hosts[i]);
+
+        if (strncasecmp(host + 3, hosts[i], length) == 0 &&
+            strchr(":/?#", host[3 + length]) != NULL)
             return true;
     }
     return false;

@@ -165,18 +165,37 @@ ctms_primary_key_index(Relation relation)
 #endif
 }
 
-/* An entry of a row in an index; false when a unique one was only checked in part, and may fail. */
+/* The files of relations have the names of 16 here; 13 does not look for a page where it was seen.
+ */
+#include "storage/bufmgr.h"
+#if PG_VERSION_NUM < 160000
+#define RelFileLocator RelFileNode
+#define rd_locator rd_node
+#endif
+
+static inline bool
+ctms_read_recent_buffer(RelFileLocator file, ForkNumber fork, BlockNumber block, Buffer seen_at)
+{
+#if PG_VERSION_NUM >= 140000
+    return ReadRecentBuffer(file, fork, block, seen_at);
+#else
+    return false;
+#endif
+}
+
+/* An entry of a row in a B-tree, which needs no IndexInfo; false when a unique one was only checked
+ * in part, and may fail. */
 #include "access/tableam.h"
 #include "nodes/execnodes.h"
 
 static inline bool
 ctms_index_insert(Relation index, Datum *values, bool *is_null, ItemPointer tid, Relation relation,
-                  IndexUniqueCheck check, IndexInfo *info)
+                  IndexUniqueCheck check)
 {
 #if PG_VERSION_NUM >= 140000
-    return index_insert(index, values, is_null, tid, relation, check, false, info);
+    return index_insert(index, values, is_null, tid, relation, check, false, NULL);
 #else
-    return index_insert(index, values, is_null, tid, relation, check, info);
+    return index_insert(index, values, is_null, tid, relation, check, NULL);
 #endif
 }
 

@@ -104,6 +104,7 @@ typedef struct ContactList {
 
 typedef struct Contact {
     pg_uuid_t email_id;
+    ItemPointerData row_at; /* where its row in emails was seen; invalid when nobody has looked */
     ContactRecord rows[CONTACT_ROW_GROUPS];
     ContactList newsletters;
     ContactList waitlists;

@@ -75,16 +75,25 @@ open_tables(OpenTable *tables, ContactGroup last)
 }
 
 static void
-begin_scan(OpenTable *table, Snapshot snapshot)
+begin_reading(OpenTable *table)
 {
     table->slot = table_slot_create(table->relation, NULL);
-    table->scan = ctms_index_beginscan(table->relation, table->index, snapshot, 1);
+    table->scan = NULL;
 }
 
 static void
-end_scan(OpenTable *table)
+look_for(OpenTable *table, Snapshot snapshot, ScanKey key)
 {
-    index_endscan(table->scan);
+    if (table->scan == NULL)
+        table->scan = ctms_index_beginscan(table->relation, table->index, snapshot, 1);
+    index_rescan(table->scan, key, 1, NULL, 0);
+}
+
+static void
+end_reading(OpenTable *table)
+{
+    if (table->scan != NULL)
+        index_endscan(table->scan);
     ExecDropSingleTupleTableSlot(table->slot);
 }
 
@@ -107,24 +116,37 @@ read_row(const OpenTable *table, const ContactRelation *facts, ContactGroup grou
 }
 
 static void
+read_rows(OpenTable *table, const ContactRelation *facts, ContactGroup group, Contact *contact,
+          Snapshot snapshot, ContactRowReader read)
+{
+    ScanKeyData key;
+
+    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&contact->email_id));
+    look_for(table, snapshot, &key);
+    while (index_getnext_slot(table->scan, ForwardScanDirection, table->slot))
+        read_row(table, facts, group, contact, read);
+}
+
+static void
 read_table(OpenTable *table, const ContactRelation *facts, ContactGroup group, Contact **contacts,
            int count, Snapshot snapshot, ContactRowReader read)
 {
-    begin_scan(table, snapshot);
+    begin_reading(table);
     for (int i = 0; i < count; i++) {
-        ScanKeyData key;
-
         CHECK_FOR_INTERRUPTS();
+        /* Whoever found the contact by another id has seen the row, with the same snapshot. */
+        if (group == GROUP_EMAIL && ItemPointerIsValid(&contacts[i]->row_at) &&
+            table_tuple_fetch_row_version(table->relation, &contacts[i]->row_at, snapshot,
+                                          table->slot)) {
+            read_row(table, facts, group, contacts[i], read);
+            continue;
+        }
         /* No row of a contact that does not exist can be there. */
         if (group != GROUP_EMAIL && !contacts[i]->rows[GROUP_EMAIL].exists)
             continue;
-        ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ,
-                    UUIDPGetDatum(&contacts[i]->email_id));
-        index_rescan(table->scan, &key, 1, NULL, 0);
-        while (index_getnext_slot(table->scan, ForwardScanDirection, table->slot))
-            read_row(table, facts, group, contacts[i], read);
+        read_rows(table, facts, group, contacts[i], snapshot, read);
     }
-    end_scan(table);
+    end_reading(table);
 }
 
 bool
@@ -146,8 +168,10 @@ contact_direct_read(Contact **contacts, int count, ContactGroup last, Snapshot s
 /* ---- finding ------------------------------------------------------------------------- */
 
 void
-contacts_found_add(ContactsFound *found, const pg_uuid_t *email_id)
+contacts_found_add(ContactsFound *found, const pg_uuid_t *email_id, ItemPointer row_at)
 {
+    Contact *contact;
+
     if (found->contacts == NULL) {
         found->capacity = 1;
         found->contacts = palloc(sizeof(Contact));
@@ -155,7 +179,12 @@ contacts_found_add(ContactsFound *found, const pg_uuid_t *email_id)
         found->capacity *= 2;
         found->contacts = repalloc_huge(found->contacts, found->capacity * sizeof(Contact));
     }
-    found->contacts[found->count++].email_id = *email_id;
+    contact = &found->contacts[found->count++];
+    contact->email_id = *email_id;
+    if (row_at != NULL)
+        contact->row_at = *row_at;
+    else
+        ItemPointerSetInvalid(&contact->row_at);
 }
 
 static const ContactRelations *
@@ -187,6 +216,7 @@ make_key(ScanKey key, ContactId id, Datum value)
 bool
 contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound *found)
 {
+    ContactGroup group = contact_ids[id].group;
     OpenTable table;
     const ContactRelations *relations = open_by_id(&table, id);
     ScanKeyData key;
@@ -194,18 +224,18 @@ contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound 
     if (relations == NULL)
         return false;
     make_key(&key, id, value);
-    begin_scan(&table, snapshot);
-    index_rescan(table.scan, &key, 1, NULL, 0);
+    begin_reading(&table);
+    look_for(&table, snapshot, &key);
     while (index_getnext_slot(table.scan, ForwardScanDirection, table.slot)) {
         bool is_null;
-        Datum email_id =
-            slot_getattr(table.slot, relations->groups[contact_ids[id].group].email_id, &is_null);
+        Datum email_id = slot_getattr(table.slot, relations->groups[group].email_id, &is_null);
 
         CHECK_FOR_INTERRUPTS();
         if (!is_null)
-            contacts_found_add(found, DatumGetUUIDP(email_id));
+            contacts_found_add(found, DatumGetUUIDP(email_id),
+                               group == GROUP_EMAIL ? &table.slot->tts_tid : NULL);
     }
-    end_scan(&table);
+    end_reading(&table);
     close_table(&table);
     return true;
 }

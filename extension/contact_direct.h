@@ -26,7 +26,7 @@ extern bool contact_direct_read(Contact **contacts, int count, ContactGroup last
                                 ContactRowReader read);
 
 typedef struct ContactsFound {
-    Contact *contacts; /* allocated; only their email_id is set, in no order */
+    Contact *contacts; /* allocated; only their email_id and row_at are set, in no order */
     uint64 count;
     uint64 capacity;
 } ContactsFound;
@@ -34,6 +34,7 @@ typedef struct ContactsFound {
 /* The contacts that have an id; `value` is uuid for ID_EMAIL_ID, else text. */
 extern bool contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound *found);
 
-extern void contacts_found_add(ContactsFound *found, const pg_uuid_t *email_id);
+/* "row_at" as in Contact: the row in emails, or null. */
+extern void contacts_found_add(ContactsFound *found, const pg_uuid_t *email_id, ItemPointer row_at);
 
 #endif

@@ -153,8 +153,10 @@ find_by_statement(GivenIds *ids, ContactsFound *found)
     count = kept_plan_execute(find_plan(ids->mask), ids->values, ids->nulls, true, SPI_OK_SELECT);
     MemoryContextSwitchTo(caller);
     for (uint64 i = 0; i < count; i++)
-        contacts_found_add(found, DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i],
-                                                              SPI_tuptable->tupdesc, 1, &is_null)));
+        contacts_found_add(
+            found,
+            DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null)),
+            NULL);
     SPI_finish();
 }
 
@@ -183,7 +185,7 @@ find(FunctionCallInfo fcinfo)
 static void
 write_batch(StringInfo json, Contact *contacts, int count, ContactParts parts, ContactWriter write)
 {
-    contact_load(contacts, count, parts, true);
+    contact_load_found(contacts, count, parts);
     for (int i = 0; i < count; i++) {
         CHECK_FOR_INTERRUPTS();
         if (!contacts[i].rows[GROUP_EMAIL].exists)

@@ -199,8 +199,8 @@ complete(Contact *contact)
     contact_list_sort(&contact->waitlists);
 }
 
-void
-contact_load(Contact *contacts, int count, ContactParts parts, bool is_read_only)
+static void
+load(Contact *contacts, int count, ContactParts parts, bool is_read_only)
 {
     ContactGroup last = parts == CONTACT_ROWS ? GROUP_MOFO : GROUP_WAITLISTS;
     Contact **by_id = palloc(count * sizeof(Contact *));
@@ -209,10 +209,7 @@ contact_load(Contact *contacts, int count, ContactParts parts, bool is_read_only
     if (count == 0)
         return;
     for (int i = 0; i < count; i++) {
-        pg_uuid_t email_id = contacts[i].email_id;
-
-        memset(&contacts[i], 0, sizeof(contacts[i]));
-        contacts[i].email_id = email_id;
+        memset(contacts[i].rows, 0, sizeof(Contact) - offsetof(Contact, rows));
         by_id[i] = &contacts[i];
     }
     if (count > 1)
@@ -224,6 +221,20 @@ contact_load(Contact *contacts, int count, ContactParts parts, bool is_read_only
         read_by_statements(by_id, count, last, is_read_only);
     for (int i = 0; i < count; i++)
         complete(&contacts[i]);
+}
+
+void
+contact_load(Contact *contacts, int count, ContactParts parts, bool is_read_only)
+{
+    for (int i = 0; i < count; i++)
+        ItemPointerSetInvalid(&contacts[i].row_at);
+    load(contacts, count, parts, is_read_only);
+}
+
+void
+contact_load_found(Contact *contacts, int count, ContactParts parts)
+{
+    load(contacts, count, parts, true);
 }
 
 bool

@@ -67,7 +67,8 @@ ctms_direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
     TM_Result result;
 
     if (!emails->relation) {
-        ctms_keyed_open(emails, table_open(queue->relations.emails, RowShareLock), SnapshotAny);
+        ctms_keyed_open(emails, table_open(queue->relations.emails, RowShareLock), SnapshotAny,
+                        AccessShareLock);
         look_anew(queue);
     }
     while (ctms_keyed_find(emails, email_id)) {

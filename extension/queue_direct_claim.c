@@ -105,7 +105,7 @@ open_deleted(ClaimScan *scan)
                    strcmp(NameStr(TupleDescAttr(desc, deleted_columns[i].number - 1)->attname),
                           deleted_columns[i].name) == 0;
     if (is_known)
-        ctms_keyed_open(&scan->deleted, relation, SnapshotAny);
+        ctms_keyed_open(&scan->deleted, relation, SnapshotAny, AccessShareLock);
     else
         table_close(relation, AccessShareLock);
     return is_known;

@@ -8,9 +8,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/index.h"
 #include "catalog/pg_am_d.h"
-#include "executor/executor.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -113,10 +111,10 @@ is_table_known(Relation relation)
 }
 
 void
-ctms_keyed_open(KeyedTable *table, Relation relation, Snapshot snapshot)
+ctms_keyed_open(KeyedTable *table, Relation relation, Snapshot snapshot, LOCKMODE index_lock)
 {
     table->relation = relation;
-    table->index = index_open(ctms_primary_key_index(relation), AccessShareLock);
+    table->index = index_open(ctms_primary_key_index(relation), index_lock);
     table->scan = ctms_index_beginscan(relation, table->index, snapshot, 1);
     table->found = table_slot_create(relation, NULL);
 }
@@ -164,15 +162,15 @@ ctms_direct_open(void)
     queue->relations = *relations;
     queue->now = GetCurrentTimestamp();
     InitDirtySnapshot(queue->dirty);
-    ctms_keyed_open(&queue->queue, relation, &queue->dirty);
+    ctms_keyed_open(&queue->queue, relation, &queue->dirty, RowExclusiveLock);
     return queue;
 }
 
 void
 ctms_direct_close(DirectQueue *queue)
 {
-    for (int i = 0; i < queue->index_count; i++)
-        index_close(queue->indexes[i].relation, NoLock);
+    for (int i = 0; i < queue->other_index_count; i++)
+        index_close(queue->other_indexes[i], NoLock);
     ctms_keyed_close(&queue->queue);
     ctms_keyed_close(&queue->emails);
     if (queue->latest)
@@ -202,49 +200,56 @@ ctms_direct_start_writing(DirectQueue *queue)
 }
 
 static void
-open_indexes(DirectQueue *queue)
+open_other_indexes(DirectQueue *queue)
 {
-    MemoryContext caller;
+    Oid key = RelationGetRelid(queue->queue.index);
     List *oids;
     ListCell *cell;
 
-    if (queue->indexes)
+    if (queue->other_indexes)
         return;
-    caller = MemoryContextSwitchTo(queue->context);
     oids = RelationGetIndexList(queue->queue.relation);
-    queue->indexes = palloc(list_length(oids) * sizeof(QueueIndex));
-    foreach (cell, oids) {
-        QueueIndex *index = &queue->indexes[queue->index_count++];
-
-        index->relation = index_open(lfirst_oid(cell), RowExclusiveLock);
-        index->info = BuildIndexInfo(index->relation);
-    }
+    queue->other_indexes = MemoryContextAlloc(queue->context, list_length(oids) * sizeof(Relation));
+    foreach (cell, oids)
+        if (lfirst_oid(cell) != key)
+            queue->other_indexes[queue->other_index_count++] =
+                index_open(lfirst_oid(cell), RowExclusiveLock);
     list_free(oids);
-    MemoryContextSwitchTo(caller);
+}
+
+/* The entry for queue->slot; false when "check" is a partial one, and another row may have the key.
+ */
+static bool
+insert_entry(DirectQueue *queue, Relation index, IndexUniqueCheck check)
+{
+    TupleTableSlot *slot = queue->slot;
+    Datum values[INDEX_MAX_KEYS];
+    bool is_null[INDEX_MAX_KEYS];
+
+    /* is_index_known(): each is a column. */
+    for (int i = 0; i < IndexRelationGetNumberOfAttributes(index); i++) {
+        int column = index->rd_index->indkey.values[i] - 1;
+
+        values[i] = slot->tts_values[column];
+        is_null[i] = slot->tts_isnull[column];
+    }
+    return ctms_index_insert(index, values, is_null, &slot->tts_tid, queue->queue.relation, check);
 }
 
 /* False when "may_conflict", and another row has the key, or may have it. */
 static bool
 insert_index_entries(DirectQueue *queue, bool may_conflict)
 {
-    Relation relation = queue->queue.relation;
-    Oid key = RelationGetRelid(queue->queue.index);
-    Datum values[INDEX_MAX_KEYS];
-    bool is_null[INDEX_MAX_KEYS];
+    if (!insert_entry(queue, queue->queue.index,
+                      may_conflict ? UNIQUE_CHECK_PARTIAL : UNIQUE_CHECK_YES) &&
+        may_conflict)
+        return false;
+    open_other_indexes(queue);
+    for (int i = 0; i < queue->other_index_count; i++) {
+        Relation index = queue->other_indexes[i];
 
-    open_indexes(queue);
-    for (int i = 0; i < queue->index_count; i++) {
-        QueueIndex *index = &queue->indexes[i];
-        IndexUniqueCheck check = UNIQUE_CHECK_NO;
-
-        if (index->relation->rd_index->indisunique)
-            check = may_conflict && RelationGetRelid(index->relation) == key ? UNIQUE_CHECK_PARTIAL
-                                                                             : UNIQUE_CHECK_YES;
-        FormIndexDatum(index->info, queue->slot, NULL, values, is_null);
-        if (!ctms_index_insert(index->relation, values, is_null, &queue->slot->tts_tid, relation,
-                               check, index->info) &&
-            check == UNIQUE_CHECK_PARTIAL)
-            return false;
+        insert_entry(queue, index,
+                     index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO);
     }
     return true;
 }

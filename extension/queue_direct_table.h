@@ -38,11 +38,6 @@ typedef struct KeyedTable {
     TupleTableSlot *found;
 } KeyedTable;
 
-typedef struct QueueIndex {
-    Relation relation;
-    IndexInfo *info;
-} QueueIndex;
-
 struct DirectQueue {
     KeyedTable queue;
     SnapshotData dirty; /* sees rows that others are writing, to wait for them */
@@ -51,14 +46,18 @@ struct DirectQueue {
     MemoryContext context;
     TupleTableSlot *slot;      /* the row to be written, once writing has started */
     MemoryContext row_context; /* what writing it needs */
-    QueueIndex *indexes;       /* opened when first needed */
-    int index_count;
+    Relation *other_indexes;   /* besides that of queue.index; opened when first needed */
+    int other_index_count;
     QueueRelations relations;
     TimestampTz now;
 };
 
-/* "relation" is open already, and belongs to the table from here on. */
-extern void ctms_keyed_open(KeyedTable *table, Relation relation, Snapshot snapshot);
+/*
+ * "relation" is open already, and belongs to the table from here on. "index_lock" is what is to
+ * be done with the index.
+ */
+extern void
+ctms_keyed_open(KeyedTable *table, Relation relation, Snapshot snapshot, LOCKMODE index_lock);
 extern void ctms_keyed_close(KeyedTable *table);
 
 /* Fills table->found. */

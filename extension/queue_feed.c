@@ -35,7 +35,6 @@ typedef struct FeedMark {
 } FeedMark;
 
 /* All of it lives in the transaction's context and is forgotten with it. */
-static MemoryContext feed_context = NULL;
 static FeedList lists[FEED_KINDS];
 static FeedMark *marks = NULL;
 static int mark_count = 0;
@@ -106,7 +105,7 @@ make_room(FeedKind kind)
     int64 from;
 
     if (!list->keys) {
-        list->keys = MemoryContextAlloc(feed_context, FIRST_CAPACITY * width);
+        list->keys = MemoryContextAlloc(TopTransactionContext, FIRST_CAPACITY * width);
         list->capacity = FIRST_CAPACITY;
         return;
     }
@@ -132,7 +131,7 @@ mark_subtransaction(void)
         int capacity = mark_capacity > 0 ? 2 * mark_capacity : 8;
 
         marks = marks ? repalloc(marks, capacity * sizeof(FeedMark))
-                      : MemoryContextAlloc(feed_context, capacity * sizeof(FeedMark));
+                      : MemoryContextAlloc(TopTransactionContext, capacity * sizeof(FeedMark));
         mark_capacity = capacity;
     }
     mark = &marks[mark_count++];
@@ -149,9 +148,6 @@ ctms_feed_add(FeedKind kind, Datum key)
     const void *added;
     text *varlena = NULL;
 
-    if (!feed_context)
-        feed_context =
-            AllocSetContextCreate(TopTransactionContext, "ctms feed", ALLOCSET_DEFAULT_SIZES);
     mark_subtransaction();
 
     if (is_uuid(kind)) {
@@ -169,7 +165,7 @@ ctms_feed_add(FeedKind kind, Datum key)
     if (list->count == list->capacity)
         make_room(kind);
     if (!is_uuid(kind)) {
-        text *copy = MemoryContextAlloc(feed_context, VARSIZE_ANY(varlena));
+        text *copy = MemoryContextAlloc(TopTransactionContext, VARSIZE_ANY(varlena));
 
         memcpy(copy, varlena, VARSIZE_ANY(varlena));
         varlena = copy;
@@ -278,8 +274,6 @@ ctms_feed_take(FeedKeys *keys, int limit)
 void
 ctms_feed_forget(void)
 {
-    /* The context is a child of the transaction's and goes with it. */
-    feed_context = NULL;
     marks = NULL;
     mark_count = mark_capacity = 0;
     has_deletions = false;

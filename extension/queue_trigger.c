@@ -1,14 +1,17 @@
 /*
  * queue_trigger.c: the row trigger that notes which contact a change concerns.
  *
- * AFTER INSERT, UPDATE or DELETE on every table that Acoustic hears of. Only what the
- * statement really did is seen here, after all other triggers; an UPDATE that changed
- * nothing notes nothing. The queue itself is written at commit (queue_flush.c).
+ * AFTER INSERT or DELETE on every table that Acoustic hears of: only what the statement really did
+ * is seen there. An UPDATE is noted BEFORE it: nothing but a later trigger can keep it from
+ * being done, as its row is locked already, and PostgreSQL need not fetch both versions of the row
+ * once more. One that changes nothing notes nothing. The queue itself is written at commit
+ * (queue_flush.c).
  */
 #include "compat.h"
 
 #include "access/htup_details.h"
 #include "access/tableam.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "utils/datum.h"
@@ -27,6 +30,7 @@ typedef struct TriggerPlan {
     FeedKind kind;
     AttrNumber key;
     Bitmapset *ignored;
+    bool is_last; /* no other trigger can change the row after this one */
 } TriggerPlan;
 
 static const char *const kind_names[FEED_KINDS] = {"held",         "contact", "fxa",    "customer",
@@ -39,6 +43,24 @@ kind_of(const char *name)
         if (strcmp(kind_names[kind], name) == 0)
             return kind;
     elog(ERROR, "unknown kind of key \"%s\" in a trigger of the queue", name);
+}
+
+/* Triggers fire in the order in which the table lists them. */
+static bool
+is_last_before_update(const TriggerDesc *triggers, Oid oid)
+{
+    bool is_behind = false;
+
+    for (int i = 0; i < triggers->numtriggers; i++) {
+        const Trigger *other = &triggers->triggers[i];
+
+        if (is_behind && other->tgenabled != TRIGGER_DISABLED &&
+            TRIGGER_TYPE_MATCHES(other->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE,
+                                 TRIGGER_TYPE_UPDATE))
+            return false;
+        is_behind |= other->tgoid == oid;
+    }
+    return true;
 }
 
 static TriggerPlan *
@@ -59,6 +81,8 @@ get_plan(FunctionCallInfo fcinfo, const TriggerData *trigger)
     plan->key = ctms_column_number(desc, args[1]);
     for (int i = 2; i < trigger->tg_trigger->tgnargs; i++)
         plan->ignored = bms_add_member(plan->ignored, ctms_column_number(desc, args[i]));
+    plan->is_last =
+        is_last_before_update(trigger->tg_relation->trigdesc, trigger->tg_trigger->tgoid);
     MemoryContextSwitchTo(caller);
     fcinfo->flinfo->fn_extra = plan;
     return plan;
@@ -69,7 +93,8 @@ is_fired_rightly(TriggerEvent event)
 {
     if (TRIGGER_FIRED_BY_TRUNCATE(event))
         return TRIGGER_FIRED_BEFORE(event);
-    return TRIGGER_FIRED_AFTER(event) && TRIGGER_FIRED_FOR_ROW(event);
+    return TRIGGER_FIRED_FOR_ROW(event) &&
+           TRIGGER_FIRED_BEFORE(event) == TRIGGER_FIRED_BY_UPDATE(event);
 }
 
 static void
@@ -117,49 +142,66 @@ add_all_keys(const TriggerPlan *plan, Relation table)
 }
 
 /*
+ * A row that a later trigger may still change counts as changed: one contact sent for nothing is
+ * better than a change that is lost.
+ */
+static void
+add_updated(const TriggerPlan *plan, const TriggerData *trigger)
+{
+    TupleDesc desc = RelationGetDescr(trigger->tg_relation);
+    HeapTuple old_row = trigger->tg_trigtuple;
+    HeapTuple new_row = trigger->tg_newtuple;
+
+    if (plan->is_last && !ctms_row_changed(old_row, new_row, desc, plan->ignored))
+        return;
+    add_key(plan->kind, plan->key, new_row, desc);
+    /* A row that moves from one contact to another concerns both. */
+    if (!is_key_equal(plan->key, old_row, new_row, desc)) {
+        if (plan->kind == FEED_HELD)
+            ctms_feed_note_deletion();
+        add_key(plan->kind, plan->key, old_row, desc);
+    }
+}
+
+/*
  * Kind "held" is for the contacts' own table: the statement holds their rows, and one that
  * deletes them leaves nobody to enqueue.
  *
- * ctms._enqueue(kind, key column, ignored column, ...) → trigger, AFTER ... FOR EACH ROW or
- * BEFORE TRUNCATE FOR EACH STATEMENT
+ * ctms._enqueue(kind, key column, ignored column, ...) → trigger, BEFORE UPDATE or AFTER INSERT
+ * or DELETE, FOR EACH ROW, or BEFORE TRUNCATE FOR EACH STATEMENT
  */
 Datum
 ctms__enqueue(PG_FUNCTION_ARGS)
 {
     TriggerData *trigger = (TriggerData *)fcinfo->context;
+    bool is_update;
     TriggerPlan *plan;
     TupleDesc desc;
 
     if (!CALLED_AS_TRIGGER(fcinfo) || !is_fired_rightly(trigger->tg_event))
-        ereport(
-            ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-            errmsg("function \"%s\" must be fired AFTER a change, for each row, or BEFORE TRUNCATE",
-                   "ctms._enqueue"));
+        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                errmsg("function \"%s\" must be fired BEFORE UPDATE or AFTER INSERT or DELETE, for "
+                       "each row, or BEFORE TRUNCATE",
+                       "ctms._enqueue"));
+    is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
     if (!ctms_is_feed_enabled || ctms_is_restoring())
-        return PointerGetDatum(NULL);
+        return PointerGetDatum(is_update ? trigger->tg_newtuple : NULL);
 
     plan = get_plan(fcinfo, trigger);
     desc = RelationGetDescr(trigger->tg_relation);
-    if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)) {
-        if (!ctms_row_changed(trigger->tg_trigtuple, trigger->tg_newtuple, desc, plan->ignored))
-            return PointerGetDatum(NULL);
-        add_key(plan->kind, plan->key, trigger->tg_newtuple, desc);
-        /* A row that moves from one contact to another concerns both. */
-        if (!is_key_equal(plan->key, trigger->tg_trigtuple, trigger->tg_newtuple, desc)) {
-            if (plan->kind == FEED_HELD)
-                ctms_feed_note_deletion();
-            add_key(plan->kind, plan->key, trigger->tg_trigtuple, desc);
-        }
-    } else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event)) {
+    if (is_update) {
+        add_updated(plan, trigger);
+        return PointerGetDatum(trigger->tg_newtuple);
+    }
+    if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
         /* The foreign key holds the contact of a new row. */
         add_key(plan->kind == FEED_CONTACT ? FEED_HELD : plan->kind, plan->key,
                 trigger->tg_trigtuple, desc);
-    } else if (plan->kind == FEED_HELD) {
+    else if (plan->kind == FEED_HELD)
         ctms_feed_note_deletion();
-    } else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event)) {
+    else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
         add_key(plan->kind, plan->key, trigger->tg_trigtuple, desc);
-    } else {
+    else
         add_all_keys(plan, trigger->tg_relation);
-    }
     return PointerGetDatum(NULL);
 }

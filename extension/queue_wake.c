@@ -18,7 +18,6 @@
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "storage/bufmgr.h"
 #include "storage/latch.h"
 #include "storage/procarray.h"
 #include "utils/rel.h"
@@ -33,12 +32,33 @@
 /* How long a commit may take at most to be seen by an agent that is about to wait. */
 #define COMMIT_MAX_MS 20
 
+/*
+ * The one page of a sequence. Each change of a contact asks for it, so where it was seen is tried
+ * first: whoever drops the sequence, or rewrites it, takes the page out of that buffer.
+ */
+static Buffer
+read_sequence(Oid sequence)
+{
+    static Oid seen = InvalidOid;
+    static RelFileLocator seen_file;
+    static Buffer seen_at = InvalidBuffer;
+    Relation relation;
+
+    if (sequence == seen && ctms_read_recent_buffer(seen_file, MAIN_FORKNUM, 0, seen_at))
+        return seen_at;
+    relation = relation_open(sequence, AccessShareLock);
+    seen_at = ReadBuffer(relation, 0);
+    seen_file = relation->rd_locator;
+    seen = sequence;
+    relation_close(relation, AccessShareLock);
+    return seen_at;
+}
+
 /* Reads the sequence as nextval() does, without its rights and locks: a glance is enough. */
 static bool
 is_armed(Oid sequence)
 {
-    Relation relation = relation_open(sequence, AccessShareLock);
-    Buffer buffer = ReadBuffer(relation, 0);
+    Buffer buffer = read_sequence(sequence);
     Page page;
     ItemId item;
     Form_pg_sequence_data data;
@@ -51,7 +71,6 @@ is_armed(Oid sequence)
                                    ((HeapTupleHeader)PageGetItem(page, item))->t_hoff);
     is_odd = data->is_called && data->last_value % 2 == 1;
     UnlockReleaseBuffer(buffer);
-    relation_close(relation, AccessShareLock);
     return is_odd;
 }
 

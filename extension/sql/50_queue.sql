@@ -8,7 +8,7 @@ COMMENT ON FUNCTION ctms._update_timestamp() IS 'Row trigger BEFORE UPDATE: a re
 
 CREATE FUNCTION ctms._enqueue() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__enqueue';
-COMMENT ON FUNCTION ctms._enqueue() IS 'Row trigger AFTER INSERT, UPDATE or DELETE: enqueues the contact at commit; arguments are the kind of key, its column, and columns that do not count';
+COMMENT ON FUNCTION ctms._enqueue() IS 'Row trigger BEFORE UPDATE, AFTER INSERT or DELETE: enqueues the contact at commit; arguments are the kind of key, its column, and columns that do not count';
 
 CREATE TRIGGER ctms_emails_update_timestamp BEFORE UPDATE ON ctms.emails
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
@@ -46,49 +46,46 @@ CREATE TRIGGER ctms_stripe_subscription_update_timestamp BEFORE UPDATE ON ctms.s
 CREATE TRIGGER ctms_stripe_subscription_item_update_timestamp BEFORE UPDATE ON ctms.stripe_subscription_item
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
 
--- A deleted contact takes its queue row along, by foreign key.
-CREATE TRIGGER ctms_emails_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.emails
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('held', 'email_id');
-CREATE TRIGGER ctms_newsletters_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.newsletters
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
-CREATE TRIGGER ctms_waitlists_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.waitlists
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
-CREATE TRIGGER ctms_fxa_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.fxa
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
-CREATE TRIGGER ctms_amo_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.amo
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
-CREATE TRIGGER ctms_mofo_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.mofo
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('contact', 'email_id');
-
+-- The triggers of the feed, three for each table that Acoustic hears of: kind of key, its column, and
+-- columns that do not count. A deleted contact takes its queue row along, by foreign key.
 -- Stripe's rows know the contact by the FxA ID of their customer. A price can belong to very
 -- many contacts, so only what product rows show of it counts; a new one has no items yet, and
 -- one with items cannot be deleted.
-CREATE TRIGGER ctms_stripe_customer_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_customer
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('fxa', 'fxa_id', 'message_timestamp', 'deletion_timestamp', 'update_timestamp');
-CREATE TRIGGER ctms_stripe_subscription_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp');
-CREATE TRIGGER ctms_stripe_subscription_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_subscription_item
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('subscription', 'stripe_subscription_id', 'message_timestamp', 'update_timestamp');
-CREATE TRIGGER ctms_stripe_price_enqueue AFTER UPDATE ON ctms.stripe_price
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('price', 'stripe_id', 'message_timestamp', 'update_timestamp', 'active', 'stripe_created');
-CREATE TRIGGER ctms_stripe_invoice_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_invoice
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp');
-CREATE TRIGGER ctms_stripe_invoice_line_item_enqueue AFTER INSERT OR UPDATE OR DELETE ON ctms.stripe_invoice_line_item
-    FOR EACH ROW EXECUTE FUNCTION ctms._enqueue('invoice', 'stripe_invoice_id', 'message_timestamp', 'update_timestamp');
-
--- TRUNCATE fires no row triggers.
+--
+-- Triggers fire in the order of their names: "_updated" comes after "_update_timestamp". One of your
+-- own, BEFORE UPDATE, should have a name before "ctms": behind ours it makes an UPDATE that
+-- changes nothing enqueue the contact. TRUNCATE fires no row triggers.
 DO $$
 DECLARE
-    enqueue record;
+    fed record;
 BEGIN
-    FOR enqueue IN
-        SELECT t.tgrelid::regclass AS relation, c.relname, encode(t.tgargs, 'escape') AS args
-        FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
-        WHERE t.tgfoid = 'ctms._enqueue()'::regprocedure ORDER BY c.relname
+    FOR fed IN
+        SELECT relation, pg_catalog.string_agg(pg_catalog.quote_literal(a.arg), ', ' ORDER BY a.n) AS args,
+            pg_catalog.string_agg(pg_catalog.quote_literal(a.arg), ', ' ORDER BY a.n) FILTER (WHERE a.n <= 2) AS key
+        FROM (VALUES
+            ('emails', ARRAY['held', 'email_id']),
+            ('newsletters', ARRAY['contact', 'email_id']),
+            ('waitlists', ARRAY['contact', 'email_id']),
+            ('fxa', ARRAY['contact', 'email_id']),
+            ('amo', ARRAY['contact', 'email_id']),
+            ('mofo', ARRAY['contact', 'email_id']),
+            ('stripe_customer', ARRAY['fxa', 'fxa_id', 'message_timestamp', 'deletion_timestamp', 'update_timestamp']),
+            ('stripe_subscription', ARRAY['customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp']),
+            ('stripe_subscription_item', ARRAY['subscription', 'stripe_subscription_id', 'message_timestamp', 'update_timestamp']),
+            ('stripe_price', ARRAY['price', 'stripe_id', 'message_timestamp', 'update_timestamp', 'active', 'stripe_created']),
+            ('stripe_invoice', ARRAY['customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp']),
+            ('stripe_invoice_line_item', ARRAY['invoice', 'stripe_invoice_id', 'message_timestamp', 'update_timestamp'])
+        ) AS list (relation, args), LATERAL pg_catalog.unnest(list.args) WITH ORDINALITY AS a (arg, n)
+        GROUP BY relation ORDER BY relation
     LOOP
-        EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON %s EXECUTE FUNCTION ctms._enqueue(%L, %L)',
-            'ctms_' || enqueue.relname || '_enqueue_all', enqueue.relation,
-            pg_catalog.split_part(enqueue.args, '\000', 1), pg_catalog.split_part(enqueue.args, '\000', 2));
+        IF fed.relation <> 'stripe_price' THEN
+            EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER INSERT OR DELETE ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
+                'ctms_' || fed.relation || '_enqueue', fed.relation, fed.args);
+        END IF;
+        EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE UPDATE ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
+            'ctms_' || fed.relation || '_updated', fed.relation, fed.args);
+        EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON ctms.%I EXECUTE FUNCTION ctms._enqueue(%s)',
+            'ctms_' || fed.relation || '_enqueue_all', fed.relation, fed.key);
     END LOOP;
 END
 $$;

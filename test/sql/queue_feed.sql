@@ -42,6 +42,29 @@ INSERT INTO ctms.newsletters (email_id, name, subscribed) VALUES (pg_temp.contac
 UPDATE ctms.emails SET first_name = 'nobody' WHERE email_id = pg_temp.contact(1) AND false;
 SELECT pg_temp.enqueued();
 
+-- Triggers of others may change the row as well, before ours or behind it, or keep it from being written.
+CREATE FUNCTION pg_temp.set_last_name() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.last_name := TG_ARGV[0];
+    RETURN NEW;
+END $$;
+CREATE FUNCTION pg_temp.skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER a_trigger BEFORE UPDATE ON ctms.emails FOR EACH ROW EXECUTE FUNCTION pg_temp.set_last_name('before ours');
+UPDATE ctms.emails SET first_name = first_name WHERE email_id = pg_temp.contact(1);
+SELECT pg_temp.enqueued();
+UPDATE ctms.emails SET first_name = first_name WHERE email_id = pg_temp.contact(1);
+SELECT pg_temp.enqueued() AS not_again;
+DROP TRIGGER a_trigger ON ctms.emails;
+CREATE TRIGGER z_trigger BEFORE UPDATE ON ctms.emails FOR EACH ROW EXECUTE FUNCTION pg_temp.set_last_name('behind ours');
+UPDATE ctms.emails SET first_name = first_name WHERE email_id = pg_temp.contact(1);
+SELECT pg_temp.enqueued();
+DROP TRIGGER z_trigger ON ctms.emails;
+CREATE TRIGGER a_trigger BEFORE UPDATE ON ctms.emails FOR EACH ROW EXECUTE FUNCTION pg_temp.skip();
+UPDATE ctms.emails SET first_name = 'never' WHERE email_id = pg_temp.contact(1);
+SELECT pg_temp.enqueued();
+DROP TRIGGER a_trigger ON ctms.emails;
+SELECT first_name, last_name FROM ctms.emails WHERE email_id = pg_temp.contact(1);
+
 -- A contact whose own row the same statement rewrites without a change, as upserts do.
 WITH contact AS (
     INSERT INTO ctms.emails (primary_email) VALUES ('feed2@example.com')

@@ -130,14 +130,14 @@ on_answer(void *arg, const http_client_answer *answer)
 }
 
 static void
-send_to(int port, const char *path, buf *body, double timeout_s)
+send_to(const char *host, int port, const char *path, buf *body, double timeout_s)
 {
     static const char *const headers[] = {"X-Own: header", NULL};
     http_client_request request = {
         .headers = body ? headers : NULL, .answer_max = LARGE - 1, .timeout_s = timeout_s};
     char url[100];
 
-    snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", port, path);
+    snprintf(url, sizeof(url), "http://%s:%d%s", host, port, path);
     request.url = url;
     http_client_send(t.client, &request, body, on_answer, NULL);
 }
@@ -146,7 +146,7 @@ static void
 exchange(const char *path, buf *body)
 {
     t.answers = 0;
-    send_to(t.port, path, body, 30);
+    send_to("127.0.0.1", t.port, path, body, 30);
     assert_int_equal(t.answers, 0);
     event_base_dispatch(t.base);
     assert_int_equal(t.answers, 1);
@@ -193,6 +193,28 @@ tells_how_long_an_answer_is_good(void **state)
     assert_true(t.max_age_s == 0);
 }
 
+/* Only whole names of this machine are asked without the environment's proxy, which knows no other.
+ */
+static void
+asks_others_through_the_proxy(void **state)
+{
+    char proxy[50];
+
+    (void)state;
+    snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%d", t.port);
+    setenv("http_proxy", proxy, 1);
+    t.answers = 0;
+    send_to("localhost.example", 1, "/echo", NULL, 30);
+    event_base_dispatch(t.base);
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    assert_string_equal(t.problem, "");
+    assert_int_equal(t.status, 200);
+    send_to("localhost", t.port, "/echo", NULL, 30);
+    event_base_dispatch(t.base);
+    assert_string_equal(t.problem, "");
+    assert_int_equal(t.answers, 2);
+}
+
 static void
 has_limits(void **state)
 {
@@ -200,12 +222,12 @@ has_limits(void **state)
     exchange("/large", NULL);
     assert_string_equal(t.problem, "the answer is too large");
     assert_true(t.body.length < LARGE);
-    send_to(t.port, "/never", NULL, 0.1);
+    send_to("127.0.0.1", t.port, "/never", NULL, 0.1);
     event_base_dispatch(t.base);
     assert_string_equal(t.problem, "timed out");
     assert_int_equal(t.status, 0);
     evhttp_send_reply(t.unanswered, 200, "OK", NULL); /* which evhttp waits for */
-    send_to(1, "/", NULL, 30);
+    send_to("127.0.0.1", 1, "/", NULL, 30);
     event_base_dispatch(t.base);
     assert_string_not_equal(t.problem, "");
     assert_int_equal(t.status, 0);
@@ -219,7 +241,7 @@ takes_many_at_once(void **state)
     (void)state;
     t.answers = 0;
     for (int i = 0; i < 200; i++)
-        send_to(t.port, "/echo", NULL, 30);
+        send_to("127.0.0.1", t.port, "/echo", NULL, 30);
     while (t.answers < 200)
         event_base_dispatch(t.base);
 }
@@ -229,7 +251,7 @@ forgets_what_is_in_flight(void **state)
 {
     (void)state;
     t.answers = 0;
-    send_to(t.port, "/echo", NULL, 30);
+    send_to("127.0.0.1", t.port, "/echo", NULL, 30);
     http_client_free(t.client);
     t.client = http_client_new(t.base, "unit-test");
     event_base_loop(t.base, EVLOOP_NONBLOCK);
@@ -242,6 +264,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gets_and_posts),
         cmocka_unit_test(tells_how_long_an_answer_is_good),
+        cmocka_unit_test(asks_others_through_the_proxy),
         cmocka_unit_test(has_limits),
         cmocka_unit_test(takes_many_at_once),
         cmocka_unit_test(forgets_what_is_in_flight),
