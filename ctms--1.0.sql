@@ -50,7 +50,8 @@ CREATE TABLE ctms.emails (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX emails_primary_email_lower_key ON ctms.emails (lower(primary_email));
-CREATE INDEX emails_sfdc_id_idx ON ctms.emails (sfdc_id);
+-- Most contacts have none: their changes need not write an entry for it.
+CREATE INDEX emails_sfdc_id_idx ON ctms.emails (sfdc_id) WHERE sfdc_id IS NOT NULL;
 CREATE INDEX emails_update_timestamp_idx ON ctms.emails (update_timestamp, email_id);
 COMMENT ON TABLE ctms.emails IS 'One row per contact; everything else about the contact hangs on email_id';
 COMMENT ON COLUMN ctms.emails.primary_email IS 'Address of the contact, unique without regard to case';

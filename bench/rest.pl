@@ -9,8 +9,9 @@
 # (vm.nr_hugepages=1600). CTMS_BENCH_SECONDS (2) for each measurement, after one that does not count,
 # CTMS_BENCH_TURNS (3), CTMS_BENCH_PROCESSES (1).
 #
-# Rates are of the best turn. Where others work on the machine, few busy processes get less of it than
-# pgbench's many: then the processor time of a call, which is printed too, says more.
+# Rates are of the best turn; those of the two sizes of the median one (CTMS_BENCH_TURNS=16, say). Where
+# others work on the machine, few busy processes get less of it than pgbench's many: then the
+# processor time of a call, which is printed too, says more.
 
 use strict;
 use warnings;
@@ -134,6 +135,25 @@ sub by_turns
         }
     }
     return @best;
+}
+
+# Two measures by turns, each second time the other first: the median of either, and of what the second
+# is of the first in each pair, with the quartiles of that.
+sub median { my @sorted = sort { $a <=> $b } @_; return ($sorted[ $#sorted / 2 ] + $sorted[ @sorted / 2 ]) / 2 }
+sub by_pairs
+{
+    my ($times, @measures) = @_;
+    my (@results, @ratios);
+    for my $time (1 .. $times)
+    {
+        my @order = $time % 2 ? (0, 1) : (1, 0);
+        my %pair = map { $_ => $measures[$_]->() } @order;
+        push @{ $results[$_] }, $pair{$_} for 0, 1;
+        push @ratios, $pair{1}{rate} / $pair{0}{rate};
+    }
+    my @medians = map { my $of = $_; +{ map { my $key = $_; $key => median(map { $_->{$key} } @$of) } qw(rate cpu) } } @results;
+    my @sorted = sort { $a <=> $b } @ratios;
+    return (@medians, { median => median(@ratios), low => $sorted[ $#sorted / 4 ], high => $sorted[ $#sorted * 3 / 4 ] });
 }
 
 my $pk_script = 'SELECT email_id FROM ids WHERE n = :n;';
@@ -265,13 +285,13 @@ if ($parts{size})
     spew('large_numbers', join "\n", 1 .. $large);
     my $has_huge_pages = slurp("/proc/$postmaster/smaps") =~ /^KernelPageSize:\s+(?!4 kB)/m;
     diag sprintf 'shared buffers in %s pages', $has_huge_pages ? 'huge' : 'small';
-    diag sprintf '%-16s %10s %10s %6s %10s %10s %6s', '64 clients', $small, $large, 'ratio', 'cpu us', 'cpu us', 'ratio';
+    diag sprintf '%-16s %10s %10s %6s %12s %8s %8s', '64 clients', $small, $large, 'ratio', 'quartiles', 'cpu us', 'cpu us';
     my $compare = sub {
         my ($name, @measures) = @_;
-        my ($few, $many) = by_turns($turns, @measures);
-        diag sprintf '%-16s %10.0f %10.0f %6.2f %10.0f %10.0f %6.2f', $name, $few->{rate}, $many->{rate}, $many->{rate} / $few->{rate}, $few->{cpu}, $many->{cpu}, $few->{cpu} / $many->{cpu};
+        my ($few, $many, $ratio) = by_pairs($turns, @measures);
+        diag sprintf '%-16s %10.0f %10.0f %6.2f %6.2f..%.2f %8.0f %8.0f', $name, $few->{rate}, $many->{rate}, @$ratio{qw(median low high)}, $few->{cpu}, $many->{cpu};
     };
-    for my $call (qw(pk get find hand_patch patch hand_create create stripe))
+    for my $call (qw(pk get hand_patch))
     {
         my $script = $call eq 'pk' ? $pk_script : $scripts{$call};
         $compare->("pgbench $call", sub { pgbench($script, 64) }, sub { pgbench($script, 64, 'ctms_large', $large) });

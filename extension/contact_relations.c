@@ -174,6 +174,21 @@ has_key(Relation index, const Key *key)
            is_lower_of(linitial(RelationGetIndexExpressions(index)), key->column);
 }
 
+/* Rows without a value may be left out: nobody finds them by it. */
+static bool
+has_all_values(Relation index, const Key *key)
+{
+    List *predicate = RelationGetIndexPredicate(index);
+    NullTest *test;
+
+    if (predicate == NIL)
+        return true;
+    test = linitial(predicate);
+    return list_length(predicate) == 1 && IsA(test, NullTest) &&
+           test->nulltesttype == IS_NOT_NULL && IsA(test->arg, Var) &&
+           ((Var *)test->arg)->varattno == key->column;
+}
+
 /* An index that finds every row by the key, InvalidOid when there is none. */
 static Oid
 find_index(Relation relation, Key key)
@@ -188,7 +203,7 @@ find_index(Relation relation, Key key)
 
         if (index->rd_rel->relam == BTREE_AM_OID && form->indisvalid && form->indisready &&
             form->indislive && !form->indcheckxmin && has_key(index, &key) &&
-            RelationGetIndexPredicate(index) == NIL)
+            has_all_values(index, &key))
             found = lfirst_oid(cell);
         index_close(index, NoLock);
         if (OidIsValid(found))
