@@ -18,7 +18,6 @@
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -92,10 +91,8 @@ ctms_direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
 static bool
 insert_row(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
 {
-    TupleTableSlot *slot = queue->slot;
+    TupleTableSlot *slot = ctms_direct_blank(queue);
 
-    ExecClearTuple(slot);
-    memset(slot->tts_isnull, false, COLUMN_COUNT * sizeof(bool));
     slot->tts_values[COLUMN_ID] =
         Int64GetDatum(nextval_internal(queue->relations.id_sequence, false));
     slot->tts_values[COLUMN_EMAIL_ID] = UUIDPGetDatum(email_id);
@@ -166,23 +163,6 @@ lock_row(DirectQueue *queue)
     return result == TM_Ok;
 }
 
-static bool
-write_row(DirectQueue *queue, bool is_found, const pg_uuid_t *email_id, int64 generation)
-{
-    MemoryContext caller;
-    bool is_done;
-
-    /* Index scans keep what they allocate: only the writing may use the row's memory. */
-    ctms_direct_start_writing(queue);
-    caller = MemoryContextSwitchTo(queue->row_context);
-    is_done = is_found ? update_row(queue, generation) : insert_row(queue, email_id, generation);
-    /* The new version may refer to the old one's bytes until here. */
-    ExecClearTuple(queue->slot);
-    MemoryContextSwitchTo(caller);
-    MemoryContextReset(queue->row_context);
-    return is_done;
-}
-
 void
 ctms_direct_enqueue(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
 {
@@ -192,9 +172,12 @@ ctms_direct_enqueue(DirectQueue *queue, const pg_uuid_t *email_id, int64 generat
         bool is_found = find_queue_row(queue, email_id);
 
         CHECK_FOR_INTERRUPTS();
-        is_done = is_found && is_untouched(queue->queue.found)
-                      ? lock_row(queue)
-                      : write_row(queue, is_found, email_id, generation);
+        if (!is_found)
+            is_done = insert_row(queue, email_id, generation);
+        else if (is_untouched(queue->queue.found))
+            is_done = lock_row(queue);
+        else
+            is_done = update_row(queue, generation);
         ExecClearTuple(queue->queue.found);
     }
 }

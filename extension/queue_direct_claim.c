@@ -171,13 +171,8 @@ end_look(ClaimScan *scan)
 static bool
 write_row(ClaimScan *scan)
 {
-    DirectQueue *queue = scan->queue;
-    MemoryContext caller = MemoryContextSwitchTo(queue->row_context);
-    TM_Result result = ctms_direct_rewrite(queue, scan->found, false);
+    TM_Result result = ctms_direct_rewrite(scan->queue, scan->found, false);
 
-    ExecClearTuple(queue->slot);
-    MemoryContextSwitchTo(caller);
-    MemoryContextReset(queue->row_context);
     if (result == TM_Updated)
         scan->has_lost_a_race = true;
     return result == TM_Ok;

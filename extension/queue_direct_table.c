@@ -185,8 +185,9 @@ ctms_direct_close(DirectQueue *queue)
 
 /* ---- writing ----------------------------------------------------------------- */
 
-void
-ctms_direct_start_writing(DirectQueue *queue)
+/* Makes room for rows to be written; most transactions only lock one. */
+static void
+start_writing(DirectQueue *queue)
 {
     MemoryContext caller;
 
@@ -254,6 +255,22 @@ insert_index_entries(DirectQueue *queue, bool may_conflict)
     return true;
 }
 
+/* Index scans keep what they allocate: only the writing of a row may use the row's memory. */
+static MemoryContext
+begin_row(DirectQueue *queue)
+{
+    return MemoryContextSwitchTo(queue->row_context);
+}
+
+/* The new version may refer to the old one's bytes until here. */
+static void
+end_row(DirectQueue *queue, MemoryContext caller)
+{
+    ExecClearTuple(queue->slot);
+    MemoryContextSwitchTo(caller);
+    MemoryContextReset(queue->row_context);
+}
+
 /*
  * As INSERT ... ON CONFLICT does (execIndexing.c describes speculative insertion). An ordinary row,
  * deleted again, would not do: until its transaction ends everybody who writes an index entry for
@@ -265,6 +282,7 @@ ctms_direct_insert(DirectQueue *queue)
     Relation relation = queue->queue.relation;
     TransactionId xid = GetCurrentTransactionId();
     uint32 token = SpeculativeInsertionLockAcquire(xid);
+    MemoryContext caller = begin_row(queue);
     bool is_alone;
 
     table_tuple_insert_speculative(relation, queue->slot, GetCurrentCommandId(true), 0, NULL,
@@ -272,6 +290,7 @@ ctms_direct_insert(DirectQueue *queue)
     is_alone = insert_index_entries(queue, true);
     table_tuple_complete_speculative(relation, queue->slot, token, is_alone);
     SpeculativeInsertionLockRelease(xid);
+    end_row(queue, caller);
     return is_alone;
 }
 
@@ -281,12 +300,14 @@ ctms_direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait)
     TM_FailureData failure;
     LockTupleMode lock_mode;
     bool must_index;
+    MemoryContext caller = begin_row(queue);
     TM_Result result =
         ctms_update_tuple(queue->queue.relation, &found->tts_tid, queue->slot,
                           GetCurrentCommandId(true), may_wait, &failure, &lock_mode, &must_index);
 
     if (result == TM_Ok && must_index)
         insert_index_entries(queue, false);
+    end_row(queue, caller);
     if (result != TM_Ok && result != TM_Updated && result != TM_Deleted &&
         (may_wait || result != TM_BeingModified))
         elog(ERROR, "unexpected result %d of an update of the queue", result);
@@ -294,14 +315,21 @@ ctms_direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait)
 }
 
 TupleTableSlot *
+ctms_direct_blank(DirectQueue *queue)
+{
+    start_writing(queue);
+    ExecClearTuple(queue->slot);
+    memset(queue->slot->tts_isnull, false, COLUMN_COUNT * sizeof(bool));
+    return queue->slot;
+}
+
+TupleTableSlot *
 ctms_direct_copy(DirectQueue *queue, TupleTableSlot *found)
 {
     TupleTableSlot *slot;
 
-    ctms_direct_start_writing(queue);
-    slot = queue->slot;
     slot_getallattrs(found);
-    ExecClearTuple(slot);
+    slot = ctms_direct_blank(queue);
     memcpy(slot->tts_values, found->tts_values, COLUMN_COUNT * sizeof(Datum));
     memcpy(slot->tts_isnull, found->tts_isnull, COLUMN_COUNT * sizeof(bool));
     slot->tts_values[COLUMN_UPDATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);

@@ -63,8 +63,8 @@ extern void ctms_keyed_close(KeyedTable *table);
 /* Fills table->found. */
 extern bool ctms_keyed_find(KeyedTable *table, const pg_uuid_t *key);
 
-/* Makes room for rows to be written; most transactions only lock one. */
-extern void ctms_direct_start_writing(DirectQueue *queue);
+/* queue->slot, to be filled; no column is null. ExecStoreVirtualTuple() comes last. */
+extern TupleTableSlot *ctms_direct_blank(DirectQueue *queue);
 
 /*
  * Inserts queue->slot. False, and nothing is there, when somebody else inserts or has inserted a
