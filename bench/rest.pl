@@ -2,7 +2,8 @@
 # how fast those are; run by "make bench-rest". Numbers depend on the machine and on who else works
 # there, the ratios less so.
 #
-# CTMS_BENCH_PARTS (calls,updates,idle,sentry,size) of: each call by the numbers of connections in
+# CTMS_BENCH_PARTS (calls,updates,idle,sentry,size) of: each call, or those in CTMS_BENCH_CALLS
+# (get,find,patch,create,stripe,updates), by the numbers of connections in
 # CTMS_BENCH_CLIENTS (64; 1,16,64,256 say); /updates on one connection; CTMS_BENCH_IDLE (5000) idle
 # connections; GET by id with and without SENTRY_DSN; a second database with CTMS_BENCH_LARGE (1000000)
 # contacts beside that of CTMS_BENCH_CONTACTS (10000), in huge pages where the system has some
@@ -30,6 +31,7 @@ my $turns = $ENV{CTMS_BENCH_TURNS} // 3;
 my $processes = $ENV{CTMS_BENCH_PROCESSES} // 1;
 my $idle = $ENV{CTMS_BENCH_IDLE} // 5000;
 my @clients = split /,/, $ENV{CTMS_BENCH_CLIENTS} // 64;
+my @calls = split /,/, $ENV{CTMS_BENCH_CALLS} // 'get,find,patch,create,stripe,updates';
 my %parts = map { $_ => 1 } split /,/, $ENV{CTMS_BENCH_PARTS} // 'calls,updates,idle,sentry,size';
 delete @ENV{ grep { /^CTMS_BENCH_/ } keys %ENV };
 my $ctms = CTMS::Test->new('bench_rest', conf => join "\n", 'shared_buffers = 2GB', 'max_connections = 320', 'max_wal_size = 8GB',
@@ -190,7 +192,7 @@ if ($parts{calls})
     diag sprintf 'ctms.create_contact %.0f, by hand %.0f: %.2f', $create->{rate}, $hand_create->{rate}, $create->{rate} / $hand_create->{rate};
     diag sprintf 'processor time in the database: PK %.0f us, get %.0f, patch %.0f, by hand %.0f, create %.0f, by hand %.0f', map { $_->{cpu} } $pk, $get, $patch, $hand_patch, $create, $hand_create;
     diag sprintf '%-8s %5s %9s %9s %6s %8s %8s %8s %6s %6s %8s %8s', 'call', 'conn.', 'REST 1/s', 'pgbench', 'ratio', 'p50 ms', 'p99 ms', 'pgbench', 'ratio', 'of PK', 'cpu us', 'pgbench';
-    for my $call (qw(get find patch create stripe updates))
+    for my $call (@calls)
     {
         for my $count (@clients)
         {
@@ -291,12 +293,9 @@ if ($parts{size})
         my ($few, $many, $ratio) = by_pairs($turns, @measures);
         diag sprintf '%-16s %10.0f %10.0f %6.2f %6.2f..%.2f %8.0f %8.0f', $name, $few->{rate}, $many->{rate}, @$ratio{qw(median low high)}, $few->{cpu}, $many->{cpu};
     };
-    for my $call (qw(pk get hand_patch))
-    {
-        my $script = $call eq 'pk' ? $pk_script : $scripts{$call};
-        $compare->("pgbench $call", sub { pgbench($script, 64) }, sub { pgbench($script, 64, 'ctms_large', $large) });
-    }
-    for my $call (qw(get find patch create stripe))
+    # What PostgreSQL itself makes of the sizes.
+    $compare->('pgbench, PK', sub { pgbench($pk_script, 64) }, sub { pgbench($pk_script, 64, 'ctms_large', $large) });
+    for my $call (grep { $_ ne 'updates' } @calls)
     {
         my ($request, $lines) = @{ $requests{$call} };
         my $of_large = $call eq 'find' ? "$dir/large_numbers" : "$dir/large_ids";
