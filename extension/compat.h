@@ -165,8 +165,7 @@ ctms_primary_key_index(Relation relation)
 #endif
 }
 
-/* The files of relations have the names of 16 here; 13 does not look for a page where it was seen.
- */
+/* Files of relations have the names of 16 here; 13 cannot look for a page where it was seen. */
 #include "storage/bufmgr.h"
 #if PG_VERSION_NUM < 160000
 #define RelFileLocator RelFileNode
@@ -183,8 +182,10 @@ ctms_read_recent_buffer(RelFileLocator file, ForkNumber fork, BlockNumber block,
 #endif
 }
 
-/* An entry of a row in a B-tree, which needs no IndexInfo; false when a unique one was only checked
- * in part, and may fail. */
+/*
+ * An entry of a row in a B-tree, which needs no IndexInfo; false when a unique one was only
+ * checked in part, and may fail.
+ */
 #include "access/tableam.h"
 #include "nodes/execnodes.h"
 
