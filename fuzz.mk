@@ -11,7 +11,7 @@ FUZZ_SANITIZERS = address,undefined
 FUZZ_FLAGS = -O1 -Wno-ignored-attributes -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,$(FUZZ_SANITIZERS) \
 	-fno-sanitize-recover=all
 FUZZ_EXTENSION_FLAGS = -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -fno-strict-aliasing \
-	-isystem $(FUZZ_SERVER_INCLUDE) -Iextension -MMD -MP
+	-isystem $(FUZZ_SERVER_INCLUDE) -I. -MMD -MP
 # Each piece of memory is to be a malloc of its own.
 FUZZ_MEMORY = -DAllocSetContextCreateInternal=fuzz_context_create
 

@@ -4,7 +4,7 @@
  * libxml2's SAX interface, so that no tree is built for 100 MB of nonsense. A document type
  * ends the reading: answers have none, and entities live there.
  */
-#include "acoustic_xml.h"
+#include "agent/acoustic_xml.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * Written by hand and not by libxml2's writer: what must be done to values here (see the
  * header) is most of the work, and a contact has some sixty columns.
  */
-#include "acoustic_xml.h"
+#include "agent/acoustic_xml.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* agent_metrics.c: the families of metrics of the agent; see agent_metrics.h. */
-#include "agent_metrics.h"
+#include "agent/agent_metrics.h"
 
 #include <stdlib.h>
 
-#include "metrics.h"
+#include "common/metrics.h"
 
 enum { SERIES_MAX = 256, CLASSES = CLASS_CONFIGURATION + 1 };
 

@@ -4,9 +4,9 @@
 #ifndef AGENT_AGENT_METRICS_H
 #define AGENT_AGENT_METRICS_H
 
-#include "buf.h"
-#include "classify.h"
-#include "table.h"
+#include "common/buf.h"
+#include "agent/classify.h"
+#include "agent/table.h"
 
 typedef struct agent_metrics agent_metrics;
 

@@ -1,12 +1,12 @@
 /* catalog.c: see catalog.h. */
-#include "catalog.h"
+#include "agent/catalog.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
-#include "acoustic_xml.h"
+#include "agent/acoustic_xml.h"
 
 struct catalog {
     json_t *newsletters; /* object: slug to column; null: not known */

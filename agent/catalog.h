@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
-#include "buf.h"
-#include "contact.h"
+#include "common/buf.h"
+#include "agent/contact.h"
 
 typedef struct catalog catalog;
 

@@ -5,7 +5,7 @@
  * Acoustic, so what a text says goes before what a number says, and a fault in the body
  * before the HTTP status: it knows more.
  */
-#include "classify.h"
+#include "agent/classify.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "acoustic_xml.h"
+#include "agent/acoustic_xml.h"
 
 typedef enum failure_class {
     CLASS_SUCCESS,

@@ -1,14 +1,14 @@
 /*
  * contact.c: see contact.h.
  */
-#include "contact.h"
+#include "agent/contact.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "acoustic_xml.h"
-#include "fields.h"
+#include "agent/acoustic_xml.h"
+#include "agent/fields.h"
 
 contact *
 contact_new(const char *email_id, const char *generation, int retry, const char *state,

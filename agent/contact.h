@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#include "buf.h"
-#include "classify.h"
-#include "table.h"
+#include "common/buf.h"
+#include "agent/classify.h"
+#include "agent/table.h"
 
 #define EMAIL_ID_SIZE 37
 #define GENERATION_SIZE 21

@@ -1,7 +1,7 @@
 /*
  * fields.c: see fields.h.
  */
-#include "fields.h"
+#include "agent/fields.h"
 
 #include <string.h>
 

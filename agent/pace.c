@@ -1,7 +1,7 @@
 /* pace.c: see pace.h. */
-#include "pace.h"
+#include "agent/pace.h"
 
-#include "clock.h"
+#include "agent/clock.h"
 
 #define PAUSE_MIN_S 0.2
 #define PAUSE_MAX_S 60.0

@@ -1,16 +1,16 @@
 /*
  * queue.c: see queue.h.
  */
-#include "queue.h"
+#include "agent/queue.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "log.h"
-#include "sentry.h"
+#include "agent/clock.h"
+#include "common/log.h"
+#include "common/sentry.h"
 
 static const pg_statement claim_statement = {
     "SELECT email_id, generation, retry, state"

@@ -9,9 +9,9 @@
 #ifndef AGENT_QUEUE_H
 #define AGENT_QUEUE_H
 
-#include "contact.h"
-#include "pg_pool.h"
-#include "settings.h"
+#include "agent/contact.h"
+#include "common/pg_pool.h"
+#include "agent/settings.h"
 
 typedef struct queue queue;
 

@@ -1,7 +1,7 @@
 /*
  * report.c: see report.h.
  */
-#include "report.h"
+#include "agent/report.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "log.h"
+#include "agent/clock.h"
+#include "common/log.h"
 
 /* ISO 8601 with microseconds, UTC. */
 static void

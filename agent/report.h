@@ -8,11 +8,11 @@
 #ifndef AGENT_REPORT_H
 #define AGENT_REPORT_H
 
-#include "agent_metrics.h"
-#include "catalog.h"
-#include "contact.h"
-#include "queue.h"
-#include "settings.h"
+#include "agent/agent_metrics.h"
+#include "agent/catalog.h"
+#include "agent/contact.h"
+#include "agent/queue.h"
+#include "agent/settings.h"
 
 #define REPORT_SYNC "ctms.bin.acoustic_sync"
 #define REPORT_SERVICE "ctms.acoustic_service"

@@ -6,9 +6,9 @@
  */
 #include <stdlib.h>
 
-#include "acoustic_xml.h"
-#include "clock.h"
-#include "sync_internal.h"
+#include "agent/acoustic_xml.h"
+#include "agent/clock.h"
+#include "agent/sync_internal.h"
 
 /* How long rows wait for others to fill their call: while contacts are waiting to be sent,
  * and while there is nothing better to do. */

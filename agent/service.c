@@ -1,7 +1,7 @@
 /*
  * service.c: see service.h. For a few trusted callers; limits keep others from hurting.
  */
-#include "service.h"
+#include "agent/service.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +11,9 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 
-#include "http_client.h"
-#include "log.h"
-#include "report.h"
+#include "common/http_client.h"
+#include "common/log.h"
+#include "agent/report.h"
 
 enum { HEADERS_MAX = 16 * 1024, BODY_MAX = 1024, IDLE_S = 30, PUSH_ANSWER_MAX = 64 * 1024 };
 #define PUSH_TIMEOUT_S 5.0

@@ -1,5 +1,5 @@
 /* settings.c: from the configuration to the agent's settings; see settings.h. */
-#include "settings.h"
+#include "agent/settings.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,13 +1,13 @@
 /* share.c: see share.h. */
-#include "share.h"
+#include "agent/share.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "buf.h"
-#include "clock.h"
-#include "log.h"
-#include "report.h"
+#include "common/buf.h"
+#include "agent/clock.h"
+#include "common/log.h"
+#include "agent/report.h"
 
 /* How often to ask while others may give back, or want, slots. */
 #define ASK_BUSY_S 0.5

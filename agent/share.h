@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-#include "pg_pool.h"
-#include "settings.h"
+#include "common/pg_pool.h"
+#include "agent/settings.h"
 
 typedef struct share share;
 

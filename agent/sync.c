@@ -4,14 +4,14 @@
  * Callbacks only note what has happened; what follows is done in a turn, from the event
  * loop, so that nothing calls back into the middle of something else.
  */
-#include "sync.h"
+#include "agent/sync.h"
 
 #include <stdlib.h>
 
-#include "clock.h"
-#include "log.h"
-#include "sentry.h"
-#include "sync_internal.h"
+#include "agent/clock.h"
+#include "common/log.h"
+#include "common/sentry.h"
+#include "agent/sync_internal.h"
 
 /* A report after work, but not more often than this. */
 #define REPORT_MIN_S 1.0

@@ -10,10 +10,10 @@
 
 #include <event2/event.h>
 
-#include "agent_metrics.h"
-#include "pg_pool.h"
-#include "service.h"
-#include "settings.h"
+#include "agent/agent_metrics.h"
+#include "common/pg_pool.h"
+#include "agent/service.h"
+#include "agent/settings.h"
 
 typedef struct sync sync_line;
 

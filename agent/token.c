@@ -1,7 +1,7 @@
 /*
  * token.c: fetches and keeps the access token; see token.h.
  */
-#include "token.h"
+#include "agent/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 
-#include "clock.h"
+#include "agent/clock.h"
 
 /* How long before its end a token counts as ended: a tenth of its time, at most this. */
 #define MARGIN_MAX_S 60.0

@@ -1,5 +1,5 @@
 /* buf.c: a growable run of bytes, and JSON text written into it. */
-#include "buf.h"
+#include "common/buf.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* config.c: reads and checks the settings of config_table.c. */
-#include "config.h"
+#include "common/config.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
+#include "common/buf.h"
 
 #ifndef CTMS_VERSION
 #define CTMS_VERSION "1.0"

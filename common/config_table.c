@@ -1,6 +1,6 @@
 /* config_table.c: every setting of every program; docs/configuration.md tells the same at length.
  */
-#include "config.h"
+#include "common/config.h"
 
 #define ALL (CONFIG_REST | CONFIG_AGENT | CONFIG_CLI)
 #define SERVERS (CONFIG_REST | CONFIG_AGENT)

@@ -4,7 +4,7 @@
  * Nothing jumps or calls back from within libcurl: transfers that are done are collected,
  * and their callbacks called, when libcurl has returned.
  */
-#include "http_client.h"
+#include "common/http_client.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* log.c: one line an event on standard output, MozLog JSON or a form for people. */
-#include "log.h"
+#include "common/log.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "buf.h"
+#include "common/buf.h"
 
 /* Lines that wait for a reader of standard output. */
 #define WAITING_MAX (1024 * 1024)

@@ -1,5 +1,5 @@
 /* metrics.c: counters, gauges and histograms for Prometheus, shared by forked processes. */
-#include "metrics.h"
+#include "common/metrics.h"
 
 #include <math.h>
 #include <stdint.h>

@@ -1,12 +1,12 @@
 /* pg_connector.c: opens one connection to PostgreSQL from the event loop. */
-#include "pg_connector.h"
+#include "common/pg_connector.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
+#include "common/buf.h"
 
 /* libpq's own connect_timeout does not work without blocking. */
 #define CONNECT_TIMEOUT_S 10.0

@@ -1,11 +1,11 @@
 /* pg_listen.c: LISTEN on a connection of its own, which comes back by itself. */
-#include "pg_listen.h"
+#include "common/pg_listen.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "buf.h"
-#include "pg_connector.h"
+#include "common/buf.h"
+#include "common/pg_connector.h"
 
 /* A dead connection looks healthy: ask now and then, and give up when nobody answers. */
 #define PROBE_INTERVAL_S 20

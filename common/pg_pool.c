@@ -1,11 +1,11 @@
 /* pg_pool.c: many requests over few connections to PostgreSQL, from the event loop. */
-#include "pg_pool.h"
+#include "common/pg_pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "buf.h"
-#include "pg_pool_internal.h"
+#include "common/buf.h"
+#include "common/pg_pool_internal.h"
 
 /* How often time limits are looked at, and how long the server's own limit goes first. */
 #define SWEEP_INTERVAL_MS 250

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pg_pool_internal.h"
+#include "common/pg_pool_internal.h"
 
 /* ---- prepared statements ----------------------------------------------------- */
 

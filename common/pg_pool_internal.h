@@ -5,8 +5,8 @@
 #ifndef CTMS_PG_POOL_INTERNAL_H
 #define CTMS_PG_POOL_INTERNAL_H
 
-#include "pg_connector.h"
-#include "pg_pool.h"
+#include "common/pg_connector.h"
+#include "common/pg_pool.h"
 
 /* Requests in flight on one connection. */
 #define PIPELINE_DEPTH 16

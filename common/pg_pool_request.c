@@ -3,8 +3,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "buf.h"
-#include "pg_pool_internal.h"
+#include "common/buf.h"
+#include "common/pg_pool_internal.h"
 
 double
 pool_now_s(void)

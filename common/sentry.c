@@ -1,5 +1,5 @@
 /* sentry.c: builds and sends envelopes; see sentry.h. */
-#include "sentry.h"
+#include "common/sentry.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "http_client.h"
+#include "common/buf.h"
+#include "common/http_client.h"
 
 #define LOG_TYPE "ctms.sentry"
 #define CLIENT "ctms/1.0"

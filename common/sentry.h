@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "log.h"
+#include "common/log.h"
 
 #define SENTRY_PER_MINUTE 10
 #define SENTRY_IN_FLIGHT 4

@@ -3,14 +3,14 @@
  *
  * Fields come in alphabetical order, so that the same contact always gives the same rows.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "acoustic_fields.h"
-#include "queue_plan.h"
+#include "extension/acoustic_fields.h"
+#include "extension/queue_plan.h"
 
 #define WAITLIST_INFIX "_waitlist_"
 

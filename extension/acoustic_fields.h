@@ -9,7 +9,7 @@
 
 #include "access/tupdesc.h"
 
-#include "acoustic_value.h"
+#include "extension/acoustic_value.h"
 
 /* Rows of a contact that must be there for a main field to be sent. */
 typedef enum MainGroup { MAIN_EMAIL, MAIN_AMO, MAIN_FXA, MAIN_WAITLIST } MainGroup;

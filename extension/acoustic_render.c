@@ -6,7 +6,7 @@
  * waitlists and products. Large requests are read in pieces, so that memory does not grow
  * with them.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -16,11 +16,11 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
-#include "acoustic_fields.h"
-#include "acoustic_render.h"
-#include "acoustic_value.h"
-#include "queue_feed.h"
-#include "queue_plan.h"
+#include "extension/acoustic_fields.h"
+#include "extension/acoustic_render.h"
+#include "extension/acoustic_value.h"
+#include "extension/queue_feed.h"
+#include "extension/queue_plan.h"
 
 #define CONTACTS_PER_PIECE 1000
 

@@ -5,7 +5,7 @@
  * also has what is to be deleted, and leaves out what has not changed since it was last
  * sent; ctms.acoustic_diff() says how the two differ.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -17,10 +17,10 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
-#include "acoustic_render.h"
-#include "queue_memory.h"
-#include "queue_plan.h"
-#include "queue_relations.h"
+#include "extension/acoustic_render.h"
+#include "extension/queue_memory.h"
+#include "extension/queue_plan.h"
+#include "extension/queue_relations.h"
 
 PG_FUNCTION_INFO_V1(ctms_acoustic_rows);
 PG_FUNCTION_INFO_V1(ctms_acoustic_outgoing);

@@ -4,7 +4,7 @@
  * Acoustic silently drops a time that is sent to a date column and refuses a date in a
  * timestamp column, so the two never look alike: MM/DD/YYYY and MM/DD/YYYY HH:MM:SS.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
@@ -13,7 +13,7 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
-#include "acoustic_value.h"
+#include "extension/acoustic_value.h"
 
 /* Longest of what this file formats itself. */
 #define FORMATTED_LENGTH 64

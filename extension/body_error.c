@@ -1,11 +1,11 @@
 /*
  * body_error.c: collects what is wrong with a request and raises it as one CT422.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "body_error.h"
-#include "errors.h"
-#include "json_text.h"
+#include "extension/body_error.h"
+#include "extension/errors.h"
+#include "extension/json_text.h"
 
 /* More than anybody reads; a body of a million broken items must not become a message. */
 #define MAX_ERRORS 1000

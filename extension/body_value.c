@@ -3,11 +3,11 @@
  * (contact_coerce.h). docs/contacts.md lists the error
  * types; their names are those that clients of older versions know.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "body_value.h"
-#include "iso_time.h"
-#include "json_text.h"
+#include "extension/body_value.h"
+#include "extension/iso_time.h"
+#include "extension/json_text.h"
 
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"

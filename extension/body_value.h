@@ -6,8 +6,8 @@
 
 #include "postgres.h"
 
-#include "body_error.h"
-#include "contact.h"
+#include "extension/body_error.h"
+#include "extension/contact.h"
 
 #include "utils/jsonb.h"
 #include "utils/uuid.h"

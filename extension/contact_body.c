@@ -5,12 +5,12 @@
  * Reading it converts the values and, where the verdict is no, says in the words and at the
  * places that clients know what is wrong.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "body_value.h"
-#include "contact_body.h"
-#include "contact_coerce.h"
-#include "contact_schema.h"
+#include "extension/body_value.h"
+#include "extension/contact_body.h"
+#include "extension/contact_coerce.h"
+#include "extension/contact_schema.h"
 
 #include "miscadmin.h"
 #include "utils/builtins.h"

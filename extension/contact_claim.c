@@ -13,10 +13,10 @@
  * The locks are of a kind that SQL cannot take, so no other role can stand in the way. In
  * pg_locks they are of the type "object", with ctms.emails as classid.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_claim.h"
-#include "queue_relations.h"
+#include "extension/contact_claim.h"
+#include "extension/queue_relations.h"
 
 #include "access/xact.h"
 #include "catalog/pg_collation.h"

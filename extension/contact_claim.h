@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "contact.h"
+#include "extension/contact.h"
 
 /*
  * To be called before anything of a stored contact is written. Where the difference makes

@@ -5,10 +5,10 @@
  * would be stored. Words for booleans and the forms of UUIDs are the schema's business:
  * they need no other form to be judged.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_coerce.h"
-#include "json_value.h"
+#include "extension/contact_coerce.h"
+#include "extension/json_value.h"
 
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"

@@ -4,7 +4,7 @@
 #ifndef CTMS_CONTACT_COERCE_H
 #define CTMS_CONTACT_COERCE_H
 
-#include "contact.h"
+#include "extension/contact.h"
 
 #include "utils/jsonb.h"
 

@@ -5,14 +5,14 @@
  * (docs/contacts.md, "Order of locks"). Only then is the contact locked; if its address has
  * changed by then, the whole statement is undone.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_json.h"
-#include "contact_load.h"
-#include "contact_sql.h"
-#include "contact_store.h"
-#include "kept_plan.h"
-#include "json_text.h"
+#include "extension/contact_json.h"
+#include "extension/contact_load.h"
+#include "extension/contact_sql.h"
+#include "extension/contact_store.h"
+#include "extension/kept_plan.h"
+#include "extension/json_text.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

@@ -9,9 +9,9 @@
  * contact_load.c and contact_find.c have the statements that say the same in SQL, for all
  * other cases. Both are held to the same bytes by test/t/120_contact_paths.pl.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_direct.h"
+#include "extension/contact_direct.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"

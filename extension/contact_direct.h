@@ -9,8 +9,8 @@
 
 #include "postgres.h"
 
-#include "contact.h"
-#include "contact_relations.h"
+#include "extension/contact.h"
+#include "extension/contact_relations.h"
 
 #include "utils/snapshot.h"
 

@@ -2,9 +2,9 @@
  * contact_fields.c: the table of groups and fields, and what can be said of records
  * without reading or writing anything: defaults, comparison, lists by name.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact.h"
+#include "extension/contact.h"
 
 #include "utils/builtins.h"
 #include "utils/date.h"

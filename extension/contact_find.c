@@ -4,15 +4,15 @@
  * The one unit that looks contacts up by their ids: one id below the executor where the tables
  * allow it (contact_direct.c), several by SQL.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "body_value.h"
-#include "contact_direct.h"
-#include "contact_json.h"
-#include "contact_load.h"
-#include "errors.h"
-#include "kept_plan.h"
-#include "json_text.h"
+#include "extension/body_value.h"
+#include "extension/contact_direct.h"
+#include "extension/contact_json.h"
+#include "extension/contact_load.h"
+#include "extension/errors.h"
+#include "extension/kept_plan.h"
+#include "extension/json_text.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

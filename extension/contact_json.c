@@ -1,10 +1,10 @@
 /*
  * contact_json.c: writes answers by the table of groups and fields.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_json.h"
-#include "json_text.h"
+#include "extension/contact_json.h"
+#include "extension/json_text.h"
 
 #include "utils/date.h"
 #include "utils/jsonb.h"

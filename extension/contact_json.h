@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "contact.h"
+#include "extension/contact.h"
 
 #include "lib/stringinfo.h"
 

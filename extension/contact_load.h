@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "contact.h"
+#include "extension/contact.h"
 
 typedef enum ContactParts { CONTACT_ROWS = 1, CONTACT_ALL = 3 } ContactParts;
 

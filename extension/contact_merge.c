@@ -2,10 +2,10 @@
  * contact_merge.c: POST and PUT replace, PATCH changes what is given. Nothing is read or
  * written here; contact_store() later compares stored and wanted.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_merge.h"
-#include "contact_waitlist.h"
+#include "extension/contact_merge.h"
+#include "extension/contact_waitlist.h"
 
 /* The fields that the body names. */
 static void

@@ -6,9 +6,9 @@
 
 #include "postgres.h"
 
-#include "body_error.h"
-#include "contact.h"
-#include "contact_body.h"
+#include "extension/body_error.h"
+#include "extension/contact.h"
+#include "extension/contact_body.h"
 
 /*
  * Fills *wanted, which shares Datums with both. `stored` is at its defaults where the

@@ -6,9 +6,9 @@
  * executor (contact_direct.c) only do so where everything is as it was made; this file
  * decides that.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_relations.h"
+#include "extension/contact_relations.h"
 
 #include "access/genam.h"
 #include "access/relation.h"

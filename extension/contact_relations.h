@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "contact.h"
+#include "extension/contact.h"
 
 /* In the order of the parameters of ctms.find_contacts(). */
 typedef enum ContactId {

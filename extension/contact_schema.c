@@ -7,10 +7,10 @@
  * but for three rules that no schema can tell: the same name twice in a list, what the
  * schema of a waitlist demands, and what ids have to do with what is stored.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_schema.h"
-#include "json_text.h"
+#include "extension/contact_schema.h"
+#include "extension/json_text.h"
 
 #include "fmgr.h"
 

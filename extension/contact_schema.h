@@ -5,7 +5,7 @@
 #ifndef CTMS_CONTACT_SCHEMA_H
 #define CTMS_CONTACT_SCHEMA_H
 
-#include "contact_body.h"
+#include "extension/contact_body.h"
 
 #include "lib/stringinfo.h"
 

@@ -1,10 +1,10 @@
 /*
  * contact_schema_program.c: the schemas of bodies, compiled once in each session.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_schema.h"
-#include "json_schema.h"
+#include "extension/contact_schema.h"
+#include "extension/json_schema.h"
 
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"

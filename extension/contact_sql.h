@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "contact.h"
+#include "extension/contact.h"
 
 #include "executor/spi.h"
 

@@ -5,13 +5,13 @@
  * through these functions changes the contact meanwhile. Enqueueing and the
  * update_timestamp of each row are the triggers' business.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_claim.h"
-#include "contact_sql.h"
-#include "contact_store.h"
-#include "errors.h"
-#include "kept_plan.h"
+#include "extension/contact_claim.h"
+#include "extension/contact_sql.h"
+#include "extension/contact_store.h"
+#include "extension/errors.h"
+#include "extension/kept_plan.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "contact.h"
+#include "extension/contact.h"
 
 /*
  * Inserts the row of a new contact into emails. False when one of its unique values is

@@ -10,16 +10,16 @@
  * ctms.get_updates_parts() gives the same text in parts, so that who waits for a page has
  * its beginning while the rest is made.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "body_error.h"
-#include "body_value.h"
-#include "contact_json.h"
-#include "contact_load.h"
-#include "contact_sql.h"
-#include "iso_time.h"
-#include "kept_plan.h"
-#include "json_text.h"
+#include "extension/body_error.h"
+#include "extension/body_value.h"
+#include "extension/contact_json.h"
+#include "extension/contact_load.h"
+#include "extension/contact_sql.h"
+#include "extension/iso_time.h"
+#include "extension/kept_plan.h"
+#include "extension/json_text.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"

@@ -4,10 +4,10 @@
  * The older members become a list of changes by waitlist name, which is then applied to
  * the stored waitlists in one pass.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_waitlist.h"
-#include "contact_waitlist_fields.h"
+#include "extension/contact_waitlist.h"
+#include "extension/contact_waitlist_fields.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

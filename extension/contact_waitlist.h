@@ -7,9 +7,9 @@
 
 #include "postgres.h"
 
-#include "body_error.h"
-#include "contact.h"
-#include "contact_body.h"
+#include "extension/body_error.h"
+#include "extension/contact.h"
+#include "extension/contact_body.h"
 
 /* Checks the fields that the body gives, in "waitlists" or the older members. */
 extern void contact_waitlist_check(const ContactBody *body, BodyErrors *errors);

@@ -2,10 +2,10 @@
  * contact_waitlist_fields.c: runs the validator of waitlists and turns the JSON Pointers
  * of its errors into places of the request.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "contact_waitlist_fields.h"
-#include "waitlist.h"
+#include "extension/contact_waitlist_fields.h"
+#include "extension/waitlist.h"
 
 #include "miscadmin.h"
 #include "utils/jsonb.h"

@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "body_error.h"
+#include "extension/body_error.h"
 
 #include "utils/jsonb.h"
 

@@ -5,20 +5,20 @@
  * writes the difference. Nobody else may see half of it: it is one statement of the
  * caller. Answers are read back after the triggers have run.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "body_parse.h"
-#include "body_value.h"
-#include "contact_body.h"
-#include "contact_json.h"
-#include "contact_load.h"
-#include "contact_merge.h"
-#include "contact_sql.h"
-#include "contact_store.h"
-#include "contact_waitlist.h"
-#include "errors.h"
-#include "kept_plan.h"
-#include "json_text.h"
+#include "extension/body_parse.h"
+#include "extension/body_value.h"
+#include "extension/contact_body.h"
+#include "extension/contact_json.h"
+#include "extension/contact_load.h"
+#include "extension/contact_merge.h"
+#include "extension/contact_sql.h"
+#include "extension/contact_store.h"
+#include "extension/contact_waitlist.h"
+#include "extension/errors.h"
+#include "extension/kept_plan.h"
+#include "extension/json_text.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"

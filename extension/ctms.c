@@ -3,18 +3,18 @@
  *
  * Each unit owns its settings; here they are only gathered.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "drop_guard.h"
-#include "json_schema_cache.h"
-#include "queue_agent.h"
-#include "queue_flush.h"
-#include "queue_memory.h"
-#include "restore.h"
-#include "waitlist_schema.h"
+#include "extension/drop_guard.h"
+#include "extension/json_schema_cache.h"
+#include "extension/queue_agent.h"
+#include "extension/queue_flush.h"
+#include "extension/queue_memory.h"
+#include "extension/restore.h"
+#include "extension/waitlist_schema.h"
 
 PG_MODULE_MAGIC;
 

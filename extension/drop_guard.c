@@ -6,7 +6,7 @@
  * a member of the extension, which is what is watched. An event trigger on these
  * commands sees to it that the library is loaded by then (extension/sql/96_drop_guard.sql).
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/genam.h"
 #include "access/table.h"
@@ -21,7 +21,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "drop_guard.h"
+#include "extension/drop_guard.h"
 
 static bool is_drop_allowed = false;
 static object_access_hook_type previous_hook = NULL;

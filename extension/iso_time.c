@@ -1,9 +1,9 @@
 /*
  * iso_time.c: a small reader of ISO 8601.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "iso_time.h"
+#include "extension/iso_time.h"
 
 #include "utils/datetime.h"
 #include "utils/timestamp.h"

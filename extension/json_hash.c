@@ -4,13 +4,13 @@
  * The hash is SipHash-1-3 over what equal values have in common, with a key of this backend's
  * own, so that nobody can send values that all collide.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 
-#include "json_hash.h"
-#include "json_number.h"
+#include "extension/json_hash.h"
+#include "extension/json_number.h"
 
 typedef struct SipState {
     uint64 a, b, c, d;

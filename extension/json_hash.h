@@ -4,7 +4,7 @@
 #ifndef CTMS_JSON_HASH_H
 #define CTMS_JSON_HASH_H
 
-#include "json_value.h"
+#include "extension/json_value.h"
 
 /* A place in a set: free when the index is 0. */
 typedef struct JsonSetSlot {

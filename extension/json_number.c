@@ -4,12 +4,12 @@
  * The header layout below is numeric's on-disk format, which cannot change without
  * breaking every database; numeric.c keeps its declarations private.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "json_number.h"
+#include "extension/json_number.h"
 
 #define DIGIT_BASE 10000
 /* Four base-10000 digits and a bit always fit an int64: 10^16 < 2^63. */

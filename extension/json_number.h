@@ -7,7 +7,7 @@
 #ifndef CTMS_JSON_NUMBER_H
 #define CTMS_JSON_NUMBER_H
 
-#include "json_value.h"
+#include "extension/json_value.h"
 
 /* mantissa / 10000^scale; scale is 0 for integers. */
 typedef struct JsonDecimal {

@@ -8,7 +8,7 @@
 #ifndef CTMS_JSON_REGEX_H
 #define CTMS_JSON_REGEX_H
 
-#include "compat.h"
+#include "extension/compat.h"
 
 typedef struct JsonRegex JsonRegex;
 

@@ -8,13 +8,13 @@
  * the end of the subject is one more. A match is known on the first way out of a state that
  * reaches it, so the subject is not read further.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "json_regex_internal.h"
+#include "extension/json_regex_internal.h"
 
 /* States are dropped together when they take more than this. */
 #define MAX_STATE_BYTES (1024 * 1024)

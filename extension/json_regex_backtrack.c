@@ -5,12 +5,12 @@
  * The time of such a match can grow fast with the subject; it takes no stack of C's for
  * that, and it can be cancelled at any moment.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "json_regex_internal.h"
+#include "extension/json_regex_internal.h"
 
 #define MAX_INSTRUCTIONS 50000
 #define INTERRUPT_EVERY 1024

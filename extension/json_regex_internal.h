@@ -5,7 +5,7 @@
 #ifndef CTMS_JSON_REGEX_INTERNAL_H
 #define CTMS_JSON_REGEX_INTERNAL_H
 
-#include "json_regex.h"
+#include "extension/json_regex.h"
 #include "nodes/pg_list.h"
 
 #define MAX_CODE_POINT 0x10FFFFU

@@ -4,12 +4,12 @@
  * One leniency: a backslash before ASCII punctuation always means that character, which
  * the flag forbids but many schemas write.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "json_regex_internal.h"
+#include "extension/json_regex_internal.h"
 
 #define MAX_REPEAT 100000
 

@@ -3,11 +3,11 @@
  *
  * Counted repetitions are written out, within a limit on the whole.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 
-#include "json_regex_internal.h"
+#include "extension/json_regex_internal.h"
 
 #define MAX_INSTRUCTIONS 50000
 

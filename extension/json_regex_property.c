@@ -1,10 +1,10 @@
 /*
  * json_regex_property.c: Unicode properties as sets.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_regex_internal.h"
-#include "json_regex_property.h"
+#include "extension/json_regex_internal.h"
+#include "extension/json_regex_property.h"
 
 static uint32
 next_point(const uint8 **at, uint32 last)

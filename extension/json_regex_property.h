@@ -8,7 +8,7 @@
 #ifndef CTMS_JSON_REGEX_PROPERTY_H
 #define CTMS_JSON_REGEX_PROPERTY_H
 
-#include "compat.h"
+#include "extension/compat.h"
 
 typedef enum RegexPropertyKind {
     PROPERTY_BINARY,

@@ -3,9 +3,9 @@
  * scripts/generate-unicode-properties. See json_regex_property.h for the layout.
  */
 // clang-format off
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_regex_property.h"
+#include "extension/json_regex_property.h"
 
 const RegexProperty regex_properties[] = {
     {"ASCII", "", PROPERTY_BINARY, 0, 3},

@@ -1,9 +1,9 @@
 /*
  * json_regex_set.c: sets of code points.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_regex_internal.h"
+#include "extension/json_regex_internal.h"
 
 RegexSet *
 regex_set_new(void)

@@ -11,11 +11,11 @@
 #ifndef CTMS_JSON_SCHEMA_H
 #define CTMS_JSON_SCHEMA_H
 
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "nodes/pg_list.h"
 
-#include "json_value.h"
+#include "extension/json_value.h"
 
 typedef struct JsonSchemaProgram JsonSchemaProgram;
 

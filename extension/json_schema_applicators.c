@@ -1,12 +1,12 @@
 /*
  * json_schema_applicators.c: compiles the keywords that hold subschemas or refer to them.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 
-#include "json_number.h"
-#include "json_schema_internal.h"
+#include "extension/json_number.h"
+#include "extension/json_schema_internal.h"
 
 static void
 allocate_lists(JsonSchemaKeyword *keyword, uint32 n)

@@ -2,14 +2,14 @@
  * json_schema_assert.c: judges the keywords that look at nothing but the instance, and says
  * in words what they demand. Words name the schema's values, never the instance's.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "lib/stringinfo.h"
 
-#include "json_hash.h"
-#include "json_number.h"
-#include "json_schema_format.h"
-#include "json_schema_internal.h"
+#include "extension/json_hash.h"
+#include "extension/json_number.h"
+#include "extension/json_schema_format.h"
+#include "extension/json_schema_internal.h"
 
 static bool
 has_type(const JsonSchemaKeyword *keyword, JsonValue instance)

@@ -2,15 +2,15 @@
  * json_schema_bench.c: how long a verdict takes, in a loop inside one call, for
  * bench/json_schema.pl. Not for other use.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "json_schema_call.h"
-#include "waitlist_schema.h"
+#include "extension/json_schema_call.h"
+#include "extension/waitlist_schema.h"
 
 /* What any validator must at least do: visit the entries, kinds and lengths. */
 static uint64

@@ -1,14 +1,14 @@
 /*
  * json_schema_cache.c: compiled schemas of this backend, by content.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "common/hashfn.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
-#include "json_schema_cache.h"
+#include "extension/json_schema_cache.h"
 
 #define N_BUCKETS 1024
 

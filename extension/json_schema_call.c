@@ -4,15 +4,15 @@
  * A call site keeps a reference to its schema's program. A constant argument is known by
  * its address, any other by its content.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/pg_type.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "json_schema_call.h"
-#include "json_schema_text.h"
+#include "extension/json_schema_call.h"
+#include "extension/json_schema_text.h"
 
 static void
 release_site(void *arg)

@@ -6,7 +6,7 @@
 #define CTMS_JSON_SCHEMA_CALL_H
 
 #include "fmgr.h"
-#include "json_schema_cache.h"
+#include "extension/json_schema_cache.h"
 
 /* What a call site keeps. */
 typedef struct JsonSchemaSite {

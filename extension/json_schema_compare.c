@@ -2,17 +2,17 @@
  * json_schema_compare.c: whether everything that one JSON Schema accepts, another accepts
  * too: by a proof, or by an example to the contrary.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
-#include "json_schema_cache.h"
-#include "json_schema_compare.h"
-#include "json_schema_cover.h"
-#include "json_schema_example.h"
-#include "json_schema_output.h"
+#include "extension/json_schema_cache.h"
+#include "extension/json_schema_compare.h"
+#include "extension/json_schema_cover.h"
+#include "extension/json_schema_example.h"
+#include "extension/json_schema_output.h"
 
 /* Errors of the example that are listed. */
 #define ERROR_LIMIT 10

@@ -4,15 +4,15 @@
  * Nodes are made when something points to them and compiled from a work list, so that the
  * depth of a schema costs no stack here and only what can be reached is compiled.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "json_schema_fast.h"
-#include "json_schema_format.h"
-#include "json_schema_internal.h"
-#include "json_schema_uri.h"
+#include "extension/json_schema_fast.h"
+#include "extension/json_schema_format.h"
+#include "extension/json_schema_internal.h"
+#include "extension/json_schema_uri.h"
 
 typedef struct NodeEntry {
     const char *address;

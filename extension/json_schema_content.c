@@ -3,12 +3,12 @@
  * assert: base64 (RFC 4648) and JSON documents, plain or in base64. What is encoded or meant
  * otherwise passes.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 
-#include "json_schema_format.h"
+#include "extension/json_schema_format.h"
 
 static int
 base64_digit(char c)

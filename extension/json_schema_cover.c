@@ -7,13 +7,13 @@
  * A claim about a part of the instance that is met again below itself may be used: an
  * instance has an end. Failing says nothing.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "json_schema_cover.h"
-#include "json_schema_fast.h"
+#include "extension/json_schema_cover.h"
+#include "extension/json_schema_fast.h"
 
 #define MAX_STEPS 1000000
 /* Nested claims: deeper schemas are not proved. */

@@ -4,7 +4,7 @@
 #ifndef CTMS_JSON_SCHEMA_COVER_H
 #define CTMS_JSON_SCHEMA_COVER_H
 
-#include "json_schema_facts.h"
+#include "extension/json_schema_facts.h"
 
 /* A claim that is being proved: met again deeper in the instance, it may be used. */
 typedef struct CoverClaim {

@@ -1,13 +1,13 @@
 /*
  * json_schema_cover_assert.c: proves the keywords that hold no subschemas.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "json_number.h"
-#include "json_schema_cover.h"
+#include "extension/json_number.h"
+#include "extension/json_schema_cover.h"
 
 /* Whether some keyword of the facts, of the kind, makes the asked one hold. */
 typedef bool (*Implies)(const JsonSchemaKeyword *known, const JsonSchemaKeyword *asked);

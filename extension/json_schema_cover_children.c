@@ -2,11 +2,11 @@
  * json_schema_cover_children.c: proves the keywords about members of objects and items of
  * arrays.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "utils/memutils.h"
 
-#include "json_schema_cover.h"
+#include "extension/json_schema_cover.h"
 
 #define ITEM_OF_NO_LIST PG_INT32_MAX
 /* Positions of lists of items that are looked at one by one. */

@@ -5,11 +5,11 @@
  * What only some instances come through ("then", dependent schemas, dynamic references) does
  * not count: running out of stack is the answer there.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 
-#include "json_schema_internal.h"
+#include "extension/json_schema_internal.h"
 
 typedef enum Visit { NOT_VISITED, ON_PATH, VISITED } Visit;
 

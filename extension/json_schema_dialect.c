@@ -2,9 +2,9 @@
  * json_schema_dialect.c: which keywords each draft has, what they apply to, and the
  * vocabularies of the newer ones.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_schema_internal.h"
+#include "extension/json_schema_internal.h"
 
 #define STRINGS JSON_KIND_BIT(JSON_STRING)
 #define NUMBERS JSON_KIND_BIT(JSON_NUMBER)

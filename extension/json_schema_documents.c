@@ -2,12 +2,12 @@
  * json_schema_documents.c: the documents that are built in: the metaschemas, as published
  * by json-schema.org (copyright its contributors; AFL-3.0 or BSD-3-Clause).
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "json_schema_internal.h"
+#include "extension/json_schema_internal.h"
 
 static const struct {
     const char *uri;

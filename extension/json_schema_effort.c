@@ -5,11 +5,11 @@
  * steps that doubles with each level. There are only so many pairs of a schema and a value:
  * who needs more steps than that, and many in any case, repeats itself.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 
-#include "json_schema_evaluate.h"
+#include "extension/json_schema_evaluate.h"
 
 /* Different ways to one schema and one value that are none of the mischief. */
 #define REPETITIONS 10

@@ -5,13 +5,13 @@
  * of units, made only where there is something to say. Here: the frame of a subschema, the
  * keywords that apply to the instance as a whole, and the entry.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 
-#include "json_schema_evaluate.h"
-#include "json_schema_fast.h"
-#include "json_schema_uri.h"
+#include "extension/json_schema_evaluate.h"
+#include "extension/json_schema_fast.h"
+#include "extension/json_schema_uri.h"
 
 /* No more errors are listed when all that is said takes this many bytes: locations may be long. */
 #define ENOUGH_SAID (4 * 1024 * 1024)

@@ -4,7 +4,7 @@
 #ifndef CTMS_JSON_SCHEMA_EVALUATE_H
 #define CTMS_JSON_SCHEMA_EVALUATE_H
 
-#include "json_schema_internal.h"
+#include "extension/json_schema_internal.h"
 
 /* A location is a chain of tokens on the stack; it becomes text only in a message. */
 typedef struct Location {

@@ -2,9 +2,9 @@
  * json_schema_evaluate_children.c: the exhaustive evaluation of the keywords that walk over
  * the members of an object or the items of an array.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_schema_evaluate.h"
+#include "extension/json_schema_evaluate.h"
 
 static void
 mark(Frame *frame, uint32 index)

@@ -6,13 +6,13 @@
  * only when what is known of the old schema at that place accepts them, and those that the
  * new one refuses are put to use first. A whole candidate counts when the programs say so.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "json_schema_example.h"
-#include "json_schema_fast.h"
+#include "extension/json_schema_example.h"
+#include "extension/json_schema_fast.h"
 
 /* Bytes of candidates, with something for each of them. */
 #define MAX_WORK (16 * 1024 * 1024)

@@ -4,7 +4,7 @@
 #ifndef CTMS_JSON_SCHEMA_EXAMPLE_H
 #define CTMS_JSON_SCHEMA_EXAMPLE_H
 
-#include "json_schema_facts.h"
+#include "extension/json_schema_facts.h"
 
 /* The smallest one that was found within the limits, in the current memory context; NULL
  * when there was none, which does not mean that there is none. */

@@ -2,11 +2,11 @@
  * json_schema_example_array.c: arrays for an example: short ones, one of each length that a
  * bound names, with equal items and with different ones, and one item that differs.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "utils/builtins.h"
 
-#include "json_schema_example.h"
+#include "extension/json_schema_example.h"
 
 #define MAX_VALUES 10
 #define MAX_PAIR_VALUES 4

@@ -5,11 +5,11 @@
  * alternatives, and everything at once. Then what differs from these in one member, in two,
  * or in their number.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 
-#include "json_schema_example.h"
+#include "extension/json_schema_example.h"
 
 /* Names that are tried; those that only one schema speaks of, or both in different words,
  * come first. */

@@ -5,14 +5,14 @@
  * the fewest or a few more repetitions, one alternative after the other. Anchors and
  * lookaround are passed over: whoever gets the strings tries them anyway.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "json_regex_internal.h"
-#include "json_schema_example.h"
+#include "extension/json_regex_internal.h"
+#include "extension/json_schema_example.h"
 
 /* Strings made of one pattern, and bytes in each. */
 #define N_STRINGS 12

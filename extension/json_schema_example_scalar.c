@@ -1,13 +1,13 @@
 /*
  * json_schema_example_scalar.c: strings, numbers and other plain values for an example.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "json_number.h"
-#include "json_schema_example.h"
+#include "extension/json_number.h"
+#include "extension/json_schema_example.h"
 
 /* Listed values that are tried of one keyword. */
 #define MAX_LISTED 500

@@ -1,13 +1,13 @@
 /*
  * json_schema_facts.c: what is known of an instance that passes a set of subschemas.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 
-#include "json_number.h"
-#include "json_schema_facts.h"
-#include "json_schema_fast.h"
+#include "extension/json_number.h"
+#include "extension/json_schema_facts.h"
+#include "extension/json_schema_fast.h"
 
 /* More nodes that apply to one instance are left out. */
 #define MAX_NODES 200

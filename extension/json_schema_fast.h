@@ -9,7 +9,7 @@
 #ifndef CTMS_JSON_SCHEMA_FAST_H
 #define CTMS_JSON_SCHEMA_FAST_H
 
-#include "json_schema_evaluate.h"
+#include "extension/json_schema_evaluate.h"
 
 #define N_KINDS 7
 

@@ -2,13 +2,13 @@
  * json_schema_format.c: the values of "format" that can be asserted: the table of them, and
  * those that need a few lines only.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-#include "json_regex.h"
-#include "json_schema_format.h"
+#include "extension/json_regex.h"
+#include "extension/json_schema_format.h"
 
 static bool
 is_digit(char c)

@@ -1,10 +1,10 @@
 /*
  * json_schema_format_host.c: e-mail addresses, host names and IP addresses.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_regex_internal.h"
-#include "json_schema_format.h"
+#include "extension/json_regex_internal.h"
+#include "extension/json_schema_format.h"
 
 static bool
 is_alphanumeric(unsigned char c)

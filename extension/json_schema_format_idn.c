@@ -2,11 +2,11 @@
  * json_schema_format_idn.c: labels of internationalised host names: Punycode (RFC 3492),
  * the code points they may hold (RFC 5892) and their directions (RFC 5893).
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_regex_internal.h"
-#include "json_regex_property.h"
-#include "json_schema_format.h"
+#include "extension/json_regex_internal.h"
+#include "extension/json_regex_property.h"
+#include "extension/json_schema_format.h"
 
 /* ---- Punycode --------------------------------------------------------------------------- */
 

@@ -1,9 +1,9 @@
 /*
  * json_schema_format_time.c: dates, times and durations of RFC 3339.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_schema_format.h"
+#include "extension/json_schema_format.h"
 
 /* What is left of the text. */
 typedef struct Rest {

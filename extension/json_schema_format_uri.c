@@ -1,10 +1,10 @@
 /*
  * json_schema_format_uri.c: URIs (RFC 3986), IRIs (RFC 3987) and URI templates (RFC 6570).
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_regex_internal.h"
-#include "json_schema_format.h"
+#include "extension/json_regex_internal.h"
+#include "extension/json_schema_format.h"
 
 typedef const unsigned char *Bytes;
 

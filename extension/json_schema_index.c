@@ -5,12 +5,12 @@
  * "$id" and anchors count only where a keyword of the dialect puts a schema, so documents
  * are walked keyword by keyword.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 
-#include "json_schema_internal.h"
-#include "json_schema_uri.h"
+#include "extension/json_schema_internal.h"
+#include "extension/json_schema_uri.h"
 
 typedef struct RootEntry {
     const char *address;

@@ -8,8 +8,8 @@
 #ifndef CTMS_JSON_SCHEMA_INTERNAL_H
 #define CTMS_JSON_SCHEMA_INTERNAL_H
 
-#include "json_regex.h"
-#include "json_schema.h"
+#include "extension/json_regex.h"
+#include "extension/json_schema.h"
 #include "utils/hsearch.h"
 
 typedef enum JsonSchemaVocabulary {

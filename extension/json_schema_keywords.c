@@ -2,16 +2,16 @@
  * json_schema_keywords.c: compiles the keywords that assert something about the instance
  * itself, without subschemas.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "json_hash.h"
-#include "json_number.h"
-#include "json_schema_format.h"
-#include "json_schema_internal.h"
+#include "extension/json_hash.h"
+#include "extension/json_number.h"
+#include "extension/json_schema_format.h"
+#include "extension/json_schema_internal.h"
 
 /* Lists of up to this many values are searched one by one. */
 #define SHORT_ENUM 16

@@ -5,11 +5,11 @@
  * its mask cuts the mask, its operations are copied. Only a subschema that is still being
  * lowered (a cycle) or that has many operations is called instead.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 
-#include "json_schema_fast.h"
+#include "extension/json_schema_fast.h"
 
 /* More operations than this are called instead of merged. */
 #define MERGE_LIMIT 16

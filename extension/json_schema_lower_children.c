@@ -2,11 +2,11 @@
  * json_schema_lower_children.c: lowers the keywords about members and items into one walk
  * for each kind of container.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 
-#include "json_schema_fast.h"
+#include "extension/json_schema_fast.h"
 
 /* Keys of larger objects have more than one stored offset. */
 #define MAX_SHAPE JB_OFFSET_STRIDE

@@ -2,13 +2,13 @@
  * json_schema_output.c: a verdict in the output formats of the specification: flag, basic,
  * detailed and verbose of 2019-09 and 2020-12, list and hierarchical of its successor.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 
-#include "json_schema_output.h"
+#include "extension/json_schema_output.h"
 
 typedef JsonbParseState *Builder;
 

@@ -4,7 +4,7 @@
 #ifndef CTMS_JSON_SCHEMA_OUTPUT_H
 #define CTMS_JSON_SCHEMA_OUTPUT_H
 
-#include "json_schema.h"
+#include "extension/json_schema.h"
 
 extern bool json_schema_output_known(const char *format);
 

@@ -5,7 +5,7 @@
  * Its relcache invalidation, which a trigger asks for, makes compiled schemas stale that
  * read it.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
@@ -13,8 +13,8 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "json_schema_cache.h"
-#include "stored_jsonb.h"
+#include "extension/json_schema_cache.h"
+#include "extension/stored_jsonb.h"
 
 static Oid registry_relid = InvalidOid;
 static SPIPlanPtr load_plan;

@@ -4,13 +4,13 @@
  * Nothing here allocates, but what the sets of large arrays, patterns and unevaluated
  * members need. Recursion is checked where a container is entered.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "json_number.h"
-#include "json_schema_fast.h"
+#include "extension/json_number.h"
+#include "extension/json_schema_fast.h"
 
 /* Buckets of names of the same length up to this size are searched one by one. */
 #define SMALL_BUCKET 8

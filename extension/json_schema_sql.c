@@ -1,16 +1,16 @@
 /*
  * json_schema_sql.c: the functions ctms.json_schema_* of SQL.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "json_schema_call.h"
-#include "json_schema_output.h"
-#include "restore.h"
+#include "extension/json_schema_call.h"
+#include "extension/json_schema_output.h"
+#include "extension/restore.h"
 
 /* Copies up to 126 bytes; for so few, memcpy of an unknown length costs more than the verdict. */
 static inline void

@@ -1,7 +1,7 @@
 /*
  * json_schema_text.c: JSON text to the layout of jsonb, for text that jsonb itself refuses.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -9,7 +9,7 @@
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 
-#include "json_schema_text.h"
+#include "extension/json_schema_text.h"
 
 typedef struct Reader {
     const char *at;

@@ -1,9 +1,9 @@
 /*
  * json_schema_uri.c: URI references of schemas (RFC 3986) and JSON Pointers (RFC 6901).
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_schema_uri.h"
+#include "extension/json_schema_uri.h"
 
 /* Components point into the string that was split; a missing one has no start. */
 typedef struct Span {

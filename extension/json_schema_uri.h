@@ -5,7 +5,7 @@
 #ifndef CTMS_JSON_SCHEMA_URI_H
 #define CTMS_JSON_SCHEMA_URI_H
 
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "lib/stringinfo.h"
 

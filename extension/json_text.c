@@ -4,9 +4,9 @@
  * Stored values that no rule allows today (infinite times, years before Christ) are
  * written all the same: reading never fails.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_text.h"
+#include "extension/json_text.h"
 
 #include "utils/builtins.h"
 #include "utils/datetime.h"

@@ -1,15 +1,15 @@
 /*
  * json_value.c: look-up, equality and copying of values inside a jsonb.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "json_number.h"
-#include "json_value.h"
+#include "extension/json_number.h"
+#include "extension/json_value.h"
 
 /* Bytes between looks for interrupts. */
 #define BLOCK (1024 * 1024)

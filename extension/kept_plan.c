@@ -6,9 +6,9 @@
  * while tables are small reads them from end to end, also when they have grown. So plans
  * are made to go by index, row by row, which is right for any size.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "kept_plan.h"
+#include "extension/kept_plan.h"
 
 #include "utils/plancache.h"
 

@@ -1,7 +1,7 @@
 /*
  * queue_admin.c: what operators and health checks ask of the queue.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -9,10 +9,10 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 
-#include "queue_flush.h"
-#include "queue_plan.h"
-#include "queue_relations.h"
-#include "queue_wake.h"
+#include "extension/queue_flush.h"
+#include "extension/queue_plan.h"
+#include "extension/queue_relations.h"
+#include "extension/queue_wake.h"
 
 /* Counted exactly up to here, which takes a few milliseconds; estimated beyond. */
 #define EXACT_ROWS 10000

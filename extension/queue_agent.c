@@ -8,7 +8,7 @@
  *
  * Calls that wait for row locks take them in order of email_id, as the feed does.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
@@ -17,10 +17,10 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "queue_agent.h"
-#include "queue_memory.h"
-#include "queue_plan.h"
-#include "queue_relations.h"
+#include "extension/queue_agent.h"
+#include "extension/queue_memory.h"
+#include "extension/queue_plan.h"
+#include "extension/queue_relations.h"
 
 /* The setting ctms.acoustic_retry_delay, in milliseconds. */
 static int retry_delay_ms = 10000;

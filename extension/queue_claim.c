@@ -9,7 +9,7 @@
  * second, or less often if it takes long: rows that turn up before that place (released,
  * expired, free again after a failure) wait until then.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/pg_type.h"
 #include "executor/instrument.h"
@@ -20,12 +20,12 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "queue_agent.h"
-#include "queue_claim.h"
-#include "queue_plan.h"
-#include "queue_relations.h"
-#include "queue_stripe.h"
-#include "queue_wake.h"
+#include "extension/queue_agent.h"
+#include "extension/queue_claim.h"
+#include "extension/queue_plan.h"
+#include "extension/queue_relations.h"
+#include "extension/queue_stripe.h"
+#include "extension/queue_wake.h"
 
 #define MAX_BATCH 10000
 

@@ -10,7 +10,7 @@
  * held to the same results by test/t/210_queue_paths.pl. queue_direct_table.c reads and writes
  * rows, queue_direct_claim.c claims what was written.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/table.h"
 #include "access/tableam.h"
@@ -21,8 +21,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "queue_direct.h"
-#include "queue_direct_table.h"
+#include "extension/queue_direct.h"
+#include "extension/queue_direct_table.h"
 
 /* ---- finding ----------------------------------------------------------------- */
 

@@ -10,7 +10,7 @@
  *
  * queue_claim.c has the statements that say the same in SQL, for all other cases.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/nbtree.h"
 #include "access/table.h"
@@ -24,8 +24,8 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "queue_claim.h"
-#include "queue_direct_table.h"
+#include "extension/queue_claim.h"
+#include "extension/queue_direct_table.h"
 
 /* How often it looks again when all that was free has been written meanwhile. */
 #define MAX_LOOKS 3

@@ -5,14 +5,14 @@
 #ifndef CTMS_QUEUE_DIRECT_TABLE_H
 #define CTMS_QUEUE_DIRECT_TABLE_H
 
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/relscan.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
-#include "queue_direct.h"
-#include "queue_relations.h"
+#include "extension/queue_direct.h"
+#include "extension/queue_relations.h"
 
 /* The columns of ctms.pending_acoustic, in their order. */
 typedef enum QueueColumn {

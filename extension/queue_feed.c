@@ -10,7 +10,7 @@
  * length that they had when it added its first key. Lists that must grow first drop their
  * repetitions; memory is bounded by the number of different keys (16 bytes for a contact).
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -18,7 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
-#include "queue_feed.h"
+#include "extension/queue_feed.h"
 
 #define FIRST_CAPACITY 64
 

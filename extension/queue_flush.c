@@ -8,7 +8,7 @@
  * The rows are written below the executor (queue_direct.c) where that can be, else by the
  * statement below.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/transam.h"
 #include "access/xact.h"
@@ -19,13 +19,13 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "queue_direct.h"
-#include "queue_feed.h"
-#include "queue_flush.h"
-#include "queue_plan.h"
-#include "queue_relations.h"
-#include "queue_stripe.h"
-#include "queue_wake.h"
+#include "extension/queue_direct.h"
+#include "extension/queue_feed.h"
+#include "extension/queue_flush.h"
+#include "extension/queue_plan.h"
+#include "extension/queue_relations.h"
+#include "extension/queue_stripe.h"
+#include "extension/queue_wake.h"
 
 /* Contacts per statement: bounds the memory of a bulk change, costs nothing for others. */
 #define CONTACTS_PER_STATEMENT 10000

@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "queue_feed.h"
+#include "extension/queue_feed.h"
 
 /* The setting ctms.enqueue. */
 extern bool ctms_is_feed_enabled;

@@ -8,7 +8,7 @@
  * Nothing here waits for a row: a note that is being written again, by a transaction whose
  * commit will enqueue the contact again, is passed over.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -20,12 +20,12 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "queue_flush.h"
-#include "queue_memory.h"
-#include "queue_plan.h"
-#include "queue_relations.h"
-#include "queue_wake.h"
-#include "restore.h"
+#include "extension/queue_flush.h"
+#include "extension/queue_memory.h"
+#include "extension/queue_plan.h"
+#include "extension/queue_relations.h"
+#include "extension/queue_wake.h"
+#include "extension/restore.h"
 
 /* Rows of the history that are removed at once, and how often one session looks. */
 #define PURGE_ROWS 5000

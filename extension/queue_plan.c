@@ -4,7 +4,7 @@
  * Whoever may change a contact may not necessarily write the queue, and resolves operators
  * by a search_path of his own: the feed does neither with his.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
@@ -12,9 +12,9 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "kept_plan.h"
-#include "queue_plan.h"
-#include "queue_relations.h"
+#include "extension/kept_plan.h"
+#include "extension/queue_plan.h"
+#include "extension/queue_relations.h"
 
 uint64
 ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)

@@ -4,7 +4,7 @@
  * They are asked for in every commit that changes a contact. Any change of a name in the
  * catalogs makes us look again.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
@@ -15,7 +15,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "queue_relations.h"
+#include "extension/queue_relations.h"
 
 static QueueRelations relations;
 static bool are_known = false;

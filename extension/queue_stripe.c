@@ -10,7 +10,7 @@
  * contact later enqueues it himself. A price is left in any case: subscriptions to it may
  * be on their way, with contacts that were sent with the old price.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -18,10 +18,10 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
-#include "queue_feed.h"
-#include "queue_flush.h"
-#include "queue_plan.h"
-#include "queue_stripe.h"
+#include "extension/queue_feed.h"
+#include "extension/queue_flush.h"
+#include "extension/queue_plan.h"
+#include "extension/queue_stripe.h"
 
 #define STRIPE_KINDS (FEED_KINDS - FEED_FXA)
 /* Keys that one claim takes at most. */

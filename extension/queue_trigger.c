@@ -7,7 +7,7 @@
  * once more. One that changes nothing notes nothing. The queue itself is written at commit
  * (queue_flush.c).
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/htup_details.h"
 #include "access/tableam.h"
@@ -18,10 +18,10 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "queue_feed.h"
-#include "queue_flush.h"
-#include "restore.h"
-#include "row_change.h"
+#include "extension/queue_feed.h"
+#include "extension/queue_flush.h"
+#include "extension/restore.h"
+#include "extension/row_change.h"
 
 PG_FUNCTION_INFO_V1(ctms__enqueue);
 

@@ -10,7 +10,7 @@
  * without waiting for each other's end. Its value is odd while an agent waits. The races
  * that are left cost a notification too many, or one poll.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/htup_details.h"
 #include "access/relation.h"
@@ -24,8 +24,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "queue_relations.h"
-#include "queue_wake.h"
+#include "extension/queue_relations.h"
+#include "extension/queue_wake.h"
 
 #define CHANNEL "ctms_acoustic"
 

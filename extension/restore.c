@@ -6,7 +6,7 @@
  * such output always begins with is "SET check_function_bodies = false" and "SET
  * row_security = off"; no ordinary session has a reason for both.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "commands/extension.h"
 #include "commands/trigger.h"
@@ -15,7 +15,7 @@
 #include "utils/guc.h"
 #include "utils/rls.h"
 
-#include "restore.h"
+#include "extension/restore.h"
 
 typedef enum RestoreMode { RESTORE_AUTO, RESTORE_ON, RESTORE_OFF } RestoreMode;
 

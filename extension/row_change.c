@@ -4,12 +4,12 @@
  * Asked for every updated row, so the common cases are decided on the bytes of the two
  * tuples as a whole; only rows that differ there are taken apart.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/htup_details.h"
 #include "utils/datum.h"
 
-#include "row_change.h"
+#include "extension/row_change.h"
 
 AttrNumber
 ctms_column_number(TupleDesc desc, const char *name)

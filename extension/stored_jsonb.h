@@ -4,7 +4,7 @@
 #ifndef CTMS_STORED_JSONB_H
 #define CTMS_STORED_JSONB_H
 
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "executor/spi.h"
 #include "utils/jsonb.h"

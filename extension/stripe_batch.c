@@ -2,9 +2,9 @@
  * stripe_batch.c: the records of a batch, sorted by kind and id, children with their
  * parents; and whether what they refer to is there.
  */
-#include "stripe.h"
+#include "extension/stripe.h"
 
-#include "errors.h"
+#include "extension/errors.h"
 #include "miscadmin.h"
 
 int

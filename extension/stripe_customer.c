@@ -1,7 +1,7 @@
 /*
  * stripe_customer.c: customers, of which only one may have an FxA ID.
  */
-#include "stripe.h"
+#include "extension/stripe.h"
 
 #include "utils/builtins.h"
 

@@ -4,7 +4,7 @@
  * The tables below are all that is said about the content of the objects; parsing,
  * comparing and writing follow them.
  */
-#include "stripe.h"
+#include "extension/stripe.h"
 
 #define ID_LENGTH 255
 #define REQUIRED STRIPE_REQUIRED

@@ -5,9 +5,9 @@
  * is handed back as a problem, so that the good objects of a message can be stored all the
  * same. Follows the tables in stripe_map.c.
  */
-#include "stripe_value.h"
+#include "extension/stripe_value.h"
 
-#include "errors.h"
+#include "extension/errors.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"

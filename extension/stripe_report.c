@@ -4,7 +4,7 @@
  * {"created": ["customer:cus_1"], "updated": [], ...}: each list sorted and without
  * repetitions, a key left out when its list is empty.
  */
-#include "stripe.h"
+#include "extension/stripe.h"
 
 #include "catalog/pg_type.h"
 #include "utils/array.h"

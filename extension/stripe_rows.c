@@ -6,9 +6,9 @@
  * values of the fields, the time of the message, the time of its list, the times of creation
  * and of deletion of a row that is replaced.
  */
-#include "stripe.h"
+#include "extension/stripe.h"
 
-#include "kept_plan.h"
+#include "extension/kept_plan.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

@@ -11,9 +11,9 @@
  * newest message that it agrees with, a parent also that of the newest message that listed
  * all its children. So any order of arrival ends with the same rows.
  */
-#include "stripe.h"
+#include "extension/stripe.h"
 
-#include "errors.h"
+#include "extension/errors.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 

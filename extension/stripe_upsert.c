@@ -4,9 +4,9 @@
  * ctms.upsert_stripe() takes one object and raises its problem as an error;
  * ctms._upsert_stripe_batch() takes many, stores the good ones and lists the others.
  */
-#include "stripe.h"
+#include "extension/stripe.h"
 
-#include "errors.h"
+#include "extension/errors.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 

@@ -1,11 +1,11 @@
 /*
  * stripe_value.c: reads and checks single values of a Stripe object.
  */
-#include "stripe_value.h"
+#include "extension/stripe_value.h"
 
 #include <stdarg.h>
 
-#include "errors.h"
+#include "extension/errors.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"

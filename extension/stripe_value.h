@@ -7,7 +7,7 @@
 #ifndef CTMS_STRIPE_VALUE_H
 #define CTMS_STRIPE_VALUE_H
 
-#include "stripe.h"
+#include "extension/stripe.h"
 
 #define STRIPE_MAX_ID_LENGTH 255
 

@@ -5,7 +5,7 @@
  * to now(); an UPDATE that changes nothing leaves it, and so does one that sets the
  * column to another value itself. When a Stripe message came is bookkeeping, no change.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -13,8 +13,8 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "restore.h"
-#include "row_change.h"
+#include "extension/restore.h"
+#include "extension/row_change.h"
 
 PG_FUNCTION_INFO_V1(ctms__update_timestamp);
 

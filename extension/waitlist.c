@@ -1,11 +1,11 @@
 /*
  * waitlist.c: the fields of a waitlist against the JSON Schema stored for its name.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
-#include "json_schema.h"
-#include "waitlist.h"
-#include "waitlist_schema.h"
+#include "extension/json_schema.h"
+#include "extension/waitlist.h"
+#include "extension/waitlist_schema.h"
 
 #define ERROR_LIMIT 100
 

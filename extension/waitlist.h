@@ -4,7 +4,7 @@
 #ifndef CTMS_WAITLIST_H
 #define CTMS_WAITLIST_H
 
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"

@@ -7,7 +7,7 @@
  * transaction goes on with a schema that a committed change replaced. That a row is not
  * stored while its schema changes is the work of a lock: see waitlist_trigger.c.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/namespace.h"
 #include "utils/hsearch.h"
@@ -15,8 +15,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "stored_jsonb.h"
-#include "waitlist_schema.h"
+#include "extension/stored_jsonb.h"
+#include "extension/waitlist_schema.h"
 
 /* varchar(255) in at most four bytes a character, and the end. */
 #define NAME_BYTES (255 * 4 + 1)

@@ -7,7 +7,7 @@
  * transaction commits, and what ctms.set_waitlist_schema() says of the stored rows stays
  * true. Who writes waitlists holds a lock on that table anyway.
  */
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
@@ -19,11 +19,11 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "errors.h"
-#include "json_schema_cache.h"
-#include "json_schema_output.h"
-#include "restore.h"
-#include "waitlist.h"
+#include "extension/errors.h"
+#include "extension/json_schema_cache.h"
+#include "extension/json_schema_output.h"
+#include "extension/restore.h"
+#include "extension/waitlist.h"
 
 static TriggerData *
 trigger_data(FunctionCallInfo fcinfo)

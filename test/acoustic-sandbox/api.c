@@ -1,7 +1,7 @@
 /*
  * api.c: the operations of the XML API; see api.h.
  */
-#include "api.h"
+#include "test/acoustic-sandbox/api.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -8,9 +8,9 @@
 
 #include <event2/buffer.h>
 
-#include "ledger.h"
-#include "settings.h"
-#include "store.h"
+#include "test/acoustic-sandbox/ledger.h"
+#include "test/acoustic-sandbox/settings.h"
+#include "test/acoustic-sandbox/store.h"
 
 struct api {
     struct settings *settings;

@@ -1,7 +1,7 @@
 /*
  * envelope.c: reads the XML of a request with libxml2's SAX interface; see envelope.h.
  */
-#include "envelope.h"
+#include "test/acoustic-sandbox/envelope.h"
 
 #include <stdlib.h>
 #include <string.h>

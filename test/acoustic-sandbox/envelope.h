@@ -8,7 +8,7 @@
 #ifndef SANDBOX_ENVELOPE_H
 #define SANDBOX_ENVELOPE_H
 
-#include "row.h"
+#include "test/acoustic-sandbox/row.h"
 
 struct envelope {
     bool is_valid;

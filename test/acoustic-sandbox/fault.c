@@ -1,7 +1,7 @@
 /*
  * fault.c: reads, matches and counts the rules of fault.h.
  */
-#include "fault.h"
+#include "test/acoustic-sandbox/fault.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>

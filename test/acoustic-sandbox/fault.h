@@ -24,8 +24,8 @@
 
 #include <jansson.h>
 
-#include "envelope.h"
-#include "store.h"
+#include "test/acoustic-sandbox/envelope.h"
+#include "test/acoustic-sandbox/store.h"
 
 enum answer_kind {
     ANSWER_NORMAL,

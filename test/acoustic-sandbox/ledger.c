@@ -1,10 +1,10 @@
 /* ledger.c: a ring of requests; see ledger.h. */
-#include "ledger.h"
+#include "test/acoustic-sandbox/ledger.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-#include "row.h"
+#include "test/acoustic-sandbox/row.h"
 
 enum { RING = 64 * 1024 };
 

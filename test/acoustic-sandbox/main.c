@@ -15,7 +15,7 @@
 #include <event2/http.h>
 #include <libxml/parser.h>
 
-#include "server.h"
+#include "test/acoustic-sandbox/server.h"
 
 enum { SAVE_INTERVAL_S = 5 };
 

@@ -1,7 +1,7 @@
 /*
  * page.c: what the sandbox holds, as one page for people. Every value is escaped.
  */
-#include "server.h"
+#include "test/acoustic-sandbox/server.h"
 
 #include <stdlib.h>
 #include <string.h>

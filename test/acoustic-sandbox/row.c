@@ -1,7 +1,7 @@
 /*
  * row.c: packed rows; see row.h.
  */
-#include "row.h"
+#include "test/acoustic-sandbox/row.h"
 
 #include <stdio.h>
 #include <stdlib.h>

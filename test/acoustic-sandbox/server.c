@@ -3,7 +3,7 @@
  *
  * Latency is a timer for each answer: requests never wait for one another.
  */
-#include "server.h"
+#include "test/acoustic-sandbox/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 
 #include <event2/event.h>
 
-#include "api.h"
+#include "test/acoustic-sandbox/api.h"
 
 struct evhttp;
 

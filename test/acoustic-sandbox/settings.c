@@ -1,7 +1,7 @@
 /*
  * settings.c: the sandbox's settings; see settings.h.
  */
-#include "settings.h"
+#include "test/acoustic-sandbox/settings.h"
 
 #include <errno.h>
 #include <stdio.h>

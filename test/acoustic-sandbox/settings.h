@@ -5,7 +5,7 @@
 #ifndef SANDBOX_SETTINGS_H
 #define SANDBOX_SETTINGS_H
 
-#include "fault.h"
+#include "test/acoustic-sandbox/fault.h"
 
 struct settings {
     int port;               /* SANDBOX_PORT, loopback only */

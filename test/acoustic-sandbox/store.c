@@ -1,7 +1,7 @@
 /*
  * store.c: a hash table of contacts and their rows; see store.h.
  */
-#include "store.h"
+#include "test/acoustic-sandbox/store.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "row.h"
+#include "test/acoustic-sandbox/row.h"
 
 enum table { TABLE_MAIN, TABLE_NEWSLETTER, TABLE_WAITLIST, TABLE_PRODUCT, TABLE_COUNT };
 

@@ -1,7 +1,7 @@
 /*
  * store_json.c: the sandbox's content as JSON, for its readers and for its state file.
  */
-#include "store.h"
+#include "test/acoustic-sandbox/store.h"
 
 #include <errno.h>
 #include <stdio.h>

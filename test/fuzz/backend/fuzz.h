@@ -13,7 +13,7 @@
 #ifndef CTMS_FUZZ_H
 #define CTMS_FUZZ_H
 
-#include "compat.h"
+#include "extension/compat.h"
 
 #include "utils/jsonb.h"
 

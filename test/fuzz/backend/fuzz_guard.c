@@ -1,7 +1,7 @@
 /*
  * fuzz_guard.c: runs a piece of a target so that errors and time come to an end in it.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
 #include <signal.h>
 #include <sys/time.h>

@@ -1,7 +1,7 @@
 /*
  * fuzz_main.c: the SQL functions that fuzz and replay, and the list of targets.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
 #include <dirent.h>
 #include <signal.h>

@@ -4,7 +4,7 @@
  * PostgreSQL cuts pieces from blocks; a read beyond a piece stays inside the block, where
  * AddressSanitizer sees nothing wrong.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
 #include "nodes/memnodes.h"
 #include "utils/memutils.h"

@@ -5,7 +5,7 @@
  * Called by libFuzzer outside of any query: nothing here may raise an error, and all memory
  * is one arena that is dropped at the end.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
 #define MAX_DEPTH 60
 #define MAX_NODES 4000

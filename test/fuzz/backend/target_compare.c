@@ -4,11 +4,11 @@
  * The input is {"old", "new", "instance"}. An example must be accepted by the old schema
  * and refused by the new one; after a proof, the instance may not be such an example.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
 #include "utils/memutils.h"
 
-#include "json_schema_compare.h"
+#include "extension/json_schema_compare.h"
 
 static JsonSchemaProgram *
 compile(JsonValue input, const char *name)

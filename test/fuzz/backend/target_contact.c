@@ -6,12 +6,12 @@
  * twice, which no schema can tell. Before coercion the published schema says the same, but
  * for numbers whose text is too long.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
-#include "contact_body.h"
-#include "contact_coerce.h"
-#include "contact_schema.h"
-#include "json_value.h"
+#include "extension/contact_body.h"
+#include "extension/contact_coerce.h"
+#include "extension/contact_schema.h"
+#include "extension/json_value.h"
 
 /* Errors of the list that are no names given twice. */
 static int

@@ -2,9 +2,9 @@
  * target_format.c: the checks of "format". The first line is the format's name, the rest
  * the text.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
-#include "json_schema_format.h"
+#include "extension/json_schema_format.h"
 
 #define MAX_POINTS 256
 

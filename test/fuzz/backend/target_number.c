@@ -2,12 +2,12 @@
  * target_number.c: exact arithmetic. The input is two numbers on two lines; the type numeric
  * knows the right answers.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "json_number.h"
+#include "extension/json_number.h"
 
 /* Longer ones make numeric itself slow. */
 #define MAX_TEXT 400

@@ -4,9 +4,9 @@
  * The first line is a base, the rest a reference; both are also taken as names inside a
  * pointer.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
-#include "json_schema_uri.h"
+#include "extension/json_schema_uri.h"
 
 /* Names go into a pointer and come back. */
 static void

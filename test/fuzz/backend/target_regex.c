@@ -4,10 +4,10 @@
  * The first line is the pattern, the rest the subject. What the automaton says, the
  * backtracker must say too when it comes to an end in time.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
-#include "json_regex.h"
-#include "json_regex_internal.h"
+#include "extension/json_regex.h"
+#include "extension/json_regex_internal.h"
 
 #define LINEAR_LIMIT_MS 5000
 #define BACKTRACK_LIMIT_MS 300

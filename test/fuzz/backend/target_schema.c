@@ -6,15 +6,15 @@
  * and without annotations, every output format, the schema reached through a reference, and the
  * instance read from text.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "json_schema.h"
-#include "json_schema_output.h"
-#include "json_schema_text.h"
-#include "json_schema_uri.h"
+#include "extension/json_schema.h"
+#include "extension/json_schema_output.h"
+#include "extension/json_schema_text.h"
+#include "extension/json_schema_uri.h"
 
 #define SCHEMA_URI "urn:fuzz:schema"
 

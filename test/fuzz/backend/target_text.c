@@ -3,13 +3,13 @@
  *
  * Where jsonb's own reader takes the text, the others must make the same of it.
  */
-#include "fuzz.h"
+#include "test/fuzz/backend/fuzz.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "body_parse.h"
-#include "json_schema_text.h"
+#include "extension/body_parse.h"
+#include "extension/json_schema_text.h"
 
 typedef struct Reading {
     const char *text;

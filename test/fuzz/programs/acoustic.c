@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "agent/acoustic_xml.h"
-#include "fuzz.h"
+#include "test/fuzz/programs/fuzz.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

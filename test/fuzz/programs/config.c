@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "common/config.h"
-#include "fuzz.h"
+#include "test/fuzz/programs/fuzz.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

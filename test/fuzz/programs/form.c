@@ -2,7 +2,7 @@
  * uses: rest/form.c rest/uri.c */
 #include <string.h>
 
-#include "fuzz.h"
+#include "test/fuzz/programs/fuzz.h"
 #include "rest/form.h"
 
 int

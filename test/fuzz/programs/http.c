@@ -2,7 +2,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "fuzz.h"
+#include "test/fuzz/programs/fuzz.h"
 #include "rest/http.h"
 
 #define BODY_MAX 4096

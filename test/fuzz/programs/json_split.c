@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "cli/json_split.h"
-#include "fuzz.h"
+#include "test/fuzz/programs/fuzz.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -2,7 +2,7 @@
  * uses: rest/jwt.c rest/jose_text.c */
 #include <string.h>
 
-#include "fuzz.h"
+#include "test/fuzz/programs/fuzz.h"
 #include "rest/jwt.h"
 
 int

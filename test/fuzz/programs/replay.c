@@ -5,7 +5,7 @@
 #include <dirent.h>
 #include <string.h>
 
-#include "fuzz.h"
+#include "test/fuzz/programs/fuzz.h"
 
 static int
 replay_file(const char *path)

@@ -1,7 +1,7 @@
 /* Targets and queries. uses: rest/uri.c */
 #include <string.h>
 
-#include "fuzz.h"
+#include "test/fuzz/programs/fuzz.h"
 #include "rest/uri.h"
 
 int
