@@ -57,7 +57,7 @@ ctms--1.0.sql: $(SQL_PARTS)
 	$(quiet)cat $(SQL_PARTS) >$@
 
 extension: ctms--1.0.sql
-	$(quiet)mkdir -p $(EXTENSION_BUILD)/extension
+	$(quiet)mkdir -p $(EXTENSION_BUILD)
 	$(call say,EXTENSION,ctms.so)
 	$(EXTENSION_MAKE) PG_CONFIG=$(PG_CONFIG) all
 
@@ -65,7 +65,7 @@ install-extension: extension
 	$(EXTENSION_MAKE) PG_CONFIG=$(PG_CONFIG) install
 
 installcheck:
-	mkdir -p $(EXTENSION_BUILD)/extension
+	mkdir -p $(EXTENSION_BUILD)
 	$(EXTENSION_MAKE) PG_CONFIG=$(PG_CONFIG) installcheck
 
 # A copy of PostgreSQL inside build/ with the extension in it, for run and check.

@@ -10,7 +10,8 @@ srcdir := $(abspath $(dir $(firstword $(MAKEFILE_LIST))))
 MODULE_big = ctms
 EXTENSION = ctms
 DATA = $(notdir $(wildcard $(srcdir)/ctms--*.sql))
-OBJS = $(patsubst $(srcdir)/%.c,%.o,$(wildcard $(srcdir)/extension/*.c))
+SOURCES = $(shell cd $(srcdir) && find extension -name '*.c' | LC_ALL=C sort)
+OBJS = $(SOURCES:.c=.o)
 
 REGRESS = $(sort $(basename $(notdir $(wildcard $(srcdir)/test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=ctms
@@ -28,5 +29,9 @@ VPATH := $(srcdir)
 override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+
+$(OBJS): | $(sort $(dir $(OBJS)))
+$(sort $(dir $(OBJS))):
+	mkdir -p $@
 
 -include $(OBJS:.o=.d)

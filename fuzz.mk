@@ -15,8 +15,9 @@ FUZZ_EXTENSION_FLAGS = -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -fno-s
 # Each piece of memory is to be a malloc of its own.
 FUZZ_MEMORY = -DAllocSetContextCreateInternal=fuzz_context_create
 
+EXTENSION_SOURCES = $(shell find extension -name '*.c' | LC_ALL=C sort)
 FUZZ_BACKEND = $(wildcard test/fuzz/backend/*.c)
-FUZZ_BACKEND_OBJS = $(patsubst %.c,build/fuzz/obj/%.o,$(wildcard extension/*.c) $(FUZZ_BACKEND))
+FUZZ_BACKEND_OBJS = $(patsubst %.c,build/fuzz/obj/%.o,$(EXTENSION_SOURCES) $(FUZZ_BACKEND))
 FUZZ_REPLAY_OBJS = $(patsubst %.c,$(EXTENSION_BUILD)/%.o,$(FUZZ_BACKEND))
 FUZZ_RUNTIME = $(shell $(FUZZ_CLANG) -print-file-name=libclang_rt.fuzzer_no_main-x86_64.a)
 
@@ -68,7 +69,7 @@ $(foreach program,$(FUZZ_PROGRAMS),$(eval $(call fuzz_program_rule,$(program))))
 fuzz-replay: extension $(FUZZ_REPLAY_OBJS) $(addprefix $(BUILD)/test/fuzz/,$(FUZZ_PROGRAMS))
 	$(call say,LINK,$(EXTENSION_BUILD)/ctms_fuzz.so)
 	$(quiet)$(CC) -shared -o $(EXTENSION_BUILD)/ctms_fuzz.so $(FUZZ_REPLAY_OBJS) \
-		$(patsubst extension/%.c,$(EXTENSION_BUILD)/extension/%.o,$(wildcard extension/*.c))
+		$(patsubst %.c,$(EXTENSION_BUILD)/%.o,$(EXTENSION_SOURCES))
 
 fuzz:
 	$(quiet)scripts/install-packages lint

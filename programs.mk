@@ -12,7 +12,7 @@ PROGRAM_CFLAGS = -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-omit-frame-pointer -fstack
 PROGRAM_LDFLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -Wl,-z,relro -Wl,-z,now -Wl,--as-needed
 PROGRAM_LIBS = $(shell $(PACKAGE_FLAGS) --libs $(PROGRAM_PACKAGES)) -lpthread
 
-object = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c))
+object = $(patsubst %.c,$(BUILD)/obj/%.o,$(shell find $(1) -name '*.c' | LC_ALL=C sort))
 COMMON_OBJS = $(call object,common)
 
 ctms-rest_DIR = rest
