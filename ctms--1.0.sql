@@ -1574,7 +1574,7 @@ BEGIN
 END
 $$;
 -- ---------------------------------------------------------------------------
--- The guard against DROP EXTENSION (extension/drop_guard.c).
+-- The guard against DROP EXTENSION (extension/base/drop_guard.c).
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._watch_drops() RETURNS void

@@ -3,7 +3,7 @@
  *
  * Fields come in alphabetical order, so that the same contact always gives the same rows.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

@@ -6,7 +6,7 @@
  * waitlists and products. Large requests are read in pieces, so that memory does not grow
  * with them.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"

@@ -5,7 +5,7 @@
  * also has what is to be deleted, and leaves out what has not changed since it was last
  * sent; ctms.acoustic_diff() says how the two differ.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"

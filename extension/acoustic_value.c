@@ -4,7 +4,7 @@
  * Acoustic silently drops a time that is sent to a date column and refuses a date in a
  * timestamp column, so the two never look alike: MM/DD/YYYY and MM/DD/YYYY HH:MM:SS.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"

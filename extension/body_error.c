@@ -1,10 +1,10 @@
 /*
  * body_error.c: collects what is wrong with a request and raises it as one CT422.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/body_error.h"
-#include "extension/errors.h"
+#include "extension/base/errors.h"
 #include "extension/json_text.h"
 
 /* More than anybody reads; a body of a million broken items must not become a message. */

@@ -5,11 +5,11 @@
  * would name neither the offset nor keep the text out of its messages, and would take
  * numbers whose text is a hundred kilobytes long ("1e99999").
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/body_error.h"
 #include "extension/body_parse.h"
-#include "extension/errors.h"
+#include "extension/base/errors.h"
 
 #include "common/jsonapi.h"
 #include "fmgr.h"

@@ -3,10 +3,10 @@
  * (contact_coerce.h). docs/contacts.md lists the error
  * types; their names are those that clients of older versions know.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/body_value.h"
-#include "extension/iso_time.h"
+#include "extension/base/iso_time.h"
 #include "extension/json_text.h"
 
 #include "mb/pg_wchar.h"

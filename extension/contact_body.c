@@ -5,7 +5,7 @@
  * Reading it converts the values and, where the verdict is no, says in the words and at the
  * places that clients know what is wrong.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/body_value.h"
 #include "extension/contact_body.h"

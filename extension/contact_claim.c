@@ -13,7 +13,7 @@
  * The locks are of a kind that SQL cannot take, so no other role can stand in the way. In
  * pg_locks they are of the type "object", with ctms.emails as classid.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_claim.h"
 #include "extension/queue_relations.h"

@@ -5,7 +5,7 @@
  * would be stored. Words for booleans and the forms of UUIDs are the schema's business:
  * they need no other form to be judged.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_coerce.h"
 #include "extension/json_value.h"

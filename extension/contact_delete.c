@@ -5,13 +5,13 @@
  * (docs/contacts.md, "Order of locks"). Only then is the contact locked; if its address has
  * changed by then, the whole statement is undone.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_json.h"
 #include "extension/contact_load.h"
 #include "extension/contact_sql.h"
 #include "extension/contact_store.h"
-#include "extension/kept_plan.h"
+#include "extension/base/kept_plan.h"
 #include "extension/json_text.h"
 
 #include "catalog/pg_type.h"

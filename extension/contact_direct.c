@@ -9,7 +9,7 @@
  * contact_load.c and contact_find.c have the statements that say the same in SQL, for all
  * other cases. Both are held to the same bytes by test/t/120_contact_paths.pl.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_direct.h"
 

@@ -2,7 +2,7 @@
  * contact_fields.c: the table of groups and fields, and what can be said of records
  * without reading or writing anything: defaults, comparison, lists by name.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact.h"
 

@@ -4,14 +4,14 @@
  * The one unit that looks contacts up by their ids: one id below the executor where the tables
  * allow it (contact_direct.c), several by SQL.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/body_value.h"
 #include "extension/contact_direct.h"
 #include "extension/contact_json.h"
 #include "extension/contact_load.h"
-#include "extension/errors.h"
-#include "extension/kept_plan.h"
+#include "extension/base/errors.h"
+#include "extension/base/kept_plan.h"
 #include "extension/json_text.h"
 
 #include "catalog/pg_type.h"

@@ -1,7 +1,7 @@
 /*
  * contact_json.c: writes answers by the table of groups and fields.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_json.h"
 #include "extension/json_text.h"

@@ -2,12 +2,12 @@
  * contact_load.c: reads one contact or many: below the executor where the tables allow it
  * (contact_direct.c), else with the same three statements.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_direct.h"
 #include "extension/contact_load.h"
 #include "extension/contact_sql.h"
-#include "extension/kept_plan.h"
+#include "extension/base/kept_plan.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"

@@ -2,7 +2,7 @@
  * contact_merge.c: POST and PUT replace, PATCH changes what is given. Nothing is read or
  * written here; contact_store() later compares stored and wanted.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_merge.h"
 #include "extension/contact_waitlist.h"

@@ -6,7 +6,7 @@
  * executor (contact_direct.c) only do so where everything is as it was made; this file
  * decides that.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_relations.h"
 

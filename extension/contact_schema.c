@@ -7,7 +7,7 @@
  * but for three rules that no schema can tell: the same name twice in a list, what the
  * schema of a waitlist demands, and what ids have to do with what is stored.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_schema.h"
 #include "extension/json_text.h"

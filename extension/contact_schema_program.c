@@ -1,7 +1,7 @@
 /*
  * contact_schema_program.c: the schemas of bodies, compiled once in each session.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_schema.h"
 #include "extension/json_schema.h"

@@ -2,10 +2,10 @@
  * contact_sql.c: SQL text from the table of fields. Only names from that table get into
  * the text; values are always parameters.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_sql.h"
-#include "extension/kept_plan.h"
+#include "extension/base/kept_plan.h"
 
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"

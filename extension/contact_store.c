@@ -5,13 +5,13 @@
  * through these functions changes the contact meanwhile. Enqueueing and the
  * update_timestamp of each row are the triggers' business.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_claim.h"
 #include "extension/contact_sql.h"
 #include "extension/contact_store.h"
-#include "extension/errors.h"
-#include "extension/kept_plan.h"
+#include "extension/base/errors.h"
+#include "extension/base/kept_plan.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

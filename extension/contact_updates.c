@@ -10,15 +10,15 @@
  * ctms.get_updates_parts() gives the same text in parts, so that who waits for a page has
  * its beginning while the rest is made.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/body_error.h"
 #include "extension/body_value.h"
 #include "extension/contact_json.h"
 #include "extension/contact_load.h"
 #include "extension/contact_sql.h"
-#include "extension/iso_time.h"
-#include "extension/kept_plan.h"
+#include "extension/base/iso_time.h"
+#include "extension/base/kept_plan.h"
 #include "extension/json_text.h"
 
 #include "access/xact.h"

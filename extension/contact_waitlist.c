@@ -4,7 +4,7 @@
  * The older members become a list of changes by waitlist name, which is then applied to
  * the stored waitlists in one pass.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_waitlist.h"
 #include "extension/contact_waitlist_fields.h"

@@ -2,7 +2,7 @@
  * contact_waitlist_fields.c: runs the validator of waitlists and turns the JSON Pointers
  * of its errors into places of the request.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/contact_waitlist_fields.h"
 #include "extension/waitlist.h"

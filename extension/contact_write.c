@@ -5,7 +5,7 @@
  * writes the difference. Nobody else may see half of it: it is one statement of the
  * caller. Answers are read back after the triggers have run.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/body_parse.h"
 #include "extension/body_value.h"
@@ -16,8 +16,8 @@
 #include "extension/contact_sql.h"
 #include "extension/contact_store.h"
 #include "extension/contact_waitlist.h"
-#include "extension/errors.h"
-#include "extension/kept_plan.h"
+#include "extension/base/errors.h"
+#include "extension/base/kept_plan.h"
 #include "extension/json_text.h"
 
 #include "access/htup_details.h"

@@ -3,17 +3,17 @@
  *
  * Each unit owns its settings; here they are only gathered.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "extension/drop_guard.h"
+#include "extension/base/drop_guard.h"
 #include "extension/json_schema_cache.h"
 #include "extension/queue_agent.h"
 #include "extension/queue_flush.h"
 #include "extension/queue_memory.h"
-#include "extension/restore.h"
+#include "extension/base/restore.h"
 #include "extension/waitlist_schema.h"
 
 PG_MODULE_MAGIC;

@@ -4,7 +4,7 @@
  * The hash is SipHash-1-3 over what equal values have in common, with a key of this backend's
  * own, so that nobody can send values that all collide.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"

@@ -4,7 +4,7 @@
  * The header layout below is numeric's on-disk format, which cannot change without
  * breaking every database; numeric.c keeps its declarations private.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "fmgr.h"
 #include "utils/builtins.h"

@@ -1,7 +1,7 @@
 /*
  * json_regex.c: the entry of regular expressions: chooses how an expression runs.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"

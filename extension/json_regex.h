@@ -8,7 +8,7 @@
 #ifndef CTMS_JSON_REGEX_H
 #define CTMS_JSON_REGEX_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 typedef struct JsonRegex JsonRegex;
 

@@ -8,7 +8,7 @@
  * the end of the subject is one more. A match is known on the first way out of a state that
  * reaches it, so the subject is not read further.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"

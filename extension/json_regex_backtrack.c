@@ -5,7 +5,7 @@
  * The time of such a match can grow fast with the subject; it takes no stack of C's for
  * that, and it can be cancelled at any moment.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"

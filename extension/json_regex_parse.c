@@ -4,7 +4,7 @@
  * One leniency: a backslash before ASCII punctuation always means that character, which
  * the flag forbids but many schemas write.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"

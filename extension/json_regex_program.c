@@ -3,7 +3,7 @@
  *
  * Counted repetitions are written out, within a limit on the whole.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

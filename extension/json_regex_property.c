@@ -1,7 +1,7 @@
 /*
  * json_regex_property.c: Unicode properties as sets.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_regex_internal.h"
 #include "extension/json_regex_property.h"

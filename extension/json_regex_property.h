@@ -8,7 +8,7 @@
 #ifndef CTMS_JSON_REGEX_PROPERTY_H
 #define CTMS_JSON_REGEX_PROPERTY_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 typedef enum RegexPropertyKind {
     PROPERTY_BINARY,

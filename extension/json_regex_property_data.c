@@ -3,7 +3,7 @@
  * scripts/generate-unicode-properties. See json_regex_property.h for the layout.
  */
 // clang-format off
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_regex_property.h"
 

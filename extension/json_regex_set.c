@@ -1,7 +1,7 @@
 /*
  * json_regex_set.c: sets of code points.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_regex_internal.h"
 

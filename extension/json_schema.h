@@ -11,7 +11,7 @@
 #ifndef CTMS_JSON_SCHEMA_H
 #define CTMS_JSON_SCHEMA_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "nodes/pg_list.h"
 

@@ -1,7 +1,7 @@
 /*
  * json_schema_applicators.c: compiles the keywords that hold subschemas or refer to them.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

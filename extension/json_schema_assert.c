@@ -2,7 +2,7 @@
  * json_schema_assert.c: judges the keywords that look at nothing but the instance, and says
  * in words what they demand. Words name the schema's values, never the instance's.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "lib/stringinfo.h"
 

@@ -2,7 +2,7 @@
  * json_schema_bench.c: how long a verdict takes, in a loop inside one call, for
  * bench/json_schema.pl. Not for other use.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 #include "portability/instr_time.h"

@@ -1,7 +1,7 @@
 /*
  * json_schema_cache.c: compiled schemas of this backend, by content.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "common/hashfn.h"
 #include "utils/guc.h"

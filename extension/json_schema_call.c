@@ -4,7 +4,7 @@
  * A call site keeps a reference to its schema's program. A constant argument is known by
  * its address, any other by its content.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/pg_type.h"
 #include "nodes/primnodes.h"

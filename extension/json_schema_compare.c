@@ -2,7 +2,7 @@
  * json_schema_compare.c: whether everything that one JSON Schema accepts, another accepts
  * too: by a proof, or by an example to the contrary.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

@@ -4,7 +4,7 @@
  * Nodes are made when something points to them and compiled from a work list, so that the
  * depth of a schema costs no stack here and only what can be reached is compiled.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"

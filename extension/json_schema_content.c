@@ -3,7 +3,7 @@
  * assert: base64 (RFC 4648) and JSON documents, plain or in base64. What is encoded or meant
  * otherwise passes.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"

@@ -7,7 +7,7 @@
  * A claim about a part of the instance that is met again below itself may be used: an
  * instance has an end. Failing says nothing.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"

@@ -1,7 +1,7 @@
 /*
  * json_schema_cover_assert.c: proves the keywords that hold no subschemas.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

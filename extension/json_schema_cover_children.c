@@ -2,7 +2,7 @@
  * json_schema_cover_children.c: proves the keywords about members of objects and items of
  * arrays.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "utils/memutils.h"
 

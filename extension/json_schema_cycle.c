@@ -5,7 +5,7 @@
  * What only some instances come through ("then", dependent schemas, dynamic references) does
  * not count: running out of stack is the answer there.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

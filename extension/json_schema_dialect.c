@@ -2,7 +2,7 @@
  * json_schema_dialect.c: which keywords each draft has, what they apply to, and the
  * vocabularies of the newer ones.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_schema_internal.h"
 

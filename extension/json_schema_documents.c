@@ -2,7 +2,7 @@
  * json_schema_documents.c: the documents that are built in: the metaschemas, as published
  * by json-schema.org (copyright its contributors; AFL-3.0 or BSD-3-Clause).
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

@@ -5,7 +5,7 @@
  * steps that doubles with each level. There are only so many pairs of a schema and a value:
  * who needs more steps than that, and many in any case, repeats itself.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

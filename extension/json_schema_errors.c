@@ -1,7 +1,7 @@
 /*
  * json_schema_errors.c: the errors of an evaluation as a list.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

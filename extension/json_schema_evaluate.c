@@ -5,7 +5,7 @@
  * of units, made only where there is something to say. Here: the frame of a subschema, the
  * keywords that apply to the instance as a whole, and the entry.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

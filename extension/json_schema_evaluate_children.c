@@ -2,7 +2,7 @@
  * json_schema_evaluate_children.c: the exhaustive evaluation of the keywords that walk over
  * the members of an object or the items of an array.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_schema_evaluate.h"
 

@@ -6,7 +6,7 @@
  * only when what is known of the old schema at that place accepts them, and those that the
  * new one refuses are put to use first. A whole candidate counts when the programs say so.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"

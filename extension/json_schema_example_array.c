@@ -2,7 +2,7 @@
  * json_schema_example_array.c: arrays for an example: short ones, one of each length that a
  * bound names, with equal items and with different ones, and one item that differs.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "utils/builtins.h"
 

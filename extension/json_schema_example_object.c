@@ -5,7 +5,7 @@
  * alternatives, and everything at once. Then what differs from these in one member, in two,
  * or in their number.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

@@ -5,7 +5,7 @@
  * the fewest or a few more repetitions, one alternative after the other. Anchors and
  * lookaround are passed over: whoever gets the strings tries them anyway.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"

@@ -1,7 +1,7 @@
 /*
  * json_schema_example_scalar.c: strings, numbers and other plain values for an example.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

@@ -1,7 +1,7 @@
 /*
  * json_schema_facts.c: what is known of an instance that passes a set of subschemas.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

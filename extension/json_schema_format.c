@@ -2,7 +2,7 @@
  * json_schema_format.c: the values of "format" that can be asserted: the table of them, and
  * those that need a few lines only.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"

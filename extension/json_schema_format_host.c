@@ -1,7 +1,7 @@
 /*
  * json_schema_format_host.c: e-mail addresses, host names and IP addresses.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_regex_internal.h"
 #include "extension/json_schema_format.h"

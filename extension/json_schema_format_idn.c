@@ -2,7 +2,7 @@
  * json_schema_format_idn.c: labels of internationalised host names: Punycode (RFC 3492),
  * the code points they may hold (RFC 5892) and their directions (RFC 5893).
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_regex_internal.h"
 #include "extension/json_regex_property.h"

@@ -1,7 +1,7 @@
 /*
  * json_schema_format_time.c: dates, times and durations of RFC 3339.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_schema_format.h"
 

@@ -1,7 +1,7 @@
 /*
  * json_schema_format_uri.c: URIs (RFC 3986), IRIs (RFC 3987) and URI templates (RFC 6570).
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_regex_internal.h"
 #include "extension/json_schema_format.h"

@@ -5,7 +5,7 @@
  * "$id" and anchors count only where a keyword of the dialect puts a schema, so documents
  * are walked keyword by keyword.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

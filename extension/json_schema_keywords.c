@@ -2,7 +2,7 @@
  * json_schema_keywords.c: compiles the keywords that assert something about the instance
  * itself, without subschemas.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 #include "utils/builtins.h"

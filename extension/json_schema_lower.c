@@ -5,7 +5,7 @@
  * its mask cuts the mask, its operations are copied. Only a subschema that is still being
  * lowered (a cycle) or that has many operations is called instead.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

@@ -2,7 +2,7 @@
  * json_schema_lower_children.c: lowers the keywords about members and items into one walk
  * for each kind of container.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

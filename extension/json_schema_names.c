@@ -2,7 +2,7 @@
  * json_schema_names.c: resources and anchors of one compilation by name, so that thousands of
  * them cost no more than a look-up each.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "common/hashfn.h"
 

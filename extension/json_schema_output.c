@@ -2,7 +2,7 @@
  * json_schema_output.c: a verdict in the output formats of the specification: flag, basic,
  * detailed and verbose of 2019-09 and 2020-12, list and hierarchical of its successor.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 #include "utils/builtins.h"

@@ -5,7 +5,7 @@
  * Its relcache invalidation, which a trigger asks for, makes compiled schemas stale that
  * read it.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
@@ -14,7 +14,7 @@
 #include "utils/rel.h"
 
 #include "extension/json_schema_cache.h"
-#include "extension/stored_jsonb.h"
+#include "extension/base/stored_jsonb.h"
 
 static Oid registry_relid = InvalidOid;
 static SPIPlanPtr load_plan;

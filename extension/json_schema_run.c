@@ -4,7 +4,7 @@
  * Nothing here allocates, but what the sets of large arrays, patterns and unevaluated
  * members need. Recursion is checked where a container is entered.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"

@@ -1,7 +1,7 @@
 /*
  * json_schema_sql.c: the functions ctms.json_schema_* of SQL.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -10,7 +10,7 @@
 
 #include "extension/json_schema_call.h"
 #include "extension/json_schema_output.h"
-#include "extension/restore.h"
+#include "extension/base/restore.h"
 
 /* Copies up to 126 bytes; for so few, memcpy of an unknown length costs more than the verdict. */
 static inline void

@@ -1,7 +1,7 @@
 /*
  * json_schema_text.c: JSON text to the layout of jsonb, for text that jsonb itself refuses.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "fmgr.h"
 #include "lib/stringinfo.h"

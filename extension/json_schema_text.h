@@ -4,7 +4,7 @@
 #ifndef CTMS_JSON_SCHEMA_TEXT_H
 #define CTMS_JSON_SCHEMA_TEXT_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "utils/jsonb.h"
 

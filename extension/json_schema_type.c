@@ -4,13 +4,13 @@
  * It is stored as jsonb and becomes jsonb without a function, so that every function takes
  * it. What comes in is compiled once and stays in the session's cache.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "fmgr.h"
 #include "utils/fmgrprotos.h"
 
 #include "extension/json_schema_cache.h"
-#include "extension/restore.h"
+#include "extension/base/restore.h"
 
 /* A dump is taken as it is: the documents that it refers to may come later. */
 static Datum

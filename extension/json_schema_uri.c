@@ -1,7 +1,7 @@
 /*
  * json_schema_uri.c: URI references of schemas (RFC 3986) and JSON Pointers (RFC 6901).
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_schema_uri.h"
 

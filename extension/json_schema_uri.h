@@ -5,7 +5,7 @@
 #ifndef CTMS_JSON_SCHEMA_URI_H
 #define CTMS_JSON_SCHEMA_URI_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "lib/stringinfo.h"
 

@@ -4,7 +4,7 @@
  * Stored values that no rule allows today (infinite times, years before Christ) are
  * written all the same: reading never fails.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_text.h"
 

@@ -1,7 +1,7 @@
 /*
  * json_unique.c: whether no two items of an array are equal. Large arrays go through a set.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "miscadmin.h"
 

@@ -1,7 +1,7 @@
 /*
  * json_value.c: look-up, equality and copying of values inside a jsonb.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "fmgr.h"
 #include "mb/pg_wchar.h"

@@ -8,7 +8,7 @@
 #ifndef CTMS_JSON_VALUE_H
 #define CTMS_JSON_VALUE_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "utils/jsonb.h"
 #include "utils/numeric.h"

@@ -1,7 +1,7 @@
 /*
  * queue_admin.c: what operators and health checks ask of the queue.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"

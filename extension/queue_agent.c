@@ -8,7 +8,7 @@
  *
  * Calls that wait for row locks take them in order of email_id, as the feed does.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"

@@ -9,7 +9,7 @@
  * second, or less often if it takes long: rows that turn up before that place (released,
  * expired, free again after a failure) wait until then.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/pg_type.h"
 #include "executor/instrument.h"

@@ -10,7 +10,7 @@
  * held to the same results by test/t/210_queue_paths.pl. queue_direct_table.c reads and writes
  * rows, queue_direct_claim.c claims what was written.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/table.h"
 #include "access/tableam.h"

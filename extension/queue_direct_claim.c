@@ -10,7 +10,7 @@
  *
  * queue_claim.c has the statements that say the same in SQL, for all other cases.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/nbtree.h"
 #include "access/table.h"

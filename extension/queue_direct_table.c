@@ -1,7 +1,7 @@
 /*
  * queue_direct_table.c: reads and writes rows of the queue below the executor.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/genam.h"
 #include "access/relscan.h"

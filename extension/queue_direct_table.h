@@ -5,7 +5,7 @@
 #ifndef CTMS_QUEUE_DIRECT_TABLE_H
 #define CTMS_QUEUE_DIRECT_TABLE_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/relscan.h"
 #include "utils/snapmgr.h"

@@ -10,7 +10,7 @@
  * length that they had when it added its first key. Lists that must grow first drop their
  * repetitions; memory is bounded by the number of different keys (16 bytes for a contact).
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"

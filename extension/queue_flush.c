@@ -8,7 +8,7 @@
  * The rows are written below the executor (queue_direct.c) where that can be, else by the
  * statement below.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/transam.h"
 #include "access/xact.h"

@@ -8,7 +8,7 @@
  * Nothing here waits for a row: a note that is being written again, by a transaction whose
  * commit will enqueue the contact again, is passed over.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -25,7 +25,7 @@
 #include "extension/queue_plan.h"
 #include "extension/queue_relations.h"
 #include "extension/queue_wake.h"
-#include "extension/restore.h"
+#include "extension/base/restore.h"
 
 /* Rows of the history that are removed at once, and how often one session looks. */
 #define PURGE_ROWS 5000

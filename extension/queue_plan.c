@@ -4,7 +4,7 @@
  * Whoever may change a contact may not necessarily write the queue, and resolves operators
  * by a search_path of his own: the feed does neither with his.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
@@ -12,7 +12,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "extension/kept_plan.h"
+#include "extension/base/kept_plan.h"
 #include "extension/queue_plan.h"
 #include "extension/queue_relations.h"
 

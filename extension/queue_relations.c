@@ -4,7 +4,7 @@
  * They are asked for in every commit that changes a contact. Any change of a name in the
  * catalogs makes us look again.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"

@@ -10,7 +10,7 @@
  * contact later enqueues it himself. A price is left in any case: subscriptions to it may
  * be on their way, with contacts that were sent with the old price.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"

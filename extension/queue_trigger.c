@@ -7,7 +7,7 @@
  * once more. One that changes nothing notes nothing. The queue itself is written at commit
  * (queue_flush.c).
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/htup_details.h"
 #include "access/tableam.h"
@@ -20,8 +20,8 @@
 
 #include "extension/queue_feed.h"
 #include "extension/queue_flush.h"
-#include "extension/restore.h"
-#include "extension/row_change.h"
+#include "extension/base/restore.h"
+#include "extension/base/row_change.h"
 
 PG_FUNCTION_INFO_V1(ctms__enqueue);
 

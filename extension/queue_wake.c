@@ -10,7 +10,7 @@
  * without waiting for each other's end. Its value is odd while an agent waits. The races
  * that are left cost a notification too many, or one poll.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/htup_details.h"
 #include "access/relation.h"

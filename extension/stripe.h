@@ -16,7 +16,7 @@
 #ifndef CTMS_STRIPE_H
 #define CTMS_STRIPE_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"

@@ -4,7 +4,7 @@
  */
 #include "extension/stripe.h"
 
-#include "extension/errors.h"
+#include "extension/base/errors.h"
 #include "miscadmin.h"
 
 int

@@ -7,7 +7,7 @@
  */
 #include "extension/stripe_value.h"
 
-#include "extension/errors.h"
+#include "extension/base/errors.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"

@@ -8,7 +8,7 @@
  */
 #include "extension/stripe.h"
 
-#include "extension/kept_plan.h"
+#include "extension/base/kept_plan.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

@@ -6,7 +6,7 @@
  * Acoustic) and ctms.product_subscriptions(uuid) for one. Nothing is stored: products are
  * always those of the Stripe tables as they are now.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

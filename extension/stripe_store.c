@@ -13,7 +13,7 @@
  */
 #include "extension/stripe.h"
 
-#include "extension/errors.h"
+#include "extension/base/errors.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 

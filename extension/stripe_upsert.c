@@ -6,7 +6,7 @@
  */
 #include "extension/stripe.h"
 
-#include "extension/errors.h"
+#include "extension/base/errors.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 

@@ -5,7 +5,7 @@
 
 #include <stdarg.h>
 
-#include "extension/errors.h"
+#include "extension/base/errors.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"

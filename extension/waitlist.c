@@ -1,7 +1,7 @@
 /*
  * waitlist.c: the fields of a waitlist against the JSON Schema stored for its name.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "extension/json_schema.h"
 #include "extension/waitlist.h"

@@ -4,7 +4,7 @@
 #ifndef CTMS_WAITLIST_H
 #define CTMS_WAITLIST_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"

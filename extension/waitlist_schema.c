@@ -7,7 +7,7 @@
  * transaction goes on with a schema that a committed change replaced. That a row is not
  * stored while its schema changes is the work of a lock: see waitlist_trigger.c.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/namespace.h"
 #include "utils/hsearch.h"
@@ -15,7 +15,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "extension/stored_jsonb.h"
+#include "extension/base/stored_jsonb.h"
 #include "extension/waitlist_schema.h"
 
 /* varchar(255) in at most four bytes a character, and the end. */

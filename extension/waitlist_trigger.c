@@ -7,7 +7,7 @@
  * transaction commits, and what ctms.set_waitlist_schema() says of the stored rows stays
  * true. Who writes waitlists holds a lock on that table anyway.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
@@ -19,10 +19,10 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "extension/errors.h"
+#include "extension/base/errors.h"
 #include "extension/json_schema_cache.h"
 #include "extension/json_schema_output.h"
-#include "extension/restore.h"
+#include "extension/base/restore.h"
 #include "extension/waitlist.h"
 
 static TriggerData *

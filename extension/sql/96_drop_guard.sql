@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- The guard against DROP EXTENSION (extension/drop_guard.c).
+-- The guard against DROP EXTENSION (extension/base/drop_guard.c).
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._watch_drops() RETURNS void

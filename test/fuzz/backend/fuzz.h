@@ -13,7 +13,7 @@
 #ifndef CTMS_FUZZ_H
 #define CTMS_FUZZ_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "utils/jsonb.h"
 

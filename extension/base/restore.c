@@ -1,12 +1,12 @@
 /*
- * restore.c: tells whether the session restores a dump.
+ * base/restore.c: tells whether the session restores a dump.
  *
  * The output of pg_dump and pg_restore fires row triggers like any other session: the
  * tables of an extension exist, with their triggers, before their rows are copied. What
  * such output always begins with is "SET check_function_bodies = false" and "SET
  * row_security = off"; no ordinary session has a reason for both.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "commands/extension.h"
 #include "commands/trigger.h"
@@ -15,7 +15,7 @@
 #include "utils/guc.h"
 #include "utils/rls.h"
 
-#include "extension/restore.h"
+#include "extension/base/restore.h"
 
 typedef enum RestoreMode { RESTORE_AUTO, RESTORE_ON, RESTORE_OFF } RestoreMode;
 

@@ -1,5 +1,5 @@
 /*
- * iso_time.h: reads dates and times as ISO 8601 writes them, without raising errors and
+ * base/iso_time.h: reads dates and times as ISO 8601 writes them, without raising errors and
  * without the session's settings (DateStyle, TimeZone) having a say.
  */
 #ifndef CTMS_ISO_TIME_H

@@ -1,5 +1,5 @@
 /*
- * compat.h: every difference between PostgreSQL versions that ctms cares about.
+ * base/compat.h: every difference between PostgreSQL versions that ctms cares about.
  *
  * The code is written against PostgreSQL 15; what another version names or shapes
  * differently is mapped here and nowhere else.

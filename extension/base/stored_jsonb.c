@@ -1,7 +1,7 @@
 /*
- * stored_jsonb.c: one jsonb from a configuration table that the session caches.
+ * base/stored_jsonb.c: one jsonb from a configuration table that the session caches.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -12,7 +12,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "extension/stored_jsonb.h"
+#include "extension/base/stored_jsonb.h"
 
 static Oid
 owner_of(Oid table)

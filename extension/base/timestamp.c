@@ -1,11 +1,11 @@
 /*
- * timestamp.c: keeps update_timestamp.
+ * base/timestamp.c: keeps update_timestamp.
  *
  * A BEFORE UPDATE row trigger on every table that has the column. A real change moves it
  * to now(); an UPDATE that changes nothing leaves it, and so does one that sets the
  * column to another value itself. When a Stripe message came is bookkeeping, no change.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -13,8 +13,8 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "extension/restore.h"
-#include "extension/row_change.h"
+#include "extension/base/restore.h"
+#include "extension/base/row_change.h"
 
 PG_FUNCTION_INFO_V1(ctms__update_timestamp);
 

@@ -1,5 +1,5 @@
 /*
- * errors.h: the SQLSTATEs of ctms, class "CT".
+ * base/errors.h: the SQLSTATEs of ctms, class "CT".
  *
  * The last three digits are the HTTP status that the REST server answers with, but for
  * Stripe's. Messages carry no values of a contact: the server log keeps them.

@@ -1,9 +1,9 @@
 /*
- * iso_time.c: a small reader of ISO 8601.
+ * base/iso_time.c: a small reader of ISO 8601.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
-#include "extension/iso_time.h"
+#include "extension/base/iso_time.h"
 
 #include "utils/datetime.h"
 #include "utils/timestamp.h"

@@ -1,5 +1,5 @@
 /*
- * row_change.h: what a row trigger asks about the row it was called for.
+ * base/row_change.h: what a row trigger asks about the row it was called for.
  */
 #ifndef CTMS_ROW_CHANGE_H
 #define CTMS_ROW_CHANGE_H

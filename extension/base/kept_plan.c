@@ -1,14 +1,14 @@
 /*
- * kept_plan.c: statements that are prepared and planned once in a session.
+ * base/kept_plan.c: statements that are prepared and planned once in a session.
  *
  * Each has one plan for all values. Left to itself PostgreSQL plans anew for every call
  * where it believes that to pay, which costs more than our statements do; and a plan made
  * while tables are small reads them from end to end, also when they have grown. So plans
  * are made to go by index, row by row, which is right for any size.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
-#include "extension/kept_plan.h"
+#include "extension/base/kept_plan.h"
 
 #include "utils/plancache.h"
 

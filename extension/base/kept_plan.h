@@ -1,5 +1,5 @@
 /*
- * kept_plan.h: statements that are prepared and planned once in a session.
+ * base/kept_plan.h: statements that are prepared and planned once in a session.
  */
 #ifndef CTMS_KEPT_PLAN_H
 #define CTMS_KEPT_PLAN_H

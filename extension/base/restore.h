@@ -1,5 +1,5 @@
 /*
- * restore.h: is this session bringing back a dump?
+ * base/restore.h: is this session bringing back a dump?
  *
  * Triggers of ctms ask first: what a restore writes is stored as it is, so nothing is
  * enqueued, validated or given another timestamp.

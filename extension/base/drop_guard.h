@@ -1,5 +1,5 @@
 /*
- * drop_guard.h: no contacts lost by DROP EXTENSION.
+ * base/drop_guard.h: no contacts lost by DROP EXTENSION.
  */
 #ifndef CTMS_DROP_GUARD_H
 #define CTMS_DROP_GUARD_H

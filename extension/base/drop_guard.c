@@ -1,12 +1,12 @@
 /*
- * drop_guard.c: refuses to drop the extension while it holds contacts.
+ * base/drop_guard.c: refuses to drop the extension while it holds contacts.
  *
  * Many commands can end there: DROP EXTENSION, DROP SCHEMA ... CASCADE, DROP OWNED, the
  * drop of a language or another extension with CASCADE. All of them drop ctms.emails as
  * a member of the extension, which is what is watched. An event trigger on these
  * commands sees to it that the library is loaded by then (extension/sql/96_drop_guard.sql).
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/genam.h"
 #include "access/table.h"
@@ -21,7 +21,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "extension/drop_guard.h"
+#include "extension/base/drop_guard.h"
 
 static bool is_drop_allowed = false;
 static object_access_hook_type previous_hook = NULL;

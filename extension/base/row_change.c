@@ -1,15 +1,15 @@
 /*
- * row_change.c: did an UPDATE change anything?
+ * base/row_change.c: did an UPDATE change anything?
  *
  * Asked for every updated row, so the common cases are decided on the bytes of the two
  * tuples as a whole; only rows that differ there are taken apart.
  */
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "access/htup_details.h"
 #include "utils/datum.h"
 
-#include "extension/row_change.h"
+#include "extension/base/row_change.h"
 
 AttrNumber
 ctms_column_number(TupleDesc desc, const char *name)

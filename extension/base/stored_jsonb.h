@@ -1,10 +1,10 @@
 /*
- * stored_jsonb.h: one jsonb from a configuration table that the session caches.
+ * base/stored_jsonb.h: one jsonb from a configuration table that the session caches.
  */
 #ifndef CTMS_STORED_JSONB_H
 #define CTMS_STORED_JSONB_H
 
-#include "extension/compat.h"
+#include "extension/base/compat.h"
 
 #include "executor/spi.h"
 #include "utils/jsonb.h"
