@@ -11,7 +11,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "extension/json_regex_internal.h"
+#include "extension/regex/internal.h"
 #include "extension/json_schema_example.h"
 
 /* Strings made of one pattern, and bytes in each. */

@@ -7,7 +7,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-#include "extension/json_regex.h"
+#include "extension/regex/regex.h"
 #include "extension/json_schema_format.h"
 
 static bool

@@ -4,8 +4,8 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/json_regex_internal.h"
-#include "extension/json_regex_property.h"
+#include "extension/regex/internal.h"
+#include "extension/regex/property.h"
 #include "extension/json_schema_format.h"
 
 /* ---- Punycode --------------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/json_regex_internal.h"
+#include "extension/regex/internal.h"
 #include "extension/json_schema_format.h"
 
 typedef const unsigned char *Bytes;

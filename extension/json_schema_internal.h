@@ -8,7 +8,7 @@
 #ifndef CTMS_JSON_SCHEMA_INTERNAL_H
 #define CTMS_JSON_SCHEMA_INTERNAL_H
 
-#include "extension/json_regex.h"
+#include "extension/regex/regex.h"
 #include "extension/json_schema.h"
 #include "utils/hsearch.h"
 

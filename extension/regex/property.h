@@ -1,5 +1,5 @@
 /*
- * json_regex_property.h: Unicode properties as data.
+ * regex/property.h: Unicode properties as data.
  *
  * The members of a property are the code points from an odd point up to the next even one;
  * points are stored as differences, each in base 128 with the high bit on all digits but

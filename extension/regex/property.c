@@ -1,10 +1,10 @@
 /*
- * json_regex_property.c: Unicode properties as sets.
+ * regex/property.c: Unicode properties as sets.
  */
 #include "extension/base/compat.h"
 
-#include "extension/json_regex_internal.h"
-#include "extension/json_regex_property.h"
+#include "extension/regex/internal.h"
+#include "extension/regex/property.h"
 
 static uint32
 next_point(const uint8 **at, uint32 last)

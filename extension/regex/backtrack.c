@@ -1,5 +1,5 @@
 /*
- * json_regex_backtrack.c: runs expressions with lookaround or back-references, which no
+ * regex/backtrack.c: runs expressions with lookaround or back-references, which no
  * automaton can, by trying alternatives in the order of ECMA-262.
  *
  * The time of such a match can grow fast with the subject; it takes no stack of C's for
@@ -10,7 +10,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "extension/json_regex_internal.h"
+#include "extension/regex/internal.h"
 
 #define MAX_INSTRUCTIONS 50000
 #define INTERRUPT_EVERY 1024

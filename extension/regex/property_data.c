@@ -1,11 +1,11 @@
 /*
- * json_regex_property_data.c: Unicode 14.0.0 properties, as written by
- * scripts/generate-unicode-properties. See json_regex_property.h for the layout.
+ * regex/property_data.c: Unicode 14.0.0 properties, as written by
+ * scripts/generate-unicode-properties. See regex/property.h for the layout.
  */
 // clang-format off
 #include "extension/base/compat.h"
 
-#include "extension/json_regex_property.h"
+#include "extension/regex/property.h"
 
 const RegexProperty regex_properties[] = {
     {"ASCII", "", PROPERTY_BINARY, 0, 3},

@@ -1,9 +1,9 @@
 /*
- * json_regex_set.c: sets of code points.
+ * regex/set.c: sets of code points.
  */
 #include "extension/base/compat.h"
 
-#include "extension/json_regex_internal.h"
+#include "extension/regex/internal.h"
 
 RegexSet *
 regex_set_new(void)

@@ -1,5 +1,5 @@
 /*
- * json_regex_automaton.c: runs instructions as a deterministic automaton whose states are
+ * regex/automaton.c: runs instructions as a deterministic automaton whose states are
  * made when first needed.
  *
  * A state is a set of instructions together with the kind of the code point before: what
@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "extension/json_regex_internal.h"
+#include "extension/regex/internal.h"
 
 /* States are dropped together when they take more than this. */
 #define MAX_STATE_BYTES (1024 * 1024)

@@ -1,11 +1,11 @@
 /*
- * json_regex_internal.h: the stages of a regular expression: pattern, tree, instructions,
+ * regex/internal.h: the stages of a regular expression: pattern, tree, instructions,
  * automaton.
  */
 #ifndef CTMS_JSON_REGEX_INTERNAL_H
 #define CTMS_JSON_REGEX_INTERNAL_H
 
-#include "extension/json_regex.h"
+#include "extension/regex/regex.h"
 #include "nodes/pg_list.h"
 
 #define MAX_CODE_POINT 0x10FFFFU
@@ -57,7 +57,7 @@ typedef struct RegexParse {
     char *error;
 } RegexParse;
 
-/* ---- json_regex_set.c --------------------------------------------------------- */
+/* ---- regex/set.c --------------------------------------------------------- */
 
 extern RegexSet *regex_set_new(void);
 extern void regex_set_add(RegexSet *set, uint32 low, uint32 high);
@@ -73,11 +73,11 @@ extern RegexSet *regex_set_of_dot(void);
 /* The set of \p{name} or \p{name=value}; NULL when there is no such property. */
 extern RegexSet *regex_set_of_property(const char *name, const char *value);
 
-/* ---- json_regex_parse.c ------------------------------------------------------- */
+/* ---- regex/parse.c ------------------------------------------------------- */
 
 extern RegexParse regex_parse(const char *pattern, uint32 length);
 
-/* ---- json_regex_program.c ------------------------------------------------------ */
+/* ---- regex/program.c ------------------------------------------------------ */
 
 typedef enum RegexOp {
     OP_SET,   /* one code point of a set, then next */
@@ -117,7 +117,7 @@ extern bool regex_is_anchored(const RegexTree *tree);
 /* Translates a tree without lookaround and back-references. */
 extern RegexProgram *regex_program_new(const RegexTree *tree);
 
-/* ---- json_regex_automaton.c ----------------------------------------------------- */
+/* ---- regex/automaton.c ----------------------------------------------------- */
 
 typedef struct RegexAutomaton RegexAutomaton;
 
@@ -125,7 +125,7 @@ extern RegexAutomaton *regex_automaton_new(const RegexProgram *program);
 /* The subject is UTF-8. */
 extern bool regex_automaton_matches(RegexAutomaton *automaton, const char *subject, uint32 length);
 
-/* ---- json_regex_backtrack.c ------------------------------------------------------ */
+/* ---- regex/backtrack.c ------------------------------------------------------ */
 
 typedef struct RegexBacktracker RegexBacktracker;
 

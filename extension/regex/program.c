@@ -1,5 +1,5 @@
 /*
- * json_regex_program.c: from a tree to the instructions of a nondeterministic automaton.
+ * regex/program.c: from a tree to the instructions of a nondeterministic automaton.
  *
  * Counted repetitions are written out, within a limit on the whole.
  */
@@ -7,7 +7,7 @@
 
 #include "miscadmin.h"
 
-#include "extension/json_regex_internal.h"
+#include "extension/regex/internal.h"
 
 #define MAX_INSTRUCTIONS 50000
 

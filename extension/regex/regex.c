@@ -1,12 +1,12 @@
 /*
- * json_regex.c: the entry of regular expressions: chooses how an expression runs.
+ * regex/regex.c: the entry of regular expressions: chooses how an expression runs.
  */
 #include "extension/base/compat.h"
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "extension/json_regex_internal.h"
+#include "extension/regex/internal.h"
 
 /* One automaton that the subject must match, or must not. */
 typedef struct Condition {

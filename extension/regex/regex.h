@@ -1,5 +1,5 @@
 /*
- * json_regex.h: regular expressions of ECMA-262 in Unicode mode, as JSON Schema wants them.
+ * regex/regex.h: regular expressions of ECMA-262 in Unicode mode, as JSON Schema wants them.
  *
  * A match looks anywhere in the subject. Without back-references and lookaround it takes
  * time linear in the subject: the expression runs as an automaton whose states are built

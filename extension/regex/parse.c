@@ -1,5 +1,5 @@
 /*
- * json_regex_parse.c: from a pattern (ECMA-262 with the "u" flag) to a tree.
+ * regex/parse.c: from a pattern (ECMA-262 with the "u" flag) to a tree.
  *
  * One leniency: a backslash before ASCII punctuation always means that character, which
  * the flag forbids but many schemas write.
@@ -9,7 +9,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "extension/json_regex_internal.h"
+#include "extension/regex/internal.h"
 
 #define MAX_REPEAT 100000
 
