@@ -5,7 +5,7 @@
 
 #include "extension/body_error.h"
 #include "extension/base/errors.h"
-#include "extension/json_text.h"
+#include "extension/json/text.h"
 
 /* More than anybody reads; a body of a million broken items must not become a message. */
 #define MAX_ERRORS 1000

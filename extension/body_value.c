@@ -7,7 +7,7 @@
 
 #include "extension/body_value.h"
 #include "extension/base/iso_time.h"
-#include "extension/json_text.h"
+#include "extension/json/text.h"
 
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"

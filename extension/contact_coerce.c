@@ -8,7 +8,7 @@
 #include "extension/base/compat.h"
 
 #include "extension/contact_coerce.h"
-#include "extension/json_value.h"
+#include "extension/json/value.h"
 
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"

@@ -12,7 +12,7 @@
 #include "extension/contact_sql.h"
 #include "extension/contact_store.h"
 #include "extension/base/kept_plan.h"
-#include "extension/json_text.h"
+#include "extension/json/text.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

@@ -4,7 +4,7 @@
 #include "extension/base/compat.h"
 
 #include "extension/contact_json.h"
-#include "extension/json_text.h"
+#include "extension/json/text.h"
 
 #include "utils/date.h"
 #include "utils/jsonb.h"

@@ -10,7 +10,7 @@
 #include "extension/base/compat.h"
 
 #include "extension/contact_schema.h"
-#include "extension/json_text.h"
+#include "extension/json/text.h"
 
 #include "fmgr.h"
 

@@ -19,7 +19,7 @@
 #include "extension/contact_sql.h"
 #include "extension/base/iso_time.h"
 #include "extension/base/kept_plan.h"
-#include "extension/json_text.h"
+#include "extension/json/text.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"

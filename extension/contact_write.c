@@ -18,7 +18,7 @@
 #include "extension/contact_waitlist.h"
 #include "extension/base/errors.h"
 #include "extension/base/kept_plan.h"
-#include "extension/json_text.h"
+#include "extension/json/text.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"

@@ -15,7 +15,7 @@
 
 #include "nodes/pg_list.h"
 
-#include "extension/json_value.h"
+#include "extension/json/value.h"
 
 typedef struct JsonSchemaProgram JsonSchemaProgram;
 

@@ -5,7 +5,7 @@
 
 #include "miscadmin.h"
 
-#include "extension/json_number.h"
+#include "extension/json/number.h"
 #include "extension/json_schema_internal.h"
 
 static void

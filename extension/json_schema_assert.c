@@ -6,8 +6,8 @@
 
 #include "lib/stringinfo.h"
 
-#include "extension/json_hash.h"
-#include "extension/json_number.h"
+#include "extension/json/hash.h"
+#include "extension/json/number.h"
 #include "extension/json_schema_format.h"
 #include "extension/json_schema_internal.h"
 

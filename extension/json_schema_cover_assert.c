@@ -6,7 +6,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "extension/json_number.h"
+#include "extension/json/number.h"
 #include "extension/json_schema_cover.h"
 
 /* Whether some keyword of the facts, of the kind, makes the asked one hold. */

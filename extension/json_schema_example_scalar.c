@@ -6,7 +6,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "extension/json_number.h"
+#include "extension/json/number.h"
 #include "extension/json_schema_example.h"
 
 /* Listed values that are tried of one keyword. */

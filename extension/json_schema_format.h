@@ -6,7 +6,7 @@
 #ifndef CTMS_JSON_SCHEMA_FORMAT_H
 #define CTMS_JSON_SCHEMA_FORMAT_H
 
-#include "extension/json_value.h"
+#include "extension/json/value.h"
 
 typedef struct JsonSchemaFormat {
     const char *name;

@@ -8,8 +8,8 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "extension/json_hash.h"
-#include "extension/json_number.h"
+#include "extension/json/hash.h"
+#include "extension/json/number.h"
 #include "extension/json_schema_format.h"
 #include "extension/json_schema_internal.h"
 

@@ -9,7 +9,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "extension/json_number.h"
+#include "extension/json/number.h"
 #include "extension/json_schema_fast.h"
 
 /* Buckets of names of the same length up to this size are searched one by one. */

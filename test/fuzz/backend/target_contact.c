@@ -11,7 +11,7 @@
 #include "extension/contact_body.h"
 #include "extension/contact_coerce.h"
 #include "extension/contact_schema.h"
-#include "extension/json_value.h"
+#include "extension/json/value.h"
 
 /* Errors of the list that are no names given twice. */
 static int

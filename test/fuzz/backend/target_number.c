@@ -7,7 +7,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "extension/json_number.h"
+#include "extension/json/number.h"
 
 /* Longer ones make numeric itself slow. */
 #define MAX_TEXT 400

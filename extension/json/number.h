@@ -1,5 +1,5 @@
 /*
- * json_number.h: exact arithmetic on the numbers of a jsonb.
+ * json/number.h: exact arithmetic on the numbers of a jsonb.
  *
  * Numbers of up to some 16 decimal digits are handled as scaled integers without a call into
  * numeric.c; the others go through numeric.
@@ -7,7 +7,7 @@
 #ifndef CTMS_JSON_NUMBER_H
 #define CTMS_JSON_NUMBER_H
 
-#include "extension/json_value.h"
+#include "extension/json/value.h"
 
 /* mantissa / 10000^scale; scale is 0 for integers. */
 typedef struct JsonDecimal {

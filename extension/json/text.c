@@ -1,12 +1,12 @@
 /*
- * json_text.c: JSON strings, UUIDs, times and dates as text.
+ * json/text.c: JSON strings, UUIDs, times and dates as text.
  *
  * Stored values that no rule allows today (infinite times, years before Christ) are
  * written all the same: reading never fails.
  */
 #include "extension/base/compat.h"
 
-#include "extension/json_text.h"
+#include "extension/json/text.h"
 
 #include "utils/builtins.h"
 #include "utils/datetime.h"

@@ -1,10 +1,10 @@
 /*
- * json_hash.h: hashes of JSON values, and sets of them.
+ * json/hash.h: hashes of JSON values, and sets of them.
  */
 #ifndef CTMS_JSON_HASH_H
 #define CTMS_JSON_HASH_H
 
-#include "extension/json_value.h"
+#include "extension/json/value.h"
 
 /* A place in a set: free when the index is 0. */
 typedef struct JsonSetSlot {

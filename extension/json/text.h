@@ -1,5 +1,5 @@
 /*
- * json_text.h: writes JSON as text, straight into a buffer.
+ * json/text.h: writes JSON as text, straight into a buffer.
  */
 #ifndef CTMS_JSON_TEXT_H
 #define CTMS_JSON_TEXT_H

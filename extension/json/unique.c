@@ -1,11 +1,11 @@
 /*
- * json_unique.c: whether no two items of an array are equal. Large arrays go through a set.
+ * json/unique.c: whether no two items of an array are equal. Large arrays go through a set.
  */
 #include "extension/base/compat.h"
 
 #include "miscadmin.h"
 
-#include "extension/json_hash.h"
+#include "extension/json/hash.h"
 
 /* Arrays up to this size are compared pair by pair, without a set. */
 #define SMALL_ARRAY 16

@@ -1,5 +1,5 @@
 /*
- * json_value.c: look-up, equality and copying of values inside a jsonb.
+ * json/value.c: look-up, equality and copying of values inside a jsonb.
  */
 #include "extension/base/compat.h"
 
@@ -8,8 +8,8 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "extension/json_number.h"
-#include "extension/json_value.h"
+#include "extension/json/number.h"
+#include "extension/json/value.h"
 
 /* Bytes between looks for interrupts. */
 #define BLOCK (1024 * 1024)

@@ -1,5 +1,5 @@
 /*
- * json_value.h: reading jsonb in place.
+ * json/value.h: reading jsonb in place.
  *
  * A JsonValue is a view of one value inside a jsonb: two machine words, passed by value,
  * valid as long as the jsonb is. Walks go over the entries of a container in sequence, so
@@ -184,7 +184,7 @@ extern bool json_object_has_names(JsonValue object, JsonValue names);
 /* JSON equality: numbers by value, objects whatever the order. */
 extern bool json_values_equal(JsonValue a, JsonValue b);
 
-/* Whether no two items are equal (json_unique.c). Allocates for large arrays only, and frees it. */
+/* Whether no two items are equal (json/unique.c). Allocates for large arrays only, and frees it. */
 extern bool json_items_are_unique(JsonValue array);
 
 /* Unicode code points in a string. */

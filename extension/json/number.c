@@ -1,5 +1,5 @@
 /*
- * json_number.c: exact arithmetic on the numbers of a jsonb.
+ * json/number.c: exact arithmetic on the numbers of a jsonb.
  *
  * The header layout below is numeric's on-disk format, which cannot change without
  * breaking every database; numeric.c keeps its declarations private.
@@ -9,7 +9,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "extension/json_number.h"
+#include "extension/json/number.h"
 
 #define DIGIT_BASE 10000
 /* Four base-10000 digits and a bit always fit an int64: 10^16 < 2^63. */

@@ -1,5 +1,5 @@
 /*
- * json_hash.c: hashes of JSON values, and sets of them.
+ * json/hash.c: hashes of JSON values, and sets of them.
  *
  * The hash is SipHash-1-3 over what equal values have in common, with a key of this backend's
  * own, so that nobody can send values that all collide.
@@ -9,8 +9,8 @@
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 
-#include "extension/json_hash.h"
-#include "extension/json_number.h"
+#include "extension/json/hash.h"
+#include "extension/json/number.h"
 
 typedef struct SipState {
     uint64 a, b, c, d;
