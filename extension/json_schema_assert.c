@@ -8,7 +8,7 @@
 
 #include "extension/json/hash.h"
 #include "extension/json/number.h"
-#include "extension/json_schema_format.h"
+#include "extension/json_schema/format/format.h"
 #include "extension/json_schema_internal.h"
 
 static bool

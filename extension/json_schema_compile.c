@@ -10,7 +10,7 @@
 #include "utils/memutils.h"
 
 #include "extension/json_schema_fast.h"
-#include "extension/json_schema_format.h"
+#include "extension/json_schema/format/format.h"
 #include "extension/json_schema_internal.h"
 #include "extension/json_schema_uri.h"
 

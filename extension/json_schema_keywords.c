@@ -10,7 +10,7 @@
 
 #include "extension/json/hash.h"
 #include "extension/json/number.h"
-#include "extension/json_schema_format.h"
+#include "extension/json_schema/format/format.h"
 #include "extension/json_schema_internal.h"
 
 /* Lists of up to this many values are searched one by one. */

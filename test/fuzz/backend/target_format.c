@@ -4,7 +4,7 @@
  */
 #include "test/fuzz/backend/fuzz.h"
 
-#include "extension/json_schema_format.h"
+#include "extension/json_schema/format/format.h"
 
 #define MAX_POINTS 256
 

@@ -1,12 +1,12 @@
 /*
- * json_schema_format_idn.c: labels of internationalised host names: Punycode (RFC 3492),
+ * json_schema/format/idn.c: labels of internationalised host names: Punycode (RFC 3492),
  * the code points they may hold (RFC 5892) and their directions (RFC 5893).
  */
 #include "extension/base/compat.h"
 
 #include "extension/regex/internal.h"
 #include "extension/regex/property.h"
-#include "extension/json_schema_format.h"
+#include "extension/json_schema/format/format.h"
 
 /* ---- Punycode --------------------------------------------------------------------------- */
 

@@ -1,10 +1,10 @@
 /*
- * json_schema_format_uri.c: URIs (RFC 3986), IRIs (RFC 3987) and URI templates (RFC 6570).
+ * json_schema/format/uri.c: URIs (RFC 3986), IRIs (RFC 3987) and URI templates (RFC 6570).
  */
 #include "extension/base/compat.h"
 
 #include "extension/regex/internal.h"
-#include "extension/json_schema_format.h"
+#include "extension/json_schema/format/format.h"
 
 typedef const unsigned char *Bytes;
 

@@ -1,9 +1,9 @@
 /*
- * json_schema_format_time.c: dates, times and durations of RFC 3339.
+ * json_schema/format/time.c: dates, times and durations of RFC 3339.
  */
 #include "extension/base/compat.h"
 
-#include "extension/json_schema_format.h"
+#include "extension/json_schema/format/format.h"
 
 /* What is left of the text. */
 typedef struct Rest {

@@ -1,5 +1,5 @@
 /*
- * json_schema_format.c: the values of "format" that can be asserted: the table of them, and
+ * json_schema/format/format.c: the values of "format" that can be asserted: the table of them, and
  * those that need a few lines only.
  */
 #include "extension/base/compat.h"
@@ -8,7 +8,7 @@
 #include "utils/memutils.h"
 
 #include "extension/regex/regex.h"
-#include "extension/json_schema_format.h"
+#include "extension/json_schema/format/format.h"
 
 static bool
 is_digit(char c)

@@ -1,5 +1,5 @@
 /*
- * json_schema_format.h: the values of "format" that can be asserted.
+ * json_schema/format/format.h: the values of "format" that can be asserted.
  *
  * Each check takes the bytes of a string in UTF-8 and tells whether it has the format.
  */
@@ -18,19 +18,19 @@ extern const JsonSchemaFormat *json_format_find(const char *name, int draft);
 
 extern bool json_format_holds(const JsonSchemaFormat *format, JsonValue string);
 
-/* ---- json_schema_content.c --------------------------------------------------------- */
+/* ---- json_schema/format/content.c --------------------------------------------------------- */
 
 /* What a content keyword of the schema asserts, where it is asked to; NULL for nothing. */
 extern const JsonSchemaFormat *json_content_find(JsonValue schema, const char *keyword);
 
-/* ---- json_schema_format_time.c (RFC 3339) ------------------------------------------ */
+/* ---- json_schema/format/time.c (RFC 3339) ------------------------------------------ */
 
 extern bool json_format_date(const char *text, uint32 length);
 extern bool json_format_time(const char *text, uint32 length);
 extern bool json_format_date_time(const char *text, uint32 length);
 extern bool json_format_duration(const char *text, uint32 length);
 
-/* ---- json_schema_format_host.c (RFC 5321, 1123, 2673, 4291, 5890 to 5893) ------------ */
+/* ---- json_schema/format/host.c (RFC 5321, 1123, 2673, 4291, 5890 to 5893) ------------ */
 
 extern bool json_format_email(const char *text, uint32 length);
 extern bool json_format_idn_email(const char *text, uint32 length);
@@ -42,7 +42,7 @@ extern bool json_format_ipv6(const char *text, uint32 length);
 /* Host names before draft 7: RFC 1123 alone. */
 extern bool json_format_plain_hostname(const char *text, uint32 length);
 
-/* ---- json_schema_format_idn.c ------------------------------------------------------- */
+/* ---- json_schema/format/idn.c ------------------------------------------------------- */
 
 #define JSON_FORMAT_LABEL_LIMIT 63
 
@@ -55,7 +55,7 @@ extern int json_format_decode_punycode(const char *text, uint32 length, uint32 *
 /* Encodes; the number of bytes, -1 when they are more than the limit. */
 extern int json_format_encode_punycode(const uint32 *points, int n, char *text, int limit);
 
-/* ---- json_schema_format_uri.c (RFC 3986, 3987, 6570) -------------------------------- */
+/* ---- json_schema/format/uri.c (RFC 3986, 3987, 6570) -------------------------------- */
 
 extern bool json_format_uri(const char *text, uint32 length);
 extern bool json_format_uri_reference(const char *text, uint32 length);

@@ -1,10 +1,10 @@
 /*
- * json_schema_format_host.c: e-mail addresses, host names and IP addresses.
+ * json_schema/format/host.c: e-mail addresses, host names and IP addresses.
  */
 #include "extension/base/compat.h"
 
 #include "extension/regex/internal.h"
-#include "extension/json_schema_format.h"
+#include "extension/json_schema/format/format.h"
 
 static bool
 is_alphanumeric(unsigned char c)

@@ -1,5 +1,5 @@
 /*
- * json_schema_content.c: "contentEncoding" and "contentMediaType" where they are asked to
+ * json_schema/format/content.c: "contentEncoding" and "contentMediaType" where they are asked to
  * assert: base64 (RFC 4648) and JSON documents, plain or in base64. What is encoded or meant
  * otherwise passes.
  */
@@ -8,7 +8,7 @@
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 
-#include "extension/json_schema_format.h"
+#include "extension/json_schema/format/format.h"
 
 static int
 base64_digit(char c)
