@@ -8,7 +8,7 @@
 
 #include "utils/memutils.h"
 
-#include "extension/json_schema_compare.h"
+#include "extension/json_schema/compare/compare.h"
 
 static JsonSchemaProgram *
 compile(JsonValue input, const char *name)

@@ -1,10 +1,10 @@
 /*
- * json_schema_cover.h: a proof that one schema accepts all that another accepts.
+ * json_schema/compare/cover.h: a proof that one schema accepts all that another accepts.
  */
 #ifndef CTMS_JSON_SCHEMA_COVER_H
 #define CTMS_JSON_SCHEMA_COVER_H
 
-#include "extension/json_schema_facts.h"
+#include "extension/json_schema/compare/facts.h"
 
 /* A claim that is being proved: met again deeper in the instance, it may be used. */
 typedef struct CoverClaim {
@@ -34,10 +34,10 @@ extern bool cover_node(Cover *cover, const JsonSchemaNode *node, const SchemaFac
 extern bool cover_part(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts);
 /* False when the work that is about to be done is too much. */
 extern bool cover_spend(Cover *cover, int64 steps);
-/* ---- json_schema_cover_children.c: keywords about members and items. */
+/* ---- json_schema/compare/cover_children.c: keywords about members and items. */
 extern bool cover_children(Cover *cover, const JsonSchemaNode *node,
                            const JsonSchemaKeyword *keyword, const SchemaFacts *facts);
-/* ---- json_schema_cover_assert.c: keywords without subschemas. */
+/* ---- json_schema/compare/cover_assert.c: keywords without subschemas. */
 extern bool
 cover_assertion(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts);
 

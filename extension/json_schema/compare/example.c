@@ -1,5 +1,5 @@
 /*
- * json_schema_example.c: looks for a value that one schema accepts and another refuses.
+ * json_schema/compare/example.c: looks for a value that one schema accepts and another refuses.
  *
  * Candidates are made from what the keywords of both schemas say: values at their edges,
  * for objects and arrays a plain one and what differs from it in one part. Parts are kept
@@ -11,7 +11,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "extension/json_schema_example.h"
+#include "extension/json_schema/compare/example.h"
 #include "extension/json_schema_fast.h"
 
 /* Bytes of candidates, with something for each of them. */

@@ -1,12 +1,12 @@
 /*
- * json_schema_cover_children.c: proves the keywords about members of objects and items of
+ * json_schema/compare/cover_children.c: proves the keywords about members of objects and items of
  * arrays.
  */
 #include "extension/base/compat.h"
 
 #include "utils/memutils.h"
 
-#include "extension/json_schema_cover.h"
+#include "extension/json_schema/compare/cover.h"
 
 #define ITEM_OF_NO_LIST PG_INT32_MAX
 /* Positions of lists of items that are looked at one by one. */

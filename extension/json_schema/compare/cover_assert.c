@@ -1,5 +1,5 @@
 /*
- * json_schema_cover_assert.c: proves the keywords that hold no subschemas.
+ * json_schema/compare/cover_assert.c: proves the keywords that hold no subschemas.
  */
 #include "extension/base/compat.h"
 
@@ -7,7 +7,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "extension/json/number.h"
-#include "extension/json_schema_cover.h"
+#include "extension/json_schema/compare/cover.h"
 
 /* Whether some keyword of the facts, of the kind, makes the asked one hold. */
 typedef bool (*Implies)(const JsonSchemaKeyword *known, const JsonSchemaKeyword *asked);

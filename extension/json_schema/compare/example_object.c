@@ -1,5 +1,5 @@
 /*
- * json_schema_example_object.c: objects for an example.
+ * json_schema/compare/example_object.c: objects for an example.
  *
  * Some plain objects: what the old schema requires, alone and with each of its
  * alternatives, and everything at once. Then what differs from these in one member, in two,
@@ -9,7 +9,7 @@
 
 #include "miscadmin.h"
 
-#include "extension/json_schema_example.h"
+#include "extension/json_schema/compare/example.h"
 
 /* Names that are tried; those that only one schema speaks of, or both in different words,
  * come first. */

@@ -1,9 +1,9 @@
 /*
- * json_schema_facts.h: what is known of an instance that passes a set of subschemas.
+ * json_schema/compare/facts.h: what is known of an instance that passes a set of subschemas.
  *
  * Reads the compiled nodes, as the exhaustive evaluation does, so that references, drafts
  * and renamed keywords mean the same here as in a verdict. Used by the proof
- * (json_schema_cover.h) and by the search for an example (json_schema_example.h).
+ * (json_schema/compare/cover.h) and by the search for an example (json_schema/compare/example.h).
  */
 #ifndef CTMS_JSON_SCHEMA_FACTS_H
 #define CTMS_JSON_SCHEMA_FACTS_H

@@ -1,5 +1,5 @@
 /*
- * json_schema_compare.h: whether everything that one JSON Schema accepts, another accepts
+ * json_schema/compare/compare.h: whether everything that one JSON Schema accepts, another accepts
  * too.
  */
 #ifndef CTMS_JSON_SCHEMA_COMPARE_H

@@ -1,5 +1,5 @@
 /*
- * json_schema_cover.c: a proof that one schema accepts all that another accepts.
+ * json_schema/compare/cover.c: a proof that one schema accepts all that another accepts.
  *
  * Keyword by keyword of the new schema it looks for a reason in what is known of every
  * instance of the old one. Where there is none it tells cases apart: by the kind of the
@@ -12,7 +12,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "extension/json_schema_cover.h"
+#include "extension/json_schema/compare/cover.h"
 #include "extension/json_schema_fast.h"
 
 #define MAX_STEPS 1000000

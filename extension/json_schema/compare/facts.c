@@ -1,12 +1,12 @@
 /*
- * json_schema_facts.c: what is known of an instance that passes a set of subschemas.
+ * json_schema/compare/facts.c: what is known of an instance that passes a set of subschemas.
  */
 #include "extension/base/compat.h"
 
 #include "miscadmin.h"
 
 #include "extension/json/number.h"
-#include "extension/json_schema_facts.h"
+#include "extension/json_schema/compare/facts.h"
 #include "extension/json_schema_fast.h"
 
 /* More nodes that apply to one instance are left out. */

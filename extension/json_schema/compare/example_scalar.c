@@ -1,5 +1,5 @@
 /*
- * json_schema_example_scalar.c: strings, numbers and other plain values for an example.
+ * json_schema/compare/example_scalar.c: strings, numbers and other plain values for an example.
  */
 #include "extension/base/compat.h"
 
@@ -7,7 +7,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "extension/json/number.h"
-#include "extension/json_schema_example.h"
+#include "extension/json_schema/compare/example.h"
 
 /* Listed values that are tried of one keyword. */
 #define MAX_LISTED 500

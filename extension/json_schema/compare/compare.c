@@ -1,5 +1,5 @@
 /*
- * json_schema_compare.c: whether everything that one JSON Schema accepts, another accepts
+ * json_schema/compare/compare.c: whether everything that one JSON Schema accepts, another accepts
  * too: by a proof, or by an example to the contrary.
  */
 #include "extension/base/compat.h"
@@ -9,9 +9,9 @@
 #include "utils/memutils.h"
 
 #include "extension/json_schema_cache.h"
-#include "extension/json_schema_compare.h"
-#include "extension/json_schema_cover.h"
-#include "extension/json_schema_example.h"
+#include "extension/json_schema/compare/compare.h"
+#include "extension/json_schema/compare/cover.h"
+#include "extension/json_schema/compare/example.h"
 #include "extension/json_schema_output.h"
 
 /* Errors of the example that are listed. */

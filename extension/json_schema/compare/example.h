@@ -1,10 +1,10 @@
 /*
- * json_schema_example.h: looks for a value that one schema accepts and another refuses.
+ * json_schema/compare/example.h: looks for a value that one schema accepts and another refuses.
  */
 #ifndef CTMS_JSON_SCHEMA_EXAMPLE_H
 #define CTMS_JSON_SCHEMA_EXAMPLE_H
 
-#include "extension/json_schema_facts.h"
+#include "extension/json_schema/compare/facts.h"
 
 /* The smallest one that was found within the limits, in the current memory context; NULL
  * when there was none, which does not mean that there is none. */
@@ -53,11 +53,11 @@ extern Jsonb *example_neutral(ExampleSet *set, ExamplePlace place);
 extern ExamplePlace
 example_place(SchemaFacts old_facts, SchemaFacts new_facts, List *nodes, int depth);
 
-/* ---- json_schema_example_scalar.c: strings and numbers at the edges of the keywords. */
+/* ---- json_schema/compare/example_scalar.c: strings and numbers at the edges of the keywords. */
 extern void example_put_scalars(ExampleSet *set);
 /* A few strings that match the pattern, or nearly. */
 extern List *example_strings_of_pattern(const char *pattern, uint32 length);
-/* ---- json_schema_example_object.c, json_schema_example_array.c */
+/* ---- json_schema/compare/example_object.c, json_schema/compare/example_array.c */
 extern void example_put_objects(ExampleSet *set);
 extern void example_put_arrays(ExampleSet *set);
 

@@ -1,5 +1,5 @@
 /*
- * json_schema_example_pattern.c: a few strings for a pattern.
+ * json_schema/compare/example_pattern.c: a few strings for a pattern.
  *
  * Walks the tree of the expression and makes choices: one end or the other of each set,
  * the fewest or a few more repetitions, one alternative after the other. Anchors and
@@ -12,7 +12,7 @@
 #include "miscadmin.h"
 
 #include "extension/regex/internal.h"
-#include "extension/json_schema_example.h"
+#include "extension/json_schema/compare/example.h"
 
 /* Strings made of one pattern, and bytes in each. */
 #define N_STRINGS 12

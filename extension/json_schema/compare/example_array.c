@@ -1,12 +1,12 @@
 /*
- * json_schema_example_array.c: arrays for an example: short ones, one of each length that a
+ * json_schema/compare/example_array.c: arrays for an example: short ones, one of each length that a
  * bound names, with equal items and with different ones, and one item that differs.
  */
 #include "extension/base/compat.h"
 
 #include "utils/builtins.h"
 
-#include "extension/json_schema_example.h"
+#include "extension/json_schema/compare/example.h"
 
 #define MAX_VALUES 10
 #define MAX_PAIR_VALUES 4
