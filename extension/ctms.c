@@ -9,7 +9,7 @@
 #include "utils/guc.h"
 
 #include "extension/base/drop_guard.h"
-#include "extension/json_schema_cache.h"
+#include "extension/json_schema/sql/cache.h"
 #include "extension/queue_agent.h"
 #include "extension/queue_flush.h"
 #include "extension/queue_memory.h"

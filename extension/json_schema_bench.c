@@ -9,7 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "extension/json_schema_call.h"
+#include "extension/json_schema/sql/call.h"
 #include "extension/waitlist_schema.h"
 
 /* What any validator must at least do: visit the entries, kinds and lengths. */

@@ -4,7 +4,7 @@
 #ifndef CTMS_WAITLIST_SCHEMA_H
 #define CTMS_WAITLIST_SCHEMA_H
 
-#include "extension/json_schema_cache.h"
+#include "extension/json_schema/sql/cache.h"
 
 /* The program of the schema stored for the name, or of "default"; NULL when neither is
  * there. To be used before anything else reads the catalog. */

@@ -20,7 +20,7 @@
 #include "utils/rel.h"
 
 #include "extension/base/errors.h"
-#include "extension/json_schema_cache.h"
+#include "extension/json_schema/sql/cache.h"
 #include "extension/json_schema_output.h"
 #include "extension/base/restore.h"
 #include "extension/waitlist.h"

@@ -8,7 +8,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
-#include "extension/json_schema_cache.h"
+#include "extension/json_schema/sql/cache.h"
 #include "extension/json_schema/compare/compare.h"
 #include "extension/json_schema/compare/cover.h"
 #include "extension/json_schema/compare/example.h"

@@ -13,7 +13,7 @@
 
 #include "extension/json_schema.h"
 #include "extension/json_schema_output.h"
-#include "extension/json_schema_text.h"
+#include "extension/json_schema/sql/text.h"
 #include "extension/json_schema_uri.h"
 
 #define SCHEMA_URI "urn:fuzz:schema"

@@ -9,7 +9,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "extension/body_parse.h"
-#include "extension/json_schema_text.h"
+#include "extension/json_schema/sql/text.h"
 
 typedef struct Reading {
     const char *text;

@@ -1,12 +1,12 @@
 /*
- * json_schema_call.h: arguments of the SQL functions: the schema's program, kept with the
+ * json_schema/sql/call.h: arguments of the SQL functions: the schema's program, kept with the
  * call site, and options.
  */
 #ifndef CTMS_JSON_SCHEMA_CALL_H
 #define CTMS_JSON_SCHEMA_CALL_H
 
 #include "fmgr.h"
-#include "extension/json_schema_cache.h"
+#include "extension/json_schema/sql/cache.h"
 
 /* What a call site keeps. */
 typedef struct JsonSchemaSite {

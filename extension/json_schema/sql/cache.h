@@ -1,5 +1,5 @@
 /*
- * json_schema_cache.h: compiled schemas of this backend, by content.
+ * json_schema/sql/cache.h: compiled schemas of this backend, by content.
  *
  * Who uses one holds a reference; schemas without references stay until the byte budget
  * (ctms.json_schema_cache_size) needs their room, the longest unused first. A schema that

@@ -1,5 +1,5 @@
 /*
- * json_schema_call.c: arguments of the SQL functions.
+ * json_schema/sql/call.c: arguments of the SQL functions.
  *
  * A call site keeps a reference to its schema's program. A constant argument is known by
  * its address, any other by its content.
@@ -11,8 +11,8 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "extension/json_schema_call.h"
-#include "extension/json_schema_text.h"
+#include "extension/json_schema/sql/call.h"
+#include "extension/json_schema/sql/text.h"
 
 static void
 release_site(void *arg)

@@ -1,5 +1,5 @@
 /*
- * json_schema_cache.c: compiled schemas of this backend, by content.
+ * json_schema/sql/cache.c: compiled schemas of this backend, by content.
  */
 #include "extension/base/compat.h"
 
@@ -8,7 +8,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
-#include "extension/json_schema_cache.h"
+#include "extension/json_schema/sql/cache.h"
 
 #define N_BUCKETS 1024
 

@@ -1,5 +1,5 @@
 /*
- * json_schema_sql.c: the functions ctms.json_schema_* of SQL.
+ * json_schema/sql/sql.c: the functions ctms.json_schema_* of SQL.
  */
 #include "extension/base/compat.h"
 
@@ -8,7 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "extension/json_schema_call.h"
+#include "extension/json_schema/sql/call.h"
 #include "extension/json_schema_output.h"
 #include "extension/base/restore.h"
 

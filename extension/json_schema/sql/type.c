@@ -1,5 +1,5 @@
 /*
- * json_schema_type.c: the type ctms.json_schema: a jsonb that is known to be a schema.
+ * json_schema/sql/type.c: the type ctms.json_schema: a jsonb that is known to be a schema.
  *
  * It is stored as jsonb and becomes jsonb without a function, so that every function takes
  * it. What comes in is compiled once and stays in the session's cache.
@@ -9,7 +9,7 @@
 #include "fmgr.h"
 #include "utils/fmgrprotos.h"
 
-#include "extension/json_schema_cache.h"
+#include "extension/json_schema/sql/cache.h"
 #include "extension/base/restore.h"
 
 /* A dump is taken as it is: the documents that it refers to may come later. */

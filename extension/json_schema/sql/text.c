@@ -1,5 +1,5 @@
 /*
- * json_schema_text.c: JSON text to the layout of jsonb, for text that jsonb itself refuses.
+ * json_schema/sql/text.c: JSON text to the layout of jsonb, for text that jsonb itself refuses.
  */
 #include "extension/base/compat.h"
 
@@ -9,7 +9,7 @@
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 
-#include "extension/json_schema_text.h"
+#include "extension/json_schema/sql/text.h"
 
 typedef struct Reader {
     const char *at;

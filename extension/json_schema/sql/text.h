@@ -1,5 +1,5 @@
 /*
- * json_schema_text.h: JSON text to the layout of jsonb, for text that jsonb itself refuses.
+ * json_schema/sql/text.h: JSON text to the layout of jsonb, for text that jsonb itself refuses.
  */
 #ifndef CTMS_JSON_SCHEMA_TEXT_H
 #define CTMS_JSON_SCHEMA_TEXT_H

@@ -1,5 +1,5 @@
 /*
- * json_schema_registry.c: documents that schemas may refer to, from the table
+ * json_schema/sql/registry.c: documents that schemas may refer to, from the table
  * ctms.json_schema_document.
  *
  * Its relcache invalidation, which a trigger asks for, makes compiled schemas stale that
@@ -13,7 +13,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "extension/json_schema_cache.h"
+#include "extension/json_schema/sql/cache.h"
 #include "extension/base/stored_jsonb.h"
 
 static Oid registry_relid = InvalidOid;
