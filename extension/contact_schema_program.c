@@ -4,7 +4,7 @@
 #include "extension/base/compat.h"
 
 #include "extension/contact_schema.h"
-#include "extension/json_schema.h"
+#include "extension/json_schema/json_schema.h"
 
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"

@@ -3,7 +3,7 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/json_schema.h"
+#include "extension/json_schema/json_schema.h"
 #include "extension/waitlist.h"
 #include "extension/waitlist_schema.h"
 

@@ -21,7 +21,7 @@
 
 #include "extension/base/errors.h"
 #include "extension/json_schema/sql/cache.h"
-#include "extension/json_schema_output.h"
+#include "extension/json_schema/output.h"
 #include "extension/base/restore.h"
 #include "extension/waitlist.h"
 

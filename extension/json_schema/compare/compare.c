@@ -12,7 +12,7 @@
 #include "extension/json_schema/compare/compare.h"
 #include "extension/json_schema/compare/cover.h"
 #include "extension/json_schema/compare/example.h"
-#include "extension/json_schema_output.h"
+#include "extension/json_schema/output.h"
 
 /* Errors of the example that are listed. */
 #define ERROR_LIMIT 10

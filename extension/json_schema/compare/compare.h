@@ -5,7 +5,7 @@
 #ifndef CTMS_JSON_SCHEMA_COMPARE_H
 #define CTMS_JSON_SCHEMA_COMPARE_H
 
-#include "extension/json_schema.h"
+#include "extension/json_schema/json_schema.h"
 
 typedef enum JsonSchemaCompatibility {
     JSON_SCHEMA_COMPATIBLE,   /* proved: the new one accepts what the old one does */

@@ -13,7 +13,7 @@
 #include "utils/memutils.h"
 
 #include "extension/json_schema/compare/cover.h"
-#include "extension/json_schema_fast.h"
+#include "extension/json_schema/fast.h"
 
 #define MAX_STEPS 1000000
 /* Nested claims: deeper schemas are not proved. */

@@ -12,7 +12,7 @@
 #include "utils/memutils.h"
 
 #include "extension/json_schema/compare/example.h"
-#include "extension/json_schema_fast.h"
+#include "extension/json_schema/fast.h"
 
 /* Bytes of candidates, with something for each of them. */
 #define MAX_WORK (16 * 1024 * 1024)

@@ -7,7 +7,7 @@
 
 #include "extension/json/number.h"
 #include "extension/json_schema/compare/facts.h"
-#include "extension/json_schema_fast.h"
+#include "extension/json_schema/fast.h"
 
 /* More nodes that apply to one instance are left out. */
 #define MAX_NODES 200

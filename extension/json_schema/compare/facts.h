@@ -8,7 +8,7 @@
 #ifndef CTMS_JSON_SCHEMA_FACTS_H
 #define CTMS_JSON_SCHEMA_FACTS_H
 
-#include "extension/json_schema_internal.h"
+#include "extension/json_schema/internal.h"
 
 /* The instance passes all nodes; what they refer to and their allOf are among them. Not
  * everything has to be there: fewer facts never make a proof wrong. */

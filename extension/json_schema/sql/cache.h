@@ -11,7 +11,7 @@
 
 #include "lib/ilist.h"
 
-#include "extension/json_schema.h"
+#include "extension/json_schema/json_schema.h"
 
 typedef struct JsonSchemaCached {
     JsonSchemaProgram *program;

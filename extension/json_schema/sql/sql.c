@@ -9,7 +9,7 @@
 #include "utils/memutils.h"
 
 #include "extension/json_schema/sql/call.h"
-#include "extension/json_schema_output.h"
+#include "extension/json_schema/output.h"
 #include "extension/base/restore.h"
 
 /* Copies up to 126 bytes; for so few, memcpy of an unknown length costs more than the verdict. */

@@ -6,7 +6,7 @@
  */
 #include "test/fuzz/backend/fuzz.h"
 
-#include "extension/json_schema_uri.h"
+#include "extension/json_schema/uri.h"
 
 /* Names go into a pointer and come back. */
 static void

@@ -1,5 +1,5 @@
 /*
- * json_schema_internal.h: the compiled form, shared by the units of the engine.
+ * json_schema/internal.h: the compiled form, shared by the units of the engine.
  *
  * A program is a graph of nodes, one per subschema that can be reached; references are
  * edges. A node has its keywords in the order of evaluation, with everything about them
@@ -9,7 +9,7 @@
 #define CTMS_JSON_SCHEMA_INTERNAL_H
 
 #include "extension/regex/regex.h"
-#include "extension/json_schema.h"
+#include "extension/json_schema/json_schema.h"
 #include "utils/hsearch.h"
 
 typedef enum JsonSchemaVocabulary {
@@ -194,7 +194,7 @@ typedef struct JsonSchemaCompile {
     HTAB *roots;      /* address of a root's container -> resource */
     HTAB *nodes;      /* address of a schema's container -> node */
     List *all_nodes;  /* in the order of creation */
-    HTAB *names;      /* json_schema_names.c */
+    HTAB *names;      /* json_schema/names.c */
     List *candidates; /* JsonSchemaCandidates */
     bool collects;    /* list problems instead of raising the first */
     List *problems;
@@ -202,7 +202,7 @@ typedef struct JsonSchemaCompile {
     bool is_cut;        /* there are more problems than are listed */
 } JsonSchemaCompile;
 
-/* ---- json_schema_dialect.c -------------------------------------------------- */
+/* ---- json_schema/dialect.c -------------------------------------------------- */
 
 /* The rule of a keyword in a dialect; NULL when it means nothing there. */
 extern const JsonSchemaKeywordRule *
@@ -213,7 +213,7 @@ extern bool json_schema_known_dialect(const char *uri, JsonSchemaDialect *dialec
 extern uint32 json_schema_vocabulary(const char *uri);
 extern JsonSchemaDialect json_schema_draft_dialect(int draft);
 
-/* ---- json_schema_index.c ---------------------------------------------------- */
+/* ---- json_schema/index.c ---------------------------------------------------- */
 
 /* Enters a document and all resources inside it; the root's resource. */
 extern JsonSchemaResource *json_schema_index_document(JsonSchemaCompile *compile, const char *uri,
@@ -228,7 +228,7 @@ extern JsonSchemaNode *
 json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, const char *keyword,
                     const char *reference, const JsonSchemaAnchor **anchor);
 
-/* ---- json_schema_names.c ---------------------------------------------------- */
+/* ---- json_schema/names.c ---------------------------------------------------- */
 
 extern HTAB *json_schema_names_new(MemoryContext context);
 /* The first resource of a URI, the first anchor of a name count. */
@@ -244,12 +244,12 @@ json_schema_find_anchor(const JsonSchemaCompile *compile, const JsonSchemaResour
 /* Those of an anchor, made when they are new. */
 extern JsonSchemaCandidates *json_schema_candidates(JsonSchemaCompile *compile, const char *anchor);
 
-/* ---- json_schema_cycle.c ---------------------------------------------------- */
+/* ---- json_schema/cycle.c ---------------------------------------------------- */
 
 /* Reports schemas that apply themselves to the same instance without end. */
 extern void json_schema_find_cycles(JsonSchemaCompile *compile);
 
-/* ---- json_schema_compile.c -------------------------------------------------- */
+/* ---- json_schema/compile.c -------------------------------------------------- */
 
 extern void json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
                                 const JsonSchemaPointer *pointer, const char *keyword,
@@ -259,7 +259,7 @@ extern JsonSchemaNode *
 json_schema_node(JsonSchemaCompile *compile, JsonValue source, const JsonSchemaResource *resource,
                  const JsonSchemaPointer *pointer);
 
-/* ---- json_schema_keywords.c, json_schema_applicators.c ---------------------- */
+/* ---- json_schema/keywords.c, json_schema/applicators.c ---------------------- */
 
 /* Fills the keyword from its value; a problem is reported. */
 extern bool json_schema_compile_assertion(JsonSchemaCompile *compile, JsonSchemaNode *node,
@@ -277,12 +277,12 @@ extern JsonSchemaNode *
 json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *keyword,
                   JsonValue *name, int64 index, JsonValue source);
 
-/* ---- json_schema_documents.c ------------------------------------------------ */
+/* ---- json_schema/documents.c ------------------------------------------------ */
 
 /* A built-in document, parsed into the current context; NULL when there is none. */
 extern const Jsonb *json_schema_builtin_document(const char *uri);
 
-/* ---- json_schema_assert.c --------------------------------------------------- */
+/* ---- json_schema/assert.c --------------------------------------------------- */
 
 /* Whether the instance, of a kind that the keyword applies to, passes an assertion that
  * looks at nothing but the instance. */

@@ -1,5 +1,5 @@
 /*
- * json_schema_output.c: a verdict in the output formats of the specification: flag, basic,
+ * json_schema/output.c: a verdict in the output formats of the specification: flag, basic,
  * detailed and verbose of 2019-09 and 2020-12, list and hierarchical of its successor.
  */
 #include "extension/base/compat.h"
@@ -8,7 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 
-#include "extension/json_schema_output.h"
+#include "extension/json_schema/output.h"
 
 typedef JsonbParseState *Builder;
 

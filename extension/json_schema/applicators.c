@@ -1,12 +1,12 @@
 /*
- * json_schema_applicators.c: compiles the keywords that hold subschemas or refer to them.
+ * json_schema/applicators.c: compiles the keywords that hold subschemas or refer to them.
  */
 #include "extension/base/compat.h"
 
 #include "miscadmin.h"
 
 #include "extension/json/number.h"
-#include "extension/json_schema_internal.h"
+#include "extension/json_schema/internal.h"
 
 static void
 allocate_lists(JsonSchemaKeyword *keyword, uint32 n)

@@ -1,5 +1,5 @@
 /*
- * json_schema_documents.c: the documents that are built in: the metaschemas, as published
+ * json_schema/documents.c: the documents that are built in: the metaschemas, as published
  * by json-schema.org (copyright its contributors; AFL-3.0 or BSD-3-Clause).
  */
 #include "extension/base/compat.h"
@@ -7,7 +7,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "extension/json_schema_internal.h"
+#include "extension/json_schema/internal.h"
 
 static const struct {
     const char *uri;

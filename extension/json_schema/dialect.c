@@ -1,10 +1,10 @@
 /*
- * json_schema_dialect.c: which keywords each draft has, what they apply to, and the
+ * json_schema/dialect.c: which keywords each draft has, what they apply to, and the
  * vocabularies of the newer ones.
  */
 #include "extension/base/compat.h"
 
-#include "extension/json_schema_internal.h"
+#include "extension/json_schema/internal.h"
 
 #define STRINGS JSON_KIND_BIT(JSON_STRING)
 #define NUMBERS JSON_KIND_BIT(JSON_NUMBER)

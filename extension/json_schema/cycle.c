@@ -1,5 +1,5 @@
 /*
- * json_schema_cycle.c: finds schemas that apply themselves to the same instance without end,
+ * json_schema/cycle.c: finds schemas that apply themselves to the same instance without end,
  * as {"$ref": "#"} does. They have no meaning, and are refused when they are compiled.
  *
  * What only some instances come through ("then", dependent schemas, dynamic references) does
@@ -9,7 +9,7 @@
 
 #include "miscadmin.h"
 
-#include "extension/json_schema_internal.h"
+#include "extension/json_schema/internal.h"
 
 typedef enum Visit { NOT_VISITED, ON_PATH, VISITED } Visit;
 

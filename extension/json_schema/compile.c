@@ -1,5 +1,5 @@
 /*
- * json_schema_compile.c: from a schema to the graph of nodes that the evaluators walk.
+ * json_schema/compile.c: from a schema to the graph of nodes that the evaluators walk.
  *
  * Nodes are made when something points to them and compiled from a work list, so that the
  * depth of a schema costs no stack here and only what can be reached is compiled.
@@ -9,10 +9,10 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "extension/json_schema_fast.h"
+#include "extension/json_schema/fast.h"
 #include "extension/json_schema/format/format.h"
-#include "extension/json_schema_internal.h"
-#include "extension/json_schema_uri.h"
+#include "extension/json_schema/internal.h"
+#include "extension/json_schema/uri.h"
 
 typedef struct NodeEntry {
     const char *address;

@@ -1,5 +1,5 @@
 /*
- * json_schema_uri.h: URI references of schemas (RFC 3986) and JSON Pointers (RFC 6901).
+ * json_schema/uri.h: URI references of schemas (RFC 3986) and JSON Pointers (RFC 6901).
  * Results are strings in the current memory context.
  */
 #ifndef CTMS_JSON_SCHEMA_URI_H

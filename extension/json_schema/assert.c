@@ -1,5 +1,5 @@
 /*
- * json_schema_assert.c: judges the keywords that look at nothing but the instance, and says
+ * json_schema/assert.c: judges the keywords that look at nothing but the instance, and says
  * in words what they demand. Words name the schema's values, never the instance's.
  */
 #include "extension/base/compat.h"
@@ -9,7 +9,7 @@
 #include "extension/json/hash.h"
 #include "extension/json/number.h"
 #include "extension/json_schema/format/format.h"
-#include "extension/json_schema_internal.h"
+#include "extension/json_schema/internal.h"
 
 static bool
 has_type(const JsonSchemaKeyword *keyword, JsonValue instance)

@@ -1,10 +1,10 @@
 /*
- * json_schema_evaluate.h: shared by the two halves of the exhaustive evaluation.
+ * json_schema/evaluate.h: shared by the two halves of the exhaustive evaluation.
  */
 #ifndef CTMS_JSON_SCHEMA_EVALUATE_H
 #define CTMS_JSON_SCHEMA_EVALUATE_H
 
-#include "extension/json_schema_internal.h"
+#include "extension/json_schema/internal.h"
 
 /* A location is a chain of tokens on the stack; it becomes text only in a message. */
 typedef struct Location {

@@ -1,12 +1,12 @@
 /*
- * json_schema_names.c: resources and anchors of one compilation by name, so that thousands of
+ * json_schema/names.c: resources and anchors of one compilation by name, so that thousands of
  * them cost no more than a look-up each.
  */
 #include "extension/base/compat.h"
 
 #include "common/hashfn.h"
 
-#include "extension/json_schema_internal.h"
+#include "extension/json_schema/internal.h"
 
 /* A name, of a resource's anchor or (without one) of anything else. */
 typedef struct NameKey {

@@ -1,5 +1,5 @@
 /*
- * json_schema_fast.h: the form in which a program gives verdicts.
+ * json_schema/fast.h: the form in which a program gives verdicts.
  *
  * Each node of the graph is lowered to one mask of kinds that it allows, one of kinds that
  * need more checks, and for each kind a short list of operations. What the kind alone
@@ -9,7 +9,7 @@
 #ifndef CTMS_JSON_SCHEMA_FAST_H
 #define CTMS_JSON_SCHEMA_FAST_H
 
-#include "extension/json_schema_evaluate.h"
+#include "extension/json_schema/evaluate.h"
 
 #define N_KINDS 7
 
@@ -115,7 +115,7 @@ typedef struct FastArray {
     int64 max_contains;
 } FastArray;
 
-/* ---- json_schema_lower.c ---------------------------------------------------------- */
+/* ---- json_schema/lower.c ---------------------------------------------------------- */
 
 /* Lowers a compiled program; nodes go into the current memory context. */
 extern void json_schema_lower(JsonSchemaProgram *program);
@@ -130,13 +130,13 @@ extern const FastNode *fast_lower_node(FastLower *lower, const JsonSchemaNode *n
 /* The same for a part of the instance: lowered later. NULL for a schema without demands. */
 extern const FastNode *fast_lower_part(FastLower *lower, const JsonSchemaNode *node);
 
-/* ---- json_schema_lower_children.c -------------------------------------------------- */
+/* ---- json_schema/lower_children.c -------------------------------------------------- */
 
 /* What the node's keywords say about members or items; NULL when that is nothing. */
 extern const FastObject *fast_lower_object(FastLower *lower, const JsonSchemaNode *node);
 extern const FastArray *fast_lower_array(FastLower *lower, const JsonSchemaNode *node);
 
-/* ---- json_schema_run.c --------------------------------------------------------------- */
+/* ---- json_schema/run.c --------------------------------------------------------------- */
 
 /* What a dynamic reference means under this scope. */
 extern const JsonSchemaNode *

@@ -1,9 +1,9 @@
 /*
- * json_schema_uri.c: URI references of schemas (RFC 3986) and JSON Pointers (RFC 6901).
+ * json_schema/uri.c: URI references of schemas (RFC 3986) and JSON Pointers (RFC 6901).
  */
 #include "extension/base/compat.h"
 
-#include "extension/json_schema_uri.h"
+#include "extension/json_schema/uri.h"
 
 /* Components point into the string that was split; a missing one has no start. */
 typedef struct Span {

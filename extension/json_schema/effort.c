@@ -1,5 +1,5 @@
 /*
- * json_schema_effort.c: how much one verdict may cost.
+ * json_schema/effort.c: how much one verdict may cost.
  *
  * A schema whose alternatives lead to the same schemas again and again can take a number of
  * steps that doubles with each level. There are only so many pairs of a schema and a value:
@@ -9,7 +9,7 @@
 
 #include "miscadmin.h"
 
-#include "extension/json_schema_evaluate.h"
+#include "extension/json_schema/evaluate.h"
 
 /* Different ways to one schema and one value that are none of the mischief. */
 #define REPETITIONS 10

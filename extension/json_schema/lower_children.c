@@ -1,12 +1,12 @@
 /*
- * json_schema_lower_children.c: lowers the keywords about members and items into one walk
+ * json_schema/lower_children.c: lowers the keywords about members and items into one walk
  * for each kind of container.
  */
 #include "extension/base/compat.h"
 
 #include "miscadmin.h"
 
-#include "extension/json_schema_fast.h"
+#include "extension/json_schema/fast.h"
 
 /* Keys of larger objects have more than one stored offset. */
 #define MAX_SHAPE JB_OFFSET_STRIDE

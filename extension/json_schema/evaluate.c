@@ -1,5 +1,5 @@
 /*
- * json_schema_evaluate.c: the exhaustive evaluation, which explains a verdict.
+ * json_schema/evaluate.c: the exhaustive evaluation, which explains a verdict.
  *
  * It interprets the nodes keyword by keyword and collects errors and annotations in a tree
  * of units, made only where there is something to say. Here: the frame of a subschema, the
@@ -9,9 +9,9 @@
 
 #include "miscadmin.h"
 
-#include "extension/json_schema_evaluate.h"
-#include "extension/json_schema_fast.h"
-#include "extension/json_schema_uri.h"
+#include "extension/json_schema/evaluate.h"
+#include "extension/json_schema/fast.h"
+#include "extension/json_schema/uri.h"
 
 /* No more errors are listed when all that is said takes this many bytes: locations may be long. */
 #define ENOUGH_SAID (4 * 1024 * 1024)

@@ -1,5 +1,5 @@
 /*
- * json_schema_keywords.c: compiles the keywords that assert something about the instance
+ * json_schema/keywords.c: compiles the keywords that assert something about the instance
  * itself, without subschemas.
  */
 #include "extension/base/compat.h"
@@ -11,7 +11,7 @@
 #include "extension/json/hash.h"
 #include "extension/json/number.h"
 #include "extension/json_schema/format/format.h"
-#include "extension/json_schema_internal.h"
+#include "extension/json_schema/internal.h"
 
 /* Lists of up to this many values are searched one by one. */
 #define SHORT_ENUM 16

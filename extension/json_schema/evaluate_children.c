@@ -1,10 +1,10 @@
 /*
- * json_schema_evaluate_children.c: the exhaustive evaluation of the keywords that walk over
+ * json_schema/evaluate_children.c: the exhaustive evaluation of the keywords that walk over
  * the members of an object or the items of an array.
  */
 #include "extension/base/compat.h"
 
-#include "extension/json_schema_evaluate.h"
+#include "extension/json_schema/evaluate.h"
 
 static void
 mark(Frame *frame, uint32 index)

@@ -1,5 +1,5 @@
 /*
- * json_schema.h: JSON Schema, drafts 4 to 2020-12, over jsonb.
+ * json_schema/json_schema.h: JSON Schema, drafts 4 to 2020-12, over jsonb.
  *
  * A schema is compiled once into a program that lives in a memory context of its own; the
  * program then judges any number of instances. json_schema_run gives the verdict and stops

@@ -1,10 +1,10 @@
 /*
- * json_schema_output.h: a verdict in the output formats of the specification.
+ * json_schema/output.h: a verdict in the output formats of the specification.
  */
 #ifndef CTMS_JSON_SCHEMA_OUTPUT_H
 #define CTMS_JSON_SCHEMA_OUTPUT_H
 
-#include "extension/json_schema.h"
+#include "extension/json_schema/json_schema.h"
 
 extern bool json_schema_output_known(const char *format);
 

@@ -1,12 +1,12 @@
 /*
- * json_schema_errors.c: the errors of an evaluation as a list.
+ * json_schema/errors.c: the errors of an evaluation as a list.
  */
 #include "extension/base/compat.h"
 
 #include "miscadmin.h"
 
-#include "extension/json_schema_internal.h"
-#include "extension/json_schema_uri.h"
+#include "extension/json_schema/internal.h"
+#include "extension/json_schema/uri.h"
 
 /* The token after the last slash. */
 static const char *

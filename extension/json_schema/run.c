@@ -1,5 +1,5 @@
 /*
- * json_schema_run.c: the verdict: runs the lowered form over the bytes of a jsonb.
+ * json_schema/run.c: the verdict: runs the lowered form over the bytes of a jsonb.
  *
  * Nothing here allocates, but what the sets of large arrays, patterns and unevaluated
  * members need. Recursion is checked where a container is entered.
@@ -10,7 +10,7 @@
 #include "miscadmin.h"
 
 #include "extension/json/number.h"
-#include "extension/json_schema_fast.h"
+#include "extension/json_schema/fast.h"
 
 /* Buckets of names of the same length up to this size are searched one by one. */
 #define SMALL_BUCKET 8

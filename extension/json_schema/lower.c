@@ -1,5 +1,5 @@
 /*
- * json_schema_lower.c: from nodes to the form that gives verdicts.
+ * json_schema/lower.c: from nodes to the form that gives verdicts.
  *
  * A node is built kind by kind. A subschema that applies to the same instance is merged:
  * its mask cuts the mask, its operations are copied. Only a subschema that is still being
@@ -9,7 +9,7 @@
 
 #include "miscadmin.h"
 
-#include "extension/json_schema_fast.h"
+#include "extension/json_schema/fast.h"
 
 /* More operations than this are called instead of merged. */
 #define MERGE_LIMIT 16

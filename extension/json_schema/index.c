@@ -1,5 +1,5 @@
 /*
- * json_schema_index.c: the documents of one compilation: which resources and anchors they
+ * json_schema/index.c: the documents of one compilation: which resources and anchors they
  * hold, and what a reference points to.
  *
  * "$id" and anchors count only where a keyword of the dialect puts a schema, so documents
@@ -9,8 +9,8 @@
 
 #include "miscadmin.h"
 
-#include "extension/json_schema_internal.h"
-#include "extension/json_schema_uri.h"
+#include "extension/json_schema/internal.h"
+#include "extension/json_schema/uri.h"
 
 typedef struct RootEntry {
     const char *address;
