@@ -5,7 +5,7 @@
 #include "extension/base/compat.h"
 
 #include "extension/contact_waitlist_fields.h"
-#include "extension/waitlist.h"
+#include "extension/waitlist/waitlist.h"
 
 #include "miscadmin.h"
 #include "utils/jsonb.h"

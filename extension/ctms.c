@@ -14,7 +14,7 @@
 #include "extension/queue_flush.h"
 #include "extension/queue_memory.h"
 #include "extension/base/restore.h"
-#include "extension/waitlist_schema.h"
+#include "extension/waitlist/schema.h"
 
 PG_MODULE_MAGIC;
 

@@ -1,5 +1,5 @@
 /*
- * waitlist_schema.h: the stored schemas of waitlists, compiled, by name.
+ * waitlist/schema.h: the stored schemas of waitlists, compiled, by name.
  */
 #ifndef CTMS_WAITLIST_SCHEMA_H
 #define CTMS_WAITLIST_SCHEMA_H

@@ -1,11 +1,11 @@
 /*
- * waitlist_schema.c: the stored schemas of waitlists, compiled, by name.
+ * waitlist/schema.c: the stored schemas of waitlists, compiled, by name.
  *
  * Each session keeps what it has looked up until the table's relcache invalidation, which
  * a trigger of ctms.waitlist_fields_schemas asks for with every change. An entry that
  * is not current is looked up again with the latest snapshot, as catalogs are, so that no
  * transaction goes on with a schema that a committed change replaced. That a row is not
- * stored while its schema changes is the work of a lock: see waitlist_trigger.c.
+ * stored while its schema changes is the work of a lock: see waitlist/trigger.c.
  */
 #include "extension/base/compat.h"
 
@@ -16,7 +16,7 @@
 #include "utils/memutils.h"
 
 #include "extension/base/stored_jsonb.h"
-#include "extension/waitlist_schema.h"
+#include "extension/waitlist/schema.h"
 
 /* varchar(255) in at most four bytes a character, and the end. */
 #define NAME_BYTES (255 * 4 + 1)

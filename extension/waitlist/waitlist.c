@@ -1,11 +1,11 @@
 /*
- * waitlist.c: the fields of a waitlist against the JSON Schema stored for its name.
+ * waitlist/waitlist.c: the fields of a waitlist against the JSON Schema stored for its name.
  */
 #include "extension/base/compat.h"
 
 #include "extension/json_schema/json_schema.h"
-#include "extension/waitlist.h"
-#include "extension/waitlist_schema.h"
+#include "extension/waitlist/waitlist.h"
+#include "extension/waitlist/schema.h"
 
 #define ERROR_LIMIT 100
 

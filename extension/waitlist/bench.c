@@ -1,5 +1,5 @@
 /*
- * json_schema_bench.c: how long a verdict takes, in a loop inside one call, for
+ * waitlist/bench.c: how long a verdict takes, in a loop inside one call, for
  * bench/json_schema.pl. Not for other use.
  */
 #include "extension/base/compat.h"
@@ -10,7 +10,7 @@
 #include "utils/memutils.h"
 
 #include "extension/json_schema/sql/call.h"
-#include "extension/waitlist_schema.h"
+#include "extension/waitlist/schema.h"
 
 /* What any validator must at least do: visit the entries, kinds and lengths. */
 static uint64

@@ -1,5 +1,5 @@
 /*
- * waitlist_trigger.c: triggers that keep waitlists and their schemas in agreement.
+ * waitlist/trigger.c: triggers that keep waitlists and their schemas in agreement.
  *
  * A change of ctms.waitlist_fields_schemas takes SHARE ROW EXCLUSIVE on ctms.waitlists
  * first: it waits for transactions that have stored waitlists and keeps others from it
@@ -23,7 +23,7 @@
 #include "extension/json_schema/sql/cache.h"
 #include "extension/json_schema/output.h"
 #include "extension/base/restore.h"
-#include "extension/waitlist.h"
+#include "extension/waitlist/waitlist.h"
 
 static TriggerData *
 trigger_data(FunctionCallInfo fcinfo)

@@ -1,5 +1,5 @@
 /*
- * waitlist.h: the fields of a waitlist against the JSON Schema stored for its name.
+ * waitlist/waitlist.h: the fields of a waitlist against the JSON Schema stored for its name.
  */
 #ifndef CTMS_WAITLIST_H
 #define CTMS_WAITLIST_H
