@@ -8,9 +8,9 @@
  */
 #include "test/fuzz/backend/fuzz.h"
 
-#include "extension/contact_body.h"
-#include "extension/contact_coerce.h"
-#include "extension/contact_schema.h"
+#include "extension/contact/body.h"
+#include "extension/contact/coerce.h"
+#include "extension/contact/schema.h"
 #include "extension/json/value.h"
 
 /* Errors of the list that are no names given twice. */

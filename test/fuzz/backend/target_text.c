@@ -8,7 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
-#include "extension/body_parse.h"
+#include "extension/contact/body_parse.h"
 #include "extension/json_schema/sql/text.h"
 
 typedef struct Reading {

@@ -1,0 +1,48 @@
+/*
+ * contact/body.h: the body of POST, PUT or PATCH as the caller gave it, checked.
+ */
+#ifndef CTMS_CONTACT_BODY_H
+#define CTMS_CONTACT_BODY_H
+
+#include "postgres.h"
+
+#include "extension/contact/body_error.h"
+#include "extension/contact/contact.h"
+
+#include "utils/jsonb.h"
+
+typedef enum ContactMethod { METHOD_POST, METHOD_PUT, METHOD_PATCH } ContactMethod;
+
+typedef enum BodyMember {
+    MEMBER_ABSENT,
+    MEMBER_NULL,
+    MEMBER_GIVEN,
+    MEMBER_WORD /* "DELETE", or "UNSUBSCRIBE" for lists */
+} BodyMember;
+
+typedef struct ContactBody {
+    ContactMethod method;
+    bool has_email_id;
+    pg_uuid_t email_id;
+    BodyMember member[CONTACT_BODY_GROUPS];
+    ContactRecord records[CONTACT_BODY_GROUPS]; /* those of lists are unused */
+    ContactList newsletters;                    /* sorted by name */
+    ContactList waitlists;
+} ContactBody;
+
+/*
+ * Reads and checks everything that can be told without knowing what is stored, but for
+ * waitlist fields (contact/waitlist.h). Adds every error found; *body is only
+ * meaningful when there was none.
+ */
+extern void
+contact_body_read(ContactBody *body, ContactMethod method, const Jsonb *json, BodyErrors *errors);
+
+/* Whether vpn_waitlist, relay_waitlist and the names of newsletters say something about
+ * waitlists: "waitlists" itself is absent or empty. */
+extern bool contact_body_is_legacy(const ContactBody *body);
+
+/* A value of a record as a C string; NULL when it is null. */
+extern char *contact_text(const ContactRecord *record, int field);
+
+#endif

@@ -1,0 +1,264 @@
+/*
+ * contact/body_parse.c: ctms.parse_body(), which every body of the REST server goes through.
+ *
+ * PostgreSQL's own JSON lexer with semantic actions of our own: the jsonb input function
+ * would name neither the offset nor keep the text out of its messages, and would take
+ * numbers whose text is a hundred kilobytes long ("1e99999").
+ */
+#include "extension/base/compat.h"
+
+#include "extension/contact/body_error.h"
+#include "extension/contact/body_parse.h"
+#include "extension/base/errors.h"
+
+#include "common/jsonapi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#define MAX_BODY_BYTES (4 * 1024 * 1024)
+#define MAX_DEPTH 128
+/* Beyond every double; digits that are spelled out are kept whatever their number. */
+#define MAX_EXPONENT 400
+/* What numeric can hold before and after the point. */
+#define MAX_INTEGER_DIGITS 131072
+#define MAX_FRACTION_DIGITS 16383
+
+typedef struct ParseState {
+    JsonLexContext *lex;
+    JsonbParseState *stack;
+    JsonbValue *result;
+    int depth;
+} ParseState;
+
+static void
+raise_at(JsonLexContext *lex, const char *at, const char *message)
+{
+    BodyErrors errors;
+    int bytes = at == NULL ? (int)lex->input_length : (int)(at - lex->input);
+    BodyPlace place = body_index(&body_root, pg_mbstrlen_with_len(lex->input, bytes));
+
+    body_errors_init(&errors);
+    body_error_add(&errors, &place, "value_error.jsondecode", "%s", message);
+    body_errors_raise(&errors);
+}
+
+/* Never with a piece of the body in it, as json_errdetail() would have. */
+static const char *
+describe_parse_error(JsonParseErrorType error)
+{
+    switch (error) {
+    case JSON_ESCAPING_INVALID: return "invalid escape sequence in a string";
+    case JSON_ESCAPING_REQUIRED: return "control character in a string";
+    case JSON_EXPECTED_ARRAY_FIRST: return "expected an array element or \"]\"";
+    case JSON_EXPECTED_ARRAY_NEXT: return "expected \",\" or \"]\"";
+    case JSON_EXPECTED_COLON: return "expected \":\"";
+    case JSON_EXPECTED_END: return "expected the end of input";
+    case JSON_EXPECTED_JSON: return "expected a JSON value";
+    case JSON_EXPECTED_MORE: return "the input ends unexpectedly";
+    case JSON_EXPECTED_OBJECT_FIRST: return "expected a string or \"}\"";
+    case JSON_EXPECTED_OBJECT_NEXT: return "expected \",\" or \"}\"";
+    case JSON_EXPECTED_STRING: return "expected a string";
+    case JSON_UNICODE_CODE_POINT_ZERO: return "the NUL character is not allowed";
+    case JSON_UNICODE_ESCAPE_FORMAT: return "\"\\u\" must be followed by four hexadecimal digits";
+    case JSON_UNICODE_HIGH_SURROGATE:
+    case JSON_UNICODE_LOW_SURROGATE: return "lone surrogate in a string";
+    default: return "invalid JSON";
+    }
+}
+
+/* ---- numbers --------------------------------------------------------------- */
+
+/* The text is a JSON number. NULL, or what is absurd about it. */
+static const char *
+check_number(const char *token)
+{
+    const char *at = token;
+    int integer_digits = 0;
+    int fraction_digits = 0;
+    int exponent = 0;
+
+    if (*at == '-')
+        at++;
+    for (; isdigit((unsigned char)*at); at++)
+        integer_digits++;
+    if (*at == '.')
+        for (at++; isdigit((unsigned char)*at); at++)
+            fraction_digits++;
+    if (*at == 'e' || *at == 'E') {
+        at++;
+        if (*at == '+' || *at == '-')
+            at++;
+        for (; isdigit((unsigned char)*at) && exponent <= MAX_EXPONENT; at++)
+            exponent = exponent * 10 + (*at - '0');
+    }
+    if (exponent > MAX_EXPONENT)
+        return "number out of range";
+    if (integer_digits + exponent > MAX_INTEGER_DIGITS ||
+        fraction_digits + exponent > MAX_FRACTION_DIGITS)
+        return "number with too many digits";
+    return NULL;
+}
+
+static Numeric
+read_number(ParseState *state, char *token)
+{
+    const char *problem = check_number(token);
+
+    /* The lexer is already at the next token. */
+    if (problem != NULL)
+        raise_at(state->lex, state->lex->prev_token_terminator - strlen(token), problem);
+    return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(token),
+                                               ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
+/* ---- semantic actions --------------------------------------------------------- */
+
+static void
+enter(ParseState *state)
+{
+    CHECK_FOR_INTERRUPTS();
+    if (++state->depth > MAX_DEPTH)
+        raise_at(state->lex, state->lex->token_start,
+                 psprintf("nested deeper than %d levels", MAX_DEPTH));
+}
+
+static JSON_ACTION
+object_start(void *semstate)
+{
+    ParseState *state = semstate;
+
+    enter(state);
+    state->result = pushJsonbValue(&state->stack, WJB_BEGIN_OBJECT, NULL);
+    JSON_ACTION_DONE;
+}
+
+static JSON_ACTION
+object_end(void *semstate)
+{
+    ParseState *state = semstate;
+
+    state->depth--;
+    state->result = pushJsonbValue(&state->stack, WJB_END_OBJECT, NULL);
+    JSON_ACTION_DONE;
+}
+
+static JSON_ACTION
+array_start(void *semstate)
+{
+    ParseState *state = semstate;
+
+    enter(state);
+    state->result = pushJsonbValue(&state->stack, WJB_BEGIN_ARRAY, NULL);
+    JSON_ACTION_DONE;
+}
+
+static JSON_ACTION
+array_end(void *semstate)
+{
+    ParseState *state = semstate;
+
+    state->depth--;
+    state->result = pushJsonbValue(&state->stack, WJB_END_ARRAY, NULL);
+    JSON_ACTION_DONE;
+}
+
+static JSON_ACTION
+object_field_start(void *semstate, char *name, bool is_null)
+{
+    ParseState *state = semstate;
+    JsonbValue key = {.type = jbvString};
+
+    key.val.string.val = name;
+    key.val.string.len = strlen(name);
+    state->result = pushJsonbValue(&state->stack, WJB_KEY, &key);
+    JSON_ACTION_DONE;
+}
+
+/* A scalar alone becomes an array that is marked as no array: jsonb's own form. */
+static void
+push_scalar(ParseState *state, JsonbValue *value)
+{
+    if (state->stack == NULL) {
+        JsonbValue array = {.type = jbvArray};
+
+        array.val.array.rawScalar = true;
+        array.val.array.nElems = 1;
+        pushJsonbValue(&state->stack, WJB_BEGIN_ARRAY, &array);
+        pushJsonbValue(&state->stack, WJB_ELEM, value);
+        state->result = pushJsonbValue(&state->stack, WJB_END_ARRAY, NULL);
+    } else {
+        state->result = pushJsonbValue(
+            &state->stack, state->stack->contVal.type == jbvArray ? WJB_ELEM : WJB_VALUE, value);
+    }
+}
+
+static JSON_ACTION
+scalar(void *semstate, char *token, JsonTokenType type)
+{
+    ParseState *state = semstate;
+    JsonbValue value = {.type = jbvNull};
+
+    switch (type) {
+    case JSON_TOKEN_STRING:
+        value.type = jbvString;
+        value.val.string.val = token;
+        value.val.string.len = strlen(token);
+        break;
+    case JSON_TOKEN_NUMBER:
+        value.type = jbvNumeric;
+        value.val.numeric = read_number(state, token);
+        break;
+    case JSON_TOKEN_TRUE:
+    case JSON_TOKEN_FALSE:
+        value.type = jbvBool;
+        value.val.boolean = type == JSON_TOKEN_TRUE;
+        break;
+    default: break;
+    }
+    push_scalar(state, &value);
+    JSON_ACTION_DONE;
+}
+
+/* ---- entry ------------------------------------------------------------------- */
+
+Jsonb *
+body_parse(text *body)
+{
+    static const char byte_order_mark[] = "\xEF\xBB\xBF";
+    ParseState state = {0};
+    JsonSemAction actions = {.semstate = &state,
+                             .object_start = object_start,
+                             .object_end = object_end,
+                             .array_start = array_start,
+                             .array_end = array_end,
+                             .object_field_start = object_field_start,
+                             .scalar = scalar};
+    char *json = body == NULL ? pstrdup("") : VARDATA_ANY(body);
+    int length = body == NULL ? 0 : VARSIZE_ANY_EXHDR(body);
+    JsonParseErrorType error;
+
+    if (length >= 3 && GetDatabaseEncoding() == PG_UTF8 && memcmp(json, byte_order_mark, 3) == 0) {
+        json += 3;
+        length -= 3;
+    }
+    state.lex = json_lexer(json, length);
+    if (length > MAX_BODY_BYTES)
+        raise_at(state.lex, json, psprintf("longer than %d bytes", MAX_BODY_BYTES));
+    error = pg_parse_json(state.lex, &actions);
+    if (error != JSON_SUCCESS)
+        raise_at(state.lex, state.lex->token_start, describe_parse_error(error));
+    return JsonbValueToJsonb(state.result);
+}
+
+PG_FUNCTION_INFO_V1(ctms_parse_body);
+
+Datum
+ctms_parse_body(PG_FUNCTION_ARGS)
+{
+    text *body = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
+
+    PG_RETURN_JSONB_P(body_parse(body));
+}

@@ -1,0 +1,141 @@
+/*
+ * contact/claim.c: locks on unique values, for writes that exchange them.
+ *
+ * An UPDATE gives up its old values before it looks for its new ones in the indexes. Two
+ * contacts that exchange addresses at one instant would both give up, then each wait for
+ * the other's value: a deadlock, found by PostgreSQL a second later. So such a write first
+ * locks all values that it gives up, claims or shares a row with, in one order; the second
+ * one waits with nothing written, and is then told that the value is taken, or gets it.
+ *
+ * Other writes need no such lock. An INSERT waits before it has written its row (they are
+ * ON CONFLICT DO NOTHING), a DELETE waits for no value, and tables are written in one order.
+ *
+ * The locks are of a kind that SQL cannot take, so no other role can stand in the way. In
+ * pg_locks they are of the type "object", with ctms.emails as classid.
+ */
+#include "extension/base/compat.h"
+
+#include "extension/contact/claim.h"
+#include "extension/queue_relations.h"
+
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "common/hashfn.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+
+#define MAX_VALUES 8
+
+/*
+ * So many locks does one transaction take at most: a transaction that changes the addresses
+ * of a million contacts must not fill the lock table. Calls of one transaction are in no
+ * order anyway; what the locks promise, they promise to one call.
+ */
+#define MAX_LOCKS_PER_TRANSACTION 64
+
+typedef enum ValueKind { KIND_ADDRESS, KIND_TOKEN, KIND_FXA_ID, KIND_MOFO_EMAIL_ID } ValueKind;
+
+typedef struct Claim {
+    uint32 hashes[MAX_VALUES];
+    int count;
+} Claim;
+
+static void
+add_value(Claim *claim, ValueKind kind, const ContactRecord *record, int field)
+{
+    text *value;
+    char *folded;
+    uint32 hash;
+
+    if (record->nulls[field])
+        return;
+    value = DatumGetTextPP(record->values[field]);
+    /* As the unique index on lower(primary_email) has it. */
+    folded = kind == KIND_ADDRESS
+                 ? str_tolower(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), DEFAULT_COLLATION_OID)
+                 : text_to_cstring(value);
+    hash = hash_bytes_extended((unsigned char *)folded, strlen(folded), kind);
+    pfree(folded);
+    for (int i = 0; i < claim->count; i++)
+        if (claim->hashes[i] == hash)
+            return;
+    claim->hashes[claim->count++] = hash;
+}
+
+static bool
+is_claimed(uint32 mask, const ContactRecord *wanted, int field)
+{
+    return (mask & 1 << field) != 0 && !wanted->nulls[field];
+}
+
+/* Any version of the row is found by its address and its token, changed or not. */
+static void
+add_email(Claim *claim, const ContactRecord *stored, const ContactRecord *wanted)
+{
+    uint32 mask = contact_record_difference(stored, wanted, GROUP_EMAIL);
+
+    if (!is_claimed(mask, wanted, EMAIL_PRIMARY_EMAIL) &&
+        !is_claimed(mask, wanted, EMAIL_BASKET_TOKEN))
+        return;
+    add_value(claim, KIND_ADDRESS, stored, EMAIL_PRIMARY_EMAIL);
+    add_value(claim, KIND_ADDRESS, wanted, EMAIL_PRIMARY_EMAIL);
+    add_value(claim, KIND_TOKEN, stored, EMAIL_BASKET_TOKEN);
+    add_value(claim, KIND_TOKEN, wanted, EMAIL_BASKET_TOKEN);
+}
+
+/* Rows that come or go as a whole exchange nothing. */
+static void
+add_exchange(Claim *claim, const Contact *stored, const Contact *wanted, ContactGroup group,
+             ValueKind kind, int field)
+{
+    const ContactRecord *from = &stored->rows[group];
+    const ContactRecord *to = &wanted->rows[group];
+
+    if (!from->exists || !to->exists || from->nulls[field] ||
+        !is_claimed(contact_record_difference(from, to, group), to, field))
+        return;
+    add_value(claim, kind, from, field);
+    add_value(claim, kind, to, field);
+}
+
+static int
+compare_hashes(const void *a, const void *b)
+{
+    uint32 x = *(const uint32 *)a;
+    uint32 y = *(const uint32 *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void
+lock_values(Claim *claim)
+{
+    static TransactionId transaction = InvalidTransactionId;
+    static int lock_count;
+    TransactionId current = GetTopTransactionId();
+    const QueueRelations *relations = ctms_queue_relations();
+
+    if (transaction != current) {
+        transaction = current;
+        lock_count = 0;
+    }
+    if (relations == NULL || lock_count + claim->count > MAX_LOCKS_PER_TRANSACTION)
+        return;
+    lock_count += claim->count;
+    qsort(claim->hashes, claim->count, sizeof(uint32), compare_hashes);
+    for (int i = 0; i < claim->count; i++)
+        LockDatabaseObject(relations->emails, claim->hashes[i], 0, ExclusiveLock);
+}
+
+void
+contact_claim_values(const Contact *stored, const Contact *wanted)
+{
+    Claim claim = {.count = 0};
+
+    add_email(&claim, &stored->rows[GROUP_EMAIL], &wanted->rows[GROUP_EMAIL]);
+    add_exchange(&claim, stored, wanted, GROUP_FXA, KIND_FXA_ID, FXA_FXA_ID);
+    add_exchange(&claim, stored, wanted, GROUP_MOFO, KIND_MOFO_EMAIL_ID, MOFO_EMAIL_ID);
+    if (claim.count > 0)
+        lock_values(&claim);
+}

@@ -1,0 +1,189 @@
+/*
+ * contact/delete.c: ctms.delete_contact(): everything about the contact of an address.
+ *
+ * Stripe's rows go first: ingesting locks them before the contact, so must we
+ * (docs/contacts.md, "Order of locks"). Only then is the contact locked; if its address has
+ * changed by then, the whole statement is undone.
+ */
+#include "extension/base/compat.h"
+
+#include "extension/contact/json.h"
+#include "extension/contact/load.h"
+#include "extension/contact/sql.h"
+#include "extension/contact/store.h"
+#include "extension/base/kept_plan.h"
+#include "extension/json/text.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/uuid.h"
+
+/* ---- statements with one parameter -------------------------------------------------- */
+
+typedef struct Statement {
+    SPIPlanPtr plan;
+    const char *sql;
+    Oid type;
+} Statement;
+
+static uint64
+run(Statement *statement, Datum parameter)
+{
+    kept_plan_prepare(&statement->plan, statement->sql, 1, &statement->type);
+    return kept_plan_execute(statement->plan, &parameter, NULL, false, 0);
+}
+
+/* The first column of the last statement as text[]. */
+static Datum
+result_texts(void)
+{
+    uint64 count = SPI_processed;
+    Datum *values = palloc((count + 1) * sizeof(Datum));
+    bool is_null;
+
+    for (uint64 i = 0; i < count; i++)
+        values[i] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
+    return PointerGetDatum(construct_array(values, (int)count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* ---- Stripe --------------------------------------------------------------------------- */
+
+/* Deletes the customer with this FxA ID and what hangs on it; returns whether there was one. */
+static bool
+delete_stripe(Datum fxa_id)
+{
+    static Statement lock_customer = {
+        .sql = "SELECT stripe_id FROM ctms.stripe_customer WHERE fxa_id = $1 FOR UPDATE",
+        .type = TEXTOID};
+    static Statement lock_subscriptions = {
+        .sql = "SELECT stripe_id FROM ctms.stripe_subscription"
+               " WHERE stripe_customer_id = ANY ($1) ORDER BY stripe_id FOR UPDATE",
+        .type = TEXTARRAYOID};
+    static Statement lock_invoices = {
+        .sql = "SELECT stripe_id FROM ctms.stripe_invoice"
+               " WHERE stripe_customer_id = ANY ($1) ORDER BY stripe_id FOR UPDATE",
+        .type = TEXTARRAYOID};
+    static Statement delete_items = {
+        .sql = "DELETE FROM ctms.stripe_subscription_item WHERE stripe_subscription_id = ANY ($1)",
+        .type = TEXTARRAYOID};
+    static Statement delete_lines = {
+        .sql = "DELETE FROM ctms.stripe_invoice_line_item WHERE stripe_invoice_id = ANY ($1)",
+        .type = TEXTARRAYOID};
+    static Statement delete_subscriptions = {
+        .sql = "DELETE FROM ctms.stripe_subscription WHERE stripe_id = ANY ($1)",
+        .type = TEXTARRAYOID};
+    static Statement delete_invoices = {
+        .sql = "DELETE FROM ctms.stripe_invoice WHERE stripe_id = ANY ($1)", .type = TEXTARRAYOID};
+    static Statement delete_customers = {
+        .sql = "DELETE FROM ctms.stripe_customer WHERE stripe_id = ANY ($1)", .type = TEXTARRAYOID};
+    Datum customers, subscriptions, invoices;
+
+    if (run(&lock_customer, fxa_id) == 0)
+        return false;
+    customers = result_texts();
+    run(&lock_subscriptions, customers);
+    subscriptions = result_texts();
+    run(&lock_invoices, customers);
+    invoices = result_texts();
+    run(&delete_items, subscriptions);
+    run(&delete_lines, invoices);
+    run(&delete_subscriptions, subscriptions);
+    run(&delete_invoices, invoices);
+    run(&delete_customers, customers);
+    return true;
+}
+
+/* ---- the contact ------------------------------------------------------------------------ */
+
+/* The contact that has the address, and its FxA ID, without and with a lock. */
+static Statement find_contact = {
+    .sql = "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1)",
+    .type = TEXTOID};
+static Statement lock_contact = {
+    .sql = "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1) FOR UPDATE",
+    .type = TEXTOID};
+
+static bool
+find(Statement *statement, Datum address, pg_uuid_t *email_id)
+{
+    bool is_null;
+
+    if (run(statement, address) == 0)
+        return false;
+    *email_id =
+        *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    return true;
+}
+
+static bool
+delete_stripe_of(const Contact *contact)
+{
+    const ContactRecord *fxa = &contact->rows[GROUP_FXA];
+
+    return !fxa->nulls[FXA_FXA_ID] && delete_stripe(fxa->values[FXA_FXA_ID]);
+}
+
+static void
+raise_changed(void)
+{
+    ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+            errmsg("the contact has changed while it was being deleted"), errhint("Try again."));
+}
+
+/* The queue row goes with the contact's, and its lease is kept (52_acoustic_memory.sql). */
+static void
+delete_rows(const pg_uuid_t *email_id)
+{
+    for (int group = CONTACT_STORED_GROUPS - 1; group > GROUP_EMAIL; group--)
+        contact_store_delete_group(email_id, group);
+    contact_store_delete_group(email_id, GROUP_EMAIL);
+}
+
+/* Deletes all and writes the identity; false when no contact has the address. */
+static bool
+delete_contact(Datum address, StringInfo json)
+{
+    Contact contact = {0};
+    pg_uuid_t locked;
+    bool had_stripe;
+
+    if (!find(&find_contact, address, &contact.email_id))
+        return false;
+    contact_load(&contact, 1, CONTACT_ROWS, false);
+    had_stripe = delete_stripe_of(&contact);
+    if (!find(&lock_contact, address, &locked)) {
+        /* Deleted by somebody else, unless we have taken Stripe's rows from another address. */
+        if (had_stripe)
+            raise_changed();
+        return false;
+    }
+    if (memcmp(&locked, &contact.email_id, UUID_LEN) != 0)
+        raise_changed();
+    contact_load(&contact, 1, CONTACT_ROWS, false);
+    delete_stripe_of(&contact); /* again: the FxA ID may be another one by now */
+    delete_rows(&contact.email_id);
+    contact_json_write_identity(json, &contact);
+    return true;
+}
+
+PG_FUNCTION_INFO_V1(ctms_delete_contact);
+
+Datum
+ctms_delete_contact(PG_FUNCTION_ARGS)
+{
+    StringInfoData json;
+    bool is_found;
+
+    json_answer_begin(&json);
+    appendStringInfoChar(&json, '[');
+    SPI_connect();
+    is_found = delete_contact(PG_GETARG_DATUM(0), &json);
+    SPI_finish();
+    if (!is_found)
+        PG_RETURN_NULL();
+    appendStringInfoChar(&json, ']');
+    return json_answer_end(&json);
+}

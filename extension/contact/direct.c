@@ -1,0 +1,241 @@
+/*
+ * contact/direct.c: finds and reads contacts below the executor.
+ *
+ * A contact is a handful of rows in six tables, each found by one descent into an index.
+ * Starting the executor for them costs several times what the descents do, so here they are
+ * made with tables and indexes at hand. Locks, snapshots and predicate locks are those
+ * that a statement would take.
+ *
+ * contact/load.c and contact/find.c have the statements that say the same in SQL, for all
+ * other cases. Both are held to the same bytes by test/t/120_contact_paths.pl.
+ */
+#include "extension/base/compat.h"
+
+#include "extension/contact/direct.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_collation_d.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+typedef struct OpenTable {
+    Relation relation;
+    Relation index;
+    IndexScanDesc scan;
+    TupleTableSlot *slot;
+} OpenTable;
+
+/* ---- opening and closing --------------------------------------------------------- */
+
+static void
+open_table(OpenTable *table, Oid relation, Oid index)
+{
+    table->relation = table_open(relation, AccessShareLock);
+    table->index = index_open(index, AccessShareLock);
+}
+
+/* As after a statement, locks stay until the transaction ends. */
+static void
+close_table(OpenTable *table)
+{
+    index_close(table->index, NoLock);
+    table_close(table->relation, NoLock);
+}
+
+static void
+close_tables(OpenTable *tables, ContactGroup last)
+{
+    for (int group = 0; group <= (int)last; group++)
+        close_table(&tables[group]);
+}
+
+static const ContactRelations *
+open_tables(OpenTable *tables, ContactGroup last)
+{
+    for (;;) {
+        const ContactRelations *relations = contact_relations();
+
+        if (relations == NULL)
+            return NULL;
+        for (int group = 0; group <= (int)last; group++)
+            open_table(&tables[group], relations->groups[group].table,
+                       relations->groups[group].index);
+        /* Waiting for a lock may have brought news. */
+        if (contact_relations_are_current())
+            return relations;
+        close_tables(tables, last);
+    }
+}
+
+static void
+begin_reading(OpenTable *table)
+{
+    table->slot = table_slot_create(table->relation, NULL);
+    table->scan = NULL;
+}
+
+static void
+look_for(OpenTable *table, Snapshot snapshot, ScanKey key)
+{
+    if (table->scan == NULL)
+        table->scan = ctms_index_beginscan(table->relation, table->index, snapshot, 1);
+    index_rescan(table->scan, key, 1, NULL, 0);
+}
+
+static void
+end_reading(OpenTable *table)
+{
+    if (table->scan != NULL)
+        index_endscan(table->scan);
+    ExecDropSingleTupleTableSlot(table->slot);
+}
+
+/* ---- reading ----------------------------------------------------------------------- */
+
+static void
+read_row(const OpenTable *table, const ContactRelation *facts, ContactGroup group, Contact *contact,
+         ContactRowReader read)
+{
+    HeapTuple row = ExecCopySlotHeapTuple(table->slot);
+    Datum columns[CONTACT_MAX_COLUMNS], values[CONTACT_MAX_WANTED];
+    bool are_null[CONTACT_MAX_COLUMNS], nulls[CONTACT_MAX_WANTED];
+
+    heap_deform_tuple(row, RelationGetDescr(table->relation), columns, are_null);
+    for (int i = 0; i < facts->wanted_count; i++) {
+        values[i] = columns[facts->wanted[i] - 1];
+        nulls[i] = are_null[facts->wanted[i] - 1];
+    }
+    read(contact, group, values, nulls);
+}
+
+static void
+read_rows(OpenTable *table, const ContactRelation *facts, ContactGroup group, Contact *contact,
+          Snapshot snapshot, ContactRowReader read)
+{
+    ScanKeyData key;
+
+    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&contact->email_id));
+    look_for(table, snapshot, &key);
+    while (index_getnext_slot(table->scan, ForwardScanDirection, table->slot))
+        read_row(table, facts, group, contact, read);
+}
+
+static void
+read_table(OpenTable *table, const ContactRelation *facts, ContactGroup group, Contact **contacts,
+           int count, Snapshot snapshot, ContactRowReader read)
+{
+    begin_reading(table);
+    for (int i = 0; i < count; i++) {
+        CHECK_FOR_INTERRUPTS();
+        /* Whoever found the contact by another id has seen the row, with the same snapshot. */
+        if (group == GROUP_EMAIL && ItemPointerIsValid(&contacts[i]->row_at) &&
+            table_tuple_fetch_row_version(table->relation, &contacts[i]->row_at, snapshot,
+                                          table->slot)) {
+            read_row(table, facts, group, contacts[i], read);
+            continue;
+        }
+        /* No row of a contact that does not exist can be there. */
+        if (group != GROUP_EMAIL && !contacts[i]->rows[GROUP_EMAIL].exists)
+            continue;
+        read_rows(table, facts, group, contacts[i], snapshot, read);
+    }
+    end_reading(table);
+}
+
+bool
+contact_direct_read(Contact **contacts, int count, ContactGroup last, Snapshot snapshot,
+                    ContactRowReader read)
+{
+    OpenTable tables[CONTACT_STORED_GROUPS];
+    const ContactRelations *relations = open_tables(tables, last);
+
+    if (relations == NULL)
+        return false;
+    for (int group = 0; group <= (int)last; group++)
+        read_table(&tables[group], &relations->groups[group], group, contacts, count, snapshot,
+                   read);
+    close_tables(tables, last);
+    return true;
+}
+
+/* ---- finding ------------------------------------------------------------------------- */
+
+void
+contacts_found_add(ContactsFound *found, const pg_uuid_t *email_id, ItemPointer row_at)
+{
+    Contact *contact;
+
+    if (found->contacts == NULL) {
+        found->capacity = 1;
+        found->contacts = palloc(sizeof(Contact));
+    } else if (found->count == found->capacity) {
+        found->capacity *= 2;
+        found->contacts = repalloc_huge(found->contacts, found->capacity * sizeof(Contact));
+    }
+    contact = &found->contacts[found->count++];
+    contact->email_id = *email_id;
+    if (row_at != NULL)
+        contact->row_at = *row_at;
+    else
+        ItemPointerSetInvalid(&contact->row_at);
+}
+
+static const ContactRelations *
+open_by_id(OpenTable *table, ContactId id)
+{
+    ContactGroup group = contact_ids[id].group;
+
+    for (;;) {
+        const ContactRelations *relations = contact_relations();
+
+        if (relations == NULL || !OidIsValid(relations->by_id[id]))
+            return NULL;
+        open_table(table, relations->groups[group].table, relations->by_id[id]);
+        if (contact_relations_are_current())
+            return relations;
+        close_table(table);
+    }
+}
+
+static void
+make_key(ScanKey key, ContactId id, Datum value)
+{
+    if (contact_ids[id].is_address)
+        value = DirectFunctionCall1Coll(lower, DEFAULT_COLLATION_OID, value);
+    ScanKeyEntryInitialize(key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID,
+                           id == ID_EMAIL_ID ? F_UUID_EQ : F_TEXTEQ, value);
+}
+
+bool
+contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound *found)
+{
+    ContactGroup group = contact_ids[id].group;
+    OpenTable table;
+    const ContactRelations *relations = open_by_id(&table, id);
+    ScanKeyData key;
+
+    if (relations == NULL)
+        return false;
+    make_key(&key, id, value);
+    begin_reading(&table);
+    look_for(&table, snapshot, &key);
+    while (index_getnext_slot(table.scan, ForwardScanDirection, table.slot)) {
+        bool is_null;
+        Datum email_id = slot_getattr(table.slot, relations->groups[group].email_id, &is_null);
+
+        CHECK_FOR_INTERRUPTS();
+        if (!is_null)
+            contacts_found_add(found, DatumGetUUIDP(email_id),
+                               group == GROUP_EMAIL ? &table.slot->tts_tid : NULL);
+    }
+    end_reading(&table);
+    close_table(&table);
+    return true;
+}

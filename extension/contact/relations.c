@@ -1,0 +1,289 @@
+/*
+ * contact/relations.c: remembers the tables and indexes of contacts by number, until anything
+ * about them changes.
+ *
+ * They may be altered, distributed or replaced like any table. Those who read them below the
+ * executor (contact/direct.c) only do so where everything is as it was made; this file
+ * decides that.
+ */
+#include "extension/base/compat.h"
+
+#include "extension/contact/relations.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am_d.h"
+#include "catalog/pg_collation_d.h"
+#include "catalog/pg_namespace_d.h"
+#include "catalog/pg_type_d.h"
+#include "nodes/primnodes.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/syscache.h"
+
+const ContactIdSpec contact_ids[CONTACT_ID_COUNT] = {
+    [ID_EMAIL_ID] = {"email_id", GROUP_EMAIL, "email_id", false},
+    [ID_PRIMARY_EMAIL] = {"primary_email", GROUP_EMAIL, "primary_email", true},
+    [ID_BASKET_TOKEN] = {"basket_token", GROUP_EMAIL, "basket_token", false},
+    [ID_SFDC_ID] = {"sfdc_id", GROUP_EMAIL, "sfdc_id", false},
+    [ID_MOFO_CONTACT_ID] = {"mofo_contact_id", GROUP_MOFO, "mofo_contact_id", false},
+    [ID_MOFO_EMAIL_ID] = {"mofo_email_id", GROUP_MOFO, "mofo_email_id", false},
+    [ID_AMO_USER_ID] = {"amo_user_id", GROUP_AMO, "user_id", false},
+    [ID_FXA_ID] = {"fxa_id", GROUP_FXA, "fxa_id", false},
+    [ID_FXA_PRIMARY_EMAIL] = {"fxa_primary_email", GROUP_FXA, "primary_email", true},
+};
+
+static ContactRelations known;
+static bool are_known = false;
+static bool are_plain = false; /* meaningful when known */
+
+/* ---- news ------------------------------------------------------------------------ */
+
+static void
+forget(Datum arg, int cache, uint32 hash)
+{
+    are_known = false;
+}
+
+static bool
+is_ours(Oid relation)
+{
+    for (int group = 0; group < CONTACT_STORED_GROUPS; group++)
+        if (relation == known.groups[group].table || relation == known.groups[group].index)
+            return true;
+    for (int id = 0; id < CONTACT_ID_COUNT; id++)
+        if (relation == known.by_id[id])
+            return true;
+    return false;
+}
+
+static void
+forget_relation(Datum arg, Oid relation)
+{
+    if (!OidIsValid(relation) || is_ours(relation))
+        are_known = false;
+}
+
+static void
+watch_catalogs(void)
+{
+    static bool is_watching = false;
+
+    if (is_watching)
+        return;
+    CacheRegisterSyscacheCallback(RELNAMENSP, forget, (Datum)0);
+    CacheRegisterSyscacheCallback(NAMESPACENAME, forget, (Datum)0);
+    CacheRegisterRelcacheCallback(forget_relation, (Datum)0);
+    is_watching = true;
+}
+
+/* ---- columns ----------------------------------------------------------------------- */
+
+/* Column of a name and type, 0 when there is none such. */
+static AttrNumber
+find_column(TupleDesc desc, const char *name)
+{
+    for (int i = 0; i < desc->natts; i++) {
+        Form_pg_attribute att = TupleDescAttr(desc, i);
+
+        if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
+            return i + 1;
+    }
+    return 0;
+}
+
+static bool
+has_type(TupleDesc desc, AttrNumber column, Oid type, Oid other_type)
+{
+    Oid found;
+
+    if (column == 0)
+        return false;
+    found = TupleDescAttr(desc, column - 1)->atttypid;
+    return found == type || found == other_type;
+}
+
+static bool
+find_columns(TupleDesc desc, const ContactGroupSpec *spec, ContactRelation *relation)
+{
+    static const Oid types[][2] = {
+        [FIELD_TEXT] = {VARCHAROID, TEXTOID},   [FIELD_BOOLEAN] = {BOOLOID, BOOLOID},
+        [FIELD_DATE] = {DATEOID, DATEOID},      [FIELD_UUID] = {VARCHAROID, TEXTOID},
+        [FIELD_CHOICE] = {VARCHAROID, TEXTOID}, [FIELD_URL] = {VARCHAROID, TEXTOID},
+        [FIELD_OBJECT] = {JSONBOID, JSONBOID}};
+    static const char *const timestamps[] = {"create_timestamp", "update_timestamp"};
+
+    relation->email_id = find_column(desc, "email_id");
+    if (!has_type(desc, relation->email_id, UUIDOID, UUIDOID))
+        return false;
+    relation->wanted_count = 0;
+    for (int i = 0; i < spec->field_count; i++) {
+        const Oid *allowed = types[spec->fields[i].kind];
+        AttrNumber column = find_column(desc, spec->fields[i].name);
+
+        if (!has_type(desc, column, allowed[0], allowed[1]))
+            return false;
+        relation->wanted[relation->wanted_count++] = column;
+    }
+    for (size_t i = 0; i < lengthof(timestamps); i++) {
+        AttrNumber column = find_column(desc, timestamps[i]);
+
+        if (!has_type(desc, column, TIMESTAMPTZOID, TIMESTAMPTZOID))
+            return false;
+        relation->wanted[relation->wanted_count++] = column;
+    }
+    return true;
+}
+
+/* ---- indexes ----------------------------------------------------------------------- */
+
+/* What the first column of an index must be. */
+typedef struct Key {
+    AttrNumber column;
+    bool is_lower; /* lower(column) */
+    Oid type;
+} Key;
+
+static bool
+is_lower_of(Node *expression, AttrNumber column)
+{
+    FuncExpr *call = (FuncExpr *)expression;
+    Node *argument;
+
+    if (!IsA(call, FuncExpr) || call->funcid != CTMS_F_LOWER || list_length(call->args) != 1)
+        return false;
+    argument = linitial(call->args);
+    if (IsA(argument, RelabelType))
+        argument = (Node *)((RelabelType *)argument)->arg;
+    return IsA(argument, Var) && ((Var *)argument)->varattno == column;
+}
+
+static bool
+has_key(Relation index, const Key *key)
+{
+    if (index->rd_opcintype[0] != key->type ||
+        (key->type == TEXTOID && index->rd_indcollation[0] != DEFAULT_COLLATION_OID))
+        return false;
+    if (!key->is_lower)
+        return index->rd_index->indkey.values[0] == key->column;
+    return index->rd_index->indkey.values[0] == 0 &&
+           is_lower_of(linitial(RelationGetIndexExpressions(index)), key->column);
+}
+
+/* Rows without a value may be left out: nobody finds them by it. */
+static bool
+has_all_values(Relation index, const Key *key)
+{
+    List *predicate = RelationGetIndexPredicate(index);
+    NullTest *test;
+
+    if (predicate == NIL)
+        return true;
+    test = linitial(predicate);
+    return list_length(predicate) == 1 && IsA(test, NullTest) &&
+           test->nulltesttype == IS_NOT_NULL && IsA(test->arg, Var) &&
+           ((Var *)test->arg)->varattno == key->column;
+}
+
+/* An index that finds every row by the key, InvalidOid when there is none. */
+static Oid
+find_index(Relation relation, Key key)
+{
+    List *indexes = RelationGetIndexList(relation);
+    Oid found = InvalidOid;
+    ListCell *cell;
+
+    foreach (cell, indexes) {
+        Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+        Form_pg_index form = index->rd_index;
+
+        if (index->rd_rel->relam == BTREE_AM_OID && form->indisvalid && form->indisready &&
+            form->indislive && !form->indcheckxmin && has_key(index, &key) &&
+            has_all_values(index, &key))
+            found = lfirst_oid(cell);
+        index_close(index, NoLock);
+        if (OidIsValid(found))
+            break;
+    }
+    list_free(indexes);
+    return found;
+}
+
+static void
+find_indexes_by_id(Relation relation, ContactGroup group)
+{
+    for (int id = 0; id < CONTACT_ID_COUNT; id++) {
+        const ContactIdSpec *spec = &contact_ids[id];
+        Key key = {.column = find_column(RelationGetDescr(relation), spec->column),
+                   .is_lower = spec->is_address,
+                   .type = id == ID_EMAIL_ID ? UUIDOID : TEXTOID};
+
+        if (spec->group == group)
+            known.by_id[id] = key.column != 0 ? find_index(relation, key) : InvalidOid;
+    }
+}
+
+/* ---- tables ------------------------------------------------------------------------- */
+
+static bool
+is_plain_table(Relation relation)
+{
+    Form_pg_class form = relation->rd_rel;
+
+    return form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
+           !form->relhasrules && !form->relhassubclass && !form->relrowsecurity &&
+           RelationGetDescr(relation)->natts <= CONTACT_MAX_COLUMNS;
+}
+
+static bool
+look_at_table(ContactGroup group, Oid schema)
+{
+    ContactRelation *facts = &known.groups[group];
+    Relation relation;
+
+    facts->table = get_relname_relid(contact_groups[group].table, schema);
+    facts->index = InvalidOid;
+    if (!OidIsValid(facts->table))
+        return false;
+    relation = table_open(facts->table, AccessShareLock);
+    if (is_plain_table(relation) &&
+        find_columns(RelationGetDescr(relation), &contact_groups[group], facts)) {
+        facts->index = find_index(relation, (Key){.column = facts->email_id, .type = UUIDOID});
+        find_indexes_by_id(relation, group);
+    }
+    table_close(relation, NoLock);
+    return OidIsValid(facts->index);
+}
+
+static void
+look_at_tables(void)
+{
+    Oid schema;
+
+    watch_catalogs();
+    are_known = true; /* what changes from here on is noticed */
+    schema = get_namespace_oid("ctms", true);
+    /* Citus keeps the rows of its tables elsewhere. */
+    are_plain = OidIsValid(schema) &&
+                !OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE));
+    for (int group = 0; are_plain && group < CONTACT_STORED_GROUPS; group++)
+        are_plain = look_at_table(group, schema);
+}
+
+const ContactRelations *
+contact_relations(void)
+{
+    while (!are_known)
+        look_at_tables();
+    return are_plain ? &known : NULL;
+}
+
+bool
+contact_relations_are_current(void)
+{
+    return are_known;
+}

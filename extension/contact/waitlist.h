@@ -1,0 +1,27 @@
+/*
+ * contact/waitlist.h: waitlists in bodies: their fields against their schemas, and the
+ * rules for what older clients send instead of "waitlists" (docs/contacts.md).
+ */
+#ifndef CTMS_CONTACT_WAITLIST_H
+#define CTMS_CONTACT_WAITLIST_H
+
+#include "postgres.h"
+
+#include "extension/contact/body_error.h"
+#include "extension/contact/contact.h"
+#include "extension/contact/body.h"
+
+/* Checks the fields that the body gives, in "waitlists" or the older members. */
+extern void contact_waitlist_check(const ContactBody *body, BodyErrors *errors);
+
+/* Checks an item of "waitlists" that a PATCH is going to add. */
+extern void contact_waitlist_check_new(const ContactRecord *item, BodyErrors *errors);
+
+/*
+ * Changes wanted->waitlists (what the body's "waitlists" alone lead to) as the older members
+ * and the names of newsletters say.
+ */
+extern void contact_waitlist_apply_legacy(const ContactBody *body, const Contact *stored,
+                                          Contact *wanted, BodyErrors *errors);
+
+#endif

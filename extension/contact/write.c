@@ -1,0 +1,300 @@
+/*
+ * contact/write.c: ctms.create_contact(), ctms.put_contact(), ctms.patch_contact().
+ *
+ * Each reads and checks the body, locks the contact, merges body and stored contact and
+ * writes the difference. Nobody else may see half of it: it is one statement of the
+ * caller. Answers are read back after the triggers have run.
+ */
+#include "extension/base/compat.h"
+
+#include "extension/contact/body_parse.h"
+#include "extension/contact/body_value.h"
+#include "extension/contact/body.h"
+#include "extension/contact/json.h"
+#include "extension/contact/load.h"
+#include "extension/contact/merge.h"
+#include "extension/contact/sql.h"
+#include "extension/contact/store.h"
+#include "extension/contact/waitlist.h"
+#include "extension/base/errors.h"
+#include "extension/base/kept_plan.h"
+#include "extension/json/text.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+static const char post_conflict[] = "Contact already exists";
+static const char put_conflict[] =
+    "Contact with primary_email, basket_token, mofo_email_id, or fxa_id already exists";
+
+typedef struct WriteCall {
+    ContactMethod method;
+    pg_uuid_t email_id; /* from the path; the result's for POST */
+    text *body;
+    const char *conflict;
+    bool is_created;       /* result */
+    StringInfoData answer; /* result, in the caller's context */
+} WriteCall;
+
+/* ---- locking ----------------------------------------------------------------- */
+
+/*
+ * Locks the row of emails; false when there is none. NO KEY UPDATE lets rows that refer
+ * to the contact come and go meanwhile, but a changing basket_token (a unique key) takes
+ * the full lock anyway: better at once than as an upgrade that can deadlock.
+ */
+static bool
+lock_contact(const pg_uuid_t *email_id, bool with_keys)
+{
+    static SPIPlanPtr plans[2];
+    Oid type = UUIDOID;
+    Datum id = UUIDPGetDatum(email_id);
+    SPIPlanPtr plan = kept_plan_prepare(
+        &plans[with_keys],
+        with_keys ? "SELECT FROM ctms.emails WHERE email_id = $1 FOR UPDATE"
+                  : "SELECT FROM ctms.emails WHERE email_id = $1 FOR NO KEY UPDATE",
+        1, &type);
+
+    return kept_plan_execute(plan, &id, NULL, false, SPI_OK_SELECT) == 1;
+}
+
+/* ---- bodies --------------------------------------------------------------------- */
+
+static void
+read_body(const WriteCall *call, ContactBody *body, BodyErrors *errors)
+{
+    Jsonb *json = body_parse(call->body);
+    BodyPlace email_place = body_key(&body_root, "email");
+    BodyPlace id_place = body_key(&email_place, "email_id");
+
+    body_errors_init(errors);
+    contact_body_read(body, call->method, json, errors);
+    if (body->has_email_id && call->method == METHOD_POST && !uuid_is_version_4(&body->email_id))
+        body_error_add(errors, &id_place, "value_error.uuid.version", "uuid version 4 expected");
+    if (body->has_email_id && call->method != METHOD_POST &&
+        memcmp(&body->email_id, &call->email_id, UUID_LEN) != 0)
+        body_error_add(errors, &id_place, "value_error.email_id",
+                       call->method == METHOD_PUT
+                           ? "email_id in path must match email_id in contact"
+                           : "cannot change email_id");
+    contact_waitlist_check(body, errors);
+    body_errors_raise(errors);
+}
+
+static void
+merge(const ContactBody *body, const Contact *stored, Contact *wanted, BodyErrors *errors)
+{
+    contact_merge(body, stored, wanted, errors);
+    body_errors_raise(errors);
+}
+
+/* ---- POST ------------------------------------------------------------------------- */
+
+/* The contact that a repeated POST would have made: by id, else by address. */
+static bool
+find_existing(const ContactBody *body, Contact *existing)
+{
+    static SPIPlanPtr plan;
+    Oid type = TEXTOID;
+    Datum address = body->records[GROUP_EMAIL].values[EMAIL_PRIMARY_EMAIL];
+    bool is_null;
+
+    if (body->has_email_id)
+        return contact_load_one(existing, &body->email_id, false);
+    kept_plan_prepare(
+        &plan, "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1)", 1, &type);
+    if (kept_plan_execute(plan, &address, NULL, false, SPI_OK_SELECT) == 0)
+        return false;
+    return contact_load_one(
+        existing,
+        DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)),
+        false);
+}
+
+static void
+create(WriteCall *call, const ContactBody *body, BodyErrors *errors)
+{
+    Contact nothing, wanted, existing;
+
+    contact_init(&nothing);
+    nothing.email_id = body->has_email_id
+                           ? body->email_id
+                           : *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum)0));
+    merge(body, &nothing, &wanted, errors);
+    call->is_created = contact_store_new(&wanted);
+    if (call->is_created) {
+        contact_store(&nothing, &wanted, false, call->conflict);
+        call->email_id = wanted.email_id;
+        return;
+    }
+    if (!find_existing(body, &existing) || !contact_is_equal(&existing, &wanted))
+        ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", call->conflict));
+    call->email_id = existing.email_id;
+}
+
+/* ---- PUT and PATCH ------------------------------------------------------------------ */
+
+static void
+check_new_id(const WriteCall *call)
+{
+    BodyPlace place = body_key(&path_root, "email_id");
+    BodyErrors errors;
+
+    body_errors_init(&errors);
+    if (!uuid_is_version_4(&call->email_id))
+        body_error_add(&errors, &place, "value_error.uuid.version", "uuid version 4 expected");
+    body_errors_raise(&errors);
+}
+
+static void
+put(WriteCall *call, const ContactBody *body, BodyErrors *errors)
+{
+    Contact stored, wanted;
+    bool exists = lock_contact(&call->email_id, true);
+
+    contact_init(&stored);
+    stored.email_id = call->email_id;
+    if (!exists) {
+        check_new_id(call);
+        merge(body, &stored, &wanted, errors);
+        call->is_created = contact_store_new(&wanted);
+        if (call->is_created) {
+            contact_store(&stored, &wanted, false, call->conflict);
+            return;
+        }
+        /* Somebody has just created it, or it is another contact's value. */
+        if (!lock_contact(&call->email_id, true))
+            ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", call->conflict));
+    }
+    contact_load_one(&stored, &call->email_id, false);
+    merge(body, &stored, &wanted, errors);
+    contact_store(&stored, &wanted, false, call->conflict);
+}
+
+static void
+patch(WriteCall *call, const ContactBody *body, BodyErrors *errors)
+{
+    Contact stored, wanted;
+    bool changes_token = (body->records[GROUP_EMAIL].given & 1 << EMAIL_BASKET_TOKEN) != 0;
+
+    if (!lock_contact(&call->email_id, changes_token))
+        ereport(ERROR, errcode(ERRCODE_CTMS_NOT_FOUND), errmsg("Unknown email_id"));
+    contact_load_one(&stored, &call->email_id, false);
+    merge(body, &stored, &wanted, errors);
+    contact_store(&stored, &wanted, true, call->conflict);
+}
+
+/* ---- entry ------------------------------------------------------------------------ */
+
+static void
+write_contact(WriteCall *call)
+{
+    ContactBody body;
+    BodyErrors errors;
+    Contact result;
+
+    read_body(call, &body, &errors);
+    switch (call->method) {
+    case METHOD_POST: create(call, &body, &errors); break;
+    case METHOD_PUT: put(call, &body, &errors); break;
+    case METHOD_PATCH: patch(call, &body, &errors); break;
+    }
+    contact_load_one(&result, &call->email_id, false);
+    contact_json_write(&call->answer, &result, true);
+}
+
+/*
+ * A unique violation becomes CT409: its own detail would carry the value. Nothing goes on
+ * after the catch, the error just changes its name, so there is no subtransaction.
+ */
+static void
+run_write(WriteCall *call)
+{
+    MemoryContext caller = CurrentMemoryContext;
+
+    json_answer_begin(&call->answer);
+    SPI_connect();
+    PG_TRY();
+    {
+        write_contact(call);
+    }
+    PG_CATCH();
+    {
+        ErrorData *error;
+
+        MemoryContextSwitchTo(caller);
+        error = CopyErrorData();
+        if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION) {
+            FlushErrorState();
+            ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", call->conflict));
+        }
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+    SPI_finish();
+}
+
+static text *
+body_argument(FunctionCallInfo fcinfo, int argument)
+{
+    return PG_ARGISNULL(argument) ? NULL : PG_GETARG_TEXT_PP(argument);
+}
+
+static Datum
+write_by_path(FunctionCallInfo fcinfo, ContactMethod method)
+{
+    WriteCall call = {.method = method, .body = body_argument(fcinfo, 1), .conflict = put_conflict};
+
+    if (PG_ARGISNULL(0)) {
+        BodyPlace place = body_key(&path_root, "email_id");
+        BodyErrors errors;
+
+        body_errors_init(&errors);
+        body_error_missing(&errors, &place);
+        body_errors_raise(&errors);
+    }
+    call.email_id = *PG_GETARG_UUID_P(0);
+    run_write(&call);
+    return json_answer_end(&call.answer);
+}
+
+PG_FUNCTION_INFO_V1(ctms_create_contact);
+PG_FUNCTION_INFO_V1(ctms_put_contact);
+PG_FUNCTION_INFO_V1(ctms_patch_contact);
+
+Datum
+ctms_create_contact(PG_FUNCTION_ARGS)
+{
+    WriteCall call = {
+        .method = METHOD_POST, .body = body_argument(fcinfo, 0), .conflict = post_conflict};
+    TupleDesc description;
+    Datum values[3];
+    bool nulls[3] = {false, false, false};
+
+    if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "ctms.create_contact() must return a row");
+    run_write(&call);
+    values[0] = UUIDPGetDatum(&call.email_id);
+    values[1] = BoolGetDatum(call.is_created);
+    values[2] = json_answer_end(&call.answer);
+    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls));
+}
+
+Datum
+ctms_put_contact(PG_FUNCTION_ARGS)
+{
+    return write_by_path(fcinfo, METHOD_PUT);
+}
+
+Datum
+ctms_patch_contact(PG_FUNCTION_ARGS)
+{
+    return write_by_path(fcinfo, METHOD_PATCH);
+}
