@@ -1,10 +1,10 @@
 /*
- * stripe_map.c: which key of a Stripe object goes to which column.
+ * stripe/map.c: which key of a Stripe object goes to which column.
  *
  * The tables below are all that is said about the content of the objects; parsing,
  * comparing and writing follow them.
  */
-#include "extension/stripe.h"
+#include "extension/stripe/stripe.h"
 
 #define ID_LENGTH 255
 #define REQUIRED STRIPE_REQUIRED

@@ -1,7 +1,7 @@
 /*
- * stripe_customer.c: customers, of which only one may have an FxA ID.
+ * stripe/customer.c: customers, of which only one may have an FxA ID.
  */
-#include "extension/stripe.h"
+#include "extension/stripe/stripe.h"
 
 #include "utils/builtins.h"
 

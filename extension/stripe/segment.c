@@ -1,5 +1,5 @@
 /*
- * stripe_segment.c: which Stripe products a contact has, and the segment of each.
+ * stripe/segment.c: which Stripe products a contact has, and the segment of each.
  *
  * Owns ctms.product_segment(), the pure rule, and the two functions that list products:
  * ctms._product_subscriptions(uuid[]) for many contacts (the queue sends its rows to

@@ -1,8 +1,8 @@
 /*
- * stripe_batch.c: the records of a batch, sorted by kind and id, children with their
+ * stripe/batch.c: the records of a batch, sorted by kind and id, children with their
  * parents; and whether what they refer to is there.
  */
-#include "extension/stripe.h"
+#include "extension/stripe/stripe.h"
 
 #include "extension/base/errors.h"
 #include "miscadmin.h"

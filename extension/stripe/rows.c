@@ -1,12 +1,12 @@
 /*
- * stripe_rows.c: reads and writes single rows of the Stripe tables.
+ * stripe/rows.c: reads and writes single rows of the Stripe tables.
  *
- * The statements are made from the tables in stripe_map.c, one per kind of object and
+ * The statements are made from the tables in stripe/map.c, one per kind of object and
  * operation, and their plans are kept. They all take the same parameters: the id, the
  * values of the fields, the time of the message, the time of its list, the times of creation
  * and of deletion of a row that is replaced.
  */
-#include "extension/stripe.h"
+#include "extension/stripe/stripe.h"
 
 #include "extension/base/kept_plan.h"
 

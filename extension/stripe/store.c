@@ -1,5 +1,5 @@
 /*
- * stripe_store.c: stores the records of a batch.
+ * stripe/store.c: stores the records of a batch.
  *
  * What is stored already is found without any lock, so that repeated objects, and above
  * all the few prices that everything refers to, cost a read and hold nobody up. What is to
@@ -11,7 +11,7 @@
  * newest message that it agrees with, a parent also that of the newest message that listed
  * all its children. So any order of arrival ends with the same rows.
  */
-#include "extension/stripe.h"
+#include "extension/stripe/stripe.h"
 
 #include "extension/base/errors.h"
 #include "miscadmin.h"

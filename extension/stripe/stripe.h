@@ -1,15 +1,15 @@
 /*
- * stripe.h: what the units that store Stripe objects share; see docs/stripe.md.
+ * stripe/stripe.h: what the units that store Stripe objects share; see docs/stripe.md.
  *
- *   stripe_map.c     which key of which object goes to which column
- *   stripe_value.c   single values of an object, checked
- *   stripe_parse.c   a jsonb object becomes records, or a problem; touches no table
- *   stripe_batch.c   the records of a batch and what they refer to
- *   stripe_rows.c    reads and writes one row, with kept plans
- *   stripe_store.c   stores the records of a batch in the one lock order
- *   stripe_customer.c  customers, of which only one may have an FxA ID
- *   stripe_report.c  what was done, as jsonb
- *   stripe_upsert.c  the SQL functions
+ *   stripe/map.c     which key of which object goes to which column
+ *   stripe/value.c   single values of an object, checked
+ *   stripe/parse.c   a jsonb object becomes records, or a problem; touches no table
+ *   stripe/batch.c   the records of a batch and what they refer to
+ *   stripe/rows.c    reads and writes one row, with kept plans
+ *   stripe/store.c   stores the records of a batch in the one lock order
+ *   stripe/customer.c  customers, of which only one may have an FxA ID
+ *   stripe/report.c  what was done, as jsonb
+ *   stripe/upsert.c  the SQL functions
  *
  * Everything lives in the memory context of the call.
  */

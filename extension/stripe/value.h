@@ -1,5 +1,5 @@
 /*
- * stripe_value.h: single values of a Stripe object, checked; for stripe_parse.c.
+ * stripe/value.h: single values of a Stripe object, checked; for stripe/parse.c.
  *
  * "prefix" leads from the top object to the one that has the path ("items.data[0]."). A
  * function that returns false has noted what is wrong as the object's problem.
@@ -7,7 +7,7 @@
 #ifndef CTMS_STRIPE_VALUE_H
 #define CTMS_STRIPE_VALUE_H
 
-#include "extension/stripe.h"
+#include "extension/stripe/stripe.h"
 
 #define STRIPE_MAX_ID_LENGTH 255
 

@@ -1,7 +1,7 @@
 /*
- * stripe_value.c: reads and checks single values of a Stripe object.
+ * stripe/value.c: reads and checks single values of a Stripe object.
  */
-#include "extension/stripe_value.h"
+#include "extension/stripe/value.h"
 
 #include <stdarg.h>
 

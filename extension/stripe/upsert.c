@@ -1,10 +1,10 @@
 /*
- * stripe_upsert.c: the SQL functions that store Stripe objects.
+ * stripe/upsert.c: the SQL functions that store Stripe objects.
  *
  * ctms.upsert_stripe() takes one object and raises its problem as an error;
  * ctms._upsert_stripe_batch() takes many, stores the good ones and lists the others.
  */
-#include "extension/stripe.h"
+#include "extension/stripe/stripe.h"
 
 #include "extension/base/errors.h"
 #include "executor/spi.h"

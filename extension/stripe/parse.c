@@ -1,11 +1,11 @@
 /*
- * stripe_parse.c: turns a Stripe object into the records that are to be stored.
+ * stripe/parse.c: turns a Stripe object into the records that are to be stored.
  *
  * Reads only the value it is given: no table is touched, and what is wrong with the value
  * is handed back as a problem, so that the good objects of a message can be stored all the
- * same. Follows the tables in stripe_map.c.
+ * same. Follows the tables in stripe/map.c.
  */
-#include "extension/stripe_value.h"
+#include "extension/stripe/value.h"
 
 #include "extension/base/errors.h"
 #include "mb/pg_wchar.h"

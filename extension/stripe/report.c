@@ -1,10 +1,10 @@
 /*
- * stripe_report.c: what a call has done, as jsonb.
+ * stripe/report.c: what a call has done, as jsonb.
  *
  * {"created": ["customer:cus_1"], "updated": [], ...}: each list sorted and without
  * repetitions, a key left out when its list is empty.
  */
-#include "extension/stripe.h"
+#include "extension/stripe/stripe.h"
 
 #include "catalog/pg_type.h"
 #include "utils/array.h"
