@@ -194,7 +194,7 @@ COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest cha
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row was last written: enqueued, claimed or failed';
 COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'Has been claimed before: what Acoustic holds of the contact is not certain';
 
--- Nearly always empty: a claim takes the rows that are there (extension/queue_stripe.c).
+-- Nearly always empty: a claim takes the rows that are there (extension/queue/stripe.c).
 CREATE TABLE ctms.unresolved_stripe (
     kind text,
     key text,
@@ -206,7 +206,7 @@ COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to n
 COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price or invoice';
 COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, or stripe_id';
 
--- Odd while an agent waits for work (extension/queue_wake.c).
+-- Odd while an agent waits for work (extension/queue/wake.c).
 CREATE SEQUENCE ctms.acoustic_idle_seq;
 COMMENT ON SEQUENCE ctms.acoustic_idle_seq IS 'Odd while an agent waits for work: the next change notifies, and makes it even';
 

@@ -10,7 +10,7 @@
 #include "utils/builtins.h"
 
 #include "extension/acoustic_fields.h"
-#include "extension/queue_plan.h"
+#include "extension/queue/plan.h"
 
 #define WAITLIST_INFIX "_waitlist_"
 

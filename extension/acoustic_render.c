@@ -19,8 +19,8 @@
 #include "extension/acoustic_fields.h"
 #include "extension/acoustic_render.h"
 #include "extension/acoustic_value.h"
-#include "extension/queue_feed.h"
-#include "extension/queue_plan.h"
+#include "extension/queue/feed.h"
+#include "extension/queue/plan.h"
 
 #define CONTACTS_PER_PIECE 1000
 

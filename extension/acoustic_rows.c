@@ -18,9 +18,9 @@
 #include "utils/uuid.h"
 
 #include "extension/acoustic_render.h"
-#include "extension/queue_memory.h"
-#include "extension/queue_plan.h"
-#include "extension/queue_relations.h"
+#include "extension/queue/memory.h"
+#include "extension/queue/plan.h"
+#include "extension/queue/relations.h"
 
 PG_FUNCTION_INFO_V1(ctms_acoustic_rows);
 PG_FUNCTION_INFO_V1(ctms_acoustic_outgoing);

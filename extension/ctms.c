@@ -10,9 +10,9 @@
 
 #include "extension/base/drop_guard.h"
 #include "extension/json_schema/sql/cache.h"
-#include "extension/queue_agent.h"
-#include "extension/queue_flush.h"
-#include "extension/queue_memory.h"
+#include "extension/queue/agent.h"
+#include "extension/queue/flush.h"
+#include "extension/queue/memory.h"
 #include "extension/base/restore.h"
 #include "extension/waitlist/schema.h"
 

@@ -16,7 +16,7 @@
 #include "extension/base/compat.h"
 
 #include "extension/contact/claim.h"
-#include "extension/queue_relations.h"
+#include "extension/queue/relations.h"
 
 #include "access/xact.h"
 #include "catalog/pg_collation.h"

@@ -5,7 +5,7 @@
  * all the few prices that everything refers to, cost a read and hold nobody up. What is to
  * be written is locked and written in one order: customers (by FxA ID), prices,
  * subscriptions, invoices, subscription items, invoice lines (each by id); an item or line
- * only under the lock of its parent. Queue rows come last, at commit (queue_flush.c).
+ * only under the lock of its parent. Queue rows come last, at commit (queue/flush.c).
  *
  * Content is decided row by row from the times of messages: a row keeps the time of the
  * newest message that it agrees with, a parent also that of the newest message that listed

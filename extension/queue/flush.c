@@ -1,11 +1,11 @@
 /*
- * queue_flush.c: writes the queue, once per transaction, at its commit.
+ * queue/flush.c: writes the queue, once per transaction, at its commit.
  *
- * By then all that the transaction changed is known (queue_feed.c). Every transaction
+ * By then all that the transaction changed is known (queue/feed.c). Every transaction
  * locks queue rows in order of email_id and nothing of ours after them, so the queue can
  * not deadlock. Contacts that the transaction deleted are left out.
  *
- * The rows are written below the executor (queue_direct.c) where that can be, else by the
+ * The rows are written below the executor (queue/direct.c) where that can be, else by the
  * statement below.
  */
 #include "extension/base/compat.h"
@@ -19,13 +19,13 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "extension/queue_direct.h"
-#include "extension/queue_feed.h"
-#include "extension/queue_flush.h"
-#include "extension/queue_plan.h"
-#include "extension/queue_relations.h"
-#include "extension/queue_stripe.h"
-#include "extension/queue_wake.h"
+#include "extension/queue/direct.h"
+#include "extension/queue/feed.h"
+#include "extension/queue/flush.h"
+#include "extension/queue/plan.h"
+#include "extension/queue/relations.h"
+#include "extension/queue/stripe.h"
+#include "extension/queue/wake.h"
 
 /* Contacts per statement: bounds the memory of a bulk change, costs nothing for others. */
 #define CONTACTS_PER_STATEMENT 10000

@@ -1,5 +1,5 @@
 /*
- * queue_direct.h: writes queue rows below the executor.
+ * queue/direct.h: writes queue rows below the executor.
  */
 #ifndef CTMS_QUEUE_DIRECT_H
 #define CTMS_QUEUE_DIRECT_H

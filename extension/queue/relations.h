@@ -1,5 +1,5 @@
 /*
- * queue_relations.h: where the queue is.
+ * queue/relations.h: where the queue is.
  */
 #ifndef CTMS_QUEUE_RELATIONS_H
 #define CTMS_QUEUE_RELATIONS_H

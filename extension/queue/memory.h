@@ -1,5 +1,5 @@
 /*
- * queue_memory.h: what is remembered of contacts that were sent, and what was deleted.
+ * queue/memory.h: what is remembered of contacts that were sent, and what was deleted.
  */
 #ifndef CTMS_QUEUE_MEMORY_H
 #define CTMS_QUEUE_MEMORY_H

@@ -1,7 +1,7 @@
 /*
- * queue_agent.c: what a sending agent tells the queue.
+ * queue/agent.c: what a sending agent tells the queue.
  *
- * An agent claims rows for the time of a lease (queue_claim.c), sends them outside of any
+ * An agent claims rows for the time of a lease (queue/claim.c), sends them outside of any
  * transaction, then finishes, fails or releases them. Each call is one short transaction. A row is
  * only touched by the agent that holds it; what happens to it depends on whether its contact
  * changed since it was claimed (its generation grew).
@@ -17,10 +17,10 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "extension/queue_agent.h"
-#include "extension/queue_memory.h"
-#include "extension/queue_plan.h"
-#include "extension/queue_relations.h"
+#include "extension/queue/agent.h"
+#include "extension/queue/memory.h"
+#include "extension/queue/plan.h"
+#include "extension/queue/relations.h"
 
 /* The setting ctms.acoustic_retry_delay, in milliseconds. */
 static int retry_delay_ms = 10000;

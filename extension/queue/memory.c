@@ -1,5 +1,5 @@
 /*
- * queue_memory.c: what is remembered of contacts that were sent; see 52_acoustic_memory.sql.
+ * queue/memory.c: what is remembered of contacts that were sent; see 52_acoustic_memory.sql.
  *
  * Hashes and history are written by the transaction that finishes a contact, while it holds
  * the contact's queue row: so they are as crash-safe as the queue itself. A hash is only
@@ -20,11 +20,11 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "extension/queue_flush.h"
-#include "extension/queue_memory.h"
-#include "extension/queue_plan.h"
-#include "extension/queue_relations.h"
-#include "extension/queue_wake.h"
+#include "extension/queue/flush.h"
+#include "extension/queue/memory.h"
+#include "extension/queue/plan.h"
+#include "extension/queue/relations.h"
+#include "extension/queue/wake.h"
 #include "extension/base/restore.h"
 
 /* Rows of the history that are removed at once, and how often one session looks. */

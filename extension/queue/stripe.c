@@ -1,5 +1,5 @@
 /*
- * queue_stripe.c: finds the contacts of Stripe's rows.
+ * queue/stripe.c: finds the contacts of Stripe's rows.
  *
  * Stripe's rows know the contact by the FxA ID of their customer, and arrive in any order,
  * several at a time. A subscription may be committed while its customer is: neither
@@ -18,10 +18,10 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
-#include "extension/queue_feed.h"
-#include "extension/queue_flush.h"
-#include "extension/queue_plan.h"
-#include "extension/queue_stripe.h"
+#include "extension/queue/feed.h"
+#include "extension/queue/flush.h"
+#include "extension/queue/plan.h"
+#include "extension/queue/stripe.h"
 
 #define STRIPE_KINDS (FEED_KINDS - FEED_FXA)
 /* Keys that one claim takes at most. */

@@ -1,5 +1,5 @@
 /*
- * queue_wake.c: wakes agents that wait, and only those.
+ * queue/wake.c: wakes agents that wait, and only those.
  *
  * NOTIFY takes a lock at commit that all notifying transactions of the cluster share, and
  * holds it while the commit is flushed: if each change notified, commits would follow one
@@ -24,8 +24,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "extension/queue_relations.h"
-#include "extension/queue_wake.h"
+#include "extension/queue/relations.h"
+#include "extension/queue/wake.h"
 
 #define CHANNEL "ctms_acoustic"
 

@@ -1,5 +1,5 @@
 /*
- * queue_feed.h: what a transaction has changed and still owes to the queue.
+ * queue/feed.h: what a transaction has changed and still owes to the queue.
  */
 #ifndef CTMS_QUEUE_FEED_H
 #define CTMS_QUEUE_FEED_H

@@ -1,5 +1,5 @@
 /*
- * queue_direct_claim.c: claims queue rows below the executor, without ever waiting.
+ * queue/direct_claim.c: claims queue rows below the executor, without ever waiting.
  *
  * FOR UPDATE SKIP LOCKED does wait at times (seen with 15): when the writer that holds a row ends
  * at the very moment, heap_lock_tuple() goes on to the versions after the one that it found,
@@ -8,7 +8,7 @@
  * would end one of them. Here a row is leased in one step, by writing its next version if nobody
  * else is at it.
  *
- * queue_claim.c has the statements that say the same in SQL, for all other cases.
+ * queue/claim.c has the statements that say the same in SQL, for all other cases.
  */
 #include "extension/base/compat.h"
 
@@ -24,8 +24,8 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "extension/queue_claim.h"
-#include "extension/queue_direct_table.h"
+#include "extension/queue/claim.h"
+#include "extension/queue/direct_table.h"
 
 /* How often it looks again when all that was free has been written meanwhile. */
 #define MAX_LOOKS 3

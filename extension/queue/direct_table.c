@@ -1,5 +1,5 @@
 /*
- * queue_direct_table.c: reads and writes rows of the queue below the executor.
+ * queue/direct_table.c: reads and writes rows of the queue below the executor.
  */
 #include "extension/base/compat.h"
 
@@ -17,7 +17,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "extension/queue_direct_table.h"
+#include "extension/queue/direct_table.h"
 
 static const char *const column_names[COLUMN_COUNT] = {
     "id",          "email_id",    "retry",       "last_error",       "generation",

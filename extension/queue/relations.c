@@ -1,5 +1,5 @@
 /*
- * queue_relations.c: remembers the queue's relations by number.
+ * queue/relations.c: remembers the queue's relations by number.
  *
  * They are asked for in every commit that changes a contact. Any change of a name in the
  * catalogs makes us look again.
@@ -15,7 +15,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "extension/queue_relations.h"
+#include "extension/queue/relations.h"
 
 static QueueRelations relations;
 static bool are_known = false;

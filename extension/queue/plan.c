@@ -1,5 +1,5 @@
 /*
- * queue_plan.c: prepares the queue's statements once, and runs them as their owner.
+ * queue/plan.c: prepares the queue's statements once, and runs them as their owner.
  *
  * Whoever may change a contact may not necessarily write the queue, and resolves operators
  * by a search_path of his own: the feed does neither with his.
@@ -13,8 +13,8 @@
 #include "utils/syscache.h"
 
 #include "extension/base/kept_plan.h"
-#include "extension/queue_plan.h"
-#include "extension/queue_relations.h"
+#include "extension/queue/plan.h"
+#include "extension/queue/relations.h"
 
 uint64
 ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)

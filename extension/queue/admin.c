@@ -1,5 +1,5 @@
 /*
- * queue_admin.c: what operators and health checks ask of the queue.
+ * queue/admin.c: what operators and health checks ask of the queue.
  */
 #include "extension/base/compat.h"
 
@@ -9,10 +9,10 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 
-#include "extension/queue_flush.h"
-#include "extension/queue_plan.h"
-#include "extension/queue_relations.h"
-#include "extension/queue_wake.h"
+#include "extension/queue/flush.h"
+#include "extension/queue/plan.h"
+#include "extension/queue/relations.h"
+#include "extension/queue/wake.h"
 
 /* Counted exactly up to here, which takes a few milliseconds; estimated beyond. */
 #define EXACT_ROWS 10000

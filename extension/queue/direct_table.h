@@ -1,6 +1,6 @@
 /*
- * queue_direct_table.h: the queue's tables, opened below the executor; shared by what writes
- * rows (queue_direct.c) and what claims them (queue_direct_claim.c).
+ * queue/direct_table.h: the queue's tables, opened below the executor; shared by what writes
+ * rows (queue/direct.c) and what claims them (queue/direct_claim.c).
  */
 #ifndef CTMS_QUEUE_DIRECT_TABLE_H
 #define CTMS_QUEUE_DIRECT_TABLE_H
@@ -11,8 +11,8 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
-#include "extension/queue_direct.h"
-#include "extension/queue_relations.h"
+#include "extension/queue/direct.h"
+#include "extension/queue/relations.h"
 
 /* The columns of ctms.pending_acoustic, in their order. */
 typedef enum QueueColumn {

@@ -1,5 +1,5 @@
 /*
- * queue_plan.h: the statements of the queue, each prepared once per session.
+ * queue/plan.h: the statements of the queue, each prepared once per session.
  */
 #ifndef CTMS_QUEUE_PLAN_H
 #define CTMS_QUEUE_PLAN_H

@@ -1,12 +1,12 @@
 /*
- * queue_flush.h: writing the queue.
+ * queue/flush.h: writing the queue.
  */
 #ifndef CTMS_QUEUE_FLUSH_H
 #define CTMS_QUEUE_FLUSH_H
 
 #include "postgres.h"
 
-#include "extension/queue_feed.h"
+#include "extension/queue/feed.h"
 
 /* The setting ctms.enqueue. */
 extern bool ctms_is_feed_enabled;

@@ -1,5 +1,5 @@
 /*
- * queue_agent.h: the functions that sending agents call.
+ * queue/agent.h: the functions that sending agents call.
  */
 #ifndef CTMS_QUEUE_AGENT_H
 #define CTMS_QUEUE_AGENT_H

@@ -1,11 +1,11 @@
 /*
- * queue_trigger.c: the row trigger that notes which contact a change concerns.
+ * queue/trigger.c: the row trigger that notes which contact a change concerns.
  *
  * AFTER INSERT or DELETE on every table that Acoustic hears of: only what the statement really did
  * is seen there. An UPDATE is noted BEFORE it: nothing but a later trigger can keep it from
  * being done, as its row is locked already, and PostgreSQL need not fetch both versions of the row
  * once more. One that changes nothing notes nothing. The queue itself is written at commit
- * (queue_flush.c).
+ * (queue/flush.c).
  */
 #include "extension/base/compat.h"
 
@@ -18,8 +18,8 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "extension/queue_feed.h"
-#include "extension/queue_flush.h"
+#include "extension/queue/feed.h"
+#include "extension/queue/flush.h"
 #include "extension/base/restore.h"
 #include "extension/base/row_change.h"
 

@@ -1,7 +1,7 @@
 /*
- * queue_feed.c: remembers what a transaction has changed, until it commits.
+ * queue/feed.c: remembers what a transaction has changed, until it commits.
  *
- * Triggers add keys row by row; queue_flush.c takes them at commit and writes the queue
+ * Triggers add keys row by row; queue/flush.c takes them at commit and writes the queue
  * once, in order of email_id. Writing at each statement's end instead would lock queue rows
  * in the order of the statements: two transactions that change the same contacts through
  * different tables (or prices that they share) would deadlock on the queue alone.
@@ -18,7 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
-#include "extension/queue_feed.h"
+#include "extension/queue/feed.h"
 
 #define FIRST_CAPACITY 64
 

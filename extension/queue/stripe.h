@@ -1,5 +1,5 @@
 /*
- * queue_stripe.h: which contacts do changes of Stripe's rows concern?
+ * queue/stripe.h: which contacts do changes of Stripe's rows concern?
  */
 #ifndef CTMS_QUEUE_STRIPE_H
 #define CTMS_QUEUE_STRIPE_H

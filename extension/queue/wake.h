@@ -1,5 +1,5 @@
 /*
- * queue_wake.h: does an agent wait to be told of work?
+ * queue/wake.h: does an agent wait to be told of work?
  */
 #ifndef CTMS_QUEUE_WAKE_H
 #define CTMS_QUEUE_WAKE_H

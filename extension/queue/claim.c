@@ -1,5 +1,5 @@
 /*
- * queue_claim.c: leases queue rows to an agent.
+ * queue/claim.c: leases queue rows to an agent.
  *
  * The index on (retry_after, retry, create_timestamp) has the free rows first, in the order
  * of claiming. Sent rows leave dead entries there, at the very beginning, until vacuum has
@@ -20,12 +20,12 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "extension/queue_agent.h"
-#include "extension/queue_claim.h"
-#include "extension/queue_plan.h"
-#include "extension/queue_relations.h"
-#include "extension/queue_stripe.h"
-#include "extension/queue_wake.h"
+#include "extension/queue/agent.h"
+#include "extension/queue/claim.h"
+#include "extension/queue/plan.h"
+#include "extension/queue/relations.h"
+#include "extension/queue/stripe.h"
+#include "extension/queue/wake.h"
 
 #define MAX_BATCH 10000
 
@@ -109,7 +109,7 @@ static QueuePlan claim_deleted_plan = {
 /* ---- claiming by SQL -------------------------------------------------------------- */
 
 /*
- * SKIP LOCKED may wait all the same (queue_direct_claim.c), for somebody who waits for rows that
+ * SKIP LOCKED may wait all the same (queue/direct_claim.c), for somebody who waits for rows that
  * the claim holds already. Then it is the claim that has to give up, not a writer.
  */
 static int

@@ -1,14 +1,14 @@
 /*
- * queue_direct.c: enqueues contacts below the executor.
+ * queue/direct.c: enqueues contacts below the executor.
  *
  * Every transaction that changes a contact writes one queue row. By SQL that costs as much
  * as the change itself, most of it for starting the executor and for the check of the
  * foreign key. Here the same is done with the table and its indexes at hand: find the row
  * by email_id, then lock it, give it a new version, or insert one.
  *
- * queue_flush.c has the statement that says the same in SQL, for all other cases. Both are
- * held to the same results by test/t/210_queue_paths.pl. queue_direct_table.c reads and writes
- * rows, queue_direct_claim.c claims what was written.
+ * queue/flush.c has the statement that says the same in SQL, for all other cases. Both are
+ * held to the same results by test/t/210_queue_paths.pl. queue/direct_table.c reads and writes
+ * rows, queue/direct_claim.c claims what was written.
  */
 #include "extension/base/compat.h"
 
@@ -21,8 +21,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "extension/queue_direct.h"
-#include "extension/queue_direct_table.h"
+#include "extension/queue/direct.h"
+#include "extension/queue/direct_table.h"
 
 /* ---- finding ----------------------------------------------------------------- */
 
