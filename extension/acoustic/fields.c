@@ -1,5 +1,5 @@
 /*
- * acoustic_fields.c: reads which fields are sent to Acoustic.
+ * acoustic/fields.c: reads which fields are sent to Acoustic.
  *
  * Fields come in alphabetical order, so that the same contact always gives the same rows.
  */
@@ -9,7 +9,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "extension/acoustic_fields.h"
+#include "extension/acoustic/fields.h"
 #include "extension/queue/plan.h"
 
 #define WAITLIST_INFIX "_waitlist_"

@@ -1,5 +1,5 @@
 /*
- * acoustic_fields.h: which fields are sent, as ctms.acoustic_field and
+ * acoustic/fields.h: which fields are sent, as ctms.acoustic_field and
  * ctms.acoustic_newsletter_mapping say.
  */
 #ifndef CTMS_ACOUSTIC_FIELDS_H
@@ -9,7 +9,7 @@
 
 #include "access/tupdesc.h"
 
-#include "extension/acoustic_value.h"
+#include "extension/acoustic/value.h"
 
 /* Rows of a contact that must be there for a main field to be sent. */
 typedef enum MainGroup { MAIN_EMAIL, MAIN_AMO, MAIN_FXA, MAIN_WAITLIST } MainGroup;

@@ -1,5 +1,5 @@
 /*
- * acoustic_render.c: what Acoustic is to know of contacts, as text.
+ * acoustic/render.c: what Acoustic is to know of contacts, as text.
  *
  * Reads a batch of contacts with one statement for each kind of row, all in order of
  * email_id, and walks them together: first the main row of a contact, then its newsletters,
@@ -16,9 +16,9 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
-#include "extension/acoustic_fields.h"
-#include "extension/acoustic_render.h"
-#include "extension/acoustic_value.h"
+#include "extension/acoustic/fields.h"
+#include "extension/acoustic/render.h"
+#include "extension/acoustic/value.h"
 #include "extension/queue/feed.h"
 #include "extension/queue/plan.h"
 

@@ -1,5 +1,5 @@
 /*
- * acoustic_render.h: what Acoustic is to know of contacts, row by row.
+ * acoustic/render.h: what Acoustic is to know of contacts, row by row.
  */
 #ifndef CTMS_ACOUSTIC_RENDER_H
 #define CTMS_ACOUSTIC_RENDER_H

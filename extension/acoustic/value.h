@@ -1,5 +1,5 @@
 /*
- * acoustic_value.h: values as Acoustic reads them.
+ * acoustic/value.h: values as Acoustic reads them.
  */
 #ifndef CTMS_ACOUSTIC_VALUE_H
 #define CTMS_ACOUSTIC_VALUE_H

@@ -1,5 +1,5 @@
 /*
- * acoustic_rows.c: what Acoustic is to know of contacts, for SQL; see acoustic_render.h.
+ * acoustic/rows.c: what Acoustic is to know of contacts, for SQL; see acoustic/render.h.
  *
  * ctms.acoustic_rows() gives all of it; ctms.acoustic_outgoing() what an agent sends now, which
  * also has what is to be deleted, and leaves out what has not changed since it was last
@@ -17,7 +17,7 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
-#include "extension/acoustic_render.h"
+#include "extension/acoustic/render.h"
 #include "extension/queue/memory.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"

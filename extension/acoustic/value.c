@@ -1,5 +1,5 @@
 /*
- * acoustic_value.c: writes values the way Acoustic reads them.
+ * acoustic/value.c: writes values the way Acoustic reads them.
  *
  * Acoustic silently drops a time that is sent to a date column and refuses a date in a
  * timestamp column, so the two never look alike: MM/DD/YYYY and MM/DD/YYYY HH:MM:SS.
@@ -13,7 +13,7 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
-#include "extension/acoustic_value.h"
+#include "extension/acoustic/value.h"
 
 /* Longest of what this file formats itself. */
 #define FORMATTED_LENGTH 64
