@@ -11,7 +11,7 @@
 #include "common/pg_pool.h"
 #include "rest/auth.h"
 #include "rest/secret_check.h"
-#include "rest/server.h"
+#include "rest/http/server.h"
 
 struct pubsub;
 

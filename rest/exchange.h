@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 #include "rest/app.h"
-#include "rest/uri.h"
+#include "rest/http/uri.h"
 
 struct route;
 struct jwks_wait;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rest/form.h"
+#include "rest/http/form.h"
 #include "rest/resource.h"
 
 /* What a token request says of itself; secrets are wiped when it goes. */

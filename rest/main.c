@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "rest/rest_metrics.h"
-#include "rest/server.h"
+#include "rest/http/server.h"
 #include "rest/supervisor.h"
 
 #define LOG_TYPE "ctms.rest"

@@ -1,4 +1,4 @@
-/* Tests of rest/http.c: heads and chunks, right and wrong. uses: rest/http.c */
+/* Tests of rest/http/http.c: heads and chunks, right and wrong. uses: rest/http/http.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "rest/http.h"
+#include "rest/http/http.h"
 
 static http_request *
 parse(const char *text, size_t length, http_refusal *refusal)

@@ -1,4 +1,4 @@
-/* Tests of targets, queries and forms. uses: rest/uri.c rest/form.c */
+/* Tests of targets, queries and forms. uses: rest/http/uri.c rest/http/form.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "rest/form.h"
-#include "rest/uri.h"
+#include "rest/http/form.h"
+#include "rest/http/uri.h"
 
 static void
 splits_targets(void **state)

@@ -1,9 +1,9 @@
 /* Forms and Basic credentials: the first line is a header, the rest a body.
- * uses: rest/form.c rest/uri.c */
+ * uses: rest/http/form.c rest/http/uri.c */
 #include <string.h>
 
 #include "test/fuzz/programs/fuzz.h"
-#include "rest/form.h"
+#include "rest/http/form.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

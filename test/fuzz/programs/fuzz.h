@@ -1,6 +1,6 @@
 /*
  * fuzz.h: what a fuzz target of the programs has. Its first line names what it links:
- * "uses: rest/http.c". libFuzzer calls it, or replay.c for each file of a folder.
+ * "uses: rest/http/http.c". libFuzzer calls it, or replay.c for each file of a folder.
  */
 #ifndef CTMS_FUZZ_PROGRAMS_H
 #define CTMS_FUZZ_PROGRAMS_H

@@ -1,9 +1,9 @@
-/* HTTP requests: a head, then what follows it as chunks. uses: rest/http.c */
+/* HTTP requests: a head, then what follows it as chunks. uses: rest/http/http.c */
 #include <string.h>
 #include <strings.h>
 
 #include "test/fuzz/programs/fuzz.h"
-#include "rest/http.h"
+#include "rest/http/http.h"
 
 #define BODY_MAX 4096
 

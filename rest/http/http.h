@@ -1,5 +1,5 @@
 /*
- * http.h: HTTP/1.1 requests out of bytes. Knows no sockets and no resources.
+ * http/http.h: HTTP/1.1 requests out of bytes. Knows no sockets and no resources.
  *
  * Strict where leniency lets two servers in a row disagree about where a request ends:
  * lines end with CRLF and nothing else, one Content-Length or one "chunked" and never

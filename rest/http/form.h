@@ -1,5 +1,5 @@
 /*
- * form.h: the few fields of a form that a token request needs, and HTTP Basic credentials.
+ * http/form.h: the few fields of a form that a token request needs, and HTTP Basic credentials.
  *
  * Only the names that are asked for are ever looked at: other fields may hold anything.
  */

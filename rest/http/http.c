@@ -1,5 +1,5 @@
-/* http.c: HTTP/1.1 requests out of bytes. */
-#include "rest/http.h"
+/* http/http.c: HTTP/1.1 requests out of bytes. */
+#include "rest/http/http.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /*
- * server.h: client connections: bytes in, requests out, answers back.
+ * http/server.h: client connections: bytes in, requests out, answers back.
  *
  * Knows sockets, time limits and connection limits, nothing of resources. One request of a
  * connection is at work at a time; pipelined ones wait. Every request has a deadline, from
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "rest/http.h"
+#include "rest/http/http.h"
 
 typedef struct server server;
 /* A request that wants an answer. */

@@ -1,6 +1,6 @@
 /*
- * server_internal.h: what server.c (accepting, time, draining), connection.c (one connection)
- * and connection_write.c (its answers) share. Nobody else includes it.
+ * http/internal.h: what http/server.c (accepting, time, draining), http/connection.c (one connection)
+ * and http/connection_write.c (its answers) share. Nobody else includes it.
  */
 #ifndef CTMS_REST_SERVER_INTERNAL_H
 #define CTMS_REST_SERVER_INTERNAL_H
@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "rest/server.h"
+#include "rest/http/server.h"
 
 #define READ_SIZE (64 * 1024)
 
@@ -75,7 +75,7 @@ double server_now_s(void);
 /* There may be room for a connection again. */
 void server_start_accepting(server *s);
 
-/* connection.c. Adds an accepted socket to the server. */
+/* http/connection.c. Adds an accepted socket to the server. */
 void connection_add(server *s, int fd, const struct sockaddr_storage *address);
 /* Ends it now; the receiver of a request at work is told why. */
 void connection_close(server_call *call, const char *why);
@@ -94,7 +94,7 @@ void connection_free_closed(server *s);
 /* Nothing of a request has come, or the last answer is out. */
 bool connection_is_idle(const server_call *call);
 
-/* connection_write.c. Writes what the socket takes, the rest when it takes more. */
+/* http/connection_write.c. Writes what the socket takes, the rest when it takes more. */
 void connection_write_out(server_call *call);
 /* A whole answer to call->request, or to what could not become one. */
 void connection_put_answer(server_call *call, int status, const char *headers,

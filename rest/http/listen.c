@@ -1,4 +1,4 @@
-/* listen.c: the listening sockets. */
+/* http/listen.c: the listening sockets. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "rest/server.h"
+#include "rest/http/server.h"
 
 #define LISTEN_BACKLOG 4096
 

@@ -1,12 +1,12 @@
-/* form.c: the few fields of a form that a token request needs, and HTTP Basic credentials. */
-#include "rest/form.h"
+/* http/form.c: the few fields of a form that a token request needs, and HTTP Basic credentials. */
+#include "rest/http/form.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/buf.h"
-#include "rest/uri.h"
+#include "rest/http/uri.h"
 
 #define BOUNDARY_MAX 70
 

@@ -1,4 +1,4 @@
-/* uri.h: request targets: path segments, query parameters, percent-encoding. */
+/* http/uri.h: request targets: path segments, query parameters, percent-encoding. */
 #ifndef CTMS_REST_URI_H
 #define CTMS_REST_URI_H
 

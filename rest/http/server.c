@@ -1,9 +1,9 @@
-/* server.c: accepting connections, their time limits, draining. */
+/* http/server.c: accepting connections, their time limits, draining. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 
-#include "rest/server_internal.h"
+#include "rest/http/internal.h"
 
 #define ACCEPTS_AT_ONCE 64
 #define TICK_MS 100

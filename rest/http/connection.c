@@ -1,4 +1,4 @@
-/* connection.c: one client connection: its life, and requests out of the bytes that come in. */
+/* http/connection.c: one client connection: its life, and requests out of the bytes that come in. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "rest/server_internal.h"
+#include "rest/http/internal.h"
 
 /* Bytes of pipelined requests that may wait, and requests taken before others have their turn. */
 #define WAITING_MAX (64 * 1024)

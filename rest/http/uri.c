@@ -1,5 +1,5 @@
-/* uri.c: request targets: path segments, query parameters, percent-encoding. */
-#include "rest/uri.h"
+/* http/uri.c: request targets: path segments, query parameters, percent-encoding. */
+#include "rest/http/uri.h"
 
 #include <stdlib.h>
 #include <string.h>

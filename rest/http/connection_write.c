@@ -1,9 +1,9 @@
-/* connection_write.c: answers, whole or in pieces, on their way into the socket. */
+/* http/connection_write.c: answers, whole or in pieces, on their way into the socket. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "rest/server_internal.h"
+#include "rest/http/internal.h"
 
 void
 connection_write_out(server_call *call)
