@@ -9,8 +9,8 @@
 #include "common/metrics.h"
 #include "common/pg_listen.h"
 #include "common/pg_pool.h"
-#include "rest/auth.h"
-#include "rest/secret_check.h"
+#include "rest/auth/auth.h"
+#include "rest/auth/secret_check.h"
 #include "rest/http/server.h"
 
 struct pubsub;

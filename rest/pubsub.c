@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "rest/jose_text.h"
+#include "rest/auth/jose_text.h"
 #include "rest/resource.h"
 #include "rest/route.h"
 

@@ -5,7 +5,7 @@
 #define CTMS_REST_PUBSUB_H
 
 #include "rest/exchange.h"
-#include "rest/jwks.h"
+#include "rest/auth/jwks.h"
 
 typedef struct pubsub pubsub;
 

@@ -1,5 +1,5 @@
 /* Tests of tokens and of the secrets that they are got with.
- * uses: rest/jwt.c rest/jose_text.c rest/secret_check.c
+ * uses: rest/auth/jwt.c rest/auth/jose_text.c rest/auth/secret_check.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,8 +12,8 @@
 #include <event2/event.h>
 
 #include "common/buf.h"
-#include "rest/jwt.h"
-#include "rest/secret_check.h"
+#include "rest/auth/jwt.h"
+#include "rest/auth/secret_check.h"
 
 static void
 signs_and_verifies(void **state)

@@ -1,9 +1,9 @@
 /* Access tokens: whatever comes, none is valid that we did not sign.
- * uses: rest/jwt.c rest/jose_text.c */
+ * uses: rest/auth/jwt.c rest/auth/jose_text.c */
 #include <string.h>
 
 #include "test/fuzz/programs/fuzz.h"
-#include "rest/jwt.h"
+#include "rest/auth/jwt.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

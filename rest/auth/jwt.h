@@ -1,5 +1,5 @@
 /*
- * jwt.h: access tokens of ours: JWTs signed with HS256, whatever a token says of itself.
+ * auth/jwt.h: access tokens of ours: JWTs signed with HS256, whatever a token says of itself.
  */
 #ifndef CTMS_REST_JWT_H
 #define CTMS_REST_JWT_H

@@ -1,5 +1,5 @@
-/* auth.c: who a bearer token speaks for, and whether he may. */
-#include "rest/auth.h"
+/* auth/auth.c: who a bearer token speaks for, and whether he may. */
+#include "rest/auth/auth.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "common/buf.h"
-#include "rest/jwt.h"
+#include "rest/auth/jwt.h"
 
 #define SUBJECT_PREFIX "api_client:"
 /* Slots of the token cache; a token that falls into another's slot replaces it. */

@@ -1,5 +1,5 @@
-/* jwks.c: the public keys of an issuer of tokens, fetched when they are needed. */
-#include "rest/jwks.h"
+/* auth/jwks.c: the public keys of an issuer of tokens, fetched when they are needed. */
+#include "rest/auth/jwks.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include "common/buf.h"
 #include "common/log.h"
-#include "rest/jose_text.h"
+#include "rest/auth/jose_text.h"
 
 #define LOG_TYPE "ctms.rest"
 #define KEYS_MAX 32

@@ -1,5 +1,5 @@
-/* secret_check.c: compares client secrets with argon2 hashes, beside the event loop. */
-#include "rest/secret_check.h"
+/* auth/secret_check.c: compares client secrets with argon2 hashes, beside the event loop. */
+#include "rest/auth/secret_check.h"
 
 #include <argon2.h>
 #include <pthread.h>

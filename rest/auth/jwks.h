@@ -1,5 +1,5 @@
 /*
- * jwks.h: the public keys of an issuer of tokens, fetched when they are needed.
+ * auth/jwks.h: the public keys of an issuer of tokens, fetched when they are needed.
  *
  * Keys are kept for as long as the answer of the key server allows. They are fetched again
  * when that time is over, or for a key id that is not among them, but not too often. While

@@ -1,5 +1,5 @@
-/* jwt.c: access tokens of ours: JWTs signed with HS256. */
-#include "rest/jwt.h"
+/* auth/jwt.c: access tokens of ours: JWTs signed with HS256. */
+#include "rest/auth/jwt.h"
 
 #include <cjose/cjose.h>
 #include <jansson.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "rest/jose_text.h"
+#include "rest/auth/jose_text.h"
 
 #define TOKEN_MAX 8192
 

@@ -1,5 +1,5 @@
 /*
- * auth.h: who a bearer token speaks for, and whether he may.
+ * auth/auth.h: who a bearer token speaks for, and whether he may.
  *
  * Verified tokens and the state of clients are remembered: a token until it expires, a
  * client until the database says that clients have changed, or for a short while.

@@ -1,5 +1,5 @@
 /*
- * secret_check.h: compares client secrets with argon2 hashes, beside the event loop.
+ * auth/secret_check.h: compares client secrets with argon2 hashes, beside the event loop.
  *
  * A few threads do the work, so that it neither stops the loop nor takes all processors.
  */

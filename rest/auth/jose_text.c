@@ -1,5 +1,5 @@
-/* jose_text.c: see jose_text.h. */
-#include "rest/jose_text.h"
+/* auth/jose_text.c: see auth/jose_text.h. */
+#include "rest/auth/jose_text.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /*
- * jose_text.h: what cjose may be given. Its base64 reader ends the process (an assertion)
+ * auth/jose_text.h: what cjose may be given. Its base64 reader ends the process (an assertion)
  * when a text has a length that no bytes encode to, or padding in odd places.
  */
 #ifndef CTMS_REST_JOSE_TEXT_H
