@@ -5,7 +5,7 @@
 #define AGENT_AGENT_METRICS_H
 
 #include "common/buf.h"
-#include "agent/classify.h"
+#include "agent/acoustic/classify.h"
 #include "agent/table.h"
 
 typedef struct agent_metrics agent_metrics;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/acoustic_xml.h"
+#include "agent/acoustic/xml.h"
 #include "agent/fields.h"
 
 contact *

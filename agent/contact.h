@@ -11,7 +11,7 @@
 #include <sys/queue.h>
 
 #include "common/buf.h"
-#include "agent/classify.h"
+#include "agent/acoustic/classify.h"
 #include "agent/table.h"
 
 #define EMAIL_ID_SIZE 37

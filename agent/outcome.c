@@ -1,6 +1,6 @@
 /*
  * outcome.c: what follows from the answer to a call; see sync_internal.h and the table in
- * classify.c.
+ * acoustic/classify.c.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "agent/acoustic_xml.h"
+#include "agent/acoustic/xml.h"
 #include "agent/clock.h"
 #include "agent/sync_internal.h"
 

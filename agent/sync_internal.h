@@ -19,7 +19,7 @@
 #include "agent/report.h"
 #include "agent/share.h"
 #include "agent/sync.h"
-#include "agent/token.h"
+#include "agent/acoustic/token.h"
 
 enum { ROWS_PER_CALL = 100, SUSPECTS_MAX = 256 };
 

@@ -1,8 +1,8 @@
 /*
- * Tests of agent/acoustic_xml.c and agent/acoustic_answer.c: what is written, and that
+ * Tests of agent/acoustic/xml.c and agent/acoustic/answer.c: what is written, and that
  * whatever comes back is read without harm.
  *
- * uses: agent/acoustic_xml.c agent/acoustic_answer.c
+ * uses: agent/acoustic/xml.c agent/acoustic/answer.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 #include <libxml/parser.h>
 
-#include "agent/acoustic_xml.h"
+#include "agent/acoustic/xml.h"
 
 #define FAULT(text, id, class)                                                                     \
     "<Envelope><Body><RESULT><SUCCESS>false</SUCCESS></RESULT><Fault><Request/><FaultCode/>"       \

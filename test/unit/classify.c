@@ -1,5 +1,5 @@
 /*
- * Tests of agent/classify.c: every row of the table by name, and that the more telling
+ * Tests of agent/acoustic/classify.c: every row of the table by name, and that the more telling
  * part of an answer decides.
  *
  * Includes the unit itself, to see that no row of its tables goes without a test.
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/classify.c" /* NOLINT(bugprone-suspicious-include) */
+#include "agent/acoustic/classify.c" /* NOLINT(bugprone-suspicious-include) */
 
 enum { NO_NUMBER = -1 };
 

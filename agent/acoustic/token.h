@@ -1,5 +1,5 @@
 /*
- * token.h: the OAuth access token: fetched once for all requests, renewed before it ends,
+ * acoustic/token.h: the OAuth access token: fetched once for all requests, renewed before it ends,
  * backed off when that fails.
  */
 #ifndef AGENT_TOKEN_H

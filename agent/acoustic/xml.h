@@ -1,5 +1,5 @@
 /*
- * acoustic_xml.h: builds the bodies of requests to the XML API and reads its answers.
+ * acoustic/xml.h: builds the bodies of requests to the XML API and reads its answers.
  *
  * Requests are written piece by piece: the columns of a row are turned into XML once, when
  * they come from the database, and put together into requests later.

@@ -1,11 +1,11 @@
 /*
- * classify.c: the table behind classify.h.
+ * acoustic/classify.c: the table behind acoustic/classify.h.
  *
  * The first row that fits decides. Numbers mean different things in different classes of
  * Acoustic, so what a text says goes before what a number says, and a fault in the body
  * before the HTTP status: it knows more.
  */
-#include "agent/classify.h"
+#include "agent/acoustic/classify.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /*
- * token.c: fetches and keeps the access token; see token.h.
+ * acoustic/token.c: fetches and keeps the access token; see acoustic/token.h.
  */
-#include "agent/token.h"
+#include "agent/acoustic/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /*
- * classify.h: what follows from what came back, in one table.
+ * acoustic/classify.h: what follows from what came back, in one table.
  */
 #ifndef AGENT_CLASSIFY_H
 #define AGENT_CLASSIFY_H
@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/acoustic_xml.h"
+#include "agent/acoustic/xml.h"
 
 typedef enum failure_class {
     CLASS_SUCCESS,

@@ -1,10 +1,10 @@
 /*
- * acoustic_xml.c: bodies of requests; see acoustic_xml.h. Answers are in acoustic_answer.c.
+ * acoustic/xml.c: bodies of requests; see acoustic/xml.h. Answers are in acoustic/answer.c.
  *
  * Written by hand and not by libxml2's writer: what must be done to values here (see the
  * header) is most of the work, and a contact has some sixty columns.
  */
-#include "agent/acoustic_xml.h"
+#include "agent/acoustic/xml.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /*
- * acoustic_answer.c: reads the answers of the XML API, whatever they are; see acoustic_xml.h.
+ * acoustic/answer.c: reads the answers of the XML API, whatever they are; see acoustic/xml.h.
  *
  * libxml2's SAX interface, so that no tree is built for 100 MB of nonsense. A document type
  * ends the reading: answers have none, and entities live there.
  */
-#include "agent/acoustic_xml.h"
+#include "agent/acoustic/xml.h"
 
 #include <limits.h>
 #include <stdlib.h>
