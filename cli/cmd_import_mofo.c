@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include "cli/cmd_import.h"
 #include "cli/database.h"
-#include "cli/import_csv.h"
+#include "cli/import/csv.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "cli/progress.h"

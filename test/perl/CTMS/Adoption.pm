@@ -1,7 +1,7 @@
 package CTMS::Adoption;
 
 # An older database for tests of `ctms import ctms-api`, and what should become of it, told
-# in another way than by cli/import_rules.sql.
+# in another way than by cli/import/rules.sql.
 #
 #   make_older($ctms, $database, $layout, $schema, $contacts);   # layout: older, waitlists
 #   differences($ctms, $database, $layout)                       # {table => "rows|only here|only there"}

@@ -1,10 +1,10 @@
 /*
- * import_report.h: what `ctms import` tells about an import.
+ * import/report.h: what `ctms import` tells about an import.
  */
 #ifndef CTMS_CLI_IMPORT_REPORT_H
 #define CTMS_CLI_IMPORT_REPORT_H
 
-#include "cli/import.h"
+#include "cli/import/import.h"
 
 /* Notes and problems. False when there are problems: the import is refused. */
 bool import_report_check(struct import *import);

@@ -1,8 +1,8 @@
 /*
- * import_tables.c: the tables that an import knows, in the order in which they are stored:
+ * import/tables.c: the tables that an import knows, in the order in which they are stored:
  * what others refer to comes first.
  */
-#include "cli/import.h"
+#include "cli/import/import.h"
 
 /* clang-format off */
 const struct import_table import_tables[] = {

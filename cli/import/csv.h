@@ -1,11 +1,11 @@
 /*
- * import_csv.h: a folder of CSV files as the source of an import, and the header of a CSV file.
+ * import/csv.h: a folder of CSV files as the source of an import, and the header of a CSV file.
  */
 #ifndef CTMS_CLI_IMPORT_CSV_H
 #define CTMS_CLI_IMPORT_CSV_H
 
 #include <stdio.h>
-#include "cli/import.h"
+#include "cli/import/import.h"
 
 /* Looks into the folder. False after saying why not. */
 bool import_csv_open(struct import *import, const char *folder);

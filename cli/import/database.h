@@ -1,10 +1,10 @@
 /*
- * import_database.h: an older database as the source of an import.
+ * import/database.h: an older database as the source of an import.
  */
 #ifndef CTMS_CLI_IMPORT_DATABASE_H
 #define CTMS_CLI_IMPORT_DATABASE_H
 
-#include "cli/import.h"
+#include "cli/import/import.h"
 
 /*
  * Connects to the source and begins to read one state of it. False after saying why not. The

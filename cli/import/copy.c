@@ -1,7 +1,7 @@
 /*
- * import_copy.c: what sources call to fill the temporary tables of an import.
+ * import/copy.c: what sources call to fill the temporary tables of an import.
  */
-#include "cli/import.h"
+#include "cli/import/import.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /*
- * import_database.c: reads the tables of an older database, all as they are at one moment.
+ * import/database.c: reads the tables of an older database, all as they are at one moment.
  *
  * It only reads: the transaction there is READ ONLY, and takes no more than the locks of a SELECT.
  * Columns that we have are taken, whatever else the tables have.
  */
-#include "cli/import_database.h"
+#include "cli/import/database.h"
 
 #include <stdlib.h>
 #include <string.h>

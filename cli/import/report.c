@@ -1,7 +1,7 @@
 /*
- * import_report.c: notes, problems, counts, and the file of rows that were left out.
+ * import/report.c: notes, problems, counts, and the file of rows that were left out.
  */
-#include "cli/import_report.h"
+#include "cli/import/report.h"
 
 #include <errno.h>
 #include <fcntl.h>

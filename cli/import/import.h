@@ -1,5 +1,5 @@
 /*
- * import.h: brings the rows of another database, or of CSV files, into this one.
+ * import/import.h: brings the rows of another database, or of CSV files, into this one.
  *
  * All of it is one transaction of ours: an import happens as a whole or not at all. Rows are
  * copied into temporary tables (import_stage.sql), brought into our form (import_rules.sql),

@@ -1,11 +1,11 @@
 /*
- * import_csv.c: reads CSV files, one for each table, or several whose names hold the table's.
+ * import/csv.c: reads CSV files, one for each table, or several whose names hold the table's.
  *
  * Files are named after the tables (emails.csv), or as the sample data of ctms-api is
  * (…contact_to_email….csv, with columns like amo_user). The server parses them; here only
  * the header is read. An empty field is NULL.
  */
-#include "cli/import_csv.h"
+#include "cli/import/csv.h"
 
 #include <dirent.h>
 #include <errno.h>

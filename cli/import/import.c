@@ -1,21 +1,21 @@
 /*
- * import.c: one import from its first row to its report.
+ * import/import.c: one import from its first row to its report.
  */
-#include "cli/import.h"
+#include "cli/import/import.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include "cli/database.h"
-#include "cli/import_report.h"
+#include "cli/import/report.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "common/buf.h"
 #include "common/include_file.h"
 
-INCLUDE_FILE(stage_sql, "cli/import_stage.sql");
-INCLUDE_FILE(rules_sql, "cli/import_rules.sql");
-INCLUDE_FILE(check_sql, "cli/import_check.sql");
-INCLUDE_FILE(store_sql, "cli/import_store.sql");
+INCLUDE_FILE(stage_sql, "cli/import/stage.sql");
+INCLUDE_FILE(rules_sql, "cli/import/rules.sql");
+INCLUDE_FILE(check_sql, "cli/import/check.sql");
+INCLUDE_FILE(store_sql, "cli/import/store.sql");
 
 /* Blocks of a temporary table that are stored by one statement: some 20,000 rows. */
 #define BLOCKS_PER_STATEMENT 256
