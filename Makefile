@@ -45,7 +45,7 @@ PRIVATE_PG = $(CURDIR)/build/postgresql-$(PG_MAJOR)
 # quiet is "@" unless V=1; $(call say,CC,file) tells what a quiet recipe does.
 quiet = $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1) $(2)")
-EXTENSION_MAKE = $(quiet)+$(MAKE) $(if $(V),,-s) --no-print-directory -C $(EXTENSION_BUILD) -f $(CURDIR)/extension.mk WERROR=$(WERROR)
+EXTENSION_MAKE = $(quiet)+$(MAKE) $(if $(V),,-s) --no-print-directory -C $(EXTENSION_BUILD) -f $(CURDIR)/extension/extension.mk WERROR=$(WERROR)
 
 all: extension programs
 
@@ -75,9 +75,9 @@ private-postgres: extension
 
 # ---- programs ----------------------------------------------------------------
 
-include programs.mk
-include fuzz.mk
-include bench.mk
+include common/programs.mk
+include test/fuzz/fuzz.mk
+include bench/bench.mk
 
 install: install-extension install-programs install-data
 

@@ -1,6 +1,6 @@
 /*
  * waitlist/bench.c: how long a verdict takes, in a loop inside one call, for
- * bench/json_schema.pl. Not for other use.
+ * bench/json_schema/verdicts.pl. Not for other use.
  */
 #include "extension/base/compat.h"
 

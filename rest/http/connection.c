@@ -1,4 +1,5 @@
-/* http/connection.c: one client connection: its life, and requests out of the bytes that come in. */
+/* http/connection.c: one client connection: its life, and requests out of the bytes that come in.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>

@@ -1,6 +1,6 @@
 /*
- * http/internal.h: what http/server.c (accepting, time, draining), http/connection.c (one connection)
- * and http/connection_write.c (its answers) share. Nobody else includes it.
+ * http/internal.h: what http/server.c (accepting, time, draining), http/connection.c (one
+ * connection) and http/connection_write.c (its answers) share. Nobody else includes it.
  */
 #ifndef CTMS_REST_SERVER_INTERNAL_H
 #define CTMS_REST_SERVER_INTERNAL_H

@@ -54,7 +54,7 @@ sub ajv
 {
     my ($schema, $instances, $n) = @_;
     return () unless -d "$tools/node_modules/ajv";
-    return map { 0 + $_ } `node $ENV{CTMS_TEST_TOP}/bench/json_schema_ajv.js $tools $schema $instances $n 2>/dev/null`;
+    return map { 0 + $_ } `node $ENV{CTMS_TEST_TOP}/bench/json_schema/ajv.js $tools $schema $instances $n 2>/dev/null`;
 }
 
 # Other work on the machine only ever adds time: for each document the best pass counts, for

@@ -1,5 +1,5 @@
-// How long ajv takes to validate each document, for bench/json_schema.pl.
-// usage: node bench/json_schema_ajv.js FOLDER-WITH-NODE-MODULES SCHEMA INSTANCES.jsonl ROUNDS
+// How long ajv takes to validate each document, for bench/json_schema/verdicts.pl.
+// usage: node bench/json_schema/ajv.js FOLDER-WITH-NODE-MODULES SCHEMA INSTANCES.jsonl ROUNDS
 // Prints the mean of the rounds in nanoseconds, one line for each document; nothing when ajv cannot
 // compile the schema.
 const { readFileSync } = require('fs');

@@ -29,10 +29,10 @@ BENCH_TOOLS = build/bench-json-schema
 bench-json-schema: set-up
 	mkdir -p $(BENCH_TOOLS)
 	npm install --prefix $(BENCH_TOOLS) --no-audit --no-fund --silent @sourcemeta/jsonschema ajv || echo "no comparison: npm failed" >&2
-	CTMS_BENCH_CORPORA='$(abspath $(CORPORA))' CTMS_BENCH_TOOLS='$(abspath $(BENCH_TOOLS))' scripts/check bench/json_schema.pl
+	CTMS_BENCH_CORPORA='$(abspath $(CORPORA))' CTMS_BENCH_TOOLS='$(abspath $(BENCH_TOOLS))' scripts/check bench/json_schema/verdicts.pl
 
 bench-json-schema-cancel: set-up
-	scripts/check bench/json_schema_cancel.pl
+	scripts/check bench/json_schema/cancel.pl
 
 # ---- conformance -----------------------------------------------------------------------
 

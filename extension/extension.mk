@@ -2,16 +2,18 @@
 # from a build folder of its own per PostgreSQL version, so that objects of two
 # versions never meet:
 #
-#   make -C build/extension-15 -f ../../extension.mk PG_CONFIG=... all|install|installcheck
+#   make -C build/extension-15 -f ../../extension/extension.mk PG_CONFIG=... all|install|installcheck
 
 PG_CONFIG ?= pg_config
-srcdir := $(abspath $(dir $(firstword $(MAKEFILE_LIST))))
+srcdir := $(abspath $(dir $(firstword $(MAKEFILE_LIST)))/..)
 
 MODULE_big = ctms
 EXTENSION = ctms
 DATA = $(notdir $(wildcard $(srcdir)/ctms--*.sql))
 SOURCES = $(shell cd $(srcdir) && find extension -name '*.c' | LC_ALL=C sort)
 OBJS = $(SOURCES:.c=.o)
+# PGXS makes no folders for objects.
+$(shell mkdir -p $(sort $(dir $(OBJS))))
 
 REGRESS = $(sort $(basename $(notdir $(wildcard $(srcdir)/test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=ctms
@@ -29,9 +31,5 @@ VPATH := $(srcdir)
 override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
-
-$(OBJS): | $(sort $(dir $(OBJS)))
-$(sort $(dir $(OBJS))):
-	mkdir -p $@
 
 -include $(OBJS:.o=.d)
