@@ -4,9 +4,9 @@
 #ifndef AGENT_AGENT_METRICS_H
 #define AGENT_AGENT_METRICS_H
 
-#include "common/buf.h"
 #include "agent/acoustic/classify.h"
 #include "agent/table.h"
+#include "common/buf.h"
 
 typedef struct agent_metrics agent_metrics;
 

@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
-#include "common/buf.h"
 #include "agent/contact.h"
+#include "common/buf.h"
 
 typedef struct catalog catalog;
 

@@ -5,8 +5,8 @@
  * little; each that is filled doubles the next, so that an agent in front of a slow service
  * holds little.
  */
-#include "agent/clock.h"
 #include "agent/sync_internal.h"
+#include "common/clock.h"
 
 enum { CLAIM_MIN = 20, PROBE_CLAIM = 10 };
 /* Contacts in hand, as claims: those behind their AddRecipient wait for full calls. */

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#include "common/buf.h"
 #include "agent/acoustic/classify.h"
 #include "agent/table.h"
+#include "common/buf.h"
 
 #define EMAIL_ID_SIZE 37
 #define GENERATION_SIZE 21

@@ -2,9 +2,9 @@
  * drain.c: the end of the line: what is half done is completed, the rest given back; see
  * sync.h.
  */
-#include "agent/clock.h"
-#include "common/log.h"
 #include "agent/sync_internal.h"
+#include "common/clock.h"
+#include "common/log.h"
 
 #define DRAIN_MAX_S 15.0
 /* For the last statements, once the deadline has passed. */

@@ -14,15 +14,15 @@
 #include <event2/event.h>
 #include <libxml/parser.h>
 
-#include "common/config.h"
-#include "common/log.h"
-#include "common/sentry.h"
-#include "common/pg_listen.h"
-#include "common/pg_pool.h"
 #include "agent/report.h"
 #include "agent/service.h"
 #include "agent/settings.h"
 #include "agent/sync.h"
+#include "common/config.h"
+#include "common/log.h"
+#include "common/pg_listen.h"
+#include "common/pg_pool.h"
+#include "common/sentry.h"
 
 typedef struct agent {
     struct event_base *base;

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/clock.h"
-#include "common/log.h"
 #include "agent/sync_internal.h"
+#include "common/clock.h"
+#include "common/log.h"
 
 /* A call that is refused because there are too many goes again so often before it counts. */
 enum { OVERLOADS_MAX = 3 };

@@ -1,7 +1,7 @@
 /* pace.c: see pace.h. */
 #include "agent/pace.h"
 
-#include "agent/clock.h"
+#include "common/clock.h"
 
 #define PAUSE_MIN_S 0.2
 #define PAUSE_MAX_S 60.0

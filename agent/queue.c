@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/clock.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/sentry.h"
 

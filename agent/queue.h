@@ -10,8 +10,8 @@
 #define AGENT_QUEUE_H
 
 #include "agent/contact.h"
-#include "common/pg_pool.h"
 #include "agent/settings.h"
+#include "common/pg_pool.h"
 
 typedef struct queue queue;
 

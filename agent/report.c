@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/clock.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 /* ISO 8601 with microseconds, UTC. */

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "agent/acoustic/xml.h"
-#include "agent/clock.h"
 #include "agent/sync_internal.h"
+#include "common/clock.h"
 
 /* How long rows wait for others to fill their call: while contacts are waiting to be sent,
  * and while there is nothing better to do. */

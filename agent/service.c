@@ -11,9 +11,9 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 
+#include "agent/report.h"
 #include "common/http_client.h"
 #include "common/log.h"
-#include "agent/report.h"
 
 enum { HEADERS_MAX = 16 * 1024, BODY_MAX = 1024, IDLE_S = 30, PUSH_ANSWER_MAX = 64 * 1024 };
 #define PUSH_TIMEOUT_S 5.0

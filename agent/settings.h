@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/config.h"
 #include "agent/table.h"
+#include "common/config.h"
 
 typedef struct agent_settings {
     bool is_sync_enabled;        /* false: the queue is left alone */

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/buf.h"
-#include "agent/clock.h"
-#include "common/log.h"
 #include "agent/report.h"
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/log.h"
 
 /* How often to ask while others may give back, or want, slots. */
 #define ASK_BUSY_S 0.5

@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-#include "common/pg_pool.h"
 #include "agent/settings.h"
+#include "common/pg_pool.h"
 
 typedef struct share share;
 

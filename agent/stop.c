@@ -8,10 +8,10 @@
  */
 #include <stdio.h>
 
-#include "agent/clock.h"
+#include "agent/sync_internal.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/sentry.h"
-#include "agent/sync_internal.h"
 
 #define PROBE_MAX_S 60.0
 /* Good calls after which the line runs even if none was for the table that refused. */

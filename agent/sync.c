@@ -8,10 +8,10 @@
 
 #include <stdlib.h>
 
-#include "agent/clock.h"
+#include "agent/sync_internal.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/sentry.h"
-#include "agent/sync_internal.h"
 
 /* A report after work, but not more often than this. */
 #define REPORT_MIN_S 1.0

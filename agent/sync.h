@@ -11,9 +11,9 @@
 #include <event2/event.h>
 
 #include "agent/agent_metrics.h"
-#include "common/pg_pool.h"
 #include "agent/service.h"
 #include "agent/settings.h"
+#include "common/pg_pool.h"
 
 typedef struct sync sync_line;
 

@@ -12,14 +12,14 @@
 #ifndef AGENT_SYNC_INTERNAL_H
 #define AGENT_SYNC_INTERNAL_H
 
+#include "agent/acoustic/token.h"
 #include "agent/contact.h"
-#include "common/http_client.h"
 #include "agent/pace.h"
 #include "agent/queue.h"
 #include "agent/report.h"
 #include "agent/share.h"
 #include "agent/sync.h"
-#include "agent/acoustic/token.h"
+#include "common/http_client.h"
 
 enum { ROWS_PER_CALL = 100, SUSPECTS_MAX = 256 };
 

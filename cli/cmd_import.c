@@ -5,9 +5,9 @@
 #include <string.h>
 #include "cli/cli.h"
 #include "cli/cmd_import.h"
-#include "cli/import/import.h"
 #include "cli/import/csv.h"
 #include "cli/import/database.h"
+#include "cli/import/import.h"
 #include "cli/input.h"
 #include "cli/output.h"
 

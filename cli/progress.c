@@ -6,32 +6,24 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
-#define INTERVAL_MS 200
+#include "common/clock.h"
+
+#define INTERVAL_S 0.2
 
 static bool is_shown;
-
-static long long
-now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 void
 progress_show(const char *format, ...)
 {
-    static long long shown_ms;
+    static double shown_s;
     va_list arguments;
-    long long ms = now_ms();
+    double now_s = clock_now_s();
 
-    if ((shown_ms > 0 && ms - shown_ms < INTERVAL_MS) || !isatty(STDERR_FILENO))
+    if ((shown_s > 0 && now_s - shown_s < INTERVAL_S) || !isatty(STDERR_FILENO))
         return;
-    shown_ms = ms;
+    shown_s = now_s;
     is_shown = true;
     fputs("\r\033[K", stderr);
     va_start(arguments, format);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/pg_pool_internal.h"
 
 /* How often time limits are looked at, and how long the server's own limit goes first. */
@@ -111,7 +112,7 @@ static void
 on_sweep(evutil_socket_t fd, short what, void *arg)
 {
     pg_pool *pool = arg;
-    double now = pool_now_s();
+    double now = clock_now_s();
 
     (void)fd;
     (void)what;

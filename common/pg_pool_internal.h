@@ -64,7 +64,6 @@ struct pg_pool {
 };
 
 /* pg_pool_request.c */
-double pool_now_s(void);
 void pool_list_append(request_list *list, pg_request *request);
 /* NULL when the list is empty. */
 pg_request *pool_list_take(request_list *list);

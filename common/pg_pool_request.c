@@ -1,19 +1,10 @@
 /* pg_pool_request.c: requests to PostgreSQL, and lists of them. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/pg_pool_internal.h"
-
-double
-pool_now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 void
 pool_list_append(request_list *list, pg_request *request)
@@ -54,7 +45,7 @@ pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const
     memset(request, 0, sizeof(*request));
     request->pool = pool;
     request->statement = statement;
-    request->deadline_s = pool_now_s() + pool->options.timeout_s;
+    request->deadline_s = clock_now_s() + pool->options.timeout_s;
     text = (char *)&request->values[count];
     for (size_t i = 0; i < count; i++) {
         size_t length = values[i] ? strlen(values[i]) + 1 : 0;

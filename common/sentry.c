@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/http_client.h"
 
 #define LOG_TYPE "ctms.sentry"
@@ -31,15 +32,6 @@ static struct {
     double quiet_until_s; /* Sentry asked for it */
     unsigned long long dropped;
 } state;
-
-static double
-now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 /* ---- opening ------------------------------------------------------------------------ */
 
@@ -145,7 +137,7 @@ make_event_id(char *event_id)
     uint64_t parts[2] = {0};
 
     if (getrandom(parts, sizeof(parts), GRND_NONBLOCK) != sizeof(parts))
-        parts[0] = (uint64_t)(now_s() * 1e9);
+        parts[0] = (uint64_t)(clock_now_s() * 1e9);
     sprintf(event_id, "%016" PRIx64 "%016" PRIx64, parts[0], parts[1]);
 }
 
@@ -154,7 +146,7 @@ make_event_id(char *event_id)
 static bool
 may_send(void)
 {
-    double now = now_s();
+    double now = clock_now_s();
 
     if (now >= state.minute_began_s + MINUTE_S) {
         state.minute_began_s = now;
@@ -170,7 +162,7 @@ on_answer(void *arg, const http_client_answer *answer)
     (void)arg;
     state.in_flight--;
     if (answer->status == 429)
-        state.quiet_until_s = now_s() + MINUTE_S;
+        state.quiet_until_s = clock_now_s() + MINUTE_S;
     if (answer->problem != NULL)
         log_message(LOG_LEVEL_WARNING, LOG_TYPE, "could not report an error: %s", answer->problem);
     else if (answer->status != 200)

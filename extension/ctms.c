@@ -9,11 +9,11 @@
 #include "utils/guc.h"
 
 #include "extension/base/drop_guard.h"
+#include "extension/base/restore.h"
 #include "extension/json_schema/sql/cache.h"
 #include "extension/queue/agent.h"
 #include "extension/queue/flush.h"
 #include "extension/queue/memory.h"
-#include "extension/base/restore.h"
 #include "extension/waitlist/schema.h"
 
 PG_MODULE_MAGIC;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/sentry.h"
 #include "rest/access_log.h"
@@ -18,15 +18,6 @@
 #define JSON_TYPE "application/json"
 /* Answers larger than this are not searched for addresses to trace. */
 #define TRACE_SEARCH_MAX (64 * 1024)
-
-static double
-now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static void
 exchange_free(exchange *ex)
@@ -68,7 +59,7 @@ find_trace(exchange *ex, const char *body, size_t length)
 static void
 count_and_log(exchange *ex, int status, const char *body, size_t length)
 {
-    double duration_s = now_s() - ex->started_s;
+    double duration_s = clock_now_s() - ex->started_s;
 
     find_trace(ex, body, length);
     rest_metrics_count(ex, status, duration_s);
@@ -436,7 +427,7 @@ exchange_begin(void *arg, server_call *call, const http_request *request)
     ex->app = arg;
     ex->call = call;
     ex->request = request;
-    ex->started_s = now_s();
+    ex->started_s = clock_now_s();
     ex->path_template = "";
     server_call_set_context(call, ex);
     set_rid(ex);
@@ -485,7 +476,7 @@ exchange_gone(void *arg, server_call *call, const char *why)
     log_string(line, "method", ex->request->method_name);
     log_string(line, "path_template", ex->path_template);
     log_string(line, "rid", ex->rid);
-    log_real(line, "duration_s", now_s() - ex->started_s);
+    log_real(line, "duration_s", clock_now_s() - ex->started_s);
     log_end(line, "no answer given: %s", why);
     exchange_free(ex);
 }

@@ -4,8 +4,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "rest/rest_metrics.h"
 #include "rest/route.h"
 
@@ -29,10 +29,7 @@ static const pg_statement get_numbers = {
 static int
 elapsed_ms(const exchange *ex)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int)(((double)now.tv_sec + (double)now.tv_nsec / 1e9 - ex->started_s) * 1000);
+    return (int)((clock_now_s() - ex->started_s) * 1000);
 }
 
 void

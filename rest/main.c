@@ -9,8 +9,8 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "rest/rest_metrics.h"
 #include "rest/http/server.h"
+#include "rest/rest_metrics.h"
 #include "rest/supervisor.h"
 
 #define LOG_TYPE "ctms.rest"

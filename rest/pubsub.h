@@ -4,8 +4,8 @@
 #ifndef CTMS_REST_PUBSUB_H
 #define CTMS_REST_PUBSUB_H
 
-#include "rest/exchange.h"
 #include "rest/auth/jwks.h"
+#include "rest/exchange.h"
 
 typedef struct pubsub pubsub;
 

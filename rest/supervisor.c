@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "rest/worker.h"
 
@@ -43,15 +44,6 @@ typedef struct supervisor {
     bool is_worker; /* this process is one */
     int status;     /* of the worker, or of the whole */
 } supervisor;
-
-static double
-now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static void
 wanted_signals(sigset_t *set)
@@ -95,7 +87,7 @@ start_worker(supervisor *s, place *p)
     p->restart_s = 0;
     if (pipe(ends) != 0 || (pid = fork()) < 0) {
         log_message(LOG_LEVEL_ERROR, LOG_TYPE, "could not start a worker: %s", strerror(errno));
-        p->restart_s = now_s() + RESTART_WAIT_S;
+        p->restart_s = clock_now_s() + RESTART_WAIT_S;
         return;
     }
     if (pid == 0) {
@@ -110,14 +102,14 @@ start_worker(supervisor *s, place *p)
     p->ready_fd = ends[0];
     p->old_pid = p->pid;
     p->pid = pid;
-    p->started_s = now_s();
+    p->started_s = clock_now_s();
 }
 
 /* A worker has ended that nobody had asked to. */
 static void
 replace_dead(supervisor *s, place *p, int status)
 {
-    double now = now_s();
+    double now = clock_now_s();
 
     p->pid = 0;
     if (s->is_stopping)
@@ -179,7 +171,7 @@ is_changing(place *p)
 
     if (p->ready_fd < 0)
         return false;
-    if (poll(&poller, 1, 0) == 0 && now_s() < p->started_s + READY_WAIT_S)
+    if (poll(&poller, 1, 0) == 0 && clock_now_s() < p->started_s + READY_WAIT_S)
         return true;
     close(p->ready_fd);
     p->ready_fd = -1;
@@ -196,7 +188,7 @@ go_on(supervisor *s)
     for (int i = 0; i < s->count && !s->is_worker; i++) {
         place *p = &s->places[i];
 
-        if (p->restart_s != 0 && p->restart_s <= now_s())
+        if (p->restart_s != 0 && p->restart_s <= clock_now_s())
             start_worker(s, p);
     }
     for (int i = 0; i < s->count && !s->is_worker; i++) {

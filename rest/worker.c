@@ -12,9 +12,9 @@
 
 #include "common/log.h"
 #include "common/sentry.h"
+#include "rest/access_log.h"
 #include "rest/app.h"
 #include "rest/exchange.h"
-#include "rest/access_log.h"
 #include "rest/pubsub.h"
 #include "rest/rest_metrics.h"
 #include "rest/route.h"

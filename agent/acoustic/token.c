@@ -10,7 +10,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 
-#include "agent/clock.h"
+#include "common/clock.h"
 
 /* How long before its end a token counts as ended: a tenth of its time, at most this. */
 #define MARGIN_MAX_S 60.0

@@ -5,8 +5,8 @@
 #ifndef AGENT_TOKEN_H
 #define AGENT_TOKEN_H
 
-#include "common/http_client.h"
 #include "agent/settings.h"
+#include "common/http_client.h"
 
 typedef struct token_source token_source;
 

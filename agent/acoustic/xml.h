@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/buf.h"
 #include "agent/table.h"
+#include "common/buf.h"
 
 /* ---- requests --------------------------------------------------------------------- */
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 
 #define ANSWER_MAX (8 * 1024 * 1024)
 #define SAMPLES_MAX (16 * 1024 * 1024)
@@ -43,15 +44,6 @@ static struct {
     size_t sample_count;
     unsigned long long broken; /* connections that ended */
 } load;
-
-static double
-now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static void __attribute__((noreturn)) give_up(const char *what)
 {
@@ -148,7 +140,7 @@ ask(client *c)
     fill_in(&request, load.head, line, body.length);
     buf_append(&request, buf_text(&body), body.length);
     buf_reset(&c->answer);
-    c->asked_s = now_s();
+    c->asked_s = clock_now_s();
     /* Requests are small: the socket takes them whole. */
     if (send(c->fd, request.data, request.length, MSG_NOSIGNAL) != (ssize_t)request.length)
         give_up("send");
@@ -188,7 +180,7 @@ count_answer(const client *c)
     load.statuses[status > 0 && status < 600 ? status : 0]++;
     load.bytes += c->answer.length;
     if (load.sample_count < SAMPLES_MAX) {
-        load.samples[load.sample_count] = (float)(now_s() - c->asked_s);
+        load.samples[load.sample_count] = (float)(clock_now_s() - c->asked_s);
         load.first_bytes[load.sample_count++] = (float)(c->first_byte_s - c->asked_s);
     }
 }
@@ -223,7 +215,7 @@ take_bytes(client *c, int poller)
         return;
     }
     if (c->answer.length == 0)
-        c->first_byte_s = now_s();
+        c->first_byte_s = clock_now_s();
     buf_append(&c->answer, piece, (size_t)count);
     if (!is_whole(&c->answer))
         return;
@@ -273,17 +265,17 @@ main(int argc, char **argv)
     clients = xcalloc((size_t)count, sizeof(client));
     for (int i = 0; i < count; i++)
         connect_client(&clients[i], poller);
-    begin = now_s();
+    begin = clock_now_s();
     end = begin + atof(argv[3]);
     for (int i = 0; i < count; i++)
         ask(&clients[i]);
-    while (now_s() < end) {
+    while (clock_now_s() < end) {
         int ready = epoll_wait(poller, events, 64, 100);
 
         for (int i = 0; i < ready; i++)
             take_bytes(events[i].data.ptr, poller);
     }
-    end = now_s();
+    end = clock_now_s();
     qsort(load.samples, load.sample_count, sizeof(float), compare_samples);
     qsort(load.first_bytes, load.sample_count, sizeof(float), compare_samples);
     printf("rps=%.0f p50_ms=%.3f p99_ms=%.3f first_byte_ms=%.3f mb_s=%.1f broken=%llu",

@@ -7,8 +7,8 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/contact/body_value.h"
 #include "extension/contact/body.h"
+#include "extension/contact/body_value.h"
 #include "extension/contact/coerce.h"
 #include "extension/contact/schema.h"
 

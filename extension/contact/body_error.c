@@ -3,8 +3,8 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/contact/body_error.h"
 #include "extension/base/errors.h"
+#include "extension/contact/body_error.h"
 #include "extension/json/text.h"
 
 /* More than anybody reads; a body of a million broken items must not become a message. */

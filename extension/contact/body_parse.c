@@ -7,9 +7,9 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/errors.h"
 #include "extension/contact/body_error.h"
 #include "extension/contact/body_parse.h"
-#include "extension/base/errors.h"
 
 #include "common/jsonapi.h"
 #include "fmgr.h"

@@ -5,8 +5,8 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/contact/body_value.h"
 #include "extension/base/iso_time.h"
+#include "extension/contact/body_value.h"
 #include "extension/json/text.h"
 
 #include "mb/pg_wchar.h"

@@ -7,11 +7,11 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/kept_plan.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
 #include "extension/contact/sql.h"
 #include "extension/contact/store.h"
-#include "extension/base/kept_plan.h"
 #include "extension/json/text.h"
 
 #include "catalog/pg_type.h"

@@ -6,12 +6,12 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/errors.h"
+#include "extension/base/kept_plan.h"
 #include "extension/contact/body_value.h"
 #include "extension/contact/direct.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
-#include "extension/base/errors.h"
-#include "extension/base/kept_plan.h"
 #include "extension/json/text.h"
 
 #include "catalog/pg_type.h"

@@ -4,10 +4,10 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/kept_plan.h"
 #include "extension/contact/direct.h"
 #include "extension/contact/load.h"
 #include "extension/contact/sql.h"
-#include "extension/base/kept_plan.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"

@@ -6,9 +6,9 @@
 
 #include "postgres.h"
 
+#include "extension/contact/body.h"
 #include "extension/contact/body_error.h"
 #include "extension/contact/contact.h"
-#include "extension/contact/body.h"
 
 /*
  * Fills *wanted, which shares Datums with both. `stored` is at its defaults where the

@@ -4,8 +4,8 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/contact/sql.h"
 #include "extension/base/kept_plan.h"
+#include "extension/contact/sql.h"
 
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"

@@ -7,11 +7,11 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/errors.h"
+#include "extension/base/kept_plan.h"
 #include "extension/contact/claim.h"
 #include "extension/contact/sql.h"
 #include "extension/contact/store.h"
-#include "extension/base/errors.h"
-#include "extension/base/kept_plan.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"

@@ -12,13 +12,13 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/iso_time.h"
+#include "extension/base/kept_plan.h"
 #include "extension/contact/body_error.h"
 #include "extension/contact/body_value.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
 #include "extension/contact/sql.h"
-#include "extension/base/iso_time.h"
-#include "extension/base/kept_plan.h"
 #include "extension/json/text.h"
 
 #include "access/xact.h"

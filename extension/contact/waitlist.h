@@ -7,9 +7,9 @@
 
 #include "postgres.h"
 
+#include "extension/contact/body.h"
 #include "extension/contact/body_error.h"
 #include "extension/contact/contact.h"
-#include "extension/contact/body.h"
 
 /* Checks the fields that the body gives, in "waitlists" or the older members. */
 extern void contact_waitlist_check(const ContactBody *body, BodyErrors *errors);

@@ -7,17 +7,17 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/errors.h"
+#include "extension/base/kept_plan.h"
+#include "extension/contact/body.h"
 #include "extension/contact/body_parse.h"
 #include "extension/contact/body_value.h"
-#include "extension/contact/body.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
 #include "extension/contact/merge.h"
 #include "extension/contact/sql.h"
 #include "extension/contact/store.h"
 #include "extension/contact/waitlist.h"
-#include "extension/base/errors.h"
-#include "extension/base/kept_plan.h"
 #include "extension/json/text.h"
 
 #include "access/htup_details.h"

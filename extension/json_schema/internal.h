@@ -8,8 +8,8 @@
 #ifndef CTMS_JSON_SCHEMA_INTERNAL_H
 #define CTMS_JSON_SCHEMA_INTERNAL_H
 
-#include "extension/regex/regex.h"
 #include "extension/json_schema/json_schema.h"
+#include "extension/regex/regex.h"
 #include "utils/hsearch.h"
 
 typedef enum JsonSchemaVocabulary {

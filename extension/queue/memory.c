@@ -20,12 +20,12 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "extension/base/restore.h"
 #include "extension/queue/flush.h"
 #include "extension/queue/memory.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 #include "extension/queue/wake.h"
-#include "extension/base/restore.h"
 
 /* Rows of the history that are removed at once, and how often one session looks. */
 #define PURGE_ROWS 5000

@@ -18,10 +18,10 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "extension/queue/feed.h"
-#include "extension/queue/flush.h"
 #include "extension/base/restore.h"
 #include "extension/base/row_change.h"
+#include "extension/queue/feed.h"
+#include "extension/queue/flush.h"
 
 PG_FUNCTION_INFO_V1(ctms__enqueue);
 

@@ -20,9 +20,9 @@
 #include "utils/rel.h"
 
 #include "extension/base/errors.h"
-#include "extension/json_schema/sql/cache.h"
-#include "extension/json_schema/output.h"
 #include "extension/base/restore.h"
+#include "extension/json_schema/output.h"
+#include "extension/json_schema/sql/cache.h"
 #include "extension/waitlist/waitlist.h"
 
 static TriggerData *

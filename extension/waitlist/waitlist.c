@@ -4,8 +4,8 @@
 #include "extension/base/compat.h"
 
 #include "extension/json_schema/json_schema.h"
-#include "extension/waitlist/waitlist.h"
 #include "extension/waitlist/schema.h"
+#include "extension/waitlist/waitlist.h"
 
 #define ERROR_LIMIT 100
 

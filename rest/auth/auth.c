@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "rest/auth/jwt.h"
 
 #define SUBJECT_PREFIX "api_client:"
@@ -67,15 +68,6 @@ static const pg_statement touch_client = {
 };
 
 static void lookup_free(auth_lookup *lookup);
-
-static double
-now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 auth *
 auth_new(pg_pool *pool, const char *secret_key)
@@ -189,7 +181,7 @@ read_token(auth *a, const char *token, char **client_id)
 static known_client *
 find_client(auth *a, const char *client_id)
 {
-    double oldest = now_s() - (a->is_listening ? CLIENT_TTL_S : CLIENT_TTL_DEAF_S);
+    double oldest = clock_now_s() - (a->is_listening ? CLIENT_TTL_S : CLIENT_TTL_DEAF_S);
 
     for (int i = 0; i < a->client_count; i++) {
         known_client *client = &a->clients[i];
@@ -213,7 +205,7 @@ remember_client(auth *a, const char *client_id, bool is_enabled)
     if (a->client_count == CLIENTS_MAX)
         auth_forget_clients(a);
     a->clients[a->client_count++] = (known_client){
-        .client_id = xstrdup(client_id), .is_enabled = is_enabled, .known_since_s = now_s()};
+        .client_id = xstrdup(client_id), .is_enabled = is_enabled, .known_since_s = clock_now_s()};
 }
 
 static void
@@ -227,7 +219,7 @@ ignore_reply(void *arg, const pg_reply *reply)
 static void
 note_access(auth *a, known_client *client)
 {
-    double now = now_s();
+    double now = clock_now_s();
 
     if (!client->is_enabled ||
         (client->touched_s > 0 && client->touched_s + TOUCH_INTERVAL_S > now))

@@ -4,9 +4,9 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "rest/auth/jose_text.h"
 
@@ -44,15 +44,6 @@ struct jwks {
     jwks_wait *waiting;
     int waiting_count;
 };
-
-static double
-now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static void
 forget_keys(known_key *keys, int count)
@@ -187,7 +178,7 @@ on_fetched(void *arg, const http_client_answer *answer)
     else if (!take_keys(j, answer))
         log_message(LOG_LEVEL_ERROR, LOG_TYPE, "the key server of Pub/Sub sent no keys");
     else
-        j->good_until_s = now_s() + (age_s < MAX_AGE_S ? age_s : MAX_AGE_S);
+        j->good_until_s = clock_now_s() + (age_s < MAX_AGE_S ? age_s : MAX_AGE_S);
     answer_waiting(j);
 }
 
@@ -197,7 +188,7 @@ fetch(jwks *j)
     http_client_request request = {.url = j->url, .answer_max = ANSWER_MAX, .timeout_s = TIMEOUT_S};
 
     j->is_fetching = true;
-    j->fetched_s = now_s();
+    j->fetched_s = clock_now_s();
     http_client_send(j->client, &request, NULL, on_fetched, j);
 }
 
@@ -205,7 +196,7 @@ jwks_wait *
 jwks_find(jwks *j, const char *kid, jwks_callback callback, void *arg)
 {
     const cjose_jwk_t *key = find_known(j, kid);
-    double now = now_s();
+    double now = clock_now_s();
     bool may_fetch = j->is_fetching || j->fetched_s == 0 || j->fetched_s + FETCH_INTERVAL_S <= now;
     jwks_wait *wait;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "rest/http/internal.h"
 
 /* Bytes of pipelined requests that may wait, and requests taken before others have their turn. */
@@ -132,7 +133,7 @@ start_lingering(server_call *call)
     shutdown(call->fd, SHUT_WR);
     buf_free(&call->in);
     call->state = STATE_LINGERING;
-    call->deadline_s = server_now_s() + LINGER_S;
+    call->deadline_s = clock_now_s() + LINGER_S;
     resume_reading(call);
 }
 
@@ -153,7 +154,7 @@ connection_finish_answer(server_call *call)
     }
     call->state = STATE_HEAD;
     call->scanned = 0;
-    call->deadline_s = server_now_s() + idle_s;
+    call->deadline_s = clock_now_s() + idle_s;
     if (call->in.length == 0)
         buf_free(&call->in);
 }
@@ -244,7 +245,7 @@ read_head(server_call *call)
         return false;
     /* Its first byte; empty lines before it keep nobody from being idle. */
     if (call->scanned == 0)
-        call->deadline_s = server_now_s() + call->owner->options.request_timeout_s;
+        call->deadline_s = clock_now_s() + call->owner->options.request_timeout_s;
     head_length = http_find_head_end(in->data, in->length, &call->scanned);
     if (head_length < 0) {
         refuse(call, 400, NULL);
@@ -390,7 +391,7 @@ connection_end_greedy(server_call *call)
     switch (call->state) {
     case STATE_HEAD:
     case STATE_BODY:
-        call->deadline_s = server_now_s() + LINGER_S;
+        call->deadline_s = clock_now_s() + LINGER_S;
         refuse(call, 503, "Service unavailable, try again later");
         break;
     case STATE_WORKING:
@@ -414,11 +415,11 @@ connection_end_overdue(server_call *call)
         }
         /* fall through */
     case STATE_BODY:
-        call->deadline_s = server_now_s() + LINGER_S;
+        call->deadline_s = clock_now_s() + LINGER_S;
         refuse(call, 408, NULL);
         break;
     case STATE_WORKING:
-        call->deadline_s = server_now_s() + LINGER_S;
+        call->deadline_s = clock_now_s() + LINGER_S;
         call->will_close = true;
         call->owner->events.overdue(call->owner->arg, call);
         break;
@@ -452,7 +453,7 @@ connection_add(server *s, int fd, const struct sockaddr_storage *address)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
     call->owner = s;
     call->fd = fd;
-    call->deadline_s = server_now_s() + s->options.keepalive_timeout_s;
+    call->deadline_s = clock_now_s() + s->options.keepalive_timeout_s;
     name_client(call, address);
     call->next = s->calls;
     if (s->calls != NULL)

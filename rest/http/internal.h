@@ -70,8 +70,6 @@ struct server {
     char scratch[READ_SIZE];
 };
 
-/* Seconds of a clock that only goes forward. */
-double server_now_s(void);
 /* There may be room for a connection again. */
 void server_start_accepting(server *s);
 

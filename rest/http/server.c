@@ -3,19 +3,11 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "rest/http/internal.h"
 
 #define ACCEPTS_AT_ONCE 64
 #define TICK_MS 100
-
-double
-server_now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 int
 server_connection_count(const server *s)
@@ -124,7 +116,7 @@ static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
     server *s = arg;
-    double now = server_now_s();
+    double now = clock_now_s();
 
     (void)fd;
     (void)what;
@@ -148,7 +140,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 void
 server_drain(server *s, double idle_s, void (*done)(void *arg), void *arg)
 {
-    double now = server_now_s();
+    double now = clock_now_s();
 
     if (s->drain_deadline_s != 0)
         return;

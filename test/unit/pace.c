@@ -1,7 +1,7 @@
 /*
  * Tests of agent/pace.c: slower in trouble, one at a time to try, faster again.
  *
- * uses: agent/pace.c agent/clock.c
+ * uses: agent/pace.c common/clock.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "agent/clock.h"
 #include "agent/pace.h"
+#include "common/clock.h"
 
 enum { LIMIT = 10 };
 

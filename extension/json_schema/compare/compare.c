@@ -8,11 +8,11 @@
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
-#include "extension/json_schema/sql/cache.h"
 #include "extension/json_schema/compare/compare.h"
 #include "extension/json_schema/compare/cover.h"
 #include "extension/json_schema/compare/example.h"
 #include "extension/json_schema/output.h"
+#include "extension/json_schema/sql/cache.h"
 
 /* Errors of the example that are listed. */
 #define ERROR_LIMIT 10

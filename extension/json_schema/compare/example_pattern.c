@@ -11,8 +11,8 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
-#include "extension/regex/internal.h"
 #include "extension/json_schema/compare/example.h"
+#include "extension/regex/internal.h"
 
 /* Strings made of one pattern, and bytes in each. */
 #define N_STRINGS 12

@@ -7,8 +7,8 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-#include "extension/regex/regex.h"
 #include "extension/json_schema/format/format.h"
+#include "extension/regex/regex.h"
 
 static bool
 is_digit(char c)

@@ -4,9 +4,9 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/json_schema/format/format.h"
 #include "extension/regex/internal.h"
 #include "extension/regex/property.h"
-#include "extension/json_schema/format/format.h"
 
 /* ---- Punycode --------------------------------------------------------------------------- */
 

@@ -3,8 +3,8 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/regex/internal.h"
 #include "extension/json_schema/format/format.h"
+#include "extension/regex/internal.h"
 
 typedef const unsigned char *Bytes;
 

@@ -13,8 +13,8 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "extension/json_schema/sql/cache.h"
 #include "extension/base/stored_jsonb.h"
+#include "extension/json_schema/sql/cache.h"
 
 static Oid registry_relid = InvalidOid;
 static SPIPlanPtr load_plan;

@@ -8,9 +8,9 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "extension/json_schema/sql/call.h"
-#include "extension/json_schema/output.h"
 #include "extension/base/restore.h"
+#include "extension/json_schema/output.h"
+#include "extension/json_schema/sql/call.h"
 
 /* Copies up to 126 bytes; for so few, memcpy of an unknown length costs more than the verdict. */
 static inline void

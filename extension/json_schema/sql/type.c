@@ -9,8 +9,8 @@
 #include "fmgr.h"
 #include "utils/fmgrprotos.h"
 
-#include "extension/json_schema/sql/cache.h"
 #include "extension/base/restore.h"
+#include "extension/json_schema/sql/cache.h"
 
 /* A dump is taken as it is: the documents that it refers to may come later. */
 static Datum

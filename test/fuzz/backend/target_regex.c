@@ -6,8 +6,8 @@
  */
 #include "test/fuzz/backend/fuzz.h"
 
-#include "extension/regex/regex.h"
 #include "extension/regex/internal.h"
+#include "extension/regex/regex.h"
 
 #define LINEAR_LIMIT_MS 5000
 #define BACKTRACK_LIMIT_MS 300

@@ -2,8 +2,8 @@
  * uses: rest/http/form.c rest/http/uri.c */
 #include <string.h>
 
-#include "test/fuzz/programs/fuzz.h"
 #include "rest/http/form.h"
+#include "test/fuzz/programs/fuzz.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

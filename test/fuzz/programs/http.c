@@ -2,8 +2,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "test/fuzz/programs/fuzz.h"
 #include "rest/http/http.h"
+#include "test/fuzz/programs/fuzz.h"
 
 #define BODY_MAX 4096
 

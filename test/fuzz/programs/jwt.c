@@ -2,8 +2,8 @@
  * uses: rest/auth/jwt.c rest/auth/jose_text.c */
 #include <string.h>
 
-#include "test/fuzz/programs/fuzz.h"
 #include "rest/auth/jwt.h"
+#include "test/fuzz/programs/fuzz.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,8 +1,8 @@
 /* Targets and queries. uses: rest/http/uri.c */
 #include <string.h>
 
-#include "test/fuzz/programs/fuzz.h"
 #include "rest/http/uri.h"
+#include "test/fuzz/programs/fuzz.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,5 +1,5 @@
 /* clock.c: see clock.h. */
-#include "agent/clock.h"
+#include "common/clock.h"
 
 #include <stdlib.h>
 #include <time.h>

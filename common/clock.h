@@ -1,8 +1,8 @@
 /*
- * clock.h: time for the agent: a clock that never jumps, and how long to wait after failures.
+ * clock.h: a clock that never jumps, and how long to wait after failures.
  */
-#ifndef AGENT_CLOCK_H
-#define AGENT_CLOCK_H
+#ifndef CTMS_CLOCK_H
+#define CTMS_CLOCK_H
 
 #include <sys/time.h>
 
