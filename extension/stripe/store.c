@@ -17,65 +17,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-/* A price that everything refers to is not written for each message: its time may be
- * behind by less than this. */
-#define PRICE_TIME_SLACK USECS_PER_SEC
-
-/* Far more than sessions can come between; a trigger of somebody's may refuse rows, though. */
-#define MAX_ATTEMPTS 1000
-
-/* ---- what is due ------------------------------------------------------------------------ */
-
-static bool
-is_newer(const StripeBatch *batch, TimestampTz stored)
-{
-    return batch->has_message_time && batch->message_time > stored;
-}
-
-/* Whether the times of a row are behind the message, which says the same as the row. */
-static bool
-is_touch_due(const StripeBatch *batch, const StripeRecord *record, const StripeRow *row)
-{
-    if (record->purpose == STRIPE_MARK_DELETED)
-        return is_newer(batch, row->deletion_time);
-    if (record->is_list_complete && is_newer(batch, row->list_time))
-        return true;
-    if (record->kind == STRIPE_PRICE && row->message_time != DT_NOBEGIN)
-        return is_newer(batch, row->message_time + PRICE_TIME_SLACK - 1);
-    return is_newer(batch, row->message_time);
-}
-
-void
-stripe_decide(const StripeBatch *batch, StripeRecord *record)
-{
-    StripeRow *row = &record->row;
-    const StripeRow *parent = record->parent == NULL ? NULL : &record->parent->row;
-
-    record->is_touch_due = false;
-    if (record->purpose == STRIPE_LOCK) {
-        record->action = STRIPE_NO_CHANGE;
-        return;
-    }
-    if (!row->is_found) {
-        bool is_gone = parent != NULL && parent->list_time > batch->message_time;
-
-        record->action =
-            is_gone || record->purpose != STRIPE_STORE ? STRIPE_SKIPPED : STRIPE_CREATED;
-        return;
-    }
-    if (row->message_time > batch->message_time) {
-        record->action = STRIPE_SKIPPED;
-        record->is_touch_due = record->is_list_complete && is_newer(batch, row->list_time);
-        return;
-    }
-    if (record->purpose == STRIPE_MARK_DELETED ? row->is_deleted : row->is_same) {
-        record->action = STRIPE_NO_CHANGE;
-        record->is_touch_due = is_touch_due(batch, record, row);
-        return;
-    }
-    record->action = STRIPE_UPDATED;
-}
-
 static bool
 is_settled(const StripeRecord *record)
 {
@@ -92,16 +33,6 @@ note_affected(StripeBatch *batch, StripeKind kind, const char *owner)
         batch->affected[kind] = lappend(batch->affected[kind], pstrdup(owner));
 }
 
-const char *
-stripe_owner_of(const StripeRecord *record)
-{
-    if (record->kind == STRIPE_PRICE)
-        return record->id;
-    if (record->nulls[STRIPE_OWNER] == 'n')
-        return NULL;
-    return TextDatumGetCString(record->values[STRIPE_OWNER]);
-}
-
 /* Reports a record, and what leads to its contact when something has changed. */
 static void
 note_done(StripeBatch *batch, const StripeRecord *record)
@@ -114,15 +45,6 @@ note_done(StripeBatch *batch, const StripeRecord *record)
     note_affected(batch, record->kind, stripe_owner_of(record));
     if (record->row.is_found && record->kind != STRIPE_PRICE)
         note_affected(batch, record->kind, record->row.owner);
-}
-
-void
-stripe_count_attempt(int *attempts)
-{
-    CHECK_FOR_INTERRUPTS();
-    if (++*attempts > MAX_ATTEMPTS)
-        ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                errmsg("could not store a Stripe object that others keep changing"));
 }
 
 /* Writes a record that is no customer, as its locked row asks for. */
