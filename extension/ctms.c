@@ -25,11 +25,11 @@ _PG_init(void)
      * recursion run into the end of the stack. */
     if (!IsPostmasterEnvironment)
         (void)set_stack_base();
-    ctms_restore_init();
-    ctms_queue_init();
-    ctms_drop_guard_init();
-    ctms_queue_agent_init();
-    ctms_queue_memory_init();
+    restore_init();
+    queue_flush_init();
+    drop_guard_init();
+    queue_agent_init();
+    queue_memory_init();
     json_schema_cache_init();
     json_schema_registry_init();
     waitlist_schema_init();

@@ -75,8 +75,8 @@ find_source(MainField *field, TupleDesc main)
 static void
 read_main(AcousticFields *fields, TupleDesc main)
 {
-    uint64 count = ctms_run_queue_plan(
-        &fields_plan, (Datum[]){PointerGetDatum(cstring_to_text("main"))}, NULL, SPI_OK_SELECT);
+    uint64 count = queue_run_plan(&fields_plan, (Datum[]){PointerGetDatum(cstring_to_text("main"))},
+                                  NULL, SPI_OK_SELECT);
 
     fields->main = palloc0((count + 1) * sizeof(MainField));
     for (uint64 i = 0; i < count; i++) {
@@ -92,7 +92,7 @@ read_main(AcousticFields *fields, TupleDesc main)
 static void
 read_waitlist(AcousticFields *fields)
 {
-    uint64 count = ctms_run_queue_plan(
+    uint64 count = queue_run_plan(
         &fields_plan, (Datum[]){PointerGetDatum(cstring_to_text("waitlist"))}, NULL, SPI_OK_SELECT);
 
     fields->waitlist = palloc((count + 1) * sizeof(char *));
@@ -111,7 +111,7 @@ read_waitlist(AcousticFields *fields)
 static void
 read_flags(AcousticFields *fields)
 {
-    uint64 count = ctms_run_queue_plan(&mapping_plan, NULL, NULL, SPI_OK_SELECT);
+    uint64 count = queue_run_plan(&mapping_plan, NULL, NULL, SPI_OK_SELECT);
 
     fields->flags = palloc((count + 1) * sizeof(char *));
     fields->flag_sources = palloc((count + 1) * sizeof(FlagSource));
@@ -127,7 +127,7 @@ read_flags(AcousticFields *fields)
 }
 
 void
-ctms_read_acoustic_fields(AcousticFields *fields, TupleDesc main)
+acoustic_read_fields(AcousticFields *fields, TupleDesc main)
 {
     memset(fields, 0, sizeof(*fields));
     read_main(fields, main);

@@ -48,6 +48,6 @@ typedef struct AcousticFields {
  * describes the rows of the main statement: a configured field is a column of it, or
  * "<waitlist>_waitlist_<field>", or is left out.
  */
-extern void ctms_read_acoustic_fields(AcousticFields *fields, TupleDesc main);
+extern void acoustic_read_fields(AcousticFields *fields, TupleDesc main);
 
 #endif

@@ -115,8 +115,7 @@ read_rows(QueuePlan *plan, ArrayType *email_ids)
 {
     RowSet rows = {0};
 
-    rows.count =
-        ctms_run_queue_plan(plan, (Datum[]){PointerGetDatum(email_ids)}, NULL, SPI_OK_SELECT);
+    rows.count = queue_run_plan(plan, (Datum[]){PointerGetDatum(email_ids)}, NULL, SPI_OK_SELECT);
     rows.table = SPI_tuptable;
     return rows;
 }
@@ -167,7 +166,8 @@ start_row(Output *output)
 {
     resetStringInfo(&output->json);
     appendStringInfoChar(&output->json, '{');
-    ctms_append_field(&output->json, "email_id", output->email_id, false, UUIDOID, ACOUSTIC_PLAIN);
+    acoustic_append_field(&output->json, "email_id", output->email_id, false, UUIDOID,
+                          ACOUSTIC_PLAIN);
 }
 
 static void
@@ -184,8 +184,8 @@ append_column(StringInfo json, const RowSet *rows, uint64 row, int column, Acous
     bool is_null;
     Datum value = value_of(rows, row, column, &is_null);
 
-    ctms_append_field(json, NameStr(TupleDescAttr(desc, column - 1)->attname), value, is_null,
-                      TupleDescAttr(desc, column - 1)->atttypid, style);
+    acoustic_append_field(json, NameStr(TupleDescAttr(desc, column - 1)->attname), value, is_null,
+                          TupleDescAttr(desc, column - 1)->atttypid, style);
 }
 
 /* A member of the waitlist's fields, or an empty text; null when it has no such member. */
@@ -203,7 +203,7 @@ waitlist_member(const RowSet *waitlists, uint64 row, const char *name)
     if (!JB_ROOT_IS_OBJECT(jsonb))
         return NULL;
     member = getKeyJsonValueFromContainer(&jsonb->root, name, strlen(name), NULL);
-    return member ? ctms_json_member_text(member) : NULL;
+    return member ? acoustic_json_member_text(member) : NULL;
 }
 
 /* "<waitlist>_waitlist_<field>": a member of its fields, else a column of its row. */
@@ -220,7 +220,7 @@ append_main_waitlist(StringInfo json, const MainField *field, const RowSet *wait
             continue;
         member = waitlist_member(waitlists, row, field->waitlist_field);
         if (member) {
-            ctms_append_text_field(json, field->name, member);
+            acoustic_append_text_field(json, field->name, member);
             return;
         }
         column = SPI_fnumber(desc, field->waitlist_field);
@@ -230,13 +230,13 @@ append_main_waitlist(StringInfo json, const MainField *field, const RowSet *wait
             bool is_null;
             Datum value = value_of(waitlists, row, column, &is_null);
 
-            ctms_append_field(json, field->name, value, is_null,
-                              TupleDescAttr(desc, column - 1)->atttypid, ACOUSTIC_PLAIN);
+            acoustic_append_field(json, field->name, value, is_null,
+                                  TupleDescAttr(desc, column - 1)->atttypid, ACOUSTIC_PLAIN);
             return;
         }
         break;
     }
-    ctms_append_text_field(json, field->name, "");
+    acoustic_append_text_field(json, field->name, "");
 }
 
 /* Each flag once: 1 when any newsletter that sets it is subscribed. */
@@ -259,7 +259,7 @@ append_flags(StringInfo json, const AcousticFields *fields, const RowSet *newsle
                 is_set[fields->flag_sources[i].flag] = true;
     }
     for (int i = 0; i < fields->flag_count; i++)
-        ctms_append_text_field(json, fields->flags[i], is_set[i] ? "1" : "0");
+        acoustic_append_text_field(json, fields->flags[i], is_set[i] ? "1" : "0");
 }
 
 static void
@@ -306,7 +306,8 @@ put_waitlists(Output *output, const AcousticFields *fields, const RowSet *waitli
         for (int i = 0; i < fields->waitlist_count; i++) {
             char *member = waitlist_member(waitlists, row, fields->waitlist[i]);
 
-            ctms_append_text_field(&output->json, fields->waitlist_names[i], member ? member : "");
+            acoustic_append_text_field(&output->json, fields->waitlist_names[i],
+                                       member ? member : "");
         }
         end_row(output, "waitlist", text_of(waitlists, row, WAITLIST_NAME));
     }
@@ -371,7 +372,7 @@ put_piece(const AcousticSink *sink, ArrayType *email_ids)
     piece.waitlists = read_rows(&waitlist_plan, email_ids);
     if (is_any_fxa(&piece.main))
         piece.products = read_rows(&product_plan, email_ids);
-    ctms_read_acoustic_fields(&fields, piece.main.table->tupdesc);
+    acoustic_read_fields(&fields, piece.main.table->tupdesc);
 
     for (uint64 row = 0; row < piece.main.count; row++) {
         MemoryContext caller = MemoryContextSwitchTo(contact_context);
@@ -386,13 +387,13 @@ put_piece(const AcousticSink *sink, ArrayType *email_ids)
 }
 
 void
-ctms_render_contacts(ArrayType *email_ids, const AcousticSink *sink)
+acoustic_render_contacts(ArrayType *email_ids, const AcousticSink *sink)
 {
     FeedKeys contacts;
 
-    ctms_feed_keys_from_array(email_ids, &contacts);
+    feed_keys_from_array(email_ids, &contacts);
     while (contacts.taken < contacts.count) {
-        ArrayType *piece = ctms_feed_take(&contacts, CONTACTS_PER_PIECE);
+        ArrayType *piece = feed_take(&contacts, CONTACTS_PER_PIECE);
 
         /* Ends with all that the piece has read. */
         SPI_connect();

@@ -25,6 +25,6 @@ typedef struct AcousticSink {
  * Renders the contacts of a uuid[], without nulls, in order of email_id; those that do not exist
  * have no rows. Reads with the active snapshot.
  */
-extern void ctms_render_contacts(ArrayType *email_ids, const AcousticSink *sink);
+extern void acoustic_render_contacts(ArrayType *email_ids, const AcousticSink *sink);
 
 #endif

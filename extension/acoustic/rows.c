@@ -67,7 +67,7 @@ ctms_acoustic_rows(PG_FUNCTION_ARGS)
     AcousticSink sink = {.row = put_row, .arg = fcinfo->resultinfo};
 
     InitMaterializedSRF(fcinfo, 0);
-    ctms_render_contacts(PG_GETARG_ARRAYTYPE_P(0), &sink);
+    acoustic_render_contacts(PG_GETARG_ARRAYTYPE_P(0), &sink);
     return (Datum)0;
 }
 
@@ -85,7 +85,7 @@ read_kept(QueuePlan *plan, Datum email_ids)
 {
     Kept kept = {0};
 
-    kept.count = ctms_run_queue_plan(plan, &email_ids, NULL, SPI_OK_SELECT);
+    kept.count = queue_run_plan(plan, &email_ids, NULL, SPI_OK_SELECT);
     kept.table = SPI_tuptable;
     return kept;
 }
@@ -267,7 +267,7 @@ put_outgoing(void *arg, Datum email_id)
     for (int i = 0; is_any_sent && i < out->count; i++)
         if (i == 0 || !out->rows[i].is_sent)
             put(out->result, email_id, out->rows[i].kind, out->rows[i].json, out->rows[i].length);
-    if (ctms_is_unchanged_skipped)
+    if (memory_is_unchanged_skipped)
         put_hashes(out, email_id, is_any_sent);
     out->count = out->capacity = 0;
 }
@@ -316,7 +316,7 @@ ctms_acoustic_outgoing(PG_FUNCTION_ARGS)
     AcousticSink sink = {.row = take_row, .contact_done = put_outgoing, .arg = &out};
     AcousticSink plain = {.row = put_row, .arg = out.result};
     ArrayBuildState *live = NULL, *deleted = NULL;
-    bool is_any_noted = ctms_is_table_used(ctms_queue_relations()->deleted_rows);
+    bool is_any_noted = queue_is_table_used(queue_relations()->deleted_rows);
     Datum email_ids;
 
     InitMaterializedSRF(fcinfo, 0);
@@ -326,10 +326,10 @@ ctms_acoustic_outgoing(PG_FUNCTION_ARGS)
         email_ids = makeArrayResult(live, CurrentMemoryContext);
         if (is_any_noted)
             out.notes = read_kept(&notes_plan, email_ids);
-        if (ctms_is_unchanged_skipped)
+        if (memory_is_unchanged_skipped)
             out.sent = read_kept(&sent_plan, email_ids);
-        ctms_render_contacts(DatumGetArrayTypeP(email_ids),
-                             is_any_noted || ctms_is_unchanged_skipped ? &sink : &plain);
+        acoustic_render_contacts(DatumGetArrayTypeP(email_ids),
+                                 is_any_noted || memory_is_unchanged_skipped ? &sink : &plain);
     }
     if (deleted && is_any_noted)
         put_deleted_contacts(&out, makeArrayResult(deleted, CurrentMemoryContext));
@@ -422,7 +422,7 @@ ctms_acoustic_diff(PG_FUNCTION_ARGS)
     SPI_connect();
     out.sent = read_kept(&sent_plan, PG_GETARG_DATUM(0));
     out.notes = read_kept(&notes_plan, PG_GETARG_DATUM(0));
-    ctms_render_contacts(PG_GETARG_ARRAYTYPE_P(0), &sink);
+    acoustic_render_contacts(PG_GETARG_ARRAYTYPE_P(0), &sink);
     SPI_finish();
     return (Datum)0;
 }

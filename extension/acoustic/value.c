@@ -74,7 +74,7 @@ parse_timestamp(const char *text, TimestampTz *timestamp)
 
     if (ParseDateTime(text, work, sizeof(work), fields, types, MAXDATEFIELDS, &field_count) != 0 ||
         is_relative(fields, types, field_count) ||
-        ctms_decode_datetime(fields, types, field_count, &type, &tm, &fsec, &zone) != 0)
+        compat_decode_datetime(fields, types, field_count, &type, &tm, &fsec, &zone) != 0)
         return false;
     /* Other years are rather numbers of another meaning. */
     if (type != DTK_DATE || tm.tm_year < 1000 || tm.tm_year > 9999)
@@ -92,15 +92,15 @@ append_name(StringInfo json, const char *name)
 }
 
 void
-ctms_append_text_field(StringInfo json, const char *name, const char *value)
+acoustic_append_text_field(StringInfo json, const char *name, const char *value)
 {
     append_name(json, name);
     escape_json(json, value);
 }
 
 void
-ctms_append_field(StringInfo json, const char *name, Datum value, bool is_null, Oid type,
-                  AcousticStyle style)
+acoustic_append_field(StringInfo json, const char *name, Datum value, bool is_null, Oid type,
+                      AcousticStyle style)
 {
     char formatted[FORMATTED_LENGTH] = "";
     const char *shown = formatted;
@@ -108,7 +108,7 @@ ctms_append_field(StringInfo json, const char *name, Datum value, bool is_null, 
     int year, month, day;
 
     if (is_null) {
-        ctms_append_text_field(json, name, style == ACOUSTIC_MINUS_ONE ? "-1" : "");
+        acoustic_append_text_field(json, name, style == ACOUSTIC_MINUS_ONE ? "-1" : "");
         return;
     }
     switch (type) {
@@ -140,11 +140,11 @@ ctms_append_field(StringInfo json, const char *name, Datum value, bool is_null, 
     case UUIDOID: shown = DatumGetCString(DirectFunctionCall1(uuid_out, value)); break;
     default: elog(ERROR, "no Acoustic form for values of type %u", type);
     }
-    ctms_append_text_field(json, name, shown);
+    acoustic_append_text_field(json, name, shown);
 }
 
 char *
-ctms_json_member_text(const JsonbValue *value)
+acoustic_json_member_text(const JsonbValue *value)
 {
     switch (value->type) {
     case jbvString: return pnstrdup(value->val.string.val, value->val.string.len);

@@ -23,13 +23,13 @@ typedef enum AcousticStyle {
  * text and varchar, boolean, integers, date, timestamptz and uuid. Null becomes empty.
  * ACOUSTIC_MAYBE_TIME reads by the settings DateStyle and TimeZone.
  */
-extern void ctms_append_field(StringInfo json, const char *name, Datum value, bool is_null,
-                              Oid type, AcousticStyle style);
+extern void acoustic_append_field(StringInfo json, const char *name, Datum value, bool is_null,
+                                  Oid type, AcousticStyle style);
 
 /* The same with a value that is text already. */
-extern void ctms_append_text_field(StringInfo json, const char *name, const char *value);
+extern void acoustic_append_text_field(StringInfo json, const char *name, const char *value);
 
 /* A member of waitlist fields as text: booleans as Yes and No, null empty; palloc'd. */
-extern char *ctms_json_member_text(const JsonbValue *value);
+extern char *acoustic_json_member_text(const JsonbValue *value);
 
 #endif

@@ -63,14 +63,14 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, uint32 flags)
 #endif
 
 /*
- * From ctms_pin_search_path() to ctms_unpin_search_path() a name without a schema means
+ * From compat_pin_search_path() to compat_unpin_search_path() a name without a schema means
  * pg_catalog's. An error in between undoes it by itself.
  */
 #include "catalog/namespace.h"
 #include "utils/guc.h"
 
 static inline int
-ctms_pin_search_path(void)
+compat_pin_search_path(void)
 {
 #if PG_VERSION_NUM >= 170000
     int level = NewGUCNestLevel();
@@ -86,7 +86,7 @@ ctms_pin_search_path(void)
 }
 
 static inline void
-ctms_unpin_search_path(int level)
+compat_unpin_search_path(int level)
 {
 #if PG_VERSION_NUM >= 170000
     AtEOXact_GUC(false, level);
@@ -118,8 +118,8 @@ ctms_unpin_search_path(int level)
 #include "utils/datetime.h"
 
 static inline int
-ctms_decode_datetime(char **fields, int *types, int count, int *type, struct pg_tm *tm,
-                     fsec_t *fsec, int *zone)
+compat_decode_datetime(char **fields, int *types, int count, int *type, struct pg_tm *tm,
+                       fsec_t *fsec, int *zone)
 {
 #if PG_VERSION_NUM >= 160000
     DateTimeErrorExtra extra;
@@ -133,16 +133,16 @@ ctms_decode_datetime(char **fields, int *types, int count, int *type, struct pg_
 /* lower(text) got a name of its own when lower() of ranges did. */
 #include "utils/fmgroids.h"
 #if PG_VERSION_NUM >= 140000
-#define CTMS_F_LOWER F_LOWER_TEXT
+#define COMPAT_F_LOWER F_LOWER_TEXT
 #else
-#define CTMS_F_LOWER F_LOWER
+#define COMPAT_F_LOWER F_LOWER
 #endif
 
 /* A scan without ORDER BY keys; 18 can count what it does. */
 #include "access/genam.h"
 
 static inline IndexScanDesc
-ctms_index_beginscan(Relation relation, Relation index, Snapshot snapshot, int key_count)
+compat_index_beginscan(Relation relation, Relation index, Snapshot snapshot, int key_count)
 {
 #if PG_VERSION_NUM >= 180000
     return index_beginscan(relation, index, snapshot, NULL, key_count, 0);
@@ -156,7 +156,7 @@ ctms_index_beginscan(Relation relation, Relation index, Snapshot snapshot, int k
 #include "utils/relcache.h"
 
 static inline Oid
-ctms_primary_key_index(Relation relation)
+compat_primary_key_index(Relation relation)
 {
 #if PG_VERSION_NUM >= 180000
     return RelationGetPrimaryKeyIndex(relation, false);
@@ -173,7 +173,7 @@ ctms_primary_key_index(Relation relation)
 #endif
 
 static inline bool
-ctms_read_recent_buffer(RelFileLocator file, ForkNumber fork, BlockNumber block, Buffer seen_at)
+compat_read_recent_buffer(RelFileLocator file, ForkNumber fork, BlockNumber block, Buffer seen_at)
 {
 #if PG_VERSION_NUM >= 140000
     return ReadRecentBuffer(file, fork, block, seen_at);
@@ -190,8 +190,8 @@ ctms_read_recent_buffer(RelFileLocator file, ForkNumber fork, BlockNumber block,
 #include "nodes/execnodes.h"
 
 static inline bool
-ctms_index_insert(Relation index, Datum *values, bool *is_null, ItemPointer tid, Relation relation,
-                  IndexUniqueCheck check)
+compat_index_insert(Relation index, Datum *values, bool *is_null, ItemPointer tid,
+                    Relation relation, IndexUniqueCheck check)
 {
 #if PG_VERSION_NUM >= 140000
     return index_insert(index, values, is_null, tid, relation, check, false, NULL);
@@ -202,9 +202,9 @@ ctms_index_insert(Relation index, Datum *values, bool *is_null, ItemPointer tid,
 
 /* Writes a new version of a row; "must_index" says that it is no HOT one. */
 static inline TM_Result
-ctms_update_tuple(Relation relation, ItemPointer tid, TupleTableSlot *slot, CommandId cid,
-                  bool may_wait, TM_FailureData *failure, LockTupleMode *lock_mode,
-                  bool *must_index)
+compat_update_tuple(Relation relation, ItemPointer tid, TupleTableSlot *slot, CommandId cid,
+                    bool may_wait, TM_FailureData *failure, LockTupleMode *lock_mode,
+                    bool *must_index)
 {
 #if PG_VERSION_NUM >= 160000
     TU_UpdateIndexes update_indexes;

@@ -81,7 +81,7 @@ ctms__watch_drops(PG_FUNCTION_ARGS)
 }
 
 void
-ctms_drop_guard_init(void)
+drop_guard_init(void)
 {
     DefineCustomBoolVariable("ctms.allow_drop",
                              "Whether the extension may be dropped while it holds contacts.", NULL,

@@ -5,6 +5,6 @@
 #define CTMS_DROP_GUARD_H
 
 /* Defines ctms.allow_drop and starts to watch drops; called once, by _PG_init. */
-extern void ctms_drop_guard_init(void);
+extern void drop_guard_init(void);
 
 #endif

@@ -45,7 +45,7 @@ may_restore(void)
 }
 
 bool
-ctms_is_restoring(void)
+restore_is_running(void)
 {
     if (restore_mode == RESTORE_OFF)
         return false;
@@ -58,7 +58,7 @@ ctms_is_restoring(void)
 }
 
 void
-ctms_restore_init(void)
+restore_init(void)
 {
     DefineCustomEnumVariable(
         "ctms.restore_mode", "Whether this session restores a dump of ctms.",
@@ -98,7 +98,7 @@ ctms__restore_references(PG_FUNCTION_ARGS)
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                 errmsg("function \"%s\" must be fired BEFORE INSERT for each statement",
                        "ctms._restore_references"));
-    if (SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN || !ctms_is_restoring() ||
+    if (SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN || !restore_is_running() ||
         !superuser())
         return PointerGetDatum(NULL);
 
@@ -115,5 +115,5 @@ ctms__restore_references(PG_FUNCTION_ARGS)
 Datum
 ctms__is_restoring(PG_FUNCTION_ARGS)
 {
-    PG_RETURN_BOOL(ctms_is_restoring());
+    PG_RETURN_BOOL(restore_is_running());
 }

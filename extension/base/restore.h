@@ -14,9 +14,9 @@
  * session has the settings that every output of pg_dump and pg_restore begins with; and the
  * session's user is a superuser or a member of ctms_admin. Cheap enough for every row.
  */
-extern bool ctms_is_restoring(void);
+extern bool restore_is_running(void);
 
 /* Defines ctms.restore_mode; called once, by _PG_init. */
-extern void ctms_restore_init(void);
+extern void restore_init(void);
 
 #endif

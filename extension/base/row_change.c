@@ -12,7 +12,7 @@
 #include "extension/base/row_change.h"
 
 AttrNumber
-ctms_column_number(TupleDesc desc, const char *name)
+row_column_number(TupleDesc desc, const char *name)
 {
     /* The columns that triggers ask for stand at the end of most tables. */
     for (int i = desc->natts; i > 0; i--) {
@@ -38,7 +38,7 @@ are_bytes_equal(HeapTuple a, HeapTuple b)
 }
 
 bool
-ctms_row_changed(HeapTuple old_row, HeapTuple new_row, TupleDesc desc, const Bitmapset *ignored)
+row_has_changed(HeapTuple old_row, HeapTuple new_row, TupleDesc desc, const Bitmapset *ignored)
 {
     Datum *values;
     bool *is_null;

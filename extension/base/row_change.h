@@ -11,13 +11,13 @@
 #include "nodes/bitmapset.h"
 
 /* Number of the column of that name, which must be there; an internal error otherwise. */
-extern AttrNumber ctms_column_number(TupleDesc desc, const char *name);
+extern AttrNumber row_column_number(TupleDesc desc, const char *name);
 
 /*
  * Whether two versions of a row differ in a column that is not in "ignored" (a set of
  * column numbers). Values are compared as stored: equal bytes, after unpacking long ones.
  */
 extern bool
-ctms_row_changed(HeapTuple old_row, HeapTuple new_row, TupleDesc desc, const Bitmapset *ignored);
+row_has_changed(HeapTuple old_row, HeapTuple new_row, TupleDesc desc, const Bitmapset *ignored);
 
 #endif

@@ -36,14 +36,14 @@ ctms__update_timestamp(PG_FUNCTION_ARGS)
                 errmsg("function \"%s\" must be fired BEFORE UPDATE for each row",
                        "ctms._update_timestamp"));
     new_row = trigger->tg_newtuple;
-    if (ctms_is_restoring())
+    if (restore_is_running())
         return PointerGetDatum(new_row);
 
     desc = RelationGetDescr(trigger->tg_relation);
-    column = ctms_column_number(desc, "update_timestamp");
+    column = row_column_number(desc, "update_timestamp");
     for (int i = 0; i < trigger->tg_trigger->tgnargs; i++)
-        ignored = bms_add_member(ignored, ctms_column_number(desc, trigger->tg_trigger->tgargs[i]));
-    if (!ctms_row_changed(trigger->tg_trigtuple, new_row, desc, ignored))
+        ignored = bms_add_member(ignored, row_column_number(desc, trigger->tg_trigger->tgargs[i]));
+    if (!row_has_changed(trigger->tg_trigtuple, new_row, desc, ignored))
         return PointerGetDatum(new_row);
     if (DatumGetTimestampTz(heap_getattr(trigger->tg_trigtuple, column, desc, &is_null)) !=
         DatumGetTimestampTz(heap_getattr(new_row, column, desc, &is_null)))

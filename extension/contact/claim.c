@@ -114,7 +114,7 @@ lock_values(Claim *claim)
     static TransactionId transaction = InvalidTransactionId;
     static int lock_count;
     TransactionId current = GetTopTransactionId();
-    const QueueRelations *relations = ctms_queue_relations();
+    const QueueRelations *relations = queue_relations();
 
     if (transaction != current) {
         transaction = current;

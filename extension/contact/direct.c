@@ -11,11 +11,11 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/keyed_table.h"
 #include "extension/contact/direct.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_collation_d.h"
@@ -25,39 +25,17 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-typedef struct OpenTable {
-    Relation relation;
-    Relation index;
-    IndexScanDesc scan;
-    TupleTableSlot *slot;
-} OpenTable;
-
 /* ---- opening and closing --------------------------------------------------------- */
 
 static void
-open_table(OpenTable *table, Oid relation, Oid index)
-{
-    table->relation = table_open(relation, AccessShareLock);
-    table->index = index_open(index, AccessShareLock);
-}
-
-/* As after a statement, locks stay until the transaction ends. */
-static void
-close_table(OpenTable *table)
-{
-    index_close(table->index, NoLock);
-    table_close(table->relation, NoLock);
-}
-
-static void
-close_tables(OpenTable *tables, ContactGroup last)
+close_tables(KeyedTable *tables, ContactGroup last)
 {
     for (int group = 0; group <= (int)last; group++)
-        close_table(&tables[group]);
+        keyed_table_close(&tables[group]);
 }
 
 static const ContactRelations *
-open_tables(OpenTable *tables, ContactGroup last)
+open_tables(KeyedTable *tables, ContactGroup last)
 {
     for (;;) {
         const ContactRelations *relations = contact_relations();
@@ -65,8 +43,9 @@ open_tables(OpenTable *tables, ContactGroup last)
         if (relations == NULL)
             return NULL;
         for (int group = 0; group <= (int)last; group++)
-            open_table(&tables[group], relations->groups[group].table,
-                       relations->groups[group].index);
+            keyed_table_open(&tables[group],
+                             table_open(relations->groups[group].table, AccessShareLock),
+                             relations->groups[group].index, AccessShareLock);
         /* Waiting for a lock may have brought news. */
         if (contact_relations_are_current())
             return relations;
@@ -74,36 +53,13 @@ open_tables(OpenTable *tables, ContactGroup last)
     }
 }
 
-static void
-begin_reading(OpenTable *table)
-{
-    table->slot = table_slot_create(table->relation, NULL);
-    table->scan = NULL;
-}
-
-static void
-look_for(OpenTable *table, Snapshot snapshot, ScanKey key)
-{
-    if (table->scan == NULL)
-        table->scan = ctms_index_beginscan(table->relation, table->index, snapshot, 1);
-    index_rescan(table->scan, key, 1, NULL, 0);
-}
-
-static void
-end_reading(OpenTable *table)
-{
-    if (table->scan != NULL)
-        index_endscan(table->scan);
-    ExecDropSingleTupleTableSlot(table->slot);
-}
-
 /* ---- reading ----------------------------------------------------------------------- */
 
 static void
-read_row(const OpenTable *table, const ContactRelation *facts, ContactGroup group, Contact *contact,
-         ContactRowReader read)
+read_row(const KeyedTable *table, const ContactRelation *facts, ContactGroup group,
+         Contact *contact, ContactRowReader read)
 {
-    HeapTuple row = ExecCopySlotHeapTuple(table->slot);
+    HeapTuple row = ExecCopySlotHeapTuple(table->found);
     Datum columns[CONTACT_MAX_COLUMNS], values[CONTACT_MAX_WANTED];
     bool are_null[CONTACT_MAX_COLUMNS], nulls[CONTACT_MAX_WANTED];
 
@@ -116,28 +72,27 @@ read_row(const OpenTable *table, const ContactRelation *facts, ContactGroup grou
 }
 
 static void
-read_rows(OpenTable *table, const ContactRelation *facts, ContactGroup group, Contact *contact,
+read_rows(KeyedTable *table, const ContactRelation *facts, ContactGroup group, Contact *contact,
           Snapshot snapshot, ContactRowReader read)
 {
     ScanKeyData key;
 
     ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&contact->email_id));
-    look_for(table, snapshot, &key);
-    while (index_getnext_slot(table->scan, ForwardScanDirection, table->slot))
+    keyed_table_search(table, snapshot, &key);
+    while (keyed_table_next(table))
         read_row(table, facts, group, contact, read);
 }
 
 static void
-read_table(OpenTable *table, const ContactRelation *facts, ContactGroup group, Contact **contacts,
+read_table(KeyedTable *table, const ContactRelation *facts, ContactGroup group, Contact **contacts,
            int count, Snapshot snapshot, ContactRowReader read)
 {
-    begin_reading(table);
     for (int i = 0; i < count; i++) {
         CHECK_FOR_INTERRUPTS();
         /* Whoever found the contact by another id has seen the row, with the same snapshot. */
         if (group == GROUP_EMAIL && ItemPointerIsValid(&contacts[i]->row_at) &&
             table_tuple_fetch_row_version(table->relation, &contacts[i]->row_at, snapshot,
-                                          table->slot)) {
+                                          table->found)) {
             read_row(table, facts, group, contacts[i], read);
             continue;
         }
@@ -146,22 +101,22 @@ read_table(OpenTable *table, const ContactRelation *facts, ContactGroup group, C
             continue;
         read_rows(table, facts, group, contacts[i], snapshot, read);
     }
-    end_reading(table);
 }
 
 bool
 contact_direct_read(Contact **contacts, int count, ContactGroup last, Snapshot snapshot,
                     ContactRowReader read)
 {
-    OpenTable tables[CONTACT_STORED_GROUPS];
+    KeyedTable tables[CONTACT_STORED_GROUPS];
     const ContactRelations *relations = open_tables(tables, last);
 
     if (relations == NULL)
         return false;
-    for (int group = 0; group <= (int)last; group++)
+    for (int group = 0; group <= (int)last; group++) {
         read_table(&tables[group], &relations->groups[group], group, contacts, count, snapshot,
                    read);
-    close_tables(tables, last);
+        keyed_table_close(&tables[group]);
+    }
     return true;
 }
 
@@ -188,7 +143,7 @@ contacts_found_add(ContactsFound *found, const pg_uuid_t *email_id, ItemPointer 
 }
 
 static const ContactRelations *
-open_by_id(OpenTable *table, ContactId id)
+open_by_id(KeyedTable *table, ContactId id)
 {
     ContactGroup group = contact_ids[id].group;
 
@@ -197,10 +152,11 @@ open_by_id(OpenTable *table, ContactId id)
 
         if (relations == NULL || !OidIsValid(relations->by_id[id]))
             return NULL;
-        open_table(table, relations->groups[group].table, relations->by_id[id]);
+        keyed_table_open(table, table_open(relations->groups[group].table, AccessShareLock),
+                         relations->by_id[id], AccessShareLock);
         if (contact_relations_are_current())
             return relations;
-        close_table(table);
+        keyed_table_close(table);
     }
 }
 
@@ -217,25 +173,23 @@ bool
 contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound *found)
 {
     ContactGroup group = contact_ids[id].group;
-    OpenTable table;
+    KeyedTable table;
     const ContactRelations *relations = open_by_id(&table, id);
     ScanKeyData key;
 
     if (relations == NULL)
         return false;
     make_key(&key, id, value);
-    begin_reading(&table);
-    look_for(&table, snapshot, &key);
-    while (index_getnext_slot(table.scan, ForwardScanDirection, table.slot)) {
+    keyed_table_search(&table, snapshot, &key);
+    while (keyed_table_next(&table)) {
         bool is_null;
-        Datum email_id = slot_getattr(table.slot, relations->groups[group].email_id, &is_null);
+        Datum email_id = slot_getattr(table.found, relations->groups[group].email_id, &is_null);
 
         CHECK_FOR_INTERRUPTS();
         if (!is_null)
             contacts_found_add(found, DatumGetUUIDP(email_id),
-                               group == GROUP_EMAIL ? &table.slot->tts_tid : NULL);
+                               group == GROUP_EMAIL ? &table.found->tts_tid : NULL);
     }
-    end_reading(&table);
-    close_table(&table);
+    keyed_table_close(&table);
     return true;
 }

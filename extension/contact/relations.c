@@ -154,7 +154,7 @@ is_lower_of(Node *expression, AttrNumber column)
     FuncExpr *call = (FuncExpr *)expression;
     Node *argument;
 
-    if (!IsA(call, FuncExpr) || call->funcid != CTMS_F_LOWER || list_length(call->args) != 1)
+    if (!IsA(call, FuncExpr) || call->funcid != COMPAT_F_LOWER || list_length(call->args) != 1)
         return false;
     argument = linitial(call->args);
     if (IsA(argument, RelabelType))

@@ -9,7 +9,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 
-#include "extension/queue/flush.h"
+#include "extension/queue/enqueue.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 #include "extension/queue/wake.h"
@@ -17,7 +17,7 @@
 /* Counted exactly up to here, which takes a few milliseconds; estimated beyond. */
 #define EXACT_ROWS 10000
 
-PG_FUNCTION_INFO_V1(ctms_enqueue_contacts_now);
+PG_FUNCTION_INFO_V1(ctms_enqueue_contacts);
 PG_FUNCTION_INFO_V1(ctms_reset_acoustic_retries);
 PG_FUNCTION_INFO_V1(ctms_acoustic_backlog);
 
@@ -89,7 +89,7 @@ static QueuePlan estimate_plan = {
 
 /* ctms.enqueue_contacts(email_ids) → how many contacts there were */
 Datum
-ctms_enqueue_contacts_now(PG_FUNCTION_ARGS)
+ctms_enqueue_contacts(PG_FUNCTION_ARGS)
 {
     FeedKeys held = {.kind = FEED_CONTACT};
     FeedKeys contacts;
@@ -97,15 +97,15 @@ ctms_enqueue_contacts_now(PG_FUNCTION_ARGS)
 
     /* Below the executor nobody else would ask. */
     PreventCommandIfReadOnly("ctms.enqueue_contacts()");
-    if (ctms_is_table_used(ctms_queue_relations()->sent)) {
+    if (queue_is_table_used(queue_relations()->sent)) {
         SPI_connect();
-        ctms_run_queue_plan(&forget_sent_plan, (Datum[]){PG_GETARG_DATUM(0)}, NULL, SPI_OK_DELETE);
+        queue_run_plan(&forget_sent_plan, (Datum[]){PG_GETARG_DATUM(0)}, NULL, SPI_OK_DELETE);
         SPI_finish();
     }
-    ctms_feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
-    enqueued = ctms_enqueue_contacts(&held, &contacts);
+    feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
+    enqueued = enqueue_contacts(&held, &contacts);
     if (enqueued > 0)
-        ctms_wake_agents();
+        wake_agents();
     PG_RETURN_INT64(enqueued);
 }
 
@@ -118,14 +118,14 @@ ctms_reset_acoustic_retries(PG_FUNCTION_ARGS)
     uint64 reset;
 
     SPI_connect();
-    reset = ctms_run_queue_plan(&reset_plan, args, nulls, SPI_OK_UPDATE);
-    if (ctms_is_table_used(ctms_queue_relations()->deleted_contacts)) {
-        ctms_run_queue_plan(&drop_deleted_plan, args, nulls, SPI_OK_DELETE);
-        reset += ctms_run_queue_plan(&reset_deleted_plan, args, nulls, SPI_OK_UPDATE);
+    reset = queue_run_plan(&reset_plan, args, nulls, SPI_OK_UPDATE);
+    if (queue_is_table_used(queue_relations()->deleted_contacts)) {
+        queue_run_plan(&drop_deleted_plan, args, nulls, SPI_OK_DELETE);
+        reset += queue_run_plan(&reset_deleted_plan, args, nulls, SPI_OK_UPDATE);
     }
     SPI_finish();
     if (reset > 0)
-        ctms_wake_agents();
+        wake_agents();
     PG_RETURN_INT64(reset);
 }
 
@@ -153,7 +153,7 @@ estimate_counts(QueueCounts *counts)
     bool are_many_waiting = counts->waiting >= EXACT_ROWS;
     int64 all, not_ready;
 
-    ctms_run_queue_plan(&estimate_plan, NULL, NULL, SPI_OK_SELECT);
+    queue_run_plan(&estimate_plan, NULL, NULL, SPI_OK_SELECT);
     all = result_int64(1);
     not_ready = are_many_ready ? result_int64(2) : all - counts->ready;
     if (counts->exhausted >= EXACT_ROWS)
@@ -177,8 +177,8 @@ ctms_acoustic_backlog(PG_FUNCTION_ARGS)
     if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
         elog(ERROR, "ctms.acoustic_backlog must return a row");
     SPI_connect();
-    ctms_run_queue_plan(&count_plan, (Datum[]){PG_GETARG_DATUM(0), Int64GetDatum(EXACT_ROWS)}, NULL,
-                        SPI_OK_SELECT);
+    queue_run_plan(&count_plan, (Datum[]){PG_GETARG_DATUM(0), Int64GetDatum(EXACT_ROWS)}, NULL,
+                   SPI_OK_SELECT);
     counts.ready = result_int64(1);
     counts.failed = result_int64(2);
     counts.waiting = result_int64(3);
@@ -187,9 +187,9 @@ ctms_acoustic_backlog(PG_FUNCTION_ARGS)
         estimate_counts(&counts);
     values[0] = Int64GetDatum(counts.ready + counts.waiting);
     values[1] = Int64GetDatum(counts.failed + counts.waiting + counts.exhausted);
-    if (ctms_is_table_used(ctms_queue_relations()->deleted_contacts)) {
-        ctms_run_queue_plan(&count_deleted_plan, (Datum[]){Int64GetDatum(EXACT_ROWS)}, NULL,
-                            SPI_OK_SELECT);
+    if (queue_is_table_used(queue_relations()->deleted_contacts)) {
+        queue_run_plan(&count_deleted_plan, (Datum[]){Int64GetDatum(EXACT_ROWS)}, NULL,
+                       SPI_OK_SELECT);
         values[0] = Int64GetDatum(DatumGetInt64(values[0]) + result_int64(1));
         values[1] = Int64GetDatum(DatumGetInt64(values[1]) + result_int64(2));
     }

@@ -123,7 +123,7 @@ static QueuePlan release_deleted_plan = RELEASE_PLAN(DELETED);
 /* ---- arguments ------------------------------------------------------------- */
 
 void
-ctms_check_retry_limit(int retry_limit)
+queue_check_retry_limit(int retry_limit)
 {
     if (retry_limit < 1)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -198,12 +198,12 @@ take_finished(Finish *finish, uint64 count, const char *fixed)
             continue;
         if (!fixed && finish->outcomes.values && !finish->outcomes.are_null[place])
             outcome = TextDatumGetCString(finish->outcomes.values[place]);
-        ctms_outcomes_add(&finish->done, email_id, outcome, (Datum)0, true);
+        memory_add_outcome(&finish->done, email_id, outcome, (Datum)0, true);
         /* What was sent of a contact that changed meanwhile is sent over soon. */
         if (is_unchanged)
-            ctms_outcomes_add(&finish->removed, email_id, outcome,
-                              is_kept ? finish->hashes.values[place] : (Datum)0,
-                              !is_kept || finish->hashes.are_null[place]);
+            memory_add_outcome(&finish->removed, email_id, outcome,
+                               is_kept ? finish->hashes.values[place] : (Datum)0,
+                               !is_kept || finish->hashes.are_null[place]);
     }
 }
 
@@ -223,15 +223,15 @@ ctms_finish_acoustic(PG_FUNCTION_ARGS)
     finish.outcomes = get_texts(fcinfo, 3);
     finish.hashes = get_texts(fcinfo, 4);
     SPI_connect();
-    count = ctms_run_queue_plan(&finish_plan, args, NULL, SPI_OK_SELECT);
+    count = queue_run_plan(&finish_plan, args, NULL, SPI_OK_SELECT);
     take_finished(&finish, count, NULL);
     /* The others have gone, or were deleted contacts in the first place. */
-    if (count < (uint64)asked && ctms_is_table_used(ctms_queue_relations()->deleted_contacts)) {
-        count = ctms_run_queue_plan(&finish_deleted_plan, args, NULL, SPI_OK_SELECT);
+    if (count < (uint64)asked && queue_is_table_used(queue_relations()->deleted_contacts)) {
+        count = queue_run_plan(&finish_deleted_plan, args, NULL, SPI_OK_SELECT);
         take_finished(&finish, count, "deleted");
     }
-    ctms_remember_sent(&finish.removed);
-    ctms_write_history(&finish.done);
+    memory_remember_sent(&finish.removed);
+    memory_write_history(&finish.done);
     SPI_finish();
     PG_RETURN_INT64(finish.removed.count);
 }
@@ -247,7 +247,8 @@ take_failed(Outcomes *failed, uint64 count)
         TupleDesc desc = SPI_tuptable->tupdesc;
         Datum email_id = SPI_getbinval(row, desc, 1, &is_null);
 
-        ctms_outcomes_add(failed, email_id, "failed", SPI_getbinval(row, desc, 2, &is_null), false);
+        memory_add_outcome(failed, email_id, "failed", SPI_getbinval(row, desc, 2, &is_null),
+                           false);
     }
 }
 
@@ -268,15 +269,15 @@ ctms_fail_acoustic(PG_FUNCTION_ARGS)
     int asked = check_lengths(fcinfo, 1, 4);
     uint64 updated;
 
-    ctms_check_retry_limit(PG_GETARG_INT32(5));
+    queue_check_retry_limit(PG_GETARG_INT32(5));
     SPI_connect();
-    updated = ctms_run_queue_plan(&fail_plan, args, NULL, SPI_OK_UPDATE_RETURNING);
+    updated = queue_run_plan(&fail_plan, args, NULL, SPI_OK_UPDATE_RETURNING);
     take_failed(&failed, updated);
-    if (updated < (uint64)asked && ctms_is_table_used(ctms_queue_relations()->deleted_contacts)) {
-        updated = ctms_run_queue_plan(&fail_deleted_plan, args, NULL, SPI_OK_UPDATE_RETURNING);
+    if (updated < (uint64)asked && queue_is_table_used(queue_relations()->deleted_contacts)) {
+        updated = queue_run_plan(&fail_deleted_plan, args, NULL, SPI_OK_UPDATE_RETURNING);
         take_failed(&failed, updated);
     }
-    ctms_write_history(&failed);
+    memory_write_history(&failed);
     SPI_finish();
     PG_RETURN_INT64(failed.count);
 }
@@ -289,15 +290,15 @@ ctms_release_acoustic(PG_FUNCTION_ARGS)
     uint64 released;
 
     SPI_connect();
-    released = ctms_run_queue_plan(&release_plan, args, NULL, SPI_OK_UPDATE);
-    if (ctms_is_table_used(ctms_queue_relations()->deleted_contacts))
-        released += ctms_run_queue_plan(&release_deleted_plan, args, NULL, SPI_OK_UPDATE);
+    released = queue_run_plan(&release_plan, args, NULL, SPI_OK_UPDATE);
+    if (queue_is_table_used(queue_relations()->deleted_contacts))
+        released += queue_run_plan(&release_deleted_plan, args, NULL, SPI_OK_UPDATE);
     SPI_finish();
     PG_RETURN_INT64(released);
 }
 
 void
-ctms_queue_agent_init(void)
+queue_agent_init(void)
 {
     DefineCustomIntVariable(
         "ctms.acoustic_retry_delay",

@@ -5,9 +5,9 @@
 #define CTMS_QUEUE_AGENT_H
 
 /* Raises an error unless failures can be counted up to it. */
-extern void ctms_check_retry_limit(int retry_limit);
+extern void queue_check_retry_limit(int retry_limit);
 
 /* Defines ctms.acoustic_retry_delay; called once, by _PG_init. */
-extern void ctms_queue_agent_init(void);
+extern void queue_agent_init(void);
 
 #endif

@@ -158,13 +158,13 @@ run_claim(Claim *claim, QueuePlan *plan, const TimestampTz *from)
                     claim->lease,
                     TimestampTzGetDatum(from ? *from : 0)};
 
-    take_rows(claim, ctms_run_queue_plan(plan, args, NULL, SPI_OK_SELECT));
+    take_rows(claim, queue_run_plan(plan, args, NULL, SPI_OK_SELECT));
 }
 
 static void
 run_ripen(Claim *claim, QueuePlan *plan)
 {
-    ctms_run_queue_plan(
+    queue_run_plan(
         plan,
         (Datum[]){TimestampTzGetDatum(claim->now), Int64GetDatum(claim->batch_limit + RIPE_ROWS)},
         NULL, SPI_OK_UPDATE);
@@ -191,7 +191,7 @@ claim_deleted(Claim *claim)
     int level;
 
     if (claim->count >= claim->batch_limit ||
-        !ctms_is_table_used(ctms_queue_relations()->deleted_contacts))
+        !queue_is_table_used(queue_relations()->deleted_contacts))
         return;
     level = limit_waits();
     run_ripen(claim, &ripen_deleted_plan);
@@ -204,7 +204,7 @@ claim_deleted(Claim *claim)
 static void
 claim_waiting(Claim *claim, const TimestampTz *from)
 {
-    if (!ctms_claim_directly(claim, from))
+    if (!direct_claim(claim, from))
         claim_by_sql(claim, from);
     /* Where the next claim may begin. */
     if (claim->count > 0 && claim->rows[0].retry == 0)
@@ -238,7 +238,7 @@ claim_batch(Claim *claim)
 
         claim_waiting(claim, &from);
     } else {
-        ctms_resolve_left_keys();
+        queue_resolve_left_keys();
         claim_from_beginning(claim);
     }
 }
@@ -253,8 +253,8 @@ claim_again(Claim *claim)
 {
     claim->now = GetCurrentTimestamp();
     claim_from_beginning(claim);
-    if (ctms_has_left_keys())
-        ctms_wake_agents();
+    if (queue_has_left_keys())
+        wake_agents();
 }
 
 static void
@@ -283,7 +283,7 @@ ctms_claim_acoustic(PG_FUNCTION_ARGS)
     if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("the name of an agent must not be empty"));
-    ctms_check_retry_limit(claim.retry_limit);
+    queue_check_retry_limit(claim.retry_limit);
     if (claim.batch_limit < 1 || claim.batch_limit > MAX_BATCH)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("the batch limit must be between 1 and %d", MAX_BATCH));
@@ -292,7 +292,7 @@ ctms_claim_acoustic(PG_FUNCTION_ARGS)
     SPI_connect();
     claim.rows = palloc(claim.batch_limit * sizeof(ClaimedRow));
     claim_batch(&claim);
-    if (claim.count == 0 && ctms_wake_arm())
+    if (claim.count == 0 && wake_arm_agent())
         claim_again(&claim);
     put_rows(&claim, (ReturnSetInfo *)fcinfo->resultinfo);
     SPI_finish();

@@ -37,6 +37,6 @@ typedef struct Claim {
  * it, failed rows whose wait is over become claimable first.
  * False when the tables are not the plain local ones that this code knows: then go by SQL.
  */
-extern bool ctms_claim_directly(Claim *claim, const TimestampTz *from);
+extern bool direct_claim(Claim *claim, const TimestampTz *from);
 
 #endif

@@ -30,7 +30,7 @@
 static bool
 find_queue_row(DirectQueue *queue, const pg_uuid_t *email_id)
 {
-    while (ctms_keyed_find(&queue->queue, email_id)) {
+    while (keyed_table_find_uuid(&queue->queue, &queue->dirty, email_id)) {
         TransactionId writer =
             TransactionIdIsValid(queue->dirty.xmin) ? queue->dirty.xmin : queue->dirty.xmax;
         ItemPointerData tid;
@@ -50,7 +50,6 @@ look_anew(DirectQueue *queue)
     if (queue->latest)
         UnregisterSnapshot(queue->latest);
     queue->latest = RegisterSnapshot(GetLatestSnapshot());
-    queue->emails.scan->xs_snapshot = queue->latest;
 }
 
 /*
@@ -59,18 +58,19 @@ look_anew(DirectQueue *queue)
  * to table_tuple_lock() to follow the versions, it would wait for whoever writes the next one.
  */
 bool
-ctms_direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
+direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
 {
     KeyedTable *emails = &queue->emails;
     TM_FailureData failure;
     TM_Result result;
 
     if (!emails->relation) {
-        ctms_keyed_open(emails, table_open(queue->relations.emails, RowShareLock), SnapshotAny,
-                        AccessShareLock);
+        Relation relation = table_open(queue->relations.emails, RowShareLock);
+
+        keyed_table_open(emails, relation, compat_primary_key_index(relation), AccessShareLock);
         look_anew(queue);
     }
-    while (ctms_keyed_find(emails, email_id)) {
+    while (keyed_table_find_uuid(emails, queue->latest, email_id)) {
         CHECK_FOR_INTERRUPTS();
         result = table_tuple_lock(emails->relation, &emails->found->tts_tid, queue->latest,
                                   emails->found, GetCurrentCommandId(false), LockTupleKeyShare,
@@ -91,7 +91,7 @@ ctms_direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
 static bool
 insert_row(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
 {
-    TupleTableSlot *slot = ctms_direct_blank(queue);
+    TupleTableSlot *slot = direct_blank(queue);
 
     slot->tts_values[COLUMN_ID] =
         Int64GetDatum(nextval_internal(queue->relations.id_sequence, false));
@@ -107,7 +107,7 @@ insert_row(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
     slot->tts_values[COLUMN_IS_TRIED] = BoolGetDatum(false);
     ExecStoreVirtualTuple(slot);
 
-    return ctms_direct_insert(queue);
+    return direct_insert(queue);
 }
 
 /*
@@ -118,7 +118,7 @@ static bool
 update_row(DirectQueue *queue, int64 generation)
 {
     TupleTableSlot *found = queue->queue.found;
-    TupleTableSlot *slot = ctms_direct_copy(queue, found);
+    TupleTableSlot *slot = direct_copy(queue, found);
     int64 old_generation = DatumGetInt64(slot->tts_values[COLUMN_GENERATION]);
 
     slot->tts_values[COLUMN_GENERATION] = Int64GetDatum(Max(old_generation + 1, generation));
@@ -128,7 +128,7 @@ update_row(DirectQueue *queue, int64 generation)
     slot->tts_values[COLUMN_RETRY] = Int32GetDatum(0);
     slot->tts_isnull[COLUMN_LAST_ERROR] = true;
     slot->tts_isnull[COLUMN_RETRY_AFTER] = true;
-    return ctms_direct_rewrite(queue, found, true) == TM_Ok;
+    return direct_rewrite(queue, found, true) == TM_Ok;
 }
 
 /*
@@ -164,7 +164,7 @@ lock_row(DirectQueue *queue)
 }
 
 void
-ctms_direct_enqueue(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
+direct_enqueue(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
 {
     bool is_done = false;
 

@@ -15,20 +15,20 @@ typedef struct DirectQueue DirectQueue;
  * knows (distributed, with triggers or columns of others): then go by SQL. Rights are
  * not checked. An error needs no clean-up by the caller.
  */
-extern DirectQueue *ctms_direct_open(void);
+extern DirectQueue *direct_open(void);
 
 /*
  * Keeps the contact from being deleted until the transaction ends, as a foreign key
  * would. False when there is no such contact (any more).
  */
-extern bool ctms_direct_hold(DirectQueue *queue, const pg_uuid_t *email_id);
+extern bool direct_hold(DirectQueue *queue, const pg_uuid_t *email_id);
 
 /*
  * Enqueues a contact that is held. Waits for others who write the same row; to be called in
  * order of email_id.
  */
-extern void ctms_direct_enqueue(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation);
+extern void direct_enqueue(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation);
 
-extern void ctms_direct_close(DirectQueue *queue);
+extern void direct_close(DirectQueue *queue);
 
 #endif

@@ -95,17 +95,18 @@ open_deleted(ClaimScan *scan)
     TupleDesc desc;
     bool is_known;
 
-    if (!ctms_is_table_used(table))
+    if (!queue_is_table_used(table))
         return true;
     relation = table_open(table, AccessShareLock);
     desc = RelationGetDescr(relation);
-    is_known = OidIsValid(ctms_primary_key_index(relation));
+    is_known = OidIsValid(compat_primary_key_index(relation));
     for (int i = 0; i < (int)lengthof(deleted_columns); i++)
         is_known = is_known && desc->natts >= deleted_columns[i].number &&
                    strcmp(NameStr(TupleDescAttr(desc, deleted_columns[i].number - 1)->attname),
                           deleted_columns[i].name) == 0;
     if (is_known)
-        ctms_keyed_open(&scan->deleted, relation, SnapshotAny, AccessShareLock);
+        keyed_table_open(&scan->deleted, relation, compat_primary_key_index(relation),
+                         AccessShareLock);
     else
         table_close(relation, AccessShareLock);
     return is_known;
@@ -114,18 +115,18 @@ open_deleted(ClaimScan *scan)
 static void
 close_scan(ClaimScan *scan)
 {
-    ctms_keyed_close(&scan->deleted);
+    keyed_table_close(&scan->deleted);
     if (scan->found)
         ExecDropSingleTupleTableSlot(scan->found);
     if (scan->index)
         index_close(scan->index, AccessShareLock);
-    ctms_direct_close(scan->queue);
+    direct_close(scan->queue);
 }
 
 static bool
 open_scan(ClaimScan *scan)
 {
-    scan->queue = ctms_direct_open();
+    scan->queue = direct_open();
     if (!scan->queue)
         return false;
     scan->index = open_claim_index(scan->queue->queue.relation);
@@ -145,10 +146,8 @@ start_look(ClaimScan *scan, ScanKey keys, int key_count)
     CommandCounterIncrement();
     scan->snapshot = RegisterSnapshot(GetLatestSnapshot());
     scan->scan =
-        ctms_index_beginscan(scan->queue->queue.relation, scan->index, scan->snapshot, key_count);
+        compat_index_beginscan(scan->queue->queue.relation, scan->index, scan->snapshot, key_count);
     index_rescan(scan->scan, keys, key_count, NULL, 0);
-    if (scan->deleted.relation)
-        scan->deleted.scan->xs_snapshot = scan->snapshot;
     scan->has_lost_a_race = false;
 }
 
@@ -171,7 +170,7 @@ end_look(ClaimScan *scan)
 static bool
 write_row(ClaimScan *scan)
 {
-    TM_Result result = ctms_direct_rewrite(scan->queue, scan->found, false);
+    TM_Result result = direct_rewrite(scan->queue, scan->found, false);
 
     if (result == TM_Updated)
         scan->has_lost_a_race = true;
@@ -188,7 +187,7 @@ ripen(ClaimScan *scan, TimestampTz now, int64 limit)
     ScanKeyInit(&is_over, 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
     start_look(scan, &is_over, 1);
     while (limit > 0 && next_row(scan)) {
-        ctms_direct_copy(scan->queue, scan->found)->tts_isnull[COLUMN_RETRY_AFTER] = true;
+        direct_copy(scan->queue, scan->found)->tts_isnull[COLUMN_RETRY_AFTER] = true;
         if (write_row(scan))
             limit--;
     }
@@ -219,7 +218,7 @@ waits_for_deletion(ClaimScan *scan, const pg_uuid_t *email_id, TimestampTz now)
     bool is_to_send;
     bool is_waiting;
 
-    if (!deleted->relation || !ctms_keyed_find(deleted, email_id))
+    if (!deleted->relation || !keyed_table_find_uuid(deleted, scan->snapshot, email_id))
         return false;
     is_to_send = DatumGetBool(
         slot_getattr(deleted->found, deleted_columns[DELETED_IS_TO_SEND].number, &is_null));
@@ -233,7 +232,7 @@ waits_for_deletion(ClaimScan *scan, const pg_uuid_t *email_id, TimestampTz now)
 static bool
 lease_row(ClaimScan *scan, Claim *claim, TimestampTz lease_until)
 {
-    TupleTableSlot *slot = ctms_direct_copy(scan->queue, scan->found);
+    TupleTableSlot *slot = direct_copy(scan->queue, scan->found);
     ClaimedRow *row = &claim->rows[claim->count];
 
     if (!slot->tts_isnull[COLUMN_LEASE_UNTIL] &&
@@ -292,7 +291,7 @@ compare_rows(const void *a, const void *b)
 }
 
 bool
-ctms_claim_directly(Claim *claim, const TimestampTz *from)
+direct_claim(Claim *claim, const TimestampTz *from)
 {
     ClaimScan scan = {0};
 

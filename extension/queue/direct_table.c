@@ -57,7 +57,7 @@ static bool
 has_only_known_indexes(Relation relation)
 {
     List *indexes = RelationGetIndexList(relation);
-    bool is_known = OidIsValid(ctms_primary_key_index(relation));
+    bool is_known = OidIsValid(compat_primary_key_index(relation));
     ListCell *cell;
 
     foreach (cell, indexes)
@@ -110,42 +110,10 @@ is_table_known(Relation relation)
     return true;
 }
 
-void
-ctms_keyed_open(KeyedTable *table, Relation relation, Snapshot snapshot, LOCKMODE index_lock)
-{
-    table->relation = relation;
-    table->index = index_open(ctms_primary_key_index(relation), index_lock);
-    table->scan = ctms_index_beginscan(relation, table->index, snapshot, 1);
-    table->found = table_slot_create(relation, NULL);
-}
-
-void
-ctms_keyed_close(KeyedTable *table)
-{
-    if (!table->relation)
-        return;
-    index_endscan(table->scan);
-    ExecDropSingleTupleTableSlot(table->found);
-    /* As a statement does with its tables, locks stay until the transaction ends. */
-    index_close(table->index, NoLock);
-    table_close(table->relation, NoLock);
-    table->relation = NULL;
-}
-
-bool
-ctms_keyed_find(KeyedTable *table, const pg_uuid_t *key)
-{
-    ScanKeyData equal;
-
-    ScanKeyInit(&equal, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
-    index_rescan(table->scan, &equal, 1, NULL, 0);
-    return index_getnext_slot(table->scan, ForwardScanDirection, table->found);
-}
-
 DirectQueue *
-ctms_direct_open(void)
+direct_open(void)
 {
-    const QueueRelations *relations = ctms_queue_relations();
+    const QueueRelations *relations = queue_relations();
     DirectQueue *queue;
     Relation relation;
 
@@ -162,17 +130,17 @@ ctms_direct_open(void)
     queue->relations = *relations;
     queue->now = GetCurrentTimestamp();
     InitDirtySnapshot(queue->dirty);
-    ctms_keyed_open(&queue->queue, relation, &queue->dirty, RowExclusiveLock);
+    keyed_table_open(&queue->queue, relation, compat_primary_key_index(relation), RowExclusiveLock);
     return queue;
 }
 
 void
-ctms_direct_close(DirectQueue *queue)
+direct_close(DirectQueue *queue)
 {
     for (int i = 0; i < queue->other_index_count; i++)
         index_close(queue->other_indexes[i], NoLock);
-    ctms_keyed_close(&queue->queue);
-    ctms_keyed_close(&queue->emails);
+    keyed_table_close(&queue->queue);
+    keyed_table_close(&queue->emails);
     if (queue->latest)
         UnregisterSnapshot(queue->latest);
     if (queue->slot) {
@@ -234,7 +202,8 @@ insert_entry(DirectQueue *queue, Relation index, IndexUniqueCheck check)
         values[i] = slot->tts_values[column];
         is_null[i] = slot->tts_isnull[column];
     }
-    return ctms_index_insert(index, values, is_null, &slot->tts_tid, queue->queue.relation, check);
+    return compat_index_insert(index, values, is_null, &slot->tts_tid, queue->queue.relation,
+                               check);
 }
 
 /* False when "may_conflict", and another row has the key, or may have it. */
@@ -277,7 +246,7 @@ end_row(DirectQueue *queue, MemoryContext caller)
  * the same contact would wait for it, claims among them.
  */
 bool
-ctms_direct_insert(DirectQueue *queue)
+direct_insert(DirectQueue *queue)
 {
     Relation relation = queue->queue.relation;
     TransactionId xid = GetCurrentTransactionId();
@@ -295,15 +264,15 @@ ctms_direct_insert(DirectQueue *queue)
 }
 
 TM_Result
-ctms_direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait)
+direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait)
 {
     TM_FailureData failure;
     LockTupleMode lock_mode;
     bool must_index;
     MemoryContext caller = begin_row(queue);
     TM_Result result =
-        ctms_update_tuple(queue->queue.relation, &found->tts_tid, queue->slot,
-                          GetCurrentCommandId(true), may_wait, &failure, &lock_mode, &must_index);
+        compat_update_tuple(queue->queue.relation, &found->tts_tid, queue->slot,
+                            GetCurrentCommandId(true), may_wait, &failure, &lock_mode, &must_index);
 
     if (result == TM_Ok && must_index)
         insert_index_entries(queue, false);
@@ -315,7 +284,7 @@ ctms_direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait)
 }
 
 TupleTableSlot *
-ctms_direct_blank(DirectQueue *queue)
+direct_blank(DirectQueue *queue)
 {
     start_writing(queue);
     ExecClearTuple(queue->slot);
@@ -324,12 +293,12 @@ ctms_direct_blank(DirectQueue *queue)
 }
 
 TupleTableSlot *
-ctms_direct_copy(DirectQueue *queue, TupleTableSlot *found)
+direct_copy(DirectQueue *queue, TupleTableSlot *found)
 {
     TupleTableSlot *slot;
 
     slot_getallattrs(found);
-    slot = ctms_direct_blank(queue);
+    slot = direct_blank(queue);
     memcpy(slot->tts_values, found->tts_values, COLUMN_COUNT * sizeof(Datum));
     memcpy(slot->tts_isnull, found->tts_isnull, COLUMN_COUNT * sizeof(bool));
     slot->tts_values[COLUMN_UPDATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);

@@ -7,10 +7,10 @@
 
 #include "extension/base/compat.h"
 
-#include "access/relscan.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
+#include "extension/base/keyed_table.h"
 #include "extension/queue/direct.h"
 #include "extension/queue/relations.h"
 
@@ -30,14 +30,6 @@ typedef enum QueueColumn {
     COLUMN_COUNT
 } QueueColumn;
 
-/* A table that is searched by its uuid key. */
-typedef struct KeyedTable {
-    Relation relation;
-    Relation index;
-    IndexScanDesc scan;
-    TupleTableSlot *found;
-} KeyedTable;
-
 struct DirectQueue {
     KeyedTable queue;
     SnapshotData dirty; /* sees rows that others are writing, to wait for them */
@@ -52,34 +44,23 @@ struct DirectQueue {
     TimestampTz now;
 };
 
-/*
- * "relation" is open already, and belongs to the table from here on. "index_lock" is what is to
- * be done with the index.
- */
-extern void
-ctms_keyed_open(KeyedTable *table, Relation relation, Snapshot snapshot, LOCKMODE index_lock);
-extern void ctms_keyed_close(KeyedTable *table);
-
-/* Fills table->found. */
-extern bool ctms_keyed_find(KeyedTable *table, const pg_uuid_t *key);
-
 /* queue->slot, to be filled; no column is null. ExecStoreVirtualTuple() comes last. */
-extern TupleTableSlot *ctms_direct_blank(DirectQueue *queue);
+extern TupleTableSlot *direct_blank(DirectQueue *queue);
 
 /*
  * Inserts queue->slot. False, and nothing is there, when somebody else inserts or has inserted a
  * row for the same contact: look for it.
  */
-extern bool ctms_direct_insert(DirectQueue *queue);
+extern bool direct_insert(DirectQueue *queue);
 
 /* The row as the next version of itself, in queue->slot; good as long as "found" is. */
-extern TupleTableSlot *ctms_direct_copy(DirectQueue *queue, TupleTableSlot *found);
+extern TupleTableSlot *direct_copy(DirectQueue *queue, TupleTableSlot *found);
 
 /*
  * Writes queue->slot as the next version of the row. TM_Updated or TM_Deleted when somebody was
  * faster; TM_BeingModified, when it may not wait, for a row that somebody is writing or has
  * locked.
  */
-extern TM_Result ctms_direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait);
+extern TM_Result direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait);
 
 #endif

@@ -41,6 +41,22 @@ static int mark_count = 0;
 static int mark_capacity = 0;
 static bool has_deletions = false;
 
+const char *
+feed_kind_name(FeedKind kind)
+{
+    switch (kind) {
+    case FEED_HELD: return "held";
+    case FEED_CONTACT: return "contact";
+    case FEED_FXA: return "fxa";
+    case FEED_CUSTOMER: return "customer";
+    case FEED_SUBSCRIPTION: return "subscription";
+    case FEED_PRICE: return "price";
+    case FEED_INVOICE: return "invoice";
+    case FEED_KINDS: break;
+    }
+    elog(ERROR, "no such kind of key: %d", (int)kind);
+}
+
 static inline bool
 is_uuid(FeedKind kind)
 {
@@ -141,7 +157,7 @@ mark_subtransaction(void)
 }
 
 void
-ctms_feed_add(FeedKind kind, Datum key)
+feed_add(FeedKind kind, Datum key)
 {
     FeedList *list = &lists[kind];
     size_t width = key_width(kind);
@@ -175,19 +191,19 @@ ctms_feed_add(FeedKind kind, Datum key)
 }
 
 void
-ctms_feed_note_deletion(void)
+feed_note_deletion(void)
 {
     has_deletions = true;
 }
 
 bool
-ctms_feed_has_deletions(void)
+feed_has_deletions(void)
 {
     return has_deletions;
 }
 
 bool
-ctms_feed_is_owed(void)
+feed_is_owed(void)
 {
     for (int kind = 0; kind < FEED_KINDS; kind++)
         if (lists[kind].count > 0)
@@ -196,7 +212,7 @@ ctms_feed_is_owed(void)
 }
 
 void
-ctms_feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys)
+feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys)
 {
     Datum *elements;
     int count;
@@ -217,7 +233,7 @@ ctms_feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys)
 }
 
 void
-ctms_feed_detach(FeedKind kind, FeedKeys *keys)
+feed_detach(FeedKind kind, FeedKeys *keys)
 {
     FeedList *list = &lists[kind];
 
@@ -229,7 +245,7 @@ ctms_feed_detach(FeedKind kind, FeedKeys *keys)
 }
 
 void
-ctms_feed_merge(FeedKeys *keys, const FeedKeys *others)
+feed_merge(FeedKeys *keys, const FeedKeys *others)
 {
     size_t width = sizeof(pg_uuid_t);
     char *merged;
@@ -248,7 +264,7 @@ ctms_feed_merge(FeedKeys *keys, const FeedKeys *others)
 }
 
 ArrayType *
-ctms_feed_take(FeedKeys *keys, int limit)
+feed_take(FeedKeys *keys, int limit)
 {
     int count = Min(keys->count - keys->taken, limit);
     Datum *elements = palloc(Max(count, 1) * sizeof(Datum));
@@ -272,7 +288,7 @@ ctms_feed_take(FeedKeys *keys, int limit)
 /* ---- ends of transactions -------------------------------------------------- */
 
 void
-ctms_feed_forget(void)
+feed_forget(void)
 {
     marks = NULL;
     mark_count = mark_capacity = 0;
@@ -281,7 +297,7 @@ ctms_feed_forget(void)
 }
 
 void
-ctms_feed_end_subtransaction(bool is_commit)
+feed_end_subtransaction(bool is_commit)
 {
     int level = GetCurrentTransactionNestLevel();
 

@@ -8,7 +8,8 @@
 
 #include "utils/array.h"
 
-/* How a changed row leads to its contact. The names are those of trigger arguments. */
+/* How a changed row leads to its contact. Their names are arguments of triggers, and values of
+ * unresolved_stripe.kind. */
 typedef enum FeedKind {
     FEED_HELD,         /* by emails.email_id, a uuid: the transaction holds the contact's row */
     FEED_CONTACT,      /* by emails.email_id, a uuid */
@@ -20,41 +21,47 @@ typedef enum FeedKind {
     FEED_KINDS
 } FeedKind;
 
+extern const char *feed_kind_name(FeedKind kind);
+
+/* Those that are keys of Stripe's rows, and of FxA, come last. */
+#define FEED_FIRST_STRIPE FEED_FXA
+#define FEED_STRIPE_KINDS (FEED_KINDS - FEED_FIRST_STRIPE)
+
 /*
  * Keeps a key until the transaction commits or the current subtransaction is rolled back.
  * "key" is a uuid for FEED_HELD and FEED_CONTACT, else a varchar; it is copied.
  */
-extern void ctms_feed_add(FeedKind kind, Datum key);
+extern void feed_add(FeedKind kind, Datum key);
 
 /* Notes that the transaction deletes contacts: held ones may be gone when it commits. */
-extern void ctms_feed_note_deletion(void);
-extern bool ctms_feed_has_deletions(void);
+extern void feed_note_deletion(void);
+extern bool feed_has_deletions(void);
 
 /* Whether any key waits. */
-extern bool ctms_feed_is_owed(void);
+extern bool feed_is_owed(void);
 
 /* The keys of one kind, taken from the feed: sorted, without repetitions. */
 typedef struct FeedKeys {
     FeedKind kind;
     char *keys;
     int64 count;
-    int64 taken; /* how many ctms_feed_take() has handed out */
+    int64 taken; /* how many feed_take() has handed out */
 } FeedKeys;
 
 /* Sorted copy of a uuid[], which must not contain nulls, in the current memory context. */
-extern void ctms_feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys);
+extern void feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys);
 
 /* Moves all keys of a kind out of the feed; they live until the transaction ends. */
-extern void ctms_feed_detach(FeedKind kind, FeedKeys *keys);
+extern void feed_detach(FeedKind kind, FeedKeys *keys);
 
 /* Adds the contacts of "others" to "keys"; both are sorted, so is the result. */
-extern void ctms_feed_merge(FeedKeys *keys, const FeedKeys *others);
+extern void feed_merge(FeedKeys *keys, const FeedKeys *others);
 
 /* The next "limit" keys, or as many as are left, as an array for SQL: uuid[] or text[]. */
-extern ArrayType *ctms_feed_take(FeedKeys *keys, int limit);
+extern ArrayType *feed_take(FeedKeys *keys, int limit);
 
 /* To be called when the transaction, or the current subtransaction, ends. */
-extern void ctms_feed_forget(void);
-extern void ctms_feed_end_subtransaction(bool is_commit);
+extern void feed_forget(void);
+extern void feed_end_subtransaction(bool is_commit);
 
 #endif

@@ -6,19 +6,10 @@
 
 #include "postgres.h"
 
-#include "extension/queue/feed.h"
-
 /* The setting ctms.enqueue. */
-extern bool ctms_is_feed_enabled;
-
-/*
- * Enqueues contacts, sorted and without repetitions, now: those whose rows the transaction
- * holds, and others, which are held first. Rights are not checked. Returns how many there were;
- * unknown ones are passed over. Changes both lists.
- */
-extern uint64 ctms_enqueue_contacts(FeedKeys *held, FeedKeys *loose);
+extern bool feed_is_enabled;
 
 /* Settings and transaction callbacks; called once, by _PG_init. */
-extern void ctms_queue_init(void);
+extern void queue_flush_init(void);
 
 #endif

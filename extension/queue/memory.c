@@ -31,7 +31,7 @@
 #define PURGE_ROWS 5000
 #define PURGE_INTERVAL_MS 10000
 
-bool ctms_is_unchanged_skipped = false;
+bool memory_is_unchanged_skipped = false;
 /* The setting ctms.acoustic_deletions. */
 static bool are_deletions_carried = false;
 /* The setting ctms.acoustic_history, in minutes. */
@@ -80,7 +80,7 @@ static QueuePlan purge_plan = {
 /* ---- columns ------------------------------------------------------------------------ */
 
 void
-ctms_outcomes_add(Outcomes *to, Datum email_id, const char *outcome, Datum detail, bool is_null)
+memory_add_outcome(Outcomes *to, Datum email_id, const char *outcome, Datum detail, bool is_null)
 {
     if (to->count == to->capacity) {
         int capacity = Max(64, 2 * to->capacity);
@@ -132,11 +132,11 @@ is_any_detail(const Outcomes *from)
 /* ---- what was sent ------------------------------------------------------------------ */
 
 void
-ctms_remember_sent(const Outcomes *finished)
+memory_remember_sent(const Outcomes *finished)
 {
     bool is_any_kept = is_any_detail(finished);
-    bool is_any_forgotten = ctms_is_table_used(ctms_queue_relations()->sent);
-    bool is_any_noted = ctms_is_table_used(ctms_queue_relations()->deleted_rows);
+    bool is_any_forgotten = queue_is_table_used(queue_relations()->sent);
+    bool is_any_noted = queue_is_table_used(queue_relations()->deleted_rows);
     Datum args[2];
 
     if (finished->count == 0 || (!is_any_kept && !is_any_forgotten && !is_any_noted))
@@ -144,11 +144,11 @@ ctms_remember_sent(const Outcomes *finished)
     args[0] = uuid_array(finished);
     args[1] = text_array(finished->details, finished->are_null, finished->count);
     if (is_any_kept)
-        ctms_run_queue_plan(&remember_plan, args, NULL, SPI_OK_INSERT);
+        queue_run_plan(&remember_plan, args, NULL, SPI_OK_INSERT);
     if (is_any_forgotten)
-        ctms_run_queue_plan(&forget_plan, args, NULL, SPI_OK_DELETE);
+        queue_run_plan(&forget_plan, args, NULL, SPI_OK_DELETE);
     if (is_any_noted)
-        ctms_run_queue_plan(&forget_notes_plan, args, NULL, SPI_OK_DELETE);
+        queue_run_plan(&forget_notes_plan, args, NULL, SPI_OK_DELETE);
 }
 
 /* ---- history -------------------------------------------------------------------------- */
@@ -166,14 +166,14 @@ purge(void)
         return;
     history = get_relname_relid("acoustic_history", get_namespace_oid("ctms", false));
     if (!ConditionalLockRelationOid(history, ShareUpdateExclusiveLock) ||
-        ctms_run_queue_plan(&purge_plan,
-                            (Datum[]){TimestampTzGetDatum(limit), Int64GetDatum(PURGE_ROWS)}, NULL,
-                            SPI_OK_DELETE) == 0)
+        queue_run_plan(&purge_plan,
+                       (Datum[]){TimestampTzGetDatum(limit), Int64GetDatum(PURGE_ROWS)}, NULL,
+                       SPI_OK_DELETE) == 0)
         next_purge = TimestampTzPlusMilliseconds(now, PURGE_INTERVAL_MS);
 }
 
 void
-ctms_write_history(const Outcomes *outcomes)
+memory_write_history(const Outcomes *outcomes)
 {
     Datum args[3];
 
@@ -182,7 +182,7 @@ ctms_write_history(const Outcomes *outcomes)
     args[0] = uuid_array(outcomes);
     args[1] = text_array(outcomes->outcomes, NULL, outcomes->count);
     args[2] = text_array(outcomes->details, outcomes->are_null, outcomes->count);
-    ctms_run_queue_plan(&history_plan, args, NULL, SPI_OK_INSERT);
+    queue_run_plan(&history_plan, args, NULL, SPI_OK_INSERT);
     purge();
 }
 
@@ -192,19 +192,19 @@ ctms_write_history(const Outcomes *outcomes)
 Datum
 ctms__carries_deletions(PG_FUNCTION_ARGS)
 {
-    PG_RETURN_BOOL(are_deletions_carried && ctms_is_feed_enabled && !ctms_is_restoring());
+    PG_RETURN_BOOL(are_deletions_carried && feed_is_enabled && !restore_is_running());
 }
 
 /* ctms._wake_agents() → void */
 Datum
 ctms__wake_agents(PG_FUNCTION_ARGS)
 {
-    ctms_wake_agents();
+    wake_agents();
     PG_RETURN_VOID();
 }
 
 void
-ctms_queue_memory_init(void)
+queue_memory_init(void)
 {
     DefineCustomBoolVariable("ctms.acoustic_deletions",
                              "Whether deletions are carried to Acoustic.",
@@ -213,7 +213,7 @@ ctms_queue_memory_init(void)
     DefineCustomBoolVariable("ctms.acoustic_skip_unchanged",
                              "Whether contacts are sent only when Acoustic would learn something.",
                              "Hashes of what was last sent are kept in ctms.acoustic_sent.",
-                             &ctms_is_unchanged_skipped, false, PGC_SUSET, 0, NULL, NULL, NULL);
+                             &memory_is_unchanged_skipped, false, PGC_SUSET, 0, NULL, NULL, NULL);
     DefineCustomIntVariable("ctms.acoustic_history",
                             "How long it is kept what became of each attempt to send a contact.",
                             "Zero keeps nothing.", &history_minutes, 0, 0, INT_MAX, PGC_SUSET,

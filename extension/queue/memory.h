@@ -7,9 +7,9 @@
 #include "postgres.h"
 
 /* The setting ctms.acoustic_skip_unchanged. */
-extern bool ctms_is_unchanged_skipped;
+extern bool memory_is_unchanged_skipped;
 
-/* Contacts of one call of an agent, as columns for SQL; ctms_outcomes_add() makes room. */
+/* Contacts of one call of an agent, as columns for SQL; memory_add_outcome() makes room. */
 typedef struct Outcomes {
     Datum *email_ids; /* uuid */
     Datum *outcomes;  /* text */
@@ -20,7 +20,7 @@ typedef struct Outcomes {
 } Outcomes;
 
 extern void
-ctms_outcomes_add(Outcomes *to, Datum email_id, const char *outcome, Datum detail, bool is_null);
+memory_add_outcome(Outcomes *to, Datum email_id, const char *outcome, Datum detail, bool is_null);
 
 /*
  * All within SPI_connect(), for callers that hold the contacts' queue rows.
@@ -28,11 +28,11 @@ ctms_outcomes_add(Outcomes *to, Datum email_id, const char *outcome, Datum detai
  * What was sent: stores the hashes of contacts, forgets those of contacts without; "details"
  * are the hashes. And their rows that were noted as deleted are so now.
  */
-extern void ctms_remember_sent(const Outcomes *finished);
+extern void memory_remember_sent(const Outcomes *finished);
 /* What happened, if that is kept; "details" are errors. Now and then removes what is too old. */
-extern void ctms_write_history(const Outcomes *outcomes);
+extern void memory_write_history(const Outcomes *outcomes);
 
 /* Defines the settings; called once, by _PG_init. */
-extern void ctms_queue_memory_init(void);
+extern void queue_memory_init(void);
 
 #endif

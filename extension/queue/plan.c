@@ -17,7 +17,7 @@
 #include "extension/queue/relations.h"
 
 uint64
-ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)
+queue_run_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)
 {
     int level = kept_plan_is_ready(plan->plan) ? 0 : kept_plan_prefer(KEPT_PLAN_ROW_BY_ROW);
     uint64 count;
@@ -30,9 +30,9 @@ ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expecte
 }
 
 void
-ctms_start_queue_sql(QueueOwner *saved)
+queue_start_sql(QueueOwner *saved)
 {
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(ctms_queue_relations()->queue));
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(queue_relations()->queue));
     Oid owner;
 
     if (!HeapTupleIsValid(tuple))
@@ -41,16 +41,16 @@ ctms_start_queue_sql(QueueOwner *saved)
     ReleaseSysCache(tuple);
     GetUserIdAndSecContext(&saved->user, &saved->security_context);
     SetUserIdAndSecContext(owner, saved->security_context | SECURITY_LOCAL_USERID_CHANGE);
-    saved->search_path = ctms_pin_search_path();
+    saved->search_path = compat_pin_search_path();
     PushActiveSnapshot(GetTransactionSnapshot());
     SPI_connect();
 }
 
 void
-ctms_end_queue_sql(const QueueOwner *saved)
+queue_end_sql(const QueueOwner *saved)
 {
     SPI_finish();
     PopActiveSnapshot();
-    ctms_unpin_search_path(saved->search_path);
+    compat_unpin_search_path(saved->search_path);
     SetUserIdAndSecContext(saved->user, saved->security_context);
 }

@@ -24,9 +24,9 @@ typedef struct QueuePlan {
  * SPI_tuptable has what it returns. A null in "nulls" (as SPI takes it) is 'n'. Raises an
  * error unless SPI answers "expected".
  */
-extern uint64 ctms_run_queue_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected);
+extern uint64 queue_run_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected);
 
-/* What ctms_start_queue_sql() changed. */
+/* What queue_start_sql() changed. */
 typedef struct QueueOwner {
     Oid user;
     int security_context;
@@ -34,11 +34,11 @@ typedef struct QueueOwner {
 } QueueOwner;
 
 /*
- * From here to ctms_end_queue_sql() statements can be run: as the owner of the queue, with a
+ * From here to queue_end_sql() statements can be run: as the owner of the queue, with a
  * snapshot of their own, and finding nothing but pg_catalog without a schema. An error in
  * between undoes all that by itself.
  */
-extern void ctms_start_queue_sql(QueueOwner *saved);
-extern void ctms_end_queue_sql(const QueueOwner *saved);
+extern void queue_start_sql(QueueOwner *saved);
+extern void queue_end_sql(const QueueOwner *saved);
 
 #endif

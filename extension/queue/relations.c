@@ -27,7 +27,7 @@ forget(Datum arg, int cache, uint32 hash)
 }
 
 const QueueRelations *
-ctms_queue_relations(void)
+queue_relations(void)
 {
     static bool is_watching = false;
     Oid schema;
@@ -58,7 +58,7 @@ ctms_queue_relations(void)
 }
 
 bool
-ctms_is_table_used(Oid table)
+queue_is_table_used(Oid table)
 {
     Relation relation;
     BlockNumber blocks;

@@ -18,9 +18,9 @@ typedef struct QueueRelations {
 } QueueRelations;
 
 /* NULL when the extension is not (any more) in this database. Good until the next call. */
-extern const QueueRelations *ctms_queue_relations(void);
+extern const QueueRelations *queue_relations(void);
 
 /* Whether the table may have rows; false saves asking one that nobody uses. */
-extern bool ctms_is_table_used(Oid table);
+extern bool queue_is_table_used(Oid table);
 
 #endif

@@ -18,18 +18,15 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "extension/queue/enqueue.h"
 #include "extension/queue/feed.h"
-#include "extension/queue/flush.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/stripe.h"
 
-#define STRIPE_KINDS (FEED_KINDS - FEED_FXA)
 /* Keys that one claim takes at most. */
 #define LEFT_KEYS 1000
 
-/* As in ctms.unresolved_stripe, in the order of FeedKind. */
-static const char *const kind_names[STRIPE_KINDS] = {"fxa", "customer", "subscription", "price",
-                                                     "invoice"};
+StaticAssertDecl(FEED_STRIPE_KINDS == 5, "the statement below knows five kinds of keys");
 
 /* A contact or null for each key; for a price, all who subscribe to it. */
 static QueuePlan resolve_plan = {
@@ -55,7 +52,7 @@ static QueuePlan resolve_plan = {
            "  JOIN ctms.stripe_customer AS c ON c.stripe_id = i.stripe_customer_id"
            "  JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id WHERE i.stripe_id = k), 4, k"
            " FROM unnest($5) AS k",
-    .arg_count = STRIPE_KINDS,
+    .arg_count = FEED_STRIPE_KINDS,
     .arg_types = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
 
 /*
@@ -103,7 +100,7 @@ leave_key(LeftKeys *left, int kind, Datum key)
         left->keys = left->keys ? repalloc(left->keys, left->capacity * sizeof(Datum))
                                 : palloc(left->capacity * sizeof(Datum));
     }
-    left->kinds[left->count] = CStringGetTextDatum(kind_names[kind]);
+    left->kinds[left->count] = CStringGetTextDatum(feed_kind_name(FEED_FIRST_STRIPE + kind));
     left->keys[left->count++] = key;
 }
 
@@ -117,7 +114,7 @@ text_array(Datum *elements, int count)
 static void
 resolve(Datum *keys, LeftKeys *left, TakeContact take, void *arg)
 {
-    uint64 count = ctms_run_queue_plan(&resolve_plan, keys, NULL, SPI_OK_SELECT);
+    uint64 count = queue_run_plan(&resolve_plan, keys, NULL, SPI_OK_SELECT);
 
     for (uint64 i = 0; i < count; i++) {
         HeapTuple row = SPI_tuptable->vals[i];
@@ -136,7 +133,7 @@ resolve(Datum *keys, LeftKeys *left, TakeContact take, void *arg)
 static void
 add_to_feed(Datum email_id, void *arg)
 {
-    ctms_feed_add(FEED_CONTACT, email_id);
+    feed_add(FEED_CONTACT, email_id);
 }
 
 static void
@@ -148,34 +145,34 @@ add_to_array(Datum email_id, void *arg)
 }
 
 bool
-ctms_resolve_stripe_keys(void)
+queue_resolve_stripe_keys(void)
 {
-    FeedKeys keys[STRIPE_KINDS];
-    Datum args[STRIPE_KINDS];
+    FeedKeys keys[FEED_STRIPE_KINDS];
+    Datum args[FEED_STRIPE_KINDS];
     LeftKeys left = {0};
     bool is_any = false;
     QueueOwner saved;
 
-    for (int i = 0; i < STRIPE_KINDS; i++) {
-        ctms_feed_detach(FEED_FXA + i, &keys[i]);
+    for (int i = 0; i < FEED_STRIPE_KINDS; i++) {
+        feed_detach(FEED_FIRST_STRIPE + i, &keys[i]);
         is_any = is_any || keys[i].count > 0;
     }
     if (!is_any)
         return false;
 
-    ctms_start_queue_sql(&saved);
-    for (int i = 0; i < STRIPE_KINDS; i++)
-        args[i] = PointerGetDatum(ctms_feed_take(&keys[i], INT_MAX));
+    queue_start_sql(&saved);
+    for (int i = 0; i < FEED_STRIPE_KINDS; i++)
+        args[i] = PointerGetDatum(feed_take(&keys[i], INT_MAX));
     resolve(args, &left, add_to_feed, NULL);
-    for (int64 i = 0; i < keys[FEED_PRICE - FEED_FXA].count; i++)
-        leave_key(&left, FEED_PRICE - FEED_FXA,
-                  PointerGetDatum(((text **)keys[FEED_PRICE - FEED_FXA].keys)[i]));
+    for (int64 i = 0; i < keys[FEED_PRICE - FEED_FIRST_STRIPE].count; i++)
+        leave_key(&left, FEED_PRICE - FEED_FIRST_STRIPE,
+                  PointerGetDatum(((text **)keys[FEED_PRICE - FEED_FIRST_STRIPE].keys)[i]));
     if (left.count > 0)
-        ctms_run_queue_plan(
+        queue_run_plan(
             &leave_plan,
             (Datum[]){text_array(left.kinds, left.count), text_array(left.keys, left.count)}, NULL,
             SPI_OK_INSERT);
-    ctms_end_queue_sql(&saved);
+    queue_end_sql(&saved);
     return left.count > 0;
 }
 
@@ -183,7 +180,7 @@ ctms_resolve_stripe_keys(void)
 static void
 sort_keys(uint64 count, Datum *args)
 {
-    for (int kind = 0; kind < STRIPE_KINDS; kind++) {
+    for (int kind = 0; kind < FEED_STRIPE_KINDS; kind++) {
         Datum *keys = palloc(Max(count, 1) * sizeof(Datum));
         int kept = 0;
 
@@ -191,7 +188,7 @@ sort_keys(uint64 count, Datum *args)
             bool is_null;
             char *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
 
-            if (strcmp(name, kind_names[kind]) == 0)
+            if (strcmp(name, feed_kind_name(FEED_FIRST_STRIPE + kind)) == 0)
                 keys[kept++] =
                     SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null);
         }
@@ -200,9 +197,9 @@ sort_keys(uint64 count, Datum *args)
 }
 
 void
-ctms_resolve_left_keys(void)
+queue_resolve_left_keys(void)
 {
-    Datum args[STRIPE_KINDS];
+    Datum args[FEED_STRIPE_KINDS];
     LeftKeys nobody = {0};
     ArrayBuildState *contacts = NULL;
     FeedKeys held = {.kind = FEED_CONTACT};
@@ -210,30 +207,30 @@ ctms_resolve_left_keys(void)
     QueueOwner saved;
     uint64 taken;
 
-    ctms_start_queue_sql(&saved);
-    taken = ctms_run_queue_plan(&take_plan, (Datum[]){Int64GetDatum(LEFT_KEYS)}, NULL,
-                                SPI_OK_DELETE_RETURNING);
+    queue_start_sql(&saved);
+    taken = queue_run_plan(&take_plan, (Datum[]){Int64GetDatum(LEFT_KEYS)}, NULL,
+                           SPI_OK_DELETE_RETURNING);
     if (taken > 0) {
         sort_keys(taken, args);
         resolve(args, &nobody, add_to_array, &contacts);
     }
     /* Not by the feed, which belongs to the transaction's own changes. */
     if (contacts) {
-        ctms_feed_keys_from_array(
-            DatumGetArrayTypeP(makeArrayResult(contacts, CurrentMemoryContext)), &loose);
-        ctms_enqueue_contacts(&held, &loose);
+        feed_keys_from_array(DatumGetArrayTypeP(makeArrayResult(contacts, CurrentMemoryContext)),
+                             &loose);
+        enqueue_contacts(&held, &loose);
     }
-    ctms_end_queue_sql(&saved);
+    queue_end_sql(&saved);
 }
 
 bool
-ctms_has_left_keys(void)
+queue_has_left_keys(void)
 {
     QueueOwner saved;
     uint64 count;
 
-    ctms_start_queue_sql(&saved);
-    count = ctms_run_queue_plan(&has_left_plan, NULL, NULL, SPI_OK_SELECT);
-    ctms_end_queue_sql(&saved);
+    queue_start_sql(&saved);
+    count = queue_run_plan(&has_left_plan, NULL, NULL, SPI_OK_SELECT);
+    queue_end_sql(&saved);
     return count > 0;
 }

@@ -33,14 +33,11 @@ typedef struct TriggerPlan {
     bool is_last; /* no other trigger can change the row after this one */
 } TriggerPlan;
 
-static const char *const kind_names[FEED_KINDS] = {"held",         "contact", "fxa",    "customer",
-                                                   "subscription", "price",   "invoice"};
-
 static FeedKind
 kind_of(const char *name)
 {
     for (int kind = 0; kind < FEED_KINDS; kind++)
-        if (strcmp(kind_names[kind], name) == 0)
+        if (strcmp(feed_kind_name(kind), name) == 0)
             return kind;
     elog(ERROR, "unknown kind of key \"%s\" in a trigger of the queue", name);
 }
@@ -78,9 +75,9 @@ get_plan(FunctionCallInfo fcinfo, const TriggerData *trigger)
     caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
     plan = palloc0(sizeof(*plan));
     plan->kind = kind_of(args[0]);
-    plan->key = ctms_column_number(desc, args[1]);
+    plan->key = row_column_number(desc, args[1]);
     for (int i = 2; i < trigger->tg_trigger->tgnargs; i++)
-        plan->ignored = bms_add_member(plan->ignored, ctms_column_number(desc, args[i]));
+        plan->ignored = bms_add_member(plan->ignored, row_column_number(desc, args[i]));
     plan->is_last =
         is_last_before_update(trigger->tg_relation->trigdesc, trigger->tg_trigger->tgoid);
     MemoryContextSwitchTo(caller);
@@ -104,7 +101,7 @@ add_key(FeedKind kind, AttrNumber column, HeapTuple row, TupleDesc desc)
     Datum key = heap_getattr(row, column, desc, &is_null);
 
     if (!is_null)
-        ctms_feed_add(kind, key);
+        feed_add(kind, key);
 }
 
 static bool
@@ -134,7 +131,7 @@ add_all_keys(const TriggerPlan *plan, Relation table)
 
         CHECK_FOR_INTERRUPTS();
         if (!is_null)
-            ctms_feed_add(plan->kind, key);
+            feed_add(plan->kind, key);
     }
     ExecDropSingleTupleTableSlot(slot);
     table_endscan(scan);
@@ -152,13 +149,13 @@ add_updated(const TriggerPlan *plan, const TriggerData *trigger)
     HeapTuple old_row = trigger->tg_trigtuple;
     HeapTuple new_row = trigger->tg_newtuple;
 
-    if (plan->is_last && !ctms_row_changed(old_row, new_row, desc, plan->ignored))
+    if (plan->is_last && !row_has_changed(old_row, new_row, desc, plan->ignored))
         return;
     add_key(plan->kind, plan->key, new_row, desc);
     /* A row that moves from one contact to another concerns both. */
     if (!is_key_equal(plan->key, old_row, new_row, desc)) {
         if (plan->kind == FEED_HELD)
-            ctms_feed_note_deletion();
+            feed_note_deletion();
         add_key(plan->kind, plan->key, old_row, desc);
     }
 }
@@ -184,7 +181,7 @@ ctms__enqueue(PG_FUNCTION_ARGS)
                        "each row, or BEFORE TRUNCATE",
                        "ctms._enqueue"));
     is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
-    if (!ctms_is_feed_enabled || ctms_is_restoring())
+    if (!feed_is_enabled || restore_is_running())
         return PointerGetDatum(is_update ? trigger->tg_newtuple : NULL);
 
     plan = get_plan(fcinfo, trigger);
@@ -198,7 +195,7 @@ ctms__enqueue(PG_FUNCTION_ARGS)
         add_key(plan->kind == FEED_CONTACT ? FEED_HELD : plan->kind, plan->key,
                 trigger->tg_trigtuple, desc);
     else if (plan->kind == FEED_HELD)
-        ctms_feed_note_deletion();
+        feed_note_deletion();
     else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
         add_key(plan->kind, plan->key, trigger->tg_trigtuple, desc);
     else

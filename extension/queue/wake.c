@@ -44,7 +44,7 @@ read_sequence(Oid sequence)
     static Buffer seen_at = InvalidBuffer;
     Relation relation;
 
-    if (sequence == seen && ctms_read_recent_buffer(seen_file, MAIN_FORKNUM, 0, seen_at))
+    if (sequence == seen && compat_read_recent_buffer(seen_file, MAIN_FORKNUM, 0, seen_at))
         return seen_at;
     relation = relation_open(sequence, AccessShareLock);
     seen_at = ReadBuffer(relation, 0);
@@ -101,9 +101,9 @@ wait_for_commits(void)
 }
 
 bool
-ctms_wake_arm(void)
+wake_arm_agent(void)
 {
-    const QueueRelations *relations = ctms_queue_relations();
+    const QueueRelations *relations = queue_relations();
 
     if (!relations || !OidIsValid(relations->idle_sequence) || is_armed(relations->idle_sequence))
         return false;
@@ -113,9 +113,9 @@ ctms_wake_arm(void)
 }
 
 void
-ctms_wake_agents(void)
+wake_agents(void)
 {
-    const QueueRelations *relations = ctms_queue_relations();
+    const QueueRelations *relations = queue_relations();
 
     if (relations && OidIsValid(relations->idle_sequence)) {
         if (!is_armed(relations->idle_sequence))

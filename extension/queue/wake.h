@@ -12,9 +12,9 @@
  * those that were in the middle of it are given a moment first. False when an agent was
  * waiting already.
  */
-extern bool ctms_wake_arm(void);
+extern bool wake_arm_agent(void);
 
 /* Wakes the waiting agents, if any, when the transaction commits: they wait no more. */
-extern void ctms_wake_agents(void);
+extern void wake_agents(void);
 
 #endif

@@ -128,7 +128,7 @@ GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
 
 CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[]) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'ctms_enqueue_contacts_now';
+    AS 'MODULE_PATHNAME', 'ctms_enqueue_contacts';
 COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[]) IS 'Enqueues these contacts as if they had changed, at once and whatever ctms.enqueue says; returns how many of them exist';
 
 CREATE FUNCTION ctms.reset_acoustic_retries(email_ids uuid[] DEFAULT NULL) RETURNS bigint

@@ -105,7 +105,7 @@ ctms__check_waitlist_fields(PG_FUNCTION_ARGS)
     List *errors = NIL;
     char *name_text;
 
-    if (ctms_is_restoring() ||
+    if (restore_is_running() ||
         (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && is_unchanged(trigger, name_column) &&
          is_unchanged(trigger, fields_column)))
         return PointerGetDatum(row);
@@ -127,7 +127,7 @@ ctms__lock_waitlists(PG_FUNCTION_ARGS)
     TriggerData *trigger = trigger_data(fcinfo);
     Oid waitlists = get_relname_relid("waitlists", RelationGetNamespace(trigger->tg_relation));
 
-    if (!ctms_is_restoring() && OidIsValid(waitlists))
+    if (!restore_is_running() && OidIsValid(waitlists))
         LockRelationOid(waitlists, ShareRowExclusiveLock);
     return PointerGetDatum(NULL);
 }
@@ -143,7 +143,7 @@ ctms__check_waitlist_schema(PG_FUNCTION_ARGS)
     Datum schema =
         heap_getattr(row, column(trigger, "schema"), trigger->tg_relation->rd_att, &is_null);
 
-    if (!is_null && !ctms_is_restoring())
+    if (!is_null && !restore_is_running())
         json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(schema), 0, 0));
     return PointerGetDatum(row);
 }

@@ -179,7 +179,7 @@ ctms_json_schema_assert(PG_FUNCTION_ARGS)
     JsonSchemaVerdict verdict;
 
     /* Rows may come before the documents that their schema refers to, or be older. */
-    if (ctms_is_restoring())
+    if (restore_is_running())
         PG_RETURN_BOOL(true);
     program = json_schema_call_program(fcinfo, 0, 2);
     if (run_in_place(fcinfo, program))

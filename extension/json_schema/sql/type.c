@@ -16,7 +16,7 @@
 static Datum
 checked(Datum jsonb)
 {
-    if (!ctms_is_restoring())
+    if (!restore_is_running())
         json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(jsonb), 0, 0));
     return jsonb;
 }

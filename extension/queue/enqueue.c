@@ -1,0 +1,115 @@
+/*
+ * queue/enqueue.c: enqueues contacts now.
+ *
+ * Called at commit for what a transaction has changed (queue/flush.c), for contacts that left
+ * Stripe keys turn out to concern (queue/stripe.c), and by people (queue/admin.c).
+ *
+ * The rows are written below the executor (queue/direct.c) where that can be, else by the
+ * statement below.
+ */
+#include "extension/base/compat.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "extension/queue/direct.h"
+#include "extension/queue/enqueue.h"
+#include "extension/queue/plan.h"
+
+/* Contacts per statement: bounds the memory of a bulk change, costs nothing for others. */
+#define CONTACTS_PER_STATEMENT 10000
+
+/*
+ * A contact that waits already keeps its place. One that has failed starts afresh, behind
+ * those that wait for their first attempt: its failures say nothing about its new content. A live
+ * lease is left alone, so that no second agent sends next to the first; the new generation makes
+ * the first one's finish leave the row. The transaction number serves as generation: a row that is
+ * removed and comes back never repeats one. A row that was never claimed is only locked, as
+ * DO UPDATE does where WHERE is false: nobody knows its generation, and who claims it later reads
+ * what was committed with the lock.
+ */
+static QueuePlan enqueue_plan = {
+    .sql = "WITH contact AS MATERIALIZED ("
+           " SELECT email_id FROM ctms.emails WHERE email_id = ANY ($1)"
+           " ORDER BY email_id FOR KEY SHARE),"
+           "enqueued AS ("
+           " INSERT INTO ctms.pending_acoustic AS p"
+           "  (email_id, generation, create_timestamp, update_timestamp)"
+           " SELECT email_id, $2, $3, $3 FROM contact ORDER BY email_id"
+           " ON CONFLICT (email_id) DO UPDATE SET"
+           "  generation = GREATEST(p.generation + 1, EXCLUDED.generation),"
+           "  retry = 0, last_error = NULL, retry_after = NULL,"
+           "  create_timestamp = CASE WHEN p.retry > 0 THEN EXCLUDED.create_timestamp"
+           "                     ELSE p.create_timestamp END,"
+           "  update_timestamp = EXCLUDED.update_timestamp"
+           " WHERE p.is_tried OR p.retry > 0 OR p.retry_after IS NOT NULL"
+           "  OR p.lease_owner IS NOT NULL)"
+           "SELECT FROM contact",
+    .arg_count = 3,
+    .arg_types = {UUIDARRAYOID, INT8OID, TIMESTAMPTZOID}};
+
+static uint64
+enqueue_by_sql(FeedKeys *contacts, int64 generation)
+{
+    Datum now = TimestampTzGetDatum(GetCurrentTimestamp());
+    uint64 enqueued = 0;
+    QueueOwner saved;
+
+    queue_start_sql(&saved);
+    while (contacts->taken < contacts->count) {
+        ArrayType *email_ids = feed_take(contacts, CONTACTS_PER_STATEMENT);
+
+        CHECK_FOR_INTERRUPTS();
+        enqueued += queue_run_plan(
+            &enqueue_plan, (Datum[]){PointerGetDatum(email_ids), Int64GetDatum(generation), now},
+            NULL, SPI_OK_SELECT);
+        SPI_freetuptable(SPI_tuptable);
+        pfree(email_ids);
+    }
+    queue_end_sql(&saved);
+    return enqueued;
+}
+
+static uint64
+enqueue_directly(DirectQueue *queue, FeedKeys *held, FeedKeys *loose, int64 generation)
+{
+    pg_uuid_t *ids = (pg_uuid_t *)loose->keys;
+    int64 found = 0;
+
+    /* All contacts first, then queue rows: who waits for a contact keeps no queue row. */
+    for (int64 i = 0; i < loose->count; i++)
+        if (direct_hold(queue, &ids[i]))
+            ids[found++] = ids[i];
+    loose->count = found;
+    feed_merge(held, loose);
+
+    ids = (pg_uuid_t *)held->keys;
+    for (int64 i = 0; i < held->count; i++)
+        direct_enqueue(queue, &ids[i], generation);
+    return held->count;
+}
+
+uint64
+enqueue_contacts(FeedKeys *held, FeedKeys *loose)
+{
+    int64 generation = (int64)U64FromFullTransactionId(GetTopFullTransactionId());
+    DirectQueue *queue;
+    uint64 enqueued;
+
+    /*
+     * No command ends after the last statement: without this, contacts whose rows it rewrote
+     * would be seen as they were before, and taken for deleted.
+     */
+    CommandCounterIncrement();
+    queue = direct_open();
+    if (!queue) {
+        feed_merge(held, loose);
+        return enqueue_by_sql(held, generation);
+    }
+    enqueued = enqueue_directly(queue, held, loose, generation);
+    direct_close(queue);
+    return enqueued;
+}
