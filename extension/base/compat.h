@@ -4,8 +4,8 @@
  * The code is written against PostgreSQL 15; what another version names or shapes
  * differently is mapped here and nowhere else.
  */
-#ifndef CTMS_COMPAT_H
-#define CTMS_COMPAT_H
+#ifndef CTMS_BASE_COMPAT_H
+#define CTMS_BASE_COMPAT_H
 
 #include "postgres.h"
 

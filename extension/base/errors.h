@@ -4,8 +4,8 @@
  * The last three digits are the HTTP status that the REST server answers with, but for
  * Stripe's. Messages carry no values of a contact: the server log keeps them.
  */
-#ifndef CTMS_ERRORS_H
-#define CTMS_ERRORS_H
+#ifndef CTMS_BASE_ERRORS_H
+#define CTMS_BASE_ERRORS_H
 
 #include "postgres.h"
 

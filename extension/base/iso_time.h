@@ -2,8 +2,8 @@
  * base/iso_time.h: reads dates and times as ISO 8601 writes them, without raising errors and
  * without the session's settings (DateStyle, TimeZone) having a say.
  */
-#ifndef CTMS_ISO_TIME_H
-#define CTMS_ISO_TIME_H
+#ifndef CTMS_BASE_ISO_TIME_H
+#define CTMS_BASE_ISO_TIME_H
 
 #include "postgres.h"
 

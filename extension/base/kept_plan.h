@@ -1,8 +1,8 @@
 /*
  * base/kept_plan.h: statements that are prepared and planned once in a session.
  */
-#ifndef CTMS_KEPT_PLAN_H
-#define CTMS_KEPT_PLAN_H
+#ifndef CTMS_BASE_KEPT_PLAN_H
+#define CTMS_BASE_KEPT_PLAN_H
 
 #include "postgres.h"
 

@@ -4,8 +4,8 @@
  * Triggers of ctms ask first: what a restore writes is stored as it is, so nothing is
  * enqueued, validated or given another timestamp.
  */
-#ifndef CTMS_RESTORE_H
-#define CTMS_RESTORE_H
+#ifndef CTMS_BASE_RESTORE_H
+#define CTMS_BASE_RESTORE_H
 
 #include "postgres.h"
 

@@ -1,8 +1,8 @@
 /*
  * base/row_change.h: what a row trigger asks about the row it was called for.
  */
-#ifndef CTMS_ROW_CHANGE_H
-#define CTMS_ROW_CHANGE_H
+#ifndef CTMS_BASE_ROW_CHANGE_H
+#define CTMS_BASE_ROW_CHANGE_H
 
 #include "postgres.h"
 

@@ -1,8 +1,8 @@
 /*
  * base/stored_jsonb.h: one jsonb from a configuration table that the session caches.
  */
-#ifndef CTMS_STORED_JSONB_H
-#define CTMS_STORED_JSONB_H
+#ifndef CTMS_BASE_STORED_JSONB_H
+#define CTMS_BASE_STORED_JSONB_H
 
 #include "extension/base/compat.h"
 
