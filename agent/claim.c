@@ -1,11 +1,12 @@
 /*
- * claim.c: when to claim contacts, how many, and what becomes of them; see sync_internal.h.
+ * claim.c: when to claim contacts, how many, and what becomes of them; see claim.h.
  *
  * Ahead of need: a claim is made when half of the last one is sent. The first asks for
  * little; each that is filled doubles the next, so that an agent in front of a slow service
  * holds little.
  */
-#include "agent/sync_internal.h"
+#include "agent/claim.h"
+
 #include "common/clock.h"
 
 enum { CLAIM_MIN = 20, PROBE_CLAIM = 10 };
@@ -13,92 +14,91 @@ enum { CLAIM_MIN = 20, PROBE_CLAIM = 10 };
 enum { IN_HAND_CLAIMS = 4 };
 #define CLAIM_RETRY_MIN_S 0.2
 
-void
-claim_start_small(struct sync *s)
+/* Contacts in the next claim, as far as it is up to the last ones. */
+static int
+next_size(const struct line *l)
 {
-    int limit = s->settings->batch_limit;
+    int limit = l->settings->batch_limit;
 
-    s->claim_size = CLAIM_MIN < limit ? CLAIM_MIN : limit;
+    if (l->claim_size > 0)
+        return l->claim_size;
+    return CLAIM_MIN < limit ? CLAIM_MIN : limit;
 }
 
 static bool
-may_claim(const struct sync *s, double now_s)
+may_claim(const struct line *l, double now_s)
 {
-    if (!s->settings->is_sync_enabled || s->is_draining || !s->is_hungry || s->is_release_wanted ||
-        queue_is_claiming(s->queue) || s->is_settle_blocked || now_s < s->next_claim_s)
+    if (!l->settings->is_sync_enabled || l->is_draining || !l->is_hungry || l->is_release_wanted ||
+        queue_is_claiming(l->queue) || l->is_settle_blocked || now_s < l->next_claim_s)
         return false;
-    if (s->settings->is_integration_enabled &&
-        (s->is_token_failing || now_s < s->stop.until_s || pace_wait_s(&s->pace, now_s) > 0 ||
-         share_granted(s->share) == 0))
+    if (l->settings->is_integration_enabled &&
+        (l->is_token_failing || now_s < l->stop.until_s || pace_wait_s(&l->pace, now_s) > 0 ||
+         share_granted(l->share) == 0))
         return false;
-    if (s->stop.class != CLASS_SUCCESS)
-        return s->in_hand == 0;
-    return s->ready_count <= s->claim_size / 2 &&
-           s->in_hand < IN_HAND_CLAIMS * s->settings->batch_limit;
+    if (l->stop.class != CLASS_SUCCESS)
+        return l->in_hand == 0;
+    return l->ready_count <= next_size(l) / 2 &&
+           l->in_hand < IN_HAND_CLAIMS * l->settings->batch_limit;
 }
 
 void
-claim_failed(void *arg)
+claim_note_failure(struct line *l)
 {
-    struct sync *s = arg;
-
-    s->next_claim_s = clock_now_s() +
-                      clock_backoff_s(CLAIM_RETRY_MIN_S, s->settings->loop_s, s->claim_failures++);
-    sync_turn_soon(s);
+    l->next_claim_s = clock_now_s() +
+                      clock_backoff_s(CLAIM_RETRY_MIN_S, l->settings->loop_s, l->claim_failures++);
+    line_turn_soon(l);
 }
 
 void
-claim_ahead(struct sync *s)
+claim_ahead(struct line *l)
 {
-    int limit = s->settings->batch_limit;
+    int limit = l->settings->batch_limit;
 
-    if (!may_claim(s, clock_now_s()))
+    if (!may_claim(l, clock_now_s()))
         return;
-    if (s->claim_size < limit)
-        limit = s->claim_size;
-    if (s->stop.class != CLASS_SUCCESS && limit > PROBE_CLAIM)
+    if (next_size(l) < limit)
+        limit = next_size(l);
+    if (l->stop.class != CLASS_SUCCESS && limit > PROBE_CLAIM)
         limit = PROBE_CLAIM;
-    s->was_notified = false;
-    if (!queue_claim(s->queue, limit))
-        claim_failed(s);
+    l->was_notified = false;
+    if (!queue_claim(l->queue, limit))
+        claim_note_failure(l);
 }
 
 static void
-take_claimed(struct sync *s, struct contact_list *contacts, bool are_suspects)
+take_claimed(struct line *l, struct contact_list *contacts, bool are_suspects)
 {
     contact *c, *next;
 
     for (c = TAILQ_FIRST(contacts); c != NULL; c = next) {
         next = TAILQ_NEXT(c, link);
-        if (outcome_is_suspect(s, c) != are_suspects)
+        if (suspects_have_contact(&l->suspects, c) != are_suspects)
             continue;
         TAILQ_REMOVE(contacts, c, link);
-        s->in_hand++;
-        c->is_skipped = !s->settings->is_integration_enabled;
-        if (s->is_draining || s->is_release_wanted)
-            sync_drop(s, c);
+        l->in_hand++;
+        c->is_skipped = !l->settings->is_integration_enabled;
+        if (l->is_draining || l->is_release_wanted)
+            line_drop_contact(l, c);
         else if (c->has_failed || c->is_unchanged || c->is_skipped)
-            sync_settle(s, c);
+            line_settle_contact(l, c);
         else
-            sync_move(s, c, &s->ready);
+            line_move_contact(l, c, &l->ready);
     }
 }
 
 void
-claim_done(void *arg, struct contact_list *contacts, int claimed, int limit)
+claim_take_contacts(struct line *l, struct contact_list *contacts, int claimed, int limit)
 {
-    struct sync *s = arg;
-
     /* Contacts that may themselves be at fault come last. */
-    take_claimed(s, contacts, false);
-    take_claimed(s, contacts, true);
-    s->claim_failures = 0;
+    take_claimed(l, contacts, false);
+    take_claimed(l, contacts, true);
+    l->claim_failures = 0;
     if (claimed == limit) {
-        s->claim_size *= 2;
-        if (s->claim_size > s->settings->batch_limit)
-            s->claim_size = s->settings->batch_limit;
+        l->claim_size = 2 * next_size(l);
+        if (l->claim_size > l->settings->batch_limit)
+            l->claim_size = l->settings->batch_limit;
     }
     /* Only an empty claim says that nothing is left: agents that are awake get no notice. */
-    s->is_hungry = claimed > 0 || s->was_notified;
-    sync_turn_soon(s);
+    l->is_hungry = claimed > 0 || l->was_notified;
+    line_turn_soon(l);
 }

@@ -42,6 +42,17 @@ contact_free(contact *c)
     free(c);
 }
 
+void
+contact_free_list(struct contact_list *list)
+{
+    contact *c;
+
+    while ((c = TAILQ_FIRST(list)) != NULL) {
+        TAILQ_REMOVE(list, c, link);
+        contact_free(c);
+    }
+}
+
 /* ---- rows ------------------------------------------------------------------------- */
 
 static bool

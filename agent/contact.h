@@ -1,7 +1,7 @@
 /*
  * contact.h: a claimed contact on its way to Acoustic, and its rows.
  *
- * Owned by exactly one list at a time (see sync.c); its rows belong to it. Rows are taken
+ * Owned by exactly one list at a time (see line.h); its rows belong to it. Rows are taken
  * from the database once and kept as the XML that will be sent.
  */
 #ifndef AGENT_CONTACT_H
@@ -71,7 +71,7 @@ typedef struct contact {
     char error[ERROR_SIZE];
     const char *statuses[ACOUSTIC_TABLES]; /* of the last call for each table; null without */
     double durations_s[ACOUSTIC_TABLES];
-    struct contact_list *list; /* that it is in; null: none. For sync.c */
+    struct contact_list *list; /* that it is in; null: none. For line.c */
     TAILQ_ENTRY(contact) link;
 } contact;
 
@@ -80,6 +80,8 @@ TAILQ_HEAD(contact_list, contact);
 contact *contact_new(const char *email_id, const char *generation, int retry, const char *state,
                      double lease_ends_s);
 void contact_free(contact *c);
+/* Empties the list. */
+void contact_free_list(struct contact_list *list);
 
 /* Takes a row of ctms.acoustic_outgoing(): kind as there, json an object of texts. False
  * when it is none of that; the contact cannot be sent then. */

@@ -31,7 +31,7 @@ typedef struct agent {
     pg_pool *pool;
     pg_listener *listener;
     agent_metrics *metrics;
-    sync_line *sync;
+    struct sync *sync;
     service *service;
     struct event *signals[3];
     bool is_stopping;
@@ -87,7 +87,7 @@ on_reload(evutil_socket_t number, short what, void *arg)
     log_open(config_bool(fresh, "CTMS_USE_MOZLOG"), config_string(fresh, "CTMS_LOGGING_LEVEL"));
     log_message(LOG_LEVEL_INFO, REPORT_SYNC, "settings are read again");
     open_sentry(a);
-    sync_settings_changed(a->sync);
+    sync_apply_settings(a->sync);
 }
 
 static bool
@@ -121,7 +121,7 @@ health(void *arg)
 {
     agent *a = arg;
 
-    return sync_health(a->sync);
+    return sync_get_health(a->sync);
 }
 
 static bool

@@ -1,13 +1,15 @@
 /*
- * outcome.c: what follows from the answer to a call; see sync_internal.h and the table in
+ * outcome.c: what follows from the answer to a call; see outcome.h and the table in
  * acoustic/classify.c.
  */
+#include "agent/outcome.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "agent/sync_internal.h"
+#include "agent/acoustic/classify.h"
+#include "agent/stop.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -21,52 +23,15 @@ typedef struct finding {
     const char *text; /* the vendor's words; may be empty */
 } finding;
 
-/* ---- contacts and rows ------------------------------------------------------------ */
-
-/* The contact has got somewhere, or nowhere: what now? */
-static void
-look_after(struct sync *s, contact *c)
-{
-    if (c->rows_taken > 0)
-        return;
-    if (c->has_failed || (!c->is_dropped && c->rows_left == 0))
-        sync_settle(s, c);
-    else if (c->is_dropped)
-        sync_drop(s, c);
-}
-
-void
-outcome_of_row(struct sync *s, contact_row *row, bool is_accepted)
-{
-    contact *c = row->contact;
-
-    row->state = is_accepted ? ROW_ACCEPTED : ROW_IDLE;
-    c->rows_taken--;
-    c->rows_left -= is_accepted;
-    look_after(s, c);
-}
+/* ---- calls that end --------------------------------------------------------------- */
 
 /* All rows leave the call, which ends. */
 static void
 end_rows(call *k, bool is_accepted)
 {
     for (int i = 0; i < k->row_count; i++)
-        outcome_of_row(k->sync, k->rows[i], is_accepted);
-    call_free(k);
-}
-
-void
-outcome_give_up(call *k)
-{
-    if (k->contact != NULL) {
-        k->contact->is_dropped = true;
-        look_after(k->sync, k->contact);
-        call_free(k);
-        return;
-    }
-    for (int i = 0; i < k->row_count; i++)
-        k->rows[i]->contact->is_dropped = true;
-    end_rows(k, false);
+        line_end_row(k->line, k->rows[i], is_accepted);
+    line_free_call(k);
 }
 
 static void
@@ -85,8 +50,8 @@ fail_call(call *k, const finding *f, failure_class class)
         return;
     }
     contact_fail(k->contact, class, f->what, f->text);
-    look_after(k->sync, k->contact);
-    call_free(k);
+    line_place_contact(k->line, k->contact);
+    line_free_call(k);
 }
 
 static bool
@@ -100,17 +65,11 @@ is_about_one_contact(const call *k)
 }
 
 static void
-send_again(call *k)
-{
-    TAILQ_INSERT_HEAD(&k->sync->again, k, link);
-}
-
-static void
 halve(call *k)
 {
-    struct sync *s = k->sync;
+    struct line *l = k->line;
     int half = k->row_count / 2;
-    call *rest = call_new(s, k->table, k->is_deletion, k->row_count - half);
+    call *rest = line_new_call(l, k->table, k->is_deletion, k->row_count - half);
 
     memcpy(rest->rows, k->rows + half, sizeof(*k->rows) * (size_t)(k->row_count - half));
     rest->row_count = k->row_count - half;
@@ -118,50 +77,19 @@ halve(call *k)
     k->was_refused = false;
     k->is_half = rest->is_half = true;
     k->halved_at_s = rest->halved_at_s = clock_now_s();
-    send_again(rest);
-    send_again(k);
+    line_put_back_call(rest);
+    line_put_back_call(k);
 }
 
 /* ---- faults of the configuration -------------------------------------------------- */
-
-static const suspect *
-find_suspect(const struct sync *s, const contact *c, int table)
-{
-    int count = s->suspect_count < SUSPECTS_MAX ? s->suspect_count : SUSPECTS_MAX;
-
-    for (int i = 0; i < count; i++) {
-        if (strcmp(s->suspects[i].email_id, c->email_id) == 0 &&
-            (table < 0 || s->suspects[i].table == (acoustic_table)table))
-            return &s->suspects[i];
-    }
-    return NULL;
-}
-
-bool
-outcome_is_suspect(const struct sync *s, const contact *c)
-{
-    return s->suspect_count > 0 && find_suspect(s, c, -1) != NULL;
-}
-
-static void
-add_suspect(struct sync *s, const contact *c, acoustic_table table)
-{
-    suspect *entry = (suspect *)find_suspect(s, c, (int)table);
-
-    if (entry == NULL)
-        entry = &s->suspects[s->suspect_count++ % SUSPECTS_MAX];
-    memcpy(entry->email_id, c->email_id, sizeof(entry->email_id));
-    entry->table = table;
-    entry->since_s = clock_now_s();
-}
 
 /* The contact has met such a fault before, and others have not, since: it is its own fault. */
 static bool
 is_own_fault(const call *k, const contact *c)
 {
-    const struct sync *s = k->sync;
-    const suspect *entry = find_suspect(s, c, (int)k->table);
-    double good_s = s->last_success_s[k->table];
+    const struct line *l = k->line;
+    const suspect *entry = suspects_find_contact(&l->suspects, c, k->table);
+    double good_s = l->last_success_s[k->table];
 
     return (entry != NULL && good_s > entry->since_s) || (k->is_half && good_s > k->halved_at_s);
 }
@@ -170,9 +98,9 @@ is_own_fault(const call *k, const contact *c)
 static bool
 is_fault_of_rows(const call *k)
 {
-    const struct sync *s = k->sync;
+    const struct line *l = k->line;
 
-    return s->stopped_at_s[k->table] > 0 && s->last_success_s[k->table] > s->stopped_at_s[k->table];
+    return l->stopped_at_s[k->table] > 0 && l->last_success_s[k->table] > l->stopped_at_s[k->table];
 }
 
 /* The finding on one line, without anything personal. */
@@ -207,10 +135,10 @@ on_common_fault(call *k, const finding *f, failure_class class, failure_class ow
         return;
     }
     if (!is_for_many)
-        add_suspect(k->sync, c, k->table);
+        suspects_add_contact(&k->line->suspects, c, k->table, clock_now_s());
     describe(k, f, why, sizeof(why));
-    stop_line(k->sync, class, k, why);
-    outcome_give_up(k);
+    stop_begin(k->line, class, k, why);
+    line_give_up_call(k);
 }
 
 /* ---- the other classes ------------------------------------------------------------ */
@@ -218,14 +146,14 @@ on_common_fault(call *k, const finding *f, failure_class class, failure_class ow
 static void
 on_authentication_fault(call *k, const finding *f)
 {
-    token_reject(k->sync->tokens, k->token_number);
+    token_reject(k->line->tokens, k->token_number);
     if (k->was_refused) {
         /* A new token is refused as well: that is not the token's age. */
         on_common_fault(k, f, CLASS_AUTHENTICATION, CLASS_TRANSIENT);
         return;
     }
     k->was_refused = true;
-    send_again(k);
+    line_put_back_call(k);
 }
 
 /* Rows of several contacts: none of them is counted for what another may have done. */
@@ -235,7 +163,7 @@ on_transient_fault(call *k, const finding *f)
     bool is_for_many = k->contact == NULL && !is_about_one_contact(k);
 
     if (f->verdict.is_overload && (is_for_many || k->overloads++ < OVERLOADS_MAX))
-        send_again(k);
+        line_put_back_call(k);
     else if (is_for_many)
         halve(k);
     else
@@ -256,13 +184,13 @@ on_contact_fault(call *k, const finding *f)
 static void
 on_recipient_accepted(call *k)
 {
-    struct sync *s = k->sync;
+    struct line *l = k->line;
     contact *c = k->contact;
 
-    sync_move(s, c, &s->halfway);
-    send_queue_rows(s, c);
-    look_after(s, c);
-    call_free(k);
+    line_move_contact(l, c, &l->halfway);
+    line_queue_rows(l, c);
+    line_place_contact(l, c);
+    line_free_call(k);
 }
 
 static contact *
@@ -306,7 +234,7 @@ on_rows_answered(call *k, const acoustic_answer *answer)
     finding f;
 
     if (mark_failures(k, answer, &f)) {
-        stop_note_success(k->sync, k);
+        stop_note_success(k->line, k);
         end_rows(k, true);
     } else if (f.verdict.class == CLASS_CONFIGURATION) {
         on_common_fault(k, &f, CLASS_CONFIGURATION, CLASS_CONTACT);
@@ -362,16 +290,15 @@ is_news(const call *k)
 static void
 note_answer(call *k, const finding *f, double duration_s)
 {
-    struct sync *s = k->sync;
+    struct line *l = k->line;
     double now_s = clock_now_s();
 
     /* A half that fails while others get through says more about its rows than the service. */
-    if (f->verdict.slows_down && !(k->is_half && pace_is_healthy_since(&s->pace, k->started_s)))
-        pace_met_trouble(&s->pace, is_news(k), k->started_s, now_s);
+    if (f->verdict.slows_down && !(k->is_half && pace_is_healthy_since(&l->pace, k->started_s)))
+        pace_met_trouble(&l->pace, is_news(k), k->started_s, now_s);
     else if (f->verdict.class == CLASS_SUCCESS || f->verdict.class == CLASS_CONTACT)
-        pace_succeeded(&s->pace, s->settings->max_in_flight, now_s);
-    agent_metrics_request(s->options.metrics, k->table, k->is_deletion, f->verdict.class,
-                          duration_s);
+        pace_succeeded(&l->pace, l->settings->max_in_flight, now_s);
+    agent_metrics_request(l->metrics, k->table, k->is_deletion, f->verdict.class, duration_s);
     if (k->contact != NULL)
         note_status(k->contact, k, f, duration_s);
     for (int i = 0; i < k->row_count; i++)
@@ -379,7 +306,7 @@ note_answer(call *k, const finding *f, double duration_s)
 }
 
 void
-outcome_of_call(call *k, const http_client_answer *http)
+outcome_take_answer(call *k, const http_client_answer *http)
 {
     acoustic_answer answer;
     finding f;
@@ -392,7 +319,7 @@ outcome_of_call(call *k, const http_client_answer *http)
         if (k->contact == NULL) {
             on_rows_answered(k, &answer);
         } else {
-            stop_note_success(k->sync, k);
+            stop_note_success(k->line, k);
             on_recipient_accepted(k);
         }
         break;

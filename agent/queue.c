@@ -525,14 +525,9 @@ queue_new(pg_pool *pool, const agent_settings *settings, const queue_events *eve
 void
 queue_free(queue *q)
 {
-    contact *c;
-
     if (q == NULL)
         return;
     forget_claimed(q);
-    while ((c = TAILQ_FIRST(&q->settling)) != NULL) {
-        TAILQ_REMOVE(&q->settling, c, link);
-        contact_free(c);
-    }
+    contact_free_list(&q->settling);
     free(q);
 }

@@ -1,87 +1,32 @@
 /*
- * send.c: decides what is sent next, and sends it; see sync_internal.h.
+ * send.c: decides what is sent next, and sends it; see send.h.
  *
  * Order: what must be sent again; full calls of rows; rows that have waited too long;
  * AddRecipients; and, when none are left, rows that could still wait.
  */
-#include <stdlib.h>
+#include "agent/send.h"
 
 #include "agent/acoustic/xml.h"
-#include "agent/sync_internal.h"
+#include "agent/outcome.h"
 #include "common/clock.h"
 
 /* How long rows wait for others to fill their call: while contacts are waiting to be sent,
  * and while there is nothing better to do. */
 #define LINGER_BUSY_S 2.0
 #define LINGER_IDLE_S 0.05
-/* XML in one call; a row that is larger goes alone. */
-enum { CALL_BYTES_MAX = 1024 * 1024 };
+/* Rows and XML in one call; a row that is larger goes alone. */
+enum { ROWS_PER_CALL = 100, CALL_BYTES_MAX = 1024 * 1024 };
 /* More than the failures of 100 rows need; what is larger is no answer of the XML API. */
 enum { ANSWER_MAX = 4 * 1024 * 1024 };
 
-call *
-call_new(struct sync *s, acoustic_table table, bool is_deletion, int row_count)
+/* The lease may end before an answer is in and its outcome written: do not begin. */
+static bool
+is_too_late(const struct line *l, const contact *c, double now_s)
 {
-    call *k = xcalloc(1, sizeof(*k));
-
-    k->sync = s;
-    k->table = table;
-    k->is_deletion = is_deletion;
-    k->rows = row_count > 0 ? xcalloc((size_t)row_count, sizeof(*k->rows)) : NULL;
-    return k;
-}
-
-void
-call_free(call *k)
-{
-    free(k->rows);
-    free(k);
-}
-
-bool
-send_is_too_late(const struct sync *s, const contact *c, double now_s)
-{
-    /* The answer must be in, and its outcome written. */
-    return c->lease_ends_s < now_s + 2 * s->settings->timeout_s;
+    return c->lease_ends_s < now_s + 2 * l->settings->timeout_s;
 }
 
 /* ---- rows ------------------------------------------------------------------------- */
-
-static void
-unqueue_row(struct sync *s, contact_row *row)
-{
-    int lane = lane_of(row->table, row->is_deletion);
-
-    TAILQ_REMOVE(&s->waiting[lane], row, link);
-    s->waiting_counts[lane]--;
-}
-
-void
-send_forget_rows(struct sync *s, contact *c)
-{
-    for (int i = 0; i < c->row_count; i++) {
-        if (c->rows[i]->state == ROW_WAITING) {
-            unqueue_row(s, c->rows[i]);
-            c->rows[i]->state = ROW_IDLE;
-        }
-    }
-}
-
-void
-send_queue_rows(struct sync *s, contact *c)
-{
-    double now_s = clock_now_s();
-
-    for (int i = 0; i < c->row_count; i++) {
-        contact_row *row = c->rows[i];
-        int lane = lane_of(row->table, row->is_deletion);
-
-        row->state = ROW_WAITING;
-        row->ready_at_s = now_s;
-        TAILQ_INSERT_TAIL(&s->waiting[lane], row, link);
-        s->waiting_counts[lane]++;
-    }
-}
 
 /*
  * Rows that go into one call. A contact that has failed before may be what made the whole
@@ -95,13 +40,13 @@ rows_limit(const contact *c)
 }
 
 static call *
-take_rows(struct sync *s, int lane)
+take_rows(struct line *l, int lane)
 {
-    contact_row *row = TAILQ_FIRST(&s->waiting[lane]), *next;
+    contact_row *row = TAILQ_FIRST(&l->waiting[lane]), *next;
     int retry = row->contact->retry;
     int limit = rows_limit(row->contact) > 0 ? rows_limit(row->contact) : 1;
-    const contact *only = s->stop.class != CLASS_SUCCESS ? row->contact : NULL;
-    call *k = call_new(s, row->table, row->is_deletion, limit);
+    const contact *only = l->stop.class != CLASS_SUCCESS ? row->contact : NULL;
+    call *k = line_new_call(l, row->table, row->is_deletion, limit);
     size_t bytes = 0;
 
     for (; row != NULL && k->row_count < limit; row = next) {
@@ -111,40 +56,37 @@ take_rows(struct sync *s, int lane)
         bytes += row->columns.length;
         if (bytes > CALL_BYTES_MAX && k->row_count > 0)
             break;
-        unqueue_row(s, row);
-        row->state = ROW_TAKEN;
-        row->contact->rows_taken++;
-        k->rows[k->row_count++] = row;
+        line_take_row(k, row);
     }
     return k;
 }
 
 /* When the rows of a lane should go, full call or not. */
 static double
-rows_due_s(const struct sync *s, int lane)
+rows_due_s(const struct line *l, int lane)
 {
-    const contact_row *first = TAILQ_FIRST(&s->waiting[lane]);
-    bool is_busy = !TAILQ_EMPTY(&s->ready);
+    const contact_row *first = TAILQ_FIRST(&l->waiting[lane]);
+    bool is_busy = !TAILQ_EMPTY(&l->ready);
 
-    if (s->is_draining || s->stop.class != CLASS_SUCCESS ||
-        (!is_busy && s->adding == 0 && !queue_is_claiming(s->queue)))
+    if (l->is_draining || l->stop.class != CLASS_SUCCESS ||
+        (!is_busy && l->adding == 0 && !queue_is_claiming(l->queue)))
         return first->ready_at_s;
     return first->ready_at_s + (is_busy ? LINGER_BUSY_S : LINGER_IDLE_S);
 }
 
 static bool
-is_lane_due(const struct sync *s, int lane, double now_s)
+is_lane_due(const struct line *l, int lane, double now_s)
 {
-    return s->waiting_counts[lane] >= ROWS_PER_CALL ||
-           (s->waiting_counts[lane] > 0 && rows_due_s(s, lane) <= now_s);
+    return l->waiting_counts[lane] >= ROWS_PER_CALL ||
+           (l->waiting_counts[lane] > 0 && rows_due_s(l, lane) <= now_s);
 }
 
 static call *
-take_due_rows(struct sync *s, double now_s)
+take_due_rows(struct line *l, double now_s)
 {
     for (int lane = 0; lane < LANES; lane++) {
-        if (is_lane_due(s, lane, now_s))
-            return take_rows(s, lane);
+        if (is_lane_due(l, lane, now_s))
+            return take_rows(l, lane);
     }
     return NULL;
 }
@@ -154,20 +96,20 @@ take_due_rows(struct sync *s, double now_s)
 /* A call that waited may meanwhile be too late, or hold rows of contacts that have failed.
  * False when nothing of it is left. */
 static bool
-keep_wanted(struct sync *s, call *k, double now_s)
+keep_wanted(struct line *l, call *k, double now_s)
 {
     int kept = 0;
 
     if (k->contact != NULL) {
-        k->contact->is_dropped |= send_is_too_late(s, k->contact, now_s);
+        k->contact->is_dropped |= is_too_late(l, k->contact, now_s);
         return !k->contact->is_dropped;
     }
     for (int i = 0; i < k->row_count; i++) {
         contact *c = k->rows[i]->contact;
 
-        c->is_dropped |= send_is_too_late(s, c, now_s);
+        c->is_dropped |= is_too_late(l, c, now_s);
         if (c->has_failed || c->is_dropped)
-            outcome_of_row(s, k->rows[i], false);
+            line_end_row(l, k->rows[i], false);
         else
             k->rows[kept++] = k->rows[i];
     }
@@ -176,33 +118,33 @@ keep_wanted(struct sync *s, call *k, double now_s)
 }
 
 static call *
-take_again(struct sync *s, double now_s)
+take_again(struct line *l, double now_s)
 {
     call *k;
 
-    while ((k = TAILQ_FIRST(&s->again)) != NULL) {
-        TAILQ_REMOVE(&s->again, k, link);
-        if (keep_wanted(s, k, now_s))
+    while ((k = TAILQ_FIRST(&l->again)) != NULL) {
+        TAILQ_REMOVE(&l->again, k, link);
+        if (keep_wanted(l, k, now_s))
             return k;
-        outcome_give_up(k);
+        line_give_up_call(k);
     }
     return NULL;
 }
 
 static call *
-take_contact(struct sync *s, double now_s)
+take_contact(struct line *l, double now_s)
 {
     contact *c;
 
-    while ((c = TAILQ_FIRST(&s->ready)) != NULL) {
+    while ((c = TAILQ_FIRST(&l->ready)) != NULL) {
         call *k;
 
-        sync_move(s, c, NULL);
-        if (send_is_too_late(s, c, now_s)) {
-            sync_drop(s, c);
+        line_move_contact(l, c, NULL);
+        if (is_too_late(l, c, now_s)) {
+            line_drop_contact(l, c);
             continue;
         }
-        k = call_new(s, ACOUSTIC_MAIN, c->is_deletion, 0);
+        k = line_new_call(l, ACOUSTIC_MAIN, c->is_deletion, 0);
         k->contact = c;
         return k;
     }
@@ -210,16 +152,16 @@ take_contact(struct sync *s, double now_s)
 }
 
 static call *
-next_call(struct sync *s, double now_s)
+next_call(struct line *l, double now_s)
 {
-    call *k = take_again(s, now_s);
+    call *k = take_again(l, now_s);
 
     if (k == NULL)
-        k = take_due_rows(s, now_s);
+        k = take_due_rows(l, now_s);
     if (k == NULL)
-        k = take_contact(s, now_s);
+        k = take_contact(l, now_s);
     /* Now that no contact is left, rows may be due that were not before. */
-    return k != NULL ? k : take_due_rows(s, now_s);
+    return k != NULL ? k : take_due_rows(l, now_s);
 }
 
 /* ---- sending ---------------------------------------------------------------------- */
@@ -228,19 +170,19 @@ static void
 on_answer(void *arg, const http_client_answer *answer)
 {
     call *k = arg;
-    struct sync *s = k->sync;
+    struct line *l = k->line;
 
-    TAILQ_REMOVE(&s->sent, k, link);
-    s->in_flight--;
-    s->adding -= k->contact != NULL;
-    outcome_of_call(k, answer);
-    sync_turn_soon(s);
+    TAILQ_REMOVE(&l->sent, k, link);
+    l->in_flight--;
+    l->adding -= k->contact != NULL;
+    outcome_take_answer(k, answer);
+    line_turn_soon(l);
 }
 
 static void
 build_body(const call *k, buf *body)
 {
-    const agent_settings *settings = k->sync->settings;
+    const agent_settings *settings = k->line->settings;
 
     if (k->contact != NULL) {
         const contact *c = k->contact;
@@ -262,77 +204,77 @@ build_body(const call *k, buf *body)
 static void
 send_call(call *k, const char *token, double now_s)
 {
-    struct sync *s = k->sync;
+    struct line *l = k->line;
     buf url = BUF_INIT, authorization = BUF_INIT, body = BUF_INIT;
     const char *headers[] = {"Content-Type: text/xml;charset=UTF-8", NULL, NULL};
     http_client_request request = {
-        .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = s->settings->timeout_s};
+        .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = l->settings->timeout_s};
 
-    buf_printf(&url, "%s/XMLAPI", s->settings->base_url);
+    buf_printf(&url, "%s/XMLAPI", l->settings->base_url);
     buf_printf(&authorization, "Authorization: Bearer %s", token);
     request.url = buf_text(&url);
     headers[1] = buf_text(&authorization);
     build_body(k, &body);
     k->started_s = now_s;
-    TAILQ_INSERT_TAIL(&s->sent, k, link);
-    s->in_flight++;
-    s->adding += k->contact != NULL;
-    http_client_send(s->http, &request, &body, on_answer, k);
+    TAILQ_INSERT_TAIL(&l->sent, k, link);
+    l->in_flight++;
+    l->adding += k->contact != NULL;
+    http_client_send(l->http, &request, &body, on_answer, k);
     buf_free(&url);
     buf_free(&authorization);
 }
 
 static int
-allowed_in_flight(const struct sync *s, double now_s)
+allowed_in_flight(const struct line *l, double now_s)
 {
-    int limit = share_granted(s->share);
+    int limit = share_granted(l->share);
 
-    if (limit > s->settings->max_in_flight)
-        limit = s->settings->max_in_flight;
-    if (now_s < s->stop.until_s)
+    if (limit > l->settings->max_in_flight)
+        limit = l->settings->max_in_flight;
+    if (now_s < l->stop.until_s)
         return 0;
-    if (s->stop.class != CLASS_SUCCESS && limit > 1)
+    if (l->stop.class != CLASS_SUCCESS && limit > 1)
         limit = 1;
-    return pace_allowed(&s->pace, limit, now_s);
+    return pace_allowed(&l->pace, limit, now_s);
 }
 
 bool
-send_is_held_back(const struct sync *s)
+send_is_held_back(const struct line *l)
 {
-    return allowed_in_flight(s, clock_now_s()) == 0;
+    return allowed_in_flight(l, clock_now_s()) == 0;
 }
 
 bool
-send_is_short_of_slots(const struct sync *s)
+send_is_short_of_slots(const struct line *l)
 {
     double now_s = clock_now_s();
 
-    if (s->in_flight < share_granted(s->share))
+    if (l->in_flight < share_granted(l->share))
         return false;
-    if (share_granted(s->share) == 0 || !TAILQ_EMPTY(&s->again) || !TAILQ_EMPTY(&s->ready))
+    if (share_granted(l->share) == 0 || !TAILQ_EMPTY(&l->again) || !TAILQ_EMPTY(&l->ready))
         return true;
     for (int lane = 0; lane < LANES; lane++) {
-        if (is_lane_due(s, lane, now_s))
+        if (is_lane_due(l, lane, now_s))
             return true;
     }
     return false;
 }
 
 void
-send_all(struct sync *s)
+send_all(struct line *l)
 {
     double now_s = clock_now_s();
 
-    while (s->in_flight < allowed_in_flight(s, now_s)) {
+    while (l->in_flight < allowed_in_flight(l, now_s)) {
         unsigned number;
         const char *token;
-        call *k = next_call(s, now_s);
+        call *k = next_call(l, now_s);
 
         if (k == NULL)
             return;
-        token = token_get(s->tokens, &number);
+        token = token_get(l->tokens, &number);
         if (token == NULL) {
-            TAILQ_INSERT_HEAD(&s->again, k, link);
+            line_put_back_call(k);
             return;
         }
         k->token_number = number;
@@ -341,19 +283,19 @@ send_all(struct sync *s)
 }
 
 double
-send_next_due_s(const struct sync *s)
+send_next_due_s(const struct line *l)
 {
     double now_s = clock_now_s();
-    double wait_s = pace_wait_s(&s->pace, now_s);
+    double wait_s = pace_wait_s(&l->pace, now_s);
     double due_s = 0;
 
-    if (now_s < s->stop.until_s)
-        return s->stop.until_s;
+    if (now_s < l->stop.until_s)
+        return l->stop.until_s;
     if (wait_s > 0)
         return now_s + wait_s;
     for (int lane = 0; lane < LANES; lane++) {
-        if (s->waiting_counts[lane] > 0) {
-            double rows_s = rows_due_s(s, lane);
+        if (l->waiting_counts[lane] > 0) {
+            double rows_s = rows_due_s(l, lane);
 
             due_s = due_s == 0 || rows_s < due_s ? rows_s : due_s;
         }

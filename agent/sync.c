@@ -1,5 +1,5 @@
 /*
- * sync.c: the life of the line: turns, settling, giving back, reports; see sync.h.
+ * sync.c: the life of the line: turns, settling, reports; see sync.h.
  *
  * Callbacks only note what has happened; what follows is done in a turn, from the event
  * loop, so that nothing calls back into the middle of something else.
@@ -8,7 +8,13 @@
 
 #include <stdlib.h>
 
-#include "agent/sync_internal.h"
+#include "agent/catalog.h"
+#include "agent/claim.h"
+#include "agent/drain.h"
+#include "agent/line.h"
+#include "agent/report.h"
+#include "agent/send.h"
+#include "agent/stop.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/sentry.h"
@@ -16,72 +22,34 @@
 /* A report after work, but not more often than this. */
 #define REPORT_MIN_S 1.0
 
-void
-sync_turn_soon(struct sync *s)
+struct sync {
+    struct line line;
+    sync_options options;
+    report report;
+    catalog *known;
+    double last_report_s;
+    bool is_reporting;
+
+    struct event *alarm; /* the next moment at which something is due */
+    struct event *tick;  /* each loop interval */
+};
+
+/* ---- claiming --------------------------------------------------------------------- */
+
+static void
+on_claimed(void *arg, struct contact_list *contacts, int claimed, int limit)
 {
-    event_active(s->turn, EV_TIMEOUT, 0);
+    struct sync *s = arg;
+
+    claim_take_contacts(&s->line, contacts, claimed, limit);
 }
 
-/* ---- contacts --------------------------------------------------------------------- */
-
-void
-sync_move(struct sync *s, contact *c, struct contact_list *list)
+static void
+on_claim_failed(void *arg)
 {
-    if (c->list != NULL)
-        TAILQ_REMOVE(c->list, c, link);
-    s->ready_count += (list == &s->ready) - (c->list == &s->ready);
-    c->list = list;
-    if (list != NULL)
-        TAILQ_INSERT_TAIL(list, c, link);
-}
+    struct sync *s = arg;
 
-void
-sync_settle(struct sync *s, contact *c)
-{
-    send_forget_rows(s, c);
-    sync_move(s, c, &s->outcomes);
-}
-
-void
-sync_drop(struct sync *s, contact *c)
-{
-    send_forget_rows(s, c);
-    sync_move(s, c, NULL);
-    s->in_hand--;
-    claim_start_small(s);
-    contact_free(c);
-}
-
-void
-sync_drop_list(struct sync *s, struct contact_list *list)
-{
-    contact *c;
-
-    while ((c = TAILQ_FIRST(list)) != NULL)
-        sync_drop(s, c);
-}
-
-void
-sync_drop_unsent(struct sync *s)
-{
-    contact *c, *next;
-    call *k;
-
-    while ((k = TAILQ_FIRST(&s->again)) != NULL) {
-        TAILQ_REMOVE(&s->again, k, link);
-        outcome_give_up(k);
-    }
-    sync_drop_list(s, &s->ready);
-    for (c = TAILQ_FIRST(&s->halfway); c != NULL; c = next) {
-        next = TAILQ_NEXT(c, link);
-        c->is_dropped = true;
-        if (c->rows_taken == 0)
-            sync_drop(s, c);
-        else
-            send_forget_rows(s, c);
-    }
-    s->is_release_wanted = true;
-    sync_turn_soon(s);
+    claim_note_failure(&s->line);
 }
 
 /* ---- settling --------------------------------------------------------------------- */
@@ -92,17 +60,17 @@ sync_drop_unsent(struct sync *s)
  * again.
  */
 static void
-drop_late_outcomes(struct sync *s)
+drop_late_outcomes(struct line *l)
 {
     double now_s = clock_now_s();
     contact *c, *next;
     int dropped = 0;
 
-    for (c = TAILQ_FIRST(&s->outcomes); c != NULL; c = next) {
+    for (c = TAILQ_FIRST(&l->outcomes); c != NULL; c = next) {
         next = TAILQ_NEXT(c, link);
         if (c->lease_ends_s > now_s)
             continue;
-        sync_drop(s, c);
+        line_drop_contact(l, c);
         dropped++;
     }
     if (dropped > 0)
@@ -112,79 +80,57 @@ drop_late_outcomes(struct sync *s)
 }
 
 static void
-settle(struct sync *s)
+settle(struct line *l)
 {
     struct contact_list batch;
     contact *c;
 
-    if (TAILQ_EMPTY(&s->outcomes) || queue_is_settling(s->queue) || s->is_settle_blocked)
+    if (TAILQ_EMPTY(&l->outcomes) || queue_is_settling(l->queue) || l->is_settle_blocked)
         return;
-    drop_late_outcomes(s);
-    if (TAILQ_EMPTY(&s->outcomes))
+    drop_late_outcomes(l);
+    if (TAILQ_EMPTY(&l->outcomes))
         return;
     TAILQ_INIT(&batch);
-    TAILQ_FOREACH(c, &s->outcomes, link)
+    TAILQ_FOREACH(c, &l->outcomes, link)
     {
         c->list = NULL;
     }
-    TAILQ_CONCAT(&batch, &s->outcomes, link);
-    queue_settle(s->queue, &batch);
+    TAILQ_CONCAT(&batch, &l->outcomes, link);
+    queue_settle(l->queue, &batch);
 }
 
 static void
 on_settled(void *arg, struct contact_list *contacts, bool is_written, bool is_work_left)
 {
     struct sync *s = arg;
+    struct line *l = &s->line;
     contact *c;
 
-    s->is_settle_blocked = !is_written;
-    s->is_hungry |= is_work_left;
+    l->is_settle_blocked = !is_written;
+    l->is_hungry |= is_work_left;
     while ((c = TAILQ_FIRST(contacts)) != NULL) {
         TAILQ_REMOVE(contacts, c, link);
         if (!is_written) {
-            sync_move(s, c, &s->outcomes);
+            line_move_contact(l, c, &l->outcomes);
             continue;
         }
         report_contact(&s->report, c);
-        s->in_hand--;
+        l->in_hand--;
         contact_free(c);
     }
-    sync_turn_soon(s);
-}
-
-/* ---- giving back ------------------------------------------------------------------ */
-
-bool
-sync_is_quiet(const struct sync *s)
-{
-    return s->in_flight == 0 && TAILQ_EMPTY(&s->again) && TAILQ_EMPTY(&s->outcomes) &&
-           !queue_is_settling(s->queue) && !queue_is_claiming(s->queue);
-}
-
-void
-sync_release(struct sync *s)
-{
-    if (!s->is_release_wanted || s->is_releasing || !sync_is_quiet(s))
-        return;
-    /* What came in meanwhile must not be sent without a lease. */
-    sync_drop_list(s, &s->ready);
-    sync_drop_list(s, &s->halfway);
-    s->is_releasing = queue_release(s->queue);
-    if (!s->is_releasing) {
-        s->is_release_wanted = false; /* the database is away: leases run out */
-        s->is_given_back = s->is_draining;
-    }
+    line_turn_soon(l);
 }
 
 static void
 on_released(void *arg, bool is_written)
 {
     struct sync *s = arg;
+    struct line *l = &s->line;
 
     (void)is_written;
-    s->is_releasing = s->is_release_wanted = false;
-    s->is_given_back = s->is_draining;
-    sync_turn_soon(s);
+    l->is_releasing = l->is_release_wanted = false;
+    l->is_given_back = l->is_draining;
+    line_turn_soon(l);
 }
 
 /* ---- reporting -------------------------------------------------------------------- */
@@ -199,7 +145,7 @@ on_backlog(void *arg, const queue_backlog *backlog)
     s->last_report_s = clock_now_s();
     if (s->options.cycle_ended != NULL)
         s->options.cycle_ended(s->options.arg);
-    sync_turn_soon(s);
+    line_turn_soon(&s->line);
 }
 
 static void
@@ -216,7 +162,7 @@ report_now(struct sync *s)
     if (s->is_reporting)
         return;
     s->is_reporting = true;
-    if (!queue_ask_backlog(s->queue))
+    if (!queue_ask_backlog(s->line.queue))
         on_backlog(s, &(queue_backlog){-1, -1, -1});
 }
 
@@ -224,7 +170,7 @@ report_now(struct sync *s)
 static bool
 has_cycle_ended(const struct sync *s)
 {
-    return s->in_hand == 0 && !queue_is_claiming(s->queue) && report_has_work(&s->report);
+    return s->line.in_hand == 0 && !queue_is_claiming(s->line.queue) && report_has_work(&s->report);
 }
 
 /* ---- turns ------------------------------------------------------------------------ */
@@ -232,11 +178,12 @@ has_cycle_ended(const struct sync *s)
 static void
 set_alarm(struct sync *s)
 {
-    double due_s = send_next_due_s(s);
+    const struct line *l = &s->line;
+    double due_s = send_next_due_s(l);
     struct timeval delay;
 
-    if (s->is_hungry && s->next_claim_s > clock_now_s() && (due_s == 0 || s->next_claim_s < due_s))
-        due_s = s->next_claim_s;
+    if (l->is_hungry && l->next_claim_s > clock_now_s() && (due_s == 0 || l->next_claim_s < due_s))
+        due_s = l->next_claim_s;
     if (has_cycle_ended(s) && (due_s == 0 || s->last_report_s + REPORT_MIN_S < due_s))
         due_s = s->last_report_s + REPORT_MIN_S;
     if (due_s == 0) {
@@ -249,42 +196,43 @@ set_alarm(struct sync *s)
 
 /* Requests may be wanted. */
 static bool
-is_busy(const struct sync *s)
+are_requests_wanted(const struct line *l)
 {
-    return s->settings->is_integration_enabled && !s->is_draining &&
-           (s->in_hand > 0 || queue_is_claiming(s->queue) ||
-            (s->is_hungry && share_granted(s->share) == 0));
+    return l->settings->is_integration_enabled && !l->is_draining &&
+           (l->in_hand > 0 || queue_is_claiming(l->queue) ||
+            (l->is_hungry && share_granted(l->share) == 0));
 }
 
 static void
 turn(evutil_socket_t fd, short what, void *arg)
 {
     struct sync *s = arg;
+    struct line *l = &s->line;
 
     (void)fd;
     (void)what;
-    if (s->settings->is_integration_enabled)
-        send_all(s);
-    settle(s);
+    if (l->settings->is_integration_enabled)
+        send_all(l);
+    settle(l);
     /* A claim that nobody knows of waits for its lease to end; this is sooner. */
-    s->is_release_wanted |= s->in_hand == 0 && queue_has_lost(s->queue);
-    claim_ahead(s);
-    sync_release(s);
+    l->is_release_wanted |= l->in_hand == 0 && queue_has_lost(l->queue);
+    claim_ahead(l);
+    line_release_leases(l);
     if (has_cycle_ended(s) && clock_now_s() >= s->last_report_s + REPORT_MIN_S)
         report_now(s);
-    share_update(s->share, is_busy(s), send_is_short_of_slots(s), s->in_flight);
-    drain_turn(s);
+    share_update(l->share, are_requests_wanted(l), send_is_short_of_slots(l), l->in_flight);
+    drain_turn(l);
     set_alarm(s);
 }
 
 /* While nothing waits for it. */
 static void
-fetch_token(struct sync *s)
+fetch_token(struct line *l)
 {
     unsigned number;
 
-    if (s->settings->is_sync_enabled && s->settings->is_integration_enabled)
-        token_get(s->tokens, &number);
+    if (l->settings->is_sync_enabled && l->settings->is_integration_enabled)
+        token_get(l->tokens, &number);
 }
 
 /* Each loop interval: look, whether anybody called or not. */
@@ -292,56 +240,54 @@ static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct sync *s = arg;
+    struct line *l = &s->line;
 
     (void)fd;
     (void)what;
     report_health(&s->report);
-    fetch_token(s);
-    queue_ask_configuration(s->queue);
-    share_tick(s->share);
-    s->is_settle_blocked = false;
+    fetch_token(l);
+    queue_ask_configuration(l->queue);
+    share_tick(l->share);
+    l->is_settle_blocked = false;
     /* Other agents have all the requests there may be: let them have the contacts as well. */
-    if (s->in_flight == 0 && s->ready_count > 0 && share_granted(s->share) == 0)
-        sync_drop_unsent(s);
+    if (l->in_flight == 0 && l->ready_count > 0 && share_granted(l->share) == 0)
+        line_drop_unsent(l);
     report_now(s);
     sync_look(s);
 }
 
 void
-sync_look(sync_line *s)
+sync_look(struct sync *s)
 {
-    s->was_notified = s->is_hungry = true;
-    s->is_settle_blocked = false;
-    sync_turn_soon(s);
+    struct line *l = &s->line;
+
+    l->was_notified = l->is_hungry = true;
+    l->is_settle_blocked = false;
+    line_turn_soon(l);
 }
 
 /* ---- tokens ----------------------------------------------------------------------- */
-
-void
-sync_show_stop(struct sync *s)
-{
-    agent_metrics_stopped(s->options.metrics,
-                          s->is_token_failing ? CLASS_AUTHENTICATION : s->stop.class);
-}
 
 static void
 on_token_ready(void *arg)
 {
     struct sync *s = arg;
+    struct line *l = &s->line;
 
-    if (s->is_token_failing) {
+    if (l->is_token_failing) {
         log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "Acoustic gives access tokens again");
-        s->is_hungry = true;
+        l->is_hungry = true;
     }
-    s->is_token_failing = false;
-    sync_show_stop(s);
-    sync_turn_soon(s);
+    l->is_token_failing = false;
+    stop_show(l);
+    line_turn_soon(l);
 }
 
 static void
 on_token_failed(void *arg, bool is_refused, const char *problem, double retry_s)
 {
     struct sync *s = arg;
+    struct line *l = &s->line;
     log_line *line = log_begin(is_refused ? LOG_LEVEL_CRITICAL : LOG_LEVEL_ERROR, REPORT_SYNC);
 
     log_string(line, "error_class", is_refused ? "authentication" : "transient");
@@ -351,10 +297,10 @@ on_token_failed(void *arg, bool is_refused, const char *problem, double retry_s)
     if (is_refused)
         sentry_report(LOG_LEVEL_CRITICAL, REPORT_SYNC, "Acoustic refuses an access token", NULL, 0);
     /* Nothing will be sent for a while: others may have better luck. */
-    if (!s->is_token_failing)
-        sync_drop_unsent(s);
-    s->is_token_failing = true;
-    sync_show_stop(s);
+    if (!l->is_token_failing)
+        line_drop_unsent(l);
+    l->is_token_failing = true;
+    stop_show(l);
 }
 
 /* ---- life ------------------------------------------------------------------------- */
@@ -362,131 +308,123 @@ on_token_failed(void *arg, bool is_refused, const char *problem, double retry_s)
 static void
 on_share_changed(void *arg)
 {
-    sync_turn_soon(arg);
+    struct sync *s = arg;
+
+    line_turn_soon(&s->line);
 }
 
 static void
 start_ticking(struct sync *s)
 {
-    struct timeval interval = clock_timeval(s->settings->loop_s);
+    struct timeval interval = clock_timeval(s->line.settings->loop_s);
 
     event_add(s->tick, &interval);
 }
 
 void
-sync_settings_changed(sync_line *s)
+sync_apply_settings(struct sync *s)
 {
-    claim_start_small(s);
-    if (!s->settings->is_sync_enabled)
-        sync_drop_unsent(s);
-    token_renew(s->tokens); /* the credentials may be others */
-    if (!s->is_draining)
+    struct line *l = &s->line;
+
+    l->claim_size = 0;
+    if (!l->settings->is_sync_enabled)
+        line_drop_unsent(l);
+    token_renew(l->tokens); /* the credentials may be others */
+    if (!l->is_draining)
         start_ticking(s);
     sync_look(s);
 }
 
-service_health
-sync_health(const sync_line *s)
+void
+sync_drain(struct sync *s)
 {
-    service_health health = {.is_database_up = queue_is_database_up(s->queue),
-                             .in_flight = s->in_flight,
-                             .in_flight_allowed = share_granted(s->share)};
+    if (s->line.is_draining)
+        return;
+    event_del(s->tick);
+    drain_begin(&s->line);
+}
 
-    if (s->stop.class != CLASS_SUCCESS)
-        health.stopped = s->stop.why;
-    else if (s->is_token_failing)
+service_health
+sync_get_health(const struct sync *s)
+{
+    const struct line *l = &s->line;
+    service_health health = {.is_database_up = queue_is_database_up(l->queue),
+                             .in_flight = l->in_flight,
+                             .in_flight_allowed = share_granted(l->share)};
+
+    if (l->stop.class != CLASS_SUCCESS)
+        health.stopped = l->stop.why;
+    else if (l->is_token_failing)
         health.stopped = "there is no access token";
-    else if (share_is_refused(s->share))
+    else if (share_is_refused(l->share))
         health.stopped = "the database gives no share of the requests";
     return health;
 }
 
-sync_line *
+/* What the line works with. */
+static void
+set_up_line(struct sync *s, struct event_base *base)
+{
+    static const queue_events queue_callbacks = {.claimed = on_claimed,
+                                                 .claim_failed = on_claim_failed,
+                                                 .settled = on_settled,
+                                                 .released = on_released,
+                                                 .backlog = on_backlog,
+                                                 .configuration = on_configuration};
+    static const token_events token_callbacks = {on_token_ready, on_token_failed};
+    const agent_settings *settings = s->options.settings;
+    pg_pool *pool = s->options.pool;
+    struct line *l = &s->line;
+
+    line_init(l, base, settings, s->options.metrics);
+    l->http = http_client_new(base, "ctms-agent");
+    l->tokens = token_source_new(base, l->http, settings, &token_callbacks, s);
+    l->queue = queue_new(pool, settings, &queue_callbacks, s);
+    l->share = share_new(base, pool, settings, queue_agent_name(l->queue), on_share_changed, s);
+    l->turn = event_new(base, -1, 0, turn, s);
+    l->deadline = evtimer_new(base, drain_on_deadline, l);
+}
+
+struct sync *
 sync_new(struct event_base *base, const sync_options *options)
 {
-    static const queue_events queue_callbacks = {claim_done,  claim_failed, on_settled,
-                                                 on_released, on_backlog,   on_configuration};
-    static const token_events token_callbacks = {on_token_ready, on_token_failed};
-    const agent_settings *settings = options->settings;
     struct sync *s = xcalloc(1, sizeof(*s));
 
-    s->base = base;
     s->options = *options;
-    s->settings = settings;
-    claim_start_small(s);
-    TAILQ_INIT(&s->ready);
-    TAILQ_INIT(&s->halfway);
-    TAILQ_INIT(&s->outcomes);
-    TAILQ_INIT(&s->again);
-    TAILQ_INIT(&s->sent);
-    for (int lane = 0; lane < LANES; lane++)
-        TAILQ_INIT(&s->waiting[lane]);
-    s->http = http_client_new(base, "ctms-agent");
-    s->tokens = token_source_new(base, s->http, settings, &token_callbacks, s);
-    s->queue = queue_new(options->pool, settings, &queue_callbacks, s);
-    s->share =
-        share_new(base, options->pool, settings, queue_agent_name(s->queue), on_share_changed, s);
-    pace_init(&s->pace, settings->max_in_flight);
+    set_up_line(s, base);
     s->known = catalog_new();
-    report_init(&s->report, settings, options->metrics, s->known);
-    s->turn = event_new(base, -1, 0, turn, s);
+    report_init(&s->report, options->settings, options->metrics, s->known);
     s->alarm = evtimer_new(base, turn, s);
     s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
-    s->deadline = evtimer_new(base, drain_deadline, s);
-    if (s->http == NULL) {
+    if (s->line.http == NULL) {
         sync_free(s);
         return NULL;
     }
     report_start(&s->report);
     report_health(&s->report);
     start_ticking(s);
-    fetch_token(s);
-    queue_ask_configuration(s->queue);
+    fetch_token(&s->line);
+    queue_ask_configuration(s->line.queue);
     return s;
 }
 
-static void
-free_calls(struct call_list *calls)
-{
-    call *k;
-
-    while ((k = TAILQ_FIRST(calls)) != NULL) {
-        TAILQ_REMOVE(calls, k, link);
-        if (k->contact != NULL)
-            contact_free(k->contact);
-        call_free(k);
-    }
-}
-
-static void
-free_contacts(struct contact_list *contacts)
-{
-    contact *c;
-
-    while ((c = TAILQ_FIRST(contacts)) != NULL) {
-        TAILQ_REMOVE(contacts, c, link);
-        contact_free(c);
-    }
-}
-
 void
-sync_free(sync_line *s)
+sync_free(struct sync *s)
 {
+    struct line *l;
+
     if (s == NULL)
         return;
-    http_client_free(s->http);
-    token_source_free(s->tokens);
-    share_free(s->share);
-    queue_free(s->queue);
+    l = &s->line;
+    http_client_free(l->http);
+    token_source_free(l->tokens);
+    share_free(l->share);
+    queue_free(l->queue);
+    line_clear(l);
+    event_free(l->turn);
+    event_free(l->deadline);
     catalog_free(s->known);
-    free_calls(&s->sent);
-    free_calls(&s->again);
-    free_contacts(&s->ready);
-    free_contacts(&s->halfway);
-    free_contacts(&s->outcomes);
-    event_free(s->turn);
     event_free(s->alarm);
     event_free(s->tick);
-    event_free(s->deadline);
     free(s);
 }

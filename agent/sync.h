@@ -15,27 +15,27 @@
 #include "agent/settings.h"
 #include "common/pg_pool.h"
 
-typedef struct sync sync_line;
+struct sync;
 
 /* All of it must outlive the line. */
 typedef struct sync_options {
     pg_pool *pool;
-    const agent_settings *settings; /* may change under it: sync_settings_changed() */
+    const agent_settings *settings; /* may change under it: sync_apply_settings() */
     agent_metrics *metrics;
     void (*cycle_ended)(void *arg); /* may be null */
     void *arg;
 } sync_options;
 
 /* Null when libcurl cannot be set up. */
-sync_line *sync_new(struct event_base *base, const sync_options *options);
-void sync_free(sync_line *s);
+struct sync *sync_new(struct event_base *base, const sync_options *options);
+void sync_free(struct sync *s);
 
 /* There may be work: a notification, or the listener is back. */
-void sync_look(sync_line *s);
-service_health sync_health(const sync_line *s);
-void sync_settings_changed(sync_line *s);
+void sync_look(struct sync *s);
+service_health sync_get_health(const struct sync *s);
+void sync_apply_settings(struct sync *s);
 /* No new claim; ends the event loop when what is in flight is finished and the rest is
  * given back, or when the deadline has passed. */
-void sync_drain(sync_line *s);
+void sync_drain(struct sync *s);
 
 #endif
