@@ -96,8 +96,8 @@ prepare_requests(agent_metrics *m, int is_deletion, int table, int class)
 
     buf_append_string(&labels, COMMON_LABELS);
     metrics_append_label(&labels, "method", methods[is_deletion][table == ACOUSTIC_MAIN]);
-    metrics_append_label(&labels, "status", failure_class_name((failure_class) class));
-    metrics_append_label(&labels, "table", acoustic_table_names[table]);
+    metrics_append_label(&labels, "status", classify_class_name((failure_class) class));
+    metrics_append_label(&labels, "table", acoustic_table_name((acoustic_table)table));
     m->requests[is_deletion][table][class] = metrics_get(m->metrics, &requests, buf_text(&labels));
     m->durations[is_deletion][table][class] =
         metrics_get(m->metrics, &durations, buf_text(&labels));
@@ -110,7 +110,7 @@ prepare_stopped(agent_metrics *m, failure_class class)
     buf labels = BUF_INIT;
 
     buf_append_string(&labels, COMMON_LABELS);
-    metrics_append_label(&labels, "reason", failure_class_name(class));
+    metrics_append_label(&labels, "reason", classify_class_name(class));
     m->stopped[class] = metrics_get(m->metrics, &stopped, buf_text(&labels));
     buf_free(&labels);
 }
@@ -129,9 +129,9 @@ agent_metrics_new(void)
     prepare_stopped(m, CLASS_CONFIGURATION);
     metrics_add(plain(m, &synced), 0);
     metrics_add(plain(m, &loops), 0);
-    agent_metrics_cycle(m, 0, 0, 0, 0);
-    agent_metrics_in_flight(m, 0, 0);
-    agent_metrics_stopped(m, CLASS_SUCCESS);
+    agent_metrics_note_cycle(m, 0, 0, 0, 0);
+    agent_metrics_show_in_flight(m, 0, 0);
+    agent_metrics_show_stop(m, CLASS_SUCCESS);
     return m;
 }
 
@@ -145,15 +145,15 @@ agent_metrics_free(agent_metrics *m)
 }
 
 void
-agent_metrics_request(agent_metrics *m, acoustic_table table, bool is_deletion,
-                      failure_class status, double duration_s)
+agent_metrics_note_request(agent_metrics *m, acoustic_table table, bool is_deletion,
+                           failure_class status, double duration_s)
 {
     metrics_add(m->requests[is_deletion][table][status], 1);
     metrics_observe(m->durations[is_deletion][table][status], duration_s);
 }
 
 void
-agent_metrics_synced(agent_metrics *m)
+agent_metrics_note_synced(agent_metrics *m)
 {
     metrics_add(plain(m, &synced), 1);
 }
@@ -166,8 +166,8 @@ set_known(agent_metrics *m, const metrics_family *family, double value)
 }
 
 void
-agent_metrics_cycle(agent_metrics *m, double duration_s, double waiting, double failed,
-                    double age_s)
+agent_metrics_note_cycle(agent_metrics *m, double duration_s, double waiting, double failed,
+                         double age_s)
 {
     if (duration_s > 0)
         metrics_add(plain(m, &loops), 1);
@@ -178,14 +178,14 @@ agent_metrics_cycle(agent_metrics *m, double duration_s, double waiting, double 
 }
 
 void
-agent_metrics_in_flight(agent_metrics *m, int in_flight, int allowed)
+agent_metrics_show_in_flight(agent_metrics *m, int in_flight, int allowed)
 {
     metrics_set(plain(m, &in_flight_now), in_flight);
     metrics_set(plain(m, &in_flight_allowed), allowed);
 }
 
 void
-agent_metrics_stopped(agent_metrics *m, failure_class reason)
+agent_metrics_show_stop(agent_metrics *m, failure_class reason)
 {
     metrics_set(m->stopped[CLASS_AUTHENTICATION], reason == CLASS_AUTHENTICATION);
     metrics_set(m->stopped[CLASS_CONFIGURATION], reason == CLASS_CONFIGURATION);

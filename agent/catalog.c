@@ -60,7 +60,7 @@ append_name(buf *names, int count, const char *name)
 }
 
 int
-catalog_skipped_newsletters(const catalog *known, const contact *c, buf *names)
+catalog_append_skipped_newsletters(const catalog *known, const contact *c, buf *names)
 {
     const char *name = c->newsletters.data;
     const char *end = name + c->newsletters.length;
@@ -75,7 +75,7 @@ catalog_skipped_newsletters(const catalog *known, const contact *c, buf *names)
 }
 
 int
-catalog_skipped_fields(const catalog *known, const contact *c, buf *names)
+catalog_append_skipped_fields(const catalog *known, const contact *c, buf *names)
 {
     int count = 0;
     size_t i;

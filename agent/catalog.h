@@ -23,7 +23,7 @@ void catalog_read(catalog *known, const char *json);
  * set no flag of its main row; configured fields that its main row does not have, because
  * ctms has no source for them or the contact none of their rows.
  */
-int catalog_skipped_newsletters(const catalog *known, const contact *c, buf *names);
-int catalog_skipped_fields(const catalog *known, const contact *c, buf *names);
+int catalog_append_skipped_newsletters(const catalog *known, const contact *c, buf *names);
+int catalog_append_skipped_fields(const catalog *known, const contact *c, buf *names);
 
 #endif

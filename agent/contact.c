@@ -118,18 +118,6 @@ add_row(contact *c, acoustic_table table, bool is_deletion)
     return &row->columns;
 }
 
-static bool
-find_table(const char *kind, acoustic_table *table)
-{
-    for (int i = 0; i < ACOUSTIC_TABLES; i++) {
-        if (strcmp(kind, acoustic_table_names[i]) == 0) {
-            *table = (acoustic_table)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static void
 take_hashes(contact *c, const char *json, size_t length, bool is_unchanged)
 {
@@ -152,7 +140,7 @@ contact_take_row(contact *c, const char *kind, const char *json, size_t length)
         take_hashes(c, json, length, is_unchanged);
         return true;
     }
-    if (!find_table(is_deletion ? kind + sizeof(deletion) - 1 : kind, &table) ||
+    if (!acoustic_table_find(is_deletion ? kind + sizeof(deletion) - 1 : kind, &table) ||
         (is_deletion && table == ACOUSTIC_MAIN))
         return false;
     columns = table == ACOUSTIC_MAIN ? &c->columns : add_row(c, table, is_deletion);
@@ -163,11 +151,11 @@ contact_take_row(contact *c, const char *kind, const char *json, size_t length)
         const char *name = buf_text(&f.name), *value = buf_text(&f.value);
 
         if (table == ACOUSTIC_MAIN)
-            acoustic_xml_main_column(columns, name, value);
+            acoustic_xml_append_main_column(columns, name, value);
         else if (is_deletion)
-            acoustic_xml_key_column(columns, name, value);
+            acoustic_xml_append_key_column(columns, name, value);
         else
-            acoustic_xml_row_column(columns, name, value);
+            acoustic_xml_append_row_column(columns, name, value);
         note_column(c, table, name, value);
         if (table == ACOUSTIC_NEWSLETTER && !is_deletion && strcmp(name, "newsletter_name") == 0)
             buf_append(&c->newsletters, value, strlen(value) + 1);

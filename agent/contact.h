@@ -11,7 +11,7 @@
 #include <sys/queue.h>
 
 #include "agent/acoustic/classify.h"
-#include "agent/table.h"
+#include "agent/acoustic/table.h"
 #include "common/buf.h"
 
 #define EMAIL_ID_SIZE 37

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/acoustic/answer.h"
 #include "agent/acoustic/classify.h"
+#include "agent/acoustic/table.h"
 #include "agent/stop.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -216,8 +218,7 @@ mark_failures(call *k, const acoustic_answer *answer, finding *f)
         of_row.verdict = k->is_deletion ? classify_deleted_row(failure) : classify_row(failure);
         if (of_row.verdict.class == CLASS_SUCCESS)
             continue;
-        snprintf(of_row.what, sizeof(of_row.what), "%s row refused",
-                 acoustic_table_names[k->table]);
+        snprintf(of_row.what, sizeof(of_row.what), "%s row refused", acoustic_table_name(k->table));
         if (c == NULL || of_row.verdict.class == CLASS_CONFIGURATION) {
             *f = of_row;
             return false;
@@ -295,10 +296,10 @@ note_answer(call *k, const finding *f, double duration_s)
 
     /* A half that fails while others get through says more about its rows than the service. */
     if (f->verdict.slows_down && !(k->is_half && pace_is_healthy_since(&l->pace, k->started_s)))
-        pace_met_trouble(&l->pace, is_news(k), k->started_s, now_s);
+        pace_note_trouble(&l->pace, is_news(k), k->started_s, now_s);
     else if (f->verdict.class == CLASS_SUCCESS || f->verdict.class == CLASS_CONTACT)
-        pace_succeeded(&l->pace, l->settings->max_in_flight, now_s);
-    agent_metrics_request(l->metrics, k->table, k->is_deletion, f->verdict.class, duration_s);
+        pace_note_success(&l->pace, l->settings->max_in_flight, now_s);
+    agent_metrics_note_request(l->metrics, k->table, k->is_deletion, f->verdict.class, duration_s);
     if (k->contact != NULL)
         note_status(k->contact, k, f, duration_s);
     for (int i = 0; i < k->row_count; i++)

@@ -29,7 +29,7 @@ pace_wait_s(const pace *p, double now_s)
 }
 
 void
-pace_succeeded(pace *p, int limit, double now_s)
+pace_note_success(pace *p, int limit, double now_s)
 {
     p->troubles = 0;
     p->paused_until_s = 0;
@@ -40,7 +40,7 @@ pace_succeeded(pace *p, int limit, double now_s)
 }
 
 void
-pace_met_trouble(pace *p, bool is_news, double started_s, double now_s)
+pace_note_trouble(pace *p, bool is_news, double started_s, double now_s)
 {
     /* Requests that were in flight together meet the same trouble: it counts once. */
     if (started_s < p->decreased_at_s)

@@ -23,10 +23,10 @@ void pace_init(pace *p, int limit);
 int pace_allowed(const pace *p, int limit, double now_s);
 /* Seconds until the pause ends; 0 when there is none. */
 double pace_wait_s(const pace *p, double now_s);
-void pace_succeeded(pace *p, int limit, double now_s);
+void pace_note_success(pace *p, int limit, double now_s);
 /* started_s: when the request that met trouble was sent. is_news: false when it was about what
  * has met trouble before; then the wait grows no longer. */
-void pace_met_trouble(pace *p, bool is_news, double started_s, double now_s);
+void pace_note_trouble(pace *p, bool is_news, double started_s, double now_s);
 /* The service has answered well since then. */
 bool pace_is_healthy_since(const pace *p, double then_s);
 

@@ -60,7 +60,7 @@ count_contact(report *r, const contact *c)
         r->count_skipped++;
     } else if (!c->has_failed) {
         r->count_synced++;
-        agent_metrics_synced(r->metrics);
+        agent_metrics_note_synced(r->metrics);
     } else if (c->class == CLASS_TRANSIENT) {
         r->count_retry++;
     } else {
@@ -75,9 +75,9 @@ log_table(log_line *line, const contact *c, acoustic_table table)
 
     if (c->statuses[table] == NULL)
         return;
-    snprintf(name, sizeof(name), "%s_status", acoustic_table_names[table]);
+    snprintf(name, sizeof(name), "%s_status", acoustic_table_name(table));
     log_string(line, name, c->statuses[table]);
-    snprintf(name, sizeof(name), "%s_duration_s", acoustic_table_names[table]);
+    snprintf(name, sizeof(name), "%s_duration_s", acoustic_table_name(table));
     log_real(line, name, c->durations_s[table]);
 }
 
@@ -87,10 +87,10 @@ log_skipped(log_line *line, const report *r, const contact *c)
 {
     buf names = BUF_INIT;
 
-    if (catalog_skipped_fields(r->known, c, &names) > 0)
+    if (catalog_append_skipped_fields(r->known, c, &names) > 0)
         log_json(line, "skipped_fields", buf_text(&names), names.length);
     buf_reset(&names);
-    if (catalog_skipped_newsletters(r->known, c, &names) > 0)
+    if (catalog_append_skipped_newsletters(r->known, c, &names) > 0)
         log_json(line, "newsletters_skipped", buf_text(&names), names.length);
     buf_free(&names);
 }
@@ -129,7 +129,7 @@ report_contact(report *r, const contact *c)
         return;
     }
     log_string(line, "email_domain", c->domain);
-    log_string(line, "error_class", failure_class_name(c->class));
+    log_string(line, "error_class", classify_class_name(c->class));
     log_string(line, "error", c->error);
     log_end(line, "Failure for contact in sync to acoustic...");
 }
@@ -174,8 +174,8 @@ report_cycle(report *r, const queue_backlog *backlog)
              lasted_s < r->settings->loop_s ? r->settings->loop_s - lasted_s : 0);
     log_bool(line, "trivial", r->count_total == 0);
     log_end(line, "sync_service cycle complete");
-    agent_metrics_cycle(r->metrics, lasted_s, (double)backlog->waiting, (double)backlog->failed,
-                        backlog->age_s);
+    agent_metrics_note_cycle(r->metrics, lasted_s, (double)backlog->waiting,
+                             (double)backlog->failed, backlog->age_s);
     begin_cycle(r);
 }
 

@@ -197,7 +197,7 @@ build_body(const call *k, buf *body)
     }
     acoustic_xml_begin_rows(body, settings->table_ids[k->table], k->is_deletion);
     for (int i = 0; i < k->row_count; i++)
-        acoustic_xml_row(body, k->rows[i]->columns.data, k->rows[i]->columns.length);
+        acoustic_xml_append_row(body, k->rows[i]->columns.data, k->rows[i]->columns.length);
     acoustic_xml_end_rows(body, k->is_deletion);
 }
 

@@ -44,7 +44,7 @@ write_metrics(service *s, buf *text)
 {
     service_health health = s->options.health(s->options.arg);
 
-    agent_metrics_in_flight(s->options.metrics, health.in_flight, health.in_flight_allowed);
+    agent_metrics_show_in_flight(s->options.metrics, health.in_flight, health.in_flight_allowed);
     agent_metrics_write(s->options.metrics, text);
 }
 

@@ -39,7 +39,7 @@ fill_base_url(agent_settings *settings, const config *c)
 bool
 agent_settings_fill(agent_settings *settings, const config *c, char *message, size_t size)
 {
-    static const char *const table_settings[ACOUSTIC_TABLES] = {
+    static const char *const table_settings[] = {
         "CTMS_ACOUSTIC_MAIN_TABLE_ID", "CTMS_ACOUSTIC_NEWSLETTER_TABLE_ID",
         "CTMS_ACOUSTIC_WAITLIST_TABLE_ID", "CTMS_ACOUSTIC_PRODUCT_SUBSCRIPTIONS_ID"};
     agent_settings filled = {

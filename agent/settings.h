@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/table.h"
+#include "agent/acoustic/table.h"
 #include "common/config.h"
 
 typedef struct agent_settings {

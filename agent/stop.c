@@ -24,22 +24,22 @@ log_stop(const struct line *l, const char *why, double delay_s)
 {
     log_line *line = log_begin(LOG_LEVEL_CRITICAL, REPORT_SYNC);
 
-    log_string(line, "error_class", failure_class_name(l->stop.class));
-    log_string(line, "table", acoustic_table_names[l->stop.table]);
+    log_string(line, "error_class", classify_class_name(l->stop.class));
+    log_string(line, "table", acoustic_table_name(l->stop.table));
     log_string(line, "error", why);
     log_real(line, "next_try_s", delay_s);
     log_end(line, "sending to Acoustic is stopped, %s needs attention: %s",
             l->stop.class == CLASS_AUTHENTICATION ? "authentication" : "its configuration", why);
     sentry_report(LOG_LEVEL_CRITICAL, REPORT_SYNC, "sending to Acoustic is stopped",
-                  (const sentry_tag[]){{"error_class", failure_class_name(l->stop.class)},
-                                       {"table", acoustic_table_names[l->stop.table]}},
+                  (const sentry_tag[]){{"error_class", classify_class_name(l->stop.class)},
+                                       {"table", acoustic_table_name(l->stop.table)}},
                   2);
 }
 
 void
 stop_show(const struct line *l)
 {
-    agent_metrics_stopped(l->metrics, l->is_token_failing ? CLASS_AUTHENTICATION : l->stop.class);
+    agent_metrics_show_stop(l->metrics, l->is_token_failing ? CLASS_AUTHENTICATION : l->stop.class);
 }
 
 void

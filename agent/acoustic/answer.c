@@ -1,10 +1,10 @@
 /*
- * acoustic/answer.c: reads the answers of the XML API, whatever they are; see acoustic/xml.h.
+ * acoustic/answer.c: see acoustic/answer.h.
  *
  * libxml2's SAX interface, so that no tree is built for 100 MB of nonsense. A document type
  * ends the reading: answers have none, and entities live there.
  */
-#include "agent/acoustic/xml.h"
+#include "agent/acoustic/answer.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -13,6 +13,8 @@
 
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
+
+#include "common/buf.h"
 
 enum { FAILURES_MAX = 10000, TEXT_MAX_LENGTH = 1024 };
 

@@ -93,7 +93,7 @@ static const rule deleted_row_rules[] = {
 };
 
 const char *
-failure_class_name(failure_class class)
+classify_class_name(failure_class class)
 {
     switch (class) {
     case CLASS_SUCCESS: return "success";

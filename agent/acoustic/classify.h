@@ -1,13 +1,13 @@
 /*
  * acoustic/classify.h: what follows from what came back, in one table.
  */
-#ifndef AGENT_CLASSIFY_H
-#define AGENT_CLASSIFY_H
+#ifndef AGENT_ACOUSTIC_CLASSIFY_H
+#define AGENT_ACOUSTIC_CLASSIFY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/acoustic/xml.h"
+#include "agent/acoustic/answer.h"
 
 typedef enum failure_class {
     CLASS_SUCCESS,
@@ -25,7 +25,7 @@ typedef struct verdict {
 } verdict;
 
 /* The words for a class in logs: "success", "authentication", ... */
-const char *failure_class_name(failure_class class);
+const char *classify_class_name(failure_class class);
 
 /*
  * An answer as a whole. problem: what went wrong before there was an HTTP answer, such as

@@ -2,8 +2,8 @@
  * acoustic/token.h: the OAuth access token: fetched once for all requests, renewed before it ends,
  * backed off when that fails.
  */
-#ifndef AGENT_TOKEN_H
-#define AGENT_TOKEN_H
+#ifndef AGENT_ACOUSTIC_TOKEN_H
+#define AGENT_ACOUSTIC_TOKEN_H
 
 #include "agent/settings.h"
 #include "common/http_client.h"

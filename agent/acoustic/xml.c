@@ -9,9 +9,6 @@
 #include <stdint.h>
 #include <string.h>
 
-const char *const acoustic_table_names[ACOUSTIC_TABLES] = {"main", "newsletter", "waitlist",
-                                                           "product"};
-
 static void
 append(buf *out, const char *text)
 {
@@ -90,7 +87,7 @@ append_escaped(buf *out, const char *text)
 }
 
 void
-acoustic_xml_main_column(buf *out, const char *name, const char *value)
+acoustic_xml_append_main_column(buf *out, const char *name, const char *value)
 {
     append(out, "<COLUMN><NAME>");
     append_escaped(out, name);
@@ -138,13 +135,13 @@ append_named(buf *out, const char *element, const char *name, const char *value)
 }
 
 void
-acoustic_xml_row_column(buf *out, const char *name, const char *value)
+acoustic_xml_append_row_column(buf *out, const char *name, const char *value)
 {
     append_named(out, "COLUMN", name, value);
 }
 
 void
-acoustic_xml_key_column(buf *out, const char *name, const char *value)
+acoustic_xml_append_key_column(buf *out, const char *name, const char *value)
 {
     append_named(out, "KEY_COLUMN", name, value);
 }
@@ -185,7 +182,7 @@ acoustic_xml_begin_rows(buf *out, long long table_id, bool is_deletion)
 }
 
 void
-acoustic_xml_row(buf *out, const char *columns, size_t length)
+acoustic_xml_append_row(buf *out, const char *columns, size_t length)
 {
     append(out, "<ROW>");
     buf_append(out, columns, length);

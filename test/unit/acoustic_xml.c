@@ -14,6 +14,7 @@
 
 #include <libxml/parser.h>
 
+#include "agent/acoustic/answer.h"
 #include "agent/acoustic/xml.h"
 
 #define FAULT(text, id, class)                                                                     \
@@ -50,9 +51,9 @@ writes_add_recipient(void **state)
     buf columns = BUF_INIT, out = BUF_INIT;
 
     (void)state;
-    acoustic_xml_main_column(&columns, "email_id", "332d");
-    acoustic_xml_main_column(&columns, "first_name", "Zo\xC3\xAB <&>\"'");
-    acoustic_xml_main_column(&columns, "last_name", "");
+    acoustic_xml_append_main_column(&columns, "email_id", "332d");
+    acoustic_xml_append_main_column(&columns, "first_name", "Zo\xC3\xAB <&>\"'");
+    acoustic_xml_append_main_column(&columns, "last_name", "");
     acoustic_xml_add_recipient(&out, 1000, "332d", columns.data, columns.length);
     assert_string_equal(
         buf_text(&out),
@@ -72,11 +73,11 @@ writes_rows(void **state)
     buf columns = BUF_INIT, out = BUF_INIT;
 
     (void)state;
-    acoustic_xml_row_column(&columns, "email_id", "332d");
-    acoustic_xml_row_column(&columns, "newsletter_source", "");
+    acoustic_xml_append_row_column(&columns, "email_id", "332d");
+    acoustic_xml_append_row_column(&columns, "newsletter_source", "");
     acoustic_xml_begin_rows(&out, 86767, false);
-    acoustic_xml_row(&out, columns.data, columns.length);
-    acoustic_xml_row(&out, columns.data, columns.length);
+    acoustic_xml_append_row(&out, columns.data, columns.length);
+    acoustic_xml_append_row(&out, columns.data, columns.length);
     acoustic_xml_end_rows(&out, false);
     assert_string_equal(
         buf_text(&out),
@@ -94,10 +95,10 @@ writes_deletions(void **state)
     buf columns = BUF_INIT, out = BUF_INIT;
 
     (void)state;
-    acoustic_xml_key_column(&columns, "email_id", "332d");
-    acoustic_xml_key_column(&columns, "newsletter_name", "a&b");
+    acoustic_xml_append_key_column(&columns, "email_id", "332d");
+    acoustic_xml_append_key_column(&columns, "newsletter_name", "a&b");
     acoustic_xml_begin_rows(&out, 86767, true);
-    acoustic_xml_row(&out, columns.data, columns.length);
+    acoustic_xml_append_row(&out, columns.data, columns.length);
     acoustic_xml_end_rows(&out, true);
     assert_string_equal(
         buf_text(&out),
@@ -121,8 +122,8 @@ finds_columns(void **state)
     buf columns = BUF_INIT, none = BUF_INIT;
 
     (void)state;
-    acoustic_xml_main_column(&columns, "email_id", "332d");
-    acoustic_xml_main_column(&columns, "last_name", "");
+    acoustic_xml_append_main_column(&columns, "email_id", "332d");
+    acoustic_xml_append_main_column(&columns, "last_name", "");
     assert_true(acoustic_xml_has_main_column(&columns, "last_name"));
     assert_false(acoustic_xml_has_main_column(&columns, "name"));
     assert_false(acoustic_xml_has_main_column(&columns, "email"));
@@ -142,8 +143,8 @@ writes_well_formed_xml_of_any_bytes(void **state)
         for (int second = 1; second < 256; second += first < 0x80 ? 51 : 1) {
             char value[] = {'a', (char)first, (char)second, 'z', '\0'};
 
-            acoustic_xml_main_column(&columns, value, value);
-            acoustic_xml_row_column(&columns, value, value);
+            acoustic_xml_append_main_column(&columns, value, value);
+            acoustic_xml_append_row_column(&columns, value, value);
         }
         acoustic_xml_add_recipient(&out, 1, "id", columns.data, columns.length);
         document = xmlReadMemory(out.data, (int)out.length, NULL, "UTF-8",
@@ -162,7 +163,8 @@ replaces_what_xml_cannot_carry(void **state)
     buf out = BUF_INIT;
 
     (void)state;
-    acoustic_xml_row_column(&out, "n", "\x01\x0C\t\r\xEF\xBF\xBE\xEF\xBF\xBF\xEF\xBB\xBF\xFF\x7F");
+    acoustic_xml_append_row_column(&out, "n",
+                                   "\x01\x0C\t\r\xEF\xBF\xBE\xEF\xBF\xBF\xEF\xBB\xBF\xFF\x7F");
     assert_string_equal(buf_text(&out), "<COLUMN name=\"n\">  \t&#13;\xEF\xBF\xBD\xEF\xBF\xBD"
                                         "\xEF\xBB\xBF\xEF\xBF\xBD </COLUMN>");
     buf_free(&out);

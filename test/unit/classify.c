@@ -72,8 +72,8 @@ static void
 check(verdict v, const char *name, failure_class class)
 {
     if (strcmp(v.rule, name) != 0 || v.class != class)
-        fail_msg("expected \"%s\" (%s), found \"%s\" (%s)", name, failure_class_name(class), v.rule,
-                 failure_class_name(v.class));
+        fail_msg("expected \"%s\" (%s), found \"%s\" (%s)", name, classify_class_name(class),
+                 v.rule, classify_class_name(v.class));
     assert_true(met_count < sizeof(met) / sizeof(*met));
     met[met_count++] = v.rule;
 }

@@ -32,14 +32,14 @@ waits_then_tries_with_one(void **state)
 
     (void)state;
     pace_init(&p, LIMIT);
-    pace_met_trouble(&p, true, 1, 2);
+    pace_note_trouble(&p, true, 1, 2);
     assert_int_equal(pace_allowed(&p, LIMIT, 2.05), 0);
     assert_true(pace_wait_s(&p, 2) > 0.05 && pace_wait_s(&p, 2) <= 0.2);
     assert_int_equal(pace_allowed(&p, LIMIT, 3), 1);
-    pace_succeeded(&p, LIMIT, 3);
+    pace_note_success(&p, LIMIT, 3);
     assert_int_equal(pace_allowed(&p, LIMIT, 3), 5);
     for (int i = 0; i < 100; i++)
-        pace_succeeded(&p, LIMIT, 3);
+        pace_note_success(&p, LIMIT, 3);
     assert_int_equal(pace_allowed(&p, LIMIT, 3), LIMIT);
 }
 
@@ -51,9 +51,9 @@ counts_trouble_of_one_moment_once(void **state)
     (void)state;
     pace_init(&p, LIMIT);
     for (int i = 0; i < 10; i++)
-        pace_met_trouble(&p, true, 1, 2);
+        pace_note_trouble(&p, true, 1, 2);
     assert_int_equal(p.troubles, 1);
-    pace_succeeded(&p, LIMIT, 2);
+    pace_note_success(&p, LIMIT, 2);
     assert_int_equal(pace_allowed(&p, LIMIT, 2), 5);
 }
 
@@ -68,7 +68,7 @@ waits_longer_each_time(void **state)
     for (int i = 0; i < 40; i++) {
         double wait_s;
 
-        pace_met_trouble(&p, true, now_s, now_s);
+        pace_note_trouble(&p, true, now_s, now_s);
         wait_s = pace_wait_s(&p, now_s);
         assert_true(wait_s > 0 && wait_s <= 60);
         if (i == 12)
@@ -87,7 +87,7 @@ waits_no_longer_for_what_failed_before(void **state)
     (void)state;
     pace_init(&p, LIMIT);
     for (int i = 1; i < 20; i++) {
-        pace_met_trouble(&p, false, i, i);
+        pace_note_trouble(&p, false, i, i);
         assert_true(pace_wait_s(&p, i) > 0 && pace_wait_s(&p, i) <= 0.2);
     }
 }
@@ -99,8 +99,8 @@ one_success_ends_the_waiting(void **state)
 
     (void)state;
     pace_init(&p, LIMIT);
-    pace_met_trouble(&p, true, 1, 2);
-    pace_succeeded(&p, LIMIT, 2.01);
+    pace_note_trouble(&p, true, 1, 2);
+    pace_note_success(&p, LIMIT, 2.01);
     assert_int_equal(pace_allowed(&p, LIMIT, 2.02), 5);
     assert_true(pace_is_healthy_since(&p, 2));
     assert_false(pace_is_healthy_since(&p, 3));
