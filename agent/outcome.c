@@ -328,6 +328,7 @@ outcome_take_answer(call *k, const http_client_answer *http)
     case CLASS_TRANSIENT: on_transient_fault(k, &f); break;
     case CLASS_CONTACT: on_contact_fault(k, &f); break;
     case CLASS_CONFIGURATION: on_common_fault(k, &f, CLASS_CONFIGURATION, CLASS_CONTACT); break;
+    case FAILURE_CLASSES: break;
     }
     acoustic_answer_free(&answer);
 }

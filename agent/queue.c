@@ -265,7 +265,7 @@ add_failed(settle_arrays *arrays, const contact *c, const char *separator)
 {
     buf_append_string(&arrays->errors, separator);
     append_quoted(&arrays->errors, c->error);
-    buf_printf(&arrays->permanents, "%s%s", separator, c->class == CLASS_TRANSIENT ? "f" : "t");
+    buf_printf(&arrays->permanents, "%s%s", separator, classify_is_permanent(c->class) ? "t" : "f");
 }
 
 static void

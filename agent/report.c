@@ -61,10 +61,22 @@ count_contact(report *r, const contact *c)
     } else if (!c->has_failed) {
         r->count_synced++;
         agent_metrics_note_synced(r->metrics);
-    } else if (c->class == CLASS_TRANSIENT) {
-        r->count_retry++;
-    } else {
+    } else if (classify_is_permanent(c->class)) {
         r->count_exception++;
+    } else {
+        r->count_retry++;
+    }
+}
+
+/* Of the tables that have rows. */
+static void
+log_row_counts(log_line *line, const contact *c)
+{
+    char name[48];
+
+    for (int table = ACOUSTIC_MAIN + 1; table < ACOUSTIC_TABLES; table++) {
+        snprintf(name, sizeof(name), "%s_count", acoustic_table_name((acoustic_table)table));
+        log_int(line, name, c->row_counts[table]);
     }
 }
 
@@ -118,9 +130,7 @@ report_contact(report *r, const contact *c)
         log_string(line, "fxa_created_date_converted", c->fxa_created);
     if (c->columns.length > 0)
         log_skipped(line, r, c);
-    log_int(line, "newsletter_count", c->row_counts[ACOUSTIC_NEWSLETTER]);
-    log_int(line, "waitlist_count", c->row_counts[ACOUSTIC_WAITLIST]);
-    log_int(line, "product_count", c->row_counts[ACOUSTIC_PRODUCT]);
+    log_row_counts(line, c);
     for (int table = 0; table < ACOUSTIC_TABLES; table++)
         log_table(line, c, (acoustic_table)table);
     log_int(line, "retry", c->retry);

@@ -57,6 +57,8 @@ agent_settings_fill(agent_settings *settings, const config *c, char *message, si
         .health_path = config_string(c, "CTMS_BACKGROUND_HEALTHCHECK_PATH"),
     };
 
+    _Static_assert(sizeof(table_settings) / sizeof(*table_settings) == ACOUSTIC_TABLES,
+                   "every table has a setting");
     for (int table = 0; table < ACOUSTIC_TABLES; table++)
         filled.table_ids[table] = config_int_or(c, table_settings[table], 0);
     if (!fill_base_url(&filled, c)) {

@@ -92,17 +92,34 @@ static const rule deleted_row_rules[] = {
     {"deletion: no such row", CLASS_SUCCESS, QUIET, 0, 0, ANY, "row not found", NULL},
 };
 
+/* What else is to be known of a class. */
+static const struct {
+    const char *name;
+    bool is_permanent;
+    bool may_stop_line;
+} classes[] = {
+    {"success", false, false}, {"authentication", false, true}, {"transient", false, false},
+    {"contact", true, false},  {"configuration", true, true},
+};
+
+_Static_assert(sizeof(classes) / sizeof(*classes) == FAILURE_CLASSES, "every class is described");
+
 const char *
 classify_class_name(failure_class class)
 {
-    switch (class) {
-    case CLASS_SUCCESS: return "success";
-    case CLASS_AUTHENTICATION: return "authentication";
-    case CLASS_TRANSIENT: return "transient";
-    case CLASS_CONTACT: return "contact";
-    case CLASS_CONFIGURATION: return "configuration";
-    }
-    return "unknown";
+    return classes[class].name;
+}
+
+bool
+classify_is_permanent(failure_class class)
+{
+    return classes[class].is_permanent;
+}
+
+bool
+classify_may_stop_line(failure_class class)
+{
+    return classes[class].may_stop_line;
 }
 
 static bool

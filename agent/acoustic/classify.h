@@ -15,6 +15,7 @@ typedef enum failure_class {
     CLASS_TRANSIENT,      /* count, send again later */
     CLASS_CONTACT,        /* permanent for this contact: not again until it changes */
     CLASS_CONFIGURATION,  /* permanent for everybody: stop the line */
+    FAILURE_CLASSES,
 } failure_class;
 
 typedef struct verdict {
@@ -26,6 +27,10 @@ typedef struct verdict {
 
 /* The words for a class in logs: "success", "authentication", ... */
 const char *classify_class_name(failure_class class);
+/* A contact that failed so is not tried again until it changes. */
+bool classify_is_permanent(failure_class class);
+/* It may stop the line, so that an operator is needed. */
+bool classify_may_stop_line(failure_class class);
 
 /*
  * An answer as a whole. problem: what went wrong before there was an HTTP answer, such as
