@@ -1,8 +1,9 @@
 /*
  * json_schema/compile.c: from a schema to the graph of nodes that the evaluators walk.
  *
- * Nodes are made when something points to them and compiled from a work list, so that the
- * depth of a schema costs no stack here and only what can be reached is compiled.
+ * Nodes are made when something points to them (json_schema/node.c) and compiled from a work
+ * list, so that the depth of a schema costs no stack here and only what can be reached is
+ * compiled.
  */
 #include "extension/base/compat.h"
 
@@ -12,173 +13,6 @@
 #include "extension/json_schema/fast.h"
 #include "extension/json_schema/format/format.h"
 #include "extension/json_schema/internal.h"
-#include "extension/json_schema/uri.h"
-
-typedef struct NodeEntry {
-    const char *address;
-    JsonSchemaNode *node;
-} NodeEntry;
-
-/* No more than this is listed: places may be long. */
-#define MAX_PROBLEMS 1000
-#define MAX_PROBLEM_BYTES (4 * 1024 * 1024)
-
-static void
-add_problem(JsonSchemaCompile *compile, char *location, const char *keyword, char *message)
-{
-    JsonSchemaProblem *problem = palloc(sizeof(JsonSchemaProblem));
-
-    problem->location = location;
-    problem->keyword = keyword ? pstrdup(keyword) : NULL;
-    problem->message = message;
-    compile->problems = lappend(compile->problems, problem);
-    compile->problem_bytes += strlen(location) + strlen(message);
-}
-
-/* Whether there is no room for one more problem; the last row says so then. */
-static bool
-is_full(JsonSchemaCompile *compile)
-{
-    if (!compile->is_cut && list_length(compile->problems) < MAX_PROBLEMS &&
-        compile->problem_bytes < MAX_PROBLEM_BYTES)
-        return false;
-    if (!compile->is_cut)
-        add_problem(compile, pstrdup("#"), NULL,
-                    pstrdup("there are more problems than are listed"));
-    compile->is_cut = true;
-    return true;
-}
-
-void
-json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
-                    const JsonSchemaPointer *pointer, const char *keyword, const char *format, ...)
-{
-    StringInfoData message;
-    StringInfoData location;
-
-    if (is_full(compile))
-        return;
-    initStringInfo(&message);
-    for (;;) {
-        va_list arguments;
-        int needed;
-
-        va_start(arguments, format);
-        needed = appendStringInfoVA(&message, format, arguments);
-        va_end(arguments);
-        if (needed == 0)
-            break;
-        enlargeStringInfo(&message, needed);
-    }
-    initStringInfo(&location);
-    appendStringInfo(&location, "%s#%s", resource->uri, json_schema_pointer_text(pointer));
-    if (keyword)
-        json_pointer_append(&location, keyword, strlen(keyword));
-    if (!compile->collects)
-        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                errmsg("invalid JSON Schema: %s", message.data),
-                errdetail("Found at schema location \"%s\".", location.data),
-                errhint("Check the schema with ctms.json_schema_check()."));
-    add_problem(compile, location.data, keyword, message.data);
-}
-
-void
-json_schema_bad_value(JsonSchemaCompile *compile, const JsonSchemaNode *node,
-                      const JsonSchemaKeyword *keyword, const char *expected)
-{
-    json_schema_problem(compile, node->resource, node->pointer, keyword->name,
-                        "keyword \"%s\" must be %s", keyword->name, expected);
-}
-
-const JsonSchemaPointer *
-json_schema_child_pointer(const JsonSchemaPointer *pointer, const char *keyword, JsonValue *name,
-                          int64 index)
-{
-    JsonSchemaPointer *child = palloc0(sizeof(JsonSchemaPointer));
-
-    child->parent = pointer;
-    child->keyword = keyword;
-    child->index = name ? -1 : index;
-    if (name) {
-        child->name = name->data;
-        child->name_length = name->length;
-    }
-    return child;
-}
-
-char *
-json_schema_pointer_text(const JsonSchemaPointer *pointer)
-{
-    StringInfoData text;
-    List *chain = NIL;
-
-    for (; pointer; pointer = pointer->parent)
-        chain = lappend(chain, (void *)pointer);
-    initStringInfo(&text);
-    for (int i = list_length(chain) - 1; i >= 0; i--) {
-        const JsonSchemaPointer *step = list_nth(chain, i);
-
-        if (step->keyword)
-            json_pointer_append(&text, step->keyword, strlen(step->keyword));
-        if (step->name)
-            json_pointer_append(&text, step->name, step->name_length);
-        if (step->index >= 0)
-            appendStringInfo(&text, "/" INT64_FORMAT, step->index);
-    }
-    list_free(chain);
-    return text.data;
-}
-
-JsonSchemaNode *
-json_schema_node(JsonSchemaCompile *compile, JsonValue source, const JsonSchemaResource *resource,
-                 const JsonSchemaPointer *pointer)
-{
-    JsonSchemaNode *node;
-    NodeEntry *entry = NULL;
-    bool found;
-
-    if (source.kind == JSON_OBJECT) {
-        NodeEntry *root;
-
-        entry = hash_search(compile->nodes, &source.data, HASH_ENTER, &found);
-        if (found)
-            return entry->node;
-        root = hash_search(compile->roots, &source.data, HASH_FIND, NULL);
-        if (root) {
-            resource = (const JsonSchemaResource *)root->node;
-            pointer = NULL;
-        }
-    }
-    node = palloc0(sizeof(JsonSchemaNode));
-    node->source = source;
-    node->resource = resource;
-    node->pointer = pointer;
-    if (entry)
-        entry->node = node;
-    compile->all_nodes = lappend(compile->all_nodes, node);
-    return node;
-}
-
-JsonSchemaNode *
-json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *keyword,
-                  JsonValue *name, int64 index, JsonValue source)
-{
-    const JsonSchemaPointer *pointer =
-        json_schema_child_pointer(node->pointer, keyword, name, index);
-
-    if (source.kind != JSON_OBJECT && (node->resource->dialect.draft == 4 ||
-                                       (source.kind != JSON_TRUE && source.kind != JSON_FALSE))) {
-        /* Draft 4 has booleans in two places. */
-        if (node->resource->dialect.draft != 4 || strncmp(keyword, "additional", 10) != 0 ||
-            (source.kind != JSON_TRUE && source.kind != JSON_FALSE)) {
-            json_schema_problem(compile, node->resource, pointer, NULL,
-                                "a schema must be an object%s",
-                                node->resource->dialect.draft == 4 ? "" : " or a boolean");
-            return NULL;
-        }
-    }
-    return json_schema_node(compile, source, node->resource, pointer);
-}
 
 /* ---- nodes -------------------------------------------------------------------- */
 
@@ -333,18 +167,6 @@ compile_all(JsonSchemaCompile *compile)
 
 /* ---- entry ---------------------------------------------------------------------- */
 
-static HTAB *
-address_table(const char *name, MemoryContext context)
-{
-    HASHCTL control;
-
-    memset(&control, 0, sizeof(control));
-    control.keysize = sizeof(const char *);
-    control.entrysize = sizeof(NodeEntry);
-    control.hcxt = context;
-    return hash_create(name, 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
 static void
 compile_program(JsonSchemaCompile *compile, const Jsonb *schema)
 {
@@ -383,8 +205,7 @@ json_schema_compile(const Jsonb *schema, const JsonSchemaOptions *options, Memor
     compile.program = program;
     compile.options = *options;
     compile.collects = problems != NULL;
-    compile.roots = address_table("JSON Schema resources", scratch);
-    compile.nodes = address_table("JSON Schema nodes", scratch);
+    json_schema_nodes_init(&compile, scratch);
     compile.names = json_schema_names_new(scratch);
     compile_program(&compile, schema);
     program->n_nodes = list_length(compile.all_nodes);

@@ -1,5 +1,6 @@
 /*
- * json_schema/evaluate.h: shared by the two halves of the exhaustive evaluation.
+ * json_schema/evaluate.h: the exhaustive evaluation: what its two halves share, and what the
+ * verdict and the comparison of schemas ask of it.
  */
 #ifndef CTMS_JSON_SCHEMA_EVALUATE_H
 #define CTMS_JSON_SCHEMA_EVALUATE_H
@@ -81,7 +82,14 @@ extern void report_error(Frame *frame, const char *keyword, char *message);
 extern void report_annotation(Frame *frame, const char *keyword, Jsonb *annotation);
 extern bool wants_annotations(const Frame *frame);
 
-/* The keywords that walk over an object or an array. */
+/* What a dynamic reference means under this scope. */
+extern const JsonSchemaNode *
+json_schema_dynamic_target(const Scope *scope, const JsonSchemaKeyword *keyword);
+/* The verdict, from some node on. Without an effort to share it has one of its own. */
+extern bool json_schema_interpret(const JsonSchemaNode *node, JsonValue instance,
+                                  const Scope *scope, Effort *effort);
+
+/* ---- json_schema/evaluate_children.c: keywords about members and items. */
 extern bool evaluate_children(Frame *frame, const JsonSchemaKeyword *keyword);
 
 static inline Location

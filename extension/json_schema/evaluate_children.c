@@ -1,6 +1,7 @@
 /*
  * json_schema/evaluate_children.c: the exhaustive evaluation of the keywords that walk over
- * the members of an object or the items of an array.
+ * the members of an object or the items of an array. One recursion with evaluate.c, split by
+ * size.
  */
 #include "extension/base/compat.h"
 
@@ -14,37 +15,6 @@ mark(Frame *frame, uint32 index)
 }
 
 /* ---- objects ---------------------------------------------------------------------- */
-
-/* Which of the names it is, -1 for none. */
-static int
-index_of_name(const JsonSchemaKeyword *keyword, JsonValue name)
-{
-    int low = 0;
-    int high = keyword ? keyword->n - 1 : -1;
-
-    while (low <= high) {
-        int middle = (low + high) / 2;
-        const JsonValue *candidate = &keyword->names[middle];
-        int order = json_compare_keys(candidate->data, candidate->length, name.data, name.length);
-
-        if (order == 0)
-            return middle;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle - 1;
-    }
-    return -1;
-}
-
-static bool
-matches_a_pattern(const JsonSchemaKeyword *keyword, JsonValue name)
-{
-    for (int i = 0; keyword && i < keyword->n; i++)
-        if (json_regex_matches(keyword->patterns[i], name.data, name.length))
-            return true;
-    return false;
-}
 
 /* What annotates a name does not annotate its value, which has the same location. */
 static bool
@@ -74,7 +44,7 @@ evaluate_member(Frame *frame, const JsonSchemaKeyword *keyword, uint32 index, Js
     *is_named = false;
     switch (keyword->kind) {
     case KEYWORD_PROPERTIES:
-        at = index_of_name(keyword, name);
+        at = json_schema_index_of_name(keyword, name);
         if (at < 0)
             return true;
         location = location_of_name(&base, keyword->names[at]);
@@ -92,8 +62,8 @@ evaluate_member(Frame *frame, const JsonSchemaKeyword *keyword, uint32 index, Js
             return true;
         break;
     case KEYWORD_ADDITIONAL_PROPERTIES:
-        if (index_of_name(frame->node->properties, name) >= 0 ||
-            matches_a_pattern(frame->node->pattern_properties, name))
+        if (json_schema_index_of_name(frame->node->properties, name) >= 0 ||
+            json_schema_matches_pattern(frame->node->pattern_properties, name))
             return true;
         valid = evaluate_part(frame, keyword->nodes[0], &base, value, &instance);
         break;

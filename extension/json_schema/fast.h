@@ -136,14 +136,4 @@ extern const FastNode *fast_lower_part(FastLower *lower, const JsonSchemaNode *n
 extern const FastObject *fast_lower_object(FastLower *lower, const JsonSchemaNode *node);
 extern const FastArray *fast_lower_array(FastLower *lower, const JsonSchemaNode *node);
 
-/* ---- json_schema/run.c --------------------------------------------------------------- */
-
-/* What a dynamic reference means under this scope. */
-extern const JsonSchemaNode *
-json_schema_dynamic_target(const Scope *scope, const JsonSchemaKeyword *keyword);
-/* The verdict of the exhaustive evaluation, from some node on. Without an effort to share it has
- * one of its own. */
-extern bool json_schema_interpret(const JsonSchemaNode *node, JsonValue instance,
-                                  const Scope *scope, Effort *effort);
-
 #endif

@@ -12,11 +12,6 @@
 #include "extension/json_schema/internal.h"
 #include "extension/json_schema/uri.h"
 
-typedef struct RootEntry {
-    const char *address;
-    JsonSchemaResource *resource;
-} RootEntry;
-
 /* A schema that is still to be looked at. The list of them takes the place of recursion, so
  * that depth costs no stack. */
 typedef struct Pending {
@@ -106,28 +101,6 @@ dialect_of(JsonSchemaCompile *compile, const JsonSchemaResource *resource, JsonV
 
 /* ---- resources and anchors ---------------------------------------------------- */
 
-static void
-enter_root(JsonSchemaCompile *compile, JsonSchemaResource *resource)
-{
-    RootEntry *entry;
-    bool found;
-
-    if (resource->root.kind != JSON_OBJECT)
-        return;
-    entry = hash_search(compile->roots, &resource->root.data, HASH_ENTER, &found);
-    entry->resource = resource;
-}
-
-static JsonSchemaResource *
-root_at(JsonSchemaCompile *compile, JsonValue schema)
-{
-    RootEntry *entry = NULL;
-
-    if (schema.kind == JSON_OBJECT)
-        entry = hash_search(compile->roots, &schema.data, HASH_FIND, NULL);
-    return entry ? entry->resource : NULL;
-}
-
 static JsonSchemaResource *
 new_resource(JsonSchemaCompile *compile, const char *uri, JsonValue root, JsonSchemaDialect dialect)
 {
@@ -198,7 +171,7 @@ index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonV
     }
     resource = new_resource(compile, uri, schema, resource->dialect);
     resource->dialect = dialect_of(compile, resource, schema, resource->dialect);
-    enter_root(compile, resource);
+    json_schema_enter_root(compile, resource);
     *pointer = NULL;
     return resource;
 }
@@ -316,7 +289,7 @@ json_schema_index_document(JsonSchemaCompile *compile, const char *uri, JsonValu
 
     check_stack_depth(); /* a dialect is a document, whose dialect may be another */
     resource->dialect = dialect_of(compile, resource, root, dialect);
-    enter_root(compile, resource);
+    json_schema_enter_root(compile, resource);
     index_schemas(compile, resource, root);
     return resource;
 }
@@ -385,7 +358,7 @@ resolve_pointer(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
             return NULL;
         step = token_value(&token);
         pointer = json_schema_child_pointer(pointer, NULL, &step, -1);
-        if ((inner = root_at(compile, value))) {
+        if ((inner = json_schema_root_at(compile, value))) {
             resource = inner;
             pointer = NULL;
         }

@@ -202,6 +202,44 @@ typedef struct JsonSchemaCompile {
     bool is_cut;        /* there are more problems than are listed */
 } JsonSchemaCompile;
 
+/* ---- json_schema/node.c ----------------------------------------------------- */
+
+/* Notes what is wrong with a schema, and where; raises it unless problems are collected. */
+extern void json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
+                                const JsonSchemaPointer *pointer, const char *keyword,
+                                const char *format, ...) pg_attribute_printf(5, 6);
+/* The keyword's value is not what it must be. */
+extern void json_schema_bad_value(JsonSchemaCompile *compile, const JsonSchemaNode *node,
+                                  const JsonSchemaKeyword *keyword, const char *expected);
+
+extern const JsonSchemaPointer *
+json_schema_child_pointer(const JsonSchemaPointer *pointer, const char *keyword, JsonValue *name,
+                          int64 index);
+/* As a JSON Pointer. */
+extern char *json_schema_pointer_text(const JsonSchemaPointer *pointer);
+
+/* The tables of nodes and of roots of resources; once for each compilation. */
+extern void json_schema_nodes_init(JsonSchemaCompile *compile, MemoryContext context);
+extern void json_schema_enter_root(JsonSchemaCompile *compile, JsonSchemaResource *resource);
+/* The resource whose root the schema is; NULL when it is none. */
+extern JsonSchemaResource *json_schema_root_at(const JsonSchemaCompile *compile, JsonValue schema);
+/* The node of a schema inside a resource, made when it is new. */
+extern JsonSchemaNode *
+json_schema_node(JsonSchemaCompile *compile, JsonValue source, const JsonSchemaResource *resource,
+                 const JsonSchemaPointer *pointer);
+/* The node of a subschema of the node; NULL after a problem. */
+extern JsonSchemaNode *
+json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *keyword,
+                  JsonValue *name, int64 index, JsonValue source);
+
+/* The keyword of a compiled node; NULL when it has none of that kind. */
+extern const JsonSchemaKeyword *
+json_schema_keyword_of(const JsonSchemaNode *node, JsonSchemaKeywordKind kind);
+/* The place of the name in "properties" and other maps, -1 for none or without a keyword. */
+extern int json_schema_index_of_name(const JsonSchemaKeyword *keyword, JsonValue name);
+/* Whether the name matches one of "patternProperties", which may be NULL. */
+extern bool json_schema_matches_pattern(const JsonSchemaKeyword *keyword, JsonValue name);
+
 /* ---- json_schema/dialect.c -------------------------------------------------- */
 
 /* The rule of a keyword in a dialect; NULL when it means nothing there. */
@@ -249,16 +287,6 @@ extern JsonSchemaCandidates *json_schema_candidates(JsonSchemaCompile *compile, 
 /* Reports schemas that apply themselves to the same instance without end. */
 extern void json_schema_find_cycles(JsonSchemaCompile *compile);
 
-/* ---- json_schema/compile.c -------------------------------------------------- */
-
-extern void json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
-                                const JsonSchemaPointer *pointer, const char *keyword,
-                                const char *format, ...) pg_attribute_printf(5, 6);
-/* The node of a schema inside a resource, made when it is new. */
-extern JsonSchemaNode *
-json_schema_node(JsonSchemaCompile *compile, JsonValue source, const JsonSchemaResource *resource,
-                 const JsonSchemaPointer *pointer);
-
 /* ---- json_schema/keywords.c, json_schema/applicators.c ---------------------- */
 
 /* Fills the keyword from its value; a problem is reported. */
@@ -266,16 +294,6 @@ extern bool json_schema_compile_assertion(JsonSchemaCompile *compile, JsonSchema
                                           JsonSchemaKeyword *keyword);
 extern bool json_schema_compile_applicator(JsonSchemaCompile *compile, JsonSchemaNode *node,
                                            JsonSchemaKeyword *keyword);
-extern const JsonSchemaPointer *
-json_schema_child_pointer(const JsonSchemaPointer *pointer, const char *keyword, JsonValue *name,
-                          int64 index);
-/* As a JSON Pointer. */
-extern char *json_schema_pointer_text(const JsonSchemaPointer *pointer);
-extern void json_schema_bad_value(JsonSchemaCompile *compile, const JsonSchemaNode *node,
-                                  const JsonSchemaKeyword *keyword, const char *expected);
-extern JsonSchemaNode *
-json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *keyword,
-                  JsonValue *name, int64 index, JsonValue source);
 
 /* ---- json_schema/documents.c ------------------------------------------------ */
 

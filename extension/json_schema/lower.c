@@ -3,7 +3,8 @@
  *
  * A node is built kind by kind. A subschema that applies to the same instance is merged:
  * its mask cuts the mask, its operations are copied. Only a subschema that is still being
- * lowered (a cycle) or that has many operations is called instead.
+ * lowered (a cycle) or that has many operations is called instead. One recursion with
+ * lower_children.c, split by size.
  */
 #include "extension/base/compat.h"
 

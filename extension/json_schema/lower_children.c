@@ -1,6 +1,6 @@
 /*
  * json_schema/lower_children.c: lowers the keywords about members and items into one walk
- * for each kind of container.
+ * for each kind of container. One recursion with lower.c, split by size.
  */
 #include "extension/base/compat.h"
 
@@ -24,19 +24,10 @@ by_key(const void *a, const void *b)
     return json_compare_keys(x->bytes, x->length, y->bytes, y->length);
 }
 
-static const JsonSchemaKeyword *
-find_keyword(const JsonSchemaNode *node, JsonSchemaKeywordKind kind)
-{
-    for (int i = 0; i < node->n_keywords; i++)
-        if (node->keywords[i].kind == kind)
-            return &node->keywords[i];
-    return NULL;
-}
-
 static uint32
 count_of(const JsonSchemaNode *node, JsonSchemaKeywordKind kind, uint32 otherwise)
 {
-    const JsonSchemaKeyword *keyword = find_keyword(node, kind);
+    const JsonSchemaKeyword *keyword = json_schema_keyword_of(node, kind);
 
     return keyword ? (uint32)Min(keyword->count, PG_UINT32_MAX) : otherwise;
 }
@@ -164,11 +155,12 @@ lower_patterns(FastLower *lower, FastObject *object, const JsonSchemaKeyword *ke
 const FastObject *
 fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
 {
-    const JsonSchemaKeyword *properties = find_keyword(node, KEYWORD_PROPERTIES);
-    const JsonSchemaKeyword *required = find_keyword(node, KEYWORD_REQUIRED);
-    const JsonSchemaKeyword *additional = find_keyword(node, KEYWORD_ADDITIONAL_PROPERTIES);
-    const JsonSchemaKeyword *patterns = find_keyword(node, KEYWORD_PATTERN_PROPERTIES);
-    const JsonSchemaKeyword *keys = find_keyword(node, KEYWORD_PROPERTY_NAMES);
+    const JsonSchemaKeyword *properties = json_schema_keyword_of(node, KEYWORD_PROPERTIES);
+    const JsonSchemaKeyword *required = json_schema_keyword_of(node, KEYWORD_REQUIRED);
+    const JsonSchemaKeyword *additional =
+        json_schema_keyword_of(node, KEYWORD_ADDITIONAL_PROPERTIES);
+    const JsonSchemaKeyword *patterns = json_schema_keyword_of(node, KEYWORD_PATTERN_PROPERTIES);
+    const JsonSchemaKeyword *keys = json_schema_keyword_of(node, KEYWORD_PROPERTY_NAMES);
     int n = (properties ? properties->n : 0) + (required ? required->n : 0);
     FastObject *object = palloc0(sizeof(FastObject));
 
@@ -203,10 +195,10 @@ fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
 const FastArray *
 fast_lower_array(FastLower *lower, const JsonSchemaNode *node)
 {
-    const JsonSchemaKeyword *prefix = find_keyword(node, KEYWORD_PREFIX_ITEMS);
-    const JsonSchemaKeyword *items = find_keyword(node, KEYWORD_ITEMS);
-    const JsonSchemaKeyword *contains = find_keyword(node, KEYWORD_CONTAINS);
-    const JsonSchemaKeyword *unique = find_keyword(node, KEYWORD_UNIQUE_ITEMS);
+    const JsonSchemaKeyword *prefix = json_schema_keyword_of(node, KEYWORD_PREFIX_ITEMS);
+    const JsonSchemaKeyword *items = json_schema_keyword_of(node, KEYWORD_ITEMS);
+    const JsonSchemaKeyword *contains = json_schema_keyword_of(node, KEYWORD_CONTAINS);
+    const JsonSchemaKeyword *unique = json_schema_keyword_of(node, KEYWORD_UNIQUE_ITEMS);
     FastArray *array = palloc0(sizeof(FastArray));
 
     array->min_items = count_of(node, KEYWORD_MIN_ITEMS, 0);

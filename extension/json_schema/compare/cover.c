@@ -6,6 +6,8 @@
  * value, then by the alternatives of the old schema. Few possible values are simply tried.
  * A claim about a part of the instance that is met again below itself may be used: an
  * instance has an end. Failing says nothing.
+ *
+ * One recursion with cover_children.c, split by size.
  */
 #include "extension/base/compat.h"
 
@@ -13,7 +15,7 @@
 #include "utils/memutils.h"
 
 #include "extension/json_schema/compare/cover.h"
-#include "extension/json_schema/fast.h"
+#include "extension/json_schema/evaluate.h"
 
 #define MAX_STEPS 1000000
 /* Nested claims: deeper schemas are not proved. */
@@ -21,14 +23,6 @@
 #define MAX_ALTERNATIVES 600
 /* Nodes that are known, when cases are told apart. */
 #define MAX_CASE_NODES 100
-
-bool
-cover_spend(Cover *cover, int64 steps)
-{
-    CHECK_FOR_INTERRUPTS();
-    cover->steps_left -= Min(steps, cover->steps_left);
-    return cover->steps_left > 0;
-}
 
 /* ---- the same text ----------------------------------------------------------------- */
 
@@ -89,7 +83,7 @@ has_same_keyword(const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
-        const JsonSchemaKeyword *known = schema_keyword(lfirst(cell), keyword->kind);
+        const JsonSchemaKeyword *known = json_schema_keyword_of(lfirst(cell), keyword->kind);
 
         if (!known || known->n != keyword->n)
             continue;
@@ -216,7 +210,7 @@ static bool
 try_values(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts, bool *is_covered)
 {
     const JsonValue *values;
-    const JsonSchemaKeyword *list = schema_keyword(node, KEYWORD_ENUM);
+    const JsonSchemaKeyword *list = json_schema_keyword_of(node, KEYWORD_ENUM);
     int n;
 
     if (!schema_is_finite(facts, &values, &n) ||
@@ -311,7 +305,7 @@ covers_each_branch(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
-        const JsonSchemaKeyword *keyword = schema_keyword(lfirst(cell), KEYWORD_IF);
+        const JsonSchemaKeyword *keyword = json_schema_keyword_of(lfirst(cell), KEYWORD_IF);
 
         if (keyword && !is_decided(keyword, facts) && list_length(facts->nodes) < MAX_CASE_NODES &&
             covers_both_branches(cover, node, facts, keyword))

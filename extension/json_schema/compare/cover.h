@@ -4,6 +4,8 @@
 #ifndef CTMS_JSON_SCHEMA_COVER_H
 #define CTMS_JSON_SCHEMA_COVER_H
 
+#include "miscadmin.h"
+
 #include "extension/json_schema/compare/facts.h"
 
 /* A claim that is being proved: met again deeper in the instance, it may be used. */
@@ -33,7 +35,14 @@ extern bool cover_node(Cover *cover, const JsonSchemaNode *node, const SchemaFac
 /* The same about a part of the instance. */
 extern bool cover_part(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts);
 /* False when the work that is about to be done is too much. */
-extern bool cover_spend(Cover *cover, int64 steps);
+static inline bool
+cover_spend(Cover *cover, int64 steps)
+{
+    CHECK_FOR_INTERRUPTS();
+    cover->steps_left -= Min(steps, cover->steps_left);
+    return cover->steps_left > 0;
+}
+
 /* ---- json_schema/compare/cover_children.c: keywords about members and items. */
 extern bool cover_children(Cover *cover, const JsonSchemaNode *node,
                            const JsonSchemaKeyword *keyword, const SchemaFacts *facts);

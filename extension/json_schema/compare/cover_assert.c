@@ -19,7 +19,7 @@ any_implies(const SchemaFacts *facts, JsonSchemaKeywordKind kind, Implies implie
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
-        const JsonSchemaKeyword *known = schema_keyword(lfirst(cell), kind);
+        const JsonSchemaKeyword *known = json_schema_keyword_of(lfirst(cell), kind);
 
         if (known && implies(known, asked))
             return true;
@@ -107,7 +107,7 @@ count_required(const SchemaFacts *facts)
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
-        const JsonSchemaKeyword *required = schema_keyword(lfirst(cell), KEYWORD_REQUIRED);
+        const JsonSchemaKeyword *required = json_schema_keyword_of(lfirst(cell), KEYWORD_REQUIRED);
 
         if (required && json_items_are_unique(required->value))
             most = Max(most, required->n);
@@ -124,7 +124,8 @@ most_members(const SchemaFacts *facts)
 
     foreach (cell, facts->nodes) {
         const JsonSchemaNode *node = lfirst(cell);
-        const JsonSchemaKeyword *additional = schema_keyword(node, KEYWORD_ADDITIONAL_PROPERTIES);
+        const JsonSchemaKeyword *additional =
+            json_schema_keyword_of(node, KEYWORD_ADDITIONAL_PROPERTIES);
 
         if (additional && additional->nodes[0]->source.kind == JSON_FALSE &&
             (!node->pattern_properties || node->pattern_properties->n == 0))
@@ -141,7 +142,7 @@ most_items(const SchemaFacts *facts)
 
     foreach (cell, facts->nodes) {
         const JsonSchemaNode *node = lfirst(cell);
-        const JsonSchemaKeyword *items = schema_keyword(node, KEYWORD_ITEMS);
+        const JsonSchemaKeyword *items = json_schema_keyword_of(node, KEYWORD_ITEMS);
 
         if (items && items->nodes[0]->source.kind == JSON_FALSE)
             most = Min(most, node->prefix_items ? node->prefix_items->n : 0);

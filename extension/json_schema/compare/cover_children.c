@@ -1,6 +1,6 @@
 /*
  * json_schema/compare/cover_children.c: proves the keywords about members of objects and items of
- * arrays.
+ * arrays. One recursion with cover.c, split by size.
  */
 #include "extension/base/compat.h"
 
@@ -73,8 +73,8 @@ speaks_of(const Members *members, JsonValue name)
     if (members->source)
         return json_regex_matches(members->source->patterns[members->index], name.data,
                                   name.length);
-    return schema_index_of_name(members->owner->properties, name) < 0 &&
-           !schema_matches_pattern(members->owner->pattern_properties, name);
+    return json_schema_index_of_name(members->owner->properties, name) < 0 &&
+           !json_schema_matches_pattern(members->owner->pattern_properties, name);
 }
 
 /* Whether what one known node says about each name, in the three ways that it can, suffices.
@@ -85,7 +85,8 @@ covers_by(Cover *cover, const JsonSchemaNode *node, const Members *members,
 {
     const JsonSchemaKeyword *properties = known->properties;
     const JsonSchemaKeyword *patterns = known->pattern_properties;
-    const JsonSchemaKeyword *additional = schema_keyword(known, KEYWORD_ADDITIONAL_PROPERTIES);
+    const JsonSchemaKeyword *additional =
+        json_schema_keyword_of(known, KEYWORD_ADDITIONAL_PROPERTIES);
 
     if (!covers_part_of(cover, node, additional ? additional->nodes[0] : NULL))
         return false;
@@ -153,8 +154,9 @@ covers_patterns(Cover *cover, const JsonSchemaNode *owner, const JsonSchemaKeywo
 static bool
 covers_names_by(Cover *cover, const JsonSchemaNode *node, const JsonSchemaNode *known)
 {
-    const JsonSchemaKeyword *names = schema_keyword(known, KEYWORD_PROPERTY_NAMES);
-    const JsonSchemaKeyword *additional = schema_keyword(known, KEYWORD_ADDITIONAL_PROPERTIES);
+    const JsonSchemaKeyword *names = json_schema_keyword_of(known, KEYWORD_PROPERTY_NAMES);
+    const JsonSchemaKeyword *additional =
+        json_schema_keyword_of(known, KEYWORD_ADDITIONAL_PROPERTIES);
     const JsonSchemaKeyword *properties = known->properties;
     List *nodes = names ? list_make1(names->nodes[0]) : NIL;
     SchemaFacts facts = schema_facts_of(nodes, JSON_KIND_BIT(JSON_STRING));
@@ -204,8 +206,8 @@ brings(const SchemaFacts *facts, JsonValue name, JsonValue wanted)
         return true;
     foreach (cell, facts->nodes)
         for (int i = 0; i < (int)lengthof(kinds); i++) {
-            const JsonSchemaKeyword *known = schema_keyword(lfirst(cell), kinds[i]);
-            int at = schema_index_of_name(known, name);
+            const JsonSchemaKeyword *known = json_schema_keyword_of(lfirst(cell), kinds[i]);
+            int at = json_schema_index_of_name(known, name);
             JsonWalk walk;
 
             if (at < 0 || (known->nodes && known->nodes[at]))
@@ -242,8 +244,8 @@ facts_with(const SchemaFacts *facts, JsonValue name)
 
     foreach (cell, facts->nodes)
         for (int i = 0; i < (int)lengthof(kinds); i++) {
-            const JsonSchemaKeyword *known = schema_keyword(lfirst(cell), kinds[i]);
-            int at = schema_index_of_name(known, name);
+            const JsonSchemaKeyword *known = json_schema_keyword_of(lfirst(cell), kinds[i]);
+            int at = json_schema_index_of_name(known, name);
 
             if (at >= 0 && known->nodes[at])
                 with = schema_facts_and(&with, known->nodes[at]);
@@ -326,7 +328,7 @@ covers_contains(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFact
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
-        const JsonSchemaKeyword *known = schema_keyword(lfirst(cell), KEYWORD_CONTAINS);
+        const JsonSchemaKeyword *known = json_schema_keyword_of(lfirst(cell), KEYWORD_CONTAINS);
 
         if (!known)
             continue;

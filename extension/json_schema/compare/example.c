@@ -5,6 +5,9 @@
  * for objects and arrays a plain one and what differs from it in one part. Parts are kept
  * only when what is known of the old schema at that place accepts them, and those that the
  * new one refuses are put to use first. A whole candidate counts when the programs say so.
+ *
+ * One recursion with example_object.c, example_array.c and example_scalar.c, split by size:
+ * those make candidates, here they are judged and the search goes down into their parts.
  */
 #include "extension/base/compat.h"
 
@@ -12,7 +15,7 @@
 #include "utils/memutils.h"
 
 #include "extension/json_schema/compare/example.h"
-#include "extension/json_schema/fast.h"
+#include "extension/json_schema/evaluate.h"
 
 /* Bytes of candidates, with something for each of them. */
 #define MAX_WORK (16 * 1024 * 1024)

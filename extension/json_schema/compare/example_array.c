@@ -1,6 +1,7 @@
 /*
  * json_schema/compare/example_array.c: arrays for an example: short ones, one of each length that a
- * bound names, with equal items and with different ones, and one item that differs.
+ * bound names, with equal items and with different ones, and one item that differs. One recursion
+ * with example.c, split by size.
  */
 #include "extension/base/compat.h"
 
@@ -38,8 +39,9 @@ place_of_item(ExampleSet *set, int64 index)
     ListCell *cell;
 
     foreach (cell, place->hints) {
-        const JsonSchemaKeyword *contains = schema_keyword(lfirst(cell), KEYWORD_CONTAINS);
-        const JsonSchemaKeyword *rest = schema_keyword(lfirst(cell), KEYWORD_UNEVALUATED_ITEMS);
+        const JsonSchemaKeyword *contains = json_schema_keyword_of(lfirst(cell), KEYWORD_CONTAINS);
+        const JsonSchemaKeyword *rest =
+            json_schema_keyword_of(lfirst(cell), KEYWORD_UNEVALUATED_ITEMS);
 
         if (contains)
             hints.nodes = lappend(hints.nodes, contains->nodes[0]);
@@ -95,7 +97,7 @@ put_lengths(ExampleSet *set, List *values)
 
     foreach (cell, set->place->hints)
         for (int i = 0; i < (int)lengthof(kinds); i++) {
-            const JsonSchemaKeyword *keyword = schema_keyword(lfirst(cell), kinds[i]);
+            const JsonSchemaKeyword *keyword = json_schema_keyword_of(lfirst(cell), kinds[i]);
 
             for (int64 step = -1; keyword && step <= 1; step++) {
                 int64 n = Min(keyword->count, PG_INT32_MAX) + step;

@@ -3,7 +3,7 @@
  *
  * Some plain objects: what the old schema requires, alone and with each of its
  * alternatives, and everything at once. Then what differs from these in one member, in two,
- * or in their number.
+ * or in their number. One recursion with example.c, split by size.
  */
 #include "extension/base/compat.h"
 
@@ -114,7 +114,7 @@ is_said_twice(const ExamplePlace *place, const JsonSchemaNode *node, int at)
 
     foreach (cell, place->hints) {
         const JsonSchemaNode *other = lfirst(cell);
-        int index = schema_index_of_name(other->properties, name);
+        int index = json_schema_index_of_name(other->properties, name);
 
         if (other != node && other->properties && index >= 0 &&
             json_values_equal(other->properties->nodes[index]->source,
@@ -186,7 +186,8 @@ add_names_by_schema(Names *names, ExampleSet *set)
     SchemaFacts strings = schema_facts_of(NIL, JSON_KIND_BIT(JSON_STRING));
 
     foreach (cell, set->place->hints) {
-        const JsonSchemaKeyword *keyword = schema_keyword(lfirst(cell), KEYWORD_PROPERTY_NAMES);
+        const JsonSchemaKeyword *keyword =
+            json_schema_keyword_of(lfirst(cell), KEYWORD_PROPERTY_NAMES);
 
         if (keyword)
             hints = lappend(hints, keyword->nodes[0]);
@@ -232,7 +233,7 @@ place_of_member(ExampleSet *set, const SchemaFacts *old_facts, JsonValue name)
     set->search->work_left -= Min(set->place->cost, set->search->work_left);
     foreach (cell, set->place->hints) {
         const JsonSchemaKeyword *keyword =
-            schema_keyword(lfirst(cell), KEYWORD_UNEVALUATED_PROPERTIES);
+            json_schema_keyword_of(lfirst(cell), KEYWORD_UNEVALUATED_PROPERTIES);
 
         if (keyword)
             hints.nodes = lappend(hints.nodes, keyword->nodes[0]);
@@ -250,7 +251,7 @@ base_of(ExampleSet *set, const SchemaFacts *facts, const Names *names)
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
-        const JsonSchemaKeyword *required = schema_keyword(lfirst(cell), KEYWORD_REQUIRED);
+        const JsonSchemaKeyword *required = json_schema_keyword_of(lfirst(cell), KEYWORD_REQUIRED);
 
         for (int i = 0; required && i < required->n && base.n < MAX_MEMBERS; i++) {
             JsonValue name = required->names[i];
@@ -283,8 +284,10 @@ put_numbers(ExampleSet *set, const Members *base)
     ListCell *cell;
 
     foreach (cell, set->place->hints) {
-        const JsonSchemaKeyword *least = schema_keyword(lfirst(cell), KEYWORD_MIN_PROPERTIES);
-        const JsonSchemaKeyword *limit = schema_keyword(lfirst(cell), KEYWORD_MAX_PROPERTIES);
+        const JsonSchemaKeyword *least =
+            json_schema_keyword_of(lfirst(cell), KEYWORD_MIN_PROPERTIES);
+        const JsonSchemaKeyword *limit =
+            json_schema_keyword_of(lfirst(cell), KEYWORD_MAX_PROPERTIES);
 
         if (least)
             most = Max(most, Min(least->count, MAX_MEMBERS) + 1);
@@ -387,7 +390,7 @@ example_put_objects(ExampleSet *set)
         if (n_bases == MAX_BASES)
             break;
         if (list_length(with.nodes) > list_length(facts->nodes) &&
-            schema_keyword(lfirst(cell), KEYWORD_REQUIRED))
+            json_schema_keyword_of(lfirst(cell), KEYWORD_REQUIRED))
             bases[n_bases++] = base_of(set, &with, names);
     }
     put_bases(set, bases, n_bases, names);

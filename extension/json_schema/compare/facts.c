@@ -7,7 +7,7 @@
 
 #include "extension/json/number.h"
 #include "extension/json_schema/compare/facts.h"
-#include "extension/json_schema/fast.h"
+#include "extension/json_schema/evaluate.h"
 
 /* More nodes that apply to one instance are left out. */
 #define MAX_NODES 200
@@ -18,45 +18,6 @@
 
 #define BOOLEANS (JSON_KIND_BIT(JSON_TRUE) | JSON_KIND_BIT(JSON_FALSE))
 #define NULLS JSON_KIND_BIT(JSON_NULL)
-
-const JsonSchemaKeyword *
-schema_keyword(const JsonSchemaNode *node, JsonSchemaKeywordKind kind)
-{
-    for (int i = 0; i < node->n_keywords; i++)
-        if (node->keywords[i].kind == kind)
-            return &node->keywords[i];
-    return NULL;
-}
-
-int
-schema_index_of_name(const JsonSchemaKeyword *keyword, JsonValue name)
-{
-    int low = 0;
-    int high = keyword ? keyword->n - 1 : -1;
-
-    while (low <= high) {
-        int middle = (low + high) / 2;
-        const JsonValue *candidate = &keyword->names[middle];
-        int order = json_compare_keys(candidate->data, candidate->length, name.data, name.length);
-
-        if (order == 0)
-            return middle;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle - 1;
-    }
-    return -1;
-}
-
-bool
-schema_matches_pattern(const JsonSchemaKeyword *keyword, JsonValue name)
-{
-    for (int i = 0; keyword && i < keyword->n; i++)
-        if (json_regex_matches(keyword->patterns[i], name.data, name.length))
-            return true;
-    return false;
-}
 
 bool
 schema_nodes_accept(List *nodes, JsonValue value)
@@ -152,8 +113,9 @@ schema_facts_of_member(const SchemaFacts *facts, JsonValue name)
     foreach (cell, facts->nodes) {
         const JsonSchemaNode *node = lfirst(cell);
         const JsonSchemaKeyword *patterns = node->pattern_properties;
-        const JsonSchemaKeyword *additional = schema_keyword(node, KEYWORD_ADDITIONAL_PROPERTIES);
-        int at = schema_index_of_name(node->properties, name);
+        const JsonSchemaKeyword *additional =
+            json_schema_keyword_of(node, KEYWORD_ADDITIONAL_PROPERTIES);
+        int at = json_schema_index_of_name(node->properties, name);
         bool is_named = at >= 0;
 
         if (at >= 0)
@@ -177,7 +139,7 @@ schema_facts_of_item(const SchemaFacts *facts, int64 index)
 
     foreach (cell, facts->nodes) {
         const JsonSchemaNode *node = lfirst(cell);
-        const JsonSchemaKeyword *items = schema_keyword(node, KEYWORD_ITEMS);
+        const JsonSchemaKeyword *items = json_schema_keyword_of(node, KEYWORD_ITEMS);
 
         if (node->prefix_items && index < node->prefix_items->n)
             nodes = add_node(nodes, node->prefix_items->nodes[index]);
@@ -194,7 +156,7 @@ schema_least_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind)
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
-        const JsonSchemaKeyword *keyword = schema_keyword(lfirst(cell), kind);
+        const JsonSchemaKeyword *keyword = json_schema_keyword_of(lfirst(cell), kind);
 
         if (keyword)
             least = Max(least, keyword->count);
@@ -209,7 +171,7 @@ schema_most_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind)
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
-        const JsonSchemaKeyword *keyword = schema_keyword(lfirst(cell), kind);
+        const JsonSchemaKeyword *keyword = json_schema_keyword_of(lfirst(cell), kind);
 
         if (keyword)
             most = Min(most, keyword->count);
@@ -229,7 +191,7 @@ schema_requires(const SchemaFacts *facts, JsonValue name, int guess)
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
-        const JsonSchemaKeyword *required = schema_keyword(lfirst(cell), KEYWORD_REQUIRED);
+        const JsonSchemaKeyword *required = json_schema_keyword_of(lfirst(cell), KEYWORD_REQUIRED);
 
         if (required && guess < required->n && is_name(required->names[guess], name))
             return true;
@@ -305,7 +267,7 @@ schema_is_empty(const SchemaFacts *facts)
     if (facts->kinds != JSON_KIND_BIT(JSON_OBJECT))
         return false;
     foreach (cell, facts->nodes) {
-        const JsonSchemaKeyword *required = schema_keyword(lfirst(cell), KEYWORD_REQUIRED);
+        const JsonSchemaKeyword *required = json_schema_keyword_of(lfirst(cell), KEYWORD_REQUIRED);
 
         for (int i = 0; required && i < required->n && n < MAX_EMPTY_MEMBERS; i++, n++) {
             SchemaFacts member = schema_facts_of_member(facts, required->names[i]);

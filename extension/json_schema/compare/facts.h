@@ -27,14 +27,6 @@ extern SchemaFacts schema_facts_and(const SchemaFacts *facts, const JsonSchemaNo
 extern SchemaFacts schema_facts_of_member(const SchemaFacts *facts, JsonValue name);
 extern SchemaFacts schema_facts_of_item(const SchemaFacts *facts, int64 index);
 
-/* The keyword of the node; NULL when it has none. */
-extern const JsonSchemaKeyword *
-schema_keyword(const JsonSchemaNode *node, JsonSchemaKeywordKind kind);
-
-/* The place of the name in "properties" and other maps, -1 for none. */
-extern int schema_index_of_name(const JsonSchemaKeyword *keyword, JsonValue name);
-extern bool schema_matches_pattern(const JsonSchemaKeyword *keyword, JsonValue name);
-
 /* Whether the value passes all nodes, taken by themselves. */
 extern bool schema_nodes_accept(List *nodes, JsonValue value);
 

@@ -18,6 +18,7 @@ static MemoryContext cache_context;
 static Size cache_bytes;
 static dlist_head unused = DLIST_STATIC_INIT(unused); /* without references, the longest first */
 static uint64 registry_changes;
+static JsonSchemaLoader loader;
 
 void
 json_schema_cache_init(void)
@@ -26,6 +27,12 @@ json_schema_cache_init(void)
                             "Memory that compiled JSON Schemas may take in each session.",
                             "Schemas in use do not count against it.", &cache_size_kb, 64 * 1024, 0,
                             MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+}
+
+void
+json_schema_cache_set_loader(JsonSchemaLoader registry)
+{
+    loader = registry;
 }
 
 Size
@@ -73,7 +80,7 @@ find(const Jsonb *schema, uint32 hash, int draft, int asserts)
 static JsonSchemaCached *
 add(const Jsonb *schema, uint32 hash, int draft, int asserts)
 {
-    JsonSchemaOptions options = {draft, asserts, json_schema_registry_load};
+    JsonSchemaOptions options = {draft, asserts, loader};
     uint64 changes_before = registry_changes;
     JsonSchemaProgram *program;
     JsonSchemaCached *cached;

@@ -37,14 +37,19 @@ extern bool json_schema_cache_is_current(const JsonSchemaCached *cached);
 /* Bytes of all programs in the cache. */
 extern Size json_schema_cache_bytes(void);
 
-/* Registered documents changed: what read them is stale. */
-extern void json_schema_cache_forget_registry(void);
-
 /* Defines ctms.json_schema_cache_size; called once, by _PG_init. */
 extern void json_schema_cache_init(void);
 
+/* Where documents come from that schemas refer to; called once, by the registry. */
+extern void json_schema_cache_set_loader(JsonSchemaLoader registry);
+/* Those documents changed: what read them is stale. */
+extern void json_schema_cache_forget_registry(void);
+
+/* ---- json_schema/sql/registry.c ------------------------------------------------------ */
+
 /* Fetches a document from ctms.json_schema_document: a JsonSchemaLoader. */
 extern const Jsonb *json_schema_registry_load(const char *uri);
+/* Tells the cache of the documents and of their changes; called once, by _PG_init. */
 extern void json_schema_registry_init(void);
 
 #endif

@@ -36,12 +36,6 @@ registry_changed(Datum arg, Oid relid)
         json_schema_cache_forget_registry();
 }
 
-void
-json_schema_registry_init(void)
-{
-    CacheRegisterRelcacheCallback(registry_changed, (Datum)0);
-}
-
 const Jsonb *
 json_schema_registry_load(const char *uri)
 {
@@ -51,6 +45,13 @@ json_schema_registry_load(const char *uri)
                              "SELECT schema FROM ctms.json_schema_document"
                              " WHERE uri OPERATOR(pg_catalog.=) $1",
                              uri);
+}
+
+void
+json_schema_registry_init(void)
+{
+    json_schema_cache_set_loader(json_schema_registry_load);
+    CacheRegisterRelcacheCallback(registry_changed, (Datum)0);
 }
 
 /* Trigger for every statement that changes a table whose rows sessions keep: they hear of
