@@ -3,6 +3,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/hex.h"
 #include "extension/json_schema/uri.h"
 
 /* Components point into the string that was split; a missing one has no start. */
@@ -154,15 +155,6 @@ json_uri_resolve(const char *base, const char *reference)
     return out.data;
 }
 
-static int
-hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static char *
 percent_decode(const char *text)
 {
@@ -170,8 +162,8 @@ percent_decode(const char *text)
     char *out = decoded;
 
     while (*text) {
-        int high = *text == '%' ? hex_digit(text[1]) : -1;
-        int low = high >= 0 ? hex_digit(text[2]) : -1;
+        int high = *text == '%' ? hex_value(text[1]) : -1;
+        int low = high >= 0 ? hex_value(text[2]) : -1;
 
         if (low >= 0 && (high || low)) {
             *out++ = (char)(high * 16 + low);

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "extension/base/utf8.h"
 #include "extension/regex/internal.h"
 
 /* States are dropped together when they take more than this. */
@@ -377,7 +378,7 @@ regex_automaton_matches(RegexAutomaton *automaton, const char *subject, uint32 l
         CHECK_FOR_INTERRUPTS();
         while (at < pause) {
             int class =
-                *at < 128 ? automaton->ascii[*at++] : class_of(automaton, regex_decode(&at, end));
+                *at < 128 ? automaton->ascii[*at++] : class_of(automaton, utf8_decode(&at, end));
             int next = automaton->next[state * width + class];
 
             if (next == NEXT_UNKNOWN)

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "extension/base/utf8.h"
 #include "extension/regex/internal.h"
 
 #define MAX_INSTRUCTIONS 50000
@@ -285,25 +286,12 @@ go_back(Match *match, int floor, const unsigned char **at)
     return -1;
 }
 
-static uint32
-decode_before(const Match *match, const unsigned char **at)
-{
-    const unsigned char *p = *at;
-    const unsigned char *start;
-
-    do
-        p--;
-    while (p > match->start && (*p & 0xC0) == 0x80);
-    start = p;
-    *at = start;
-    return regex_decode(&p, match->end);
-}
-
 static bool
 is_word_edge(const Match *match, const unsigned char *at)
 {
     const unsigned char *before = at;
-    bool word_before = at > match->start && regex_is_word(decode_before(match, &before));
+    bool word_before =
+        at > match->start && regex_is_word(utf8_decode_before(&before, match->start, match->end));
     bool word_after = at < match->end && regex_is_word(*at);
 
     return word_before != word_after;
@@ -313,8 +301,9 @@ static bool
 read_set(const Match *match, const Instruction *instruction, const unsigned char **at)
 {
     if (instruction->is_backward)
-        return *at > match->start && regex_set_has(instruction->set, decode_before(match, at));
-    return *at < match->end && regex_set_has(instruction->set, regex_decode(at, match->end));
+        return *at > match->start &&
+               regex_set_has(instruction->set, utf8_decode_before(at, match->start, match->end));
+    return *at < match->end && regex_set_has(instruction->set, utf8_decode(at, match->end));
 }
 
 static bool
@@ -438,7 +427,7 @@ regex_backtracker_matches(const RegexBacktracker *backtracker, const char *subje
     match.allocated = 64;
     match.choices = palloc(sizeof(Choice) * match.allocated);
     match.steps = 0;
-    for (at = match.start; !matches; regex_decode(&at, match.end)) {
+    for (at = match.start; !matches; utf8_decode(&at, match.end)) {
         match.n_choices = 0;
         memset(match.slots, 0, sizeof(unsigned char *) * backtracker->n_slots);
         matches = run(&match, backtracker->start, at);

@@ -6,9 +6,10 @@
  */
 #include "extension/base/compat.h"
 
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
+#include "extension/base/hex.h"
+#include "extension/base/utf8.h"
 #include "extension/regex/internal.h"
 
 #define MAX_REPEAT 100000
@@ -65,15 +66,6 @@ accept(Parser *parser, const char *text)
 }
 
 /* ---- escapes ---------------------------------------------------------------------- */
-
-static int
-hex_value(unsigned char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* Exactly n digits; -1 when they are not there. */
 static int32
@@ -222,7 +214,7 @@ parse_class_atom(Parser *parser, uint32 *single)
     RegexSet *set;
 
     if (!accept(parser, "\\")) {
-        *single = regex_decode(&parser->at, parser->end);
+        *single = utf8_decode(&parser->at, parser->end);
         return NULL;
     }
     if ((set = parse_class_escape(parser)))
@@ -442,7 +434,7 @@ parse_atom(Parser *parser)
         return new_tree(TREE_EMPTY);
     }
     set = regex_set_new();
-    c = regex_decode(&parser->at, parser->end);
+    c = utf8_decode(&parser->at, parser->end);
     regex_set_add(set, c, c);
     return tree_of_set(set);
 }

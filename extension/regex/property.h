@@ -5,8 +5,8 @@
  * points are stored as differences, each in base 128 with the high bit on all digits but
  * the last.
  */
-#ifndef CTMS_JSON_REGEX_PROPERTY_H
-#define CTMS_JSON_REGEX_PROPERTY_H
+#ifndef CTMS_REGEX_PROPERTY_H
+#define CTMS_REGEX_PROPERTY_H
 
 #include "extension/base/compat.h"
 

@@ -3,10 +3,11 @@
  */
 #include "extension/base/compat.h"
 
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
+#include "extension/base/utf8.h"
 #include "extension/regex/internal.h"
+#include "extension/regex/regex.h"
 
 /* One automaton that the subject must match, or must not. */
 typedef struct Condition {
@@ -19,20 +20,6 @@ struct JsonRegex {
     int n_conditions;
     RegexBacktracker *backtracker; /* with lookaround or back-references elsewhere */
 };
-
-/* In UTF-8; the same pointer when it is already. */
-static const char *
-to_utf8(const char *text, uint32 *length)
-{
-    char *converted;
-
-    if (GetDatabaseEncoding() == PG_UTF8 || *length == 0)
-        return text;
-    converted = pg_server_to_any(text, *length, PG_UTF8);
-    if (converted != text)
-        *length = strlen(converted);
-    return converted;
-}
 
 static bool
 needs_backtracking(const RegexTree *tree)
@@ -107,7 +94,7 @@ split_lookahead(JsonRegex *regex, const RegexTree *tree, bool *is_too_large)
 JsonRegex *
 json_regex_compile(const char *pattern, uint32 length, char **error)
 {
-    const char *text = to_utf8(pattern, &length);
+    const char *text = utf8_of_server(pattern, &length);
     RegexParse parse = regex_parse(text, length);
     JsonRegex *regex = palloc0(sizeof(JsonRegex));
     bool is_too_large = false;
@@ -141,7 +128,7 @@ holds_all(const JsonRegex *regex, const char *text, uint32 length)
 bool
 json_regex_matches(JsonRegex *regex, const char *subject, uint32 length)
 {
-    const char *text = to_utf8(subject, &length);
+    const char *text = utf8_of_server(subject, &length);
     bool matches;
 
     if (regex->backtracker)

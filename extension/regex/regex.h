@@ -5,8 +5,8 @@
  * time linear in the subject: the expression runs as an automaton whose states are built
  * when they are first needed and kept with the expression. Every match can be cancelled.
  */
-#ifndef CTMS_JSON_REGEX_H
-#define CTMS_JSON_REGEX_H
+#ifndef CTMS_REGEX_H
+#define CTMS_REGEX_H
 
 #include "extension/base/compat.h"
 

@@ -3,6 +3,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/utf8.h"
 #include "extension/regex/internal.h"
 
 RegexSet *

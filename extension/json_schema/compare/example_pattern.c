@@ -11,8 +11,9 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
+#include "extension/base/utf8.h"
 #include "extension/json_schema/compare/example.h"
-#include "extension/regex/internal.h"
+#include "extension/regex/tree.h"
 
 /* Strings made of one pattern, and bytes in each. */
 #define N_STRINGS 12
@@ -40,7 +41,6 @@ append_of_set(Choice *choice, const RegexSet *set)
     static const char *const preferred = "aA0-_. ";
     int n_preferred = strlen(preferred);
     int first = choose(choice, n_preferred);
-    unsigned char utf8[MAX_MULTIBYTE_CHAR_LEN + 1];
     uint32 c = 0;
 
     for (int i = 0; i < n_preferred && !c; i++)
@@ -53,8 +53,7 @@ append_of_set(Choice *choice, const RegexSet *set)
     }
     if (c == 0 || (c > 0x7F && GetDatabaseEncoding() != PG_UTF8) || (c >= 0xD800 && c <= 0xDFFF))
         return;
-    unicode_to_utf8(c, utf8);
-    appendBinaryStringInfo(choice->text, (char *)utf8, pg_utf_mblen(utf8));
+    utf8_append_to_server(choice->text, c);
 }
 
 static void

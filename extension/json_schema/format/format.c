@@ -4,9 +4,9 @@
  */
 #include "extension/base/compat.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
+#include "extension/base/utf8.h"
 #include "extension/json_schema/format/format.h"
 #include "extension/regex/regex.h"
 
@@ -107,17 +107,11 @@ json_format_find(const char *name, int draft)
 bool
 json_format_holds(const JsonSchemaFormat *format, JsonValue string)
 {
-    char *text = (char *)string.data;
     uint32 length = string.length;
-    bool holds;
+    const char *text = utf8_of_server(string.data, &length);
+    bool holds = format->holds(text, length);
 
-    if (GetDatabaseEncoding() != PG_UTF8 && length > 0) {
-        text = pg_server_to_any(string.data, length, PG_UTF8);
-        if (text != string.data)
-            length = strlen(text);
-    }
-    holds = format->holds(text, length);
     if (text != string.data)
-        pfree(text);
+        pfree((char *)text);
     return holds;
 }

@@ -3,8 +3,8 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/utf8.h"
 #include "extension/json_schema/format/format.h"
-#include "extension/regex/internal.h"
 
 static bool
 is_alphanumeric(unsigned char c)
@@ -176,7 +176,7 @@ take_idn_label(const unsigned char **at, const unsigned char *end, uint32 *point
     int n_encoded;
 
     while (*at < end) {
-        uint32 c = regex_decode(at, end);
+        uint32 c = utf8_decode(at, end);
 
         if (is_dot(c))
             break;
@@ -217,9 +217,7 @@ are_idn_labels(const unsigned char *at, const unsigned char *end, bool is_bidire
         if (at == end) {
             const unsigned char *last = end;
 
-            while (last > start && (*--last & 0xC0) == 0x80)
-                ;
-            return n_bytes <= HOSTNAME_LIMIT && !is_dot(regex_decode(&last, end));
+            return n_bytes <= HOSTNAME_LIMIT && !is_dot(utf8_decode_before(&last, start, end));
         }
     }
 }

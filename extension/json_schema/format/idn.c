@@ -4,8 +4,8 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/utf8.h"
 #include "extension/json_schema/format/format.h"
-#include "extension/regex/internal.h"
 #include "extension/regex/property.h"
 
 /* ---- Punycode --------------------------------------------------------------------------- */

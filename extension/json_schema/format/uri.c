@@ -3,8 +3,8 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/utf8.h"
 #include "extension/json_schema/format/format.h"
-#include "extension/regex/internal.h"
 
 typedef const unsigned char *Bytes;
 
@@ -43,7 +43,7 @@ take_character(Bytes *at, Bytes end, const char *others, bool is_iri, bool in_qu
     unsigned char c = **at;
 
     if (c >= 0x80)
-        return is_iri && is_international(regex_decode(at, end), in_query);
+        return is_iri && is_international(utf8_decode(at, end), in_query);
     if (c == '%') {
         if (end - *at < 3 || !isxdigit((*at)[1]) || !isxdigit((*at)[2]))
             return false;
@@ -266,7 +266,7 @@ json_format_uri_template(const char *text, uint32 length)
                 return false;
             at += 3;
         } else if (*at >= 0x80) {
-            if (!is_international(regex_decode(&at, end), true))
+            if (!is_international(utf8_decode(&at, end), true))
                 return false;
         } else if (*at <= 0x20 || *at == 0x7F || is_one_of(*at, "\"<>\\^`{|}")) {
             return false;

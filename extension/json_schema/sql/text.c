@@ -9,6 +9,8 @@
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 
+#include "extension/base/hex.h"
+#include "extension/base/utf8.h"
 #include "extension/json_schema/sql/text.h"
 
 typedef struct Reader {
@@ -51,25 +53,9 @@ read_hex(Reader *reader)
 
     if (reader->end - reader->at < 4)
         refuse();
-    for (int i = 0; i < 4; i++) {
-        char c = *reader->at++;
-
-        code = code * 16 + (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-    }
+    for (int i = 0; i < 4; i++)
+        code = code * 16 + hex_value(*reader->at++);
     return code;
-}
-
-static void
-append_code_point(StringInfo text, uint32 code)
-{
-    unsigned char buffer[MAX_UNICODE_EQUIVALENT_STRING + 1];
-
-    if (code == 0) {
-        appendStringInfoChar(text, '\0');
-        return;
-    }
-    pg_unicode_to_server(code, buffer);
-    appendStringInfoString(text, (const char *)buffer);
 }
 
 static void
@@ -89,7 +75,7 @@ read_unicode_escape(Reader *reader, StringInfo text)
     } else if (is_utf16_surrogate_first(code) || is_utf16_surrogate_second(code)) {
         refuse();
     }
-    append_code_point(text, code);
+    utf8_append_to_server(text, code);
 }
 
 static void

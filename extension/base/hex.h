@@ -1,0 +1,17 @@
+/*
+ * base/hex.h: hexadecimal digits.
+ */
+#ifndef CTMS_HEX_H
+#define CTMS_HEX_H
+
+/* The value of a digit; -1 when it is none. */
+static inline int
+hex_value(unsigned char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+#endif
