@@ -1,5 +1,5 @@
 /*
- * base/iso_time.c: a small reader of ISO 8601.
+ * base/iso_time.c: a small reader and writer of ISO 8601.
  */
 #include "extension/base/compat.h"
 
@@ -7,6 +7,8 @@
 
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
+
+/* ---- reading ---------------------------------------------------------------------- */
 
 typedef struct Cursor {
     const char *at;
@@ -136,4 +138,69 @@ iso_time_read(const char *input, int length, TimestampTz *time)
         return false;
     *time = (julian_day - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY + clock - offset;
     return true;
+}
+
+/* ---- writing ---------------------------------------------------------------------- */
+
+static void
+write_digits(StringInfo out, int value, int width)
+{
+    char digits[12];
+
+    for (int i = width - 1; i >= 0; i--) {
+        digits[i] = '0' + value % 10;
+        value /= 10;
+    }
+    appendBinaryStringInfo(out, digits, width);
+}
+
+/* The proleptic Gregorian year of ISO 8601: 0000 is 1 BC. */
+static void
+write_date(StringInfo out, int year, int month, int day)
+{
+    if (year >= 0 && year <= 9999)
+        write_digits(out, year, 4);
+    else
+        appendStringInfo(out, "%05d", year);
+    appendStringInfoCharMacro(out, '-');
+    write_digits(out, month, 2);
+    appendStringInfoCharMacro(out, '-');
+    write_digits(out, day, 2);
+}
+
+void
+iso_date_write(StringInfo out, DateADT date)
+{
+    int year, month, day;
+
+    if (DATE_NOT_FINITE(date)) {
+        appendStringInfoString(out, DATE_IS_NOBEGIN(date) ? "-infinity" : "infinity");
+        return;
+    }
+    j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+    write_date(out, year, month, day);
+}
+
+void
+iso_time_write(StringInfo out, TimestampTz time)
+{
+    struct pg_tm tm;
+    fsec_t microseconds;
+
+    if (TIMESTAMP_NOT_FINITE(time) || timestamp2tm(time, NULL, &tm, &microseconds, NULL, NULL)) {
+        appendStringInfoString(out, TIMESTAMP_IS_NOBEGIN(time) ? "-infinity" : "infinity");
+        return;
+    }
+    write_date(out, tm.tm_year, tm.tm_mon, tm.tm_mday);
+    appendStringInfoCharMacro(out, 'T');
+    write_digits(out, tm.tm_hour, 2);
+    appendStringInfoCharMacro(out, ':');
+    write_digits(out, tm.tm_min, 2);
+    appendStringInfoCharMacro(out, ':');
+    write_digits(out, tm.tm_sec, 2);
+    if (microseconds != 0) {
+        appendStringInfoCharMacro(out, '.');
+        write_digits(out, microseconds, 6);
+    }
+    appendStringInfoString(out, "+00:00");
 }

@@ -1,6 +1,6 @@
 /*
- * base/iso_time.h: reads dates and times as ISO 8601 writes them, without raising errors and
- * without the session's settings (DateStyle, TimeZone) having a say.
+ * base/iso_time.h: reads and writes dates and times as ISO 8601 does, without raising errors
+ * and without the session's settings (DateStyle, TimeZone) having a say.
  */
 #ifndef CTMS_BASE_ISO_TIME_H
 #define CTMS_BASE_ISO_TIME_H
@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
 #include "utils/date.h"
 
 /* YYYY-MM-DD, years 0001 to 9999. */
@@ -19,5 +20,12 @@ extern bool iso_date_read(const char *input, int length, DateADT *date);
  * "+" is understood: that is what an unescaped "+" in a URL becomes.
  */
 extern bool iso_time_read(const char *input, int length, TimestampTz *time);
+
+/*
+ * "2020-03-28" and "2020-03-28T15:41:00+00:00" in UTC, microseconds only when not zero.
+ * Values that no rule allows today (infinite ones, years before Christ) are written too.
+ */
+extern void iso_date_write(StringInfo out, DateADT date);
+extern void iso_time_write(StringInfo out, TimestampTz time);
 
 #endif

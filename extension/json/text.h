@@ -23,10 +23,8 @@ extern void json_text_write(StringInfo out, const char *bytes, int length);
 extern void json_text_write_datum(StringInfo out, Datum text_value);
 extern void json_text_write_uuid(StringInfo out, const pg_uuid_t *uuid);
 
-/* "2020-03-28T15:41:00+00:00" in UTC, microseconds only when not zero. */
+/* "2020-03-28T15:41:00+00:00" in UTC, microseconds only when not zero (base/iso_time.h). */
 extern void json_text_write_time(StringInfo out, TimestampTz time);
 extern void json_text_write_date(StringInfo out, DateADT date);
-/* The same time without quotes. */
-extern void iso_time_write(StringInfo out, TimestampTz time);
 
 #endif
