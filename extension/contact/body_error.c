@@ -4,6 +4,7 @@
 #include "extension/base/compat.h"
 
 #include "extension/base/errors.h"
+#include "extension/base/message.h"
 #include "extension/contact/body_error.h"
 #include "extension/json/text.h"
 
@@ -38,32 +39,24 @@ void
 body_error_add(BodyErrors *errors, const BodyPlace *place, const char *type, const char *format,
                ...)
 {
-    StringInfoData message;
+    va_list arguments;
+    char *message;
     StringInfo out = &errors->json;
 
     if (++errors->count > MAX_ERRORS)
         return;
-    initStringInfo(&message);
-    for (;;) {
-        va_list arguments;
-        int needed;
-
-        va_start(arguments, format);
-        needed = appendStringInfoVA(&message, format, arguments);
-        va_end(arguments);
-        if (needed == 0)
-            break;
-        enlargeStringInfo(&message, needed);
-    }
+    va_start(arguments, format);
+    message = message_vformat(format, arguments);
+    va_end(arguments);
 
     appendStringInfoString(out, errors->count == 1 ? "[{\"loc\": [" : ", {\"loc\": [");
     write_place(out, place);
     appendStringInfoString(out, "], \"msg\": ");
-    json_text_write(out, message.data, message.len);
+    json_text_write(out, message, strlen(message));
     appendStringInfoString(out, ", \"type\": ");
     json_text_write(out, type, strlen(type));
     appendStringInfoChar(out, '}');
-    pfree(message.data);
+    pfree(message);
 }
 
 void

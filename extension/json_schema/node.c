@@ -7,6 +7,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/message.h"
 #include "extension/json_schema/internal.h"
 #include "extension/json_schema/uri.h"
 
@@ -46,33 +47,25 @@ void
 json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
                     const JsonSchemaPointer *pointer, const char *keyword, const char *format, ...)
 {
-    StringInfoData message;
+    va_list arguments;
+    char *message;
     StringInfoData location;
 
     if (is_full(compile))
         return;
-    initStringInfo(&message);
-    for (;;) {
-        va_list arguments;
-        int needed;
-
-        va_start(arguments, format);
-        needed = appendStringInfoVA(&message, format, arguments);
-        va_end(arguments);
-        if (needed == 0)
-            break;
-        enlargeStringInfo(&message, needed);
-    }
+    va_start(arguments, format);
+    message = message_vformat(format, arguments);
+    va_end(arguments);
     initStringInfo(&location);
     appendStringInfo(&location, "%s#%s", resource->uri, json_schema_pointer_text(pointer));
     if (keyword)
         json_pointer_append(&location, keyword, strlen(keyword));
     if (!compile->collects)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                errmsg("invalid JSON Schema: %s", message.data),
+                errmsg("invalid JSON Schema: %s", message),
                 errdetail("Found at schema location \"%s\".", location.data),
                 errhint("Check the schema with ctms.json_schema_check()."));
-    add_problem(compile, location.data, keyword, message.data);
+    add_problem(compile, location.data, keyword, message);
 }
 
 void

@@ -3,9 +3,8 @@
  */
 #include "extension/stripe/value.h"
 
-#include <stdarg.h>
-
 #include "extension/base/errors.h"
+#include "extension/base/message.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
@@ -18,22 +17,12 @@ StripeProblem *
 stripe_problem(int sqlstate, const char *format, ...)
 {
     StripeProblem *problem = palloc(sizeof(StripeProblem));
-    StringInfoData message;
+    va_list arguments;
 
-    initStringInfo(&message);
-    for (;;) {
-        va_list arguments;
-        int needed;
-
-        va_start(arguments, format);
-        needed = appendStringInfoVA(&message, format, arguments);
-        va_end(arguments);
-        if (needed == 0)
-            break;
-        enlargeStringInfo(&message, needed);
-    }
+    va_start(arguments, format);
+    problem->message = message_vformat(format, arguments);
+    va_end(arguments);
     problem->sqlstate = sqlstate;
-    problem->message = message.data;
     return problem;
 }
 

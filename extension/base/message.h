@@ -1,0 +1,15 @@
+/*
+ * base/message.h: a message of any length from a format, for functions that take what printf
+ * takes.
+ */
+#ifndef CTMS_MESSAGE_H
+#define CTMS_MESSAGE_H
+
+#include "postgres.h"
+
+#include <stdarg.h>
+
+/* A new string in the current memory context. */
+extern char *message_vformat(const char *format, va_list arguments) pg_attribute_printf(1, 0);
+
+#endif
