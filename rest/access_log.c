@@ -95,7 +95,7 @@ log_path_parameters(log_line *line, const exchange *ex)
     if (ex->path_value.data != NULL && ex->route != NULL) {
         char name[64];
 
-        route_parameter(ex->route, name, sizeof(name));
+        route_name_parameter(ex->route, name, sizeof(name));
         if (is_private_path(ex))
             append_pair(&json, name, strlen(name), OMITTED, strlen(OMITTED));
         else

@@ -14,10 +14,13 @@
 #include "rest/http/server.h"
 
 struct pubsub;
+struct route;
 
 typedef struct app {
     struct event_base *base;
     const config *settings;
+    const struct route *routes; /* what it answers, in the order of the documentation */
+    size_t route_count;
     metrics *metrics; /* shared by the processes */
     pg_pool *pool;
     pg_pool *replica; /* NULL: everything is read from the primary */

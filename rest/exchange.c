@@ -1,4 +1,4 @@
-/* exchange.c: one request from its arrival to the line that it leaves in the log. */
+/* exchange.c: one request: what is known of it, its answers, and its line in the log. */
 #include "rest/exchange.h"
 
 #include <stdio.h>
@@ -10,8 +10,9 @@
 #include "common/log.h"
 #include "common/sentry.h"
 #include "rest/access_log.h"
-#include "rest/pubsub.h"
+#include "rest/auth/jwks.h"
 #include "rest/rest_metrics.h"
+#include "rest/resource.h"
 #include "rest/route.h"
 
 #define LOG_TYPE "ctms.web"
@@ -160,8 +161,8 @@ exchange_end_parts(exchange *ex)
     }
 }
 
-static void
-answer_detail(exchange *ex, int status, const char *headers, const char *detail)
+void
+exchange_answer_detail_with(exchange *ex, int status, const char *headers, const char *detail)
 {
     buf body = BUF_INIT;
 
@@ -175,7 +176,13 @@ answer_detail(exchange *ex, int status, const char *headers, const char *detail)
 void
 exchange_answer_detail(exchange *ex, int status, const char *detail)
 {
-    answer_detail(ex, status, NULL, detail);
+    exchange_answer_detail_with(ex, status, NULL, detail);
+}
+
+void
+exchange_answer_unauthorized(exchange *ex, const char *detail)
+{
+    exchange_answer_detail_with(ex, 401, "WWW-Authenticate: Bearer\r\n", detail);
 }
 
 void
@@ -217,7 +224,8 @@ exchange_answer_unavailable(exchange *ex, const char *why)
 
     log_string(line, "rid", ex->rid);
     log_end(line, "answered 503: %s", why);
-    answer_detail(ex, 503, "Retry-After: 1\r\n", "Service unavailable, try again later");
+    exchange_answer_detail_with(ex, 503, "Retry-After: 1\r\n",
+                                "Service unavailable, try again later");
 }
 
 static void
@@ -289,63 +297,7 @@ exchange_query(exchange *ex, const pg_statement *statement, const char *const *v
     return true;
 }
 
-/* ---- who asks -------------------------------------------------------------------- */
-
-static void
-use_auth_result(exchange *ex, auth_result result, const pg_reply *reply)
-{
-    static const char ask[] = "WWW-Authenticate: Bearer\r\n";
-    static const char *const reasons[] = {
-        [AUTH_NO_TOKEN] = "no token",
-        [AUTH_BAD_TOKEN] = "bad token",
-        [AUTH_EXPIRED_TOKEN] = "expired token",
-        [AUTH_UNKNOWN_CLIENT] = "unknown client",
-        [AUTH_DISABLED_CLIENT] = "disabled client",
-        [AUTH_UNAVAILABLE] = "database unavailable",
-    };
-
-    ex->auth_fail = reasons[result];
-    ex->is_client_known = result == AUTH_ALLOWED || result == AUTH_DISABLED_CLIENT;
-    ex->is_client_allowed = result == AUTH_ALLOWED;
-    switch (result) {
-    case AUTH_ALLOWED: ex->route->handler(ex); break;
-    case AUTH_NO_TOKEN: answer_detail(ex, 401, ask, "Not authenticated"); break;
-    case AUTH_BAD_TOKEN:
-    case AUTH_EXPIRED_TOKEN:
-    case AUTH_UNKNOWN_CLIENT: answer_detail(ex, 401, ask, "Could not validate credentials"); break;
-    case AUTH_DISABLED_CLIENT:
-        exchange_answer_detail(ex, 400, "API Client has been disabled");
-        break;
-    case AUTH_UNAVAILABLE:
-        if (reply != NULL)
-            resource_answer_error(ex, reply);
-        else
-            exchange_answer_unavailable(ex, "the database is away or too busy");
-        break;
-    }
-}
-
-static void
-on_auth_result(void *arg, auth_result result, const pg_reply *reply)
-{
-    exchange *ex = arg;
-
-    ex->waiting_auth = NULL;
-    use_auth_result(ex, result, reply);
-}
-
-static void
-authorize(exchange *ex)
-{
-    const char *authorization = http_get_header(ex->request, "Authorization");
-    auth_result result;
-
-    if (auth_check(ex->app->auth, authorization, &ex->client_id, &result, &ex->waiting_auth,
-                   on_auth_result, ex))
-        use_auth_result(ex, result, NULL);
-}
-
-/* ---- where it goes ------------------------------------------------------------------- */
+/* ---- its beginning and its end ------------------------------------------------------- */
 
 /* The client's id for the request if it is a decent one, else one of ours. */
 static void
@@ -368,63 +320,13 @@ set_rid(exchange *ex)
         snprintf(ex->rid + 2 * i, 3, "%02x", random[i]);
 }
 
-static void
-answer_redirect(exchange *ex, const char *query)
-{
-    buf header = BUF_INIT;
-
-    buf_printf(&header, "Location: %.*s%s%s\r\n", (int)ex->path_length - 1, ex->path,
-               query ? "?" : "", query ? query : "");
-    exchange_answer(ex, 307, buf_text(&header), NULL, "", 0);
-    buf_free(&header);
-}
-
-static void
-answer_wrong_method(exchange *ex, const route *found)
-{
-    buf header = BUF_INIT;
-
-    buf_append_string(&header, "Allow: ");
-    route_append_methods(found, &header);
-    buf_append_string(&header, "\r\n");
-    ex->path_template = found->path;
-    answer_detail(ex, 405, buf_text(&header), "Method Not Allowed");
-    buf_free(&header);
-}
-
-static void
-dispatch(exchange *ex, const char *query)
-{
-    const route *found = NULL;
-    const char *value;
-    size_t value_length;
-    route_match match =
-        route_find(ex->request->method, ex->path, ex->path_length, &found, &value, &value_length);
-
-    if (value != NULL && match != ROUTE_REDIRECT)
-        ex->path_value = uri_decode(value, value_length, false);
-    switch (match) {
-    case ROUTE_FOUND: break;
-    case ROUTE_NOT_FOUND: exchange_answer_detail(ex, 404, "Not Found"); return;
-    case ROUTE_WRONG_METHOD: answer_wrong_method(ex, found); return;
-    case ROUTE_REDIRECT: answer_redirect(ex, query); return;
-    }
-    ex->route = found;
-    ex->path_template = found->path;
-    switch (found->access) {
-    case ACCESS_PUBLIC: found->handler(ex); break;
-    case ACCESS_BEARER: authorize(ex); break;
-    case ACCESS_PUBSUB: pubsub_authorize(ex); break;
-    }
-}
-
-void
-exchange_begin(void *arg, server_call *call, const http_request *request)
+exchange *
+exchange_new(app *a, server_call *call, const http_request *request)
 {
     exchange *ex = xcalloc(1, sizeof(*ex));
     const char *query;
 
-    ex->app = arg;
+    ex->app = a;
     ex->call = call;
     ex->request = request;
     ex->started_s = clock_now_s();
@@ -434,7 +336,7 @@ exchange_begin(void *arg, server_call *call, const http_request *request)
     uri_split(request->target, &ex->path, &ex->path_length, &query);
     if (query != NULL)
         ex->has_too_many_parameters = !uri_parse_query(query, strcspn(query, "#"), &ex->query);
-    dispatch(ex, query);
+    return ex;
 }
 
 /* What is being waited for is no longer wanted. What the database does, it may still do. */

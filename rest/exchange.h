@@ -1,8 +1,8 @@
 /*
- * exchange.h: one request from its arrival to the line that it leaves in the log.
+ * exchange.h: one request: what is known of it, its answers, and its line in the log.
  *
- * Routing, authorisation, then the handler of the route, which answers exactly once, now
- * or later. An exchange is freed by its answer, or when the client goes away.
+ * It begins in dispatch.c, and is answered exactly once, now or later, mostly by the handler
+ * of its route. An exchange is freed by its answer, or when the client goes away.
  */
 #ifndef CTMS_REST_EXCHANGE_H
 #define CTMS_REST_EXCHANGE_H
@@ -74,8 +74,9 @@ typedef struct exchange {
     cjose_jws_t *pubsub_token; /* while its key is waited for */
 } exchange;
 
+/* Reads the target and the id of the request; the call has the exchange as its context. */
+exchange *exchange_new(app *a, server_call *call, const http_request *request);
 /* For server_events; arg is the app. */
-void exchange_begin(void *arg, server_call *call, const http_request *request);
 void exchange_overdue(void *arg, server_call *call);
 void exchange_gone(void *arg, server_call *call, const char *why);
 
@@ -93,6 +94,9 @@ void exchange_break_parts(exchange *ex, int status, const char *why, const char 
 void exchange_answer_json(exchange *ex, int status, const char *json);
 /* {"detail": text} */
 void exchange_answer_detail(exchange *ex, int status, const char *detail);
+void exchange_answer_detail_with(exchange *ex, int status, const char *headers, const char *detail);
+/* 401: a bearer token is wanted. */
+void exchange_answer_unauthorized(exchange *ex, const char *detail);
 /* 422 with one error at [where, name], or at [where] when name is NULL. */
 void exchange_answer_invalid(exchange *ex, const char *where, const char *name, const char *message,
                              const char *type);

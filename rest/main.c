@@ -11,6 +11,7 @@
 #include "common/metrics.h"
 #include "rest/http/server.h"
 #include "rest/rest_metrics.h"
+#include "rest/routes.h"
 #include "rest/supervisor.h"
 
 #define LOG_TYPE "ctms.rest"
@@ -55,7 +56,7 @@ main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
     log_open(config_bool(settings, "CTMS_USE_MOZLOG"),
              config_string(settings, "CTMS_LOGGING_LEVEL"));
-    rest_metrics_prepare(m);
+    rest_metrics_prepare(m, routes_table, routes_count);
     fds = open_sockets(settings, count);
     status = supervisor_run(&settings, m, fds, count);
     log_close();

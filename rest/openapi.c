@@ -54,7 +54,7 @@ describe_parameters(const json_t *parts, const route *r, const char *path)
 
     if (open != NULL) {
         /* Methods of one path may call its parameter by different names; a document cannot. */
-        route_parameter(r, own, sizeof(own));
+        route_name_parameter(r, own, sizeof(own));
         snprintf(shown, sizeof(shown), "%.*s", (int)strcspn(open + 1, "}"), open + 1);
         json_array_append_new(list, describe_parameter(parts, shown, "path", own));
     }
@@ -208,19 +208,19 @@ describe_operation(const json_t *parts, const route *r, const char *path, const 
 }
 
 static json_t *
-describe_paths(const json_t *parts)
+describe_paths(const json_t *parts, const app *a)
 {
     static const char *const methods[] = {"get", "head", "post", "put", "patch", "delete"};
     json_t *paths = json_object();
 
-    for (size_t i = 0; i < route_count; i++) {
-        const route *r = &route_table[i];
+    for (size_t i = 0; i < a->route_count; i++) {
+        const route *r = &a->routes[i];
         const char *path = r->path;
         json_t *item;
 
         for (size_t j = i; j > 0; j--) {
-            if (route_is_same_path(route_table[j - 1].path, r->path))
-                path = route_table[j - 1].path;
+            if (route_is_same_path(a->routes[j - 1].path, r->path))
+                path = a->routes[j - 1].path;
         }
         item = json_object_get(paths, path);
         if (item == NULL) {
@@ -244,7 +244,7 @@ base_path(const char *prefix)
 }
 
 static char *
-build(const char *contact_schemas, const char *prefix)
+build(const char *contact_schemas, const app *a)
 {
     json_t *parts = json_loadb(openapi_parts, (size_t)(openapi_parts_end - openapi_parts), 0, NULL);
     json_t *schemas = json_loads(contact_schemas, 0, NULL);
@@ -252,12 +252,12 @@ build(const char *contact_schemas, const char *prefix)
     char *text;
 
     json_object_update(schemas, json_object_get(parts, "schemas"));
-    document =
-        json_pack("{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:o, s:{s:o, s:O}}", "openapi", "3.1.0",
-                  "info", "title", "ctms", "version", config_version(), "description",
-                  "Contacts, their newsletters and waitlists. HEAD works where GET does.",
-                  "servers", "url", base_path(prefix), "paths", describe_paths(parts), "components",
-                  "schemas", schemas, "securitySchemes", json_object_get(parts, "securitySchemes"));
+    document = json_pack(
+        "{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:o, s:{s:o, s:O}}", "openapi", "3.1.0", "info",
+        "title", "ctms", "version", config_version(), "description",
+        "Contacts, their newsletters and waitlists. HEAD works where GET does.", "servers", "url",
+        base_path(a->server_prefix), "paths", describe_paths(parts, a), "components", "schemas",
+        schemas, "securitySchemes", json_object_get(parts, "securitySchemes"));
     text = document ? json_dumps(document, JSON_COMPACT) : NULL;
     json_decref(document);
     json_decref(parts);
@@ -275,7 +275,7 @@ on_schemas(void *arg, const pg_reply *reply)
         resource_answer_error(ex, reply);
         return;
     }
-    text = build(PQgetvalue(reply->result, 0, 0), ex->app->server_prefix);
+    text = build(PQgetvalue(reply->result, 0, 0), ex->app);
     if (text != NULL)
         exchange_answer_json(ex, 200, text);
     else

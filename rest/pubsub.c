@@ -51,9 +51,7 @@ static void
 refuse(exchange *ex, const char *reason)
 {
     ex->auth_fail = reason;
-    exchange_answer(ex, 401, "WWW-Authenticate: Bearer\r\n", "application/json",
-                    "{\"detail\":\"Could not validate credentials\"}",
-                    strlen("{\"detail\":\"Could not validate credentials\"}"));
+    exchange_answer_unauthorized(ex, "Could not validate credentials");
 }
 
 /* Takes as long whatever the two have in common. */
@@ -217,9 +215,7 @@ pubsub_authorize(exchange *ex)
 
     if (token == NULL || strncasecmp(token, "Bearer ", 7) != 0) {
         ex->auth_fail = "no token";
-        exchange_answer(ex, 401, "WWW-Authenticate: Bearer\r\n", "application/json",
-                        "{\"detail\":\"Not authenticated\"}",
-                        strlen("{\"detail\":\"Not authenticated\"}"));
+        exchange_answer_unauthorized(ex, "Not authenticated");
         return;
     }
     token += 7;

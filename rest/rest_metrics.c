@@ -79,12 +79,12 @@ duration_series(metrics *m, const char *method, const char *path, int status)
 }
 
 void
-rest_metrics_prepare(metrics *m)
+rest_metrics_prepare(metrics *m, const route *routes, size_t count)
 {
     static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
 
-    for (size_t i = 0; i < route_count; i++) {
-        const route *r = &route_table[i];
+    for (size_t i = 0; i < count; i++) {
+        const route *r = &routes[i];
 
         for (size_t j = 0; j < ROUTE_STATUSES_MAX && r->statuses[j] != 0; j++) {
             request_series(m, names[r->method], r->path, r->statuses[j]);

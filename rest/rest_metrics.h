@@ -3,9 +3,10 @@
 #define CTMS_REST_METRICS_H
 
 #include "rest/exchange.h"
+#include "rest/route.h"
 
 /* Makes all known combinations of labels, at zero. Before the processes fork. */
-void rest_metrics_prepare(metrics *m);
+void rest_metrics_prepare(metrics *m, const route *routes, size_t count);
 
 void rest_metrics_count(const exchange *ex, int status, double duration_s);
 /* A request that never became one. */

@@ -14,10 +14,11 @@
 #include "common/sentry.h"
 #include "rest/access_log.h"
 #include "rest/app.h"
+#include "rest/dispatch.h"
 #include "rest/exchange.h"
 #include "rest/pubsub.h"
 #include "rest/rest_metrics.h"
-#include "rest/route.h"
+#include "rest/routes.h"
 #include "rest/version.h"
 
 #define LOG_TYPE "ctms.rest"
@@ -70,8 +71,8 @@ body_max(void *arg, const http_request *request)
     size_t path_length, value_length;
 
     uri_split(request->target, &path, &path_length, &query);
-    if (route_find(request->method, path, path_length, &found, &value, &value_length) ==
-            ROUTE_FOUND &&
+    if (routes_find(request->method, path, path_length, &found, &value, &value_length) ==
+            ROUTES_FOUND &&
         found->has_large_body)
         return a->body_max * LARGE_BODY_FACTOR;
     return a->body_max;
@@ -192,8 +193,8 @@ connect_database(app *a)
 static void
 add_server(app *a, int listening_fd)
 {
-    static const server_events events = {exchange_begin, exchange_overdue, exchange_gone,
-                                         on_cut_off,     on_refused,       body_max};
+    static const server_events events = {dispatch_request, exchange_overdue, exchange_gone,
+                                         on_cut_off,       on_refused,       body_max};
     server_options options = {
         .connections_max = (int)config_int(a->settings, "CTMS_MAX_CONNECTIONS"),
         .buffered_max = (size_t)config_int(a->settings, "CTMS_MAX_BUFFERED_BYTES"),
@@ -263,7 +264,11 @@ open_sentry(const app *a, int previous_status)
 int
 worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd, int previous_status)
 {
-    app a = {.settings = settings, .metrics = m, .ready_fd = ready_fd};
+    app a = {.settings = settings,
+             .routes = routes_table,
+             .route_count = routes_count,
+             .metrics = m,
+             .ready_fd = ready_fd};
     int status = WORKER_CANNOT_RUN;
 
     a.base = event_base_new();

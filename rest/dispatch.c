@@ -1,0 +1,130 @@
+/*
+ * dispatch.c: a request's way from its arrival to its handler: the row of the table that it
+ * matches, then whether who asks may.
+ *
+ * Owns nothing: the exchange is its own owner. The server calls it with each request.
+ */
+#include "rest/dispatch.h"
+
+#include "rest/exchange.h"
+#include "rest/pubsub.h"
+#include "rest/resource.h"
+#include "rest/routes.h"
+
+/* ---- who asks ------------------------------------------------------------------ */
+
+static void
+use_auth_result(exchange *ex, auth_result result, const pg_reply *reply)
+{
+    static const char *const reasons[] = {
+        [AUTH_NO_TOKEN] = "no token",
+        [AUTH_BAD_TOKEN] = "bad token",
+        [AUTH_EXPIRED_TOKEN] = "expired token",
+        [AUTH_UNKNOWN_CLIENT] = "unknown client",
+        [AUTH_DISABLED_CLIENT] = "disabled client",
+        [AUTH_UNAVAILABLE] = "database unavailable",
+    };
+
+    ex->auth_fail = reasons[result];
+    ex->is_client_known = result == AUTH_ALLOWED || result == AUTH_DISABLED_CLIENT;
+    ex->is_client_allowed = result == AUTH_ALLOWED;
+    switch (result) {
+    case AUTH_ALLOWED: ex->route->handler(ex); break;
+    case AUTH_NO_TOKEN: exchange_answer_unauthorized(ex, "Not authenticated"); break;
+    case AUTH_BAD_TOKEN:
+    case AUTH_EXPIRED_TOKEN:
+    case AUTH_UNKNOWN_CLIENT:
+        exchange_answer_unauthorized(ex, "Could not validate credentials");
+        break;
+    case AUTH_DISABLED_CLIENT:
+        exchange_answer_detail(ex, 400, "API Client has been disabled");
+        break;
+    case AUTH_UNAVAILABLE:
+        if (reply != NULL)
+            resource_answer_error(ex, reply);
+        else
+            exchange_answer_unavailable(ex, "the database is away or too busy");
+        break;
+    }
+}
+
+static void
+on_auth_result(void *arg, auth_result result, const pg_reply *reply)
+{
+    exchange *ex = arg;
+
+    ex->waiting_auth = NULL;
+    use_auth_result(ex, result, reply);
+}
+
+static void
+authorize(exchange *ex)
+{
+    const char *authorization = http_get_header(ex->request, "Authorization");
+    auth_result result;
+
+    if (auth_check(ex->app->auth, authorization, &ex->client_id, &result, &ex->waiting_auth,
+                   on_auth_result, ex))
+        use_auth_result(ex, result, NULL);
+}
+
+/* ---- where it goes -------------------------------------------------------------- */
+
+static void
+answer_redirect(exchange *ex)
+{
+    buf header = BUF_INIT;
+    const char *path, *query;
+    size_t path_length;
+
+    uri_split(ex->request->target, &path, &path_length, &query);
+    buf_printf(&header, "Location: %.*s%s%s\r\n", (int)path_length - 1, path, query ? "?" : "",
+               query ? query : "");
+    exchange_answer(ex, 307, buf_text(&header), NULL, "", 0);
+    buf_free(&header);
+}
+
+static void
+answer_wrong_method(exchange *ex, const route *found)
+{
+    buf header = BUF_INIT;
+
+    buf_append_string(&header, "Allow: ");
+    routes_append_methods(found, &header);
+    buf_append_string(&header, "\r\n");
+    ex->path_template = found->path;
+    exchange_answer_detail_with(ex, 405, buf_text(&header), "Method Not Allowed");
+    buf_free(&header);
+}
+
+static void
+dispatch(exchange *ex)
+{
+    const route *found = NULL;
+    const char *value;
+    size_t value_length;
+    routes_match match =
+        routes_find(ex->request->method, ex->path, ex->path_length, &found, &value, &value_length);
+
+    if (value != NULL && match != ROUTES_REDIRECT)
+        ex->path_value = uri_decode(value, value_length, false);
+    switch (match) {
+    case ROUTES_FOUND: break;
+    case ROUTES_NOT_FOUND: exchange_answer_detail(ex, 404, "Not Found"); return;
+    case ROUTES_WRONG_METHOD: answer_wrong_method(ex, found); return;
+    case ROUTES_REDIRECT: answer_redirect(ex); return;
+    }
+    ex->route = found;
+    ex->path_template = found->path;
+    switch (found->access) {
+    case ACCESS_PUBLIC: found->handler(ex); break;
+    case ACCESS_BEARER: authorize(ex); break;
+    case ACCESS_PUBSUB: pubsub_authorize(ex); break;
+    }
+}
+
+void
+dispatch_request(void *arg, server_call *call, const http_request *request)
+{
+    dispatch(exchange_new(arg, call, request));
+}

@@ -1,0 +1,270 @@
+/*
+ * routes.c: the table of everything that the server answers, and the way from a path to its row.
+ *
+ * It names every handler, so only what stands above all of them includes it: dispatch.c, worker.c
+ * and main.c. The handlers read the rows by route.h.
+ */
+#include "rest/routes.h"
+
+#include <string.h>
+
+#include "rest/docs.h"
+#include "rest/handlers.h"
+#include "rest/openapi.h"
+#include "rest/pubsub.h"
+#include "rest/resource.h"
+
+/* The identifiers by which contacts are found, in the order of the SQL functions. */
+/* clang-format off */
+#define IDENTIFIERS \
+    {{FROM_QUERY, "email_id", true}, {FROM_QUERY, "primary_email", false}, \
+     {FROM_QUERY, "basket_token", false}, {FROM_QUERY, "sfdc_id", false}, \
+     {FROM_QUERY, "mofo_contact_id", false}, {FROM_QUERY, "mofo_email_id", false}, \
+     {FROM_QUERY, "amo_user_id", false}, {FROM_QUERY, "fxa_id", false}, \
+     {FROM_QUERY, "fxa_primary_email", false}}
+
+#define UNKNOWN_CONTACT "Unknown contact_id"
+
+static const resource get_contact = {
+    .statement = {"SELECT ctms.get_contact($1::uuid)", 1, true},
+    .parameters = {{FROM_PATH, "email_id", true}},
+    .status = 200,
+    .missing = UNKNOWN_CONTACT,
+};
+
+static const resource find_contacts = {
+    .statement = {"SELECT ctms.find_contacts($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9)", 9, true},
+    .parameters = IDENTIFIERS,
+    .status = 200,
+};
+
+static const resource create_contact = {
+    .statement = {"SELECT contact, is_created, email_id FROM ctms.create_contact($1)", 1, false},
+    .parameters = {{FROM_BODY, NULL, false}},
+    .answer = contact_answer_created,
+};
+
+static const resource put_contact = {
+    .statement = {"SELECT ctms.put_contact($1::uuid, $2)", 2, false},
+    .parameters = {{FROM_PATH, "email_id", true}, {FROM_BODY, NULL, false}},
+    .status = 201,
+};
+
+static const resource patch_contact = {
+    .statement = {"SELECT ctms.patch_contact($1::uuid, $2)", 2, false},
+    .parameters = {{FROM_PATH, "email_id", true}, {FROM_BODY, NULL, false}},
+    .status = 200,
+};
+
+static const resource delete_contact = {
+    .statement = {"SELECT ctms.delete_contact($1)", 1, false},
+    .parameters = {{FROM_PATH, "primary_email", false}},
+    .answer = contact_answer_deleted,
+};
+
+static const resource get_updates = {
+    .statement = {"SELECT ctms.get_updates_parts($1, $2, $3, $4, $5, $6)", 6, true},
+    .is_streamed = true,
+    .parameters = {{FROM_QUERY, "start", false}, {FROM_QUERY, "end", false},
+                   {FROM_QUERY, "limit", false}, {FROM_QUERY, "after", false},
+                   {FROM_QUERY, "mofo_relevant", false}, {FROM_SERVER, NULL, false}},
+    .status = 200,
+};
+
+static const resource get_identity = {
+    .statement = {"SELECT ctms.get_identity($1::uuid)", 1, true},
+    .parameters = {{FROM_PATH, "email_id", true}},
+    .status = 200,
+    .missing = UNKNOWN_CONTACT,
+};
+
+static const resource find_identities = {
+    .statement = {"SELECT ctms.find_identities($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9)", 9, true},
+    .parameters = IDENTIFIERS,
+    .status = 200,
+};
+
+static const resource upsert_stripe = {
+    .statement = {"SELECT ctms.upsert_stripe(ctms.parse_body($1))", 1, false},
+    .parameters = {{FROM_BODY, NULL, false}},
+    .answer = stripe_answer,
+    .is_stripe = true,
+};
+
+static const resource ingest_pubsub = {
+    .statement = {"SELECT ctms.ingest_pubsub($1)", 1, false},
+    .parameters = {{FROM_BODY, NULL, false}},
+    .answer = pubsub_answer,
+    .is_stripe = true,
+};
+
+static const resource list_waitlists = {
+    .statement = {"SELECT ctms.list_waitlists()", 0, true},
+    .status = 200,
+};
+
+static const resource get_waitlist = {
+    .statement = {"SELECT ctms.get_waitlist($1)", 1, true},
+    .parameters = {{FROM_PATH, "name", false}},
+    .status = 200,
+    .missing = "Unknown waitlist",
+};
+
+static const resource acoustic_configuration = {
+    .statement = {"SELECT ctms.acoustic_configuration()", 0, true},
+    .status = 200,
+};
+
+#define RESOURCE(r) .handler = resource_handle, .resource = &(r)
+
+const route routes_table[] = {
+    {HTTP_GET, "/ctms/{email_id}", ACCESS_BEARER, RESOURCE(get_contact),
+     .summary = "Get a contact", .answer = "contact_with_status",
+     .statuses = {200, 400, 401, 404, 422, 500, 503}},
+    {HTTP_GET, "/ctms", ACCESS_BEARER, RESOURCE(find_contacts),
+     .summary = "Find the contacts that match all given identifiers", .answer = "[contact]",
+     .statuses = {200, 400, 401, 422, 500, 503}},
+    {HTTP_POST, "/ctms", ACCESS_BEARER, RESOURCE(create_contact),
+     .summary = "Create a contact", .body = "new_contact", .answer = "contact_with_status",
+     .statuses = {200, 201, 400, 401, 409, 413, 422, 500, 503}},
+    {HTTP_PUT, "/ctms/{email_id}", ACCESS_BEARER, RESOURCE(put_contact),
+     .summary = "Create or replace a contact", .body = "new_contact", .answer = "contact_with_status",
+     .statuses = {201, 400, 401, 409, 413, 422, 500, 503}},
+    {HTTP_PATCH, "/ctms/{email_id}", ACCESS_BEARER, RESOURCE(patch_contact),
+     .summary = "Change parts of a contact", .body = "changed_contact", .answer = "contact_with_status",
+     .statuses = {200, 400, 401, 404, 409, 413, 422, 500, 503}},
+    {HTTP_DELETE, "/ctms/{primary_email}", ACCESS_BEARER, RESOURCE(delete_contact),
+     .summary = "Delete all data of the contact with an address", .answer = "[identity]",
+     .statuses = {200, 400, 401, 404, 422, 500, 503}},
+    {HTTP_GET, "/updates", ACCESS_BEARER, RESOURCE(get_updates),
+     .summary = "Page through contacts by the time of their last change", .answer = "updates",
+     .statuses = {200, 400, 401, 422, 500, 503}},
+    {HTTP_GET, "/identities", ACCESS_BEARER, RESOURCE(find_identities),
+     .summary = "Find the identities that match all given identifiers", .answer = "[identity]",
+     .statuses = {200, 400, 401, 422, 500, 503}},
+    {HTTP_GET, "/identity/{email_id}", ACCESS_BEARER, RESOURCE(get_identity),
+     .summary = "Get the identity of a contact", .answer = "identity",
+     .statuses = {200, 400, 401, 404, 422, 500, 503}},
+    {HTTP_POST, "/token", ACCESS_PUBLIC, .handler = token_handle,
+     .summary = "Get an access token", .body = "token_request", .answer = "token",
+     .statuses = {200, 400, 413, 500, 503}},
+    {HTTP_POST, "/stripe", ACCESS_BEARER, RESOURCE(upsert_stripe),
+     .summary = "Store a Stripe object", .body = "stripe_object", .answer = "ok",
+     .statuses = {200, 400, 401, 409, 413, 422, 500, 503}},
+    {HTTP_POST, "/stripe_from_pubsub", ACCESS_PUBSUB, .handler = pubsub_handle,
+     .resource = &ingest_pubsub, .has_large_body = true,
+     .summary = "Store the Stripe objects of a push message of Google Pub/Sub",
+     .body = "pubsub_message", .answer = "pubsub_done",
+     .statuses = {200, 202, 401, 409, 413, 500, 503}},
+    {HTTP_GET, "/waitlists", ACCESS_BEARER, RESOURCE(list_waitlists),
+     .summary = "List the waitlists with the schemas of their fields", .answer = "waitlist_list",
+     .statuses = {200, 400, 401, 500, 503}},
+    {HTTP_GET, "/waitlists/{name}", ACCESS_BEARER, RESOURCE(get_waitlist),
+     .summary = "Get the schema of the fields of a waitlist", .answer = "waitlist_schema",
+     .statuses = {200, 400, 401, 404, 422, 500, 503}},
+    {HTTP_GET, "/acoustic_configuration", ACCESS_PUBLIC, RESOURCE(acoustic_configuration),
+     .summary = "Show what is synced to Acoustic", .answer = "acoustic_configuration",
+     .statuses = {200, 500, 503}},
+    {HTTP_GET, "/", ACCESS_PUBLIC, .handler = service_handle_root,
+     .summary = "Go to the documentation", .statuses = {307}},
+    {HTTP_GET, "/docs", ACCESS_PUBLIC, .handler = docs_handle_page,
+     .summary = "Show the interactive documentation",
+     .text_types = {"text/html; charset=utf-8"}, .statuses = {200}},
+    {HTTP_GET, "/docs/{file}", ACCESS_PUBLIC, .handler = docs_handle_file,
+     .summary = "Get a file of the interactive documentation",
+     .text_types = {"text/javascript; charset=utf-8", "text/css; charset=utf-8"}, .statuses = {200, 404}},
+    {HTTP_GET, "/openapi.json", ACCESS_PUBLIC, .handler = openapi_handle,
+     .summary = "Get this document", .answer = "object", .statuses = {200, 500, 503}},
+    {HTTP_GET, "/__version__", ACCESS_PUBLIC, .handler = service_handle_version,
+     .summary = "Show the version", .answer = "version",
+     .is_monitoring = true, .statuses = {200}},
+    {HTTP_GET, "/__heartbeat__", ACCESS_PUBLIC, .handler = service_handle_heartbeat,
+     .summary = "Tell whether the database is up and the queue short", .answer = "heartbeat",
+     .is_monitoring = true, .statuses = {200, 503}},
+    {HTTP_GET, "/__lbheartbeat__", ACCESS_PUBLIC, .handler = service_handle_lbheartbeat,
+     .summary = "Tell that the server is there", .answer = "ok",
+     .is_monitoring = true, .statuses = {200}},
+    {HTTP_GET, "/__crash__", ACCESS_BEARER, .handler = service_handle_crash,
+     .summary = "Fail, to test error reporting", .statuses = {400, 401, 500, 503}},
+    {HTTP_GET, "/metrics", ACCESS_PUBLIC, .handler = service_handle_metrics,
+     .summary = "Show metrics for Prometheus", .text_types = {"text/plain; version=0.0.4; charset=utf-8"},
+     .is_monitoring = true, .statuses = {200}},
+};
+/* clang-format on */
+
+const size_t routes_count = sizeof(routes_table) / sizeof(routes_table[0]);
+
+/* True if the path has the form of the template; value is its parameter. */
+static bool
+has_form(const char *form, const char *path, size_t length, const char **value,
+         size_t *value_length)
+{
+    size_t fixed = strcspn(form, "{");
+
+    *value = NULL;
+    *value_length = 0;
+    if (form[fixed] == '\0')
+        return length == fixed && memcmp(form, path, length) == 0;
+    if (length <= fixed || memcmp(form, path, fixed) != 0 ||
+        memchr(path + fixed, '/', length - fixed) != NULL)
+        return false;
+    *value = path + fixed;
+    *value_length = length - fixed;
+    return true;
+}
+
+static routes_match
+find_exact(http_method method, const char *path, size_t length, const route **found,
+           const char **value, size_t *value_length)
+{
+    bool is_known = false;
+
+    for (size_t i = 0; i < routes_count; i++) {
+        const route *candidate = &routes_table[i];
+        const char *own_value;
+        size_t own_length;
+
+        if (!has_form(candidate->path, path, length, &own_value, &own_length))
+            continue;
+        *found = candidate;
+        *value = own_value;
+        *value_length = own_length;
+        is_known = true;
+        if (candidate->method == method || (method == HTTP_HEAD && candidate->method == HTTP_GET))
+            return ROUTES_FOUND;
+    }
+    return is_known ? ROUTES_WRONG_METHOD : ROUTES_NOT_FOUND;
+}
+
+routes_match
+routes_find(http_method method, const char *path, size_t path_length, const route **found,
+            const char **value, size_t *value_length)
+{
+    routes_match match;
+
+    *found = NULL;
+    *value = NULL;
+    *value_length = 0;
+    match = find_exact(method, path, path_length, found, value, value_length);
+    if (match == ROUTES_NOT_FOUND && path_length > 1 && path[path_length - 1] == '/') {
+        if (find_exact(method, path, path_length - 1, found, value, value_length) !=
+            ROUTES_NOT_FOUND)
+            match = ROUTES_REDIRECT;
+        *found = NULL;
+    }
+    return match;
+}
+
+void
+routes_append_methods(const route *found, buf *out)
+{
+    static const char *const names[] = {"GET, HEAD", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
+    bool is_first = true;
+
+    for (size_t i = 0; i < routes_count; i++) {
+        if (!route_is_same_path(routes_table[i].path, found->path))
+            continue;
+        buf_printf(out, "%s%s", is_first ? "" : ", ", names[routes_table[i].method]);
+        is_first = false;
+    }
+}
