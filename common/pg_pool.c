@@ -127,15 +127,16 @@ on_sweep(evutil_socket_t fd, short what, void *arg)
     pool_dispatch(pool);
 }
 
-pg_request *
-pg_pool_query(pg_pool *pool, const pg_statement *statement, const char *const *values,
-              pg_callback callback, void *arg)
+static pg_request *
+send_or_queue(pg_pool *pool, const pg_statement *statement, const char *const *values,
+              bool is_streamed, pg_callback callback, void *arg)
 {
     pg_request *request;
 
     if (pool->is_away || pool->queue_count >= pool->options.queue_max)
         return NULL;
     request = pool_request_new(pool, statement, values);
+    request->is_streamed = is_streamed;
     request->callback = callback;
     request->arg = arg;
     pool_list_append(&pool->queue, request);
@@ -144,12 +145,18 @@ pg_pool_query(pg_pool *pool, const pg_statement *statement, const char *const *v
     return request;
 }
 
-void
-pg_request_stream(pg_request *request)
+pg_request *
+pg_pool_query(pg_pool *pool, const pg_statement *statement, const char *const *values,
+              pg_callback callback, void *arg)
 {
-    request->is_streamed = true;
-    if (request->sent_on != NULL)
-        pool_connection_ask_for_rows(request->sent_on);
+    return send_or_queue(pool, statement, values, false, callback, arg);
+}
+
+pg_request *
+pg_pool_stream(pg_pool *pool, const pg_statement *statement, const char *const *values,
+               pg_callback callback, void *arg)
+{
+    return send_or_queue(pool, statement, values, true, callback, arg);
 }
 
 void

@@ -66,8 +66,9 @@ void pg_pool_free(pg_pool *pool);
  */
 pg_request *pg_pool_query(pg_pool *pool, const pg_statement *statement, const char *const *values,
                           pg_callback callback, void *arg);
-/* From now on each row is handed over when it comes. To be called right after pg_pool_query(). */
-void pg_request_stream(pg_request *request);
+/* The same, but each row is handed over when it comes. */
+pg_request *pg_pool_stream(pg_pool *pool, const pg_statement *statement, const char *const *values,
+                           pg_callback callback, void *arg);
 /* The caller no longer wants the answer: the callback is not called. What was sent may still be
  * done. */
 void pg_request_abandon(pg_request *request);

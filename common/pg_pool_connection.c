@@ -130,8 +130,12 @@ flush(connection *conn)
     return pending >= 0;
 }
 
-void
-pool_connection_ask_for_rows(connection *conn)
+/*
+ * Has rows of a streamed request handed over one by one. To be called whenever a request may have
+ * become the one whose results come next; without effect otherwise.
+ */
+static void
+ask_for_rows(connection *conn)
 {
     const pg_request *request = conn->in_flight.head;
 
@@ -155,7 +159,7 @@ pool_connection_send(connection *conn, pg_request *request)
     request->sent_on = conn;
     pool_list_append(&conn->in_flight, request);
     conn->in_flight_count++;
-    pool_connection_ask_for_rows(conn);
+    ask_for_rows(conn);
     if (!PQpipelineSync(conn->pg) || !flush(conn))
         conn->is_broken = true;
     return true;
@@ -278,7 +282,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
         nothing = result ? 0 : nothing + 1;
         if (result != NULL)
             take_result(conn, result);
-        pool_connection_ask_for_rows(conn);
+        ask_for_rows(conn);
     }
     if (conn->is_broken || PQstatus(conn->pg) == CONNECTION_BAD)
         pool_connection_lose_by_error(conn);

@@ -83,11 +83,6 @@ void pool_connection_open(connection *conn, PGconn *pg);
 void pool_connection_lose(connection *conn, const char *reason);
 /* Closes it without a word to its requests. */
 void pool_connection_drop(connection *conn);
-/*
- * Has rows of a streamed request handed over one by one. To be called whenever a request may have
- * become the one whose results come next; without effect otherwise.
- */
-void pool_connection_ask_for_rows(connection *conn);
 /* Sends a request. When that fails the connection is broken, and the request still to be sent. */
 bool pool_connection_send(connection *conn, pg_request *request);
 

@@ -13,6 +13,33 @@
 
 #define LOG_TYPE "ctms.web"
 #define OMITTED "[OMITTED]"
+/* Answers larger than this are not searched for addresses to trace. */
+#define TRACE_SEARCH_MAX (64 * 1024)
+
+static const struct {
+    const char *name;
+    bool is_json;
+} fields[] = {
+    [FIELD_AUTH_FAIL] = {"auth_fail", false},
+    [FIELD_TOKEN_FAIL] = {"token_fail", false},
+    [FIELD_TOKEN_CREDS_FROM] = {"token_creds_from", false},
+    [FIELD_INGEST_ACTIONS] = {"ingest_actions", true},
+    [FIELD_INGEST_ERRORS] = {"ingest_errors", true},
+    [FIELD_INGEST_WARNINGS] = {"ingest_warnings", true},
+    [FIELD_FXA_ID_CONFLICT] = {"fxa_id_conflict", true},
+    [FIELD_PUBSUB_ISS] = {"pubsub_iss", true},
+    [FIELD_PUBSUB_AUD] = {"pubsub_aud", true},
+    [FIELD_PUBSUB_AZP] = {"pubsub_azp", true},
+    [FIELD_PUBSUB_SUB] = {"pubsub_sub", true},
+    [FIELD_PUBSUB_EMAIL] = {"pubsub_email", true},
+    [FIELD_PUBSUB_EMAIL_VERIFIED] = {"pubsub_email_verified", true},
+    [FIELD_PUBSUB_IAT] = {"pubsub_iat", true},
+    [FIELD_PUBSUB_EXP] = {"pubsub_exp", true},
+    [FIELD_PUBSUB_MESSAGE_ID] = {"pubsub_message_id", true},
+    [FIELD_TRACE] = {"trace", false},
+    [FIELD_TRACE_JSON] = {"trace_json", true},
+};
+_Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELD_COUNT, "a field has no name");
 
 /* ---- what may be shown -------------------------------------------------------- */
 
@@ -165,8 +192,9 @@ is_address_char(unsigned char c)
     return isalnum(c) || c >= 0x80 || (c != '\0' && strchr("+-_.@!#$%&'*/=?^`{|}~", c) != NULL);
 }
 
-char *
-access_log_find_trace(const char *text, size_t length)
+/* The address in a text that asks to be traced, for the caller to free, or NULL. */
+static char *
+trace_in(const char *text, size_t length)
 {
     static const char *const marks[] = {"+trace_me_mozilla_", "+trace-me-mozilla-"};
 
@@ -185,23 +213,48 @@ access_log_find_trace(const char *text, size_t length)
     return NULL;
 }
 
+/* An address may be in the request or only in the answer. */
+static char *
+find_trace(const exchange *ex, const char *answer, size_t length)
+{
+    const http_request *request = ex->request;
+    char *trace = NULL;
+
+    if (ex->path_value.data != NULL)
+        trace = trace_in(ex->path_value.data, ex->path_value.length);
+    for (size_t i = 0; i < ex->query.count && trace == NULL; i++)
+        trace = trace_in(ex->query.parameters[i].value.data, ex->query.parameters[i].value.length);
+    if (trace == NULL && request->body_length > 0 && ex->is_client_allowed)
+        trace = trace_in(request->body, request->body_length);
+    if (trace == NULL && length <= TRACE_SEARCH_MAX)
+        trace = trace_in(answer, length);
+    return trace;
+}
+
 /* The request's JSON, if it is JSON: a line of the log must stay one. */
 static void
-log_trace(log_line *line, const exchange *ex)
+log_body(log_line *line, const http_request *request)
 {
-    json_t *json;
+    json_t *json = request->body_length > 0
+                       ? json_loadb(request->body, request->body_length, JSON_DECODE_ANY, NULL)
+                       : NULL;
 
-    if (ex->trace == NULL)
-        return;
-    log_string(line, "trace", ex->trace);
-    if (ex->trace_json != NULL)
-        log_json(line, "trace_json", ex->trace_json, strlen(ex->trace_json));
-    if (ex->trace_json != NULL || ex->request->body_length == 0)
-        return;
-    json = json_loadb(ex->request->body, ex->request->body_length, JSON_DECODE_ANY, NULL);
     if (json != NULL)
-        log_json(line, "trace_json", ex->request->body, ex->request->body_length);
+        log_json(line, fields[FIELD_TRACE_JSON].name, request->body, request->body_length);
     json_decref(json);
+}
+
+/* Who asked to be traced may have been noted already, and what of the request is to be shown. */
+static void
+log_trace(log_line *line, const exchange *ex, const char *answer, size_t length)
+{
+    char *found = ex->fields[FIELD_TRACE] ? NULL : find_trace(ex, answer, length);
+
+    if (found != NULL)
+        log_string(line, fields[FIELD_TRACE].name, found);
+    if ((found != NULL || ex->fields[FIELD_TRACE] != NULL) && ex->fields[FIELD_TRACE_JSON] == NULL)
+        log_body(line, ex->request);
+    free(found);
 }
 
 /* ---- lines --------------------------------------------------------------------------------- */
@@ -212,44 +265,24 @@ log_client(log_line *line, const exchange *ex)
     log_string(line, "client_id", ex->client_id);
     if (ex->is_client_known)
         log_bool(line, "client_allowed", ex->is_client_allowed);
-    if (ex->auth_fail != NULL)
-        log_string(line, "auth_fail", ex->auth_fail);
-    if (ex->token_fail != NULL)
-        log_string(line, "token_fail", ex->token_fail);
-    if (ex->token_creds_from != NULL)
-        log_string(line, "token_creds_from", ex->token_creds_from);
 }
 
 static void
-log_json_text(log_line *line, const char *name, const char *json)
+log_fields(log_line *line, const exchange *ex)
 {
-    if (json != NULL)
-        log_json(line, name, json, strlen(json));
-}
+    for (int i = 0; i < FIELD_COUNT; i++) {
+        const char *text = ex->fields[i];
 
-static void
-log_stripe(log_line *line, const exchange *ex)
-{
-    const char *name;
-    json_t *value;
-
-    log_json_text(line, "ingest_actions", ex->ingest_actions);
-    log_json_text(line, "ingest_errors", ex->ingest_errors);
-    log_json_text(line, "ingest_warnings", ex->ingest_warnings);
-    log_json_text(line, "fxa_id_conflict", ex->fxa_id_conflict);
-    json_object_foreach(ex->pubsub_claims, name, value)
-    {
-        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-        char full_name[64];
-
-        snprintf(full_name, sizeof(full_name), "pubsub_%s", name);
-        log_json_text(line, full_name, text);
-        free(text);
+        if (text != NULL && fields[i].is_json)
+            log_json(line, fields[i].name, text, strlen(text));
+        else if (text != NULL)
+            log_string(line, fields[i].name, text);
     }
 }
 
 void
-access_log_write(const exchange *ex, int status, double duration_s)
+access_log_write(const exchange *ex, int status, double duration_s, const char *answer,
+                 size_t length)
 {
     log_line *line = log_begin(LOG_LEVEL_INFO, LOG_TYPE);
     buf path = BUF_INIT;
@@ -266,8 +299,8 @@ access_log_write(const exchange *ex, int status, double duration_s)
     log_headers(line, ex->request);
     log_string(line, "rid", ex->rid);
     log_client(line, ex);
-    log_stripe(line, ex);
-    log_trace(line, ex);
+    log_fields(line, ex);
+    log_trace(line, ex, answer, length);
     if (ex->route != NULL && ex->route->is_monitoring && status == 200)
         log_bool(line, "trivial", true);
     log_int(line, "status_code", status);

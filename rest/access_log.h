@@ -6,18 +6,17 @@
 
 #include "rest/exchange.h"
 
-void access_log_write(const exchange *ex, int status, double duration_s);
+/*
+ * What was noted of the exchange is in it, and an address that asks to be traced: one with
+ * "+trace_me_mozilla_" or "+trace-me-mozilla-" in the request or the answer.
+ */
+void access_log_write(const exchange *ex, int status, double duration_s, const char *answer,
+                      size_t length);
 
 /* A request that never became one: bytes that are not HTTP, or too many. */
 void access_log_write_refused(const server_call *call, int status, const char *detail);
 
 /* An answer, logged when it was made, that the client has not got whole. */
 void access_log_write_cut_off(const server_call *call, const char *why);
-
-/*
- * Looks for an address that asks to be traced, one with "+trace_me_mozilla_" or
- * "+trace-me-mozilla-" in it. Returns it, for the caller to free, or NULL.
- */
-char *access_log_find_trace(const char *text, size_t length);
 
 #endif

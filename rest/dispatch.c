@@ -25,7 +25,7 @@ use_auth_result(exchange *ex, auth_result result, const pg_reply *reply)
         [AUTH_UNAVAILABLE] = "database unavailable",
     };
 
-    ex->auth_fail = reasons[result];
+    exchange_note(ex, FIELD_AUTH_FAIL, reasons[result]);
     ex->is_client_known = result == AUTH_ALLOWED || result == AUTH_DISABLED_CLIENT;
     ex->is_client_allowed = result == AUTH_ALLOWED;
     switch (result) {
@@ -53,19 +53,28 @@ on_auth_result(void *arg, auth_result result, const pg_reply *reply)
 {
     exchange *ex = arg;
 
-    ex->waiting_auth = NULL;
+    exchange_end_wait(ex);
     use_auth_result(ex, result, reply);
+}
+
+static void
+abandon_lookup(void *awaited)
+{
+    auth_abandon(awaited);
 }
 
 static void
 authorize(exchange *ex)
 {
     const char *authorization = http_get_header(ex->request, "Authorization");
+    auth_lookup *lookup;
     auth_result result;
 
-    if (auth_check(ex->app->auth, authorization, &ex->client_id, &result, &ex->waiting_auth,
-                   on_auth_result, ex))
+    if (auth_check(ex->app->auth, authorization, &ex->client_id, &result, &lookup, on_auth_result,
+                   ex))
         use_auth_result(ex, result, NULL);
+    else
+        exchange_wait(ex, lookup, abandon_lookup);
 }
 
 /* ---- where it goes -------------------------------------------------------------- */

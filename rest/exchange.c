@@ -10,15 +10,12 @@
 #include "common/log.h"
 #include "common/sentry.h"
 #include "rest/access_log.h"
-#include "rest/auth/jwks.h"
 #include "rest/rest_metrics.h"
-#include "rest/resource.h"
 #include "rest/route.h"
 
 #define LOG_TYPE "ctms.web"
 #define JSON_TYPE "application/json"
-/* Answers larger than this are not searched for addresses to trace. */
-#define TRACE_SEARCH_MAX (64 * 1024)
+#define NO_DATABASE "the database is away or too busy"
 
 static void
 exchange_free(exchange *ex)
@@ -26,45 +23,21 @@ exchange_free(exchange *ex)
     free(ex->path_value.data);
     uri_query_free(&ex->query);
     free(ex->client_id);
-    free(ex->trace);
-    free(ex->trace_json);
-    free(ex->ingest_actions);
-    free(ex->ingest_errors);
-    free(ex->ingest_warnings);
-    json_decref(ex->pubsub_claims);
-    cjose_jws_release(ex->pubsub_token);
-    free(ex->fxa_id_conflict);
+    for (int i = 0; i < FIELD_COUNT; i++)
+        free(ex->fields[i]);
     buf_free(&ex->first_part);
     free(ex);
 }
 
 /* ---- answers ----------------------------------------------------------------- */
 
-/* An address may be in the request or only in the answer. */
-static void
-find_trace(exchange *ex, const char *body, size_t length)
-{
-    const http_request *request = ex->request;
-
-    if (ex->trace == NULL && ex->path_value.data != NULL)
-        ex->trace = access_log_find_trace(ex->path_value.data, ex->path_value.length);
-    for (size_t i = 0; i < ex->query.count && ex->trace == NULL; i++)
-        ex->trace = access_log_find_trace(ex->query.parameters[i].value.data,
-                                          ex->query.parameters[i].value.length);
-    if (ex->trace == NULL && request->body_length > 0 && ex->is_client_allowed)
-        ex->trace = access_log_find_trace(request->body, request->body_length);
-    if (ex->trace == NULL && length <= TRACE_SEARCH_MAX)
-        ex->trace = access_log_find_trace(body, length);
-}
-
 static void
 count_and_log(exchange *ex, int status, const char *body, size_t length)
 {
     double duration_s = clock_now_s() - ex->started_s;
 
-    find_trace(ex, body, length);
     rest_metrics_count(ex, status, duration_s);
-    access_log_write(ex, status, duration_s);
+    access_log_write(ex, status, duration_s, body, length);
 }
 
 /* Headers that every answer has. */
@@ -274,27 +247,74 @@ exchange_break_parts(exchange *ex, int status, const char *why, const char *sqls
     server_break_stream(let_go(ex));
 }
 
-bool
-exchange_query_at(exchange *ex, pg_pool *pool, const pg_statement *statement,
-                  const char *const *values, pg_callback callback)
-{
-    const resource *r = ex->route->resource;
+/* ---- what it waits for, and what it notes ------------------------------------------- */
 
-    ex->waiting_pg = pg_pool_query(pool, statement, values, callback, ex);
-    if (ex->waiting_pg != NULL && r != NULL && r->is_streamed && statement == &r->statement)
-        pg_request_stream(ex->waiting_pg);
-    return ex->waiting_pg != NULL;
+void
+exchange_wait(exchange *ex, void *awaited, void (*abandon)(void *awaited))
+{
+    ex->awaited = awaited;
+    ex->abandon = abandon;
+}
+
+void
+exchange_end_wait(exchange *ex)
+{
+    ex->awaited = NULL;
+}
+
+static void
+abandon_request(void *awaited)
+{
+    pg_request_abandon(awaited);
 }
 
 bool
+exchange_try_query(exchange *ex, const pg_statement *statement, const char *const *values,
+                   pg_callback callback)
+{
+    exchange_wait(ex, pg_pool_query(ex->app->pool, statement, values, callback, ex),
+                  abandon_request);
+    return ex->awaited != NULL;
+}
+
+void
 exchange_query(exchange *ex, const pg_statement *statement, const char *const *values,
                pg_callback callback)
 {
-    if (!exchange_query_at(ex, ex->app->pool, statement, values, callback)) {
-        exchange_answer_unavailable(ex, "the database is away or too busy");
-        return false;
-    }
-    return true;
+    if (!exchange_try_query(ex, statement, values, callback))
+        exchange_answer_unavailable(ex, NO_DATABASE);
+}
+
+void
+exchange_query_rows(exchange *ex, const pg_statement *statement, const char *const *values,
+                    pg_callback callback)
+{
+    exchange_wait(ex, pg_pool_stream(ex->app->pool, statement, values, callback, ex),
+                  abandon_request);
+    if (ex->awaited == NULL)
+        exchange_answer_unavailable(ex, NO_DATABASE);
+}
+
+/* Takes the text over. */
+static void
+set_field(exchange *ex, exchange_field field, char *text)
+{
+    if (text == NULL)
+        return;
+    free(ex->fields[field]);
+    ex->fields[field] = text;
+}
+
+void
+exchange_note(exchange *ex, exchange_field field, const char *text)
+{
+    set_field(ex, field, text ? xstrdup(text) : NULL);
+}
+
+void
+exchange_note_json(exchange *ex, exchange_field field, const json_t *value)
+{
+    set_field(ex, field, value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL);
 }
 
 /* ---- its beginning and its end ------------------------------------------------------- */
@@ -343,14 +363,9 @@ exchange_new(app *a, server_call *call, const http_request *request)
 static void
 stop_waiting(exchange *ex)
 {
-    if (ex->waiting_pg != NULL)
-        pg_request_abandon(ex->waiting_pg);
-    if (ex->waiting_auth != NULL)
-        auth_abandon(ex->waiting_auth);
-    if (ex->waiting_secret != NULL)
-        secret_check_abandon(ex->waiting_secret);
-    if (ex->waiting_key != NULL)
-        jwks_abandon(ex->waiting_key);
+    if (ex->awaited != NULL)
+        ex->abandon(ex->awaited);
+    ex->awaited = NULL;
 }
 
 void

@@ -7,17 +7,35 @@
 #ifndef CTMS_REST_EXCHANGE_H
 #define CTMS_REST_EXCHANGE_H
 
-#include <cjose/cjose.h>
 #include <jansson.h>
 
 #include "rest/app.h"
 #include "rest/http/uri.h"
 
 struct route;
-struct jwks_wait;
 
-/* Parameters of a statement. */
-#define EXCHANGE_VALUES_MAX 9
+/* What may be told the log beyond the usual, in the order of the line; access_log.c names them. */
+typedef enum exchange_field {
+    FIELD_AUTH_FAIL,
+    FIELD_TOKEN_FAIL,
+    FIELD_TOKEN_CREDS_FROM,
+    FIELD_INGEST_ACTIONS,
+    FIELD_INGEST_ERRORS,
+    FIELD_INGEST_WARNINGS,
+    FIELD_FXA_ID_CONFLICT,
+    FIELD_PUBSUB_ISS,
+    FIELD_PUBSUB_AUD,
+    FIELD_PUBSUB_AZP,
+    FIELD_PUBSUB_SUB,
+    FIELD_PUBSUB_EMAIL,
+    FIELD_PUBSUB_EMAIL_VERIFIED,
+    FIELD_PUBSUB_IAT,
+    FIELD_PUBSUB_EXP,
+    FIELD_PUBSUB_MESSAGE_ID,
+    FIELD_TRACE,      /* the address that asked to be traced */
+    FIELD_TRACE_JSON, /* instead of the body */
+    FIELD_COUNT,
+} exchange_field;
 
 typedef struct exchange {
     app *app;
@@ -41,37 +59,16 @@ typedef struct exchange {
     bool is_client_known;
     bool is_client_allowed;
 
-    /* What to tell the log beyond the usual. */
-    const char *auth_fail;
-    const char *token_fail;
-    const char *token_creds_from;
-    char *trace;          /* the address that asked to be traced */
-    char *trace_json;     /* JSON text; NULL: the body, if it is JSON */
-    char *ingest_actions; /* JSON texts, from here on */
-    char *ingest_errors;
-    char *ingest_warnings;
-    char *fxa_id_conflict;
-    json_t *pubsub_claims; /* logged as pubsub_…; NULL: none */
-
-    /* While a replica is asked whether it has what this is to read (replica.c). */
-    struct {
-        const pg_statement *statement;
-        const char *values[EXCHANGE_VALUES_MAX];
-        pg_callback callback;
-        char position[32]; /* of the primary, as text */
-        int looks;
-    } reading;
+    /* What to tell the log beyond the usual; NULL: nothing. */
+    char *fields[FIELD_COUNT];
 
     /* An answer that comes in parts. */
     buf first_part;
     bool is_streaming; /* its head is out */
 
-    /* What is being waited for. */
-    pg_request *waiting_pg;
-    auth_lookup *waiting_auth;
-    secret_check *waiting_secret;
-    struct jwks_wait *waiting_key;
-    cjose_jws_t *pubsub_token; /* while its key is waited for */
+    /* What is being waited for, and what is to be called when it is no longer wanted. */
+    void *awaited; /* NULL: nothing */
+    void (*abandon)(void *awaited);
 } exchange;
 
 /* Reads the target and the id of the request; the call has the exchange as its context. */
@@ -111,14 +108,27 @@ void exchange_answer_unavailable(exchange *ex, const char *why);
 void exchange_answer_failure(exchange *ex, const char *why, const char *sqlstate);
 
 /*
- * Sends a statement; the callback gets the exchange as arg. Answers 503 when the database
- * is away. Returns false then.
+ * Something will come later, by a callback that begins with exchange_end_wait(). When the time is
+ * over or the client goes before that, abandon() is called instead.
  */
-bool exchange_query(exchange *ex, const pg_statement *statement, const char *const *values,
-                    pg_callback callback);
+void exchange_wait(exchange *ex, void *awaited, void (*abandon)(void *awaited));
+void exchange_end_wait(exchange *ex);
 
-/* The same for another pool; returns false, without an answer, when its database is away. */
-bool exchange_query_at(exchange *ex, pg_pool *pool, const pg_statement *statement,
-                       const char *const *values, pg_callback callback);
+/* Tell the log something, once; a later text replaces an earlier one. NULL is nothing to tell. */
+void exchange_note(exchange *ex, exchange_field field, const char *text);
+void exchange_note_json(exchange *ex, exchange_field field, const json_t *value);
+
+/*
+ * Sends a statement and waits for it; the callback gets the exchange as arg. Answers 503 when the
+ * database is away.
+ */
+void exchange_query(exchange *ex, const pg_statement *statement, const char *const *values,
+                    pg_callback callback);
+/* The same, but each row is handed over when it comes. */
+void exchange_query_rows(exchange *ex, const pg_statement *statement, const char *const *values,
+                         pg_callback callback);
+/* As exchange_query(), but returns false, without an answer, when the database is away. */
+bool exchange_try_query(exchange *ex, const pg_statement *statement, const char *const *values,
+                        pg_callback callback);
 
 #endif

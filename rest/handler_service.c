@@ -109,7 +109,7 @@ on_backlog(void *arg, const pg_reply *reply)
     bool is_healthy;
     json_t *queue;
 
-    ex->waiting_pg = NULL;
+    exchange_end_wait(ex);
     if (reply->status == PG_LOST || reply->status == PG_UNAVAILABLE) {
         answer_heartbeat(ex, false, NULL, false);
         return;
@@ -127,9 +127,7 @@ ask_queue(exchange *ex, const pg_statement *statement, pg_callback callback)
 {
     const char *limit = config_string(ex->app->settings, "CTMS_ACOUSTIC_RETRY_LIMIT");
 
-    ex->waiting_pg =
-        pg_pool_query(ex->app->pool, statement, (const char *const[]){limit}, callback, ex);
-    return ex->waiting_pg != NULL;
+    return exchange_try_query(ex, statement, (const char *const[]){limit}, callback);
 }
 
 void
@@ -156,7 +154,7 @@ on_numbers(void *arg, const pg_reply *reply)
 {
     exchange *ex = arg;
 
-    ex->waiting_pg = NULL;
+    exchange_end_wait(ex);
     if (reply->status == PG_OK && PQntuples(reply->result) == 1) {
         rest_metrics_set_backlog(ex->app->metrics, strtod(PQgetvalue(reply->result, 0, 0), NULL));
         rest_metrics_set_contacts(ex->app->metrics, strtod(PQgetvalue(reply->result, 0, 1), NULL));

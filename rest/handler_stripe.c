@@ -19,9 +19,9 @@ note_report(exchange *ex, const char *text)
         if (json_array_size(list) > 0)
             json_object_set(done, actions[i], list);
     }
-    ex->ingest_actions = json_dumps(done, JSON_COMPACT);
-    if (conflict != NULL && !json_is_null(conflict))
-        ex->fxa_id_conflict = json_dumps(conflict, JSON_COMPACT | JSON_ENCODE_ANY);
+    exchange_note_json(ex, FIELD_INGEST_ACTIONS, done);
+    if (!json_is_null(conflict))
+        exchange_note_json(ex, FIELD_FXA_ID_CONFLICT, conflict);
     json_decref(done);
     json_decref(report);
 }

@@ -34,7 +34,7 @@ forget(credentials *given)
 static void
 refuse(exchange *ex, const char *reason)
 {
-    ex->token_fail = reason;
+    exchange_note(ex, FIELD_TOKEN_FAIL, reason);
     exchange_answer_detail(ex, 400, "Incorrect username or password");
 }
 
@@ -65,7 +65,7 @@ on_secret_checked(void *arg, bool is_match)
 {
     exchange *ex = arg;
 
-    ex->waiting_secret = NULL;
+    exchange_end_wait(ex);
     if (!ex->is_client_known)
         refuse(ex, "unknown client");
     else if (!is_match)
@@ -76,6 +76,12 @@ on_secret_checked(void *arg, bool is_match)
         answer_token(ex);
 }
 
+static void
+abandon_check(void *awaited)
+{
+    secret_check_abandon(awaited);
+}
+
 /* Reads id and secret from the header or the form. Returns false without both. */
 static bool
 read_credentials(exchange *ex, const form_field fields[3], credentials *given)
@@ -83,9 +89,9 @@ read_credentials(exchange *ex, const form_field fields[3], credentials *given)
     const char *authorization = http_get_header(ex->request, "Authorization");
 
     if (form_read_basic(authorization, &given->id, &given->secret)) {
-        ex->token_creds_from = "header";
+        exchange_note(ex, FIELD_TOKEN_CREDS_FROM, "header");
     } else if (fields[0].value != NULL && fields[1].value != NULL) {
-        ex->token_creds_from = "form";
+        exchange_note(ex, FIELD_TOKEN_CREDS_FROM, "form");
         given->id = xstrdup(fields[0].value);
         given->secret = xstrdup(fields[1].value);
     }
@@ -131,7 +137,7 @@ on_client(void *arg, const pg_reply *reply)
     const char *hash = NULL;
     const char *problem;
 
-    ex->waiting_pg = NULL;
+    exchange_end_wait(ex);
     if (reply->status != PG_OK) {
         resource_answer_error(ex, reply);
         return;
@@ -147,10 +153,11 @@ on_client(void *arg, const pg_reply *reply)
         hash = PQgetvalue(reply->result, 0, 2);
     }
     /* Also for unknown clients, so that the time tells nothing. */
-    ex->waiting_secret =
-        secret_check_begin(ex->app->secrets, hash, given.secret, on_secret_checked, ex);
+    exchange_wait(ex,
+                  secret_check_begin(ex->app->secrets, hash, given.secret, on_secret_checked, ex),
+                  abandon_check);
     forget(&given);
-    if (ex->waiting_secret == NULL)
+    if (ex->awaited == NULL)
         exchange_answer_unavailable(ex, "too many secrets are being verified");
 }
 

@@ -270,7 +270,7 @@ on_schemas(void *arg, const pg_reply *reply)
     exchange *ex = arg;
     char *text;
 
-    ex->waiting_pg = NULL;
+    exchange_end_wait(ex);
     if (reply->status != PG_OK) {
         resource_answer_error(ex, reply);
         return;

@@ -23,6 +23,13 @@ struct pubsub {
     const char *client; /* NULL: not set */
 };
 
+/* A token whose key is waited for. */
+typedef struct token_check {
+    exchange *ex;
+    cjose_jws_t *jws;
+    jwks_wait *wait;
+} token_check;
+
 pubsub *
 pubsub_new(http_client *client, const config *settings, const char *server_prefix)
 {
@@ -50,7 +57,7 @@ pubsub_free(pubsub *p)
 static void
 refuse(exchange *ex, const char *reason)
 {
-    ex->auth_fail = reason;
+    exchange_note(ex, FIELD_AUTH_FAIL, reason);
     exchange_answer_unauthorized(ex, "Could not validate credentials");
 }
 
@@ -129,22 +136,22 @@ check_client(const pubsub *p, const exchange *ex)
     return NULL;
 }
 
-/* The claims as they are, for the log: "pubsub_iss": …, */
+/* The claims as they are, for the log. */
 static void
 note_claims(exchange *ex, const json_t *claims)
 {
-    static const char *const names[] = {"iss", "aud", "azp", "sub", "email", "email_verified",
-                                        "iat", "exp"};
-    json_t *fields = json_object();
+    static const struct {
+        const char *name;
+        exchange_field field;
+    } shown[] = {
+        {"iss", FIELD_PUBSUB_ISS},     {"aud", FIELD_PUBSUB_AUD},
+        {"azp", FIELD_PUBSUB_AZP},     {"sub", FIELD_PUBSUB_SUB},
+        {"email", FIELD_PUBSUB_EMAIL}, {"email_verified", FIELD_PUBSUB_EMAIL_VERIFIED},
+        {"iat", FIELD_PUBSUB_IAT},     {"exp", FIELD_PUBSUB_EXP},
+    };
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        json_t *value = json_object_get(claims, names[i]);
-
-        if (value != NULL)
-            json_object_set(fields, names[i], value);
-    }
-    json_decref(ex->pubsub_claims);
-    ex->pubsub_claims = fields;
+    for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+        exchange_note_json(ex, shown[i].field, json_object_get(claims, shown[i].name));
 }
 
 /* The signature is good or not; then the claims say who it is. */
@@ -172,22 +179,52 @@ check_token(exchange *ex, cjose_jws_t *jws, const cjose_jwk_t *key)
 }
 
 static void
+free_check(token_check *check)
+{
+    cjose_jws_release(check->jws);
+    free(check);
+}
+
+static void
+abandon_check(void *awaited)
+{
+    token_check *check = awaited;
+
+    jwks_abandon(check->wait);
+    free_check(check);
+}
+
+static void
 on_key(void *arg, const cjose_jwk_t *key)
 {
-    exchange *ex = arg;
-    cjose_jws_t *jws = ex->pubsub_token;
-    const char *problem;
+    token_check *check = arg;
+    exchange *ex = check->ex;
+    const char *problem = check_token(ex, check->jws, key);
 
-    ex->waiting_key = NULL;
-    ex->pubsub_token = NULL;
-    problem = check_token(ex, jws, key);
-    cjose_jws_release(jws);
+    exchange_end_wait(ex);
+    free_check(check);
     if (problem != NULL) {
         refuse(ex, problem);
         return;
     }
     ex->is_client_allowed = true;
     ex->route->handler(ex);
+}
+
+/* Waits for the key of a token, which it takes over. */
+static void
+check_when_key_is_there(exchange *ex, cjose_jws_t *jws, const char *kid)
+{
+    token_check *check = xcalloc(1, sizeof(*check));
+    jwks_wait *wait;
+
+    check->ex = ex;
+    check->jws = jws;
+    exchange_wait(ex, check, abandon_check);
+    wait = jwks_find(ex->app->pubsub->keys, kid, on_key, check);
+    /* Without it the check is over by now. */
+    if (wait != NULL)
+        check->wait = wait;
 }
 
 /* RS256 and a key id, and nothing that we do not know. */
@@ -210,30 +247,30 @@ pubsub_authorize(exchange *ex)
 {
     const char *token = http_get_header(ex->request, "Authorization");
     const char *kid;
-    jwks_wait *wait;
+    cjose_jws_t *jws;
     cjose_err error;
 
     if (token == NULL || strncasecmp(token, "Bearer ", 7) != 0) {
-        ex->auth_fail = "no token";
+        exchange_note(ex, FIELD_AUTH_FAIL, "no token");
         exchange_answer_unauthorized(ex, "Not authenticated");
         return;
     }
     token += 7;
     token += strspn(token, " ");
-    if (strlen(token) > TOKEN_MAX || !jose_text_is_compact_jws(token, strlen(token)) ||
-        (ex->pubsub_token = cjose_jws_import(token, strlen(token), &error)) == NULL) {
+    jws = strlen(token) <= TOKEN_MAX && jose_text_is_compact_jws(token, strlen(token))
+              ? cjose_jws_import(token, strlen(token), &error)
+              : NULL;
+    if (jws == NULL) {
         refuse(ex, "not a token");
         return;
     }
-    kid = read_header(ex->pubsub_token);
+    kid = read_header(jws);
     if (kid == NULL) {
+        cjose_jws_release(jws);
         refuse(ex, "wrong algorithm or no key id");
         return;
     }
-    wait = jwks_find(ex->app->pubsub->keys, kid, on_key, ex);
-    /* Without it the exchange may be over by now. */
-    if (wait != NULL)
-        ex->waiting_key = wait;
+    check_when_key_is_there(ex, jws, kid);
 }
 
 /* ---- the message --------------------------------------------------------------------- */
@@ -256,13 +293,15 @@ pubsub_handle(exchange *ex)
     resource_handle(ex);
 }
 
-static char *
-dump(const json_t *value)
+/* A member of the report that says something. */
+static const json_t *
+member(const json_t *report, const char *name)
 {
-    if (value == NULL || json_is_null(value) ||
-        (json_is_array(value) && json_array_size(value) == 0))
+    const json_t *value = json_object_get(report, name);
+
+    if (json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0))
         return NULL;
-    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    return value;
 }
 
 static void
@@ -270,15 +309,14 @@ note_report(exchange *ex, const json_t *report)
 {
     const char *trace = json_string_value(json_object_get(report, "trace"));
 
-    ex->ingest_actions = dump(json_object_get(report, "ingest_actions"));
-    ex->ingest_errors = dump(json_object_get(report, "errors"));
-    ex->ingest_warnings = dump(json_object_get(report, "warnings"));
-    ex->fxa_id_conflict = dump(json_object_get(report, "fxa_id_conflict"));
-    json_object_set(ex->pubsub_claims, "message_id", json_object_get(report, "message_id"));
-    if (trace != NULL) {
-        ex->trace = xstrdup(trace);
-        ex->trace_json = dump(json_object_get(report, "trace_json"));
-    }
+    exchange_note_json(ex, FIELD_INGEST_ACTIONS, member(report, "ingest_actions"));
+    exchange_note_json(ex, FIELD_INGEST_ERRORS, member(report, "errors"));
+    exchange_note_json(ex, FIELD_INGEST_WARNINGS, member(report, "warnings"));
+    exchange_note_json(ex, FIELD_FXA_ID_CONFLICT, member(report, "fxa_id_conflict"));
+    exchange_note_json(ex, FIELD_PUBSUB_MESSAGE_ID, json_object_get(report, "message_id"));
+    exchange_note(ex, FIELD_TRACE, trace);
+    if (trace != NULL)
+        exchange_note_json(ex, FIELD_TRACE_JSON, member(report, "trace_json"));
 }
 
 void
@@ -287,7 +325,8 @@ pubsub_answer(exchange *ex, const PGresult *result)
     json_t *report =
         PQntuples(result) == 1 ? json_loads(PQgetvalue(result, 0, 0), JSON_ALLOW_NUL, NULL) : NULL;
     int status = (int)json_integer_value(json_object_get(report, "status"));
-    char *response = dump(json_object_get(report, "response"));
+    const json_t *answer = member(report, "response");
+    char *response = answer ? json_dumps(answer, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
     if (response == NULL || (status != 200 && status != 202 && status != 409)) {
         exchange_answer_failure(ex, "the report of a Pub/Sub message makes no sense", NULL);

@@ -2,6 +2,7 @@
 #include "rest/replica.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Looks at the replica, one after the other, before the primary is asked. */
@@ -16,12 +17,48 @@ static const pg_statement has_replayed = {
     "SELECT pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) $1::pg_catalog.pg_lsn", 1,
     true};
 
-static void look_at_replica(exchange *ex);
+/* A statement that is to be read from the replica, once that is far enough. */
+typedef struct reading {
+    exchange *ex;
+    pg_request *request; /* the one of several that is being waited for */
+    const pg_statement *statement;
+    bool is_streamed;
+    pg_callback callback;
+    char position[32]; /* of the primary, as text */
+    int looks;
+    const char *values[];
+} reading;
+
+static void look_at_replica(reading *r);
 
 static void
-ask_primary(exchange *ex)
+abandon_reading(void *awaited)
 {
-    exchange_query(ex, ex->reading.statement, ex->reading.values, ex->reading.callback);
+    reading *r = awaited;
+
+    pg_request_abandon(r->request);
+    free(r);
+}
+
+/* Returns false when there is no request to wait for. */
+static bool
+wait_for(reading *r, pg_request *request)
+{
+    r->request = request;
+    if (request != NULL)
+        exchange_wait(r->ex, r, abandon_reading);
+    return request != NULL;
+}
+
+/* The reading is over. */
+static void
+ask_primary(reading *r)
+{
+    if (r->is_streamed)
+        exchange_query_rows(r->ex, r->statement, r->values, r->callback);
+    else
+        exchange_query(r->ex, r->statement, r->values, r->callback);
+    free(r);
 }
 
 /* An answer of the database itself counts; all that is about the replica does not. */
@@ -42,73 +79,85 @@ is_answer(const pg_reply *reply)
 static void
 on_read(void *arg, const pg_reply *reply)
 {
-    exchange *ex = arg;
+    reading *r = arg;
+    exchange *ex = r->ex;
 
     if (reply->status == PG_ROW) {
-        ex->reading.callback(ex, reply);
+        r->callback(ex, reply);
         return;
     }
-    ex->waiting_pg = NULL;
+    exchange_end_wait(ex);
     /* What has begun to reach the client cannot begin anew. */
     if (is_answer(reply) || ex->is_streaming) {
-        ex->reading.callback(ex, reply);
+        pg_callback callback = r->callback;
+
+        free(r);
+        callback(ex, reply);
         return;
     }
     buf_free(&ex->first_part);
-    ask_primary(ex);
+    ask_primary(r);
+}
+
+static pg_request *
+ask_replica(reading *r)
+{
+    pg_pool *pool = r->ex->app->replica;
+
+    return r->is_streamed ? pg_pool_stream(pool, r->statement, r->values, on_read, r)
+                          : pg_pool_query(pool, r->statement, r->values, on_read, r);
 }
 
 static void
 on_looked(void *arg, const pg_reply *reply)
 {
-    exchange *ex = arg;
+    reading *r = arg;
     bool is_there = reply->status == PG_OK && strcmp(PQgetvalue(reply->result, 0, 0), "t") == 0;
 
-    ex->waiting_pg = NULL;
-    if (is_there)
-        exchange_query_at(ex, ex->app->replica, ex->reading.statement, ex->reading.values, on_read);
-    else if (reply->status == PG_OK && ++ex->reading.looks < LOOKS_MAX) {
-        look_at_replica(ex);
-        return;
-    }
-    if (ex->waiting_pg == NULL)
-        ask_primary(ex);
+    exchange_end_wait(r->ex);
+    if (!is_there && reply->status == PG_OK && ++r->looks < LOOKS_MAX)
+        look_at_replica(r);
+    else if (!is_there || !wait_for(r, ask_replica(r)))
+        ask_primary(r);
 }
 
 static void
-look_at_replica(exchange *ex)
+look_at_replica(reading *r)
 {
-    ex->waiting_pg = pg_pool_query(ex->app->replica, &has_replayed,
-                                   (const char *const[]){ex->reading.position}, on_looked, ex);
-    if (ex->waiting_pg == NULL)
-        ask_primary(ex);
+    const char *const values[] = {r->position};
+
+    if (!wait_for(r, pg_pool_query(r->ex->app->replica, &has_replayed, values, on_looked, r)))
+        ask_primary(r);
 }
 
 static void
 on_position(void *arg, const pg_reply *reply)
 {
-    exchange *ex = arg;
+    reading *r = arg;
 
-    ex->waiting_pg = NULL;
+    exchange_end_wait(r->ex);
     if (reply->status != PG_OK) {
-        ask_primary(ex);
+        ask_primary(r);
         return;
     }
-    snprintf(ex->reading.position, sizeof(ex->reading.position), "%s",
-             PQgetvalue(reply->result, 0, 0));
-    look_at_replica(ex);
+    snprintf(r->position, sizeof(r->position), "%s", PQgetvalue(reply->result, 0, 0));
+    look_at_replica(r);
 }
 
-bool
+void
 replica_query(exchange *ex, const pg_statement *statement, const char *const *values,
-              pg_callback callback)
+              bool is_streamed, pg_callback callback)
 {
-    ex->reading.statement = statement;
-    ex->reading.callback = callback;
-    ex->reading.looks = 0;
-    memcpy(ex->reading.values, values, (size_t)statement->parameter_count * sizeof(*values));
+    size_t size = (size_t)statement->parameter_count * sizeof(*values);
+    reading *r = xcalloc(1, sizeof(*r) + size);
+
+    r->ex = ex;
+    r->statement = statement;
+    r->is_streamed = is_streamed;
+    r->callback = callback;
+    memcpy(r->values, values, size);
     /* Without replicas that answer, do not even ask where the primary is. */
-    if (pg_pool_get_stats(ex->app->replica).ready == 0)
-        return exchange_query(ex, statement, values, callback);
-    return exchange_query(ex, &primary_position, NULL, on_position);
+    if (pg_pool_get_stats(ex->app->replica).ready == 0 ||
+        !wait_for(r, pg_pool_query(ex->app->pool, &primary_position, NULL, on_position, r)))
+        ask_primary(r);
 }

@@ -12,10 +12,10 @@
 #include "rest/exchange.h"
 
 /*
- * As exchange_query(), for a statement that only reads, when the app has a replica. The values
- * must stay where they are until the answer.
+ * As exchange_query() or exchange_query_rows(), for a statement that only reads, when the app has a
+ * replica. The values must stay where they are until the answer.
  */
-bool replica_query(exchange *ex, const pg_statement *statement, const char *const *values,
-                   pg_callback callback);
+void replica_query(exchange *ex, const pg_statement *statement, const char *const *values,
+                   bool is_streamed, pg_callback callback);
 
 #endif

@@ -261,7 +261,7 @@ on_part(void *arg, const pg_reply *reply)
                           (size_t)PQgetlength(reply->result, 0, 0));
         return;
     }
-    ex->waiting_pg = NULL;
+    exchange_end_wait(ex);
     if (reply->status == PG_OK)
         exchange_end_parts(ex);
     else if (ex->is_streaming)
@@ -276,7 +276,7 @@ on_reply(void *arg, const pg_reply *reply)
     exchange *ex = arg;
     const resource *r = ex->route->resource;
 
-    ex->waiting_pg = NULL;
+    exchange_end_wait(ex);
     if (reply->status != PG_OK) {
         resource_answer_error(ex, reply);
         return;
@@ -331,7 +331,9 @@ resource_handle(exchange *ex)
             count_legacy_waitlists(ex, values[i]);
     }
     if (r->statement.is_read_only && ex->app->replica != NULL)
-        replica_query(ex, &r->statement, values, callback);
+        replica_query(ex, &r->statement, values, r->is_streamed, callback);
+    else if (r->is_streamed)
+        exchange_query_rows(ex, &r->statement, values, callback);
     else
         exchange_query(ex, &r->statement, values, callback);
 }

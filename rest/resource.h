@@ -7,7 +7,7 @@
 
 #include "rest/exchange.h"
 
-#define RESOURCE_PARAMETERS_MAX EXCHANGE_VALUES_MAX
+#define RESOURCE_PARAMETERS_MAX 9
 
 typedef enum resource_source {
     FROM_NOWHERE, /* ends the list */
