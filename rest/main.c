@@ -9,7 +9,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "common/metrics.h"
-#include "rest/http/server.h"
+#include "rest/http/listen.h"
 #include "rest/rest_metrics.h"
 #include "rest/routes.h"
 #include "rest/supervisor.h"
@@ -34,7 +34,7 @@ open_sockets(const config *settings, int count)
     int *fds = xcalloc((size_t)count, sizeof(*fds));
     char message[512];
 
-    if (!server_listen_all(host, &port, fds, count, message, sizeof(message)))
+    if (!listen_open_sockets(host, &port, fds, count, message, sizeof(message)))
         give_up(message);
     log_message(LOG_LEVEL_INFO, LOG_TYPE, "listening on %s port %d, %d process%s", host, port,
                 count, count == 1 ? "" : "es");

@@ -1,5 +1,4 @@
-/* http/connection.c: one client connection: its life, and requests out of the bytes that come in.
- */
+/* http/connection.c: one client connection: its life, and requests out of the bytes that come. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -16,30 +15,6 @@
 #define REQUESTS_PER_TURN 16
 /* After an answer that ends the connection: how long to read, so that it is not cut short. */
 #define LINGER_S 2.0
-
-const char *
-server_call_host(const server_call *call)
-{
-    return call->host;
-}
-
-int
-server_call_port(const server_call *call)
-{
-    return call->port;
-}
-
-void
-server_call_set_context(server_call *call, void *context)
-{
-    call->context = context;
-}
-
-void *
-server_call_context(const server_call *call)
-{
-    return call->context;
-}
 
 /* ---- life of a connection -------------------------------------------------- */
 
@@ -82,7 +57,7 @@ connection_close(server_call *call, const char *why)
         s->events.gone(s->arg, call, why);
     else if (call->state == STATE_WRITING && *why != '\0')
         s->events.cut_off(s->arg, call, why);
-    server_start_accepting(s);
+    listen_start_accepting(s);
 }
 
 void
@@ -137,16 +112,17 @@ start_lingering(server_call *call)
     resume_reading(call);
 }
 
-/* A client that was promised a next request before the server began to drain has a moment for it.
+/*
+ * The answer is out. A client that was promised a next request before the server began to drain
+ * has a moment for it.
  */
-void
-connection_finish_answer(server_call *call)
+static void
+finish_answer(server_call *call)
 {
     server *s = call->owner;
     double idle_s = s->drain_deadline_s != 0 ? s->drain_idle_s : s->options.keepalive_timeout_s;
 
     buf_free(&call->out);
-    call->out_done = 0;
     forget_request(call);
     if (call->will_close || (call->is_at_end && call->in.length == 0)) {
         start_lingering(call);
@@ -157,6 +133,19 @@ connection_finish_answer(server_call *call)
     call->deadline_s = clock_now_s() + idle_s;
     if (call->in.length == 0)
         buf_free(&call->in);
+}
+
+void
+connection_flush(server_call *call)
+{
+    switch (connection_write_out(call)) {
+    case WRITE_WAITS: break;
+    case WRITE_FAILED: connection_close(call, "client is gone"); break;
+    case WRITE_DONE:
+        if (call->state == STATE_WRITING)
+            finish_answer(call);
+        break;
+    }
 }
 
 /* Answers what never became a request, and ends the connection. */
@@ -171,8 +160,10 @@ refuse(server_call *call, int status, const char *detail)
     s->events.refused(s->arg, call, status, detail);
     call->will_close = true;
     snprintf(body, sizeof(body), "{\"detail\":\"%s\"}", detail);
-    connection_put_answer(call, status, status == 503 ? "Retry-After: 1\r\n" : NULL,
-                          "application/json", body, strlen(body));
+    connection_write_answer(call, status, status == 503 ? "Retry-After: 1\r\n" : NULL,
+                            "application/json", body, strlen(body));
+    call->state = STATE_WRITING;
+    connection_flush(call);
     connection_count_buffered(call);
 }
 
@@ -222,7 +213,7 @@ start_body(server_call *call)
     call->state = STATE_BODY;
     if (request->expects_continue && call->in.length == 0) {
         buf_append(&call->out, go_on, sizeof(go_on) - 1);
-        connection_write_out(call);
+        connection_flush(call);
     } else if (call->in.length == 0) {
         acknowledge_now(call);
     }
@@ -378,7 +369,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    connection_write_out(call);
+    connection_flush(call);
     if (!call->is_closed)
         connection_advance(call);
 }

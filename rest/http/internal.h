@@ -1,6 +1,8 @@
 /*
- * http/internal.h: what http/server.c (accepting, time, draining), http/connection.c (one
- * connection) and http/connection_write.c (its answers) share. Nobody else includes it.
+ * http/internal.h: what the files of this folder that have to do with sockets share, from the
+ * ground up: listen.c (the listening socket), connection_write.c (bytes on their way out),
+ * connection.c (one connection), call.c (what the receiver of a request may do with it) and
+ * server.c (accepting, time, draining). Nobody outside this folder includes it.
  */
 #ifndef CTMS_REST_SERVER_INTERNAL_H
 #define CTMS_REST_SERVER_INTERNAL_H
@@ -70,17 +72,34 @@ struct server {
     char scratch[READ_SIZE];
 };
 
-/* There may be room for a connection again. */
-void server_start_accepting(server *s);
+/* http/listen.c. There may be room for a connection again. */
+void listen_start_accepting(server *s);
+void listen_stop_accepting(server *s);
+
+/* http/connection_write.c. What became of the bytes that are to go out. */
+typedef enum write_result {
+    WRITE_DONE,
+    WRITE_WAITS, /* on_writable() is to go on */
+    WRITE_FAILED,
+} write_result;
+
+/* Writes what the socket takes. */
+write_result connection_write_out(server_call *call);
+/* Appends the head of an answer; framing is the header that tells where the body ends. */
+void connection_write_head(server_call *call, int status, const char *framing, const char *headers,
+                           const char *content_type);
+/* Appends a whole answer to call->request, or to what could not become one. */
+void connection_write_answer(server_call *call, int status, const char *headers,
+                             const char *content_type, const char *body, size_t length);
 
 /* http/connection.c. Adds an accepted socket to the server. */
 void connection_add(server *s, int fd, const struct sockaddr_storage *address);
 /* Ends it now; the receiver of a request at work is told why. */
 void connection_close(server_call *call, const char *why);
+/* Writes what is to go out; when an answer is out, on to the next request, or to the end. */
+void connection_flush(server_call *call);
 /* Makes of the bytes that have arrived what can be made of them, until others have their turn. */
 void connection_advance(server_call *call);
-/* The answer is out: on to the next request, or to the end. */
-void connection_finish_answer(server_call *call);
 /* Must follow whatever makes the connection hold more or less. */
 void connection_count_buffered(server_call *call);
 /* It is one of those who hold most of what is too much. */
@@ -91,11 +110,5 @@ void connection_end_overdue(server_call *call);
 void connection_free_closed(server *s);
 /* Nothing of a request has come, or the last answer is out. */
 bool connection_is_idle(const server_call *call);
-
-/* http/connection_write.c. Writes what the socket takes, the rest when it takes more. */
-void connection_write_out(server_call *call);
-/* A whole answer to call->request, or to what could not become one. */
-void connection_put_answer(server_call *call, int status, const char *headers,
-                           const char *content_type, const char *body, size_t length);
 
 #endif

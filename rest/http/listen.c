@@ -1,4 +1,6 @@
-/* http/listen.c: the listening sockets. */
+/* http/listen.c: the listening sockets: opening them, and when a server accepts from its own. */
+#include "rest/http/listen.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -8,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "rest/http/server.h"
+#include "rest/http/internal.h"
 
 #define LISTEN_BACKLOG 4096
 
@@ -68,8 +70,8 @@ open_all(struct addrinfo *address, int *port, int *fds, int count)
 }
 
 bool
-server_listen_all(const char *host, int *port, int *fds, int count, char *message,
-                  size_t message_size)
+listen_open_sockets(const char *host, int *port, int *fds, int count, char *message,
+                    size_t message_size)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
@@ -92,4 +94,20 @@ server_listen_all(const char *host, int *port, int *fds, int count, char *messag
                  strerror(errno));
     freeaddrinfo(found);
     return ok;
+}
+
+/* ---- accepting ------------------------------------------------------------------- */
+
+void
+listen_start_accepting(server *s)
+{
+    if (!s->is_accepting && s->drain_deadline_s == 0)
+        s->is_accepting = event_add(s->acceptable, NULL) == 0;
+}
+
+void
+listen_stop_accepting(server *s)
+{
+    event_del(s->acceptable);
+    s->is_accepting = false;
 }

@@ -15,20 +15,6 @@ server_connection_count(const server *s)
     return s->call_count;
 }
 
-void
-server_start_accepting(server *s)
-{
-    if (!s->is_accepting && s->drain_deadline_s == 0)
-        s->is_accepting = event_add(s->acceptable, NULL) == 0;
-}
-
-static void
-stop_accepting(server *s)
-{
-    event_del(s->acceptable);
-    s->is_accepting = false;
-}
-
 /* ---- accepting ------------------------------------------------------------------------ */
 
 /* Closes the connection that has been idle for longest. Returns false when none is idle. */
@@ -67,7 +53,7 @@ accept_calls(server *s, int limit)
             if (!is_anybody_waiting(s))
                 return;
             if (!make_room(s)) {
-                stop_accepting(s);
+                listen_stop_accepting(s);
                 return;
             }
         }
@@ -76,7 +62,7 @@ accept_calls(server *s, int limit)
         if (fd < 0) {
             /* Out of descriptors: the tick begins again. */
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                stop_accepting(s);
+                listen_stop_accepting(s);
             return;
         }
         connection_add(s, fd, &address);
@@ -128,7 +114,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     }
     free_bytes(s);
     connection_free_closed(s);
-    server_start_accepting(s);
+    listen_start_accepting(s);
     if (s->drain_deadline_s == 0)
         return;
     if (s->call_count == 0 || s->drain_deadline_s < now) {
@@ -146,7 +132,7 @@ server_drain(server *s, double idle_s, void (*done)(void *arg), void *arg)
         return;
     /* Who has connected already is served. */
     accept_calls(s, s->options.connections_max);
-    stop_accepting(s);
+    listen_stop_accepting(s);
     s->drain_deadline_s = now + s->options.request_timeout_s;
     s->drain_idle_s = idle_s;
     s->drained = done;
@@ -174,7 +160,7 @@ server_new(struct event_base *base, int listening_fd, const server_options *opti
     s->acceptable = event_new(base, listening_fd, EV_READ | EV_PERSIST, on_acceptable, s);
     s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
     event_add(s->tick, &tick);
-    server_start_accepting(s);
+    listen_start_accepting(s);
     return s;
 }
 

@@ -44,14 +44,6 @@ typedef struct server_options {
     double keepalive_timeout_s;
 } server_options;
 
-/*
- * Opens that many listening sockets on one port, which the kernel spreads connections
- * over. *port 0 takes a free one and says which. False and a message on failure. host may be a
- * name or address.
- */
-bool server_listen_all(const char *host, int *port, int *fds, int count, char *message,
-                       size_t message_size);
-
 /* Serves what arrives on a listening socket, which remains the caller's. */
 server *server_new(struct event_base *base, int listening_fd, const server_options *options,
                    const server_events *events, void *arg);
