@@ -12,17 +12,10 @@
 #define SWEEP_INTERVAL_MS 250
 #define GRACE_S 2.0
 
-void
-pool_report(pg_pool *pool, bool is_error, const char *message)
-{
-    if (pool->options.log)
-        pool->options.log(pool->options.log_arg, is_error, message);
-}
-
 static void
 on_opened(void *arg, PGconn *pg)
 {
-    pool_connection_open(arg, pg);
+    pg_pool_connection_open(arg, pg);
 }
 
 static void
@@ -38,12 +31,12 @@ on_connect_failed(void *arg, const char *reason)
         return;
     snprintf(message, sizeof(message), "could not connect to the database: %s", reason);
     if (!pool->is_away)
-        pool_report(pool, true, message);
+        pg_pool_connection_report(pool, true, message);
     pool->is_away = true;
     pool->queue = (request_list){NULL, NULL};
     pool->queue_count = 0;
-    while ((request = pool_list_take(&queue)) != NULL)
-        pool_request_deliver(request, PG_UNAVAILABLE, message);
+    while ((request = pg_pool_list_take(&queue)) != NULL)
+        pg_pool_request_deliver(request, PG_UNAVAILABLE, message);
 }
 
 /* ---- the queue ------------------------------------------------------------------------ */
@@ -66,21 +59,22 @@ pick_connection(pg_pool *pool)
     return best;
 }
 
-void
-pool_dispatch(pg_pool *pool)
+/* Sends what waits to connections that have room. */
+static void
+dispatch(pg_pool *pool)
 {
     connection *conn;
 
     while (pool->queue.head != NULL && (conn = pick_connection(pool)) != NULL) {
-        pg_request *request = pool_list_take(&pool->queue);
+        pg_request *request = pg_pool_list_take(&pool->queue);
 
         if (request->callback == NULL) {
-            pool_request_free(request);
+            pg_pool_request_free(request);
             continue;
         }
         pool->queue_count--;
-        if (!pool_connection_send(conn, request)) {
-            pool_request_requeue(request);
+        if (!pg_pool_connection_send(conn, request)) {
+            pg_pool_request_requeue(request);
             conn->is_broken = true;
         }
         if (conn->is_broken) {
@@ -97,14 +91,14 @@ end_overdue_queued(pg_pool *pool, double now)
     pg_request *request;
 
     pool->queue = (request_list){NULL, NULL};
-    while ((request = pool_list_take(&queue)) != NULL) {
+    while ((request = pg_pool_list_take(&queue)) != NULL) {
         if (request->callback != NULL && request->deadline_s > now) {
-            pool_list_append(&pool->queue, request);
+            pg_pool_list_append(&pool->queue, request);
             continue;
         }
         if (request->callback != NULL)
             pool->queue_count--;
-        pool_request_deliver(request, PG_UNAVAILABLE, "the database was busy for too long");
+        pg_pool_request_deliver(request, PG_UNAVAILABLE, "the database was busy for too long");
     }
 }
 
@@ -122,9 +116,9 @@ on_sweep(evutil_socket_t fd, short what, void *arg)
         connection *conn = &pool->connections[i];
 
         if (conn->in_flight.head != NULL && conn->in_flight.head->deadline_s + GRACE_S < now)
-            pool_connection_lose(conn, "no answer in time");
+            pg_pool_connection_lose(conn, "no answer in time");
     }
-    pool_dispatch(pool);
+    dispatch(pool);
 }
 
 static pg_request *
@@ -135,13 +129,13 @@ send_or_queue(pg_pool *pool, const pg_statement *statement, const char *const *v
 
     if (pool->is_away || pool->queue_count >= pool->options.queue_max)
         return NULL;
-    request = pool_request_new(pool, statement, values);
+    request = pg_pool_request_new(pool, statement, values);
     request->is_streamed = is_streamed;
     request->callback = callback;
     request->arg = arg;
-    pool_list_append(&pool->queue, request);
+    pg_pool_list_append(&pool->queue, request);
     pool->queue_count++;
-    pool_dispatch(pool);
+    dispatch(pool);
     return request;
 }
 
@@ -189,6 +183,7 @@ pg_pool_new(struct event_base *base, const pg_pool_options *options, char *messa
 
     pool->base = base;
     pool->options = *options;
+    pool->dispatch = dispatch;
     pool->connections = xcalloc((size_t)options->connections, sizeof(connection));
     pool->sweep = event_new(base, -1, EV_PERSIST, on_sweep, pool);
     for (int i = 0; i < options->connections; i++) {
@@ -213,8 +208,8 @@ free_list(request_list *list)
 {
     pg_request *request;
 
-    while ((request = pool_list_take(list)) != NULL)
-        pool_request_free(request);
+    while ((request = pg_pool_list_take(list)) != NULL)
+        pg_pool_request_free(request);
 }
 
 void
@@ -226,7 +221,7 @@ pg_pool_free(pg_pool *pool)
         connection *conn = &pool->connections[i];
 
         free_list(&conn->in_flight);
-        pool_connection_drop(conn);
+        pg_pool_connection_drop(conn);
         pg_connector_free(conn->connector);
     }
     free_list(&pool->queue);

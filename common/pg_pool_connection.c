@@ -1,5 +1,6 @@
 /*
- * pg_pool_connection.c: one connection of a pool.
+ * pg_pool_connection.c: one connection of a pool. It knows the queue only as what is to be called
+ * when there is room for more: pg_pool.c stands above it.
  *
  * A request is, on the wire: [Parse] Bind Execute Sync. It waits in the list of requests in
  * flight, in the order of sending, and is over when its Sync is answered: only then is its
@@ -52,7 +53,14 @@ prepare(connection *conn, pg_request *request, unsigned *name)
 /* ---- connections --------------------------------------------------------------- */
 
 void
-pool_connection_drop(connection *conn)
+pg_pool_connection_report(const pg_pool *pool, bool is_error, const char *message)
+{
+    if (pool->options.log)
+        pool->options.log(pool->options.log_arg, is_error, message);
+}
+
+void
+pg_pool_connection_drop(connection *conn)
 {
     if (conn->readable != NULL)
         event_free(conn->readable);
@@ -79,25 +87,25 @@ end_in_flight(request_list *list, const char *message)
     request_list again = {NULL, NULL};
     pg_request *request;
 
-    while ((request = pool_list_take(list)) != NULL) {
+    while ((request = pg_pool_list_take(list)) != NULL) {
         if (request->error != NULL) {
-            pool_request_deliver(request, PG_ERROR, NULL);
+            pg_pool_request_deliver(request, PG_ERROR, NULL);
         } else if (request->statement->is_read_only && !request->was_retried &&
                    !request->has_begun && request->callback != NULL) {
-            /* Turned round here, and round again by pool_request_requeue(). */
+            /* Turned round here, and round again by pg_pool_request_requeue(). */
             request->was_retried = true;
             request->next = again.head;
             again.head = request;
         } else {
-            pool_request_deliver(request, PG_LOST, message);
+            pg_pool_request_deliver(request, PG_LOST, message);
         }
     }
-    while ((request = pool_list_take(&again)) != NULL)
-        pool_request_requeue(request);
+    while ((request = pg_pool_list_take(&again)) != NULL)
+        pg_pool_request_requeue(request);
 }
 
 void
-pool_connection_lose(connection *conn, const char *reason)
+pg_pool_connection_lose(connection *conn, const char *reason)
 {
     pg_pool *pool = conn->pool;
     request_list in_flight = conn->in_flight;
@@ -105,19 +113,19 @@ pool_connection_lose(connection *conn, const char *reason)
 
     snprintf(message, sizeof(message), "connection to the database lost: %s", reason);
     conn->in_flight = (request_list){NULL, NULL};
-    pool_connection_drop(conn);
+    pg_pool_connection_drop(conn);
     pg_connector_start(conn->connector);
-    pool_report(pool, true, message);
+    pg_pool_connection_report(pool, true, message);
     end_in_flight(&in_flight, message);
 }
 
 static void
-pool_connection_lose_by_error(connection *conn)
+lose_by_error(connection *conn)
 {
     char reason[400];
 
     pg_connector_error_line(conn->pg, reason, sizeof(reason));
-    pool_connection_lose(conn, reason);
+    pg_pool_connection_lose(conn, reason);
 }
 
 static bool
@@ -144,7 +152,7 @@ ask_for_rows(connection *conn)
 }
 
 bool
-pool_connection_send(connection *conn, pg_request *request)
+pg_pool_connection_send(connection *conn, pg_request *request)
 {
     unsigned name = prepared_name(conn, request->statement);
     char text[16];
@@ -157,7 +165,7 @@ pool_connection_send(connection *conn, pg_request *request)
         return false;
     /* From here on the server may carry it out. */
     request->sent_on = conn;
-    pool_list_append(&conn->in_flight, request);
+    pg_pool_list_append(&conn->in_flight, request);
     conn->in_flight_count++;
     ask_for_rows(conn);
     if (!PQpipelineSync(conn->pg) || !flush(conn))
@@ -198,12 +206,12 @@ is_worth_retrying(connection *conn, pg_request *request)
 static void
 finish_request(connection *conn)
 {
-    pg_request *request = pool_list_take(&conn->in_flight);
+    pg_request *request = pg_pool_list_take(&conn->in_flight);
 
     conn->in_flight_count--;
     request->sent_on = NULL;
     if (request->error == NULL) {
-        pool_request_deliver(request, PG_OK, NULL);
+        pg_pool_request_deliver(request, PG_OK, NULL);
         return;
     }
     /* A primary that became a standby, or a server that stops: look for another. */
@@ -211,10 +219,10 @@ finish_request(connection *conn)
         conn->is_unwanted = true;
     if (is_worth_retrying(conn, request)) {
         request->was_retried = true;
-        pool_request_requeue(request);
+        pg_pool_request_requeue(request);
         return;
     }
-    pool_request_deliver(request, PG_ERROR, NULL);
+    pg_pool_request_deliver(request, PG_ERROR, NULL);
 }
 
 static void
@@ -246,7 +254,7 @@ take_result(connection *conn, PGresult *result)
         break;
     case PGRES_PIPELINE_ABORTED: PQclear(result); break;
     case PGRES_SINGLE_TUPLE:
-        pool_request_deliver_row(request, result);
+        pg_pool_request_deliver_row(request, result);
         PQclear(result);
         break;
     case PGRES_TUPLES_OK:
@@ -285,10 +293,10 @@ on_readable(evutil_socket_t fd, short what, void *arg)
         ask_for_rows(conn);
     }
     if (conn->is_broken || PQstatus(conn->pg) == CONNECTION_BAD)
-        pool_connection_lose_by_error(conn);
+        lose_by_error(conn);
     else if (conn->is_unwanted && conn->in_flight.head == NULL)
-        pool_connection_lose(conn, "it does not take writes, or is being stopped");
-    pool_dispatch(conn->pool);
+        pg_pool_connection_lose(conn, "it does not take writes, or is being stopped");
+    conn->pool->dispatch(conn->pool);
 }
 
 static void
@@ -299,27 +307,27 @@ on_writable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (!flush(conn)) {
-        pool_connection_lose_by_error(conn);
-        pool_dispatch(conn->pool);
+        lose_by_error(conn);
+        conn->pool->dispatch(conn->pool);
     }
 }
 
 void
-pool_connection_open(connection *conn, PGconn *pg)
+pg_pool_connection_open(connection *conn, PGconn *pg)
 {
     pg_pool *pool = conn->pool;
 
     conn->pg = pg;
     pool->ready_count++;
     if (!PQenterPipelineMode(pg)) {
-        pool_connection_lose_by_error(conn);
+        lose_by_error(conn);
         return;
     }
     conn->readable = event_new(pool->base, PQsocket(pg), EV_READ | EV_PERSIST, on_readable, conn);
     conn->writable = event_new(pool->base, PQsocket(pg), EV_WRITE, on_writable, conn);
     event_add(conn->readable, NULL);
     if (pool->is_away)
-        pool_report(pool, false, "the database is back");
+        pg_pool_connection_report(pool, false, "the database is back");
     pool->is_away = false;
-    pool_dispatch(pool);
+    pool->dispatch(pool);
 }

@@ -61,34 +61,32 @@ struct pg_pool {
     int ready_count;
     bool is_away; /* no connection, and the last attempt failed */
     struct event *sweep;
+    /* pg_pool.c. Sends what waits to connections that have room. */
+    void (*dispatch)(pg_pool *pool);
 };
 
 /* pg_pool_request.c */
-void pool_list_append(request_list *list, pg_request *request);
+void pg_pool_list_append(request_list *list, pg_request *request);
 /* NULL when the list is empty. */
-pg_request *pool_list_take(request_list *list);
+pg_request *pg_pool_list_take(request_list *list);
 pg_request *
-pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const *values);
-void pool_request_free(pg_request *request);
+pg_pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const *values);
+void pg_pool_request_free(pg_request *request);
 /* Hands over a row, which remains the caller's. */
-void pool_request_deliver_row(pg_request *request, const PGresult *row);
+void pg_pool_request_deliver_row(pg_request *request, const PGresult *row);
 /* Calls the callback and frees the request. */
-void pool_request_deliver(pg_request *request, pg_status status, const char *message);
+void pg_pool_request_deliver(pg_request *request, pg_status status, const char *message);
 /* Back to the front of the queue, to be sent once more. */
-void pool_request_requeue(pg_request *request);
+void pg_pool_request_requeue(pg_request *request);
 
-/* pg_pool_connection.c */
-void pool_connection_open(connection *conn, PGconn *pg);
+/* pg_pool_connection.c. Tells the log how connections fare. */
+void pg_pool_connection_report(const pg_pool *pool, bool is_error, const char *message);
+void pg_pool_connection_open(connection *conn, PGconn *pg);
 /* Ends it and its requests, and begins to connect again. */
-void pool_connection_lose(connection *conn, const char *reason);
+void pg_pool_connection_lose(connection *conn, const char *reason);
 /* Closes it without a word to its requests. */
-void pool_connection_drop(connection *conn);
+void pg_pool_connection_drop(connection *conn);
 /* Sends a request. When that fails the connection is broken, and the request still to be sent. */
-bool pool_connection_send(connection *conn, pg_request *request);
-
-/* pg_pool.c */
-void pool_report(pg_pool *pool, bool is_error, const char *message);
-/* Sends what waits to connections that have room. */
-void pool_dispatch(pg_pool *pool);
+bool pg_pool_connection_send(connection *conn, pg_request *request);
 
 #endif

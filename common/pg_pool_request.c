@@ -7,7 +7,7 @@
 #include "common/pg_pool_internal.h"
 
 void
-pool_list_append(request_list *list, pg_request *request)
+pg_pool_list_append(request_list *list, pg_request *request)
 {
     request->next = NULL;
     if (list->tail != NULL)
@@ -18,7 +18,7 @@ pool_list_append(request_list *list, pg_request *request)
 }
 
 pg_request *
-pool_list_take(request_list *list)
+pg_pool_list_take(request_list *list)
 {
     pg_request *request = list->head;
 
@@ -32,7 +32,7 @@ pool_list_take(request_list *list)
 
 /* The values live behind the request in the same piece of memory. */
 pg_request *
-pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const *values)
+pg_pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const *values)
 {
     size_t count = (size_t)statement->parameter_count;
     size_t size = sizeof(pg_request) + count * sizeof(char *);
@@ -66,14 +66,14 @@ forget_results(pg_request *request)
 }
 
 void
-pool_request_free(pg_request *request)
+pg_pool_request_free(pg_request *request)
 {
     forget_results(request);
     free(request);
 }
 
 void
-pool_request_deliver_row(pg_request *request, const PGresult *row)
+pg_pool_request_deliver_row(pg_request *request, const PGresult *row)
 {
     pg_reply reply = {.status = PG_ROW,
                       .result = row,
@@ -87,7 +87,7 @@ pool_request_deliver_row(pg_request *request, const PGresult *row)
 }
 
 void
-pool_request_deliver(pg_request *request, pg_status status, const char *message)
+pg_pool_request_deliver(pg_request *request, pg_status status, const char *message)
 {
     pg_reply reply = {.status = status,
                       .sqlstate = "",
@@ -105,11 +105,11 @@ pool_request_deliver(pg_request *request, pg_status status, const char *message)
     }
     if (request->callback != NULL)
         request->callback(request->arg, &reply);
-    pool_request_free(request);
+    pg_pool_request_free(request);
 }
 
 void
-pool_request_requeue(pg_request *request)
+pg_pool_request_requeue(pg_request *request)
 {
     pg_pool *pool = request->pool;
 
