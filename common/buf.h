@@ -5,8 +5,8 @@
  * buf_free(). Its bytes always end with a NUL that does not count. When memory runs out
  * the program ends: nothing that a caller could do would be right.
  */
-#ifndef CTMS_BUF_H
-#define CTMS_BUF_H
+#ifndef CTMS_COMMON_BUF_H
+#define CTMS_COMMON_BUF_H
 
 #include <stdarg.h>
 #include <stdbool.h>

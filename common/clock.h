@@ -1,8 +1,8 @@
 /*
  * clock.h: a clock that never jumps, and how long to wait after failures.
  */
-#ifndef CTMS_CLOCK_H
-#define CTMS_CLOCK_H
+#ifndef CTMS_COMMON_CLOCK_H
+#define CTMS_COMMON_CLOCK_H
 
 #include <sys/time.h>
 

@@ -6,8 +6,8 @@
  * asked for by name; a name or type that is not in the table ends the program, because
  * it is a mistake in the code.
  */
-#ifndef CTMS_CONFIG_H
-#define CTMS_CONFIG_H
+#ifndef CTMS_COMMON_CONFIG_H
+#define CTMS_COMMON_CONFIG_H
 
 #include <stdbool.h>
 #include <stdio.h>

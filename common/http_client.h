@@ -5,8 +5,8 @@
  * The one client of the programs: the agent's calls of Acoustic, pushed metrics, Sentry, the keys
  * of Pub/Sub. Knows nothing of tokens, XML or retries.
  */
-#ifndef CTMS_HTTP_CLIENT_H
-#define CTMS_HTTP_CLIENT_H
+#ifndef CTMS_COMMON_HTTP_CLIENT_H
+#define CTMS_COMMON_HTTP_CLIENT_H
 
 #include <event2/event.h>
 #include <stdbool.h>

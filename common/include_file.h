@@ -4,8 +4,8 @@
  * INCLUDE_FILE(name, "path/from/the/top"): the bytes are from name to name_end; a NUL
  * follows. For the file that says it only.
  */
-#ifndef CTMS_INCLUDE_FILE_H
-#define CTMS_INCLUDE_FILE_H
+#ifndef CTMS_COMMON_INCLUDE_FILE_H
+#define CTMS_COMMON_INCLUDE_FILE_H
 
 #define INCLUDE_FILE(name, path)                                                                   \
     __asm__(".section .rodata\n"                                                                   \

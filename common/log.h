@@ -12,8 +12,8 @@
  * lines wait in a bounded buffer; beyond it they are dropped, counted, and the count is
  * logged when there is room again.
  */
-#ifndef CTMS_LOG_H
-#define CTMS_LOG_H
+#ifndef CTMS_COMMON_LOG_H
+#define CTMS_COMMON_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * The values live in memory that processes forked after metrics_new() share, so that any
  * of them can answer for all. Updates are atomic and take no lock. Series are never removed.
  */
-#ifndef CTMS_METRICS_H
-#define CTMS_METRICS_H
+#ifndef CTMS_COMMON_METRICS_H
+#define CTMS_COMMON_METRICS_H
 
 #include <stddef.h>
 

@@ -5,8 +5,8 @@
  * Used by pg_pool and pg_listen. The open connection belongs to the caller, who calls
  * pg_connector_start() again when he has lost it.
  */
-#ifndef CTMS_PG_CONNECTOR_H
-#define CTMS_PG_CONNECTOR_H
+#ifndef CTMS_COMMON_PG_CONNECTOR_H
+#define CTMS_COMMON_PG_CONNECTOR_H
 
 #include <event2/event.h>
 #include <libpq-fe.h>

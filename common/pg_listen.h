@@ -4,8 +4,8 @@
  * A notification is a hint: the connection may be lost for a while, so look yourself
  * whenever the callback says that listening has (again) begun, and poll as a backstop.
  */
-#ifndef CTMS_PG_LISTEN_H
-#define CTMS_PG_LISTEN_H
+#ifndef CTMS_COMMON_PG_LISTEN_H
+#define CTMS_COMMON_PG_LISTEN_H
 
 #include <event2/event.h>
 #include <stddef.h>

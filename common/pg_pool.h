@@ -8,8 +8,8 @@
  * A request ends in exactly one call of its callback, from the event loop, never from
  * within pg_pool_query(). If it is streamed, calls with its rows come before.
  */
-#ifndef CTMS_PG_POOL_H
-#define CTMS_PG_POOL_H
+#ifndef CTMS_COMMON_PG_POOL_H
+#define CTMS_COMMON_PG_POOL_H
 
 #include <event2/event.h>
 #include <libpq-fe.h>

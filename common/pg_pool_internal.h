@@ -2,8 +2,8 @@
  * pg_pool_internal.h: what pg_pool.c (the queue), pg_pool_connection.c (one connection) and
  * pg_pool_request.c (requests and lists of them) share. Nobody else includes it.
  */
-#ifndef CTMS_PG_POOL_INTERNAL_H
-#define CTMS_PG_POOL_INTERNAL_H
+#ifndef CTMS_COMMON_PG_POOL_INTERNAL_H
+#define CTMS_COMMON_PG_POOL_INTERNAL_H
 
 #include "common/pg_connector.h"
 #include "common/pg_pool.h"

@@ -9,8 +9,8 @@
  * Until sentry_open(), after sentry_close() and without a DSN reports go nowhere. Only the thread
  * of the event loop may report.
  */
-#ifndef CTMS_SENTRY_H
-#define CTMS_SENTRY_H
+#ifndef CTMS_COMMON_SENTRY_H
+#define CTMS_COMMON_SENTRY_H
 
 #include <event2/event.h>
 #include <stdbool.h>

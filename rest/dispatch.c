@@ -128,7 +128,7 @@ dispatch(exchange *ex)
     switch (found->access) {
     case ACCESS_PUBLIC: found->handler(ex); break;
     case ACCESS_BEARER: authorize(ex); break;
-    case ACCESS_PUBSUB: pubsub_authorize(ex); break;
+    case ACCESS_PUBSUB: pubsub_authorize_push(ex); break;
     }
 }
 

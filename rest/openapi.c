@@ -284,7 +284,7 @@ on_schemas(void *arg, const pg_reply *reply)
 }
 
 void
-openapi_handle(exchange *ex)
+openapi_handle_document(exchange *ex)
 {
     exchange_query(ex, &get_schemas, NULL, on_schemas);
 }

@@ -8,6 +8,6 @@
 #include "rest/exchange.h"
 
 /* GET /openapi.json */
-void openapi_handle(exchange *ex);
+void openapi_handle_document(exchange *ex);
 
 #endif

@@ -243,7 +243,7 @@ read_header(cjose_jws_t *jws)
 }
 
 void
-pubsub_authorize(exchange *ex)
+pubsub_authorize_push(exchange *ex)
 {
     const char *token = http_get_header(ex->request, "Authorization");
     const char *kid;
@@ -276,7 +276,7 @@ pubsub_authorize(exchange *ex)
 /* ---- the message --------------------------------------------------------------------- */
 
 void
-pubsub_handle(exchange *ex)
+pubsub_handle_message(exchange *ex)
 {
     static const char refusal[] =
         "{\"status\":\"Accepted but not processed\",\"message\":\"" NOT_FROM_PUBSUB "\"}";
@@ -290,7 +290,7 @@ pubsub_handle(exchange *ex)
         exchange_answer_json(ex, 202, refusal);
         return;
     }
-    resource_handle(ex);
+    resource_handle_request(ex);
 }
 
 /* A member of the report that says something. */
@@ -320,7 +320,7 @@ note_report(exchange *ex, const json_t *report)
 }
 
 void
-pubsub_answer(exchange *ex, const PGresult *result)
+pubsub_answer_report(exchange *ex, const PGresult *result)
 {
     json_t *report =
         PQntuples(result) == 1 ? json_loads(PQgetvalue(result, 0, 0), JSON_ALLOW_NUL, NULL) : NULL;

@@ -17,10 +17,10 @@ void pubsub_free(pubsub *p);
  * Checks the bearer token and pubsub_client; then runs the route's handler, or answers 401
  * with the reason in the log only.
  */
-void pubsub_authorize(exchange *ex);
+void pubsub_authorize_push(exchange *ex);
 
 /* POST /stripe_from_pubsub */
-void pubsub_handle(exchange *ex);
-void pubsub_answer(exchange *ex, const PGresult *result);
+void pubsub_handle_message(exchange *ex);
+void pubsub_answer_report(exchange *ex, const PGresult *result);
 
 #endif

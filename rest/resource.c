@@ -318,7 +318,7 @@ count_legacy_waitlists(const exchange *ex, const char *body)
 }
 
 void
-resource_handle(exchange *ex)
+resource_handle_request(exchange *ex)
 {
     const resource *r = ex->route->resource;
     const char *values[RESOURCE_PARAMETERS_MAX] = {NULL};

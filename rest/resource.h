@@ -34,7 +34,7 @@ typedef struct resource {
     bool is_stripe;      /* conflicts are to be delivered again: 409 */
 } resource;
 
-void resource_handle(exchange *ex);
+void resource_handle_request(exchange *ex);
 
 /*
  * Reads the body as text into *body. Answers, and returns false, when it is too large, has

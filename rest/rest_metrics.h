@@ -1,6 +1,6 @@
 /* rest_metrics.h: the families of metrics of the REST server. */
-#ifndef CTMS_REST_METRICS_H
-#define CTMS_REST_METRICS_H
+#ifndef CTMS_REST_REST_METRICS_H
+#define CTMS_REST_REST_METRICS_H
 
 #include "rest/exchange.h"
 #include "rest/route.h"

@@ -28,7 +28,7 @@ typedef struct route {
     const char *path; /* "/ctms/{email_id}": at most one parameter, the last segment */
     route_access access;
     void (*handler)(struct exchange *ex); /* answers the exchange, now or later */
-    const struct resource *resource;      /* of handler resource_handle(), else NULL */
+    const struct resource *resource;      /* of handler resource_handle_request(), else NULL */
     const char *summary;                  /* for the OpenAPI document, as the next two */
     const char *body;                     /* schema of the body; NULL: it has none */
     const char *answer;        /* schema of what 200 and 201 answer; "[x]" is a list of x */

@@ -3,16 +3,22 @@
  *
  * It names every handler, so only what stands above all of them includes it: dispatch.c, worker.c
  * and main.c. The handlers read the rows by route.h.
+ *
+ * What answers a whole request is called <file>_handle_<what>; what makes the answer of a
+ * resource out of its result, <file>_answer_<what>.
  */
 #include "rest/routes.h"
 
 #include <string.h>
 
+#include "rest/contact.h"
 #include "rest/docs.h"
-#include "rest/handlers.h"
 #include "rest/openapi.h"
 #include "rest/pubsub.h"
 #include "rest/resource.h"
+#include "rest/service.h"
+#include "rest/stripe.h"
+#include "rest/token.h"
 
 /* The identifiers by which contacts are found, in the order of the SQL functions. */
 /* clang-format off */
@@ -87,14 +93,14 @@ static const resource find_identities = {
 static const resource upsert_stripe = {
     .statement = {"SELECT ctms.upsert_stripe(ctms.parse_body($1))", 1, false},
     .parameters = {{FROM_BODY, NULL, false}},
-    .answer = stripe_answer,
+    .answer = stripe_answer_stored,
     .is_stripe = true,
 };
 
 static const resource ingest_pubsub = {
     .statement = {"SELECT ctms.ingest_pubsub($1)", 1, false},
     .parameters = {{FROM_BODY, NULL, false}},
-    .answer = pubsub_answer,
+    .answer = pubsub_answer_report,
     .is_stripe = true,
 };
 
@@ -115,7 +121,7 @@ static const resource acoustic_configuration = {
     .status = 200,
 };
 
-#define RESOURCE(r) .handler = resource_handle, .resource = &(r)
+#define RESOURCE(r) .handler = resource_handle_request, .resource = &(r)
 
 const route routes_table[] = {
     {HTTP_GET, "/ctms/{email_id}", ACCESS_BEARER, RESOURCE(get_contact),
@@ -145,13 +151,13 @@ const route routes_table[] = {
     {HTTP_GET, "/identity/{email_id}", ACCESS_BEARER, RESOURCE(get_identity),
      .summary = "Get the identity of a contact", .answer = "identity",
      .statuses = {200, 400, 401, 404, 422, 500, 503}},
-    {HTTP_POST, "/token", ACCESS_PUBLIC, .handler = token_handle,
+    {HTTP_POST, "/token", ACCESS_PUBLIC, .handler = token_handle_grant,
      .summary = "Get an access token", .body = "token_request", .answer = "token",
      .statuses = {200, 400, 413, 500, 503}},
     {HTTP_POST, "/stripe", ACCESS_BEARER, RESOURCE(upsert_stripe),
      .summary = "Store a Stripe object", .body = "stripe_object", .answer = "ok",
      .statuses = {200, 400, 401, 409, 413, 422, 500, 503}},
-    {HTTP_POST, "/stripe_from_pubsub", ACCESS_PUBSUB, .handler = pubsub_handle,
+    {HTTP_POST, "/stripe_from_pubsub", ACCESS_PUBSUB, .handler = pubsub_handle_message,
      .resource = &ingest_pubsub, .has_large_body = true,
      .summary = "Store the Stripe objects of a push message of Google Pub/Sub",
      .body = "pubsub_message", .answer = "pubsub_done",
@@ -173,7 +179,7 @@ const route routes_table[] = {
     {HTTP_GET, "/docs/{file}", ACCESS_PUBLIC, .handler = docs_handle_file,
      .summary = "Get a file of the interactive documentation",
      .text_types = {"text/javascript; charset=utf-8", "text/css; charset=utf-8"}, .statuses = {200, 404}},
-    {HTTP_GET, "/openapi.json", ACCESS_PUBLIC, .handler = openapi_handle,
+    {HTTP_GET, "/openapi.json", ACCESS_PUBLIC, .handler = openapi_handle_document,
      .summary = "Get this document", .answer = "object", .statuses = {200, 500, 503}},
     {HTTP_GET, "/__version__", ACCESS_PUBLIC, .handler = service_handle_version,
      .summary = "Show the version", .answer = "version",

@@ -4,8 +4,8 @@
  * Verified tokens and the state of clients are remembered: a token until it expires, a
  * client until the database says that clients have changed, or for a short while.
  */
-#ifndef CTMS_REST_AUTH_H
-#define CTMS_REST_AUTH_H
+#ifndef CTMS_REST_AUTH_AUTH_H
+#define CTMS_REST_AUTH_AUTH_H
 
 #include <stdbool.h>
 

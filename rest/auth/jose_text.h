@@ -2,8 +2,8 @@
  * auth/jose_text.h: what cjose may be given. Its base64 reader ends the process (an assertion)
  * when a text has a length that no bytes encode to, or padding in odd places.
  */
-#ifndef CTMS_REST_JOSE_TEXT_H
-#define CTMS_REST_JOSE_TEXT_H
+#ifndef CTMS_REST_AUTH_JOSE_TEXT_H
+#define CTMS_REST_AUTH_JOSE_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

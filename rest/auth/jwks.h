@@ -5,8 +5,8 @@
  * when that time is over, or for a key id that is not among them, but not too often. While
  * the key server is away the keys that are known stay in use.
  */
-#ifndef CTMS_REST_JWKS_H
-#define CTMS_REST_JWKS_H
+#ifndef CTMS_REST_AUTH_JWKS_H
+#define CTMS_REST_AUTH_JWKS_H
 
 #include <cjose/cjose.h>
 

@@ -1,8 +1,8 @@
 /*
  * auth/jwt.h: access tokens of ours: JWTs signed with HS256, whatever a token says of itself.
  */
-#ifndef CTMS_REST_JWT_H
-#define CTMS_REST_JWT_H
+#ifndef CTMS_REST_AUTH_JWT_H
+#define CTMS_REST_AUTH_JWT_H
 
 #include <time.h>
 

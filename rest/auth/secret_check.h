@@ -3,8 +3,8 @@
  *
  * A few threads do the work, so that it neither stops the loop nor takes all processors.
  */
-#ifndef CTMS_REST_SECRET_CHECK_H
-#define CTMS_REST_SECRET_CHECK_H
+#ifndef CTMS_REST_AUTH_SECRET_CHECK_H
+#define CTMS_REST_AUTH_SECRET_CHECK_H
 
 #include <event2/event.h>
 #include <stdbool.h>

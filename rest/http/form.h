@@ -3,8 +3,8 @@
  *
  * Only the names that are asked for are ever looked at: other fields may hold anything.
  */
-#ifndef CTMS_REST_FORM_H
-#define CTMS_REST_FORM_H
+#ifndef CTMS_REST_HTTP_FORM_H
+#define CTMS_REST_HTTP_FORM_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  * both, no folded lines, no blanks before a colon, no empty names, and no header twice that tells
  * who asks, whom, or how the body is to be read.
  */
-#ifndef CTMS_REST_HTTP_H
-#define CTMS_REST_HTTP_H
+#ifndef CTMS_REST_HTTP_HTTP_H
+#define CTMS_REST_HTTP_HTTP_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * connection.c (one connection), call.c (what the receiver of a request may do with it) and
  * server.c (accepting, time, draining). Nobody outside this folder includes it.
  */
-#ifndef CTMS_REST_SERVER_INTERNAL_H
-#define CTMS_REST_SERVER_INTERNAL_H
+#ifndef CTMS_REST_HTTP_INTERNAL_H
+#define CTMS_REST_HTTP_INTERNAL_H
 
 #include <event2/event_struct.h>
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
 /* http/listen.h: the listening sockets. */
-#ifndef CTMS_REST_LISTEN_H
-#define CTMS_REST_LISTEN_H
+#ifndef CTMS_REST_HTTP_LISTEN_H
+#define CTMS_REST_HTTP_LISTEN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  * connection is at work at a time; pipelined ones wait. Every request has a deadline, from
  * its first byte to the last byte of the answer.
  */
-#ifndef CTMS_REST_SERVER_H
-#define CTMS_REST_SERVER_H
+#ifndef CTMS_REST_HTTP_SERVER_H
+#define CTMS_REST_HTTP_SERVER_H
 
 #include <event2/event.h>
 #include <stdbool.h>

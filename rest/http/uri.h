@@ -1,6 +1,6 @@
 /* http/uri.h: request targets: path segments, query parameters, percent-encoding. */
-#ifndef CTMS_REST_URI_H
-#define CTMS_REST_URI_H
+#ifndef CTMS_REST_HTTP_URI_H
+#define CTMS_REST_HTTP_URI_H
 
 #include <stdbool.h>
 #include <stddef.h>

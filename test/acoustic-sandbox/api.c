@@ -132,7 +132,7 @@ api_token(struct api *api, const char *form, struct answer *answer)
     const struct settings *settings = api->settings;
     struct evkeyvalq fields;
     struct fault *fault =
-        faults_for_request(&api->settings->faults, &api->store, "token", TABLE_COUNT, NULL);
+        fault_find_for_request(&api->settings->faults, &api->store, "token", TABLE_COUNT, NULL);
 
     api->store.counts.requests[COUNT_TOKEN]++;
     answer->content_type = "application/json";
@@ -251,7 +251,7 @@ static void
 add_failure(struct evbuffer *failures, const char *element, const char *type,
             const char *description, enum table table, const struct row *row)
 {
-    const char *names[] = {"email_id", table_keys[table]};
+    const char *names[] = {"email_id", store_table_keys[table]};
 
     evbuffer_add_printf(failures, "<FAILURE failure_type=\"%s\" description=\"", type);
     add_escaped(failures, description);
@@ -274,12 +274,12 @@ relational_row(struct api *api, const struct envelope *envelope, enum table tabl
     bool is_delete = strcmp(envelope->operation, "DeleteRelationalTableData") == 0;
     const char *element = is_delete ? "KEY_COLUMN" : "COLUMN";
     const char *email_id = row_get(row, "email_id");
-    const char *key = row_get(row, table_keys[table]);
+    const char *key = row_get(row, store_table_keys[table]);
     const char *bad_column = is_delete ? NULL : find_bad_timestamp(row);
     char description[80];
     struct contact *contact;
     struct fault *fault =
-        faults_for_row(&api->settings->faults, &api->store, envelope->operation, table, row);
+        fault_find_for_row(&api->settings->faults, &api->store, envelope->operation, table, row);
 
     if (fault != NULL) {
         api->store.counts.faults++;
@@ -383,7 +383,7 @@ note_envelope(struct ledger_entry *entry, const struct envelope *envelope, enum 
 
     snprintf(entry->operation, sizeof(entry->operation), "%s", envelope->operation);
     snprintf(entry->table, sizeof(entry->table), "%s",
-             table < TABLE_COUNT ? table_names[table] : "");
+             table < TABLE_COUNT ? store_table_names[table] : "");
     snprintf(entry->email_id, sizeof(entry->email_id), "%s", email_id ? email_id : "");
     entry->rows = (int)envelope->row_count;
 }
@@ -402,8 +402,8 @@ answer_envelope(struct api *api, const struct envelope *envelope, struct ledger_
         return;
     }
     count_request(api, envelope, table);
-    fault = faults_for_request(&api->settings->faults, &api->store, envelope->operation, table,
-                               envelope);
+    fault = fault_find_for_request(&api->settings->faults, &api->store, envelope->operation, table,
+                                   envelope);
     if (fault != NULL)
         snprintf(entry->answer, sizeof(entry->answer), "%s", fault_answer_name(fault->answer));
     if (fault != NULL && answer_by_rule(api, answer, fault)) {

@@ -1,8 +1,8 @@
 /*
  * api.h: what Acoustic would answer: the OAuth token call and the XML API, without transport.
  */
-#ifndef SANDBOX_API_H
-#define SANDBOX_API_H
+#ifndef CTMS_TEST_ACOUSTIC_SANDBOX_API_H
+#define CTMS_TEST_ACOUSTIC_SANDBOX_API_H
 
 #include <time.h>
 

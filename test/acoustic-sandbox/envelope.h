@@ -5,8 +5,8 @@
  * case sensitive, as they are at Acoustic; an element it does not know makes the whole
  * envelope invalid.
  */
-#ifndef SANDBOX_ENVELOPE_H
-#define SANDBOX_ENVELOPE_H
+#ifndef CTMS_TEST_ACOUSTIC_SANDBOX_ENVELOPE_H
+#define CTMS_TEST_ACOUSTIC_SANDBOX_ENVELOPE_H
 
 #include "test/acoustic-sandbox/row.h"
 

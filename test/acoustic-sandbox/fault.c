@@ -54,7 +54,7 @@ find_answer(const char *name, enum answer_kind *answer)
 }
 
 static void
-fault_free(struct fault *fault)
+free_fault(struct fault *fault)
 {
     free(fault->operation);
     free(fault->table);
@@ -68,16 +68,16 @@ fault_free(struct fault *fault)
 }
 
 void
-faults_free(struct fault_list *list)
+fault_free_list(struct fault_list *list)
 {
     for (size_t i = 0; i < list->count; i++)
-        fault_free(&list->faults[i]);
+        free_fault(&list->faults[i]);
     free(list->faults);
     *list = (struct fault_list){0};
 }
 
 static bool
-fault_read(struct fault *fault, json_t *rule, const char **problem)
+read_rule(struct fault *fault, json_t *rule, const char **problem)
 {
     static const char *const keys[] = {
         "operation", "table",        "email", "skip",    "count", "probability",
@@ -126,7 +126,7 @@ fault_read(struct fault *fault, json_t *rule, const char **problem)
 }
 
 bool
-faults_load(struct fault_list *list, json_t *array, const char **problem)
+fault_load_list(struct fault_list *list, json_t *array, const char **problem)
 {
     struct fault_list loaded = {0};
     json_t *rule;
@@ -141,18 +141,18 @@ faults_load(struct fault_list *list, json_t *array, const char **problem)
     json_array_foreach(array, i, rule)
     {
         loaded.count = i + 1;
-        if (!fault_read(&loaded.faults[i], rule, problem)) {
-            faults_free(&loaded);
+        if (!read_rule(&loaded.faults[i], rule, problem)) {
+            fault_free_list(&loaded);
             return false;
         }
     }
-    faults_free(list);
+    fault_free_list(list);
     *list = loaded;
     return true;
 }
 
 json_t *
-faults_json(const struct fault_list *list)
+fault_list_json(const struct fault_list *list)
 {
     json_t *array = json_array();
 
@@ -197,7 +197,7 @@ is_for(const struct fault *fault, const char *operation, enum table table)
                                  : strcmp(fault->operation, operation) != 0)
         return false;
     return fault->table == NULL ||
-           (table < TABLE_COUNT && strcmp(fault->table, table_names[table]) == 0);
+           (table < TABLE_COUNT && strcmp(fault->table, store_table_names[table]) == 0);
 }
 
 /* The last step, for a rule that matches: whether it strikes this time. */
@@ -217,8 +217,8 @@ strikes(struct fault *fault)
 }
 
 struct fault *
-faults_for_request(struct fault_list *list, struct store *store, const char *operation,
-                   enum table table, const struct envelope *envelope)
+fault_find_for_request(struct fault_list *list, struct store *store, const char *operation,
+                       enum table table, const struct envelope *envelope)
 {
     for (size_t i = 0; i < list->count; i++) {
         struct fault *fault = &list->faults[i];
@@ -235,8 +235,8 @@ faults_for_request(struct fault_list *list, struct store *store, const char *ope
 }
 
 struct fault *
-faults_for_row(struct fault_list *list, struct store *store, const char *operation,
-               enum table table, const struct row *row)
+fault_find_for_row(struct fault_list *list, struct store *store, const char *operation,
+                   enum table table, const struct row *row)
 {
     for (size_t i = 0; i < list->count; i++) {
         struct fault *fault = &list->faults[i];

@@ -19,8 +19,8 @@
  *                     delay_ms     added to the latency
  *                     apply        true: what was asked for is done all the same
  */
-#ifndef SANDBOX_FAULT_H
-#define SANDBOX_FAULT_H
+#ifndef CTMS_TEST_ACOUSTIC_SANDBOX_FAULT_H
+#define CTMS_TEST_ACOUSTIC_SANDBOX_FAULT_H
 
 #include <jansson.h>
 
@@ -61,17 +61,17 @@ struct fault_list {
 
 /* Replaces the rules by those of the array. On failure nothing changes, and *problem (static
  * text) says what is wrong. */
-bool faults_load(struct fault_list *list, json_t *array, const char **problem);
-json_t *faults_json(const struct fault_list *list);
-void faults_free(struct fault_list *list);
+bool fault_load_list(struct fault_list *list, json_t *array, const char **problem);
+json_t *fault_list_json(const struct fault_list *list);
+void fault_free_list(struct fault_list *list);
 
 /* The first rule for the whole request, counted as used; null when it may go right.
  * "table" is TABLE_COUNT when unknown; envelope is null for a token request. */
 struct fault *
-faults_for_request(struct fault_list *list, struct store *store, const char *operation,
-                   enum table table, const struct envelope *envelope);
+fault_find_for_request(struct fault_list *list, struct store *store, const char *operation,
+                       enum table table, const struct envelope *envelope);
 /* The same for one relational row: only rules whose answer is "failure". */
-struct fault *faults_for_row(struct fault_list *list, struct store *store, const char *operation,
-                             enum table table, const struct row *row);
+struct fault *fault_find_for_row(struct fault_list *list, struct store *store,
+                                 const char *operation, enum table table, const struct row *row);
 
 #endif

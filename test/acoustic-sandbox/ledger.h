@@ -1,8 +1,8 @@
 /*
  * ledger.h: the last requests to the XML API, in the order in which they came in.
  */
-#ifndef SANDBOX_LEDGER_H
-#define SANDBOX_LEDGER_H
+#ifndef CTMS_TEST_ACOUSTIC_SANDBOX_LEDGER_H
+#define CTMS_TEST_ACOUSTIC_SANDBOX_LEDGER_H
 
 #include <jansson.h>
 #include <stddef.h>

@@ -104,7 +104,7 @@ main(void)
     ledger_clear(&api.ledger);
     store_clear(&api.store);
     free(api.store.buckets);
-    faults_free(&settings.faults);
+    fault_free_list(&settings.faults);
     xmlCleanupParser();
     return status;
 }

@@ -74,7 +74,7 @@ add_relational(struct evbuffer *body, const struct contact *contact, enum table 
         if (row->table != table)
             continue;
         if (is_first) {
-            evbuffer_add_printf(body, "<h3>%s</h3><table>\n", table_names[table]);
+            evbuffer_add_printf(body, "<h3>%s</h3><table>\n", store_table_names[table]);
             add_cells(body, &row->row, true);
         }
         is_first = false;

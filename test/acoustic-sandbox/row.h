@@ -5,8 +5,8 @@
  * enough to keep a million of them, quick to compare and to merge. Owned by whoever holds
  * the struct; row_free() releases it.
  */
-#ifndef SANDBOX_ROW_H
-#define SANDBOX_ROW_H
+#ifndef CTMS_TEST_ACOUSTIC_SANDBOX_ROW_H
+#define CTMS_TEST_ACOUSTIC_SANDBOX_ROW_H
 
 #include <stdbool.h>
 #include <stddef.h>

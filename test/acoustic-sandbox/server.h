@@ -1,8 +1,8 @@
 /*
  * server.h: HTTP on loopback: the vendor's two paths, and the sandbox's own pages.
  */
-#ifndef SANDBOX_SERVER_H
-#define SANDBOX_SERVER_H
+#ifndef CTMS_TEST_ACOUSTIC_SANDBOX_SERVER_H
+#define CTMS_TEST_ACOUSTIC_SANDBOX_SERVER_H
 
 #include <event2/event.h>
 

@@ -44,7 +44,7 @@ faults_from_environment(struct settings *settings)
     if (text == NULL)
         return true;
     array = json_loads(text, 0, NULL);
-    is_loaded = array != NULL && faults_load(&settings->faults, array, &problem);
+    is_loaded = array != NULL && fault_load_list(&settings->faults, array, &problem);
     json_decref(array);
     if (!is_loaded)
         fprintf(stderr, "acoustic-sandbox: SANDBOX_FAULTS: %s\n", problem);
@@ -110,7 +110,7 @@ settings_apply(struct settings *settings, json_t *object, const char **problem)
         size_t i = 0;
 
         if (strcmp(key, "faults") == 0) {
-            if (!faults_load(&settings->faults, value, problem))
+            if (!fault_load_list(&settings->faults, value, problem))
                 return false;
             continue;
         }
@@ -178,6 +178,6 @@ settings_json(const struct settings *settings)
     for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
         json_object_set_new(object, numbers[i].key, json_integer(numbers[i].number));
     json_object_set_new(object, "empty_is_kept", json_boolean(settings->empty_is_kept));
-    json_object_set_new(object, "faults", faults_json(&settings->faults));
+    json_object_set_new(object, "faults", fault_list_json(&settings->faults));
     return object;
 }

@@ -2,8 +2,8 @@
  * settings.h: what can be set about the sandbox, from the environment at start and as JSON
  * while it runs (POST /_sandbox/settings, any of the keys).
  */
-#ifndef SANDBOX_SETTINGS_H
-#define SANDBOX_SETTINGS_H
+#ifndef CTMS_TEST_ACOUSTIC_SANDBOX_SETTINGS_H
+#define CTMS_TEST_ACOUSTIC_SANDBOX_SETTINGS_H
 
 #include "test/acoustic-sandbox/fault.h"
 

@@ -9,9 +9,9 @@
 
 enum { FIRST_BUCKETS = 1024 };
 
-const char *const table_names[TABLE_COUNT] = {"main", "newsletter", "waitlist", "product"};
-const char *const table_keys[TABLE_COUNT] = {NULL, "newsletter_name", "waitlist_name",
-                                             "product_id"};
+const char *const store_table_names[TABLE_COUNT] = {"main", "newsletter", "waitlist", "product"};
+const char *const store_table_keys[TABLE_COUNT] = {NULL, "newsletter_name", "waitlist_name",
+                                                   "product_id"};
 
 void
 store_init(struct store *store)

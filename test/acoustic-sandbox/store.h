@@ -4,8 +4,8 @@
  * Everything hangs on email_id. A contact is known from the first request that names it,
  * a recipient once an AddRecipient for it was accepted.
  */
-#ifndef SANDBOX_STORE_H
-#define SANDBOX_STORE_H
+#ifndef CTMS_TEST_ACOUSTIC_SANDBOX_STORE_H
+#define CTMS_TEST_ACOUSTIC_SANDBOX_STORE_H
 
 #include <jansson.h>
 
@@ -13,9 +13,9 @@
 
 enum table { TABLE_MAIN, TABLE_NEWSLETTER, TABLE_WAITLIST, TABLE_PRODUCT, TABLE_COUNT };
 
-extern const char *const table_names[TABLE_COUNT];
+extern const char *const store_table_names[TABLE_COUNT];
 /* The column that, with email_id, identifies a row; null for the main table. */
-extern const char *const table_keys[TABLE_COUNT];
+extern const char *const store_table_keys[TABLE_COUNT];
 
 struct relational_row {
     struct relational_row *next;

@@ -28,9 +28,9 @@ store_contact_json(const struct contact *contact)
                   (json_int_t)contact->accepted, "main", row_json(&contact->main));
 
     for (int table = TABLE_NEWSLETTER; table < TABLE_COUNT; table++)
-        json_object_set_new(result, table_names[table], json_array());
+        json_object_set_new(result, store_table_names[table], json_array());
     for (const struct relational_row *row = contact->rows; row != NULL; row = row->next)
-        json_array_append_new(json_object_get(result, table_names[row->table]),
+        json_array_append_new(json_object_get(result, store_table_names[row->table]),
                               row_json(&row->row));
     return result;
 }
@@ -76,9 +76,9 @@ store_stats_json(const struct store *store, bool with_sent)
     json_t *result;
 
     for (int table = TABLE_NEWSLETTER; table < TABLE_COUNT; table++) {
-        json_object_set_new(rows, table_names[table],
+        json_object_set_new(rows, store_table_names[table],
                             json_integer((json_int_t)store->row_counts[table]));
-        json_object_set_new(received, table_names[table],
+        json_object_set_new(received, store_table_names[table],
                             json_integer(counts->rows_received[table]));
     }
     result = json_pack("{s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "requests",
@@ -171,13 +171,13 @@ contact_load(struct store *store, json_t *line)
         json_t *object;
         size_t i;
 
-        json_array_foreach(json_object_get(line, table_names[table]), i, object)
+        json_array_foreach(json_object_get(line, store_table_names[table]), i, object)
         {
             struct row row = {0};
             const char *key;
 
             row_load(&row, object);
-            key = row_get(&row, table_keys[table]);
+            key = row_get(&row, store_table_keys[table]);
             if (key != NULL)
                 store_set_row(store, contact, (enum table)table, key, &row);
             row_free(&row);

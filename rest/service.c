@@ -1,5 +1,5 @@
-/* handler_service.c: what operators and load balancers ask: health, version, metrics. */
-#include "rest/handlers.h"
+/* service.c: what operators and load balancers ask: health, version, metrics. */
+#include "rest/service.h"
 
 #include <jansson.h>
 #include <stdlib.h>

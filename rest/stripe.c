@@ -1,5 +1,5 @@
-/* handler_stripe.c: answers about Stripe objects. */
-#include "rest/handlers.h"
+/* stripe.c: answers about Stripe objects. */
+#include "rest/stripe.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -27,7 +27,7 @@ note_report(exchange *ex, const char *text)
 }
 
 void
-stripe_answer(exchange *ex, const PGresult *result)
+stripe_answer_stored(exchange *ex, const PGresult *result)
 {
     if (PQntuples(result) == 1 && !PQgetisnull(result, 0, 0))
         note_report(ex, PQgetvalue(result, 0, 0));

@@ -1,5 +1,5 @@
-/* handler_contact.c: answers about contacts that are more than a value. */
-#include "rest/handlers.h"
+/* contact.c: answers about contacts that are more than a value. */
+#include "rest/contact.h"
 
 #include <string.h>
 

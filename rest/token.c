@@ -1,5 +1,5 @@
-/* handler_token.c: POST /token, the OAuth2 client credentials grant. */
-#include "rest/handlers.h"
+/* token.c: POST /token, the OAuth2 client credentials grant. */
+#include "rest/token.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -162,7 +162,7 @@ on_client(void *arg, const pg_reply *reply)
 }
 
 void
-token_handle(exchange *ex)
+token_handle_grant(exchange *ex)
 {
     credentials given = {NULL, NULL};
     const char *problem;

@@ -1,0 +1,10 @@
+/* stripe.h: answers about Stripe objects. */
+#ifndef CTMS_REST_STRIPE_H
+#define CTMS_REST_STRIPE_H
+
+#include "rest/exchange.h"
+
+/* The answer of POST /stripe. */
+void stripe_answer_stored(exchange *ex, const PGresult *result);
+
+#endif

@@ -1,0 +1,10 @@
+/* token.h: POST /token, the OAuth2 client credentials grant. */
+#ifndef CTMS_REST_TOKEN_H
+#define CTMS_REST_TOKEN_H
+
+#include "rest/exchange.h"
+
+/* POST /token */
+void token_handle_grant(exchange *ex);
+
+#endif
