@@ -16,14 +16,15 @@
 #include "extension/base/compat.h"
 
 #include "extension/contact/claim.h"
-#include "extension/queue/relations.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "common/hashfn.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
+#include "utils/lsyscache.h"
 
 #define MAX_VALUES 8
 
@@ -114,18 +115,19 @@ lock_values(Claim *claim)
     static TransactionId transaction = InvalidTransactionId;
     static int lock_count;
     TransactionId current = GetTopTransactionId();
-    const QueueRelations *relations = queue_relations();
+    Oid emails =
+        get_relname_relid(contact_groups[GROUP_EMAIL].table, get_namespace_oid("ctms", true));
 
     if (transaction != current) {
         transaction = current;
         lock_count = 0;
     }
-    if (relations == NULL || lock_count + claim->count > MAX_LOCKS_PER_TRANSACTION)
+    if (!OidIsValid(emails) || lock_count + claim->count > MAX_LOCKS_PER_TRANSACTION)
         return;
     lock_count += claim->count;
     qsort(claim->hashes, claim->count, sizeof(uint32), compare_hashes);
     for (int i = 0; i < claim->count; i++)
-        LockDatabaseObject(relations->emails, claim->hashes[i], 0, ExclusiveLock);
+        LockDatabaseObject(emails, claim->hashes[i], 0, ExclusiveLock);
 }
 
 void
