@@ -1,49 +1,31 @@
 /*
- * contact/body.c: reads the body of a contact by the table of groups and fields.
+ * contact/body.c: reads the body of a contact by the table of groups and fields
+ * (contact/fields.h). This is what decides whether a body is valid, and says in the words and
+ * at the places that clients know what is wrong.
  *
- * Whether a body is valid is the verdict of the JSON Schemas that are made from that table.
- * Reading it converts the values and, where the verdict is no, says in the words and at the
- * places that clients know what is wrong.
+ * It has no rule of its own about a group or field: those are in the table, those of single
+ * values in contact/body_value.c, the one over several members in contact/relay.c.
  */
 #include "extension/base/compat.h"
 
 #include "extension/contact/body.h"
 #include "extension/contact/body_value.h"
-#include "extension/contact/coerce.h"
-#include "extension/contact/schema.h"
+#include "extension/contact/relay.h"
 
 #include "miscadmin.h"
-#include "utils/builtins.h"
-
-/* More than anybody subscribes to; keeps the cost of one body bounded. */
-#define MAX_ITEMS 1000
-
-static const ContactField email_id_field = {
-    .name = "email_id", .kind = FIELD_UUID, .is_nullable = true};
 
 static inline bool
-is_list(ContactGroup group)
+is_change(const ContactBody *body)
 {
-    return group == GROUP_NEWSLETTERS || group == GROUP_WAITLISTS;
-}
-
-static inline bool
-is_legacy(ContactGroup group)
-{
-    return group == GROUP_VPN_WAITLIST || group == GROUP_RELAY_WAITLIST;
-}
-
-char *
-contact_text(const ContactRecord *record, int field)
-{
-    return record->nulls[field] ? NULL : TextDatumGetCString(record->values[field]);
+    return body->method == METHOD_PATCH;
 }
 
 bool
 contact_body_is_legacy(const ContactBody *body)
 {
     return body->member[GROUP_WAITLISTS] == MEMBER_ABSENT ||
-           (body->member[GROUP_WAITLISTS] == MEMBER_GIVEN && body->waitlists.count == 0);
+           (body->member[GROUP_WAITLISTS] == MEMBER_GIVEN &&
+            body->lists[GROUP_WAITLISTS].count == 0);
 }
 
 static JsonbValue *
@@ -54,10 +36,9 @@ find_member(JsonbContainer *object, const char *key, JsonbValue *value)
 
 /* ---- groups ------------------------------------------------------------------ */
 
-/* Fields of one object; `needs_required` is off for the parts of a PATCH. */
 static void
-read_fields(ContactRecord *record, ContactGroup group, JsonbContainer *object, bool needs_required,
-            const BodyPlace *place, BodyErrors *errors)
+read_fields(ContactRecord *record, const ContactBody *body, ContactGroup group,
+            JsonbContainer *object, const BodyPlace *place, BodyErrors *errors)
 {
     const ContactGroupSpec *spec = &contact_groups[group];
 
@@ -75,8 +56,8 @@ read_fields(ContactRecord *record, ContactGroup group, JsonbContainer *object, b
                 record->nulls[i] = true;
         } else if (field->is_required) {
             record->nulls[i] = true;
-            if (needs_required)
-                body_error_missing(errors, &field_place);
+            if (contact_field_is_required(group, field, is_change(body)))
+                body_error_add_missing(errors, &field_place);
         }
     }
 }
@@ -84,28 +65,32 @@ read_fields(ContactRecord *record, ContactGroup group, JsonbContainer *object, b
 static void
 read_email_id(ContactBody *body, JsonbContainer *email, const BodyPlace *place, BodyErrors *errors)
 {
-    BodyPlace id_place = body_key(place, email_id_field.name);
+    BodyPlace id_place = body_key(place, contact_email_id.name);
     JsonbValue value;
     Datum ignored;
     bool is_null;
 
-    if (find_member(email, email_id_field.name, &value) == NULL ||
-        !body_value_read(&email_id_field, &value, &id_place, errors, &ignored, &is_null) || is_null)
+    if (find_member(email, contact_email_id.name, &value) == NULL ||
+        !body_value_read(&contact_email_id, &value, &id_place, errors, &ignored, &is_null) ||
+        is_null)
         return;
-    body->has_email_id = uuid_read(value.val.string.val, value.val.string.len, &body->email_id);
+    body->has_email_id =
+        body_value_read_uuid(value.val.string.val, value.val.string.len, &body->email_id);
 }
 
 /* ---- lists ------------------------------------------------------------------- */
 
 static void
-check_repeated_names(const ContactList *list, const BodyPlace *place, BodyErrors *errors)
+check_repeated_names(const ContactList *list, ContactGroup group, const BodyPlace *place,
+                     BodyErrors *errors)
 {
     for (int i = 1; i < list->count; i++) {
         if (list->items[i].nulls[LIST_NAME])
             break;
         if (contact_name_compare(&list->items[i - 1], &list->items[i]) == 0) {
             BodyPlace item_place = body_index(place, list->items[i].body_index);
-            BodyPlace name_place = body_key(&item_place, "name");
+            BodyPlace name_place =
+                body_key(&item_place, contact_groups[group].fields[LIST_NAME].name);
 
             body_error_add(errors, &name_place, "value_error.duplicate",
                            "the same name is given twice");
@@ -114,16 +99,18 @@ check_repeated_names(const ContactList *list, const BodyPlace *place, BodyErrors
 }
 
 static void
-read_list(ContactList *list, ContactGroup group, JsonbContainer *array, const BodyPlace *place,
+read_list(ContactBody *body, ContactGroup group, JsonbContainer *array, const BodyPlace *place,
           BodyErrors *errors)
 {
+    ContactList *list = &body->lists[group];
+    int max_items = contact_groups[group].max_items;
     JsonbIterator *iterator = JsonbIteratorInit(array);
     JsonbIteratorToken token;
     JsonbValue value;
 
-    if (JsonContainerSize(array) > MAX_ITEMS) {
+    if ((int)JsonContainerSize(array) > max_items) {
         body_error_add(errors, place, "value_error.list.max_items",
-                       "ensure this value has at most %d items", MAX_ITEMS);
+                       "ensure this value has at most %d items", max_items);
         return;
     }
     while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE) {
@@ -137,159 +124,97 @@ read_list(ContactList *list, ContactGroup group, JsonbContainer *array, const Bo
         item->body_index = list->count - 1;
         item_place = body_index(place, item->body_index);
         if (value.type == jbvNull)
-            body_error_null(errors, &item_place);
+            body_error_add_null(errors, &item_place);
         else if (body_value_is_object(&value, &item_place, errors))
-            read_fields(item, group, value.val.binary.data, true, &item_place, errors);
+            read_fields(item, body, group, value.val.binary.data, &item_place, errors);
         if ((item->given & 1 << LIST_NAME) == 0)
             item->nulls[LIST_NAME] = true;
     }
     contact_list_sort(list);
-    check_repeated_names(list, place, errors);
+    check_repeated_names(list, group, place, errors);
 }
 
 /* ---- members of the body ------------------------------------------------------- */
 
-/* The word that may stand in place of the value, or NULL. */
-static const char *
-allowed_word(ContactGroup group, ContactMethod method)
+static void
+add_wrong_type(ContactGroup group, const BodyPlace *place, BodyErrors *errors)
 {
-    if (is_legacy(group))
-        return "DELETE";
-    if (method != METHOD_PATCH || group == GROUP_EMAIL)
-        return NULL;
-    return is_list(group) ? "UNSUBSCRIBE" : "DELETE";
-}
-
-static bool
-allows_null(ContactGroup group, ContactMethod method)
-{
-    if (is_legacy(group))
-        return true;
-    return method != METHOD_PATCH && group != GROUP_EMAIL && !is_list(group);
-}
-
-static BodyMember
-read_word(ContactGroup group, ContactMethod method, const JsonbValue *value, const BodyPlace *place,
-          BodyErrors *errors)
-{
-    const char *word = allowed_word(group, method);
-
-    if (word != NULL && value->val.string.len == (int)strlen(word) &&
-        memcmp(value->val.string.val, word, strlen(word)) == 0)
-        return MEMBER_WORD;
-    if (word != NULL)
-        body_error_add(errors, place, "value_error.const", "unexpected value; permitted: '%s'",
-                       word);
-    else if (is_list(group))
+    if (contact_group_is_list(group))
         body_error_add(errors, place, "type_error.list", "value is not a valid list");
     else
         body_error_add(errors, place, "type_error.dict", "value is not a valid dict");
+}
+
+static BodyMember
+read_word(ContactGroup group, const char *word, const JsonbValue *value, const BodyPlace *place,
+          BodyErrors *errors)
+{
+    if (word == NULL) {
+        add_wrong_type(group, place, errors);
+        return MEMBER_ABSENT;
+    }
+    if (value->val.string.len == (int)strlen(word) &&
+        memcmp(value->val.string.val, word, strlen(word)) == 0)
+        return MEMBER_WORD;
+    body_error_add(errors, place, "value_error.const", "unexpected value; permitted: '%s'", word);
     return MEMBER_ABSENT;
 }
 
 static BodyMember
-read_list_member(ContactBody *body, ContactGroup group, JsonbValue *value, const BodyPlace *place,
-                 BodyErrors *errors)
+read_group(ContactBody *body, ContactGroup group, const JsonbValue *value, const BodyPlace *place,
+           BodyErrors *errors)
 {
-    if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data)) {
-        body_error_add(errors, place, "type_error.list", "value is not a valid list");
+    bool is_list = contact_group_is_list(group);
+    JsonbContainer *container = value->type == jbvBinary ? value->val.binary.data : NULL;
+
+    if (container == NULL ||
+        !(is_list ? JsonContainerIsArray(container) : JsonContainerIsObject(container))) {
+        add_wrong_type(group, place, errors);
         return MEMBER_ABSENT;
     }
-    read_list(group == GROUP_NEWSLETTERS ? &body->newsletters : &body->waitlists, group,
-              value->val.binary.data, place, errors);
+    if (is_list)
+        read_list(body, group, container, place, errors);
+    else
+        read_fields(&body->records[group], body, group, container, place, errors);
+    if (group == GROUP_EMAIL)
+        read_email_id(body, container, place, errors);
     return MEMBER_GIVEN;
 }
 
 static BodyMember
 read_member(ContactBody *body, ContactGroup group, JsonbContainer *root, BodyErrors *errors)
 {
+    const ContactStandIn *instead = contact_group_stand_in(group, is_change(body));
     BodyPlace place = body_key(&body_root, contact_groups[group].name);
     JsonbValue value;
 
     if (find_member(root, contact_groups[group].name, &value) == NULL) {
-        if (group == GROUP_EMAIL && body->method != METHOD_PATCH)
-            body_error_missing(errors, &place);
+        if (contact_groups[group].is_required && !is_change(body))
+            body_error_add_missing(errors, &place);
         return MEMBER_ABSENT;
     }
     if (value.type == jbvNull) {
-        if (!allows_null(group, body->method))
-            body_error_null(errors, &place);
+        if (!instead->allows_null)
+            body_error_add_null(errors, &place);
         return MEMBER_NULL;
     }
     if (value.type == jbvString)
-        return read_word(group, body->method, &value, &place, errors);
-    if (is_list(group))
-        return read_list_member(body, group, &value, &place, errors);
-    if (!body_value_is_object(&value, &place, errors))
-        return MEMBER_ABSENT;
-
-    read_fields(&body->records[group], group, value.val.binary.data, body->method != METHOD_PATCH,
-                &place, errors);
-    if (group == GROUP_EMAIL)
-        read_email_id(body, value.val.binary.data, &place, errors);
-    return MEMBER_GIVEN;
-}
-
-/* ---- rules over several members ------------------------------------------------ */
-
-static bool
-has_relay_country(const ContactBody *body)
-{
-    const ContactRecord *legacy = &body->records[GROUP_RELAY_WAITLIST];
-    const ContactRecord *relay = contact_list_find(&body->waitlists, "relay", 5);
-    JsonbValue geo;
-
-    if (body->member[GROUP_RELAY_WAITLIST] == MEMBER_GIVEN && !legacy->nulls[LEGACY_GEO] &&
-        VARSIZE_ANY_EXHDR(DatumGetTextPP(legacy->values[LEGACY_GEO])) > 0)
-        return true;
-    if (relay == NULL || relay->nulls[WAITLIST_FIELDS])
-        return false;
-    if (find_member(&DatumGetJsonbP(relay->values[WAITLIST_FIELDS])->root, "geo", &geo) == NULL)
-        return false;
-    return geo.type != jbvNull && (geo.type != jbvString || geo.val.string.len > 0);
-}
-
-static void
-check_relay_country(const ContactBody *body, BodyErrors *errors)
-{
-    BodyPlace list_place = body_key(&body_root, "newsletters");
-    int first = -1;
-
-    for (int i = 0; i < body->newsletters.count; i++) {
-        const ContactRecord *item = &body->newsletters.items[i];
-
-        if (contact_name_starts_with(item, "relay-") && contact_flag(item, NEWSLETTER_SUBSCRIBED) &&
-            (first < 0 || item->body_index < first))
-            first = item->body_index;
-    }
-    if (first >= 0 && !has_relay_country(body)) {
-        BodyPlace place = body_index(&list_place, first);
-
-        body_error_add(errors, &place, "value_error.relay_country", "Relay country missing");
-    }
+        return read_word(group, instead->word, &value, &place, errors);
+    return read_group(body, group, &value, &place, errors);
 }
 
 void
 contact_body_read(ContactBody *body, ContactMethod method, const Jsonb *json, BodyErrors *errors)
 {
-    int count_before = errors->count;
-    bool is_valid;
-
     memset(body, 0, sizeof(*body));
     body->method = method;
     if (!JB_ROOT_IS_OBJECT(json)) {
         body_error_add(errors, &body_root, "type_error.dict", "value is not a valid dict");
         return;
     }
-    json = contact_coerce(json);
-    is_valid = contact_schema_accepts(method, json);
     for (int group = 0; group < CONTACT_BODY_GROUPS; group++) {
         contact_record_init(&body->records[group], group);
         body->member[group] = read_member(body, group, (JsonbContainer *)&json->root, errors);
     }
-    check_relay_country(body, errors);
-    /* Tests show that both always agree; if they ever do not, the schema is right. */
-    if (!is_valid && errors->count == count_before)
-        body_error_add(errors, &body_root, "value_error.schema",
-                       "the body is not valid under its JSON Schema");
+    contact_relay_check(body, errors);
 }

@@ -26,8 +26,7 @@ typedef struct ContactBody {
     pg_uuid_t email_id;
     BodyMember member[CONTACT_BODY_GROUPS];
     ContactRecord records[CONTACT_BODY_GROUPS]; /* those of lists are unused */
-    ContactList newsletters;                    /* sorted by name */
-    ContactList waitlists;
+    ContactList lists[CONTACT_STORED_GROUPS];   /* sorted by name; those of rows are unused */
 } ContactBody;
 
 /*
@@ -41,8 +40,5 @@ contact_body_read(ContactBody *body, ContactMethod method, const Jsonb *json, Bo
 /* Whether vpn_waitlist, relay_waitlist and the names of newsletters say something about
  * waitlists: "waitlists" itself is absent or empty. */
 extern bool contact_body_is_legacy(const ContactBody *body);
-
-/* A value of a record as a C string; NULL when it is null. */
-extern char *contact_text(const ContactRecord *record, int field);
 
 #endif

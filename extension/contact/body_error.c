@@ -69,3 +69,15 @@ body_errors_raise(BodyErrors *errors)
                           errors->count),
             errdetail_internal("%s]", errors->json.data));
 }
+
+void
+body_error_add_null(BodyErrors *errors, const BodyPlace *place)
+{
+    body_error_add(errors, place, "type_error.none.not_allowed", "none is not an allowed value");
+}
+
+void
+body_error_add_missing(BodyErrors *errors, const BodyPlace *place)
+{
+    body_error_add(errors, place, "value_error.missing", "field required");
+}

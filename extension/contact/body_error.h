@@ -43,6 +43,10 @@ typedef struct BodyErrors {
 extern void body_errors_init(BodyErrors *errors);
 extern void body_error_add(BodyErrors *errors, const BodyPlace *place, const char *type,
                            const char *format, ...) pg_attribute_printf(4, 5);
+/* null where it may not be. */
+extern void body_error_add_null(BodyErrors *errors, const BodyPlace *place);
+/* A required key is absent. */
+extern void body_error_add_missing(BodyErrors *errors, const BodyPlace *place);
 /* Raises CT422 if there is any error; returns otherwise. */
 extern void body_errors_raise(BodyErrors *errors);
 

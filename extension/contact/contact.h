@@ -1,6 +1,6 @@
 /*
- * contact/contact.h: a contact in memory, and the table of groups and fields that everything
- * about contacts is driven by: reading bodies, comparing, SQL text, answers.
+ * contact/contact.h: a contact in memory, and how the table of groups and fields
+ * (contact/fields.h) looks to those who follow it.
  *
  * Datums of a record point into the current memory context or into SPI's; nobody frees
  * them one by one. Text-like fields (text, choice, URL, UUID) are text Datums, dates
@@ -11,9 +11,12 @@
 
 #include "postgres.h"
 
+#include "extension/contact/fields.h"
+
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
+/* body_value.c says of each what a body may give for it. */
 typedef enum ContactFieldKind {
     FIELD_TEXT,
     FIELD_BOOLEAN,
@@ -25,64 +28,108 @@ typedef enum ContactFieldKind {
 } ContactFieldKind;
 
 typedef struct ContactField {
-    const char *name;            /* JSON key, and column of the group's table */
-    const char *const *choices;  /* FIELD_CHOICE: the allowed texts, NULL at the end */
-    const char *choices_message; /* FIELD_CHOICE: how an error lists them */
-    const char *default_text;    /* text-like kinds; NULL: null */
+    const char *name;           /* JSON key, and column of the group's table */
+    const char *description;    /* for readers of the API's description */
+    const char *const *choices; /* FIELD_CHOICE: the allowed texts, NULL at the end */
+    const char *default_text;   /* text-like kinds; NULL: null */
     ContactFieldKind kind;
-    int min_chars;
+    int min_chars; /* FIELD_TEXT, FIELD_URL */
     int max_chars; /* 0: no limit of its own */
     bool is_nullable;
-    bool is_required; /* in POST and PUT; the name of a list item always */
+    bool is_required; /* in POST and PUT; in items of lists always */
     bool default_boolean;
 } ContactField;
 
-typedef enum ContactGroup {
-    /* one row for each contact */
-    GROUP_EMAIL,
-    GROUP_AMO,
-    GROUP_FXA,
-    GROUP_MOFO,
-    /* lists, by name */
-    GROUP_NEWSLETTERS,
-    GROUP_WAITLISTS,
-    /* only in bodies of older clients */
-    GROUP_VPN_WAITLIST,
-    GROUP_RELAY_WAITLIST
-} ContactGroup;
-
-#define CONTACT_ROW_GROUPS 4
-#define CONTACT_STORED_GROUPS 6
-#define CONTACT_BODY_GROUPS 8
-#define CONTACT_MAX_FIELDS 11
+/* What a body may give in place of a group. */
+typedef struct ContactStandIn {
+    const char *word; /* NULL: none */
+    bool allows_null;
+} ContactStandIn;
 
 typedef struct ContactGroupSpec {
-    const char *name;  /* key in bodies and answers */
-    const char *table; /* in schema ctms; NULL: not stored under this name */
+    const char *name;        /* key in bodies and answers */
+    const char *description; /* of its object, or of an item of its list */
+    const char *table;       /* in schema ctms; NULL: not stored under this name */
     const ContactField *fields;
     int field_count;
+    int max_items;            /* of the list in one body; 0: no list */
+    ContactStandIn in_whole;  /* POST and PUT */
+    ContactStandIn in_change; /* PATCH */
+    bool is_required;         /* in POST and PUT */
+    bool is_deprecated;
     bool shows_timestamps; /* in answers */
 } ContactGroupSpec;
 
-extern const ContactGroupSpec contact_groups[CONTACT_BODY_GROUPS];
+#define CONTACT_PLACE(place, ...) place,
 
-/* Places of fields that rules are about. */
-#define EMAIL_PRIMARY_EMAIL 0
-#define EMAIL_BASKET_TOKEN 1
-#define EMAIL_SFDC_ID 3
-#define AMO_USER_ID 8
-#define FXA_FXA_ID 0
-#define FXA_PRIMARY_EMAIL 1
-#define MOFO_EMAIL_ID 0
-#define MOFO_CONTACT_ID 1
-#define LIST_NAME 0 /* newsletters and waitlists */
-#define NEWSLETTER_SUBSCRIBED 1
-#define WAITLIST_SOURCE 1
-#define WAITLIST_FIELDS 2
-#define WAITLIST_SUBSCRIBED 3
-#define WAITLIST_UNSUB_REASON 4
-#define LEGACY_GEO 0
-#define LEGACY_PLATFORM 1 /* vpn_waitlist */
+typedef enum ContactGroup { CONTACT_GROUPS(CONTACT_PLACE) } ContactGroup;
+
+/* How many groups there are of rows, of rows and lists, and in bodies. */
+#define CONTACT_ROW_GROUPS ((int)GROUP_NEWSLETTERS)
+#define CONTACT_STORED_GROUPS ((int)GROUP_VPN_WAITLIST)
+#define CONTACT_BODY_GROUPS (0 CONTACT_GROUPS(CONTACT_ONE))
+#define CONTACT_ONE(...) +1
+
+/* Places of fields in their groups. */
+enum { CONTACT_EMAIL_FIELDS(CONTACT_PLACE) EMAIL_FIELD_COUNT };
+enum { CONTACT_AMO_FIELDS(CONTACT_PLACE) };
+enum { CONTACT_FXA_FIELDS(CONTACT_PLACE) };
+enum { CONTACT_MOFO_FIELDS(CONTACT_PLACE) };
+enum { CONTACT_NEWSLETTER_FIELDS(CONTACT_PLACE) };
+enum { CONTACT_WAITLIST_FIELDS(CONTACT_PLACE) };
+enum { CONTACT_VPN_WAITLIST_FIELDS(CONTACT_PLACE) };
+enum { CONTACT_RELAY_WAITLIST_FIELDS(CONTACT_PLACE) };
+#define LIST_NAME ((int)NEWSLETTER_NAME) /* of both lists */
+
+/* The group with the most fields. */
+#define CONTACT_MAX_FIELDS EMAIL_FIELD_COUNT
+
+extern const ContactGroupSpec contact_groups[CONTACT_BODY_GROUPS];
+/* "email_id" of the group "email" in bodies: no field of its record. */
+extern const ContactField contact_email_id;
+
+static inline bool
+contact_group_is_list(ContactGroup group)
+{
+    return contact_groups[group].max_items > 0;
+}
+
+/* In POST and PUT, or with `is_change` in PATCH. */
+static inline const ContactStandIn *
+contact_group_stand_in(ContactGroup group, bool is_change)
+{
+    return is_change ? &contact_groups[group].in_change : &contact_groups[group].in_whole;
+}
+
+/* Whether an object of the group must have the field. */
+static inline bool
+contact_field_is_required(ContactGroup group, const ContactField *field, bool is_change)
+{
+    return field->is_required && (!is_change || contact_group_is_list(group));
+}
+
+typedef enum ContactId { CONTACT_IDS(CONTACT_PLACE) } ContactId;
+#define CONTACT_ID_COUNT (0 CONTACT_IDS(CONTACT_ONE))
+#define CONTACT_NO_FIELD -1
+
+typedef struct ContactIdSpec {
+    const char *name;
+    ContactGroup group;
+    int field; /* of the group, a text; CONTACT_NO_FIELD for the UUID email_id */
+    bool is_address;
+} ContactIdSpec;
+
+extern const ContactIdSpec contact_ids[CONTACT_ID_COUNT];
+
+/* Column of the id in the table of its group. */
+static inline const char *
+contact_id_column(ContactId id)
+{
+    const ContactIdSpec *spec = &contact_ids[id];
+
+    return spec->field == CONTACT_NO_FIELD ? contact_email_id.name
+                                           : contact_groups[spec->group].fields[spec->field].name;
+}
 
 /* One row of a group, stored or given in a body. */
 typedef struct ContactRecord {
@@ -95,7 +142,7 @@ typedef struct ContactRecord {
     TimestampTz update_timestamp;
 } ContactRecord;
 
-/* Newsletters or waitlists of one contact, sorted by name (bytewise) but while being read. */
+/* A list of one contact, sorted by name (bytewise) but while being read. */
 typedef struct ContactList {
     ContactRecord *items;
     int count;
@@ -106,11 +153,10 @@ typedef struct Contact {
     pg_uuid_t email_id;
     ItemPointerData row_at; /* where its row in emails was seen; invalid when nobody has looked */
     ContactRecord rows[CONTACT_ROW_GROUPS];
-    ContactList newsletters;
-    ContactList waitlists;
+    ContactList lists[CONTACT_STORED_GROUPS]; /* those of rows are unused */
 } Contact;
 
-/* ---- contact/fields.c: records without any input or output ---- */
+/* ---- contact/record.c: records without any input or output ---- */
 
 /* The value that a field has where nothing gives one; allocates for text and objects. */
 extern Datum contact_field_default(const ContactField *field, bool *is_null);
@@ -124,8 +170,9 @@ contact_record_difference(const ContactRecord *a, const ContactRecord *b, Contac
 extern bool contact_is_equal(const Contact *a, const Contact *b);
 
 extern void contact_init(Contact *contact);
-extern ContactList *contact_list(Contact *contact, ContactGroup group);
-/* A new last item at its defaults; the pointer holds until the next append. */
+/* A new last item that the caller fills; the pointer holds until the next one. */
+extern ContactRecord *contact_list_extend(ContactList *list);
+/* The same, at its defaults. */
 extern ContactRecord *contact_list_append(ContactList *list, ContactGroup group);
 /* The copy shares the Datums. */
 extern void contact_list_copy(ContactList *to, const ContactList *from);
@@ -133,6 +180,8 @@ extern void contact_list_copy(ContactList *to, const ContactList *from);
 extern void contact_list_sort(ContactList *list);
 /* In a sorted list; NULL when there is none. */
 extern ContactRecord *contact_list_find(const ContactList *list, const char *name, int name_len);
+/* A value of a record as a C string; NULL when it is null. */
+extern char *contact_text(const ContactRecord *record, int field);
 extern int contact_name_compare(const ContactRecord *a, const ContactRecord *b);
 extern bool contact_name_starts_with(const ContactRecord *item, const char *prefix);
 

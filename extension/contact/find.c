@@ -40,23 +40,16 @@ write_contact(StringInfo out, const Contact *contact)
 static void
 append_condition(StringInfo sql, ContactId id)
 {
-    static const char aliases[] = {
-        [GROUP_EMAIL] = 'e', [GROUP_AMO] = 'a', [GROUP_FXA] = 'f', [GROUP_MOFO] = 'm'};
     const ContactIdSpec *spec = &contact_ids[id];
 
-    appendStringInfo(sql, spec->is_address ? "lower(%c.%s) = lower($%d)" : "%c.%s = $%d",
-                     aliases[spec->group], spec->column, id + 1);
+    appendStringInfo(sql, spec->is_address ? "lower(g%d.%s) = lower($%d)" : "g%d.%s = $%d",
+                     spec->group, contact_id_column(id), id + 1);
 }
 
 /* One plan for each combination of ids, made when it is first asked for. */
 static SPIPlanPtr
 find_plan(int mask)
 {
-    static const char *const joins[] = {
-        [GROUP_EMAIL] = "",
-        [GROUP_AMO] = " JOIN ctms.amo AS a ON a.email_id = e.email_id",
-        [GROUP_FXA] = " JOIN ctms.fxa AS f ON f.email_id = e.email_id",
-        [GROUP_MOFO] = " JOIN ctms.mofo AS m ON m.email_id = e.email_id"};
     static SPIPlanPtr plans[1 << CONTACT_ID_COUNT];
     StringInfoData sql, conditions;
     Oid types[CONTACT_ID_COUNT];
@@ -66,7 +59,7 @@ find_plan(int mask)
         return plans[mask];
     initStringInfo(&sql);
     initStringInfo(&conditions);
-    appendStringInfoString(&sql, "SELECT e.email_id FROM ctms.emails AS e");
+    appendStringInfoString(&sql, "SELECT g0.email_id FROM ctms.emails AS g0");
     for (int id = 0; id < CONTACT_ID_COUNT; id++) {
         ContactGroup group = contact_ids[id].group;
 
@@ -74,7 +67,8 @@ find_plan(int mask)
         if ((mask & 1 << id) == 0)
             continue;
         if (!is_joined[group])
-            appendStringInfoString(&sql, joins[group]);
+            appendStringInfo(&sql, " JOIN ctms.%s AS g%d ON g%d.email_id = g0.email_id",
+                             contact_groups[group].table, group, group);
         is_joined[group] = true;
         appendStringInfoString(&conditions, conditions.len == 0 ? " WHERE " : " AND ");
         append_condition(&conditions, id);
@@ -101,13 +95,10 @@ canonical_token(Datum token)
 {
     text *given = DatumGetTextPP(token);
     pg_uuid_t uuid;
-    StringInfoData canonical;
 
-    if (!uuid_read(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given), &uuid))
+    if (!body_value_read_uuid(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given), &uuid))
         return token;
-    initStringInfo(&canonical);
-    json_text_write_uuid(&canonical, &uuid);
-    return PointerGetDatum(cstring_to_text_with_len(canonical.data + 1, canonical.len - 2));
+    return PointerGetDatum(body_value_uuid_text(&uuid));
 }
 
 typedef struct GivenIds {

@@ -41,7 +41,10 @@ write_value(StringInfo out, const ContactField *field, const ContactRecord *reco
         JsonbToCString(out, &object->root, VARSIZE(object));
         break;
     }
-    default: json_text_write_datum(out, record->values[i]);
+    case FIELD_TEXT:
+    case FIELD_UUID:
+    case FIELD_CHOICE:
+    case FIELD_URL: json_text_write_datum(out, record->values[i]); break;
     }
 }
 
@@ -143,17 +146,22 @@ contact_json_write(StringInfo out, const Contact *contact, bool has_status)
 {
     static const ContactGroup order[] = {GROUP_AMO, GROUP_EMAIL, GROUP_FXA, GROUP_MOFO};
 
+    StaticAssertStmt(lengthof(order) == CONTACT_ROW_GROUPS, "answers have all groups");
+    StaticAssertStmt(CONTACT_BODY_GROUPS - CONTACT_STORED_GROUPS == 2, "and all older members");
+
     appendStringInfoCharMacro(out, '{');
     for (size_t i = 0; i < lengthof(order); i++) {
         write_key(out, contact_groups[order[i]].name);
         write_record(out, order[i], &contact->rows[order[i]], &contact->email_id);
         appendStringInfoCharMacro(out, ',');
     }
-    write_list(out, GROUP_NEWSLETTERS, &contact->newsletters);
-    write_list(out, GROUP_WAITLISTS, &contact->waitlists);
-    write_legacy(out, GROUP_VPN_WAITLIST, first_subscribed(&contact->waitlists, "vpn", true));
+    for (int group = CONTACT_ROW_GROUPS; group < CONTACT_STORED_GROUPS; group++)
+        write_list(out, group, &contact->lists[group]);
+    write_legacy(out, GROUP_VPN_WAITLIST,
+                 first_subscribed(&contact->lists[GROUP_WAITLISTS], "vpn", true));
     appendStringInfoCharMacro(out, ',');
-    write_legacy(out, GROUP_RELAY_WAITLIST, first_subscribed(&contact->waitlists, "relay", false));
+    write_legacy(out, GROUP_RELAY_WAITLIST,
+                 first_subscribed(&contact->lists[GROUP_WAITLISTS], "relay", false));
     if (has_status)
         appendStringInfoString(out, ",\"status\":\"ok\"");
     appendStringInfoCharMacro(out, '}');
@@ -162,27 +170,16 @@ contact_json_write(StringInfo out, const Contact *contact, bool has_status)
 void
 contact_json_write_identity(StringInfo out, const Contact *contact)
 {
-    static const struct {
-        const char *name;
-        ContactGroup group;
-        int field;
-    } keys[] = {{"primary_email", GROUP_EMAIL, EMAIL_PRIMARY_EMAIL},
-                {"basket_token", GROUP_EMAIL, EMAIL_BASKET_TOKEN},
-                {"sfdc_id", GROUP_EMAIL, EMAIL_SFDC_ID},
-                {"mofo_contact_id", GROUP_MOFO, MOFO_CONTACT_ID},
-                {"mofo_email_id", GROUP_MOFO, MOFO_EMAIL_ID},
-                {"amo_user_id", GROUP_AMO, AMO_USER_ID},
-                {"fxa_id", GROUP_FXA, FXA_FXA_ID},
-                {"fxa_primary_email", GROUP_FXA, FXA_PRIMARY_EMAIL}};
-
     appendStringInfoCharMacro(out, '{');
     write_key(out, "email_id");
     json_text_write_uuid(out, &contact->email_id);
-    for (size_t i = 0; i < lengthof(keys); i++) {
+    for (int id = ID_EMAIL_ID + 1; id < CONTACT_ID_COUNT; id++) {
+        const ContactIdSpec *spec = &contact_ids[id];
+
         appendStringInfoCharMacro(out, ',');
-        write_key(out, keys[i].name);
-        write_value(out, &contact_groups[keys[i].group].fields[keys[i].field],
-                    &contact->rows[keys[i].group], keys[i].field);
+        write_key(out, spec->name);
+        write_value(out, &contact_groups[spec->group].fields[spec->field],
+                    &contact->rows[spec->group], spec->field);
     }
     appendStringInfoCharMacro(out, '}');
 }

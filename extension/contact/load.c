@@ -44,24 +44,12 @@ fill_record(ContactRecord *record, ContactGroup group, const Datum *values, cons
     record->update_timestamp = DatumGetTimestampTz(values[count + 1]);
 }
 
-static ContactRecord *
-new_item(ContactList *list)
-{
-    if (list->items == NULL) {
-        list->capacity = 4;
-        list->items = palloc(list->capacity * sizeof(ContactRecord));
-    } else if (list->count == list->capacity) {
-        list->capacity *= 2;
-        list->items = repalloc(list->items, list->capacity * sizeof(ContactRecord));
-    }
-    return &list->items[list->count++];
-}
-
 static void
 read_record(Contact *contact, ContactGroup group, const Datum *values, const bool *nulls)
 {
-    ContactRecord *record =
-        group < CONTACT_ROW_GROUPS ? &contact->rows[group] : new_item(contact_list(contact, group));
+    ContactRecord *record = group < CONTACT_ROW_GROUPS
+                                ? &contact->rows[group]
+                                : contact_list_extend(&contact->lists[group]);
 
     fill_record(record, group, values, nulls);
 }
@@ -195,8 +183,8 @@ complete(Contact *contact)
     for (ContactGroup group = 0; group < CONTACT_ROW_GROUPS; group++)
         if (!contact->rows[group].exists)
             contact_record_init(&contact->rows[group], group);
-    contact_list_sort(&contact->newsletters);
-    contact_list_sort(&contact->waitlists);
+    for (int group = CONTACT_ROW_GROUPS; group < CONTACT_STORED_GROUPS; group++)
+        contact_list_sort(&contact->lists[group]);
 }
 
 static void

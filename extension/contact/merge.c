@@ -43,6 +43,7 @@ merge_row(const ContactBody *body, ContactGroup group, const ContactRecord *stor
 static int
 subscribed_field(ContactGroup group)
 {
+    StaticAssertStmt(CONTACT_STORED_GROUPS - CONTACT_ROW_GROUPS == 2, "two lists are known here");
     return group == GROUP_NEWSLETTERS ? NEWSLETTER_SUBSCRIBED : WAITLIST_SUBSCRIBED;
 }
 
@@ -93,10 +94,9 @@ contact_merge(const ContactBody *body, const Contact *stored, Contact *wanted, B
     wanted->email_id = stored->email_id;
     for (int group = 0; group < CONTACT_ROW_GROUPS; group++)
         merge_row(body, group, &stored->rows[group], &wanted->rows[group]);
-    merge_list(body, GROUP_NEWSLETTERS, &body->newsletters, &stored->newsletters,
-               &wanted->newsletters, errors);
-    merge_list(body, GROUP_WAITLISTS, &body->waitlists, &stored->waitlists, &wanted->waitlists,
-               errors);
+    for (int group = CONTACT_ROW_GROUPS; group < CONTACT_STORED_GROUPS; group++)
+        merge_list(body, group, &body->lists[group], &stored->lists[group], &wanted->lists[group],
+                   errors);
     if (contact_body_is_legacy(body))
         contact_waitlist_apply_legacy(body, stored, wanted, errors);
 }

@@ -25,18 +25,6 @@
 #include "utils/relcache.h"
 #include "utils/syscache.h"
 
-const ContactIdSpec contact_ids[CONTACT_ID_COUNT] = {
-    [ID_EMAIL_ID] = {"email_id", GROUP_EMAIL, "email_id", false},
-    [ID_PRIMARY_EMAIL] = {"primary_email", GROUP_EMAIL, "primary_email", true},
-    [ID_BASKET_TOKEN] = {"basket_token", GROUP_EMAIL, "basket_token", false},
-    [ID_SFDC_ID] = {"sfdc_id", GROUP_EMAIL, "sfdc_id", false},
-    [ID_MOFO_CONTACT_ID] = {"mofo_contact_id", GROUP_MOFO, "mofo_contact_id", false},
-    [ID_MOFO_EMAIL_ID] = {"mofo_email_id", GROUP_MOFO, "mofo_email_id", false},
-    [ID_AMO_USER_ID] = {"amo_user_id", GROUP_AMO, "user_id", false},
-    [ID_FXA_ID] = {"fxa_id", GROUP_FXA, "fxa_id", false},
-    [ID_FXA_PRIMARY_EMAIL] = {"fxa_primary_email", GROUP_FXA, "primary_email", true},
-};
-
 static ContactRelations known;
 static bool are_known = false;
 static bool are_plain = false; /* meaningful when known */
@@ -97,42 +85,46 @@ find_column(TupleDesc desc, const char *name)
 }
 
 static bool
-has_type(TupleDesc desc, AttrNumber column, Oid type, Oid other_type)
+has_type(TupleDesc desc, AttrNumber column, Oid type)
 {
-    Oid found;
+    return column != 0 && TupleDescAttr(desc, column - 1)->atttypid == type;
+}
 
-    if (column == 0)
-        return false;
-    found = TupleDescAttr(desc, column - 1)->atttypid;
-    return found == type || found == other_type;
+static bool
+fits_field(TupleDesc desc, AttrNumber column, const ContactField *field)
+{
+    switch (field->kind) {
+    case FIELD_BOOLEAN: return has_type(desc, column, BOOLOID);
+    case FIELD_DATE: return has_type(desc, column, DATEOID);
+    case FIELD_OBJECT: return has_type(desc, column, JSONBOID);
+    case FIELD_TEXT:
+    case FIELD_UUID:
+    case FIELD_CHOICE:
+    case FIELD_URL: return has_type(desc, column, VARCHAROID) || has_type(desc, column, TEXTOID);
+    }
+    pg_unreachable();
 }
 
 static bool
 find_columns(TupleDesc desc, const ContactGroupSpec *spec, ContactRelation *relation)
 {
-    static const Oid types[][2] = {
-        [FIELD_TEXT] = {VARCHAROID, TEXTOID},   [FIELD_BOOLEAN] = {BOOLOID, BOOLOID},
-        [FIELD_DATE] = {DATEOID, DATEOID},      [FIELD_UUID] = {VARCHAROID, TEXTOID},
-        [FIELD_CHOICE] = {VARCHAROID, TEXTOID}, [FIELD_URL] = {VARCHAROID, TEXTOID},
-        [FIELD_OBJECT] = {JSONBOID, JSONBOID}};
     static const char *const timestamps[] = {"create_timestamp", "update_timestamp"};
 
     relation->email_id = find_column(desc, "email_id");
-    if (!has_type(desc, relation->email_id, UUIDOID, UUIDOID))
+    if (!has_type(desc, relation->email_id, UUIDOID))
         return false;
     relation->wanted_count = 0;
     for (int i = 0; i < spec->field_count; i++) {
-        const Oid *allowed = types[spec->fields[i].kind];
         AttrNumber column = find_column(desc, spec->fields[i].name);
 
-        if (!has_type(desc, column, allowed[0], allowed[1]))
+        if (!fits_field(desc, column, &spec->fields[i]))
             return false;
         relation->wanted[relation->wanted_count++] = column;
     }
     for (size_t i = 0; i < lengthof(timestamps); i++) {
         AttrNumber column = find_column(desc, timestamps[i]);
 
-        if (!has_type(desc, column, TIMESTAMPTZOID, TIMESTAMPTZOID))
+        if (!has_type(desc, column, TIMESTAMPTZOID))
             return false;
         relation->wanted[relation->wanted_count++] = column;
     }
@@ -218,7 +210,7 @@ find_indexes_by_id(Relation relation, ContactGroup group)
 {
     for (int id = 0; id < CONTACT_ID_COUNT; id++) {
         const ContactIdSpec *spec = &contact_ids[id];
-        Key key = {.column = find_column(RelationGetDescr(relation), spec->column),
+        Key key = {.column = find_column(RelationGetDescr(relation), contact_id_column(id)),
                    .is_lower = spec->is_address,
                    .type = id == ID_EMAIL_ID ? UUIDOID : TEXTOID};
 

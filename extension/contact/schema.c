@@ -1,14 +1,16 @@
 /*
- * contact/schema.c: JSON Schemas of contacts, in bodies and in answers, made from the table
- * of fields. Bodies are judged by them, and the description of the REST API shows them.
+ * contact/schema.c: JSON Schemas of contacts, in bodies and in answers, made from the table of
+ * fields. The description of the REST API shows them; bodies are judged by contact/body.c.
  *
- * A body is judged after its numbers have become text (contact/coerce.h). Before that, a
- * schema allows a number where its text would be too long, and nothing else that is refused
- * but for three rules that no schema can tell: the same name twice in a list, what the
- * schema of a waitlist demands, and what ids have to do with what is stored.
+ * Both say the same but for what no schema can tell: the same name twice in a list, what the
+ * schema of a waitlist demands, what ids have to do with what is stored, and how long the text
+ * of a number is.
  */
 #include "extension/base/compat.h"
 
+#include "extension/contact/body_value.h"
+#include "extension/contact/contact.h"
+#include "extension/contact/relay.h"
 #include "extension/contact/schema.h"
 #include "extension/json/text.h"
 
@@ -23,53 +25,19 @@ typedef enum SchemaUse {
 
 static const char *const use_names[] = {"new_", "changed_", ""};
 
-/* As contact/body_value.c reads booleans. */
-#define TRUE_WORDS "[tT]|[yY]|1|[tT][rR][uU][eE]|[yY][eE][sS]|[oO][nN]"
-#define FALSE_WORDS "[fF]|[nN]|0|[fF][aA][lL][sS][eE]|[nN][oO]|[oO][fF][fF]"
-#define FLAG_SCHEMA                                                                                \
-    "\"flag\":{\"anyOf\":[{\"type\":\"boolean\"},{\"enum\":[0,1]},{\"type\":\"string\","           \
-    "\"pattern\":\"^(?:" TRUE_WORDS "|" FALSE_WORDS ")$\"}]}"
-
-/* Every form of a UUID that PostgreSQL reads. */
-#define UUID_DIGITS "(?:[0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}"
-#define UUID_PATTERN "^" UUID_DIGITS "$|^\\{" UUID_DIGITS "\\}$"
-
-/* The days of the calendar from 0001-01-01 on. */
-#define LEAP_CENTURY "(?:[02468][048]|[13579][26])00"
-#define LEAP_YEAR "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|" LEAP_CENTURY ")"
-#define DATE_PATTERN                                                                               \
-    "^(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|"                       \
-    "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|" LEAP_YEAR "-02-29)$"
-
-/* A scheme, "://", anything up to "@", a host, a port; no space or control character
- * anywhere but around the whole. */
-#define URL_CHAR(others) "[^\\x00-\\x20\\x7F" others "]"
-#define URL_HOST "(?:\\[" URL_CHAR("/?#@\\]") "+\\]|" URL_CHAR("/?#@:\\[") URL_CHAR("/?#@:") "*)"
-#define URL_PATTERN                                                                                \
-    "^[\\t-\\r ]*[a-zA-Z][a-zA-Z0-9+.\\-]*:\\/\\/(?:" URL_CHAR(                                    \
-        "/?#") "*@)?" URL_HOST "(?::[0-9]{0,5})?(?:[/?#]" URL_CHAR("") "*)?[\\t-\\r ]*$"
-
-/* More than anybody subscribes to; contact/body.c says so too. */
-#define LIST_LIMIT "\"maxItems\":1000"
-
-/* A relay newsletter that is subscribed needs a country, of either waitlist member. */
-#define RELAY_RULE                                                                                 \
-    "\"if\":{\"required\":[\"newsletters\"],\"properties\":{\"newsletters\":{\"type\":\"array\","  \
-    "\"contains\":{\"type\":\"object\",\"required\":[\"name\"],\"properties\":{"                   \
-    "\"name\":{\"type\":\"string\",\"pattern\":\"^relay-\"},\"subscribed\":{\"not\":{\"anyOf\":["  \
-    "{\"enum\":[false,0]},{\"type\":\"string\",\"pattern\":\"^(?:" FALSE_WORDS ")$\"}]}}}}}}},"    \
-    "\"then\":{\"anyOf\":[{\"required\":[\"relay_waitlist\"],\"properties\":{"                     \
-    "\"relay_waitlist\":{\"type\":\"object\",\"required\":[\"geo\"],\"properties\":{\"geo\":{"     \
-    "\"type\":[\"string\",\"number\"],\"minLength\":1}}}}},{\"required\":[\"waitlists\"],"         \
-    "\"properties\":{\"waitlists\":{\"type\":\"array\",\"contains\":{\"type\":\"object\","         \
-    "\"required\":[\"name\",\"fields\"],\"properties\":{\"name\":{\"const\":\"relay\"},"           \
-    "\"fields\":{\"type\":\"object\",\"required\":[\"geo\"],\"properties\":{\"geo\":{\"not\":{"    \
-    "\"enum\":[\"\",null]}}}}}}}}}]}"
-
 static void
 write_string(StringInfo out, const char *text)
 {
     json_text_write(out, text, strlen(text));
+}
+
+/* "description": …, */
+static void
+write_description(StringInfo out, const char *description)
+{
+    appendStringInfoString(out, "\"description\":");
+    write_string(out, description);
+    appendStringInfoChar(out, ',');
 }
 
 /* ---- fields -------------------------------------------------------------------- */
@@ -77,65 +45,21 @@ write_string(StringInfo out, const char *text)
 static void
 write_default(StringInfo out, const ContactField *field)
 {
-    if (field->kind == FIELD_BOOLEAN) {
-        appendStringInfo(out, ",\"default\":%s", field->default_boolean ? "true" : "false");
-    } else if (field->default_text != NULL) {
-        appendStringInfoString(out, ",\"default\":");
-        write_string(out, field->default_text);
-    } else if (field->kind == FIELD_OBJECT) {
-        appendStringInfoString(out, ",\"default\":{}");
-    }
-}
-
-static void
-write_limits(StringInfo out, const ContactField *field)
-{
-    if (field->min_chars > 0)
-        appendStringInfo(out, ",\"minLength\":%d", field->min_chars);
-    if (field->max_chars > 0)
-        appendStringInfo(out, ",\"maxLength\":%d", field->max_chars);
-}
-
-static void
-write_choices(StringInfo out, const ContactField *field)
-{
-    appendStringInfoString(out, "\"enum\":[");
-    for (int i = 0; field->choices[i] != NULL; i++) {
-        if (i > 0)
-            appendStringInfoChar(out, ',');
-        write_string(out, field->choices[i]);
-    }
-    appendStringInfoString(out, field->is_nullable ? ",null]" : "]");
-}
-
-/* Texts of a form: a name for readers, and what exactly is accepted. */
-static void
-write_form(StringInfo out, const ContactField *field, const char *format, const char *pattern)
-{
-    appendStringInfo(out, "\"type\":[\"string\"%s,\"format\":\"%s\",\"pattern\":",
-                     field->is_nullable ? ",\"null\"]" : "]", format);
-    write_string(out, pattern);
-    write_limits(out, field);
-}
-
-/* The inside of the schema of a field that a body gives. */
-static void
-write_input_field(StringInfo out, const ContactField *field)
-{
     switch (field->kind) {
-    case FIELD_TEXT:
-        appendStringInfo(out, "\"type\":[\"string\",\"number\"%s",
-                         field->is_nullable ? ",\"null\"]" : "]");
-        write_limits(out, field);
-        break;
-    case FIELD_URL: write_form(out, field, "uri", URL_PATTERN); break;
-    case FIELD_UUID: write_form(out, field, "uuid", UUID_PATTERN); break;
-    case FIELD_DATE: write_form(out, field, "date", DATE_PATTERN); break;
     case FIELD_BOOLEAN:
-        appendStringInfoString(out, "\"$ref\":\"#/components/schemas/flag\"");
+        appendStringInfo(out, ",\"default\":%s", field->default_boolean ? "true" : "false");
         break;
-    case FIELD_CHOICE: write_choices(out, field); break;
-    case FIELD_OBJECT: appendStringInfoString(out, "\"type\":\"object\""); break;
+    case FIELD_OBJECT: appendStringInfoString(out, ",\"default\":{}"); break;
+    case FIELD_TEXT:
+    case FIELD_UUID:
+    case FIELD_CHOICE:
+    case FIELD_URL:
+        if (field->default_text != NULL) {
+            appendStringInfoString(out, ",\"default\":");
+            write_string(out, field->default_text);
+        }
+        break;
+    case FIELD_DATE: break;
     }
 }
 
@@ -149,7 +73,10 @@ write_answer_field(StringInfo out, const ContactField *field)
         appendStringInfoString(out, "\"type\":[\"string\",\"null\"],\"format\":\"date\"");
         break;
     case FIELD_OBJECT: appendStringInfoString(out, "\"type\":\"object\""); break;
-    default:
+    case FIELD_TEXT:
+    case FIELD_UUID:
+    case FIELD_CHOICE:
+    case FIELD_URL:
         appendStringInfoString(out, field->is_required ? "\"type\":\"string\""
                                                        : "\"type\":[\"string\",\"null\"]");
         break;
@@ -161,10 +88,11 @@ write_field(StringInfo out, const ContactField *field, SchemaUse use)
 {
     write_string(out, field->name);
     appendStringInfoString(out, ":{");
+    write_description(out, field->description);
     if (use == IN_ANSWER)
         write_answer_field(out, field);
     else
-        write_input_field(out, field);
+        body_value_publish(out, field);
     if (use == IN_WHOLE)
         write_default(out, field);
     appendStringInfoChar(out, '}');
@@ -172,45 +100,48 @@ write_field(StringInfo out, const ContactField *field, SchemaUse use)
 
 /* ---- groups ---------------------------------------------------------------------- */
 
-/* Fields of a group that are not in the table of fields. */
-static void
-write_more_properties(StringInfo out, const ContactGroupSpec *spec, SchemaUse use)
-{
-    static const ContactField email_id = {
-        .name = "email_id", .kind = FIELD_UUID, .is_nullable = true};
+#define TIMESTAMP_SCHEMA(about)                                                                    \
+    "{\"description\":\"" about "\",\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
 
-    if (spec == &contact_groups[GROUP_EMAIL] && use == IN_ANSWER) {
-        appendStringInfoString(out, ",\"email_id\":{\"type\":\"string\",\"format\":\"uuid\"}");
-    } else if (spec == &contact_groups[GROUP_EMAIL]) {
+/* What is no field of the group's record. */
+static void
+write_more_properties(StringInfo out, ContactGroup group, SchemaUse use)
+{
+    if (group == GROUP_EMAIL && use == IN_ANSWER) {
+        appendStringInfo(out, ",\"%s\":{", contact_email_id.name);
+        write_description(out, contact_email_id.description);
+        appendStringInfoString(out, "\"type\":\"string\",\"format\":\"uuid\"}");
+    } else if (group == GROUP_EMAIL) {
         appendStringInfoChar(out, ',');
-        write_field(out, &email_id, IN_CHANGE);
+        write_field(out, &contact_email_id, use);
     }
-    if (use == IN_ANSWER && spec->shows_timestamps)
+    if (use == IN_ANSWER && contact_groups[group].shows_timestamps)
         appendStringInfoString(
-            out, ",\"create_timestamp\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
-                 ",\"update_timestamp\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}");
+            out, ",\"create_timestamp\":" TIMESTAMP_SCHEMA(
+                     "When it was made; null for what is not "
+                     "stored") ",\"update_"
+                               "timestamp\":" TIMESTAMP_SCHEMA("When it last changed; null "
+                                                               "for what is not stored"));
 }
 
 static void
-write_required(StringInfo out, const ContactGroupSpec *spec, SchemaUse use)
+write_required(StringInfo out, ContactGroup group, SchemaUse use)
 {
-    bool is_list =
-        spec == &contact_groups[GROUP_NEWSLETTERS] || spec == &contact_groups[GROUP_WAITLISTS];
+    const ContactGroupSpec *spec = &contact_groups[group];
     const char *separator = "";
 
     appendStringInfoString(out, "\"required\":[");
     for (int i = 0; i < spec->field_count; i++) {
         const ContactField *field = &spec->fields[i];
 
-        /* An item of a list always needs its name. */
-        if (use == IN_ANSWER || (field->is_required && (use == IN_WHOLE || is_list))) {
+        if (use == IN_ANSWER || contact_field_is_required(group, field, use == IN_CHANGE)) {
             appendStringInfoString(out, separator);
             write_string(out, field->name);
             separator = ",";
         }
     }
-    if (use == IN_ANSWER && spec == &contact_groups[GROUP_EMAIL])
-        appendStringInfoString(out, ",\"email_id\"");
+    if (use == IN_ANSWER && group == GROUP_EMAIL)
+        appendStringInfo(out, ",\"%s\"", contact_email_id.name);
     if (use == IN_ANSWER && spec->shows_timestamps)
         appendStringInfoString(out, ",\"create_timestamp\",\"update_timestamp\"");
     appendStringInfoString(out, "]");
@@ -218,62 +149,81 @@ write_required(StringInfo out, const ContactGroupSpec *spec, SchemaUse use)
 
 /* "new_email": { … } */
 static void
-write_group(StringInfo out, const ContactGroupSpec *spec, SchemaUse use)
+write_group(StringInfo out, ContactGroup group, SchemaUse use)
 {
-    appendStringInfo(out, "\"%s%s\":{\"type\":\"object\",", use_names[use], spec->name);
-    write_required(out, spec, use);
+    const ContactGroupSpec *spec = &contact_groups[group];
+
+    appendStringInfo(out, "\"%s%s\":{", use_names[use], spec->name);
+    write_description(out, spec->description);
+    appendStringInfoString(out, "\"type\":\"object\",");
+    write_required(out, group, use);
     appendStringInfoString(out, ",\"properties\":{");
     for (int i = 0; i < spec->field_count; i++) {
         if (i > 0)
             appendStringInfoChar(out, ',');
         write_field(out, &spec->fields[i], use);
     }
-    write_more_properties(out, spec, use);
+    write_more_properties(out, group, use);
     appendStringInfoString(out, "}}");
 }
 
 /* ---- contacts --------------------------------------------------------------------- */
 
+/* The group's object, or a list of such. */
+static char *
+make_reference(ContactGroup group, SchemaUse use)
+{
+    const ContactGroupSpec *spec = &contact_groups[group];
+    char *reference =
+        psprintf("{\"$ref\":\"#/components/schemas/%s%s\"}", use_names[use], spec->name);
+
+    if (!contact_group_is_list(group))
+        return reference;
+    if (use == IN_ANSWER)
+        return psprintf("{\"type\":\"array\",\"items\":%s}", reference);
+    return psprintf("{\"type\":\"array\",\"items\":%s,\"maxItems\":%d}", reference,
+                    spec->max_items);
+}
+
 /* What may stand for a group in a body: the group, and where allowed null or a word. */
 static void
 write_member(StringInfo out, ContactGroup group, SchemaUse use)
 {
-    bool is_list = group == GROUP_NEWSLETTERS || group == GROUP_WAITLISTS;
-    bool is_legacy = group >= CONTACT_STORED_GROUPS;
-    StringInfoData reference;
+    static const ContactStandIn nothing = {NULL, false};
+    const ContactGroupSpec *spec = &contact_groups[group];
+    const ContactStandIn *instead =
+        use == IN_ANSWER ? &nothing : contact_group_stand_in(group, use == IN_CHANGE);
+    const char *reference = make_reference(group, use);
 
-    initStringInfo(&reference);
-    appendStringInfo(&reference, "{\"$ref\":\"#/components/schemas/%s%s\"}", use_names[use],
-                     contact_groups[group].name);
-    appendStringInfo(out, "\"%s\":", contact_groups[group].name);
-    if (is_list) {
-        StringInfoData list;
-
-        initStringInfo(&list);
-        appendStringInfo(&list, "{\"type\":\"array\",\"items\":%s%s}", reference.data,
-                         use == IN_ANSWER ? "" : "," LIST_LIMIT);
-        reference = list;
+    appendStringInfo(out, "\"%s\":", spec->name);
+    if (instead->word == NULL && !instead->allows_null) {
+        appendStringInfoString(out, reference);
+        return;
     }
-    if (use == IN_ANSWER || group == GROUP_EMAIL || (is_list && use == IN_WHOLE))
-        appendStringInfoString(out, reference.data);
-    else if (is_legacy)
-        appendStringInfo(out, "{\"anyOf\":[%s,{\"enum\":[\"DELETE\",null]}],\"deprecated\":true}",
-                         reference.data);
-    else if (use == IN_WHOLE)
-        appendStringInfo(out, "{\"anyOf\":[%s,{\"type\":\"null\"}]}", reference.data);
+    appendStringInfo(out, "{\"anyOf\":[%s,", reference);
+    if (instead->word == NULL)
+        appendStringInfoString(out, "{\"type\":\"null\"}");
+    else if (instead->allows_null)
+        appendStringInfo(out, "{\"enum\":[\"%s\",null]}", instead->word);
     else
-        appendStringInfo(out, "{\"anyOf\":[%s,{\"const\":\"%s\"}]}", reference.data,
-                         is_list ? "UNSUBSCRIBE" : "DELETE");
+        appendStringInfo(out, "{\"const\":\"%s\"}", instead->word);
+    appendStringInfoString(out, spec->is_deprecated ? "],\"deprecated\":true}" : "]}");
 }
 
 static void
-write_contact(StringInfo out, const char *name, SchemaUse use)
+write_contact(StringInfo out, const char *name, const char *description, SchemaUse use)
 {
-    appendStringInfo(out, ",\"%s\":{\"type\":\"object\",\"required\":[", name);
-    for (int group = 0; use == IN_ANSWER && group < CONTACT_BODY_GROUPS; group++)
-        appendStringInfo(out, "%s\"%s\"", group > 0 ? "," : "", contact_groups[group].name);
-    appendStringInfoString(out,
-                           use == IN_WHOLE ? "\"email\"],\"properties\":{" : "],\"properties\":{");
+    const char *separator = "";
+
+    appendStringInfo(out, ",\"%s\":{", name);
+    write_description(out, description);
+    appendStringInfoString(out, "\"type\":\"object\",\"required\":[");
+    for (int group = 0; group < CONTACT_BODY_GROUPS; group++)
+        if (use == IN_ANSWER || (use == IN_WHOLE && contact_groups[group].is_required)) {
+            appendStringInfo(out, "%s\"%s\"", separator, contact_groups[group].name);
+            separator = ",";
+        }
+    appendStringInfoString(out, "],\"properties\":{");
     for (int group = 0; group < CONTACT_BODY_GROUPS; group++) {
         if (group > 0)
             appendStringInfoChar(out, ',');
@@ -281,22 +231,29 @@ write_contact(StringInfo out, const char *name, SchemaUse use)
     }
     if (use == IN_ANSWER)
         appendStringInfoString(out, ",\"status\":{\"const\":\"ok\"}");
-    appendStringInfoString(out, use == IN_ANSWER ? "}}" : "}," RELAY_RULE "}");
+    appendStringInfoChar(out, '}');
+    if (use != IN_ANSWER) {
+        appendStringInfoChar(out, ',');
+        contact_relay_publish(out);
+    }
+    appendStringInfoChar(out, '}');
 }
 
 void
 contact_schema_write(StringInfo out)
 {
-    appendStringInfoString(out, "{" FLAG_SCHEMA);
+    appendStringInfoString(out, "{\"flag\":");
+    body_value_publish_flag(out);
     for (int use = IN_WHOLE; use <= IN_ANSWER; use++) {
         for (int group = 0; group < CONTACT_BODY_GROUPS; group++) {
             appendStringInfoChar(out, ',');
-            write_group(out, &contact_groups[group], use);
+            write_group(out, group, use);
         }
     }
-    write_contact(out, "new_contact", IN_WHOLE);
-    write_contact(out, "changed_contact", IN_CHANGE);
-    write_contact(out, "contact", IN_ANSWER);
+    write_contact(out, "new_contact", "A contact to be created, or to replace another", IN_WHOLE);
+    write_contact(out, "changed_contact", "What is to change of a contact; the rest stays",
+                  IN_CHANGE);
+    write_contact(out, "contact", "A contact", IN_ANSWER);
     appendStringInfoChar(out, '}');
 }
 

@@ -20,8 +20,12 @@ contact_sql_type(const ContactField *field)
     case FIELD_BOOLEAN: return BOOLOID;
     case FIELD_DATE: return DATEOID;
     case FIELD_OBJECT: return JSONBOID;
-    default: return TEXTOID;
+    case FIELD_TEXT:
+    case FIELD_UUID:
+    case FIELD_CHOICE:
+    case FIELD_URL: return TEXTOID;
     }
+    pg_unreachable();
 }
 
 Oid
@@ -31,8 +35,12 @@ contact_sql_array_type(const ContactField *field)
     case FIELD_BOOLEAN: return BOOLARRAYOID;
     case FIELD_DATE: return DATEARRAYOID;
     case FIELD_OBJECT: return JSONBARRAYOID;
-    default: return TEXTARRAYOID;
+    case FIELD_TEXT:
+    case FIELD_UUID:
+    case FIELD_CHOICE:
+    case FIELD_URL: return TEXTARRAYOID;
     }
+    pg_unreachable();
 }
 
 /* ---- reading ----------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
+#include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
 #define MAX_PARAMETERS (CONTACT_MAX_FIELDS + 2)
@@ -117,15 +118,17 @@ batch_array(const ItemBatch *batch, const ContactField *field, int index)
     bool *nulls = palloc(batch->count * sizeof(bool));
     int dimension = batch->count;
     int lower_bound = 1;
-    bool is_boolean = type == BOOLOID;
+    int16 type_bytes;
+    bool is_by_value;
+    char alignment;
 
+    get_typlenbyvalalign(type, &type_bytes, &is_by_value, &alignment);
     for (int i = 0; i < batch->count; i++) {
         values[i] = batch->changes[i].item->values[index];
         nulls[i] = batch->changes[i].item->nulls[index];
     }
     return PointerGetDatum(construct_md_array(values, nulls, 1, &dimension, &lower_bound, type,
-                                              is_boolean ? 1 : -1, is_boolean,
-                                              is_boolean ? TYPALIGN_CHAR : TYPALIGN_INT));
+                                              type_bytes, is_by_value, alignment));
 }
 
 static Datum
@@ -232,9 +235,8 @@ contact_store(const Contact *stored, const Contact *wanted, bool always_touch, c
     for (int group = GROUP_AMO; group < CONTACT_ROW_GROUPS; group++)
         is_changed |=
             store_row(email_id, group, &stored->rows[group], &wanted->rows[group], conflict);
-    is_changed |=
-        store_list(email_id, GROUP_NEWSLETTERS, &stored->newsletters, &wanted->newsletters);
-    is_changed |= store_list(email_id, GROUP_WAITLISTS, &stored->waitlists, &wanted->waitlists);
+    for (int group = CONTACT_ROW_GROUPS; group < CONTACT_STORED_GROUPS; group++)
+        is_changed |= store_list(email_id, group, &stored->lists[group], &wanted->lists[group]);
     if (is_changed && !is_written)
         update_row(email_id, GROUP_EMAIL, email, 0);
 }

@@ -47,7 +47,7 @@ typedef struct UpdatesCursor {
 #define CURSOR_BYTES 27
 #define CURSOR_CHARS 36
 
-typedef enum MofoFilter { MOFO_ANY, MOFO_RELEVANT, MOFO_NOT_RELEVANT } MofoFilter;
+typedef enum MofoFilter { FILTER_NONE, FILTER_RELEVANT, FILTER_NOT_RELEVANT } MofoFilter;
 
 typedef struct UpdatesQuery {
     TimestampTz start;
@@ -185,17 +185,17 @@ read_mofo(const Parameter *parameter, BodyErrors *errors)
 {
     bool is_relevant = false;
 
-    if (!boolean_word_read(parameter->bytes, parameter->length, &is_relevant))
+    if (!body_value_read_flag(parameter->bytes, parameter->length, &is_relevant))
         body_error_add(errors, &parameter->place, "type_error.bool",
                        "value could not be parsed to a boolean");
-    return is_relevant ? MOFO_RELEVANT : MOFO_NOT_RELEVANT;
+    return is_relevant ? FILTER_RELEVANT : FILTER_NOT_RELEVANT;
 }
 
 static UpdatesQuery
 read_query(FunctionCallInfo fcinfo)
 {
     UpdatesQuery query = {
-        .end = GetCurrentTransactionStartTimestamp(), .limit = DEFAULT_LIMIT, .mofo = MOFO_ANY};
+        .end = GetCurrentTransactionStartTimestamp(), .limit = DEFAULT_LIMIT, .mofo = FILTER_NONE};
     Parameter start = get_parameter(fcinfo, 0, "start");
     Parameter end = get_parameter(fcinfo, 1, "end");
     Parameter limit = get_parameter(fcinfo, 2, "limit");
@@ -205,7 +205,7 @@ read_query(FunctionCallInfo fcinfo)
 
     body_errors_init(&errors);
     if (start.bytes == NULL)
-        body_error_missing(&errors, &start.place);
+        body_error_add_missing(&errors, &start.place);
     else
         read_time(&start, &query.start, &errors);
     if (end.length > 0)
@@ -334,9 +334,9 @@ write_next(StringInfo json, const UpdatesQuery *query, const char *after, const 
     appendStringInfoString(&url, "&end=");
     write_url_time(&url, query->end);
     appendStringInfo(&url, "&limit=%d&after=%s", query->limit, after);
-    if (query->mofo != MOFO_ANY)
+    if (query->mofo != FILTER_NONE)
         appendStringInfo(&url, "&mofo_relevant=%s",
-                         query->mofo == MOFO_RELEVANT ? "true" : "false");
+                         query->mofo == FILTER_RELEVANT ? "true" : "false");
     json_text_write(json, url.data, url.len);
 }
 

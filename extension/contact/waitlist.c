@@ -122,8 +122,8 @@ add_change_to_stored(LegacyChanges *changes, const Contact *stored, const char *
 {
     int found = 0;
 
-    for (int i = 0; i < stored->waitlists.count; i++) {
-        const ContactRecord *item = &stored->waitlists.items[i];
+    for (int i = 0; i < stored->lists[GROUP_WAITLISTS].count; i++) {
+        const ContactRecord *item = &stored->lists[GROUP_WAITLISTS].items[i];
 
         if (!contact_name_starts_with(item, prefix))
             continue;
@@ -153,8 +153,8 @@ collect_relay_newsletters(const ContactBody *body, Jsonb *fields, LegacyChanges 
 {
     int found = 0;
 
-    for (int i = 0; i < body->newsletters.count; i++) {
-        const ContactRecord *newsletter = &body->newsletters.items[i];
+    for (int i = 0; i < body->lists[GROUP_NEWSLETTERS].count; i++) {
+        const ContactRecord *newsletter = &body->lists[GROUP_NEWSLETTERS].items[i];
         bool has_suffix;
 
         if (!contact_name_starts_with(newsletter, "relay-"))
@@ -170,9 +170,9 @@ collect_relay_newsletters(const ContactBody *body, Jsonb *fields, LegacyChanges 
 static bool
 has_subscribed_relay(const Contact *stored)
 {
-    for (int i = 0; i < stored->waitlists.count; i++)
-        if (contact_name_starts_with(&stored->waitlists.items[i], "relay") &&
-            contact_flag(&stored->waitlists.items[i], WAITLIST_SUBSCRIBED))
+    for (int i = 0; i < stored->lists[GROUP_WAITLISTS].count; i++)
+        if (contact_name_starts_with(&stored->lists[GROUP_WAITLISTS].items[i], "relay") &&
+            contact_flag(&stored->lists[GROUP_WAITLISTS].items[i], WAITLIST_SUBSCRIBED))
             return true;
     return false;
 }
@@ -203,8 +203,8 @@ collect_relay(const ContactBody *body, const Contact *stored, LegacyChanges *cha
 static void
 collect_unsubscribed_newsletters(const ContactBody *body, LegacyChanges *changes)
 {
-    for (int i = 0; i < body->newsletters.count; i++) {
-        const ContactRecord *newsletter = &body->newsletters.items[i];
+    for (int i = 0; i < body->lists[GROUP_NEWSLETTERS].count; i++) {
+        const ContactRecord *newsletter = &body->lists[GROUP_NEWSLETTERS].items[i];
         bool has_suffix;
         char *name;
 
@@ -280,7 +280,7 @@ find_or_append(const LegacyChange *change, bool ends_unsubscribed, const Contact
 
     if (item != NULL)
         return item;
-    item = contact_list_find(&stored->waitlists, change->name, length);
+    item = contact_list_find(&stored->lists[GROUP_WAITLISTS], change->name, length);
     if (item != NULL) {
         ContactRecord copy = *item;
 
@@ -312,7 +312,7 @@ contact_waitlist_apply_legacy(const ContactBody *body, const Contact *stored, Co
                               BodyErrors *errors)
 {
     LegacyChanges changes = {0};
-    int sorted_count = wanted->waitlists.count;
+    int sorted_count = wanted->lists[GROUP_WAITLISTS].count;
     const char *refused = NULL; /* one error for a member is enough, however many lists it makes */
 
     collect_changes(body, stored, &changes);
@@ -328,7 +328,7 @@ contact_waitlist_apply_legacy(const ContactBody *body, const Contact *stored, Co
                 break;
         item =
             find_or_append(&changes.items[i], changes.items[next - 1].action == LEGACY_UNSUBSCRIBE,
-                           stored, &wanted->waitlists, sorted_count);
+                           stored, &wanted->lists[GROUP_WAITLISTS], sorted_count);
         if (item == NULL)
             continue;
         member = apply_changes(item, &changes.items[i], next - i);
@@ -340,7 +340,7 @@ contact_waitlist_apply_legacy(const ContactBody *body, const Contact *stored, Co
                 refused = member;
         }
     }
-    contact_list_sort(&wanted->waitlists);
+    contact_list_sort(&wanted->lists[GROUP_WAITLISTS]);
 }
 
 /* ---- checks before anything is known of what is stored ---------------------------- */
@@ -367,8 +367,8 @@ contact_waitlist_check_new(const ContactRecord *item, BodyErrors *errors)
 void
 contact_waitlist_check(const ContactBody *body, BodyErrors *errors)
 {
-    for (int i = 0; i < body->waitlists.count; i++) {
-        const ContactRecord *item = &body->waitlists.items[i];
+    for (int i = 0; i < body->lists[GROUP_WAITLISTS].count; i++) {
+        const ContactRecord *item = &body->lists[GROUP_WAITLISTS].items[i];
 
         if (item->nulls[LIST_NAME] || item->nulls[WAITLIST_FIELDS])
             continue;

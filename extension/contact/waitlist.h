@@ -18,8 +18,8 @@ extern void contact_waitlist_check(const ContactBody *body, BodyErrors *errors);
 extern void contact_waitlist_check_new(const ContactRecord *item, BodyErrors *errors);
 
 /*
- * Changes wanted->waitlists (what the body's "waitlists" alone lead to) as the older members
- * and the names of newsletters say.
+ * Changes wanted->lists[GROUP_WAITLISTS] (what the body's "waitlists" alone lead to) as the older
+ * members and the names of newsletters say.
  */
 extern void contact_waitlist_apply_legacy(const ContactBody *body, const Contact *stored,
                                           Contact *wanted, BodyErrors *errors);

@@ -76,7 +76,7 @@ read_body(const WriteCall *call, ContactBody *body, BodyErrors *errors)
 
     body_errors_init(errors);
     contact_body_read(body, call->method, json, errors);
-    if (body->has_email_id && call->method == METHOD_POST && !uuid_is_version_4(&body->email_id))
+    if (body->has_email_id && call->method == METHOD_POST && !body_value_is_uuid_4(&body->email_id))
         body_error_add(errors, &id_place, "value_error.uuid.version", "uuid version 4 expected");
     if (body->has_email_id && call->method != METHOD_POST &&
         memcmp(&body->email_id, &call->email_id, UUID_LEN) != 0)
@@ -148,7 +148,7 @@ check_new_id(const WriteCall *call)
     BodyErrors errors;
 
     body_errors_init(&errors);
-    if (!uuid_is_version_4(&call->email_id))
+    if (!body_value_is_uuid_4(&call->email_id))
         body_error_add(&errors, &place, "value_error.uuid.version", "uuid version 4 expected");
     body_errors_raise(&errors);
 }
@@ -257,7 +257,7 @@ write_by_path(FunctionCallInfo fcinfo, ContactMethod method)
         BodyErrors errors;
 
         body_errors_init(&errors);
-        body_error_missing(&errors, &place);
+        body_error_add_missing(&errors, &place);
         body_errors_raise(&errors);
     }
     call.email_id = *PG_GETARG_UUID_P(0);
