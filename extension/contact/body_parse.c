@@ -116,52 +116,30 @@ read_number(ParseState *state, char *token)
 
 /* ---- semantic actions --------------------------------------------------------- */
 
-static void
-enter(ParseState *state)
+/* Objects and arrays alike: the lexer is at the bracket. */
+static JSON_ACTION
+container_start(void *semstate)
 {
+    ParseState *state = semstate;
+    bool is_array = state->lex->token_type == JSON_TOKEN_ARRAY_START;
+
     CHECK_FOR_INTERRUPTS();
     if (++state->depth > MAX_DEPTH)
         raise_at(state->lex, state->lex->token_start,
                  psprintf("nested deeper than %d levels", MAX_DEPTH));
-}
-
-static JSON_ACTION
-object_start(void *semstate)
-{
-    ParseState *state = semstate;
-
-    enter(state);
-    state->result = pushJsonbValue(&state->stack, WJB_BEGIN_OBJECT, NULL);
+    state->result =
+        pushJsonbValue(&state->stack, is_array ? WJB_BEGIN_ARRAY : WJB_BEGIN_OBJECT, NULL);
     JSON_ACTION_DONE;
 }
 
 static JSON_ACTION
-object_end(void *semstate)
+container_end(void *semstate)
 {
     ParseState *state = semstate;
+    bool is_array = state->stack->contVal.type == jbvArray;
 
     state->depth--;
-    state->result = pushJsonbValue(&state->stack, WJB_END_OBJECT, NULL);
-    JSON_ACTION_DONE;
-}
-
-static JSON_ACTION
-array_start(void *semstate)
-{
-    ParseState *state = semstate;
-
-    enter(state);
-    state->result = pushJsonbValue(&state->stack, WJB_BEGIN_ARRAY, NULL);
-    JSON_ACTION_DONE;
-}
-
-static JSON_ACTION
-array_end(void *semstate)
-{
-    ParseState *state = semstate;
-
-    state->depth--;
-    state->result = pushJsonbValue(&state->stack, WJB_END_ARRAY, NULL);
+    state->result = pushJsonbValue(&state->stack, is_array ? WJB_END_ARRAY : WJB_END_OBJECT, NULL);
     JSON_ACTION_DONE;
 }
 
@@ -230,10 +208,10 @@ body_parse(text *body)
     static const char byte_order_mark[] = "\xEF\xBB\xBF";
     ParseState state = {0};
     JsonSemAction actions = {.semstate = &state,
-                             .object_start = object_start,
-                             .object_end = object_end,
-                             .array_start = array_start,
-                             .array_end = array_end,
+                             .object_start = container_start,
+                             .object_end = container_end,
+                             .array_start = container_start,
+                             .array_end = container_end,
                              .object_field_start = object_field_start,
                              .scalar = scalar};
     char *json = body == NULL ? pstrdup("") : VARDATA_ANY(body);

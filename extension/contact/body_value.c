@@ -9,6 +9,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/hex.h"
 #include "extension/base/iso_time.h"
 #include "extension/contact/body_value.h"
 #include "extension/json/text.h"
@@ -185,18 +186,6 @@ body_value_publish_flag(StringInfo out)
 }
 
 /* ---- UUIDs ----------------------------------------------------------------------- */
-
-static int
-hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 /* As uuid_in(): optional braces, an optional hyphen after every fourth digit. */
 bool
