@@ -41,7 +41,7 @@ SANITIZE ?=
 BUILD = build$(if $(SANITIZE),/sanitize)
 PG_MAJOR = $(shell $(PG_CONFIG) --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
 EXTENSION_BUILD = build/extension-$(PG_MAJOR)
-PRIVATE_PG = $(CURDIR)/build/postgresql-$(PG_MAJOR)
+PRIVATE_PG = build/postgresql-$(PG_MAJOR)
 # quiet is "@" unless V=1; $(call say,CC,file) tells what a quiet recipe does.
 quiet = $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1) $(2)")
@@ -70,8 +70,8 @@ installcheck:
 
 # A copy of PostgreSQL inside build/ with the extension in it, for run and check.
 private-postgres: extension
-	$(quiet)scripts/private-postgres $(PG_CONFIG) $(PRIVATE_PG) >build/private-pg_config
-	$(EXTENSION_MAKE) PG_CONFIG="$$(cat build/private-pg_config)" install >/dev/null
+	$(quiet)path=$$(scripts/private-postgres $(PG_CONFIG) $(PRIVATE_PG)) && echo "$$path" >build/private-pg_config
+	$(EXTENSION_MAKE) PG_CONFIG="$(CURDIR)/$$(cat build/private-pg_config)" install >/dev/null
 
 # ---- programs ----------------------------------------------------------------
 
