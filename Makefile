@@ -30,7 +30,8 @@
 #   make soak-stripe   16 sessions store shuffled Stripe objects   (SECONDS=600)
 #   make fuzz-http     bent requests to a server with sanitizers   (SECONDS=1800)
 #
-# Tests by name: make check TESTS="test/t/100_rest.pl build/test/unit/foo"
+# Tests by name: make check TESTS="test/t/100_rest_service.pl build/test/unit/pace"
+#                or without folders, TESTS="100_rest_service pace"
 # Compilers' command lines are shown with V=1.
 
 PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
