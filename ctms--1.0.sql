@@ -2,7 +2,7 @@
 -- Assembled from extension/sql/*.sql by `make ctms--1.0.sql`; edit the parts.
 \echo Use "CREATE EXTENSION ctms" to load this file. \quit
 
--- Roles belong to the cluster, not to the database: they may be there already.
+-- Roles belong to the cluster, not to the database, so they may exist already.
 DO $$
 DECLARE
     role_name text;
@@ -15,7 +15,7 @@ BEGIN
 END
 $$;
 
--- The owner of a schema may drop what is in it and put something else in its place.
+-- The owner of a schema could drop an object in it and put another one in its place.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
@@ -50,14 +50,14 @@ CREATE TABLE ctms.emails (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX emails_primary_email_lower_key ON ctms.emails (lower(primary_email));
--- Most contacts have none: their changes need not write an entry for it.
+-- Partial, because most contacts have no Salesforce ID: their changes write no entry here.
 CREATE INDEX emails_sfdc_id_idx ON ctms.emails (sfdc_id) WHERE sfdc_id IS NOT NULL;
 CREATE INDEX emails_update_timestamp_idx ON ctms.emails (update_timestamp, email_id);
-COMMENT ON TABLE ctms.emails IS 'One row per contact; everything else about the contact hangs on email_id';
+COMMENT ON TABLE ctms.emails IS 'One row per contact; everything else about the contact refers to email_id';
 COMMENT ON COLUMN ctms.emails.primary_email IS 'Address of the contact, unique without regard to case';
 COMMENT ON COLUMN ctms.emails.basket_token IS 'Token by which Basket knows the contact';
 COMMENT ON COLUMN ctms.emails.email_format IS 'H (HTML), T (text), N (none) or empty';
-COMMENT ON COLUMN ctms.emails.update_timestamp IS 'Moved by every real change of the row and by every PATCH of the contact';
+COMMENT ON COLUMN ctms.emails.update_timestamp IS 'Set by every UPDATE that changes a value of the row, and by every PATCH of the contact';
 
 CREATE TABLE ctms.newsletters (
     id serial PRIMARY KEY,
@@ -88,7 +88,7 @@ CREATE TABLE ctms.waitlists (
     UNIQUE (email_id, name)
 );
 COMMENT ON TABLE ctms.waitlists IS 'Waiting lists that contacts have joined';
-COMMENT ON COLUMN ctms.waitlists.fields IS 'What the list asks for; valid under the schema of that name in ctms.waitlist_fields_schemas, else under the schema "default"';
+COMMENT ON COLUMN ctms.waitlists.fields IS 'The fields that the waitlist asks for; valid under the schema of its name in ctms.waitlist_fields_schemas, or under the schema "default" if there is none';
 
 CREATE TABLE ctms.waitlist_fields_schemas (
     name varchar(255) PRIMARY KEY,
@@ -96,7 +96,7 @@ CREATE TABLE ctms.waitlist_fields_schemas (
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE ctms.waitlist_fields_schemas IS 'JSON Schema of the fields of each waitlist; "default" serves every name without a row. Change it with ctms.set_waitlist_schema()';
+COMMENT ON TABLE ctms.waitlist_fields_schemas IS 'JSON Schema of the fields of each waitlist; "default" applies to every name without a row. Change it with ctms.set_waitlist_schema()';
 
 CREATE TABLE ctms.fxa (
     id serial PRIMARY KEY,
@@ -160,7 +160,8 @@ COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the
 
 -- The queue churns: each row is inserted, claimed and deleted, often within a second. Claiming
 -- changes no indexed column and finds room on the row's page (fillfactor), so it costs no index
--- entries; autovacuum comes early and does not nap. There is no index on id: nobody looks for it.
+-- entries; autovacuum starts early and does not pause. There is no index on id, because nothing
+-- searches for it.
 CREATE TABLE ctms.pending_acoustic (
     id bigserial,
     email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE ON UPDATE CASCADE,
@@ -179,22 +180,22 @@ CREATE TABLE ctms.pending_acoustic (
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
--- Sessions take numbers in advance: each would lock the sequence for every change otherwise.
+-- Sessions take numbers in advance; otherwise they would lock the sequence for every change.
 ALTER SEQUENCE ctms.pending_acoustic_id_seq CACHE 50;
--- First what is free, in the order of claiming; then what waits, by time; last what is exhausted.
+-- Free rows come first, in the order of claiming; then waiting rows, by time; last exhausted rows.
 CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
 COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'Grows with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
-COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'Not before then, after a failure; "infinity" when exhausted: not before the contact changes; null when free to claim';
-COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'An agent has claimed the row until then; null when nobody has';
+COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'After a failure: when the row may be claimed again; "infinity" when it is exhausted, until the contact changes; null when it is free to claim';
+COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'When the lease of the agent that has claimed the row ends; null when no agent has';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row';
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row was last written: enqueued, claimed or failed';
-COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'Has been claimed before: what Acoustic holds of the contact is not certain';
+COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'The row was claimed before, so it is not certain what Acoustic has of the contact';
 
--- Nearly always empty: a claim takes the rows that are there (extension/queue/stripe.c).
+-- Nearly always empty, because each claim takes all rows (extension/queue/stripe.c).
 CREATE TABLE ctms.unresolved_stripe (
     kind text,
     key text,
@@ -202,7 +203,7 @@ CREATE TABLE ctms.unresolved_stripe (
     update_timestamp timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (kind, key)
 );
-COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed: the next claim looks once more';
+COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed; the next claim looks for their contacts again';
 COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price or invoice';
 COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, or stripe_id';
 
@@ -237,7 +238,7 @@ CREATE TABLE ctms.stripe_customer (
 );
 COMMENT ON TABLE ctms.stripe_customer IS 'Stripe customers; fxa_id is Stripe''s "description"';
 COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
-COMMENT ON COLUMN ctms.stripe_customer.deletion_timestamp IS 'Time of the newest message that said the customer was deleted, while it is; content that is not newer leaves it so';
+COMMENT ON COLUMN ctms.stripe_customer.deletion_timestamp IS 'While the customer is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
 
 CREATE TABLE ctms.stripe_price (
     stripe_id varchar(255) PRIMARY KEY,
@@ -270,7 +271,7 @@ CREATE TABLE ctms.stripe_invoice (
 );
 CREATE INDEX stripe_invoice_customer_idx ON ctms.stripe_invoice (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_invoice IS 'Stripe invoices; the customer may arrive later';
-COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; a line of an older message that is not stored was removed';
+COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; if a line of an older message is not stored, it was removed';
 
 CREATE TABLE ctms.stripe_invoice_line_item (
     stripe_id varchar(255) PRIMARY KEY,
@@ -310,7 +311,7 @@ CREATE TABLE ctms.stripe_subscription (
 );
 CREATE INDEX stripe_subscription_customer_idx ON ctms.stripe_subscription (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_subscription IS 'Stripe subscriptions; the customer may arrive later';
-COMMENT ON COLUMN ctms.stripe_subscription.list_timestamp IS 'Time of the newest message that listed all its items; an item of an older message that is not stored was removed';
+COMMENT ON COLUMN ctms.stripe_subscription.list_timestamp IS 'Time of the newest message that listed all its items; if an item of an older message is not stored, it was removed';
 
 CREATE TABLE ctms.stripe_subscription_item (
     stripe_id varchar(255) PRIMARY KEY,
@@ -325,8 +326,8 @@ CREATE INDEX stripe_subscription_item_subscription_idx ON ctms.stripe_subscripti
 CREATE INDEX stripe_subscription_item_price_idx ON ctms.stripe_subscription_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_subscription_item IS 'Items of Stripe subscriptions: what is subscribed to, at which price';
 -- ---------------------------------------------------------------------------
--- JSON Schema, drafts 4 to 2020-12. STABLE, not IMMUTABLE: a schema may refer to
--- documents in ctms.json_schema_document.
+-- JSON Schema, drafts 4 to 2020-12. The functions are STABLE, not IMMUTABLE, because a
+-- schema may refer to documents in ctms.json_schema_document.
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE ctms.json_schema_document (
@@ -378,7 +379,7 @@ CREATE FUNCTION ctms.json_schema_check(schema jsonb,
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
     OUT keyword text, OUT error text) RETURNS SETOF record
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
-COMMENT ON FUNCTION ctms.json_schema_check(jsonb) IS 'What is wrong with a JSON Schema itself, one row each; none when it can be used';
+COMMENT ON FUNCTION ctms.json_schema_check(jsonb) IS 'What is wrong with a JSON Schema itself, one row for each problem; no row when it can be used';
 
 CREATE FUNCTION ctms.json_schema_check(schema jsonb, options jsonb,
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
@@ -394,53 +395,53 @@ CREATE FUNCTION ctms.json_schema_assert(schema jsonb, instance jsonb, options js
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
 COMMENT ON FUNCTION ctms.json_schema_assert(jsonb, jsonb, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
 
--- The same over json, whose strings may hold \u0000, which jsonb cannot; and over text, so
--- that calls with literals alone are not ambiguous.
+-- The same for json, whose strings may hold \u0000, unlike those of jsonb; and for text, so
+-- that a call whose arguments are all literals is not ambiguous.
 CREATE FUNCTION ctms.json_schema_is_valid(schema json, instance json, options jsonb DEFAULT '{}') RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
-COMMENT ON FUNCTION ctms.json_schema_is_valid(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(json, json, jsonb) IS 'Like the function for jsonb, but for json, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_errors(schema json, instance json, options jsonb DEFAULT '{}',
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
     OUT keyword text, OUT error text) RETURNS SETOF record
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
-COMMENT ON FUNCTION ctms.json_schema_errors(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_errors(json, json, jsonb) IS 'Like the function for jsonb, but for json, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_validate(schema json, instance json, output text DEFAULT 'basic',
     options jsonb DEFAULT '{}') RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
-COMMENT ON FUNCTION ctms.json_schema_validate(json, json, text, jsonb) IS 'As over jsonb; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_validate(json, json, text, jsonb) IS 'Like the function for jsonb, but for json, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_assert(schema json, instance json, options jsonb DEFAULT '{}') RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
-COMMENT ON FUNCTION ctms.json_schema_assert(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_assert(json, json, jsonb) IS 'Like the function for jsonb, but for json, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_is_valid(schema text, instance text, options jsonb DEFAULT '{}') RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
-COMMENT ON FUNCTION ctms.json_schema_is_valid(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(text, text, jsonb) IS 'Like the function for jsonb, but for JSON as text, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_errors(schema text, instance text, options jsonb DEFAULT '{}',
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
     OUT keyword text, OUT error text) RETURNS SETOF record
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
-COMMENT ON FUNCTION ctms.json_schema_errors(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_errors(text, text, jsonb) IS 'Like the function for jsonb, but for JSON as text, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_validate(schema text, instance text, output text DEFAULT 'basic',
     options jsonb DEFAULT '{}') RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
-COMMENT ON FUNCTION ctms.json_schema_validate(text, text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_validate(text, text, text, jsonb) IS 'Like the function for jsonb, but for JSON as text, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_assert(schema text, instance text, options jsonb DEFAULT '{}') RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
-COMMENT ON FUNCTION ctms.json_schema_assert(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_assert(text, text, jsonb) IS 'Like the function for jsonb, but for JSON as text, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_check(schema text, options jsonb DEFAULT '{}',
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
     OUT keyword text, OUT error text) RETURNS SETOF record
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
-COMMENT ON FUNCTION ctms.json_schema_check(text, jsonb) IS 'As over jsonb, for JSON in text';
+COMMENT ON FUNCTION ctms.json_schema_check(text, jsonb) IS 'Like the function for jsonb, but for JSON as text';
 
--- A jsonb that is known to be a schema. It is one wherever a jsonb is wanted.
+-- A jsonb that is known to be a schema. It can be used wherever a jsonb is expected.
 CREATE TYPE ctms.json_schema;
 CREATE FUNCTION ctms._json_schema_in(cstring) RETURNS ctms.json_schema
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_in';
@@ -453,7 +454,7 @@ CREATE FUNCTION ctms._json_schema_send(ctms.json_schema) RETURNS bytea
 CREATE TYPE ctms.json_schema (
     INPUT = ctms._json_schema_in, OUTPUT = ctms._json_schema_out,
     RECEIVE = ctms._json_schema_recv, SEND = ctms._json_schema_send, LIKE = jsonb);
-COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; what is none is refused (22023)';
+COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; anything else is refused (22023)';
 CREATE FUNCTION ctms._json_schema_from_jsonb(jsonb) RETURNS ctms.json_schema
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_from_jsonb';
 CREATE CAST (jsonb AS ctms.json_schema) WITH FUNCTION ctms._json_schema_from_jsonb(jsonb) AS ASSIGNMENT;
@@ -481,20 +482,20 @@ GRANT EXECUTE ON FUNCTION
     ctms.json_schema_assert(json, json, jsonb), ctms.json_schema_assert(text, text, jsonb)
     TO ctms_api, ctms_reader;
 -- ---------------------------------------------------------------------------
--- What changes from one JSON Schema to another.
+-- Comparison of two JSON Schemas.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.json_schema_compare(old jsonb, new jsonb) RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_compare';
-COMMENT ON FUNCTION ctms.json_schema_compare(jsonb, jsonb) IS 'Whether the new JSON Schema accepts all that the old one does: "compatibility" is "compatible", "incompatible" with an "example" that only the old one accepts and its "errors" under the new one, or "unknown"';
+COMMENT ON FUNCTION ctms.json_schema_compare(jsonb, jsonb) IS 'Whether the new JSON Schema accepts everything that the old one accepts: "compatibility" is "compatible", "incompatible" with an "example" that only the old one accepts and its "errors" under the new one, or "unknown"';
 
 CREATE FUNCTION ctms._json_schema_example(old jsonb, new jsonb) RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_example';
-COMMENT ON FUNCTION ctms._json_schema_example(jsonb, jsonb) IS 'For tests: the search of ctms.json_schema_compare() alone, null when it finds nothing';
+COMMENT ON FUNCTION ctms._json_schema_example(jsonb, jsonb) IS 'For tests: only the search of ctms.json_schema_compare() for an example; null when it finds none';
 
 GRANT EXECUTE ON FUNCTION ctms.json_schema_compare(jsonb, jsonb) TO ctms_api, ctms_reader;
 -- ---------------------------------------------------------------------------
--- Waitlists: fields are valid under the schema of their name whoever writes them.
+-- Waitlists: their fields are checked against the schema of their name, for every writer.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._check_waitlist_fields() RETURNS trigger
@@ -507,7 +508,7 @@ CREATE TRIGGER ctms_waitlists_check_fields
 
 CREATE FUNCTION ctms._lock_waitlists() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__lock_waitlists';
-COMMENT ON FUNCTION ctms._lock_waitlists() IS 'Lets no waitlist be stored while schemas change';
+COMMENT ON FUNCTION ctms._lock_waitlists() IS 'Keeps waitlists from being stored while schemas change';
 
 CREATE FUNCTION ctms._check_waitlist_schema() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__check_waitlist_schema';
@@ -524,7 +525,7 @@ CREATE TRIGGER ctms_waitlist_fields_schemas_invalidate
     FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
 
 -- Stored rows that a schema would refuse: how many, and the first ones with reasons but
--- without values. Rows of every name without a schema of its own count for "default".
+-- without values. Rows of names without a schema of their own count for "default".
 CREATE FUNCTION ctms._failing_waitlists(waitlist_name text, new_schema jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -558,8 +559,8 @@ CREATE FUNCTION ctms._prepare_waitlist_schema(schema jsonb) RETURNS void
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'ctms__prepare_waitlist_schema';
 COMMENT ON FUNCTION ctms._prepare_waitlist_schema(jsonb) IS 'Compiles a schema and keeps it compiled until the transaction ends';
 
--- What the change means for documents: as ctms.json_schema_compare(), but never an error,
--- since a stored schema that cannot be run must not stop what replaces it.
+-- Like ctms.json_schema_compare(), but never raises an error, because a stored schema that
+-- cannot be run must not prevent its replacement.
 CREATE FUNCTION ctms._compare_waitlist_schemas(old_schema jsonb, new_schema jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -571,7 +572,7 @@ EXCEPTION WHEN program_limit_exceeded OR statement_too_complex OR invalid_parame
     RETURN '{"compatibility": "unknown"}';
 END
 $$;
-COMMENT ON FUNCTION ctms._compare_waitlist_schemas(jsonb, jsonb) IS 'Whether a new schema accepts what the stored one does; empty when there is none';
+COMMENT ON FUNCTION ctms._compare_waitlist_schemas(jsonb, jsonb) IS 'Whether a new schema accepts everything that the stored one accepts; an empty object when none is stored';
 
 CREATE FUNCTION ctms.set_waitlist_schema(name text, schema jsonb, dry_run boolean DEFAULT false,
     existing_rows text DEFAULT 'check') RETURNS jsonb
@@ -607,12 +608,12 @@ BEGIN
     END IF;
 
     PERFORM ctms._prepare_waitlist_schema(set_waitlist_schema.schema);
-    -- What takes time is done before writers are locked out, and again in the rare case that
+    -- The slow work is done before writers are locked out, and repeated in the rare case that
     -- the stored schema changes in between.
     SELECT s.schema INTO compared_schema FROM ctms.waitlist_fields_schemas AS s
     WHERE s.name = set_waitlist_schema.name;
     comparison := ctms._compare_waitlist_schemas(compared_schema, set_waitlist_schema.schema);
-    -- Stored rows are only looked at under the lock where the answer decides.
+    -- Stored rows are checked under the lock only if the result decides what is stored.
     IF coalesce(dry_run, false) OR existing_rows = 'ignore' THEN
         failing := ctms._failing_waitlists(set_waitlist_schema.name, set_waitlist_schema.schema);
     END IF;
@@ -646,7 +647,7 @@ BEGIN
     RETURN report || jsonb_build_object('stored', true);
 END
 $$;
-COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses one that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run only reports. The report says whether the schema accepts all that the stored one did ("compatibility")';
+COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses a schema that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run it only reports. The report says whether the schema accepts everything that the stored one accepts ("compatibility")';
 
 CREATE FUNCTION ctms.drop_waitlist_schema(name text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -656,7 +657,7 @@ BEGIN
     RETURN FOUND;
 END
 $$;
-COMMENT ON FUNCTION ctms.drop_waitlist_schema(text) IS 'Removes the schema of a waitlist; its rows stay, new ones are checked against "default". False when there is none';
+COMMENT ON FUNCTION ctms.drop_waitlist_schema(text) IS 'Removes the schema of a waitlist; its rows stay, and new rows are checked against "default". False when there is no such schema';
 
 CREATE FUNCTION ctms.get_waitlist(name text) RETURNS json
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -672,7 +673,7 @@ AS $$
     SELECT coalesce(json_agg(json_build_object('name', s.name, 'schema', s.schema) ORDER BY s.name), '[]')
     FROM ctms.waitlist_fields_schemas AS s;
 $$;
-COMMENT ON FUNCTION ctms.list_waitlists() IS 'All waitlists that have a schema, with it, by name';
+COMMENT ON FUNCTION ctms.list_waitlists() IS 'All waitlists that have a schema, with their schemas, by name';
 
 CREATE FUNCTION ctms.install_default_waitlist_schemas() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -698,14 +699,15 @@ GRANT EXECUTE ON FUNCTION ctms.get_waitlist(text), ctms.list_waitlists() TO ctms
 -- Stripe: objects and product segments.
 -- ---------------------------------------------------------------------------
 
--- Every statement of these two finds its rows by an index. Without enable_seqscan = off a plan
--- that is kept from when a table was small would read all of it until somebody analyses it.
+-- Every statement of these two functions finds its rows by an index. Without
+-- enable_seqscan = off, a plan that was made while a table was small would read the whole
+-- table until it is analysed.
 CREATE FUNCTION ctms.upsert_stripe(object jsonb, message_time timestamptz DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe';
-COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and what is inside it; returns what was created, updated, deleted and so on. Content older than what is stored, by the time of the message, is skipped';
+COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and the objects inside it; returns what was created, updated, deleted and so on. Skips content that is older than the stored content, by the time of the message';
 GRANT EXECUTE ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) TO ctms_api;
 
 CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz)
@@ -713,7 +715,7 @@ RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_batch';
-COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects of an array in one lock order; those with a problem are in "errors" of the report instead';
+COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects of an array in one lock order; objects with a problem are listed in "errors" of the report instead';
 
 CREATE FUNCTION ctms._pubsub_time(moment jsonb) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -724,7 +726,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that does not look like one';
 
--- Fails with a data exception when the body is no push message of Pub/Sub.
+-- Fails with a data exception when the body is not a push message of Pub/Sub.
 CREATE FUNCTION ctms._pubsub_payload(body text, OUT message jsonb, OUT payload jsonb)
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -737,7 +739,7 @@ BEGIN
     payload := convert_from(decode(message ->> 'data', 'base64'), 'UTF8')::jsonb;
 END
 $$;
-COMMENT ON FUNCTION ctms._pubsub_payload(text) IS 'What a push message of Pub/Sub carries';
+COMMENT ON FUNCTION ctms._pubsub_payload(text) IS 'A push message of Pub/Sub, and the decoded data in it';
 
 CREATE FUNCTION ctms.ingest_pubsub(body text) RETURNS json
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -843,7 +845,7 @@ BEGIN
     RETURN jsonb_build_object('enqueued', jsonb_build_array(kind || ':' || id), 'email_ids', to_jsonb(contacts));
 END
 $$;
-COMMENT ON FUNCTION ctms.enqueue_stripe(jsonb) IS 'Enqueues the contacts that a Stripe object concerns as if they had changed, and stores nothing of it; a price concerns all who subscribe to it';
+COMMENT ON FUNCTION ctms.enqueue_stripe(jsonb) IS 'Enqueues the contacts that a Stripe object concerns as if they had changed, and does not store the object; a price concerns everyone who subscribes to it';
 
 CREATE TYPE ctms.segment AS ENUM (
     'active', 're-active', 'cancelling', 're-cancelling', 'canceled', 're-canceled', 'other'
@@ -885,12 +887,12 @@ AS 'MODULE_PATHNAME', 'ctms_product_subscriptions';
 COMMENT ON FUNCTION ctms.product_subscriptions(uuid) IS 'The Stripe products of a contact with their segments, one row each, ordered by product_id';
 GRANT EXECUTE ON FUNCTION ctms.product_subscriptions(uuid) TO ctms_api, ctms_agent, ctms_reader;
 -- ---------------------------------------------------------------------------
--- Timestamps and the feed of the Acoustic queue: triggers on the tables.
+-- Triggers on the tables: timestamps, and what fills the Acoustic queue.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._update_timestamp() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__update_timestamp';
-COMMENT ON FUNCTION ctms._update_timestamp() IS 'Row trigger BEFORE UPDATE: a real change moves update_timestamp to now(), unless the statement set it; arguments are columns that do not count';
+COMMENT ON FUNCTION ctms._update_timestamp() IS 'Row trigger BEFORE UPDATE: when a value changes, sets update_timestamp to now(), unless the statement set it; arguments are columns that do not count';
 
 CREATE FUNCTION ctms._enqueue() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__enqueue';
@@ -918,7 +920,7 @@ CREATE TRIGGER ctms_pending_acoustic_update_timestamp BEFORE UPDATE ON ctms.pend
 CREATE TRIGGER ctms_unresolved_stripe_update_timestamp BEFORE UPDATE ON ctms.unresolved_stripe
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
 
--- When a message came says nothing about the object.
+-- The time of a message is not part of the object.
 CREATE TRIGGER ctms_stripe_customer_update_timestamp BEFORE UPDATE ON ctms.stripe_customer
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp', 'deletion_timestamp');
 CREATE TRIGGER ctms_stripe_price_update_timestamp BEFORE UPDATE ON ctms.stripe_price
@@ -932,15 +934,15 @@ CREATE TRIGGER ctms_stripe_subscription_update_timestamp BEFORE UPDATE ON ctms.s
 CREATE TRIGGER ctms_stripe_subscription_item_update_timestamp BEFORE UPDATE ON ctms.stripe_subscription_item
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
 
--- The triggers of the feed, three for each table that Acoustic hears of: kind of key, its column, and
--- columns that do not count. A deleted contact takes its queue row along, by foreign key.
--- Stripe's rows know the contact by the FxA ID of their customer. A price can belong to very
--- many contacts, so only what product rows show of it counts; a new one has no items yet, and
--- one with items cannot be deleted.
+-- The triggers that fill the queue, three for each table that is sent to Acoustic. Their arguments
+-- are the kind of key, its column, and columns that do not count. When a contact is deleted, a
+-- foreign key deletes its queue row. Rows of Stripe belong to the contact with the FxA ID of their
+-- customer. A price can belong to very many contacts, so only the columns that product rows show
+-- count; a new price has no items yet, and a price with items cannot be deleted.
 --
--- Triggers fire in the order of their names: "_updated" comes after "_update_timestamp". One of your
--- own, BEFORE UPDATE, should have a name before "ctms": behind ours it makes an UPDATE that
--- changes nothing enqueue the contact. TRUNCATE fires no row triggers.
+-- Triggers fire in the order of their names: "_updated" comes after "_update_timestamp". Give your
+-- own BEFORE UPDATE trigger a name that sorts before "ctms". If it fires after these triggers, an
+-- UPDATE that changes nothing enqueues the contact. TRUNCATE fires no row triggers.
 DO $$
 DECLARE
     fed record;
@@ -977,26 +979,26 @@ END
 $$;
 
 -- ---------------------------------------------------------------------------
--- What sending agents call. Each call is a transaction of its own.
+-- Functions for agents. Each call is a transaction of its own.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval)
     RETURNS TABLE (email_id uuid, generation bigint, retry integer, state text)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_claim_acoustic';
-COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds. state is new, again (tried before: what Acoustic holds is not certain) or deleted (the deletion is to be carried over)';
+COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds. state is new, again (tried before, so it is not certain what Acoustic has) or deleted (the deletion must be sent)';
 
 CREATE FUNCTION ctms.finish_acoustic(agent text, email_ids uuid[], generations bigint[],
     outcomes text[] DEFAULT NULL, hashes text[] DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_finish_acoustic';
-COMMENT ON FUNCTION ctms.finish_acoustic(text, uuid[], bigint[], text[], text[]) IS 'Removes what the agent has sent and returns how many; a contact that changed since it was claimed stays and is free to claim. outcomes (sent unless told, unchanged, skipped) go to the history, hashes are those of ctms.acoustic_outgoing(), null where not all was sent';
+COMMENT ON FUNCTION ctms.finish_acoustic(text, uuid[], bigint[], text[], text[]) IS 'Removes what the agent has sent and returns how many; a contact that changed since it was claimed stays and is free to claim. outcomes (sent, which is the default, unchanged, skipped) go to the history; hashes are those of ctms.acoustic_outgoing(), or null if not everything was sent';
 
 CREATE FUNCTION ctms.fail_acoustic(agent text, email_ids uuid[], generations bigint[], errors text[],
     is_permanent boolean[], retry_limit integer) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_fail_acoustic';
-COMMENT ON FUNCTION ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer) IS 'Counts a failed attempt for each contact and lets it wait, longer each time; permanent failures, and those at the limit, stay until the contact changes. Returns how many rows the agent held';
+COMMENT ON FUNCTION ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer) IS 'Counts a failed attempt for each contact and makes it wait, longer each time; after a permanent failure, or at the limit, it waits until the contact changes. Returns how many rows the agent held';
 
 CREATE FUNCTION ctms.release_acoustic(agent text) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1009,23 +1011,23 @@ GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
     ctms.release_acoustic(text) TO ctms_agent;
 
 -- ---------------------------------------------------------------------------
--- What operators and health checks call.
+-- Functions for operators and health checks.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[]) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_enqueue_contacts';
-COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[]) IS 'Enqueues these contacts as if they had changed, at once and whatever ctms.enqueue says; returns how many of them exist';
+COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[]) IS 'Enqueues these contacts as if they had changed, at once, even if ctms.enqueue is off; returns how many of them exist';
 
 CREATE FUNCTION ctms.reset_acoustic_retries(email_ids uuid[] DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_reset_acoustic_retries';
-COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives failed and exhausted queue rows, of these contacts or of all, a fresh start; returns how many';
+COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives a fresh start to the failed and exhausted queue rows of these contacts, or of all; returns how many';
 
 CREATE FUNCTION ctms.acoustic_backlog(retry_limit integer, OUT backlog bigint, OUT retry_backlog bigint)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_acoustic_backlog';
-COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (those being sent and those waiting after a failure included, exhausted ones not), and how many have failed since they last changed (exhausted ones included). Exact up to 10000, estimated beyond';
+COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (including those being sent and those waiting after a failure, but not exhausted ones), and how many have failed since they last changed (including exhausted ones). Exact up to 10000, estimated above that';
 
 CREATE FUNCTION ctms.acoustic_configuration() RETURNS json
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1044,16 +1046,16 @@ COMMENT ON FUNCTION ctms.acoustic_configuration() IS 'Synced fields by table and
 GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer) TO ctms_api, ctms_agent;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_configuration() TO ctms_api, ctms_agent;
 -- ---------------------------------------------------------------------------
--- What ctms remembers of its dealings with Acoustic, beyond the queue; each part off by default:
--- what was deleted here and is still there (ctms.acoustic_deletions), what was last
+-- What ctms remembers about Acoustic in addition to the queue. Each part is off by default:
+-- what was deleted here and is still in Acoustic (ctms.acoustic_deletions), what was last
 -- sent (ctms.acoustic_skip_unchanged), and what happened (ctms.acoustic_history).
--- No foreign keys: these rows outlive their contacts, or are removed with them by trigger.
+-- There are no foreign keys: these rows outlive their contacts, or a trigger removes them.
 -- ---------------------------------------------------------------------------
 
--- A queue like ctms.pending_acoustic, of contacts that are gone. It also keeps the lease of a contact
--- that was deleted while it was being sent: if it comes back meanwhile, nobody may send it
--- before the first sender has done with what it was (whose generation is lower than any here, so
--- that its finish or fail only gives the lease back).
+-- A queue like ctms.pending_acoustic, for deleted contacts. It also keeps the lease of a contact
+-- that was deleted while it was being sent: if the contact comes back meanwhile, no agent may send
+-- it before the first sender is done with the old state. The generation of that state is lower than
+-- any here, so the finish or fail of the first sender only gives the lease back.
 CREATE TABLE ctms.acoustic_deleted_contact (
     email_id uuid PRIMARY KEY,
     is_to_send boolean NOT NULL DEFAULT true,
@@ -1070,13 +1072,13 @@ CREATE TABLE ctms.acoustic_deleted_contact (
     autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX acoustic_deleted_contact_claim_idx ON ctms.acoustic_deleted_contact
     (retry_after NULLS FIRST, retry, create_timestamp);
-COMMENT ON TABLE ctms.acoustic_deleted_contact IS 'Deleted contacts that Acoustic does not know to be deleted, or that were being sent when they were deleted';
-COMMENT ON COLUMN ctms.acoustic_deleted_contact.is_to_send IS 'The deletion is to be carried to Acoustic; false where only the lease is kept';
+COMMENT ON TABLE ctms.acoustic_deleted_contact IS 'Deleted contacts whose deletion was not sent to Acoustic yet, or that were being sent when they were deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.is_to_send IS 'The deletion must be sent to Acoustic; false if only the lease is kept';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry IS 'Failed attempts';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.last_error IS 'What went wrong last, and when; never personal data';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.generation IS 'Number of the transaction that deleted the contact';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry_after IS 'As in ctms.pending_acoustic';
-COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'An agent has claimed the row, or is still sending the contact, until then';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'When the lease of the agent that has claimed the row, or is still sending the contact, ends';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_owner IS 'The agent that has claimed the row, or is still sending the contact';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_generation IS 'The generation that the agent has claimed; null while it is still sending the contact';
 
@@ -1088,7 +1090,7 @@ CREATE TABLE ctms.acoustic_deleted_row (
     update_timestamp timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (email_id, kind, name)
 );
-COMMENT ON TABLE ctms.acoustic_deleted_row IS 'Rows that were deleted here and may still be in a relational table of Acoustic; those that have come back are passed over';
+COMMENT ON TABLE ctms.acoustic_deleted_row IS 'Rows that were deleted here and may still be in a relational table of Acoustic; rows that have come back are skipped';
 COMMENT ON COLUMN ctms.acoustic_deleted_row.kind IS 'newsletter, waitlist or product';
 COMMENT ON COLUMN ctms.acoustic_deleted_row.name IS 'Name of the newsletter or waitlist, or id of the product';
 
@@ -1098,8 +1100,8 @@ CREATE TABLE ctms.acoustic_sent (
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 80);
-COMMENT ON TABLE ctms.acoustic_sent IS 'What Acoustic was last sent of each contact, as hashes; good only while the contact''s queue row, if there is one, was never tried';
-COMMENT ON COLUMN ctms.acoustic_sent.hashes IS 'By row: "main", or the kind, a colon and the name';
+COMMENT ON TABLE ctms.acoustic_sent IS 'What was last sent to Acoustic for each contact, as hashes; valid only while the contact''s queue row, if there is one, was never tried';
+COMMENT ON COLUMN ctms.acoustic_sent.hashes IS 'One hash for each row; the key is "main", or the kind, a colon and the name';
 
 CREATE TABLE ctms.acoustic_history (
     id bigserial PRIMARY KEY,
@@ -1109,7 +1111,7 @@ CREATE TABLE ctms.acoustic_history (
     create_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX acoustic_history_contact_idx ON ctms.acoustic_history (email_id, create_timestamp);
-COMMENT ON TABLE ctms.acoustic_history IS 'What became of each attempt to send a contact, for as long as ctms.acoustic_history says';
+COMMENT ON TABLE ctms.acoustic_history IS 'The outcome of each attempt to send a contact, kept for the time that the setting ctms.acoustic_history says';
 COMMENT ON COLUMN ctms.acoustic_history.outcome IS 'sent, unchanged (nothing to send), skipped (sending is turned off), deleted or failed';
 COMMENT ON COLUMN ctms.acoustic_history.error IS 'What went wrong; never personal data';
 
@@ -1121,18 +1123,18 @@ CREATE TRIGGER ctms_acoustic_sent_update_timestamp BEFORE UPDATE ON ctms.acousti
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
 
 -- ---------------------------------------------------------------------------
--- What is deleted.
+-- Deletions.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._carries_deletions() RETURNS boolean
     LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'ctms__carries_deletions';
-COMMENT ON FUNCTION ctms._carries_deletions() IS 'Whether deletions of this session are to be carried to Acoustic';
+COMMENT ON FUNCTION ctms._carries_deletions() IS 'Whether deletions of this session must be sent to Acoustic';
 
 CREATE FUNCTION ctms._wake_agents() RETURNS void
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__wake_agents';
 COMMENT ON FUNCTION ctms._wake_agents() IS 'Wakes the agents that wait, if any, when the transaction commits';
 
--- BEFORE: afterwards the foreign key has taken the queue row, and with it the lease.
+-- BEFORE, because afterwards the foreign key has deleted the queue row, and with it the lease.
 CREATE FUNCTION ctms._note_deleted_contact() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1154,7 +1156,7 @@ BEGIN
             lease_owner = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_owner ELSE EXCLUDED.lease_owner END,
             lease_generation = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_generation END,
             lease_until = GREATEST(d.lease_until, EXCLUDED.lease_until);
-        -- Leases that were kept and are over.
+        -- Leases that were kept and have ended.
         DELETE FROM ctms.acoustic_deleted_contact d WHERE d.email_id IN (
             SELECT o.email_id FROM ctms.acoustic_deleted_contact o
             WHERE NOT o.is_to_send AND (o.lease_until <= clock_timestamp() OR o.lease_until IS NULL)
@@ -1168,13 +1170,13 @@ BEGIN
     RETURN OLD;
 END
 $$;
-COMMENT ON FUNCTION ctms._note_deleted_contact() IS 'Row trigger BEFORE DELETE on ctms.emails: notes what Acoustic is to be told, and forgets what was sent';
+COMMENT ON FUNCTION ctms._note_deleted_contact() IS 'Row trigger BEFORE DELETE on ctms.emails: notes the deletion that must be sent to Acoustic, and forgets what was sent';
 
 CREATE TRIGGER ctms_emails_deleted BEFORE DELETE ON ctms.emails
     FOR EACH ROW EXECUTE FUNCTION ctms._note_deleted_contact();
 
--- A note that is there already is written again: an agent that is about to remove it passes
--- over what others write.
+-- An existing note is written again, because an agent that is about to remove it skips notes that
+-- others write.
 CREATE FUNCTION ctms._note_deleted_rows() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1223,9 +1225,10 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION ctms._note_deleted_products() IS 'Trigger on ctms.stripe_subscription_item: notes products that contacts may have no longer';
+COMMENT ON FUNCTION ctms._note_deleted_products() IS 'Trigger on ctms.stripe_subscription_item: notes products that contacts may no longer have';
 
--- Neither forgotten nor, for what was meant as a reload, carried out at Acoustic.
+-- A TRUNCATE must not lose these deletions; and if it comes before a reload, they must not be
+-- sent to Acoustic.
 CREATE FUNCTION ctms._refuse_truncate() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1243,7 +1246,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION ctms._refuse_truncate() IS 'Trigger BEFORE TRUNCATE: refuses to lose what is to be deleted at Acoustic';
+COMMENT ON FUNCTION ctms._refuse_truncate() IS 'Trigger BEFORE TRUNCATE: refuses it while deletions are carried to Acoustic, because they would be lost';
 
 CREATE TRIGGER ctms_emails_no_truncate BEFORE TRUNCATE ON ctms.emails
     EXECUTE FUNCTION ctms._refuse_truncate();
@@ -1260,15 +1263,16 @@ CREATE TRIGGER ctms_stripe_subscription_item_deleted AFTER DELETE ON ctms.stripe
 -- What is sent to Acoustic.
 -- ---------------------------------------------------------------------------
 
--- TimeZone and DateStyle are how fxa.created_date is read where it does not say.
--- Its statements are cheap for the few contacts that are asked for, but the planner cannot know how
--- many that will be, and compiling them would take a hundred times as long as running them.
+-- TimeZone and DateStyle decide how fxa.created_date is read if it has no zone or its order of day
+-- and month is ambiguous. jit is off because the statements are cheap for the few contacts of a
+-- call. The planner cannot know how few they are, and compiling the statements would take a hundred
+-- times as long as running them.
 CREATE FUNCTION ctms.acoustic_rows(email_ids uuid[])
     RETURNS TABLE (email_id uuid, kind text, fields json)
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET jit = off
     AS 'MODULE_PATHNAME', 'ctms_acoustic_rows';
-COMMENT ON FUNCTION ctms.acoustic_rows(uuid[]) IS 'What Acoustic is to know of these contacts: in order of email_id, for each its main row, then its newsletters, waitlists and products by name; fields is an object of texts in a fixed order, email_id first';
+COMMENT ON FUNCTION ctms.acoustic_rows(uuid[]) IS 'The rows that Acoustic should have of these contacts, in order of email_id: for each contact its main row, then its newsletters, waitlists and products by name; fields is an object of texts in a fixed order, email_id first';
 
 GRANT EXECUTE ON FUNCTION ctms.acoustic_rows(uuid[]) TO ctms_agent;
 
@@ -1277,19 +1281,19 @@ CREATE FUNCTION ctms.acoustic_outgoing(email_ids uuid[], states text[])
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET jit = off
     AS 'MODULE_PATHNAME', 'ctms_acoustic_outgoing';
-COMMENT ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) IS 'What an agent is to send of the contacts that it has claimed, with the states that the claim gave: rows as of ctms.acoustic_rows(), and rows to be deleted (kinds delete_newsletter, delete_waitlist, delete_product; fields are their keys). With ctms.acoustic_skip_unchanged also hashes for ctms.finish_acoustic(): in a row of kind hashes, after what has changed, or of kind unchanged, when there is nothing to send';
+COMMENT ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) IS 'What an agent must send for the contacts that it has claimed, with the states that the claim returned: rows like those of ctms.acoustic_rows(), and rows to be deleted (kinds delete_newsletter, delete_waitlist, delete_product; fields are their keys). With ctms.acoustic_skip_unchanged also hashes for ctms.finish_acoustic(): in a row of kind hashes, after what has changed, or of kind unchanged, when there is nothing to send';
 
 CREATE FUNCTION ctms.acoustic_diff(email_ids uuid[])
     RETURNS TABLE (email_id uuid, kind text, name text, change text)
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET jit = off
     AS 'MODULE_PATHNAME', 'ctms_acoustic_diff';
-COMMENT ON FUNCTION ctms.acoustic_diff(uuid[]) IS 'Row by row, how what Acoustic is to know of these contacts differs from what it was last sent: new, changed, unchanged, removed, or unknown where nothing is kept of the contact';
+COMMENT ON FUNCTION ctms.acoustic_diff(uuid[]) IS 'For each row of these contacts, how it differs from what was last sent to Acoustic: new, changed, unchanged, removed, or unknown if nothing is remembered about the contact';
 
 GRANT EXECUTE ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) TO ctms_agent;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_diff(uuid[]) TO ctms_agent;
 -- ---------------------------------------------------------------------------
--- Contacts: what the REST server calls, one function for each endpoint. Bodies are text
+-- Contacts: the functions that the REST server calls, one for each endpoint. Bodies are text
 -- and parsed here, so that an error can name the offset; results are JSON text.
 -- ---------------------------------------------------------------------------
 
@@ -1303,7 +1307,7 @@ CREATE FUNCTION ctms.get_contact(email_id uuid) RETURNS json
     LANGUAGE c STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_get_contact';
 COMMENT ON FUNCTION ctms.get_contact(uuid) IS
-    'The contact as REST shows it, null when there is none';
+    'The contact as REST shows it, null when there is no such contact';
 
 CREATE FUNCTION ctms.get_identity(email_id uuid) RETURNS json
     LANGUAGE c STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1320,7 +1324,7 @@ CREATE FUNCTION ctms.find_contacts(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_find_contacts';
 COMMENT ON FUNCTION ctms.find_contacts(uuid, text, text, text, text, text, text, text, text) IS
-    'Array of the contacts that match all ids given, addresses without regard to case; SQLSTATE CT400 when none is given';
+    'Array of the contacts that match all given ids, addresses without regard to case; SQLSTATE CT400 when none is given';
 
 CREATE FUNCTION ctms.find_identities(
     email_id uuid DEFAULT NULL, primary_email text DEFAULT NULL, basket_token text DEFAULT NULL,
@@ -1354,14 +1358,14 @@ CREATE FUNCTION ctms.patch_contact(email_id uuid, body text) RETURNS json
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_patch_contact';
 COMMENT ON FUNCTION ctms.patch_contact(uuid, text) IS
-    'Changes what the body gives; SQLSTATE CT404 when there is no such contact, CT409, CT422 as ctms.create_contact()';
+    'Changes the fields that are in the body; SQLSTATE CT404 when there is no such contact, CT409, CT422 as ctms.create_contact()';
 
 CREATE FUNCTION ctms.delete_contact(primary_email text) RETURNS json
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_delete_contact';
 COMMENT ON FUNCTION ctms.delete_contact(text) IS
-    'Deletes everything about the contact of an address, Stripe objects included; array of the identities deleted, null when there is none';
+    'Deletes everything about the contact with this address, including Stripe objects; returns an array of the deleted identities, null when there is no such contact';
 
 CREATE FUNCTION ctms.get_updates(
     start text, "end" text DEFAULT NULL, "limit" text DEFAULT NULL, after text DEFAULT NULL,
@@ -1371,7 +1375,7 @@ CREATE FUNCTION ctms.get_updates(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_get_updates';
 COMMENT ON FUNCTION ctms.get_updates(text, text, text, text, text, text) IS
-    'A page of contacts by update time; the parameters are those of GET /updates as they came, url_prefix is what "next" puts before "/updates"';
+    'A page of contacts by update time; the parameters are the unparsed ones of GET /updates, and url_prefix comes before "/updates" in "next"';
 
 CREATE FUNCTION ctms.get_updates_parts(
     start text, "end" text DEFAULT NULL, "limit" text DEFAULT NULL, after text DEFAULT NULL,
@@ -1381,7 +1385,7 @@ CREATE FUNCTION ctms.get_updates_parts(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_get_updates_parts';
 COMMENT ON FUNCTION ctms.get_updates_parts(text, text, text, text, text, text) IS
-    'The text of ctms.get_updates() in parts of at most 100 contacts, each made when it is asked for; in order where it is called in the select list';
+    'The text of ctms.get_updates() in parts of at most 100 contacts, each made when it is requested; in order if the function is called in the select list';
 
 GRANT EXECUTE ON FUNCTION
     ctms.parse_body(text),
@@ -1399,7 +1403,7 @@ GRANT EXECUTE ON FUNCTION
     ctms.delete_contact(text)
     TO ctms_api;
 -- ---------------------------------------------------------------------------
--- Clients of the REST API: what the server asks about them, and how it hears of changes.
+-- Clients of the REST API: what the server reads about them, and how it is notified of changes.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.get_api_client(
@@ -1412,18 +1416,18 @@ AS $$
     FROM ctms.api_client AS c
     WHERE c.client_id = $1;
 $$;
-COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret; no row when unknown';
+COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret; no row when the client is unknown';
 
 CREATE FUNCTION ctms.touch_api_client(client_id text) RETURNS void
     LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Once a minute is enough, and spares a row version for every request.
+    -- Once a minute is enough; otherwise every request would make a row version.
     UPDATE ctms.api_client AS c SET last_access = now()
     WHERE c.client_id = $1
       AND (c.last_access IS NULL OR c.last_access < now() - interval '1 minute');
 $$;
-COMMENT ON FUNCTION ctms.touch_api_client(text) IS 'Moves last_access of a client to now, at most once a minute';
+COMMENT ON FUNCTION ctms.touch_api_client(text) IS 'Sets last_access of a client to now, at most once a minute';
 
 CREATE FUNCTION ctms._notify_api_client() RETURNS trigger
     LANGUAGE plpgsql VOLATILE
@@ -1435,7 +1439,7 @@ BEGIN
 END
 $$;
 
--- Servers remember who may do what; last_access is not part of that.
+-- Servers remember clients and their secrets; last_access is not part of that.
 CREATE TRIGGER ctms_api_client_notifies
     AFTER INSERT OR DELETE OR TRUNCATE OR UPDATE OF client_id, enabled, hashed_secret
     ON ctms.api_client
@@ -1471,14 +1475,14 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ctms TO ctms_admin;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA ctms TO ctms_admin;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ctms TO ctms_admin;
 -- ---------------------------------------------------------------------------
--- What pg_dump saves of an extension's tables: only what is registered here, each
--- sequence by itself. Every row is data, the default rows too: a restore brings back
--- exactly what was there, and the script below adds nothing then.
+-- pg_dump saves the rows of an extension's tables only if they are registered here; each
+-- sequence needs its own registration. Every row is data, also the default rows: a restore
+-- brings back exactly the rows of the dump, and the script below adds nothing then.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._is_restoring() RETURNS boolean
     LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'ctms__is_restoring';
-COMMENT ON FUNCTION ctms._is_restoring() IS 'Whether this session restores a dump: nothing is enqueued, validated or seeded then';
+COMMENT ON FUNCTION ctms._is_restoring() IS 'Whether this session restores a dump; then nothing is enqueued or validated, and no default rows are added';
 
 DO $$
 DECLARE
@@ -1494,7 +1498,7 @@ BEGIN
 END
 $$;
 
--- pg_restore -j loads rows in any order, but the foreign keys are there already.
+-- pg_restore -j loads rows in any order, but the foreign keys exist already.
 CREATE FUNCTION ctms._restore_references() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__restore_references';
 COMMENT ON FUNCTION ctms._restore_references() IS 'Statement trigger BEFORE INSERT: while a superuser restores a dump, the foreign keys of the statement are not checked';
@@ -1560,7 +1564,7 @@ BEGIN
     PERFORM ctms.install_default_waitlist_schemas();
 END
 $$;
-COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the rows that a new installation starts with, where they are missing: synced fields, newsletter mapping, waitlist schemas. For use after a schema-only restore';
+COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the missing rows of a new installation: synced fields, newsletter mapping, waitlist schemas. For use after a schema-only restore';
 
 REVOKE ALL ON FUNCTION ctms._is_restoring(), ctms._restore_references() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ctms.install_defaults() FROM PUBLIC;
@@ -1581,7 +1585,7 @@ CREATE FUNCTION ctms._watch_drops() RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__watch_drops';
 COMMENT ON FUNCTION ctms._watch_drops() IS 'Loads the library, which refuses to drop the extension while it holds contacts';
 
--- Not in C by itself: where the library was uninstalled, DROP SCHEMA would fail for everybody.
+-- Not written in C: if the library was uninstalled, DROP SCHEMA would fail for everyone.
 CREATE FUNCTION ctms._guard_drop() RETURNS event_trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1602,10 +1606,10 @@ COMMENT ON EVENT TRIGGER ctms_guard_drop IS 'Refuses to drop the extension ctms 
 -- ---------------------------------------------------------------------------
 -- How agents share the requests that Acoustic allows to be in flight at a time.
 --
--- State of running agents only: not dumped (it comes after 95_dump.sql). It is logged: after a crash
--- of the server agents still use what they were given, and must not be given it twice.
--- Slots that an agent does not give back come free when its lease ends, so the sum of
--- all slots never exceeds the total, whoever dies.
+-- The table has only the state of running agents, so it is not dumped (it comes after 95_dump.sql).
+-- It is logged, because after a crash of the server agents still use the slots that they have, and
+-- these must not be given out twice. Slots that an agent does not give back become free when its
+-- lease ends, so the sum of all slots never exceeds the total, even if agents die.
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE ctms.acoustic_agents (
@@ -1616,8 +1620,8 @@ CREATE TABLE ctms.acoustic_agents (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE ctms.acoustic_agents IS 'Agents that run, and how many requests to Acoustic each may have in flight';
 COMMENT ON COLUMN ctms.acoustic_agents.slots IS 'Requests that the agent may have, or still has, in flight';
-COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'How many it could use now';
-COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots come free unless it asks again';
+COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'Number of requests that the agent could use now';
+COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots become free, unless the agent asks again before';
 REVOKE ALL ON ctms.acoustic_agents FROM PUBLIC;
 GRANT SELECT ON ctms.acoustic_agents TO ctms_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ctms.acoustic_agents TO ctms_admin;
@@ -1639,13 +1643,13 @@ BEGIN
             'an agent must have a name, whole numbers for "wanted" and "in_use", and a positive "total" and "lease"';
     END IF;
     IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-        -- The snapshot is older than the lock: what others got in between would be given once more.
+        -- The snapshot is older than the lock, so slots that others got in between would be given twice.
         RAISE feature_not_supported USING
             MESSAGE = format('requests cannot be shared in a %s transaction', current_setting('transaction_isolation')),
             HINT = 'Call it in a READ COMMITTED transaction.';
     END IF;
-    -- One at a time: shares are computed from the rows of all. A lock of the table, as any role may
-    -- take an advisory lock, and hold it.
+    -- One at a time, because a share is computed from the rows of all agents. The lock is on the
+    -- table, because any role may take an advisory lock, and hold it.
     LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE;
     now_ := clock_timestamp();
     DELETE FROM ctms.acoustic_agents a WHERE a.lease_until <= now_;
@@ -1658,8 +1662,8 @@ BEGIN
     ON CONFLICT ON CONSTRAINT acoustic_agents_pkey DO UPDATE SET
         slots = GREATEST(a.slots, EXCLUDED.slots), wanted = EXCLUDED.wanted, lease_until = EXCLUDED.lease_until;
 
-    -- The modest get what they want, the others the rest in equal parts. Where there is not one for
-    -- each, those that have most to do come first.
+    -- Agents that want little get what they want; the others share the rest in equal parts. If there
+    -- are fewer requests than agents, those that want most come first.
     agents := (SELECT count(*) FROM ctms.acoustic_agents);
     FOR row_ IN
         SELECT a.agent, a.slots, a.wanted FROM ctms.acoustic_agents a
@@ -1673,13 +1677,13 @@ BEGIN
         left_ := left_ - LEAST(row_.wanted, (left_ + agents - 1) / agents);
         agents := agents - 1;
     END LOOP;
-    -- What others have not given back yet cannot be given.
+    -- Slots that others have not given back yet are not available.
     share := GREATEST(LEAST(share, total - others), 0);
     UPDATE ctms.acoustic_agents a SET slots = GREATEST(share, in_use) WHERE a.agent = share_acoustic.agent;
     RETURN share;
 END
 $$;
-COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as others have given back theirs; wanted and in_use zero sign it off';
+COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as other agents have given back theirs; with wanted and in_use zero, the agent is removed';
 REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) TO ctms_agent, ctms_admin;
 
@@ -1693,6 +1697,6 @@ AS $$
         WHERE p.retry_after IS NULL AND p.retry = tried.retry
         ORDER BY p.retry, p.create_timestamp LIMIT 1) AS oldest
 $$;
-COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Seconds since the oldest change that is ready to be sent, or is being sent, was made; 0 when there is none';
+COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Age in seconds of the oldest change that is ready to be sent, or is being sent; 0 when there is none';
 REVOKE ALL ON FUNCTION ctms.acoustic_age(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin;

@@ -2,7 +2,7 @@
 -- Assembled from extension/sql/*.sql by `make ctms--1.0.sql`; edit the parts.
 \echo Use "CREATE EXTENSION ctms" to load this file. \quit
 
--- Roles belong to the cluster, not to the database: they may be there already.
+-- Roles belong to the cluster, not to the database, so they may exist already.
 DO $$
 DECLARE
     role_name text;
@@ -15,7 +15,7 @@ BEGIN
 END
 $$;
 
--- The owner of a schema may drop what is in it and put something else in its place.
+-- The owner of a schema could drop an object in it and put another one in its place.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner

@@ -20,14 +20,14 @@ CREATE TABLE ctms.emails (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX emails_primary_email_lower_key ON ctms.emails (lower(primary_email));
--- Most contacts have none: their changes need not write an entry for it.
+-- Partial, because most contacts have no Salesforce ID: their changes write no entry here.
 CREATE INDEX emails_sfdc_id_idx ON ctms.emails (sfdc_id) WHERE sfdc_id IS NOT NULL;
 CREATE INDEX emails_update_timestamp_idx ON ctms.emails (update_timestamp, email_id);
-COMMENT ON TABLE ctms.emails IS 'One row per contact; everything else about the contact hangs on email_id';
+COMMENT ON TABLE ctms.emails IS 'One row per contact; everything else about the contact refers to email_id';
 COMMENT ON COLUMN ctms.emails.primary_email IS 'Address of the contact, unique without regard to case';
 COMMENT ON COLUMN ctms.emails.basket_token IS 'Token by which Basket knows the contact';
 COMMENT ON COLUMN ctms.emails.email_format IS 'H (HTML), T (text), N (none) or empty';
-COMMENT ON COLUMN ctms.emails.update_timestamp IS 'Moved by every real change of the row and by every PATCH of the contact';
+COMMENT ON COLUMN ctms.emails.update_timestamp IS 'Set by every UPDATE that changes a value of the row, and by every PATCH of the contact';
 
 CREATE TABLE ctms.newsletters (
     id serial PRIMARY KEY,
@@ -58,7 +58,7 @@ CREATE TABLE ctms.waitlists (
     UNIQUE (email_id, name)
 );
 COMMENT ON TABLE ctms.waitlists IS 'Waiting lists that contacts have joined';
-COMMENT ON COLUMN ctms.waitlists.fields IS 'What the list asks for; valid under the schema of that name in ctms.waitlist_fields_schemas, else under the schema "default"';
+COMMENT ON COLUMN ctms.waitlists.fields IS 'The fields that the waitlist asks for; valid under the schema of its name in ctms.waitlist_fields_schemas, or under the schema "default" if there is none';
 
 CREATE TABLE ctms.waitlist_fields_schemas (
     name varchar(255) PRIMARY KEY,
@@ -66,7 +66,7 @@ CREATE TABLE ctms.waitlist_fields_schemas (
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE ctms.waitlist_fields_schemas IS 'JSON Schema of the fields of each waitlist; "default" serves every name without a row. Change it with ctms.set_waitlist_schema()';
+COMMENT ON TABLE ctms.waitlist_fields_schemas IS 'JSON Schema of the fields of each waitlist; "default" applies to every name without a row. Change it with ctms.set_waitlist_schema()';
 
 CREATE TABLE ctms.fxa (
     id serial PRIMARY KEY,
@@ -130,7 +130,8 @@ COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the
 
 -- The queue churns: each row is inserted, claimed and deleted, often within a second. Claiming
 -- changes no indexed column and finds room on the row's page (fillfactor), so it costs no index
--- entries; autovacuum comes early and does not nap. There is no index on id: nobody looks for it.
+-- entries; autovacuum starts early and does not pause. There is no index on id, because nothing
+-- searches for it.
 CREATE TABLE ctms.pending_acoustic (
     id bigserial,
     email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE ON UPDATE CASCADE,
@@ -149,22 +150,22 @@ CREATE TABLE ctms.pending_acoustic (
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
--- Sessions take numbers in advance: each would lock the sequence for every change otherwise.
+-- Sessions take numbers in advance; otherwise they would lock the sequence for every change.
 ALTER SEQUENCE ctms.pending_acoustic_id_seq CACHE 50;
--- First what is free, in the order of claiming; then what waits, by time; last what is exhausted.
+-- Free rows come first, in the order of claiming; then waiting rows, by time; last exhausted rows.
 CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
 COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'Grows with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
-COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'Not before then, after a failure; "infinity" when exhausted: not before the contact changes; null when free to claim';
-COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'An agent has claimed the row until then; null when nobody has';
+COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'After a failure: when the row may be claimed again; "infinity" when it is exhausted, until the contact changes; null when it is free to claim';
+COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'When the lease of the agent that has claimed the row ends; null when no agent has';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row';
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row was last written: enqueued, claimed or failed';
-COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'Has been claimed before: what Acoustic holds of the contact is not certain';
+COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'The row was claimed before, so it is not certain what Acoustic has of the contact';
 
--- Nearly always empty: a claim takes the rows that are there (extension/queue/stripe.c).
+-- Nearly always empty, because each claim takes all rows (extension/queue/stripe.c).
 CREATE TABLE ctms.unresolved_stripe (
     kind text,
     key text,
@@ -172,7 +173,7 @@ CREATE TABLE ctms.unresolved_stripe (
     update_timestamp timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (kind, key)
 );
-COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed: the next claim looks once more';
+COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed; the next claim looks for their contacts again';
 COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price or invoice';
 COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, or stripe_id';
 
@@ -207,7 +208,7 @@ CREATE TABLE ctms.stripe_customer (
 );
 COMMENT ON TABLE ctms.stripe_customer IS 'Stripe customers; fxa_id is Stripe''s "description"';
 COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
-COMMENT ON COLUMN ctms.stripe_customer.deletion_timestamp IS 'Time of the newest message that said the customer was deleted, while it is; content that is not newer leaves it so';
+COMMENT ON COLUMN ctms.stripe_customer.deletion_timestamp IS 'While the customer is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
 
 CREATE TABLE ctms.stripe_price (
     stripe_id varchar(255) PRIMARY KEY,
@@ -240,7 +241,7 @@ CREATE TABLE ctms.stripe_invoice (
 );
 CREATE INDEX stripe_invoice_customer_idx ON ctms.stripe_invoice (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_invoice IS 'Stripe invoices; the customer may arrive later';
-COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; a line of an older message that is not stored was removed';
+COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; if a line of an older message is not stored, it was removed';
 
 CREATE TABLE ctms.stripe_invoice_line_item (
     stripe_id varchar(255) PRIMARY KEY,
@@ -280,7 +281,7 @@ CREATE TABLE ctms.stripe_subscription (
 );
 CREATE INDEX stripe_subscription_customer_idx ON ctms.stripe_subscription (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_subscription IS 'Stripe subscriptions; the customer may arrive later';
-COMMENT ON COLUMN ctms.stripe_subscription.list_timestamp IS 'Time of the newest message that listed all its items; an item of an older message that is not stored was removed';
+COMMENT ON COLUMN ctms.stripe_subscription.list_timestamp IS 'Time of the newest message that listed all its items; if an item of an older message is not stored, it was removed';
 
 CREATE TABLE ctms.stripe_subscription_item (
     stripe_id varchar(255) PRIMARY KEY,

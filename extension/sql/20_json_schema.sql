@@ -1,6 +1,6 @@
 -- ---------------------------------------------------------------------------
--- JSON Schema, drafts 4 to 2020-12. STABLE, not IMMUTABLE: a schema may refer to
--- documents in ctms.json_schema_document.
+-- JSON Schema, drafts 4 to 2020-12. The functions are STABLE, not IMMUTABLE, because a
+-- schema may refer to documents in ctms.json_schema_document.
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE ctms.json_schema_document (
@@ -52,7 +52,7 @@ CREATE FUNCTION ctms.json_schema_check(schema jsonb,
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
     OUT keyword text, OUT error text) RETURNS SETOF record
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
-COMMENT ON FUNCTION ctms.json_schema_check(jsonb) IS 'What is wrong with a JSON Schema itself, one row each; none when it can be used';
+COMMENT ON FUNCTION ctms.json_schema_check(jsonb) IS 'What is wrong with a JSON Schema itself, one row for each problem; no row when it can be used';
 
 CREATE FUNCTION ctms.json_schema_check(schema jsonb, options jsonb,
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
@@ -68,53 +68,53 @@ CREATE FUNCTION ctms.json_schema_assert(schema jsonb, instance jsonb, options js
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
 COMMENT ON FUNCTION ctms.json_schema_assert(jsonb, jsonb, jsonb) IS 'The same with options, as in ctms.json_schema_is_valid()';
 
--- The same over json, whose strings may hold \u0000, which jsonb cannot; and over text, so
--- that calls with literals alone are not ambiguous.
+-- The same for json, whose strings may hold \u0000, unlike those of jsonb; and for text, so
+-- that a call whose arguments are all literals is not ambiguous.
 CREATE FUNCTION ctms.json_schema_is_valid(schema json, instance json, options jsonb DEFAULT '{}') RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
-COMMENT ON FUNCTION ctms.json_schema_is_valid(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(json, json, jsonb) IS 'Like the function for jsonb, but for json, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_errors(schema json, instance json, options jsonb DEFAULT '{}',
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
     OUT keyword text, OUT error text) RETURNS SETOF record
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
-COMMENT ON FUNCTION ctms.json_schema_errors(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_errors(json, json, jsonb) IS 'Like the function for jsonb, but for json, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_validate(schema json, instance json, output text DEFAULT 'basic',
     options jsonb DEFAULT '{}') RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
-COMMENT ON FUNCTION ctms.json_schema_validate(json, json, text, jsonb) IS 'As over jsonb; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_validate(json, json, text, jsonb) IS 'Like the function for jsonb, but for json, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_assert(schema json, instance json, options jsonb DEFAULT '{}') RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
-COMMENT ON FUNCTION ctms.json_schema_assert(json, json, jsonb) IS 'As over jsonb; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_assert(json, json, jsonb) IS 'Like the function for jsonb, but for json, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_is_valid(schema text, instance text, options jsonb DEFAULT '{}') RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
-COMMENT ON FUNCTION ctms.json_schema_is_valid(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_is_valid(text, text, jsonb) IS 'Like the function for jsonb, but for JSON as text, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_errors(schema text, instance text, options jsonb DEFAULT '{}',
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
     OUT keyword text, OUT error text) RETURNS SETOF record
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'ctms_json_schema_errors';
-COMMENT ON FUNCTION ctms.json_schema_errors(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_errors(text, text, jsonb) IS 'Like the function for jsonb, but for JSON as text, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_validate(schema text, instance text, output text DEFAULT 'basic',
     options jsonb DEFAULT '{}') RETURNS jsonb
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_validate';
-COMMENT ON FUNCTION ctms.json_schema_validate(text, text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_validate(text, text, text, jsonb) IS 'Like the function for jsonb, but for JSON as text, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_assert(schema text, instance text, options jsonb DEFAULT '{}') RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_assert';
-COMMENT ON FUNCTION ctms.json_schema_assert(text, text, jsonb) IS 'As over jsonb, for JSON in text; strings may hold \u0000';
+COMMENT ON FUNCTION ctms.json_schema_assert(text, text, jsonb) IS 'Like the function for jsonb, but for JSON as text, whose strings may hold \u0000';
 
 CREATE FUNCTION ctms.json_schema_check(schema text, options jsonb DEFAULT '{}',
     OUT keyword_location text, OUT absolute_keyword_location text, OUT instance_location text,
     OUT keyword text, OUT error text) RETURNS SETOF record
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
-COMMENT ON FUNCTION ctms.json_schema_check(text, jsonb) IS 'As over jsonb, for JSON in text';
+COMMENT ON FUNCTION ctms.json_schema_check(text, jsonb) IS 'Like the function for jsonb, but for JSON as text';
 
--- A jsonb that is known to be a schema. It is one wherever a jsonb is wanted.
+-- A jsonb that is known to be a schema. It can be used wherever a jsonb is expected.
 CREATE TYPE ctms.json_schema;
 CREATE FUNCTION ctms._json_schema_in(cstring) RETURNS ctms.json_schema
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_in';
@@ -127,7 +127,7 @@ CREATE FUNCTION ctms._json_schema_send(ctms.json_schema) RETURNS bytea
 CREATE TYPE ctms.json_schema (
     INPUT = ctms._json_schema_in, OUTPUT = ctms._json_schema_out,
     RECEIVE = ctms._json_schema_recv, SEND = ctms._json_schema_send, LIKE = jsonb);
-COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; what is none is refused (22023)';
+COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; anything else is refused (22023)';
 CREATE FUNCTION ctms._json_schema_from_jsonb(jsonb) RETURNS ctms.json_schema
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_from_jsonb';
 CREATE CAST (jsonb AS ctms.json_schema) WITH FUNCTION ctms._json_schema_from_jsonb(jsonb) AS ASSIGNMENT;

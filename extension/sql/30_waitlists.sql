@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Waitlists: fields are valid under the schema of their name whoever writes them.
+-- Waitlists: their fields are checked against the schema of their name, for every writer.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._check_waitlist_fields() RETURNS trigger
@@ -12,7 +12,7 @@ CREATE TRIGGER ctms_waitlists_check_fields
 
 CREATE FUNCTION ctms._lock_waitlists() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__lock_waitlists';
-COMMENT ON FUNCTION ctms._lock_waitlists() IS 'Lets no waitlist be stored while schemas change';
+COMMENT ON FUNCTION ctms._lock_waitlists() IS 'Keeps waitlists from being stored while schemas change';
 
 CREATE FUNCTION ctms._check_waitlist_schema() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__check_waitlist_schema';
@@ -29,7 +29,7 @@ CREATE TRIGGER ctms_waitlist_fields_schemas_invalidate
     FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
 
 -- Stored rows that a schema would refuse: how many, and the first ones with reasons but
--- without values. Rows of every name without a schema of its own count for "default".
+-- without values. Rows of names without a schema of their own count for "default".
 CREATE FUNCTION ctms._failing_waitlists(waitlist_name text, new_schema jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,8 +63,8 @@ CREATE FUNCTION ctms._prepare_waitlist_schema(schema jsonb) RETURNS void
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'ctms__prepare_waitlist_schema';
 COMMENT ON FUNCTION ctms._prepare_waitlist_schema(jsonb) IS 'Compiles a schema and keeps it compiled until the transaction ends';
 
--- What the change means for documents: as ctms.json_schema_compare(), but never an error,
--- since a stored schema that cannot be run must not stop what replaces it.
+-- Like ctms.json_schema_compare(), but never raises an error, because a stored schema that
+-- cannot be run must not prevent its replacement.
 CREATE FUNCTION ctms._compare_waitlist_schemas(old_schema jsonb, new_schema jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -76,7 +76,7 @@ EXCEPTION WHEN program_limit_exceeded OR statement_too_complex OR invalid_parame
     RETURN '{"compatibility": "unknown"}';
 END
 $$;
-COMMENT ON FUNCTION ctms._compare_waitlist_schemas(jsonb, jsonb) IS 'Whether a new schema accepts what the stored one does; empty when there is none';
+COMMENT ON FUNCTION ctms._compare_waitlist_schemas(jsonb, jsonb) IS 'Whether a new schema accepts everything that the stored one accepts; an empty object when none is stored';
 
 CREATE FUNCTION ctms.set_waitlist_schema(name text, schema jsonb, dry_run boolean DEFAULT false,
     existing_rows text DEFAULT 'check') RETURNS jsonb
@@ -112,12 +112,12 @@ BEGIN
     END IF;
 
     PERFORM ctms._prepare_waitlist_schema(set_waitlist_schema.schema);
-    -- What takes time is done before writers are locked out, and again in the rare case that
+    -- The slow work is done before writers are locked out, and repeated in the rare case that
     -- the stored schema changes in between.
     SELECT s.schema INTO compared_schema FROM ctms.waitlist_fields_schemas AS s
     WHERE s.name = set_waitlist_schema.name;
     comparison := ctms._compare_waitlist_schemas(compared_schema, set_waitlist_schema.schema);
-    -- Stored rows are only looked at under the lock where the answer decides.
+    -- Stored rows are checked under the lock only if the result decides what is stored.
     IF coalesce(dry_run, false) OR existing_rows = 'ignore' THEN
         failing := ctms._failing_waitlists(set_waitlist_schema.name, set_waitlist_schema.schema);
     END IF;
@@ -151,7 +151,7 @@ BEGIN
     RETURN report || jsonb_build_object('stored', true);
 END
 $$;
-COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses one that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run only reports. The report says whether the schema accepts all that the stored one did ("compatibility")';
+COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses a schema that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run it only reports. The report says whether the schema accepts everything that the stored one accepts ("compatibility")';
 
 CREATE FUNCTION ctms.drop_waitlist_schema(name text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -161,7 +161,7 @@ BEGIN
     RETURN FOUND;
 END
 $$;
-COMMENT ON FUNCTION ctms.drop_waitlist_schema(text) IS 'Removes the schema of a waitlist; its rows stay, new ones are checked against "default". False when there is none';
+COMMENT ON FUNCTION ctms.drop_waitlist_schema(text) IS 'Removes the schema of a waitlist; its rows stay, and new rows are checked against "default". False when there is no such schema';
 
 CREATE FUNCTION ctms.get_waitlist(name text) RETURNS json
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -177,7 +177,7 @@ AS $$
     SELECT coalesce(json_agg(json_build_object('name', s.name, 'schema', s.schema) ORDER BY s.name), '[]')
     FROM ctms.waitlist_fields_schemas AS s;
 $$;
-COMMENT ON FUNCTION ctms.list_waitlists() IS 'All waitlists that have a schema, with it, by name';
+COMMENT ON FUNCTION ctms.list_waitlists() IS 'All waitlists that have a schema, with their schemas, by name';
 
 CREATE FUNCTION ctms.install_default_waitlist_schemas() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

@@ -2,14 +2,15 @@
 -- Stripe: objects and product segments.
 -- ---------------------------------------------------------------------------
 
--- Every statement of these two finds its rows by an index. Without enable_seqscan = off a plan
--- that is kept from when a table was small would read all of it until somebody analyses it.
+-- Every statement of these two functions finds its rows by an index. Without
+-- enable_seqscan = off, a plan that was made while a table was small would read the whole
+-- table until it is analysed.
 CREATE FUNCTION ctms.upsert_stripe(object jsonb, message_time timestamptz DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe';
-COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and what is inside it; returns what was created, updated, deleted and so on. Content older than what is stored, by the time of the message, is skipped';
+COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and the objects inside it; returns what was created, updated, deleted and so on. Skips content that is older than the stored content, by the time of the message';
 GRANT EXECUTE ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) TO ctms_api;
 
 CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz)
@@ -17,7 +18,7 @@ RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_batch';
-COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects of an array in one lock order; those with a problem are in "errors" of the report instead';
+COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects of an array in one lock order; objects with a problem are listed in "errors" of the report instead';
 
 CREATE FUNCTION ctms._pubsub_time(moment jsonb) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -28,7 +29,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that does not look like one';
 
--- Fails with a data exception when the body is no push message of Pub/Sub.
+-- Fails with a data exception when the body is not a push message of Pub/Sub.
 CREATE FUNCTION ctms._pubsub_payload(body text, OUT message jsonb, OUT payload jsonb)
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -41,7 +42,7 @@ BEGIN
     payload := convert_from(decode(message ->> 'data', 'base64'), 'UTF8')::jsonb;
 END
 $$;
-COMMENT ON FUNCTION ctms._pubsub_payload(text) IS 'What a push message of Pub/Sub carries';
+COMMENT ON FUNCTION ctms._pubsub_payload(text) IS 'A push message of Pub/Sub, and the decoded data in it';
 
 CREATE FUNCTION ctms.ingest_pubsub(body text) RETURNS json
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -147,7 +148,7 @@ BEGIN
     RETURN jsonb_build_object('enqueued', jsonb_build_array(kind || ':' || id), 'email_ids', to_jsonb(contacts));
 END
 $$;
-COMMENT ON FUNCTION ctms.enqueue_stripe(jsonb) IS 'Enqueues the contacts that a Stripe object concerns as if they had changed, and stores nothing of it; a price concerns all who subscribe to it';
+COMMENT ON FUNCTION ctms.enqueue_stripe(jsonb) IS 'Enqueues the contacts that a Stripe object concerns as if they had changed, and does not store the object; a price concerns everyone who subscribes to it';
 
 CREATE TYPE ctms.segment AS ENUM (
     'active', 're-active', 'cancelling', 're-cancelling', 'canceled', 're-canceled', 'other'

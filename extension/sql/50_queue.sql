@@ -1,10 +1,10 @@
 -- ---------------------------------------------------------------------------
--- Timestamps and the feed of the Acoustic queue: triggers on the tables.
+-- Triggers on the tables: timestamps, and what fills the Acoustic queue.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._update_timestamp() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__update_timestamp';
-COMMENT ON FUNCTION ctms._update_timestamp() IS 'Row trigger BEFORE UPDATE: a real change moves update_timestamp to now(), unless the statement set it; arguments are columns that do not count';
+COMMENT ON FUNCTION ctms._update_timestamp() IS 'Row trigger BEFORE UPDATE: when a value changes, sets update_timestamp to now(), unless the statement set it; arguments are columns that do not count';
 
 CREATE FUNCTION ctms._enqueue() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__enqueue';
@@ -32,7 +32,7 @@ CREATE TRIGGER ctms_pending_acoustic_update_timestamp BEFORE UPDATE ON ctms.pend
 CREATE TRIGGER ctms_unresolved_stripe_update_timestamp BEFORE UPDATE ON ctms.unresolved_stripe
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
 
--- When a message came says nothing about the object.
+-- The time of a message is not part of the object.
 CREATE TRIGGER ctms_stripe_customer_update_timestamp BEFORE UPDATE ON ctms.stripe_customer
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp', 'deletion_timestamp');
 CREATE TRIGGER ctms_stripe_price_update_timestamp BEFORE UPDATE ON ctms.stripe_price
@@ -46,15 +46,15 @@ CREATE TRIGGER ctms_stripe_subscription_update_timestamp BEFORE UPDATE ON ctms.s
 CREATE TRIGGER ctms_stripe_subscription_item_update_timestamp BEFORE UPDATE ON ctms.stripe_subscription_item
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp('message_timestamp');
 
--- The triggers of the feed, three for each table that Acoustic hears of: kind of key, its column, and
--- columns that do not count. A deleted contact takes its queue row along, by foreign key.
--- Stripe's rows know the contact by the FxA ID of their customer. A price can belong to very
--- many contacts, so only what product rows show of it counts; a new one has no items yet, and
--- one with items cannot be deleted.
+-- The triggers that fill the queue, three for each table that is sent to Acoustic. Their arguments
+-- are the kind of key, its column, and columns that do not count. When a contact is deleted, a
+-- foreign key deletes its queue row. Rows of Stripe belong to the contact with the FxA ID of their
+-- customer. A price can belong to very many contacts, so only the columns that product rows show
+-- count; a new price has no items yet, and a price with items cannot be deleted.
 --
--- Triggers fire in the order of their names: "_updated" comes after "_update_timestamp". One of your
--- own, BEFORE UPDATE, should have a name before "ctms": behind ours it makes an UPDATE that
--- changes nothing enqueue the contact. TRUNCATE fires no row triggers.
+-- Triggers fire in the order of their names: "_updated" comes after "_update_timestamp". Give your
+-- own BEFORE UPDATE trigger a name that sorts before "ctms". If it fires after these triggers, an
+-- UPDATE that changes nothing enqueues the contact. TRUNCATE fires no row triggers.
 DO $$
 DECLARE
     fed record;
@@ -91,26 +91,26 @@ END
 $$;
 
 -- ---------------------------------------------------------------------------
--- What sending agents call. Each call is a transaction of its own.
+-- Functions for agents. Each call is a transaction of its own.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval)
     RETURNS TABLE (email_id uuid, generation bigint, retry integer, state text)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_claim_acoustic';
-COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds. state is new, again (tried before: what Acoustic holds is not certain) or deleted (the deletion is to be carried over)';
+COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds. state is new, again (tried before, so it is not certain what Acoustic has) or deleted (the deletion must be sent)';
 
 CREATE FUNCTION ctms.finish_acoustic(agent text, email_ids uuid[], generations bigint[],
     outcomes text[] DEFAULT NULL, hashes text[] DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_finish_acoustic';
-COMMENT ON FUNCTION ctms.finish_acoustic(text, uuid[], bigint[], text[], text[]) IS 'Removes what the agent has sent and returns how many; a contact that changed since it was claimed stays and is free to claim. outcomes (sent unless told, unchanged, skipped) go to the history, hashes are those of ctms.acoustic_outgoing(), null where not all was sent';
+COMMENT ON FUNCTION ctms.finish_acoustic(text, uuid[], bigint[], text[], text[]) IS 'Removes what the agent has sent and returns how many; a contact that changed since it was claimed stays and is free to claim. outcomes (sent, which is the default, unchanged, skipped) go to the history; hashes are those of ctms.acoustic_outgoing(), or null if not everything was sent';
 
 CREATE FUNCTION ctms.fail_acoustic(agent text, email_ids uuid[], generations bigint[], errors text[],
     is_permanent boolean[], retry_limit integer) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_fail_acoustic';
-COMMENT ON FUNCTION ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer) IS 'Counts a failed attempt for each contact and lets it wait, longer each time; permanent failures, and those at the limit, stay until the contact changes. Returns how many rows the agent held';
+COMMENT ON FUNCTION ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer) IS 'Counts a failed attempt for each contact and makes it wait, longer each time; after a permanent failure, or at the limit, it waits until the contact changes. Returns how many rows the agent held';
 
 CREATE FUNCTION ctms.release_acoustic(agent text) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -123,23 +123,23 @@ GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
     ctms.release_acoustic(text) TO ctms_agent;
 
 -- ---------------------------------------------------------------------------
--- What operators and health checks call.
+-- Functions for operators and health checks.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[]) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_enqueue_contacts';
-COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[]) IS 'Enqueues these contacts as if they had changed, at once and whatever ctms.enqueue says; returns how many of them exist';
+COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[]) IS 'Enqueues these contacts as if they had changed, at once, even if ctms.enqueue is off; returns how many of them exist';
 
 CREATE FUNCTION ctms.reset_acoustic_retries(email_ids uuid[] DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_reset_acoustic_retries';
-COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives failed and exhausted queue rows, of these contacts or of all, a fresh start; returns how many';
+COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives a fresh start to the failed and exhausted queue rows of these contacts, or of all; returns how many';
 
 CREATE FUNCTION ctms.acoustic_backlog(retry_limit integer, OUT backlog bigint, OUT retry_backlog bigint)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_acoustic_backlog';
-COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (those being sent and those waiting after a failure included, exhausted ones not), and how many have failed since they last changed (exhausted ones included). Exact up to 10000, estimated beyond';
+COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (including those being sent and those waiting after a failure, but not exhausted ones), and how many have failed since they last changed (including exhausted ones). Exact up to 10000, estimated above that';
 
 CREATE FUNCTION ctms.acoustic_configuration() RETURNS json
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

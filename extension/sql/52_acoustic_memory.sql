@@ -1,14 +1,14 @@
 -- ---------------------------------------------------------------------------
--- What ctms remembers of its dealings with Acoustic, beyond the queue; each part off by default:
--- what was deleted here and is still there (ctms.acoustic_deletions), what was last
+-- What ctms remembers about Acoustic in addition to the queue. Each part is off by default:
+-- what was deleted here and is still in Acoustic (ctms.acoustic_deletions), what was last
 -- sent (ctms.acoustic_skip_unchanged), and what happened (ctms.acoustic_history).
--- No foreign keys: these rows outlive their contacts, or are removed with them by trigger.
+-- There are no foreign keys: these rows outlive their contacts, or a trigger removes them.
 -- ---------------------------------------------------------------------------
 
--- A queue like ctms.pending_acoustic, of contacts that are gone. It also keeps the lease of a contact
--- that was deleted while it was being sent: if it comes back meanwhile, nobody may send it
--- before the first sender has done with what it was (whose generation is lower than any here, so
--- that its finish or fail only gives the lease back).
+-- A queue like ctms.pending_acoustic, for deleted contacts. It also keeps the lease of a contact
+-- that was deleted while it was being sent: if the contact comes back meanwhile, no agent may send
+-- it before the first sender is done with the old state. The generation of that state is lower than
+-- any here, so the finish or fail of the first sender only gives the lease back.
 CREATE TABLE ctms.acoustic_deleted_contact (
     email_id uuid PRIMARY KEY,
     is_to_send boolean NOT NULL DEFAULT true,
@@ -25,13 +25,13 @@ CREATE TABLE ctms.acoustic_deleted_contact (
     autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX acoustic_deleted_contact_claim_idx ON ctms.acoustic_deleted_contact
     (retry_after NULLS FIRST, retry, create_timestamp);
-COMMENT ON TABLE ctms.acoustic_deleted_contact IS 'Deleted contacts that Acoustic does not know to be deleted, or that were being sent when they were deleted';
-COMMENT ON COLUMN ctms.acoustic_deleted_contact.is_to_send IS 'The deletion is to be carried to Acoustic; false where only the lease is kept';
+COMMENT ON TABLE ctms.acoustic_deleted_contact IS 'Deleted contacts whose deletion was not sent to Acoustic yet, or that were being sent when they were deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.is_to_send IS 'The deletion must be sent to Acoustic; false if only the lease is kept';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry IS 'Failed attempts';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.last_error IS 'What went wrong last, and when; never personal data';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.generation IS 'Number of the transaction that deleted the contact';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry_after IS 'As in ctms.pending_acoustic';
-COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'An agent has claimed the row, or is still sending the contact, until then';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'When the lease of the agent that has claimed the row, or is still sending the contact, ends';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_owner IS 'The agent that has claimed the row, or is still sending the contact';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_generation IS 'The generation that the agent has claimed; null while it is still sending the contact';
 
@@ -43,7 +43,7 @@ CREATE TABLE ctms.acoustic_deleted_row (
     update_timestamp timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (email_id, kind, name)
 );
-COMMENT ON TABLE ctms.acoustic_deleted_row IS 'Rows that were deleted here and may still be in a relational table of Acoustic; those that have come back are passed over';
+COMMENT ON TABLE ctms.acoustic_deleted_row IS 'Rows that were deleted here and may still be in a relational table of Acoustic; rows that have come back are skipped';
 COMMENT ON COLUMN ctms.acoustic_deleted_row.kind IS 'newsletter, waitlist or product';
 COMMENT ON COLUMN ctms.acoustic_deleted_row.name IS 'Name of the newsletter or waitlist, or id of the product';
 
@@ -53,8 +53,8 @@ CREATE TABLE ctms.acoustic_sent (
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 80);
-COMMENT ON TABLE ctms.acoustic_sent IS 'What Acoustic was last sent of each contact, as hashes; good only while the contact''s queue row, if there is one, was never tried';
-COMMENT ON COLUMN ctms.acoustic_sent.hashes IS 'By row: "main", or the kind, a colon and the name';
+COMMENT ON TABLE ctms.acoustic_sent IS 'What was last sent to Acoustic for each contact, as hashes; valid only while the contact''s queue row, if there is one, was never tried';
+COMMENT ON COLUMN ctms.acoustic_sent.hashes IS 'One hash for each row; the key is "main", or the kind, a colon and the name';
 
 CREATE TABLE ctms.acoustic_history (
     id bigserial PRIMARY KEY,
@@ -64,7 +64,7 @@ CREATE TABLE ctms.acoustic_history (
     create_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX acoustic_history_contact_idx ON ctms.acoustic_history (email_id, create_timestamp);
-COMMENT ON TABLE ctms.acoustic_history IS 'What became of each attempt to send a contact, for as long as ctms.acoustic_history says';
+COMMENT ON TABLE ctms.acoustic_history IS 'The outcome of each attempt to send a contact, kept for the time that the setting ctms.acoustic_history says';
 COMMENT ON COLUMN ctms.acoustic_history.outcome IS 'sent, unchanged (nothing to send), skipped (sending is turned off), deleted or failed';
 COMMENT ON COLUMN ctms.acoustic_history.error IS 'What went wrong; never personal data';
 
@@ -76,18 +76,18 @@ CREATE TRIGGER ctms_acoustic_sent_update_timestamp BEFORE UPDATE ON ctms.acousti
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
 
 -- ---------------------------------------------------------------------------
--- What is deleted.
+-- Deletions.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._carries_deletions() RETURNS boolean
     LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'ctms__carries_deletions';
-COMMENT ON FUNCTION ctms._carries_deletions() IS 'Whether deletions of this session are to be carried to Acoustic';
+COMMENT ON FUNCTION ctms._carries_deletions() IS 'Whether deletions of this session must be sent to Acoustic';
 
 CREATE FUNCTION ctms._wake_agents() RETURNS void
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__wake_agents';
 COMMENT ON FUNCTION ctms._wake_agents() IS 'Wakes the agents that wait, if any, when the transaction commits';
 
--- BEFORE: afterwards the foreign key has taken the queue row, and with it the lease.
+-- BEFORE, because afterwards the foreign key has deleted the queue row, and with it the lease.
 CREATE FUNCTION ctms._note_deleted_contact() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -109,7 +109,7 @@ BEGIN
             lease_owner = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_owner ELSE EXCLUDED.lease_owner END,
             lease_generation = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_generation END,
             lease_until = GREATEST(d.lease_until, EXCLUDED.lease_until);
-        -- Leases that were kept and are over.
+        -- Leases that were kept and have ended.
         DELETE FROM ctms.acoustic_deleted_contact d WHERE d.email_id IN (
             SELECT o.email_id FROM ctms.acoustic_deleted_contact o
             WHERE NOT o.is_to_send AND (o.lease_until <= clock_timestamp() OR o.lease_until IS NULL)
@@ -123,13 +123,13 @@ BEGIN
     RETURN OLD;
 END
 $$;
-COMMENT ON FUNCTION ctms._note_deleted_contact() IS 'Row trigger BEFORE DELETE on ctms.emails: notes what Acoustic is to be told, and forgets what was sent';
+COMMENT ON FUNCTION ctms._note_deleted_contact() IS 'Row trigger BEFORE DELETE on ctms.emails: notes the deletion that must be sent to Acoustic, and forgets what was sent';
 
 CREATE TRIGGER ctms_emails_deleted BEFORE DELETE ON ctms.emails
     FOR EACH ROW EXECUTE FUNCTION ctms._note_deleted_contact();
 
--- A note that is there already is written again: an agent that is about to remove it passes
--- over what others write.
+-- An existing note is written again, because an agent that is about to remove it skips notes that
+-- others write.
 CREATE FUNCTION ctms._note_deleted_rows() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -178,9 +178,10 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION ctms._note_deleted_products() IS 'Trigger on ctms.stripe_subscription_item: notes products that contacts may have no longer';
+COMMENT ON FUNCTION ctms._note_deleted_products() IS 'Trigger on ctms.stripe_subscription_item: notes products that contacts may no longer have';
 
--- Neither forgotten nor, for what was meant as a reload, carried out at Acoustic.
+-- A TRUNCATE must not lose these deletions; and if it comes before a reload, they must not be
+-- sent to Acoustic.
 CREATE FUNCTION ctms._refuse_truncate() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -198,7 +199,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION ctms._refuse_truncate() IS 'Trigger BEFORE TRUNCATE: refuses to lose what is to be deleted at Acoustic';
+COMMENT ON FUNCTION ctms._refuse_truncate() IS 'Trigger BEFORE TRUNCATE: refuses it while deletions are carried to Acoustic, because they would be lost';
 
 CREATE TRIGGER ctms_emails_no_truncate BEFORE TRUNCATE ON ctms.emails
     EXECUTE FUNCTION ctms._refuse_truncate();

@@ -2,15 +2,16 @@
 -- What is sent to Acoustic.
 -- ---------------------------------------------------------------------------
 
--- TimeZone and DateStyle are how fxa.created_date is read where it does not say.
--- Its statements are cheap for the few contacts that are asked for, but the planner cannot know how
--- many that will be, and compiling them would take a hundred times as long as running them.
+-- TimeZone and DateStyle decide how fxa.created_date is read if it has no zone or its order of day
+-- and month is ambiguous. jit is off because the statements are cheap for the few contacts of a
+-- call. The planner cannot know how few they are, and compiling the statements would take a hundred
+-- times as long as running them.
 CREATE FUNCTION ctms.acoustic_rows(email_ids uuid[])
     RETURNS TABLE (email_id uuid, kind text, fields json)
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET jit = off
     AS 'MODULE_PATHNAME', 'ctms_acoustic_rows';
-COMMENT ON FUNCTION ctms.acoustic_rows(uuid[]) IS 'What Acoustic is to know of these contacts: in order of email_id, for each its main row, then its newsletters, waitlists and products by name; fields is an object of texts in a fixed order, email_id first';
+COMMENT ON FUNCTION ctms.acoustic_rows(uuid[]) IS 'The rows that Acoustic should have of these contacts, in order of email_id: for each contact its main row, then its newsletters, waitlists and products by name; fields is an object of texts in a fixed order, email_id first';
 
 GRANT EXECUTE ON FUNCTION ctms.acoustic_rows(uuid[]) TO ctms_agent;
 
@@ -19,14 +20,14 @@ CREATE FUNCTION ctms.acoustic_outgoing(email_ids uuid[], states text[])
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET jit = off
     AS 'MODULE_PATHNAME', 'ctms_acoustic_outgoing';
-COMMENT ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) IS 'What an agent is to send of the contacts that it has claimed, with the states that the claim gave: rows as of ctms.acoustic_rows(), and rows to be deleted (kinds delete_newsletter, delete_waitlist, delete_product; fields are their keys). With ctms.acoustic_skip_unchanged also hashes for ctms.finish_acoustic(): in a row of kind hashes, after what has changed, or of kind unchanged, when there is nothing to send';
+COMMENT ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) IS 'What an agent must send for the contacts that it has claimed, with the states that the claim returned: rows like those of ctms.acoustic_rows(), and rows to be deleted (kinds delete_newsletter, delete_waitlist, delete_product; fields are their keys). With ctms.acoustic_skip_unchanged also hashes for ctms.finish_acoustic(): in a row of kind hashes, after what has changed, or of kind unchanged, when there is nothing to send';
 
 CREATE FUNCTION ctms.acoustic_diff(email_ids uuid[])
     RETURNS TABLE (email_id uuid, kind text, name text, change text)
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET jit = off
     AS 'MODULE_PATHNAME', 'ctms_acoustic_diff';
-COMMENT ON FUNCTION ctms.acoustic_diff(uuid[]) IS 'Row by row, how what Acoustic is to know of these contacts differs from what it was last sent: new, changed, unchanged, removed, or unknown where nothing is kept of the contact';
+COMMENT ON FUNCTION ctms.acoustic_diff(uuid[]) IS 'For each row of these contacts, how it differs from what was last sent to Acoustic: new, changed, unchanged, removed, or unknown if nothing is remembered about the contact';
 
 GRANT EXECUTE ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) TO ctms_agent;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_diff(uuid[]) TO ctms_agent;

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Contacts: what the REST server calls, one function for each endpoint. Bodies are text
+-- Contacts: the functions that the REST server calls, one for each endpoint. Bodies are text
 -- and parsed here, so that an error can name the offset; results are JSON text.
 -- ---------------------------------------------------------------------------
 
@@ -13,7 +13,7 @@ CREATE FUNCTION ctms.get_contact(email_id uuid) RETURNS json
     LANGUAGE c STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_get_contact';
 COMMENT ON FUNCTION ctms.get_contact(uuid) IS
-    'The contact as REST shows it, null when there is none';
+    'The contact as REST shows it, null when there is no such contact';
 
 CREATE FUNCTION ctms.get_identity(email_id uuid) RETURNS json
     LANGUAGE c STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -30,7 +30,7 @@ CREATE FUNCTION ctms.find_contacts(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_find_contacts';
 COMMENT ON FUNCTION ctms.find_contacts(uuid, text, text, text, text, text, text, text, text) IS
-    'Array of the contacts that match all ids given, addresses without regard to case; SQLSTATE CT400 when none is given';
+    'Array of the contacts that match all given ids, addresses without regard to case; SQLSTATE CT400 when none is given';
 
 CREATE FUNCTION ctms.find_identities(
     email_id uuid DEFAULT NULL, primary_email text DEFAULT NULL, basket_token text DEFAULT NULL,
@@ -64,14 +64,14 @@ CREATE FUNCTION ctms.patch_contact(email_id uuid, body text) RETURNS json
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_patch_contact';
 COMMENT ON FUNCTION ctms.patch_contact(uuid, text) IS
-    'Changes what the body gives; SQLSTATE CT404 when there is no such contact, CT409, CT422 as ctms.create_contact()';
+    'Changes the fields that are in the body; SQLSTATE CT404 when there is no such contact, CT409, CT422 as ctms.create_contact()';
 
 CREATE FUNCTION ctms.delete_contact(primary_email text) RETURNS json
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_delete_contact';
 COMMENT ON FUNCTION ctms.delete_contact(text) IS
-    'Deletes everything about the contact of an address, Stripe objects included; array of the identities deleted, null when there is none';
+    'Deletes everything about the contact with this address, including Stripe objects; returns an array of the deleted identities, null when there is no such contact';
 
 CREATE FUNCTION ctms.get_updates(
     start text, "end" text DEFAULT NULL, "limit" text DEFAULT NULL, after text DEFAULT NULL,
@@ -81,7 +81,7 @@ CREATE FUNCTION ctms.get_updates(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_get_updates';
 COMMENT ON FUNCTION ctms.get_updates(text, text, text, text, text, text) IS
-    'A page of contacts by update time; the parameters are those of GET /updates as they came, url_prefix is what "next" puts before "/updates"';
+    'A page of contacts by update time; the parameters are the unparsed ones of GET /updates, and url_prefix comes before "/updates" in "next"';
 
 CREATE FUNCTION ctms.get_updates_parts(
     start text, "end" text DEFAULT NULL, "limit" text DEFAULT NULL, after text DEFAULT NULL,
@@ -91,7 +91,7 @@ CREATE FUNCTION ctms.get_updates_parts(
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_get_updates_parts';
 COMMENT ON FUNCTION ctms.get_updates_parts(text, text, text, text, text, text) IS
-    'The text of ctms.get_updates() in parts of at most 100 contacts, each made when it is asked for; in order where it is called in the select list';
+    'The text of ctms.get_updates() in parts of at most 100 contacts, each made when it is requested; in order if the function is called in the select list';
 
 GRANT EXECUTE ON FUNCTION
     ctms.parse_body(text),

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Clients of the REST API: what the server asks about them, and how it hears of changes.
+-- Clients of the REST API: what the server reads about them, and how it is notified of changes.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.get_api_client(
@@ -12,18 +12,18 @@ AS $$
     FROM ctms.api_client AS c
     WHERE c.client_id = $1;
 $$;
-COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret; no row when unknown';
+COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret; no row when the client is unknown';
 
 CREATE FUNCTION ctms.touch_api_client(client_id text) RETURNS void
     LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Once a minute is enough, and spares a row version for every request.
+    -- Once a minute is enough; otherwise every request would make a row version.
     UPDATE ctms.api_client AS c SET last_access = now()
     WHERE c.client_id = $1
       AND (c.last_access IS NULL OR c.last_access < now() - interval '1 minute');
 $$;
-COMMENT ON FUNCTION ctms.touch_api_client(text) IS 'Moves last_access of a client to now, at most once a minute';
+COMMENT ON FUNCTION ctms.touch_api_client(text) IS 'Sets last_access of a client to now, at most once a minute';
 
 CREATE FUNCTION ctms._notify_api_client() RETURNS trigger
     LANGUAGE plpgsql VOLATILE
@@ -35,7 +35,7 @@ BEGIN
 END
 $$;
 
--- Servers remember who may do what; last_access is not part of that.
+-- Servers remember clients and their secrets; last_access is not part of that.
 CREATE TRIGGER ctms_api_client_notifies
     AFTER INSERT OR DELETE OR TRUNCATE OR UPDATE OF client_id, enabled, hashed_secret
     ON ctms.api_client

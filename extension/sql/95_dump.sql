@@ -1,12 +1,12 @@
 -- ---------------------------------------------------------------------------
--- What pg_dump saves of an extension's tables: only what is registered here, each
--- sequence by itself. Every row is data, the default rows too: a restore brings back
--- exactly what was there, and the script below adds nothing then.
+-- pg_dump saves the rows of an extension's tables only if they are registered here; each
+-- sequence needs its own registration. Every row is data, also the default rows: a restore
+-- brings back exactly the rows of the dump, and the script below adds nothing then.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._is_restoring() RETURNS boolean
     LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'ctms__is_restoring';
-COMMENT ON FUNCTION ctms._is_restoring() IS 'Whether this session restores a dump: nothing is enqueued, validated or seeded then';
+COMMENT ON FUNCTION ctms._is_restoring() IS 'Whether this session restores a dump; then nothing is enqueued or validated, and no default rows are added';
 
 DO $$
 DECLARE
@@ -22,7 +22,7 @@ BEGIN
 END
 $$;
 
--- pg_restore -j loads rows in any order, but the foreign keys are there already.
+-- pg_restore -j loads rows in any order, but the foreign keys exist already.
 CREATE FUNCTION ctms._restore_references() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__restore_references';
 COMMENT ON FUNCTION ctms._restore_references() IS 'Statement trigger BEFORE INSERT: while a superuser restores a dump, the foreign keys of the statement are not checked';
@@ -88,7 +88,7 @@ BEGIN
     PERFORM ctms.install_default_waitlist_schemas();
 END
 $$;
-COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the rows that a new installation starts with, where they are missing: synced fields, newsletter mapping, waitlist schemas. For use after a schema-only restore';
+COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the missing rows of a new installation: synced fields, newsletter mapping, waitlist schemas. For use after a schema-only restore';
 
 REVOKE ALL ON FUNCTION ctms._is_restoring(), ctms._restore_references() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ctms.install_defaults() FROM PUBLIC;

@@ -6,7 +6,7 @@ CREATE FUNCTION ctms._watch_drops() RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__watch_drops';
 COMMENT ON FUNCTION ctms._watch_drops() IS 'Loads the library, which refuses to drop the extension while it holds contacts';
 
--- Not in C by itself: where the library was uninstalled, DROP SCHEMA would fail for everybody.
+-- Not written in C: if the library was uninstalled, DROP SCHEMA would fail for everyone.
 CREATE FUNCTION ctms._guard_drop() RETURNS event_trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,10 +1,10 @@
 -- ---------------------------------------------------------------------------
 -- How agents share the requests that Acoustic allows to be in flight at a time.
 --
--- State of running agents only: not dumped (it comes after 95_dump.sql). It is logged: after a crash
--- of the server agents still use what they were given, and must not be given it twice.
--- Slots that an agent does not give back come free when its lease ends, so the sum of
--- all slots never exceeds the total, whoever dies.
+-- The table has only the state of running agents, so it is not dumped (it comes after 95_dump.sql).
+-- It is logged, because after a crash of the server agents still use the slots that they have, and
+-- these must not be given out twice. Slots that an agent does not give back become free when its
+-- lease ends, so the sum of all slots never exceeds the total, even if agents die.
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE ctms.acoustic_agents (
@@ -15,8 +15,8 @@ CREATE TABLE ctms.acoustic_agents (
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE ctms.acoustic_agents IS 'Agents that run, and how many requests to Acoustic each may have in flight';
 COMMENT ON COLUMN ctms.acoustic_agents.slots IS 'Requests that the agent may have, or still has, in flight';
-COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'How many it could use now';
-COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots come free unless it asks again';
+COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'Number of requests that the agent could use now';
+COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots become free, unless the agent asks again before';
 REVOKE ALL ON ctms.acoustic_agents FROM PUBLIC;
 GRANT SELECT ON ctms.acoustic_agents TO ctms_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ctms.acoustic_agents TO ctms_admin;
@@ -38,13 +38,13 @@ BEGIN
             'an agent must have a name, whole numbers for "wanted" and "in_use", and a positive "total" and "lease"';
     END IF;
     IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-        -- The snapshot is older than the lock: what others got in between would be given once more.
+        -- The snapshot is older than the lock, so slots that others got in between would be given twice.
         RAISE feature_not_supported USING
             MESSAGE = format('requests cannot be shared in a %s transaction', current_setting('transaction_isolation')),
             HINT = 'Call it in a READ COMMITTED transaction.';
     END IF;
-    -- One at a time: shares are computed from the rows of all. A lock of the table, as any role may
-    -- take an advisory lock, and hold it.
+    -- One at a time, because a share is computed from the rows of all agents. The lock is on the
+    -- table, because any role may take an advisory lock, and hold it.
     LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE;
     now_ := clock_timestamp();
     DELETE FROM ctms.acoustic_agents a WHERE a.lease_until <= now_;
@@ -57,8 +57,8 @@ BEGIN
     ON CONFLICT ON CONSTRAINT acoustic_agents_pkey DO UPDATE SET
         slots = GREATEST(a.slots, EXCLUDED.slots), wanted = EXCLUDED.wanted, lease_until = EXCLUDED.lease_until;
 
-    -- The modest get what they want, the others the rest in equal parts. Where there is not one for
-    -- each, those that have most to do come first.
+    -- Agents that want little get what they want; the others share the rest in equal parts. If there
+    -- are fewer requests than agents, those that want most come first.
     agents := (SELECT count(*) FROM ctms.acoustic_agents);
     FOR row_ IN
         SELECT a.agent, a.slots, a.wanted FROM ctms.acoustic_agents a
@@ -72,13 +72,13 @@ BEGIN
         left_ := left_ - LEAST(row_.wanted, (left_ + agents - 1) / agents);
         agents := agents - 1;
     END LOOP;
-    -- What others have not given back yet cannot be given.
+    -- Slots that others have not given back yet are not available.
     share := GREATEST(LEAST(share, total - others), 0);
     UPDATE ctms.acoustic_agents a SET slots = GREATEST(share, in_use) WHERE a.agent = share_acoustic.agent;
     RETURN share;
 END
 $$;
-COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as others have given back theirs; wanted and in_use zero sign it off';
+COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as other agents have given back theirs; with wanted and in_use zero, the agent is removed';
 REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) TO ctms_agent, ctms_admin;
 
@@ -92,6 +92,6 @@ AS $$
         WHERE p.retry_after IS NULL AND p.retry = tried.retry
         ORDER BY p.retry, p.create_timestamp LIMIT 1) AS oldest
 $$;
-COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Seconds since the oldest change that is ready to be sent, or is being sent, was made; 0 when there is none';
+COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Age in seconds of the oldest change that is ready to be sent, or is being sent; 0 when there is none';
 REVOKE ALL ON FUNCTION ctms.acoustic_age(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin;
