@@ -647,7 +647,7 @@ BEGIN
     RETURN report || jsonb_build_object('stored', true);
 END
 $$;
-COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses a schema that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run it only reports. The report says whether the schema accepts everything that the stored one accepts ("compatibility")';
+COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses a schema that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run it only reports. The report has name, action, dry_run, stored, failing_rows and examples; where it replaces a schema it also says whether the schema accepts everything that the stored one accepts (compatibility, example)';
 
 CREATE FUNCTION ctms.drop_waitlist_schema(name text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -707,7 +707,7 @@ RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe';
-COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and the objects inside it; returns what was created, updated, deleted and so on. Skips content that is older than the stored content, by the time of the message';
+COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and the objects inside it; returns lists of "kind:id" in created, updated, no_change, deleted and skipped, the contacts in email_ids, and FxA IDs that more than one customer claimed in fxa_id_conflict. Skips content that is older than the stored content, by the time of the message';
 GRANT EXECUTE ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) TO ctms_api;
 
 CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz)
@@ -806,7 +806,7 @@ BEGIN
         'trace_json', CASE WHEN trace IS NOT NULL THEN payload END);
 END
 $$;
-COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and response to answer with, what was done, and what was wrong';
+COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and the response to answer with, count and ingest_actions for what was done, email_ids, fxa_id_conflict, errors, warnings, and for the log message_id, trace and trace_json';
 GRANT EXECUTE ON FUNCTION ctms.ingest_pubsub(text) TO ctms_api;
 
 CREATE FUNCTION ctms.enqueue_stripe(object jsonb) RETURNS jsonb
@@ -845,7 +845,7 @@ BEGIN
     RETURN jsonb_build_object('enqueued', jsonb_build_array(kind || ':' || id), 'email_ids', to_jsonb(contacts));
 END
 $$;
-COMMENT ON FUNCTION ctms.enqueue_stripe(jsonb) IS 'Enqueues the contacts that a Stripe object concerns as if they had changed, and does not store the object; a price concerns everyone who subscribes to it';
+COMMENT ON FUNCTION ctms.enqueue_stripe(jsonb) IS 'Enqueues the contacts that a Stripe object concerns as if they had changed, and does not store the object; a price concerns everyone who subscribes to it. Returns enqueued and email_ids, or skipped';
 
 CREATE TYPE ctms.segment AS ENUM (
     'active', 're-active', 'cancelling', 're-cancelling', 'canceled', 're-canceled', 'other'
