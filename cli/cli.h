@@ -69,15 +69,15 @@ struct cli {
     int status;        /* set by the function that reported an error: an exit code */
 };
 
-extern const struct cli_command acoustic_commands[];
-extern const struct cli_command clients_commands[];
-extern const struct cli_command delete_commands[];
-extern const struct cli_command healthcheck_commands[];
-extern const struct cli_command import_commands[];
-extern const struct cli_command stripe_commands[];
-extern const struct cli_command waitlists_commands[];
+extern const struct cli_command cmd_acoustic[];
+extern const struct cli_command cmd_clients[];
+extern const struct cli_command cmd_delete[];
+extern const struct cli_command cmd_healthcheck[];
+extern const struct cli_command cmd_import[];
+extern const struct cli_command cmd_stripe[];
+extern const struct cli_command cmd_waitlists[];
 
 /* Value of an option of the command ("" for a flag), null when it was not given. */
-const char *cli_option(const struct cli *cli, const char *name);
+const char *cli_get_option(const struct cli *cli, const char *name);
 
 #endif

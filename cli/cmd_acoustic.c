@@ -31,19 +31,19 @@ static const struct cli_option diff_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-const struct cli_command acoustic_commands[] = {
+const struct cli_command cmd_acoustic[] = {
     {
         .verb = "status",
         .arguments = "",
         .summary = "show the queue: what waits, since when, what failed",
-        .run = acoustic_status,
+        .run = cmd_acoustic_status,
     },
     {
         .verb = "fields list",
         .arguments = "",
         .summary = "list the synced fields",
         .options = table_options,
-        .run = acoustic_fields_list,
+        .run = cmd_acoustic_list_fields,
     },
     {
         .verb = "fields add",
@@ -52,7 +52,7 @@ const struct cli_command acoustic_commands[] = {
         .options = table_options,
         .min_arguments = 1,
         .max_arguments = 1,
-        .run = acoustic_fields_add,
+        .run = cmd_acoustic_add_field,
     },
     {
         .verb = "fields remove",
@@ -61,13 +61,13 @@ const struct cli_command acoustic_commands[] = {
         .options = table_options,
         .min_arguments = 1,
         .max_arguments = 1,
-        .run = acoustic_fields_remove,
+        .run = cmd_acoustic_remove_field,
     },
     {
         .verb = "newsletters list",
         .arguments = "",
         .summary = "list which newsletter sets which column",
-        .run = acoustic_newsletters_list,
+        .run = cmd_acoustic_list_newsletters,
     },
     {
         .verb = "newsletters add",
@@ -75,7 +75,7 @@ const struct cli_command acoustic_commands[] = {
         .summary = "give a newsletter a column of the main table",
         .min_arguments = 1,
         .max_arguments = 1,
-        .run = acoustic_newsletters_add,
+        .run = cmd_acoustic_add_newsletter,
     },
     {
         .verb = "newsletters remove",
@@ -83,7 +83,7 @@ const struct cli_command acoustic_commands[] = {
         .summary = "take a newsletter's column away",
         .min_arguments = 1,
         .max_arguments = 1,
-        .run = acoustic_newsletters_remove,
+        .run = cmd_acoustic_remove_newsletter,
     },
     {
         .verb = "resync",
@@ -94,7 +94,7 @@ const struct cli_command acoustic_commands[] = {
                 "Exit code 4 when an address was unknown.",
         .options = resync_options,
         .timeout_s = 600,
-        .run = acoustic_resync,
+        .run = cmd_acoustic_resync,
     },
     {
         .verb = "dump",
@@ -104,7 +104,7 @@ const struct cli_command acoustic_commands[] = {
                 "The file holds personal data: only its owner may read it.",
         .options = dump_options,
         .timeout_s = 3600,
-        .run = acoustic_dump,
+        .run = cmd_acoustic_dump,
     },
     {
         .verb = "diff",
@@ -116,7 +116,7 @@ const struct cli_command acoustic_commands[] = {
             "ctms.acoustic_skip_unchanged keeps: without it they are \"unknown\".",
         .options = diff_options,
         .timeout_s = 3600,
-        .run = acoustic_diff,
+        .run = cmd_acoustic_diff,
     },
     {
         .verb = "history",
@@ -126,7 +126,7 @@ const struct cli_command acoustic_commands[] = {
                 "Exit code 4 when there is nothing.",
         .min_arguments = 1,
         .max_arguments = 1,
-        .run = acoustic_history,
+        .run = cmd_acoustic_history,
     },
     {.verb = NULL},
 };

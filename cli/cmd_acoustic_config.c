@@ -10,7 +10,7 @@
 static const char *
 table_option(struct cli *cli)
 {
-    const char *table = cli_option(cli, "table");
+    const char *table = cli_get_option(cli, "table");
 
     if (!table)
         return "main";
@@ -52,9 +52,9 @@ print_rows(struct cli *cli, const char *sql, const char *json_sql, int count,
 }
 
 int
-acoustic_fields_list(struct cli *cli)
+cmd_acoustic_list_fields(struct cli *cli)
 {
-    const char *parameters[] = {cli_option(cli, "table")};
+    const char *parameters[] = {cli_get_option(cli, "table")};
 
     return print_rows(
         cli,
@@ -68,7 +68,7 @@ acoustic_fields_list(struct cli *cli)
 }
 
 int
-acoustic_fields_add(struct cli *cli)
+cmd_acoustic_add_field(struct cli *cli)
 {
     const char *parameters[] = {table_option(cli), cli->arguments[0]};
 
@@ -84,7 +84,7 @@ acoustic_fields_add(struct cli *cli)
 }
 
 int
-acoustic_fields_remove(struct cli *cli)
+cmd_acoustic_remove_field(struct cli *cli)
 {
     const char *parameters[] = {table_option(cli), cli->arguments[0]};
 
@@ -98,7 +98,7 @@ acoustic_fields_remove(struct cli *cli)
 /* ---- newsletters ------------------------------------------------------------------ */
 
 int
-acoustic_newsletters_list(struct cli *cli)
+cmd_acoustic_list_newsletters(struct cli *cli)
 {
     return print_rows(cli,
                       "SELECT source AS newsletter, destination AS \"column\" "
@@ -109,7 +109,7 @@ acoustic_newsletters_list(struct cli *cli)
 }
 
 int
-acoustic_newsletters_add(struct cli *cli)
+cmd_acoustic_add_newsletter(struct cli *cli)
 {
     char *colon = strchr(cli->arguments[0], ':');
     const char *parameters[] = {cli->arguments[0], colon ? colon + 1 : NULL};
@@ -125,7 +125,7 @@ acoustic_newsletters_add(struct cli *cli)
 }
 
 int
-acoustic_newsletters_remove(struct cli *cli)
+cmd_acoustic_remove_newsletter(struct cli *cli)
 {
     const char *parameters[] = {cli->arguments[0]};
 

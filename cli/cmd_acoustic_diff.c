@@ -3,6 +3,7 @@
  */
 #include <string.h>
 #include "cli/cmd_acoustic.h"
+#include "cli/cmd_acoustic_walk.h"
 #include "cli/database.h"
 #include "cli/output.h"
 
@@ -93,10 +94,10 @@ print_counts(const struct diff *diff)
 }
 
 int
-acoustic_diff(struct cli *cli)
+cmd_acoustic_diff(struct cli *cli)
 {
-    struct diff diff = {.cli = cli, .is_all = cli_option(cli, "all") != NULL};
-    const char *query = cli_option(cli, "query");
+    struct diff diff = {.cli = cli, .is_all = cli_get_option(cli, "all") != NULL};
+    const char *query = cli_get_option(cli, "query");
 
     if (!query)
         query = "SELECT email_id FROM ctms.pending_acoustic UNION "
@@ -104,7 +105,7 @@ acoustic_diff(struct cli *cli)
                 "ORDER BY email_id";
     if (cli->is_json)
         printf("{\"rows\": [");
-    acoustic_each_batch(cli, query, take_batch, &diff);
+    cmd_acoustic_walk_query(cli, query, take_batch, &diff);
     print_counts(&diff);
     return cli->status;
 }

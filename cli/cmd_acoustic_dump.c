@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "cli/cmd_acoustic.h"
+#include "cli/cmd_acoustic_walk.h"
 #include "cli/csv.h"
 #include "cli/database.h"
 #include "cli/output.h"
@@ -110,7 +111,7 @@ write_contacts(void *arg, const char *ids, int count)
 static bool
 write_all(struct dump *dump)
 {
-    const char *query = cli_option(dump->cli, "query");
+    const char *query = cli_get_option(dump->cli, "query");
     bool is_going = true;
 
     if (strcmp(dump->table, "main") == 0) {
@@ -119,7 +120,7 @@ write_all(struct dump *dump)
             write_header(dump);
     }
     is_going = is_going &&
-               acoustic_each_batch(
+               cmd_acoustic_walk_query(
                    dump->cli, query ? query : "SELECT email_id FROM ctms.emails ORDER BY email_id",
                    write_contacts, dump);
     if (isatty(STDERR_FILENO) && dump->file != stdout && dump->contacts > 0)
@@ -149,10 +150,10 @@ is_table(const char *name)
 }
 
 int
-acoustic_dump(struct cli *cli)
+cmd_acoustic_dump(struct cli *cli)
 {
-    const char *path = cli_option(cli, "output");
-    const char *table = cli_option(cli, "table");
+    const char *path = cli_get_option(cli, "output");
+    const char *table = cli_get_option(cli, "table");
     struct dump dump = {.cli = cli, .table = table ? table : "main", .file = stdout};
 
     if (!is_table(dump.table))

@@ -23,7 +23,7 @@
     "SELECT coalesce(json_agg(h), '[]'), count(*) FROM (" sql ") AS h (time, outcome, error)"
 
 int
-acoustic_history(struct cli *cli)
+cmd_acoustic_history(struct cli *cli)
 {
     bool is_address = strchr(cli->arguments[0], '@') != NULL;
     const char *parameters[] = {cli->arguments[0]};

@@ -182,17 +182,17 @@ print_result(const struct resync *resync, bool is_reset)
 }
 
 int
-acoustic_resync(struct cli *cli)
+cmd_acoustic_resync(struct cli *cli)
 {
     static const char *const newsletter_sql[] = {NAMED_SQL("newsletters", ENQUEUE),
                                                  NAMED_SQL("newsletters", COUNT)};
     static const char *const waitlist_sql[] = {NAMED_SQL("waitlists", ENQUEUE),
                                                NAMED_SQL("waitlists", COUNT)};
-    struct resync resync = {.cli = cli, .is_dry = cli_option(cli, "dry-run") != NULL};
-    const char *path = cli_option(cli, "email-file");
-    const char *newsletter = cli_option(cli, "newsletter");
-    const char *waitlist = cli_option(cli, "waitlist");
-    bool is_reset = cli_option(cli, "reset-retries") != NULL;
+    struct resync resync = {.cli = cli, .is_dry = cli_get_option(cli, "dry-run") != NULL};
+    const char *path = cli_get_option(cli, "email-file");
+    const char *newsletter = cli_get_option(cli, "newsletter");
+    const char *waitlist = cli_get_option(cli, "waitlist");
+    bool is_reset = cli_get_option(cli, "reset-retries") != NULL;
     bool is_done = true;
 
     if (!path && !newsletter && !waitlist && !is_reset)

@@ -50,7 +50,7 @@ print_status(const PGresult *status, const PGresult *errors)
 }
 
 int
-acoustic_status(struct cli *cli)
+cmd_acoustic_status(struct cli *cli)
 {
     const char *parameters[] = {config_string(cli->settings, "CTMS_ACOUSTIC_RETRY_LIMIT")};
     PGresult *status = NULL;

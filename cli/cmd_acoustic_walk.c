@@ -1,12 +1,13 @@
 /*
- * cmd_acoustic_walk.c: walks the contacts of an operator's query, batch by batch.
+ * cmd_acoustic_walk.c: see cmd_acoustic_walk.h.
  *
  * The query runs in a cursor of a read-only transaction, so that a database of any size is
  * read from one snapshot in little memory.
  */
+#include "cli/cmd_acoustic_walk.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include "cli/cmd_acoustic.h"
 #include "cli/database.h"
 #include "cli/output.h"
 
@@ -68,7 +69,7 @@ declare_cursor(struct cli *cli, const char *query)
 }
 
 static bool
-hand_on(struct cli *cli, const PGresult *contacts, acoustic_batch batch, void *arg)
+hand_on(struct cli *cli, const PGresult *contacts, cmd_acoustic_batch batch, void *arg)
 {
     int column = PQfnumber(contacts, "email_id");
     char *ids;
@@ -85,7 +86,7 @@ hand_on(struct cli *cli, const PGresult *contacts, acoustic_batch batch, void *a
 }
 
 bool
-acoustic_each_batch(struct cli *cli, const char *query, acoustic_batch batch, void *arg)
+cmd_acoustic_walk_query(struct cli *cli, const char *query, cmd_acoustic_batch batch, void *arg)
 {
     bool is_going = declare_cursor(cli, query);
     int fetched = 1;

@@ -89,7 +89,7 @@ store_secret(struct cli *cli, const char *sql, const char *id, const char *email
 static int
 run_add(struct cli *cli)
 {
-    const char *email = cli_option(cli, "email");
+    const char *email = cli_get_option(cli, "email");
     char id[ID_SIZE];
 
     if (!make_id(cli, cli->arguments[0], id) || !check_email(cli, email))
@@ -180,7 +180,7 @@ static const struct cli_option add_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-const struct cli_command clients_commands[] = {
+const struct cli_command cmd_clients[] = {
     {
         .verb = "add",
         .arguments = "NAME --email ADDRESS",

@@ -115,8 +115,8 @@ delete_file(struct deletion *deletion, const char *path)
 static int
 run_delete(struct cli *cli)
 {
-    const char *email = cli_option(cli, "email");
-    const char *path = cli_option(cli, "email-file");
+    const char *email = cli_get_option(cli, "email");
+    const char *path = cli_get_option(cli, "email-file");
     struct deletion deletion = {.cli = cli};
 
     if (!email == !path)
@@ -144,7 +144,7 @@ static const struct cli_option delete_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-const struct cli_command delete_commands[] = {
+const struct cli_command cmd_delete[] = {
     {
         .verb = "",
         .arguments = "--email ADDRESS | --email-file FILE",

@@ -85,7 +85,7 @@ run_healthcheck(struct cli *cli)
     return cli->status;
 }
 
-const struct cli_command healthcheck_commands[] = {
+const struct cli_command cmd_healthcheck[] = {
     {
         .verb = "",
         .arguments = "",

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
-#include "cli/cmd_import.h"
+#include "cli/cmd_import_mofo.h"
 #include "cli/import/csv.h"
 #include "cli/import/database.h"
 #include "cli/import/import.h"
@@ -17,7 +17,7 @@
 static bool
 are_options_valid(struct cli *cli)
 {
-    if (!cli_option(cli, "enqueue") || !cli_option(cli, "pending"))
+    if (!cli_get_option(cli, "enqueue") || !cli_get_option(cli, "pending"))
         return true;
     output_error(cli, CLI_USAGE, "--enqueue enqueues those of --pending as well: give one of them");
     return false;
@@ -27,7 +27,7 @@ are_options_valid(struct cli *cli)
 static char *
 take_url(struct cli *cli)
 {
-    char *url = input_argument(cli, cli->arguments[0]);
+    char *url = input_read_argument(cli, cli->arguments[0]);
 
     if (url)
         url[strcspn(url, "\r\n")] = '\0';
@@ -39,7 +39,7 @@ static int
 run_ctms_api(struct cli *cli)
 {
     struct import import = {.cli = cli};
-    const char *schema = cli_option(cli, "schema");
+    const char *schema = cli_get_option(cli, "schema");
     char *url;
 
     if (!are_options_valid(cli))
@@ -80,7 +80,7 @@ static const struct cli_option ctms_api_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-const struct cli_command import_commands[] = {
+const struct cli_command cmd_import[] = {
     {
         .verb = "ctms-api",
         .arguments = "URL",
@@ -123,11 +123,11 @@ const struct cli_command import_commands[] = {
             "FILE.csv has the columns primary_email, mofo_email_id, mofo_contact_id. The contacts\n"
             "become relevant to the foundation. An empty id leaves the stored one as it is.\n"
             "Rows whose address is unknown are written to invalid-emails.csv; the exit code is 4.",
-        .options = import_mofo_options,
+        .options = cmd_import_mofo_options,
         .min_arguments = 1,
         .max_arguments = 1,
         .timeout_s = TIMEOUT_S,
-        .run = import_mofo,
+        .run = cmd_import_mofo,
     },
     {.verb = NULL},
 };

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "cli/cmd_import.h"
+#include "cli/cmd_import_mofo.h"
 #include "cli/database.h"
 #include "cli/import/csv.h"
 #include "cli/input.h"
@@ -19,7 +19,7 @@
 #define INVALID_FILE "invalid-emails.csv"
 #define CHUNK ((size_t)256 << 10)
 
-const struct cli_option import_mofo_options[] = {
+const struct cli_option cmd_import_mofo_options[] = {
     {"dry-run", 'n', NULL, "check, count and report; store nothing"},
     {"invalid", 0, "FILE", "file for rows with unknown addresses (" INVALID_FILE ")"},
     {NULL, 0, NULL, NULL},
@@ -114,14 +114,15 @@ stage_file(struct cli *cli, const char *path)
 
     if (!file)
         return false;
-    if (!import_csv_header(file, take_name, &header) || !header.has_email)
+    if (!import_csv_read_header(file, take_name, &header) || !header.has_email)
         output_error(
             cli, CLI_FAILED,
             "\"%s\" must begin with the names of its columns: primary_email, mofo_email_id, "
             "mofo_contact_id",
             path);
     else
-        is_ok = database_script(cli, STAGE_SQL) && send_rows(cli, file, buf_text(&header.columns));
+        is_ok =
+            database_run_script(cli, STAGE_SQL) && send_rows(cli, file, buf_text(&header.columns));
     buf_free(&header.columns);
     input_close(file);
     return is_ok;
@@ -139,7 +140,7 @@ write_invalid(struct cli *cli, const char *path)
     FILE *file;
     int fd;
 
-    if (!database_number(cli, "SELECT count(*) FROM (" INVALID_SQL ") AS i", &count))
+    if (!database_query_number(cli, "SELECT count(*) FROM (" INVALID_SQL ") AS i", &count))
         return -1;
     if (count == 0)
         return 0;
@@ -174,7 +175,7 @@ check_taken(struct cli *cli)
 {
     long long taken = 0;
 
-    if (!database_number(cli, TAKEN_SQL, &taken))
+    if (!database_query_number(cli, TAKEN_SQL, &taken))
         return false;
     if (taken > 0)
         output_error(cli, CLI_FAILED,
@@ -187,26 +188,27 @@ store(struct cli *cli, long long *found, long long *changed)
 {
     PGresult *result;
 
-    if (!database_number(cli, "SELECT count(*) FROM pg_temp.mofo_found", found))
+    if (!database_query_number(cli, "SELECT count(*) FROM pg_temp.mofo_found", found))
         return false;
     result = database_query(cli, STORE_SQL, 0, NULL);
     if (!result)
         return false;
     *changed = strtoll(PQcmdTuples(result), NULL, 10);
     PQclear(result);
-    return database_script(cli, cli_option(cli, "dry-run") ? "ROLLBACK" : "COMMIT");
+    return database_run_script(cli, cli_get_option(cli, "dry-run") ? "ROLLBACK" : "COMMIT");
 }
 
 int
-import_mofo(struct cli *cli)
+cmd_import_mofo(struct cli *cli)
 {
-    const char *path = cli_option(cli, "invalid");
+    const char *path = cli_get_option(cli, "invalid");
     long long found = 0;
     long long changed = 0;
     long long invalid;
 
     path = path ? path : INVALID_FILE;
-    if (!stage_file(cli, cli->arguments[0]) || !database_script(cli, FIND_SQL) || !check_taken(cli))
+    if (!stage_file(cli, cli->arguments[0]) || !database_run_script(cli, FIND_SQL) ||
+        !check_taken(cli))
         return cli->status;
     invalid = write_invalid(cli, path);
     if (invalid < 0 || !store(cli, &found, &changed))

@@ -193,7 +193,7 @@ call(struct ingest *ingest, const char *text)
     const char *parameters[] = {text};
 
     for (int tries = 1;; tries++) {
-        PGresult *result = database_try(ingest->cli, ingest->sql, 1, parameters);
+        PGresult *result = database_try_query(ingest->cli, ingest->sql, 1, parameters);
 
         if (tries == CONFLICT_TRIES ||
             !(database_is_state(result, "40001") || database_is_state(result, "40P01")))
@@ -322,7 +322,7 @@ run(struct cli *cli, const char *sql, const struct action *actions)
     struct ingest ingest = {.cli = cli,
                             .sql = sql,
                             .actions = actions,
-                            .is_quiet = cli_option(cli, "quiet") != NULL,
+                            .is_quiet = cli_get_option(cli, "quiet") != NULL,
                             .waiting_end = &ingest.waiting};
     bool is_going = run_statement(cli, "SET synchronous_commit = off");
 
@@ -359,7 +359,7 @@ static const struct cli_option stripe_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-const struct cli_command stripe_commands[] = {
+const struct cli_command cmd_stripe[] = {
     {
         .verb = "ingest",
         .arguments = "FILE...",

@@ -101,7 +101,7 @@ print_report(const char *text)
         printf("; %" JSON_INTEGER_FORMAT " stored rows do not satisfy it:", failing);
     putchar('\n');
     if (failing > 0 && examples)
-        error_text_detail(stdout, examples);
+        error_text_print_detail(stdout, examples);
     if (action && strcmp(action, "updated") == 0)
         print_compatibility(report);
     free(examples);
@@ -111,12 +111,12 @@ print_report(const char *text)
 static PGresult *
 set_schema(struct cli *cli, const char *schema)
 {
-    bool is_dry_run = cli_option(cli, "dry-run") != NULL;
-    bool is_new_rows_only = cli_option(cli, "new-rows-only") != NULL;
+    bool is_dry_run = cli_get_option(cli, "dry-run") != NULL;
+    bool is_new_rows_only = cli_get_option(cli, "new-rows-only") != NULL;
     const char *parameters[] = {cli->arguments[0], schema, is_dry_run ? "true" : "false",
                                 is_new_rows_only ? "ignore" : "check"};
-    PGresult *result =
-        database_try(cli, "SELECT ctms.set_waitlist_schema($1, $2::jsonb, $3, $4)", 4, parameters);
+    PGresult *result = database_try_query(
+        cli, "SELECT ctms.set_waitlist_schema($1, $2::jsonb, $3, $4)", 4, parameters);
 
     if (database_is_ok(result))
         return result;
@@ -131,7 +131,7 @@ set_schema(struct cli *cli, const char *schema)
 static int
 run_add(struct cli *cli)
 {
-    char *schema = input_argument(cli, cli->arguments[1]);
+    char *schema = input_read_argument(cli, cli->arguments[1]);
     PGresult *result = schema ? set_schema(cli, schema) : NULL;
 
     if (result && cli->is_json)
@@ -175,7 +175,7 @@ static const struct cli_option add_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-const struct cli_command waitlists_commands[] = {
+const struct cli_command cmd_waitlists[] = {
     {
         .verb = "list",
         .arguments = "",

@@ -163,7 +163,7 @@ database_report(struct cli *cli, const PGresult *result, const char *hint)
     output_error(cli, exit_code(state), "%.*s%s%s%s", (int)strcspn(message, "\n"), message,
                  state ? " (" : "", state ? state : "", state ? ")" : "");
     if (detail)
-        error_text_detail(stderr, detail);
+        error_text_print_detail(stderr, detail);
     if (!hint)
         hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     if (!hint)
@@ -173,7 +173,7 @@ database_report(struct cli *cli, const PGresult *result, const char *hint)
 }
 
 PGresult *
-database_try(struct cli *cli, const char *sql, int count, const char *const *parameters)
+database_try_query(struct cli *cli, const char *sql, int count, const char *const *parameters)
 {
     PGresult *result;
 
@@ -186,7 +186,7 @@ database_try(struct cli *cli, const char *sql, int count, const char *const *par
 PGresult *
 database_query(struct cli *cli, const char *sql, int count, const char *const *parameters)
 {
-    PGresult *result = database_try(cli, sql, count, parameters);
+    PGresult *result = database_try_query(cli, sql, count, parameters);
 
     if (database_is_ok(result))
         return result;
@@ -196,7 +196,7 @@ database_query(struct cli *cli, const char *sql, int count, const char *const *p
 }
 
 bool
-database_script(struct cli *cli, const char *statements)
+database_run_script(struct cli *cli, const char *statements)
 {
     PGresult *result;
     bool is_ok;
@@ -212,7 +212,7 @@ database_script(struct cli *cli, const char *statements)
 }
 
 bool
-database_number(struct cli *cli, const char *sql, long long *value)
+database_query_number(struct cli *cli, const char *sql, long long *value)
 {
     PGresult *result = database_query(cli, sql, 0, NULL);
 

@@ -26,13 +26,14 @@ database_query(struct cli *cli, const char *sql, int count, const char *const *p
  * The same without a word about errors, for a caller that reports them by itself. The
  * result is never null, and may be an error.
  */
-PGresult *database_try(struct cli *cli, const char *sql, int count, const char *const *parameters);
+PGresult *
+database_try_query(struct cli *cli, const char *sql, int count, const char *const *parameters);
 
 /* Runs statements without parameters, one after the other. False after an error was reported. */
-bool database_script(struct cli *cli, const char *statements);
+bool database_run_script(struct cli *cli, const char *statements);
 
 /* Runs a statement without parameters whose one value is a number, null counting as 0. */
-bool database_number(struct cli *cli, const char *sql, long long *value);
+bool database_query_number(struct cli *cli, const char *sql, long long *value);
 
 bool database_is_ok(const PGresult *result);
 

@@ -114,7 +114,7 @@ print_detail(FILE *stream, const char *detail)
 }
 
 void
-error_text_detail(FILE *stream, const char *detail)
+error_text_print_detail(FILE *stream, const char *detail)
 {
     char *text = NULL;
     size_t length = 0;

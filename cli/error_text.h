@@ -12,6 +12,6 @@
  * a list "errors" of those), with its place first; any other text is printed as it is, each
  * line indented.
  */
-void error_text_detail(FILE *stream, const char *detail);
+void error_text_print_detail(FILE *stream, const char *detail);
 
 #endif

@@ -3,9 +3,6 @@
  */
 #include "cli/help.h"
 
-#include <string.h>
-#include "cli/options.h"
-
 static void
 print_options(FILE *stream, const struct cli_option *options)
 {
@@ -43,7 +40,7 @@ print_exit_codes(FILE *stream)
 }
 
 void
-help_program(FILE *stream, const struct cli_group *groups)
+help_print_program(FILE *stream, const struct cli_group *groups, const struct cli_option *globals)
 {
     fputs("ctms: manage contacts, API clients, waitlists and the sync to Acoustic\n\n"
           "Usage: ctms [OPTION]... COMMAND ...\n\nCommands:\n",
@@ -51,7 +48,7 @@ help_program(FILE *stream, const struct cli_group *groups)
     for (; groups->name; groups++)
         print_commands(stream, groups);
     fputs("\nOptions of every command:\n", stream);
-    print_options(stream, options_global);
+    print_options(stream, globals);
     fputs("\nSettings (environment, or the file given with --config):\n", stream);
     config_print_settings(CONFIG_CLI, stream);
     print_exit_codes(stream);
@@ -59,7 +56,7 @@ help_program(FILE *stream, const struct cli_group *groups)
 }
 
 void
-help_group(FILE *stream, const struct cli_group *group)
+help_print_group(FILE *stream, const struct cli_group *group)
 {
     fprintf(stream, "ctms %s: %s\n\nCommands:\n", group->name, group->summary);
     print_commands(stream, group);
@@ -67,7 +64,8 @@ help_group(FILE *stream, const struct cli_group *group)
 }
 
 void
-help_command(FILE *stream, const struct cli_group *group, const struct cli_command *command)
+help_print_command(FILE *stream, const struct cli_group *group, const struct cli_command *command,
+                   const struct cli_option *globals)
 {
     fprintf(stream, "Usage: ctms %s%s%s [OPTION]... %s\n\n%s\n", group->name,
             *command->verb ? " " : "", command->verb, command->arguments, command->summary);
@@ -78,6 +76,6 @@ help_command(FILE *stream, const struct cli_group *group, const struct cli_comma
         print_options(stream, command->options);
     }
     fputs("\nOptions of every command:\n", stream);
-    print_options(stream, options_global);
+    print_options(stream, globals);
     print_exit_codes(stream);
 }

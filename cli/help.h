@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include "cli/cli.h"
 
-void help_program(FILE *stream, const struct cli_group *groups);
-void help_group(FILE *stream, const struct cli_group *group);
-void help_command(FILE *stream, const struct cli_group *group, const struct cli_command *command);
+/* globals: the options that every command takes; ends with a null name. */
+void
+help_print_program(FILE *stream, const struct cli_group *groups, const struct cli_option *globals);
+void help_print_group(FILE *stream, const struct cli_group *group);
+void help_print_command(FILE *stream, const struct cli_group *group,
+                        const struct cli_command *command, const struct cli_option *globals);
 
 #endif

@@ -62,7 +62,7 @@ read_all(FILE *file)
 }
 
 char *
-input_argument(struct cli *cli, const char *argument)
+input_read_argument(struct cli *cli, const char *argument)
 {
     FILE *file;
     char *text;

@@ -12,7 +12,7 @@
  * stands for itself. At most 16 MiB, no zero bytes. Null after saying what is wrong; the
  * caller frees.
  */
-char *input_argument(struct cli *cli, const char *argument);
+char *input_read_argument(struct cli *cli, const char *argument);
 
 /* Opens a file, or standard input for "-". Null after saying what is wrong. */
 FILE *input_open(struct cli *cli, const char *path);

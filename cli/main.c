@@ -13,13 +13,13 @@
 #include "cli/output.h"
 
 static const struct cli_group groups[] = {
-    {"clients", "clients of the REST API", clients_commands},
-    {"waitlists", "the schemas of waitlists", waitlists_commands},
-    {"acoustic", "the sync to Acoustic", acoustic_commands},
-    {"stripe", "Stripe objects", stripe_commands},
-    {"import", "contacts from elsewhere", import_commands},
-    {"delete", "delete contacts", delete_commands},
-    {"healthcheck", "is the sync agent alive?", healthcheck_commands},
+    {"clients", "clients of the REST API", cmd_clients},
+    {"waitlists", "the schemas of waitlists", cmd_waitlists},
+    {"acoustic", "the sync to Acoustic", cmd_acoustic},
+    {"stripe", "Stripe objects", cmd_stripe},
+    {"import", "contacts from elsewhere", cmd_import},
+    {"delete", "delete contacts", cmd_delete},
+    {"healthcheck", "is the sync agent alive?", cmd_healthcheck},
     {NULL, NULL, NULL},
 };
 

@@ -11,7 +11,7 @@
 #include "cli/help.h"
 #include "cli/output.h"
 
-enum {
+enum global_option {
     OPTION_DB_URL,
     OPTION_CONFIG,
     OPTION_TIMEOUT,
@@ -22,7 +22,8 @@ enum {
     OPTION_GLOBALS
 };
 
-const struct cli_option options_global[] = {
+/* The options that every command takes. */
+static const struct cli_option global_options[] = {
     [OPTION_DB_URL] = {"db-url", 0, "URL", "database, in place of CTMS_DB_URL"},
     [OPTION_CONFIG] = {"config", 0, "FILE", "file of NAME=value lines; the environment wins"},
     [OPTION_TIMEOUT] = {"timeout", 0, "SECONDS", "limit of one statement, 0 for none"},
@@ -72,7 +73,7 @@ parser_init(struct parser *parser, const struct cli_option *options, const char 
         parser_add(parser, options);
     parser->command_count = parser->count;
     for (int i = 0; i < OPTION_GLOBALS; i++)
-        parser_add(parser, &options_global[i]);
+        parser_add(parser, &global_options[i]);
 }
 
 static int
@@ -104,7 +105,7 @@ set_timeout(struct cli *cli, const char *text)
 }
 
 static bool
-set_global(struct cli *cli, struct parser *parser, int which, const char *value)
+set_global(struct cli *cli, struct parser *parser, enum global_option which, const char *value)
 {
     switch (which) {
     case OPTION_DB_URL: cli->db_url = value; return true;
@@ -113,8 +114,10 @@ set_global(struct cli *cli, struct parser *parser, int which, const char *value)
     case OPTION_JSON: cli->is_json = true; return true;
     case OPTION_YES: cli->is_confirmed = true; return true;
     case OPTION_HELP: parser->is_help = true; return true;
-    default: parser->is_version = true; return true;
+    case OPTION_VERSION: parser->is_version = true; return true;
+    case OPTION_GLOBALS: break;
     }
+    return false;
 }
 
 /* How a user finds the help of what he typed so far. */
@@ -151,7 +154,8 @@ parser_run(struct parser *parser, struct cli *cli, int argc, char **argv)
         }
         if (place < parser->command_count)
             cli->values[place] = optarg ? optarg : "";
-        else if (!set_global(cli, parser, place - parser->command_count, optarg))
+        else if (!set_global(cli, parser, (enum global_option)(place - parser->command_count),
+                             optarg))
             return false;
     }
     return true;
@@ -195,7 +199,7 @@ find_words(struct cli *cli, const struct cli_group *groups, int argc, char **arg
     bool is_help;
 
     if (optind >= argc) {
-        help_program(stderr, groups);
+        help_print_program(stderr, groups, global_options);
         cli->status = CLI_USAGE;
         return OPTIONS_INVALID;
     }
@@ -211,7 +215,7 @@ find_words(struct cli *cli, const struct cli_group *groups, int argc, char **arg
     verb = optind < argc ? argv[optind] : "";
     is_help = strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0;
     if (is_help || !*verb) {
-        help_group(is_help ? stdout : stderr, cli->group);
+        help_print_group(is_help ? stdout : stderr, cli->group);
         cli->status = is_help ? CLI_OK : CLI_USAGE;
         return is_help ? OPTIONS_DONE : OPTIONS_INVALID;
     }
@@ -241,7 +245,7 @@ answer_program(const struct parser *parser, const struct cli_group *groups)
     if (parser->is_version)
         printf("ctms %s\n", config_version());
     else
-        help_program(stdout, groups);
+        help_print_program(stdout, groups, global_options);
     return OPTIONS_DONE;
 }
 
@@ -271,7 +275,7 @@ options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **
     if (parser.is_version)
         return answer_program(&parser, groups);
     if (parser.is_help) {
-        help_command(stdout, cli->group, cli->command);
+        help_print_command(stdout, cli->group, cli->command, global_options);
         return OPTIONS_DONE;
     }
     cli->arguments = argv + optind;
@@ -280,7 +284,7 @@ options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **
 }
 
 const char *
-cli_option(const struct cli *cli, const char *name)
+cli_get_option(const struct cli *cli, const char *name)
 {
     for (int i = 0; cli->command->options && cli->command->options[i].name; i++)
         if (strcmp(cli->command->options[i].name, name) == 0)

@@ -19,7 +19,4 @@ enum options_result {
 enum options_result
 options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **argv);
 
-/* The options that every command takes; ends with a null name. */
-extern const struct cli_option options_global[];
-
 #endif

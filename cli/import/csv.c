@@ -51,7 +51,7 @@ next_name(const char **text, char *name, size_t size)
 }
 
 bool
-import_csv_header(FILE *file, bool (*take)(void *arg, const char *name), void *arg)
+import_csv_read_header(FILE *file, bool (*take)(void *arg, const char *name), void *arg)
 {
     static const char mark[] = "\xef\xbb\xbf";
     char line[HEADER_MAX];
@@ -167,7 +167,7 @@ stage_file(struct import *import, size_t table, const char *path)
 
     if (!file) {
         output_error(import->cli, CLI_FAILED, "could not open \"%s\": %s", path, strerror(errno));
-    } else if (!import_csv_header(file, take_name, &header) || header.columns.length == 0) {
+    } else if (!import_csv_read_header(file, take_name, &header) || header.columns.length == 0) {
         if (import->cli->status == CLI_OK)
             output_error(import->cli, CLI_FAILED, "\"%s\" does not begin with names of columns",
                          path);

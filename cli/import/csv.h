@@ -14,6 +14,6 @@ bool import_csv_open(struct import *import, const char *folder);
  * Reads the first line of a CSV file and cuts it into names, which it hands to take() one by
  * one. False at the end of the file, when the line is longer than 64 KiB, or when take() is false.
  */
-bool import_csv_header(FILE *file, bool (*take)(void *arg, const char *name), void *arg);
+bool import_csv_read_header(FILE *file, bool (*take)(void *arg, const char *name), void *arg);
 
 #endif

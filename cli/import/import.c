@@ -56,7 +56,7 @@ stage(struct import *import)
 {
     struct cli *cli = import->cli;
 
-    if (!database_script(cli, "BEGIN") || !database_script(cli, stage_sql))
+    if (!database_run_script(cli, "BEGIN") || !database_run_script(cli, stage_sql))
         return false;
     for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++) {
         if (!import->source->stage(import, table))
@@ -98,7 +98,7 @@ check(struct import *import)
     struct cli *cli = import->cli;
 
     progress_show("working out what becomes of it ...");
-    if (!database_script(cli, rules_sql) || !database_script(cli, check_sql) ||
+    if (!database_run_script(cli, rules_sql) || !database_run_script(cli, check_sql) ||
         !count_left_out(import))
         return false;
     progress_clear();
@@ -114,7 +114,7 @@ count_rows(struct import *import, size_t table, long long *rows)
     bool is_ok;
 
     buf_printf(&sql, "SELECT count(*) FROM ctms.%s", import_tables[table].name);
-    is_ok = database_number(import->cli, buf_text(&sql), rows);
+    is_ok = database_query_number(import->cli, buf_text(&sql), rows);
     buf_free(&sql);
     return is_ok;
 }
@@ -146,7 +146,7 @@ blocks_of(struct import *import, const char *name)
     buf_printf(&sql,
                "SELECT pg_relation_size('pg_temp.import_%s') / current_setting('block_size')::int",
                name);
-    if (!database_number(import->cli, buf_text(&sql), &blocks))
+    if (!database_query_number(import->cli, buf_text(&sql), &blocks))
         blocks = -1;
     buf_free(&sql);
     return blocks;
@@ -216,7 +216,7 @@ lock_tables(struct import *import)
         if (import_tables[table].is_stored)
             buf_printf(&sql, "%sctms.%s", table > 0 ? ", " : "", import_tables[table].name);
     buf_append_string(&sql, " IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = 0");
-    is_ok = database_script(import->cli, buf_text(&sql));
+    is_ok = database_run_script(import->cli, buf_text(&sql));
     buf_free(&sql);
     return is_ok;
 }
@@ -236,7 +236,7 @@ enqueue(struct import *import, const char *name)
                    "SELECT ctms.enqueue_contacts(coalesce(array_agg(DISTINCT s.email_id), '{}')) "
                    "FROM pg_temp.import_%s AS s WHERE s.ctid >= '(%lld,0)' AND s.ctid < '(%lld,0)'",
                    name, block, block + BLOCKS_PER_STATEMENT);
-        is_ok = database_number(import->cli, buf_text(&sql), &enqueued);
+        is_ok = database_query_number(import->cli, buf_text(&sql), &enqueued);
         import->enqueued += enqueued;
         progress_show("%lld contacts enqueued", import->enqueued);
         buf_free(&sql);
@@ -248,7 +248,7 @@ static bool
 store(struct import *import, bool is_dry_run)
 {
     struct cli *cli = import->cli;
-    bool is_ok = database_script(cli, store_sql);
+    bool is_ok = database_run_script(cli, store_sql);
 
     for (size_t table = 0; is_ok && table < IMPORT_TABLE_COUNT; table++)
         if (import_tables[table].is_stored)
@@ -256,15 +256,15 @@ store(struct import *import, bool is_dry_run)
                     (!is_dry_run || preview_table(import, table));
     if (!is_ok || is_dry_run)
         return is_ok;
-    is_ok = database_script(cli, "SELECT pg_temp.import_move_sequences()");
+    is_ok = database_run_script(cli, "SELECT pg_temp.import_move_sequences()");
     for (size_t table = 0; is_ok && table < IMPORT_TABLE_COUNT; table++)
         if (import_tables[table].is_stored)
             is_ok = store_table(import, table) && verify_table(import, table);
     if (is_ok && import->counts[0].before == 0)
-        is_ok = database_script(cli, "SELECT pg_temp.import_configuration()");
-    if (is_ok && cli_option(cli, "enqueue"))
+        is_ok = database_run_script(cli, "SELECT pg_temp.import_configuration()");
+    if (is_ok && cli_get_option(cli, "enqueue"))
         is_ok = enqueue(import, "emails");
-    else if (is_ok && cli_option(cli, "pending"))
+    else if (is_ok && cli_get_option(cli, "pending"))
         is_ok = enqueue(import, "pending_acoustic");
     return is_ok;
 }
@@ -273,15 +273,15 @@ int
 import_run(struct import *import)
 {
     struct cli *cli = import->cli;
-    bool is_dry_run = cli_option(cli, "dry-run") != NULL;
+    bool is_dry_run = cli_get_option(cli, "dry-run") != NULL;
     bool is_ok = stage(import) && (is_dry_run || lock_tables(import)) && check(import) &&
                  store(import, is_dry_run);
 
     progress_clear();
-    is_ok = is_ok && import_report_left_out(import) &&
-            database_script(cli, is_dry_run ? "ROLLBACK" : "COMMIT");
+    is_ok = is_ok && import_report_save_left_out(import) &&
+            database_run_script(cli, is_dry_run ? "ROLLBACK" : "COMMIT");
     if (is_ok)
-        import_report_counts(import, is_dry_run);
+        import_report_print_counts(import, is_dry_run);
     else if (PQstatus(cli->db) == CONNECTION_OK)
         fputs("ctms: nothing was stored\n", stderr);
     for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++)

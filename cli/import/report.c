@@ -16,7 +16,7 @@
 static const char *
 left_out_path(const struct import *import)
 {
-    const char *path = cli_option(import->cli, "left-out");
+    const char *path = cli_get_option(import->cli, "left-out");
 
     return path ? path : LEFT_OUT_FILE;
 }
@@ -83,7 +83,7 @@ copy_to(struct import *import, FILE *file)
 }
 
 bool
-import_report_left_out(struct import *import)
+import_report_save_left_out(struct import *import)
 {
     struct cli *cli = import->cli;
     long long left_out = 0;
@@ -142,7 +142,7 @@ print_json(const struct import *import, bool is_dry_run)
 }
 
 void
-import_report_counts(const struct import *import, bool is_dry_run)
+import_report_print_counts(const struct import *import, bool is_dry_run)
 {
     if (import->cli->is_json) {
         print_json(import, is_dry_run);

@@ -10,9 +10,9 @@
 bool import_report_check(struct import *import);
 
 /* Writes the rows that were left out to a file, if there are any. False after an error. */
-bool import_report_left_out(struct import *import);
+bool import_report_save_left_out(struct import *import);
 
 /* Rows of each table: in the source, here before, here now. */
-void import_report_counts(const struct import *import, bool is_dry_run);
+void import_report_print_counts(const struct import *import, bool is_dry_run);
 
 #endif

@@ -18,7 +18,7 @@ check(const char *detail, const char *expected)
     size_t length = 0;
     FILE *stream = open_memstream(&text, &length);
 
-    error_text_detail(stream, detail);
+    error_text_print_detail(stream, detail);
     fclose(stream);
     assert_string_equal(text, expected);
     free(text);
