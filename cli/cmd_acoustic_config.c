@@ -36,27 +36,12 @@ change(struct cli *cli, const char *sql, int count, const char *const *parameter
     return cli->status;
 }
 
-/* Prints a table, or the rows as JSON; the statement for JSON answers one value. */
-static int
-print_rows(struct cli *cli, const char *sql, const char *json_sql, int count,
-           const char *const *parameters)
-{
-    PGresult *result = database_query(cli, cli->is_json ? json_sql : sql, count, parameters);
-
-    if (result && cli->is_json)
-        puts(PQgetvalue(result, 0, 0));
-    else if (result)
-        output_table(stdout, result);
-    PQclear(result);
-    return cli->status;
-}
-
 int
 cmd_acoustic_list_fields(struct cli *cli)
 {
     const char *parameters[] = {cli_get_option(cli, "table")};
 
-    return print_rows(
+    return database_print_rows(
         cli,
         "SELECT tablename AS \"table\", field FROM ctms.acoustic_field "
         "WHERE tablename = coalesce($1, tablename) ORDER BY 1, 2",
@@ -100,12 +85,13 @@ cmd_acoustic_remove_field(struct cli *cli)
 int
 cmd_acoustic_list_newsletters(struct cli *cli)
 {
-    return print_rows(cli,
-                      "SELECT source AS newsletter, destination AS \"column\" "
-                      "FROM ctms.acoustic_newsletter_mapping ORDER BY 1",
-                      "SELECT coalesce(json_object_agg(source, destination ORDER BY source), '{}') "
-                      "FROM ctms.acoustic_newsletter_mapping",
-                      0, NULL);
+    return database_print_rows(
+        cli,
+        "SELECT source AS newsletter, destination AS \"column\" "
+        "FROM ctms.acoustic_newsletter_mapping ORDER BY 1",
+        "SELECT coalesce(json_object_agg(source, destination ORDER BY source), '{}') "
+        "FROM ctms.acoustic_newsletter_mapping",
+        0, NULL);
 }
 
 int

@@ -1,10 +1,7 @@
 /*
  * cmd_acoustic_dump.c: `ctms acoustic dump`: rows as Acoustic would get them, as CSV.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/cmd_acoustic.h"
@@ -128,20 +125,6 @@ write_all(struct dump *dump)
     return is_going;
 }
 
-static FILE *
-open_private(struct cli *cli, const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
-
-    if (!file) {
-        output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-    }
-    return file;
-}
-
 static bool
 is_table(const char *name)
 {
@@ -160,13 +143,11 @@ cmd_acoustic_dump(struct cli *cli)
         return output_error(cli, CLI_USAGE,
                             "--table must be main, newsletter, waitlist or product");
     if (path)
-        dump.file = open_private(cli, path);
+        dump.file = output_open_private(cli, path, 0);
     if (!dump.file)
         return cli->status;
     write_all(&dump);
-    if (path && fclose(dump.file) != 0 && cli->status == CLI_OK)
-        output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
-    else if (path && cli->status == CLI_OK)
+    if (path && output_close_private(cli, dump.file, path))
         printf("%lld rows of %lld contacts\n", dump.rows, dump.contacts);
     json_decref(dump.header);
     return cli->status;

@@ -19,6 +19,7 @@
 struct resync {
     struct cli *cli;
     bool is_dry;
+    json_t *batch; /* addresses to be looked up together */
     long long enqueued;
     long long unknown;
     long long reset;
@@ -99,15 +100,15 @@ report_unknown(struct resync *resync, const char *text)
 
 /* Empties the batch. */
 static bool
-enqueue_emails(struct resync *resync, json_t *batch)
+enqueue_emails(struct resync *resync)
 {
-    char *text = json_dumps(batch, 0);
+    char *text = json_dumps(resync->batch, 0);
     const char *parameters[] = {text};
     PGresult *result = database_query(
         resync->cli, resync->is_dry ? EMAILS_SQL(COUNT) : EMAILS_SQL(ENQUEUE), 1, parameters);
 
     free(text);
-    json_array_clear(batch);
+    json_array_clear(resync->batch);
     if (!result)
         return false;
     resync->enqueued += strtoll(PQgetvalue(result, 0, 0), NULL, 10);
@@ -118,33 +119,28 @@ enqueue_emails(struct resync *resync, json_t *batch)
 }
 
 static bool
+take_email(void *arg, const char *email)
+{
+    struct resync *resync = arg;
+
+    if (json_array_append_new(resync->batch, json_string(email)) != 0) {
+        output_error(resync->cli, CLI_FAILED, "\"%s\" holds an address that is not UTF-8",
+                     cli_get_option(resync->cli, "email-file"));
+        return false;
+    }
+    return json_array_size(resync->batch) < BATCH_SIZE || enqueue_emails(resync);
+}
+
+static bool
 enqueue_file(struct resync *resync, const char *path)
 {
-    struct cli *cli = resync->cli;
-    FILE *file = input_open(cli, path);
-    json_t *batch = json_array();
-    char *line = NULL;
-    size_t capacity = 0;
-    const char *email;
-    bool is_going = file != NULL;
+    bool is_going;
 
-    while (is_going && (email = input_next_item(file, &line, &capacity))) {
-        if (json_array_append_new(batch, json_string(email)) != 0) {
-            output_error(cli, CLI_FAILED, "\"%s\" holds an address that is not UTF-8", path);
-            is_going = false;
-        }
-        if (is_going && json_array_size(batch) == BATCH_SIZE)
-            is_going = enqueue_emails(resync, batch);
-    }
-    if (is_going && ferror(file)) {
-        output_error(cli, CLI_FAILED, "could not read \"%s\"", path);
-        is_going = false;
-    }
-    if (is_going && json_array_size(batch) > 0)
-        is_going = enqueue_emails(resync, batch);
-    json_decref(batch);
-    free(line);
-    input_close(file);
+    resync->batch = json_array();
+    is_going = input_each_item(resync->cli, path, take_email, resync);
+    if (is_going && json_array_size(resync->batch) > 0)
+        is_going = enqueue_emails(resync);
+    json_decref(resync->batch);
     return is_going;
 }
 

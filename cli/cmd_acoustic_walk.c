@@ -43,15 +43,6 @@ make_id_array(const PGresult *contacts, int column)
 }
 
 static bool
-run_command(struct cli *cli, const char *sql)
-{
-    PGresult *result = database_query(cli, sql, 0, NULL);
-
-    PQclear(result);
-    return result != NULL;
-}
-
-static bool
 declare_cursor(struct cli *cli, const char *query)
 {
     static const char declare[] = "DECLARE walked NO SCROLL CURSOR FOR ";
@@ -62,8 +53,9 @@ declare_cursor(struct cli *cli, const char *query)
         return false;
     memcpy(sql, declare, sizeof(declare) - 1);
     memcpy(sql + sizeof(declare) - 1, query, strlen(query) + 1);
-    is_declared = run_command(cli, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY") &&
-                  run_command(cli, sql);
+    is_declared = database_run_statement(
+                      cli, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY") &&
+                  database_run_statement(cli, sql);
     free(sql);
     return is_declared;
 }
@@ -98,5 +90,5 @@ cmd_acoustic_walk_query(struct cli *cli, const char *query, cmd_acoustic_batch b
         fetched = PQntuples(contacts);
         PQclear(contacts);
     }
-    return is_going && run_command(cli, "COMMIT");
+    return is_going && database_run_statement(cli, "COMMIT");
 }

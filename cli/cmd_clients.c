@@ -122,22 +122,15 @@ run_rotate_secret(struct cli *cli)
 static int
 run_list(struct cli *cli)
 {
-    PGresult *result = database_query(
+    return database_print_rows(
         cli,
-        cli->is_json ? "SELECT coalesce(json_agg(c ORDER BY client_id), '[]') FROM "
-                       "(SELECT client_id, email, coalesce(enabled, false) AS enabled, "
-                       "last_access, create_timestamp FROM ctms.api_client) c"
-                     : "SELECT client_id, email, CASE WHEN enabled THEN 'yes' ELSE 'no' END "
-                       "AS enabled, coalesce(to_char(last_access, 'YYYY-MM-DD HH24:MI:SS'), "
-                       "'never') AS last_access FROM ctms.api_client ORDER BY client_id",
+        "SELECT client_id, email, CASE WHEN enabled THEN 'yes' ELSE 'no' END "
+        "AS enabled, coalesce(to_char(last_access, 'YYYY-MM-DD HH24:MI:SS'), "
+        "'never') AS last_access FROM ctms.api_client ORDER BY client_id",
+        "SELECT coalesce(json_agg(c ORDER BY client_id), '[]') FROM "
+        "(SELECT client_id, email, coalesce(enabled, false) AS enabled, "
+        "last_access, create_timestamp FROM ctms.api_client) c",
         0, NULL);
-
-    if (result && cli->is_json)
-        puts(PQgetvalue(result, 0, 0));
-    else if (result)
-        output_table(stdout, result);
-    PQclear(result);
-    return cli->status;
 }
 
 static int

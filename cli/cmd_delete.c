@@ -5,7 +5,6 @@
  * a running program are visible to every user of the machine.
  */
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
 #include "cli/database.h"
@@ -69,8 +68,9 @@ print_as_json(const char *email, const char *identities)
 
 /* False when it makes no sense to go on. */
 static bool
-delete_email(struct deletion *deletion, const char *email)
+delete_email(void *arg, const char *email)
 {
+    struct deletion *deletion = arg;
     struct cli *cli = deletion->cli;
     const char *parameters[] = {email};
     PGresult *result = database_query(cli, "SELECT ctms.delete_contact($1)", 1, parameters);
@@ -94,24 +94,6 @@ delete_email(struct deletion *deletion, const char *email)
     return true;
 }
 
-/* One address a line. */
-static void
-delete_file(struct deletion *deletion, const char *path)
-{
-    FILE *file = input_open(deletion->cli, path);
-    char *line = NULL;
-    size_t capacity = 0;
-    bool is_going = file != NULL;
-    const char *email;
-
-    while (is_going && (email = input_next_item(file, &line, &capacity)))
-        is_going = delete_email(deletion, email);
-    if (file && ferror(file))
-        output_error(deletion->cli, CLI_FAILED, "could not read \"%s\"", path);
-    free(line);
-    input_close(file);
-}
-
 static int
 run_delete(struct cli *cli)
 {
@@ -129,7 +111,7 @@ run_delete(struct cli *cli)
     if (email)
         delete_email(&deletion, email);
     else
-        delete_file(&deletion, path);
+        input_each_item(cli, path, delete_email, &deletion);
     if (path && !cli->is_json)
         printf("%llu deleted, %llu not found, %llu failed\n", deletion.deleted, deletion.unknown,
                deletion.failed);

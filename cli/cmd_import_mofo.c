@@ -3,11 +3,9 @@
  *
  * One transaction. The contacts change like by any other statement: triggers see to the rest.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "cli/cmd_import_mofo.h"
 #include "cli/database.h"
 #include "cli/import/csv.h"
@@ -128,46 +126,22 @@ stage_file(struct cli *cli, const char *path)
     return is_ok;
 }
 
-/* Writes the rows with unknown addresses; their number, -1 after an error. The file is for its
- * owner only. */
+/* Writes the rows with unknown addresses; their number, -1 after an error. */
 static long long
 write_invalid(struct cli *cli, const char *path)
 {
     long long count = 0;
-    PGresult *result;
-    char *row = NULL;
-    int length;
     FILE *file;
-    int fd;
 
     if (!database_query_number(cli, "SELECT count(*) FROM (" INVALID_SQL ") AS i", &count))
         return -1;
     if (count == 0)
         return 0;
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    file = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!file) {
-        output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
+    file = output_open_private(cli, path, O_NOFOLLOW);
+    if (!file)
         return -1;
-    }
-    result = PQexec(cli->db, "COPY (" INVALID_SQL ") TO STDOUT (FORMAT csv, HEADER)");
-    if (PQresultStatus(result) != PGRES_COPY_OUT)
-        database_report(cli, result, NULL);
-    PQclear(result);
-    while (cli->status == CLI_OK && (length = PQgetCopyData(cli->db, &row, 0)) > 0) {
-        fwrite(row, 1, (size_t)length, file);
-        PQfreemem(row);
-    }
-    while ((result = PQgetResult(cli->db)) != NULL) {
-        if (!database_is_ok(result))
-            database_report(cli, result, NULL);
-        PQclear(result);
-    }
-    if (fclose(file) != 0)
-        output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
-    return cli->status == CLI_OK ? count : -1;
+    database_copy_to_file(cli, "COPY (" INVALID_SQL ") TO STDOUT (FORMAT csv, HEADER)", file);
+    return output_close_private(cli, file, path) ? count : -1;
 }
 
 static bool

@@ -299,21 +299,13 @@ give_up_waiting(struct ingest *ingest)
     }
 }
 
-static bool
-run_statement(struct cli *cli, const char *sql)
-{
-    PGresult *result = database_query(cli, sql, 0, NULL);
-
-    PQclear(result);
-    return result != NULL;
-}
-
 /* A commit that does wait takes with it all that were made before. */
 static bool
 flush_commits(struct cli *cli)
 {
-    return run_statement(cli, "SET synchronous_commit = on") &&
-           run_statement(cli, "SELECT pg_catalog.pg_logical_emit_message(true, 'ctms', '')");
+    return database_run_statement(cli, "SET synchronous_commit = on") &&
+           database_run_statement(cli,
+                                  "SELECT pg_catalog.pg_logical_emit_message(true, 'ctms', '')");
 }
 
 static int
@@ -324,7 +316,7 @@ run(struct cli *cli, const char *sql, const struct action *actions)
                             .actions = actions,
                             .is_quiet = cli_get_option(cli, "quiet") != NULL,
                             .waiting_end = &ingest.waiting};
-    bool is_going = run_statement(cli, "SET synchronous_commit = off");
+    bool is_going = database_run_statement(cli, "SET synchronous_commit = off");
 
     for (int i = 0; i < cli->argument_count && is_going; i++)
         is_going = ingest_file(&ingest, cli->arguments[i]);

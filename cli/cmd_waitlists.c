@@ -18,22 +18,13 @@
 static int
 run_list(struct cli *cli)
 {
-    PGresult *result = database_query(
+    return database_print_rows(
         cli,
-        cli->is_json ? "SELECT ctms.list_waitlists()"
-                     : "SELECT name, coalesce((SELECT string_agg(field, ' ' ORDER BY "
-                       "field) FROM jsonb_object_keys(CASE jsonb_typeof(schema -> "
-                       "'properties') WHEN 'object' THEN schema -> 'properties' ELSE "
-                       "'{}' END) AS field), '') AS fields "
-                       "FROM ctms.waitlist_fields_schemas ORDER BY name",
-        0, NULL);
-
-    if (result && cli->is_json)
-        puts(PQgetvalue(result, 0, 0));
-    else if (result)
-        output_table(stdout, result);
-    PQclear(result);
-    return cli->status;
+        "SELECT name, coalesce((SELECT string_agg(field, ' ' ORDER BY field) "
+        "FROM jsonb_object_keys(CASE jsonb_typeof(schema -> 'properties') "
+        "WHEN 'object' THEN schema -> 'properties' ELSE '{}' END) AS field), "
+        "'') AS fields FROM ctms.waitlist_fields_schemas ORDER BY name",
+        "SELECT ctms.list_waitlists()", 0, NULL);
 }
 
 static int

@@ -196,6 +196,15 @@ database_query(struct cli *cli, const char *sql, int count, const char *const *p
 }
 
 bool
+database_run_statement(struct cli *cli, const char *sql)
+{
+    PGresult *result = database_query(cli, sql, 0, NULL);
+
+    PQclear(result);
+    return result != NULL;
+}
+
+bool
 database_run_script(struct cli *cli, const char *statements)
 {
     PGresult *result;
@@ -221,4 +230,43 @@ database_query_number(struct cli *cli, const char *sql, long long *value)
     *value = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
     PQclear(result);
     return true;
+}
+
+int
+database_print_rows(struct cli *cli, const char *sql, const char *json_sql, int count,
+                    const char *const *parameters)
+{
+    PGresult *result = database_query(cli, cli->is_json ? json_sql : sql, count, parameters);
+
+    if (result && cli->is_json)
+        puts(PQgetvalue(result, 0, 0));
+    else if (result)
+        output_table(stdout, result);
+    PQclear(result);
+    return cli->status;
+}
+
+bool
+database_copy_to_file(struct cli *cli, const char *sql, FILE *file)
+{
+    PGresult *result = PQexec(cli->db, sql);
+    bool is_ok = PQresultStatus(result) == PGRES_COPY_OUT;
+    char *row = NULL;
+    int length;
+
+    if (!is_ok)
+        database_report(cli, result, NULL);
+    PQclear(result);
+    while (is_ok && (length = PQgetCopyData(cli->db, &row, 0)) > 0) {
+        fwrite(row, 1, (size_t)length, file);
+        PQfreemem(row);
+    }
+    while ((result = PQgetResult(cli->db)) != NULL) {
+        if (is_ok && !database_is_ok(result)) {
+            database_report(cli, result, NULL);
+            is_ok = false;
+        }
+        PQclear(result);
+    }
+    return is_ok;
 }

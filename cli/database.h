@@ -5,6 +5,7 @@
 #ifndef CTMS_CLI_DATABASE_H
 #define CTMS_CLI_DATABASE_H
 
+#include <stdio.h>
 #include "cli/cli.h"
 
 /*
@@ -29,11 +30,23 @@ database_query(struct cli *cli, const char *sql, int count, const char *const *p
 PGresult *
 database_try_query(struct cli *cli, const char *sql, int count, const char *const *parameters);
 
+/* Runs one statement without parameters whose result does not matter. False after an error was
+ * reported. */
+bool database_run_statement(struct cli *cli, const char *sql);
+
 /* Runs statements without parameters, one after the other. False after an error was reported. */
 bool database_run_script(struct cli *cli, const char *statements);
 
 /* Runs a statement without parameters whose one value is a number, null counting as 0. */
 bool database_query_number(struct cli *cli, const char *sql, long long *value);
+
+/* Prints the rows of a statement as a table, or with --json the one value that json_sql answers,
+ * which takes the same parameters. Returns cli->status. */
+int database_print_rows(struct cli *cli, const char *sql, const char *json_sql, int count,
+                        const char *const *parameters);
+
+/* Writes to a file what a COPY ... TO STDOUT gives. False after an error was reported. */
+bool database_copy_to_file(struct cli *cli, const char *sql, FILE *file);
 
 bool database_is_ok(const PGresult *result);
 

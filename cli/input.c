@@ -81,8 +81,8 @@ input_read_argument(struct cli *cli, const char *argument)
     return text;
 }
 
-const char *
-input_next_item(FILE *file, char **line, size_t *capacity)
+static const char *
+next_item(FILE *file, char **line, size_t *capacity)
 {
     while (getline(line, capacity, file) >= 0) {
         char *item = *line + strspn(*line, " \t");
@@ -94,4 +94,25 @@ input_next_item(FILE *file, char **line, size_t *capacity)
             return item;
     }
     return NULL;
+}
+
+bool
+input_each_item(struct cli *cli, const char *path, bool (*take)(void *arg, const char *item),
+                void *arg)
+{
+    FILE *file = input_open(cli, path);
+    char *line = NULL;
+    size_t capacity = 0;
+    const char *item;
+    bool is_going = file != NULL;
+
+    while (is_going && (item = next_item(file, &line, &capacity)))
+        is_going = take(arg, item);
+    if (is_going && ferror(file)) {
+        output_error(cli, CLI_FAILED, "could not read \"%s\"", path);
+        is_going = false;
+    }
+    free(line);
+    input_close(file);
+    return is_going;
 }

@@ -20,10 +20,11 @@ FILE *input_open(struct cli *cli, const char *path);
 void input_close(FILE *file);
 
 /*
- * The next item of a file with one a line, without the blanks around it; empty lines and
- * those that begin with "#" are skipped. Null at the end or on an error (ferror() tells).
- * line and capacity are those of getline(); the caller frees line.
+ * Hands on each item of a file with one a line, without the blanks around it; empty lines and
+ * those that begin with "#" are skipped. False after saying what is wrong with the file, or when
+ * take() is false, which ends it.
  */
-const char *input_next_item(FILE *file, char **line, size_t *capacity);
+bool input_each_item(struct cli *cli, const char *path, bool (*take)(void *arg, const char *item),
+                     void *arg);
 
 #endif

@@ -4,6 +4,7 @@
 #include "cli/output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,34 @@ output_error(struct cli *cli, enum cli_exit status, const char *format, ...)
     free(text);
     cli->status = status;
     return status;
+}
+
+static void
+complain_about_file(struct cli *cli, const char *path)
+{
+    output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
+}
+
+FILE *
+output_open_private(struct cli *cli, const char *path, int flags)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | flags, 0600);
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+
+    if (!file) {
+        complain_about_file(cli, path);
+        if (fd >= 0)
+            close(fd);
+    }
+    return file;
+}
+
+bool
+output_close_private(struct cli *cli, FILE *file, const char *path)
+{
+    if (fclose(file) != 0 && cli->status == CLI_OK)
+        complain_about_file(cli, path);
+    return cli->status == CLI_OK;
 }
 
 /* Characters, not bytes, of UTF-8 text: close enough to columns for aligning. */

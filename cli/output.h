@@ -12,6 +12,14 @@
 int output_error(struct cli *cli, enum cli_exit status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * Opens a file for personal data: only its owner may read it. flags: O_NOFOLLOW where the name was
+ * not given by the user, or 0. Null after saying why not.
+ */
+FILE *output_open_private(struct cli *cli, const char *path, int flags);
+/* Closes it. False after an error, which is said unless something was said before. */
+bool output_close_private(struct cli *cli, FILE *file, const char *path);
+
 /* A result as a table with its column names as heading; control characters become "?". */
 void output_table(FILE *stream, const PGresult *result);
 

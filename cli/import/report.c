@@ -3,11 +3,7 @@
  */
 #include "cli/import/report.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include "cli/database.h"
 #include "cli/output.h"
 
@@ -54,33 +50,11 @@ import_report_check(struct import *import)
 
 /* ---- rows that were left out ------------------------------------------------------ */
 
-/* One row a line. False when the file or the connection failed. */
-static bool
-copy_to(struct import *import, FILE *file)
-{
-    struct cli *cli = import->cli;
-    PGresult *result =
-        PQexec(cli->db, "COPY (SELECT to_jsonb(l) FROM pg_temp.import_left_out AS l "
-                        "ORDER BY table_name, kept_email_id, email_id, content) "
-                        "TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')");
-    char *row = NULL;
-    int length;
-    bool is_ok = PQresultStatus(result) == PGRES_COPY_OUT;
-
-    while (is_ok && (length = PQgetCopyData(cli->db, &row, 0)) > 0) {
-        fwrite(row, 1, (size_t)length, file);
-        PQfreemem(row);
-    }
-    PQclear(result);
-    while ((result = PQgetResult(cli->db)) != NULL) {
-        is_ok = is_ok && database_is_ok(result);
-        PQclear(result);
-    }
-    if (!is_ok)
-        output_error(cli, CLI_FAILED, "could not read what was left out: %s",
-                     PQerrorMessage(cli->db));
-    return is_ok;
-}
+/* One row a line. */
+#define LEFT_OUT_SQL                                                                               \
+    "COPY (SELECT to_jsonb(l) FROM pg_temp.import_left_out AS l "                                  \
+    "ORDER BY table_name, kept_email_id, email_id, content) "                                      \
+    "TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
 
 bool
 import_report_save_left_out(struct import *import)
@@ -89,27 +63,17 @@ import_report_save_left_out(struct import *import)
     long long left_out = 0;
     const char *path = left_out_path(import);
     FILE *file;
-    int fd;
     bool is_ok;
 
     for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++)
         left_out += import->counts[table].left_out;
     if (left_out == 0)
         return true;
-    /* Personal data: for its owner only. */
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    file = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!file) {
-        output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
+    file = output_open_private(cli, path, O_NOFOLLOW);
+    if (!file)
         return false;
-    }
-    is_ok = copy_to(import, file);
-    if (fclose(file) != 0 && is_ok) {
-        output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
-        is_ok = false;
-    }
+    database_copy_to_file(cli, LEFT_OUT_SQL, file);
+    is_ok = output_close_private(cli, file, path);
     if (is_ok)
         fprintf(stderr,
                 "ctms: note: %lld rows that repeat others are left out and saved in \"%s\"\n",
