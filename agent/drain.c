@@ -53,7 +53,7 @@ drain_on_deadline(evutil_socket_t fd, short what, void *arg)
 void
 drain_begin(struct line *l)
 {
-    double limit_s = 2 * l->settings->timeout_s + 1;
+    double limit_s = 2 * l->settings->acoustic.timeout_s + 1;
     struct timeval limit = clock_timeval(limit_s < DRAIN_MAX_S ? limit_s : DRAIN_MAX_S);
 
     l->is_draining = true;

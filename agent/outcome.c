@@ -11,6 +11,7 @@
 #include "agent/acoustic/answer.h"
 #include "agent/acoustic/classify.h"
 #include "agent/acoustic/table.h"
+#include "agent/report.h"
 #include "agent/stop.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -331,4 +332,51 @@ outcome_take_answer(call *k, const http_client_answer *http)
     case FAILURE_CLASSES: break;
     }
     acoustic_answer_free(&answer);
+}
+
+/* ---- settling --------------------------------------------------------------------- */
+
+/*
+ * An outcome that is later than its lease is not written: another agent may have the contact by
+ * now, or we ourselves, and it would be taken for the outcome of that attempt. The contact is sent
+ * again.
+ */
+static void
+drop_late_outcomes(struct line *l)
+{
+    double now_s = clock_now_s();
+    contact *c, *next;
+    int dropped = 0;
+
+    for (c = TAILQ_FIRST(&l->outcomes); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (c->lease_ends_s > now_s)
+            continue;
+        line_drop_contact(l, c);
+        dropped++;
+    }
+    if (dropped > 0)
+        log_message(LOG_LEVEL_WARNING, REPORT_SYNC,
+                    "the outcome of %d contacts came after their lease: they are sent again",
+                    dropped);
+}
+
+void
+outcome_settle_all(struct line *l)
+{
+    struct contact_list batch;
+    contact *c;
+
+    if (TAILQ_EMPTY(&l->outcomes) || queue_is_settling(l->queue) || l->is_settle_blocked)
+        return;
+    drop_late_outcomes(l);
+    if (TAILQ_EMPTY(&l->outcomes))
+        return;
+    TAILQ_INIT(&batch);
+    TAILQ_FOREACH(c, &l->outcomes, link)
+    {
+        c->list = NULL;
+    }
+    TAILQ_CONCAT(&batch, &l->outcomes, link);
+    queue_settle(l->queue, &batch);
 }

@@ -23,7 +23,7 @@ enum { ANSWER_MAX = 4 * 1024 * 1024 };
 static bool
 is_too_late(const struct line *l, const contact *c, double now_s)
 {
-    return c->lease_ends_s < now_s + 2 * l->settings->timeout_s;
+    return c->lease_ends_s < now_s + 2 * l->settings->acoustic.timeout_s;
 }
 
 /* ---- rows ------------------------------------------------------------------------- */
@@ -188,14 +188,15 @@ build_body(const call *k, buf *body)
         const contact *c = k->contact;
 
         if (k->is_deletion) {
-            acoustic_xml_remove_recipient(body, settings->table_ids[ACOUSTIC_MAIN], c->email_id);
+            acoustic_xml_remove_recipient(body, settings->acoustic.table_ids[ACOUSTIC_MAIN],
+                                          c->email_id);
             return;
         }
-        acoustic_xml_add_recipient(body, settings->table_ids[ACOUSTIC_MAIN], c->email_id,
+        acoustic_xml_add_recipient(body, settings->acoustic.table_ids[ACOUSTIC_MAIN], c->email_id,
                                    c->columns.data, c->columns.length);
         return;
     }
-    acoustic_xml_begin_rows(body, settings->table_ids[k->table], k->is_deletion);
+    acoustic_xml_begin_rows(body, settings->acoustic.table_ids[k->table], k->is_deletion);
     for (int i = 0; i < k->row_count; i++)
         acoustic_xml_append_row(body, k->rows[i]->columns.data, k->rows[i]->columns.length);
     acoustic_xml_end_rows(body, k->is_deletion);
@@ -208,9 +209,9 @@ send_call(call *k, const char *token, double now_s)
     buf url = BUF_INIT, authorization = BUF_INIT, body = BUF_INIT;
     const char *headers[] = {"Content-Type: text/xml;charset=UTF-8", NULL, NULL};
     http_client_request request = {
-        .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = l->settings->timeout_s};
+        .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = l->settings->acoustic.timeout_s};
 
-    buf_printf(&url, "%s/XMLAPI", l->settings->base_url);
+    buf_printf(&url, "%s/XMLAPI", l->settings->acoustic.base_url);
     buf_printf(&authorization, "Authorization: Bearer %s", token);
     request.url = buf_text(&url);
     headers[1] = buf_text(&authorization);

@@ -18,22 +18,22 @@ is_url(const char *text)
 }
 
 static bool
-fill_base_url(agent_settings *settings, const config *c)
+fill_base_url(acoustic_account *account, const config *c)
 {
     const char *url = config_string(c, "CTMS_ACOUSTIC_BASE_URL");
-    size_t size = sizeof(settings->base_url);
+    size_t size = sizeof(account->base_url);
     int length;
 
     if (url != NULL)
-        length = snprintf(settings->base_url, size, "%s", url);
+        length = snprintf(account->base_url, size, "%s", url);
     else
-        length = snprintf(settings->base_url, size, "https://api-campaign-us-%lld.goacoustic.com",
+        length = snprintf(account->base_url, size, "https://api-campaign-us-%lld.goacoustic.com",
                           config_int(c, "CTMS_ACOUSTIC_SERVER_NUMBER"));
     if (length >= (int)size)
         return false;
-    while (length > 0 && settings->base_url[length - 1] == '/')
-        settings->base_url[--length] = '\0';
-    return is_url(settings->base_url);
+    while (length > 0 && account->base_url[length - 1] == '/')
+        account->base_url[--length] = '\0';
+    return is_url(account->base_url);
 }
 
 bool
@@ -49,24 +49,24 @@ agent_settings_fill(agent_settings *settings, const config *c, char *message, si
         .batch_limit = (int)config_int(c, "CTMS_ACOUSTIC_BATCH_LIMIT"),
         .max_in_flight = (int)config_int(c, "CTMS_ACOUSTIC_MAX_IN_FLIGHT"),
         .loop_s = config_real(c, "CTMS_ACOUSTIC_LOOP_MIN_SECS"),
-        .timeout_s = config_real(c, "CTMS_ACOUSTIC_TIMEOUT_S"),
         .lease_s = config_real(c, "CTMS_ACOUSTIC_LEASE_S"),
-        .client_id = config_string(c, "CTMS_ACOUSTIC_CLIENT_ID"),
-        .client_secret = config_string(c, "CTMS_ACOUSTIC_CLIENT_SECRET"),
-        .refresh_token = config_string(c, "CTMS_ACOUSTIC_REFRESH_TOKEN"),
+        .acoustic = {.client_id = config_string(c, "CTMS_ACOUSTIC_CLIENT_ID"),
+                     .client_secret = config_string(c, "CTMS_ACOUSTIC_CLIENT_SECRET"),
+                     .refresh_token = config_string(c, "CTMS_ACOUSTIC_REFRESH_TOKEN"),
+                     .timeout_s = config_real(c, "CTMS_ACOUSTIC_TIMEOUT_S")},
         .health_path = config_string(c, "CTMS_BACKGROUND_HEALTHCHECK_PATH"),
     };
 
     _Static_assert(sizeof(table_settings) / sizeof(*table_settings) == ACOUSTIC_TABLES,
                    "every table has a setting");
     for (int table = 0; table < ACOUSTIC_TABLES; table++)
-        filled.table_ids[table] = config_int_or(c, table_settings[table], 0);
-    if (!fill_base_url(&filled, c)) {
+        filled.acoustic.table_ids[table] = config_int_or(c, table_settings[table], 0);
+    if (!fill_base_url(&filled.acoustic, c)) {
         snprintf(message, size, "CTMS_ACOUSTIC_BASE_URL is too long, or not a URL");
         return false;
     }
     /* A contact may wait for a few requests before its own; see sync.h. */
-    if (filled.lease_s < 4 * filled.timeout_s) {
+    if (filled.lease_s < 4 * filled.acoustic.timeout_s) {
         snprintf(message, size,
                  "CTMS_ACOUSTIC_LEASE_S must be at least four times CTMS_ACOUSTIC_TIMEOUT_S");
         return false;

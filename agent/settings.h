@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/acoustic/table.h"
+#include "agent/acoustic/account.h"
 #include "common/config.h"
 
 typedef struct agent_settings {
@@ -20,13 +20,8 @@ typedef struct agent_settings {
     int batch_limit; /* contacts per claim */
     int max_in_flight;
     double loop_s;
-    double timeout_s; /* of one request */
     double lease_s;
-    char base_url[512]; /* without a slash at the end */
-    const char *client_id;
-    const char *client_secret;
-    const char *refresh_token;
-    long long table_ids[ACOUSTIC_TABLES];
+    acoustic_account acoustic;
     const char *health_path; /* null: no file */
 } agent_settings;
 

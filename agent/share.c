@@ -47,7 +47,7 @@ lease_s(const share *s)
 {
     double interval_s = s->is_wanting ? ASK_BUSY_S : s->settings->loop_s;
 
-    return s->settings->timeout_s + interval_s + LEASE_MARGIN_S;
+    return s->settings->acoustic.timeout_s + interval_s + LEASE_MARGIN_S;
 }
 
 static void
@@ -83,7 +83,7 @@ on_answer(void *arg, const pg_reply *reply)
     }
     s->has_failed = false;
     /* A request that is sent now must be over before the lease ends. */
-    s->void_at_s = s->asked_at_s + s->asked_lease_s - s->settings->timeout_s;
+    s->void_at_s = s->asked_at_s + s->asked_lease_s - s->settings->acoustic.timeout_s;
     s->recorded = atoi(PQgetvalue(reply->result, 0, 0));
     set_granted(s, s->recorded);
     if (s->recorded < s->asked_in_use)

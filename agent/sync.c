@@ -1,5 +1,5 @@
 /*
- * sync.c: the life of the line: turns, settling, reports; see sync.h.
+ * sync.c: the life of the line: turns, tokens, reports; see sync.h.
  *
  * Callbacks only note what has happened; what follows is done in a turn, from the event
  * loop, so that nothing calls back into the middle of something else.
@@ -12,6 +12,7 @@
 #include "agent/claim.h"
 #include "agent/drain.h"
 #include "agent/line.h"
+#include "agent/outcome.h"
 #include "agent/report.h"
 #include "agent/send.h"
 #include "agent/stop.h"
@@ -53,51 +54,6 @@ on_claim_failed(void *arg)
 }
 
 /* ---- settling --------------------------------------------------------------------- */
-
-/*
- * An outcome that is later than its lease is not written: another agent may have the contact by
- * now, or we ourselves, and it would be taken for the outcome of that attempt. The contact is sent
- * again.
- */
-static void
-drop_late_outcomes(struct line *l)
-{
-    double now_s = clock_now_s();
-    contact *c, *next;
-    int dropped = 0;
-
-    for (c = TAILQ_FIRST(&l->outcomes); c != NULL; c = next) {
-        next = TAILQ_NEXT(c, link);
-        if (c->lease_ends_s > now_s)
-            continue;
-        line_drop_contact(l, c);
-        dropped++;
-    }
-    if (dropped > 0)
-        log_message(LOG_LEVEL_WARNING, REPORT_SYNC,
-                    "the outcome of %d contacts came after their lease: they are sent again",
-                    dropped);
-}
-
-static void
-settle(struct line *l)
-{
-    struct contact_list batch;
-    contact *c;
-
-    if (TAILQ_EMPTY(&l->outcomes) || queue_is_settling(l->queue) || l->is_settle_blocked)
-        return;
-    drop_late_outcomes(l);
-    if (TAILQ_EMPTY(&l->outcomes))
-        return;
-    TAILQ_INIT(&batch);
-    TAILQ_FOREACH(c, &l->outcomes, link)
-    {
-        c->list = NULL;
-    }
-    TAILQ_CONCAT(&batch, &l->outcomes, link);
-    queue_settle(l->queue, &batch);
-}
 
 static void
 on_settled(void *arg, struct contact_list *contacts, bool is_written, bool is_work_left)
@@ -213,7 +169,7 @@ turn(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (l->settings->is_integration_enabled)
         send_all(l);
-    settle(l);
+    outcome_settle_all(l);
     /* A claim that nobody knows of waits for its lease to end; this is sooner. */
     l->is_release_wanted |= l->in_hand == 0 && queue_has_lost(l->queue);
     claim_ahead(l);
@@ -378,7 +334,7 @@ set_up_line(struct sync *s, struct event_base *base)
 
     line_init(l, base, settings, s->options.metrics);
     l->http = http_client_new(base, "ctms-agent");
-    l->tokens = token_source_new(base, l->http, settings, &token_callbacks, s);
+    l->tokens = token_source_new(base, l->http, &settings->acoustic, &token_callbacks, s);
     l->queue = queue_new(pool, settings, &queue_callbacks, s);
     l->share = share_new(base, pool, settings, queue_agent_name(l->queue), on_share_changed, s);
     l->turn = event_new(base, -1, 0, turn, s);

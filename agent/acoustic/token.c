@@ -21,7 +21,7 @@ enum { TOKEN_MAX = 16 * 1024, ANSWER_MAX = 64 * 1024 };
 struct token_source {
     struct event_base *base;
     http_client *http;
-    const agent_settings *settings;
+    const acoustic_account *account;
     token_events events;
     void *arg;
     char *token;       /* null: none */
@@ -140,18 +140,18 @@ append_field(buf *body, const char *name, const char *value)
 static void
 fetch(token_source *source)
 {
-    const agent_settings *settings = source->settings;
+    const acoustic_account *account = source->account;
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
     http_client_request request = {
-        .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = settings->timeout_s};
+        .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = account->timeout_s};
     buf url = BUF_INIT, body = BUF_INIT;
 
-    buf_printf(&url, "%s/oauth/token", settings->base_url);
+    buf_printf(&url, "%s/oauth/token", account->base_url);
     request.url = buf_text(&url);
     append_field(&body, "grant_type", "refresh_token");
-    append_field(&body, "client_id", settings->client_id);
-    append_field(&body, "client_secret", settings->client_secret);
-    append_field(&body, "refresh_token", settings->refresh_token);
+    append_field(&body, "client_id", account->client_id);
+    append_field(&body, "client_secret", account->client_secret);
+    append_field(&body, "refresh_token", account->refresh_token);
     source->is_fetching = true;
     http_client_send(source->http, &request, &body, on_answer, source);
     buf_free(&url);
@@ -191,14 +191,14 @@ token_renew(token_source *source)
 }
 
 token_source *
-token_source_new(struct event_base *base, http_client *http, const agent_settings *settings,
+token_source_new(struct event_base *base, http_client *http, const acoustic_account *account,
                  const token_events *events, void *arg)
 {
     token_source *source = xcalloc(1, sizeof(*source));
 
     source->base = base;
     source->http = http;
-    source->settings = settings;
+    source->account = account;
     source->events = *events;
     source->arg = arg;
     source->retry_timer = evtimer_new(base, on_retry, source);

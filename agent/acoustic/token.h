@@ -5,7 +5,7 @@
 #ifndef AGENT_ACOUSTIC_TOKEN_H
 #define AGENT_ACOUSTIC_TOKEN_H
 
-#include "agent/settings.h"
+#include "agent/acoustic/account.h"
 #include "common/http_client.h"
 
 typedef struct token_source token_source;
@@ -18,9 +18,9 @@ typedef struct token_events {
     void (*failed)(void *arg, bool is_refused, const char *problem, double retry_s);
 } token_events;
 
-/* settings must outlive the source and may change under it. */
+/* account must outlive the source and may change under it. */
 token_source *
-token_source_new(struct event_base *base, http_client *http, const agent_settings *settings,
+token_source_new(struct event_base *base, http_client *http, const acoustic_account *account,
                  const token_events *events, void *arg);
 void token_source_free(token_source *source);
 

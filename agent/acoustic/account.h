@@ -1,0 +1,19 @@
+/*
+ * acoustic/account.h: where Acoustic is reached, and as whom.
+ */
+#ifndef AGENT_ACOUSTIC_ACCOUNT_H
+#define AGENT_ACOUSTIC_ACCOUNT_H
+
+#include "agent/acoustic/table.h"
+
+/* Strings belong to the configuration. */
+typedef struct acoustic_account {
+    char base_url[512]; /* without a slash at the end */
+    const char *client_id;
+    const char *client_secret;
+    const char *refresh_token;
+    long long table_ids[ACOUSTIC_TABLES];
+    double timeout_s; /* of one request */
+} acoustic_account;
+
+#endif
