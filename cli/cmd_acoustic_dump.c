@@ -3,12 +3,12 @@
  */
 #include <jansson.h>
 #include <string.h>
-#include <unistd.h>
 #include "cli/cmd_acoustic.h"
 #include "cli/cmd_acoustic_walk.h"
 #include "cli/csv.h"
 #include "cli/database.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 
 struct dump {
     struct cli *cli;
@@ -100,8 +100,8 @@ write_contacts(void *arg, const char *ids, int count)
         write_row(dump, PQgetvalue(result, row, 0));
     PQclear(result);
     dump->contacts += count;
-    if (isatty(STDERR_FILENO) && dump->file != stdout)
-        fprintf(stderr, "\r%lld contacts", dump->contacts);
+    if (dump->file != stdout)
+        progress_show("%lld contacts", dump->contacts);
     return true;
 }
 
@@ -120,8 +120,7 @@ write_all(struct dump *dump)
                cmd_acoustic_walk_query(
                    dump->cli, query ? query : "SELECT email_id FROM ctms.emails ORDER BY email_id",
                    write_contacts, dump);
-    if (isatty(STDERR_FILENO) && dump->file != stdout && dump->contacts > 0)
-        fputc('\n', stderr);
+    progress_clear();
     return is_going;
 }
 

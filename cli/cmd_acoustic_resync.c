@@ -6,11 +6,11 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "cli/cmd_acoustic.h"
 #include "cli/database.h"
 #include "cli/input.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 
 /* Contacts in one statement. */
 #define BATCH "1000"
@@ -24,20 +24,6 @@ struct resync {
     long long unknown;
     long long reset;
 };
-
-static void
-show_progress(const struct resync *resync)
-{
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r%lld contacts", resync->enqueued);
-}
-
-static void
-end_progress(const struct resync *resync)
-{
-    if (resync->enqueued > 0 && isatty(STDERR_FILENO))
-        fputc('\n', stderr);
-}
 
 /* What is done with an array of contacts; both return how many there were. */
 #define ENQUEUE "ctms.enqueue_contacts"
@@ -67,7 +53,7 @@ enqueue_named(struct resync *resync, const char *const sql[2], const char *name)
         count = strtoll(PQgetvalue(result, 0, 2), NULL, 10);
         snprintf(last, sizeof(last), "%s", PQgetvalue(result, 0, 1));
         PQclear(result);
-        show_progress(resync);
+        progress_show("%lld contacts", resync->enqueued);
     }
     return true;
 }
@@ -90,6 +76,7 @@ report_unknown(struct resync *resync, const char *text)
 
     json_array_foreach(addresses, i, address)
     {
+        progress_clear();
         fputs("ctms: not found: ", stderr);
         output_text(stderr, json_string_value(address) ? json_string_value(address) : "?");
         fputc('\n', stderr);
@@ -114,7 +101,7 @@ enqueue_emails(struct resync *resync)
     resync->enqueued += strtoll(PQgetvalue(result, 0, 0), NULL, 10);
     report_unknown(resync, PQgetvalue(result, 0, 1));
     PQclear(result);
-    show_progress(resync);
+    progress_show("%lld contacts", resync->enqueued);
     return true;
 }
 
@@ -199,7 +186,7 @@ cmd_acoustic_resync(struct cli *cli)
     is_done = is_done && (!path || enqueue_file(&resync, path));
     is_done = is_done && (!newsletter || enqueue_named(&resync, newsletter_sql, newsletter));
     is_done = is_done && (!waitlist || enqueue_named(&resync, waitlist_sql, waitlist));
-    end_progress(&resync);
+    progress_clear();
     print_result(&resync, is_reset);
     if (is_done && resync.unknown > 0)
         cli->status = CLI_NOT_FOUND;
