@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "common/hex.h"
+
 void
 fields_begin(fields *f, const char *json, size_t length)
 {
@@ -36,18 +38,6 @@ take(fields *f, char c)
     return true;
 }
 
-static int
-hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* Four hexadecimal digits; -1 when they are not there. */
 static int
 take_hex(fields *f)
@@ -57,7 +47,7 @@ take_hex(fields *f)
     if (f->end - f->at < 4)
         return -1;
     for (int i = 0; i < 4; i++) {
-        int digit = hex_digit(*f->at++);
+        int digit = hex_value(*f->at++);
 
         if (digit < 0)
             return -1;

@@ -218,6 +218,12 @@ utf8_valid_prefix(const char *text, size_t length)
     return i;
 }
 
+bool
+utf8_is_text(const char *text, size_t length)
+{
+    return memchr(text, '\0', length) == NULL && utf8_valid_prefix(text, length) == length;
+}
+
 static void
 append_json_escape(buf *b, unsigned char c)
 {

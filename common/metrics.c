@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "common/hash.h"
+
 #define LABELS_MAX 256
 
 enum { SLOT_FREE, SLOT_BEING_MADE, SLOT_READY };
@@ -48,16 +50,6 @@ metrics_free(metrics *m)
         munmap(m, m->size);
 }
 
-static size_t
-hash_of(const metrics_family *family, const char *labels)
-{
-    uint64_t hash = 14695981039346656037ULL ^ (uintptr_t)family;
-
-    for (; *labels != '\0'; labels++)
-        hash = (hash ^ (unsigned char)*labels) * 1099511628211ULL;
-    return (size_t)(hash ^ hash >> 29);
-}
-
 /* Takes a free slot for the series. Returns false when another process was faster. */
 static bool
 make_series(metrics_series *series, const metrics_family *family, const char *labels)
@@ -76,7 +68,7 @@ make_series(metrics_series *series, const metrics_family *family, const char *la
 metrics_series *
 metrics_get(metrics *m, const metrics_family *family, const char *labels)
 {
-    size_t start = hash_of(family, labels);
+    size_t start = (size_t)hash_string((uintptr_t)family, labels);
 
     if (strlen(labels) >= LABELS_MAX)
         return &m->overflow;

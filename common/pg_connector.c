@@ -36,6 +36,16 @@ to_timeval(double seconds)
                             .tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)};
 }
 
+bool
+pg_connector_flush(PGconn *conn, struct event *writable)
+{
+    int pending = PQflush(conn);
+
+    if (pending > 0)
+        event_add(writable, NULL);
+    return pending >= 0;
+}
+
 void
 pg_connector_error_line(const PGconn *conn, char *line, size_t size)
 {

@@ -10,6 +10,7 @@
 
 #include <event2/event.h>
 #include <libpq-fe.h>
+#include <stdbool.h>
 
 typedef struct pg_connector pg_connector;
 
@@ -31,6 +32,9 @@ pg_connector *pg_connector_new(struct event_base *base, const char *url, const c
 void pg_connector_free(pg_connector *connector);
 /* Tries to connect from the next turn of the loop on. */
 void pg_connector_start(pg_connector *connector);
+
+/* Sends what libpq holds back; waits for the socket where it must. Returns false on failure. */
+bool pg_connector_flush(PGconn *conn, struct event *writable);
 
 /* The last error of a connection as one line without a full stop. */
 void pg_connector_error_line(const PGconn *conn, char *line, size_t size);

@@ -48,24 +48,11 @@ lose_connection(pg_listener *listener, const char *message)
         listener->events.lost(listener->arg, message);
 }
 
-/* Sends what libpq holds back; waits for the socket where it must. */
-static bool
-flush(pg_listener *listener)
-{
-    int pending = PQflush(listener->conn);
-
-    if (pending < 0)
-        return false;
-    if (pending > 0)
-        event_add(listener->writable, NULL);
-    return true;
-}
-
 static bool
 ask(pg_listener *listener, const char *sql)
 {
     listener->is_asking = PQsendQuery(listener->conn, sql) == 1;
-    return listener->is_asking && flush(listener);
+    return listener->is_asking && pg_connector_flush(listener->conn, listener->writable);
 }
 
 static void
@@ -138,7 +125,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (!flush(listener))
+    if (!pg_connector_flush(listener->conn, listener->writable))
         lose_connection(listener, "the listening connection was lost");
 }
 

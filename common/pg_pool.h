@@ -42,6 +42,9 @@ typedef struct pg_reply {
     bool was_retried;       /* after a deadlock, serialisation failure or lost connection */
 } pg_reply;
 
+/* The SQLSTATE begins like that; two characters are a class. */
+bool pg_reply_has_sqlstate(const pg_reply *reply, const char *prefix);
+
 typedef void (*pg_callback)(void *arg, const pg_reply *reply);
 
 typedef struct pg_pool_options {

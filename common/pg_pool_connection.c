@@ -128,16 +128,6 @@ lose_by_error(connection *conn)
     pg_pool_connection_lose(conn, reason);
 }
 
-static bool
-flush(connection *conn)
-{
-    int pending = PQflush(conn->pg);
-
-    if (pending > 0)
-        event_add(conn->writable, NULL);
-    return pending >= 0;
-}
-
 /*
  * Has rows of a streamed request handed over one by one. To be called whenever a request may have
  * become the one whose results come next; without effect otherwise.
@@ -168,7 +158,7 @@ pg_pool_connection_send(connection *conn, pg_request *request)
     pg_pool_list_append(&conn->in_flight, request);
     conn->in_flight_count++;
     ask_for_rows(conn);
-    if (!PQpipelineSync(conn->pg) || !flush(conn))
+    if (!PQpipelineSync(conn->pg) || !pg_connector_flush(conn->pg, conn->writable))
         conn->is_broken = true;
     return true;
 }
@@ -306,7 +296,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (!flush(conn)) {
+    if (!pg_connector_flush(conn->pg, conn->writable)) {
         lose_by_error(conn);
         conn->pool->dispatch(conn->pool);
     }

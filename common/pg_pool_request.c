@@ -122,3 +122,9 @@ pg_pool_request_requeue(pg_request *request)
     if (request->callback != NULL)
         pool->queue_count++;
 }
+
+bool
+pg_reply_has_sqlstate(const pg_reply *reply, const char *prefix)
+{
+    return strncmp(reply->sqlstate, prefix, strlen(prefix)) == 0;
+}

@@ -1,16 +1,15 @@
 /* sentry.c: builds and sends envelopes; see sentry.h. */
 #include "common/sentry.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/hex.h"
 #include "common/http_client.h"
 
 #define LOG_TYPE "ctms.sentry"
@@ -131,16 +130,6 @@ append_event(buf *out, const char *event_id, log_level level, const char *logger
     buf_append_char(out, '}');
 }
 
-static void
-make_event_id(char *event_id)
-{
-    uint64_t parts[2] = {0};
-
-    if (getrandom(parts, sizeof(parts), GRND_NONBLOCK) != sizeof(parts))
-        parts[0] = (uint64_t)(clock_now_s() * 1e9);
-    sprintf(event_id, "%016" PRIx64 "%016" PRIx64, parts[0], parts[1]);
-}
-
 /* ---- sending ----------------------------------------------------------------------------- */
 
 static bool
@@ -194,7 +183,7 @@ sentry_report(log_level level, const char *logger, const char *message, const se
               size_t tag_count)
 {
     buf event = BUF_INIT, envelope = BUF_INIT;
-    char event_id[33];
+    char event_id[HEX_ID_LENGTH + 1];
 
     if (state.http == NULL)
         return;
@@ -202,7 +191,7 @@ sentry_report(log_level level, const char *logger, const char *message, const se
         state.dropped++;
         return;
     }
-    make_event_id(event_id);
+    hex_write_id(event_id);
     append_event(&event, event_id, level, logger, message, tags, tag_count);
     buf_printf(&envelope, "{\"event_id\":\"%s\"}\n{\"type\":\"event\",\"length\":%zu}\n", event_id,
                event.length);

@@ -103,70 +103,74 @@ append_path(buf *out, const exchange *ex)
 
 /* ---- the objects of the line ------------------------------------------------------ */
 
+/* value NULL: it is not to be shown. */
 static void
-append_pair(buf *out, const char *name, size_t name_length, const char *value, size_t value_length)
+append_pair(buf *object, const char *name, size_t name_length, const char *value,
+            size_t value_length)
 {
-    if (out->length > 1)
-        buf_append_string(out, ", ");
-    buf_append_json(out, name, name_length);
-    buf_append_string(out, ": ");
-    buf_append_json(out, value, value_length);
+    buf_append_string(object, object->length > 0 ? ", " : "{");
+    buf_append_json(object, name, name_length);
+    buf_append_string(object, ": ");
+    if (value != NULL)
+        buf_append_json(object, value, value_length);
+    else
+        buf_append_json_string(object, OMITTED);
+}
+
+static void
+log_object(log_line *line, const char *name, buf *object)
+{
+    buf_append_string(object, object->length > 0 ? "}" : "{}");
+    log_json(line, name, object->data, object->length);
+    buf_free(object);
 }
 
 static void
 log_path_parameters(log_line *line, const exchange *ex)
 {
-    buf json = BUF_INIT;
+    buf object = BUF_INIT;
 
-    buf_append_char(&json, '{');
     if (ex->path_value.data != NULL && ex->route != NULL) {
         char name[64];
 
         route_name_parameter(ex->route, name, sizeof(name));
-        if (is_private_path(ex))
-            append_pair(&json, name, strlen(name), OMITTED, strlen(OMITTED));
-        else
-            append_pair(&json, name, strlen(name), ex->path_value.data, ex->path_value.length);
+        append_pair(&object, name, strlen(name), is_private_path(ex) ? NULL : ex->path_value.data,
+                    ex->path_value.length);
     }
-    buf_append_char(&json, '}');
-    log_json(line, "path_params", json.data, json.length);
-    buf_free(&json);
+    log_object(line, "path_params", &object);
 }
 
 static void
 log_query(log_line *line, const exchange *ex)
 {
-    buf json = BUF_INIT;
+    buf object = BUF_INIT;
 
-    buf_append_char(&json, '{');
     for (size_t i = 0; i < ex->query.count; i++) {
         const uri_text *name = &ex->query.parameters[i].name;
         const uri_text *value = &ex->query.parameters[i].value;
+        bool is_private = value->length > 0 && (is_private_parameter(name->data) ||
+                                                may_hold_address(value->data, value->length));
 
         if (uri_query_get(&ex->query, name->data) != value)
             continue;
         if (may_hold_address(name->data, name->length))
-            append_pair(&json, OMITTED, strlen(OMITTED), OMITTED, strlen(OMITTED));
-        else if (value->length > 0 &&
-                 (is_private_parameter(name->data) || may_hold_address(value->data, value->length)))
-            append_pair(&json, name->data, name->length, OMITTED, strlen(OMITTED));
+            append_pair(&object, OMITTED, strlen(OMITTED), NULL, 0);
         else
-            append_pair(&json, name->data, name->length, value->data, value->length);
+            append_pair(&object, name->data, name->length, is_private ? NULL : value->data,
+                        value->length);
     }
-    buf_append_char(&json, '}');
-    log_json(line, "query", json.data, json.length);
-    buf_free(&json);
+    log_object(line, "query", &object);
 }
 
 static void
 log_headers(log_line *line, const http_request *request)
 {
-    buf json = BUF_INIT;
+    buf object = BUF_INIT;
 
-    buf_append_char(&json, '{');
     for (size_t i = 0; i < request->header_count; i++) {
         const char *name = request->headers[i].name;
         const char *value = request->headers[i].value;
+        bool is_private = is_private_header(name) || may_hold_address(value, strlen(value));
         char lower[128];
         size_t length = 0;
 
@@ -174,14 +178,9 @@ log_headers(log_line *line, const http_request *request)
             continue;
         for (; name[length] != '\0' && length + 1 < sizeof(lower); length++)
             lower[length] = (char)tolower((unsigned char)name[length]);
-        if (is_private_header(name) || may_hold_address(value, strlen(value)))
-            append_pair(&json, lower, length, OMITTED, strlen(OMITTED));
-        else
-            append_pair(&json, lower, length, value, strlen(value));
+        append_pair(&object, lower, length, is_private ? NULL : value, strlen(value));
     }
-    buf_append_char(&json, '}');
-    log_json(line, "headers", json.data, json.length);
-    buf_free(&json);
+    log_object(line, "headers", &object);
 }
 
 /* ---- tracing --------------------------------------------------------------------------- */

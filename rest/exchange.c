@@ -1,12 +1,11 @@
 /* exchange.c: one request: what is known of it, its answers, and its line in the log. */
 #include "rest/exchange.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/clock.h"
+#include "common/hex.h"
 #include "common/log.h"
 #include "common/sentry.h"
 #include "rest/access_log.h"
@@ -324,7 +323,6 @@ static void
 set_rid(exchange *ex)
 {
     const char *given = http_get_header(ex->request, "X-Request-Id");
-    unsigned char random[16] = {0};
     size_t length = given ? strlen(given) : 0;
 
     if (length > 0 && length < sizeof(ex->rid) &&
@@ -334,10 +332,7 @@ set_rid(exchange *ex)
         return;
     }
     ex->is_rid_ours = true;
-    if (getrandom(random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
-        memcpy(random, &ex->started_s, sizeof(ex->started_s));
-    for (size_t i = 0; i < sizeof(random); i++)
-        snprintf(ex->rid + 2 * i, 3, "%02x", random[i]);
+    hex_write_id(ex->rid);
 }
 
 exchange *

@@ -6,7 +6,6 @@
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #include "rest/auth/jose_text.h"
@@ -245,18 +244,16 @@ read_header(cjose_jws_t *jws)
 void
 pubsub_authorize_push(exchange *ex)
 {
-    const char *token = http_get_header(ex->request, "Authorization");
+    const char *token = auth_find_token(http_get_header(ex->request, "Authorization"));
     const char *kid;
     cjose_jws_t *jws;
     cjose_err error;
 
-    if (token == NULL || strncasecmp(token, "Bearer ", 7) != 0) {
+    if (token == NULL) {
         exchange_note(ex, FIELD_AUTH_FAIL, "no token");
         exchange_answer_unauthorized(ex, "Not authenticated");
         return;
     }
-    token += 7;
-    token += strspn(token, " ");
     jws = strlen(token) <= TOKEN_MAX && jose_text_is_compact_jws(token, strlen(token))
               ? cjose_jws_import(token, strlen(token), &error)
               : NULL;
@@ -284,9 +281,7 @@ pubsub_handle_message(exchange *ex)
     const char *body = request->body ? request->body : "";
 
     /* What cannot be a text in PostgreSQL is no better when it is sent again. */
-    if (!request->is_body_too_large &&
-        (memchr(body, '\0', request->body_length) != NULL ||
-         utf8_valid_prefix(body, request->body_length) < request->body_length)) {
+    if (!request->is_body_too_large && !utf8_is_text(body, request->body_length)) {
         exchange_answer_json(ex, 202, refusal);
         return;
     }

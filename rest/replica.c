@@ -70,7 +70,7 @@ is_answer(const pg_reply *reply)
     if (reply->status != PG_OK && reply->status != PG_ERROR)
         return false;
     for (size_t i = 0; i < sizeof(not_about_it) / sizeof(not_about_it[0]); i++) {
-        if (strncmp(reply->sqlstate, not_about_it[i], strlen(not_about_it[i])) == 0)
+        if (pg_reply_has_sqlstate(reply, not_about_it[i]))
             return false;
     }
     return true;

@@ -92,12 +92,6 @@ read_parameter(exchange *ex, const resource_parameter *parameter, const char **v
 
 /* ---- errors --------------------------------------------------------------------- */
 
-static bool
-is_class(const pg_reply *reply, const char *prefix)
-{
-    return strncmp(reply->sqlstate, prefix, strlen(prefix)) == 0;
-}
-
 void
 resource_log_conflict(const exchange *ex, const char *kind, const char *sqlstate)
 {
@@ -158,8 +152,9 @@ answer_unexpected(exchange *ex, const pg_reply *reply)
     buf why = BUF_INIT;
 
     /* Messages of data exceptions may quote the data. */
-    buf_printf(&why, "SQLSTATE %s%s%s", reply->sqlstate, is_class(reply, "22") ? "" : ": ",
-               is_class(reply, "22") ? "" : reply->message);
+    buf_printf(&why, "SQLSTATE %s%s%s", reply->sqlstate,
+               pg_reply_has_sqlstate(reply, "22") ? "" : ": ",
+               pg_reply_has_sqlstate(reply, "22") ? "" : reply->message);
     exchange_answer_failure(ex, buf_text(&why), reply->sqlstate);
     buf_free(&why);
 }
@@ -197,8 +192,9 @@ answer_own_error(exchange *ex, const pg_reply *reply)
 static bool
 is_unavailable(const pg_reply *reply)
 {
-    return is_class(reply, "08") || is_class(reply, "53") || is_class(reply, "57") ||
-           is_class(reply, "55P03") || is_class(reply, "25006");
+    return pg_reply_has_sqlstate(reply, "08") || pg_reply_has_sqlstate(reply, "53") ||
+           pg_reply_has_sqlstate(reply, "57") || pg_reply_has_sqlstate(reply, "55P03") ||
+           pg_reply_has_sqlstate(reply, "25006");
 }
 
 static void
@@ -206,19 +202,20 @@ answer_server_error(exchange *ex, const pg_reply *reply)
 {
     bool is_stripe = ex->route->resource != NULL && ex->route->resource->is_stripe;
 
-    if (is_class(reply, "CT") && answer_own_error(ex, reply))
+    if (pg_reply_has_sqlstate(reply, "CT") && answer_own_error(ex, reply))
         return;
-    if (is_class(reply, "23505") || (is_stripe && is_class(reply, "23"))) {
+    if (pg_reply_has_sqlstate(reply, "23505") ||
+        (is_stripe && pg_reply_has_sqlstate(reply, "23"))) {
         resource_log_conflict(ex, "IntegrityError", reply->sqlstate);
         exchange_answer_detail(ex, 409, is_stripe ? "Write conflict, try again" : "Conflict");
-    } else if (is_class(reply, "40")) {
+    } else if (pg_reply_has_sqlstate(reply, "40")) {
         if (!is_stripe) {
             exchange_answer_unavailable(ex, "deadlock or serialisation failure, twice");
             return;
         }
         resource_log_conflict(ex, "OperationalError", reply->sqlstate);
         exchange_answer_detail(ex, 409, "Deadlock or other issue, try again");
-    } else if (is_class(reply, "54")) {
+    } else if (pg_reply_has_sqlstate(reply, "54")) {
         exchange_answer_invalid(ex, "body", NULL, "too deeply nested or too large", "value_error");
     } else if (is_unavailable(reply)) {
         exchange_answer_unavailable(ex, reply->message);
@@ -247,7 +244,8 @@ break_off(exchange *ex, const pg_reply *reply)
     bool is_expected = reply->status != PG_ERROR || is_unavailable(reply);
 
     exchange_break_parts(ex, is_expected ? 503 : 500,
-                         is_class(reply, "22") ? "SQLSTATE 22" : reply->message, reply->sqlstate);
+                         pg_reply_has_sqlstate(reply, "22") ? "SQLSTATE 22" : reply->message,
+                         reply->sqlstate);
 }
 
 /* The value of row and column 0, or a part of it, is the answer. */

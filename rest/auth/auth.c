@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/hash.h"
 #include "rest/auth/jwt.h"
 
 #define SUBJECT_PREFIX "api_client:"
@@ -40,7 +41,7 @@ struct auth {
     jwt_key *key;
     bool is_listening;
     unsigned generation; /* grows whenever clients are forgotten */
-    unsigned long long hash_seed;
+    uint64_t hash_seed;
     known_token tokens[TOKEN_SLOTS];
     int client_count;
     known_client clients[CLIENTS_MAX];
@@ -82,7 +83,7 @@ auth_new(pg_pool *pool, const char *secret_key)
     }
     /* Without it, tokens could be made to meet in one slot. */
     if (getrandom(&a->hash_seed, sizeof(a->hash_seed), 0) != sizeof(a->hash_seed))
-        a->hash_seed = (unsigned long long)time(NULL);
+        a->hash_seed = (uint64_t)time(NULL);
     return a;
 }
 
@@ -138,14 +139,18 @@ auth_make_token(const auth *a, const char *client_id, long long lifetime_s)
 
 /* ---- tokens --------------------------------------------------------------- */
 
+const char *
+auth_find_token(const char *authorization)
+{
+    if (authorization == NULL || strncasecmp(authorization, "Bearer ", 7) != 0)
+        return NULL;
+    return authorization + 7 + strspn(authorization + 7, " ");
+}
+
 static known_token *
 slot_of(auth *a, const char *token)
 {
-    unsigned long long hash = 14695981039346656037ULL ^ a->hash_seed;
-
-    for (; *token != '\0'; token++)
-        hash = (hash ^ (unsigned char)*token) * 1099511628211ULL;
-    return &a->tokens[(hash ^ hash >> 32) % TOKEN_SLOTS];
+    return &a->tokens[hash_string(a->hash_seed, token) % TOKEN_SLOTS];
 }
 
 static auth_result
@@ -293,20 +298,15 @@ bool
 auth_check(auth *a, const char *authorization, char **client_id, auth_result *result,
            auth_lookup **lookup, auth_callback callback, void *arg)
 {
+    const char *token = auth_find_token(authorization);
     known_client *client;
 
     *lookup = NULL;
-    if (authorization == NULL || strncasecmp(authorization, "Bearer ", 7) != 0) {
+    if (token == NULL || *token == '\0') {
         *result = AUTH_NO_TOKEN;
         return true;
     }
-    authorization += 7;
-    authorization += strspn(authorization, " ");
-    if (*authorization == '\0') {
-        *result = AUTH_NO_TOKEN;
-        return true;
-    }
-    *result = read_token(a, authorization, client_id);
+    *result = read_token(a, token, client_id);
     if (*result != AUTH_ALLOWED)
         return true;
     client = find_client(a, *client_id);

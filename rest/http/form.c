@@ -24,7 +24,7 @@ find_field(form_field *fields, size_t count, const char *name, size_t length)
 static bool
 set_value(form_field *field, const char *data, size_t length)
 {
-    if (memchr(data, '\0', length) != NULL || utf8_valid_prefix(data, length) != length)
+    if (!utf8_is_text(data, length))
         return false;
     free(field->value);
     field->value = xstrndup(data, length);
@@ -245,7 +245,7 @@ form_read_basic(const char *authorization, char **user, char **password)
     if (decoded == NULL)
         return false;
     colon = strchr(decoded, ':');
-    ok = colon != NULL && strlen(decoded) == length && utf8_valid_prefix(decoded, length) == length;
+    ok = colon != NULL && utf8_is_text(decoded, length);
     if (ok) {
         *user = xstrndup(decoded, (size_t)(colon - decoded));
         *password = xstrdup(colon + 1);

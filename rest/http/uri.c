@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/hex.h"
+
 void
 uri_split(const char *target, const char **path, size_t *path_length, const char **query)
 {
@@ -23,18 +25,6 @@ uri_split(const char *target, const char **path, size_t *path_length, const char
         *path = "/";
         *path_length = 1;
     }
-}
-
-static int
-hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 uri_text
@@ -111,8 +101,7 @@ uri_query_get(const uri_query *query, const char *name)
 bool
 uri_is_text(const uri_text *text)
 {
-    return memchr(text->data, '\0', text->length) == NULL &&
-           utf8_valid_prefix(text->data, text->length) == text->length;
+    return utf8_is_text(text->data, text->length);
 }
 
 bool

@@ -9,6 +9,8 @@
 
 #include <libxml/parser.h>
 
+#include "common/buf.h"
+
 struct reader {
     struct envelope *envelope;
     int depth;
@@ -40,7 +42,7 @@ text_add(struct reader *reader, const char *text, size_t len)
 
     if (buffer->len + len + 1 > buffer->size) {
         buffer->size = (buffer->len + len + 1) * 2;
-        buffer->data = must_realloc(buffer->data, buffer->size);
+        buffer->data = xrealloc(buffer->data, buffer->size);
     }
     memcpy(buffer->data + buffer->len, text, len);
     buffer->len += len;
@@ -72,7 +74,7 @@ add_row(struct envelope *envelope)
 {
     if (envelope->row_count == envelope->row_size) {
         envelope->row_size = envelope->row_size ? envelope->row_size * 2 : 1;
-        envelope->rows = must_realloc(envelope->rows, envelope->row_size * sizeof(*envelope->rows));
+        envelope->rows = xrealloc(envelope->rows, envelope->row_size * sizeof(*envelope->rows));
     }
     envelope->rows[envelope->row_count++] = (struct row){0};
 }
@@ -87,7 +89,7 @@ open_pair(struct reader *reader, const xmlChar *element, const xmlChar **attribu
     text_clear(reader);
     for (; attributes != NULL && attributes[0] != NULL; attributes += 2) {
         if (is(attributes[0], "name"))
-            reader->name = must_strdup((const char *)attributes[1]);
+            reader->name = xstrdup((const char *)attributes[1]);
     }
 }
 
@@ -159,7 +161,7 @@ on_end(void *context, const xmlChar *element)
     reader->depth--;
     if (is(element, "NAME") && reader->in_pair) {
         free(reader->name);
-        reader->name = must_strdup(text_get(reader));
+        reader->name = xstrdup(text_get(reader));
         reader->text.len = 0; /* a COLUMN without VALUE has an empty one */
         reader->captures = false;
     } else if (is(element, "COLUMN") || is(element, "KEY_COLUMN") || is(element, "SYNC_FIELD")) {

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
+
 static const char *const answer_names[] = {"normal", "fault", "failure", "html", "empty",
                                            "body",   "cut",   "huge",    "slow"};
 enum { ANSWER_NAME_COUNT = sizeof(answer_names) / sizeof(*answer_names) };
@@ -23,14 +25,14 @@ take_text(json_t *rule, const char *key, const char *otherwise)
     json_t *value = json_object_get(rule, key);
 
     if (json_is_string(value))
-        return must_strdup(json_string_value(value));
+        return xstrdup(json_string_value(value));
     if (json_is_integer(value)) { /* errorid reads well as a number */
         char digits[32];
 
         snprintf(digits, sizeof(digits), "%lld", (long long)json_integer_value(value));
-        return must_strdup(digits);
+        return xstrdup(digits);
     }
-    return otherwise ? must_strdup(otherwise) : NULL;
+    return otherwise ? xstrdup(otherwise) : NULL;
 }
 
 static long
@@ -135,9 +137,7 @@ fault_load_list(struct fault_list *list, json_t *array, const char **problem)
     *problem = "\"faults\" must be an array";
     if (!json_is_array(array))
         return false;
-    loaded.faults = calloc(json_array_size(array) + 1, sizeof(*loaded.faults));
-    if (loaded.faults == NULL)
-        abort();
+    loaded.faults = xcalloc(json_array_size(array) + 1, sizeof(*loaded.faults));
     json_array_foreach(array, i, rule)
     {
         loaded.count = i + 1;

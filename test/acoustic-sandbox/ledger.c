@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "test/acoustic-sandbox/row.h"
+#include "common/buf.h"
 
 enum { RING = 64 * 1024 };
 
@@ -15,7 +15,7 @@ ledger_add(struct ledger *ledger)
     struct timespec now;
 
     if (ledger->entries == NULL)
-        ledger->entries = must_alloc(RING * sizeof(*ledger->entries));
+        ledger->entries = xmalloc(RING * sizeof(*ledger->entries));
     entry = &ledger->entries[ledger->count % RING];
     clock_gettime(CLOCK_REALTIME, &now);
     *entry = (struct ledger_entry){.number = ++ledger->count,

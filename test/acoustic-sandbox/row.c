@@ -3,34 +3,10 @@
  */
 #include "test/acoustic-sandbox/row.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-void *
-must_alloc(size_t size)
-{
-    return must_realloc(NULL, size);
-}
-
-void *
-must_realloc(void *block, size_t size)
-{
-    block = realloc(block, size);
-    if (block == NULL) {
-        fputs("acoustic-sandbox: out of memory\n", stderr);
-        abort();
-    }
-    return block;
-}
-
-char *
-must_strdup(const char *text)
-{
-    size_t size = strlen(text) + 1;
-
-    return memcpy(must_alloc(size), text, size);
-}
+#include "common/buf.h"
 
 void
 row_append(struct row *row, const char *name, const char *value)
@@ -40,7 +16,7 @@ row_append(struct row *row, const char *name, const char *value)
 
     if (row->data == NULL || row->len + name_size + value_size > row->size) {
         row->size = (row->len + name_size + value_size) * 2;
-        row->data = must_realloc(row->data, row->size);
+        row->data = xrealloc(row->data, row->size);
     }
     memcpy(row->data + row->len, name, name_size);
     memcpy(row->data + row->len + name_size, value, value_size);
@@ -112,7 +88,7 @@ row_merge(struct row *into, const struct row *from, bool keep_on_empty)
     row_free(into);
     *into = merged;
     if (merged.len > 0) {
-        into->data = must_realloc(merged.data, merged.len);
+        into->data = xrealloc(merged.data, merged.len);
         into->size = merged.len;
     }
 }

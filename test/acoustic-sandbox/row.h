@@ -33,9 +33,4 @@ const char *row_get(const struct row *row, const char *name);
 void row_merge(struct row *into, const struct row *from, bool keep_on_empty);
 void row_free(struct row *row);
 
-/* malloc family that does not return on failure: a test server has nothing better to do. */
-void *must_alloc(size_t size);
-void *must_realloc(void *block, size_t size);
-char *must_strdup(const char *text);
-
 #endif

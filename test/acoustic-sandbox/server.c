@@ -15,6 +15,8 @@
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 
+#include "common/buf.h"
+
 enum { MAX_BODY = 16 * 1024 * 1024, HUGE_BLOCK = 1024 * 1024, PAGE_ROWS = 1000 };
 
 /* A request of the vendor's API on its way to being answered. */
@@ -154,7 +156,7 @@ body_of(struct evhttp_request *request, size_t *len)
     char *body;
 
     *len = evbuffer_get_length(input);
-    body = must_alloc(*len + 1);
+    body = xmalloc(*len + 1);
     evbuffer_copyout(input, body, *len);
     body[*len] = '\0';
     return body;
@@ -163,7 +165,7 @@ body_of(struct evhttp_request *request, size_t *len)
 static struct exchange *
 exchange_new(struct api *api, struct evhttp_request *request)
 {
-    struct exchange *exchange = must_alloc(sizeof(*exchange));
+    struct exchange *exchange = xmalloc(sizeof(*exchange));
 
     *exchange = (struct exchange){.api = api, .request = request};
     exchange->answer = (struct answer){.status = 200, .body = evbuffer_new()};

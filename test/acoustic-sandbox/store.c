@@ -3,9 +3,11 @@
  */
 #include "test/acoustic-sandbox/store.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/buf.h"
+#include "common/hash.h"
 
 enum { FIRST_BUCKETS = 1024 };
 
@@ -17,9 +19,7 @@ void
 store_init(struct store *store)
 {
     *store = (struct store){.bucket_count = FIRST_BUCKETS};
-    store->buckets = calloc(FIRST_BUCKETS, sizeof(*store->buckets));
-    if (store->buckets == NULL)
-        abort();
+    store->buckets = xcalloc(FIRST_BUCKETS, sizeof(*store->buckets));
 }
 
 static void
@@ -52,29 +52,17 @@ store_clear(struct store *store)
     store->is_dirty = true;
 }
 
-static uint64_t
-hash(const char *text)
-{
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
-
-    for (; *text != '\0'; text++)
-        h = (h ^ (unsigned char)*text) * 1099511628211u;
-    return h ^ (h >> 29);
-}
-
 static void
 grow(struct store *store)
 {
     size_t count = store->bucket_count * 2;
-    struct contact **buckets = calloc(count, sizeof(*buckets));
+    struct contact **buckets = xcalloc(count, sizeof(*buckets));
 
-    if (buckets == NULL)
-        abort();
     for (size_t i = 0; i < store->bucket_count; i++) {
         struct contact *next;
 
         for (struct contact *contact = store->buckets[i]; contact != NULL; contact = next) {
-            size_t at = hash(contact->email_id) & (count - 1);
+            size_t at = hash_string(0, contact->email_id) & (count - 1);
 
             next = contact->next;
             contact->next = buckets[at];
@@ -89,7 +77,7 @@ grow(struct store *store)
 struct contact *
 store_contact(struct store *store, const char *email_id, bool create)
 {
-    size_t at = hash(email_id) & (store->bucket_count - 1);
+    size_t at = hash_string(0, email_id) & (store->bucket_count - 1);
     struct contact *contact = store->buckets[at];
     size_t size = strlen(email_id) + 1;
 
@@ -98,7 +86,7 @@ store_contact(struct store *store, const char *email_id, bool create)
     if (contact != NULL || !create)
         return contact;
 
-    contact = must_alloc(sizeof(*contact) + size);
+    contact = xmalloc(sizeof(*contact) + size);
     *contact = (struct contact){.next = store->buckets[at]};
     memcpy(contact->email_id, email_id, size);
     store->buckets[at] = contact;
@@ -138,7 +126,7 @@ store_set_row(struct store *store, struct contact *contact, enum table table, co
     if (*at == NULL) {
         size_t size = strlen(key) + 1;
 
-        *at = must_alloc(sizeof(**at) + size);
+        *at = xmalloc(sizeof(**at) + size);
         **at = (struct relational_row){.table = table};
         memcpy((*at)->key, key, size);
         store->row_counts[table]++;
