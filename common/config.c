@@ -423,12 +423,23 @@ config_version(void)
     return CTMS_VERSION;
 }
 
+static const char *
+type_name(config_type type)
+{
+    switch (type) {
+    case CONFIG_STRING: return "text";
+    case CONFIG_INT: return "whole number";
+    case CONFIG_REAL: return "number";
+    case CONFIG_BOOL: return "true or false";
+    case CONFIG_URL: return "URL";
+    case CONFIG_CHOICE: return "one of";
+    }
+    return "";
+}
+
 void
 config_print_settings(config_program program, FILE *out)
 {
-    static const char *const types[] = {"text",          "whole number", "number",
-                                        "true or false", "URL",          "one of"};
-
     for (size_t i = 0; config_table[i].name != NULL; i++) {
         const config_setting *setting = &config_table[i];
 
@@ -437,7 +448,7 @@ config_print_settings(config_program program, FILE *out)
         fprintf(out, "  %s", setting->name);
         if (setting->alias)
             fprintf(out, " or %s", setting->alias);
-        fprintf(out, "  (%s%s%s", types[setting->type], setting->choices ? " " : "",
+        fprintf(out, "  (%s%s%s", type_name(setting->type), setting->choices ? " " : "",
                 setting->choices ? setting->choices : "");
         if (setting->required_by & (unsigned)program)
             fputs(", required", out);

@@ -36,31 +36,27 @@ static struct {
     buf message;
 } state = {.is_mozlog = true, .level = LOG_LEVEL_INFO, .fd = 1};
 
-static const struct {
-    const char *name;
-    log_level level;
-} level_names[] = {
-    {"CRITICAL", LOG_LEVEL_CRITICAL}, {"ERROR", LOG_LEVEL_ERROR}, {"WARNING", LOG_LEVEL_WARNING},
-    {"INFO", LOG_LEVEL_INFO},         {"DEBUG", LOG_LEVEL_DEBUG},
-};
-
+/* NULL for a number that is no level. */
 static const char *
 level_name(log_level level)
 {
-    for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
-        if (level_names[i].level == level)
-            return level_names[i].name;
+    switch (level) {
+    case LOG_LEVEL_CRITICAL: return "CRITICAL";
+    case LOG_LEVEL_ERROR: return "ERROR";
+    case LOG_LEVEL_WARNING: return "WARNING";
+    case LOG_LEVEL_INFO: return "INFO";
+    case LOG_LEVEL_DEBUG: return "DEBUG";
     }
-    return "INFO";
+    return NULL;
 }
 
 void
 log_open(bool is_mozlog, const char *name)
 {
     state.is_mozlog = is_mozlog;
-    for (size_t i = 0; name && i < sizeof(level_names) / sizeof(level_names[0]); i++) {
-        if (strcasecmp(level_names[i].name, name) == 0)
-            state.level = level_names[i].level;
+    for (log_level level = 0; name != NULL && level <= LOG_LEVEL_DEBUG; level++) {
+        if (level_name(level) != NULL && strcasecmp(level_name(level), name) == 0)
+            state.level = level;
     }
     if (gethostname(state.hostname, sizeof(state.hostname) - 1) != 0)
         state.hostname[0] = '\0';

@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The numbers are those of syslog, as MozLog wants them. */
+/* The numbers are those of syslog, as MozLog wants them; the last is the highest. */
 typedef enum log_level {
     LOG_LEVEL_CRITICAL = 2,
     LOG_LEVEL_ERROR = 3,

@@ -209,23 +209,35 @@ write_series(const metrics_series *series, buf *out)
 {
     const metrics_family *family = series->family;
 
-    if (family->type == METRICS_HISTOGRAM) {
-        write_histogram(series, out);
-        return;
-    }
-    write_value(out, family->name, "", series->labels, NULL);
-    if (family->type == METRICS_COUNTER)
-        buf_printf(out, "%llu",
+    switch (family->type) {
+    case METRICS_COUNTER:
+        write_value(out, family->name, "", series->labels, NULL);
+        buf_printf(out, "%llu\n",
                    (unsigned long long)__atomic_load_n(&series->count, __ATOMIC_RELAXED));
-    else
+        break;
+    case METRICS_GAUGE:
+        write_value(out, family->name, "", series->labels, NULL);
         write_number(out, series->value);
-    buf_append_char(out, '\n');
+        buf_append_char(out, '\n');
+        break;
+    case METRICS_HISTOGRAM: write_histogram(series, out); break;
+    }
+}
+
+static const char *
+type_name(metrics_type type)
+{
+    switch (type) {
+    case METRICS_COUNTER: return "counter";
+    case METRICS_GAUGE: return "gauge";
+    case METRICS_HISTOGRAM: return "histogram";
+    }
+    return "untyped";
 }
 
 void
 metrics_write(const metrics *m, const metrics_family *family, buf *out)
 {
-    static const char *const types[] = {"counter", "gauge", "histogram"};
     const metrics_series **found = xcalloc(m->slots, sizeof(*found));
     size_t count = 0;
 
@@ -238,7 +250,7 @@ metrics_write(const metrics *m, const metrics_family *family, buf *out)
     }
     qsort(found, count, sizeof(*found), compare_labels);
     buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name,
-               types[family->type]);
+               type_name(family->type));
     for (size_t i = 0; i < count; i++)
         write_series(found[i], out);
     free(found);

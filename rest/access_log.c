@@ -19,27 +19,11 @@
 static const struct {
     const char *name;
     bool is_json;
-} fields[] = {
-    [FIELD_AUTH_FAIL] = {"auth_fail", false},
-    [FIELD_TOKEN_FAIL] = {"token_fail", false},
-    [FIELD_TOKEN_CREDS_FROM] = {"token_creds_from", false},
-    [FIELD_INGEST_ACTIONS] = {"ingest_actions", true},
-    [FIELD_INGEST_ERRORS] = {"ingest_errors", true},
-    [FIELD_INGEST_WARNINGS] = {"ingest_warnings", true},
-    [FIELD_FXA_ID_CONFLICT] = {"fxa_id_conflict", true},
-    [FIELD_PUBSUB_ISS] = {"pubsub_iss", true},
-    [FIELD_PUBSUB_AUD] = {"pubsub_aud", true},
-    [FIELD_PUBSUB_AZP] = {"pubsub_azp", true},
-    [FIELD_PUBSUB_SUB] = {"pubsub_sub", true},
-    [FIELD_PUBSUB_EMAIL] = {"pubsub_email", true},
-    [FIELD_PUBSUB_EMAIL_VERIFIED] = {"pubsub_email_verified", true},
-    [FIELD_PUBSUB_IAT] = {"pubsub_iat", true},
-    [FIELD_PUBSUB_EXP] = {"pubsub_exp", true},
-    [FIELD_PUBSUB_MESSAGE_ID] = {"pubsub_message_id", true},
-    [FIELD_TRACE] = {"trace", false},
-    [FIELD_TRACE_JSON] = {"trace_json", true},
+} fields[FIELD_COUNT] = {
+#define EXCHANGE_FIELD(field, name, is_json) {name, is_json},
+    EXCHANGE_FIELDS(EXCHANGE_FIELD)
+#undef EXCHANGE_FIELD
 };
-_Static_assert(sizeof(fields) / sizeof(fields[0]) == FIELD_COUNT, "a field has no name");
 
 /* ---- what may be shown -------------------------------------------------------- */
 

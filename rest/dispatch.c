@@ -14,36 +14,37 @@
 /* ---- who asks ------------------------------------------------------------------ */
 
 static void
+refuse(exchange *ex, const char *reason, const char *detail)
+{
+    exchange_note(ex, FIELD_AUTH_FAIL, reason);
+    exchange_answer_unauthorized(ex, detail);
+}
+
+static void
 use_auth_result(exchange *ex, auth_result result, const pg_reply *reply)
 {
-    static const char *const reasons[] = {
-        [AUTH_NO_TOKEN] = "no token",
-        [AUTH_BAD_TOKEN] = "bad token",
-        [AUTH_EXPIRED_TOKEN] = "expired token",
-        [AUTH_UNKNOWN_CLIENT] = "unknown client",
-        [AUTH_DISABLED_CLIENT] = "disabled client",
-        [AUTH_UNAVAILABLE] = "database unavailable",
-    };
+    static const char invalid[] = "Could not validate credentials";
 
-    exchange_note(ex, FIELD_AUTH_FAIL, reasons[result]);
-    ex->is_client_known = result == AUTH_ALLOWED || result == AUTH_DISABLED_CLIENT;
-    ex->is_client_allowed = result == AUTH_ALLOWED;
     switch (result) {
-    case AUTH_ALLOWED: ex->route->handler(ex); break;
-    case AUTH_NO_TOKEN: exchange_answer_unauthorized(ex, "Not authenticated"); break;
-    case AUTH_BAD_TOKEN:
-    case AUTH_EXPIRED_TOKEN:
-    case AUTH_UNKNOWN_CLIENT:
-        exchange_answer_unauthorized(ex, "Could not validate credentials");
+    case AUTH_ALLOWED:
+        ex->is_client_known = ex->is_client_allowed = true;
+        ex->route->handler(ex);
         break;
+    case AUTH_NO_TOKEN: refuse(ex, "no token", "Not authenticated"); break;
+    case AUTH_BAD_TOKEN: refuse(ex, "bad token", invalid); break;
+    case AUTH_EXPIRED_TOKEN: refuse(ex, "expired token", invalid); break;
+    case AUTH_UNKNOWN_CLIENT: refuse(ex, "unknown client", invalid); break;
     case AUTH_DISABLED_CLIENT:
+        ex->is_client_known = true;
+        exchange_note(ex, FIELD_AUTH_FAIL, "disabled client");
         exchange_answer_detail(ex, 400, "API Client has been disabled");
         break;
     case AUTH_UNAVAILABLE:
+        exchange_note(ex, FIELD_AUTH_FAIL, "database unavailable");
         if (reply != NULL)
             resource_answer_error(ex, reply);
         else
-            exchange_answer_unavailable(ex, "the database is away or too busy");
+            exchange_answer_unavailable(ex, EXCHANGE_NO_DATABASE);
         break;
     }
 }

@@ -14,7 +14,6 @@
 
 #define LOG_TYPE "ctms.web"
 #define JSON_TYPE "application/json"
-#define NO_DATABASE "the database is away or too busy"
 
 static void
 exchange_free(exchange *ex)
@@ -281,7 +280,7 @@ exchange_query(exchange *ex, const pg_statement *statement, const char *const *v
                pg_callback callback)
 {
     if (!exchange_try_query(ex, statement, values, callback))
-        exchange_answer_unavailable(ex, NO_DATABASE);
+        exchange_answer_unavailable(ex, EXCHANGE_NO_DATABASE);
 }
 
 void
@@ -291,7 +290,7 @@ exchange_query_rows(exchange *ex, const pg_statement *statement, const char *con
     exchange_wait(ex, pg_pool_stream(ex->app->pool, statement, values, callback, ex),
                   abandon_request);
     if (ex->awaited == NULL)
-        exchange_answer_unavailable(ex, NO_DATABASE);
+        exchange_answer_unavailable(ex, EXCHANGE_NO_DATABASE);
 }
 
 /* Takes the text over. */

@@ -14,27 +14,39 @@
 
 struct route;
 
-/* What may be told the log beyond the usual, in the order of the line; access_log.c names them. */
+/* Why exchange_answer_unavailable(), when the pool takes no request. */
+#define EXCHANGE_NO_DATABASE "the database is away or too busy"
+
+/*
+ * What may be told the log beyond the usual, in the order of the line: its name there, and whether
+ * it is JSON already.
+ */
+#define EXCHANGE_FIELDS(FIELD)                                                                     \
+    FIELD(AUTH_FAIL, "auth_fail", false)                                                           \
+    FIELD(TOKEN_FAIL, "token_fail", false)                                                         \
+    FIELD(TOKEN_CREDS_FROM, "token_creds_from", false)                                             \
+    FIELD(INGEST_ACTIONS, "ingest_actions", true)                                                  \
+    FIELD(INGEST_ERRORS, "ingest_errors", true)                                                    \
+    FIELD(INGEST_WARNINGS, "ingest_warnings", true)                                                \
+    FIELD(FXA_ID_CONFLICT, "fxa_id_conflict", true)                                                \
+    FIELD(PUBSUB_ISS, "pubsub_iss", true)                                                          \
+    FIELD(PUBSUB_AUD, "pubsub_aud", true)                                                          \
+    FIELD(PUBSUB_AZP, "pubsub_azp", true)                                                          \
+    FIELD(PUBSUB_SUB, "pubsub_sub", true)                                                          \
+    FIELD(PUBSUB_EMAIL, "pubsub_email", true)                                                      \
+    FIELD(PUBSUB_EMAIL_VERIFIED, "pubsub_email_verified", true)                                    \
+    FIELD(PUBSUB_IAT, "pubsub_iat", true)                                                          \
+    FIELD(PUBSUB_EXP, "pubsub_exp", true)                                                          \
+    FIELD(PUBSUB_MESSAGE_ID, "pubsub_message_id", true)                                            \
+    FIELD(TRACE, "trace", false)                                                                   \
+    FIELD(TRACE_JSON, "trace_json", true)
+
+/* TRACE is the address that asked to be traced; TRACE_JSON is shown instead of the body. */
 typedef enum exchange_field {
-    FIELD_AUTH_FAIL,
-    FIELD_TOKEN_FAIL,
-    FIELD_TOKEN_CREDS_FROM,
-    FIELD_INGEST_ACTIONS,
-    FIELD_INGEST_ERRORS,
-    FIELD_INGEST_WARNINGS,
-    FIELD_FXA_ID_CONFLICT,
-    FIELD_PUBSUB_ISS,
-    FIELD_PUBSUB_AUD,
-    FIELD_PUBSUB_AZP,
-    FIELD_PUBSUB_SUB,
-    FIELD_PUBSUB_EMAIL,
-    FIELD_PUBSUB_EMAIL_VERIFIED,
-    FIELD_PUBSUB_IAT,
-    FIELD_PUBSUB_EXP,
-    FIELD_PUBSUB_MESSAGE_ID,
-    FIELD_TRACE,      /* the address that asked to be traced */
-    FIELD_TRACE_JSON, /* instead of the body */
-    FIELD_COUNT,
+#define EXCHANGE_FIELD(field, name, is_json) FIELD_##field,
+    EXCHANGE_FIELDS(EXCHANGE_FIELD)
+#undef EXCHANGE_FIELD
+        FIELD_COUNT,
 } exchange_field;
 
 typedef struct exchange {
@@ -99,7 +111,7 @@ void exchange_answer_invalid(exchange *ex, const char *where, const char *name, 
                              const char *type);
 /* 422 with one error at ["body", offset]. */
 void exchange_answer_bad_body(exchange *ex, size_t offset, const char *message);
-/* 503 with Retry-After. */
+/* 503 with Retry-After; why is for the log. */
 void exchange_answer_unavailable(exchange *ex, const char *why);
 /*
  * 500, with the id of the request, under which the log has the reason; Sentry hears of it. A

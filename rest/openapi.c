@@ -1,6 +1,7 @@
 /* openapi.c: the OpenAPI 3.1 document, made from the table of routes. */
 #include "rest/openapi.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,9 +62,16 @@ describe_parameters(const json_t *parts, const route *r, const char *path)
     for (size_t i = 0; r->resource != NULL && i < RESOURCE_PARAMETERS_MAX; i++) {
         const resource_parameter *parameter = &r->resource->parameters[i];
 
-        if (parameter->source == FROM_QUERY)
+        switch (parameter->source) {
+        case FROM_QUERY:
             json_array_append_new(
                 list, describe_parameter(parts, parameter->name, "query", parameter->name));
+            break;
+        case FROM_NOWHERE:
+        case FROM_PATH:
+        case FROM_BODY:
+        case FROM_SERVER: break; /* nothing, in the path, in the body, not the client's */
+        }
     }
     if (r->access == ACCESS_PUBSUB)
         json_array_append_new(list,
@@ -207,15 +215,24 @@ describe_operation(const json_t *parts, const route *r, const char *path, const 
     return operation;
 }
 
+/* As OpenAPI calls it: in small letters. */
+static void
+write_method(http_method method, char *name, size_t size)
+{
+    snprintf(name, size, "%s", http_method_name(method));
+    for (; *name != '\0'; name++)
+        *name = (char)tolower((unsigned char)*name);
+}
+
 static json_t *
 describe_paths(const json_t *parts, const app *a)
 {
-    static const char *const methods[] = {"get", "head", "post", "put", "patch", "delete"};
     json_t *paths = json_object();
 
     for (size_t i = 0; i < a->route_count; i++) {
         const route *r = &a->routes[i];
         const char *path = r->path;
+        char method[16];
         json_t *item;
 
         for (size_t j = i; j > 0; j--) {
@@ -227,8 +244,8 @@ describe_paths(const json_t *parts, const app *a)
             json_object_set_new(paths, path, json_object());
             item = json_object_get(paths, path);
         }
-        json_object_set_new(item, methods[r->method],
-                            describe_operation(parts, r, path, methods[r->method]));
+        write_method(r->method, method, sizeof(method));
+        json_object_set_new(item, method, describe_operation(parts, r, path, method));
     }
     return paths;
 }

@@ -81,14 +81,12 @@ duration_series(metrics *m, const char *method, const char *path, int status)
 void
 rest_metrics_prepare(metrics *m, const route *routes, size_t count)
 {
-    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
-
     for (size_t i = 0; i < count; i++) {
         const route *r = &routes[i];
 
         for (size_t j = 0; j < ROUTE_STATUSES_MAX && r->statuses[j] != 0; j++) {
-            request_series(m, names[r->method], r->path, r->statuses[j]);
-            duration_series(m, names[r->method], r->path, r->statuses[j]);
+            request_series(m, http_method_name(r->method), r->path, r->statuses[j]);
+            duration_series(m, http_method_name(r->method), r->path, r->statuses[j]);
         }
     }
     metrics_get(m, &backlog, "");

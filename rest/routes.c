@@ -264,13 +264,14 @@ routes_find(http_method method, const char *path, size_t path_length, const rout
 void
 routes_append_methods(const route *found, buf *out)
 {
-    static const char *const names[] = {"GET, HEAD", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
     bool is_first = true;
 
     for (size_t i = 0; i < routes_count; i++) {
         if (!route_is_same_path(routes_table[i].path, found->path))
             continue;
-        buf_printf(out, "%s%s", is_first ? "" : ", ", names[routes_table[i].method]);
+        buf_printf(out, "%s%s", is_first ? "" : ", ", http_method_name(routes_table[i].method));
+        if (routes_table[i].method == HTTP_GET)
+            buf_append_string(out, ", HEAD");
         is_first = false;
     }
 }

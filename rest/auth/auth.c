@@ -159,15 +159,18 @@ read_token(auth *a, const char *token, char **client_id)
     known_token *known = slot_of(a, token);
     time_t now = time(NULL);
     jwt_claims claims;
-    jwt_status status;
 
     if (known->token != NULL && strcmp(known->token, token) == 0) {
         *client_id = xstrdup(known->client_id);
         return known->expires > now ? AUTH_ALLOWED : AUTH_EXPIRED_TOKEN;
     }
-    status = jwt_verify(a->key, token, now, &claims);
-    if (status != JWT_VALID)
-        return status == JWT_EXPIRED ? AUTH_EXPIRED_TOKEN : AUTH_BAD_TOKEN;
+    switch (jwt_verify(a->key, token, now, &claims)) {
+    case JWT_VALID: break;
+    case JWT_EXPIRED: return AUTH_EXPIRED_TOKEN;
+    case JWT_MALFORMED:
+    case JWT_FORGED:
+    case JWT_UNUSABLE: return AUTH_BAD_TOKEN;
+    }
     if (strncmp(claims.subject, SUBJECT_PREFIX, strlen(SUBJECT_PREFIX)) != 0) {
         free(claims.subject);
         return AUTH_BAD_TOKEN;

@@ -50,16 +50,29 @@ http_find_head_end(const char *data, size_t length, size_t *scanned)
 
 /* ---- request line --------------------------------------------------------- */
 
+const char *
+http_method_name(http_method method)
+{
+    switch (method) {
+    case HTTP_GET: return "GET";
+    case HTTP_HEAD: return "HEAD";
+    case HTTP_POST: return "POST";
+    case HTTP_PUT: return "PUT";
+    case HTTP_PATCH: return "PATCH";
+    case HTTP_DELETE: return "DELETE";
+    case HTTP_OTHER: break;
+    }
+    return NULL;
+}
+
 static http_method
 method_of(const char *name)
 {
-    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
+    http_method method = HTTP_GET;
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(name, names[i]) == 0)
-            return (http_method)i;
-    }
-    return HTTP_OTHER;
+    while (method != HTTP_OTHER && strcmp(name, http_method_name(method)) != 0)
+        method++;
+    return method;
 }
 
 /* Returns 0 or the status to answer with. Ends the three parts with NULs. */
@@ -178,7 +191,7 @@ typedef enum header_kind {
 static const struct {
     const char *name;
     const char *twice; /* what is said of a second one; NULL: it may be a list */
-} known_headers[HEADER_OTHER] = {
+} known_headers[] = {
     [HEADER_AUTHORIZATION] = {"authorization", "more than one Authorization header"},
     [HEADER_CONNECTION] = {"connection", NULL},
     [HEADER_CONTENT_LENGTH] = {"content-length", "more than one Content-Length header"},
@@ -187,6 +200,8 @@ static const struct {
     [HEADER_HOST] = {"host", "more than one Host header"},
     [HEADER_TRANSFER_ENCODING] = {"transfer-encoding", "more than one Transfer-Encoding header"},
 };
+_Static_assert(sizeof(known_headers) / sizeof(known_headers[0]) == HEADER_OTHER,
+               "a kind of header has no name");
 
 static header_kind
 kind_of(const char *name)

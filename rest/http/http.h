@@ -24,7 +24,7 @@ typedef enum http_method {
     HTTP_PUT,
     HTTP_PATCH,
     HTTP_DELETE,
-    HTTP_OTHER, /* any other token */
+    HTTP_OTHER, /* any other token; the last */
 } http_method;
 
 typedef struct http_header {
@@ -50,6 +50,9 @@ typedef struct http_request {
     char *body;             /* ends with a NUL that does not count; NULL when empty */
     size_t body_length;
 } http_request;
+
+/* "GET" and so on; NULL for HTTP_OTHER. */
+const char *http_method_name(http_method method);
 
 /*
  * Looks for the end of the head in what has arrived. *scanned is where an earlier call

@@ -121,7 +121,10 @@ answer_by_rule(struct api *api, struct answer *answer, const struct fault *fault
         answer->content_type = fault->content_type;
         evbuffer_add(answer->body, fault->body, strlen(fault->body));
         break;
-    default: break; /* empty, cut and huge have no body of their own */
+    case ANSWER_FAILURE: /* is for rows, not for whole requests */
+    case ANSWER_EMPTY:
+    case ANSWER_CUT:
+    case ANSWER_HUGE: break; /* have no body of their own */
     }
     return true;
 }

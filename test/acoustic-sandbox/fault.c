@@ -11,7 +11,8 @@
 
 static const char *const answer_names[] = {"normal", "fault", "failure", "html", "empty",
                                            "body",   "cut",   "huge",    "slow"};
-enum { ANSWER_NAME_COUNT = sizeof(answer_names) / sizeof(*answer_names) };
+_Static_assert(sizeof(answer_names) / sizeof(*answer_names) == ANSWER_COUNT,
+               "an answer has no name");
 
 const char *
 fault_answer_name(enum answer_kind answer)
@@ -46,7 +47,7 @@ take_number(json_t *rule, const char *key, long otherwise)
 static bool
 find_answer(const char *name, enum answer_kind *answer)
 {
-    for (int i = 0; i < ANSWER_NAME_COUNT; i++) {
+    for (int i = 0; i < ANSWER_COUNT; i++) {
         if (strcmp(name, answer_names[i]) == 0) {
             *answer = (enum answer_kind)i;
             return true;

@@ -36,8 +36,9 @@ enum answer_kind {
     ANSWER_BODY,
     ANSWER_CUT,
     ANSWER_HUGE,
-    ANSWER_SLOW
+    ANSWER_SLOW,
 };
+#define ANSWER_COUNT (ANSWER_SLOW + 1)
 
 /* As in rules. */
 const char *fault_answer_name(enum answer_kind answer);

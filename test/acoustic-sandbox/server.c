@@ -120,14 +120,17 @@ send_answer(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     add_header(exchange->request, "Content-Type", answer->content_type);
-    if (answer->kind == ANSWER_SLOW) {
-        send_slowly(exchange);
-        return;
+    switch (answer->kind) {
+    case ANSWER_SLOW: send_slowly(exchange); return;
+    case ANSWER_CUT: cut_connection(exchange); break;
+    case ANSWER_HUGE: fill_huge(exchange); break;
+    case ANSWER_NORMAL:
+    case ANSWER_FAULT:
+    case ANSWER_FAILURE:
+    case ANSWER_HTML:
+    case ANSWER_EMPTY:
+    case ANSWER_BODY: break; /* the body that there is */
     }
-    if (answer->kind == ANSWER_CUT)
-        cut_connection(exchange);
-    if (answer->kind == ANSWER_HUGE)
-        fill_huge(exchange);
     evhttp_send_reply(exchange->request, answer->status, NULL, answer->body);
     exchange_free(exchange);
 }

@@ -11,9 +11,11 @@
 
 enum { FIRST_BUCKETS = 1024 };
 
-const char *const store_table_names[TABLE_COUNT] = {"main", "newsletter", "waitlist", "product"};
-const char *const store_table_keys[TABLE_COUNT] = {NULL, "newsletter_name", "waitlist_name",
-                                                   "product_id"};
+const char *const store_table_names[] = {"main", "newsletter", "waitlist", "product"};
+const char *const store_table_keys[] = {NULL, "newsletter_name", "waitlist_name", "product_id"};
+_Static_assert(sizeof(store_table_names) / sizeof(*store_table_names) == TABLE_COUNT &&
+                   sizeof(store_table_keys) / sizeof(*store_table_keys) == TABLE_COUNT,
+               "a table has no name or no key");
 
 void
 store_init(struct store *store)

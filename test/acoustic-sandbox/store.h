@@ -13,9 +13,9 @@
 
 enum table { TABLE_MAIN, TABLE_NEWSLETTER, TABLE_WAITLIST, TABLE_PRODUCT, TABLE_COUNT };
 
-extern const char *const store_table_names[TABLE_COUNT];
+extern const char *const store_table_names[];
 /* The column that, with email_id, identifies a row; null for the main table. */
-extern const char *const store_table_keys[TABLE_COUNT];
+extern const char *const store_table_keys[];
 
 struct relational_row {
     struct relational_row *next;
