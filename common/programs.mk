@@ -10,7 +10,7 @@ PROGRAM_CFLAGS = -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-omit-frame-pointer -fstack
 	$(if $(SANITIZE),-U_FORTIFY_SOURCE -fsanitize=$(SANITIZE) -fno-sanitize-recover=all) \
 	-I. $(shell $(PACKAGE_FLAGS) --cflags-only-I $(PROGRAM_PACKAGES) | sed 's/-I/-isystem /g') -MMD -MP
 PROGRAM_LDFLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -Wl,-z,relro -Wl,-z,now -Wl,--as-needed
-PROGRAM_LIBS = $(shell $(PACKAGE_FLAGS) --libs $(PROGRAM_PACKAGES)) -lpthread
+PROGRAM_LIBS = $(shell $(PACKAGE_FLAGS) --libs $(PROGRAM_PACKAGES)) -lpthread -lm
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(shell find $(1) -name '*.c' | LC_ALL=C sort))
 COMMON_OBJS = $(call object,common)
