@@ -24,8 +24,9 @@ typedef enum JsonKind {
     JSON_OBJECT = 6
 } JsonKind;
 
+#define N_JSON_KINDS (JSON_OBJECT + 1)
 #define JSON_KIND_BIT(kind) (1U << (kind))
-#define JSON_KINDS_ALL 0x7FU
+#define JSON_KINDS_ALL (JSON_KIND_BIT(N_JSON_KINDS) - 1)
 
 typedef struct JsonValue {
     const char *data; /* bytes of a string, a Numeric, or a JsonbContainer */

@@ -224,6 +224,13 @@ json_schema_compile_applicator(JsonSchemaCompile *compile, JsonSchemaNode *node,
     case KEYWORD_DYNAMIC_REF:
     case KEYWORD_RECURSIVE_REF: compile_reference(compile, node, keyword); return true;
     case KEYWORD_DEFINITIONS: compile_definitions(compile, node, keyword); return false;
-    default: return false; /* then, else, minContains, maxContains: seen to elsewhere */
+    case ASSERTIONS:
+    case KEYWORD_ANNOTATION:
+    case KEYWORD_THEN:
+    case KEYWORD_ELSE:
+    case KEYWORD_MIN_CONTAINS:
+    case KEYWORD_MAX_CONTAINS:
+    case KEYWORD_IDENTIFIER: break;
     }
+    json_schema_stray_keyword(keyword);
 }

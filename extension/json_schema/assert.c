@@ -86,8 +86,14 @@ json_schema_assertion_holds(const JsonSchemaKeyword *keyword, JsonValue instance
         return keyword->value.kind == JSON_FALSE || json_items_are_unique(instance);
     case KEYWORD_REQUIRED: return missing_name(keyword, instance) == NULL;
     case KEYWORD_DEPENDENT_REQUIRED: return unmet_dependency(keyword, instance) < 0;
-    default: return true;
+    case APPLICATORS_IN_PLACE:
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ANNOTATION:
+    case COMPILED_AWAY: break;
     }
+    json_schema_stray_keyword(keyword);
 }
 
 /* ---- words -------------------------------------------------------------------- */
@@ -154,24 +160,23 @@ plural(int64 count, const char *one, const char *many)
 }
 
 static char *
-count_message(const JsonSchemaKeyword *keyword)
+least_message(int64 n, const char *one, const char *many)
 {
-    int64 n = keyword->count;
-    const char *things;
-    const char *format;
+    return psprintf("must have at least " INT64_FORMAT " %s", n, plural(n, one, many));
+}
 
-    switch (keyword->kind) {
-    case KEYWORD_MIN_LENGTH:
-    case KEYWORD_MAX_LENGTH: things = plural(n, "character", "characters"); break;
-    case KEYWORD_MIN_ITEMS:
-    case KEYWORD_MAX_ITEMS: things = plural(n, "item", "items"); break;
-    default: things = plural(n, "property", "properties"); break;
-    }
-    format = keyword->kind == KEYWORD_MIN_LENGTH || keyword->kind == KEYWORD_MIN_ITEMS ||
-                     keyword->kind == KEYWORD_MIN_PROPERTIES
-                 ? "must have at least " INT64_FORMAT " %s"
-                 : "must have at most " INT64_FORMAT " %s";
-    return psprintf(format, n, things);
+static char *
+most_message(int64 n, const char *one, const char *many)
+{
+    return psprintf("must have at most " INT64_FORMAT " %s", n, plural(n, one, many));
+}
+
+static char *
+dependency_message(const JsonSchemaKeyword *keyword, JsonValue object)
+{
+    JsonValue name = keyword->names[unmet_dependency(keyword, object)];
+
+    return psprintf("lacks what \"%.*s\" requires", (int)name.length, name.data);
 }
 
 char *
@@ -195,11 +200,19 @@ json_schema_assertion_message(const JsonSchemaKeyword *keyword, JsonValue instan
         return psprintf("must be a multiple of %s", number_text(keyword->value));
     case KEYWORD_UNIQUE_ITEMS: return pstrdup("must not have two equal items");
     case KEYWORD_REQUIRED: return required_message(keyword, instance);
-    case KEYWORD_DEPENDENT_REQUIRED: {
-        JsonValue name = keyword->names[unmet_dependency(keyword, instance)];
-
-        return psprintf("lacks what \"%.*s\" requires", (int)name.length, name.data);
+    case KEYWORD_DEPENDENT_REQUIRED: return dependency_message(keyword, instance);
+    case KEYWORD_MIN_LENGTH: return least_message(keyword->count, "character", "characters");
+    case KEYWORD_MAX_LENGTH: return most_message(keyword->count, "character", "characters");
+    case KEYWORD_MIN_ITEMS: return least_message(keyword->count, "item", "items");
+    case KEYWORD_MAX_ITEMS: return most_message(keyword->count, "item", "items");
+    case KEYWORD_MIN_PROPERTIES: return least_message(keyword->count, "property", "properties");
+    case KEYWORD_MAX_PROPERTIES: return most_message(keyword->count, "property", "properties");
+    case APPLICATORS_IN_PLACE:
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ANNOTATION:
+    case COMPILED_AWAY: break;
     }
-    default: return count_message(keyword);
-    }
+    json_schema_stray_keyword(keyword);
 }

@@ -32,9 +32,15 @@ link_siblings(JsonSchemaNode *node)
         case KEYWORD_PROPERTIES: node->properties = keyword; break;
         case KEYWORD_PATTERN_PROPERTIES: node->pattern_properties = keyword; break;
         case KEYWORD_PREFIX_ITEMS: node->prefix_items = keyword; break;
-        case KEYWORD_UNEVALUATED_ITEMS:
-        case KEYWORD_UNEVALUATED_PROPERTIES: node->has_unevaluated = true; break;
-        default: break;
+        case APPLICATORS_TO_UNEVALUATED: node->has_unevaluated = true; break;
+        case KEYWORD_ADDITIONAL_PROPERTIES:
+        case KEYWORD_PROPERTY_NAMES:
+        case KEYWORD_ITEMS:
+        case KEYWORD_CONTAINS:
+        case ASSERTIONS:
+        case APPLICATORS_IN_PLACE:
+        case KEYWORD_ANNOTATION: break;
+        case COMPILED_AWAY: json_schema_stray_keyword(keyword);
         }
     }
 }
@@ -44,6 +50,18 @@ asserts_content(const JsonSchemaCompile *compile, const JsonSchemaNode *node)
 {
     return (compile->options.asserts & JSON_SCHEMA_ASSERT_CONTENT) &&
            node->resource->dialect.draft >= 7;
+}
+
+/* What no rule is for; the content of strings is asserted where that is asked for. */
+static void
+compile_annotation(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
+{
+    if (asserts_content(compile, node))
+        keyword->format = json_content_find(node->source, keyword->name);
+    if (!keyword->format)
+        return;
+    keyword->kind = KEYWORD_FORMAT;
+    keyword->applies = JSON_KIND_BIT(JSON_STRING);
 }
 
 /* One member of a schema object; false when it leaves nothing to evaluate. */
@@ -58,20 +76,23 @@ compile_keyword(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyw
     keyword->value = value;
     keyword->kind = rule ? rule->kind : KEYWORD_ANNOTATION;
     keyword->applies = rule ? rule->applies : 0;
-    if (keyword->kind == KEYWORD_IDENTIFIER)
-        return false;
-    if (!rule) {
-        if (asserts_content(compile, node))
-            keyword->format = json_content_find(node->source, keyword->name);
-        if (keyword->format) {
-            keyword->kind = KEYWORD_FORMAT;
-            keyword->applies = JSON_KIND_BIT(JSON_STRING);
-        }
-        return true;
+    switch (keyword->kind) {
+    case ASSERTIONS: json_schema_compile_assertion(compile, node, keyword); return true;
+    case APPLICATORS_IN_PLACE:
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ADDITIONAL_ITEMS:
+    case KEYWORD_RECURSIVE_REF:
+    case KEYWORD_DEFINITIONS: return json_schema_compile_applicator(compile, node, keyword);
+    case KEYWORD_ANNOTATION: compile_annotation(compile, node, keyword); return true;
+    case KEYWORD_THEN: /* "if" and "contains" look for theirs */
+    case KEYWORD_ELSE:
+    case KEYWORD_MIN_CONTAINS:
+    case KEYWORD_MAX_CONTAINS:
+    case KEYWORD_IDENTIFIER: break;
     }
-    if (json_schema_compile_assertion(compile, node, keyword))
-        return true;
-    return json_schema_compile_applicator(compile, node, keyword);
+    return false;
 }
 
 static void

@@ -32,8 +32,16 @@ count_in_place(const JsonSchemaKeyword *keyword)
     case KEYWORD_ALL_OF:
     case KEYWORD_ANY_OF:
     case KEYWORD_ONE_OF: return keyword->n;
-    default: return 0;
+    case KEYWORD_DEPENDENT_SCHEMAS:
+    case KEYWORD_DEPENDENCIES:
+    case ASSERTIONS:
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ANNOTATION:
+    case COMPILED_AWAY: break;
     }
+    return 0;
 }
 
 /* The next node below the step; NULL when it has none left. */

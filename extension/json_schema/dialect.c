@@ -19,102 +19,128 @@
 #define UNEVALUATED VOCABULARY_UNEVALUATED
 #define FORMAT (VOCABULARY_FORMAT_ANNOTATION | VOCABULARY_FORMAT_ASSERTION)
 
-/* Sorted by name. "dependencies" and "definitions" stay understood after they were renamed. */
-static const JsonSchemaKeywordRule rules[] = {
-    {"$anchor", KEYWORD_IDENTIFIER, 2019, LAST, CORE, SHAPE_NONE, 0},
-    {"$comment", KEYWORD_IDENTIFIER, 7, LAST, CORE, SHAPE_NONE, 0},
-    {"$defs", KEYWORD_DEFINITIONS, 2019, LAST, CORE, SHAPE_MAP, 0},
-    {"$dynamicAnchor", KEYWORD_IDENTIFIER, 2020, LAST, CORE, SHAPE_NONE, 0},
-    {"$dynamicRef", KEYWORD_DYNAMIC_REF, 2020, LAST, CORE, SHAPE_NONE, ANY},
-    {"$id", KEYWORD_IDENTIFIER, 6, LAST, CORE, SHAPE_NONE, 0},
-    {"$recursiveAnchor", KEYWORD_IDENTIFIER, 2019, 2019, CORE, SHAPE_NONE, 0},
-    {"$recursiveRef", KEYWORD_RECURSIVE_REF, 2019, 2019, CORE, SHAPE_NONE, ANY},
-    {"$ref", KEYWORD_REF, 4, LAST, CORE, SHAPE_NONE, ANY},
-    {"$schema", KEYWORD_IDENTIFIER, 4, LAST, CORE, SHAPE_NONE, 0},
-    {"$vocabulary", KEYWORD_IDENTIFIER, 2019, LAST, CORE, SHAPE_NONE, 0},
-    {"additionalItems", KEYWORD_ADDITIONAL_ITEMS, 4, 2019, APPLICATOR, SHAPE_SCHEMA, ARRAYS},
-    {"additionalProperties", KEYWORD_ADDITIONAL_PROPERTIES, 4, LAST, APPLICATOR, SHAPE_SCHEMA,
-     OBJECTS},
-    {"allOf", KEYWORD_ALL_OF, 4, LAST, APPLICATOR, SHAPE_LIST, ANY},
-    {"anyOf", KEYWORD_ANY_OF, 4, LAST, APPLICATOR, SHAPE_LIST, ANY},
-    {"const", KEYWORD_CONST, 6, LAST, VALIDATION, SHAPE_NONE, ANY},
-    {"contains", KEYWORD_CONTAINS, 6, LAST, APPLICATOR, SHAPE_SCHEMA, ARRAYS},
-    {"definitions", KEYWORD_DEFINITIONS, 4, LAST, CORE, SHAPE_MAP, 0},
-    {"dependencies", KEYWORD_DEPENDENCIES, 4, LAST, APPLICATOR, SHAPE_MIXED_MAP, OBJECTS},
-    {"dependentRequired", KEYWORD_DEPENDENT_REQUIRED, 2019, LAST, VALIDATION, SHAPE_NONE, OBJECTS},
-    {"dependentSchemas", KEYWORD_DEPENDENT_SCHEMAS, 2019, LAST, APPLICATOR, SHAPE_MAP, OBJECTS},
-    {"else", KEYWORD_ELSE, 7, LAST, APPLICATOR, SHAPE_SCHEMA, ANY},
-    {"enum", KEYWORD_ENUM, 4, LAST, VALIDATION, SHAPE_NONE, ANY},
-    {"exclusiveMaximum", KEYWORD_EXCLUSIVE_MAXIMUM, 4, LAST, VALIDATION, SHAPE_NONE, NUMBERS},
-    {"exclusiveMinimum", KEYWORD_EXCLUSIVE_MINIMUM, 4, LAST, VALIDATION, SHAPE_NONE, NUMBERS},
-    {"format", KEYWORD_FORMAT, 4, LAST, FORMAT, SHAPE_NONE, ANY},
-    {"id", KEYWORD_IDENTIFIER, 4, 4, CORE, SHAPE_NONE, 0},
-    {"if", KEYWORD_IF, 7, LAST, APPLICATOR, SHAPE_SCHEMA, ANY},
-    {"items", KEYWORD_ITEMS, 4, LAST, APPLICATOR, SHAPE_SCHEMA_OR_LIST, ARRAYS},
-    {"maxContains", KEYWORD_MAX_CONTAINS, 2019, LAST, VALIDATION, SHAPE_NONE, ARRAYS},
-    {"maxItems", KEYWORD_MAX_ITEMS, 4, LAST, VALIDATION, SHAPE_NONE, ARRAYS},
-    {"maxLength", KEYWORD_MAX_LENGTH, 4, LAST, VALIDATION, SHAPE_NONE, STRINGS},
-    {"maxProperties", KEYWORD_MAX_PROPERTIES, 4, LAST, VALIDATION, SHAPE_NONE, OBJECTS},
-    {"maximum", KEYWORD_MAXIMUM, 4, LAST, VALIDATION, SHAPE_NONE, NUMBERS},
-    {"minContains", KEYWORD_MIN_CONTAINS, 2019, LAST, VALIDATION, SHAPE_NONE, ARRAYS},
-    {"minItems", KEYWORD_MIN_ITEMS, 4, LAST, VALIDATION, SHAPE_NONE, ARRAYS},
-    {"minLength", KEYWORD_MIN_LENGTH, 4, LAST, VALIDATION, SHAPE_NONE, STRINGS},
-    {"minProperties", KEYWORD_MIN_PROPERTIES, 4, LAST, VALIDATION, SHAPE_NONE, OBJECTS},
-    {"minimum", KEYWORD_MINIMUM, 4, LAST, VALIDATION, SHAPE_NONE, NUMBERS},
-    {"multipleOf", KEYWORD_MULTIPLE_OF, 4, LAST, VALIDATION, SHAPE_NONE, NUMBERS},
-    {"not", KEYWORD_NOT, 4, LAST, APPLICATOR, SHAPE_SCHEMA, ANY},
-    {"oneOf", KEYWORD_ONE_OF, 4, LAST, APPLICATOR, SHAPE_LIST, ANY},
-    {"pattern", KEYWORD_PATTERN, 4, LAST, VALIDATION, SHAPE_NONE, STRINGS},
-    {"patternProperties", KEYWORD_PATTERN_PROPERTIES, 4, LAST, APPLICATOR, SHAPE_MAP, OBJECTS},
-    {"prefixItems", KEYWORD_PREFIX_ITEMS, 2020, LAST, APPLICATOR, SHAPE_LIST, ARRAYS},
-    {"properties", KEYWORD_PROPERTIES, 4, LAST, APPLICATOR, SHAPE_MAP, OBJECTS},
-    {"propertyNames", KEYWORD_PROPERTY_NAMES, 6, LAST, APPLICATOR, SHAPE_SCHEMA, OBJECTS},
-    {"required", KEYWORD_REQUIRED, 4, LAST, VALIDATION, SHAPE_NONE, OBJECTS},
-    {"then", KEYWORD_THEN, 7, LAST, APPLICATOR, SHAPE_SCHEMA, ANY},
-    {"type", KEYWORD_TYPE, 4, LAST, VALIDATION, SHAPE_NONE, ANY},
-    {"unevaluatedItems", KEYWORD_UNEVALUATED_ITEMS, 2019, LAST, UNEVALUATED, SHAPE_SCHEMA, ARRAYS},
-    {"unevaluatedProperties", KEYWORD_UNEVALUATED_PROPERTIES, 2019, LAST, UNEVALUATED, SHAPE_SCHEMA,
-     OBJECTS},
-    {"uniqueItems", KEYWORD_UNIQUE_ITEMS, 4, LAST, VALIDATION, SHAPE_NONE, ARRAYS},
-};
+/* "dependencies" and "definitions" stay understood after they were renamed. */
+/* clang-format off */
+#define RULES(RULE)                                                                                \
+    RULE("$anchor", KEYWORD_IDENTIFIER, 2019, LAST, CORE, SHAPE_NONE, 0)                           \
+    RULE("$comment", KEYWORD_IDENTIFIER, 7, LAST, CORE, SHAPE_NONE, 0)                             \
+    RULE("$defs", KEYWORD_DEFINITIONS, 2019, LAST, CORE, SHAPE_MAP, 0)                             \
+    RULE("$dynamicAnchor", KEYWORD_IDENTIFIER, 2020, LAST, CORE, SHAPE_NONE, 0)                    \
+    RULE("$dynamicRef", KEYWORD_DYNAMIC_REF, 2020, LAST, CORE, SHAPE_NONE, ANY)                    \
+    RULE("$id", KEYWORD_IDENTIFIER, 6, LAST, CORE, SHAPE_NONE, 0)                                  \
+    RULE("$recursiveAnchor", KEYWORD_IDENTIFIER, 2019, 2019, CORE, SHAPE_NONE, 0)                  \
+    RULE("$recursiveRef", KEYWORD_RECURSIVE_REF, 2019, 2019, CORE, SHAPE_NONE, ANY)                \
+    RULE("$ref", KEYWORD_REF, 4, LAST, CORE, SHAPE_NONE, ANY)                                      \
+    RULE("$schema", KEYWORD_IDENTIFIER, 4, LAST, CORE, SHAPE_NONE, 0)                              \
+    RULE("$vocabulary", KEYWORD_IDENTIFIER, 2019, LAST, CORE, SHAPE_NONE, 0)                       \
+    RULE("additionalItems", KEYWORD_ADDITIONAL_ITEMS, 4, 2019, APPLICATOR, SHAPE_SCHEMA, ARRAYS)   \
+    RULE("additionalProperties", KEYWORD_ADDITIONAL_PROPERTIES, 4, LAST, APPLICATOR,               \
+         SHAPE_SCHEMA, OBJECTS)                                                                    \
+    RULE("allOf", KEYWORD_ALL_OF, 4, LAST, APPLICATOR, SHAPE_LIST, ANY)                            \
+    RULE("anyOf", KEYWORD_ANY_OF, 4, LAST, APPLICATOR, SHAPE_LIST, ANY)                            \
+    RULE("const", KEYWORD_CONST, 6, LAST, VALIDATION, SHAPE_NONE, ANY)                             \
+    RULE("contains", KEYWORD_CONTAINS, 6, LAST, APPLICATOR, SHAPE_SCHEMA, ARRAYS)                  \
+    RULE("definitions", KEYWORD_DEFINITIONS, 4, LAST, CORE, SHAPE_MAP, 0)                          \
+    RULE("dependencies", KEYWORD_DEPENDENCIES, 4, LAST, APPLICATOR, SHAPE_MIXED_MAP, OBJECTS)      \
+    RULE("dependentRequired", KEYWORD_DEPENDENT_REQUIRED, 2019, LAST, VALIDATION,                  \
+         SHAPE_NONE, OBJECTS)                                                                      \
+    RULE("dependentSchemas", KEYWORD_DEPENDENT_SCHEMAS, 2019, LAST, APPLICATOR,                    \
+         SHAPE_MAP, OBJECTS)                                                                       \
+    RULE("else", KEYWORD_ELSE, 7, LAST, APPLICATOR, SHAPE_SCHEMA, ANY)                             \
+    RULE("enum", KEYWORD_ENUM, 4, LAST, VALIDATION, SHAPE_NONE, ANY)                               \
+    RULE("exclusiveMaximum", KEYWORD_EXCLUSIVE_MAXIMUM, 4, LAST, VALIDATION, SHAPE_NONE, NUMBERS)  \
+    RULE("exclusiveMinimum", KEYWORD_EXCLUSIVE_MINIMUM, 4, LAST, VALIDATION, SHAPE_NONE, NUMBERS)  \
+    RULE("format", KEYWORD_FORMAT, 4, LAST, FORMAT, SHAPE_NONE, ANY)                               \
+    RULE("id", KEYWORD_IDENTIFIER, 4, 4, CORE, SHAPE_NONE, 0)                                      \
+    RULE("if", KEYWORD_IF, 7, LAST, APPLICATOR, SHAPE_SCHEMA, ANY)                                 \
+    RULE("items", KEYWORD_ITEMS, 4, LAST, APPLICATOR, SHAPE_SCHEMA_OR_LIST, ARRAYS)                \
+    RULE("maxContains", KEYWORD_MAX_CONTAINS, 2019, LAST, VALIDATION, SHAPE_NONE, ARRAYS)          \
+    RULE("maxItems", KEYWORD_MAX_ITEMS, 4, LAST, VALIDATION, SHAPE_NONE, ARRAYS)                   \
+    RULE("maxLength", KEYWORD_MAX_LENGTH, 4, LAST, VALIDATION, SHAPE_NONE, STRINGS)                \
+    RULE("maxProperties", KEYWORD_MAX_PROPERTIES, 4, LAST, VALIDATION, SHAPE_NONE, OBJECTS)        \
+    RULE("maximum", KEYWORD_MAXIMUM, 4, LAST, VALIDATION, SHAPE_NONE, NUMBERS)                     \
+    RULE("minContains", KEYWORD_MIN_CONTAINS, 2019, LAST, VALIDATION, SHAPE_NONE, ARRAYS)          \
+    RULE("minItems", KEYWORD_MIN_ITEMS, 4, LAST, VALIDATION, SHAPE_NONE, ARRAYS)                   \
+    RULE("minLength", KEYWORD_MIN_LENGTH, 4, LAST, VALIDATION, SHAPE_NONE, STRINGS)                \
+    RULE("minProperties", KEYWORD_MIN_PROPERTIES, 4, LAST, VALIDATION, SHAPE_NONE, OBJECTS)        \
+    RULE("minimum", KEYWORD_MINIMUM, 4, LAST, VALIDATION, SHAPE_NONE, NUMBERS)                     \
+    RULE("multipleOf", KEYWORD_MULTIPLE_OF, 4, LAST, VALIDATION, SHAPE_NONE, NUMBERS)              \
+    RULE("not", KEYWORD_NOT, 4, LAST, APPLICATOR, SHAPE_SCHEMA, ANY)                               \
+    RULE("oneOf", KEYWORD_ONE_OF, 4, LAST, APPLICATOR, SHAPE_LIST, ANY)                            \
+    RULE("pattern", KEYWORD_PATTERN, 4, LAST, VALIDATION, SHAPE_NONE, STRINGS)                     \
+    RULE("patternProperties", KEYWORD_PATTERN_PROPERTIES, 4, LAST, APPLICATOR,                     \
+         SHAPE_MAP, OBJECTS)                                                                       \
+    RULE("prefixItems", KEYWORD_PREFIX_ITEMS, 2020, LAST, APPLICATOR, SHAPE_LIST, ARRAYS)          \
+    RULE("properties", KEYWORD_PROPERTIES, 4, LAST, APPLICATOR, SHAPE_MAP, OBJECTS)                \
+    RULE("propertyNames", KEYWORD_PROPERTY_NAMES, 6, LAST, APPLICATOR, SHAPE_SCHEMA, OBJECTS)      \
+    RULE("required", KEYWORD_REQUIRED, 4, LAST, VALIDATION, SHAPE_NONE, OBJECTS)                   \
+    RULE("then", KEYWORD_THEN, 7, LAST, APPLICATOR, SHAPE_SCHEMA, ANY)                             \
+    RULE("type", KEYWORD_TYPE, 4, LAST, VALIDATION, SHAPE_NONE, ANY)                               \
+    RULE("unevaluatedItems", KEYWORD_UNEVALUATED_ITEMS, 2019, LAST, UNEVALUATED,                   \
+         SHAPE_SCHEMA, ARRAYS)                                                                     \
+    RULE("unevaluatedProperties", KEYWORD_UNEVALUATED_PROPERTIES, 2019, LAST, UNEVALUATED,         \
+         SHAPE_SCHEMA, OBJECTS)                                                                    \
+    RULE("uniqueItems", KEYWORD_UNIQUE_ITEMS, 4, LAST, VALIDATION, SHAPE_NONE, ARRAYS)
+/* clang-format on */
 
-static int
-compare_name(JsonValue name, const char *text)
+#define ROW(name, kind, first_draft, last_draft, vocabulary, shape, applies)                       \
+    {name, kind, first_draft, last_draft, vocabulary, shape, applies, sizeof(name) - 1},
+#define KIND_BIT(name, kind, ...) | (UINT64CONST(1) << (kind))
+
+static const JsonSchemaKeywordRule rules[] = {RULES(ROW)};
+
+/* Annotations are what no rule is for. */
+StaticAssertDecl((0 RULES(KIND_BIT)) == (UINT64CONST(1) << N_KEYWORD_KINDS) - 1 -
+                                            (UINT64CONST(1) << KEYWORD_ANNOTATION),
+                 "a keyword has no rule");
+
+static const JsonSchemaKeywordRule *
+find_name(JsonValue name)
 {
-    size_t length = strlen(text);
-    int order = memcmp(name.data, text, Min(name.length, length));
-
-    return order ? order : (name.length > length) - (name.length < length);
+    for (int i = 0; i < (int)lengthof(rules); i++)
+        if (rules[i].name_length == name.length &&
+            memcmp(rules[i].name, name.data, name.length) == 0)
+            return &rules[i];
+    return NULL;
 }
 
 const JsonSchemaKeywordRule *
 json_schema_find_rule(const JsonSchemaDialect *dialect, JsonValue name)
 {
-    int low = 0;
-    int high = lengthof(rules) - 1;
+    const JsonSchemaKeywordRule *rule = find_name(name);
+    uint32 vocabularies = dialect->vocabularies;
 
-    while (low <= high) {
-        int middle = (low + high) / 2;
-        const JsonSchemaKeywordRule *rule = &rules[middle];
-        int order = compare_name(name, rule->name);
+    /* 2019-09 has the unevaluated keywords among the applicators. */
+    if (dialect->draft == 2019 && (vocabularies & VOCABULARY_APPLICATOR))
+        vocabularies |= VOCABULARY_UNEVALUATED;
+    if (!rule || dialect->draft < rule->first_draft || dialect->draft > rule->last_draft ||
+        !(rule->vocabulary & vocabularies))
+        return NULL;
+    return rule;
+}
 
-        if (order == 0) {
-            uint32 vocabularies = dialect->vocabularies;
+/* ---- drafts --------------------------------------------------------------------------- */
 
-            /* 2019-09 has the unevaluated keywords among the applicators. */
-            if (dialect->draft == 2019 && (vocabularies & VOCABULARY_APPLICATOR))
-                vocabularies |= VOCABULARY_UNEVALUATED;
-            if (dialect->draft < rule->first_draft || dialect->draft > rule->last_draft ||
-                !(rule->vocabulary & vocabularies))
-                return NULL;
-            return rule;
-        }
-        if (order > 0)
-            low = middle + 1;
-        else
-            high = middle - 1;
-    }
-    return NULL;
+static const struct {
+    int draft;
+    const char *name; /* of the option */
+    const char *uri;  /* of "$schema" */
+} drafts[] = {
+    {4, "4", "http://json-schema.org/draft-04/schema"},
+    {6, "6", "http://json-schema.org/draft-06/schema"},
+    {7, "7", "http://json-schema.org/draft-07/schema"},
+    {2019, "2019-09", "https://json-schema.org/draft/2019-09/schema"},
+    {2020, "2020-12", "https://json-schema.org/draft/2020-12/schema"},
+};
+
+int
+json_schema_find_draft(JsonValue name)
+{
+    if (name.kind == JSON_STRING)
+        for (int i = 0; i < (int)lengthof(drafts); i++)
+            if (json_string_equals(name, drafts[i].name))
+                return drafts[i].draft;
+    return 0;
 }
 
 JsonSchemaDialect
@@ -128,34 +154,26 @@ json_schema_draft_dialect(int draft)
 bool
 json_schema_known_dialect(const char *uri, JsonSchemaDialect *dialect)
 {
-    static const struct {
-        const char *uri;
-        int draft;
-    } known[] = {
-        {"http://json-schema.org/draft-04/schema", 4},
-        {"http://json-schema.org/draft-06/schema", 6},
-        {"http://json-schema.org/draft-07/schema", 7},
-        {"https://json-schema.org/draft/2019-09/schema", 2019},
-        {"https://json-schema.org/draft/2020-12/schema", 2020},
-    };
     size_t length = strlen(uri);
 
     if (length > 0 && uri[length - 1] == '#')
         length--;
-    for (int i = 0; i < (int)lengthof(known); i++) {
+    for (int i = 0; i < (int)lengthof(drafts); i++) {
         /* "https" for the older ones is a common slip. */
-        const char *name = known[i].uri;
+        const char *name = drafts[i].uri;
         const char *after = strstr(name, "://");
         const char *given = strstr(uri, "://");
 
         if (given && strlen(name) - (after - name) == length - (given - uri) &&
             strncmp(after, given, length - (given - uri)) == 0 && strncmp(uri, "http", 4) == 0) {
-            *dialect = json_schema_draft_dialect(known[i].draft);
+            *dialect = json_schema_draft_dialect(drafts[i].draft);
             return true;
         }
     }
     return false;
 }
+
+/* ---- vocabularies ---------------------------------------------------------------------- */
 
 uint32
 json_schema_vocabulary(const char *uri)

@@ -380,17 +380,13 @@ dispatch_keyword(Frame *frame, const JsonSchemaKeyword *keyword)
     case KEYWORD_DEPENDENT_SCHEMAS:
     case KEYWORD_DEPENDENCIES: return evaluate_dependent(frame, keyword);
     case KEYWORD_ANNOTATION: return evaluate_annotation(frame, keyword);
-    case KEYWORD_PROPERTIES:
-    case KEYWORD_PATTERN_PROPERTIES:
-    case KEYWORD_ADDITIONAL_PROPERTIES:
-    case KEYWORD_PROPERTY_NAMES:
-    case KEYWORD_UNEVALUATED_PROPERTIES:
-    case KEYWORD_PREFIX_ITEMS:
-    case KEYWORD_ITEMS:
-    case KEYWORD_CONTAINS:
-    case KEYWORD_UNEVALUATED_ITEMS: return evaluate_children(frame, keyword);
-    default: return evaluate_assertion(frame, keyword);
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED: return evaluate_children(frame, keyword);
+    case ASSERTIONS: return evaluate_assertion(frame, keyword);
+    case COMPILED_AWAY: break;
     }
+    json_schema_stray_keyword(keyword);
 }
 
 /* A keyword that holds takes back what failing branches inside it said. */

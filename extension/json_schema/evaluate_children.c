@@ -72,7 +72,13 @@ evaluate_member(Frame *frame, const JsonSchemaKeyword *keyword, uint32 index, Js
             return true;
         valid = evaluate_part(frame, keyword->nodes[0], &base, value, &instance);
         break;
-    default: return evaluate_name(frame, keyword, &base, name, &instance);
+    case KEYWORD_PROPERTY_NAMES: return evaluate_name(frame, keyword, &base, name, &instance);
+    case ASSERTIONS:
+    case APPLICATORS_IN_PLACE:
+    case APPLICATORS_TO_ITEMS:
+    case KEYWORD_UNEVALUATED_ITEMS:
+    case KEYWORD_ANNOTATION:
+    case COMPILED_AWAY: json_schema_stray_keyword(keyword);
     }
     *is_named = true;
     mark(frame, index);
@@ -241,6 +247,12 @@ evaluate_children(Frame *frame, const JsonSchemaKeyword *keyword)
     case KEYWORD_ITEMS:
     case KEYWORD_UNEVALUATED_ITEMS: return evaluate_rest(frame, keyword);
     case KEYWORD_CONTAINS: return evaluate_contains(frame, keyword);
-    default: return evaluate_object(frame, keyword);
+    case KEYWORD_UNEVALUATED_PROPERTIES:
+    case APPLICATORS_TO_MEMBERS: return evaluate_object(frame, keyword);
+    case ASSERTIONS:
+    case APPLICATORS_IN_PLACE:
+    case KEYWORD_ANNOTATION:
+    case COMPILED_AWAY: break;
     }
+    json_schema_stray_keyword(keyword);
 }

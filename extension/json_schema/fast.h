@@ -11,8 +11,6 @@
 
 #include "extension/json_schema/evaluate.h"
 
-#define N_KINDS 7
-
 typedef enum FastCode {
     FAST_END,
     FAST_CALL,      /* node */
@@ -47,15 +45,15 @@ typedef struct FastOp {
 } FastOp;
 
 struct FastNode {
-    uint8 kinds;                /* JSON_KIND_BITs that are allowed */
-    uint8 checked;              /* those of them that need the checks below */
-    bool is_begun;              /* lowering it has begun */
-    bool is_finished;           /* and ended */
-    bool enters_scope;          /* its resource counts for dynamic references */
-    uint32 sure_length;         /* a string with fewer bytes passes */
-    uint32 min_length;          /* characters */
-    uint32 max_length;          /* characters */
-    const FastOp *ops[N_KINDS]; /* each ends with FAST_END */
+    uint8 kinds;                     /* JSON_KIND_BITs that are allowed */
+    uint8 checked;                   /* those of them that need the checks below */
+    bool is_begun;                   /* lowering it has begun */
+    bool is_finished;                /* and ended */
+    bool enters_scope;               /* its resource counts for dynamic references */
+    uint32 sure_length;              /* a string with fewer bytes passes */
+    uint32 min_length;               /* characters */
+    uint32 max_length;               /* characters */
+    const FastOp *ops[N_JSON_KINDS]; /* each ends with FAST_END */
     const JsonSchemaNode *source;
 };
 

@@ -225,16 +225,22 @@ static List *
 index_keyword(List *pending, JsonSchemaResource *resource, const JsonSchemaKeywordRule *rule,
               JsonValue value, const JsonSchemaPointer *pointer)
 {
-    bool takes_list = rule->shape == SHAPE_LIST || rule->shape == SHAPE_SCHEMA_OR_LIST;
-    bool takes_schema = rule->shape == SHAPE_SCHEMA || rule->shape == SHAPE_SCHEMA_OR_LIST;
-    bool takes_map = rule->shape == SHAPE_MAP || rule->shape == SHAPE_MIXED_MAP;
+    bool is_array = value.kind == JSON_ARRAY;
+    bool is_object = value.kind == JSON_OBJECT;
 
-    if (value.kind == JSON_ARRAY && takes_list)
-        return index_list(pending, resource, value, pointer, rule->name);
-    if (value.kind == JSON_OBJECT && takes_schema)
-        return put_off(pending, resource, value, pointer, rule->name, NULL, -1);
-    if (value.kind == JSON_OBJECT && takes_map)
-        return index_map(pending, resource, value, pointer, rule->name);
+    switch (rule->shape) {
+    case SHAPE_SCHEMA_OR_LIST:
+        if (is_array)
+            return index_list(pending, resource, value, pointer, rule->name);
+        /* FALLTHROUGH */
+    case SHAPE_SCHEMA: return put_off(pending, resource, value, pointer, rule->name, NULL, -1);
+    case SHAPE_LIST:
+        return is_array ? index_list(pending, resource, value, pointer, rule->name) : pending;
+    case SHAPE_MAP:
+    case SHAPE_MIXED_MAP:
+        return is_object ? index_map(pending, resource, value, pointer, rule->name) : pending;
+    case SHAPE_NONE: break;
+    }
     return pending;
 }
 
@@ -258,7 +264,7 @@ index_schema(JsonSchemaCompile *compile, List *pending, JsonSchemaResource *reso
         if (value.kind != JSON_OBJECT && value.kind != JSON_ARRAY)
             continue;
         rule = json_schema_find_rule(&resource->dialect, key);
-        if (rule && rule->shape != SHAPE_NONE)
+        if (rule)
             pending = index_keyword(pending, resource, rule, value, pointer);
     }
     return pending;

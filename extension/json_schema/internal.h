@@ -29,7 +29,13 @@ typedef struct JsonSchemaDialect {
     uint32 vocabularies;
 } JsonSchemaDialect;
 
-/* In the order in which a node evaluates them: what depends on others comes after them. */
+/*
+ * In the order in which a node evaluates them: what depends on others comes after them.
+ *
+ * Every pass over keywords is a switch without a default, so that a keyword that it does not
+ * name is a compiler's error (-Wswitch). A pass that has nothing to do for a keyword, or
+ * leaves it to another pass, says so in a case, for which there are the groups below.
+ */
 typedef enum JsonSchemaKeywordKind {
     KEYWORD_REF,
     KEYWORD_DYNAMIC_REF,
@@ -69,7 +75,7 @@ typedef enum JsonSchemaKeywordKind {
     KEYWORD_ANNOTATION,
     KEYWORD_UNEVALUATED_ITEMS,
     KEYWORD_UNEVALUATED_PROPERTIES,
-    /* Those below only matter while compiling. */
+    /* Those below only matter while compiling: no compiled node has them. */
     KEYWORD_THEN,
     KEYWORD_ELSE,
     KEYWORD_MIN_CONTAINS,
@@ -77,8 +83,53 @@ typedef enum JsonSchemaKeywordKind {
     KEYWORD_ADDITIONAL_ITEMS,
     KEYWORD_RECURSIVE_REF,
     KEYWORD_DEFINITIONS,
-    KEYWORD_IDENTIFIER /* $id, $anchor and the like: seen to by the index */
+    KEYWORD_IDENTIFIER /* $id, $anchor and the like: seen to by the index; the last kind */
 } JsonSchemaKeywordKind;
+
+#define N_KEYWORD_KINDS (KEYWORD_IDENTIFIER + 1)
+
+/* clang-format off */
+
+/*
+ * Groups, each as one case label. A keyword is in the group that says what it looks at:
+ * passes take it for granted of all that is there.
+ */
+
+/* The instance alone, without subschemas: judged by json_schema/assert.c. */
+#define ASSERTIONS_ON_ANYTHING KEYWORD_TYPE: case KEYWORD_ENUM: case KEYWORD_CONST
+#define ASSERTIONS_ON_STRINGS                                                                      \
+    KEYWORD_MIN_LENGTH: case KEYWORD_MAX_LENGTH: case KEYWORD_PATTERN: case KEYWORD_FORMAT
+#define ASSERTIONS_ON_NUMBERS                                                                      \
+    KEYWORD_MINIMUM: case KEYWORD_MAXIMUM: case KEYWORD_EXCLUSIVE_MINIMUM:                         \
+    case KEYWORD_EXCLUSIVE_MAXIMUM: case KEYWORD_MULTIPLE_OF
+#define ASSERTIONS_ON_ARRAYS                                                                       \
+    KEYWORD_MIN_ITEMS: case KEYWORD_MAX_ITEMS: case KEYWORD_UNIQUE_ITEMS
+#define ASSERTIONS_ON_OBJECTS                                                                      \
+    KEYWORD_MIN_PROPERTIES: case KEYWORD_MAX_PROPERTIES: case KEYWORD_REQUIRED:                    \
+    case KEYWORD_DEPENDENT_REQUIRED
+#define ASSERTIONS                                                                                 \
+    ASSERTIONS_ON_ANYTHING: case ASSERTIONS_ON_STRINGS: case ASSERTIONS_ON_NUMBERS:                \
+    case ASSERTIONS_ON_ARRAYS: case ASSERTIONS_ON_OBJECTS
+/* Subschemas for the instance itself. */
+#define APPLICATORS_IN_PLACE                                                                       \
+    KEYWORD_REF: case KEYWORD_DYNAMIC_REF: case KEYWORD_ALL_OF: case KEYWORD_ANY_OF:               \
+    case KEYWORD_ONE_OF: case KEYWORD_NOT: case KEYWORD_IF: case KEYWORD_DEPENDENT_SCHEMAS:        \
+    case KEYWORD_DEPENDENCIES
+/* Subschemas for members of an object, for items of an array, and for those of either that no
+ * other keyword of the node evaluates. */
+#define APPLICATORS_TO_MEMBERS                                                                     \
+    KEYWORD_PROPERTIES: case KEYWORD_PATTERN_PROPERTIES: case KEYWORD_ADDITIONAL_PROPERTIES:       \
+    case KEYWORD_PROPERTY_NAMES
+#define APPLICATORS_TO_ITEMS                                                                       \
+    KEYWORD_PREFIX_ITEMS: case KEYWORD_ITEMS: case KEYWORD_CONTAINS
+#define APPLICATORS_TO_UNEVALUATED KEYWORD_UNEVALUATED_ITEMS: case KEYWORD_UNEVALUATED_PROPERTIES
+/* In no compiled node. */
+#define COMPILED_AWAY                                                                              \
+    KEYWORD_THEN: case KEYWORD_ELSE: case KEYWORD_MIN_CONTAINS: case KEYWORD_MAX_CONTAINS:         \
+    case KEYWORD_ADDITIONAL_ITEMS: case KEYWORD_RECURSIVE_REF: case KEYWORD_DEFINITIONS:           \
+    case KEYWORD_IDENTIFIER
+
+/* clang-format on */
 
 /* Where a keyword's value holds subschemas. */
 typedef enum JsonSchemaShape {
@@ -93,11 +144,12 @@ typedef enum JsonSchemaShape {
 typedef struct JsonSchemaKeywordRule {
     const char *name;
     JsonSchemaKeywordKind kind;
-    uint16 first_draft;
-    uint16 last_draft;
-    uint8 vocabulary;
-    uint8 shape;   /* JsonSchemaShape */
-    uint8 applies; /* kinds of instance that it can fail, as JSON_KIND_BITs */
+    int first_draft;
+    int last_draft;
+    uint32 vocabulary;
+    JsonSchemaShape shape;
+    uint32 applies; /* kinds of instance that it can fail, as JSON_KIND_BITs */
+    uint32 name_length;
 } JsonSchemaKeywordRule;
 
 /* Where a schema is in its resource, as a chain; NULL is the root. Only messages need it as
@@ -160,7 +212,8 @@ typedef struct JsonSchemaKeyword {
     const struct JsonSet *set; /* enum: its values when there are many; else NULL */
 } JsonSchemaKeyword;
 
-#define TYPE_INTEGER 0x80U
+/* Beside the kinds. */
+#define TYPE_INTEGER JSON_KIND_BIT(N_JSON_KINDS)
 
 struct JsonSchemaNode {
     JsonValue source; /* an object or a boolean */
@@ -239,6 +292,9 @@ json_schema_keyword_of(const JsonSchemaNode *node, JsonSchemaKeywordKind kind);
 extern int json_schema_index_of_name(const JsonSchemaKeyword *keyword, JsonValue name);
 /* Whether the name matches one of "patternProperties", which may be NULL. */
 extern bool json_schema_matches_pattern(const JsonSchemaKeyword *keyword, JsonValue name);
+/* Raises what cannot happen: a pass got a keyword that it names as another's. */
+extern void
+json_schema_stray_keyword(const JsonSchemaKeyword *keyword) __attribute__((noreturn, cold));
 
 /* ---- json_schema/dialect.c -------------------------------------------------- */
 
@@ -290,8 +346,9 @@ extern void json_schema_find_cycles(JsonSchemaCompile *compile);
 /* ---- json_schema/keywords.c, json_schema/applicators.c ---------------------- */
 
 /* Fills the keyword from its value; a problem is reported. */
-extern bool json_schema_compile_assertion(JsonSchemaCompile *compile, JsonSchemaNode *node,
+extern void json_schema_compile_assertion(JsonSchemaCompile *compile, JsonSchemaNode *node,
                                           JsonSchemaKeyword *keyword);
+/* The same; false when it leaves nothing to evaluate. */
 extern bool json_schema_compile_applicator(JsonSchemaCompile *compile, JsonSchemaNode *node,
                                            JsonSchemaKeyword *keyword);
 

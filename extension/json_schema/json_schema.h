@@ -47,6 +47,9 @@ extern JsonSchemaProgram *json_schema_compile(const Jsonb *schema, const JsonSch
                                               MemoryContext parent, List **problems);
 extern void json_schema_free(JsonSchemaProgram *program);
 
+/* The draft of an option's value such as "2019-09"; 0 when there is none of that name. */
+extern int json_schema_find_draft(JsonValue name);
+
 /* Bytes that the program takes. */
 extern Size json_schema_program_size(const JsonSchemaProgram *program);
 

@@ -113,8 +113,15 @@ is_positive(JsonValue number)
     return DatumGetBool(DirectFunctionCall2(numeric_gt, PointerGetDatum(number.data), zero));
 }
 
+static void
+compile_flag(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
+{
+    if (keyword->value.kind != JSON_TRUE && keyword->value.kind != JSON_FALSE)
+        json_schema_bad_value(compile, node, keyword, "a boolean");
+}
+
 /* Bounds of numbers. In draft 4, "exclusiveMinimum" is a flag beside "minimum". */
-static bool
+static void
 compile_bound(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
 {
     bool is_minimum = keyword->kind == KEYWORD_MINIMUM;
@@ -122,15 +129,14 @@ compile_bound(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeywor
 
     if (node->resource->dialect.draft == 4 && (keyword->kind == KEYWORD_EXCLUSIVE_MINIMUM ||
                                                keyword->kind == KEYWORD_EXCLUSIVE_MAXIMUM)) {
-        if (keyword->value.kind != JSON_TRUE && keyword->value.kind != JSON_FALSE)
-            json_schema_bad_value(compile, node, keyword, "a boolean");
+        compile_flag(compile, node, keyword);
         keyword->kind = KEYWORD_ANNOTATION;
         keyword->applies = 0;
-        return true;
+        return;
     }
     if (keyword->value.kind != JSON_NUMBER) {
         json_schema_bad_value(compile, node, keyword, "a number");
-        return true;
+        return;
     }
     if (keyword->kind == KEYWORD_MULTIPLE_OF && !is_positive(keyword->value))
         json_schema_bad_value(compile, node, keyword, "a number greater than 0");
@@ -139,7 +145,6 @@ compile_bound(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeywor
                         &flag) &&
         flag.kind == JSON_TRUE)
         keyword->kind = is_minimum ? KEYWORD_EXCLUSIVE_MINIMUM : KEYWORD_EXCLUSIVE_MAXIMUM;
-    return true;
 }
 
 static void
@@ -241,35 +246,36 @@ compile_dependent_required(JsonSchemaCompile *compile, JsonSchemaNode *node,
     }
 }
 
-bool
+void
 json_schema_compile_assertion(JsonSchemaCompile *compile, JsonSchemaNode *node,
                               JsonSchemaKeyword *keyword)
 {
     switch (keyword->kind) {
-    case KEYWORD_TYPE: compile_type(compile, node, keyword); return true;
-    case KEYWORD_ENUM: compile_enum(compile, node, keyword); return true;
-    case KEYWORD_CONST: return true;
+    case KEYWORD_TYPE: compile_type(compile, node, keyword); return;
+    case KEYWORD_ENUM: compile_enum(compile, node, keyword); return;
+    case KEYWORD_CONST: return;
     case KEYWORD_MIN_LENGTH:
     case KEYWORD_MAX_LENGTH:
     case KEYWORD_MIN_ITEMS:
     case KEYWORD_MAX_ITEMS:
     case KEYWORD_MIN_PROPERTIES:
-    case KEYWORD_MAX_PROPERTIES: compile_count(compile, node, keyword); return true;
+    case KEYWORD_MAX_PROPERTIES: compile_count(compile, node, keyword); return;
     case KEYWORD_MINIMUM:
     case KEYWORD_MAXIMUM:
     case KEYWORD_EXCLUSIVE_MINIMUM:
     case KEYWORD_EXCLUSIVE_MAXIMUM:
-    case KEYWORD_MULTIPLE_OF: return compile_bound(compile, node, keyword);
-    case KEYWORD_PATTERN: compile_pattern(compile, node, keyword); return true;
-    case KEYWORD_FORMAT: compile_format(compile, node, keyword); return true;
-    case KEYWORD_UNIQUE_ITEMS:
-        if (keyword->value.kind != JSON_TRUE && keyword->value.kind != JSON_FALSE)
-            json_schema_bad_value(compile, node, keyword, "a boolean");
-        return true;
-    case KEYWORD_REQUIRED: compile_required(compile, node, keyword); return true;
-    case KEYWORD_DEPENDENT_REQUIRED:
-        compile_dependent_required(compile, node, keyword);
-        return true;
-    default: return false;
+    case KEYWORD_MULTIPLE_OF: compile_bound(compile, node, keyword); return;
+    case KEYWORD_PATTERN: compile_pattern(compile, node, keyword); return;
+    case KEYWORD_FORMAT: compile_format(compile, node, keyword); return;
+    case KEYWORD_UNIQUE_ITEMS: compile_flag(compile, node, keyword); return;
+    case KEYWORD_REQUIRED: compile_required(compile, node, keyword); return;
+    case KEYWORD_DEPENDENT_REQUIRED: compile_dependent_required(compile, node, keyword); return;
+    case APPLICATORS_IN_PLACE:
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ANNOTATION:
+    case COMPILED_AWAY: break;
     }
+    json_schema_stray_keyword(keyword);
 }

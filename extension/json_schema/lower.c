@@ -25,9 +25,9 @@ typedef struct Builder {
     const JsonSchemaNode *source;
     FastNode *node;
     uint8 interpreted; /* kinds that the interpreter judges alone */
-    FastOp *ops[N_KINDS];
-    int n_ops[N_KINDS];
-    int allocated[N_KINDS];
+    FastOp *ops[N_JSON_KINDS];
+    int n_ops[N_JSON_KINDS];
+    int allocated[N_JSON_KINDS];
 } Builder;
 
 /* ---- operations --------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ require_everywhere(Builder *b, const JsonSchemaNode *source)
 {
     const FastNode *node = fast_lower_node(b->lower, source);
 
-    for (int kind = 0; kind < N_KINDS; kind++)
+    for (int kind = 0; kind < N_JSON_KINDS; kind++)
         if ((b->node->kinds & BIT(kind)) && !(b->interpreted & BIT(kind)))
             require_node(b, node, kind);
 }
@@ -235,7 +235,8 @@ to_length(int64 count)
     return (uint32)Min(count, PG_UINT32_MAX);
 }
 
-/* A keyword that is not seen to by fast_lower_object or fast_lower_array. */
+/* What a keyword demands of one kind, but for what is for all kinds alike (lower_common) and
+ * what is about members and items (lower_children.c). */
 static void
 lower_keyword(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 {
@@ -251,11 +252,7 @@ lower_keyword(Builder *b, const JsonSchemaKeyword *keyword, int kind)
         break;
     case KEYWORD_PATTERN: add_op(b, kind, FAST_PATTERN)->keyword = keyword; break;
     case KEYWORD_FORMAT:
-    case KEYWORD_MINIMUM:
-    case KEYWORD_MAXIMUM:
-    case KEYWORD_EXCLUSIVE_MINIMUM:
-    case KEYWORD_EXCLUSIVE_MAXIMUM:
-    case KEYWORD_MULTIPLE_OF:
+    case ASSERTIONS_ON_NUMBERS:
     case KEYWORD_DEPENDENT_REQUIRED: add_op(b, kind, FAST_ASSERT)->keyword = keyword; break;
     case KEYWORD_ANY_OF:
     case KEYWORD_ONE_OF: lower_alternatives(b, keyword, kind); break;
@@ -263,42 +260,87 @@ lower_keyword(Builder *b, const JsonSchemaKeyword *keyword, int kind)
     case KEYWORD_IF: lower_if(b, keyword, kind); break;
     case KEYWORD_DEPENDENT_SCHEMAS:
     case KEYWORD_DEPENDENCIES: lower_dependent(b, keyword, kind); break;
-    default: break;
+    case KEYWORD_REF: /* lower_common */
+    case KEYWORD_DYNAMIC_REF:
+    case KEYWORD_ALL_OF: break;
+    case APPLICATORS_TO_ITEMS: /* fast_lower_array */
+    case ASSERTIONS_ON_ARRAYS: break;
+    case APPLICATORS_TO_MEMBERS: /* fast_lower_object */
+    case KEYWORD_MIN_PROPERTIES:
+    case KEYWORD_MAX_PROPERTIES:
+    case KEYWORD_REQUIRED: break;
+    case APPLICATORS_TO_UNEVALUATED: /* interpreted_kind */
+    case KEYWORD_ANNOTATION: break;
+    case COMPILED_AWAY: json_schema_stray_keyword(keyword);
     }
 }
 
-/* Keywords that hold for every kind alike. */
+static void
+lower_dynamic(Builder *b, const JsonSchemaKeyword *keyword)
+{
+    ListCell *cell;
+
+    fast_lower_node(b->lower, keyword->nodes[0]);
+    foreach (cell, keyword->candidates->list)
+        fast_lower_node(b->lower, ((const JsonSchemaCandidate *)lfirst(cell))->node);
+    for (int kind = 0; kind < N_JSON_KINDS; kind++)
+        add_op(b, kind, FAST_DYNAMIC)->keyword = keyword;
+}
+
+/* Keywords that hold for every kind alike; the others are lowered kind by kind. */
 static void
 lower_common(Builder *b, const JsonSchemaKeyword *keyword)
 {
-    if (keyword->kind == KEYWORD_REF ||
-        (keyword->kind == KEYWORD_DYNAMIC_REF && !keyword->anchor)) {
-        require_everywhere(b, keyword->nodes[0]);
-    } else if (keyword->kind == KEYWORD_DYNAMIC_REF) {
-        ListCell *cell;
-
-        fast_lower_node(b->lower, keyword->nodes[0]);
-        foreach (cell, keyword->candidates->list)
-            fast_lower_node(b->lower, ((const JsonSchemaCandidate *)lfirst(cell))->node);
-        for (int kind = 0; kind < N_KINDS; kind++)
-            add_op(b, kind, FAST_DYNAMIC)->keyword = keyword;
-    } else if (keyword->kind == KEYWORD_ALL_OF) {
+    switch (keyword->kind) {
+    case KEYWORD_DYNAMIC_REF:
+        if (keyword->anchor) {
+            lower_dynamic(b, keyword);
+            break;
+        }
+        /* FALLTHROUGH */
+    case KEYWORD_REF:
+    case KEYWORD_ALL_OF:
         for (int i = 0; i < keyword->n; i++)
             require_everywhere(b, keyword->nodes[i]);
+        break;
+    case KEYWORD_ANY_OF: /* lower_keyword */
+    case KEYWORD_ONE_OF:
+    case KEYWORD_NOT:
+    case KEYWORD_IF:
+    case KEYWORD_DEPENDENT_SCHEMAS:
+    case KEYWORD_DEPENDENCIES:
+    case ASSERTIONS:
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ANNOTATION: break;
+    case COMPILED_AWAY: json_schema_stray_keyword(keyword);
     }
 }
 
-/* Unevaluated members or items are the interpreter's business: the whole node is. */
+/* The kind of which the keyword leaves the whole node to the interpreter; -1 for none. */
+static int
+interpreted_kind(const JsonSchemaKeyword *keyword)
+{
+    switch (keyword->kind) {
+    case KEYWORD_UNEVALUATED_PROPERTIES: return JSON_OBJECT;
+    case KEYWORD_UNEVALUATED_ITEMS: return JSON_ARRAY;
+    case ASSERTIONS:
+    case APPLICATORS_IN_PLACE:
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case KEYWORD_ANNOTATION:
+    case COMPILED_AWAY: break;
+    }
+    return -1;
+}
+
 static bool
 is_interpreted(const JsonSchemaNode *source, int kind)
 {
-    for (int i = 0; i < source->n_keywords; i++) {
-        JsonSchemaKeywordKind keyword = source->keywords[i].kind;
-
-        if ((kind == JSON_OBJECT && keyword == KEYWORD_UNEVALUATED_PROPERTIES) ||
-            (kind == JSON_ARRAY && keyword == KEYWORD_UNEVALUATED_ITEMS))
+    for (int i = 0; i < source->n_keywords; i++)
+        if (interpreted_kind(&source->keywords[i]) == kind)
             return true;
-    }
     return false;
 }
 
@@ -324,7 +366,7 @@ finish(Builder *b)
     FastNode *node = b->node;
 
     node->checked = 0;
-    for (int kind = 0; kind < N_KINDS; kind++) {
+    for (int kind = 0; kind < N_JSON_KINDS; kind++) {
         if (!(node->kinds & BIT(kind)) || b->n_ops[kind] == 0)
             continue;
         b->ops[kind][b->n_ops[kind]].code = FAST_END;
@@ -352,11 +394,11 @@ build(Builder *b)
     /* The types first: kinds that they exclude need no operations. */
     for (int i = 0; i < source->n_keywords; i++)
         if (source->keywords[i].kind == KEYWORD_TYPE)
-            for (int kind = 0; kind < N_KINDS; kind++)
+            for (int kind = 0; kind < N_JSON_KINDS; kind++)
                 if (!(source->keywords[i].types & BIT(kind)) &&
                     !(kind == JSON_NUMBER && (source->keywords[i].types & TYPE_INTEGER)))
                     b->node->kinds &= ~BIT(kind);
-    for (int kind = 0; kind < N_KINDS; kind++) {
+    for (int kind = 0; kind < N_JSON_KINDS; kind++) {
         if (!(b->node->kinds & BIT(kind)))
             continue;
         if (!is_interpreted(source, kind)) {

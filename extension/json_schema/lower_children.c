@@ -25,10 +25,8 @@ by_key(const void *a, const void *b)
 }
 
 static uint32
-count_of(const JsonSchemaNode *node, JsonSchemaKeywordKind kind, uint32 otherwise)
+count_of(const JsonSchemaKeyword *keyword, uint32 otherwise)
 {
-    const JsonSchemaKeyword *keyword = json_schema_keyword_of(node, kind);
-
     return keyword ? (uint32)Min(keyword->count, PG_UINT32_MAX) : otherwise;
 }
 
@@ -152,23 +150,63 @@ lower_patterns(FastLower *lower, FastObject *object, const JsonSchemaKeyword *ke
     }
 }
 
+/* What a node says about members; NULL where it says nothing. */
+typedef struct ObjectKeywords {
+    const JsonSchemaKeyword *properties;
+    const JsonSchemaKeyword *patterns;
+    const JsonSchemaKeyword *additional;
+    const JsonSchemaKeyword *names;
+    const JsonSchemaKeyword *required;
+    const JsonSchemaKeyword *least;
+    const JsonSchemaKeyword *most;
+} ObjectKeywords;
+
+static ObjectKeywords
+object_keywords(const JsonSchemaNode *node)
+{
+    ObjectKeywords found = {0};
+
+    for (int i = 0; i < node->n_keywords; i++) {
+        const JsonSchemaKeyword *keyword = &node->keywords[i];
+
+        switch (keyword->kind) {
+        case KEYWORD_PROPERTIES: found.properties = keyword; break;
+        case KEYWORD_PATTERN_PROPERTIES: found.patterns = keyword; break;
+        case KEYWORD_ADDITIONAL_PROPERTIES: found.additional = keyword; break;
+        case KEYWORD_PROPERTY_NAMES: found.names = keyword; break;
+        case KEYWORD_REQUIRED: found.required = keyword; break;
+        case KEYWORD_MIN_PROPERTIES: found.least = keyword; break;
+        case KEYWORD_MAX_PROPERTIES: found.most = keyword; break;
+        case KEYWORD_DEPENDENT_REQUIRED: /* lower.c */
+        case ASSERTIONS_ON_ANYTHING:
+        case ASSERTIONS_ON_STRINGS:
+        case ASSERTIONS_ON_NUMBERS:
+        case ASSERTIONS_ON_ARRAYS:
+        case APPLICATORS_IN_PLACE:
+        case APPLICATORS_TO_ITEMS:
+        case APPLICATORS_TO_UNEVALUATED:
+        case KEYWORD_ANNOTATION: break;
+        case COMPILED_AWAY: json_schema_stray_keyword(keyword);
+        }
+    }
+    return found;
+}
+
 const FastObject *
 fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
 {
-    const JsonSchemaKeyword *properties = json_schema_keyword_of(node, KEYWORD_PROPERTIES);
-    const JsonSchemaKeyword *required = json_schema_keyword_of(node, KEYWORD_REQUIRED);
-    const JsonSchemaKeyword *additional =
-        json_schema_keyword_of(node, KEYWORD_ADDITIONAL_PROPERTIES);
-    const JsonSchemaKeyword *patterns = json_schema_keyword_of(node, KEYWORD_PATTERN_PROPERTIES);
-    const JsonSchemaKeyword *keys = json_schema_keyword_of(node, KEYWORD_PROPERTY_NAMES);
+    ObjectKeywords found = object_keywords(node);
+    const JsonSchemaKeyword *properties = found.properties;
+    const JsonSchemaKeyword *required = found.required;
+    const JsonSchemaKeyword *additional = found.additional;
     int n = (properties ? properties->n : 0) + (required ? required->n : 0);
     FastObject *object = palloc0(sizeof(FastObject));
 
-    object->min_members = count_of(node, KEYWORD_MIN_PROPERTIES, 0);
-    object->max_members = count_of(node, KEYWORD_MAX_PROPERTIES, PG_UINT32_MAX);
+    object->min_members = count_of(found.least, 0);
+    object->max_members = count_of(found.most, PG_UINT32_MAX);
     object->additional = additional ? fast_lower_part(lower, additional->nodes[0]) : NULL;
     object->forbids_additional = additional && additional->nodes[0]->source.kind == JSON_FALSE;
-    object->key = keys ? fast_lower_part(lower, keys->nodes[0]) : NULL;
+    object->key = found.names ? fast_lower_part(lower, found.names->nodes[0]) : NULL;
     object->names = palloc(sizeof(FastName) * Max(n, 1));
     if (properties)
         add_names(object, properties, lower);
@@ -177,8 +215,8 @@ fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
     merge_names(object);
     drop_idle_names(object);
     index_names(object);
-    if (patterns)
-        lower_patterns(lower, object, patterns);
+    if (found.patterns)
+        lower_patterns(lower, object, found.patterns);
     object->is_plain = object->n_patterns == 0 && !object->key;
     for (int i = 0; i < object->n_names; i++)
         if (!object->names[i].is_listed && object->additional)
@@ -192,19 +230,57 @@ fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
 
 /* ---- arrays -------------------------------------------------------------------------- */
 
+/* What a node says about items; NULL where it says nothing. */
+typedef struct ArrayKeywords {
+    const JsonSchemaKeyword *prefix;
+    const JsonSchemaKeyword *items;
+    const JsonSchemaKeyword *contains;
+    const JsonSchemaKeyword *unique;
+    const JsonSchemaKeyword *least;
+    const JsonSchemaKeyword *most;
+} ArrayKeywords;
+
+static ArrayKeywords
+array_keywords(const JsonSchemaNode *node)
+{
+    ArrayKeywords found = {0};
+
+    for (int i = 0; i < node->n_keywords; i++) {
+        const JsonSchemaKeyword *keyword = &node->keywords[i];
+
+        switch (keyword->kind) {
+        case KEYWORD_PREFIX_ITEMS: found.prefix = keyword; break;
+        case KEYWORD_ITEMS: found.items = keyword; break;
+        case KEYWORD_CONTAINS: found.contains = keyword; break;
+        case KEYWORD_UNIQUE_ITEMS: found.unique = keyword; break;
+        case KEYWORD_MIN_ITEMS: found.least = keyword; break;
+        case KEYWORD_MAX_ITEMS: found.most = keyword; break;
+        case ASSERTIONS_ON_ANYTHING:
+        case ASSERTIONS_ON_STRINGS:
+        case ASSERTIONS_ON_NUMBERS:
+        case ASSERTIONS_ON_OBJECTS:
+        case APPLICATORS_IN_PLACE:
+        case APPLICATORS_TO_MEMBERS:
+        case APPLICATORS_TO_UNEVALUATED:
+        case KEYWORD_ANNOTATION: break;
+        case COMPILED_AWAY: json_schema_stray_keyword(keyword);
+        }
+    }
+    return found;
+}
+
 const FastArray *
 fast_lower_array(FastLower *lower, const JsonSchemaNode *node)
 {
-    const JsonSchemaKeyword *prefix = json_schema_keyword_of(node, KEYWORD_PREFIX_ITEMS);
-    const JsonSchemaKeyword *items = json_schema_keyword_of(node, KEYWORD_ITEMS);
-    const JsonSchemaKeyword *contains = json_schema_keyword_of(node, KEYWORD_CONTAINS);
-    const JsonSchemaKeyword *unique = json_schema_keyword_of(node, KEYWORD_UNIQUE_ITEMS);
+    ArrayKeywords found = array_keywords(node);
+    const JsonSchemaKeyword *prefix = found.prefix;
+    const JsonSchemaKeyword *contains = found.contains;
     FastArray *array = palloc0(sizeof(FastArray));
 
-    array->min_items = count_of(node, KEYWORD_MIN_ITEMS, 0);
-    array->max_items = count_of(node, KEYWORD_MAX_ITEMS, PG_UINT32_MAX);
-    array->is_unique = unique && unique->value.kind == JSON_TRUE;
-    array->items = items ? fast_lower_part(lower, items->nodes[0]) : NULL;
+    array->min_items = count_of(found.least, 0);
+    array->max_items = count_of(found.most, PG_UINT32_MAX);
+    array->is_unique = found.unique && found.unique->value.kind == JSON_TRUE;
+    array->items = found.items ? fast_lower_part(lower, found.items->nodes[0]) : NULL;
     if (prefix) {
         array->n_prefix = prefix->n;
         array->prefix = palloc(sizeof(FastNode *) * Max(prefix->n, 1));

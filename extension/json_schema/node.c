@@ -261,3 +261,9 @@ json_schema_matches_pattern(const JsonSchemaKeyword *keyword, JsonValue name)
             return true;
     return false;
 }
+
+void
+json_schema_stray_keyword(const JsonSchemaKeyword *keyword)
+{
+    elog(ERROR, "JSON Schema keyword \"%s\" is none of this pass", keyword->name);
+}

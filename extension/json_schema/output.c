@@ -12,23 +12,30 @@
 
 typedef JsonbParseState *Builder;
 
-static const char *const formats[] = {"flag",    "basic", "detailed",
-                                      "verbose", "list",  "hierarchical"};
-
 bool
-json_schema_output_known(const char *format)
+json_schema_output_find(const char *name, JsonSchemaOutputFormat *format)
 {
+    static const struct {
+        const char *name;
+        JsonSchemaOutputFormat format;
+    } formats[] = {
+        {"flag", OUTPUT_FLAG},       {"basic", OUTPUT_BASIC}, {"detailed", OUTPUT_DETAILED},
+        {"verbose", OUTPUT_VERBOSE}, {"list", OUTPUT_LIST},   {"hierarchical", OUTPUT_HIERARCHICAL},
+    };
+
     for (int i = 0; i < (int)lengthof(formats); i++)
-        if (strcmp(format, formats[i]) == 0)
+        if (strcmp(name, formats[i].name) == 0) {
+            *format = formats[i].format;
             return true;
+        }
     return false;
 }
 
 int
-json_schema_output_flags(const char *format)
+json_schema_output_flags(JsonSchemaOutputFormat format)
 {
-    return strcmp(format, "verbose") == 0 ? JSON_SCHEMA_ANNOTATIONS | JSON_SCHEMA_VERBOSE
-                                          : JSON_SCHEMA_ANNOTATIONS;
+    return format == OUTPUT_VERBOSE ? JSON_SCHEMA_ANNOTATIONS | JSON_SCHEMA_VERBOSE
+                                    : JSON_SCHEMA_ANNOTATIONS;
 }
 
 /* ---- building ------------------------------------------------------------------------ */
@@ -250,24 +257,42 @@ put_list(Builder *builder, const JsonSchemaVerdict *verdict)
     pushJsonbValue(builder, WJB_END_ARRAY, NULL);
 }
 
+static void
+put_verdict(Builder *builder, const JsonSchemaVerdict *verdict, JsonSchemaOutputFormat format)
+{
+    switch (format) {
+    case OUTPUT_FLAG: put_valid(builder, verdict->valid); break;
+    case OUTPUT_BASIC:
+        put_valid(builder, verdict->valid);
+        put_basic(builder, verdict);
+        break;
+    case OUTPUT_DETAILED:
+    case OUTPUT_VERBOSE:
+        if (verdict->unit)
+            put_tree(builder, verdict->unit, format == OUTPUT_VERBOSE);
+        else
+            put_valid(builder, verdict->valid);
+        break;
+    case OUTPUT_LIST:
+        put_valid(builder, verdict->valid);
+        put_list(builder, verdict);
+        break;
+    case OUTPUT_HIERARCHICAL:
+        if (verdict->unit)
+            put_hierarchy(builder, verdict->unit);
+        else
+            put_valid(builder, verdict->valid);
+        break;
+    }
+}
+
 Jsonb *
-json_schema_output(const JsonSchemaVerdict *verdict, const char *format)
+json_schema_output(const JsonSchemaVerdict *verdict, JsonSchemaOutputFormat format)
 {
     Builder builder = NULL;
-    bool is_tree = strcmp(format, "detailed") == 0 || strcmp(format, "verbose") == 0;
 
     pushJsonbValue(&builder, WJB_BEGIN_OBJECT, NULL);
-    if (is_tree && verdict->unit) {
-        put_tree(&builder, verdict->unit, strcmp(format, "verbose") == 0);
-    } else if (strcmp(format, "hierarchical") == 0 && verdict->unit) {
-        put_hierarchy(&builder, verdict->unit);
-    } else {
-        put_valid(&builder, verdict->valid);
-        if (strcmp(format, "basic") == 0)
-            put_basic(&builder, verdict);
-        else if (strcmp(format, "list") == 0)
-            put_list(&builder, verdict);
-    }
+    put_verdict(&builder, verdict, format);
     if (verdict->is_cut)
         put_member(&builder, "note", "there are more errors than are listed");
     return JsonbValueToJsonb(pushJsonbValue(&builder, WJB_END_OBJECT, NULL));

@@ -6,13 +6,23 @@
 
 #include "extension/json_schema/json_schema.h"
 
-extern bool json_schema_output_known(const char *format);
+typedef enum JsonSchemaOutputFormat {
+    OUTPUT_FLAG,
+    OUTPUT_BASIC,
+    OUTPUT_DETAILED,
+    OUTPUT_VERBOSE,
+    OUTPUT_LIST,
+    OUTPUT_HIERARCHICAL
+} JsonSchemaOutputFormat;
+
+/* The format of that name; false when there is none. */
+extern bool json_schema_output_find(const char *name, JsonSchemaOutputFormat *format);
 
 /* What json_schema_evaluate must collect for a format. */
-extern int json_schema_output_flags(const char *format);
+extern int json_schema_output_flags(JsonSchemaOutputFormat format);
 
 /* The verdict in a format, as a new jsonb. */
-extern Jsonb *json_schema_output(const JsonSchemaVerdict *verdict, const char *format);
+extern Jsonb *json_schema_output(const JsonSchemaVerdict *verdict, JsonSchemaOutputFormat format);
 
 /* The errors as JSON text: an array of {"instanceLocation", "keyword", "keywordLocation",
  * "error"}. */

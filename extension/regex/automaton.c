@@ -268,8 +268,12 @@ assertion_holds(const RegexAutomaton *automaton, RegexOp op, Before before, int 
     case OP_START: return before == BEFORE_START;
     case OP_END: return is_end;
     case OP_WORD_EDGE: return (before == BEFORE_WORD) != word_after;
-    default: return (before == BEFORE_WORD) == word_after;
+    case OP_NO_WORD_EDGE: return (before == BEFORE_WORD) == word_after;
+    case OP_SET: /* follow */
+    case OP_SPLIT:
+    case OP_MATCH: break;
     }
+    pg_unreachable();
 }
 
 /* Follows a thread up to instructions that read; collects where those lead that read the
@@ -296,10 +300,14 @@ follow(RegexAutomaton *automaton, int thread, Before before, int class, int *n_t
                 automaton->has_class[instruction->set * automaton->n_classes + class])
                 automaton->threads[(*n_threads)++] = instruction->next;
             break;
-        case OP_SPLIT: automaton->stack[depth++] = instruction->other;
-        /* FALLTHROUGH */
-        case OP_JUMP: automaton->stack[depth++] = instruction->next; break;
-        default:
+        case OP_SPLIT:
+            automaton->stack[depth++] = instruction->other;
+            automaton->stack[depth++] = instruction->next;
+            break;
+        case OP_START:
+        case OP_END:
+        case OP_WORD_EDGE:
+        case OP_NO_WORD_EDGE:
             if (assertion_holds(automaton, instruction->op, before, class))
                 automaton->stack[depth++] = instruction->next;
             break;

@@ -27,7 +27,6 @@ extern RegexSet *regex_set_of_property(const char *name, const char *value);
 typedef enum RegexOp {
     OP_SET,   /* one code point of a set, then next */
     OP_SPLIT, /* next or other */
-    OP_JUMP,
     OP_START,
     OP_END,
     OP_WORD_EDGE,

@@ -484,8 +484,21 @@ parse_quantifier(Parser *parser, int *minimum, int *maximum)
 static bool
 can_repeat(const RegexTree *tree)
 {
-    return tree->kind != TREE_START && tree->kind != TREE_END && tree->kind != TREE_WORD_EDGE &&
-           tree->kind != TREE_NO_WORD_EDGE && tree->kind != TREE_LOOK;
+    switch (tree->kind) {
+    case TREE_START:
+    case TREE_END:
+    case TREE_WORD_EDGE:
+    case TREE_NO_WORD_EDGE:
+    case TREE_LOOK: return false;
+    case TREE_EMPTY:
+    case TREE_SET:
+    case TREE_SEQUENCE:
+    case TREE_CHOICE:
+    case TREE_REPEAT:
+    case TREE_GROUP:
+    case TREE_BACK_REFERENCE: break;
+    }
+    return true;
 }
 
 static RegexTree *

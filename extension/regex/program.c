@@ -125,11 +125,11 @@ translate(RegexProgram *program, const RegexTree *tree, int next)
         program->has_word_edge = true;
         return add_instruction(
             program, tree->kind == TREE_WORD_EDGE ? OP_WORD_EDGE : OP_NO_WORD_EDGE, next, 0);
-    case TREE_EMPTY:
+    case TREE_EMPTY: return next;
     case TREE_LOOK:
     case TREE_BACK_REFERENCE: break;
     }
-    return next;
+    elog(ERROR, "a regular expression without an automaton");
 }
 
 bool
@@ -147,8 +147,16 @@ regex_is_anchored(const RegexTree *tree)
             if (!regex_is_anchored(lfirst(cell)))
                 return false;
         return true;
-    default: return false;
+    case TREE_EMPTY:
+    case TREE_SET:
+    case TREE_REPEAT:
+    case TREE_END:
+    case TREE_WORD_EDGE:
+    case TREE_NO_WORD_EDGE:
+    case TREE_LOOK:
+    case TREE_BACK_REFERENCE: break;
     }
+    return false;
 }
 
 RegexProgram *

@@ -27,8 +27,20 @@ needs_backtracking(const RegexTree *tree)
     ListCell *cell;
 
     check_stack_depth();
-    if (tree->kind == TREE_LOOK || tree->kind == TREE_BACK_REFERENCE)
-        return true;
+    switch (tree->kind) {
+    case TREE_LOOK:
+    case TREE_BACK_REFERENCE: return true;
+    case TREE_EMPTY:
+    case TREE_SET:
+    case TREE_SEQUENCE:
+    case TREE_CHOICE:
+    case TREE_REPEAT:
+    case TREE_START:
+    case TREE_END:
+    case TREE_WORD_EDGE:
+    case TREE_NO_WORD_EDGE:
+    case TREE_GROUP: break;
+    }
     foreach (cell, tree->children)
         if (needs_backtracking(lfirst(cell)))
             return true;

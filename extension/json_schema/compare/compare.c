@@ -52,11 +52,21 @@ example_errors(const JsonSchemaProgram *program, const Jsonb *example)
         DirectFunctionCall1(jsonb_in, CStringGetDatum(json_schema_errors_text(&verdict))));
 }
 
+static const char *
+word_of(JsonSchemaCompatibility compatibility)
+{
+    switch (compatibility) {
+    case JSON_SCHEMA_COMPATIBLE: return "compatible";
+    case JSON_SCHEMA_INCOMPATIBLE: return "incompatible";
+    case JSON_SCHEMA_UNKNOWN: break;
+    }
+    return "unknown";
+}
+
 static Jsonb *
 comparison_report(const JsonSchemaComparison *comparison, const JsonSchemaProgram *new_program)
 {
-    static const char *const words[] = {"compatible", "incompatible", "unknown"};
-    const char *word = words[comparison->compatibility];
+    const char *word = word_of(comparison->compatibility);
     JsonbParseState *state = NULL;
     JsonbValue value = {.type = jbvString};
 

@@ -188,19 +188,21 @@ covers_keyword(Cover *cover, const JsonSchemaNode *node, const JsonSchemaKeyword
     case KEYWORD_ANNOTATION: return true;
     case KEYWORD_DYNAMIC_REF: return false;
     case KEYWORD_DEPENDENT_REQUIRED:
-    case KEYWORD_PROPERTIES:
-    case KEYWORD_PATTERN_PROPERTIES:
-    case KEYWORD_ADDITIONAL_PROPERTIES:
-    case KEYWORD_PROPERTY_NAMES:
-    case KEYWORD_PREFIX_ITEMS:
-    case KEYWORD_ITEMS:
-    case KEYWORD_CONTAINS:
     case KEYWORD_DEPENDENT_SCHEMAS:
     case KEYWORD_DEPENDENCIES:
-    case KEYWORD_UNEVALUATED_ITEMS:
-    case KEYWORD_UNEVALUATED_PROPERTIES: return cover_children(cover, node, keyword, facts);
-    default: return cover_assertion(cover, keyword, facts);
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED: return cover_children(cover, node, keyword, facts);
+    case ASSERTIONS_ON_ANYTHING:
+    case ASSERTIONS_ON_STRINGS:
+    case ASSERTIONS_ON_NUMBERS:
+    case ASSERTIONS_ON_ARRAYS:
+    case KEYWORD_MIN_PROPERTIES:
+    case KEYWORD_MAX_PROPERTIES:
+    case KEYWORD_REQUIRED: return cover_assertion(cover, keyword, facts);
+    case COMPILED_AWAY: break;
     }
+    json_schema_stray_keyword(keyword);
 }
 
 /* ---- cases ----------------------------------------------------------------------------- */
@@ -230,7 +232,7 @@ try_values(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts, b
 static bool
 covers_each_kind(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
 {
-    for (int kind = 0; kind <= JSON_OBJECT; kind++) {
+    for (int kind = 0; kind < N_JSON_KINDS; kind++) {
         SchemaFacts of_kind = *facts;
 
         of_kind.kinds &= JSON_KIND_BIT(kind);

@@ -199,6 +199,15 @@ cover_assertion(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFact
         return schema_least_count(facts, KEYWORD_MIN_PROPERTIES) >= n || count_required(facts) >= n;
     case KEYWORD_MAX_PROPERTIES: return most_members(facts) <= n;
     case KEYWORD_REQUIRED: return covers_required(cover, keyword, facts);
-    default: return false; /* enum and const: where the facts leave few values */
+    case KEYWORD_ENUM: /* where the facts leave few values, those are tried */
+    case KEYWORD_CONST: return false;
+    case KEYWORD_DEPENDENT_REQUIRED:
+    case APPLICATORS_IN_PLACE:
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ANNOTATION:
+    case COMPILED_AWAY: break;
     }
+    json_schema_stray_keyword(keyword);
 }

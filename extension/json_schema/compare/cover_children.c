@@ -358,6 +358,23 @@ cover_children(Cover *cover, const JsonSchemaNode *node, const JsonSchemaKeyword
     case KEYWORD_PREFIX_ITEMS: return covers_prefix(cover, keyword, facts);
     case KEYWORD_ITEMS: return covers_rest(cover, node, keyword->nodes[0], facts);
     case KEYWORD_CONTAINS: return covers_contains(cover, keyword, facts);
-    default: return keyword->nodes[0]->source.kind == JSON_TRUE; /* unevaluated… */
+    case APPLICATORS_TO_UNEVALUATED: return keyword->nodes[0]->source.kind == JSON_TRUE;
+    case ASSERTIONS_ON_ANYTHING:
+    case ASSERTIONS_ON_STRINGS:
+    case ASSERTIONS_ON_NUMBERS:
+    case ASSERTIONS_ON_ARRAYS:
+    case KEYWORD_MIN_PROPERTIES:
+    case KEYWORD_MAX_PROPERTIES:
+    case KEYWORD_REQUIRED:
+    case KEYWORD_REF:
+    case KEYWORD_DYNAMIC_REF:
+    case KEYWORD_ALL_OF:
+    case KEYWORD_ANY_OF:
+    case KEYWORD_ONE_OF:
+    case KEYWORD_NOT:
+    case KEYWORD_IF:
+    case KEYWORD_ANNOTATION:
+    case COMPILED_AWAY: break;
     }
+    json_schema_stray_keyword(keyword);
 }

@@ -99,19 +99,16 @@ all_hints(List *nodes)
             const JsonSchemaKeyword *keyword = &node->keywords[i];
 
             switch (keyword->kind) {
-            case KEYWORD_REF:
-            case KEYWORD_DYNAMIC_REF:
-            case KEYWORD_ALL_OF:
-            case KEYWORD_ANY_OF:
-            case KEYWORD_ONE_OF:
-            case KEYWORD_NOT:
-            case KEYWORD_IF:
-            case KEYWORD_DEPENDENT_SCHEMAS:
-            case KEYWORD_DEPENDENCIES:
+            case APPLICATORS_IN_PLACE:
                 for (int j = 0; j < keyword->n; j++)
                     hints = add_hint(hints, keyword->nodes[j]);
                 break;
-            default: break;
+            case ASSERTIONS:
+            case APPLICATORS_TO_MEMBERS:
+            case APPLICATORS_TO_ITEMS:
+            case APPLICATORS_TO_UNEVALUATED:
+            case KEYWORD_ANNOTATION: break;
+            case COMPILED_AWAY: json_schema_stray_keyword(keyword);
             }
         }
     }
@@ -126,8 +123,21 @@ cost_of(const JsonSchemaKeyword *keyword)
     case KEYWORD_PROPERTIES: return 0;
     case KEYWORD_PATTERN_PROPERTIES: return 16 * (int64)keyword->n;
     case KEYWORD_ENUM: return keyword->n / 4;
-    default: return 4 * (int64)keyword->n;
+    case KEYWORD_TYPE:
+    case KEYWORD_CONST:
+    case ASSERTIONS_ON_STRINGS:
+    case ASSERTIONS_ON_NUMBERS:
+    case ASSERTIONS_ON_ARRAYS:
+    case ASSERTIONS_ON_OBJECTS:
+    case APPLICATORS_IN_PLACE:
+    case KEYWORD_ADDITIONAL_PROPERTIES:
+    case KEYWORD_PROPERTY_NAMES:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ANNOTATION: return 4 * (int64)keyword->n;
+    case COMPILED_AWAY: break;
     }
+    json_schema_stray_keyword(keyword);
 }
 
 ExamplePlace

@@ -88,28 +88,56 @@ put_length(ExampleSet *set, List *values, int n)
     return goes_on;
 }
 
+/* Lengths next to a bound that counts items; false when there is no work left. */
+static bool
+put_around(ExampleSet *set, List *values, int64 bound, int64 other)
+{
+    for (int64 step = -1; step <= 1; step++) {
+        int64 n = Min(bound, PG_INT32_MAX) + step;
+
+        if (n >= 0 && n <= MAX_ITEMS && !put_length(set, values, n))
+            return false;
+        if (other < MAX_ITEMS && other + step >= 0 && !put_length(set, values, other + step))
+            return false;
+    }
+    return true;
+}
+
+static bool
+put_lengths_of_keyword(ExampleSet *set, List *values, const JsonSchemaKeyword *keyword)
+{
+    switch (keyword->kind) {
+    case KEYWORD_MIN_ITEMS:
+    case KEYWORD_MAX_ITEMS: return put_around(set, values, keyword->count, PG_INT64_MAX);
+    case KEYWORD_CONTAINS: return put_around(set, values, keyword->count, keyword->max_count);
+    case KEYWORD_UNIQUE_ITEMS:
+    case ASSERTIONS_ON_ANYTHING:
+    case ASSERTIONS_ON_STRINGS:
+    case ASSERTIONS_ON_NUMBERS:
+    case ASSERTIONS_ON_OBJECTS:
+    case APPLICATORS_IN_PLACE:
+    case APPLICATORS_TO_MEMBERS:
+    case KEYWORD_PREFIX_ITEMS: /* put_positions */
+    case KEYWORD_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ANNOTATION: return true;
+    case COMPILED_AWAY: break;
+    }
+    json_schema_stray_keyword(keyword);
+}
+
 static void
 put_lengths(ExampleSet *set, List *values)
 {
-    static const JsonSchemaKeywordKind kinds[] = {KEYWORD_MIN_ITEMS, KEYWORD_MAX_ITEMS,
-                                                  KEYWORD_CONTAINS};
     ListCell *cell;
 
-    foreach (cell, set->place->hints)
-        for (int i = 0; i < (int)lengthof(kinds); i++) {
-            const JsonSchemaKeyword *keyword = json_schema_keyword_of(lfirst(cell), kinds[i]);
+    foreach (cell, set->place->hints) {
+        const JsonSchemaNode *node = lfirst(cell);
 
-            for (int64 step = -1; keyword && step <= 1; step++) {
-                int64 n = Min(keyword->count, PG_INT32_MAX) + step;
-                int64 m = kinds[i] == KEYWORD_CONTAINS && keyword->max_count < MAX_ITEMS
-                              ? keyword->max_count + step
-                              : -1;
-
-                if ((n >= 0 && n <= MAX_ITEMS && !put_length(set, values, n)) ||
-                    (m >= 0 && !put_length(set, values, m)))
-                    return;
-            }
-        }
+        for (int i = 0; i < node->n_keywords; i++)
+            if (!put_lengths_of_keyword(set, values, &node->keywords[i]))
+                return;
+    }
 }
 
 static void

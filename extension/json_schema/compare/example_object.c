@@ -156,7 +156,26 @@ add_names_of_keyword(Names *names, const JsonSchemaKeyword *keyword)
                 add_name(names, example_name(((StringInfo)list_nth(strings, j))->data));
         }
         break;
-    default: break;
+    case KEYWORD_PROPERTIES:     /* add_properties */
+    case KEYWORD_PROPERTY_NAMES: /* add_names_by_schema */
+    case KEYWORD_MIN_PROPERTIES:
+    case KEYWORD_MAX_PROPERTIES:
+    case KEYWORD_ADDITIONAL_PROPERTIES:
+    case KEYWORD_REF:
+    case KEYWORD_DYNAMIC_REF:
+    case KEYWORD_ALL_OF:
+    case KEYWORD_ANY_OF:
+    case KEYWORD_ONE_OF:
+    case KEYWORD_NOT:
+    case KEYWORD_IF:
+    case ASSERTIONS_ON_ANYTHING:
+    case ASSERTIONS_ON_STRINGS:
+    case ASSERTIONS_ON_NUMBERS:
+    case ASSERTIONS_ON_ARRAYS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ANNOTATION: break;
+    case COMPILED_AWAY: json_schema_stray_keyword(keyword);
     }
 }
 

@@ -83,7 +83,13 @@ append_tree(Choice *choice, const RegexTree *tree)
         for (int i = 0; i < times && choice->text->len <= MAX_BYTES; i++)
             append_tree(choice, linitial(tree->children));
         break;
-    default: break;
+    case TREE_EMPTY:
+    case TREE_START:
+    case TREE_END:
+    case TREE_WORD_EDGE:
+    case TREE_NO_WORD_EDGE:
+    case TREE_LOOK:
+    case TREE_BACK_REFERENCE: break;
     }
 }
 

@@ -202,53 +202,70 @@ put_listed(ExampleSet *set, JsonValue list)
             return;
 }
 
+/* Divisors and bounds that some schema names. */
+typedef struct Numbers {
+    JsonValue divisors[MAX_NUMBERS];
+    JsonValue bounds[MAX_NUMBERS];
+    int n_divisors;
+    int n_bounds;
+} Numbers;
+
 static void
-put_of_keyword(ExampleSet *set, const JsonSchemaKeyword *keyword)
+put_annotated(ExampleSet *set, const JsonSchemaKeyword *keyword)
+{
+    if (strcmp(keyword->name, "examples") == 0)
+        put_listed(set, keyword->value);
+    else if (strcmp(keyword->name, "default") == 0)
+        example_put(set, json_value_to_jsonb(keyword->value));
+}
+
+static void
+put_of_keyword(ExampleSet *set, const JsonSchemaKeyword *keyword, Numbers *numbers)
 {
     switch (keyword->kind) {
-    case KEYWORD_CONST: example_put(set, json_value_to_jsonb(keyword->value)); break;
-    case KEYWORD_ENUM: put_listed(set, keyword->value); break;
+    case KEYWORD_CONST: example_put(set, json_value_to_jsonb(keyword->value)); return;
+    case KEYWORD_ENUM: put_listed(set, keyword->value); return;
     case KEYWORD_MIN_LENGTH:
-    case KEYWORD_MAX_LENGTH: put_lengths(set, keyword->count); break;
-    case KEYWORD_PATTERN: put_matches(set, keyword->value); break;
+    case KEYWORD_MAX_LENGTH: put_lengths(set, keyword->count); return;
+    case KEYWORD_PATTERN: put_matches(set, keyword->value); return;
     case KEYWORD_MINIMUM:
     case KEYWORD_MAXIMUM:
     case KEYWORD_EXCLUSIVE_MINIMUM:
     case KEYWORD_EXCLUSIVE_MAXIMUM:
-    case KEYWORD_MULTIPLE_OF: put_around(set, keyword->value); break;
-    case KEYWORD_ANNOTATION:
-        if (strcmp(keyword->name, "examples") == 0)
-            put_listed(set, keyword->value);
-        else if (strcmp(keyword->name, "default") == 0)
-            example_put(set, json_value_to_jsonb(keyword->value));
-        break;
-    default: break;
+        put_around(set, keyword->value);
+        if (numbers->n_bounds < MAX_NUMBERS)
+            numbers->bounds[numbers->n_bounds++] = keyword->value;
+        return;
+    case KEYWORD_MULTIPLE_OF:
+        put_around(set, keyword->value);
+        if (numbers->n_divisors < MAX_NUMBERS)
+            numbers->divisors[numbers->n_divisors++] = keyword->value;
+        return;
+    case KEYWORD_ANNOTATION: put_annotated(set, keyword); return;
+    case KEYWORD_TYPE: /* put_common has one of each kind, and of the formats */
+    case KEYWORD_FORMAT:
+    case ASSERTIONS_ON_ARRAYS:
+    case ASSERTIONS_ON_OBJECTS:
+    case APPLICATORS_IN_PLACE:
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED: return;
+    case COMPILED_AWAY: json_schema_stray_keyword(keyword);
     }
 }
 
 void
 example_put_scalars(ExampleSet *set)
 {
-    JsonValue divisors[MAX_NUMBERS];
-    JsonValue bounds[MAX_NUMBERS];
-    int n_divisors = 0;
-    int n_bounds = 0;
+    Numbers numbers = {.n_divisors = 0, .n_bounds = 0};
     ListCell *cell;
 
     put_common(set);
     foreach (cell, set->place->hints) {
         const JsonSchemaNode *node = lfirst(cell);
 
-        for (int i = 0; i < node->n_keywords; i++) {
-            const JsonSchemaKeyword *keyword = &node->keywords[i];
-
-            put_of_keyword(set, keyword);
-            if (keyword->kind == KEYWORD_MULTIPLE_OF && n_divisors < MAX_NUMBERS)
-                divisors[n_divisors++] = keyword->value;
-            else if (keyword->kind >= KEYWORD_MINIMUM && keyword->kind < KEYWORD_MULTIPLE_OF &&
-                     n_bounds < MAX_NUMBERS)
-                bounds[n_bounds++] = keyword->value;
-        }
+        for (int i = 0; i < node->n_keywords; i++)
+            put_of_keyword(set, &node->keywords[i], &numbers);
     }
-    put_combined(set, divisors, n_divisors, bounds, n_bounds);
+    put_combined(set, numbers.divisors, numbers.n_divisors, numbers.bounds, numbers.n_bounds);
 }

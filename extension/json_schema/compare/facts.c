@@ -40,28 +40,61 @@ add_node(List *nodes, const JsonSchemaNode *node)
     return lappend(nodes, (void *)node);
 }
 
-static void
-sum_up_keyword(SchemaFacts *facts, const JsonSchemaKeyword *keyword)
+static uint32
+kinds_of_type(const JsonSchemaKeyword *keyword)
+{
+    uint32 kinds = keyword->types & JSON_KINDS_ALL;
+
+    return keyword->types & TYPE_INTEGER ? kinds | JSON_KIND_BIT(JSON_NUMBER) : kinds;
+}
+
+static uint32
+kinds_of_enum(const JsonSchemaKeyword *keyword)
 {
     uint32 kinds = 0;
 
+    for (int i = 0; i < keyword->n; i++)
+        kinds |= JSON_KIND_BIT(keyword->names[i].kind);
+    return kinds;
+}
+
+/* What one keyword says of the instance as a whole, and the nodes that it must pass too. */
+static void
+sum_up_keyword(SchemaFacts *facts, const JsonSchemaKeyword *keyword)
+{
     switch (keyword->kind) {
     case KEYWORD_TYPE:
-        kinds = keyword->types & JSON_KINDS_ALL;
-        if (keyword->types & TYPE_INTEGER) {
-            kinds |= JSON_KIND_BIT(JSON_NUMBER);
-            facts->is_integer = true;
-        }
-        break;
-    case KEYWORD_CONST: kinds = JSON_KIND_BIT(keyword->value.kind); break;
-    case KEYWORD_ENUM:
-        for (int i = 0; i < keyword->n; i++)
-            kinds |= JSON_KIND_BIT(keyword->names[i].kind);
-        break;
+        facts->kinds &= kinds_of_type(keyword);
+        facts->is_integer |= (keyword->types & TYPE_INTEGER) != 0;
+        return;
+    case KEYWORD_CONST: facts->kinds &= JSON_KIND_BIT(keyword->value.kind); return;
+    case KEYWORD_ENUM: facts->kinds &= kinds_of_enum(keyword); return;
     case KEYWORD_MULTIPLE_OF: facts->is_integer |= json_number_is_integer(keyword->value); return;
-    default: return;
+    case KEYWORD_REF:
+    case KEYWORD_ALL_OF:
+        for (int i = 0; i < keyword->n; i++)
+            facts->nodes = add_node(facts->nodes, keyword->nodes[i]);
+        return;
+    case KEYWORD_MINIMUM: /* asked for where they matter, or not known of every instance */
+    case KEYWORD_MAXIMUM:
+    case KEYWORD_EXCLUSIVE_MINIMUM:
+    case KEYWORD_EXCLUSIVE_MAXIMUM:
+    case ASSERTIONS_ON_STRINGS:
+    case ASSERTIONS_ON_ARRAYS:
+    case ASSERTIONS_ON_OBJECTS:
+    case KEYWORD_DYNAMIC_REF:
+    case KEYWORD_ANY_OF:
+    case KEYWORD_ONE_OF:
+    case KEYWORD_NOT:
+    case KEYWORD_IF:
+    case KEYWORD_DEPENDENT_SCHEMAS:
+    case KEYWORD_DEPENDENCIES:
+    case APPLICATORS_TO_MEMBERS:
+    case APPLICATORS_TO_ITEMS:
+    case APPLICATORS_TO_UNEVALUATED:
+    case KEYWORD_ANNOTATION: return;
+    case COMPILED_AWAY: json_schema_stray_keyword(keyword);
     }
-    facts->kinds &= kinds;
 }
 
 SchemaFacts
@@ -77,15 +110,8 @@ schema_facts_of(List *nodes, uint32 kinds)
 
         if (node->source.kind == JSON_FALSE)
             facts.kinds = 0;
-        for (int i = 0; i < node->n_keywords; i++) {
-            const JsonSchemaKeyword *keyword = &node->keywords[i];
-
-            sum_up_keyword(&facts, keyword);
-            if (keyword->kind == KEYWORD_REF)
-                facts.nodes = add_node(facts.nodes, keyword->nodes[0]);
-            for (int j = 0; keyword->kind == KEYWORD_ALL_OF && j < keyword->n; j++)
-                facts.nodes = add_node(facts.nodes, keyword->nodes[j]);
-        }
+        for (int i = 0; i < node->n_keywords; i++)
+            sum_up_keyword(&facts, &node->keywords[i]);
     }
     return facts;
 }

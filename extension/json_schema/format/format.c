@@ -1,6 +1,6 @@
 /*
- * json_schema/format/format.c: the values of "format" that can be asserted: the table of them, and
- * those that need a few lines only.
+ * json_schema/format/format.c: the values of "format" that can be asserted: finds them, and those
+ * that need a few lines only.
  */
 #include "extension/base/compat.h"
 
@@ -16,7 +16,7 @@ is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static bool
+bool
 json_format_uuid(const char *text, uint32 length)
 {
     if (length != 36)
@@ -30,7 +30,7 @@ json_format_uuid(const char *text, uint32 length)
     return true;
 }
 
-static bool
+bool
 json_format_json_pointer(const char *text, uint32 length)
 {
     if (length > 0 && text[0] != '/')
@@ -41,7 +41,7 @@ json_format_json_pointer(const char *text, uint32 length)
     return true;
 }
 
-static bool
+bool
 json_format_relative_json_pointer(const char *text, uint32 length)
 {
     uint32 i = 0;
@@ -55,7 +55,7 @@ json_format_relative_json_pointer(const char *text, uint32 length)
     return json_format_json_pointer(text + i, length - i);
 }
 
-static bool
+bool
 json_format_regex(const char *text, uint32 length)
 {
     MemoryContext scratch =
@@ -69,27 +69,9 @@ json_format_regex(const char *text, uint32 length)
     return holds;
 }
 
-static const JsonSchemaFormat formats[] = {
-    {"date", json_format_date},
-    {"time", json_format_time},
-    {"date-time", json_format_date_time},
-    {"duration", json_format_duration},
-    {"email", json_format_email},
-    {"idn-email", json_format_idn_email},
-    {"hostname", json_format_hostname},
-    {"idn-hostname", json_format_idn_hostname},
-    {"ipv4", json_format_ipv4},
-    {"ipv6", json_format_ipv6},
-    {"uri", json_format_uri},
-    {"uri-reference", json_format_uri_reference},
-    {"iri", json_format_iri},
-    {"iri-reference", json_format_iri_reference},
-    {"uri-template", json_format_uri_template},
-    {"uuid", json_format_uuid},
-    {"json-pointer", json_format_json_pointer},
-    {"relative-json-pointer", json_format_relative_json_pointer},
-    {"regex", json_format_regex},
-};
+#define ROW(name, holds) {name, holds},
+
+static const JsonSchemaFormat formats[] = {FORMATS(ROW)};
 
 const JsonSchemaFormat *
 json_format_find(const char *name, int draft)

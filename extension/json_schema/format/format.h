@@ -23,21 +23,37 @@ extern bool json_format_holds(const JsonSchemaFormat *format, JsonValue string);
 /* What a content keyword of the schema asserts, where it is asked to; NULL for nothing. */
 extern const JsonSchemaFormat *json_content_find(JsonValue schema, const char *keyword);
 
-/* ---- json_schema/format/time.c (RFC 3339) ------------------------------------------ */
+/* ---- the formats ----------------------------------------------------------------------- */
 
-extern bool json_format_date(const char *text, uint32 length);
-extern bool json_format_time(const char *text, uint32 length);
-extern bool json_format_date_time(const char *text, uint32 length);
-extern bool json_format_duration(const char *text, uint32 length);
+/* Every format with its check: the declarations and the table are made from this list. */
+#define FORMATS(FORMAT)                                                                            \
+    /* json_schema/format/time.c: RFC 3339 */                                                      \
+    FORMAT("date", json_format_date)                                                               \
+    FORMAT("time", json_format_time)                                                               \
+    FORMAT("date-time", json_format_date_time)                                                     \
+    FORMAT("duration", json_format_duration)                                                       \
+    /* json_schema/format/host.c: RFC 5321, 1123, 2673, 4291, 5890 to 5893 */                      \
+    FORMAT("email", json_format_email)                                                             \
+    FORMAT("idn-email", json_format_idn_email)                                                     \
+    FORMAT("hostname", json_format_hostname)                                                       \
+    FORMAT("idn-hostname", json_format_idn_hostname)                                               \
+    FORMAT("ipv4", json_format_ipv4)                                                               \
+    FORMAT("ipv6", json_format_ipv6)                                                               \
+    /* json_schema/format/uri.c: RFC 3986, 3987, 6570 */                                           \
+    FORMAT("uri", json_format_uri)                                                                 \
+    FORMAT("uri-reference", json_format_uri_reference)                                             \
+    FORMAT("iri", json_format_iri)                                                                 \
+    FORMAT("iri-reference", json_format_iri_reference)                                             \
+    FORMAT("uri-template", json_format_uri_template)                                               \
+    /* json_schema/format/format.c: RFC 9562, 6901; ECMA-262 */                                    \
+    FORMAT("uuid", json_format_uuid)                                                               \
+    FORMAT("json-pointer", json_format_json_pointer)                                               \
+    FORMAT("relative-json-pointer", json_format_relative_json_pointer)                             \
+    FORMAT("regex", json_format_regex)
 
-/* ---- json_schema/format/host.c (RFC 5321, 1123, 2673, 4291, 5890 to 5893) ------------ */
-
-extern bool json_format_email(const char *text, uint32 length);
-extern bool json_format_idn_email(const char *text, uint32 length);
-extern bool json_format_hostname(const char *text, uint32 length);
-extern bool json_format_idn_hostname(const char *text, uint32 length);
-extern bool json_format_ipv4(const char *text, uint32 length);
-extern bool json_format_ipv6(const char *text, uint32 length);
+#define FORMAT_DECLARE(name, holds) extern bool holds(const char *text, uint32 length);
+FORMATS(FORMAT_DECLARE)
+#undef FORMAT_DECLARE
 
 /* Host names before draft 7: RFC 1123 alone. */
 extern bool json_format_plain_hostname(const char *text, uint32 length);
@@ -54,13 +70,5 @@ extern bool json_format_is_right_to_left(const uint32 *points, int n);
 extern int json_format_decode_punycode(const char *text, uint32 length, uint32 *points, int limit);
 /* Encodes; the number of bytes, -1 when they are more than the limit. */
 extern int json_format_encode_punycode(const uint32 *points, int n, char *text, int limit);
-
-/* ---- json_schema/format/uri.c (RFC 3986, 3987, 6570) -------------------------------- */
-
-extern bool json_format_uri(const char *text, uint32 length);
-extern bool json_format_uri_reference(const char *text, uint32 length);
-extern bool json_format_iri(const char *text, uint32 length);
-extern bool json_format_iri_reference(const char *text, uint32 length);
-extern bool json_format_uri_template(const char *text, uint32 length);
 
 #endif

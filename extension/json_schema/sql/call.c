@@ -73,17 +73,13 @@ call_site(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
 static int
 parse_draft(JsonValue value)
 {
-    static const struct {
-        const char *name;
-        int draft;
-    } drafts[] = {{"4", 4}, {"6", 6}, {"7", 7}, {"2019-09", 2019}, {"2020-12", 2020}};
+    int draft = json_schema_find_draft(value);
 
-    if (value.kind == JSON_STRING)
-        for (int i = 0; i < (int)lengthof(drafts); i++)
-            if (json_string_equals(value, drafts[i].name))
-                return drafts[i].draft;
-    ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown JSON Schema draft"),
-            errhint("The drafts are \"4\", \"6\", \"7\", \"2019-09\" and \"2020-12\"."));
+    if (draft == 0)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("unknown JSON Schema draft"),
+                errhint("The drafts are \"4\", \"6\", \"7\", \"2019-09\" and \"2020-12\"."));
+    return draft;
 }
 
 static void

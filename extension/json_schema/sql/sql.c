@@ -197,15 +197,16 @@ ctms_json_schema_validate(PG_FUNCTION_ARGS)
 {
     const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, 3);
     JsonValue instance = json_value_of_jsonb(json_schema_call_value(fcinfo, 1));
-    char *format = text_to_cstring(PG_GETARG_TEXT_PP(2));
+    char *name = text_to_cstring(PG_GETARG_TEXT_PP(2));
+    JsonSchemaOutputFormat format;
     JsonSchemaVerdict verdict;
 
-    if (!json_schema_output_known(format))
+    if (!json_schema_output_find(name, &format))
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                errmsg("unknown output format \"%s\"", format),
+                errmsg("unknown output format \"%s\"", name),
                 errhint("The formats are \"flag\", \"basic\", \"detailed\", \"verbose\", \"list\" "
                         "and \"hierarchical\"."));
-    if (strcmp(format, "flag") == 0) {
+    if (format == OUTPUT_FLAG) {
         verdict.valid = json_schema_run(program, instance);
         verdict.unit = NULL;
         verdict.is_cut = false;

@@ -109,8 +109,9 @@ check_errors(const JsonSchemaVerdict *verdict, JsonValue instance)
 static void
 check_outputs(const JsonSchemaProgram *program, JsonValue instance, bool is_valid)
 {
-    static const char *const formats[] = {"flag",    "basic", "detailed",
-                                          "verbose", "list",  "hierarchical"};
+    static const JsonSchemaOutputFormat formats[] = {OUTPUT_FLAG,     OUTPUT_BASIC,
+                                                     OUTPUT_DETAILED, OUTPUT_VERBOSE,
+                                                     OUTPUT_LIST,     OUTPUT_HIERARCHICAL};
 
     for (size_t i = 0; i < lengthof(formats); i++) {
         JsonSchemaVerdict verdict =
