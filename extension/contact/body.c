@@ -9,6 +9,7 @@
 #include "extension/base/compat.h"
 
 #include "extension/contact/body.h"
+#include "extension/contact/body_form.h"
 #include "extension/contact/body_value.h"
 #include "extension/contact/relay.h"
 
@@ -75,7 +76,7 @@ read_email_id(ContactBody *body, JsonbContainer *email, const BodyPlace *place, 
         is_null)
         return;
     body->has_email_id =
-        body_value_read_uuid(value.val.string.val, value.val.string.len, &body->email_id);
+        body_form_read_uuid(value.val.string.val, value.val.string.len, &body->email_id);
 }
 
 /* ---- lists ------------------------------------------------------------------- */

@@ -2,15 +2,16 @@
  * contact/body_value.c: what a field takes in a body, kind by kind: the check and, beside it,
  * the JSON Schema that tells others of it. The check is what decides; the schema is only
  * shown. Change one with the other: test/t/233_contact_schemas.pl and the fuzz target
- * "contact" compare them. Limits, choices and defaults are in the table (contact/fields.h).
+ * "contact" compare them. Limits, choices and defaults are in the table (contact/fields.h),
+ * the forms of texts in contact/body_form.c.
  *
  * docs/contacts.md lists the types of errors; their names are those that clients of older
  * versions know.
  */
 #include "extension/base/compat.h"
 
-#include "extension/base/hex.h"
 #include "extension/base/iso_time.h"
+#include "extension/contact/body_form.h"
 #include "extension/contact/body_value.h"
 #include "extension/json/text.h"
 
@@ -108,25 +109,6 @@ write_choices(StringInfo out, const ContactField *field)
 
 /* ---- flags ----------------------------------------------------------------------- */
 
-static const struct {
-    const char *word;
-    bool value;
-} flag_words[] = {{"t", true},   {"y", true},      {"1", true},   {"true", true},
-                  {"yes", true}, {"on", true},     {"f", false},  {"n", false},
-                  {"0", false},  {"false", false}, {"no", false}, {"off", false}};
-
-bool
-body_value_read_flag(const char *input, int length, bool *value)
-{
-    for (size_t i = 0; i < lengthof(flag_words); i++)
-        if ((int)strlen(flag_words[i].word) == length &&
-            pg_strncasecmp(input, flag_words[i].word, length) == 0) {
-            *value = flag_words[i].value;
-            return true;
-        }
-    return false;
-}
-
 static bool
 read_flag(const JsonbValue *json, const BodyPlace *place, BodyErrors *errors, Datum *value)
 {
@@ -137,7 +119,7 @@ read_flag(const JsonbValue *json, const BodyPlace *place, BodyErrors *errors, Da
         flag = json->val.boolean;
         is_valid = true;
     } else if (json->type == jbvString) {
-        is_valid = body_value_read_flag(json->val.string.val, json->val.string.len, &flag);
+        is_valid = body_form_read_flag(json->val.string.val, json->val.string.len, &flag);
     }
     if (!is_valid)
         body_error_add(errors, place, "type_error.bool", "value could not be parsed to a boolean");
@@ -145,91 +127,16 @@ read_flag(const JsonbValue *json, const BodyPlace *place, BodyErrors *errors, Da
     return is_valid;
 }
 
-/* "[oO][nN]|…" */
-static void
-write_words(StringInfo out, bool value)
-{
-    const char *separator = "";
-
-    for (size_t i = 0; i < lengthof(flag_words); i++) {
-        if (flag_words[i].value != value)
-            continue;
-        appendStringInfoString(out, separator);
-        separator = "|";
-        for (const char *at = flag_words[i].word; *at != '\0'; at++)
-            appendStringInfo(out, isalpha((unsigned char)*at) ? "[%c%c]" : "%c", *at,
-                             pg_toupper((unsigned char)*at));
-    }
-}
-
-const char *
-body_value_flag_pattern(bool value)
-{
-    StringInfoData pattern;
-
-    initStringInfo(&pattern);
-    appendStringInfoString(&pattern, "^(?:");
-    write_words(&pattern, value);
-    appendStringInfoString(&pattern, ")$");
-    return pattern.data;
-}
-
 void
 body_value_publish_flag(StringInfo out)
 {
-    appendStringInfoString(out, "{\"anyOf\":[{\"type\":\"boolean\"},{\"enum\":[0,1]},"
-                                "{\"type\":\"string\",\"pattern\":\"^(?:");
-    write_words(out, true);
-    appendStringInfoChar(out, '|');
-    write_words(out, false);
-    appendStringInfoString(out, ")$\"}]}");
+    appendStringInfo(out,
+                     "{\"anyOf\":[{\"type\":\"boolean\"},{\"enum\":[0,1]},"
+                     "{\"type\":\"string\",\"pattern\":\"%s\"}]}",
+                     body_form_flag_pattern(true, true));
 }
 
-/* ---- UUIDs ----------------------------------------------------------------------- */
-
-/* As uuid_in(): optional braces, an optional hyphen after every fourth digit. */
-bool
-body_value_read_uuid(const char *input, int length, pg_uuid_t *uuid)
-{
-    const char *at = input;
-    const char *end = input + length;
-
-    if (length >= 2 && at[0] == '{' && end[-1] == '}') {
-        at++;
-        end--;
-    }
-    for (int i = 0; i < UUID_LEN; i++) {
-        int high, low;
-
-        if (end - at < 2)
-            return false;
-        high = hex_value(at[0]);
-        low = hex_value(at[1]);
-        if (high < 0 || low < 0)
-            return false;
-        uuid->data[i] = (unsigned char)(high << 4 | low);
-        at += 2;
-        if (i % 2 == 1 && i < UUID_LEN - 1 && at < end && *at == '-')
-            at++;
-    }
-    return at == end;
-}
-
-bool
-body_value_is_uuid_4(const pg_uuid_t *uuid)
-{
-    return uuid->data[6] >> 4 == 4 && uuid->data[8] >> 6 == 2;
-}
-
-text *
-body_value_uuid_text(const pg_uuid_t *uuid)
-{
-    StringInfoData quoted;
-
-    initStringInfo(&quoted);
-    json_text_write_uuid(&quoted, uuid);
-    return cstring_to_text_with_len(quoted.data + 1, quoted.len - 2);
-}
+/* ---- UUIDs and dates --------------------------------------------------------------- */
 
 static bool
 read_uuid(const JsonbValue *json, const BodyPlace *place, BodyErrors *errors, Datum *value)
@@ -237,18 +144,13 @@ read_uuid(const JsonbValue *json, const BodyPlace *place, BodyErrors *errors, Da
     pg_uuid_t uuid;
 
     if (json->type != jbvString ||
-        !body_value_read_uuid(json->val.string.val, json->val.string.len, &uuid)) {
+        !body_form_read_uuid(json->val.string.val, json->val.string.len, &uuid)) {
         body_error_add(errors, place, "type_error.uuid", "value is not a valid uuid");
         return false;
     }
-    *value = PointerGetDatum(body_value_uuid_text(&uuid));
+    *value = PointerGetDatum(body_form_uuid_text(&uuid));
     return true;
 }
-
-#define UUID_DIGITS "(?:[0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}"
-#define UUID_PATTERN "^" UUID_DIGITS "$|^\\{" UUID_DIGITS "\\}$"
-
-/* ---- dates ----------------------------------------------------------------------- */
 
 static bool
 read_date(const JsonbValue *json, const BodyPlace *place, BodyErrors *errors, Datum *value)
@@ -267,109 +169,6 @@ read_date(const JsonbValue *json, const BodyPlace *place, BodyErrors *errors, Da
     return true;
 }
 
-/* The days of the calendar from 0001-01-01 on. */
-#define LEAP_CENTURY "(?:[02468][048]|[13579][26])00"
-#define LEAP_YEAR "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|" LEAP_CENTURY ")"
-#define DATE_PATTERN                                                                               \
-    "^(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|"                       \
-    "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|" LEAP_YEAR "-02-29)$"
-
-/* ---- URLs ------------------------------------------------------------------------- */
-
-/* What follows "://" up to the path: a host, with anything before "@" and a port after. */
-static bool
-is_authority(const char *bytes, int length)
-{
-    const char *end = bytes + length;
-    const char *host = bytes;
-    const char *port;
-
-    for (const char *at = bytes; at < end; at++)
-        if (*at == '@')
-            host = at + 1;
-    if (host < end && *host == '[') {
-        port = memchr(host, ']', end - host);
-        if (port == NULL || port == host + 1)
-            return false;
-        port++;
-    } else {
-        port = memchr(host, ':', end - host);
-        if (port == NULL)
-            port = end;
-        if (port == host)
-            return false;
-    }
-    if (port == end)
-        return true;
-    if (*port != ':' || end - port > 6)
-        return false;
-    for (port++; port < end; port++)
-        if (*port < '0' || *port > '9')
-            return false;
-    return true;
-}
-
-static bool
-is_scheme_character(char c, bool is_first)
-{
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-        return true;
-    return !is_first && ((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.');
-}
-
-static bool
-check_url(const char *bytes, int length, const BodyPlace *place, BodyErrors *errors)
-{
-    int scheme = 0;
-    int authority;
-
-    while (scheme < length && is_scheme_character(bytes[scheme], scheme == 0))
-        scheme++;
-    if (scheme == 0 || length - scheme < 3 || memcmp(bytes + scheme, "://", 3) != 0) {
-        body_error_add(errors, place, "value_error.url.scheme", "invalid or missing URL scheme");
-        return false;
-    }
-    authority = scheme + 3;
-    while (authority < length && strchr("/?#", bytes[authority]) == NULL)
-        authority++;
-    if (!is_authority(bytes + scheme + 3, authority - scheme - 3)) {
-        body_error_add(errors, place, "value_error.url.host", "invalid or missing URL host");
-        return false;
-    }
-    for (int i = 0; i < length; i++)
-        if ((unsigned char)bytes[i] <= 0x20 || bytes[i] == 0x7f) {
-            body_error_add(errors, place, "value_error.url.extra",
-                           "whitespace or control character in URL");
-            return false;
-        }
-    return true;
-}
-
-static bool
-is_outer_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-/* Spaces around a URL do not count. */
-static void
-strip_spaces(const char **bytes, int *length)
-{
-    for (; *length > 0 && is_outer_space((*bytes)[*length - 1]); (*length)--)
-        ;
-    for (; *length > 0 && is_outer_space((*bytes)[0]); (*length)--)
-        (*bytes)++;
-}
-
-/* A scheme, "://", anything up to "@", a host, a port; no space or control character
- * anywhere but around the whole. */
-#define URL_SPACES "[\\t-\\r ]*"
-#define URL_CHAR(others) "[^\\x00-\\x20\\x7F" others "]"
-#define URL_HOST "(?:\\[" URL_CHAR("/?#@\\]") "+\\]|" URL_CHAR("/?#@:\\[") URL_CHAR("/?#@:") "*)"
-#define URL_PATTERN                                                                                \
-    "^" URL_SPACES "[a-zA-Z][a-zA-Z0-9+.\\-]*:\\/\\/(?:" URL_CHAR(                                 \
-        "/?#") "*@)?" URL_HOST "(?::[0-9]{0,5})?(?:[/?#]" URL_CHAR("") "*)?" URL_SPACES "$"
-
 /* ---- texts and objects ------------------------------------------------------------- */
 
 static bool
@@ -386,12 +185,12 @@ read_text(const ContactField *field, const JsonbValue *json, const BodyPlace *pl
     bytes = json->val.string.val;
     length = json->val.string.len;
     if (field->kind == FIELD_URL)
-        strip_spaces(&bytes, &length);
+        body_form_strip_url(&bytes, &length);
     if (!check_length(field, bytes, length, place, errors))
         return false;
     if (field->kind == FIELD_CHOICE && !check_choice(field, bytes, length, place, errors))
         return false;
-    if (field->kind == FIELD_URL && !check_url(bytes, length, place, errors))
+    if (field->kind == FIELD_URL && !body_form_check_url(bytes, length, place, errors))
         return false;
     *value = PointerGetDatum(cstring_to_text_with_len(bytes, length));
     return true;
@@ -481,11 +280,11 @@ body_value_publish(StringInfo out, const ContactField *field)
         write_length(out, field);
         break;
     case FIELD_URL:
-        write_form(out, field, "uri", URL_PATTERN);
+        write_form(out, field, "uri", body_form_url_pattern);
         write_length(out, field);
         break;
-    case FIELD_UUID: write_form(out, field, "uuid", UUID_PATTERN); break;
-    case FIELD_DATE: write_form(out, field, "date", DATE_PATTERN); break;
+    case FIELD_UUID: write_form(out, field, "uuid", body_form_uuid_pattern); break;
+    case FIELD_DATE: write_form(out, field, "date", body_form_date_pattern); break;
     case FIELD_BOOLEAN:
         appendStringInfoString(out, "\"$ref\":\"#/components/schemas/flag\"");
         break;

@@ -123,7 +123,7 @@ contact_direct_read(Contact **contacts, int count, ContactGroup last, Snapshot s
 /* ---- finding ------------------------------------------------------------------------- */
 
 void
-contacts_found_add(ContactsFound *found, const pg_uuid_t *email_id, ItemPointer row_at)
+contact_found_add(ContactsFound *found, const pg_uuid_t *email_id, ItemPointer row_at)
 {
     Contact *contact;
 
@@ -187,8 +187,8 @@ contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound 
 
         CHECK_FOR_INTERRUPTS();
         if (!is_null)
-            contacts_found_add(found, DatumGetUUIDP(email_id),
-                               group == GROUP_EMAIL ? &table.found->tts_tid : NULL);
+            contact_found_add(found, DatumGetUUIDP(email_id),
+                              group == GROUP_EMAIL ? &table.found->tts_tid : NULL);
     }
     keyed_table_close(&table);
     return true;

@@ -35,6 +35,6 @@ typedef struct ContactsFound {
 extern bool contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound *found);
 
 /* "row_at" as in Contact: the row in emails, or null. */
-extern void contacts_found_add(ContactsFound *found, const pg_uuid_t *email_id, ItemPointer row_at);
+extern void contact_found_add(ContactsFound *found, const pg_uuid_t *email_id, ItemPointer row_at);
 
 #endif

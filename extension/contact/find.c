@@ -8,7 +8,7 @@
 
 #include "extension/base/errors.h"
 #include "extension/base/kept_plan.h"
-#include "extension/contact/body_value.h"
+#include "extension/contact/body_form.h"
 #include "extension/contact/direct.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
@@ -96,9 +96,9 @@ canonical_token(Datum token)
     text *given = DatumGetTextPP(token);
     pg_uuid_t uuid;
 
-    if (!body_value_read_uuid(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given), &uuid))
+    if (!body_form_read_uuid(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given), &uuid))
         return token;
-    return PointerGetDatum(body_value_uuid_text(&uuid));
+    return PointerGetDatum(body_form_uuid_text(&uuid));
 }
 
 typedef struct GivenIds {
@@ -144,7 +144,7 @@ find_by_statement(GivenIds *ids, ContactsFound *found)
     count = kept_plan_execute(find_plan(ids->mask), ids->values, ids->nulls, true, SPI_OK_SELECT);
     MemoryContextSwitchTo(caller);
     for (uint64 i = 0; i < count; i++)
-        contacts_found_add(
+        contact_found_add(
             found,
             DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null)),
             NULL);

@@ -5,7 +5,7 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/contact/body_value.h"
+#include "extension/contact/body_form.h"
 #include "extension/contact/relay.h"
 
 #define NEWSLETTER_PREFIX "relay-"
@@ -80,5 +80,5 @@ contact_relay_publish(StringInfo out)
     appendStringInfo(out,
                      "\"if\":" SUBSCRIBED_RELAY ",\"then\":{\"anyOf\":[" OLDER_COUNTRY
                      "," WAITLIST_COUNTRY "]}",
-                     body_value_flag_pattern(false));
+                     body_form_flag_pattern(false, true));
 }

@@ -15,7 +15,7 @@
 #include "extension/base/iso_time.h"
 #include "extension/base/kept_plan.h"
 #include "extension/contact/body_error.h"
-#include "extension/contact/body_value.h"
+#include "extension/contact/body_form.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
 #include "extension/contact/sql.h"
@@ -185,7 +185,7 @@ read_mofo(const Parameter *parameter, BodyErrors *errors)
 {
     bool is_relevant = false;
 
-    if (!body_value_read_flag(parameter->bytes, parameter->length, &is_relevant))
+    if (!body_form_read_flag(parameter->bytes, parameter->length, &is_relevant))
         body_error_add(errors, &parameter->place, "type_error.bool",
                        "value could not be parsed to a boolean");
     return is_relevant ? FILTER_RELEVANT : FILTER_NOT_RELEVANT;

@@ -11,7 +11,7 @@
 #include "extension/base/kept_plan.h"
 #include "extension/contact/body.h"
 #include "extension/contact/body_parse.h"
-#include "extension/contact/body_value.h"
+#include "extension/contact/body_form.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
 #include "extension/contact/merge.h"
@@ -76,7 +76,7 @@ read_body(const WriteCall *call, ContactBody *body, BodyErrors *errors)
 
     body_errors_init(errors);
     contact_body_read(body, call->method, json, errors);
-    if (body->has_email_id && call->method == METHOD_POST && !body_value_is_uuid_4(&body->email_id))
+    if (body->has_email_id && call->method == METHOD_POST && !body_form_is_uuid_4(&body->email_id))
         body_error_add(errors, &id_place, "value_error.uuid.version", "uuid version 4 expected");
     if (body->has_email_id && call->method != METHOD_POST &&
         memcmp(&body->email_id, &call->email_id, UUID_LEN) != 0)
@@ -148,7 +148,7 @@ check_new_id(const WriteCall *call)
     BodyErrors errors;
 
     body_errors_init(&errors);
-    if (!body_value_is_uuid_4(&call->email_id))
+    if (!body_form_is_uuid_4(&call->email_id))
         body_error_add(&errors, &place, "value_error.uuid.version", "uuid version 4 expected");
     body_errors_raise(&errors);
 }

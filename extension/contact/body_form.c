@@ -1,0 +1,216 @@
+/*
+ * contact/body_form.c: the forms of texts in bodies: words for booleans, UUIDs, dates, URLs.
+ * Each has its reader or check, which decides, and beside it the regular expression of the
+ * published schemas. Change one with the other: test/t/233_contact_schemas.pl and the fuzz
+ * target "contact" compare them.
+ */
+#include "extension/base/compat.h"
+
+#include "extension/base/hex.h"
+#include "extension/contact/body_form.h"
+#include "extension/json/text.h"
+
+#include "utils/builtins.h"
+
+/* ---- words for booleans ------------------------------------------------------------ */
+
+static const struct {
+    const char *word;
+    bool value;
+} flag_words[] = {{"t", true},   {"y", true},      {"1", true},   {"true", true},
+                  {"yes", true}, {"on", true},     {"f", false},  {"n", false},
+                  {"0", false},  {"false", false}, {"no", false}, {"off", false}};
+
+bool
+body_form_read_flag(const char *input, int length, bool *value)
+{
+    for (size_t i = 0; i < lengthof(flag_words); i++)
+        if ((int)strlen(flag_words[i].word) == length &&
+            pg_strncasecmp(input, flag_words[i].word, length) == 0) {
+            *value = flag_words[i].value;
+            return true;
+        }
+    return false;
+}
+
+/* Adds "[oO][nN]|…". */
+static void
+add_words(StringInfo pattern, bool value)
+{
+    for (size_t i = 0; i < lengthof(flag_words); i++) {
+        if (flag_words[i].value != value)
+            continue;
+        if (pattern->data[pattern->len - 1] != ':')
+            appendStringInfoChar(pattern, '|');
+        for (const char *at = flag_words[i].word; *at != '\0'; at++)
+            appendStringInfo(pattern, isalpha((unsigned char)*at) ? "[%c%c]" : "%c", *at,
+                             pg_toupper((unsigned char)*at));
+    }
+}
+
+char *
+body_form_flag_pattern(bool is_true, bool is_false)
+{
+    StringInfoData pattern;
+
+    initStringInfo(&pattern);
+    appendStringInfoString(&pattern, "^(?:");
+    if (is_true)
+        add_words(&pattern, true);
+    if (is_false)
+        add_words(&pattern, false);
+    appendStringInfoString(&pattern, ")$");
+    return pattern.data;
+}
+
+/* ---- UUIDs ----------------------------------------------------------------------- */
+
+/* As uuid_in(): optional braces, an optional hyphen after every fourth digit. */
+bool
+body_form_read_uuid(const char *input, int length, pg_uuid_t *uuid)
+{
+    const char *at = input;
+    const char *end = input + length;
+
+    if (length >= 2 && at[0] == '{' && end[-1] == '}') {
+        at++;
+        end--;
+    }
+    for (int i = 0; i < UUID_LEN; i++) {
+        int high, low;
+
+        if (end - at < 2)
+            return false;
+        high = hex_value(at[0]);
+        low = hex_value(at[1]);
+        if (high < 0 || low < 0)
+            return false;
+        uuid->data[i] = (unsigned char)(high << 4 | low);
+        at += 2;
+        if (i % 2 == 1 && i < UUID_LEN - 1 && at < end && *at == '-')
+            at++;
+    }
+    return at == end;
+}
+
+bool
+body_form_is_uuid_4(const pg_uuid_t *uuid)
+{
+    return uuid->data[6] >> 4 == 4 && uuid->data[8] >> 6 == 2;
+}
+
+text *
+body_form_uuid_text(const pg_uuid_t *uuid)
+{
+    StringInfoData quoted;
+
+    initStringInfo(&quoted);
+    json_text_write_uuid(&quoted, uuid);
+    return cstring_to_text_with_len(quoted.data + 1, quoted.len - 2);
+}
+
+#define UUID_DIGITS "(?:[0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}"
+const char body_form_uuid_pattern[] = "^" UUID_DIGITS "$|^\\{" UUID_DIGITS "\\}$";
+
+/* ---- dates ----------------------------------------------------------------------- */
+
+/* As iso_date_read(): the days of the calendar from 0001-01-01 on. */
+#define LEAP_CENTURY "(?:[02468][048]|[13579][26])00"
+#define LEAP_YEAR "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|" LEAP_CENTURY ")"
+const char body_form_date_pattern[] =
+    "^(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|"
+    "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|" LEAP_YEAR "-02-29)$";
+
+/* ---- URLs ------------------------------------------------------------------------- */
+
+/* What follows "://" up to the path: a host, with anything before "@" and a port after. */
+static bool
+is_authority(const char *bytes, int length)
+{
+    const char *end = bytes + length;
+    const char *host = bytes;
+    const char *port;
+
+    for (const char *at = bytes; at < end; at++)
+        if (*at == '@')
+            host = at + 1;
+    if (host < end && *host == '[') {
+        port = memchr(host, ']', end - host);
+        if (port == NULL || port == host + 1)
+            return false;
+        port++;
+    } else {
+        port = memchr(host, ':', end - host);
+        if (port == NULL)
+            port = end;
+        if (port == host)
+            return false;
+    }
+    if (port == end)
+        return true;
+    if (*port != ':' || end - port > 6)
+        return false;
+    for (port++; port < end; port++)
+        if (*port < '0' || *port > '9')
+            return false;
+    return true;
+}
+
+static bool
+is_scheme_character(char c, bool is_first)
+{
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+        return true;
+    return !is_first && ((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.');
+}
+
+bool
+body_form_check_url(const char *bytes, int length, const BodyPlace *place, BodyErrors *errors)
+{
+    int scheme = 0;
+    int authority;
+
+    while (scheme < length && is_scheme_character(bytes[scheme], scheme == 0))
+        scheme++;
+    if (scheme == 0 || length - scheme < 3 || memcmp(bytes + scheme, "://", 3) != 0) {
+        body_error_add(errors, place, "value_error.url.scheme", "invalid or missing URL scheme");
+        return false;
+    }
+    authority = scheme + 3;
+    while (authority < length && strchr("/?#", bytes[authority]) == NULL)
+        authority++;
+    if (!is_authority(bytes + scheme + 3, authority - scheme - 3)) {
+        body_error_add(errors, place, "value_error.url.host", "invalid or missing URL host");
+        return false;
+    }
+    for (int i = 0; i < length; i++)
+        if ((unsigned char)bytes[i] <= 0x20 || bytes[i] == 0x7f) {
+            body_error_add(errors, place, "value_error.url.extra",
+                           "whitespace or control character in URL");
+            return false;
+        }
+    return true;
+}
+
+static bool
+is_outer_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+void
+body_form_strip_url(const char **bytes, int *length)
+{
+    for (; *length > 0 && is_outer_space((*bytes)[*length - 1]); (*length)--)
+        ;
+    for (; *length > 0 && is_outer_space((*bytes)[0]); (*length)--)
+        (*bytes)++;
+}
+
+/* A scheme, "://", anything up to "@", a host, a port; no space or control character
+ * anywhere but around the whole. */
+#define URL_SPACES "[\\t-\\r ]*"
+#define URL_CHAR(others) "[^\\x00-\\x20\\x7F" others "]"
+#define URL_HOST "(?:\\[" URL_CHAR("/?#@\\]") "+\\]|" URL_CHAR("/?#@:\\[") URL_CHAR("/?#@:") "*)"
+const char body_form_url_pattern[] = "^" URL_SPACES "[a-zA-Z][a-zA-Z0-9+.\\-]*:\\/\\/(?:" URL_CHAR(
+    "/?#") "*@)?" URL_HOST "(?::[0-9]{0,5})?(?:[/?#]" URL_CHAR("") "*)?" URL_SPACES "$";
