@@ -43,7 +43,7 @@ sub cpu_s
 {
     my ($pid) = @_;
     open my $stat, '<', "/proc/$pid/stat" or return 0;
-    my @fields = split / /, <$stat>;
+    my @fields = split / /, <$stat> // return 0;
     return ($fields[13] + $fields[14]) / HZ;
 }
 
@@ -51,14 +51,16 @@ sub cpu_s
 sub postgres_cpu_s
 {
     my ($pid) = split /\n/, CTMS::Test::slurp($ctms->node->data_dir . '/postmaster.pid');
-    open my $stat, '<', "/proc/$pid/stat" or return 0;
+    open my $stat, '<', "/proc/$pid/stat" or die "PostgreSQL has ended: /proc/$pid/stat: $!\n";
     my @fields = split / /, <$stat>;
     my $sum = ($fields[13] + $fields[14] + $fields[15] + $fields[16]) / HZ;
     $sum += cpu_s($_) for split ' ', CTMS::Test::slurp("/proc/$pid/task/$pid/children");
     return $sum;
 }
 
-sub usage { return (time, stats(), cpu_s($ctms->pid('agent')), cpu_s($ctms->pid('sandbox')), postgres_cpu_s()) }
+# Zero for what has ended.
+sub used_by { my ($name) = @_; return cpu_s($ctms->pid($name)) || die "no processor time of $name: it has ended\n" }
+sub usage { return (time, stats(), used_by('agent'), used_by('sandbox'), postgres_cpu_s()) }
 
 # Runs from the moment at which the line is at work until "done"; returns what happened between.
 sub measure
@@ -105,6 +107,8 @@ poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') == 0 }
 my %arrived = map { $_->{email_id} => $_->{time} } reverse @{ $ctms->sandbox('/_sandbox/ledger?after=' . (stats()->{ledger} - @ids) )->{json} };
 my %committed = map { split /\|/ } split /\n/,
     $ctms->sql("SELECT email_id, extract(epoch FROM pg_xact_commit_timestamp(xmin)) FROM ctms.emails WHERE primary_email LIKE 'wake%'");
+my @lost = grep { !$arrived{$_} || !$committed{$_} } @ids;
+die 'not measured: ' . @lost . ' of ' . @ids . " contacts have no request or no time of commit\n" if @lost;
 my @delays = map { 1000 * ($arrived{$_} - $committed{$_}) } @ids;
 @delays = sort { $a <=> $b } @delays;
 diag sprintf 'commit to first request, idle agent: p50 %.1f ms, p99 %.1f ms', @delays[ 149, 297 ];

@@ -52,6 +52,8 @@ sub measure
 {
     my ($on, $count) = @_;
     my %pids = (rest => [ children($on->pid('rest')) ], primary => [ backends($node) ], replica => [ backends($standby) ]);
+    my @unknown = grep { !@{ $pids{$_} } } qw(rest primary);
+    die "no processor time: there is no process of @unknown\n" if @unknown;
     my $load = "$ENV{CTMS_TEST_BIN}/http-load $on->{rest_port} $count";
     `$load 1 $request $ids`;
     my %used = map { $_ => used(@{ $pids{$_} }) } keys %pids;
@@ -68,7 +70,7 @@ for my $writers (0, 1)
     if ($writers)
     {
         my $script = spew('write.sql', "\\set n random(1, $contacts)\n\\set r random(1, 1000000)\nSELECT ctms.patch_contact(md5(:n::text)::uuid, '{\"email\": {\"last_name\": \"' || :r::text || '\"}}');\n");
-        $writer = IPC::Run::start([ 'pgbench', '-n', '-c', 1, '-R', 100, '-T', 3600, '-f', $script, $ctms->db_url ], '<', \'', '>', \my $out, '2>', \my $err);
+        $writer = IPC::Run::start([ 'pgbench', '-n', '-c', 1, '-R', 100, '-T', 3600, '-f', $script, $ctms->db_url . '&application_name=writer' ], '<', \'', '>', \my $out, '2>', \my $err);
     }
     for my $count (@clients)
     {
@@ -85,7 +87,10 @@ for my $writers (0, 1)
         diag sprintf '%-20s %5d %-8s %8.0f %6.2f %8.2f %9.0f %8.0f %8.0f', $writers ? '100 writes a second' : 'nobody writes', $count, $_, $best{$_}{rate}, $best{$_}{rate} / $best{primary}{rate},
             @{ $best{$_} }{qw(p50 cpu_rest cpu_primary cpu_replica)} for qw(primary replica);
     }
-    $writer->signal('INT'), $writer->finish if $writer;
+    next if !$writer;
+    my $sessions = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'writer'});
+    die "nobody writes any more: pgbench has ended\n" if !$sessions;
+    $writer->signal('INT'), $writer->finish;
 }
 pass('measured');
 done_testing();

@@ -33,6 +33,10 @@ my $idle = $ENV{CTMS_BENCH_IDLE} // 5000;
 my @clients = split /,/, $ENV{CTMS_BENCH_CLIENTS} // 64;
 my @calls = split /,/, $ENV{CTMS_BENCH_CALLS} // 'get,find,patch,create,stripe,updates';
 my %parts = map { $_ => 1 } split /,/, $ENV{CTMS_BENCH_PARTS} // 'calls,updates,idle,sentry,size';
+my @unknown = ((grep { !/^(?:calls|updates|idle|sentry|size)$/ } sort keys %parts),
+    grep { !/^(?:get|find|patch|create|stripe|updates)$/ } @calls);
+die "ctms: no such part or call: @unknown\n" if @unknown;
+die "ctms: nothing to measure\n" if !%parts || !@clients || !@calls;
 delete @ENV{ grep { /^CTMS_BENCH_/ } keys %ENV };
 my $ctms = CTMS::Test->new('bench_rest', conf => join "\n", 'shared_buffers = 2GB', 'max_connections = 320', 'max_wal_size = 8GB',
     'log_statement = none', 'log_connections = off', 'log_disconnections = off', 'log_min_messages = panic');
@@ -112,6 +116,7 @@ sub rest
     $head .= "\nHost: localhost\nAuthorization: Bearer $ctms->{token}" . (defined $body ? "\nContent-Length: {length}" : '');
     my $file = spew('request', "$head\n\n" . ($body // ''));
     my @pids = (servers($on), backends($database // 'ctms'));
+    die "no processor time: there is no process of the REST server or of its database\n" if @pids < 2;
     my $load = "$ENV{CTMS_TEST_BIN}/http-load $on->{rest_port} $clients";
     `$load 1 $file $lines`;
     my $used = used(@pids);
@@ -226,6 +231,7 @@ if ($parts{idle})
         my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$ctms->{rest_port}") or die "connection $_: $!";
         $socket->syswrite("GET /__lbheartbeat__ HTTP/1.1\r\nHost: x\r\n\r\n");
         $socket->sysread(my $answer, 65536);
+        die "connection $_: " . ($answer || 'no answer') if ($answer // '') !~ m{^HTTP/1\.1 200 };
         push @crowd, $socket;
     }
     diag sprintf '%d idle connections: memory of the process %s MB, before %s MB', scalar @crowd, map { join ', ', map { sprintf '%.1f', $_ / 1024 } @$_ } [ memory_kb() ], \@memory;
@@ -264,7 +270,9 @@ sub walk
     while (defined $path)
     {
         my $begun = time;
-        my $page = $http->get("http://127.0.0.1:$on->{rest_port}$path", { headers => { Authorization => "Bearer $ctms->{token}" } })->{content};
+        my $answer = $http->get("http://127.0.0.1:$on->{rest_port}$path", { headers => { Authorization => "Bearer $ctms->{token}" } });
+        die "$path: $answer->{status} $answer->{content}\n" if $answer->{status} != 200;
+        my $page = $answer->{content};
         push @times, time - $begun;
         $seen{$_}++ for $page =~ /"email_id":"([^"]+)"/g;
         ($path) = $page =~ m{"next":"https?://[^/]+([^"]+)"};
@@ -310,6 +318,7 @@ if ($parts{size})
         exec 'pgbench', '-n', '-M', 'prepared', '-c', 1, '-R', 200, '-T', 3600, '-f', $file, '-h', $node->host, '-p', $node->port, 'ctms_large' or POSIX::_exit(1);
     }
     my ($seen, @times) = walk($on_large);
+    die "nobody changed contacts meanwhile: pgbench ended\n" if waitpid($writer, POSIX::WNOHANG()) != 0;
     kill TERM => $writer;
     waitpid $writer, 0;
     my @changed = split /\n/, $node->safe_psql('ctms_large', "SELECT email_id FROM ctms.emails WHERE update_timestamp > '2025-01-01'");
@@ -317,7 +326,7 @@ if ($parts{size})
     my $twice = grep { $seen->{$_} > 1 && !$changed{$_} } keys %$seen;
     my $missed = $node->safe_psql('ctms_large', 'SELECT count(*) FROM ctms.emails') - keys %$seen;
     diag sprintf '/updates through all, %d contacts changing meanwhile: %d missed, %d of the others twice', scalar @changed, $missed, $twice;
-    diag sprintf 'a page: the first hundred %.1f ms, the last hundred %.1f ms (reading the JSON not counted)', map { 1000 * mean(@$_) } [ @times[ 0 .. 99 ] ], [ @times[ -100 .. -1 ] ];
+    diag sprintf 'a page: the first hundred %.1f ms, the last hundred %.1f ms (reading the JSON not counted)', map { 1000 * mean(@$_) } [ @times[ 0 .. min(99, $#times) ] ], [ @times[ -min(100, scalar @times) .. -1 ] ];
 }
 pass('measured');
 done_testing();

@@ -83,6 +83,7 @@ for my $case (grep { $_->[0] =~ /$only/ } hostile_cases())
     }
     diag sprintf '%-38s %s', $name, join ' ', map { sprintf '%16s', $_ } @columns;
 }
+die "ctms: no hostile input has a name like CTMS_BENCH_ONLY=$only\n" if !$n;
 print {$to} "\\q\n";
 close $to;
 waitpid $psql_pid, 0;

@@ -3,19 +3,30 @@
 # the entries, a bare scan, Blaze (the fastest validator known) and ajv, both from npm.
 #
 # CTMS_BENCH_CORPORA is a folder of schemas with documents (NAME/schema.json, NAME/instances.jsonl),
-# CTMS_BENCH_TOOLS the folder with node_modules. Without one of them the comparison is left out.
-# CTMS_BENCH_DOCUMENTS (300) of each corpus are taken, CTMS_BENCH_ROUNDS (300)
+# CTMS_BENCH_TOOLS the folder with node_modules. Where one is not set, its comparison is left out, and that
+# is told; where one is set and something in it cannot be measured, the run fails. ajv cannot compile
+# every schema; that is told too. CTMS_BENCH_DOCUMENTS (300) of each corpus are taken, CTMS_BENCH_ROUNDS (300)
 # times in each of CTMS_BENCH_PASSES (5).
 use strict;
 use warnings;
 use List::Util qw(min max sum);
+use Cwd qw(abs_path);
+use IPC::Run;
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CTMS::Test qw(slurp);
-use CTMS::JsonSchemaSuite qw(literal);
+use CTMS::Test qw(data_folder slurp);
+use CTMS::JsonSchemaSuite qw(corpora_names literal);
 
-my $corpora = $ENV{CTMS_BENCH_CORPORA} // '';
-my $tools = $ENV{CTMS_BENCH_TOOLS} // '';
+my $corpora = data_folder('CTMS_BENCH_CORPORA');
+my @corpora = corpora_names($corpora);
+die "ctms: no schemas in $corpora (CTMS_BENCH_CORPORA)\n" if $corpora ne '' && !@corpora;
+my $tools = data_folder('CTMS_BENCH_TOOLS');
+$tools = abs_path($tools) if $tools ne '';
+my $blaze = "$tools/node_modules/.bin/jsonschema";
+for my $needed ($tools eq '' ? () : ($blaze, "$tools/node_modules/ajv"))
+{
+    die "ctms: no comparison with other validators: $needed is not there\n" unless -x $needed;
+}
 my $documents = $ENV{CTMS_BENCH_DOCUMENTS} // 300;
 my $rounds = $ENV{CTMS_BENCH_ROUNDS} // 300;
 my $passes = $ENV{CTMS_BENCH_PASSES} // 5;
@@ -35,26 +46,45 @@ sub line { my ($what, $number, $goal) = @_; diag sprintf '%-66s %s%s', $what, $n
 
 # ---- other validators --------------------------------------------------------------------------
 
-# Each gives the mean of the rounds for each document, in nanoseconds; nothing when it cannot.
+# Each gives the mean of the rounds for each document, in nanoseconds; nothing without the tools.
+
+# (exit status, what a command prints).
+sub output_of
+{
+    my (@command) = @_;
+    my ($out, $err) = ('', '');
+    IPC::Run::run(\@command, '<', \'', '>', \$out, '2>', \$err);
+    return ($? >> 8, $out, $err);
+}
+
+# The times, when there is one for each document.
+sub checked
+{
+    my ($who, $schema, $instances, $err, @times) = @_;
+    my $count = () = slurp($instances) =~ /^./mg;
+    return @times if @times == $count && !grep { !defined } @times;
+    die "ctms: $who measured " . (grep { defined } @times) . " of $count documents of $schema: $err\n";
+}
 
 sub blaze
 {
     my ($schema, $instances, $n) = @_;
-    my $program = "$tools/node_modules/.bin/jsonschema";
-    return () unless -x $program;
+    return () if $tools eq '';
+    my (undef, $out, $err) = output_of($blaze, 'validate', $schema, $instances, '--benchmark', '--loop', $n, '--fast');
     my @times;
-    for (`$program validate $schema $instances --benchmark --loop $n --fast 2>/dev/null`)
-    {
-        $times[ $1 - 1 ] = 1000 * $2 if /\[(\d+)\]: PASS ([0-9.]+)/;
-    }
-    return @times;
+    $times[ $1 - 1 ] = 1000 * $2 while $out =~ /\[(\d+)\]: PASS ([0-9.]+)/g;
+    return checked('Blaze', $schema, $instances, $err, @times);
 }
 
+my %told;
 sub ajv
 {
     my ($schema, $instances, $n) = @_;
-    return () unless -d "$tools/node_modules/ajv";
-    return map { 0 + $_ } `node $ENV{CTMS_TEST_TOP}/bench/json_schema/ajv.js $tools $schema $instances $n 2>/dev/null`;
+    return () if $tools eq '';
+    my ($status, $out, $err) = output_of('node', "$ENV{CTMS_TEST_TOP}/bench/json_schema/ajv.js", $tools, $schema, $instances, $n);
+    return checked('ajv', $schema, $instances, $err, split /\n/, $out) if $status != 3;
+    diag "ajv cannot compile $schema: " . $err =~ s/\n.*//sr unless $told{$schema}++;
+    return ();
 }
 
 # Other work on the machine only ever adds time: for each document the best pass counts, for
@@ -63,7 +93,7 @@ sub mean_of_best
 {
     my @passes = grep { @$_ } @_;
     return undef unless @passes;
-    return sum(map { my $i = $_; min(grep { defined } map { $_->[$i] } @passes) // 0 } 0 .. $#{ $passes[0] }) / @{ $passes[0] };
+    return sum(map { my $i = $_; min(map { $_->[$i] } @passes) } 0 .. $#{ $passes[0] }) / @{ $passes[0] };
 }
 
 sub ratio { my ($x, $y) = @_; return defined $x && $y ? sprintf('%.2f', $x / $y) : '-' }
@@ -210,11 +240,9 @@ sub corpus
 
 sub real_schemas
 {
-    my @names = map { m{([^/]+)/schema\.json$} ? $1 : () } sort glob "$corpora/*/schema.json";
-    return unless @names;
     diag sprintf '%-16s %5s %9s %9s %9s %9s %8s %8s %8s %10s %6s', 'schema', 'docs', 'ours ns', 'walk ns', 'Blaze ns', 'ajv ns', '/Blaze',
         '/ajv', '/walk', 'compile us', 'wrong';
-    my @results = map { corpus($_) } @names;
+    my @results = map { corpus($_) } @corpora;
     for my $other (qw(blaze ajv walk))
     {
         my @ratios = map { $_->{run} / $_->{$other} } grep { $_->{$other} } @results;
@@ -234,6 +262,8 @@ per_row();
 lookups();
 unique_items();
 inserts();
-real_schemas();
+real_schemas() if @corpora;
+diag 'left out: Blaze and ajv, as CTMS_BENCH_TOOLS is not set' if $tools eq '';
+diag 'left out: real schemas, as there is no folder of them (make bench-json-schema CORPORA=folder)' unless @corpora;
 pass('measured');
 done_testing();

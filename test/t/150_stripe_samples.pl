@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 use JSON::PP;
-use CTMS::Test qw(slurp);
+use CTMS::Test qw(data_folder slurp);
 use Test::More;
 
 my $ctms = CTMS::Test->new('stripe_samples');
@@ -121,9 +121,10 @@ my $small = {
         lines => { data => [ { object => 'line_item', id => 'il_1', type => 'subscription', amount => 500, currency => 'usd', price => changed($price, id => 'price_2') } ] } } };
 subtest 'small objects' => sub { check_objects(@$small{qw(customer subscription invoice)}) };
 
-my $samples = $ENV{CTMS_STRIPE_SAMPLES} // "$ENV{CTMS_TEST_TOP}/../shared/data/stripe";
+my $samples = data_folder('CTMS_STRIPE_SAMPLES', 'stripe');
 SKIP: {
     my @files = map { "$samples/${_}_01.json" } qw(customer subscription invoice);
+    die "ctms: no samples of Stripe objects in $samples\n" if $ENV{CTMS_STRIPE_SAMPLES} && grep { !-r } @files;
     skip "no samples of Stripe objects in $samples", 1 if grep { !-r } @files;
     subtest 'samples' => sub { check_objects(map { $json->decode(slurp($_)) } @files) };
 }

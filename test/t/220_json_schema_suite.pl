@@ -6,11 +6,15 @@
 use strict;
 use warnings;
 use CTMS::JsonSchemaSuite;
-use CTMS::Test;
+use CTMS::Test qw(data_folder);
 use Test::More;
 
-my $folder = $ENV{CTMS_JSON_SCHEMA_SUITE} || "$ENV{CTMS_TEST_TOP}/../shared/data/JSON-Schema-Test-Suite";
-plan skip_all => "no JSON-Schema-Test-Suite at $folder" unless -d "$folder/tests";
+my $folder = data_folder('CTMS_JSON_SCHEMA_SUITE', 'JSON-Schema-Test-Suite');
+if (!-d "$folder/tests")
+{
+    die "ctms: no JSON-Schema-Test-Suite in $folder\n" if $ENV{CTMS_JSON_SCHEMA_SUITE};
+    plan skip_all => "no JSON-Schema-Test-Suite at $folder";
+}
 
 my %known = (
     required => { '4' => 618, '6' => 839, '7' => 927, '2019-09' => 1259, '2020-12' => 1299 },

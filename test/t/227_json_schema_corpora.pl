@@ -14,14 +14,18 @@
 # speaks of a member of objects and of nothing else.
 use strict;
 use warnings;
-use CTMS::JsonSchemaSuite qw(literal);
-use CTMS::Test qw(slurp);
+use CTMS::JsonSchemaSuite qw(corpora_names literal);
+use CTMS::Test qw(data_folder slurp);
 use JSON::PP;
 use Test::More;
 
-my $corpora = $ENV{CTMS_JSON_SCHEMA_CORPORA} || "$ENV{CTMS_TEST_TOP}/../shared/data/json-schema-corpora";
-my @names = map { m{([^/]+)/schema\.json$} ? $1 : () } sort glob "$corpora/*/schema.json";
-plan skip_all => "no schemas at $corpora" unless @names;
+my $corpora = data_folder('CTMS_JSON_SCHEMA_CORPORA', 'json-schema-corpora');
+my @names = corpora_names($corpora);
+if (!@names)
+{
+    die "ctms: no schemas in $corpora\n" if $ENV{CTMS_JSON_SCHEMA_CORPORA};
+    plan skip_all => "no schemas at $corpora";
+}
 my $documents = $ENV{CTMS_TEST_DOCUMENTS} // 50;
 my $json = JSON::PP->new->utf8->canonical->allow_nonref->allow_bignum;
 my @every = qw(object array string number boolean null);

@@ -16,7 +16,7 @@ use File::Find;
 use CTMS::Test qw(slurp);
 use Exporter 'import';
 
-our @EXPORT_OK = qw(literal elements members);
+our @EXPORT_OK = qw(corpora_names literal elements members);
 
 my @drafts = ([ 'draft4', '4' ], [ 'draft6', '6' ], [ 'draft7', '7' ],
     [ 'draft2019-09', '2019-09' ], [ 'draft2020-12', '2020-12' ]);
@@ -32,6 +32,18 @@ sub literal
     my ($text) = @_;
     $text =~ s/'/''/g;
     return "'$text'";
+}
+
+# The real schemas in a folder of NAME/schema.json with NAME/instances.jsonl. All can be read.
+sub corpora_names
+{
+    my ($folder) = @_;
+    my @names = map { m{([^/]+)/schema\.json$} ? $1 : () } sort glob "$folder/*/schema.json";
+    for my $file (map { ("$folder/$_/schema.json", "$folder/$_/instances.jsonl") } @names)
+    {
+        die "ctms: $file is empty or cannot be read\n" if slurp($file) eq '';
+    }
+    return @names;
 }
 
 sub json_files

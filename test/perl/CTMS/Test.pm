@@ -21,10 +21,13 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Exporter 'import';
 
-our @EXPORT_OK = qw(poll_until slurp);
+our @EXPORT_OK = qw(data_folder poll_until slurp);
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my @live;
+
+# Standard error goes to a log that is soon gone: tells prove too why a test ends.
+$SIG{__DIE__} = sub { diag("died: $_[0]") if defined $^S && !$^S };
 
 sub new
 {
@@ -225,6 +228,18 @@ sub poll_until
         die "timed out waiting until " . ($what // 'the condition holds') if time > $deadline;
         sleep 0.02;
     }
+}
+
+# The folder of data that an environment variable names, or else one of ../shared/data, which need
+# not be there. Who names a folder wants it used: one that this user cannot read ends the test.
+sub data_folder
+{
+    my ($variable, $default) = @_;
+    my $folder = $ENV{$variable} // '';
+    return defined $default ? "$ENV{CTMS_TEST_TOP}/../shared/data/$default" : '' if $folder eq '';
+    return $folder if opendir(my $handle, $folder) && -x $folder;
+    my ($why, $user) = ("$!", scalar getpwuid $>);
+    die qq(ctms: the user "$user" cannot enter $folder ($variable): $why\n);
 }
 
 sub slurp
