@@ -30,7 +30,7 @@ sub fails
 
 my $user = getpwuid $>;
 my $closed = qr{the user "\Q$user\E" cannot enter \Q$work/closed\E };
-my $benchmark = 'bench/json_schema.pl';
+my $benchmark = 'bench/json_schema/verdicts.pl';
 fails($benchmark, { CTMS_BENCH_CORPORA => "$work/closed" }, $closed);
 fails($benchmark, { CTMS_BENCH_CORPORA => "$work/empty" }, 'no schemas in ');
 fails($benchmark, { CTMS_BENCH_CORPORA => "$work/one" }, '.*/instances.jsonl is empty or cannot ');
