@@ -1,7 +1,7 @@
 # Manual pages, completion, and packages; included by the top Makefile.
 
 VERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" ctms.control)
-# Of the Debian packages.
+# Version of the Debian packages.
 DEB_VERSION ?= $(VERSION)
 MANUALS = build/man/ctms.1 build/man/ctms-rest.8 build/man/ctms-agent.8
 
@@ -18,13 +18,13 @@ install-data: manuals
 	install -D -m 644 packaging/completion/ctms.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ctms
 	install -D -m 644 packaging/completion/_ctms $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_ctms
 
-# build/deb/*.deb
+# Writes build/deb/*.deb.
 deb:
 	$(quiet)scripts/install-packages build
 	$(quiet)+$(MAKE) --no-print-directory all manuals
 	$(quiet)scripts/build-packages $(DEB_VERSION)
 
-# What pgxn.org takes: the committed tree with META.json on top.
+# Writes the archive for pgxn.org: the committed tree with META.json at the top.
 pgxn:
 	@mkdir -p build
 	git archive --prefix=ctms-$(VERSION).0/ --add-file=packaging/META.json --format=zip -o build/ctms-$(VERSION).0.zip HEAD

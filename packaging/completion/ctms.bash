@@ -1,5 +1,5 @@
-# Completion of the ctms command line for bash. It asks the help of the program, so that it knows
-# every command that the program has.
+# Completion of the ctms command line for bash. It reads the help of the program, so it
+# knows every command.
 
 _ctms_commands() {
     ctms --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z -]*[a-z]\).*/\1/p'
