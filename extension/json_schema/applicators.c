@@ -13,7 +13,7 @@ allocate_lists(JsonSchemaKeyword *keyword, uint32 n)
 {
     keyword->names = palloc0(sizeof(JsonValue) * Max(n, 1));
     keyword->nodes = palloc0(sizeof(JsonSchemaNode *) * Max(n, 1));
-    keyword->patterns = palloc0(sizeof(JsonRegex *) * Max(n, 1));
+    keyword->patterns = palloc0(sizeof(Regex *) * Max(n, 1));
     keyword->lists = palloc0(sizeof(JsonValue) * Max(n, 1));
 }
 
@@ -81,7 +81,7 @@ compile_pattern_properties(JsonSchemaCompile *compile, JsonSchemaNode *node,
         char *error = NULL;
 
         keyword->patterns[i] =
-            json_regex_compile(keyword->names[i].data, keyword->names[i].length, &error);
+            regex_compile(keyword->names[i].data, keyword->names[i].length, &error);
         if (error)
             json_schema_problem(
                 compile, node->resource,

@@ -71,8 +71,8 @@ json_schema_assertion_holds(const JsonSchemaKeyword *keyword, JsonValue instance
         return instance.length <= keyword->count ||
                json_string_characters(instance.data, instance.length) <= keyword->count;
     case KEYWORD_PATTERN:
-        return json_regex_matches(keyword->patterns[0], instance.data, instance.length);
-    case KEYWORD_FORMAT: return json_format_holds(keyword->format, instance);
+        return regex_matches(keyword->patterns[0], instance.data, instance.length);
+    case KEYWORD_FORMAT: return format_holds(keyword->format, instance);
     case KEYWORD_MINIMUM: return json_number_compare(instance, bound) >= 0;
     case KEYWORD_MAXIMUM: return json_number_compare(instance, bound) <= 0;
     case KEYWORD_EXCLUSIVE_MINIMUM: return json_number_compare(instance, bound) > 0;

@@ -57,7 +57,7 @@ static void
 compile_annotation(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
 {
     if (asserts_content(compile, node))
-        keyword->format = json_content_find(node->source, keyword->name);
+        keyword->format = content_find(node->source, keyword->name);
     if (!keyword->format)
         return;
     keyword->kind = KEYWORD_FORMAT;

@@ -35,7 +35,7 @@ count_values(JsonValue value)
 }
 
 void
-json_schema_extend_effort(Effort *effort)
+effort_extend(Effort *effort)
 {
     double steps = 0;
 

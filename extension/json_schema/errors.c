@@ -6,7 +6,6 @@
 #include "miscadmin.h"
 
 #include "extension/json_schema/internal.h"
-#include "extension/json_schema/uri.h"
 
 /* The token after the last slash. */
 static const char *

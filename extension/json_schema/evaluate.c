@@ -10,6 +10,7 @@
 
 #include "miscadmin.h"
 
+#include "extension/json/pointer.h"
 #include "extension/json_schema/evaluate.h"
 #include "extension/json_schema/uri.h"
 
@@ -78,9 +79,9 @@ frame_unit(Frame *frame)
     if (!frame->unit) {
         JsonSchemaUnit *unit = palloc0(sizeof(JsonSchemaUnit));
         char *pointer = json_schema_pointer_text(frame->node->pointer);
-        char *fragment = json_uri_encode_fragment(pointer);
+        char *fragment = json_schema_uri_encode_fragment(pointer);
 
-        spend_effort(frame->evaluation->effort, EFFORT_OF_UNIT);
+        effort_spend(frame->evaluation->effort, EFFORT_OF_UNIT);
         unit->valid = true;
         unit->keyword_location = location_text(frame->schema_location);
         unit->absolute_keyword_location = psprintf("%s#%s", frame->node->resource->uri, fragment);
@@ -184,7 +185,7 @@ take_back(Frame *frame, Said said)
 }
 
 void
-report_error(Frame *frame, const char *keyword, char *message)
+evaluate_report_error(Frame *frame, const char *keyword, char *message)
 {
     Evaluation *evaluation = frame->evaluation;
     JsonSchemaMessage *entry;
@@ -203,7 +204,7 @@ report_error(Frame *frame, const char *keyword, char *message)
 }
 
 void
-report_annotation(Frame *frame, const char *keyword, Jsonb *annotation)
+evaluate_report_annotation(Frame *frame, const char *keyword, Jsonb *annotation)
 {
     JsonSchemaMessage *entry = palloc0(sizeof(JsonSchemaMessage));
 
@@ -214,7 +215,7 @@ report_annotation(Frame *frame, const char *keyword, Jsonb *annotation)
 }
 
 bool
-wants_annotations(const Frame *frame)
+evaluate_wants_annotations(const Frame *frame)
 {
     return (frame->evaluation->flags & JSON_SCHEMA_ANNOTATIONS) != 0;
 }
@@ -236,14 +237,15 @@ evaluate_list(Frame *frame, const JsonSchemaKeyword *keyword)
         return n_valid == keyword->n;
     if (keyword->kind == KEYWORD_ANY_OF) {
         if (n_valid == 0)
-            report_error(frame, keyword->name, pstrdup("matches none of the alternatives"));
+            evaluate_report_error(frame, keyword->name,
+                                  pstrdup("matches none of the alternatives"));
         return n_valid > 0;
     }
     if (n_valid == 0)
-        report_error(frame, keyword->name, pstrdup("matches none of the alternatives"));
+        evaluate_report_error(frame, keyword->name, pstrdup("matches none of the alternatives"));
     else if (n_valid > 1)
-        report_error(frame, keyword->name,
-                     psprintf("matches %d of the alternatives, not exactly one", n_valid));
+        evaluate_report_error(frame, keyword->name,
+                              psprintf("matches %d of the alternatives, not exactly one", n_valid));
     return n_valid == 1;
 }
 
@@ -258,7 +260,7 @@ evaluate_not(Frame *frame, const JsonSchemaKeyword *keyword)
     matches = evaluate_in_place(frame, keyword->nodes[0], &location);
     frame->evaluated = evaluated;
     if (matches)
-        report_error(frame, keyword->name, pstrdup("must not match the given schema"));
+        evaluate_report_error(frame, keyword->name, pstrdup("must not match the given schema"));
     return !matches;
 }
 
@@ -316,8 +318,9 @@ evaluate_dependent(Frame *frame, const JsonSchemaKeyword *keyword)
         if (keyword->nodes[i]) {
             valid &= evaluate_in_place(frame, keyword->nodes[i], &location);
         } else if (!json_object_has_names(frame->instance, keyword->lists[i])) {
-            report_error(frame, keyword->name,
-                         psprintf("lacks what \"%.*s\" requires", (int)name.length, name.data));
+            evaluate_report_error(
+                frame, keyword->name,
+                psprintf("lacks what \"%.*s\" requires", (int)name.length, name.data));
             valid = false;
         }
     }
@@ -339,8 +342,8 @@ is_annotated(const Frame *frame, const JsonSchemaKeyword *keyword)
 static bool
 evaluate_annotation(Frame *frame, const JsonSchemaKeyword *keyword)
 {
-    if (wants_annotations(frame) && is_annotated(frame, keyword))
-        report_annotation(frame, keyword->name, json_value_to_jsonb(keyword->value));
+    if (evaluate_wants_annotations(frame) && is_annotated(frame, keyword))
+        evaluate_report_annotation(frame, keyword->name, json_value_to_jsonb(keyword->value));
     return true;
 }
 
@@ -353,7 +356,8 @@ evaluate_assertion(Frame *frame, const JsonSchemaKeyword *keyword)
         return true;
     }
     if (may_report(frame->evaluation))
-        report_error(frame, keyword->name, json_schema_assertion_message(keyword, frame->instance));
+        evaluate_report_error(frame, keyword->name,
+                              json_schema_assertion_message(keyword, frame->instance));
     else
         frame->evaluation->is_cut = true;
     return false;
@@ -422,7 +426,7 @@ evaluate_keywords(Frame *frame)
 
     if (node->source.kind != JSON_OBJECT) {
         if (node->source.kind == JSON_FALSE)
-            report_error(frame, NULL, pstrdup("is not allowed"));
+            evaluate_report_error(frame, NULL, pstrdup("is not allowed"));
         return node->source.kind == JSON_TRUE;
     }
     for (int i = 0; i < node->n_keywords; i++) {
@@ -445,7 +449,7 @@ evaluate_node(Frame *frame, Evaluated *outer)
     bool valid;
 
     check_stack_depth();
-    spend_effort(frame->evaluation->effort, EFFORT_OF_EVALUATION);
+    effort_spend(frame->evaluation->effort, EFFORT_OF_EVALUATION);
     if (!outer_scope || outer_scope->resource != frame->node->resource)
         frame->scope = &scope;
     frame->evaluated = is_container && (outer || frame->node->has_unevaluated)

@@ -41,14 +41,14 @@ typedef struct Effort {
 
 /* When the steps are used up: gives more where the instance is large, or else raises
  * statement_too_complex (54001). */
-extern void json_schema_extend_effort(Effort *effort);
+extern void effort_extend(Effort *effort);
 
 static inline void
-spend_effort(Effort *effort, int64 steps)
+effort_spend(Effort *effort, int64 steps)
 {
     effort->steps_left -= steps;
     if (unlikely(effort->steps_left < 0))
-        json_schema_extend_effort(effort);
+        effort_extend(effort);
 }
 
 typedef struct Evaluation {
@@ -78,9 +78,9 @@ evaluate_in_place(Frame *frame, const JsonSchemaNode *node, const Location *sche
 /* Applies a subschema to a part of the frame's instance. */
 extern bool evaluate_part(Frame *frame, const JsonSchemaNode *node, const Location *schema_location,
                           JsonValue part, const Location *instance_location);
-extern void report_error(Frame *frame, const char *keyword, char *message);
-extern void report_annotation(Frame *frame, const char *keyword, Jsonb *annotation);
-extern bool wants_annotations(const Frame *frame);
+extern void evaluate_report_error(Frame *frame, const char *keyword, char *message);
+extern void evaluate_report_annotation(Frame *frame, const char *keyword, Jsonb *annotation);
+extern bool evaluate_wants_annotations(const Frame *frame);
 
 /* What a dynamic reference means under this scope. */
 extern const JsonSchemaNode *

@@ -52,7 +52,7 @@ evaluate_member(Frame *frame, const JsonSchemaKeyword *keyword, uint32 index, Js
         break;
     case KEYWORD_PATTERN_PROPERTIES:
         for (at = 0; at < keyword->n; at++) {
-            if (!json_regex_matches(keyword->patterns[at], name.data, name.length))
+            if (!regex_matches(keyword->patterns[at], name.data, name.length))
                 continue;
             location = location_of_name(&base, keyword->names[at]);
             valid &= evaluate_part(frame, keyword->nodes[at], &location, value, &instance);
@@ -88,7 +88,7 @@ evaluate_member(Frame *frame, const JsonSchemaKeyword *keyword, uint32 index, Js
 static bool
 evaluate_object(Frame *frame, const JsonSchemaKeyword *keyword)
 {
-    bool annotates = wants_annotations(frame) && keyword->kind != KEYWORD_PROPERTY_NAMES;
+    bool annotates = evaluate_wants_annotations(frame) && keyword->kind != KEYWORD_PROPERTY_NAMES;
     JsonbParseState *state = NULL;
     bool valid = true;
     JsonWalk names;
@@ -111,8 +111,8 @@ evaluate_object(Frame *frame, const JsonSchemaKeyword *keyword)
         }
     }
     if (annotates)
-        report_annotation(frame, keyword->name,
-                          JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
+        evaluate_report_annotation(frame, keyword->name,
+                                   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
     return valid;
 }
 
@@ -124,7 +124,7 @@ annotate_boolean(Frame *frame, const JsonSchemaKeyword *keyword)
     JsonbValue flag = {.type = jbvBool};
 
     flag.val.boolean = true;
-    report_annotation(frame, keyword->name, JsonbValueToJsonb(&flag));
+    evaluate_report_annotation(frame, keyword->name, JsonbValueToJsonb(&flag));
 }
 
 static void
@@ -133,7 +133,7 @@ annotate_index(Frame *frame, const JsonSchemaKeyword *keyword, int index)
     JsonbValue number = {.type = jbvNumeric};
 
     number.val.numeric = int64_to_numeric(index);
-    report_annotation(frame, keyword->name, JsonbValueToJsonb(&number));
+    evaluate_report_annotation(frame, keyword->name, JsonbValueToJsonb(&number));
 }
 
 static bool
@@ -151,7 +151,7 @@ evaluate_prefix(Frame *frame, const JsonSchemaKeyword *keyword)
             evaluate_part(frame, keyword->nodes[i], &location, json_walk_next(&walk), &instance);
         mark(frame, i);
     }
-    if (wants_annotations(frame) && keyword->n > 0 && json_count(frame->instance) > 0) {
+    if (evaluate_wants_annotations(frame) && keyword->n > 0 && json_count(frame->instance) > 0) {
         if (json_walk_ended(&walk))
             annotate_boolean(frame, keyword);
         else
@@ -181,7 +181,7 @@ evaluate_rest(Frame *frame, const JsonSchemaKeyword *keyword)
         mark(frame, i);
         is_used = true;
     }
-    if (wants_annotations(frame) && is_used)
+    if (evaluate_wants_annotations(frame) && is_used)
         annotate_boolean(frame, keyword);
     return valid;
 }
@@ -192,15 +192,16 @@ report_contains(Frame *frame, const JsonSchemaKeyword *keyword, int64 n_matches)
     bool has_minimum = keyword->count != 1;
 
     if (n_matches < keyword->count) {
-        report_error(frame, has_minimum ? "minContains" : "contains",
-                     psprintf("must have at least " INT64_FORMAT " matching %s", keyword->count,
-                              keyword->count == 1 ? "item" : "items"));
+        evaluate_report_error(frame, has_minimum ? "minContains" : "contains",
+                              psprintf("must have at least " INT64_FORMAT " matching %s",
+                                       keyword->count, keyword->count == 1 ? "item" : "items"));
         return false;
     }
     if (n_matches > keyword->max_count) {
-        report_error(frame, "maxContains",
-                     psprintf("must have at most " INT64_FORMAT " matching %s", keyword->max_count,
-                              keyword->max_count == 1 ? "item" : "items"));
+        evaluate_report_error(frame, "maxContains",
+                              psprintf("must have at most " INT64_FORMAT " matching %s",
+                                       keyword->max_count,
+                                       keyword->max_count == 1 ? "item" : "items"));
         return false;
     }
     return true;
@@ -215,7 +216,7 @@ evaluate_contains(Frame *frame, const JsonSchemaKeyword *keyword)
     JsonbParseState *state = NULL;
     int64 n_matches = 0;
 
-    if (wants_annotations(frame))
+    if (evaluate_wants_annotations(frame))
         pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
     for (uint32 i = 0; !json_walk_ended(&walk); i++) {
         JsonValue item = json_walk_next(&walk);
@@ -226,16 +227,16 @@ evaluate_contains(Frame *frame, const JsonSchemaKeyword *keyword)
         n_matches++;
         if (marks)
             mark(frame, i);
-        if (wants_annotations(frame)) {
+        if (evaluate_wants_annotations(frame)) {
             JsonbValue index = {.type = jbvNumeric};
 
             index.val.numeric = int64_to_numeric(i);
             pushJsonbValue(&state, WJB_ELEM, &index);
         }
     }
-    if (wants_annotations(frame))
-        report_annotation(frame, keyword->name,
-                          JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
+    if (evaluate_wants_annotations(frame))
+        evaluate_report_annotation(frame, keyword->name,
+                                   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
     return report_contains(frame, keyword, n_matches);
 }
 

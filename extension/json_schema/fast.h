@@ -67,7 +67,7 @@ typedef struct FastName {
 } FastName;
 
 typedef struct FastPattern {
-    JsonRegex *regex;
+    Regex *regex;
     const FastNode *node; /* NULL allows all */
 } FastPattern;
 
@@ -124,14 +124,14 @@ typedef struct FastLower {
     List *queue; /* FastNode, not yet begun: parts of instances, which nobody looks into */
 } FastLower;
 
-extern const FastNode *fast_lower_node(FastLower *lower, const JsonSchemaNode *node);
+extern const FastNode *lower_node(FastLower *lower, const JsonSchemaNode *node);
 /* The same for a part of the instance: lowered later. NULL for a schema without demands. */
-extern const FastNode *fast_lower_part(FastLower *lower, const JsonSchemaNode *node);
+extern const FastNode *lower_part(FastLower *lower, const JsonSchemaNode *node);
 
 /* ---- json_schema/lower_children.c -------------------------------------------------- */
 
 /* What the node's keywords say about members or items; NULL when that is nothing. */
-extern const FastObject *fast_lower_object(FastLower *lower, const JsonSchemaNode *node);
-extern const FastArray *fast_lower_array(FastLower *lower, const JsonSchemaNode *node);
+extern const FastObject *lower_object(FastLower *lower, const JsonSchemaNode *node);
+extern const FastArray *lower_array(FastLower *lower, const JsonSchemaNode *node);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "miscadmin.h"
 
+#include "extension/json/pointer.h"
 #include "extension/json_schema/internal.h"
 #include "extension/json_schema/uri.h"
 
@@ -84,7 +85,7 @@ dialect_of(JsonSchemaCompile *compile, const JsonSchemaResource *resource, JsonV
 
     if (!uri || json_schema_known_dialect(uri, &dialect))
         return dialect;
-    plain = json_uri_split(uri, &fragment);
+    plain = json_schema_uri_split(uri, &fragment);
     /* "#" is no dialect: it would be the schema itself, or whoever refers to it. */
     metaschema =
         *plain == '\0'
@@ -158,12 +159,12 @@ index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonV
 
     if (!id || ignores_siblings)
         return resource;
-    uri = json_uri_split(id, &fragment);
+    uri = json_schema_uri_split(id, &fragment);
     if (resource->dialect.draft <= 7 && fragment && *fragment)
         add_anchor(compile, resource, fragment, false, schema, *pointer);
     if (*uri == '\0')
         return resource;
-    uri = json_uri_resolve(resource->uri, uri);
+    uri = json_schema_uri_resolve(resource->uri, uri);
     if (is_root) {
         resource->uri = uri;
         json_schema_enter_resource(compile, uri, resource);
@@ -380,7 +381,8 @@ json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, cons
                     const char *reference, const JsonSchemaAnchor **anchor)
 {
     char *fragment;
-    char *uri = json_uri_split(json_uri_resolve(from->resource->uri, reference), &fragment);
+    char *uri =
+        json_schema_uri_split(json_schema_uri_resolve(from->resource->uri, reference), &fragment);
     JsonSchemaResource *resource = json_schema_find_resource(compile, uri, from->resource->dialect);
     const JsonSchemaAnchor *found = NULL;
     JsonSchemaNode *node = NULL;

@@ -204,7 +204,7 @@ typedef struct JsonSchemaKeyword {
     int n;           /* of the lists below */
     JsonValue *names;
     JsonSchemaNode **nodes; /* if: the conditions, then, else; may hold NULL there */
-    JsonRegex **patterns;
+    Regex **patterns;
     JsonValue *lists;   /* dependencies: arrays of names */
     const char *anchor; /* dynamic reference: the name; NULL for an ordinary one */
     const struct JsonSchemaCandidates *candidates; /* of a dynamic one; else NULL */

@@ -156,8 +156,8 @@ compile_pattern(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyw
         json_schema_bad_value(compile, node, keyword, "a string");
         return;
     }
-    keyword->patterns = palloc(sizeof(JsonRegex *));
-    keyword->patterns[0] = json_regex_compile(keyword->value.data, keyword->value.length, &error);
+    keyword->patterns = palloc(sizeof(Regex *));
+    keyword->patterns[0] = regex_compile(keyword->value.data, keyword->value.length, &error);
     keyword->n = 1;
     if (error)
         json_schema_problem(compile, node->resource, node->pointer, keyword->name,
@@ -177,7 +177,7 @@ compile_format(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeywo
     }
     if (asserts)
         keyword->format =
-            json_format_find(json_string_copy(keyword->value), node->resource->dialect.draft);
+            format_find(json_string_copy(keyword->value), node->resource->dialect.draft);
     if (!keyword->format)
         keyword->kind = KEYWORD_ANNOTATION;
     keyword->applies = keyword->format ? JSON_KIND_BIT(JSON_STRING) : 0;

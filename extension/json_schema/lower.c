@@ -103,7 +103,7 @@ require_node(Builder *b, const FastNode *node, int kind)
 static void
 require_everywhere(Builder *b, const JsonSchemaNode *source)
 {
-    const FastNode *node = fast_lower_node(b->lower, source);
+    const FastNode *node = lower_node(b->lower, source);
 
     for (int kind = 0; kind < N_JSON_KINDS; kind++)
         if ((b->node->kinds & BIT(kind)) && !(b->interpreted & BIT(kind)))
@@ -122,7 +122,7 @@ lower_alternatives(Builder *b, const JsonSchemaKeyword *keyword, int kind)
     FastOp *op;
 
     for (int i = 0; i < keyword->n; i++) {
-        const FastNode *node = fast_lower_node(b->lower, keyword->nodes[i]);
+        const FastNode *node = lower_node(b->lower, keyword->nodes[i]);
 
         if (allows(node, kind))
             nodes[n++] = node;
@@ -144,7 +144,7 @@ lower_alternatives(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 static void
 lower_not(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 {
-    const FastNode *node = fast_lower_node(b->lower, keyword->nodes[0]);
+    const FastNode *node = lower_node(b->lower, keyword->nodes[0]);
 
     if (allows_all(node, kind))
         b->node->kinds &= ~BIT(kind);
@@ -160,7 +160,7 @@ lower_if(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 
     for (int i = 0; i < 3; i++)
         if (keyword->nodes[i])
-            nodes[i] = fast_lower_node(b->lower, keyword->nodes[i]);
+            nodes[i] = lower_node(b->lower, keyword->nodes[i]);
     if (allows_all(nodes[0], kind)) {
         require_node(b, nodes[1], kind);
     } else if (!allows(nodes[0], kind)) {
@@ -222,7 +222,7 @@ lower_dependent(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 
     for (int i = 0; i < keyword->n; i++)
         if (keyword->nodes[i])
-            nodes[i] = fast_lower_node(b->lower, keyword->nodes[i]);
+            nodes[i] = lower_node(b->lower, keyword->nodes[i]);
     op = add_op(b, kind, FAST_DEPENDENT);
     op->keyword = keyword;
     op->nodes = nodes;
@@ -263,9 +263,9 @@ lower_keyword(Builder *b, const JsonSchemaKeyword *keyword, int kind)
     case KEYWORD_REF: /* lower_common */
     case KEYWORD_DYNAMIC_REF:
     case KEYWORD_ALL_OF: break;
-    case APPLICATORS_TO_ITEMS: /* fast_lower_array */
+    case APPLICATORS_TO_ITEMS: /* lower_array */
     case ASSERTIONS_ON_ARRAYS: break;
-    case APPLICATORS_TO_MEMBERS: /* fast_lower_object */
+    case APPLICATORS_TO_MEMBERS: /* lower_object */
     case KEYWORD_MIN_PROPERTIES:
     case KEYWORD_MAX_PROPERTIES:
     case KEYWORD_REQUIRED: break;
@@ -280,9 +280,9 @@ lower_dynamic(Builder *b, const JsonSchemaKeyword *keyword)
 {
     ListCell *cell;
 
-    fast_lower_node(b->lower, keyword->nodes[0]);
+    lower_node(b->lower, keyword->nodes[0]);
     foreach (cell, keyword->candidates->list)
-        fast_lower_node(b->lower, ((const JsonSchemaCandidate *)lfirst(cell))->node);
+        lower_node(b->lower, ((const JsonSchemaCandidate *)lfirst(cell))->node);
     for (int kind = 0; kind < N_JSON_KINDS; kind++)
         add_op(b, kind, FAST_DYNAMIC)->keyword = keyword;
 }
@@ -348,8 +348,8 @@ static void
 lower_kind(Builder *b, int kind)
 {
     const JsonSchemaNode *source = b->source;
-    const FastObject *object = kind == JSON_OBJECT ? fast_lower_object(b->lower, source) : NULL;
-    const FastArray *array = kind == JSON_ARRAY ? fast_lower_array(b->lower, source) : NULL;
+    const FastObject *object = kind == JSON_OBJECT ? lower_object(b->lower, source) : NULL;
+    const FastArray *array = kind == JSON_ARRAY ? lower_array(b->lower, source) : NULL;
 
     if (object)
         add_op(b, kind, FAST_OBJECT)->object = object;
@@ -431,7 +431,7 @@ find_node(FastLower *lower, const JsonSchemaNode *source)
 }
 
 const FastNode *
-fast_lower_node(FastLower *lower, const JsonSchemaNode *source)
+lower_node(FastLower *lower, const JsonSchemaNode *source)
 {
     Builder b;
 
@@ -459,7 +459,7 @@ demands_nothing(const JsonSchemaNode *source)
 }
 
 const FastNode *
-fast_lower_part(FastLower *lower, const JsonSchemaNode *source)
+lower_part(FastLower *lower, const JsonSchemaNode *source)
 {
     FastNode *node;
 
@@ -476,8 +476,8 @@ json_schema_lower(JsonSchemaProgram *program)
 {
     FastLower lower = {program, NIL};
 
-    program->fast = fast_lower_node(&lower, program->root);
+    program->fast = lower_node(&lower, program->root);
     for (int i = 0; i < list_length(lower.queue); i++)
-        fast_lower_node(&lower, ((const FastNode *)list_nth(lower.queue, i))->source);
+        lower_node(&lower, ((const FastNode *)list_nth(lower.queue, i))->source);
     list_free(lower.queue);
 }

@@ -44,7 +44,7 @@ add_names(FastObject *object, const JsonSchemaKeyword *keyword, FastLower *lower
         name->length = keyword->names[i].length;
         if (keyword->kind == KEYWORD_PROPERTIES) {
             name->is_listed = true;
-            name->node = fast_lower_part(lower, keyword->nodes[i]);
+            name->node = lower_part(lower, keyword->nodes[i]);
             if (!name->node)
                 name->node = &anything;
         } else {
@@ -141,7 +141,7 @@ lower_patterns(FastLower *lower, FastObject *object, const JsonSchemaKeyword *ke
 {
     object->patterns = palloc(sizeof(FastPattern) * Max(keyword->n, 1));
     for (int i = 0; i < keyword->n; i++) {
-        const FastNode *node = fast_lower_part(lower, keyword->nodes[i]);
+        const FastNode *node = lower_part(lower, keyword->nodes[i]);
 
         if (!node && !object->additional && !object->forbids_additional)
             continue;
@@ -193,7 +193,7 @@ object_keywords(const JsonSchemaNode *node)
 }
 
 const FastObject *
-fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
+lower_object(FastLower *lower, const JsonSchemaNode *node)
 {
     ObjectKeywords found = object_keywords(node);
     const JsonSchemaKeyword *properties = found.properties;
@@ -204,9 +204,9 @@ fast_lower_object(FastLower *lower, const JsonSchemaNode *node)
 
     object->min_members = count_of(found.least, 0);
     object->max_members = count_of(found.most, PG_UINT32_MAX);
-    object->additional = additional ? fast_lower_part(lower, additional->nodes[0]) : NULL;
+    object->additional = additional ? lower_part(lower, additional->nodes[0]) : NULL;
     object->forbids_additional = additional && additional->nodes[0]->source.kind == JSON_FALSE;
-    object->key = found.names ? fast_lower_part(lower, found.names->nodes[0]) : NULL;
+    object->key = found.names ? lower_part(lower, found.names->nodes[0]) : NULL;
     object->names = palloc(sizeof(FastName) * Max(n, 1));
     if (properties)
         add_names(object, properties, lower);
@@ -270,7 +270,7 @@ array_keywords(const JsonSchemaNode *node)
 }
 
 const FastArray *
-fast_lower_array(FastLower *lower, const JsonSchemaNode *node)
+lower_array(FastLower *lower, const JsonSchemaNode *node)
 {
     ArrayKeywords found = array_keywords(node);
     const JsonSchemaKeyword *prefix = found.prefix;
@@ -280,15 +280,15 @@ fast_lower_array(FastLower *lower, const JsonSchemaNode *node)
     array->min_items = count_of(found.least, 0);
     array->max_items = count_of(found.most, PG_UINT32_MAX);
     array->is_unique = found.unique && found.unique->value.kind == JSON_TRUE;
-    array->items = found.items ? fast_lower_part(lower, found.items->nodes[0]) : NULL;
+    array->items = found.items ? lower_part(lower, found.items->nodes[0]) : NULL;
     if (prefix) {
         array->n_prefix = prefix->n;
         array->prefix = palloc(sizeof(FastNode *) * Max(prefix->n, 1));
         for (int i = 0; i < prefix->n; i++)
-            array->prefix[i] = fast_lower_part(lower, prefix->nodes[i]);
+            array->prefix[i] = lower_part(lower, prefix->nodes[i]);
     }
     if (contains) {
-        array->contains = fast_lower_part(lower, contains->nodes[0]);
+        array->contains = lower_part(lower, contains->nodes[0]);
         if (!array->contains)
             array->contains = &anything;
         array->min_contains = contains->count;

@@ -8,8 +8,8 @@
 #include "extension/base/compat.h"
 
 #include "extension/base/message.h"
+#include "extension/json/pointer.h"
 #include "extension/json_schema/internal.h"
-#include "extension/json_schema/uri.h"
 
 /* ---- problems ----------------------------------------------------------------- */
 
@@ -257,7 +257,7 @@ bool
 json_schema_matches_pattern(const JsonSchemaKeyword *keyword, JsonValue name)
 {
     for (int i = 0; keyword && i < keyword->n; i++)
-        if (json_regex_matches(keyword->patterns[i], name.data, name.length))
+        if (regex_matches(keyword->patterns[i], name.data, name.length))
             return true;
     return false;
 }

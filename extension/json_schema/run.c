@@ -150,7 +150,7 @@ run_other_member(Run *run, const FastObject *object, bool is_listed, JsonValue k
     if (!run_optional(run, object->key, key))
         return false;
     for (int i = 0; i < object->n_patterns; i++) {
-        if (!json_regex_matches(object->patterns[i].regex, key.data, key.length))
+        if (!regex_matches(object->patterns[i].regex, key.data, key.length))
             continue;
         is_listed = true;
         if (!run_optional(run, object->patterns[i].node, value))
@@ -349,8 +349,7 @@ run_op(Run *run, const FastOp *op, JsonValue value)
     case FAST_STRINGS: return is_one_of_strings(op, value);
     case FAST_VALUES: return is_one_of_values(op, value);
     case FAST_ASSERT: return json_schema_assertion_holds(op->keyword, value);
-    case FAST_PATTERN:
-        return json_regex_matches(op->keyword->patterns[0], value.data, value.length);
+    case FAST_PATTERN: return regex_matches(op->keyword->patterns[0], value.data, value.length);
     case FAST_INTEGER: return json_number_is_integer(value);
     case FAST_ANY_OF: return run_any_of(run, op, value);
     case FAST_ONE_OF: return run_one_of(run, op, value);
@@ -413,7 +412,7 @@ run_checked(Run *run, const FastNode *node, JsonValue value)
     if (!op)
         return true;
     CHECK_FOR_INTERRUPTS();
-    spend_effort(&run->effort, 1);
+    effort_spend(&run->effort, 1);
     if (unlikely(run->stack - (const char *)__builtin_frame_address(0) > UNCHECKED_STACK))
         check_stack_depth();
     if (unlikely(node->enters_scope) &&

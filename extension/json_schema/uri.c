@@ -1,5 +1,5 @@
 /*
- * json_schema/uri.c: URI references of schemas (RFC 3986) and JSON Pointers (RFC 6901).
+ * json_schema/uri.c: URI references of schemas (RFC 3986).
  */
 #include "extension/base/compat.h"
 
@@ -130,7 +130,7 @@ append_merged_path(StringInfo out, const UriParts *base, Span path)
 }
 
 char *
-json_uri_resolve(const char *base, const char *reference)
+json_schema_uri_resolve(const char *base, const char *reference)
 {
     UriParts b = split_parts(base);
     UriParts r = split_parts(reference);
@@ -177,7 +177,7 @@ percent_decode(const char *text)
 }
 
 char *
-json_uri_split(const char *uri, char **fragment)
+json_schema_uri_split(const char *uri, char **fragment)
 {
     const char *mark = strchr(uri, '#');
 
@@ -186,7 +186,7 @@ json_uri_split(const char *uri, char **fragment)
 }
 
 char *
-json_uri_encode_fragment(const char *pointer)
+json_schema_uri_encode_fragment(const char *pointer)
 {
     StringInfoData out;
 
@@ -200,54 +200,4 @@ json_uri_encode_fragment(const char *pointer)
             appendStringInfo(&out, "%%%02X", c);
     }
     return out.data;
-}
-
-void
-json_pointer_append(StringInfo pointer, const char *token, uint32 length)
-{
-    uint32 start = 0;
-
-    appendStringInfoChar(pointer, '/');
-    for (uint32 i = 0; i < length; i++) {
-        if (token[i] != '~' && token[i] != '/')
-            continue;
-        appendBinaryStringInfo(pointer, token + start, (int)(i - start));
-        appendStringInfoString(pointer, token[i] == '~' ? "~0" : "~1");
-        start = i + 1;
-    }
-    appendBinaryStringInfo(pointer, token + start, (int)(length - start));
-}
-
-bool
-json_pointer_next(const char **pointer, StringInfo token)
-{
-    const char *p = *pointer;
-
-    if (*p != '/')
-        return false;
-    resetStringInfo(token);
-    for (p++; *p && *p != '/'; p++) {
-        char c = *p;
-
-        if (c == '~' && (p[1] == '0' || p[1] == '1'))
-            c = *++p == '0' ? '~' : '/';
-        appendStringInfoChar(token, c);
-    }
-    *pointer = p;
-    return true;
-}
-
-int64
-json_pointer_index(const char *token)
-{
-    int64 index = 0;
-
-    if (*token == '\0' || (token[0] == '0' && token[1] != '\0'))
-        return -1;
-    for (; *token; token++) {
-        if (*token < '0' || *token > '9' || index > PG_INT32_MAX)
-            return -1;
-        index = index * 10 + (*token - '0');
-    }
-    return index;
 }

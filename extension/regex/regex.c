@@ -15,7 +15,7 @@ typedef struct Condition {
     bool is_negative;
 } Condition;
 
-struct JsonRegex {
+struct Regex {
     Condition *conditions; /* all of them, or */
     int n_conditions;
     RegexBacktracker *backtracker; /* with lookaround or back-references elsewhere */
@@ -59,7 +59,7 @@ tree_from_start(RegexTree *start, List *rest)
 }
 
 static bool
-add_condition(JsonRegex *regex, const RegexTree *tree, bool is_negative)
+add_condition(Regex *regex, const RegexTree *tree, bool is_negative)
 {
     RegexProgram *program = regex_program_new(tree);
     Condition *condition = &regex->conditions[regex->n_conditions++];
@@ -74,7 +74,7 @@ add_condition(JsonRegex *regex, const RegexTree *tree, bool is_negative)
 /* Lookahead right after "^" asks nothing but that the subject matches one more expression:
  * "^(?=a)(?!b)c" is "^a", not "^b", and "^c". False when the expression is not of that form. */
 static bool
-split_lookahead(JsonRegex *regex, const RegexTree *tree, bool *is_too_large)
+split_lookahead(Regex *regex, const RegexTree *tree, bool *is_too_large)
 {
     int n = list_length(tree->children);
     RegexTree *start;
@@ -103,12 +103,12 @@ split_lookahead(JsonRegex *regex, const RegexTree *tree, bool *is_too_large)
     return true;
 }
 
-JsonRegex *
-json_regex_compile(const char *pattern, uint32 length, char **error)
+Regex *
+regex_compile(const char *pattern, uint32 length, char **error)
 {
     const char *text = utf8_of_server(pattern, &length);
     RegexParse parse = regex_parse(text, length);
-    JsonRegex *regex = palloc0(sizeof(JsonRegex));
+    Regex *regex = palloc0(sizeof(Regex));
     bool is_too_large = false;
 
     if (parse.error) {
@@ -128,7 +128,7 @@ json_regex_compile(const char *pattern, uint32 length, char **error)
 }
 
 static bool
-holds_all(const JsonRegex *regex, const char *text, uint32 length)
+holds_all(const Regex *regex, const char *text, uint32 length)
 {
     for (int i = 0; i < regex->n_conditions; i++)
         if (regex_automaton_matches(regex->conditions[i].automaton, text, length) ==
@@ -138,7 +138,7 @@ holds_all(const JsonRegex *regex, const char *text, uint32 length)
 }
 
 bool
-json_regex_matches(JsonRegex *regex, const char *subject, uint32 length)
+regex_matches(Regex *regex, const char *subject, uint32 length)
 {
     const char *text = utf8_of_server(subject, &length);
     bool matches;

@@ -10,13 +10,13 @@
 
 #include "extension/base/compat.h"
 
-typedef struct JsonRegex JsonRegex;
+typedef struct Regex Regex;
 
 /* Compiles into the current memory context. On a mistake in the pattern returns NULL and
  * sets *error to what is wrong, without the pattern. */
-extern JsonRegex *json_regex_compile(const char *pattern, uint32 length, char **error);
+extern Regex *regex_compile(const char *pattern, uint32 length, char **error);
 
 /* Whether the subject, in the encoding of the database, has a match. */
-extern bool json_regex_matches(JsonRegex *regex, const char *subject, uint32 length);
+extern bool regex_matches(Regex *regex, const char *subject, uint32 length);
 
 #endif

@@ -109,9 +109,9 @@ has_same_keyword(const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
 static bool
 is_disjoint(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
 {
-    SchemaFacts both = schema_facts_and(facts, node);
+    SchemaFacts both = facts_and(facts, node);
 
-    return cover_spend(cover, 1) && schema_is_empty(&both);
+    return cover_spend(cover, 1) && facts_are_empty(&both);
 }
 
 static bool
@@ -154,7 +154,7 @@ covers_branch(Cover *cover, const JsonSchemaNode *condition, const JsonSchemaNod
         return true;
     if (!condition)
         return false;
-    both = schema_facts_and(facts, condition);
+    both = facts_and(facts, condition);
     return cover_node(cover, branch, &both);
 }
 
@@ -215,14 +215,14 @@ try_values(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts, b
     const JsonSchemaKeyword *list = json_schema_keyword_of(node, KEYWORD_ENUM);
     int n;
 
-    if (!schema_is_finite(facts, &values, &n) ||
+    if (!facts_are_finite(facts, &values, &n) ||
         !cover_spend(cover, (int64)n * (1 + (n + (list ? list->n : 0)) / 64)))
         return false;
     for (int i = 0; i < n; i++) {
         CHECK_FOR_INTERRUPTS();
         *is_covered = !(facts->kinds & JSON_KIND_BIT(values[i].kind)) ||
                       json_schema_interpret(node, values[i], NULL, NULL) ||
-                      !schema_nodes_accept(facts->nodes, values[i]);
+                      !facts_nodes_accept(facts->nodes, values[i]);
         if (!*is_covered)
             break;
     }
@@ -270,7 +270,7 @@ covers_each_alternative(Cover *cover, const JsonSchemaNode *node, const SchemaFa
                 keyword->n > MAX_ALTERNATIVES || is_decided(keyword, facts))
                 continue;
             for (int j = 0; is_covered && j < keyword->n; j++) {
-                SchemaFacts one = schema_facts_and(facts, keyword->nodes[j]);
+                SchemaFacts one = facts_and(facts, keyword->nodes[j]);
 
                 is_covered = list_length(one.nodes) > list_length(facts->nodes) &&
                              cover_node(cover, node, &one);
@@ -289,14 +289,14 @@ covers_both_branches(Cover *cover, const JsonSchemaNode *node, const SchemaFacts
 {
     const JsonSchemaNode *condition = keyword->nodes[0];
     const JsonSchemaNode *otherwise = keyword->nodes[2];
-    SchemaFacts branch = schema_facts_and(facts, condition);
+    SchemaFacts branch = facts_and(facts, condition);
 
-    branch = schema_facts_and(&branch, keyword->nodes[1]);
+    branch = facts_and(&branch, keyword->nodes[1]);
     if (!cover_node(cover, node, &branch))
         return false;
     if (cover_node(cover, condition, facts))
         return true;
-    branch = schema_facts_and(facts, otherwise);
+    branch = facts_and(facts, otherwise);
     return list_length(branch.nodes) > list_length(facts->nodes) &&
            cover_node(cover, node, &branch);
 }
@@ -326,7 +326,7 @@ covers_now(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
     is_covered = node->source.kind == JSON_OBJECT;
     for (int i = 0; is_covered && i < node->n_keywords; i++)
         is_covered = covers_keyword(cover, node, &node->keywords[i], facts);
-    return is_covered || has_same_schema(node, facts) || schema_is_empty(facts) ||
+    return is_covered || has_same_schema(node, facts) || facts_are_empty(facts) ||
            covers_each_kind(cover, node, facts) || covers_each_alternative(cover, node, facts) ||
            covers_each_branch(cover, node, facts);
 }
@@ -398,6 +398,6 @@ json_schema_covers(const JsonSchemaProgram *new_program, const JsonSchemaProgram
     /* What a dynamic reference means is known only in a run. */
     if (new_program->has_dynamic_scope || old_program->has_dynamic_scope)
         return false;
-    facts = schema_facts_of(list_make1(old_program->root), JSON_KINDS_ALL);
+    facts = facts_of(list_make1(old_program->root), JSON_KINDS_ALL);
     return cover_node(&cover, new_program->root, &facts);
 }

@@ -119,7 +119,7 @@ count_required(const SchemaFacts *facts)
 static int64
 most_members(const SchemaFacts *facts)
 {
-    int64 most = schema_most_count(facts, KEYWORD_MAX_PROPERTIES);
+    int64 most = facts_most_count(facts, KEYWORD_MAX_PROPERTIES);
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
@@ -137,7 +137,7 @@ most_members(const SchemaFacts *facts)
 static int64
 most_items(const SchemaFacts *facts)
 {
-    int64 most = schema_most_count(facts, KEYWORD_MAX_ITEMS);
+    int64 most = facts_most_count(facts, KEYWORD_MAX_ITEMS);
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
@@ -161,7 +161,7 @@ static bool
 covers_required(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
 {
     for (int i = 0; i < keyword->n; i++)
-        if (!cover_spend(cover, 1) || !schema_requires(facts, keyword->names[i], i))
+        if (!cover_spend(cover, 1) || !facts_require(facts, keyword->names[i], i))
             return false;
     return true;
 }
@@ -173,8 +173,8 @@ cover_assertion(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFact
 
     switch (keyword->kind) {
     case KEYWORD_TYPE: return covers_type(keyword, facts);
-    case KEYWORD_MIN_LENGTH: return schema_least_count(facts, KEYWORD_MIN_LENGTH) >= n;
-    case KEYWORD_MAX_LENGTH: return schema_most_count(facts, KEYWORD_MAX_LENGTH) <= n;
+    case KEYWORD_MIN_LENGTH: return facts_least_count(facts, KEYWORD_MIN_LENGTH) >= n;
+    case KEYWORD_MAX_LENGTH: return facts_most_count(facts, KEYWORD_MAX_LENGTH) <= n;
     case KEYWORD_PATTERN:
         return matches_everything(keyword->value) ||
                any_implies(facts, KEYWORD_PATTERN, is_equal, keyword);
@@ -192,11 +192,11 @@ cover_assertion(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFact
         return any_implies(facts, KEYWORD_MAXIMUM, is_below, keyword) ||
                any_implies(facts, KEYWORD_EXCLUSIVE_MAXIMUM, is_at_most, keyword);
     case KEYWORD_MULTIPLE_OF: return covers_multiple(keyword, facts);
-    case KEYWORD_MIN_ITEMS: return schema_least_count(facts, KEYWORD_MIN_ITEMS) >= n;
+    case KEYWORD_MIN_ITEMS: return facts_least_count(facts, KEYWORD_MIN_ITEMS) >= n;
     case KEYWORD_MAX_ITEMS: return most_items(facts) <= n;
     case KEYWORD_UNIQUE_ITEMS: return covers_unique(keyword, facts);
     case KEYWORD_MIN_PROPERTIES:
-        return schema_least_count(facts, KEYWORD_MIN_PROPERTIES) >= n || count_required(facts) >= n;
+        return facts_least_count(facts, KEYWORD_MIN_PROPERTIES) >= n || count_required(facts) >= n;
     case KEYWORD_MAX_PROPERTIES: return most_members(facts) <= n;
     case KEYWORD_REQUIRED: return covers_required(cover, keyword, facts);
     case KEYWORD_ENUM: /* where the facts leave few values, those are tried */

@@ -21,7 +21,7 @@ covers_member(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts
     MemoryContext scratch =
         AllocSetContextCreate(CurrentMemoryContext, "JSON Schema member", ALLOCSET_SMALL_SIZES);
     MemoryContext caller = MemoryContextSwitchTo(scratch);
-    SchemaFacts member = schema_facts_of_member(facts, name);
+    SchemaFacts member = facts_of_member(facts, name);
     bool is_covered = cover_spend(cover, 1) && cover_part(cover, node, &member);
 
     MemoryContextSwitchTo(caller);
@@ -45,7 +45,7 @@ covers_part_of(Cover *cover, const JsonSchemaNode *node, const JsonSchemaNode *k
 
     if (!known)
         return node->source.kind == JSON_TRUE;
-    facts = schema_facts_of(list_make1((void *)known), JSON_KINDS_ALL);
+    facts = facts_of(list_make1((void *)known), JSON_KINDS_ALL);
     return cover_part(cover, node, &facts);
 }
 
@@ -71,8 +71,7 @@ static bool
 speaks_of(const Members *members, JsonValue name)
 {
     if (members->source)
-        return json_regex_matches(members->source->patterns[members->index], name.data,
-                                  name.length);
+        return regex_matches(members->source->patterns[members->index], name.data, name.length);
     return json_schema_index_of_name(members->owner->properties, name) < 0 &&
            !json_schema_matches_pattern(members->owner->pattern_properties, name);
 }
@@ -159,7 +158,7 @@ covers_names_by(Cover *cover, const JsonSchemaNode *node, const JsonSchemaNode *
         json_schema_keyword_of(known, KEYWORD_ADDITIONAL_PROPERTIES);
     const JsonSchemaKeyword *properties = known->properties;
     List *nodes = names ? list_make1(names->nodes[0]) : NIL;
-    SchemaFacts facts = schema_facts_of(nodes, JSON_KIND_BIT(JSON_STRING));
+    SchemaFacts facts = facts_of(nodes, JSON_KIND_BIT(JSON_STRING));
 
     if (cover_part(cover, node, &facts))
         return true;
@@ -168,7 +167,7 @@ covers_names_by(Cover *cover, const JsonSchemaNode *node, const JsonSchemaNode *
         return false;
     nodes = list_make1((void *)node);
     for (int i = 0; properties && i < properties->n; i++)
-        if (!cover_spend(cover, 1) || !schema_nodes_accept(nodes, properties->names[i]))
+        if (!cover_spend(cover, 1) || !facts_nodes_accept(nodes, properties->names[i]))
             return false;
     return true;
 }
@@ -189,9 +188,9 @@ covers_names(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
 static bool
 is_impossible(const SchemaFacts *facts, JsonValue name)
 {
-    SchemaFacts member = schema_facts_of_member(facts, name);
+    SchemaFacts member = facts_of_member(facts, name);
 
-    return schema_is_empty(&member);
+    return facts_are_empty(&member);
 }
 
 /* Whether the facts make "wanted" come with "name". */
@@ -202,7 +201,7 @@ brings(const SchemaFacts *facts, JsonValue name, JsonValue wanted)
     ListCell *cell;
 
     if (json_compare_keys(name.data, name.length, wanted.data, wanted.length) == 0 ||
-        schema_requires(facts, wanted, 0))
+        facts_require(facts, wanted, 0))
         return true;
     foreach (cell, facts->nodes)
         for (int i = 0; i < (int)lengthof(kinds); i++) {
@@ -248,7 +247,7 @@ facts_with(const SchemaFacts *facts, JsonValue name)
             int at = json_schema_index_of_name(known, name);
 
             if (at >= 0 && known->nodes[at])
-                with = schema_facts_and(&with, known->nodes[at]);
+                with = facts_and(&with, known->nodes[at]);
         }
     return with;
 }
@@ -280,9 +279,9 @@ covers_item(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts, 
 {
     SchemaFacts item;
 
-    if (schema_most_count(facts, KEYWORD_MAX_ITEMS) <= index && index != ITEM_OF_NO_LIST)
+    if (facts_most_count(facts, KEYWORD_MAX_ITEMS) <= index && index != ITEM_OF_NO_LIST)
         return true;
-    item = schema_facts_of_item(facts, index);
+    item = facts_of_item(facts, index);
     return cover_spend(cover, 1) && cover_part(cover, node, &item);
 }
 
@@ -314,7 +313,7 @@ covers_rest(Cover *cover, const JsonSchemaNode *owner, const JsonSchemaNode *nod
     for (int64 i = first; i < end; i++)
         if (!covers_item(cover, node, facts, i))
             return false;
-    return schema_most_count(facts, KEYWORD_MAX_ITEMS) <= end ||
+    return facts_most_count(facts, KEYWORD_MAX_ITEMS) <= end ||
            covers_item(cover, node, facts, ITEM_OF_NO_LIST);
 }
 
@@ -323,7 +322,7 @@ static bool
 covers_contains(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
 {
     bool is_limited = keyword->max_count != PG_INT64_MAX &&
-                      schema_most_count(facts, KEYWORD_MAX_ITEMS) > keyword->max_count;
+                      facts_most_count(facts, KEYWORD_MAX_ITEMS) > keyword->max_count;
     bool has_enough = keyword->count <= 0;
     ListCell *cell;
 

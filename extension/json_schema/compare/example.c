@@ -249,8 +249,8 @@ consider(ExampleSet *set, Jsonb *candidate, JsonValue value)
     if (place->depth == 0) {
         judge(set->search, candidate);
     } else if (place->old_facts.kinds & JSON_KIND_BIT(value.kind)) {
-        is_part = schema_nodes_accept(place->old_facts.nodes, value);
-        is_neutral = is_part && schema_nodes_accept(place->new_facts.nodes, value);
+        is_part = facts_nodes_accept(place->old_facts.nodes, value);
+        is_neutral = is_part && facts_nodes_accept(place->new_facts.nodes, value);
         if (is_part)
             accepted_by = accepting_hints(place, value);
     }
@@ -345,8 +345,8 @@ json_schema_find_example(const JsonSchemaProgram *old_program, const JsonSchemaP
     ExampleSearch search = {old_program, new_program,          MAX_WORK, NULL,
                             0,           CurrentMemoryContext, judging};
     MemoryContext caller = MemoryContextSwitchTo(scratch);
-    SchemaFacts old_facts = schema_facts_of(list_make1(old_program->root), JSON_KINDS_ALL);
-    SchemaFacts new_facts = schema_facts_of(list_make1(new_program->root), JSON_KINDS_ALL);
+    SchemaFacts old_facts = facts_of(list_make1(old_program->root), JSON_KINDS_ALL);
+    SchemaFacts new_facts = facts_of(list_make1(new_program->root), JSON_KINDS_ALL);
     ExamplePlace place =
         example_place(old_facts, new_facts, list_make2(old_program->root, new_program->root), 0);
     ExampleSet set = {&search, &place, 0, NIL, NIL};

@@ -35,7 +35,7 @@ place_of_item(ExampleSet *set, int64 index)
 {
     const ExamplePlace *place = set->place;
     SchemaFacts all = {place->hints, JSON_KINDS_ALL, false};
-    SchemaFacts hints = schema_facts_of_item(&all, index);
+    SchemaFacts hints = facts_of_item(&all, index);
     ListCell *cell;
 
     foreach (cell, place->hints) {
@@ -48,9 +48,8 @@ place_of_item(ExampleSet *set, int64 index)
         if (rest)
             hints.nodes = lappend(hints.nodes, rest->nodes[0]);
     }
-    return example_place(schema_facts_of_item(&place->old_facts, index),
-                         schema_facts_of_item(&place->new_facts, index), hints.nodes,
-                         place->depth + 1);
+    return example_place(facts_of_item(&place->old_facts, index),
+                         facts_of_item(&place->new_facts, index), hints.nodes, place->depth + 1);
 }
 
 /* The item of that number of an array whose items all differ. */

@@ -202,7 +202,7 @@ add_names_by_schema(Names *names, ExampleSet *set)
 {
     ListCell *cell;
     List *hints = NIL;
-    SchemaFacts strings = schema_facts_of(NIL, JSON_KIND_BIT(JSON_STRING));
+    SchemaFacts strings = facts_of(NIL, JSON_KIND_BIT(JSON_STRING));
 
     foreach (cell, set->place->hints) {
         const JsonSchemaKeyword *keyword =
@@ -243,9 +243,9 @@ names_of(ExampleSet *set)
 static ExamplePlace
 place_of_member(ExampleSet *set, const SchemaFacts *old_facts, JsonValue name)
 {
-    SchemaFacts new_facts = schema_facts_of_member(&set->place->new_facts, name);
+    SchemaFacts new_facts = facts_of_member(&set->place->new_facts, name);
     SchemaFacts all = {set->place->hints, JSON_KINDS_ALL, false};
-    SchemaFacts hints = schema_facts_of_member(&all, name);
+    SchemaFacts hints = facts_of_member(&all, name);
     ListCell *cell;
 
     /* Looking up the name costs about what judging does. */
@@ -257,7 +257,7 @@ place_of_member(ExampleSet *set, const SchemaFacts *old_facts, JsonValue name)
         if (keyword)
             hints.nodes = lappend(hints.nodes, keyword->nodes[0]);
     }
-    return example_place(schema_facts_of_member(old_facts, name), new_facts, hints.nodes,
+    return example_place(facts_of_member(old_facts, name), new_facts, hints.nodes,
                          set->place->depth + 1);
 }
 
@@ -266,7 +266,7 @@ static Members
 base_of(ExampleSet *set, const SchemaFacts *facts, const Names *names)
 {
     Members base = {NULL, NULL, 0};
-    int64 least = Min(schema_least_count(facts, KEYWORD_MIN_PROPERTIES), MAX_MEMBERS);
+    int64 least = Min(facts_least_count(facts, KEYWORD_MIN_PROPERTIES), MAX_MEMBERS);
     ListCell *cell;
 
     foreach (cell, facts->nodes) {
@@ -404,7 +404,7 @@ example_put_objects(ExampleSet *set)
 
     bases[n_bases++] = base_of(set, facts, names);
     foreach (cell, set->place->hints) {
-        SchemaFacts with = schema_facts_and(facts, lfirst(cell));
+        SchemaFacts with = facts_and(facts, lfirst(cell));
 
         if (n_bases == MAX_BASES)
             break;

@@ -20,7 +20,7 @@
 #define NULLS JSON_KIND_BIT(JSON_NULL)
 
 bool
-schema_nodes_accept(List *nodes, JsonValue value)
+facts_nodes_accept(List *nodes, JsonValue value)
 {
     ListCell *cell;
 
@@ -98,7 +98,7 @@ sum_up_keyword(SchemaFacts *facts, const JsonSchemaKeyword *keyword)
 }
 
 SchemaFacts
-schema_facts_of(List *nodes, uint32 kinds)
+facts_of(List *nodes, uint32 kinds)
 {
     SchemaFacts facts = {NIL, kinds, false};
     ListCell *cell;
@@ -117,13 +117,13 @@ schema_facts_of(List *nodes, uint32 kinds)
 }
 
 SchemaFacts
-schema_facts_and(const SchemaFacts *facts, const JsonSchemaNode *node)
+facts_and(const SchemaFacts *facts, const JsonSchemaNode *node)
 {
     SchemaFacts both;
 
     if (!node)
         return *facts;
-    both = schema_facts_of(lappend(list_copy(facts->nodes), (void *)node), facts->kinds);
+    both = facts_of(lappend(list_copy(facts->nodes), (void *)node), facts->kinds);
     both.is_integer |= facts->is_integer;
     return both;
 }
@@ -131,7 +131,7 @@ schema_facts_and(const SchemaFacts *facts, const JsonSchemaNode *node)
 /* ---- parts --------------------------------------------------------------------------- */
 
 SchemaFacts
-schema_facts_of_member(const SchemaFacts *facts, JsonValue name)
+facts_of_member(const SchemaFacts *facts, JsonValue name)
 {
     List *nodes = NIL;
     ListCell *cell;
@@ -147,18 +147,18 @@ schema_facts_of_member(const SchemaFacts *facts, JsonValue name)
         if (at >= 0)
             nodes = add_node(nodes, node->properties->nodes[at]);
         for (int i = 0; patterns && i < patterns->n; i++)
-            if (json_regex_matches(patterns->patterns[i], name.data, name.length)) {
+            if (regex_matches(patterns->patterns[i], name.data, name.length)) {
                 nodes = add_node(nodes, patterns->nodes[i]);
                 is_named = true;
             }
         if (!is_named && additional)
             nodes = add_node(nodes, additional->nodes[0]);
     }
-    return schema_facts_of(nodes, JSON_KINDS_ALL);
+    return facts_of(nodes, JSON_KINDS_ALL);
 }
 
 SchemaFacts
-schema_facts_of_item(const SchemaFacts *facts, int64 index)
+facts_of_item(const SchemaFacts *facts, int64 index)
 {
     List *nodes = NIL;
     ListCell *cell;
@@ -172,11 +172,11 @@ schema_facts_of_item(const SchemaFacts *facts, int64 index)
         else if (items)
             nodes = add_node(nodes, items->nodes[0]);
     }
-    return schema_facts_of(nodes, JSON_KINDS_ALL);
+    return facts_of(nodes, JSON_KINDS_ALL);
 }
 
 int64
-schema_least_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind)
+facts_least_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind)
 {
     int64 least = 0;
     ListCell *cell;
@@ -191,7 +191,7 @@ schema_least_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind)
 }
 
 int64
-schema_most_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind)
+facts_most_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind)
 {
     int64 most = PG_INT64_MAX;
     ListCell *cell;
@@ -212,7 +212,7 @@ is_name(JsonValue a, JsonValue b)
 }
 
 bool
-schema_requires(const SchemaFacts *facts, JsonValue name, int guess)
+facts_require(const SchemaFacts *facts, JsonValue name, int guess)
 {
     ListCell *cell;
 
@@ -231,7 +231,7 @@ schema_requires(const SchemaFacts *facts, JsonValue name, int guess)
 /* ---- few or no instances --------------------------------------------------------------- */
 
 bool
-schema_is_finite(const SchemaFacts *facts, const JsonValue **values, int *n)
+facts_are_finite(const SchemaFacts *facts, const JsonValue **values, int *n)
 {
     static const JsonValue plain[] = {
         {NULL, 0, JSON_NULL}, {NULL, 0, JSON_TRUE}, {NULL, 0, JSON_FALSE}};
@@ -270,17 +270,17 @@ has_no_value(const SchemaFacts *facts)
 
     if (facts->kinds == 0)
         return true;
-    if (!schema_is_finite(facts, &values, &n) || n > MAX_EMPTY_VALUES)
+    if (!facts_are_finite(facts, &values, &n) || n > MAX_EMPTY_VALUES)
         return false;
     for (int i = 0; i < n; i++)
         if ((facts->kinds & JSON_KIND_BIT(values[i].kind)) &&
-            schema_nodes_accept(facts->nodes, values[i]))
+            facts_nodes_accept(facts->nodes, values[i]))
             return false;
     return true;
 }
 
 bool
-schema_is_empty(const SchemaFacts *facts)
+facts_are_empty(const SchemaFacts *facts)
 {
     ListCell *cell;
     int n = 0;
@@ -288,15 +288,15 @@ schema_is_empty(const SchemaFacts *facts)
     if (has_no_value(facts))
         return true;
     if (facts->kinds == JSON_KIND_BIT(JSON_STRING))
-        return schema_least_count(facts, KEYWORD_MIN_LENGTH) >
-               schema_most_count(facts, KEYWORD_MAX_LENGTH);
+        return facts_least_count(facts, KEYWORD_MIN_LENGTH) >
+               facts_most_count(facts, KEYWORD_MAX_LENGTH);
     if (facts->kinds != JSON_KIND_BIT(JSON_OBJECT))
         return false;
     foreach (cell, facts->nodes) {
         const JsonSchemaKeyword *required = json_schema_keyword_of(lfirst(cell), KEYWORD_REQUIRED);
 
         for (int i = 0; required && i < required->n && n < MAX_EMPTY_MEMBERS; i++, n++) {
-            SchemaFacts member = schema_facts_of_member(facts, required->names[i]);
+            SchemaFacts member = facts_of_member(facts, required->names[i]);
 
             CHECK_FOR_INTERRUPTS();
             if (has_no_value(&member))

@@ -19,30 +19,30 @@ typedef struct SchemaFacts {
 } SchemaFacts;
 
 /* Adds what the nodes imply in place and sums up. The list is not changed. */
-extern SchemaFacts schema_facts_of(List *nodes, uint32 kinds);
-extern SchemaFacts schema_facts_and(const SchemaFacts *facts, const JsonSchemaNode *node);
+extern SchemaFacts facts_of(List *nodes, uint32 kinds);
+extern SchemaFacts facts_and(const SchemaFacts *facts, const JsonSchemaNode *node);
 
 /* About a member of that name, and about the item of that index (PG_INT32_MAX: one
  * that no list reaches). */
-extern SchemaFacts schema_facts_of_member(const SchemaFacts *facts, JsonValue name);
-extern SchemaFacts schema_facts_of_item(const SchemaFacts *facts, int64 index);
+extern SchemaFacts facts_of_member(const SchemaFacts *facts, JsonValue name);
+extern SchemaFacts facts_of_item(const SchemaFacts *facts, int64 index);
 
 /* Whether the value passes all nodes, taken by themselves. */
-extern bool schema_nodes_accept(List *nodes, JsonValue value);
+extern bool facts_nodes_accept(List *nodes, JsonValue value);
 
 /* Largest lower and smallest upper bound that a counting keyword gives. */
-extern int64 schema_least_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind);
-extern int64 schema_most_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind);
+extern int64 facts_least_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind);
+extern int64 facts_most_count(const SchemaFacts *facts, JsonSchemaKeywordKind kind);
 
 /* Whether a member of that name must be there. Lists that have it at the guessed place are
  * not searched. */
-extern bool schema_requires(const SchemaFacts *facts, JsonValue name, int guess);
+extern bool facts_require(const SchemaFacts *facts, JsonValue name, int guess);
 
 /* The values that the instance can have at most, when they are few: *values is an array
  * of *n. Not all of them need pass the nodes. */
-extern bool schema_is_finite(const SchemaFacts *facts, const JsonValue **values, int *n);
+extern bool facts_are_finite(const SchemaFacts *facts, const JsonValue **values, int *n);
 
 /* Whether it can be seen that nothing passes. */
-extern bool schema_is_empty(const SchemaFacts *facts);
+extern bool facts_are_empty(const SchemaFacts *facts);
 
 #endif

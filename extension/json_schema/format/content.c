@@ -83,7 +83,7 @@ is_base64_json(const char *text, uint32 length)
 }
 
 const JsonSchemaFormat *
-json_content_find(JsonValue schema, const char *keyword)
+content_find(JsonValue schema, const char *keyword)
 {
     static const JsonSchemaFormat base64 = {"base64", is_base64};
     static const JsonSchemaFormat json = {"application/json", is_json};

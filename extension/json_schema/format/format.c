@@ -17,7 +17,7 @@ is_digit(char c)
 }
 
 bool
-json_format_uuid(const char *text, uint32 length)
+format_uuid(const char *text, uint32 length)
 {
     if (length != 36)
         return false;
@@ -31,7 +31,7 @@ json_format_uuid(const char *text, uint32 length)
 }
 
 bool
-json_format_json_pointer(const char *text, uint32 length)
+format_json_pointer(const char *text, uint32 length)
 {
     if (length > 0 && text[0] != '/')
         return false;
@@ -42,7 +42,7 @@ json_format_json_pointer(const char *text, uint32 length)
 }
 
 bool
-json_format_relative_json_pointer(const char *text, uint32 length)
+format_relative_json_pointer(const char *text, uint32 length)
 {
     uint32 i = 0;
 
@@ -52,17 +52,17 @@ json_format_relative_json_pointer(const char *text, uint32 length)
         return false;
     if (i + 1 == length && text[i] == '#')
         return true;
-    return json_format_json_pointer(text + i, length - i);
+    return format_json_pointer(text + i, length - i);
 }
 
 bool
-json_format_regex(const char *text, uint32 length)
+format_regex(const char *text, uint32 length)
 {
     MemoryContext scratch =
         AllocSetContextCreate(CurrentMemoryContext, "format regex", ALLOCSET_SMALL_SIZES);
     MemoryContext old = MemoryContextSwitchTo(scratch);
     char *error = NULL;
-    bool holds = json_regex_compile(text, length, &error) != NULL;
+    bool holds = regex_compile(text, length, &error) != NULL;
 
     MemoryContextSwitchTo(old);
     MemoryContextDelete(scratch);
@@ -74,9 +74,9 @@ json_format_regex(const char *text, uint32 length)
 static const JsonSchemaFormat formats[] = {FORMATS(ROW)};
 
 const JsonSchemaFormat *
-json_format_find(const char *name, int draft)
+format_find(const char *name, int draft)
 {
-    static const JsonSchemaFormat plain_hostname = {"hostname", json_format_plain_hostname};
+    static const JsonSchemaFormat plain_hostname = {"hostname", format_plain_hostname};
 
     if (draft < 7 && strcmp(name, plain_hostname.name) == 0)
         return &plain_hostname;
@@ -87,7 +87,7 @@ json_format_find(const char *name, int draft)
 }
 
 bool
-json_format_holds(const JsonSchemaFormat *format, JsonValue string)
+format_holds(const JsonSchemaFormat *format, JsonValue string)
 {
     uint32 length = string.length;
     const char *text = utf8_of_server(string.data, &length);

@@ -14,61 +14,61 @@ typedef struct JsonSchemaFormat {
 } JsonSchemaFormat;
 
 /* NULL when the format is not known in that draft: it asserts nothing then. */
-extern const JsonSchemaFormat *json_format_find(const char *name, int draft);
+extern const JsonSchemaFormat *format_find(const char *name, int draft);
 
-extern bool json_format_holds(const JsonSchemaFormat *format, JsonValue string);
+extern bool format_holds(const JsonSchemaFormat *format, JsonValue string);
 
 /* ---- json_schema/format/content.c --------------------------------------------------------- */
 
 /* What a content keyword of the schema asserts, where it is asked to; NULL for nothing. */
-extern const JsonSchemaFormat *json_content_find(JsonValue schema, const char *keyword);
+extern const JsonSchemaFormat *content_find(JsonValue schema, const char *keyword);
 
 /* ---- the formats ----------------------------------------------------------------------- */
 
 /* Every format with its check: the declarations and the table are made from this list. */
 #define FORMATS(FORMAT)                                                                            \
     /* json_schema/format/time.c: RFC 3339 */                                                      \
-    FORMAT("date", json_format_date)                                                               \
-    FORMAT("time", json_format_time)                                                               \
-    FORMAT("date-time", json_format_date_time)                                                     \
-    FORMAT("duration", json_format_duration)                                                       \
+    FORMAT("date", format_date)                                                                    \
+    FORMAT("time", format_time)                                                                    \
+    FORMAT("date-time", format_date_time)                                                          \
+    FORMAT("duration", format_duration)                                                            \
     /* json_schema/format/host.c: RFC 5321, 1123, 2673, 4291, 5890 to 5893 */                      \
-    FORMAT("email", json_format_email)                                                             \
-    FORMAT("idn-email", json_format_idn_email)                                                     \
-    FORMAT("hostname", json_format_hostname)                                                       \
-    FORMAT("idn-hostname", json_format_idn_hostname)                                               \
-    FORMAT("ipv4", json_format_ipv4)                                                               \
-    FORMAT("ipv6", json_format_ipv6)                                                               \
+    FORMAT("email", format_email)                                                                  \
+    FORMAT("idn-email", format_idn_email)                                                          \
+    FORMAT("hostname", format_hostname)                                                            \
+    FORMAT("idn-hostname", format_idn_hostname)                                                    \
+    FORMAT("ipv4", format_ipv4)                                                                    \
+    FORMAT("ipv6", format_ipv6)                                                                    \
     /* json_schema/format/uri.c: RFC 3986, 3987, 6570 */                                           \
-    FORMAT("uri", json_format_uri)                                                                 \
-    FORMAT("uri-reference", json_format_uri_reference)                                             \
-    FORMAT("iri", json_format_iri)                                                                 \
-    FORMAT("iri-reference", json_format_iri_reference)                                             \
-    FORMAT("uri-template", json_format_uri_template)                                               \
+    FORMAT("uri", format_uri)                                                                      \
+    FORMAT("uri-reference", format_uri_reference)                                                  \
+    FORMAT("iri", format_iri)                                                                      \
+    FORMAT("iri-reference", format_iri_reference)                                                  \
+    FORMAT("uri-template", format_uri_template)                                                    \
     /* json_schema/format/format.c: RFC 9562, 6901; ECMA-262 */                                    \
-    FORMAT("uuid", json_format_uuid)                                                               \
-    FORMAT("json-pointer", json_format_json_pointer)                                               \
-    FORMAT("relative-json-pointer", json_format_relative_json_pointer)                             \
-    FORMAT("regex", json_format_regex)
+    FORMAT("uuid", format_uuid)                                                                    \
+    FORMAT("json-pointer", format_json_pointer)                                                    \
+    FORMAT("relative-json-pointer", format_relative_json_pointer)                                  \
+    FORMAT("regex", format_regex)
 
 #define FORMAT_DECLARE(name, holds) extern bool holds(const char *text, uint32 length);
 FORMATS(FORMAT_DECLARE)
 #undef FORMAT_DECLARE
 
 /* Host names before draft 7: RFC 1123 alone. */
-extern bool json_format_plain_hostname(const char *text, uint32 length);
+extern bool format_plain_hostname(const char *text, uint32 length);
 
 /* ---- json_schema/format/idn.c ------------------------------------------------------- */
 
-#define JSON_FORMAT_LABEL_LIMIT 63
+#define FORMAT_LABEL_LIMIT 63
 
 /* A label of an internationalised host name, as code points; with the rules for labels of
  * host names that have one written from right to left. */
-extern bool json_format_idn_label(const uint32 *points, int n, bool is_bidirectional);
-extern bool json_format_is_right_to_left(const uint32 *points, int n);
+extern bool format_idn_label(const uint32 *points, int n, bool is_bidirectional);
+extern bool format_is_right_to_left(const uint32 *points, int n);
 /* RFC 3492: decodes what follows "xn--"; the number of code points, -1 on a mistake. */
-extern int json_format_decode_punycode(const char *text, uint32 length, uint32 *points, int limit);
+extern int format_decode_punycode(const char *text, uint32 length, uint32 *points, int limit);
 /* Encodes; the number of bytes, -1 when they are more than the limit. */
-extern int json_format_encode_punycode(const uint32 *points, int n, char *text, int limit);
+extern int format_encode_punycode(const uint32 *points, int n, char *text, int limit);
 
 #endif

@@ -15,7 +15,7 @@ is_alphanumeric(unsigned char c)
 /* ---- IP addresses --------------------------------------------------------------------- */
 
 bool
-json_format_ipv4(const char *text, uint32 length)
+format_ipv4(const char *text, uint32 length)
 {
     const char *at = text;
     const char *end = text + length;
@@ -35,7 +35,7 @@ json_format_ipv4(const char *text, uint32 length)
 }
 
 bool
-json_format_ipv6(const char *text, uint32 length)
+format_ipv6(const char *text, uint32 length)
 {
     const char *at = text;
     const char *end = text + length;
@@ -53,8 +53,7 @@ json_format_ipv6(const char *text, uint32 length)
             at++;
         if (at < end && *at == '.') {
             n_groups += 2;
-            return json_format_ipv4(start, end - start) &&
-                   (is_shortened ? n_groups < 8 : n_groups == 8);
+            return format_ipv4(start, end - start) && (is_shortened ? n_groups < 8 : n_groups == 8);
         }
         if (at == start || at - start > 4)
             return false;
@@ -81,8 +80,8 @@ json_format_ipv6(const char *text, uint32 length)
 static int
 decode_a_label(const char *label, uint32 length, uint32 *points)
 {
-    char encoded[JSON_FORMAT_LABEL_LIMIT];
-    int n = json_format_decode_punycode(label + 4, length - 4, points, JSON_FORMAT_LABEL_LIMIT);
+    char encoded[FORMAT_LABEL_LIMIT];
+    int n = format_decode_punycode(label + 4, length - 4, points, FORMAT_LABEL_LIMIT);
     bool is_international = false;
     int n_bytes;
 
@@ -90,7 +89,7 @@ decode_a_label(const char *label, uint32 length, uint32 *points)
         is_international |= points[i] >= 0x80;
     if (!is_international)
         return -1;
-    n_bytes = json_format_encode_punycode(points, n, encoded, JSON_FORMAT_LABEL_LIMIT);
+    n_bytes = format_encode_punycode(points, n, encoded, FORMAT_LABEL_LIMIT);
     if (n_bytes != (int)length - 4 || pg_strncasecmp(encoded, label + 4, n_bytes) != 0)
         return -1;
     return n;
@@ -99,8 +98,7 @@ decode_a_label(const char *label, uint32 length, uint32 *points)
 static bool
 is_plain_label(const char *label, uint32 length)
 {
-    if (length == 0 || length > JSON_FORMAT_LABEL_LIMIT || label[0] == '-' ||
-        label[length - 1] == '-')
+    if (length == 0 || length > FORMAT_LABEL_LIMIT || label[0] == '-' || label[length - 1] == '-')
         return false;
     for (uint32 i = 0; i < length; i++)
         if (!is_alphanumeric(label[i]) && label[i] != '-')
@@ -111,7 +109,7 @@ is_plain_label(const char *label, uint32 length)
 static bool
 is_label(const char *label, uint32 length)
 {
-    uint32 points[JSON_FORMAT_LABEL_LIMIT];
+    uint32 points[FORMAT_LABEL_LIMIT];
     int n;
 
     if (!is_plain_label(label, length))
@@ -121,7 +119,7 @@ is_label(const char *label, uint32 length)
     if (pg_strncasecmp(label, "xn--", 4) != 0)
         return false;
     n = decode_a_label(label, length, points);
-    return n > 0 && json_format_idn_label(points, n, json_format_is_right_to_left(points, n));
+    return n > 0 && format_idn_label(points, n, format_is_right_to_left(points, n));
 }
 
 static bool
@@ -145,13 +143,13 @@ is_hostname(const char *text, uint32 length, bool (*is_a_label)(const char *, ui
 }
 
 bool
-json_format_hostname(const char *text, uint32 length)
+format_hostname(const char *text, uint32 length)
 {
     return is_hostname(text, length, is_label);
 }
 
 bool
-json_format_plain_hostname(const char *text, uint32 length)
+format_plain_hostname(const char *text, uint32 length)
 {
     return is_hostname(text, length, is_plain_label);
 }
@@ -170,7 +168,7 @@ take_idn_label(const unsigned char **at, const unsigned char *end, uint32 *point
 {
     const unsigned char *start = *at;
     const unsigned char *stop = start;
-    char encoded[JSON_FORMAT_LABEL_LIMIT];
+    char encoded[FORMAT_LABEL_LIMIT];
     bool is_ascii = true;
     int n = 0;
     int n_encoded;
@@ -180,7 +178,7 @@ take_idn_label(const unsigned char **at, const unsigned char *end, uint32 *point
 
         if (is_dot(c))
             break;
-        if (n == JSON_FORMAT_LABEL_LIMIT)
+        if (n == FORMAT_LABEL_LIMIT)
             return -1;
         is_ascii &= c < 0x80;
         points[n++] = c;
@@ -194,7 +192,7 @@ take_idn_label(const unsigned char **at, const unsigned char *end, uint32 *point
                    ? decode_a_label((const char *)start, stop - start, points)
                    : n;
     }
-    n_encoded = json_format_encode_punycode(points, n, encoded, JSON_FORMAT_LABEL_LIMIT);
+    n_encoded = format_encode_punycode(points, n, encoded, FORMAT_LABEL_LIMIT);
     *n_bytes += n_encoded + 4 - n;
     return n_encoded < 0 ? -1 : n;
 }
@@ -204,16 +202,16 @@ static bool
 are_idn_labels(const unsigned char *at, const unsigned char *end, bool is_bidirectional,
                bool *has_right_to_left)
 {
-    uint32 points[JSON_FORMAT_LABEL_LIMIT];
+    uint32 points[FORMAT_LABEL_LIMIT];
     int n_bytes = -1;
 
     while (true) {
         const unsigned char *start = at;
         int n = take_idn_label(&at, end, points, &n_bytes);
 
-        if (n <= 0 || !json_format_idn_label(points, n, is_bidirectional))
+        if (n <= 0 || !format_idn_label(points, n, is_bidirectional))
             return false;
-        *has_right_to_left |= json_format_is_right_to_left(points, n);
+        *has_right_to_left |= format_is_right_to_left(points, n);
         if (at == end) {
             const unsigned char *last = end;
 
@@ -223,7 +221,7 @@ are_idn_labels(const unsigned char *at, const unsigned char *end, bool is_bidire
 }
 
 bool
-json_format_idn_hostname(const char *text, uint32 length)
+format_idn_hostname(const char *text, uint32 length)
 {
     const unsigned char *at = (const unsigned char *)text;
     bool has_right_to_left = false;
@@ -276,8 +274,8 @@ is_address_literal(const char *text, uint32 length)
     if (length < 2 || text[length - 1] != ']')
         return false;
     if (length > 7 && pg_strncasecmp(text + 1, "IPv6:", 5) == 0)
-        return json_format_ipv6(text + 6, length - 7);
-    return json_format_ipv4(text + 1, length - 2);
+        return format_ipv6(text + 6, length - 7);
+    return format_ipv4(text + 1, length - 2);
 }
 
 static bool
@@ -300,18 +298,18 @@ is_email(const char *text, uint32 length, bool is_international)
         return false;
     if (domain_length > 0 && *domain == '[')
         return is_address_literal(domain, domain_length);
-    return is_international ? json_format_idn_hostname(domain, domain_length)
-                            : json_format_hostname(domain, domain_length);
+    return is_international ? format_idn_hostname(domain, domain_length)
+                            : format_hostname(domain, domain_length);
 }
 
 bool
-json_format_email(const char *text, uint32 length)
+format_email(const char *text, uint32 length)
 {
     return is_email(text, length, false);
 }
 
 bool
-json_format_idn_email(const char *text, uint32 length)
+format_idn_email(const char *text, uint32 length)
 {
     return is_email(text, length, true);
 }

@@ -59,7 +59,7 @@ take_delta(const char **at, const char *end, uint32 bias, uint64 *i)
 }
 
 int
-json_format_decode_punycode(const char *text, uint32 length, uint32 *points, int limit)
+format_decode_punycode(const char *text, uint32 length, uint32 *points, int limit)
 {
     const char *end = text + length;
     const char *at = end;
@@ -134,7 +134,7 @@ next_code_point(const uint32 *points, int n, uint32 floor)
 }
 
 int
-json_format_encode_punycode(const uint32 *points, int n, char *text, int limit)
+format_encode_punycode(const uint32 *points, int n, char *text, int limit)
 {
     uint32 c = 128;
     uint32 delta = 0;
@@ -266,7 +266,7 @@ has_direction(uint32 c, const char *const *classes)
 static const char *const right[] = {"Bidi_R", "Bidi_AL", NULL};
 
 bool
-json_format_is_right_to_left(const uint32 *points, int n)
+format_is_right_to_left(const uint32 *points, int n)
 {
     for (int i = 0; i < n; i++)
         if (has_direction(points[i], right) || regex_property_has("Bidi_AN", points[i]))
@@ -311,9 +311,9 @@ is_well_directed(const uint32 *points, int n)
 }
 
 bool
-json_format_idn_label(const uint32 *points, int n, bool is_bidirectional)
+format_idn_label(const uint32 *points, int n, bool is_bidirectional)
 {
-    char encoded[JSON_FORMAT_LABEL_LIMIT];
+    char encoded[FORMAT_LABEL_LIMIT];
     bool is_ascii = true;
 
     if (n == 0 || points[0] == '-' || points[n - 1] == '-')
@@ -330,8 +330,7 @@ json_format_idn_label(const uint32 *points, int n, bool is_bidirectional)
             return false;
     }
     /* "xn--" takes the rest of the bytes that a label may have. */
-    if (!is_ascii &&
-        json_format_encode_punycode(points, n, encoded, JSON_FORMAT_LABEL_LIMIT - 4) < 0)
+    if (!is_ascii && format_encode_punycode(points, n, encoded, FORMAT_LABEL_LIMIT - 4) < 0)
         return false;
     return !is_bidirectional || is_well_directed(points, n);
 }

@@ -88,7 +88,7 @@ take_time(Rest *rest)
 }
 
 bool
-json_format_date(const char *text, uint32 length)
+format_date(const char *text, uint32 length)
 {
     Rest rest = {text, text + length};
 
@@ -96,7 +96,7 @@ json_format_date(const char *text, uint32 length)
 }
 
 bool
-json_format_time(const char *text, uint32 length)
+format_time(const char *text, uint32 length)
 {
     Rest rest = {text, text + length};
 
@@ -104,7 +104,7 @@ json_format_time(const char *text, uint32 length)
 }
 
 bool
-json_format_date_time(const char *text, uint32 length)
+format_date_time(const char *text, uint32 length)
 {
     Rest rest = {text, text + length};
 
@@ -133,7 +133,7 @@ take_parts(Rest *rest, const char *units, int *n_taken)
 }
 
 bool
-json_format_duration(const char *text, uint32 length)
+format_duration(const char *text, uint32 length)
 {
     Rest rest = {text, text + length};
     int n_dates = 0;

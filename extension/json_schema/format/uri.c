@@ -83,7 +83,7 @@ is_ip_literal(Bytes at, Bytes end)
         return dot < end - 1 && dot > at + 2 && dot + 1 < end - 1 &&
                all_characters(dot + 1, end - 1, ":", false, false);
     }
-    return json_format_ipv6((const char *)at + 1, end - at - 2);
+    return format_ipv6((const char *)at + 1, end - at - 2);
 }
 
 static bool
@@ -175,25 +175,25 @@ is_reference(const char *text, uint32 length, bool is_iri)
 }
 
 bool
-json_format_uri(const char *text, uint32 length)
+format_uri(const char *text, uint32 length)
 {
     return is_absolute(text, length, false);
 }
 
 bool
-json_format_uri_reference(const char *text, uint32 length)
+format_uri_reference(const char *text, uint32 length)
 {
     return is_reference(text, length, false);
 }
 
 bool
-json_format_iri(const char *text, uint32 length)
+format_iri(const char *text, uint32 length)
 {
     return is_absolute(text, length, true);
 }
 
 bool
-json_format_iri_reference(const char *text, uint32 length)
+format_iri_reference(const char *text, uint32 length)
 {
     return is_reference(text, length, true);
 }
@@ -249,7 +249,7 @@ is_expression(Bytes at, Bytes end)
 }
 
 bool
-json_format_uri_template(const char *text, uint32 length)
+format_uri_template(const char *text, uint32 length)
 {
     Bytes at = (Bytes)text;
     Bytes end = at + length;

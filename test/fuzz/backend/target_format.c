@@ -14,13 +14,13 @@ check_punycode(const char *text, size_t size)
 {
     uint32 points[MAX_POINTS];
     char *again = palloc(size);
-    int n = json_format_decode_punycode(text, size, points, MAX_POINTS);
+    int n = format_decode_punycode(text, size, points, MAX_POINTS);
     int length;
 
     FUZZ_CHECK(n >= -1 && n <= MAX_POINTS);
     if (n <= 0)
         return;
-    length = json_format_encode_punycode(points, n, again, size);
+    length = format_encode_punycode(points, n, again, size);
     FUZZ_CHECK(length == -1 ||
                ((size_t)length <= size && pg_strncasecmp(again, text, length) == 0));
 }
@@ -37,11 +37,11 @@ fuzz_format(const char *data, size_t size)
         return;
     name = fuzz_split(data, size, &text, &length);
     for (size_t i = 0; i < lengthof(drafts); i++) {
-        const JsonSchemaFormat *format = json_format_find(name, drafts[i]);
+        const JsonSchemaFormat *format = format_find(name, drafts[i]);
         JsonValue value = {text, length, JSON_STRING};
 
         if (format)
-            FUZZ_CHECK(json_format_holds(format, value) == json_format_holds(format, value));
+            FUZZ_CHECK(format_holds(format, value) == format_holds(format, value));
     }
     if (strcmp(name, "punycode") == 0)
         check_punycode(text, length);

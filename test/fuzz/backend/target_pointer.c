@@ -6,6 +6,7 @@
  */
 #include "test/fuzz/backend/fuzz.h"
 
+#include "extension/json/pointer.h"
 #include "extension/json_schema/uri.h"
 
 /* Names go into a pointer and come back. */
@@ -31,23 +32,23 @@ check_names(const char *first, const char *second)
 static void
 check_fragment(const char *pointer)
 {
-    char *uri = psprintf("urn:x#%s", json_uri_encode_fragment(pointer));
+    char *uri = psprintf("urn:x#%s", json_schema_uri_encode_fragment(pointer));
     char *fragment = NULL;
 
-    FUZZ_CHECK(strcmp(json_uri_split(uri, &fragment), "urn:x") == 0);
+    FUZZ_CHECK(strcmp(json_schema_uri_split(uri, &fragment), "urn:x") == 0);
     FUZZ_CHECK(fragment && strcmp(fragment, pointer) == 0);
 }
 
 static void
 check_resolution(const char *base, const char *reference)
 {
-    char *absolute = json_uri_resolve("", base);
-    char *resolved = json_uri_resolve(absolute, reference);
+    char *absolute = json_schema_uri_resolve("", base);
+    char *resolved = json_schema_uri_resolve(absolute, reference);
     char *fragment;
 
-    json_uri_split(resolved, &fragment);
-    FUZZ_CHECK(strcmp(json_uri_resolve("", absolute), absolute) == 0);
-    FUZZ_CHECK(strcmp(json_uri_resolve("", resolved), resolved) == 0);
+    json_schema_uri_split(resolved, &fragment);
+    FUZZ_CHECK(strcmp(json_schema_uri_resolve("", absolute), absolute) == 0);
+    FUZZ_CHECK(strcmp(json_schema_uri_resolve("", resolved), resolved) == 0);
 }
 
 static void

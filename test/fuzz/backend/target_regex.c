@@ -16,7 +16,7 @@ typedef struct Attempt {
     const char *pattern;
     const char *subject;
     size_t length;
-    JsonRegex *regex;
+    Regex *regex;
     const RegexBacktracker *backtracker;
     bool matches;
 } Attempt;
@@ -26,7 +26,7 @@ match_as_chosen(void *argument)
 {
     Attempt *attempt = argument;
 
-    attempt->matches = json_regex_matches(attempt->regex, attempt->subject, attempt->length);
+    attempt->matches = regex_matches(attempt->regex, attempt->subject, attempt->length);
 }
 
 static void
@@ -50,7 +50,7 @@ fuzz_regex(const char *data, size_t size)
     if (!fuzz_is_text(data, size))
         return;
     attempt.pattern = fuzz_split(data, size, &attempt.subject, &attempt.length);
-    attempt.regex = json_regex_compile(attempt.pattern, strlen(attempt.pattern), &error);
+    attempt.regex = regex_compile(attempt.pattern, strlen(attempt.pattern), &error);
     FUZZ_CHECK((attempt.regex == NULL) == (error != NULL));
     if (!attempt.regex)
         return;

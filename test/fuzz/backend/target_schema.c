@@ -11,10 +11,10 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "extension/json/pointer.h"
 #include "extension/json_schema/json_schema.h"
 #include "extension/json_schema/output.h"
 #include "extension/json_schema/sql/text.h"
-#include "extension/json_schema/uri.h"
 
 #define SCHEMA_URI "urn:fuzz:schema"
 
