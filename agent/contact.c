@@ -9,6 +9,7 @@
 
 #include "agent/acoustic/xml.h"
 #include "agent/fields.h"
+#include "common/utf8.h"
 
 contact *
 contact_new(const char *email_id, const char *generation, int retry, const char *state,

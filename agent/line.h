@@ -18,8 +18,8 @@
 #include <event2/event.h>
 
 #include "agent/acoustic/token.h"
-#include "agent/agent_metrics.h"
 #include "agent/contact.h"
+#include "agent/metrics.h"
 #include "agent/pace.h"
 #include "agent/queue.h"
 #include "agent/settings.h"

@@ -8,9 +8,9 @@
 #ifndef AGENT_REPORT_H
 #define AGENT_REPORT_H
 
-#include "agent/agent_metrics.h"
 #include "agent/catalog.h"
 #include "agent/contact.h"
+#include "agent/metrics.h"
 #include "agent/queue.h"
 #include "agent/settings.h"
 

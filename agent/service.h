@@ -8,7 +8,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
-#include "agent/agent_metrics.h"
+#include "agent/metrics.h"
 
 typedef struct service service;
 

@@ -10,7 +10,7 @@
 
 #include <event2/event.h>
 
-#include "agent/agent_metrics.h"
+#include "agent/metrics.h"
 #include "agent/service.h"
 #include "agent/settings.h"
 #include "common/pg_pool.h"

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
 static void __attribute__((noreturn)) out_of_memory(void)
 {
     static const char message[] = "out of memory\n";
@@ -166,62 +168,6 @@ buf_printf(buf *b, const char *format, ...)
     va_start(args, format);
     buf_vprintf(b, format, args);
     va_end(args);
-}
-
-/* Bytes of the UTF-8 character at the front of text, 0 if it is not one. */
-static size_t
-utf8_character_length(const unsigned char *text, size_t length)
-{
-    size_t expected, i;
-
-    if (text[0] < 0x80)
-        return 1;
-    if (text[0] >= 0xC2 && text[0] <= 0xDF)
-        expected = 2;
-    else if (text[0] >= 0xE0 && text[0] <= 0xEF)
-        expected = 3;
-    else if (text[0] >= 0xF0 && text[0] <= 0xF4)
-        expected = 4;
-    else
-        return 0;
-    if (expected > length)
-        return 0;
-    for (i = 1; i < expected; i++) {
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-    }
-    /* Overlong forms, surrogates, beyond U+10FFFF. */
-    if ((text[0] == 0xE0 && text[1] < 0xA0) || (text[0] == 0xED && text[1] > 0x9F) ||
-        (text[0] == 0xF0 && text[1] < 0x90) || (text[0] == 0xF4 && text[1] > 0x8F))
-        return 0;
-    return expected;
-}
-
-size_t
-utf8_valid_prefix(const char *text, size_t length)
-{
-    const unsigned char *bytes = (const unsigned char *)text;
-    size_t i = 0;
-
-    while (i < length) {
-        size_t step;
-
-        if (bytes[i] < 0x80) {
-            i++;
-            continue;
-        }
-        step = utf8_character_length(bytes + i, length - i);
-        if (step == 0)
-            break;
-        i += step;
-    }
-    return i;
-}
-
-bool
-utf8_is_text(const char *text, size_t length)
-{
-    return memchr(text, '\0', length) == NULL && utf8_valid_prefix(text, length) == length;
 }
 
 static void

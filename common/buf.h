@@ -47,11 +47,6 @@ void buf_append_json(buf *b, const char *text, size_t length);
 /* The same for a string; NULL becomes null. */
 void buf_append_json_string(buf *b, const char *text);
 
-/* Length of the valid UTF-8 at the front: equal to length when all of it is valid. NUL is valid. */
-size_t utf8_valid_prefix(const char *text, size_t length);
-/* Valid UTF-8 without NUL: can be a text in PostgreSQL. */
-bool utf8_is_text(const char *text, size_t length);
-
 /* malloc, realloc and strdup that do not fail. */
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);

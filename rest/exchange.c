@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "common/sentry.h"
 #include "rest/access_log.h"
-#include "rest/rest_metrics.h"
+#include "rest/metrics.h"
 #include "rest/route.h"
 
 #define LOG_TYPE "ctms.web"

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "rest/http/listen.h"
-#include "rest/rest_metrics.h"
+#include "rest/metrics.h"
 #include "rest/routes.h"
 #include "rest/supervisor.h"
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/utf8.h"
 #include "rest/auth/jose_text.h"
 #include "rest/resource.h"
 #include "rest/route.h"

@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/utf8.h"
+#include "rest/metrics.h"
 #include "rest/replica.h"
-#include "rest/rest_metrics.h"
 #include "rest/route.h"
 
 #define LOG_TYPE "ctms.web"

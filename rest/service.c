@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "rest/rest_metrics.h"
+#include "rest/metrics.h"
 #include "rest/route.h"
 
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"

@@ -16,8 +16,8 @@
 #include "rest/app.h"
 #include "rest/dispatch.h"
 #include "rest/exchange.h"
+#include "rest/metrics.h"
 #include "rest/pubsub.h"
-#include "rest/rest_metrics.h"
 #include "rest/routes.h"
 #include "rest/version.h"
 

@@ -15,6 +15,7 @@
 #include <libxml/parserInternals.h>
 
 #include "common/buf.h"
+#include "common/utf8.h"
 
 enum { FAILURES_MAX = 10000, TEXT_MAX_LENGTH = 1024 };
 

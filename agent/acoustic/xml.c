@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
 static void
 append(buf *out, const char *text)
 {

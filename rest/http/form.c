@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "common/buf.h"
+#include "common/utf8.h"
 #include "rest/http/uri.h"
 
 #define BOUNDARY_MAX 70

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "common/hex.h"
+#include "common/utf8.h"
 
 void
 uri_split(const char *target, const char **path, size_t *path_length, const char **query)

@@ -16,6 +16,7 @@
 
 #include "agent/acoustic/answer.h"
 #include "agent/acoustic/xml.h"
+#include "common/utf8.h"
 
 #define FAULT(text, id, class)                                                                     \
     "<Envelope><Body><RESULT><SUCCESS>false</SUCCESS></RESULT><Fault><Request/><FaultCode/>"       \

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "agent/contact.h"
+#include "common/utf8.h"
 
 static contact *
 a_contact(void)

@@ -15,6 +15,7 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/utf8.h"
 
 static void
 writes_json_strings(void **state)

@@ -37,12 +37,18 @@ typedef struct ExampleSet {
     ExampleSearch *search;
     const ExamplePlace *place;
     int64 work_limit; /* what the search must have left for this one to go on */
-    List *breaking;   /* the new facts refuse these */
-    List *neutral;    /* accepted by both */
+    /* What was kept, for example_set_list(). */
+    List *breaking; /* the new facts refuse these */
+    List *neutral;  /* accepted by both */
 } ExampleSet;
 
+/* ---- json_schema/compare/example_set.c */
 /* Takes a candidate: false when there is no work left for more. */
 extern bool example_put(ExampleSet *set, Jsonb *candidate);
+/* The jsonbs of what was kept: first one of each sort, then a second of each. */
+extern List *example_set_list(List *kept);
+
+/* ---- json_schema/compare/example.c */
 /* Candidates for a place below, at most "most" of them, those that break first
  * and different ones before similar ones. Spends at
  * most one part of what is left of the work. */

@@ -1,6 +1,6 @@
 /*
- * json_schema/compare/example_scalar.c: strings, numbers and other plain values for an example:
- * the end of the recursion that example.c begins.
+ * json_schema/compare/example_scalar.c: strings, numbers and other plain values for an
+ * example.
  */
 #include "extension/base/compat.h"
 

@@ -1,4 +1,4 @@
-/* rest_metrics.h: the families of metrics of the REST server. */
+/* metrics.h: the families of metrics of the REST server. */
 #ifndef CTMS_REST_REST_METRICS_H
 #define CTMS_REST_REST_METRICS_H
 

@@ -1,5 +1,5 @@
 /*
- * agent_metrics.h: what the agent counts for Prometheus.
+ * metrics.h: what the agent counts for Prometheus.
  */
 #ifndef AGENT_AGENT_METRICS_H
 #define AGENT_AGENT_METRICS_H

@@ -1,5 +1,5 @@
-/* agent_metrics.c: the families of metrics of the agent; see agent_metrics.h. */
-#include "agent/agent_metrics.h"
+/* metrics.c: the families of metrics of the agent; see metrics.h. */
+#include "agent/metrics.h"
 
 #include <stdlib.h>
 

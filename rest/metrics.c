@@ -1,5 +1,5 @@
-/* rest_metrics.c: the families of metrics of the REST server. */
-#include "rest/rest_metrics.h"
+/* metrics.c: the families of metrics of the REST server. */
+#include "rest/metrics.h"
 
 #include <stdio.h>
 #include <string.h>

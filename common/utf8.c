@@ -1,0 +1,59 @@
+/* utf8.c: see utf8.h. The extension has its own, which asks PostgreSQL. */
+#include "common/utf8.h"
+
+#include <string.h>
+
+size_t
+utf8_character_length(const unsigned char *text, size_t length)
+{
+    size_t expected, i;
+
+    if (text[0] < 0x80)
+        return 1;
+    if (text[0] >= 0xC2 && text[0] <= 0xDF)
+        expected = 2;
+    else if (text[0] >= 0xE0 && text[0] <= 0xEF)
+        expected = 3;
+    else if (text[0] >= 0xF0 && text[0] <= 0xF4)
+        expected = 4;
+    else
+        return 0;
+    if (expected > length)
+        return 0;
+    for (i = 1; i < expected; i++) {
+        if ((text[i] & 0xC0) != 0x80)
+            return 0;
+    }
+    /* Overlong forms, surrogates, beyond U+10FFFF. */
+    if ((text[0] == 0xE0 && text[1] < 0xA0) || (text[0] == 0xED && text[1] > 0x9F) ||
+        (text[0] == 0xF0 && text[1] < 0x90) || (text[0] == 0xF4 && text[1] > 0x8F))
+        return 0;
+    return expected;
+}
+
+size_t
+utf8_valid_prefix(const char *text, size_t length)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t i = 0;
+
+    while (i < length) {
+        size_t step;
+
+        if (bytes[i] < 0x80) {
+            i++;
+            continue;
+        }
+        step = utf8_character_length(bytes + i, length - i);
+        if (step == 0)
+            break;
+        i += step;
+    }
+    return i;
+}
+
+bool
+utf8_is_text(const char *text, size_t length)
+{
+    return memchr(text, '\0', length) == NULL && utf8_valid_prefix(text, length) == length;
+}
