@@ -55,11 +55,14 @@ try_customer(StripeBatch *batch, StripeRecord *record, StripeRow *replaced)
         *replaced = record->row;
         return stripe_insert(batch, record, replaced);
     case STRIPE_CREATED: return stripe_insert(batch, record, replaced);
-    default:
+    case STRIPE_NO_CHANGE:
+    case STRIPE_SKIPPED:
         if (record->is_touch_due)
             stripe_touch(batch, record);
         return true;
+    case STRIPE_ACTIONS: break;
     }
+    elog(ERROR, "no such action of a Stripe record: %d", (int)record->action);
 }
 
 void

@@ -75,7 +75,7 @@ static const StripeField LINE_ITEM_FIELDS[] = {
 
 #define FIELDS(these) .fields = (these), .field_count = lengthof(these)
 
-const StripeMap stripe_maps[STRIPE_KINDS] = {
+const StripeMap stripe_maps[] = {
     [STRIPE_CUSTOMER] = {.object = "customer",
                          .table = "stripe_customer",
                          FIELDS(CUSTOMER_FIELDS),
@@ -117,7 +117,15 @@ const StripeMap stripe_maps[STRIPE_KINDS] = {
                           .price_field = STRIPE_LINE_PRICE},
 };
 
-StaticAssertDecl(lengthof(SUBSCRIPTION_FIELDS) <= STRIPE_MAX_FIELDS, "too many Stripe fields");
+StaticAssertDecl(lengthof(stripe_maps) == STRIPE_KINDS, "a kind has no map");
+StaticAssertDecl(lengthof(CUSTOMER_FIELDS) <= STRIPE_MAX_FIELDS, "STRIPE_MAX_FIELDS is too small");
+StaticAssertDecl(lengthof(PRICE_FIELDS) <= STRIPE_MAX_FIELDS, "STRIPE_MAX_FIELDS is too small");
+StaticAssertDecl(lengthof(SUBSCRIPTION_FIELDS) <= STRIPE_MAX_FIELDS,
+                 "STRIPE_MAX_FIELDS is too small");
+StaticAssertDecl(lengthof(INVOICE_FIELDS) <= STRIPE_MAX_FIELDS, "STRIPE_MAX_FIELDS is too small");
+StaticAssertDecl(lengthof(SUBSCRIPTION_ITEM_FIELDS) <= STRIPE_MAX_FIELDS,
+                 "STRIPE_MAX_FIELDS is too small");
+StaticAssertDecl(lengthof(LINE_ITEM_FIELDS) <= STRIPE_MAX_FIELDS, "STRIPE_MAX_FIELDS is too small");
 
 StripeKind
 stripe_kind_of(const char *object)

@@ -11,10 +11,12 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
-static const char *const ACTION_NAMES[STRIPE_ACTIONS] = {
+static const char *const ACTION_NAMES[] = {
     [STRIPE_CREATED] = "created", [STRIPE_UPDATED] = "updated", [STRIPE_NO_CHANGE] = "no_change",
     [STRIPE_DELETED] = "deleted", [STRIPE_SKIPPED] = "skipped",
 };
+
+StaticAssertDecl(lengthof(ACTION_NAMES) == STRIPE_ACTIONS, "an action has no name");
 
 void
 stripe_report_action(StripeBatch *batch, StripeKind kind, const char *id, StripeAction action)

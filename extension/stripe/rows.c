@@ -451,7 +451,7 @@ stripe_stored_children(const StripeBatch *batch, const StripeRecord *parent)
  * subscriptions and invoices, subscriptions of items, invoices of lines. */
 #define OF_CUSTOMER " JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id"
 
-static const char *const contacts_of[STRIPE_KINDS] = {
+static const char *const contacts_of[] = {
     [STRIPE_CUSTOMER] = "SELECT f.email_id FROM ctms.fxa AS f WHERE f.fxa_id = ANY ($1)",
     [STRIPE_PRICE] = "SELECT DISTINCT f.email_id FROM ctms.stripe_subscription_item AS i"
                      " JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id"
@@ -469,6 +469,8 @@ static const char *const contacts_of[STRIPE_KINDS] = {
                          " JOIN ctms.stripe_customer AS c ON c.stripe_id = i.stripe_customer_id" //
     OF_CUSTOMER " WHERE i.stripe_id = ANY ($1)",
 };
+
+StaticAssertDecl(lengthof(contacts_of) == STRIPE_KINDS, "a kind leads to no contacts");
 
 /* Appends the contacts that `owners` lead to; few calls have more than one kind of them. */
 static void

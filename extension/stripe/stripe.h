@@ -76,7 +76,7 @@ typedef struct StripeMap {
     int price_field;   /* the field that may hold a whole price, or -1 */
 } StripeMap;
 
-extern const StripeMap stripe_maps[STRIPE_KINDS];
+extern const StripeMap stripe_maps[]; /* by StripeKind */
 
 /* The kind of objects that Stripe calls so, or STRIPE_NO_KIND. */
 extern StripeKind stripe_kind_of(const char *object);
