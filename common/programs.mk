@@ -34,7 +34,7 @@ $(BUILD)/obj/%.o: %.c
 SWAGGER_UI = build/swagger-ui/swagger-ui-bundle.js build/swagger-ui/swagger-ui.css
 $(BUILD)/obj/rest/docs.o: $(wildcard rest/swagger-ui/*) $(SWAGGER_UI)
 $(BUILD)/obj/rest/openapi.o: rest/openapi_parts.json
-$(BUILD)/obj/cli/import.o: $(wildcard cli/*.sql)
+$(BUILD)/obj/cli/import/import.o: $(wildcard cli/import/*.sql)
 
 # From the npm registry, at the version and checksum of the lock file. The last lines of the files
 # name source maps that are not served.

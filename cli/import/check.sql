@@ -1,4 +1,4 @@
--- What `ctms import` refuses, and what it stores but mentions. Comes after import_rules.sql.
+-- What `ctms import` refuses, and what it stores but mentions. Comes after rules.sql.
 
 -- Rows without the one that they belong to.
 DO $$

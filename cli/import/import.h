@@ -2,8 +2,8 @@
  * import/import.h: brings the rows of another database, or of CSV files, into this one.
  *
  * All of it is one transaction of ours: an import happens as a whole or not at all. Rows are
- * copied into temporary tables (import_stage.sql), brought into our form (import_rules.sql),
- * checked (import_check.sql) and stored (import_store.sql). Memory does not grow with them.
+ * copied into temporary tables (stage.sql), brought into our form (rules.sql),
+ * checked (check.sql) and stored (store.sql). Memory does not grow with them.
  */
 #ifndef CTMS_CLI_IMPORT_H
 #define CTMS_CLI_IMPORT_H

@@ -1,5 +1,5 @@
 -- The rules of `ctms import`, told in docs/adoption.md: what becomes of rows that do not
--- fit as they are. Works on the tables of import_stage.sql alone.
+-- fit as they are. Works on the tables of stage.sql alone.
 
 ANALYZE pg_temp.import_emails, pg_temp.import_newsletters, pg_temp.import_waitlists, pg_temp.import_fxa,
     pg_temp.import_amo, pg_temp.import_mofo, pg_temp.import_vpn_waitlist, pg_temp.import_relay_waitlist;

@@ -1,6 +1,6 @@
 -- What `ctms import` reads goes into these temporary tables first, in the one transaction
 -- of the import. They have the columns of the tables that they are for, but no constraints:
--- import_rules.sql finds out what is wrong, before anything is stored.
+-- rules.sql finds out what is wrong, before anything is stored.
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 -- Rows are stored as they come: nothing is enqueued, no update_timestamp moves.

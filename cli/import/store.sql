@@ -1,4 +1,4 @@
--- How `ctms import` stores what import_check.sql found nothing against. Rows here are
+-- How `ctms import` stores what check.sql found nothing against. Rows here are
 -- replaced only by rows that changed later; nothing is deleted.
 
 -- Lists of SQL for the columns of a table that the import has.

@@ -7,7 +7,7 @@ use Test::More;
 
 my $top = $ENV{CTMS_TEST_TOP};
 my @documents = glob "$top/README.md $top/docs/*.md $top/docs/decisions/*.md";
-my @makefiles = glob "$top/Makefile $top/*.mk $top/*/*.mk";
+my @makefiles = glob "$top/Makefile $top/*/*.mk $top/*/*/*.mk";
 my $folder = join '|', qw(agent bench build/test/unit cli common docs examples extension),
     qw(packaging rest scripts test);
 
