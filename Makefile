@@ -31,7 +31,8 @@
 #   make fuzz-http     bent requests to a server with sanitizers   (SECONDS=1800)
 #
 # Tests by name: make check TESTS="test/t/100_rest_service.pl build/test/unit/pace"
-#                or without folders, TESTS="100_rest_service pace"
+#                or without folders, TESTS="100_rest_service pace"; so those of test/sql and
+#                test/specs too, TESTS="contact_put queue_claim"
 # Compilers' command lines are shown with V=1.
 
 PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)

@@ -1,4 +1,5 @@
-# The regression tests in test/sql, against a server of their own.
+# The regression tests in test/sql and the isolation tests in test/specs, against a server of their
+# own: all, or those that CTMS_TEST_REGRESS names.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -10,6 +11,7 @@ $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $node->append_conf('postgresql.conf', "fsync = off\n");
 $node->start;
 
+my %is_wanted = map { $_ => 1 } split ' ', $ENV{CTMS_TEST_REGRESS} // '';
 my @suites = (
     [ 'regression', $ENV{PG_REGRESS}, 'test/sql', 'sql' ],
     [ 'isolation', $ENV{PG_ISOLATION_REGRESS}, 'test/specs', 'spec' ]);
@@ -17,6 +19,7 @@ for my $suite (@suites)
 {
     my ($name, $program, $folder, $extension) = @$suite;
     my @tests = sort map { m{([^/]+)\.\Q$extension\E$} } glob "$ENV{CTMS_TEST_TOP}/$folder/*.$extension";
+    @tests = grep { $is_wanted{$_} } @tests if %is_wanted;
     next unless @tests;
     my $output = "$ENV{TESTDIR}/$name";
     mkdir $output;

@@ -6,7 +6,7 @@ use CTMS::Test qw(slurp);
 use Test::More;
 
 my $top = $ENV{CTMS_TEST_TOP};
-my @documents = glob "$top/README.md $top/docs/*.md $top/docs/decisions/*.md";
+my @documents = glob "$top/README.md $top/CONTRIBUTING.md $top/docs/*.md $top/docs/decisions/*.md";
 my @makefiles = glob "$top/Makefile $top/*/*.mk $top/*/*/*.mk";
 my $folder = join '|', qw(agent bench build/test/unit cli common docs examples extension),
     qw(packaging rest scripts test);
@@ -59,5 +59,8 @@ SKIP: {
     is($?, 0, 'a test can be named without its folder');
     like($said, qr{^Files=1, }m, 'and it alone is run');
 }
+$said = `'$top/scripts/check' tables queue_notify 2>&1`;
+is($?, 0, 'regression and isolation tests can be named');
+like($said, qr{^Files=1, Tests=2, }m, 'and they alone are run');
 
 done_testing();
