@@ -115,6 +115,22 @@ for my $round (1 .. 40)
         try_operation($method, $path, $operations{$name});
     }
 }
+
+# Whatever the dice make of the schemas, which grow: these answers come within some hundred tries.
+sub is_answered
+{
+    my ($method, $path, $status) = @_;
+    my $operation = $operations{"$method $path"};
+    for (1 .. 500)
+    {
+        return 1 if $statuses{"$method $operation->{operationId}"}{$status};
+        try_operation($method, $path, $operation);
+    }
+    return 0;
+}
+ok(is_answered(post => '/ctms', $_), "POST /ctms answered $_") for 201, 422;
+ok(is_answered(get => '/ctms/{email_id}', $_), "GET /ctms/… answered $_") for 404, 422;
+ok(is_answered(patch => '/ctms/{email_id}', $_), "PATCH answered $_") for 200, 422;
 cmp_ok(scalar @answers, '>', 300, scalar(@answers) . ' answers');
 
 sub quoted { my ($value) = @_; $value =~ s/'/''/g; return "'$value'" }
@@ -126,9 +142,6 @@ my $wrong = $ctms->sql(qq(
         LATERAL ctms.json_schema_errors(schema::jsonb || jsonb_build_object('components', content -> 'components'), body::jsonb) AS e
     ORDER BY 1 LIMIT 10));
 is($wrong, '', 'every answer is what the document says');
-ok($statuses{"post post_ctms"}{$_}, "POST /ctms answered $_") for 201, 422;
-ok($statuses{"get get_ctms_email_id"}{$_}, "GET /ctms/… answered $_") for 404, 422;
-ok($statuses{"patch patch_ctms_email_id"}{$_}, "PATCH answered $_") for 200, 422;
 
 # ---- what the document forbids, the server refuses, and the other way round ---------------------------
 my @bodies = map { value({ '$ref' => '#/components/schemas/new_contact' }, '') } 1 .. 150;

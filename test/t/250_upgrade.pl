@@ -95,7 +95,7 @@ my $more = q{
     GRANT SELECT ON ctms.more TO ctms_reader;
     SELECT pg_catalog.pg_extension_config_dump('ctms.more', '');
     SELECT pg_catalog.pg_extension_config_dump('ctms.more_id_seq', '');
-    ALTER TABLE ctms.emails ADD COLUMN nickname varchar(10);
+    ALTER TABLE ctms.emails ADD COLUMN of_8_1 varchar(10);
 };
 write_script('8.1', $install . $more);
 write_script('8.0--8.1', $more);
