@@ -57,6 +57,9 @@ sub expected
     return map { ($_ => "$family $expected{$_}") } keys %expected;
 }
 
+# Columns that the older database does not have.
+my %is_new = map { $_ => 1 } qw(message_timestamp list_timestamp deletion_timestamp);
+
 # ids of waitlists that the rules made are our own.
 sub differences
 {
@@ -66,7 +69,7 @@ sub differences
     my %difference;
     for my $table (sort keys %expected)
     {
-        my $columns = join ', ', grep { !/^(message|list|deletion)_timestamp$/ && !($table eq 'waitlists' && $_ eq 'id') } split /\n/,
+        my $columns = join ', ', grep { !$is_new{$_} && !($table eq 'waitlists' && $_ eq 'id') } split /\n/,
             $node->safe_psql($database, "SELECT attname FROM pg_attribute WHERE attrelid = 'ctms.$table'::regclass AND attnum > 0 ORDER BY attnum");
         $columns =~ s/\buser\b/"user"/;
         my $ours = "SELECT $columns FROM ctms.$table";
