@@ -118,14 +118,16 @@ const StripeMap stripe_maps[] = {
 };
 
 StaticAssertDecl(lengthof(stripe_maps) == STRIPE_KINDS, "a kind has no map");
-StaticAssertDecl(lengthof(CUSTOMER_FIELDS) <= STRIPE_MAX_FIELDS, "STRIPE_MAX_FIELDS is too small");
-StaticAssertDecl(lengthof(PRICE_FIELDS) <= STRIPE_MAX_FIELDS, "STRIPE_MAX_FIELDS is too small");
-StaticAssertDecl(lengthof(SUBSCRIPTION_FIELDS) <= STRIPE_MAX_FIELDS,
-                 "STRIPE_MAX_FIELDS is too small");
-StaticAssertDecl(lengthof(INVOICE_FIELDS) <= STRIPE_MAX_FIELDS, "STRIPE_MAX_FIELDS is too small");
-StaticAssertDecl(lengthof(SUBSCRIPTION_ITEM_FIELDS) <= STRIPE_MAX_FIELDS,
-                 "STRIPE_MAX_FIELDS is too small");
-StaticAssertDecl(lengthof(LINE_ITEM_FIELDS) <= STRIPE_MAX_FIELDS, "STRIPE_MAX_FIELDS is too small");
+
+#define CHECK_COUNT(fields)                                                                        \
+    StaticAssertDecl(lengthof(fields) <= STRIPE_MAX_FIELDS, "STRIPE_MAX_FIELDS: " #fields)
+
+CHECK_COUNT(CUSTOMER_FIELDS);
+CHECK_COUNT(PRICE_FIELDS);
+CHECK_COUNT(SUBSCRIPTION_FIELDS);
+CHECK_COUNT(INVOICE_FIELDS);
+CHECK_COUNT(SUBSCRIPTION_ITEM_FIELDS);
+CHECK_COUNT(LINE_ITEM_FIELDS);
 
 StripeKind
 stripe_kind_of(const char *object)

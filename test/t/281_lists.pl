@@ -1,0 +1,56 @@
+# What is written in two places says the same in both, where no compiler and no other test looks.
+use strict;
+use warnings;
+use CTMS::Test qw(slurp);
+use Test::More;
+
+my $top = $ENV{CTMS_TEST_TOP};
+sub sorted { return join ' ', sort @_ }
+
+# ---- columns that Acoustic is told: personal ones are kept out of stored errors ------------------
+
+my ($plan) = slurp("$top/extension/acoustic/render.c") =~ /main_plan = \{(.*?) FROM unnest/s;
+my ($personal) =
+    slurp("$top/agent/contact.c") =~ /^is_personal\(.*?names\[\] = \{(.*?)\}/ms;
+my @sent = map { s/.* AS //r =~ s/^\w\.//r } $plan =~ /\b([eaf]\.\w+(?: AS \w+)?)/g;
+my %is_known = map { $_ => 1 } $personal =~ /"(\w+)"/g;
+ok(@sent > 25 && $is_known{first_name}, 'columns of contacts were found: ' . @sent);
+# These tell nothing of a person.
+$is_known{$_} = 1 for qw(email_id mailing_country email_format email_lang double_opt_in),
+    qw(has_opted_out_of_email amo_email_opt_in amo_language amo_last_login amo_user),
+    qw(fxa_created_date fxa_lang fxa_first_service fxa_account_deleted);
+is(sorted(grep { !$is_known{$_} && !/_timestamp$/ && !/unsub/ } @sent),
+    '', 'each is in is_personal() of agent/contact.c, or here');
+
+# ---- columns of Stripe that no row of a contact shows ---------------------------------------------
+
+my $map = slurp("$top/extension/stripe/map.c");
+my %table = map { $_->[1] => $_->[0] }
+    map { [ /\.table = "(\w+)"/, /FIELDS\((\w+)\)/ ] } $map =~ /(\.object = .*?\.price_field)/sg;
+my %unseen;
+while ($map =~ /StripeField (\w+)\[\] = \{(.*?)^\};/msg)
+{
+    my ($fields, $content) = ($1, $2);
+    $unseen{ $table{$fields} } =
+        sorted($content =~ /\{"(\w+)",[^{}]*\bSTRIPE_UNSEEN\b[^{}]*\}/g);
+}
+my %unfed;
+my $triggers = slurp("$top/extension/sql/50_queue.sql");
+while ($triggers =~ /\('(stripe_\w+)', ARRAY\[([^]]*)\]\)/g)
+{
+    my ($name, $list) = ($1, $2);
+    my (undef, undef, @columns) = $list =~ /'(\w+)'/g;
+    $unfed{$name} = sorted(grep { !/^(?:message|list|deletion|update)_timestamp$/ } @columns);
+}
+like($unseen{stripe_price}, qr{active.*stripe_created}, 'columns of Stripe were found');
+is_deeply(\%unfed, \%unseen, 'STRIPE_UNSEEN of stripe/map.c is what 50_queue.sql does not enqueue');
+
+# ---- what the REST server answers ------------------------------------------------------------------
+
+my ($resources) = slurp("$top/docs/rest.md") =~ /^## Resources\n(.*?)^## /ms;
+my @paths = slurp("$top/rest/routes.c") =~ /\{HTTP_\w+, "([^"]+)"/g;
+ok(@paths > 20, 'routes were found: ' . @paths);
+is(sorted(grep { $resources !~ m{[ `]\Q$_\E[`?]} && !m{^/(?:docs/.*)?$} } @paths),
+    '', 'docs/rest.md has each path');
+
+done_testing();
