@@ -6,7 +6,7 @@ PROGRAM_PACKAGES = libpq libevent libevent_pthreads libcurl libxml-2.0 jansson c
 # Make reads this file before scripts/install-packages has had its turn.
 PACKAGE_FLAGS = ! command -v pkg-config >/dev/null || pkg-config
 PROGRAM_CFLAGS = -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-omit-frame-pointer -fstack-protector-strong \
-	-D_FORTIFY_SOURCE=2 -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wshadow $(WERROR) \
+	-D_FORTIFY_SOURCE=2 -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Werror=switch $(WERROR) \
 	$(if $(SANITIZE),-U_FORTIFY_SOURCE -fsanitize=$(SANITIZE) -fno-sanitize-recover=all) \
 	-I. $(shell $(PACKAGE_FLAGS) --cflags-only-I $(PROGRAM_PACKAGES) | sed 's/-I/-isystem /g') -MMD -MP
 PROGRAM_LDFLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -Wl,-z,relro -Wl,-z,now -Wl,--as-needed

@@ -22,7 +22,8 @@ ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=ctms
 
 # Server headers count as system headers: our warnings are for our code.
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -I$(srcdir)
-PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter $(WERROR) -fvisibility=hidden -MMD -MP
+# A kind that a switch has forgotten is an error in every build.
+PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror=switch $(WERROR) -fvisibility=hidden -MMD -MP
 
 # A PostgreSQL that was built in its own source folder does not set this for others.
 VPATH := $(srcdir)

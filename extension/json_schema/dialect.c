@@ -94,6 +94,11 @@ StaticAssertDecl((0 RULES(KIND_BIT)) == (UINT64CONST(1) << N_KEYWORD_KINDS) - 1 
                                             (UINT64CONST(1) << KEYWORD_ANNOTATION),
                  "a keyword has no rule");
 
+/* Applying to nothing is only for what asserts nothing: anything else would never be enforced. */
+#define IS_IDLE(name, kind, first, last, vocabulary, shape, applies)                               \
+    +((applies) == 0 && (kind) != KEYWORD_IDENTIFIER && (kind) != KEYWORD_DEFINITIONS)
+StaticAssertDecl((0 RULES(IS_IDLE)) == 0, "a keyword applies to no kind of value");
+
 static const JsonSchemaKeywordRule *
 find_name(JsonValue name)
 {

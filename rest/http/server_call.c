@@ -1,4 +1,5 @@
-/* http/server_call.c: what the receiver of a request may do with it: ask whose it is, and answer. */
+/* http/server_call.c: what the receiver of a request may do with it: ask whose it is, and answer.
+ */
 #include "rest/http/internal.h"
 
 const char *
