@@ -10,7 +10,8 @@ sub install
 {
     my ($ctms) = @_;
     $ctms->sql(q{
-        CREATE FUNCTION public.attempt(role_name text, statement text) RETURNS text LANGUAGE plpgsql AS $$
+        CREATE FUNCTION public.attempt(role_name text, statement text)
+            RETURNS text LANGUAGE plpgsql AS $$
         BEGIN
             BEGIN
                 EXECUTE format('SET LOCAL ROLE %I', role_name);

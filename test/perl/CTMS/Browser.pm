@@ -1,6 +1,6 @@
 package CTMS::Browser;
 
-# Chromium without a window, driven over a pipe with the DevTools protocol.
+# Headless Chromium, driven over a pipe with the DevTools protocol.
 #
 #   my $browser = CTMS::Browser->new or plan skip_all => 'no Chromium';
 #   $browser->open($url);
@@ -20,7 +20,8 @@ my $json = JSON::PP->new->utf8->allow_nonref;
 sub new
 {
     my ($class) = @_;
-    my ($program) = grep { -x } map { ("$_/chromium", "$_/chromium-browser") } split /:/, $ENV{PATH};
+    my ($program) = grep { -x } map { ("$_/chromium", "$_/chromium-browser") } split /:/,
+        $ENV{PATH};
     return unless $program;
     pipe my $browser_in, my $out;
     pipe my $in, my $browser_out;
@@ -36,16 +37,20 @@ sub new
         open STDOUT, '>', '/dev/null';
         open STDERR, '>', '/dev/null';
         no warnings 'exec';
-        exec $program, '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
-            '--disable-background-networking', '--remote-debugging-pipe', "--user-data-dir=$ENV{TESTDIR}/chromium", 'about:blank';
+        exec $program, '--headless=new', '--no-sandbox', '--disable-gpu',
+            '--disable-dev-shm-usage', '--no-first-run',
+            '--disable-background-networking', '--remote-debugging-pipe',
+            "--user-data-dir=$ENV{TESTDIR}/chromium", 'about:blank';
         POSIX::_exit(127);
     }
     close $browser_in;
     close $browser_out;
     $out->autoflush(1);
-    my $self = bless { pid => $pid, owner => $$, in => $in, out => $out, buffer => '', last_id => 0, events => [] }, $class;
+    my $self = bless { pid => $pid, owner => $$, in => $in, out => $out, buffer => '',
+        last_id => 0, events => [] }, $class;
     my $target = $self->call('Target.createTarget', { url => 'about:blank' })->{targetId};
-    $self->{session} = $self->call('Target.attachToTarget', { targetId => $target, flatten => JSON::PP::true })->{sessionId};
+    $self->{session} = $self->call('Target.attachToTarget',
+        { targetId => $target, flatten => JSON::PP::true })->{sessionId};
     $self->call($_) for 'Page.enable', 'Runtime.enable', 'Log.enable';
     return $self;
 }
@@ -63,7 +68,8 @@ sub read_message
             return $json->decode($message);
         }
         die 'the browser does not answer' unless IO::Select->new($self->{in})->can_read($timeout_s);
-        sysread($self->{in}, $self->{buffer}, 65536, length $self->{buffer}) or die 'the browser is gone';
+        sysread($self->{in}, $self->{buffer}, 65536, length $self->{buffer})
+            or die 'the browser is gone';
     }
 }
 
@@ -71,7 +77,8 @@ sub call
 {
     my ($self, $method, $params) = @_;
     my $id = ++$self->{last_id};
-    my %message = (id => $id, method => $method, params => $params // {}, $self->{session} ? (sessionId => $self->{session}) : ());
+    my %message = (id => $id, method => $method,
+        params => $params // {}, $self->{session} ? (sessionId => $self->{session}) : ());
     print { $self->{out} } $json->encode(\%message) . "\0";
     while (1)
     {
@@ -88,8 +95,10 @@ sub open { my ($self, $url) = @_; return $self->call('Page.navigate', { url => $
 sub run
 {
     my ($self, $expression) = @_;
-    my $result = $self->call('Runtime.evaluate', { expression => $expression, returnByValue => JSON::PP::true, awaitPromise => JSON::PP::true });
-    die "$expression: $result->{exceptionDetails}{exception}{description}" if $result->{exceptionDetails};
+    my $result = $self->call('Runtime.evaluate', { expression => $expression,
+            returnByValue => JSON::PP::true, awaitPromise => JSON::PP::true });
+    die "$expression: $result->{exceptionDetails}{exception}{description}"
+        if $result->{exceptionDetails};
     return $result->{result}{value};
 }
 
@@ -99,12 +108,13 @@ sub wait_for
     return poll_until(sub { $self->run("!!($expression)") }, $what // $expression, 60);
 }
 
-# What the page complained of: blocked by its policy, exceptions, failed requests.
+# What the page reported: blocked by its policy, exceptions, failed requests.
 sub complaints
 {
     my ($self) = @_;
     return map { $_->{params}{entry}{text} // $_->{params}{exceptionDetails}{text} // '?' }
-        grep { $_->{method} =~ /^(Log\.entryAdded|Runtime\.exceptionThrown)$/ && ($_->{params}{entry}{level} // 'error') eq 'error' } @{ $self->{events} };
+        grep { $_->{method} =~ /^(Log\.entryAdded|Runtime\.exceptionThrown)$/
+            && ($_->{params}{entry}{level} // 'error') eq 'error' } @{ $self->{events} };
 }
 
 sub DESTROY

@@ -1,7 +1,7 @@
 package CTMS::JsonSchemaSuite;
 
-# The JSON-Schema-Test-Suite against the engine: loads the cases into a database, has them
-# judged there, and tells what passed.
+# Runs the JSON-Schema-Test-Suite against the engine: loads the cases into a database, judges
+# them there, and reports which passed.
 #
 #   my $suite = CTMS::JsonSchemaSuite->new($ctms, $folder);   # tables public.suite_result …
 #   for my $row ($suite->counts) { ... }      # {kind, draft, passed, total}
@@ -24,7 +24,8 @@ my @drafts = ([ 'draft4', '4' ], [ 'draft6', '6' ], [ 'draft7', '7' ],
 # Cases that are known to fail, and why.
 my @explained = (
     [ qr{^optional 4 optional/zeroTerminatedFloats: } =>
-        'by jsonb, 1.0 and 1 are equal: a verdict must not tell apart what jsonb does not (drafts from 6 on say so too)' ],
+        'by jsonb, 1.0 and 1 are equal: a verdict must not tell apart what jsonb does not '
+        . '(drafts from 6 on say so too)' ],
 );
 
 sub literal
@@ -98,26 +99,31 @@ sub remotes
     my ($folder) = @_;
     return map {
         my ($path) = m{/remotes/(.*)};
-        "INSERT INTO ctms.json_schema_document VALUES ('http://localhost:1234/$path', " . literal(slurp($_)) . ')'
+        "INSERT INTO ctms.json_schema_document VALUES ('http://localhost:1234/$path', "
+            . literal(slurp($_)) . ')'
     } json_files("$folder/remotes");
 }
 
 sub verdict_cases
 {
     my ($folder) = @_;
-    my @load = ('CREATE TABLE public.suite (draft text, kind text, file text, "group" text, test text,'
+    my @load =
+        ('CREATE TABLE public.suite (draft text, kind text, file text, "group" text, test text,'
             . ' schema json, instance json, expected text)');
     for (@drafts)
     {
         my ($subfolder, $draft) = @$_;
         for my $file (json_files("$folder/tests/$subfolder"))
         {
-            my $kind = $file =~ m{/optional/format/} ? 'format' : $file =~ m{/optional/} ? 'optional' : 'required';
+            my $kind = $file =~ m{/optional/format/} ? 'format'
+                : $file =~ m{/optional/} ? 'optional' : 'required';
             my ($name) = $file =~ m{/tests/$subfolder/(.*)\.json};
             for my $group (map { members($_) } elements(slurp($file)))
             {
-                push @load, map { "INSERT INTO public.suite VALUES ('$draft', '$kind', '$name', " . join(', ', map { literal($_) }
-                    plain($group->{description}), plain($_->{description}), $group->{schema}, $_->{data},
+                push @load, map { "INSERT INTO public.suite VALUES ('$draft', '$kind', '$name', "
+                    . join(', ', map { literal($_) }
+                    plain($group->{description}), plain($_->{description}),
+                    $group->{schema}, $_->{data},
                     $_->{valid} =~ s/\s//gr) . ')' } map { members($_) } elements($group->{tests});
             }
         }
@@ -128,12 +134,14 @@ sub verdict_cases
 # The explanation must agree with the verdict. Formats and contents may be asserted in the
 # optional cases that are about them.
 my $verdicts = q{
-CREATE FUNCTION public.verdict(schema json, instance json, options jsonb) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION public.verdict(schema json, instance json, options jsonb)
+    RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     valid boolean;
 BEGIN
     valid := ctms.json_schema_is_valid(schema, instance, options);
-    IF valid <> (ctms.json_schema_validate(schema, instance, 'basic', options) ->> 'valid')::boolean THEN
+    IF valid <> (ctms.json_schema_validate(schema, instance, 'basic',
+        options) ->> 'valid')::boolean THEN
         RETURN 'the evaluators disagree';
     END IF;
     RETURN valid::text;
@@ -143,7 +151,8 @@ END
 $$;
 CREATE TABLE public.suite_result AS
 SELECT kind, draft, file || ': ' || "group" || ': ' || test AS name, expected,
-    public.verdict(schema, instance, jsonb_build_object('draft', draft, 'assertFormats', kind = 'format',
+    public.verdict(schema, instance,
+        jsonb_build_object('draft', draft, 'assertFormats', kind = 'format',
         'assertContent', file = 'optional/content')) AS actual
 FROM public.suite};
 
@@ -163,16 +172,19 @@ sub applies
 sub annotation_cases
 {
     my ($folder) = @_;
-    my @load = ('CREATE TABLE public.annotation (draft text, description text, schema jsonb, external jsonb,'
-            . ' instance jsonb, assertion jsonb)');
-    for my $case (map { members($_) } map { elements(members(slurp($_))->{suite}) } json_files("$folder/annotations/tests"))
+    my @load = ('CREATE TABLE public.annotation (draft text, description text,
+        schema jsonb, external jsonb, instance jsonb, assertion jsonb)');
+    for my $case (map { members($_) } map { elements(members(slurp($_))->{suite}) }
+        json_files("$folder/annotations/tests"))
     {
         for my $draft (grep { applies($case->{compatibility} // '', $_) } map { $_->[1] } @drafts)
         {
             for my $test (map { members($_) } elements($case->{tests}))
             {
-                push @load, map { "INSERT INTO public.annotation VALUES ('$draft', " . join(', ', map { literal($_) }
-                    plain($case->{description}), $case->{schema}, $case->{externalSchemas} // '{}', $test->{instance}, $_) . ')' }
+                push @load, map { "INSERT INTO public.annotation VALUES ('$draft', "
+                    . join(', ', map { literal($_) }
+                    plain($case->{description}), $case->{schema}, $case->{externalSchemas} // '{}',
+                    $test->{instance}, $_) . ')' }
                     elements($test->{assertions});
             }
         }
@@ -180,12 +192,13 @@ sub annotation_cases
     return @load;
 }
 
-# How many assertions apply to no draft that there is: those of a release to come.
+# How many assertions apply to no existing draft, but to a future release.
 sub annotations_to_come
 {
     my ($self) = @_;
     my $count = 0;
-    for my $case (map { members($_) } map { elements(members(slurp($_))->{suite}) } json_files("$self->{folder}/annotations/tests"))
+    for my $case (map { members($_) } map { elements(members(slurp($_))->{suite}) }
+        json_files("$self->{folder}/annotations/tests"))
     {
         next if grep { applies($case->{compatibility} // '', $_->[1]) } @drafts;
         $count += elements($_->{assertions}) for map { members($_) } elements($case->{tests});
@@ -195,12 +208,14 @@ sub annotations_to_come
 
 # A location of the suite is a pointer from the root; ours begins at the nearest "$id".
 my $annotations = q{
-INSERT INTO ctms.json_schema_document SELECT key, value FROM public.annotation, jsonb_each(external) ON CONFLICT DO NOTHING;
+INSERT INTO ctms.json_schema_document SELECT key, value
+    FROM public.annotation, jsonb_each(external) ON CONFLICT DO NOTHING;
 INSERT INTO public.suite_result
 SELECT 'annotations', draft, description || ' ' || assertion, 'true', CASE WHEN
     coalesce((SELECT bool_and(EXISTS (SELECT FROM jsonb_array_elements(f.found) AS x
         WHERE x -> 'annotation' = e.value
-            AND right(e.key, length(split_part(x ->> 'at', '#', 2))) = split_part(x ->> 'at', '#', 2)))
+            AND right(e.key, length(split_part(x ->> 'at', '#', 2)))
+                = split_part(x ->> 'at', '#', 2)))
         FROM jsonb_each(assertion -> 'expected') AS e), true)
     AND jsonb_array_length(f.found) = (SELECT count(*) FROM jsonb_each(assertion -> 'expected'))
     THEN 'true' ELSE f.found::text END
@@ -214,21 +229,24 @@ FROM public.annotation AS a, LATERAL (
 
 # ---- output formats ------------------------------------------------------------------------
 
-# Those of "v1", a release to come that differs in nothing that they ask for, run as 2020-12.
+# Cases of "v1", a future release, run as 2020-12, because they test nothing that differs.
 sub output_cases
 {
     my ($folder) = @_;
     my @load = (
-        'CREATE TABLE public.output (draft text, description text, schema jsonb, instance jsonb, format text, expected jsonb)',
+        'CREATE TABLE public.output (draft text, description text, schema jsonb, instance jsonb,
+            format text, expected jsonb)',
         q{INSERT INTO ctms.json_schema_document VALUES ('https://json-schema.org/v1',
-            '{"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://json-schema.org/v1"}')});
+            '{"$schema": "https://json-schema.org/draft/2020-12/schema",
+                "$id": "https://json-schema.org/v1"}')});
     for my $file (json_files("$folder/output-tests"))
     {
         my $text = slurp($file);
         my ($draft) = $file =~ m{/output-tests/(?:draft)?([^/]+)/};
         if ($file =~ /output-schema\.json$/)
         {
-            push @load, "INSERT INTO ctms.json_schema_document VALUES ('" . plain(members($text)->{'$id'}) . "', " . literal($text) . ')';
+            push @load, "INSERT INTO ctms.json_schema_document VALUES ('"
+                . plain(members($text)->{'$id'}) . "', " . literal($text) . ')';
             next;
         }
         for my $case (map { members($_) } elements($text))
@@ -236,8 +254,10 @@ sub output_cases
             for my $test (map { members($_) } elements($case->{tests}))
             {
                 my $output = members($test->{output});
-                push @load, map { "INSERT INTO public.output VALUES ('$draft', " . join(', ', map { literal($_) }
-                    plain($test->{description}), $case->{schema}, $test->{data}, $_, $output->{$_}) . ')' } sort keys %$output;
+                push @load, map { "INSERT INTO public.output VALUES ('$draft', "
+                    . join(', ', map { literal($_) }
+                    plain($test->{description}), $case->{schema}, $test->{data}, $_, $output->{$_})
+                    . ')' } sort keys %$output;
             }
         }
     }
@@ -267,9 +287,11 @@ sub counts
 {
     my ($self) = @_;
     my @rows = split /\n/, $self->{ctms}->sql(q{
-        SELECT kind, draft, count(*) FILTER (WHERE expected = actual), count(*) FROM public.suite_result
+        SELECT kind, draft, count(*) FILTER (WHERE expected = actual), count(*)
+            FROM public.suite_result
         GROUP BY kind, draft
-        ORDER BY array_position('{required,optional,format,annotations,output}', kind), length(draft), draft});
+        ORDER BY array_position('{required,optional,format,annotations,output}', kind),
+            length(draft), draft});
     return map { my %row; @row{qw(kind draft passed total)} = split /\|/; \%row } @rows;
 }
 
@@ -303,7 +325,8 @@ sub misses
     my ($self) = @_;
     my $text = '';
     for my $miss (split /\n/, $self->{ctms}->sql(q{
-        SELECT format('%s %s %s: %s, not %s', kind, draft, replace(name, E'\n', ' '), replace(actual, E'\n', ' '), expected)
+        SELECT format('%s %s %s: %s, not %s', kind, draft,
+            replace(name, E'\n', ' '), replace(actual, E'\n', ' '), expected)
         FROM public.suite_result WHERE expected <> actual ORDER BY kind DESC, draft, name}))
     {
         my ($why) = map { $_->[1] } grep { $miss =~ $_->[0] } @explained;

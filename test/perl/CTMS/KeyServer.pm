@@ -1,6 +1,6 @@
 package CTMS::KeyServer;
 
-# A key server as Google's, with keys of its own, and the tokens that they sign.
+# A key server like Google's, with its own keys, and the tokens that they sign.
 #
 #   my $keys = CTMS::KeyServer->new;
 #   my %public = map { $_ => $keys->make_key($_) } qw(one two);
@@ -22,7 +22,8 @@ my $json = JSON::PP->new->canonical->utf8;
 sub new
 {
     my ($class) = @_;
-    return bless { dir => tempdir(DIR => $ENV{TESTDIR}, CLEANUP => 1), port => PostgreSQL::Test::Cluster::get_free_port() }, $class;
+    return bless { dir => tempdir(DIR => $ENV{TESTDIR}, CLEANUP => 1),
+        port => PostgreSQL::Test::Cluster::get_free_port() }, $class;
 }
 
 sub url { my ($self) = @_; return "http://127.0.0.1:$self->{port}/certs" }
@@ -38,11 +39,12 @@ sub spew
     return;
 }
 
-# Answers every request with what spew('answer', …) or publish() said last; returns its pid.
+# Answers every request with the last answer of spew('answer', …) or publish(); returns its pid.
 sub start
 {
     my ($self) = @_;
-    my $listener = IO::Socket::INET->new(Listen => 10, LocalAddr => "127.0.0.1:$self->{port}", ReuseAddr => 1) or die "listen: $!";
+    my $listener = IO::Socket::INET->new(Listen => 10, LocalAddr => "127.0.0.1:$self->{port}",
+        ReuseAddr => 1) or die "listen: $!";
     my $pid = fork // die $!;
     return $pid if $pid;
     local $SIG{TERM} = 'DEFAULT';
@@ -64,34 +66,38 @@ sub start
 # How often it was asked.
 sub asked { my ($self) = @_; return length slurp("$self->{dir}/asked") }
 
-# Makes a key pair; returns the public one as JWKs have it.
+# Makes a key pair; returns the public key as a JWK.
 sub make_key
 {
     my ($self, $name) = @_;
     my $file = "$self->{dir}/$name.pem";
     system("openssl genrsa -out $file 2048 2>/dev/null") == 0 or die 'openssl genrsa';
     my ($modulus) = `openssl rsa -in $file -noout -modulus 2>/dev/null` =~ /=([0-9A-F]+)/;
-    return { kty => 'RSA', alg => 'RS256', use => 'sig', kid => $name, e => 'AQAB', n => encode_base64url(pack 'H*', $modulus) };
+    return { kty => 'RSA', alg => 'RS256', use => 'sig', kid => $name, e => 'AQAB',
+        n => encode_base64url(pack 'H*', $modulus) };
 }
 
 sub publish
 {
     my ($self, $age, @keys) = @_;
     my $body = $json->encode({ keys => \@keys });
-    $self->spew('answer', "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: public, max-age=$age, must-revalidate\r\n"
+    $self->spew('answer', "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        . "Cache-Control: public, max-age=$age, must-revalidate\r\n"
         . 'Content-Length: ' . length($body) . "\r\nConnection: close\r\n\r\n$body");
     return;
 }
 
-# Signed by the key "one" unless told: kid, key, header, hmac.
+# A token, signed by the key "one" by default; options: kid, key, header, hmac.
 sub token
 {
     my ($self, $claims, %options) = @_;
     my $part = join '.', map { encode_base64url(ref $_ ? $json->encode($_) : $_) }
-        $options{header} // { alg => 'RS256', typ => 'JWT', kid => $options{kid} // 'one' }, $claims;
+        $options{header} // { alg => 'RS256', typ => 'JWT',
+            kid => $options{kid} // 'one' }, $claims;
     $self->spew('part', $part);
     my $key = $options{key} // 'one';
-    my $signature = $options{hmac} ? do { require Digest::SHA; Digest::SHA::hmac_sha256($part, $options{hmac}) }
+    my $signature = $options{hmac}
+        ? do { require Digest::SHA; Digest::SHA::hmac_sha256($part, $options{hmac}) }
         : `openssl dgst -sha256 -sign $self->{dir}/$key.pem $self->{dir}/part`;
     return "$part." . encode_base64url($signature);
 }

@@ -1,6 +1,6 @@
 package CTMS::RestTest;
 
-# Checks of one answer of the REST server each, as lines of a table.
+# Checks of answers of the REST server, one line for each answer.
 #
 #   answers($ctms, GET => '/ctms', 400, { detail => '…' }, has => { Allow => 'GET' });
 #
@@ -43,7 +43,8 @@ sub errors_at
     return sub {
         my ($json) = @_;
         my $detail = ref $json eq 'HASH' ? $json->{detail} : undef;
-        return 0 if ref $detail ne 'ARRAY' || grep { !length($_->{msg} // '') || !length($_->{type} // '') } @$detail;
+        return 0 if ref $detail ne 'ARRAY'
+            || grep { !length($_->{msg} // '') || !length($_->{type} // '') } @$detail;
         return join(' ', sort map { join '/', @{ $_->{loc} } } @$detail) eq join(' ', @places);
     };
 }
@@ -53,7 +54,8 @@ sub errors_at
 sub raw_exchange
 {
     my ($port, $pieces, %options) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 10) or die "connect: $!";
+    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port",
+        Timeout => 10) or die "connect: $!";
     local $SIG{PIPE} = 'IGNORE';
     for my $piece (ref $pieces ? @$pieces : $pieces)
     {

@@ -8,7 +8,7 @@ package CTMS::Test;
 #   $ctms->start_sandbox(LATENCY_MS => 100); $ctms->start_rest; $ctms->start_agent;
 #   my $r = $ctms->request(GET => '/ctms/...');   # {status, headers, content, json}
 #
-# Everything that was started is stopped when the object goes or the test ends.
+# Everything that was started is stopped when the object is destroyed or the test ends.
 
 use strict;
 use warnings;
@@ -54,7 +54,11 @@ sub programs_only
 }
 
 sub node { return $_[0]{node} }
-sub db_url { my $n = $_[0]{node}; return 'postgresql:///' . ($_[1] // 'ctms') . '?host=' . $n->host . '&port=' . $n->port }
+sub db_url
+{
+    my $n = $_[0]{node};
+    return 'postgresql:///' . ($_[1] // 'ctms') . '?host=' . $n->host . '&port=' . $n->port;
+}
 sub sql { my ($self, $query) = @_; return $self->{node}->safe_psql('ctms', $query) }
 
 # Runs SQL that must fail; returns {state, message} as psql shows them with verbosity "verbose".
@@ -90,7 +94,7 @@ sub start_program
 sub pid { return $_[0]{process}{ $_[1] }{pid} }
 sub log_of { return slurp($_[0]{process}{ $_[1] }{log}) }
 
-# Sends a signal (TERM unless told) and waits; returns the exit status ($?).
+# Sends a signal (TERM by default) and waits; returns the exit status ($?).
 sub stop_program
 {
     my ($self, $name, $signal, $timeout_s) = @_;
@@ -103,7 +107,8 @@ sub stop_program
         {
             kill 'KILL', $process->{pid};
             waitpid $process->{pid}, 0;
-            die "$name did not stop in time; its log ends:\n" . substr(slurp($process->{log}), -2000);
+            die "$name did not stop in time; its log ends:\n"
+                . substr(slurp($process->{log}), -2000);
         }
         sleep 0.02;
     }
@@ -170,7 +175,8 @@ sub wait_for_port
     require IO::Socket::INET;
     poll_until(sub {
         my $pid = $self->pid($name);
-        die "$name ended at once:\n" . $self->log_of($name) if waitpid($pid, POSIX::WNOHANG()) == $pid;
+        die "$name ended at once:\n" . $self->log_of($name)
+            if waitpid($pid, POSIX::WNOHANG()) == $pid;
         return IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 1);
     }, "$name listens on $port");
     return;
@@ -182,11 +188,14 @@ sub wait_for_port
 sub login
 {
     my ($self) = @_;
-    my ($rc, $out, $err) = $self->cli('clients', 'add', 'test', '--email', 'test@example.com', '--json');
+    my ($rc, $out, $err) = $self->cli('clients', 'add', 'test', '--email',
+        'test@example.com', '--json');
     die "ctms clients add: $err" if $rc;
     @$self{qw(client_id client_secret)} = @{ $json->decode($out) }{qw(client_id client_secret)};
-    my $r = $self->request(POST => '/token', "grant_type=client_credentials&client_id=$self->{client_id}"
-        . "&client_secret=$self->{client_secret}", { 'Content-Type' => 'application/x-www-form-urlencoded' });
+    my $r = $self->request(POST => '/token',
+        "grant_type=client_credentials&client_id=$self->{client_id}"
+        . "&client_secret=$self->{client_secret}",
+        { 'Content-Type' => 'application/x-www-form-urlencoded' });
     die "POST /token: $r->{status} $r->{content}" unless $r->{status} == 200;
     return $self->{token} = $r->{json}{access_token};
 }
@@ -196,7 +205,8 @@ sub request
 {
     my ($self, $method, $path, $body, $headers) = @_;
     my $url = $path =~ /^http:/ ? $path : "http://127.0.0.1:$self->{rest_port}$path";
-    my %headers = ($self->{token} ? (Authorization => "Bearer $self->{token}") : (), %{ $headers // {} });
+    my %headers = ($self->{token} ? (Authorization => "Bearer $self->{token}")
+        : (), %{ $headers // {} });
     delete $headers{$_} for grep { !defined $headers{$_} } keys %headers;
     my %options = (headers => \%headers);
     if (defined $body)
@@ -212,7 +222,8 @@ sub request
 sub sandbox
 {
     my ($self, $path) = @_;
-    return $self->request(GET => "http://127.0.0.1:$self->{sandbox_port}$path", undef, { Authorization => undef });
+    return $self->request(GET => "http://127.0.0.1:$self->{sandbox_port}$path", undef,
+        { Authorization => undef });
 }
 
 # ---- helpers ------------------------------------------------------------------
