@@ -25,58 +25,80 @@ my %basic = (Authorization => 'Basic ' . encode_base64("$id:$secret", ''));
 sub is_token
 {
     my ($json) = @_;
-    return join(' ', sort keys %$json) eq 'access_token expires_in token_type' && $json->{token_type} eq 'bearer'
+    return join(' ', sort keys %$json) eq 'access_token expires_in token_type'
+        && $json->{token_type} eq 'bearer'
         && $json->{expires_in} == 60 && $json->{access_token} =~ /^[\w-]+\.[\w-]+\.[\w-]+$/;
 }
 
 sub multipart
 {
     my ($boundary, %fields) = @_;
-    return join('', map { "--$boundary\r\nContent-Disposition: form-data; name=\"$_\"\r\n\r\n$fields{$_}\r\n" } sort keys %fields)
+    return join('',
+        map { "--$boundary\r\nContent-Disposition: form-data; name=\"$_\"\r\n\r\n$fields{$_}\r\n" }
+        sort keys %fields)
         . "--$boundary--\r\n";
 }
 
 my %no_store = (has => { 'Cache-Control' => 'no-store' });
-check(POST => '/token', 200, \&is_token, body => $form, headers => \%urlencoded, %no_store, name => 'form');
-check(POST => '/token', 200, \&is_token, body => "grant_type=client_credentials&$form", headers => \%urlencoded, name => 'grant_type');
-check(POST => '/token', 200, \&is_token, body => "grant_type=refresh_token&$form&json=%7B%27email%27%3A+%27private%40example.com%27%7D",
+check(POST => '/token', 200, \&is_token, body => $form,
+    headers => \%urlencoded, %no_store, name => 'form');
+check(POST => '/token', 200, \&is_token, body => "grant_type=client_credentials&$form",
+    headers => \%urlencoded, name => 'grant_type');
+check(POST => '/token', 200, \&is_token,
+    body => "grant_type=refresh_token&$form&json=%7B%27email%27%3A+%27private%40example.com%27%7D",
     headers => \%urlencoded, name => 'refresh_token with more fields');
-check(POST => '/token', 200, \&is_token, body => 'grant_type=client_credentials', headers => { %basic, %urlencoded }, name => 'Basic');
+check(POST => '/token', 200, \&is_token, body => 'grant_type=client_credentials',
+    headers => { %basic, %urlencoded }, name => 'Basic');
 check(POST => '/token', 200, \&is_token, headers => \%basic, name => 'Basic without a form');
-check(POST => '/token', 200, \&is_token, body => "client_id=other&client_secret=wrong", headers => { %basic, %urlencoded },
-    name => 'Basic wins over the form');
-check(POST => '/token', 200, \&is_token, body => multipart('xYz', client_id => $id, client_secret => $secret, grant_type => '', file => "a\r\n--\r\nb\0"),
-    headers => { 'Content-Type' => 'multipart/form-data; charset=utf-8; boundary=xYz' }, name => 'multipart');
-check(POST => '/token', 200, \&is_token, body => "preamble\r\n" . multipart('a b', client_id => $id, client_secret => $secret) . 'epilogue',
-    headers => { 'Content-Type' => 'Multipart/Form-Data; boundary="a b"' }, name => 'multipart with a quoted boundary');
+check(POST => '/token', 200, \&is_token, body => "client_id=other&client_secret=wrong",
+    headers => { %basic, %urlencoded }, name => 'Basic wins over the form');
+check(POST => '/token', 200, \&is_token, body => multipart('xYz', client_id => $id,
+        client_secret => $secret, grant_type => '', file => "a\r\n--\r\nb\0"),
+    headers => { 'Content-Type' => 'multipart/form-data; charset=utf-8; boundary=xYz' },
+    name => 'multipart');
+check(POST => '/token', 200, \&is_token, body => "preamble\r\n"
+    . multipart('a b', client_id => $id, client_secret => $secret) . 'epilogue',
+    headers => { 'Content-Type' => 'Multipart/Form-Data; boundary="a b"' },
+    name => 'multipart with a quoted boundary');
 
 my %refusal = (detail => 'Incorrect username or password');
 for (
-    [ 'a wrong secret' => "client_id=$id&client_secret=x" ], [ 'an unknown client' => "client_id=id_x&client_secret=$secret" ],
-    [ 'no secret' => "client_id=$id" ], [ 'an empty secret' => "client_id=$id&client_secret=" ], [ 'nothing' => '' ],
+    [ 'a wrong secret' => "client_id=$id&client_secret=x" ],
+    [ 'an unknown client' => "client_id=id_x&client_secret=$secret" ],
+    [ 'no secret' => "client_id=$id" ],
+    [ 'an empty secret' => "client_id=$id&client_secret=" ], [ 'nothing' => '' ],
     [ 'another grant' => "grant_type=password&$form" ], [ 'no form' => '{"client_id":"x"}' ],
-    [ 'text that is none' => "client_id=%FF&client_secret=x" ], [ 'a NUL' => "client_id=$id%00&client_secret=$secret" ])
+    [ 'text that is none' => "client_id=%FF&client_secret=x" ],
+    [ 'a NUL' => "client_id=$id%00&client_secret=$secret" ])
 {
     my ($name, $body) = @$_;
     check(POST => '/token', 400, \%refusal, body => $body, headers => \%urlencoded, name => $name);
 }
-for my $header ('Basic', 'Basic !', 'Basic ' . encode_base64($id, ''), 'Basic ' . encode_base64("$id:x", ''), 'Basic ' . encode_base64("$id:$secret\0", ''))
+for my $header ('Basic', 'Basic !', 'Basic ' . encode_base64($id, ''),
+    'Basic ' . encode_base64("$id:x", ''), 'Basic ' . encode_base64("$id:$secret\0", ''))
 {
-    check(POST => '/token', 400, \%refusal, headers => { Authorization => $header }, name => $header);
+    check(POST => '/token', 400, \%refusal,
+        headers => { Authorization => $header }, name => $header);
 }
-for my $type ('multipart/form-data', 'multipart/form-data; boundary=', 'multipart/form-data; boundary=other', 'multipart/form-data; boundary="x')
+for my $type ('multipart/form-data', 'multipart/form-data; boundary=',
+    'multipart/form-data; boundary=other', 'multipart/form-data; boundary="x')
 {
-    check(POST => '/token', 400, \%refusal, body => multipart('xYz', client_id => $id, client_secret => $secret),
+    check(POST => '/token', 400, \%refusal,
+        body => multipart('xYz', client_id => $id, client_secret => $secret),
         headers => { 'Content-Type' => $type }, name => $type);
 }
-check(POST => '/token', 400, \%refusal, body => substr(multipart('xYz', client_id => $id, client_secret => $secret), 0, -10),
-    headers => { 'Content-Type' => 'multipart/form-data; boundary=xYz' }, name => 'multipart cut short');
+check(POST => '/token', 400, \%refusal,
+    body => substr(multipart('xYz', client_id => $id, client_secret => $secret), 0, -10),
+    headers => { 'Content-Type' => 'multipart/form-data; boundary=xYz' },
+    name => 'multipart cut short');
 
 # Hashes that other versions made.
 $ctms->sql(q(INSERT INTO ctms.api_client (client_id, email, hashed_secret) VALUES
-    ('id_argon2i', 'a@example.com', '$argon2i$v=19$m=64,t=2,p=1$c2FsdHNhbHQ$n+MfJMvfUDrpIkB7UnX50HIkUHZBj9pFqeFRBDmWTGI'),
+    ('id_argon2i', 'a@example.com',
+        '$argon2i$v=19$m=64,t=2,p=1$c2FsdHNhbHQ$n+MfJMvfUDrpIkB7UnX50HIkUHZBj9pFqeFRBDmWTGI'),
     ('id_broken', 'b@example.com', 'not a hash'), ('id_empty', 'c@example.com', '')));
-check(POST => '/token', 400, \%refusal, body => "client_id=$_&client_secret=x", headers => \%urlencoded, name => "$_ with a wrong secret")
+check(POST => '/token', 400, \%refusal, body => "client_id=$_&client_secret=x",
+    headers => \%urlencoded, name => "$_ with a wrong secret")
     for qw(id_argon2i id_broken id_empty);
 
 # ---- tokens -----------------------------------------------------------------------------------
@@ -84,7 +106,8 @@ sub token
 {
     my ($claims, %options) = @_;
     my $json = JSON::PP->new->canonical;
-    my $part = join '.', map { encode_base64url(ref $_ ? $json->encode($_) : $_) } $options{header} // { alg => 'HS256', typ => 'JWT' }, $claims;
+    my $part = join '.', map { encode_base64url(ref $_ ? $json->encode($_) : $_) } $options{header}
+        // { alg => 'HS256', typ => 'JWT' }, $claims;
     my $signature = ($options{hmac} // \&hmac_sha256)->($part, $options{key} // $key);
     return $part . '.' . ($options{unsigned} ? '' : encode_base64url($signature));
 }
@@ -95,12 +118,16 @@ my %good = (sub => "api_client:$id", exp => $later);
 sub with { my ($token) = @_; return (headers => { Authorization => "Bearer $token" }) }
 my $path = '/ctms?fxa_id=x';
 check(GET => $path, 200, [], with(token(\%good)), name => 'a token of ours');
-check(GET => $path, 200, [], with(token({ %good, aud => 'other', iat => $later, nbf => 1, exp => $later + 0.5 })), name => 'aud and iat are ignored');
-check(GET => $path, 200, [], headers => { Authorization => 'bearer   ' . token(\%good) }, name => 'bearer in another case');
+check(GET => $path, 200, [], with(token({ %good, aud => 'other', iat => $later, nbf => 1,
+        exp => $later + 0.5 })), name => 'aud and iat are ignored');
+check(GET => $path, 200, [], headers => { Authorization => 'bearer   ' . token(\%good) },
+    name => 'bearer in another case');
 for my $header (undef, '', 'Bearer', 'Bearer ', 'Basic x', 'Token ' . token(\%good), token(\%good))
 {
-    check(GET => $path, 401, { detail => 'Not authenticated' }, headers => { Authorization => $header },
-        has => { 'WWW-Authenticate' => 'Bearer' }, name => 'Authorization: ' . substr($header // '(none)', 0, 20));
+    check(GET => $path, 401, { detail => 'Not authenticated' },
+        headers => { Authorization => $header },
+        has => { 'WWW-Authenticate' => 'Bearer' },
+        name => 'Authorization: ' . substr($header // '(none)', 0, 20));
 }
 my $valid = token(\%good);
 my ($head, $claims, $signature) = split /\./, $valid;
@@ -113,46 +140,63 @@ for (
     [ 'an alg that is no string' => token(\%good, header => { alg => ['HS256'] }) ],
     [ 'crit' => token(\%good, header => { alg => 'HS256', crit => ['exp'] }) ],
     [ 'another key' => token(\%good, key => 'x') ], [ 'an empty key' => token(\%good, key => '') ],
-    [ 'no expiry' => token({ sub => $good{sub} }) ], [ 'an expiry that is text' => token({ %good, exp => "$later" }) ],
-    [ 'an old one' => token({ %good, exp => time - 1 }) ], [ 'a negative expiry' => token({ %good, exp => -1 }) ],
-    [ 'no subject' => token({ exp => $later }) ], [ 'another subject' => token({ %good, sub => "user:$id" }) ],
-    [ 'a subject that is a number' => token({ %good, sub => 1 }) ], [ 'claims that are a list' => token([]) ],
-    [ 'claims that are no JSON' => token('x') ], [ 'an unknown client' => token({ %good, sub => 'api_client:id_x' }) ],
+    [ 'no expiry' => token({ sub => $good{sub} }) ],
+    [ 'an expiry that is text' => token({ %good, exp => "$later" }) ],
+    [ 'an old one' => token({ %good, exp => time - 1 }) ],
+    [ 'a negative expiry' => token({ %good, exp => -1 }) ],
+    [ 'no subject' => token({ exp => $later }) ],
+    [ 'another subject' => token({ %good, sub => "user:$id" }) ],
+    [ 'a subject that is a number' => token({ %good, sub => 1 }) ],
+    [ 'claims that are a list' => token([]) ],
+    [ 'claims that are no JSON' => token('x') ],
+    [ 'an unknown client' => token({ %good, sub => 'api_client:id_x' }) ],
     [ 'an empty client' => token({ %good, sub => 'api_client:' }) ],
-    [ 'other claims' => "$head." . encode_base64url('{"sub":"api_client:id_test","exp":99999999999}') . ".$signature" ],
-    [ 'no signature' => "$head.$claims." ], [ 'two parts' => "$head.$claims" ], [ 'five parts' => "$valid.a.b" ],
+    [ 'other claims' => "$head."
+        . encode_base64url('{"sub":"api_client:id_test","exp":99999999999}') . ".$signature" ],
+    [ 'no signature' => "$head.$claims." ], [ 'two parts' => "$head.$claims" ],
+    [ 'five parts' => "$valid.a.b" ],
     [ 'a changed signature' => "$head.$claims." . ($signature =~ s/^(.)/$1 eq 'A' ? 'B' : 'A'/er) ],
-    [ 'padding alone' => 'A===.A===.A===' ], [ 'padding inside' => "$head.A=AA.$signature" ], [ 'one letter too many' => "${head}A.$claims.$signature" ],
+    [ 'padding alone' => 'A===.A===.A===' ], [ 'padding inside' => "$head.A=AA.$signature" ],
+    [ 'one letter too many' => "${head}A.$claims.$signature" ],
     [ 'dots' => '..' ], [ 'noise' => '%%%' ], [ 'a very long one' => 'x' x 20_000 ])
 {
     my ($name, $token) = @$_;
-    check(GET => $path, 401, { detail => 'Could not validate credentials' }, with($token), has => { 'WWW-Authenticate' => 'Bearer' }, name => $name);
+    check(GET => $path, 401, { detail => 'Could not validate credentials' }, with($token),
+        has => { 'WWW-Authenticate' => 'Bearer' }, name => $name);
 }
 my $short = token({ %good, exp => time + 1 });
 $ctms->request(GET => $path, undef, { Authorization => "Bearer $short" });
-ok(poll_until(sub { $ctms->request(GET => $path, undef, { Authorization => "Bearer $short" })->{status} == 401 }), 'expires, though it is remembered');
+ok(poll_until(sub { $ctms->request(GET => $path,
+        undef, { Authorization => "Bearer $short" })->{status} == 401 }),
+    'expires, though it is remembered');
 
-# ---- clients that change ----------------------------------------------------------------------------
+# ---- clients that change -------------------------------------------------------------------------
 sub status_is
 {
     my ($status) = @_;
-    return poll_until(sub { $ctms->request(GET => $path, undef, { Authorization => "Bearer $valid" })->{status} == $status }, "status $status", 10);
+    return poll_until(sub { $ctms->request(GET => $path, undef,
+            { Authorization => "Bearer $valid" })->{status} == $status }, "status $status", 10);
 }
 $ctms->sql("UPDATE ctms.api_client SET enabled = false WHERE client_id = '$id'");
 ok(status_is(400), 'a client that is disabled');
-check(GET => $path, 400, { detail => 'API Client has been disabled' }, with($valid), name => 'a disabled client');
-check(POST => '/token', 400, \%refusal, body => $form, headers => \%urlencoded, name => 'a token for a disabled client');
+check(GET => $path, 400, { detail => 'API Client has been disabled' }, with($valid),
+    name => 'a disabled client');
+check(POST => '/token', 400, \%refusal, body => $form, headers => \%urlencoded,
+    name => 'a token for a disabled client');
 $ctms->sql("UPDATE ctms.api_client SET enabled = true WHERE client_id = '$id'");
 ok(status_is(200), 'a client that is enabled again');
-ok(poll_until(sub { $ctms->sql("SELECT last_access IS NOT NULL FROM ctms.api_client WHERE client_id = '$id'") eq 't' }), 'last access is noted');
+ok(poll_until(sub { $ctms->sql("SELECT last_access IS NOT NULL FROM ctms.api_client
+    WHERE client_id = '$id'") eq 't' }), 'last access is noted');
 $ctms->sql("DELETE FROM ctms.api_client WHERE client_id = '$id'");
 ok(status_is(401), 'a client that is gone');
 
-# ---- the log ---------------------------------------------------------------------------------------------
+# ---- the log -------------------------------------------------------------------------------------
 $ctms->stop_program('rest');
 my $log = CTMS::Test::slurp("$PostgreSQL::Test::Utils::log_path/rest_token_rest.log");
 unlike($log, qr/\Q$_\E/, 'is not in the log') for $secret, 'private', $valid, $signature, 'Basic ';
-like($log, qr/"token_fail": "$_"/, "token_fail: $_") for 'wrong secret', 'unknown client', 'no credentials', 'unknown grant type', 'disabled client';
-like($log, qr/"auth_fail": "$_"/, "auth_fail: $_") for 'no token', 'bad token', 'expired token', 'unknown client', 'disabled client';
+like($log, qr/"token_fail": "$_"/, "token_fail: $_")
+    for 'wrong secret', 'unknown client', 'no credentials', 'unknown grant type', 'disabled client';
+like($log, qr/"auth_fail": "$_"/, "auth_fail: $_")
+    for 'no token', 'bad token', 'expired token', 'unknown client', 'disabled client';
 like($log, qr/"token_creds_from": "$_"/, "token_creds_from: $_") for qw(form header);
 done_testing();

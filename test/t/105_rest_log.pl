@@ -17,7 +17,8 @@ sub line_of
 {
     my ($rid) = @_;
     my $line;
-    poll_until(sub { ($line) = grep { /"rid": "\Q$rid\E"/ && /"status_code"/ } split /\n/, slurp($file) }, "the line of $rid");
+    poll_until(sub { ($line) = grep { /"rid": "\Q$rid\E"/ && /"status_code"/ } split /\n/,
+            slurp($file) }, "the line of $rid");
     return decode_json($line);
 }
 
@@ -33,26 +34,33 @@ sub ask
 
 # ---- the usual -----------------------------------------------------------------------
 my $email = 'secret@example.com';
-my $fields = ask(POST => '/ctms', { email => { primary_email => $email } }, Cookie => 'a=b', 'X-Other' => 'seen', From => $email);
-is_deeply([ sort keys %$fields ], [ sort qw(client_allowed client_host client_id duration_s headers method msg path
+my $fields = ask(POST => '/ctms', { email => { primary_email => $email } }, Cookie => 'a=b',
+    'X-Other' => 'seen', From => $email);
+is_deeply([ sort keys %$fields ],
+    [ sort qw(client_allowed client_host client_id duration_s headers method msg path
         path_params path_template query rid status_code) ], 'fields of a line');
-is($fields->{$_}, { client_host => '127.0.0.1', client_id => 'id_test', method => 'POST', path => '/ctms', path_template => '/ctms', status_code => 201 }->{$_}, $_)
+is($fields->{$_}, { client_host => '127.0.0.1', client_id => 'id_test', method => 'POST',
+        path => '/ctms', path_template => '/ctms', status_code => 201 }->{$_}, $_)
     for qw(client_host client_id method path path_template status_code);
 like($fields->{msg}, qr{^127\.0\.0\.1:\d+ id_test 'POST /ctms HTTP/1\.1' 201$}, 'msg');
 ok($fields->{duration_s} > 0 && $fields->{duration_s} < 30, 'duration');
 is($fields->{headers}{$_}, '[OMITTED]', "$_ is omitted") for qw(authorization cookie from);
 is($fields->{headers}{'x-other'}, 'seen', 'other headers are not');
 my $line = line_of('rid-1');
-is_deeply([ map { $line->{$_} } qw(Type Logger EnvVersion Severity) ], [ 'ctms.web', 'ctms', '2.0', 6 ], 'the envelope');
+is_deeply([ map { $line->{$_} } qw(Type Logger EnvVersion Severity) ],
+    [ 'ctms.web', 'ctms', '2.0', 6 ], 'the envelope');
 like($line->{Timestamp}, qr/^\d{19}$/, 'nanoseconds');
 isnt($line->{Pid}, $ctms->pid('rest'), 'a process, not the one that supervises');
 
 # ---- addresses ---------------------------------------------------------------------------
-$fields = ask(GET => '/ctms?primary_email=secret%40example.com&sfdc_id=s1&fxa_id=&mofo_email_id=m1&other=secret%40example.com&secret%40example.com=1');
-is_deeply($fields->{query}, { primary_email => '[OMITTED]', sfdc_id => 's1', fxa_id => '', mofo_email_id => 'm1', other => '[OMITTED]', '[OMITTED]' => '[OMITTED]' },
+$fields = ask(GET => '/ctms?primary_email=secret%40example.com&sfdc_id=s1&fxa_id='
+    . '&mofo_email_id=m1&other=secret%40example.com&secret%40example.com=1');
+is_deeply($fields->{query}, { primary_email => '[OMITTED]', sfdc_id => 's1', fxa_id => '',
+        mofo_email_id => 'm1', other => '[OMITTED]', '[OMITTED]' => '[OMITTED]' },
     'addresses in the query');
 $fields = ask(GET => '/ctms?fxa_primary_email=not-an-address&basket_token=t');
-is_deeply($fields->{query}, { fxa_primary_email => '[OMITTED]', basket_token => 't' }, 'parameters for addresses');
+is_deeply($fields->{query}, { fxa_primary_email => '[OMITTED]', basket_token => 't' },
+    'parameters for addresses');
 for my $path ('/ctms/secret@example.com', '/ctms/secret%40example.com', '/ctms/not-an-address')
 {
     $fields = ask(DELETE => $path);
@@ -60,21 +68,27 @@ for my $path ('/ctms/secret@example.com', '/ctms/secret%40example.com', '/ctms/n
     is_deeply($fields->{path_params}, { primary_email => '[OMITTED]' }, 'its parameter');
 }
 is(ask(GET => '/ctms/secret@example.com')->{path}, '/ctms/[OMITTED]', 'an address in another path');
-ask(GET => $_) for '/ctms?email_id=secret@example.com', '/identity/secret@example.com', '/updates?start=secret@example.com';
+ask(GET => $_) for '/ctms?email_id=secret@example.com', '/identity/secret@example.com',
+    '/updates?start=secret@example.com';
 ask($_ => '/ctms/secret@example.com', {}) for qw(PUT PATCH);
-is(ask(GET => '/none/secret%40example.com')->{path}, '/[OMITTED]', 'and in one that does not exist');
-is(ask(POST => '/ctms/secret@example.com')->{path}, '/ctms/[OMITTED]', 'and in one with another method');
+is(ask(GET => '/none/secret%40example.com')->{path}, '/[OMITTED]',
+    'and in one that does not exist');
+is(ask(POST => '/ctms/secret@example.com')->{path}, '/ctms/[OMITTED]',
+    'and in one with another method');
 is(ask(GET => '/ctms/?primary_email=secret@example.com')->{status_code}, 307, 'a redirect');
-is(ask(POST => '/stripe_from_pubsub?pubsub_client=hush')->{query}{pubsub_client}, '[OMITTED]', 'the secret of Pub/Sub');
+is(ask(POST => '/stripe_from_pubsub?pubsub_client=hush')->{query}{pubsub_client}, '[OMITTED]',
+    'the secret of Pub/Sub');
 my $id = '332de237-cab7-4461-bcc3-48e68f42bd5c';
 $fields = ask(GET => "/ctms/$id");
-is_deeply([ @$fields{qw(path path_template)}, $fields->{path_params} ], [ "/ctms/$id", '/ctms/{email_id}', { email_id => $id } ], 'what is no address');
+is_deeply([ @$fields{qw(path path_template)}, $fields->{path_params} ],
+    [ "/ctms/$id", '/ctms/{email_id}', { email_id => $id } ], 'what is no address');
 ask(GET => "/ctms/a%0D%0A%00%FF\x{e9}");
 $ctms->request(GET => "/ctms/$id", undef, { 'X-Request-Id' => "odd\x{e9} id" });
 $ctms->request(GET => "/ctms/$id", undef, { 'X-Request-Id' => 'x' x 100 });
 
 # ---- monitoring -----------------------------------------------------------------------------
-ok(ask(GET => $_)->{trivial}, "$_ is trivial") for qw(/__heartbeat__ /__lbheartbeat__ /__version__ /metrics);
+ok(ask(GET => $_)->{trivial}, "$_ is trivial")
+    for qw(/__heartbeat__ /__lbheartbeat__ /__version__ /metrics);
 ok(!exists ask(GET => '/acoustic_configuration')->{trivial}, 'others are not');
 
 # ---- tracing --------------------------------------------------------------------------------
@@ -83,17 +97,24 @@ my $body = qq({"email":\n{"primary_email":"$traced"}});
 $fields = ask(POST => '/ctms', $body);
 is($fields->{trace}, $traced, 'an address that asks for it is traced');
 is_deeply($fields->{trace_json}, decode_json($body), 'with its JSON');
-is(ask(GET => '/ctms?primary_email=a%2Btrace_me_mozilla_17%40example.com')->{trace}, $traced, 'in a query');
+is(ask(GET => '/ctms?primary_email=a%2Btrace_me_mozilla_17%40example.com')->{trace}, $traced,
+    'in a query');
 my $traced_id = $ctms->sql("SELECT email_id FROM ctms.emails WHERE primary_email = '$traced'");
-is(ask(PATCH => "/ctms/$traced_id", { email => { first_name => 'T' } })->{trace}, $traced, 'in the answer only');
-is_deeply(ask(PATCH => "/ctms/$traced_id", { email => { first_name => 'T' } })->{trace_json}, { email => { first_name => 'T' } }, 'with the JSON of the request');
-ok(!exists ask(POST => '/ctms', { email => { primary_email => 'b+trace-me-mozilla-1@example.com' } }, Authorization => undef)->{trace_json},
+is(ask(PATCH => "/ctms/$traced_id", { email => { first_name => 'T' } })->{trace},
+    $traced, 'in the answer only');
+is_deeply(ask(PATCH => "/ctms/$traced_id", { email => { first_name => 'T' } })->{trace_json},
+    { email => { first_name => 'T' } }, 'with the JSON of the request');
+ok(!exists ask(POST => '/ctms',
+        { email => { primary_email => 'b+trace-me-mozilla-1@example.com' } },
+        Authorization => undef)->{trace_json},
     'nobody without a token is traced');
-is(ask(POST => '/ctms', { email => { primary_email => 'b+trace-me-mozilla-1@example.com' } })->{trace}, 'b+trace-me-mozilla-1@example.com', 'the other mark');
+is(ask(POST => '/ctms',
+        { email => { primary_email => 'b+trace-me-mozilla-1@example.com' } })->{trace},
+    'b+trace-me-mozilla-1@example.com', 'the other mark');
 ok(!exists ask(POST => '/ctms', "{$traced")->{trace_json}, 'what is no JSON is not shown as such');
 is(ask(DELETE => "/ctms/$traced")->{trace}, $traced, 'in the path of a DELETE');
 
-# ---- conflicts -------------------------------------------------------------------------------------
+# ---- conflicts -----------------------------------------------------------------------------------
 ask(POST => '/ctms', { email => { primary_email => $_ } }) for $email, 'SECRET@example.com';
 my ($conflict) = grep { /"rid": "rid-$count"/ && /converted to 409/ } split /\n/, slurp($file);
 is(decode_json($conflict // '{}')->{Severity}, 3, 'a conflict is an error in the log');
@@ -108,12 +129,14 @@ like($server_log, qr/Contact already exists/, 'the log of the database has error
 unlike($server_log, qr/secret(\@|%40|\\u0040)example/i, 'none with an address');
 is(scalar(grep { !eval { decode_json($_); 1 } } split /\n/, $log), 0, 'every line is JSON');
 
-# ---- for people --------------------------------------------------------------------------------------------
+# ---- for people ----------------------------------------------------------------------------------
 unlink $file;
 $ctms->start_rest(CTMS_USE_MOZLOG => 'false');
 $ctms->request(GET => '/__lbheartbeat__');
 $ctms->stop_program('rest');
-like(slurp($file), qr{^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO +ctms\.web: 127\.0\.0\.1:\d+ - 'GET /__lbheartbeat__ HTTP/1\.1' 200 }m, 'a line for people');
+my $time = qr{\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}};
+my $message = qr{127\.0\.0\.1:\d+ - 'GET /__lbheartbeat__ HTTP/1\.1' 200 };
+like(slurp($file), qr{^$time INFO +ctms\.web: $message}m, 'a line for people');
 unlink $file;
 $ctms->start_rest(CTMS_LOGGING_LEVEL => 'warning');
 $ctms->request(GET => '/__lbheartbeat__');

@@ -1,4 +1,4 @@
-# What the programs say of their settings, and what docs/configuration.md does.
+# The settings that the programs print, compared with those in docs/configuration.md.
 use strict;
 use warnings;
 use CTMS::Test qw(slurp);
@@ -20,8 +20,11 @@ for my $program (qw(ctms-rest ctms-agent))
         is($described{$name}, $expected, "$name: its default is documented") unless $found{$name}++;
     }
     like(`$ENV{CTMS_TEST_BIN}/$program --version`, qr/^$program \d+\.\d+$/, "$program --version");
-    is(system("$ENV{CTMS_TEST_BIN}/$program --nonsense 2>/dev/null") >> 8, 2, "$program with an unknown argument");
-    is(system("$ENV{CTMS_TEST_BIN}/$program --config /nonexistent 2>/dev/null") >> 8, 2, "$program without its file");
+    is(system("$ENV{CTMS_TEST_BIN}/$program --nonsense 2>/dev/null") >> 8, 2,
+        "$program with an unknown argument");
+    is(system("$ENV{CTMS_TEST_BIN}/$program --config /nonexistent 2>/dev/null") >> 8, 2,
+        "$program without its file");
 }
-is_deeply([ sort keys %described ], [ sort keys %found ], 'the guide and the programs know the same settings');
+is_deeply([ sort keys %described ], [ sort keys %found ],
+    'the guide and the programs know the same settings');
 done_testing();

@@ -23,7 +23,8 @@ write_settings('first');
 
 my $port = $ctms->{rest_port} = PostgreSQL::Test::Cluster::get_free_port();
 $ctms->start_program('rest', 'ctms-rest', {
-    CTMS_DB_URL => $ctms->db_url, CTMS_PORT => $port, CTMS_SECRET_KEY => 'k' x 32, CTMS_PROCESSES => 3 }, '--config', $settings);
+    CTMS_DB_URL => $ctms->db_url, CTMS_PORT => $port, CTMS_SECRET_KEY => 'k' x 32,
+    CTMS_PROCESSES => 3 }, '--config', $settings);
 $ctms->wait_for_port('rest', $port);
 $ctms->login;
 
@@ -35,9 +36,12 @@ is(served(), 'first', 'with their settings');
 
 # ---- metrics of all --------------------------------------------------------------------
 $ctms->request(GET => '/identities?fxa_id=x') for 1 .. 60;
-my %answered = map { $_ => 1 } slurp("$PostgreSQL::Test::Utils::log_path/rest_processes_rest.log") =~ /"Pid": (\d+).*\/identities/g;
+my %answered = map { $_ => 1 } slurp("$PostgreSQL::Test::Utils::log_path/rest_processes_rest.log")
+    =~ /"Pid": (\d+).*\/identities/g;
 cmp_ok(scalar(keys %answered), '>', 1, 'several of them answered');
-my @counts = map { $ctms->request(GET => '/metrics')->{content} =~ /^ctms_requests_total\{method="GET",path_template="\/identities",status_code="200".* (\d+)$/m } 1 .. 5;
+my $answers = 'ctms_requests_total{method="GET",path_template="/identities",status_code="200"';
+my @counts =
+    map { $ctms->request(GET => '/metrics')->{content} =~ /^\Q$answers\E.* (\d+)$/m } 1 .. 5;
 is_deeply(\@counts, [ (60) x 5 ], 'any of them tells the count of all');
 
 # ---- replaced, under load -----------------------------------------------------------------
@@ -55,7 +59,8 @@ sub client
         my $until = "$settings.stop";
         until (-e $until)
         {
-            my $r = $http->get("http://127.0.0.1:$port/ctms?fxa_id=x", { headers => { Authorization => "Bearer $ctms->{token}" } });
+            my $r = $http->get("http://127.0.0.1:$port/ctms?fxa_id=x",
+                { headers => { Authorization => "Bearer $ctms->{token}" } });
             $r->{status} == 200 ? $done++ : $failed++;
             syswrite STDERR, "# $r->{status} $r->{content}\n" if $r->{status} != 200;
         }
@@ -71,7 +76,10 @@ for my $round (qw(second third))
     my @old = workers();
     write_settings($round);
     kill HUP => $ctms->pid('rest');
-    poll_until(sub { my %new = map { $_ => 1 } workers(); return !grep { $new{$_} } @old }, "all processes are new", 60);
+    poll_until(sub {
+        my %new = map { $_ => 1 } workers();
+        return !grep { $new{$_} } @old;
+    }, "all processes are new", 60);
     is(served(), $round, "the settings of the $round round");
 }
 open my $stop, '>', "$settings.stop" or die $!;
@@ -98,18 +106,24 @@ is_deeply([ workers() ], \@before, 'the processes are the same');
 
 # ---- a process dies ------------------------------------------------------------------------------
 kill KILL => $before[0];
-ok(poll_until(sub { my @now = workers(); @now == 3 && !grep { $_ == $before[0] } @now }), 'another takes its place');
+ok(poll_until(sub {
+    my @now = workers();
+    @now == 3 && !grep { $_ == $before[0] } @now;
+}), 'another takes its place');
 is(served(), 'third', 'and all is well') for 1 .. 6;
-ok(poll_until(sub { $ctms->log_of('rest') =~ /worker ended unexpectedly, by signal 9/ }), 'the log tells');
+ok(poll_until(sub { $ctms->log_of('rest') =~ /worker ended unexpectedly, by signal 9/ }),
+    'the log tells');
 
-# ---- a second server on the same port ---------------------------------------------------------------
-$ctms->start_program('second', 'ctms-rest', { CTMS_DB_URL => $ctms->db_url, CTMS_PORT => $port, CTMS_SECRET_KEY => 'k' x 32, CTMS_PROCESSES => 2 });
+# ---- a second server on the same port ------------------------------------------------------------
+$ctms->start_program('second', 'ctms-rest', { CTMS_DB_URL => $ctms->db_url, CTMS_PORT => $port,
+        CTMS_SECRET_KEY => 'k' x 32, CTMS_PROCESSES => 2 });
 waitpid $ctms->pid('second'), 0;
 is($? >> 8, 1, 'a second server ends');
-like($ctms->log_of('second'), qr/could not listen on 127\.0\.0\.1 port $port: Address already in use/, 'and says why');
+like($ctms->log_of('second'),
+    qr/could not listen on 127\.0\.0\.1 port $port: Address already in use/, 'and says why');
 delete $ctms->{process}{second};
 
-# ---- the parent dies: nobody stays behind -----------------------------------------------------------------
+# ---- the parent dies: nobody stays behind --------------------------------------------------------
 my @orphans = workers();
 kill KILL => $ctms->pid('rest');
 waitpid $ctms->pid('rest'), 0;

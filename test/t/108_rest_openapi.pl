@@ -1,5 +1,5 @@
-# The OpenAPI document: that it tells of everything, and that answers are what it says. Requests are
-# made from it, with values that it allows and others; its schemas are checked by our own validator.
+# The OpenAPI document describes everything, and answers are as it says. Requests are made from
+# it, with values that it allows and others; our own validator checks its schemas.
 use strict;
 use warnings;
 use CTMS::RestTest;
@@ -24,8 +24,10 @@ is_deeply([ grep { !$used{$_} } sort keys %$schemas ], [], 'every schema is used
 $ctms->sql("CREATE TABLE document (content jsonb)");
 my $text = $json->encode($document) =~ s/'/''/gr;
 $ctms->sql("INSERT INTO document VALUES ('$text')");
-is($ctms->sql(q(SELECT count(*) FROM document, jsonb_each(content #> '{components,schemas}') AS s (name, schema),
-    LATERAL ctms.json_schema_check(jsonb_build_object('$ref', '#/components/schemas/' || name, 'components', content -> 'components')))),
+is($ctms->sql(q(SELECT count(*)
+    FROM document, jsonb_each(content #> '{components,schemas}') AS s (name, schema),
+    LATERAL ctms.json_schema_check(jsonb_build_object('$ref', '#/components/schemas/' || name,
+        'components', content -> 'components')))),
     0, 'every schema is a JSON Schema') ;
 my (%operations, %ids);
 for my $path (sort keys %{ $document->{paths} })
@@ -33,10 +35,13 @@ for my $path (sort keys %{ $document->{paths} })
     for my $method (sort keys %{ $document->{paths}{$path} })
     {
         my $operation = $operations{"$method $path"} = $document->{paths}{$path}{$method};
-        ok(length $operation->{summary} && !$ids{ $operation->{operationId} }++, "$method $path: summary and id");
+        ok(length $operation->{summary} && !$ids{ $operation->{operationId} }++,
+            "$method $path: summary and id");
         my @own = sort map { /\{(\w+)\}/ } $path;
-        is_deeply([ sort map { $_->{name} } grep { $_->{in} eq 'path' } @{ $operation->{parameters} // [] } ], \@own, "$method $path: its parameters");
-        ok(!$operation->{requestBody} || $operation->{responses}{ $method eq 'post' && $path eq '/token' ? 400 : $path eq '/stripe_from_pubsub' ? 202 : 422 },
+        is_deeply([ sort map { $_->{name} } grep { $_->{in} eq 'path' } @{ $operation->{parameters}
+                // [] } ], \@own, "$method $path: its parameters");
+        ok(!$operation->{requestBody} || $operation->{responses}{ $method eq 'post'
+                && $path eq '/token' ? 400 : $path eq '/stripe_from_pubsub' ? 202 : 422 },
             "$method $path: a body may be wrong");
     }
 }
@@ -52,7 +57,8 @@ my @addresses = ('a@example.com', 'B@example.com', 'a b@example.com');
 sub value
 {
     my ($schema, $name) = @_;
-    return one_of(undef, 'x', 17, -1.5, JSON::PP::true, [], {}, 'x' x 300, "\x{1F600}", '') if rand() < 0.08;
+    return one_of(undef, 'x', 17, -1.5, JSON::PP::true, [], {}, 'x' x 300, "\x{1F600}", '')
+        if rand() < 0.08;
     return value($schemas->{ $schema->{'$ref'} =~ s{.*/}{}r }, $name) if $schema->{'$ref'};
     return $schema->{const} if exists $schema->{const};
     return one_of(@{ $schema->{enum} }) if $schema->{enum};
@@ -69,13 +75,20 @@ sub value
             grep { $required{$_} || rand() < 0.3 } sort keys %{ $schema->{properties} // {} } };
     }
     return one_of(@addresses) if $name =~ /email$/;
-    return one_of($known, '11111111-1111-4111-8111-111111111111', 'x') if ($schema->{format} // '') eq 'uuid';
+    return one_of($known, '11111111-1111-4111-8111-111111111111', 'x')
+        if ($schema->{format} // '') eq 'uuid';
     return one_of('2020-01-01T00:00:00Z', '2020-02-30') if ($schema->{format} // '') =~ /^date/;
     return one_of('https://example.com/', 'no url') if ($schema->{format} // '') eq 'uri';
-    return one_of('n', 'fr', 'yes', 'mozilla-and-you', 'vpn', 'relay', 'relay-waitlist', 'T', '1', "\x{e9}");
+    return one_of('n', 'fr', 'yes', 'mozilla-and-you', 'vpn', 'relay',
+        'relay-waitlist', 'T', '1', "\x{e9}");
 }
 
-sub encode { my ($text) = @_; utf8::encode($text); return $text =~ s/([^\w.~-])/sprintf '%%%02X', ord $1/ger }
+sub encode
+{
+    my ($text) = @_;
+    utf8::encode($text);
+    return $text =~ s/([^\w.~-])/sprintf '%%%02X', ord $1/ger;
+}
 
 my (@answers, %statuses);
 sub try_operation
@@ -84,22 +97,31 @@ sub try_operation
     my @query;
     for my $parameter (@{ $operation->{parameters} // [] })
     {
-        my $value = value($parameter->{schema}, $parameter->{description} && $parameter->{description} =~ /^address/ ? 'email' : $parameter->{name}) // '';
+        my $value = value($parameter->{schema}, $parameter->{description}
+            && $parameter->{description} =~ /^address/ ? 'email' : $parameter->{name}) // '';
         $value = 'x' if ref $value;
-        if ($parameter->{in} eq 'path') { $path =~ s/\{\w+\}/encode(length $value ? $value : 'x')/e }
-        elsif ($parameter->{required} || rand() < 0.4) { push @query, "$parameter->{name}=" . encode($value) }
+        if ($parameter->{in} eq 'path')
+        {
+            $path =~ s/\{\w+\}/encode(length $value ? $value : 'x')/e;
+        }
+        elsif ($parameter->{required} || rand() < 0.4)
+        {
+            push @query, "$parameter->{name}=" . encode($value);
+        }
     }
     my $target = join '?', $path, @query ? join '&', @query : ();
     my ($body, %headers);
     if (my $content = $operation->{requestBody}{content})
     {
         my $schema = (values %$content)[0]{schema};
-        $body = $content->{'application/json'} ? $json->encode(value($schema, '')) : 'client_id=x&client_secret=y';
+        $body = $content->{'application/json'} ? $json->encode(value($schema, ''))
+            : 'client_id=x&client_secret=y';
         $headers{'Content-Type'} = one_of(sort keys %$content);
     }
     my $r = $ctms->request(uc $method, $target, $body, \%headers);
     my $answer = $operation->{responses}{ $r->{status} };
-    fail("$method $target: $r->{status} is not documented") && diag($body // '', $r->{content}) unless $answer;
+    fail("$method $target: $r->{status} is not documented") && diag($body // '', $r->{content})
+        unless $answer;
     $statuses{"$method $operation->{operationId}"}{ $r->{status} }++;
     my $schema = $answer->{content}{'application/json'}{schema} or return;
     push @answers, [ "$method $target $r->{status}", $schema, $r->{content}, $body ];
@@ -136,37 +158,52 @@ cmp_ok(scalar @answers, '>', 300, scalar(@answers) . ' answers');
 sub quoted { my ($value) = @_; $value =~ s/'/''/g; return "'$value'" }
 
 # One statement for all: the answers that are not what the document says.
-my $values = join ",\n", map { '(' . join(', ', quoted($_->[0]), quoted($json->encode($_->[1])), quoted($_->[2])) . ')' } @answers;
+my $values = join ",\n", map { '('
+    . join(', ', quoted($_->[0]), quoted($json->encode($_->[1])), quoted($_->[2])) . ')' } @answers;
 my $wrong = $ctms->sql(qq(
-    SELECT name, e.*, left(body, 300) FROM document, (VALUES $values) AS answers (name, schema, body),
-        LATERAL ctms.json_schema_errors(schema::jsonb || jsonb_build_object('components', content -> 'components'), body::jsonb) AS e
+    SELECT name, e.*, left(body, 300)
+        FROM document, (VALUES $values) AS answers (name, schema, body),
+        LATERAL ctms.json_schema_errors(schema::jsonb
+            || jsonb_build_object('components', content -> 'components'), body::jsonb) AS e
     ORDER BY 1 LIMIT 10));
 is($wrong, '', 'every answer is what the document says');
 
-# ---- what the document forbids, the server refuses, and the other way round ---------------------------
+# ---- what the document forbids, the server refuses, and the other way round ----------------------
 my @bodies = map { value({ '$ref' => '#/components/schemas/new_contact' }, '') } 1 .. 150;
 my %by_server;
 for my $i (0 .. $#bodies)
 {
     $ctms->sql('TRUNCATE ctms.emails CASCADE') if $i % 10 == 0;
     my $r = $ctms->request(POST => '/ctms', $json->encode($bodies[$i]));
-    $by_server{$i} = $r->{status} == 422 ? join ' ', map { join '/', @{ $_->{loc} } } @{ $r->{json}{detail} } : '';
+    $by_server{$i} = $r->{status} == 422 ? join ' ',
+        map { join '/', @{ $_->{loc} } } @{ $r->{json}{detail} } : '';
 }
 my $list = join ",\n", map { "($_, " . quoted($json->encode($bodies[$_])) . ')' } 0 .. $#bodies;
 my %by_document = map { split /\|/ } split /\n/, $ctms->sql(qq(
-    SELECT i, ctms.json_schema_is_valid(jsonb_build_object('\$ref', '#/components/schemas/new_contact', 'components', content -> 'components'),
+    SELECT i, ctms.json_schema_is_valid(jsonb_build_object('\$ref',
+        '#/components/schemas/new_contact', 'components', content -> 'components'),
         body::jsonb, '{"assertFormats": true}')
     FROM document, (VALUES $list) AS bodies (i, body) ORDER BY 1));
-my @stricter = grep { $by_document{$_} eq 'f' && $by_server{$_} eq '' } sort { $a <=> $b } keys %by_server;
-is_deeply([ map { $json->encode($bodies[$_]) } @stricter ], [], 'the server refuses what the document forbids');
-# Some rules cannot be told by a schema: the fields of waitlists, names twice, the relay country, versions of UUIDs.
-my @laxer = grep { $by_document{$_} eq 't' && $by_server{$_} && $by_server{$_} !~ m{/fields|/name$|relay|newsletters/\d+$|email_id|waitlist/} } sort { $a <=> $b } keys %by_server;
-is_deeply([ map { "$by_server{$_}: " . $json->encode($bodies[$_]) } @laxer ], [], 'and allows what it allows');
+my @stricter = grep { $by_document{$_} eq 'f' && $by_server{$_} eq '' }
+    sort { $a <=> $b } keys %by_server;
+is_deeply([ map { $json->encode($bodies[$_]) } @stricter ], [],
+    'the server refuses what the document forbids');
+# A schema cannot express some rules: the fields of waitlists, repeated names, the relay country,
+# versions of UUIDs.
+my @laxer = grep { $by_document{$_} eq 't' && $by_server{$_}
+    && $by_server{$_} !~ m{/fields|/name$|relay|newsletters/\d+$|email_id|waitlist/} }
+    sort { $a <=> $b } keys %by_server;
+is_deeply([ map { "$by_server{$_}: " . $json->encode($bodies[$_]) } @laxer ], [],
+    'and allows what it allows');
 
-# ---- the page ------------------------------------------------------------------------------------------------
-answers($ctms, GET => '/docs', 200, qr{<script src="docs/start\.js">}, headers => { Authorization => undef }, has => { 'Content-Type' => 'text/html; charset=utf-8' });
-answers($ctms, GET => "/docs/$_->[0]", 200, undef, headers => { Authorization => undef }, has => { 'Content-Type' => "$_->[1]; charset=utf-8" })
-    for [ 'start.js', 'text/javascript' ], [ 'swagger-ui.css', 'text/css' ], [ 'swagger-ui-bundle.js', 'text/javascript' ];
-answers($ctms, GET => "/docs/$_", 404, { detail => 'Not Found' }) for 'x', '..', '%00', 'start.js%00', '%2e%2e%2fMakefile';
+# ---- the page ------------------------------------------------------------------------------------
+answers($ctms, GET => '/docs', 200, qr{<script src="docs/start\.js">},
+    headers => { Authorization => undef }, has => { 'Content-Type' => 'text/html; charset=utf-8' });
+answers($ctms, GET => "/docs/$_->[0]", 200, undef, headers => { Authorization => undef },
+    has => { 'Content-Type' => "$_->[1]; charset=utf-8" })
+    for [ 'start.js', 'text/javascript' ], [ 'swagger-ui.css', 'text/css' ],
+    [ 'swagger-ui-bundle.js', 'text/javascript' ];
+answers($ctms, GET => "/docs/$_", 404, { detail => 'Not Found' })
+    for 'x', '..', '%00', 'start.js%00', '%2e%2e%2fMakefile';
 $ctms->stop_program('rest');
 done_testing();

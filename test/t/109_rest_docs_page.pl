@@ -1,5 +1,5 @@
-# The page at /docs in a real browser: log in with an API client, create a contact, read it, see a 422.
-# Runs where Chromium is installed (scripts/install-packages browser).
+# The page at /docs in a real browser: log in with an API client, create a contact, read it, see a
+# 422. Runs where Chromium is installed (scripts/install-packages browser).
 use strict;
 use warnings;
 use CTMS::Browser;
@@ -27,9 +27,11 @@ sub type_into
 {
     my ($selector, $text) = @_;
     $browser->wait_for(find($selector), "$selector is there");
-    return $browser->run(sprintf q((e => { Object.getOwnPropertyDescriptor(Object.getPrototypeOf(e), 'value').set.call(e, %s);
+    return $browser->run(sprintf q((e => {
+        Object.getOwnPropertyDescriptor(Object.getPrototypeOf(e), 'value').set.call(e, %s);
         e.dispatchEvent(new Event('input', { bubbles: true }));
-        e.dispatchEvent(new FocusEvent('focusout', { bubbles: true })) })(%s)), $json->encode($text), find($selector));
+        e.dispatchEvent(new FocusEvent('focusout', { bubbles: true })) })(%s)),
+        $json->encode($text), find($selector));
 }
 
 # Runs an operation of the page; returns status and body that it shows.
@@ -44,7 +46,9 @@ sub execute
     click("$block .execute");
     my $status = "$block .live-responses-table tbody .response-col_status";
     $browser->wait_for(find($status), 'an answer');
-    return ($browser->run(find($status) . '.textContent') =~ /(\d+)/, $browser->run('(' . find("$block .live-responses-table .microlight, $block .live-responses-table code") . ')?.textContent'));
+    return ($browser->run(find($status) . '.textContent') =~ /(\d+)/, $browser->run('('
+            . find("$block .live-responses-table .microlight, $block .live-responses-table code")
+            . ')?.textContent'));
 }
 
 $browser->open("$url/docs");
@@ -52,28 +56,35 @@ $browser->wait_for(find('#operations-contacts-post_ctms'), 'the page shows the o
 pass('the page shows the operations');
 
 # Without a token the server says so, and the page shows it.
-my ($status) = execute('contacts-get_ctms_email_id', 'input[placeholder=email_id]' => '332de237-cab7-4461-bcc3-48e68f42bd5c');
+my ($status) = execute('contacts-get_ctms_email_id',
+    'input[placeholder=email_id]' => '332de237-cab7-4461-bcc3-48e68f42bd5c');
 is($status, 401, 'not logged in');
 
 click('.auth-wrapper .btn.authorize');
 type_into('.auth-container input[id^=client_id]', $ctms->{client_id});
 type_into('.auth-container input[id^=client_secret]', $ctms->{client_secret});
 click('.auth-container .btn.authorize');
-$browser->wait_for(q(Array.from(document.querySelectorAll('.auth-container button')).some(b => b.textContent === 'Logout')), 'logged in');
+$browser->wait_for(q(Array.from(document.querySelectorAll('.auth-container button'))
+    .some(b => b.textContent === 'Logout')), 'logged in');
 pass('logged in with client credentials');
 click('.btn-done');
 
-my $body = '{"email": {"email_id": "332de237-cab7-4461-bcc3-48e68f42bd5c", "primary_email": "page@example.com"}}';
+my $body = '{"email": {"email_id": "332de237-cab7-4461-bcc3-48e68f42bd5c",
+    "primary_email": "page@example.com"}}';
 ($status) = execute('contacts-post_ctms', '.body-param__text' => $body);
 is($status, 201, 'a contact is created');
-is($ctms->sql('SELECT primary_email FROM ctms.emails'), 'page@example.com', 'it is in the database');
+is($ctms->sql('SELECT primary_email FROM ctms.emails'), 'page@example.com',
+    'it is in the database');
 my $answer;
-($status, $answer) = execute('contacts-get_ctms_email_id', 'input[placeholder=email_id]' => '332de237-cab7-4461-bcc3-48e68f42bd5c');
+($status, $answer) = execute('contacts-get_ctms_email_id',
+    'input[placeholder=email_id]' => '332de237-cab7-4461-bcc3-48e68f42bd5c');
 is($status, 200, 'it is read');
 like($answer, qr/page\@example\.com/, 'and shown');
-($status, $answer) = execute('contacts-post_ctms', '.body-param__text' => '{"email": {"primary_email": null}}');
+($status, $answer) = execute('contacts-post_ctms',
+    '.body-param__text' => '{"email": {"primary_email": null}}');
 is($status, 422, 'a bad body');
 like($answer, qr/primary_email/, 'is explained');
-is_deeply([ grep { !/status of (401|422)/ } $browser->complaints ], [], 'the page has nothing to complain of');
+is_deeply([ grep { !/status of (401|422)/ } $browser->complaints ], [],
+    'the page has nothing to complain of');
 $ctms->stop_program('rest');
 done_testing();

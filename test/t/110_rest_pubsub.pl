@@ -11,13 +11,16 @@ use Test::More;
 my $json = JSON::PP->new->canonical->utf8;
 my $server = CTMS::KeyServer->new;
 my %keys = map { $_ => $server->make_key($_) } qw(one two three);
-$server->publish(1000, $keys{one}, { kty => 'EC', kid => 'ec', crv => 'P-256', x => 'x', y => 'y' }, 'noise', { kid => 'broken', kty => 'RSA' },
+$server->publish(1000, $keys{one}, { kty => 'EC', kid => 'ec', crv => 'P-256', x => 'x', y => 'y' },
+    'noise', { kid => 'broken', kty => 'RSA' },
     map { +{ %{ $keys{two} }, kid => "odd $_", n => $_ } } 'A===', 'A', 'A=AA');
 my $key_server = $server->start;
 
 # ---- tokens ---------------------------------------------------------------------------------
-my %claims = (iss => 'https://accounts.google.com', aud => 'https://ctms.example.com', azp => '123', sub => '123',
-    email => 'pubsub@example.com', email_verified => JSON::PP::true, iat => time - 10, exp => time + 1000);
+my %claims = (iss => 'https://accounts.google.com', aud => 'https://ctms.example.com',
+    azp => '123', sub => '123',
+    email => 'pubsub@example.com', email_verified => JSON::PP::true,
+    iat => time - 10, exp => time + 1000);
 
 sub token { return $server->token(@_) }
 my $good = token(\%claims);
@@ -26,14 +29,18 @@ my $good = token(\%claims);
 sub message
 {
     my ($data, %more) = @_;
-    return { message => { attributes => { key => 'value' }, messageId => '17', publishTime => '2021-11-01T17:04:00Z',
-        data => encode_base64(ref $data ? $json->encode($data) : $data, ''), %more }, subscription => 'projects/fxa/subscriptions/s' };
+    return { message => { attributes => { key => 'value' }, messageId => '17',
+            publishTime => '2021-11-01T17:04:00Z',
+        data => encode_base64(ref $data ? $json->encode($data) : $data, ''), %more },
+        subscription => 'projects/fxa/subscriptions/s' };
 }
-my %customer = (object => 'customer', id => 'cus_1', created => 1600000000, description => '6eb6ed6a', email => 'a@example.com',
+my %customer = (object => 'customer', id => 'cus_1', created => 1600000000,
+    description => '6eb6ed6a', email => 'a@example.com',
     default_source => undef, invoice_settings => { default_payment_method => undef });
 
 my $ctms = CTMS::Test->new('rest_pubsub');
-my %settings = (CTMS_PUBSUB_AUDIENCE => 'https://ctms.example.com', CTMS_PUBSUB_EMAIL => 'pubsub@example.com',
+my %settings = (CTMS_PUBSUB_AUDIENCE => 'https://ctms.example.com',
+    CTMS_PUBSUB_EMAIL => 'pubsub@example.com',
     CTMS_PUBSUB_CLIENT => 'shared secret', CTMS_PUBSUB_JWKS_URL => $server->url);
 $ctms->start_rest(%settings);
 my $path = '/stripe_from_pubsub?pubsub_client=shared%20secret';
@@ -43,34 +50,49 @@ sub push_is
     my ($name, $status, $content, $body, %options) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     return answers($ctms, POST => $options{path} // $path, $status, $content, body => $body,
-        headers => { Authorization => exists $options{token} ? $options{token} : "Bearer $good" }, name => $name);
+        headers => { Authorization => exists $options{token} ? $options{token} : "Bearer $good" },
+        name => $name);
 }
 
 push_is('one object', 200, { status => 'OK', count => 1 }, message(\%customer));
 push_is('again', 200, { status => 'OK', count => 1 }, message(\%customer));
 is($ctms->sql('SELECT fxa_id FROM ctms.stripe_customer'), '6eb6ed6a', 'it is stored');
 push_is('several objects', 200, { status => 'OK', count => 2 },
-    message({ 'customers:cus_1' => { %customer, default_source => 'card_1' }, 'customers:cus_2' => { %customer, id => 'cus_2', description => 'other' }, 'invoices:in_1' => {} }));
-push_is('another customer with the FxA ID', 200, { status => 'OK', count => 1 }, message({ %customer, id => 'cus_3' }, publishTime => '2021-11-02T17:04:00Z'));
+    message({ 'customers:cus_1' => { %customer, default_source => 'card_1' }, 'customers:cus_2' =>
+        { %customer, id => 'cus_2', description => 'other' }, 'invoices:in_1' => {} }));
+push_is('another customer with the FxA ID', 200, { status => 'OK', count => 1 },
+    message({ %customer, id => 'cus_3' }, publishTime => '2021-11-02T17:04:00Z'));
 
-# What a repeat cannot mend.
-my $accepted = sub { $_[0]{status} eq 'Accepted but not processed' && $_[0]{message} =~ /do not send again\.$/ };
+# Errors that another delivery cannot mend.
+my $accepted = sub { $_[0]{status} eq 'Accepted but not processed'
+    && $_[0]{message} =~ /do not send again\.$/ };
 for (
-    [ 'a list' => message([]) ], [ 'a payload that is no JSON' => message('hello') ], [ 'no base64' => { message => { data => '%' } } ],
-    [ 'no message' => {} ], [ 'no JSON' => 'hello' ], [ 'nothing' => '' ], [ 'a NUL' => "{\"message\":\"\0\"}" ], [ 'no UTF-8' => "\xFF" ],
-    [ 'keys without a colon' => message({ a => \%customer }) ], [ 'bad content' => message({ object => 'customer', id => 'cus_9' }) ])
+    [ 'a list' => message([]) ], [ 'a payload that is no JSON' => message('hello') ],
+    [ 'no base64' => { message => { data => '%' } } ],
+    [ 'no message' => {} ], [ 'no JSON' => 'hello' ], [ 'nothing' => '' ],
+    [ 'a NUL' => "{\"message\":\"\0\"}" ], [ 'no UTF-8' => "\xFF" ],
+    [ 'keys without a colon' => message({ a => \%customer }) ],
+    [ 'bad content' => message({ object => 'customer', id => 'cus_9' }) ])
 {
     my ($name, $body) = @$_;
     push_is($name, 202, $accepted, $body);
 }
 push_is('a subscription item without its subscription', 409, undef,
-    message({ object => 'subscription_item', id => 'si_1', created => 1600000000, subscription => 'sub_1',
-        price => { object => 'price', id => 'price_1', active => JSON::PP::true, created => 1600000000, currency => 'usd', product => 'prod_1', unit_amount => 1 } }));
-push_is('a large message', 200, { status => 'OK', count => 1 }, message({ %customer, id => 'cus_4', description => 'large', padding => 'x' x 3_000_000 }));
+    message({ object => 'subscription_item', id => 'si_1',
+        created => 1600000000, subscription => 'sub_1',
+        price => { object => 'price', id => 'price_1', active => JSON::PP::true,
+            created => 1600000000, currency => 'usd', product => 'prod_1', unit_amount => 1 } }));
+push_is('a large message', 200, { status => 'OK', count => 1 },
+    message({ %customer, id => 'cus_4', description => 'large', padding => 'x' x 3_000_000 }));
 
 # ---- who may -------------------------------------------------------------------------------------
 my %denied = (detail => 'Could not validate credentials');
-sub denied { my ($name, %options) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; return push_is($name, 401, \%denied, message(\%customer), %options) }
+sub denied
+{
+    my ($name, %options) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return push_is($name, 401, \%denied, message(\%customer), %options);
+}
 
 push_is('no token', 401, { detail => 'Not authenticated' }, 'hello', token => undef);
 denied('noise', token => 'Bearer x.y.z');
@@ -79,10 +101,14 @@ denied('an empty client', path => '/stripe_from_pubsub?pubsub_client=');
 denied('no client', path => '/stripe_from_pubsub');
 denied('a client with a NUL', path => "$path%00");
 for (
-    [ 'another issuer' => { iss => 'https://example.com' } ], [ 'another audience' => { aud => 'x' } ],
-    [ 'no audience' => { aud => undef } ], [ 'an old one' => { exp => time - 1 } ], [ 'no expiry' => { exp => undef } ],
-    [ 'an expiry that is text' => { exp => '99999999999' } ], [ 'another email' => { email => 'x@example.com' } ], [ 'no email' => { email => undef } ],
-    [ 'an email that is not verified' => { email_verified => JSON::PP::false } ], [ 'one that is verified as text' => { email_verified => 'true' } ])
+    [ 'another issuer' => { iss => 'https://example.com' } ],
+    [ 'another audience' => { aud => 'x' } ],
+    [ 'no audience' => { aud => undef } ], [ 'an old one' => { exp => time - 1 } ],
+    [ 'no expiry' => { exp => undef } ],
+    [ 'an expiry that is text' => { exp => '99999999999' } ],
+    [ 'another email' => { email => 'x@example.com' } ], [ 'no email' => { email => undef } ],
+    [ 'an email that is not verified' => { email_verified => JSON::PP::false } ],
+    [ 'one that is verified as text' => { email_verified => 'true' } ])
 {
     my ($name, $change) = @$_;
     denied($name, token => 'Bearer ' . token({ %claims, %$change }));
@@ -91,15 +117,21 @@ denied('claims that are a list', token => 'Bearer ' . token([]));
 denied('another key', token => 'Bearer ' . token(\%claims, key => 'two'));
 denied('no key id', token => 'Bearer ' . token(\%claims, header => { alg => 'RS256' }));
 denied('RS512', token => 'Bearer ' . token(\%claims, header => { alg => 'RS512', kid => 'one' }));
-denied('alg none', token => 'Bearer ' . join '.', (map { encode_base64url($json->encode($_)) } { alg => 'none', kid => 'one' }, \%claims), '');
-denied('HS256 with the public key', token => 'Bearer ' . token(\%claims, header => { alg => 'HS256', kid => 'one' }, hmac => $keys{one}{n}));
+denied('alg none', token => 'Bearer ' . join '.',
+    (map { encode_base64url($json->encode($_)) } { alg => 'none', kid => 'one' }, \%claims), '');
+denied('HS256 with the public key', token => 'Bearer '
+    . token(\%claims, header => { alg => 'HS256', kid => 'one' }, hmac => $keys{one}{n}));
 denied('a key that is no RSA key', token => 'Bearer ' . token(\%claims, kid => 'ec'));
-denied("a token like $_", token => "Bearer $_") for 'A===.A===.A===', 'e30.A=AA.A', 'e30.e30', 'a.b.c.d', '..';
-denied('a changed payload', token => 'Bearer ' . $good =~ s/\.[^.]+\./'.' . encode_base64url($json->encode({ %claims, sub => 'x' })) . '.'/er);
-push_is('a list of audiences', 200, undef, message(\%customer), token => 'Bearer ' . token({ %claims, aud => [ 'x', $claims{aud} ] }));
-push_is('the short issuer', 200, undef, message(\%customer), token => 'Bearer ' . token({ %claims, iss => 'accounts.google.com' }));
+denied("a token like $_", token => "Bearer $_")
+    for 'A===.A===.A===', 'e30.A=AA.A', 'e30.e30', 'a.b.c.d', '..';
+denied('a changed payload', token => 'Bearer '
+    . $good =~ s/\.[^.]+\./'.' . encode_base64url($json->encode({ %claims, sub => 'x' })) . '.'/er);
+push_is('a list of audiences', 200, undef, message(\%customer),
+    token => 'Bearer ' . token({ %claims, aud => [ 'x', $claims{aud} ] }));
+push_is('the short issuer', 200, undef, message(\%customer),
+    token => 'Bearer ' . token({ %claims, iss => 'accounts.google.com' }));
 
-# ---- keys that rotate, and a key server that is away ---------------------------------------------------
+# ---- keys that rotate, and a key server that is away ---------------------------------------------
 my $before = $server->asked;
 is($before, 1, 'the key server was asked once') or diag $before;
 denied('an unknown key', token => 'Bearer ' . token(\%claims, kid => 'two', key => 'two'));
@@ -110,7 +142,10 @@ $ctms->start_rest(%settings);
 push_is('keys for no time', 200, undef, message(\%customer)) for 1 .. 3;
 is($server->asked, 1, 'are not asked for all the time');
 $server->spew('answer', "HTTP/1.1 503 Away\r\nConnection: close\r\n\r\nhello");
-ok(poll_until(sub { $ctms->request(POST => $path, message(\%customer), { Authorization => "Bearer $good" }); $server->asked >= 2 }, 'the keys are asked for again', 30), 'asked again');
+ok(poll_until(sub {
+    $ctms->request(POST => $path, message(\%customer), { Authorization => "Bearer $good" });
+    $server->asked >= 2;
+}, 'the keys are asked for again', 30), 'asked again');
 push_is('known keys while the key server is away', 200, undef, message(\%customer));
 kill TERM => $key_server;
 waitpid $key_server, 0;
@@ -118,13 +153,15 @@ push_is('and when nobody listens', 200, undef, message(\%customer));
 $server->publish(1000, @keys{qw(two three)});
 $key_server = $server->start;
 my $two = 'Bearer ' . token(\%claims, kid => 'two', key => 'two');
-ok(poll_until(sub { $ctms->request(POST => $path, message(\%customer), { Authorization => $two })->{status} == 200 }, 'the new key works', 30), 'a new key');
+ok(poll_until(sub { $ctms->request(POST => $path, message(\%customer),
+        { Authorization => $two })->{status} == 200 }, 'the new key works', 30), 'a new key');
 denied('the old key is gone');
 $ctms->stop_program('rest');
 
-# Nobody may when the settings are missing.
+# Without the settings every request is refused.
 unlink "$PostgreSQL::Test::Utils::log_path/kept.log";
-rename "$PostgreSQL::Test::Utils::log_path/rest_pubsub_rest.log", "$PostgreSQL::Test::Utils::log_path/kept.log";
+rename "$PostgreSQL::Test::Utils::log_path/rest_pubsub_rest.log",
+    "$PostgreSQL::Test::Utils::log_path/kept.log";
 for my $missing (qw(CTMS_PUBSUB_EMAIL CTMS_PUBSUB_CLIENT CTMS_PUBSUB_AUDIENCE))
 {
     $ctms->start_rest(%settings, $missing => '');
@@ -134,16 +171,20 @@ for my $missing (qw(CTMS_PUBSUB_EMAIL CTMS_PUBSUB_CLIENT CTMS_PUBSUB_AUDIENCE))
 kill TERM => $key_server;
 waitpid $key_server, 0;
 
-# ---- the log --------------------------------------------------------------------------------------
-my @lines = map { decode_json($_)->{Fields} } grep { /"path_template": "\/stripe_from_pubsub"/ } split /\n/, slurp("$PostgreSQL::Test::Utils::log_path/kept.log");
+# ---- the log -------------------------------------------------------------------------------------
+my @lines = map { decode_json($_)->{Fields} } grep { /"path_template": "\/stripe_from_pubsub"/ }
+    split /\n/, slurp("$PostgreSQL::Test::Utils::log_path/kept.log");
 my ($first) = grep { $_->{status_code} && $_->{status_code} == 200 } @lines;
 is_deeply($first->{ingest_actions}, { created => ['customer:cus_1'] }, 'what was done');
-is($first->{"pubsub_$_"}, { %claims, message_id => '17' }->{$_}, "pubsub_$_") for qw(iss aud sub email exp message_id);
+is($first->{"pubsub_$_"}, { %claims, message_id => '17' }->{$_}, "pubsub_$_")
+    for qw(iss aud sub email exp message_id);
 is($first->{query}{pubsub_client}, '[OMITTED]', 'the secret is not there');
 my ($conflict) = grep { $_->{fxa_id_conflict} } @lines;
 is_deeply($conflict->{fxa_id_conflict}, ['6eb6ed6a'], 'the FxA ID that two customers had');
 my %reasons = map { $_->{auth_fail} => 1 } grep { $_->{auth_fail} } @lines;
-ok($reasons{$_}, "a reason: $_") for 'no token', 'not a token', 'wrong pubsub_client', 'no pubsub_client', 'wrong issuer', 'wrong audience',
-    'expired token', 'no expiry', 'wrong email', 'email not verified', 'unknown key', 'bad signature', 'wrong algorithm or no key id';
+ok($reasons{$_}, "a reason: $_") for 'no token', 'not a token', 'wrong pubsub_client',
+    'no pubsub_client', 'wrong issuer', 'wrong audience',
+    'expired token', 'no expiry', 'wrong email', 'email not verified', 'unknown key',
+    'bad signature', 'wrong algorithm or no key id';
 ok((grep { $_->{ingest_errors} } @lines), 'errors of the content are told');
 done_testing();

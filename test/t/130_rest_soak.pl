@@ -1,6 +1,6 @@
 # A mixed load on several server processes while the database is restarted twice and a process is
-# killed: every write that was answered with success is there, no other is half there, nothing but
-# 503 is answered while the database is away, and nothing grows.
+# killed: every write that was answered with success is stored, no other write is stored in part,
+# every answer is 503 while the database is away, and memory does not grow.
 #
 # CTMS_SOAK_SECONDS (20), by "make soak-rest SECONDS=1800".
 use strict;
@@ -18,7 +18,8 @@ my $ctms = CTMS::Test->new('rest_soak');
 my $node = $ctms->node;
 my $dir = "$PostgreSQL::Test::Utils::tmp_check/rest_soak";
 mkdir $dir or die "$dir: $!";
-$ctms->start_rest(CTMS_PROCESSES => 2, CTMS_DB_CONNECTIONS => 3, CTMS_LOGGING_LEVEL => 'WARNING', CTMS_DB_TIMEOUT_S => 20);
+$ctms->start_rest(CTMS_PROCESSES => 2, CTMS_DB_CONNECTIONS => 3, CTMS_LOGGING_LEVEL => 'WARNING',
+    CTMS_DB_TIMEOUT_S => 20);
 $ctms->login;
 
 # ---- the load --------------------------------------------------------------------------------
@@ -28,7 +29,8 @@ for my $number (1 .. $clients)
     my $pid = fork // die $!;
     if (!$pid)
     {
-        CTMS::SoakClient->new(number => $number, port => $ctms->{rest_port}, token => $ctms->{token}, until => "$dir/stop", report => "$dir/report$number")->run;
+        CTMS::SoakClient->new(number => $number, port => $ctms->{rest_port},
+            token => $ctms->{token}, until => "$dir/stop", report => "$dir/report$number")->run;
         POSIX::_exit(0);
     }
     push @pids, $pid;
@@ -50,9 +52,12 @@ sub disturb
 }
 sub is_heart_beating { return $ctms->request(GET => '/__heartbeat__')->{status} == 200 }
 my @plan = (
-    [ 0.2, 'a restart of the database', sub { $node->restart('fast') }, sub { (grep { is_heart_beating() } 1 .. 8) == 8 } ],
-    [ 0.35, 'a crash of the database', sub { $node->restart('immediate') }, sub { (grep { is_heart_beating() } 1 .. 8) == 8 } ],
-    [ 0.45, 'a killed process', sub { kill KILL => (workers())[0] }, sub { (my @now = workers()) == 2 && (grep { is_heart_beating() } 1 .. 8) == 8 } ]);
+    [ 0.2, 'a restart of the database', sub { $node->restart('fast') },
+        sub { (grep { is_heart_beating() } 1 .. 8) == 8 } ],
+    [ 0.35, 'a crash of the database', sub { $node->restart('immediate') },
+        sub { (grep { is_heart_beating() } 1 .. 8) == 8 } ],
+    [ 0.45, 'a killed process', sub { kill KILL => (workers())[0] },
+        sub { (my @now = workers()) == 2 && (grep { is_heart_beating() } 1 .. 8) == 8 } ]);
 
 my $begun = time;
 my $next_sample = $begun;
@@ -63,7 +68,9 @@ while (time < $begun + $seconds)
     disturb(@step) if @step;
     if (!@plan && time > $next_sample)
     {
-        push @{ $memory{$_} }, own_kb($_) for workers(), split /\n/, $ctms->sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
+        push @{ $memory{$_} }, own_kb($_)
+            for workers(), split /\n/, $ctms->sql("SELECT pid FROM pg_stat_activity
+            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
         $next_sample = time + $seconds / 100;
     }
     sleep 0.1;
@@ -90,40 +97,55 @@ for my $number (1 .. $clients)
 diag join ', ', map { "$_: $statuses{$_}" } sort keys %statuses;
 is_deeply(\@wrong, [], 'every answer was right');
 is_deeply(\@odd, [], '503 and broken connections only while something was away');
-ok($statuses{200} && $statuses{201} && $statuses{422} && $statuses{dropped} && ($statuses{503} || $statuses{599}), 'of everything some');
+ok($statuses{200} && $statuses{201} && $statuses{422} && $statuses{dropped}
+    && ($statuses{503} || $statuses{599}), 'of everything some');
 
 # ---- what the database says ----------------------------------------------------------------------
 my %found = map { split /\|/, $_, 2 } split /\n/, $ctms->sql(q{
-    SELECT e.email_id, CASE WHEN count(DISTINCT v) = 1 AND count(*) = 6 THEN substr(min(v), 2) ELSE 'half' END
+    SELECT e.email_id, CASE WHEN count(DISTINCT v) = 1 AND count(*) = 6 THEN
+        substr(min(v), 2) ELSE 'half' END
     FROM ctms.emails e, LATERAL (SELECT e.first_name AS v
         UNION ALL SELECT username FROM ctms.amo a WHERE a.email_id = e.email_id
         UNION ALL SELECT mofo_contact_id FROM ctms.mofo m WHERE m.email_id = e.email_id
-        UNION ALL SELECT regexp_replace(source, '.*/', '') FROM ctms.newsletters n WHERE n.email_id = e.email_id
-        UNION ALL SELECT fields->>'geo' FROM ctms.waitlists w WHERE w.email_id = e.email_id) AS versions
+        UNION ALL SELECT regexp_replace(source, '.*/', '') FROM ctms.newsletters n
+            WHERE n.email_id = e.email_id
+        UNION ALL SELECT fields->>'geo' FROM ctms.waitlists w
+            WHERE w.email_id = e.email_id) AS versions
     GROUP BY e.email_id});
 sub strangers
 {
     my ($expected, $found) = @_;
-    my @strange = grep { my $id = $_; my $is = $found->{$id} // 'gone'; !grep { $_ eq $is } @{ $expected->{$id}{may_be} } } sort keys %$expected;
-    return [ map { "$_ is " . ($found->{$_} // 'gone') . ', may be ' . join ' or ', @{ $expected->{$_}{may_be} } } splice @strange, 0, 20 ];
+    my @strange = grep {
+        my $id = $_;
+        my $is = $found->{$id} // 'gone';
+        !grep { $_ eq $is } @{ $expected->{$id}{may_be} };
+    } sort keys %$expected;
+    return [ map { "$_ is " . ($found->{$_} // 'gone') . ', may be ' . join ' or ',
+            @{ $expected->{$_}{may_be} } } splice @strange, 0, 20 ];
 }
-is_deeply(strangers(\%contacts, \%found), [], 'of ' . keys(%contacts) . ' contacts each is as its last answer said');
+is_deeply(strangers(\%contacts, \%found), [], 'of ' . keys(%contacts)
+    . ' contacts each is as its last answer said');
 is_deeply([ grep { !$contacts{$_} } keys %found ], [], 'and there are no others');
-my %stored = map { split /\|/, $_, 2 } split /\n/, $ctms->sql(q{SELECT stripe_id, CASE WHEN default_source_id = invoice_settings_default_payment_method_id THEN substr(default_source_id, 2) ELSE 'half' END FROM ctms.stripe_customer});
+my %stored = map { split /\|/, $_, 2 } split /\n/, $ctms->sql(q{SELECT stripe_id,
+    CASE WHEN default_source_id = invoice_settings_default_payment_method_id THEN
+    substr(default_source_id, 2) ELSE 'half' END FROM ctms.stripe_customer});
 is_deeply(strangers(\%customers, \%stored), [], 'so are ' . keys(%customers) . ' Stripe customers');
-is($ctms->sql(q{SELECT count(*) FROM ctms.emails e WHERE NOT EXISTS (SELECT FROM ctms.pending_acoustic p WHERE p.email_id = e.email_id)}), 0, 'every contact waits to be sent');
+is($ctms->sql(q{SELECT count(*) FROM ctms.emails e
+    WHERE NOT EXISTS (SELECT FROM ctms.pending_acoustic p WHERE p.email_id = e.email_id)}), 0,
+    'every contact waits to be sent');
 
-# ---- what has grown ---------------------------------------------------------------------------------
+# ---- what has grown ------------------------------------------------------------------------------
 sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ] }
 my @growing;
 for my $pid (sort keys %memory)
 {
     my @samples = @{ $memory{$pid} };
     push @growing, "process $pid: $samples[-1] kB" if $samples[-1] > 40_000;
-    # What a process needs at first is no growth: a short run does not tell.
+    # What a process needs at first is not growth, so a short run proves nothing.
     next if @samples < 8 || $seconds < 300;
     my $quarter = int(@samples / 4);
-    my ($early, $late) = (median(@samples[ $quarter .. 2 * $quarter ]), median(@samples[ -$quarter .. -1 ]));
+    my ($early, $late) = (median(@samples[ $quarter .. 2 * $quarter ]),
+        median(@samples[ -$quarter .. -1 ]));
     diag "process $pid: $early kB, then $late kB" if $seconds > 60;
     push @growing, "process $pid: $early kB, then $late kB" if $late > 1.1 * $early + 2048;
 }
@@ -132,5 +154,6 @@ SKIP: {
     is_deeply(\@growing, [], 'no process grows');
 }
 is($ctms->stop_program('rest') & 127, 0, 'the server ends by itself');
-unlike(slurp("$PostgreSQL::Test::Utils::log_path/rest_soak_rest.log"), qr/ERROR: AddressSanitizer|unexpected error/, 'nothing unexpected in the log');
+unlike(slurp("$PostgreSQL::Test::Utils::log_path/rest_soak_rest.log"),
+    qr/ERROR: AddressSanitizer|unexpected error/, 'nothing unexpected in the log');
 done_testing();
