@@ -18,7 +18,8 @@ my @suites = (
 for my $suite (@suites)
 {
     my ($name, $program, $folder, $extension) = @$suite;
-    my @tests = sort map { m{([^/]+)\.\Q$extension\E$} } glob "$ENV{CTMS_TEST_TOP}/$folder/*.$extension";
+    my @tests = sort map { m{([^/]+)\.\Q$extension\E$} }
+        glob "$ENV{CTMS_TEST_TOP}/$folder/*.$extension";
     @tests = grep { $is_wanted{$_} } @tests if %is_wanted;
     next unless @tests;
     my $output = "$ENV{TESTDIR}/$name";
@@ -28,6 +29,7 @@ for my $suite (@suites)
         '--host=' . $node->host, '--port=' . $node->port, "--dbname=ctms_$name",
         '--max-concurrent-tests=4', @tests) == 0;
     ok($ok, "$name: @tests");
-    diag(PostgreSQL::Test::Utils::slurp_file("$output/regression.diffs")) if !$ok && -e "$output/regression.diffs";
+    diag(PostgreSQL::Test::Utils::slurp_file("$output/regression.diffs"))
+        if !$ok && -e "$output/regression.diffs";
 }
 done_testing();

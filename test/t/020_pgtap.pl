@@ -18,6 +18,7 @@ for my $file (@files)
     my ($name) = $file =~ m{([^/]+)\.sql$};
     $node->safe_psql('postgres', qq(CREATE DATABASE "$name"));
     $node->safe_psql($name, 'CREATE EXTENSION ctms; CREATE EXTENSION pgtap');
-    command_ok([ 'pg_prove', '--quiet', '-h', $node->host, '-p', $node->port, '-d', $name, $file ], $name);
+    command_ok([ 'pg_prove', '--quiet', '-h', $node->host, '-p', $node->port, '-d', $name, $file ],
+        $name);
 }
 done_testing();

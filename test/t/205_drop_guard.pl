@@ -7,16 +7,22 @@ use Test::More;
 
 my $ctms = CTMS::Test->new('guard');
 my $node = $ctms->node;
-$ctms->sql(q{CREATE ROLE ctms_owner SUPERUSER LOGIN; CREATE SCHEMA other; CREATE EXTENSION hstore SCHEMA other});
+$ctms->sql(q{CREATE ROLE ctms_owner SUPERUSER LOGIN; CREATE SCHEMA other;
+    CREATE EXTENSION hstore SCHEMA other});
 $node->safe_psql('postgres', 'CREATE DATABASE owned');
 $node->safe_psql('owned', 'SET ROLE ctms_owner; CREATE EXTENSION ctms');
-$_->() for map { my $d = $_; sub { $node->safe_psql($d, q{INSERT INTO ctms.emails (primary_email) VALUES ('guard@example.com')}) } } qw(ctms owned);
+$_->() for map {
+    my $d = $_;
+    sub { $node->safe_psql($d,
+            q{INSERT INTO ctms.emails (primary_email) VALUES ('guard@example.com')}) };
+} qw(ctms owned);
 
 sub refused
 {
     my ($database, $command) = @_;
     my ($rc, $out, $err) = $node->psql($database, "\\set VERBOSITY verbose\n$command");
-    like($err, qr/ERROR:  55000: cannot drop extension "ctms" because it holds contacts/, "refused: $command");
+    like($err, qr/ERROR:  55000: cannot drop extension "ctms" because it holds contacts/,
+        "refused: $command");
     like($err, qr/HINT:.*ctms\.allow_drop/, 'with a hint');
     is($node->safe_psql($database, 'SELECT count(*) FROM ctms.emails'), '1', 'nothing is lost');
     return;

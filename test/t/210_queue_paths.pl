@@ -1,4 +1,4 @@
-# The queue is written below the executor, or by SQL where others have put triggers on it:
+# The queue is written below the executor, or by SQL if somebody has put triggers on it:
 # the results are the same. Under many writers and two senders at once nothing is lost,
 # nothing deadlocks and nothing is left over, either way.
 use strict;
@@ -7,7 +7,8 @@ use CTMS::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $ctms = CTMS::Test->new('paths', conf => "max_prepared_transactions = 5\ndeadlock_timeout = 100ms");
+my $ctms = CTMS::Test->new('paths',
+    conf => "max_prepared_transactions = 5\ndeadlock_timeout = 100ms");
 my $node = $ctms->node;
 
 # ---- one after another ---------------------------------------------------------------
@@ -15,14 +16,18 @@ my $node = $ctms->node;
 sub scenario
 {
     $ctms->sql(q{
-        DELETE FROM ctms.newsletters; DELETE FROM ctms.emails; DELETE FROM ctms.acoustic_deleted_contact;
+        DELETE FROM ctms.newsletters; DELETE FROM ctms.emails;
+        DELETE FROM ctms.acoustic_deleted_contact;
         INSERT INTO ctms.emails (email_id, primary_email)
-        SELECT format('00000000-0000-4000-8000-00000000000%s', n)::uuid, n || '@example.com' FROM generate_series(1, 9) AS n;
+        SELECT format('00000000-0000-4000-8000-00000000000%s', n)::uuid, n || '@example.com'
+            FROM generate_series(1, 9) AS n;
     });
     my @looks;
     my $look = sub {
-        push @looks, $ctms->sql(q{SELECT right(email_id::text, 1), retry, last_error IS NULL, retry_after = 'infinity', lease_owner,
-            lease_until IS NOT NULL, generation > coalesce((SELECT o.generation FROM old o WHERE o.email_id = p.email_id), 0),
+        push @looks, $ctms->sql(q{SELECT right(email_id::text, 1), retry, last_error IS NULL,
+            retry_after = 'infinity', lease_owner,
+            lease_until IS NOT NULL, generation > coalesce((SELECT o.generation FROM old o
+                WHERE o.email_id = p.email_id), 0),
             create_timestamp > (SELECT o.create_timestamp FROM old o WHERE o.email_id = p.email_id)
             FROM ctms.pending_acoustic p ORDER BY 1;
             DROP TABLE old; CREATE TABLE old AS TABLE ctms.pending_acoustic});
@@ -31,37 +36,47 @@ sub scenario
     $look->();
     # Leased, failed, exhausted, released, gone.
     $ctms->sql(q{SELECT count(*) FROM ctms.claim_acoustic('a', 7, 6, '1 hour')});
-    $ctms->sql(q{SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation)) FROM ctms.pending_acoustic WHERE right(email_id::text, 1) IN ('1', '2')});
-    $ctms->sql(q{SELECT ctms.fail_acoustic('a', array_agg(email_id), array_agg(generation), array_agg('e'::text), array_agg(right(email_id::text, 1) = '4'), 6) FROM ctms.pending_acoustic WHERE right(email_id::text, 1) IN ('3', '4')});
+    $ctms->sql(q{SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation))
+        FROM ctms.pending_acoustic WHERE right(email_id::text, 1) IN ('1', '2')});
+    $ctms->sql(q{SELECT ctms.fail_acoustic('a', array_agg(email_id),
+        array_agg(generation), array_agg('e'::text), array_agg(right(email_id::text, 1) = '4'), 6)
+        FROM ctms.pending_acoustic WHERE right(email_id::text, 1) IN ('3', '4')});
     $look->();
     # All change, by their own row and by others; one is deleted, one comes, one changes its id.
     $ctms->sql(q{
         BEGIN;
         UPDATE ctms.emails SET first_name = 'x' WHERE right(email_id::text, 1) <= '5';
-        INSERT INTO ctms.newsletters (email_id, name) SELECT email_id, 'n' FROM ctms.emails WHERE right(email_id::text, 1) IN ('5', '6');
+        INSERT INTO ctms.newsletters (email_id, name) SELECT email_id, 'n' FROM ctms.emails
+            WHERE right(email_id::text, 1) IN ('5', '6');
         SAVEPOINT s;
         UPDATE ctms.emails SET first_name = 'y' WHERE right(email_id::text, 1) = '7';
         ROLLBACK TO s;
         UPDATE ctms.emails SET first_name = 'z' WHERE right(email_id::text, 1) IN ('8', '9');
         DELETE FROM ctms.emails WHERE right(email_id::text, 1) = '8';
-        UPDATE ctms.emails SET email_id = '00000000-0000-4000-8000-00000000000a' WHERE right(email_id::text, 1) = '9';
+        UPDATE ctms.emails SET email_id = '00000000-0000-4000-8000-00000000000a'
+            WHERE right(email_id::text, 1) = '9';
         COMMIT});
     $look->();
     $ctms->sql(q{DELETE FROM ctms.newsletters});
     $ctms->sql(q{BEGIN; UPDATE ctms.emails SET last_name = 'p'; PREPARE TRANSACTION 'p'});
     $ctms->sql(q{COMMIT PREPARED 'p'});
     $look->();
-    $ctms->sql(q{SELECT ctms.enqueue_contacts(array_agg(email_id) || gen_random_uuid()) FROM ctms.emails});
+    $ctms->sql(q{SELECT ctms.enqueue_contacts(array_agg(email_id) || gen_random_uuid())
+        FROM ctms.emails});
     $look->();
     # One whose wait is over comes after those that never failed; one that comes back while
     # it is being sent waits for the end of that lease.
-    my $claim = sub { push @looks, $ctms->sql(qq{SELECT right(email_id::text, 1), retry, state FROM ctms.claim_acoustic('b', $_[0], 6, '1 hour')}) };
+    my $claim = sub { push @looks, $ctms->sql(qq{SELECT right(email_id::text, 1), retry, state
+        FROM ctms.claim_acoustic('b', $_[0], 6, '1 hour')}) };
     $ctms->sql(q{SELECT ctms.release_acoustic('a')});
-    $ctms->sql(q{UPDATE ctms.pending_acoustic SET retry = 1, retry_after = '2000-01-01' WHERE right(email_id::text, 1) = '2';
-        UPDATE ctms.pending_acoustic SET create_timestamp = '2000-01-01' WHERE right(email_id::text, 1) = '5'});
+    $ctms->sql(q{UPDATE ctms.pending_acoustic SET retry = 1, retry_after = '2000-01-01'
+        WHERE right(email_id::text, 1) = '2';
+        UPDATE ctms.pending_acoustic SET create_timestamp = '2000-01-01'
+            WHERE right(email_id::text, 1) = '5'});
     $claim->(1);
     $ctms->sql(q{DELETE FROM ctms.emails WHERE right(email_id::text, 1) = '5';
-        INSERT INTO ctms.emails (email_id, primary_email) VALUES ('00000000-0000-4000-8000-000000000005', '5@example.com')});
+        INSERT INTO ctms.emails (email_id, primary_email)
+            VALUES ('00000000-0000-4000-8000-000000000005', '5@example.com')});
     $claim->(100);
     $ctms->sql(q{UPDATE ctms.acoustic_deleted_contact SET lease_until = '2000-01-01'});
     $claim->(100);
@@ -69,51 +84,60 @@ sub scenario
     return join "\n--\n", @looks;
 }
 
-my $others = 'CREATE TRIGGER others AFTER INSERT OR UPDATE ON ctms.pending_acoustic FOR EACH ROW EXECUTE FUNCTION see()';
+my $others = 'CREATE TRIGGER others AFTER INSERT OR UPDATE ON ctms.pending_acoustic
+    FOR EACH ROW EXECUTE FUNCTION see()';
 my $directly = scenario();
-like($directly, qr/^5\|0\|t\|\|a\|t\|t\|/m, 'a leased row that changes keeps its lease and gets a new generation');
-# Any trigger of others makes ctms go by SQL.
+like($directly, qr/^5\|0\|t\|\|a\|t\|t\|/m,
+    'a leased row that changes keeps its lease and gets a new generation');
+# Any trigger that is not ours makes ctms use SQL.
 $ctms->sql(q{
     CREATE TABLE seen (n bigserial);
-    CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen DEFAULT VALUES; RETURN NULL; END $$});
+    CREATE FUNCTION see() RETURNS trigger
+        LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen DEFAULT VALUES; RETURN NULL; END $$});
 $ctms->sql($others);
 my $by_sql = scenario();
 isnt($ctms->sql('SELECT count(*) FROM seen'), '0', 'triggers of others on the queue fire');
 is($by_sql, $directly, 'both ways give the same rows');
 like($directly, qr/^2\|1\|new$/m, 'a failed row is claimed when its wait is over');
-like($directly, qr/\n--\n5\|0\|new\n--\n/, 'a contact that came back is claimed alone, when its old lease is over');
+like($directly, qr/\n--\n5\|0\|new\n--\n/,
+    'a contact that came back is claimed alone, when its old lease is over');
 $ctms->sql('DROP TRIGGER others ON ctms.pending_acoustic');
 is(scenario(), $directly, 'and again below the executor');
 
-# Indexes of others: a plain one is kept below the executor, one on an expression is left to SQL.
-my $has_amcheck = $ctms->sql(q{SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'});
+# Indexes that are not ours: a plain one is maintained below the executor, one on an expression by
+# SQL.
+my $has_amcheck = $ctms->sql(q{SELECT count(*) FROM pg_available_extensions
+    WHERE name = 'amcheck'});
 $ctms->sql('CREATE EXTENSION amcheck') if $has_amcheck;
 sub has_whole_indexes
 {
     my ($count, $name) = @_;
     SKIP: {
         skip 'amcheck is not installed', 1 if !$has_amcheck;
-        is($ctms->sql(q{SELECT count(bt_index_check(indexrelid, true)) FROM pg_index WHERE indrelid = 'ctms.pending_acoustic'::regclass}), $count, $name);
+        is($ctms->sql(q{SELECT count(bt_index_check(indexrelid, true)) FROM pg_index
+            WHERE indrelid = 'ctms.pending_acoustic'::regclass}), $count, $name);
     }
     return;
 }
 $ctms->sql('CREATE UNIQUE INDEX plain ON ctms.pending_acoustic (lease_owner, email_id)');
 is(scenario(), $directly, 'the same with an index of others');
 has_whole_indexes(3, 'whose entries are kept');
-$ctms->sql('DROP INDEX ctms.plain; CREATE INDEX expression ON ctms.pending_acoustic ((retry + 1)) WHERE retry >= 0');
+$ctms->sql('DROP INDEX ctms.plain;
+    CREATE INDEX expression ON ctms.pending_acoustic ((retry + 1)) WHERE retry >= 0');
 is(scenario(), $directly, 'and with one on an expression');
 has_whole_indexes(3, 'whose entries are kept, too');
 $ctms->sql('DROP INDEX ctms.expression');
 
 # ---- rows that nobody has claimed -------------------------------------------------------------
 
-# PREPARE stops a transaction in the middle of its commit, with the queue written.
+# PREPARE stops a transaction in the middle of its commit, after the queue is written.
 for my $way ('below the executor', 'by SQL')
 {
     my $claim = q{SELECT count(*) FROM ctms.claim_acoustic('a', 10, 6, '1 hour')};
     my $row = 'SELECT ctid, generation FROM ctms.pending_acoustic';
     $ctms->sql(q{DELETE FROM ctms.emails; DELETE FROM ctms.acoustic_deleted_contact;
-        INSERT INTO ctms.emails (email_id, primary_email) VALUES ('00000000-0000-4000-8000-000000000001', '1@example.com')});
+        INSERT INTO ctms.emails (email_id, primary_email)
+            VALUES ('00000000-0000-4000-8000-000000000001', '1@example.com')});
     $ctms->sql($others) if $way eq 'by SQL';
     my $before = $ctms->sql($row);
     $ctms->sql(q{BEGIN; UPDATE ctms.emails SET first_name = 'x'; PREPARE TRANSACTION 'changing'});
@@ -136,18 +160,27 @@ $ctms->sql('DROP TRIGGER others ON ctms.pending_acoustic');
 sub arrives
 {
     my ($what, $first, $second) = @_;
-    $ctms->sql(q{DELETE FROM ctms.stripe_subscription_item; DELETE FROM ctms.stripe_subscription; DELETE FROM ctms.stripe_customer; DELETE FROM ctms.stripe_price;
+    $ctms->sql(q{DELETE FROM ctms.stripe_subscription_item; DELETE FROM ctms.stripe_subscription;
+        DELETE FROM ctms.stripe_customer; DELETE FROM ctms.stripe_price;
         DELETE FROM ctms.fxa; DELETE FROM ctms.emails; DELETE FROM ctms.acoustic_deleted_contact;
-        INSERT INTO ctms.emails (email_id, primary_email) VALUES ('00000000-0000-4000-8000-000000000001', '1@example.com');
-        INSERT INTO ctms.stripe_price (stripe_id, stripe_product_id, stripe_created, active, currency) VALUES ('price', 'product', now(), true, 'usd')});
+        INSERT INTO ctms.emails (email_id, primary_email)
+            VALUES ('00000000-0000-4000-8000-000000000001', '1@example.com');
+        INSERT INTO ctms.stripe_price (stripe_id, stripe_product_id, stripe_created, active,
+            currency) VALUES ('price', 'product', now(), true, 'usd')});
     my %rows = (
-        fxa => q{INSERT INTO ctms.fxa (email_id, fxa_id) VALUES ('00000000-0000-4000-8000-000000000001', 'fxa')},
-        customer => q{INSERT INTO ctms.stripe_customer (stripe_id, fxa_id, stripe_created) VALUES ('cus', 'fxa', now())},
-        subscription => q{INSERT INTO ctms.stripe_subscription (stripe_id, stripe_customer_id, stripe_created, cancel_at_period_end, current_period_end, current_period_start, start_date, status)
+        fxa => q{INSERT INTO ctms.fxa (email_id, fxa_id)
+            VALUES ('00000000-0000-4000-8000-000000000001', 'fxa')},
+        customer => q{INSERT INTO ctms.stripe_customer (stripe_id, fxa_id, stripe_created)
+            VALUES ('cus', 'fxa', now())},
+        subscription => q{INSERT INTO ctms.stripe_subscription (stripe_id,
+            stripe_customer_id, stripe_created, cancel_at_period_end, current_period_end,
+            current_period_start, start_date, status)
             VALUES ('sub', 'cus', now(), false, now(), now(), now(), 'active')},
-        item => q{INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id, stripe_price_id, stripe_created) VALUES ('item', 'sub', 'price', now())},
+        item => q{INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id,
+            stripe_price_id, stripe_created) VALUES ('item', 'sub', 'price', now())},
         price => q{UPDATE ctms.stripe_price SET unit_amount = 5});
-    my $send = q{SELECT count(*) AS n, count(ctms.finish_acoustic('a', ARRAY[email_id], ARRAY[generation])) FROM ctms.claim_acoustic('a', 10, 6, '1 hour')};
+    my $send = q{SELECT count(*) AS n, count(ctms.finish_acoustic('a', ARRAY[email_id],
+        ARRAY[generation])) FROM ctms.claim_acoustic('a', 10, 6, '1 hour')};
     for my $row (grep { $_ ne $first && $_ ne $second } qw(fxa customer subscription item))
     {
         next if $row eq 'item' && $first eq 'subscription';
@@ -169,27 +202,34 @@ arrives('a subscription while its customer', 'subscription', 'customer');
 arrives('a subscription while its contact', 'subscription', 'fxa');
 arrives('a price while its subscription', 'price', 'item');
 
-# A key that was left before belongs to who writes it again, until he commits.
+# A note that was left before belongs to the session that writes it again, until it commits.
 {
-    my $send = q{SELECT count(*) AS n, count(ctms.finish_acoustic('a', ARRAY[email_id], ARRAY[generation])) FROM ctms.claim_acoustic('a', 10, 6, '1 hour')};
-    $ctms->sql(q{DELETE FROM ctms.stripe_subscription_item; UPDATE ctms.stripe_price SET unit_amount = 6});
+    my $send = q{SELECT count(*) AS n, count(ctms.finish_acoustic('a', ARRAY[email_id],
+        ARRAY[generation])) FROM ctms.claim_acoustic('a', 10, 6, '1 hour')};
+    $ctms->sql(q{DELETE FROM ctms.stripe_subscription_item;
+        UPDATE ctms.stripe_price SET unit_amount = 6});
     $ctms->sql(q{DELETE FROM ctms.pending_acoustic});
     is($ctms->sql('SELECT count(*) FROM ctms.unresolved_stripe'), '1', 'a price is left');
     $ctms->sql(q{BEGIN; UPDATE ctms.stripe_price SET unit_amount = 7; PREPARE TRANSACTION 'again'});
     $ctms->sql($send);
-    $ctms->sql(q{INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id, stripe_price_id, stripe_created) VALUES ('item', 'sub', 'price', now())});
-    is($ctms->sql($send), '1|1', 'a subscription that comes before a price is committed is sent with the old one');
+    $ctms->sql(q{INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id,
+        stripe_price_id, stripe_created) VALUES ('item', 'sub', 'price', now())});
+    is($ctms->sql($send), '1|1',
+        'a subscription that comes before a price is committed is sent with the old one');
     $ctms->sql(q{COMMIT PREPARED 'again'});
     is($ctms->sql($send), '1|1', 'and with the new one');
     is($ctms->sql('SELECT count(*) FROM ctms.unresolved_stripe'), '0', 'which leaves nothing');
 }
 
-# A contact is held while somebody else is writing it, and when he has.
+# A contact is locked while another session writes it, and after that.
 {
-    $ctms->sql(q{SET ctms.enqueue = off; BEGIN; UPDATE ctms.emails SET first_name = 'writing'; PREPARE TRANSACTION 'writing'});
-    $ctms->sql(q{SET lock_timeout = '5s'; BEGIN; UPDATE ctms.stripe_subscription SET cancel_at_period_end = true; PREPARE TRANSACTION 'holding'});
+    $ctms->sql(q{SET ctms.enqueue = off; BEGIN; UPDATE ctms.emails SET first_name = 'writing';
+        PREPARE TRANSACTION 'writing'});
+    $ctms->sql(q{SET lock_timeout = '5s'; BEGIN; UPDATE ctms.stripe_subscription
+        SET cancel_at_period_end = true; PREPARE TRANSACTION 'holding'});
     $ctms->sql(q{COMMIT PREPARED 'writing'});
-    is($ctms->sql_error(q{SET ctms.enqueue = off; SET lock_timeout = '100ms'; DELETE FROM ctms.fxa; DELETE FROM ctms.emails})->{state}, '55P03',
+    is($ctms->sql_error(q{SET ctms.enqueue = off; SET lock_timeout = '100ms'; DELETE FROM ctms.fxa;
+        DELETE FROM ctms.emails})->{state}, '55P03',
         'who is about to enqueue a contact keeps it from being deleted');
     $ctms->sql(q{COMMIT PREPARED 'holding'});
     is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), '1', 'and enqueues it');
@@ -206,12 +246,14 @@ $ctms->sql(q{
     BEGIN
         FOR round IN 1..rounds LOOP
             BEGIN
-                SELECT array_agg(email_id), array_agg(generation) INTO ids, generations FROM ctms.claim_acoustic(agent, 7, 6, '1 hour');
+                SELECT array_agg(email_id), array_agg(generation) INTO ids, generations
+                    FROM ctms.claim_acoustic(agent, 7, 6, '1 hour');
             EXCEPTION WHEN lock_not_available THEN
                 ids = NULL; -- by SQL a claim gives up where it would have to wait
             END;
             COMMIT;
-            INSERT INTO sent SELECT email_id, first_name, (SELECT count(*) FROM ctms.newsletters n WHERE n.email_id = e.email_id)
+            INSERT INTO sent SELECT email_id, first_name, (SELECT count(*) FROM ctms.newsletters n
+                WHERE n.email_id = e.email_id)
             FROM ctms.emails e WHERE email_id = ANY (ids);
             COMMIT;
             PERFORM ctms.finish_acoustic(agent, ids, generations);
@@ -221,19 +263,27 @@ $ctms->sql(q{
 });
 
 # Two contacts of each transaction, in any order, by tables that share nothing but the queue.
-# Contacts come and go meanwhile: who meets a deleted one gives up that part.
+# Contacts come and go meanwhile: a transaction that meets a deleted contact gives up that part.
 $ctms->sql(q{
-    CREATE FUNCTION contact(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT format('00000000-0000-4000-8000-%s', lpad(n::text, 12, '0'))::uuid $$;
+    CREATE FUNCTION contact(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+        SELECT format('00000000-0000-4000-8000-%s', lpad(n::text, 12, '0'))::uuid $$;
     CREATE FUNCTION write(a integer, b integer, kind integer) RETURNS void LANGUAGE plpgsql AS $$
     BEGIN
         BEGIN
             CASE kind
-            WHEN 1 THEN UPDATE ctms.emails SET first_name = (COALESCE(first_name, '0')::integer + 1)::text WHERE email_id = contact(a);
-            WHEN 2 THEN INSERT INTO ctms.newsletters (email_id, name) VALUES (contact(a), 'n' || b) ON CONFLICT DO NOTHING;
-            WHEN 3 THEN DELETE FROM ctms.newsletters WHERE email_id = contact(a) AND name = 'n' || b;
-            WHEN 4 THEN UPDATE ctms.stripe_price SET unit_amount = COALESCE(unit_amount, 0) + 1 WHERE stripe_id = 'price';
-            WHEN 6 THEN INSERT INTO ctms.emails (email_id, primary_email, first_name) VALUES (contact(9 + a % 4), (9 + a % 4) || '@example.com', '0') ON CONFLICT DO NOTHING;
-            WHEN 5 THEN UPDATE ctms.newsletters SET source = COALESCE(source, '') || 'x' WHERE email_id = contact(a) AND name = 'n' || b;
+            WHEN 1 THEN UPDATE ctms.emails SET first_name = (COALESCE(first_name,
+                '0')::integer + 1)::text WHERE email_id = contact(a);
+            WHEN 2 THEN INSERT INTO ctms.newsletters (email_id, name)
+                VALUES (contact(a), 'n' || b) ON CONFLICT DO NOTHING;
+            WHEN 3 THEN DELETE FROM ctms.newsletters
+                WHERE email_id = contact(a) AND name = 'n' || b;
+            WHEN 4 THEN UPDATE ctms.stripe_price SET unit_amount = COALESCE(unit_amount, 0) + 1
+                WHERE stripe_id = 'price';
+            WHEN 6 THEN INSERT INTO ctms.emails (email_id, primary_email, first_name)
+                VALUES (contact(9 + a % 4), (9 + a % 4) || '@example.com', '0')
+                ON CONFLICT DO NOTHING;
+            WHEN 5 THEN UPDATE ctms.newsletters SET source = COALESCE(source, '') || 'x'
+                WHERE email_id = contact(a) AND name = 'n' || b;
             ELSE
                 PERFORM FROM ctms.emails WHERE email_id = contact(9 + a % 4) FOR UPDATE;
                 DELETE FROM ctms.newsletters WHERE email_id = contact(9 + a % 4);
@@ -245,7 +295,8 @@ $ctms->sql(q{
         EXCEPTION WHEN foreign_key_violation THEN NULL;
         END;
         BEGIN
-            INSERT INTO ctms.waitlists (email_id, name) VALUES (contact(b), 'w' || a) ON CONFLICT DO NOTHING;
+            INSERT INTO ctms.waitlists (email_id, name)
+                VALUES (contact(b), 'w' || a) ON CONFLICT DO NOTHING;
         EXCEPTION WHEN foreign_key_violation THEN NULL;
         END;
     END $$;
@@ -262,58 +313,77 @@ sub stress
 {
     my ($how) = @_;
     $ctms->sql(q{
-        DELETE FROM ctms.newsletters; DELETE FROM ctms.waitlists; DELETE FROM ctms.fxa; DELETE FROM ctms.emails; DELETE FROM ctms.acoustic_deleted_contact; DELETE FROM sent;
-        DELETE FROM ctms.stripe_subscription_item; DELETE FROM ctms.stripe_subscription; DELETE FROM ctms.stripe_price; DELETE FROM ctms.stripe_customer;
-        INSERT INTO ctms.emails (email_id, primary_email) SELECT format('00000000-0000-4000-8000-%s', lpad(n::text, 12, '0'))::uuid, n || '@example.com' FROM generate_series(1, 12) AS n;
+        DELETE FROM ctms.newsletters; DELETE FROM ctms.waitlists; DELETE FROM ctms.fxa;
+        DELETE FROM ctms.emails; DELETE FROM ctms.acoustic_deleted_contact; DELETE FROM sent;
+        DELETE FROM ctms.stripe_subscription_item; DELETE FROM ctms.stripe_subscription;
+        DELETE FROM ctms.stripe_price; DELETE FROM ctms.stripe_customer;
+        INSERT INTO ctms.emails (email_id, primary_email)
+            SELECT format('00000000-0000-4000-8000-%s', lpad(n::text, 12, '0'))::uuid,
+            n || '@example.com' FROM generate_series(1, 12) AS n;
         INSERT INTO ctms.fxa (email_id, fxa_id) SELECT email_id, primary_email FROM ctms.emails;
-        INSERT INTO ctms.stripe_price (stripe_id, stripe_product_id, stripe_created, active, currency) VALUES ('price', 'product', now(), true, 'usd');
-        INSERT INTO ctms.stripe_customer (stripe_id, fxa_id, stripe_created) SELECT fxa_id, fxa_id, now() FROM ctms.fxa;
-        INSERT INTO ctms.stripe_subscription (stripe_id, stripe_customer_id, stripe_created, cancel_at_period_end, current_period_end, current_period_start, start_date, status)
+        INSERT INTO ctms.stripe_price (stripe_id, stripe_product_id, stripe_created, active,
+            currency) VALUES ('price', 'product', now(), true, 'usd');
+        INSERT INTO ctms.stripe_customer (stripe_id, fxa_id, stripe_created)
+            SELECT fxa_id, fxa_id, now() FROM ctms.fxa;
+        INSERT INTO ctms.stripe_subscription (stripe_id, stripe_customer_id, stripe_created,
+            cancel_at_period_end, current_period_end, current_period_start, start_date, status)
         SELECT fxa_id, fxa_id, now(), false, now(), now(), now(), 'active' FROM ctms.fxa;
-        INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id, stripe_price_id, stripe_created) SELECT fxa_id, fxa_id, 'price', now() FROM ctms.fxa;
+        INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id,
+            stripe_price_id, stripe_created) SELECT fxa_id, fxa_id, 'price', now() FROM ctms.fxa;
     });
     my $log_start = -s $node->logfile;
     my @handles = map {
         my $agent = $_;
-        IPC::Run::start([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('ctms'), '-c', "CALL send('$agent', 1500)" ], '<', \'', '>&', \my $out);
+        IPC::Run::start([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('ctms'),
+                '-c', "CALL send('$agent', 1500)" ], '<', \'', '>&', \my $out);
     } qw(a b);
     my ($out, $err);
-    my $ok = IPC::Run::run([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 8, '-j', 2, '-t', 250,
+    my $ok = IPC::Run::run([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port,
+            '-c', 8, '-j', 2, '-t', 250,
         '-f', $script, '--max-tries=20', 'ctms' ], '<', \'', '>', \$out, '2>', \$err);
     ok($ok, "$how: the writers went through") or diag substr($err, 0, 2000);
     unlike($out . $err, qr/failed: [1-9]|aborted/, "$how: without an error");
     ok($_->finish, "$how: the senders went through") for @handles;
     $ctms->sql(q{CALL send('c', 30)});
     my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $log_start);
-    # Who deletes a contact may meet one who writes its other rows first, with or without a queue.
+    # A session that deletes a contact may meet one that writes the contact's other rows first, with
+# or without a queue.
     my @deadlocks = grep { !/write\(\d+, \d+, 7\)/ } $log =~ /deadlock detected\n(.*?)HINT/gs;
     is(join('', @deadlocks), '', "$how: no deadlock");
     is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), '0', "$how: the queue is empty");
     is($ctms->sql(q{
         SELECT string_agg(email_id::text, ' ') FROM ctms.emails e
-        WHERE NOT EXISTS (SELECT FROM sent s WHERE s.email_id = e.email_id AND s.version IS NOT DISTINCT FROM e.first_name
-            AND s.newsletters = (SELECT count(*) FROM ctms.newsletters n WHERE n.email_id = e.email_id))}),
+        WHERE NOT EXISTS (SELECT FROM sent s
+            WHERE s.email_id = e.email_id AND s.version IS NOT DISTINCT FROM e.first_name
+            AND s.newsletters = (SELECT count(*) FROM ctms.newsletters n
+                WHERE n.email_id = e.email_id))}),
         '', "$how: each contact was sent as it is now");
-    is($ctms->sql(q{SELECT count(*) FROM ctms.pending_acoustic p WHERE NOT EXISTS (SELECT FROM ctms.emails e WHERE e.email_id = p.email_id)}),
+    is($ctms->sql(q{SELECT count(*) FROM ctms.pending_acoustic p
+        WHERE NOT EXISTS (SELECT FROM ctms.emails e WHERE e.email_id = p.email_id)}),
         '0', "$how: no queue row without a contact");
     has_whole_indexes(2, "$how: the indexes are whole");
     return;
 }
 
 stress('below the executor');
-$ctms->sql('CREATE TRIGGER others AFTER DELETE ON ctms.pending_acoustic FOR EACH ROW EXECUTE FUNCTION see()');
+$ctms->sql('CREATE TRIGGER others AFTER DELETE ON ctms.pending_acoustic FOR EACH ROW
+    EXECUTE FUNCTION see()');
 stress('by SQL');
 
 # ---- errors at commit ----------------------------------------------------------------------
 
 $ctms->sql('DROP TRIGGER others ON ctms.pending_acoustic');
 my $holder = $node->background_psql('ctms');
-$holder->query_safe(q{BEGIN; UPDATE ctms.pending_acoustic SET retry = retry; SELECT ctms.enqueue_contacts(array_agg(email_id)) FROM ctms.emails});
-my $error = $ctms->sql_error(q{SET lock_timeout = '100ms'; UPDATE ctms.emails SET first_name = 'waits' WHERE primary_email = '1@example.com'});
+$holder->query_safe(q{BEGIN; UPDATE ctms.pending_acoustic SET retry = retry;
+    SELECT ctms.enqueue_contacts(array_agg(email_id)) FROM ctms.emails});
+my $error = $ctms->sql_error(q{SET lock_timeout = '100ms';
+    UPDATE ctms.emails SET first_name = 'waits' WHERE primary_email = '1@example.com'});
 is($error->{state}, '55P03', 'a commit that may not wait for the queue fails as a whole');
 $holder->query_safe('COMMIT');
 $holder->quit;
-isnt($ctms->sql(q{SELECT first_name FROM ctms.emails WHERE primary_email = '1@example.com'}), 'waits', 'and leaves nothing');
-is($ctms->sql(q{UPDATE ctms.emails SET first_name = 'after' WHERE primary_email = '1@example.com' RETURNING first_name}), 'after', 'the next one is not disturbed');
+isnt($ctms->sql(q{SELECT first_name FROM ctms.emails WHERE primary_email = '1@example.com'}),
+    'waits', 'and leaves nothing');
+is($ctms->sql(q{UPDATE ctms.emails SET first_name = 'after' WHERE primary_email = '1@example.com'
+    RETURNING first_name}), 'after', 'the next one is not disturbed');
 
 done_testing();

@@ -29,11 +29,13 @@ my $suite = CTMS::JsonSchemaSuite->new($ctms, $folder);
 for my $row ($suite->counts)
 {
     my $known = $known{ $row->{kind} }{ $row->{draft} };
-    cmp_ok($row->{passed}, '>=', $known, "$row->{kind}, draft $row->{draft}: $row->{passed} of $row->{total} pass");
+    cmp_ok($row->{passed}, '>=', $known,
+        "$row->{kind}, draft $row->{draft}: $row->{passed} of $row->{total} pass");
 }
 my $misses = $suite->misses;
 unlike($misses, qr/NOT EXPLAINED/, 'every miss is explained');
 diag "\n" . $suite->table, "\n", $misses || "no misses\n",
-    $suite->annotations_to_come . " annotation assertions are for a release after 2020-12 and belong to no draft here\n"
+    $suite->annotations_to_come
+    . " annotation assertions are for a release after 2020-12 and belong to no draft here\n"
     if $ENV{CTMS_JSON_SCHEMA_TABLE};
 done_testing();

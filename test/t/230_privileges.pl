@@ -1,5 +1,5 @@
-# What each role may and must not do with every table, sequence and function: expectations are
-# few rules, the objects come from the catalog, and each access is really tried.
+# What each role may and must not do with every table, sequence and function. A few rules give the
+# expectations, the objects come from the catalog, and each access is tried.
 use strict;
 use warnings;
 use CTMS::Attempt;
@@ -17,7 +17,8 @@ my @expected;
 # ---- tables ---------------------------------------------------------------------------
 
 my @tables = split /\n/, $ctms->sql(q{SELECT relname FROM pg_class
-    WHERE relnamespace = 'ctms'::regnamespace AND relkind NOT IN ('S', 'i', 'c', 't', 'I') ORDER BY 1});
+    WHERE relnamespace = 'ctms'::regnamespace
+        AND relkind NOT IN ('S', 'i', 'c', 't', 'I') ORDER BY 1});
 ok(@tables >= 20, 'there are tables: ' . @tables);
 for my $role (@roles)
 {
@@ -32,26 +33,31 @@ for my $role (@roles)
 my $granted = $ctms->sql(q{
     SELECT r.name || ' ' || c.relname || ': ' || COALESCE(
         (SELECT string_agg(p.name, ' ' ORDER BY p.name)
-         FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS p (name)
+         FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE',
+             'REFERENCES', 'TRIGGER']) AS p (name)
          WHERE has_table_privilege(r.name, c.oid, p.name)),
         (SELECT p.name || ' of ' || string_agg(a.attname, ' ' ORDER BY a.attname)
          FROM pg_attribute a, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS p (name)
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND has_column_privilege(r.name, c.oid, a.attnum, p.name)
+         WHERE a.attrelid = c.oid AND a.attnum > 0
+             AND has_column_privilege(r.name, c.oid, a.attnum, p.name)
          GROUP BY p.name), '')
     FROM unnest('{ROLES}'::text[]) WITH ORDINALITY AS r (name, n), pg_class c
     WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind NOT IN ('S', 'i', 'c', 't', 'I')
     ORDER BY r.n, c.relname} =~ s/ROLES/join ',', @roles/er);
 is($granted, join("\n", @expected), 'privileges on tables are those of the rules');
 
-# The same, tried: a statement for each privilege that needs nothing else.
+# The same by trial: for each privilege a statement that needs no other privilege.
 my %statement = (
     SELECT => 'SELECT count(*) FROM ctms.%1$I t WHERE t IS NOT NULL',
-    INSERT => 'INSERT INTO ctms.%1$I SELECT * FROM json_populate_recordset(NULL::ctms.%1$I, \'[]\')',
+    INSERT => 'INSERT INTO ctms.%1$I SELECT *
+        FROM json_populate_recordset(NULL::ctms.%1$I, \'[]\')',
     UPDATE => 'UPDATE ctms.%1$I SET %2$I = DEFAULT WHERE false',
     DELETE => 'DELETE FROM ctms.%1$I WHERE false',
     TRUNCATE => 'TRUNCATE ctms.%1$I CASCADE',
-    REFERENCES => 'CREATE UNLOGGED TABLE public.copy (LIKE ctms.%1$I, FOREIGN KEY (%2$I) REFERENCES ctms.%1$I)',
-    TRIGGER => 'CREATE TRIGGER mine BEFORE INSERT ON ctms.%1$I EXECUTE FUNCTION suppress_redundant_updates_trigger()',
+    REFERENCES => 'CREATE UNLOGGED TABLE public.copy (LIKE ctms.%1$I,
+        FOREIGN KEY (%2$I) REFERENCES ctms.%1$I)',
+    TRIGGER => 'CREATE TRIGGER mine BEFORE INSERT ON ctms.%1$I
+        EXECUTE FUNCTION suppress_redundant_updates_trigger()',
     COPY => 'COPY ctms.%1$I TO \'/dev/null\'',
     LOCK => 'LOCK TABLE ctms.%1$I IN ACCESS SHARE MODE',
     HOLD => 'LOCK TABLE ctms.%1$I IN SHARE UPDATE EXCLUSIVE MODE',
@@ -71,9 +77,11 @@ for my $role (@roles)
 {
     for my $what (sort keys %statement)
     {
-        my $column = $what eq 'UPDATE' ? 'true' : 'EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = i.indkey[0])';
+        my $column = $what eq 'UPDATE' ? 'true' : 'EXISTS (SELECT FROM pg_index i
+            WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = i.indkey[0])';
         my $states = $ctms->sql(qq{
-            SELECT c.relname || ' ' || public.attempt('$role', format(\$s\$$statement{$what}\$s\$, c.relname, min(a.attname)))
+            SELECT c.relname || ' ' || public.attempt('$role',
+                format(\$s\$$statement{$what}\$s\$, c.relname, min(a.attname)))
             FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND $column
             WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r'
             GROUP BY c.relname ORDER BY 1});
@@ -81,70 +89,90 @@ for my $role (@roles)
         {
             my ($table, $state) = split / /;
             my $may = $allowed{$role}{$what};
-            $may = 0 if $role eq 'ctms_reader' && $table eq 'api_client' && $what =~ /SELECT|EXPLAIN|LOCK/;
-            push @wrong, "$role $what $table: $state" if $may ? $state ne '00000' : $state ne '42501';
+            $may = 0 if $role eq 'ctms_reader' && $table eq 'api_client'
+                && $what =~ /SELECT|EXPLAIN|LOCK/;
+            push @wrong, "$role $what $table: $state"
+                if $may ? $state ne '00000' : $state ne '42501';
             $tried++;
         }
     }
 }
 is($tried, @roles * keys(%statement) * @tables, "$tried accesses of tables were tried");
 is(join("\n", @wrong), '', 'all others are refused');
-is($ctms->sql(q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'ctms'::regnamespace AND prosrc ~ 'advisory_'}), '0', 'no lock that anybody may hold is waited for');
+is($ctms->sql(q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'ctms'::regnamespace
+    AND prosrc ~ 'advisory_'}), '0', 'no lock that anybody may hold is waited for');
 
 # ---- sequences, types, the schema -------------------------------------------------------------
 
 is($ctms->sql(q{
     SELECT string_agg(r.name || ' ' || c.relname || ' ' || p.name, ', ' ORDER BY 1)
-    FROM unnest('{ROLES,public}'::text[]) AS r (name), pg_class c, unnest(ARRAY['USAGE', 'SELECT', 'UPDATE']) AS p (name)
+    FROM unnest('{ROLES,public}'::text[]) AS r (name), pg_class c,
+        unnest(ARRAY['USAGE', 'SELECT', 'UPDATE']) AS p (name)
     WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'S'
-      AND has_sequence_privilege(r.name, c.oid, p.name) <> (r.name = 'ctms_admin')} =~ s/ROLES/join ',', @roles/er),
+      AND has_sequence_privilege(r.name, c.oid, p.name) <> (r.name = 'ctms_admin')}
+    =~ s/ROLES/join ',', @roles/er),
     '', 'sequences are for ctms_admin alone');
 is($ctms->sql(q{
-    SELECT string_agg(DISTINCT r.name || ' ' || s.state, ', ') FROM unnest('{ROLES}'::text[]) AS r (name), pg_class c,
-        LATERAL (SELECT public.attempt(r.name, format('SELECT nextval(%L)', c.oid::regclass))) AS s (state)
+    SELECT string_agg(DISTINCT r.name || ' ' || s.state, ', ')
+        FROM unnest('{ROLES}'::text[]) AS r (name), pg_class c,
+        LATERAL (SELECT public.attempt(r.name,
+            format('SELECT nextval(%L)', c.oid::regclass))) AS s (state)
     WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'S'
-      AND s.state <> CASE r.name WHEN 'ctms_admin' THEN '00000' ELSE '42501' END} =~ s/ROLES/join ',', @roles/er),
+      AND s.state <> CASE r.name WHEN 'ctms_admin' THEN '00000' ELSE
+          '42501' END} =~ s/ROLES/join ',', @roles/er),
     '', 'which was tried');
 is($ctms->sql(q{SELECT string_agg(t.typname, ', ') FROM pg_type t
     WHERE t.typnamespace = 'ctms'::regnamespace AND t.typtype <> 'c' AND t.typcategory <> 'A'
-      AND (has_type_privilege('public', t.oid, 'USAGE') OR NOT has_type_privilege('ctms_api', t.oid, 'USAGE'))}),
+      AND (has_type_privilege('public', t.oid, 'USAGE')
+          OR NOT has_type_privilege('ctms_api', t.oid, 'USAGE'))}),
     '', 'types are for the roles of ctms');
 is($ctms->sql(q{SELECT string_agg(r.name, ' ') FROM unnest('{ROLES,public}'::text[]) AS r (name)
-    WHERE has_schema_privilege(r.name, 'ctms', 'CREATE')} =~ s/ROLES/join ',', @roles/er), '', 'nobody makes objects in the schema');
-is($ctms->sql(q{SELECT has_schema_privilege('public', 'ctms', 'USAGE')}), 'f', 'and only the roles of ctms may look into it');
+    WHERE has_schema_privilege(r.name, 'ctms', 'CREATE')} =~ s/ROLES/join ',', @roles/er), '',
+    'nobody makes objects in the schema');
+is($ctms->sql(q{SELECT has_schema_privilege('public', 'ctms', 'USAGE')}), 'f',
+    'and only the roles of ctms may look into it');
 
 # ---- functions ---------------------------------------------------------------------------------
 
-# docs/security.md has a table of all that are granted to others than ctms_admin, or to nobody.
+# docs/security.md has a table of the functions that are granted to other roles than ctms_admin, or
+# to no role.
 my %documented;
 for (split /\n/, CTMS::Test::slurp("$ENV{CTMS_TEST_TOP}/docs/security.md"))
 {
-    $documented{$1} = join ' ', sort grep { $_ ne '|' } split /[ `]+/, $2 if /^\| `([a-z_]\w*)` \|((?: `ctms_\w+`)*) \|/;
+    $documented{$1} = join ' ', sort grep { $_ ne '|' } split /[ `]+/, $2
+        if /^\| `([a-z_]\w*)` \|((?: `ctms_\w+`)*) \|/;
 }
 my %functions;
 for (split /\n/, $ctms->sql(q{
     SELECT p.proname || '|' || COALESCE((SELECT string_agg(r.name, ' ' ORDER BY r.name)
-        FROM unnest('{ROLES,public}'::text[]) AS r (name) WHERE has_function_privilege(r.name, p.oid, 'EXECUTE')), '')
-    FROM pg_proc p WHERE p.pronamespace = 'ctms'::regnamespace ORDER BY 1} =~ s/ROLES/join ',', @roles/er))
+        FROM unnest('{ROLES,public}'::text[]) AS r (name)
+            WHERE has_function_privilege(r.name, p.oid, 'EXECUTE')), '')
+    FROM pg_proc p WHERE p.pronamespace = 'ctms'::regnamespace
+        ORDER BY 1} =~ s/ROLES/join ',', @roles/er))
 {
     my ($name, $may) = split /\|/;
     my $expected = join ' ', grep { length } split / /, $documented{$name} // 'ctms_admin';
-    is($may // '', $expected, "who may call ctms.$name()") or diag 'if it is right, say so in docs/security.md';
+    is($may // '', $expected, "who may call ctms.$name()")
+        or diag 'if it is right, say so in docs/security.md';
     $functions{$name} = $expected;
 }
-is(join(' ', grep { !exists $functions{$_} && !/^ctms_/ } sort keys %documented), '', 'docs/security.md names no other functions');
+is(join(' ', grep { !exists $functions{$_} && !/^ctms_/ } sort keys %documented), '',
+    'docs/security.md names no other functions');
 
-# Each called with nulls that the planner cannot see, by each role; "internal" cannot be passed.
+# Each role calls each function with nulls that the planner cannot see; "internal" cannot be passed.
 my $calls = 0;
 @wrong = ();
 for my $role (@roles)
 {
     my $states = $ctms->sql(qq{
-        SELECT p.proname || ' ' || public.attempt('$role', format('SELECT ctms.%I(%s) IS NULL FROM (SELECT %s OFFSET 0) AS x%s', p.proname,
+        SELECT p.proname || ' ' || public.attempt('$role',
+            format('SELECT ctms.%I(%s) IS NULL FROM (SELECT %s OFFSET 0) AS x%s', p.proname,
             (SELECT string_agg('a' || n, ', ' ORDER BY n) FROM generate_series(1, p.pronargs) AS n),
-            COALESCE((SELECT string_agg(format('NULL::%s AS a%s', format_type(t, NULL), n), ', ' ORDER BY n)
+            COALESCE((SELECT string_agg(format('NULL::%s AS a%s', format_type(t, NULL), n), ', '
+                ORDER BY n)
                 FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a (t, n)), '1'), ''))
-        FROM pg_proc p WHERE p.pronamespace = 'ctms'::regnamespace AND 'internal'::regtype <> ALL (p.proargtypes::oid[])
+        FROM pg_proc p WHERE p.pronamespace = 'ctms'::regnamespace
+            AND 'internal'::regtype <> ALL (p.proargtypes::oid[])
         ORDER BY 1});
     for (split /\n/, $states)
     {
@@ -157,11 +185,12 @@ for my $role (@roles)
 ok($calls > 300, "$calls calls of functions were tried");
 is(join("\n", @wrong), '', 'all that are not granted are refused');
 
-# ---- new objects ------------------------------------------------------------------------------------
+# ---- new objects ---------------------------------------------------------------------------------
 
 is($ctms->sql(q{SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname LIKE 'ctms\_%'
-    AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolcanlogin OR rolreplication OR rolbypassrls)}), '', 'roles have no attributes');
-is($ctms->sql(q{SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member WHERE r.rolname LIKE 'ctms\_%'}),
-    '0', 'and are members of nothing');
+    AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolcanlogin OR rolreplication
+        OR rolbypassrls)}), '', 'roles have no attributes');
+is($ctms->sql(q{SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
+    WHERE r.rolname LIKE 'ctms\_%'}), '0', 'and are members of nothing');
 
 done_testing();

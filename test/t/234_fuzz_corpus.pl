@@ -1,6 +1,6 @@
 # The inputs that fuzzing starts from, and those that once broke something, run once each.
-# What does so has no sanitizers here: this file can find a crash, an error that input should
-# not lead to, and verdicts that contradict each other.
+# They run without sanitizers here, so this test can find a crash, an error that input should
+# not cause, and verdicts that contradict each other.
 use strict;
 use warnings;
 use CTMS::Test;
@@ -23,7 +23,9 @@ for my $folder (sort glob "$top/test/fuzz/corpus/*")
         is("$out$err", scalar @files, "$target: " . @files . ' inputs');
         next;
     }
-    is($ctms->sql("CREATE FUNCTION pg_temp.ctms_fuzz_replay(text, text) RETURNS int LANGUAGE c AS '$library';
-        SELECT pg_temp.ctms_fuzz_replay('$target', '$folder')"), scalar @files, "$target: " . @files . ' inputs');
+    is($ctms->sql("CREATE FUNCTION pg_temp.ctms_fuzz_replay(text, text) RETURNS int
+        LANGUAGE c AS '$library';
+        SELECT pg_temp.ctms_fuzz_replay('$target', '$folder')"), scalar @files,
+        "$target: " . @files . ' inputs');
 }
 done_testing;

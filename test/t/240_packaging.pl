@@ -1,4 +1,4 @@
-# What is shipped around the programs says what is true: libraries and licences, PGXN's META.json,
+# The files around the programs are correct: libraries and licences, PGXN's META.json,
 # manual pages, completion, systemd units. The packages themselves: scripts/check-packages.
 use strict;
 use warnings;
@@ -12,18 +12,25 @@ my $bin = $ENV{CTMS_TEST_BIN};
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my ($version) = slurp('ctms.control') =~ /^default_version = '(.*)'/m;
 sub can_run { my ($program) = @_; return scalar grep { -x "$_/$program" } split /:/, $ENV{PATH} }
-sub output { my ($out, $err) = ('', ''); IPC::Run::run([@_], '<', \'', '>', \$out, '2>', \$err); return "$out$err" }
+sub output
+{
+    my ($out, $err) = ('', '');
+    IPC::Run::run([@_], '<', \'', '>', \$out, '2>', \$err);
+    return "$out$err";
+}
 
 SKIP:
 {
-    skip 'the programs are built elsewhere', 1 unless -e 'build/bin/ctms-rest' && can_run('readelf');
+    skip 'the programs are built elsewhere', 1
+        unless -e 'build/bin/ctms-rest' && can_run('readelf');
     command_ok(['scripts/check-dependencies'], 'docs/dependencies.md names what is linked');
 }
 
 # ---- PGXN ----------------------------------------------------------------------------------
 
 my $meta = JSON::PP->new->utf8->decode(slurp('packaging/META.json'));
-ok(length($meta->{$_} // ''), "META.json has $_") for qw(name version abstract maintainer license provides meta-spec);
+ok(length($meta->{$_} // ''), "META.json has $_")
+    for qw(name version abstract maintainer license provides meta-spec);
 like($meta->{version}, qr/^\d+\.\d+\.\d+$/, 'a semantic version');
 is($meta->{version}, "$version.0", 'that of the extension');
 is($meta->{name}, 'ctms', 'name');
@@ -41,35 +48,43 @@ for ([ 'ctms', 1 ], [ 'ctms-rest', 8 ], [ 'ctms-agent', 8 ])
 {
     my ($program, $section) = @$_;
     my $page = "$folder/$program.$section";
-    is(system("scripts/generate-manual $bin/$program $section $version >$page"), 0, "manual page of $program");
+    is(system("scripts/generate-manual $bin/$program $section $version >$page"), 0,
+        "manual page of $program");
     my $text = slurp($page);
     my $help = output("$bin/$program", '--help');
     my @settings = $help =~ /^  ([A-Z][A-Z0-9_]+)(?: or [A-Z]+)?  \(/mg;
-    is(join(' ', grep { $text !~ /^\.B \Q$_\E/m } @settings), '', 'has all ' . @settings . ' settings');
+    is(join(' ', grep { $text !~ /^\.B \Q$_\E/m } @settings), '', 'has all '
+        . @settings . ' settings');
     ok($text =~ /^\.SH $_/m, "has $_") for qw(NAME SYNOPSIS DESCRIPTION OPTIONS ENVIRONMENT);
     next unless can_run('groff');
-    is(output('groff', '-man', '-ww', '-z', '-Kutf8', '-Tutf8', $page), '', 'groff finds nothing wrong');
+    is(output('groff', '-man', '-ww', '-z', '-Kutf8', '-Tutf8', $page), '',
+        'groff finds nothing wrong');
 }
 my @commands = output("$bin/ctms", '--help') =~ /^  ([a-z][a-z-]*(?: [a-z][a-z-]*)*) .*$/mg;
 my $page = slurp("$folder/ctms.1") =~ s/\\-/-/gr;
-is(join(', ', grep { $page !~ /^\.SS ctms \Q$_\E/m } @commands), '', 'every command is in the manual page');
+is(join(', ', grep { $page !~ /^\.SS ctms \Q$_\E/m } @commands), '',
+    'every command is in the manual page');
 
 # ---- completion ---------------------------------------------------------------------------------
 
-# What bash offers after some words.
+# The completions of bash after some words.
 sub completions
 {
     my @words = ('ctms', @_);
     my $script = "PATH=$bin:\$PATH; source packaging/completion/ctms.bash; COMP_WORDS=("
-        . join(' ', map { "'$_'" } @words) . "); COMP_CWORD=$#words; _ctms; printf '%s\\n' \"\${COMPREPLY[\@]}\" | sort -u | tr '\\n' ' '";
+        . join(' ', map { "'$_'" } @words) . "); COMP_CWORD=$#words; _ctms; "
+        . "printf '%s\\n' \"\${COMPREPLY[\@]}\" | sort -u | tr '\\n' ' '";
     return output('bash', '--norc', '-c', $script) =~ s/ $//r;
 }
-like(completions(''), qr/\bacoustic\b.*\bclients\b.*\bstripe\b.*\bwaitlists\b/, 'groups of commands');
+like(completions(''), qr/\bacoustic\b.*\bclients\b.*\bstripe\b.*\bwaitlists\b/,
+    'groups of commands');
 is(completions('wait'), 'waitlists', 'a group');
 is(completions('waitlists', ''), 'add list remove show', 'verbs');
 is(completions('acoustic', 'fields', 'a'), 'add', 'a second verb');
-is(completions('--config', 'some-file', 'waitlists', 'sh'), 'show', 'a verb after an option with a value');
-like(completions('waitlists', 'add', '--'), qr/--dry-run.*--json.*--new-rows-only/, 'options of a command');
+is(completions('--config', 'some-file', 'waitlists', 'sh'), 'show',
+    'a verb after an option with a value');
+like(completions('waitlists', 'add', '--'),
+    qr/--dry-run.*--json.*--new-rows-only/, 'options of a command');
 
 # The same in zsh, typed at a terminal: what it offers, and what becomes of the line.
 SKIP:
@@ -81,7 +96,10 @@ SKIP:
         PATH=$bin:\$PATH; fpath=($ENV{CTMS_TEST_TOP}/packaging/completion \$fpath)
         autoload -Uz compinit; compinit -u -D
         # What is offered stands after "--".
-        compadd() { print -r -- "offers \${(j: :)\${(ou)@[(r)--,-1]:#--}}" >>$answers; builtin compadd "\$@" }
+        compadd() {
+            print -r -- "offers \${(j: :)\${(ou)@[(r)--,-1]:#--}}" >>$answers
+            builtin compadd "\$@"
+        }
         show() { print -r -- "line \$BUFFER." >>$answers; BUFFER= }
         zle -N show; bindkey '^Xs' show
         PS1='ready> '
@@ -89,7 +107,8 @@ SKIP:
     append_to_file("$folder/some-file.json", '{}');
     local $ENV{ZDOTDIR} = $folder;
     local $ENV{TERM} = 'dumb';
-    my $zsh = IPC::Run::start([ 'zsh', '-d', '-i' ], '<pty<', \$in, '>pty>', \$screen, IPC::Run::timeout(60));
+    my $zsh = IPC::Run::start([ 'zsh', '-d', '-i' ], '<pty<', \$in, '>pty>',
+        \$screen, IPC::Run::timeout(60));
     my $typed = sub {
         my ($line) = @_;
         unlink $answers;
@@ -98,28 +117,38 @@ SKIP:
         return slurp($answers);
     };
     IPC::Run::pump($zsh) until $screen =~ /ready> /;
-    like($typed->('ctms '), qr/^offers acoustic clients delete healthcheck import stripe waitlists$/m, 'zsh: groups of commands');
+    like($typed->('ctms '),
+        qr/^offers acoustic clients delete healthcheck import stripe waitlists$/m,
+        'zsh: groups of commands');
     like($typed->('ctms wait'), qr/^line ctms waitlists \.$/m, 'a group');
     like($typed->('ctms waitlists '), qr/^offers add list remove show$/m, 'verbs');
-    like($typed->('ctms acoustic fields a'), qr/^line ctms acoustic fields add \.$/m, 'a second verb');
-    like($typed->('ctms waitlists add --'), qr/^offers .*--dry-run.*--json.*--new-rows-only/m, 'options of a command');
-    like($typed->('ctms waitlists add --ne'), qr/^line ctms waitlists add --new-rows-only \.$/m, 'an option');
-    like($typed->("ctms stripe ingest $folder/some"), qr/^line ctms stripe ingest \Q$folder\E\/some-file\.json \.$/m, 'a file');
-    like($typed->("ctms --config $folder/some"), qr/^line ctms --config \Q$folder\E\/some-file\.json \.$/m, 'a file after its option');
-    like($typed->("ctms --config $folder/some-file.json waitlists sh"), qr/^line .* waitlists show \.$/m, 'a verb after such a file');
-    like($typed->('ctms healthcheck --conf'), qr/^line ctms healthcheck --config \.$/m, 'an option of every command');
+    like($typed->('ctms acoustic fields a'),
+        qr/^line ctms acoustic fields add \.$/m, 'a second verb');
+    like($typed->('ctms waitlists add --'),
+        qr/^offers .*--dry-run.*--json.*--new-rows-only/m, 'options of a command');
+    like($typed->('ctms waitlists add --ne'),
+        qr/^line ctms waitlists add --new-rows-only \.$/m, 'an option');
+    like($typed->("ctms stripe ingest $folder/some"),
+        qr/^line ctms stripe ingest \Q$folder\E\/some-file\.json \.$/m, 'a file');
+    like($typed->("ctms --config $folder/some"),
+        qr/^line ctms --config \Q$folder\E\/some-file\.json \.$/m, 'a file after its option');
+    like($typed->("ctms --config $folder/some-file.json waitlists sh"),
+        qr/^line .* waitlists show \.$/m, 'a verb after such a file');
+    like($typed->('ctms healthcheck --conf'), qr/^line ctms healthcheck --config \.$/m,
+        'an option of every command');
     $in .= "exit\n";
     IPC::Run::finish($zsh);
 }
 
-# ---- units ------------------------------------------------------------------------------------------
+# ---- units ---------------------------------------------------------------------------------------
 
 for my $name (qw(ctms-rest ctms-agent))
 {
     my $unit = slurp("packaging/systemd/$name.service");
     like($unit, qr{^ExecStart=/usr/bin/$name --config /etc/ctms/}m, "$name.service starts $name");
     like($unit, qr/^User=ctms$/m, 'as its own user');
-    for my $setting (qw(NoNewPrivileges=yes ProtectSystem=strict ProtectHome=yes PrivateTmp=yes CapabilityBoundingSet= MemoryDenyWriteExecute=yes KillMode=mixed))
+    for my $setting (qw(NoNewPrivileges=yes ProtectSystem=strict ProtectHome=yes PrivateTmp=yes
+            CapabilityBoundingSet= MemoryDenyWriteExecute=yes KillMode=mixed))
     {
         like($unit, qr/^\Q$setting\E$/m, $setting);
     }

@@ -1,7 +1,7 @@
 # From every older version, with data, to the current one: objects equal those of a fresh
 # install, data is untouched. And a server upgrade with pg_upgrade.
 #
-# What the comparison notices is itself tried, with versions made up here.
+# The comparison itself is tested with versions that are made up here.
 use strict;
 use warnings;
 use CTMS::Data;
@@ -11,7 +11,8 @@ use Test::More;
 
 my $pg_config = qx{pg_config --bindir};
 chomp $pg_config;
-my ($installation, $bindir) = $pg_config =~ m{^(/.+)(/usr/lib/postgresql/\d+/bin)$} or plan skip_all => 'this PostgreSQL is not a private copy';
+my ($installation, $bindir) = $pg_config =~ m{^(/.+)(/usr/lib/postgresql/\d+/bin)$}
+    or plan skip_all => 'this PostgreSQL is not a private copy';
 (my $sharedir = qx{pg_config --sharedir}) =~ s/\s+$//;
 my $top = $ENV{CTMS_TEST_TOP};
 
@@ -19,7 +20,8 @@ my $top = $ENV{CTMS_TEST_TOP};
 sub differences
 {
     my ($left, $right) = map { my %h = map { $_ => 1 } split /\n/, $_; \%h } @_;
-    return join "\n", sort((map { "- $_" } grep { !$right->{$_} } keys %$left), map { "+ $_" } grep { !$left->{$_} } keys %$right);
+    return join "\n", sort((map { "- $_" } grep { !$right->{$_} } keys %$left),
+        map { "+ $_" } grep { !$left->{$_} } keys %$right);
 }
 
 # Every installable version is brought to "target", filled before; returns what differs.
@@ -28,7 +30,8 @@ sub walk
     my ($ctms, $target) = @_;
     my $node = $ctms->node;
     my @versions = split /\n/, $node->safe_psql('postgres',
-        "SELECT version FROM pg_available_extension_versions WHERE name = 'ctms' AND version <> '$target' ORDER BY 1");
+        "SELECT version FROM pg_available_extension_versions
+            WHERE name = 'ctms' AND version <> '$target' ORDER BY 1");
     $node->safe_psql('postgres', 'DROP DATABASE IF EXISTS fresh');
     $node->safe_psql('postgres', 'CREATE DATABASE fresh');
     $node->safe_psql('fresh', "CREATE EXTENSION ctms VERSION '$target'");
@@ -36,8 +39,10 @@ sub walk
     my %result;
     for my $version (@versions)
     {
-        $ctms->sql('SET ctms.allow_drop = on; DROP EXTENSION IF EXISTS ctms CASCADE; DROP SCHEMA IF EXISTS ctms CASCADE');
-        my $path = $node->safe_psql('postgres', "SELECT path FROM pg_extension_update_paths('ctms') WHERE source = '$version' AND target = '$target'");
+        $ctms->sql('SET ctms.allow_drop = on; DROP EXTENSION IF EXISTS ctms CASCADE;
+            DROP SCHEMA IF EXISTS ctms CASCADE');
+        my $path = $node->safe_psql('postgres', "SELECT path FROM pg_extension_update_paths('ctms')
+            WHERE source = '$version' AND target = '$target'");
         next unless $path;
         $ctms->sql("CREATE EXTENSION ctms VERSION '$version'");
         CTMS::Data::fill($ctms);
@@ -45,9 +50,11 @@ sub walk
         my $before = CTMS::Data::content($node, 'ctms', $relations);
         # A session that used the old version goes on.
         my $session = $node->background_psql('ctms');
-        $session->query_safe(q{SELECT length(ctms.find_contacts(primary_email => 'dump1@example.com')::text) > 0});
+        $session->query_safe(q{SELECT
+            length(ctms.find_contacts(primary_email => 'dump1@example.com')::text) > 0});
         $ctms->sql("ALTER EXTENSION ctms UPDATE TO '$target'");
-        $session->query_safe(q{SELECT length(ctms.find_contacts(primary_email => 'dump1@example.com')::text) > 0});
+        $session->query_safe(q{SELECT
+            length(ctms.find_contacts(primary_email => 'dump1@example.com')::text) > 0});
         $session->quit;
         $result{$version} = {
             path => $path,
@@ -60,13 +67,16 @@ sub walk
 # ---- released versions -------------------------------------------------------------------
 
 my $ctms = CTMS::Test->new('released', no_extension => 1);
-my $default = $ctms->sql(q{SELECT default_version FROM pg_available_extensions WHERE name = 'ctms'});
+my $default = $ctms->sql(q{SELECT default_version
+    FROM pg_available_extensions WHERE name = 'ctms'});
 my $released = walk($ctms, $default);
 my @scripts = map { m{ctms--(.+)\.sql$} } glob "$top/ctms--*.sql";
-is_deeply([ grep { !/--/ } @scripts ], [ sort keys %$released, $default ], "versions to begin with: @scripts");
+is_deeply([ grep { !/--/ } @scripts ], [ sort keys %$released, $default ],
+    "versions to begin with: @scripts");
 for my $version (sort keys %$released)
 {
-    is($released->{$version}{objects}, '', "$released->{$version}{path}: objects are those of a fresh install");
+    is($released->{$version}{objects}, '',
+        "$released->{$version}{path}: objects are those of a fresh install");
     is($released->{$version}{data}, '', "$released->{$version}{path}: data is untouched");
 }
 note("$default is the first version: there is none to upgrade from yet") unless %$released;
@@ -75,17 +85,25 @@ note("$default is the first version: there is none to upgrade from yet") unless 
 my %checksum = ();
 for my $script (sort keys %checksum)
 {
-    is(qx{sha256sum <"$top/$script"} =~ s/\s.*//sr, $checksum{$script}, "$script is as it was released");
+    is(qx{sha256sum <"$top/$script"} =~ s/\s.*//sr, $checksum{$script},
+        "$script is as it was released");
 }
 
 # ---- the comparison itself, with made-up versions -----------------------------------------------
 
-# In a copy of the private installation, whose files are links but for ours.
+# In a copy of the private installation, whose files are links except for ours.
 my $copy = PostgreSQL::Test::Utils::tempdir_short();
 system_or_bail('cp', '-a', "$installation/usr", "$copy/");
 my $scripts = $copy . substr($sharedir, length $installation) . '/extension';
 my $install = CTMS::Test::slurp("$top/ctms--$default.sql");
-sub write_script { my ($name, $sql) = @_; open my $f, '>', "$scripts/ctms--$name.sql" or die "$name: $!"; print $f $sql; close $f; return }
+sub write_script
+{
+    my ($name, $sql) = @_;
+    open my $f, '>', "$scripts/ctms--$name.sql" or die "$name: $!";
+    print $f $sql;
+    close $f;
+    return;
+}
 
 # 8.0 → 8.1 does all that a fresh 8.1 has; 8.1 → 8.2 forgets something of every kind.
 write_script('8.0', $install);
@@ -102,24 +120,28 @@ write_script('8.0--8.1', $more);
 my $rest = q{
     CREATE INDEX ON ctms.more (name);
     COMMENT ON COLUMN ctms.more.name IS 'Name';
-    ALTER TABLE ctms.more ADD CHECK (name <> ''), ALTER COLUMN name SET NOT NULL, SET (fillfactor = 80);
+    ALTER TABLE ctms.more ADD CHECK (name <> ''),
+        ALTER COLUMN name SET NOT NULL, SET (fillfactor = 80);
     GRANT INSERT ON ctms.more TO ctms_admin;
     SELECT pg_catalog.pg_extension_config_dump('ctms.acoustic_field', 'WHERE true');
     ALTER FUNCTION ctms.get_contact(uuid) COST 5;
     ALTER FUNCTION ctms.get_identity(uuid) SECURITY INVOKER;
     REVOKE ALL ON FUNCTION ctms.get_updates FROM ctms_reader;
     ALTER TYPE ctms.segment ADD VALUE 'unknown';
-    CREATE TRIGGER mine BEFORE UPDATE ON ctms.more FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+    CREATE TRIGGER mine BEFORE UPDATE ON ctms.more FOR EACH ROW
+        EXECUTE FUNCTION suppress_redundant_updates_trigger();
     ALTER SEQUENCE ctms.more_id_seq INCREMENT 2;
     ALTER EVENT TRIGGER ctms_guard_drop ENABLE ALWAYS;
 };
 write_script('8.2', $install . $more . $rest);
-write_script('8.1--8.2', q{UPDATE ctms.emails SET first_name = 'lost' WHERE primary_email = 'dump1@example.com'});
+write_script('8.1--8.2', q{UPDATE ctms.emails SET first_name = 'lost'
+    WHERE primary_email = 'dump1@example.com'});
 
 my $trial = bless {%$ctms}, 'CTMS::Test';
 delete $trial->{process};
 $trial->{process} = {};
-$trial->{node} = PostgreSQL::Test::Cluster->new('trial', install_path => $copy . substr($bindir, 0, -4));
+$trial->{node} = PostgreSQL::Test::Cluster->new('trial',
+    install_path => $copy . substr($bindir, 0, -4));
 $trial->node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $trial->node->append_conf('postgresql.conf', "fsync = off\n");
 $trial->node->start;
@@ -133,49 +155,66 @@ is($good->{'8.0'}{data}, '', 'and none of data');
 my $bad = walk($trial, '8.2');
 is($bad->{'8.0'}{path}, '8.0--8.1--8.2', 'scripts that forget something');
 for my $forgotten (
-    'index ctms\.more_name_idx', 'relation ctms\.more_name_idx', 'relation ctms\.more: .*fillfactor', 'constraint ctms\.more more_name_check', 'column ctms\.more 3: name text t',
-    'comment table column ctms\.more\.name', 'grant relation ctms\.more: ctms_admin INSERT', 'dumped ctms\.acoustic_field: WHERE true', 'function ctms\.get_contact\(uuid\): .*',
-    'function ctms\.get_identity\(uuid\)', 'type ctms\.segment: .*unknown', 'trigger ctms\.more mine', 'sequence ctms\.more_id_seq: integer 1 2', 'event trigger ctms_guard_drop: .* A')
+    'index ctms\.more_name_idx', 'relation ctms\.more_name_idx',
+    'relation ctms\.more: .*fillfactor', 'constraint ctms\.more more_name_check',
+    'column ctms\.more 3: name text t',
+    'comment table column ctms\.more\.name', 'grant relation ctms\.more: ctms_admin INSERT',
+    'dumped ctms\.acoustic_field: WHERE true', 'function ctms\.get_contact\(uuid\): .*',
+    'function ctms\.get_identity\(uuid\)', 'type ctms\.segment: .*unknown',
+    'trigger ctms\.more mine', 'sequence ctms\.more_id_seq: integer 1 2',
+    'event trigger ctms_guard_drop: .* A')
 {
     like($bad->{'8.1'}{objects}, qr/^- $forgotten/m, "noticed: $forgotten");
 }
-like($bad->{'8.1'}{objects}, qr/^\+ grant function ctms\.get_updates.*: ctms_reader EXECUTE/m, 'noticed: a privilege too many');
+like($bad->{'8.1'}{objects}, qr/^\+ grant function ctms\.get_updates.*: ctms_reader EXECUTE/m,
+    'noticed: a privilege too many');
 like($bad->{'8.1'}{data}, qr/^- ctms\.emails /m, 'noticed: a row that was changed');
 like($bad->{'8.1'}{data}, qr/^- ctms\.pending_acoustic 150/m, 'which enqueued a contact');
 $trial->node->stop;
 
 # ---- pg_upgrade ----------------------------------------------------------------------------------
 
-# To the same major version: what pg_upgrade does, binary-upgrade mode and all, is the same. To others
-# where CTMS_TEST_UPGRADE_TO names their programs (/usr/lib/postgresql/17/bin:…), with ctms installed.
-$ctms->sql('SET ctms.allow_drop = on; DROP EXTENSION IF EXISTS ctms CASCADE; CREATE EXTENSION ctms');
+# To the same major version: pg_upgrade works in the same way, including its binary-upgrade mode. To
+# other versions, with ctms installed, if CTMS_TEST_UPGRADE_TO names their programs
+# (/usr/lib/postgresql/17/bin:…).
+$ctms->sql('SET ctms.allow_drop = on;
+    DROP EXTENSION IF EXISTS ctms CASCADE; CREATE EXTENSION ctms');
 CTMS::Data::fill($ctms);
 $ctms->node->safe_psql('postgres', 'DROP DATABASE IF EXISTS fresh');
 my $data = CTMS::Data::content($ctms->node, 'ctms');
 my $sockets = PostgreSQL::Test::Utils::tempdir_short();
 chdir $PostgreSQL::Test::Utils::tmp_check;
-my %programs = map { (qx{$_/postgres --version} =~ /(\d+)/)[0] => $_ } "$installation$bindir", split /:/, $ENV{CTMS_TEST_UPGRADE_TO} // '';
-command_ok([ "$programs{$_}/pg_dump", '-Fc', '-f', "dump_$_", $ctms->db_url ], "pg_dump of $_") for sort keys %programs;
+my %programs = map { (qx{$_/postgres --version} =~ /(\d+)/)[0] => $_ } "$installation$bindir",
+    split /:/, $ENV{CTMS_TEST_UPGRADE_TO} // '';
+command_ok([ "$programs{$_}/pg_dump", '-Fc', '-f', "dump_$_", $ctms->db_url ], "pg_dump of $_")
+    for sort keys %programs;
 $ctms->node->stop;
 for my $major (sort keys %programs)
 {
     my $programs = $programs{$major};
-    my $new = PostgreSQL::Test::Cluster->new("upgraded_$major", install_path => $programs =~ s{/bin/*$}{}r);
+    my $new = PostgreSQL::Test::Cluster->new("upgraded_$major",
+        install_path => $programs =~ s{/bin/*$}{}r);
     # Both have checksums or none; from 18 on initdb turns them on.
-    $new->init(extra => [ '--encoding=UTF8', '--locale=C', $major >= 18 ? '--no-data-checksums' : () ]);
-    command_ok([ "$programs/pg_upgrade", '--no-sync', '-d', $ctms->node->data_dir, '-D', $new->data_dir, '-b', "$installation$bindir", '-B', $programs,
+    $new->init(extra => [ '--encoding=UTF8', '--locale=C', $major >= 18
+            ? '--no-data-checksums' : () ]);
+    command_ok([ "$programs/pg_upgrade", '--no-sync', '-d', $ctms->node->data_dir, '-D',
+            $new->data_dir, '-b', "$installation$bindir", '-B', $programs,
         '-s', $sockets, '-p', $ctms->node->port, '-P', $new->port ], "pg_upgrade to $major");
     $new->append_conf('postgresql.conf', "fsync = off\n");
     $new->start;
     is(CTMS::Data::content($new, 'ctms'), $data, 'brings back everything');
     $new->safe_psql('postgres', 'CREATE DATABASE fresh');
     $new->safe_psql('fresh', 'CREATE EXTENSION ctms');
-    is(differences(CTMS::Data::objects($new, 'fresh'), CTMS::Data::objects($new, 'ctms')), '', 'with the objects of a fresh install');
+    is(differences(CTMS::Data::objects($new, 'fresh'), CTMS::Data::objects($new, 'ctms')), '',
+        'with the objects of a fresh install');
     $new->safe_psql('postgres', 'CREATE DATABASE restored');
-    command_ok([ "$programs/pg_restore", '-d', $new->connstr('restored'), "dump_$major" ], 'or pg_restore');
+    command_ok([ "$programs/pg_restore", '-d', $new->connstr('restored'), "dump_$major" ],
+        'or pg_restore');
     is(CTMS::Data::content($new, 'restored'), $data, 'brings back everything too');
-    is($new->safe_psql('ctms', q{UPDATE ctms.emails SET last_name = 'after' WHERE primary_email = 'dump150@example.com';
-        SELECT count(*) FROM ctms.pending_acoustic p JOIN ctms.emails e USING (email_id) WHERE primary_email = 'dump150@example.com'}), '1', 'and goes on');
+    is($new->safe_psql('ctms', q{UPDATE ctms.emails SET last_name = 'after'
+        WHERE primary_email = 'dump150@example.com';
+        SELECT count(*) FROM ctms.pending_acoustic p JOIN ctms.emails e USING (email_id)
+            WHERE primary_email = 'dump150@example.com'}), '1', 'and goes on');
     $new->stop;
 }
 

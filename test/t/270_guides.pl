@@ -1,5 +1,5 @@
-# What the guides tell to do works: each block of SQL and each ctms command of them is run, in
-# their order, on a database of its own. And links lead somewhere.
+# The instructions of the guides work: each block of SQL and each ctms command runs, in order, on a
+# database of the guide's own. And links lead to files.
 use strict;
 use warnings;
 use CTMS::Test qw(slurp);
@@ -10,7 +10,8 @@ my $top = $ENV{CTMS_TEST_TOP};
 for my $guide (qw(operations waitlist-onboarding))
 {
     my $ctms = CTMS::Test->new($guide =~ s/-/_/gr);
-    $ctms->sql(q{SELECT ctms.create_contact('{"email": {"primary_email": "one@example.com"}, "newsletters": [{"name": "hubs"}]}')});
+    $ctms->sql(q{SELECT ctms.create_contact('{"email": {"primary_email": "one@example.com"},
+        "newsletters": [{"name": "hubs"}]}')});
     my $text = slurp("$top/docs/$guide.md");
     my $count = 0;
     while ($text =~ /^( *)```(sh|sql)\n(.*?)^ *```$/msg)
@@ -26,12 +27,14 @@ for my $guide (qw(operations waitlist-onboarding))
                 is("$rc$err", '0', substr($command, 0, 70) =~ s/\s+/ /gr);
                 next;
             }
-            # The shell's own words, so that quotes mean what they mean to a reader.
-            my $script = "PATH='$ENV{CTMS_TEST_BIN}':\$PATH; CTMS_DB_URL='" . $ctms->db_url . "'; export CTMS_DB_URL; $command";
+            # The shell splits the words, so that quotes mean what they mean to a reader.
+            my $script = "PATH='$ENV{CTMS_TEST_BIN}':\$PATH; CTMS_DB_URL='" . $ctms->db_url
+                . "'; export CTMS_DB_URL; $command";
             my ($out, $err) = ('', '');
             IPC::Run::run([ 'bash', '-c', $script ], '<', \'', '>', \$out, '2>', \$err);
             # A dry run that finds rows in the way says so with its status.
-            my $expected = $command =~ /--dry-run.*"required": \["geo", "device"\]/ ? qr/^[01]$/ : qr/^0$/;
+            my $expected = $command =~ /--dry-run.*"required": \["geo", "device"\]/ ? qr/^[01]$/
+                : qr/^0$/;
             like($? >> 8, $expected, substr($command, 0, 70)) or diag "$out$err";
         }
     }
@@ -52,6 +55,7 @@ for my $file (glob("$top/docs/*.md $top/docs/decisions/*.md"), "$top/README.md")
 }
 is(join("\n", @broken), '', 'links lead to files');
 my $readme = slurp("$top/README.md");
-is(join(' ', grep { $readme !~ /\(docs\/\Q$_\E\)/ } map { m{([^/]+)$} } grep { !/\.$/ } glob("$top/docs/*.md")), '', 'README.md names every document');
+is(join(' ', grep { $readme !~ /\(docs\/\Q$_\E\)/ } map { m{([^/]+)$} } grep { !/\.$/ }
+        glob("$top/docs/*.md")), '', 'README.md names every document');
 
 done_testing();

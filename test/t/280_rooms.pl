@@ -78,7 +78,8 @@ sub build_pair
         "/* pong.c: $comment */\n${declared}int pong(int n) { return n ? ping(n - 1) : 0; }\n");
     for my $name (qw(ping pong))
     {
-        system("cd '$top' && cc -c -o build/obj/common/$name.o common/$name.c") == 0 or die "cc: $?";
+        system("cd '$top' && cc -c -o build/obj/common/$name.o common/$name.c") == 0
+            or die "cc: $?";
     }
     return;
 }

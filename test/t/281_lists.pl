@@ -22,7 +22,7 @@ $is_known{$_} = 1 for qw(email_id mailing_country email_format email_lang double
 is(sorted(grep { !$is_known{$_} && !/_timestamp$/ && !/unsub/ } @sent),
     '', 'each is in is_personal() of agent/contact.c, or here');
 
-# ---- columns of Stripe that no row of a contact shows ---------------------------------------------
+# ---- columns of Stripe that no row of a contact shows --------------------------------------------
 
 my $map = slurp("$top/extension/stripe/map.c");
 my %table = map { $_->[1] => $_->[0] }
@@ -45,7 +45,7 @@ while ($triggers =~ /\('(stripe_\w+)', ARRAY\[([^]]*)\]\)/g)
 like($unseen{stripe_price}, qr{active.*stripe_created}, 'columns of Stripe were found');
 is_deeply(\%unfed, \%unseen, 'STRIPE_UNSEEN of stripe/map.c is what 50_queue.sql does not enqueue');
 
-# ---- what the REST server answers ------------------------------------------------------------------
+# ---- what the REST server answers ----------------------------------------------------------------
 
 my ($resources) = slurp("$top/docs/rest.md") =~ /^## Resources\n(.*?)^## /ms;
 my @paths = slurp("$top/rest/routes.c") =~ /\{HTTP_\w+, "([^"]+)"/g;
