@@ -11,12 +11,14 @@ use CTMS::Test qw(poll_until);
 my $ctms = start_line('poison');
 
 subtest 'one bad row in a call' => sub {
-    for my $fault ({ errorid => 313, text => 'Type is wrong' }, { errorid => 50 }, { errorid => 51 }, { errorid => 121 }, { answer => 'html' })
+    for my $fault ({ errorid => 313, text => 'Type is wrong' }, { errorid => 50 },
+        { errorid => 51 }, { errorid => 121 }, { answer => 'html' })
     {
         my $name = 'poison' . ($fault->{errorid} // 'html') . '-';
         faults({ answer => 'fault', %$fault, table => 'newsletter', email => "${name}7\@*" });
         my @ids = add_contacts($name, 60);
-        poll_until(sub { pending($name) == 1 && row($ids[6])->{retry} == 6 }, "only ${name}7 is left", 90);
+        poll_until(sub { pending($name) == 1 && row($ids[6])->{retry} == 6 },
+            "only ${name}7 is left", 90);
         is(complete(@ids), 59, "$name: the others are sent");
         $ctms->sql('DELETE FROM ctms.pending_acoustic');
     }
@@ -24,18 +26,23 @@ subtest 'one bad row in a call' => sub {
 
 subtest 'permanent for the configuration' => sub {
     my %faults = (
-        51 => [ 'main', 'Invalid XML Request' ], 106 => [ 'main', 'LIST_ID' ], 108 => [ 'newsletter', 'List with id 2 Does Not Exist.' ],
-        314 => [ 'main', 'Column "x" not found' ], 1007 => [ 'newsletter', 'Column does not exist' ], 150 => [ 'newsletter', 'Permissions' ]);
+        51 => [ 'main', 'Invalid XML Request' ], 106 => [ 'main', 'LIST_ID' ],
+        108 => [ 'newsletter', 'List with id 2 Does Not Exist.' ],
+        314 => [ 'main', 'Column "x" not found' ],
+        1007 => [ 'newsletter', 'Column does not exist' ], 150 => [ 'newsletter', 'Permissions' ]);
     for my $errorid (sort keys %faults)
     {
         my ($table, $text) = @{ $faults{$errorid} };
         my $name = "config$errorid-";
         faults({ answer => 'fault', errorid => $errorid, table => $table, text => $text });
         my @ids = add_contacts($name, 40);
-        poll_until(sub { lines("sending to Acoustic is stopped, its configuration needs attention: fault $errorid") > 1 }, 'the line stops, tries, and stops again');
+        my $stopped = 'sending to Acoustic is stopped, its configuration needs attention';
+        poll_until(sub { lines("$stopped: fault $errorid") > 1 },
+            'the line stops, tries, and stops again');
         is(pending($name), 40, "$errorid: everything is kept");
         is($ctms->sql('SELECT max(retry) FROM ctms.pending_acoustic'), 0, 'no failure is counted');
-        cmp_ok(scalar(grep { $_ } @{ stats()->{sent} }{@ids}), '<=', 25, 'and little is tried') if $table eq 'main';
+        cmp_ok(scalar(grep { $_ } @{ stats()->{sent} }{@ids}), '<=', 25, 'and little is tried')
+            if $table eq 'main';
         faults();
         wait_until_sent($name);
         is(complete(@ids), 40, 'when it works again, all are sent');
@@ -45,14 +52,16 @@ subtest 'permanent for the configuration' => sub {
 };
 
 subtest 'one contact that looks like a fault of the configuration' => sub {
-    faults({ answer => 'fault', errorid => 51, table => 'main', email => 'lone3@*', text => 'Invalid XML Request' });
+    faults({ answer => 'fault', errorid => 51, table => 'main', email => 'lone3@*',
+        text => 'Invalid XML Request' });
     my @ids = add_contacts('lone', 40);
     poll_until(sub { pending('lone') == 1 && row($ids[2])->{retry} == 6 }, 'only it is left', 60);
     is(complete(@ids), 39, 'the others are sent');
 };
 
 subtest 'one contact whose tokens are refused' => sub {
-    faults({ answer => 'fault', errorid => 145, table => 'main', email => 'token3@*', text => 'Session has expired or is invalid' });
+    faults({ answer => 'fault', errorid => 145, table => 'main', email => 'token3@*',
+        text => 'Session has expired or is invalid' });
     my @ids = add_contacts('token', 40);
     poll_until(sub { pending('token') == 1 && row($ids[2])->{retry} }, 'only it is left', 60);
     is(complete(@ids), 39, 'the others are sent');
@@ -61,7 +70,8 @@ subtest 'one contact whose tokens are refused' => sub {
 subtest 'rows that are very large' => sub {
     faults();
     my @ids = add_contacts('large', 5);
-    $ctms->sql("UPDATE ctms.newsletters SET unsub_reason = repeat('x', 600000) WHERE email_id IN ('" . join("','", @ids) . "')");
+    $ctms->sql("UPDATE ctms.newsletters SET unsub_reason = repeat('x', 600000) WHERE email_id IN ('"
+        . join("','", @ids) . "')");
     wait_until_sent('large');
     is(length(recipient($ids[4])->{newsletter}[1]{newsletter_unsub_reason}), 600000, 'arrive');
 };
@@ -77,7 +87,8 @@ subtest 'fewer requests allowed than thought' => sub {
 };
 
 subtest 'a service in trouble' => sub {
-    faults({ answer => 'html', probability => 0.3 }, { answer => 'cut', probability => 0.1, apply => JSON::PP::true },
+    faults({ answer => 'html', probability => 0.3 },
+        { answer => 'cut', probability => 0.1, apply => JSON::PP::true },
         { answer => 'fault', errorid => 50, probability => 0.1 });
     my @ids = add_contacts('chaos', 60);
     poll_until(sub { 30 < grep { $_ } @{ stats()->{sent} }{@ids} }, 'half is tried', 60);

@@ -20,12 +20,35 @@ my $port = PostgreSQL::Test::Cluster::get_free_port();
 my @own = (CTMS_DB_URL => $url, CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 1,
     CTMS_ACOUSTIC_LEASE_S => 10, CTMS_AGENT_METRICS_PORT => $port);
 
-sub settings { my $r = $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/settings", {@_}); die $r->{content} if $r->{status} != 200 }
+sub settings
+{
+    my $r = $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/settings",
+        {@_});
+    die $r->{content} if $r->{status} != 200;
+}
 sub get { return $ctms->request(GET => "http://127.0.0.1:$port$_[0]") }
-sub metric { my ($name, $labels) = @_; my ($value) = get('/metrics')->{content} =~ /^\Q$name\E\{[^}]*$labels[^}]*\} (\S+)$/m; return $value }
-sub lines { my ($msg) = @_; return grep { index($_->{Fields}{msg} // '', $msg) >= 0 } map { eval { decode_json($_) } // () } split /\n/, $ctms->log_of('agent') }
-sub add_contact { return $ctms->sql("INSERT INTO ctms.emails (primary_email) VALUES ('$_[0]\@example.com') RETURNING email_id") =~ s/\n.*//sr }
-sub wait_until_sent { return poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') == 0 }, 'the queue is empty', 60) }
+sub metric
+{
+    my ($name, $labels) = @_;
+    my ($value) = get('/metrics')->{content} =~ /^\Q$name\E\{[^}]*$labels[^}]*\} (\S+)$/m;
+    return $value;
+}
+sub lines
+{
+    my ($msg) = @_;
+    return grep { index($_->{Fields}{msg} // '', $msg) >= 0 } map { eval { decode_json($_) } // () }
+        split /\n/, $ctms->log_of('agent');
+}
+sub add_contact
+{
+    return $ctms->sql("INSERT INTO ctms.emails (primary_email) VALUES ('$_[0]\@example.com')
+        RETURNING email_id") =~ s/\n.*//sr;
+}
+sub wait_until_sent
+{
+    return poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') == 0 },
+        'the queue is empty', 60);
+}
 
 # Starts an agent that must end by itself; returns (status, what it said).
 sub ends_with
@@ -39,8 +62,10 @@ sub ends_with
 }
 
 subtest 'settings that make no sense' => sub {
-    for my $case ([ CTMS_ACOUSTIC_LEASE_S => 3 ], [ CTMS_ACOUSTIC_BATCH_LIMIT => 0 ], [ CTMS_ACOUSTIC_CLIENT_ID => '' ],
-        [ CTMS_ACOUSTIC_NO_SUCH => 1 ], [ CTMS_ACOUSTIC_BASE_URL => 'ftp://example.com' ], [ CTMS_ACOUSTIC_BASE_URL => 'http://127.0.0.1:99999' ], [ CTMS_ACOUSTIC_RETRY_LIMIT => 0 ])
+    for my $case ([ CTMS_ACOUSTIC_LEASE_S => 3 ], [ CTMS_ACOUSTIC_BATCH_LIMIT => 0 ],
+        [ CTMS_ACOUSTIC_CLIENT_ID => '' ],
+        [ CTMS_ACOUSTIC_NO_SUCH => 1 ], [ CTMS_ACOUSTIC_BASE_URL => 'ftp://example.com' ],
+        [ CTMS_ACOUSTIC_BASE_URL => 'http://127.0.0.1:99999' ], [ CTMS_ACOUSTIC_RETRY_LIMIT => 0 ])
     {
         my ($status, $said) = ends_with(@$case);
         is($status, 2, "$case->[0]=$case->[1] is refused");
@@ -70,9 +95,11 @@ subtest 'an ordinary member of ctms_agent, and a database that comes late' => su
 
 subtest 'a database that does not do what is needed' => sub {
     $ctms->stop_program('agent');
-    $ctms->start_agent(@own, CTMS_DB_URL => $ctms->db_url('postgres') . '&user=sender', CTMS_LISTEN_DB_URL => 'host=/nonexistent');
+    $ctms->start_agent(@own, CTMS_DB_URL => $ctms->db_url('postgres') . '&user=sender',
+        CTMS_LISTEN_DB_URL => 'host=/nonexistent');
     poll_until(sub { lines('could not get a share of requests') }, 'the extension is missed');
-    poll_until(sub { (get('/__heartbeat__')->{json}{acoustic}{stopped} // '') eq 'the database gives no share of the requests' }, 'and the heartbeat says so');
+    poll_until(sub { (get('/__heartbeat__')->{json}{acoustic}{stopped}
+            // '') eq 'the database gives no share of the requests' }, 'and the heartbeat says so');
     is(get('/__heartbeat__')->{status}, 503, 'and is not well');
     poll_until(sub { lines('changes do not wake the agent') }, 'so is the connection to listen on');
     $ctms->stop_program('agent');
@@ -82,24 +109,36 @@ subtest 'a database that does not do what is needed' => sub {
 };
 
 subtest 'metrics' => sub {
-    my $common = 'app_kubernetes_io_component="background",app_kubernetes_io_instance="ctms",app_kubernetes_io_name="ctms"';
+    my $common = 'app_kubernetes_io_component="background",app_kubernetes_io_instance="ctms",'
+        . 'app_kubernetes_io_name="ctms"';
+    my $requests = "ctms_background_acoustic_request_total{$common";
+    my $durations = "ctms_background_acoustic_requests_duration_bucket{$common";
+    my $add = 'method="add_recipient",status="success",table="main"';
+    my $insert = 'method="insert_update_relational_table",status="success",table="product"';
     my $text = get('/metrics')->{content};
-    like($text, qr/^ctms_background_acoustic_request_total\{\Q$common\E,method="add_recipient",status="success",table="main"\} 1$/m, 'requests');
-    like($text, qr/^ctms_background_acoustic_request_total\{\Q$common\E,method="insert_update_relational_table",status="success",table="product"\} 0$/m, 'those that were not made, too');
-    like($text, qr/^ctms_background_acoustic_requests_duration_bucket\{\Q$common\E,method="add_recipient",status="success",table="main",le="0.05"\} \d$/m, 'durations');
-    like($text, qr/^ctms_background_acoustic_${_}\{\Q$common\E\} [0-9.e-]+$/m, $_) for qw(sync_total sync_retries sync_backlog sync_loops sync_age_s sync_loop_duration_seconds);
+    like($text, qr/^\Q$requests,$add\E\} 1$/m, 'requests');
+    like($text, qr/^\Q$requests,$insert\E\} 0$/m, 'those that were not made, too');
+    like($text, qr/^\Q$durations,$add\E,le="0.05"\} \d$/m, 'durations');
+    like($text, qr/^ctms_background_acoustic_${_}\{\Q$common\E\} [0-9.e-]+$/m, $_) for qw(sync_total
+        sync_retries sync_backlog sync_loops sync_age_s sync_loop_duration_seconds);
     is(metric('ctms_background_acoustic_sync_total', ''), 1, 'contacts');
-    is(scalar(grep { !/^(#.*|[a-z_]+\{.*\} [0-9.e+-]+|)$/ } split /\n/, $text), 0, 'every line is in the text format');
+    is(scalar(grep { !/^(#.*|[a-z_]+\{.*\} [0-9.e+-]+|)$/ } split /\n/, $text), 0,
+        'every line is in the text format');
     settings(faults => [ { answer => 'fault', errorid => 150, text => 'Not permitted' } ]);
     add_contact('stopped');
-    poll_until(sub { metric('ctms_background_acoustic_stopped', 'reason="configuration"') }, 'the stop is seen in the metrics');
+    poll_until(sub { metric('ctms_background_acoustic_stopped', 'reason="configuration"') },
+        'the stop is seen in the metrics');
     my $beat = get('/__heartbeat__');
-    is("$beat->{status} $beat->{json}{acoustic}{stopped}", '503 fault 150: Not permitted', 'and in the heartbeat');
-    poll_until(sub { metric('ctms_background_acoustic_sync_backlog', '') == 1 && metric('ctms_background_acoustic_sync_age_s', '') > 0 }, 'the backlog and its age are shown');
+    is("$beat->{status} $beat->{json}{acoustic}{stopped}",
+        '503 fault 150: Not permitted', 'and in the heartbeat');
+    poll_until(sub { metric('ctms_background_acoustic_sync_backlog', '') == 1
+            && metric('ctms_background_acoustic_sync_age_s', '') > 0 },
+        'the backlog and its age are shown');
     settings(faults => []);
     wait_until_sent();
     poll_until(sub { get('/__heartbeat__')->{status} == 200 }, 'it runs again');
-    is(metric('ctms_background_acoustic_stopped', 'reason="configuration"'), 0, 'which the metrics show');
+    is(metric('ctms_background_acoustic_stopped', 'reason="configuration"'), 0,
+        'which the metrics show');
 };
 
 subtest 'SIGHUP' => sub {
@@ -128,8 +167,8 @@ subtest 'push gateway and health file' => sub {
     my $gateway = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5) or die "listen: $!";
     my $health = "$PostgreSQL::Test::Utils::tmp_check/no such folder/health";
     $ctms->stop_program('agent');
-    $ctms->start_agent(@own, CTMS_PROMETHEUS_PUSHGATEWAY_URL => 'http://127.0.0.1:' . $gateway->sockport . '/',
-        CTMS_BACKGROUND_HEALTHCHECK_PATH => $health);
+    $ctms->start_agent(@own, CTMS_PROMETHEUS_PUSHGATEWAY_URL => 'http://127.0.0.1:'
+        . $gateway->sockport . '/', CTMS_BACKGROUND_HEALTHCHECK_PATH => $health);
     ok(IO::Select->new($gateway)->can_read(20), 'it pushes');
     my $client = $gateway->accept;
     my ($head, $body) = ('', '');
@@ -142,7 +181,8 @@ subtest 'push gateway and health file' => sub {
     close $gateway;
     close $client;
     poll_until(sub { lines('could not push metrics') }, 'a gateway that is away is reported');
-    is(scalar(() = lines("could not write \"$health\"")), 1, 'a health file that cannot be written too, once');
+    is(scalar(() = lines("could not write \"$health\"")), 1,
+        'a health file that cannot be written too, once');
     add_contact('pushed');
     wait_until_sent();
 };
@@ -152,13 +192,16 @@ subtest 'an outcome that is later than its lease' => sub {
     settings(latency_ms => 300);
     $ctms->start_agent(@own, CTMS_ACOUSTIC_TIMEOUT_S => 0.5, CTMS_ACOUSTIC_LEASE_S => 2);
     my $id = add_contact('asleep');
-    poll_until(sub { $ctms->sandbox('/_sandbox/stats')->{json}{sent}{$id} }, 'a request is under way');
+    poll_until(sub { $ctms->sandbox('/_sandbox/stats')->{json}{sent}{$id} },
+        'a request is under way');
     kill STOP => $ctms->pid('agent');
-    poll_until(sub { $ctms->sql("SELECT lease_until < now() FROM ctms.pending_acoustic WHERE email_id = '$id'") eq 't' }, 'its lease is over');
+    poll_until(sub { $ctms->sql("SELECT lease_until < now() FROM ctms.pending_acoustic
+        WHERE email_id = '$id'") eq 't' }, 'its lease is over');
     $ctms->sql("SELECT FROM ctms.claim_acoustic('another', 1, 6, '1 hour')");
     kill CONT => $ctms->pid('agent');
     poll_until(sub { lines('came after their lease') }, 'it is not written');
-    is($ctms->sql("SELECT lease_owner, retry FROM ctms.pending_acoustic WHERE email_id = '$id'"), 'another|0', 'nor taken for that of another attempt');
+    is($ctms->sql("SELECT lease_owner, retry FROM ctms.pending_acoustic WHERE email_id = '$id'"),
+        'another|0', 'nor taken for that of another attempt');
     $ctms->sql("SELECT ctms.release_acoustic('another')");
     settings(latency_ms => 0);
     wait_until_sent();
@@ -170,7 +213,8 @@ subtest 'an outcome that is later than its lease' => sub {
 subtest 'a second signal ends at once' => sub {
     settings(latency_ms => 60000);
     my $id = add_contact('stuck');
-    poll_until(sub { $ctms->sandbox('/_sandbox/stats')->{json}{sent}{$id} }, 'a request is under way');
+    poll_until(sub { $ctms->sandbox('/_sandbox/stats')->{json}{sent}{$id} },
+        'a request is under way');
     my $pid = $ctms->pid('agent');
     kill TERM => $pid;
     poll_until(sub { lines('stopping') }, 'it is stopping');
@@ -186,9 +230,11 @@ subtest 'a deadline for stopping' => sub {
     settings(faults => [ { answer => 'normal', delay_ms => 30000 } ]);
     $ctms->start_agent(@own, CTMS_ACOUSTIC_TIMEOUT_S => 2);
     my $id = add_contact('slow');
-    poll_until(sub { $ctms->sandbox('/_sandbox/stats')->{json}{sent}{$id} }, 'a request is under way');
+    poll_until(sub { $ctms->sandbox('/_sandbox/stats')->{json}{sent}{$id} },
+        'a request is under way');
     is($ctms->stop_program('agent'), 0, 'it ends all the same');
-    is($ctms->sql("SELECT count(*) FROM ctms.pending_acoustic WHERE lease_owner IS NOT NULL AND lease_until > now() + interval '9 s'"), 0, 'and holds nothing');
+    is($ctms->sql("SELECT count(*) FROM ctms.pending_acoustic WHERE lease_owner IS NOT NULL
+        AND lease_until > now() + interval '9 s'"), 0, 'and holds nothing');
 };
 
 done_testing();

@@ -21,23 +21,38 @@ my $seed = $ENV{CTMS_TEST_SEED} // int(rand(1 << 30));
 srand $seed;
 note "seed $seed, $rounds rounds";
 
-my $ctms = CTMS::Test->new('crashes', conf => join "\n", "ctms.acoustic_retry_delay = '50ms'", 'ctms.acoustic_deletions = on',
-    'ctms.acoustic_skip_unchanged = ' . (rand() < 0.5 ? 'on' : 'off'), "ctms.acoustic_history = '1d'");
-my @own = (CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 0.5, CTMS_ACOUSTIC_LEASE_S => 3,
+my $ctms = CTMS::Test->new('crashes', conf => join "\n", "ctms.acoustic_retry_delay = '50ms'",
+    'ctms.acoustic_deletions = on',
+    'ctms.acoustic_skip_unchanged = ' . (rand() < 0.5 ? 'on' : 'off'),
+    "ctms.acoustic_history = '1d'");
+my @own = (CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 0.5,
+    CTMS_ACOUSTIC_LEASE_S => 3,
     CTMS_DB_TIMEOUT_S => 3, CTMS_LOGGING_LEVEL => 'ERROR', CTMS_ACOUSTIC_RETRY_LIMIT => 100);
 $ctms->start_sandbox;
 my $started = 0;
 my @agents = map { start_agent() } 1 .. 2;
 
-sub start_agent { my $name = 'agent' . ++$started; $ctms->start_agent(NAME => $name, @own); return $name }
+sub start_agent
+{
+    my $name = 'agent' . ++$started;
+    $ctms->start_agent(NAME => $name, @own);
+    return $name;
+}
 sub pick { return $_[ int rand @_ ] }
-sub settings { my $r = $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/settings", {@_}); die $r->{content} if $r->{status} != 200 }
+sub settings
+{
+    my $r = $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/settings",
+        {@_});
+    die $r->{content} if $r->{status} != 200;
+}
 sub stats { return $ctms->sandbox('/_sandbox/stats')->{json} }
 
 $ctms->sql(<<'SQL');
 WITH c AS (INSERT INTO ctms.emails (primary_email, first_name)
-    SELECT 'crash' || i || '@example.com', 'Name ' || i FROM generate_series(1, 120) i RETURNING email_id),
-n AS (INSERT INTO ctms.newsletters (email_id, name, subscribed) SELECT email_id, 'n' || k, true FROM c, generate_series(1, 2) k)
+    SELECT 'crash' || i || '@example.com', 'Name ' || i FROM generate_series(1, 120) i
+    RETURNING email_id),
+n AS (INSERT INTO ctms.newsletters (email_id, name, subscribed)
+    SELECT email_id, 'n' || k, true FROM c, generate_series(1, 2) k)
 INSERT INTO ctms.waitlists (email_id, name, fields) SELECT email_id, 'relay', '{"geo": "fr"}' FROM c
 SQL
 
@@ -47,17 +62,22 @@ $ctms->sql('CREATE TABLE crash_contacts AS SELECT email_id, primary_email FROM c
 sub come_and_go
 {
     my $share = pick(0.01, 0.05);
-    return $ctms->node->psql('ctms', "SELECT count(ctms.delete_contact(primary_email)) FROM ctms.emails WHERE random() < $share") if rand() < 0.3;
-    return $ctms->node->psql('ctms', "DELETE FROM ctms.newsletters WHERE random() < $share") if rand() < 0.5;
-    $ctms->node->psql('ctms', "INSERT INTO ctms.emails (email_id, primary_email) SELECT email_id, primary_email FROM crash_contacts WHERE random() < 0.5 ON CONFLICT DO NOTHING");
-    return $ctms->node->psql('ctms', "INSERT INTO ctms.newsletters (email_id, name, subscribed) SELECT email_id, 'n1', true FROM ctms.emails WHERE random() < 0.5 ON CONFLICT DO NOTHING");
+    return $ctms->node->psql('ctms', "SELECT count(ctms.delete_contact(primary_email))
+        FROM ctms.emails WHERE random() < $share") if rand() < 0.3;
+    return $ctms->node->psql('ctms', "DELETE FROM ctms.newsletters WHERE random() < $share")
+        if rand() < 0.5;
+    $ctms->node->psql('ctms', "INSERT INTO ctms.emails (email_id, primary_email) SELECT email_id,
+        primary_email FROM crash_contacts WHERE random() < 0.5 ON CONFLICT DO NOTHING");
+    return $ctms->node->psql('ctms', "INSERT INTO ctms.newsletters (email_id, name, subscribed)
+        SELECT email_id, 'n1', true FROM ctms.emails WHERE random() < 0.5 ON CONFLICT DO NOTHING");
 }
 
 # Changes some contacts; the database may be away.
 sub change
 {
     return come_and_go() if rand() < 0.3;
-    my ($table, $set) = @{ pick([ 'emails', "first_name = 'Name ' || random()" ], [ 'newsletters', 'subscribed = NOT subscribed' ],
+    my ($table, $set) = @{ pick([ 'emails', "first_name = 'Name ' || random()" ],
+            [ 'newsletters', 'subscribed = NOT subscribed' ],
         [ 'waitlists', "source = 'from ' || random()" ]) };
     my $share = pick(0.01, 0.1, 0.5);
     $ctms->node->psql('ctms', "UPDATE ctms.$table SET $set WHERE random() < $share");
@@ -65,12 +85,17 @@ sub change
 }
 
 my @faults = (
-    { answer => 'html', probability => 0.1 }, { answer => 'cut', probability => 0.1 }, { answer => 'empty', probability => 0.1 },
-    { answer => 'cut', probability => 0.1, apply => JSON::PP::true }, { answer => 'empty', probability => 0.1, apply => JSON::PP::true },
-    { answer => 'fault', errorid => 50, probability => 0.1 }, { answer => 'fault', errorid => 145, probability => 0.05 },
+    { answer => 'html', probability => 0.1 }, { answer => 'cut', probability => 0.1 },
+    { answer => 'empty', probability => 0.1 },
+    { answer => 'cut', probability => 0.1, apply => JSON::PP::true },
+    { answer => 'empty', probability => 0.1, apply => JSON::PP::true },
+    { answer => 'fault', errorid => 50, probability => 0.1 },
+    { answer => 'fault', errorid => 145, probability => 0.05 },
     { answer => 'fault', errorid => 313, table => 'newsletter', probability => 0.2 },
-    { answer => 'failure', failure_type => 'transient', text => 'Database Deadlock', probability => 0.02 },
-    { answer => 'fault', errorid => 150, probability => 0.02 }, { answer => 'normal', delay_ms => 200, probability => 0.1 },
+    { answer => 'failure', failure_type => 'transient',
+        text => 'Database Deadlock', probability => 0.02 },
+    { answer => 'fault', errorid => 150, probability => 0.02 },
+    { answer => 'normal', delay_ms => 200, probability => 0.1 },
     { operation => 'token', answer => 'html', probability => 0.3 });
 
 # ---- steps ------------------------------------------------------------------------
@@ -84,17 +109,21 @@ sub hold
     {
         open STDOUT, '>', '/dev/null';
         open STDERR, '>&', \*STDOUT;
-        { exec 'psql', '-XqAt', '-d', $ctms->db_url . '&application_name=holder', '-c', "BEGIN; $sql; SELECT pg_sleep(60)" }
+        { exec 'psql', '-XqAt', '-d', $ctms->db_url . '&application_name=holder', '-c',
+            "BEGIN; $sql; SELECT pg_sleep(60)" }
         POSIX::_exit(127);
     }
-    my $is_held = eval { poll_until(sub { (query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holder' AND query LIKE '%pg_sleep%' AND wait_event = 'PgSleep'") // 0) > 0 }, 'the lock is held', 10) };
+    my $is_held = eval { poll_until(sub { (query("SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'holder' AND query LIKE '%pg_sleep%' AND wait_event = 'PgSleep'")
+            // 0) > 0 }, 'the lock is held', 10) };
     return ($pid, $is_held);
 }
 
 sub let_go
 {
     my ($pid) = @_;
-    query("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'holder'");
+    query("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE application_name = 'holder'");
     waitpid $pid, 0;
     return;
 }
@@ -103,16 +132,30 @@ sub let_go
 sub query { my ($rc, $out) = $ctms->node->psql('ctms', $_[0]); return $rc ? undef : $out }
 
 # Something for the agents to do.
-sub work { query("UPDATE ctms.emails SET first_name = 'Name ' || random() WHERE random() < 0.2"); return }
+sub work
+{
+    query("UPDATE ctms.emails SET first_name = 'Name ' || random() WHERE random() < 0.2");
+    return;
+}
 
 # Waits a little while; steps that are not reached in time (an agent has just died) do not count.
-sub soon { my ($condition) = @_; return eval { poll_until($condition, 'the step is reached', 5) } ? 1 : 0 }
-sub waits_for_lock { my ($what) = @_; return soon(sub { query("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT%$what%'") }) }
+sub soon
+{
+    my ($condition) = @_;
+    return eval { poll_until($condition, 'the step is reached', 5) } ? 1 : 0;
+}
+sub waits_for_lock
+{
+    my ($what) = @_;
+    return soon(sub { query("SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT%$what%'") });
+}
 
 sub in_ledger
 {
     my ($after, $operation, $table) = @_;
-    return soon(sub { grep { $_->{operation} eq $operation && $_->{table} eq $table } @{ $ctms->sandbox("/_sandbox/ledger?after=$after&limit=1000")->{json} } });
+    return soon(sub { grep { $_->{operation} eq $operation && $_->{table} eq $table }
+            @{ $ctms->sandbox("/_sandbox/ledger?after=$after&limit=1000")->{json} } });
 }
 
 # Brings the agents to a step that waits for a lock, and kills there.
@@ -127,13 +170,15 @@ sub at_lock
     return $is_reached;
 }
 
-# The same with a request that is under way.
+# The same with a request under way.
 sub at_request
 {
     my ($operation, $table) = @_;
-    settings(faults => [ { answer => 'normal', operation => $operation, table => $table, delay_ms => 300 } ]);
+    settings(faults => [ { answer => 'normal', operation => $operation,
+            table => $table, delay_ms => 300 } ]);
     my $ledger = stats()->{ledger};
-    $ctms->node->psql('ctms', "UPDATE ctms.${table}s SET source = 'from ' || random() WHERE random() < 0.2") if $table ne 'main';
+    $ctms->node->psql('ctms', "UPDATE ctms.${table}s SET source = 'from ' || random()
+        WHERE random() < 0.2") if $table ne 'main';
     work();
     my $is_reached = in_ledger($ledger, $operation, $table);
     strike();
@@ -154,19 +199,38 @@ sub at_deletion
 }
 
 my %steps = (
-    claim => sub { at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE', 'claim_acoustic', \&work) },
-    rows => sub { settings(latency_ms => 50); at_lock('LOCK TABLE ctms.waitlists IN ACCESS EXCLUSIVE MODE', 'acoustic_outgoing', \&work) },
-    share => sub { at_lock('LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE', 'share_acoustic', \&work) },
-    finish => sub { settings(latency_ms => 300); at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE', 'finish_acoustic', sub { work(); soon(sub { stats()->{in_flight} }) }) },
+    claim => sub { at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE',
+        'claim_acoustic', \&work) },
+    rows => sub {
+        settings(latency_ms => 50);
+        at_lock('LOCK TABLE ctms.waitlists IN ACCESS EXCLUSIVE MODE', 'acoustic_outgoing', \&work);
+    },
+    share => sub { at_lock('LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE',
+        'share_acoustic', \&work) },
+    finish => sub {
+        settings(latency_ms => 300);
+        at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE', 'finish_acoustic', sub {
+            work();
+            soon(sub { stats()->{in_flight} });
+        });
+    },
     fail => sub {
-        settings(latency_ms => 300, faults => [ { answer => 'fault', errorid => 50, table => 'main' } ]);
-        my $is_reached = at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE', 'fail_acoustic', sub { work(); soon(sub { stats()->{in_flight} }) });
+        settings(latency_ms => 300,
+            faults => [ { answer => 'fault', errorid => 50, table => 'main' } ]);
+        my $is_reached = at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE',
+            'fail_acoustic', sub {
+            work();
+            soon(sub { stats()->{in_flight} });
+        });
         settings(faults => []);
         return $is_reached;
     },
     'add recipient' => sub { at_request('AddRecipient', 'main') },
-    'remove recipient' => sub { at_deletion('RemoveRecipient', 'main', sub { query("SELECT count(ctms.delete_contact(primary_email)) FROM (SELECT primary_email FROM ctms.emails LIMIT 5) e") }) },
-    'delete rows' => sub { at_deletion('DeleteRelationalTableData', 'newsletter', sub { query("DELETE FROM ctms.newsletters WHERE random() < 0.1") }) },
+    'remove recipient' => sub { at_deletion('RemoveRecipient', 'main',
+        sub { query("SELECT count(ctms.delete_contact(primary_email))
+        FROM (SELECT primary_email FROM ctms.emails LIMIT 5) e") }) },
+    'delete rows' => sub { at_deletion('DeleteRelationalTableData', 'newsletter',
+        sub { query("DELETE FROM ctms.newsletters WHERE random() < 0.1") }) },
     'newsletter rows' => sub { at_request('InsertUpdateRelationalTable', 'newsletter') },
     'waitlist rows' => sub { at_request('InsertUpdateRelationalTable', 'waitlist') },
     token => sub {
@@ -181,9 +245,15 @@ my %steps = (
     });
 my %reached = map { $_ => 0 } keys %steps;
 
-sub replace_agent { my ($victim, $signal) = @_; $ctms->stop_program($agents[$victim], $signal); $agents[$victim] = start_agent(); return }
+sub replace_agent
+{
+    my ($victim, $signal) = @_;
+    $ctms->stop_program($agents[$victim], $signal);
+    $agents[$victim] = start_agent();
+    return;
+}
 
-# Kills where the step has led to: all agents, so that it meets the one that is there, or the database.
+# Kills at the step: all agents, because one of them is there, or the database.
 sub strike
 {
     if (rand() < 0.3) { $ctms->node->restart('immediate') }
@@ -198,7 +268,8 @@ for (my $i = @order; --$i > 0;) { my $j = int rand($i + 1); @order[ $i, $j ] = @
 
 for my $round (1 .. $rounds)
 {
-    settings(latency_ms => pick(0, 5, 50), jitter_ms => pick(0, 20), faults => [ map { pick(@faults) } 1 .. pick(0, 1, 3) ]);
+    settings(latency_ms => pick(0, 5, 50), jitter_ms => pick(0, 20),
+        faults => [ map { pick(@faults) } 1 .. pick(0, 1, 3) ]);
     my $until = time + 0.5 + rand 1;
     while (time < $until) { change(); sleep rand 0.1 }
     if ($round % 2)
@@ -210,20 +281,28 @@ for my $round (1 .. $rounds)
     }
     my $what = pick('agent', 'agent', 'agent', 'all agents', 'database', 'stop', 'token');
     if ($what eq 'database') { $ctms->node->restart('immediate') }
-    elsif ($what eq 'token') { $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/revoke-token", '') }
+    elsif ($what eq 'token')
+    {
+        $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/revoke-token", '');
+    }
     elsif ($what eq 'all agents') { replace_agent($_, 'KILL') for 0 .. $#agents }
     else { replace_agent(int rand @agents, $what eq 'stop' ? 'TERM' : 'KILL') }
 }
 note join ', ', map { "$_: $reached{$_}" } sort keys %reached;
-if ($rounds >= 4 * @order) { ok($reached{$_}, "an agent died at the step: $_") for sort keys %steps }
+if ($rounds >= 4 * @order)
+{
+    ok($reached{$_}, "an agent died at the step: $_") for sort keys %steps;
+}
 
 settings(latency_ms => 0, jitter_ms => 0, faults => []);
 change();
 $ctms->sql('SELECT ctms.reset_acoustic_retries()');
-poll_until(sub { $ctms->sql('SELECT backlog FROM ctms.acoustic_backlog(100)') == 0 }, 'the queue is empty', 120);
+poll_until(sub { $ctms->sql('SELECT backlog FROM ctms.acoustic_backlog(100)') == 0 },
+    'the queue is empty', 120);
 
 my %expected;
-for my $line (split /\n/, $ctms->sql(q{SELECT json_build_array(email_id, kind, fields) FROM ctms.acoustic_rows(ARRAY(SELECT email_id FROM ctms.emails))}))
+for my $line (split /\n/, $ctms->sql(q{SELECT json_build_array(email_id, kind, fields)
+    FROM ctms.acoustic_rows(ARRAY(SELECT email_id FROM ctms.emails))}))
 {
     my ($id, $kind, $fields) = @{ decode_json($line) };
     if ($kind eq 'main') { $expected{$id}{main} = $fields }
@@ -233,7 +312,10 @@ my %found;
 for my $r (@{ $ctms->sandbox('/_sandbox/recipients?limit=100000')->{json}{recipients} })
 {
     $found{ $r->{email_id} }{main} = $r->{main};
-    for my $kind (qw(newsletter waitlist)) { $found{ $r->{email_id} }{$kind}{ $_->{"${kind}_name"} } = $_ for @{ $r->{$kind} } }
+    for my $kind (qw(newsletter waitlist))
+    {
+        $found{ $r->{email_id} }{$kind}{ $_->{"${kind}_name"} } = $_ for @{ $r->{$kind} };
+    }
 }
 is_deeply(\%found, \%expected, 'Acoustic holds what the database holds') or diag "seed $seed";
 for my $kind (qw(newsletter waitlist))
@@ -242,10 +324,12 @@ for my $kind (qw(newsletter waitlist))
     $rows += keys %{ $_->{$kind} // {} } for values %expected;
     is(stats()->{rows}{$kind}, $rows, "and no other $kind rows");
 }
-cmp_ok(stats()->{max_in_flight_seen}, '<=', 10, 'never more than ten requests in flight') or diag "seed $seed";
+cmp_ok(stats()->{max_in_flight_seen}, '<=', 10, 'never more than ten requests in flight')
+    or diag "seed $seed";
 is(stats()->{rows_before_recipient}, 0, 'no row came before its contact');
 is($ctms->stop_program($_), 0, "$_ stops well") for @agents;
-my $states = $ctms->sql('SELECT count(*) FROM ctms.acoustic_agents WHERE lease_until > now() + interval \'1 minute\'');
+my $states = $ctms->sql('SELECT count(*) FROM ctms.acoustic_agents
+    WHERE lease_until > now() + interval \'1 minute\'');
 is($states, 0, 'no agent is left for long');
 
 done_testing();

@@ -31,43 +31,57 @@ my @commands = $help =~ /^  ((?:[a-z]+)(?: [a-z][a-z-]*)?(?: [a-z][a-z-]*)?)(?: 
 cmp_ok(scalar @commands, '>', 4, 'the help lists commands');
 for my $command (@commands)
 {
-    check_run("$command --help", [ split(/ /, $command), '--help' ], 0, qr/\AUsage: ctms \Q$command\E/, $nothing);
+    check_run("$command --help", [ split(/ /, $command), '--help' ], 0,
+        qr/\AUsage: ctms \Q$command\E/, $nothing);
 }
-check_run('clients --help', [ 'clients', '--help' ], 0, qr/\Actms clients: .*rotate-secret/s, $nothing);
+check_run('clients --help', [ 'clients', '--help' ], 0,
+    qr/\Actms clients: .*rotate-secret/s, $nothing);
 check_run('clients', ['clients'], 2, $nothing, qr/\Actms clients: /);
 
 # ---- wrong usage ----------------------------------------------------------------
 
 check_run('unknown command', ['frobnicate'], 2, $nothing, qr/^ctms: unknown command "frobnicate"/);
-check_run('unknown verb', [ 'clients', 'frob' ], 2, $nothing, qr/^ctms: unknown command "clients frob"/);
-check_run('unknown option', [ 'clients', 'list', '--frob' ], 2, $nothing, qr/^ctms: unknown option "--frob"/);
-check_run('unknown letter', [ 'clients', 'list', '-q' ], 2, $nothing, qr/^ctms: unknown option "-q"/);
-check_run('option without value', [ 'clients', 'add', 'x', '--email' ], 2, $nothing, qr/"--email" needs a value/);
-check_run('missing argument', [ 'clients', 'enable' ], 2, $nothing, qr/missing argument; usage: ctms clients enable ID/);
+check_run('unknown verb', [ 'clients', 'frob' ], 2, $nothing,
+    qr/^ctms: unknown command "clients frob"/);
+check_run('unknown option', [ 'clients', 'list', '--frob' ], 2, $nothing,
+    qr/^ctms: unknown option "--frob"/);
+check_run('unknown letter', [ 'clients', 'list', '-q' ], 2, $nothing,
+    qr/^ctms: unknown option "-q"/);
+check_run('option without value', [ 'clients', 'add', 'x', '--email' ], 2, $nothing,
+    qr/"--email" needs a value/);
+check_run('missing argument', [ 'clients', 'enable' ], 2, $nothing,
+    qr/missing argument; usage: ctms clients enable ID/);
 check_run('argument too many', [ 'clients', 'list', 'x' ], 2, $nothing, qr/unexpected argument/);
-check_run('bad time limit', [ 'clients', 'list', '--timeout', '1s' ], 2, $nothing, qr/--timeout must be/);
+check_run('bad time limit', [ 'clients', 'list', '--timeout', '1s' ], 2,
+    $nothing, qr/--timeout must be/);
 
 # ---- settings ----------------------------------------------------------------------
 
 {
     local $ENV{CTMS_FROBNICATE} = 1;
-    check_run('unknown setting', [ 'clients', 'list' ], 2, $nothing, qr/\Actms: CTMS_FROBNICATE is not a setting/);
+    check_run('unknown setting', [ 'clients', 'list' ], 2, $nothing,
+        qr/\Actms: CTMS_FROBNICATE is not a setting/);
 }
 {
     local $ENV{CTMS_SERVER_PREFIX} = 'nonsense';
-    check_run('bad setting', [ 'clients', 'list' ], 2, $nothing, qr/\Actms: CTMS_SERVER_PREFIX must be/);
+    check_run('bad setting', [ 'clients', 'list' ], 2, $nothing,
+        qr/\Actms: CTMS_SERVER_PREFIX must be/);
 }
 my $file = "$ENV{TESTDIR}/cli.env";
 append_to_file($file, "# a comment\nCTMS_BACKGROUND_HEALTHCHECK_PATH=$ENV{TESTDIR}/nothing\n");
-check_run('settings from a file', [ 'healthcheck', '--config', $file ], 1, $nothing, qr{could not read ".*/nothing"});
-check_run('no such file', [ 'healthcheck', '--config', "$file.not" ], 2, $nothing, qr/\Actms: could not open/);
+check_run('settings from a file', [ 'healthcheck', '--config', $file ], 1, $nothing,
+    qr{could not read ".*/nothing"});
+check_run('no such file', [ 'healthcheck', '--config', "$file.not" ], 2, $nothing,
+    qr/\Actms: could not open/);
 
 # ---- the database -----------------------------------------------------------------
 
 check_run('no extension', [ 'clients', 'list' ], 1, $nothing, qr/hint: .*CREATE EXTENSION ctms/);
-check_run('global options first', [ '--db-url', $ctms->db_url('postgres'), '--json', 'clients', 'list' ], 1, $nothing,
+check_run('global options first',
+    [ '--db-url', $ctms->db_url('postgres'), '--json', 'clients', 'list' ], 1, $nothing,
     qr/CREATE EXTENSION ctms/);
-check_run('no such database', [ 'clients', 'list', '--db-url', $ctms->db_url('nowhere') ], 3, $nothing,
+check_run('no such database',
+    [ 'clients', 'list', '--db-url', $ctms->db_url('nowhere') ], 3, $nothing,
     qr/\Actms: could not connect to the database: .*nowhere.*\n\z/);
 check_run('malformed URL', [ 'clients', 'list', '--db-url', 'postgresql://[' ], 3, $nothing,
     qr/\Actms: could not connect to the database: .*\n\z/);
@@ -76,7 +90,8 @@ check_run('malformed URL', [ 'clients', 'list', '--db-url', 'postgresql://[' ], 
 $ctms->sql('CREATE EXTENSION ctms');
 my $holder = $ctms->node->background_psql('ctms');
 $holder->query_safe('BEGIN; LOCK ctms.api_client');
-check_run('time limit', [ 'clients', 'list', '--timeout', '1' ], 3, $nothing, qr/statement timeout/);
+check_run('time limit', [ 'clients', 'list', '--timeout', '1' ], 3,
+    $nothing, qr/statement timeout/);
 $holder->quit;
 
 # Output that cannot be written is a failure.
@@ -84,7 +99,8 @@ SKIP:
 {
     skip 'no /dev/full', 1 unless -e '/dev/full';
     local $ENV{CTMS_DB_URL} = $ctms->db_url;
-    my $rc = system("'$ENV{CTMS_TEST_BIN}/ctms' clients list >/dev/full 2>'$ENV{TESTDIR}/full.err'") >> 8;
+    my $list = "'$ENV{CTMS_TEST_BIN}/ctms' clients list";
+    my $rc = system("$list >/dev/full 2>'$ENV{TESTDIR}/full.err'") >> 8;
     is($rc, 1, 'a full disk is noticed');
 }
 done_testing();

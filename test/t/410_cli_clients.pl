@@ -25,14 +25,16 @@ unlike($hash, qr/\Q$client->{client_secret}\E/, 'the secret itself is not stored
 ($rc, $out, $err) = $ctms->cli(qw(clients add basket --email other@example.com));
 is($rc, 5, 'an existing client is not replaced');
 like($err, qr/"id_basket" exists already/, 'and said so');
-is($ctms->sql('SELECT email, hashed_secret FROM ctms.api_client'), "web\@example.com|$hash", 'the old one stays');
+is($ctms->sql('SELECT email, hashed_secret FROM ctms.api_client'),
+    "web\@example.com|$hash", 'the old one stays');
 ($rc) = $ctms->cli(qw(clients add id_basket --email other@example.com));
 is($rc, 5, 'the name with id_ is the same client');
 
 ($rc, $out, $err) = $ctms->cli(qw(clients add shell --email sh@example.com));
 is($rc, 0, 'added for people');
 like($out, qr/^client_id\s+id_shell\nclient_secret\s+secret_\S+\n/, 'id and secret');
-like($out, qr{curl -sS -u 'id_shell:secret_[^']+' -d grant_type=client_credentials 'http://localhost:8000/token'},
+my $request = "-d grant_type=client_credentials 'http://localhost:8000/token'";
+like($out, qr{curl -sS -u 'id_shell:secret_[^']+' $request},
     'with a curl line');
 
 for my $bad ([''], ['id_'], ['a b'], ["a'b"], ['a/b'], [ 'x' x 253 ], ["\x{c3}\x{a9}"])
@@ -43,7 +45,8 @@ for my $bad ([''], ['id_'], ['a b'], ["a'b"], ['a/b'], [ 'x' x 253 ], ["\x{c3}\x
 is(($ctms->cli('clients', 'add', 'x' x 252, '--email', 'x@example.com'))[0], 0, 'the longest name');
 for my $bad ('', 'x', '@example.com', 'x@', 'x' x 244 . '@example.com')
 {
-    is(($ctms->cli('clients', 'add', 'y', '--email', $bad))[0], 2, 'refused address ' . substr($bad, 0, 20));
+    is(($ctms->cli('clients', 'add', 'y', '--email', $bad))[0], 2,
+        'refused address ' . substr($bad, 0, 20));
 }
 is(($ctms->cli('clients', 'add', 'y'))[0], 2, 'the address is required');
 is($ctms->sql('SELECT count(*) FROM ctms.api_client'), 3, 'nothing else was stored');
@@ -56,13 +59,15 @@ like($out, qr/^client_id\s+email\s+enabled\s+last_access\n/, 'heading');
 like($out, qr/^id_basket\s+web\@example\.com\s+yes\s+never$/m, 'a row');
 unlike($out, qr/argon2/, 'no hash in the list');
 ($rc, $out) = $ctms->cli(qw(clients list --json));
-is_deeply([ map { $_->{client_id} } @{ $json->decode($out) } ], [ 'id_basket', 'id_shell', 'id_' . 'x' x 252 ],
-    'list as JSON');
+is_deeply([ map { $_->{client_id} } @{ $json->decode($out) } ],
+    [ 'id_basket', 'id_shell', 'id_' . 'x' x 252 ], 'list as JSON');
 ($rc, $out) = $ctms->cli(qw(clients disable id_basket));
 is("$rc $out", "0 id_basket is disabled\n", 'disable');
-is($ctms->sql("SELECT enabled FROM ctms.api_client WHERE client_id = 'id_basket'"), 'f', 'disabled');
+is($ctms->sql("SELECT enabled FROM ctms.api_client WHERE client_id = 'id_basket'"), 'f',
+    'disabled');
 ($rc, $out) = $ctms->cli(qw(clients enable basket --json));
-is_deeply($json->decode($out), { client_id => 'id_basket', enabled => JSON::PP::true }, 'enable, by name, as JSON');
+is_deeply($json->decode($out), { client_id => 'id_basket', enabled => JSON::PP::true },
+    'enable, by name, as JSON');
 is($ctms->sql("SELECT enabled FROM ctms.api_client WHERE client_id = 'id_basket'"), 't', 'enabled');
 for my $verb (qw(enable disable))
 {
@@ -75,19 +80,22 @@ for my $verb (qw(enable disable))
 
 ($rc, $out, $err) = $ctms->cli(qw(clients rotate-secret id_basket));
 is($rc, 6, 'a new secret needs a yes');
-is($ctms->sql("SELECT hashed_secret FROM ctms.api_client WHERE client_id = 'id_basket'"), $hash, 'nothing was done');
+is($ctms->sql("SELECT hashed_secret FROM ctms.api_client WHERE client_id = 'id_basket'"),
+    $hash, 'nothing was done');
 ($rc, $out, $err) = $ctms->cli(qw(clients rotate-secret id_basket --yes --json));
 is($rc, 0, 'rotated') or diag $err;
 my $rotated = $json->decode($out);
 is($rotated->{client_id}, 'id_basket', 'same id');
 isnt($rotated->{client_secret}, $client->{client_secret}, 'new secret');
-isnt($ctms->sql("SELECT hashed_secret FROM ctms.api_client WHERE client_id = 'id_basket'"), $hash, 'new hash');
+isnt($ctms->sql("SELECT hashed_secret FROM ctms.api_client WHERE client_id = 'id_basket'"), $hash,
+    'new hash');
 is(($ctms->cli(qw(clients rotate-secret id_nobody --yes)))[0], 4, 'an unknown client');
 
 # ---- rights -------------------------------------------------------------------------
 
 $ctms->sql('CREATE ROLE operator LOGIN IN ROLE ctms_admin; CREATE ROLE stranger LOGIN');
-is(($ctms->cli(qw(clients add third --email x@example.com --db-url), $ctms->db_url . '&user=operator'))[0], 0,
+is(($ctms->cli(qw(clients add third --email x@example.com --db-url), $ctms->db_url
+        . '&user=operator'))[0], 0,
     'a member of ctms_admin manages clients');
 ($rc, $out, $err) = $ctms->cli(qw(clients list --db-url), $ctms->db_url . '&user=stranger');
 is($rc, 1, 'others do not');

@@ -32,7 +32,8 @@ for my $format ('%Y-%m-%dT%H:%M:%SZ', '%Y-%m-%dT%H:%M:%S.123456+00:00', "%Y-%m-%
 }
 is((healthcheck(ago(3 - 5400, '%Y-%m-%dT%H:%M:%S+01:30')))[0], 0, 'an offset');
 is((healthcheck(ago(300 - 5400, '%Y-%m-%dT%H:%M:%S+01:30')))[0], 1, 'an offset, too old');
-is((healthcheck(ago(300, '%Y-%m-%dT%H:%M:%SZ'), CTMS_BACKGROUND_HEALTHCHECK_AGE_S => 1000))[0], 0, 'another limit');
+is((healthcheck(ago(300, '%Y-%m-%dT%H:%M:%SZ'), CTMS_BACKGROUND_HEALTHCHECK_AGE_S => 1000))[0], 0,
+    'another limit');
 
 my ($rc, $out, $err) = healthcheck(ago(500, '%Y-%m-%dT%H:%M:%SZ'));
 like($err, qr/\Actms: the agent wrote ".*" 50\d s ago, more than 120 s\n\z/, 'says how old');
@@ -40,7 +41,8 @@ like($err, qr/\Actms: the agent wrote ".*" 50\d s ago, more than 120 s\n\z/, 'sa
 is($rc, 1, 'missing');
 like($err, qr/\Actms: could not read ".*": No such file/, 'and says so');
 is((healthcheck(''))[0], 1, 'empty');
-for my $bad ('soon', '2024-01-01', ago(3, '%Y-%m-%dT%H:%M:%S'), ago(3, '%Y-%m-%dT%H:%M:%SZ x'), "\0" x 100, 'x' x 10000)
+for my $bad ('soon', '2024-01-01', ago(3, '%Y-%m-%dT%H:%M:%S'),
+    ago(3, '%Y-%m-%dT%H:%M:%SZ x'), "\0" x 100, 'x' x 10000)
 {
     is((healthcheck($bad))[0], 1, 'not a time: ' . substr($bad =~ s/\0/./gr, 0, 30));
 }

@@ -15,14 +15,17 @@ $ctms->sql('CREATE ROLE operator LOGIN IN ROLE ctms_admin');
 # Everything here is done by a member of ctms_admin.
 sub acoustic { my (@args) = @_; return $ctms->cli('acoustic', @args, '--db-url', $admin) }
 
-sub queue { return $ctms->sql('SELECT coalesce(string_agg(primary_email, \' \' ORDER BY primary_email), \'\')
+sub queue { return $ctms->sql('SELECT coalesce(string_agg(primary_email, \' \'
+    ORDER BY primary_email), \'\')
     FROM ctms.pending_acoustic JOIN ctms.emails USING (email_id)') }
 
 $ctms->sql(q{
-    INSERT INTO ctms.emails (primary_email) SELECT 'c' || n || '@example.com' FROM generate_series(1, 6) n;
+    INSERT INTO ctms.emails (primary_email) SELECT 'c' || n || '@example.com'
+        FROM generate_series(1, 6) n;
     INSERT INTO ctms.newsletters (email_id, name, subscribed)
         SELECT email_id, 'hubs', primary_email < 'c2' FROM ctms.emails WHERE primary_email < 'c3';
-    INSERT INTO ctms.waitlists (email_id, name) SELECT email_id, 'vpn' FROM ctms.emails WHERE primary_email > 'c5';
+    INSERT INTO ctms.waitlists (email_id, name) SELECT email_id, 'vpn' FROM ctms.emails
+        WHERE primary_email > 'c5';
 });
 
 # ---- status ---------------------------------------------------------------------
@@ -30,8 +33,10 @@ $ctms->sql(q{
 $ctms->sql(q{
     UPDATE ctms.pending_acoustic SET create_timestamp = now() - interval '100 seconds';
     UPDATE ctms.pending_acoustic q SET retry = 1, last_error = '2024-01-01T00:00:00Z server error'
-        FROM ctms.emails e WHERE e.email_id = q.email_id AND primary_email IN ('c1@example.com', 'c2@example.com');
-    UPDATE ctms.pending_acoustic q SET retry = 1, retry_after = 'infinity', last_error = '2024-01-02T00:00:00Z Email Address Is Invalid.'
+        FROM ctms.emails e WHERE e.email_id = q.email_id
+            AND primary_email IN ('c1@example.com', 'c2@example.com');
+    UPDATE ctms.pending_acoustic q SET retry = 1, retry_after = 'infinity',
+        last_error = '2024-01-02T00:00:00Z Email Address Is Invalid.'
         FROM ctms.emails e WHERE e.email_id = q.email_id AND primary_email = 'c3@example.com';
     UPDATE ctms.pending_acoustic q SET retry = 6, last_error = '2024-01-03T00:00:00Z server error'
         FROM ctms.emails e WHERE e.email_id = q.email_id AND primary_email = 'c4@example.com';
@@ -40,11 +45,14 @@ $ctms->sql(q{
 });
 my ($rc, $out, $err) = acoustic('status');
 is($rc, 0, 'status') or diag $err;
-like($out, qr/^waiting +6\nbeing sent +1\nto be tried again +2\ngiven up +2\noldest +20\S+ \S+ \(\d+ s ago\)\n/m, 'counts');
-like($out, qr/^contacts +given_up +last +error\n3 +1 +2024-01-03T00:00:00Z +server error\n1 +1 +\S+ +Email Address Is Invalid\.$/m, 'errors, commonest first');
+my $counts = qr/waiting +6\nbeing sent +1\nto be tried again +2\ngiven up +2\n/;
+like($out, qr/^${counts}oldest +20\S+ \S+ \(\d+ s ago\)\n/m, 'counts');
+my $errors = qr/3 +1 +2024-01-03T00:00:00Z +server error\n1 +1 +\S+ +Email Address Is Invalid\./;
+like($out, qr/^contacts +given_up +last +error\n$errors$/m, 'errors, commonest first');
 ($rc, $out) = acoustic('status', '--json');
 my $status = $json->decode($out);
-is_deeply([ @$status{qw(waiting in_progress to_retry given_up)} ], [ 6, 1, 2, 2 ], 'counts as JSON');
+is_deeply([ @$status{qw(waiting in_progress to_retry given_up)} ],
+    [ 6, 1, 2, 2 ], 'counts as JSON');
 cmp_ok($status->{oldest_age_s}, '>=', 100, 'the oldest as JSON');
 is($status->{errors}[0]{error}, 'server error', 'errors as JSON');
 $ctms->sql('DELETE FROM ctms.pending_acoustic');
@@ -69,10 +77,12 @@ is((acoustic('fields', 'add', ''))[0], 2, 'none');
 
 ($rc, $out) = acoustic(qw(newsletters list));
 like($out, qr/^hubs +sub_hubs$/m, 'newsletters');
-is($json->decode((acoustic(qw(newsletters list --json)))[1])->{'mozilla-and-you'}, 'sub_firefox_news', 'as JSON');
+is($json->decode((acoustic(qw(newsletters list --json)))[1])->{'mozilla-and-you'},
+    'sub_firefox_news', 'as JSON');
 is((acoustic(qw(newsletters add beta:sub_beta)))[0], 0, 'a newsletter is added');
 is((acoustic(qw(newsletters add beta:sub_other)))[0], 5, 'once');
-is($ctms->sql("SELECT destination FROM ctms.acoustic_newsletter_mapping WHERE source = 'beta'"), 'sub_beta', 'stored');
+is($ctms->sql("SELECT destination FROM ctms.acoustic_newsletter_mapping WHERE source = 'beta'"),
+    'sub_beta', 'stored');
 is((acoustic(qw(newsletters remove beta)))[0], 0, 'and removed');
 is((acoustic(qw(newsletters remove beta)))[0], 4, 'once');
 is((acoustic('newsletters', 'add', $_))[0], 2, "refused: $_") for 'beta', ':x', 'x:', 'x:y:z';
@@ -90,7 +100,8 @@ is_deeply($json->decode($out), { enqueued => 2, unknown => 0, reset => 0 }, 'res
 is("$rc $out", "0 0 contacts enqueued\n", 'resync of a waitlist without contacts');
 
 my $file = "$ENV{TESTDIR}/emails";
-append_to_file($file, "# comment\n\n  C3\@Example.com \r\nnobody\@example.com\nc3\@example.com\nc4\@example.com");
+append_to_file($file,
+    "# comment\n\n  C3\@Example.com \r\nnobody\@example.com\nc3\@example.com\nc4\@example.com");
 ($rc, $out, $err) = acoustic('resync', '-f', $file);
 is($rc, 4, 'an unknown address');
 is($out, "2 contacts enqueued, 1 addresses not found\n", 'the known ones are enqueued');
@@ -104,12 +115,15 @@ $ctms->sql("UPDATE ctms.pending_acoustic SET retry = 6, retry_after = 'infinity'
     FROM ctms.emails e WHERE e.email_id = pending_acoustic.email_id AND primary_email > 'c4'");
 ($rc, $out) = acoustic(qw(resync --reset-retries));
 is($out, "3 failed contacts have a fresh start\n0 contacts enqueued\n", 'retries are reset');
-is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic WHERE retry > 0 OR retry_after IS NOT NULL'), 0, 'in the queue');
+is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic
+    WHERE retry > 0 OR retry_after IS NOT NULL'), 0, 'in the queue');
 
 # More contacts than one batch holds.
 $ctms->sql(q{
-    INSERT INTO ctms.emails (primary_email) SELECT 'many' || n || '@example.com' FROM generate_series(1, 2500) n;
-    INSERT INTO ctms.newsletters (email_id, name) SELECT email_id, 'many' FROM ctms.emails WHERE primary_email LIKE 'many%';
+    INSERT INTO ctms.emails (primary_email) SELECT 'many' || n || '@example.com'
+        FROM generate_series(1, 2500) n;
+    INSERT INTO ctms.newsletters (email_id, name) SELECT email_id, 'many' FROM ctms.emails
+        WHERE primary_email LIKE 'many%';
     DELETE FROM ctms.pending_acoustic;
 });
 ($rc, $out) = acoustic(qw(resync --newsletter many));
@@ -121,36 +135,54 @@ is((acoustic('resync', '-f', "$file.many"))[1], "2500 contacts enqueued\n", 'and
 # ---- what would be sent ----------------------------------------------------------------
 
 $ctms->sql('DELETE FROM ctms.pending_acoustic');
-is((acoustic(qw(resync --dry-run -r -n many)))[1], "0 failed contacts would have a fresh start\n2500 contacts would be enqueued\n", 'resync --dry-run says how many');
-is((acoustic('resync', '-d', '-f', $file))[1], "2 contacts would be enqueued, 1 addresses not found\n", 'of addresses too');
+is((acoustic(qw(resync --dry-run -r -n many)))[1],
+    "0 failed contacts would have a fresh start\n2500 contacts would be enqueued\n",
+    'resync --dry-run says how many');
+is((acoustic('resync', '-d', '-f', $file))[1],
+    "2 contacts would be enqueued, 1 addresses not found\n", 'of addresses too');
 is(queue(), '', 'and does nothing');
 ($rc, $out) = acoustic('diff');
-is("$rc $out", "0 0 contacts, 0 new, 0 changed, 0 removed, 0 unknown, 0 unchanged, 0 deleted\n", 'diff of an empty queue');
+is("$rc $out", "0 0 contacts, 0 new, 0 changed, 0 removed, 0 unknown, 0 unchanged, 0 deleted\n",
+    'diff of an empty queue');
 
 my $id = $ctms->sql("SELECT email_id FROM ctms.emails WHERE primary_email = 'c1\@example.com'");
 my $send = q{SET ctms.acoustic_skip_unchanged = on; SET ctms.acoustic_history = '1d';
-    WITH claimed AS MATERIALIZED (SELECT array_agg(email_id) AS ids, array_agg(generation) AS generations, array_agg(state) AS states FROM ctms.claim_acoustic('a', 100, 6, '1 hour'))
-    SELECT ctms.finish_acoustic('a', ids, generations, NULL, ARRAY(SELECT fields::text FROM ctms.acoustic_outgoing(ids, states) WHERE kind IN ('hashes', 'unchanged') ORDER BY array_position(ids, email_id))) FROM claimed};
+    WITH claimed AS MATERIALIZED (SELECT array_agg(email_id) AS ids,
+        array_agg(generation) AS generations, array_agg(state) AS states
+        FROM ctms.claim_acoustic('a', 100, 6, '1 hour'))
+    SELECT ctms.finish_acoustic('a', ids, generations, NULL, ARRAY(SELECT fields::text
+        FROM ctms.acoustic_outgoing(ids, states) WHERE kind IN ('hashes', 'unchanged')
+        ORDER BY array_position(ids, email_id))) FROM claimed};
 $ctms->sql("UPDATE ctms.emails SET first_name = 'x' WHERE email_id = '$id'");
 ($rc, $out) = acoustic('diff');
-is($out, "$id  unknown    main\n$id  unknown    newsletter hubs\n1 contacts, 0 new, 0 changed, 0 removed, 2 unknown, 0 unchanged, 0 deleted\n", 'diff of a contact of which nothing is kept');
+is($out, "$id  unknown    main\n$id  unknown    newsletter hubs\n"
+    . "1 contacts, 0 new, 0 changed, 0 removed, 2 unknown, 0 unchanged, 0 deleted\n",
+    'diff of a contact of which nothing is kept');
 $ctms->sql($send);
 $ctms->sql("UPDATE ctms.emails SET first_name = 'y' WHERE email_id = '$id'");
-is((acoustic('diff'))[1], "$id  changed    main\n1 contacts, 0 new, 1 changed, 0 removed, 0 unknown, 1 unchanged, 0 deleted\n", 'of one that has changed');
+is((acoustic('diff'))[1], "$id  changed    main\n"
+    . "1 contacts, 0 new, 1 changed, 0 removed, 0 unknown, 1 unchanged, 0 deleted\n",
+    'of one that has changed');
 like((acoustic('diff', '--all'))[1], qr/^$id  unchanged  newsletter hubs$/m, 'with all rows');
-$ctms->sql("SET ctms.acoustic_deletions = on; DELETE FROM ctms.newsletters WHERE email_id = '$id'; SELECT ctms.delete_contact('c2\@example.com')");
+$ctms->sql("SET ctms.acoustic_deletions = on; DELETE FROM ctms.newsletters WHERE email_id = '$id';
+    SELECT ctms.delete_contact('c2\@example.com')");
 my $diff = $json->decode((acoustic('diff', '--json'))[1]);
-is_deeply([ map { "$_->{kind} $_->{name} $_->{change}" } grep { $_->{email_id} eq $id } @{ $diff->{rows} } ], [ 'main  changed', 'newsletter hubs removed' ], 'rows that were removed, as JSON');
-is_deeply([ @$diff{qw(contacts changed removed deleted)} ], [ 2, 1, 1, 1 ], 'with the counts, and deleted contacts');
+is_deeply([ map { "$_->{kind} $_->{name} $_->{change}" } grep { $_->{email_id} eq $id }
+        @{ $diff->{rows} } ], [ 'main  changed', 'newsletter hubs removed' ],
+    'rows that were removed, as JSON');
+is_deeply([ @$diff{qw(contacts changed removed deleted)} ], [ 2, 1, 1, 1 ],
+    'with the counts, and deleted contacts');
 like((acoustic('status'))[1], qr/^deleted contacts +1$/m, 'which the status shows');
-is($json->decode((acoustic('diff', '--json', '-q', "SELECT email_id FROM ctms.emails WHERE primary_email = 'c3\@example.com'"))[1])->{contacts}, 1, 'of contacts of a query');
+is($json->decode((acoustic('diff', '--json', '-q', "SELECT email_id FROM ctms.emails
+    WHERE primary_email = 'c3\@example.com'"))[1])->{contacts}, 1, 'of contacts of a query');
 is((acoustic('diff', '-q', 'SELECT 1'))[0], 2, 'which must have ids');
 
 # ---- history -----------------------------------------------------------------------------
 
 ($rc, $out) = acoustic('history', 'C1@example.com');
 like($out, qr/^time +outcome +error\n\d{4}-\d\d-\d\dT\S+Z +sent/m, 'history of an address');
-is_deeply([ map { $_->{outcome} } @{ $json->decode((acoustic('history', '--json', $id))[1]) } ], ['sent'], 'of an id, as JSON');
+is_deeply([ map { $_->{outcome} } @{ $json->decode((acoustic('history', '--json', $id))[1]) } ],
+    ['sent'], 'of an id, as JSON');
 is((acoustic('history', 'nobody@example.com'))[0], 4, 'of nobody');
 is((acoustic('history', 'x'))[0], 1, 'of what is no id');
 done_testing();

@@ -10,13 +10,18 @@ use Test::More;
 my $ctms = CTMS::Test->new('cli_waitlists');
 my $json = JSON::PP->new->utf8;
 $ctms->sql('CREATE ROLE operator LOGIN IN ROLE ctms_admin');
-sub waitlists { my (@args) = @_; return $ctms->cli('waitlists', @args, '--db-url', $ctms->db_url . '&user=operator') }
+sub waitlists
+{
+    my (@args) = @_;
+    return $ctms->cli('waitlists', @args, '--db-url', $ctms->db_url . '&user=operator');
+}
 
 # ---- list, show -----------------------------------------------------------------
 
 my ($rc, $out, $err) = waitlists('list');
 is($rc, 0, 'list') or diag $err;
-like($out, qr/^name +fields\ndefault +geo platform\nrelay +geo\nvpn +geo platform\n\z/, 'the shipped ones');
+like($out, qr/^name +fields\ndefault +geo platform\nrelay +geo\nvpn +geo platform\n\z/,
+    'the shipped ones');
 ($rc, $out) = waitlists('list', '--json');
 is_deeply([ map { $_->{name} } @{ $json->decode($out) } ], [qw(default relay vpn)], 'as JSON');
 ($rc, $out) = waitlists('show', 'vpn');
@@ -32,12 +37,15 @@ for my $options ([], ['--json'])
 
 # ---- add ------------------------------------------------------------------------
 
-my $schema = '{"type": "object", "properties": {"geo": {"type": "string", "maxLength": 2}}, "required": ["geo"]}';
+my $schema = '{"type": "object", "properties": {"geo": {"type": "string",
+    "maxLength": 2}}, "required": ["geo"]}';
 my $session = $ctms->node->background_psql('ctms', on_error_stop => 0);
 $session->query_safe(q{INSERT INTO ctms.emails (email_id, primary_email)
-    SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, 'w' || n || '@example.com' FROM generate_series(1, 3) n});
+    SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, 'w' || n || '@example.com'
+        FROM generate_series(1, 3) n});
 sub insert { my ($n, $name, $fields) = @_;
-    return "INSERT INTO ctms.waitlists (email_id, name, fields) VALUES ('00000000-0000-4000-8000-00000000000$n', '$name', '$fields')" }
+    return "INSERT INTO ctms.waitlists (email_id, name, fields)
+        VALUES ('00000000-0000-4000-8000-00000000000$n', '$name', '$fields')" }
 
 ($rc, $out) = waitlists('add', 'beta', $schema, '--dry-run');
 is("$rc $out", "0 beta: schema would be created\n", 'dry run');
@@ -47,22 +55,28 @@ is("$rc $out", "0 beta: schema created\n", 'created') or diag $err;
 ($rc, $out) = waitlists('add', 'beta', $schema);
 is("$rc $out", "0 beta: schema unchanged\n", 'again');
 $session->query_safe(insert(1, 'beta', '{"geo": "fr"}'));
-is($ctms->sql("SELECT fields FROM ctms.waitlists WHERE name = 'beta'"), '{"geo": "fr"}', 'an open session stores a contact');
+is($ctms->sql("SELECT fields FROM ctms.waitlists WHERE name = 'beta'"), '{"geo": "fr"}',
+    'an open session stores a contact');
 is($ctms->sql_error(insert(2, 'beta', '{}'))->{state}, 'CT001', 'and wrong fields are refused');
 
 my $file = "$ENV{TESTDIR}/schema.json";
 append_to_file($file, '{"type": "object", "properties": {"geo": {"enum": ["de", "fr"]}}}' . "\n");
 is((waitlists('add', 'beta', "\@$file", '--dry-run'))[1], "beta: schema would be updated\n"
-    . "  does not accept everything that the stored schema accepts, for example {\"geo\": \"\"}\n", 'a dry run says what breaks');
+    . "  does not accept everything that the stored schema accepts, for example {\"geo\": \"\"}\n",
+    'a dry run says what breaks');
 is((waitlists('add', 'beta', "\@$file"))[1], "beta: schema updated\n"
-    . "  does not accept everything that the stored schema accepts, for example {\"geo\": \"\"}\n", 'from a file');
+    . "  does not accept everything that the stored schema accepts, for example {\"geo\": \"\"}\n",
+    'from a file');
 ($rc, $out) = waitlists('add', 'beta', "\@$file", '--json');
 is($json->decode($out)->{action}, 'no_change', 'as JSON');
 is($json->decode($out)->{compatibility}, 'compatible', 'with what it means');
 is((waitlists('add', 'beta', '{"type": "object"}'))[1], "beta: schema updated\n"
     . "  accepts everything that the stored schema accepts\n", 'a wider one');
-is((waitlists('add', 'beta', '{"type": "object", "patternProperties": {"^geo(?=$)": {"pattern": "^(?!\\u0001{9}$)"}}}'))[1],
-    "beta: schema updated\n  whether it accepts everything that the stored schema accepts is unknown\n", 'one that cannot be told');
+is((waitlists('add', 'beta', '{"type": "object",
+    "patternProperties": {"^geo(?=$)": {"pattern": "^(?!\\u0001{9}$)"}}}'))[1],
+    "beta: schema updated\n"
+    . "  whether it accepts everything that the stored schema accepts is unknown\n",
+    'one that cannot be told');
 is((waitlists('add', 'beta', "\@$file"))[0], 0, 'back again');
 is((waitlists('add', 'beta', "\@$file.not"))[0], 1, 'no such file');
 is((waitlists('add', 'beta', '@-'))[0], 1, 'an empty standard input');
@@ -84,15 +98,18 @@ is((waitlists('add', 'beta'))[0], 2, 'no schema');
 $session->query_safe(insert($_, 'late', '{"geo": "abc"}')) for 1 .. 3;
 ($rc, $out, $err) = waitlists('add', 'late', $schema);
 is($rc, 1, 'stored rows do not satisfy it');
-like($err, qr/^ctms: .*3.*\n  row \d+ of "late":\n    at \/geo: .*maxLength/, 'how many, and where');
+like($err, qr/^ctms: .*3.*\n  row \d+ of "late":\n    at \/geo: .*maxLength/,
+    'how many, and where');
 like($err, qr/hint: --new-rows-only/, 'and what helps');
 ($rc, $out) = waitlists('add', 'late', $schema, '--dry-run');
 is($rc, 0, 'dry run');
-like($out, qr/^late: schema would be created; 3 stored rows do not satisfy it:\n  row/, 'reports them');
+like($out, qr/^late: schema would be created; 3 stored rows do not satisfy it:\n  row/,
+    'reports them');
 ($rc, $out) = waitlists('add', 'late', $schema, '--new-rows-only');
 is($rc, 0, 'for new rows only');
 like($out, qr/^late: schema created; 3 stored rows/, 'stored');
-is($ctms->sql_error("UPDATE ctms.waitlists SET fields = '{\"geo\": \"xyz\"}' WHERE name = 'late'")->{state}, 'CT001', 'and in force');
+is($ctms->sql_error("UPDATE ctms.waitlists SET fields = '{\"geo\": \"xyz\"}'
+    WHERE name = 'late'")->{state}, 'CT001', 'and in force');
 
 # ---- remove ---------------------------------------------------------------------
 
@@ -104,6 +121,7 @@ is($ctms->sql("SELECT count(*) FROM ctms.waitlists WHERE name = 'late'"), 3, 'it
 ($rc, $out, $err) = waitlists('remove', 'default');
 like($err, qr/waitlists of unknown names are refused/, 'a warning about default');
 is((waitlists('remove', 'default', '-y', '--json'))[1], qq({"removed": true}\n), 'as JSON');
-isnt($ctms->sql_error(insert(1, 'unknown', '{}'))->{state}, undef, 'an unknown name is refused then');
+isnt($ctms->sql_error(insert(1, 'unknown', '{}'))->{state}, undef,
+    'an unknown name is refused then');
 $session->quit;
 done_testing();

@@ -23,16 +23,21 @@ sub file
     return $file;
 }
 
-my $price = { object => 'price', id => 'price_1', product => 'prod_1', created => 1, active => JSON::PP::true,
-    currency => 'usd', recurring => { interval => 'month', interval_count => 1 }, unit_amount => 999 };
+my $price = { object => 'price', id => 'price_1', product => 'prod_1', created => 1,
+    active => JSON::PP::true,
+    currency => 'usd', recurring => { interval => 'month', interval_count => 1 },
+    unit_amount => 999 };
 my $customer = { object => 'customer', id => 'cus_1', description => 'fxa1', created => 1 };
 sub subscription
 {
     my ($n, %more) = @_;
-    return { object => 'subscription', id => "sub_$n", customer => 'cus_1', created => 1, start_date => 1,
-        current_period_start => 1, current_period_end => 2, cancel_at_period_end => JSON::PP::false, status => 'active',
+    return { object => 'subscription', id => "sub_$n", customer => 'cus_1',
+        created => 1, start_date => 1,
+        current_period_start => 1, current_period_end => 2,
+        cancel_at_period_end => JSON::PP::false, status => 'active',
         items => { has_more => JSON::PP::false,
-            data => [ { object => 'subscription_item', id => "si_$n", subscription => "sub_$n", created => 1, price => $price } ] },
+            data => [ { object => 'subscription_item', id => "si_$n", subscription => "sub_$n",
+                created => 1, price => $price } ] },
         %more };
 }
 
@@ -41,45 +46,57 @@ sub subscription
 my $one = file($customer);
 my ($rc, $out, $err) = ingest($one);
 is($rc, 0, 'an object') or diag $err;
-is($out, "$one 1: created customer:cus_1\n1 object: 1 created, 0 updated, 0 unchanged, 0 deleted, 0 skipped, 0 failed\n", 'reported');
+is($out, "$one 1: created customer:cus_1\n"
+    . "1 object: 1 created, 0 updated, 0 unchanged, 0 deleted, 0 skipped, 0 failed\n", 'reported');
 is($ctms->sql('SELECT stripe_id, fxa_id FROM ctms.stripe_customer'), 'cus_1|fxa1', 'stored');
 ($rc, $out) = ingest($one);
 like($out, qr/ 1: unchanged customer:cus_1\n.* 1 unchanged, /, 'again');
 my $list = file([ { %$customer, default_source => 'src_1' }, subscription(1) ]);
 ($rc, $out) = ingest($list);
 is($rc, 0, 'a list');
-is($out, "$list 1: updated customer:cus_1\n$list 2: created price:price_1, subscription:sub_1, subscription_item:si_1\n"
+is($out, "$list 1: updated customer:cus_1\n"
+    . "$list 2: created price:price_1, subscription:sub_1, subscription_item:si_1\n"
     . "2 objects: 3 created, 1 updated, 0 unchanged, 0 deleted, 0 skipped, 0 failed\n", 'reported');
-($rc, $out) = ingest(file($json->encode(subscription(2)) . "\n" . $json->encode(subscription(3)) . "\n"), $one);
+($rc, $out) = ingest(file($json->encode(subscription(2)) . "\n"
+        . $json->encode(subscription(3)) . "\n"), $one);
 is($rc, 0, 'lines, and a second file');
 like($out, qr/^3 objects: 4 created, 1 updated, 2 unchanged/m, 'all counted');
-is((ingest(file([])))[1], "0 objects: 0 created, 0 updated, 0 unchanged, 0 deleted, 0 skipped, 0 failed\n", 'an empty list');
+is((ingest(file([])))[1],
+    "0 objects: 0 created, 0 updated, 0 unchanged, 0 deleted, 0 skipped, 0 failed\n",
+    'an empty list');
 
-IPC::Run::run([ "$ENV{CTMS_TEST_BIN}/ctms", 'stripe', 'ingest', '--json', '-', '--db-url', $admin ], '<', $list, '>', \$out);
+IPC::Run::run([ "$ENV{CTMS_TEST_BIN}/ctms", 'stripe', 'ingest', '--json', '-', '--db-url', $admin ],
+    '<', $list, '>', \$out);
 is($?, 0, 'standard input');
 my @lines = map { $json->decode($_) } split /\n/, $out;
 is($lines[0]{source} . $lines[0]{object}, '-1', 'a line for each object');
 is_deeply($lines[0]{report}{updated}, ['customer:cus_1'], 'with its report');
-is_deeply($lines[2]{summary}, { objects => 2, created => 0, updated => 1, no_change => 3, deleted => 0, skipped => 0, failed => 0 },
+is_deeply($lines[2]{summary}, { objects => 2, created => 0, updated => 1, no_change => 3,
+        deleted => 0, skipped => 0, failed => 0 },
     'and a summary');
 
 # ---- conflicts, order -----------------------------------------------------------------
 
 ($rc, $out) = ingest(file({ %$customer, id => 'cus_2' }));
-like($out, qr/ 1: created customer:cus_2; deleted customer:cus_1; its FxA ID was that of another customer\n/, 'an FxA ID moves');
-my $item = { object => 'subscription_item', id => 'si_9', subscription => 'sub_9', created => 1, price => $price };
+my $moved = 'deleted customer:cus_1; its FxA ID was that of another customer';
+like($out, qr/ 1: created customer:cus_2; $moved\n/, 'an FxA ID moves');
+my $item = { object => 'subscription_item', id => 'si_9', subscription => 'sub_9',
+    created => 1, price => $price };
 my $parent = subscription(9, items => { has_more => JSON::PP::true, data => [] });
 ($rc, $out, $err) = ingest(file([ $item, $parent ]));
 is($rc, 0, 'an item before its subscription') or diag $err;
-like($out, qr/ 2: created subscription:sub_9\n.* 1: created subscription_item:si_9; unchanged price:price_1\n/, 'waits for it');
-($rc, $out, $err) = ingest(file([ { %$item, id => 'si_10', subscription => 'sub_10' }, $customer ]));
+my $item_line = qr/.* 1: created subscription_item:si_9; unchanged price:price_1\n/;
+like($out, qr/ 2: created subscription:sub_9\n$item_line/, 'waits for it');
+($rc, $out,
+    $err) = ingest(file([ { %$item, id => 'si_10', subscription => 'sub_10' }, $customer ]));
 is($rc, 1, 'an item without its subscription');
 like($err, qr/object 1:\nctms: .*CTS03/, 'is reported');
 like($out, qr/^2 objects: 1 created, .* 1 failed$/m, 'the other is stored');
 
 # ---- bad content -------------------------------------------------------------------------
 
-($rc, $out, $err) = ingest(file([ { object => 'customer', id => 'cus_bad' }, { %$customer, id => 'cus_3', description => 'fxa3' }, {}, { object => 'mandate', id => 'm_1' } ]));
+($rc, $out, $err) = ingest(file([ { object => 'customer', id => 'cus_bad' }, { %$customer,
+        id => 'cus_3', description => 'fxa3' }, {}, { object => 'mandate', id => 'm_1' } ]));
 is($rc, 1, 'bad objects among good ones');
 like($err, qr/object 1:\nctms: .*cus_bad.*CTS02/, 'a missing key, with the object');
 like($err, qr/object 3:\nctms: .*CTS01/, 'not a Stripe object');
@@ -87,7 +104,8 @@ like($out, qr/^4 objects: 1 created, .* 1 skipped, 2 failed$/m, 'the good ones a
 ($rc, $out) = ingest('--json', file([ {} ]));
 is($json->decode((split /\n/, $out)[0])->{error}{state}, 'CTS01', 'an error as JSON');
 
-for my $bad ('', 'x', '{', '[{}', '3', "{\"object\": \"customer\", \"id\": \"cus_4\"\0}", '{"object": nonsense}')
+for my $bad ('', 'x', '{', '[{}', '3',
+    "{\"object\": \"customer\", \"id\": \"cus_4\"\0}", '{"object": nonsense}')
 {
     ($rc, $out, $err) = ingest(file($bad));
     is($rc, $bad eq '' ? 0 : 1, 'not JSON: ' . $bad =~ s/\0/./r) or diag "$out $err";
@@ -103,32 +121,45 @@ is((ingest())[0], 2, 'no file');
 like("$rc|$out", qr/^1\|2 objects: [^\n]* 1 failed\n\z/, 'quiet: the sum only');
 like($err, qr/object 2:/, 'and failures');
 
-$ctms->sql(q{INSERT INTO ctms.emails (email_id, primary_email) SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, n || '@example.com' FROM generate_series(1, 3) AS n;
-    INSERT INTO ctms.fxa (email_id, fxa_id) SELECT email_id, 'fxa' || left(primary_email, 1) FROM ctms.emails});
+$ctms->sql(q{INSERT INTO ctms.emails (email_id, primary_email)
+    SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, n || '@example.com'
+    FROM generate_series(1, 3) AS n;
+    INSERT INTO ctms.fxa (email_id, fxa_id)
+        SELECT email_id, 'fxa' || left(primary_email, 1) FROM ctms.emails});
 ingest(file([ { %$customer, description => 'fxa2' }, subscription(1) ]));
-my $versions = "SELECT md5(string_agg(t::text || xmin, '' ORDER BY stripe_id)) FROM ctms.stripe_subscription AS t";
+my $versions = "SELECT md5(string_agg(t::text || xmin, '' ORDER BY stripe_id))
+    FROM ctms.stripe_subscription AS t";
 my $before = $ctms->sql($versions);
-my @enqueue = ([ 'a customer', { %$customer, description => 'fxa2' }, 2 ], [ 'one that only names its account', { %$customer, id => 'cus_9', description => 'fxa1' }, 1 ],
-    [ 'a subscription', subscription(1, status => 'canceled'), 2 ], [ 'with its customer in it', subscription(9, customer => $customer), 2 ],
-    [ 'an item', { %$item, subscription => 'sub_1' }, 2 ], [ 'an invoice', { object => 'invoice', id => 'in_1', customer => 'cus_1' }, 2 ], [ 'a price', $price, 2 ],
-    [ 'an unknown customer', { object => 'invoice', id => 'in_2', customer => 'cus_none' }, undef ], [ 'another type', { object => 'mandate', id => 'cus_1' }, undef ]);
+my @enqueue = ([ 'a customer', { %$customer, description => 'fxa2' }, 2 ],
+    [ 'one that only names its account', { %$customer, id => 'cus_9', description => 'fxa1' }, 1 ],
+    [ 'a subscription', subscription(1, status => 'canceled'), 2 ],
+    [ 'with its customer in it', subscription(9, customer => $customer), 2 ],
+    [ 'an item', { %$item, subscription => 'sub_1' }, 2 ], [ 'an invoice',
+        { object => 'invoice', id => 'in_1', customer => 'cus_1' }, 2 ], [ 'a price', $price, 2 ],
+    [ 'an unknown customer', { object => 'invoice', id => 'in_2', customer => 'cus_none' }, undef ],
+    [ 'another type', { object => 'mandate', id => 'cus_1' }, undef ]);
 for my $case (@enqueue)
 {
     my ($name, $object, $who) = @$case;
     $ctms->sql('DELETE FROM ctms.pending_acoustic');
     ($rc, $out, $err) = $ctms->cli('stripe', 'enqueue', file($object), '--db-url', $admin);
     is($rc, 0, "enqueue: $name") or diag $err;
-    is($ctms->sql("SELECT string_agg(right(email_id::text, 1), '') FROM ctms.pending_acoustic"), $who // '', 'its contact waits');
-    like($out, $who ? qr/ 1: enqueued \w+:\w+\n1 object: 1 enqueued, 0 skipped, 0 failed\n/ : qr/ 1: skipped \w+:\w+\n1 object: 0 enqueued, 1 skipped, 0 failed\n/, 'reported');
+    is($ctms->sql("SELECT string_agg(right(email_id::text, 1), '') FROM ctms.pending_acoustic"),
+        $who // '', 'its contact waits');
+    like($out, $who ? qr/ 1: enqueued \w+:\w+\n1 object: 1 enqueued, 0 skipped, 0 failed\n/
+        : qr/ 1: skipped \w+:\w+\n1 object: 0 enqueued, 1 skipped, 0 failed\n/, 'reported');
 }
-is((($ctms->cli('stripe', 'enqueue', file([ {}, $price ]), '--db-url', $admin))[0]), 1, 'enqueue: not a Stripe object');
+is((($ctms->cli('stripe', 'enqueue', file([ {}, $price ]), '--db-url', $admin))[0]), 1,
+    'enqueue: not a Stripe object');
 is($ctms->sql($versions), $before, 'enqueue: nothing is stored');
 
 # The database goes away in the middle.
 my $many = file([ map { subscription($_) } 100 .. 400 ]);
 $ctms->sql(q{CREATE FUNCTION ctms_test_end() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    IF NEW.stripe_id = 'sub_200' THEN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(10); END IF; RETURN NEW; END $$;
-    CREATE TRIGGER test_end BEFORE INSERT ON ctms.stripe_subscription FOR EACH ROW EXECUTE FUNCTION ctms_test_end()});
+    IF NEW.stripe_id = 'sub_200' THEN PERFORM pg_terminate_backend(pg_backend_pid());
+    PERFORM pg_sleep(10); END IF; RETURN NEW; END $$;
+    CREATE TRIGGER test_end BEFORE INSERT ON ctms.stripe_subscription FOR EACH ROW
+        EXECUTE FUNCTION ctms_test_end()});
 ($rc, $out, $err) = ingest($many);
 is($rc, 3, 'a lost connection ends it');
 like($out, qr/^101 objects: .* 1 failed$/m, 'after what was stored');

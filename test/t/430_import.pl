@@ -19,14 +19,20 @@ $node->safe_psql('postgres', 'CREATE ROLE loader SUPERUSER LOGIN');
 
 sub sql { my ($database, $query) = @_; return $node->safe_psql($database, $query) }
 
-sub older { my ($database, $layout, $schema) = @_; return is(make_older($ctms, $database, $layout, $schema, $contacts), '', "an older database, layout $layout") }
+sub older
+{
+    my ($database, $layout, $schema) = @_;
+    return is(make_older($ctms, $database, $layout, $schema, $contacts), '',
+        "an older database, layout $layout");
+}
 
 sub make_ours
 {
     my ($database) = @_;
     sql('postgres', "CREATE DATABASE $database");
     sql($database, 'CREATE EXTENSION ctms');
-    sql($database, "GRANT USAGE ON SCHEMA ctms TO loader; DO \$\$ BEGIN IF to_regrole('operator') IS NULL THEN
+    sql($database, "GRANT USAGE ON SCHEMA ctms TO loader;
+        DO \$\$ BEGIN IF to_regrole('operator') IS NULL THEN
         CREATE ROLE operator LOGIN IN ROLE ctms_admin; END IF; END \$\$");
     return;
 }
@@ -35,7 +41,8 @@ my %url;
 sub import_from
 {
     my ($database, $user, $from, @options) = @_;
-    return $ctms->cli('import', 'ctms-api', $from, '--left-out', $left_out, '--db-url', $ctms->db_url($database) . "&user=$user", @options);
+    return $ctms->cli('import', 'ctms-api', $from, '--left-out', $left_out, '--db-url',
+        $ctms->db_url($database) . "&user=$user", @options);
 }
 
 # Compares every table, both ways.
@@ -43,8 +50,10 @@ sub compare
 {
     my ($database, $layout, $name) = @_;
     my $difference = differences($ctms, $database, $layout);
-    like($difference->{$_}, qr/^[1-9]\d*\|0\|0$/, "$name: $_, row by row") for sort keys %$difference;
-    is(sql($database, 'SELECT count(*) FROM ctms.pending_acoustic'), 0, "$name: nothing is enqueued");
+    like($difference->{$_}, qr/^[1-9]\d*\|0\|0$/, "$name: $_, row by row")
+        for sort keys %$difference;
+    is(sql($database, 'SELECT count(*) FROM ctms.pending_acoustic'), 0,
+        "$name: nothing is enqueued");
     return;
 }
 
@@ -63,33 +72,47 @@ for my $layout (qw(older waitlists))
 
     my ($rc, $out, $err) = import_from($database, $user, $url, '--dry-run');
     is($rc, 0, "$layout: dry run") or diag $err;
-    like($out, qr/^emails +1103 +3 +0 +1100 +0 +1100\n.*^dry run: nothing was stored$/ms, 'says what would be');
+    like($out, qr/^emails +1103 +3 +0 +1100 +0 +1100\n.*^dry run: nothing was stored$/ms,
+        'says what would be');
     is(sql($database, 'SELECT count(*) FROM ctms.emails'), 0, 'and stores nothing');
 
     ($rc, $out, $err) = import_from($database, $user, $url);
     is($rc, 0, "$layout: import") or diag $err;
     like($out, qr/^emails +1103 +3 +0 +1100 +0 +1100$/m, 'counts before and after');
-    like($err, qr/^ctms: note: \d+ contacts wait in the older queue; --pending enqueues them$/m, 'the older queue is mentioned');
+    like($err, qr/^ctms: note: \d+ contacts wait in the older queue; --pending enqueues them$/m,
+        'the older queue is mentioned');
     compare($database, $layout, $layout);
     is(sql($database, 'SELECT count(*) FROM ctms.api_client'), 2, 'clients too');
-    is(sql($database, q{SELECT string_agg(tablename || '.' || field, ' ' ORDER BY tablename, field), (SELECT string_agg(source, ' ') FROM ctms.acoustic_newsletter_mapping)
-        FROM ctms.acoustic_field}), 'main.email main.email_id main.sumo_user waitlist.geo waitlist.platform|mozilla-and-you', 'what is synced is taken over');
-    is(sql($database, q{SELECT bool_and(nextval(pg_get_serial_sequence('ctms.' || t, 'id')) > CASE t WHEN 'fxa' THEN (SELECT max(id) FROM ctms.fxa)
-        ELSE (SELECT max(id) FROM ctms.newsletters) END) FROM unnest('{fxa,newsletters}'::text[]) AS t}), 't', 'new rows get new ids');
+    is(sql($database, q{SELECT string_agg(tablename || '.' || field, ' ' ORDER BY tablename, field),
+        (SELECT string_agg(source, ' ') FROM ctms.acoustic_newsletter_mapping)
+        FROM ctms.acoustic_field}),
+        'main.email main.email_id main.sumo_user waitlist.geo waitlist.platform|mozilla-and-you',
+        'what is synced is taken over');
+    is(sql($database, q{SELECT bool_and(nextval(pg_get_serial_sequence('ctms.' || t, 'id')) > CASE t
+        WHEN 'fxa' THEN (SELECT max(id) FROM ctms.fxa)
+        ELSE (SELECT max(id) FROM ctms.newsletters) END)
+            FROM unnest('{fxa,newsletters}'::text[]) AS t}), 't', 'new rows get new ids');
 
-    # What was left out is saved with all that it says, for its owner only.
+    # Rows that were left out are saved with all their content; only the owner may read the file.
     my @left = map { $json->decode($_) } split /\n/, slurp($left_out);
-    is_deeply([ sort { $a cmp $b } keys %{ { map { $_->{table_name} => 1 } @left } } ], [qw(emails fxa newsletters)], 'rows that repeat others are saved');
-    is(scalar(grep { $_->{table_name} eq 'emails' && $_->{content}{primary_email} && $_->{kept_email_id} ne $_->{email_id} } @left), 3, 'each contact with the one that is kept');
+    is_deeply([ sort { $a cmp $b } keys %{ { map { $_->{table_name} => 1 } @left } } ],
+        [qw(emails fxa newsletters)], 'rows that repeat others are saved');
+    is(scalar(grep { $_->{table_name} eq 'emails'
+            && $_->{content}{primary_email} && $_->{kept_email_id} ne $_->{email_id} } @left), 3,
+        'each contact with the one that is kept');
     is((stat $left_out)[2] & 0777, 0600, 'readable by its owner only');
 
     my $first = slurp($left_out);
-    my $versions = sql($database, 'SELECT sum(hashtext(ctid::text || xmin::text)::bigint) FROM ctms.newsletters');
+    my $versions = sql($database,
+        'SELECT sum(hashtext(ctid::text || xmin::text)::bigint) FROM ctms.newsletters');
     ($rc, $out) = import_from($database, $user, $url, '--json');
     my $counts = $json->decode($out);
-    is_deeply([ map { @{ $counts->{tables}{$_} }{qw(created updated)} } sort keys %{ $counts->{tables} } ], [ map { defined $_->{before} ? (0, 0) : (undef, undef) } map { $counts->{tables}{$_} } sort keys %{ $counts->{tables} } ],
+    is_deeply([ map { @{ $counts->{tables}{$_} }{qw(created updated)} }
+            sort keys %{ $counts->{tables} } ], [ map { defined $_->{before} ? (0, 0)
+            : (undef, undef) } map { $counts->{tables}{$_} } sort keys %{ $counts->{tables} } ],
         "$layout: again changes nothing");
-    is(sql($database, 'SELECT sum(hashtext(ctid::text || xmin::text)::bigint) FROM ctms.newsletters'), $versions, 'no row version');
+    is(sql($database, 'SELECT sum(hashtext(ctid::text || xmin::text)::bigint)
+        FROM ctms.newsletters'), $versions, 'no row version');
     is(slurp($left_out), $first, 'the same rows are left out');
     compare($database, $layout, "$layout, again");
 }
@@ -99,20 +122,26 @@ for my $layout (qw(older waitlists))
 make_ours('interrupted');
 sql('interrupted', 'CREATE SCHEMA older');
 older('interrupted', 'older', 'older');
-sql('interrupted', q{CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$});
+sql('interrupted', q{CREATE FUNCTION public.wait() RETURNS trigger
+    LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$});
 for my $table (qw(emails newsletters waitlists mofo stripe_invoice api_client))
 {
     my $name = "interrupted in $table";
-    sql('interrupted', "CREATE TRIGGER wait BEFORE INSERT ON ctms.$table FOR EACH STATEMENT EXECUTE FUNCTION public.wait(); ALTER TABLE ctms.$table ENABLE ALWAYS TRIGGER wait");
+    sql('interrupted', "CREATE TRIGGER wait BEFORE INSERT ON ctms.$table FOR EACH STATEMENT
+        EXECUTE FUNCTION public.wait(); ALTER TABLE ctms.$table ENABLE ALWAYS TRIGGER wait");
     my $holder = $node->background_psql('interrupted', on_error_stop => 1);
     $holder->query_safe('SELECT pg_advisory_lock(7)');
     my ($out, $err) = ('', '');
-    my $handle = IPC::Run::start([ "$ENV{CTMS_TEST_BIN}/ctms", 'import', 'ctms-api', $url{older}, '--left-out', $left_out,
-        '--db-url', $ctms->db_url('interrupted') . '&application_name=adopt' ], \'', \$out, \$err, IPC::Run::timeout(60));
-    poll_until(sub { sql('interrupted', "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'adopt' AND wait_event = 'advisory'") == 1 }, $name);
+    my $handle = IPC::Run::start([ "$ENV{CTMS_TEST_BIN}/ctms", 'import', 'ctms-api',
+            $url{older}, '--left-out', $left_out,
+        '--db-url', $ctms->db_url('interrupted') . '&application_name=adopt' ], \'', \$out,
+        \$err, IPC::Run::timeout(60));
+    poll_until(sub { sql('interrupted', "SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'adopt' AND wait_event = 'advisory'") == 1 }, $name);
     if ($table eq 'waitlists')
     {
-        sql('interrupted', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'adopt'");
+        sql('interrupted', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE application_name = 'adopt'");
         IPC::Run::finish($handle);
         is($handle->result(0), 3, "$name: the connection was lost");
     }
@@ -123,19 +152,23 @@ for my $table (qw(emails newsletters waitlists mofo stripe_invoice api_client))
     }
     $holder->query_safe('SELECT pg_advisory_unlock(7)');
     $holder->quit;
-    poll_until(sub { sql('interrupted', "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'adopt'") == 0 }, "$name: its session ends");
-    is(sql('interrupted', 'SELECT (SELECT count(*) FROM ctms.emails), (SELECT count(*) FROM ctms.newsletters), (SELECT count(*) FROM ctms.api_client)'), '0|0|0', "$name: nothing was stored");
+    poll_until(sub { sql('interrupted', "SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'adopt'") == 0 }, "$name: its session ends");
+    is(sql('interrupted', 'SELECT (SELECT count(*) FROM ctms.emails),
+        (SELECT count(*) FROM ctms.newsletters), (SELECT count(*) FROM ctms.api_client)'), '0|0|0',
+        "$name: nothing was stored");
     sql('interrupted', "DROP TRIGGER wait ON ctms.$table");
 }
 my ($rc, $out, $err) = import_from('interrupted', 'loader', $url{older});
 is($rc, 0, 'run again') or diag $err;
 compare('interrupted', 'older', 'interrupted, then run again');
 
-# ---- from a dump ------------------------------------------------------------------------------------
+# ---- from a dump ---------------------------------------------------------------------------------
 
 command_ok([ 'pg_dump', '-Fc', '-f', "$ENV{TESTDIR}/older.dump", $url{older} ], 'a dump');
 sql('postgres', 'CREATE DATABASE restored');
-command_ok([ 'pg_restore', '--no-owner', '-d', $ctms->db_url('restored'), "$ENV{TESTDIR}/older.dump" ], 'restored');
+command_ok([ 'pg_restore', '--no-owner', '-d', $ctms->db_url('restored'),
+        "$ENV{TESTDIR}/older.dump" ], 'restored');
 make_ours('from_dump');
 sql('from_dump', 'CREATE SCHEMA older');
 older('from_dump', 'older', 'older');
@@ -144,36 +177,50 @@ append_to_file("$ENV{TESTDIR}/source_url", $ctms->db_url('restored') . "\n");
 is($rc, 0, 'imported, the address from a file') or diag $err;
 compare('from_dump', 'older', 'from a dump');
 
-# ---- later ------------------------------------------------------------------------------------------
+# ---- later ---------------------------------------------------------------------------------------
 
-# The older database has changed, and so have we; older layout, then its own migration to the newer.
+# Both databases have changed; first the older layout, then its own migration to the newer one.
 sql('source_older', q{
-    UPDATE emails SET first_name = 'Changed', update_timestamp = '2030-01-01Z' WHERE email_id = contact(1);
-    UPDATE newsletters SET subscribed = false, update_timestamp = '2030-01-01Z' WHERE email_id = contact(2);
-    INSERT INTO emails (email_id, primary_email, update_timestamp) VALUES (contact(0), 'new@example.com', '2030-01-01Z');
-    INSERT INTO newsletters (email_id, name, update_timestamp) VALUES (contact(0), 'hubs', '2030-01-01Z');
+    UPDATE emails SET first_name = 'Changed', update_timestamp = '2030-01-01Z'
+        WHERE email_id = contact(1);
+    UPDATE newsletters SET subscribed = false, update_timestamp = '2030-01-01Z'
+        WHERE email_id = contact(2);
+    INSERT INTO emails (email_id, primary_email, update_timestamp)
+        VALUES (contact(0), 'new@example.com', '2030-01-01Z');
+    INSERT INTO newsletters (email_id, name, update_timestamp)
+        VALUES (contact(0), 'hubs', '2030-01-01Z');
     UPDATE emails SET update_timestamp = '2030-01-01Z' WHERE email_id = contact(501, 'twin1')});
 sql('ours_older', q{
     UPDATE ctms.emails SET last_name = 'ours' WHERE email_id = older.contact(3);
-    INSERT INTO ctms.emails (email_id, primary_email) VALUES (older.contact(0, 'native'), 'native@example.com');
+    INSERT INTO ctms.emails (email_id, primary_email)
+        VALUES (older.contact(0, 'native'), 'native@example.com');
     INSERT INTO ctms.newsletters (email_id, name) VALUES (older.contact(0, 'native'), 'hubs');
     DELETE FROM ctms.pending_acoustic});
 ($rc, $out, $err) = import_from('ours_older', 'operator', $url{older});
 is($rc, 0, 'later') or diag $err;
 like($out, qr/^emails +1104 +3 +1101 +1 +\d+ +1102$/m, 'what is new there comes along');
-is(sql('ours_older', q{SELECT (SELECT first_name FROM ctms.emails WHERE email_id = older.contact(1)), (SELECT bool_or(subscribed) FROM ctms.newsletters WHERE email_id = older.contact(2)),
-    (SELECT last_name FROM ctms.emails WHERE email_id = older.contact(3)), (SELECT count(*) FROM ctms.newsletters WHERE email_id IN (older.contact(0), older.contact(0, 'native'))),
-    (SELECT count(*) FROM ctms.pending_acoustic)}), 'Changed|f|ours|2|0', 'what changed there replaces ours, what changed here stays; nothing is enqueued');
-is(sql('ours_older', q{SELECT count(*) FROM ctms.emails WHERE email_id = older.contact(501)}) + sql('ours_older', q{SELECT count(*) FROM ctms.emails WHERE email_id = older.contact(501, 'twin1')}),
+is(sql('ours_older',
+        q{SELECT (SELECT first_name FROM ctms.emails WHERE email_id = older.contact(1)),
+    (SELECT bool_or(subscribed) FROM ctms.newsletters WHERE email_id = older.contact(2)),
+    (SELECT last_name FROM ctms.emails WHERE email_id = older.contact(3)), (SELECT count(*)
+        FROM ctms.newsletters WHERE email_id IN (older.contact(0), older.contact(0, 'native'))),
+    (SELECT count(*) FROM ctms.pending_acoustic)}), 'Changed|f|ours|2|0',
+    'what changed there replaces ours, what changed here stays; nothing is enqueued');
+is(sql('ours_older', q{SELECT count(*)
+    FROM ctms.emails WHERE email_id = older.contact(501)}) + sql('ours_older',
+        q{SELECT count(*) FROM ctms.emails WHERE email_id = older.contact(501, 'twin1')}),
     1, 'who was kept stays, though the other changed');
 
 is((import_from('ours_older', 'operator', $url{older}, '--pending'))[0], 0, 'with the older queue');
-is(sql('ours_older', 'SELECT count(*), count(*) FILTER (WHERE email_id = older.contact(40)) FROM ctms.pending_acoustic'),
-    sql('source_older', 'SELECT count(DISTINCT email_id), 1 FROM pending_acoustic'), 'who waited there waits here');
+is(sql('ours_older', 'SELECT count(*), count(*) FILTER (WHERE email_id = older.contact(40))
+    FROM ctms.pending_acoustic'),
+    sql('source_older', 'SELECT count(DISTINCT email_id), 1 FROM pending_acoustic'),
+    'who waited there waits here');
 is((import_from('ours_older', 'operator', $url{older}, '--enqueue'))[0], 0, 'with everybody');
-is(sql('ours_older', 'SELECT count(*) FROM ctms.pending_acoustic'), 1101, 'all that came from there wait');
+is(sql('ours_older', 'SELECT count(*) FROM ctms.pending_acoustic'), 1101,
+    'all that came from there wait');
 
-# ---- refused ------------------------------------------------------------------------------------------
+# ---- refused -------------------------------------------------------------------------------------
 
 sub refused
 {
@@ -181,7 +228,8 @@ sub refused
     sql('postgres', 'DROP DATABASE IF EXISTS bad');
     sql('postgres', 'CREATE DATABASE bad TEMPLATE source_waitlists');
     sql('bad', $change);
-    make_ours('refuses') if !sql('postgres', "SELECT count(*) FROM pg_database WHERE datname = 'refuses'");
+    make_ours('refuses')
+        if !sql('postgres', "SELECT count(*) FROM pg_database WHERE datname = 'refuses'");
     sql('refuses', $here) if $here;
     my ($code, $output, $error) = import_from('refuses', 'operator', $ctms->db_url('bad'));
     is($code, 1, "refused: $name");
@@ -192,34 +240,47 @@ sub refused
     return;
 }
 
-refused('rows of nobody', 'ALTER TABLE amo DROP CONSTRAINT amo_email_id_fkey; UPDATE amo SET email_id = contact(0) WHERE email_id = contact(20)', qr/problem: 1 rows of "amo" belong to no contact/);
-refused('items of nothing', 'ALTER TABLE stripe_subscription_item DROP CONSTRAINT stripe_subscription_item_stripe_price_id_fkey; DELETE FROM stripe_invoice_line_item; DELETE FROM stripe_price',
+refused('rows of nobody', 'ALTER TABLE amo DROP CONSTRAINT amo_email_id_fkey;
+    UPDATE amo SET email_id = contact(0) WHERE email_id = contact(20)',
+    qr/problem: 1 rows of "amo" belong to no contact/);
+refused('items of nothing', 'ALTER TABLE stripe_subscription_item DROP CONSTRAINT
+    stripe_subscription_item_stripe_price_id_fkey; DELETE FROM stripe_invoice_line_item;
+    DELETE FROM stripe_price',
     qr/problem: 72 rows of "stripe_subscription_item" refer by "stripe_price_id" to nothing/);
-refused('a token twice', q{ALTER TABLE emails DROP CONSTRAINT emails_basket_token_key; UPDATE emails SET basket_token = 'secret-value' WHERE email_id IN (contact(1), contact(2))},
+refused('a token twice', q{ALTER TABLE emails DROP CONSTRAINT emails_basket_token_key;
+    UPDATE emails SET basket_token = 'secret-value' WHERE email_id IN (contact(1), contact(2))},
     qr/problem: 1 times several rows of "emails" share a basket_token/);
-refused('text that is too long', q{ALTER TABLE emails ALTER email_lang TYPE text; UPDATE emails SET email_lang = 'secret-value' WHERE email_id = contact(9)},
+refused('text that is too long', q{ALTER TABLE emails ALTER email_lang TYPE text;
+    UPDATE emails SET email_lang = 'secret-value' WHERE email_id = contact(9)},
     qr/table "emails" cannot be imported\n.*22001.*\n  at line \d+, column email_lang$/m);
-refused('no address', q{ALTER TABLE emails ALTER primary_email DROP NOT NULL; UPDATE emails SET primary_email = NULL WHERE email_id = contact(9)}, qr/problem: 1 contacts have no address/);
-refused('an address that is taken here', q{}, qr/problem: 1 rows of "emails" have an address that others have here: email_id /,
+refused('no address', q{ALTER TABLE emails ALTER primary_email DROP NOT NULL; UPDATE emails
+    SET primary_email = NULL WHERE email_id = contact(9)}, qr/problem: 1 contacts have no address/);
+refused('an address that is taken here', q{},
+    qr/problem: 1 rows of "emails" have an address that others have here: email_id /,
     q{INSERT INTO ctms.emails (primary_email) VALUES ('CONTACT77@example.com')});
 sql('refuses', 'DELETE FROM ctms.emails');
 sql('postgres', 'CREATE DATABASE empty');
 ($rc, $out, $err) = import_from('refuses', 'operator', $ctms->db_url('empty'));
 is($rc, 1, 'refused: no older database');
 like($err, qr/there is no table "emails"/, 'says so');
-($rc, $out, $err) = import_from('refuses', 'operator', 'postgresql://somebody:secret-value@127.0.0.1:1/older?connect_timeout=2');
+($rc, $out, $err) = import_from('refuses', 'operator',
+    'postgresql://somebody:secret-value@127.0.0.1:1/older?connect_timeout=2');
 is($rc, 3, 'a source that is away');
 unlike($err, qr/secret-value/, 'its password stays secret');
-is((import_from('refuses', 'operator', $url{older}, '--enqueue', '--pending'))[0], 2, 'both queues');
+is((import_from('refuses', 'operator', $url{older}, '--enqueue', '--pending'))[0], 2,
+    'both queues');
 is((import_from('refuses', 'operator', "\@$ENV{TESTDIR}/none"))[0], 1, 'no such file');
 
 # Rows that repeat others: a source without unique keys.
 sql('postgres', 'DROP DATABASE bad');
 sql('postgres', 'CREATE DATABASE bad TEMPLATE source_waitlists');
 sql('bad', q{ALTER TABLE newsletters DROP CONSTRAINT newsletters_email_id_name_key;
-    INSERT INTO newsletters (email_id, name, source, update_timestamp) SELECT email_id, name, 'newer', '2030-01-01Z' FROM newsletters WHERE email_id = contact(1)});
+    INSERT INTO newsletters (email_id, name, source, update_timestamp) SELECT email_id, name,
+        'newer', '2030-01-01Z' FROM newsletters WHERE email_id = contact(1)});
 ($rc, $out, $err) = import_from('refuses', 'operator', $ctms->db_url('bad'));
 is($rc, 0, 'newsletters twice') or diag $err;
-is(sql('refuses', q{SELECT count(*), count(DISTINCT source) FROM ctms.newsletters WHERE source = 'newer'}), '3|1', 'the newer ones stay');
-is(scalar(grep { $_->{reason} eq 'repeated' } map { $json->decode($_) } split /\n/, slurp($left_out)), 3, 'the others are saved');
+is(sql('refuses', q{SELECT count(*), count(DISTINCT source) FROM ctms.newsletters
+    WHERE source = 'newer'}), '3|1', 'the newer ones stay');
+is(scalar(grep { $_->{reason} eq 'repeated' } map { $json->decode($_) } split /\n/,
+        slurp($left_out)), 3, 'the others are saved');
 done_testing();

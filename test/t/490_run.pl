@@ -23,7 +23,8 @@ sub start_run
     $pid = fork // die "fork: $!";
     if (!$pid)
     {
-        %ENV = (%ENV, RUN_DIR => $run, REST_PORT => $port{REST}, SANDBOX_PORT => $port{SANDBOX}, %env);
+        %ENV = (%ENV, RUN_DIR => $run, REST_PORT => $port{REST},
+            SANDBOX_PORT => $port{SANDBOX}, %env);
         open STDIN, '<', '/dev/null';
         open STDOUT, '>', $log;
         open STDERR, '>&', \*STDOUT;
@@ -45,10 +46,12 @@ sub stop_run
     my $status = $?;
     $pid = undef;
     is($status, 0, "$signal: ends well") or diag slurp($log);
-    like(slurp($log), qr/stopping agent\n.*stopping rest\n.*stopping sandbox\n.*stopping PostgreSQL\n.*stopped; the data stays/s,
+    my $programs = qr/stopping agent\n.*stopping rest\n.*stopping sandbox\n/s;
+    like(slurp($log), qr/$programs.*stopping PostgreSQL\n.*stopped; the data stays/s,
         "$signal: in order");
     is(join(' ', processes($run)), '', "$signal: no process is left");
-    ok(!IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port{$_}", Timeout => 1), "$signal: $_ is gone") for sort keys %port;
+    ok(!IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port{$_}", Timeout => 1),
+        "$signal: $_ is gone") for sort keys %port;
     return;
 }
 
@@ -89,10 +92,15 @@ for my $block (split /\n\n+/, $hints)
 my ($login) = grep { /^# Log in/m } values %block;
 ok($login, 'prints how to log in');
 my $id = 'f1f1f1f1-f1f1-4f1f-8f1f-f1f1f1f1f1f1';
-my $pasted = sub { my ($title) = @_; my ($key) = grep { /^\Q$title/ } keys %block; return paste("$login\n$block{$key}\n") };
+my $pasted = sub {
+    my ($title) = @_;
+    my ($key) = grep { /^\Q$title/ } keys %block;
+    return paste("$login\n$block{$key}\n");
+};
 
 like($pasted->('Store a contact'), qr/\A\{.*"email_id": ?"$id"/s, 'the printed POST works');
-like($pasted->('Read it'), qr/\A\[\{.*"primary_email": ?"first\@example.com".*travel-guide/s, 'the printed GET works');
+like($pasted->('Read it'), qr/\A\[\{.*"primary_email": ?"first\@example.com".*travel-guide/s,
+    'the printed GET works');
 my $arrived = poll_until(sub {
     my $answer = $pasted->('See what Acoustic');
     return $answer if $answer =~ /prod_vpn/;
@@ -105,7 +113,8 @@ like($arrived, qr/prod_vpn/, 'in the sandbox: its product');
 my $sql = $pasted->('Look at it by SQL');
 like($sql, qr/travel-guide/, 'the printed SELECT works');
 like($sql, qr/UPDATE 1/, 'the printed UPDATE works');
-poll_until(sub { return $pasted->('See what Acoustic') =~ /"first_name": "First"/ }, 'the change is in the sandbox');
+poll_until(sub { return $pasted->('See what Acoustic') =~ /"first_name": "First"/ },
+    'the change is in the sandbox');
 my $onboarded = $pasted->('Onboard');
 unlike($onboarded, qr/ctms: /, 'the printed ctms lines work') or diag $onboarded;
 like($onboarded, qr/^waiting +\d+$/m, 'the queue is shown');
@@ -123,16 +132,19 @@ like($second, qr/^ctms: ctms runs already in /, 'a second one is refused');
 
 # What ends is started again.
 kill 'KILL', processes("ctms-agent --config $run");
-poll_until(sub { return slurp($log) =~ /agent ended by signal 9; starting it again/ }, 'the agent is missed');
+poll_until(sub { return slurp($log) =~ /agent ended by signal 9; starting it again/ },
+    'the agent is missed');
 poll_until(sub { return scalar processes("ctms-agent --config $run") }, 'the agent is back');
 stop_run('INT');
 
 # ---- the second run ---------------------------------------------------------------
 
-my $squatter = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:$port{REST}", ReuseAddr => 1) or die "listen: $!";
+my $squatter = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:$port{REST}",
+    ReuseAddr => 1) or die "listen: $!";
 my ($again) = start_run();
 isnt($again, $hints, 'another port was printed');
-like(slurp($log), qr/port $port{REST} is taken: the REST server uses \d+/, 'a taken port is reported');
+like(slurp($log), qr/port $port{REST} is taken: the REST server uses \d+/,
+    'a taken port is reported');
 close $squatter;
 %block = map { /^# (.*)/m ? ($1 => $_) : () } split /\n\n+/, $again;
 ($login) = grep { /^# Log in/m } values %block;
