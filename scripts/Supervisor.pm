@@ -29,7 +29,7 @@ sub new
     my ($class, $wrapper, $note, $shorten) = @_;
     return bless {
         wrapper => $wrapper, note => $note, shorten => $shorten,
-        program => {},                 # by name: command, environment, pid, started, quick_ends, status
+        program => {},                 # by name: command, environment, pid, started, status, …
         select => IO::Select->new,
         source => {},                  # by handle: name, rest of a line
     }, $class;
@@ -134,7 +134,8 @@ sub restart_ended
     {
         next if $self->is_running($name);
         my $program = $self->{program}{$name};
-        $program->{quick_ends} = time - $program->{started} < QUICK_S ? $program->{quick_ends} + 1 : 0;
+        $program->{quick_ends} =
+            time - $program->{started} < QUICK_S ? $program->{quick_ends} + 1 : 0;
         die "ctms: $name does not stay up\n" if $program->{quick_ends} >= QUICK_ENDS_MAX;
         $self->{note}->("$name ended " . $self->ending($name) . '; starting it again');
         $self->start($name, @$program{qw(command environment)});
