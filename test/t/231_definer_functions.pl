@@ -136,7 +136,7 @@ my $subscription = qq({"object": "subscription", "id": "sub_1", "customer": "cus
         "id": "si_1", "subscription": "sub_1", "created": 1600000000, "price": $price}]}});
 my $customer = '{"object": "customer", "id": "cus_1", "created": 1600000000, "description": "f1",
     "default_source": null, "invoice_settings": {"default_payment_method": null}}';
-my ($output, $error) = as('mallory_api',
+my @calls = (
     "SELECT ctms.create_contact('$body')", "SELECT ctms.put_contact('$id', '$body')",
     "SELECT ctms.patch_contact('$id',
         '{\"email\": {\"first_name\": \"x\"}, \"waitlists\": [{\"name\": \"new\"}]}')",
@@ -156,9 +156,16 @@ my ($output, $error) = as('mallory_api',
     "SELECT ctms.get_api_client('x')", "SELECT ctms.touch_api_client('x')",
     "SELECT ctms.contact_schemas() IS NULL",
     "SELECT ctms.json_schema_is_valid('{\"type\": \"object\"}'::jsonb, '{}'::jsonb)",
-    "SELECT ctms.json_schema_check('{\"\$ref\": \"https://example.com/x\"}'::jsonb)");
+    "SELECT ctms.json_schema_check('{\"\$ref\": \"https://example.com/x\"}'::jsonb)",
+    "SELECT ctms.create_contact('{\"email\": {\"primary_email\": \"gone\@example.com\"}}')",
+    "SELECT ctms.delete_contact('gone\@example.com')");
+my ($output, $error) = as('mallory_api', @calls);
 is($error =~ s/.*(?:CREATE|NOTICE).*\n//gr, '',
     'every function of ctms_api works in a hostile session');
+my $definers = $ctms->sql(q{SELECT proname FROM pg_proc
+    WHERE pronamespace = 'ctms'::regnamespace AND prosecdef
+        AND has_function_privilege('ctms_api', oid, 'EXECUTE') ORDER BY 1});
+is(join(' ', grep { "@calls" !~ /\bctms\.$_\(/ } split /\n/, $definers), '', 'and each was called');
 is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), '1', 'and enqueues');
 
 ($output, $error) = as('mallory_agent', "SELECT * FROM ctms.claim_acoustic('m', 10, 6, '1 min')",

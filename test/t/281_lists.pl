@@ -53,4 +53,21 @@ ok(@paths > 20, 'routes were found: ' . @paths);
 is(sorted(grep { $resources !~ m{[ `]\Q$_\E[`?]} && !m{^/(?:docs/.*)?$} } @paths),
     '', 'docs/rest.md has each path');
 
+# ---- keywords of JSON Schema -----------------------------------------------------------------------
+
+my @keywords = slurp("$top/extension/json_schema/dialect.c") =~ /RULE\("([^"]+)"/g;
+my $mutator = slurp("$top/test/fuzz/backend/mutate_json.c");
+ok(@keywords > 50, 'keywords were found: ' . @keywords);
+is(sorted(grep { $mutator !~ /\{"\\"\Q$_\E\\"",\s*\{/ && !/^\$comment$/ } @keywords),
+    '', 'the fuzz targets make schemas of each');
+
+# ---- settings of the extension -----------------------------------------------------------------------
+
+my @sources = split /\n/, `find '$top/extension' -name '*.c'`;
+my @settings = map { slurp($_) =~ /DefineCustom\w+Variable\(\s*"([\w.]+)"/g } @sources;
+my $security = slurp("$top/docs/security.md");
+ok(@settings > 5, 'settings were found: ' . @settings);
+is(sorted(grep { $security !~ /^\|.*`\Q$_\E`.*\|$/m } @settings),
+    '', 'docs/security.md says of each who may set it and what that could do');
+
 done_testing();
