@@ -2,9 +2,9 @@
 # "make bench-json-schema-cancel".
 #
 # Each hostile input is compiled, judged and explained again and again in one statement, which is
-# cancelled at random moments, CTMS_BENCH_CANCELS (10) times each. Told are the time from the request
-# to the error at the client, and how much processor time the server used in between: the first
-# holds what other work on the machine adds.
+# cancelled at random moments, CTMS_BENCH_CANCELS (10) times each. Told are the time from the
+# request to the error at the client, and how much processor time the server used in between: the
+# first holds what other work on the machine adds.
 use strict;
 use warnings;
 use CTMS::HostileSchemas qw(hostile_cases);
@@ -27,7 +27,8 @@ my $ctms = CTMS::Test->new('cancel', conf => 'log_statement = none');
 $ctms->node->safe_psql('postgres', "ALTER SYSTEM SET log_statement = 'none'");
 $ctms->node->reload;
 $ctms->sql('CREATE TABLE public.input (name text, schema jsonb, value jsonb)');
-my $psql_pid = open2(my $from, my $to, q{exec psql -X -q -A -t -d '} . $ctms->node->connstr('ctms') =~ s/'/'\\''/gr . q{' 2>&1});
+my $psql_pid = open2(my $from, my $to, q{exec psql -X -q -A -t -d '}
+    . $ctms->node->connstr('ctms') =~ s/'/'\\''/gr . q{' 2>&1});
 my $pid = ask('SELECT pg_backend_pid();');
 
 sub ask { my ($sql) = @_; print {$to} "$sql\n"; $to->flush; return read_until(qr/./) }
@@ -51,8 +52,11 @@ sub processor_ns { my ($ns) = slurp("/proc/$pid/schedstat") =~ /^(\d+)/; return 
 sub cancel_once
 {
     my ($statement) = @_;
-    print {$to} q{DO $do$ DECLARE s jsonb; v jsonb; BEGIN SELECT jsonb_build_array(schema) -> 0, jsonb_build_array(value) -> 0 INTO s, v FROM public.input; RAISE NOTICE 'begun'; LOOP BEGIN PERFORM * FROM (}
-        . $statement . q{) AS x; EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END $do$;} . "\n\\echo :SQLSTATE\n";
+    print {$to} q{DO $do$ DECLARE s jsonb; v jsonb;
+        BEGIN SELECT jsonb_build_array(schema) -> 0, jsonb_build_array(value) -> 0 INTO s, v
+        FROM public.input; RAISE NOTICE 'begun'; LOOP BEGIN PERFORM * FROM (}
+        . $statement . q{) AS x; EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END $do$;}
+        . "\n\\echo :SQLSTATE\n";
     $to->flush;
     read_until(qr/begun/);
     sleep rand 0.4;
@@ -66,11 +70,13 @@ sub cancel_once
 }
 
 my ($worst, $worst_used, $above, $n) = (0, 0, 0, 0);
-diag sprintf '%-38s %s', 'ms to the error (ms of processor time)', join ' ', map { sprintf '%16s', $_->[0] } @kinds;
+diag sprintf '%-38s %s', 'ms to the error (ms of processor time)', join ' ',
+    map { sprintf '%16s', $_->[0] } @kinds;
 for my $case (grep { $_->[0] =~ /$only/ } hostile_cases())
 {
     my ($name, $schema, $value) = @$case;
-    $ctms->sql('TRUNCATE public.input; INSERT INTO public.input VALUES (' . join(', ', map { literal($_) } $name, $schema, $value) . ')');
+    $ctms->sql('TRUNCATE public.input; INSERT INTO public.input VALUES ('
+        . join(', ', map { literal($_) } $name, $schema, $value) . ')');
     my @columns;
     for my $kind (@kinds)
     {
@@ -87,6 +93,7 @@ die "ctms: no hostile input has a name like CTMS_BENCH_ONLY=$only\n" if !$n;
 print {$to} "\\q\n";
 close $to;
 waitpid $psql_pid, 0;
-diag sprintf '%d cancellations, worst %.1f ms (%.1f ms of processor time), %d above 50 ms', $n, $worst, $worst_used, $above;
+diag sprintf '%d cancellations, worst %.1f ms (%.1f ms of processor time), %d above 50 ms', $n,
+    $worst, $worst_used, $above;
 pass('measured');
 done_testing();

@@ -7,7 +7,7 @@ use Test::More;
 my $top = $ENV{CTMS_TEST_TOP};
 sub sorted { return join ' ', sort @_ }
 
-# ---- columns that Acoustic is told: personal ones are kept out of stored errors ------------------
+# ---- columns that Acoustic is told: personal ones are kept out of stored errors ------
 
 my ($plan) = slurp("$top/extension/acoustic/render.c") =~ /main_plan = \{(.*?) FROM unnest/s;
 my ($personal) =
@@ -22,7 +22,7 @@ $is_known{$_} = 1 for qw(email_id mailing_country email_format email_lang double
 is(sorted(grep { !$is_known{$_} && !/_timestamp$/ && !/unsub/ } @sent),
     '', 'each is in is_personal() of agent/contact.c, or here');
 
-# ---- columns of Stripe that no row of a contact shows --------------------------------------------
+# ---- columns of Stripe that no row of a contact shows --------------------------------
 
 my $map = slurp("$top/extension/stripe/map.c");
 my %table = map { $_->[1] => $_->[0] }
@@ -45,7 +45,7 @@ while ($triggers =~ /\('(stripe_\w+)', ARRAY\[([^]]*)\]\)/g)
 like($unseen{stripe_price}, qr{active.*stripe_created}, 'columns of Stripe were found');
 is_deeply(\%unfed, \%unseen, 'STRIPE_UNSEEN of stripe/map.c is what 50_queue.sql does not enqueue');
 
-# ---- what the REST server answers ----------------------------------------------------------------
+# ---- what the REST server answers ----------------------------------------------------
 
 my ($resources) = slurp("$top/docs/rest.md") =~ /^## Resources\n(.*?)^## /ms;
 my @paths = slurp("$top/rest/routes.c") =~ /\{HTTP_\w+, "([^"]+)"/g;
@@ -53,7 +53,7 @@ ok(@paths > 20, 'routes were found: ' . @paths);
 is(sorted(grep { $resources !~ m{[ `]\Q$_\E[`?]} && !m{^/(?:docs/.*)?$} } @paths),
     '', 'docs/rest.md has each path');
 
-# ---- keywords of JSON Schema -----------------------------------------------------------------------
+# ---- keywords of JSON Schema ---------------------------------------------------------
 
 my @keywords = slurp("$top/extension/json_schema/dialect.c") =~ /RULE\("([^"]+)"/g;
 my $mutator = slurp("$top/test/fuzz/backend/mutate_json.c");
@@ -61,7 +61,7 @@ ok(@keywords > 50, 'keywords were found: ' . @keywords);
 is(sorted(grep { $mutator !~ /\{"\\"\Q$_\E\\"",\s*\{/ && !/^\$comment$/ } @keywords),
     '', 'the fuzz targets make schemas of each');
 
-# ---- settings of the extension -----------------------------------------------------------------------
+# ---- settings of the extension -------------------------------------------------------
 
 my @sources = split /\n/, `find '$top/extension' -name '*.c'`;
 my @settings = map { slurp($_) =~ /DefineCustom\w+Variable\(\s*"([\w.]+)"/g } @sources;

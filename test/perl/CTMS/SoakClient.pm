@@ -21,7 +21,8 @@ package CTMS::SoakClient;
 # remembers what it may find afterwards. It writes only its own contacts. Each write sets the same
 # version in five tables, so that an incomplete write is noticed at once.
 #
-#   CTMS::SoakClient->new(number => 1, port => …, token => …, until => $file, report => $file)->run;
+#   CTMS::SoakClient->new(number => 1, port => …, token => …,
+#       until => $file, report => $file)->run;
 #
 # The report is JSON: requests by status, what went wrong, and for each contact the versions that it
 # may have at the end ("gone" among them). A contact whose write was not answered, or with 503, gets
