@@ -44,7 +44,7 @@ for my $guide (qw(operations waitlist-onboarding))
 # ---- links ------------------------------------------------------------------------------------
 
 my @broken;
-for my $file (glob("$top/docs/*.md $top/docs/decisions/*.md"), "$top/README.md")
+for my $file (glob "$top/*.md $top/docs/*.md $top/docs/decisions/*.md")
 {
     my ($folder) = $file =~ m{(.*)/};
     my $text = slurp($file) =~ s/^```.*?^```$//msgr =~ s/`[^`]*`//gr;

@@ -37,12 +37,12 @@ ok(keys %count > 50, 'names were found: ' . keys %count);
 is(join(' ', files_named_in('`test/t/x.pl`, 100_x.pl or build/test/unit/x')),
     'test/t/x.pl test/unit/x.c test/t/100_x.pl', 'all kinds of names are seen');
 
-my %is_target = map { $_ => 1 } map { slurp($_) =~ /^([a-z][\w -]*):(?!=)/mg } @makefiles;
+my %is_target = map { $_ => 1 } map { slurp($_) =~ /^([a-z][\w. -]*):(?!=)/mg } @makefiles;
 $is_target{$_} = 1 for map { split ' ' } keys %is_target;
 my @named;
 for my $file (@documents, "$top/Makefile")
 {
-    push @named, map { "$file: $_" } slurp($file) =~ /(?:`|^#   |^)make ([a-z][a-z-]*)/mg;
+    push @named, map { "$file: $_" } slurp($file) =~ /(?:`|^#   |^)make ([a-z][\w.-]*)/mg;
 }
 is(join("\n", grep { !$is_target{s/.*: //r} } @named), '', 'make targets that are named exist');
 ok(@named > 30, 'targets were found: ' . @named);
