@@ -1,9 +1,10 @@
 /*
- * buf.h: a growable run of bytes, and JSON text written into it.
+ * buf.h: a growable run of bytes, and JSON text written into it. All programs build their strings
+ * with it.
  *
- * A buf is zero-initialised (BUF_INIT), owned by whoever declares it and emptied by
- * buf_free(). Its bytes always end with a NUL that does not count. When memory runs out
- * the program ends: nothing that a caller could do would be right.
+ * A buf is zero-initialised (BUF_INIT). It is owned by the function or struct that declares it, and
+ * emptied by buf_free(). Its bytes always end with a NUL that is not part of the length. When
+ * memory runs out the program ends, because no caller could go on in a useful way.
  */
 #ifndef CTMS_COMMON_BUF_H
 #define CTMS_COMMON_BUF_H
@@ -29,7 +30,7 @@ void buf_free(buf *b);
 void buf_reset(buf *b);
 /* Makes room for that many more bytes. */
 void buf_reserve(buf *b, size_t more);
-/* Takes that many bytes away from the front. */
+/* Removes that many bytes from the front. */
 void buf_consume(buf *b, size_t count);
 /* The bytes as a string, never NULL. */
 const char *buf_text(const buf *b);

@@ -6,12 +6,12 @@
 
 #include <sys/time.h>
 
-/* Seconds since some moment in the past; not the time of day. Goes on while the machine sleeps, as
- * leases do. */
+/* Seconds since some moment in the past; not the time of day. The clock goes on while the machine
+ * sleeps, because leases in the database do so too. */
 double clock_now_s(void);
 struct timeval clock_timeval(double seconds);
-/* min_s doubled for each failure before, at most max_s, minus up to a half at random, so
- * that many do not come back at once. */
+/* The time to wait before another attempt: min_s, doubled for each earlier failure, at most max_s.
+ * Up to half of it is subtracted at random, so that many clients do not come back at once. */
 double clock_backoff_s(double min_s, double max_s, int failures_before);
 
 #endif

@@ -1,4 +1,4 @@
-/* config.c: reads and checks the settings of config_table.c. */
+/* config.c: reads and checks the settings that config_table.c lists; see config.h. */
 #include "common/config.h"
 
 #include <ctype.h>
@@ -14,7 +14,7 @@
 #define CTMS_VERSION "1.0"
 #endif
 
-/* Names that belong to test harnesses, not to us. */
+/* Names with this prefix belong to test harnesses. They are ignored. */
 #define IGNORED_PREFIX "CTMS_TEST_"
 #define SECRET_FILE_MAX (64 * 1024)
 
@@ -62,8 +62,8 @@ setting_of(const char *name)
 }
 
 /*
- * Finds the row that a name from outside means. Returns false when there is none.
- * is_file tells that the name was NAME_FILE.
+ * Finds the row of a setting by its name in the environment or file. Returns false when there is
+ * none. is_file says that the name was NAME_FILE.
  */
 static bool
 find_setting(const char *name, size_t length, size_t *row, bool *is_file)
@@ -205,8 +205,8 @@ read_secret_file(const char *name, const char *path, config_error *error)
 }
 
 /*
- * Takes NAME=value from one source. seen marks the settings that this source gave.
- * Names without the prefix CTMS_ that are not ours are somebody else's.
+ * Takes NAME=value from one source. seen marks the settings that this source gave. A name that is
+ * not in the table is an error if it begins with CTMS_; other names belong to other programs.
  */
 static bool
 take_assignment(config *c, const char *name, size_t length, const char *value, bool *seen,
@@ -227,7 +227,7 @@ take_assignment(config *c, const char *name, size_t length, const char *value, b
     if (*value == '\0')
         return true;
     if (seen[row]) {
-        /* PORT is also what a platform sets for everybody: our own name wins. */
+        /* A platform sets PORT for every program, so our own name wins. */
         if (setting->alias && strncmp(name, setting->alias, length) == 0)
             return true;
         if (setting->is_secret)
@@ -243,7 +243,7 @@ take_assignment(config *c, const char *name, size_t length, const char *value, b
     return true;
 }
 
-/* A value may stand in quotes, as in files that shells and systemd read. */
+/* A value may be quoted, as in files that shells and systemd read. */
 static char *
 trim_value(char *value)
 {

@@ -1,10 +1,10 @@
 /*
  * config.h: the settings of all programs: one table, read from the environment and a file.
  *
- * Every program knows every name, so that one environment serves all; what a program
- * does not use it checks all the same. The environment wins over the file. Settings are
- * asked for by name; a name or type that is not in the table ends the program, because
- * it is a mistake in the code.
+ * Every program knows every name, so that one environment can serve all of them. A program also
+ * checks the settings that it does not use. The environment wins over the file. Settings are asked
+ * for by name. A name or type that is not in the table ends the program, because it is a mistake in
+ * the code.
  */
 #ifndef CTMS_COMMON_CONFIG_H
 #define CTMS_COMMON_CONFIG_H
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Which program; the table says for each setting who uses it. */
+/* The programs; the table says for each setting which of them use it. */
 typedef enum config_program {
     CONFIG_REST = 1,
     CONFIG_AGENT = 2,
@@ -25,7 +25,7 @@ typedef enum config_type {
     CONFIG_REAL,
     CONFIG_BOOL,
     CONFIG_URL,    /* absolute, http or https */
-    CONFIG_CHOICE, /* one of choices, in any case */
+    CONFIG_CHOICE, /* one of choices, in upper or lower case */
 } config_type;
 
 typedef struct config_setting {
@@ -35,7 +35,7 @@ typedef struct config_setting {
     double min, max;           /* of CONFIG_INT and CONFIG_REAL */
     unsigned programs;         /* bits of config_program */
     unsigned required_by;      /* bits of config_program */
-    bool is_secret;            /* never printed; may be given as NAME_FILE */
+    bool is_secret;            /* never printed; may also be given as NAME_FILE */
     const char *alias;         /* another name in the environment */
     const char *choices;       /* of CONFIG_CHOICE, separated by spaces */
     const char *description;
@@ -51,19 +51,19 @@ typedef struct config_error {
 } config_error;
 
 /*
- * Reads all settings; file may be NULL. environment is environ, or a list of its form.
- * Returns NULL and the error when something is wrong. Free with config_free().
+ * Reads all settings. file may be NULL. environment is environ, or a list of the same form. Returns
+ * NULL and fills in the error when something is wrong. Free with config_free().
  */
 config *
 config_read(config_program program, const char *file, char **environment, config_error *error);
-/* Reads them again from the same places (SIGHUP). */
+/* Reads the settings again from the same places (SIGHUP). */
 config *config_read_again(const config *old, config_error *error);
 void config_free(config *c);
 
 /*
- * For the main() of a program without further arguments: handles --config FILE, --help and
- * --version (these two end the program), reads the settings; on an error prints it and
- * ends the program with status 2. purpose is the first line of the help.
+ * For the main() of a program without other arguments: handles --config FILE, --help and --version
+ * (the last two end the program) and reads the settings. On an error it prints the error and ends
+ * the program with status 2. purpose is the first line of the help.
  */
 config *config_main(config_program program, const char *purpose, int argc, char **argv);
 

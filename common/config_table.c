@@ -1,4 +1,6 @@
-/* config_table.c: every setting of every program; docs/configuration.md tells the same at length.
+/*
+ * config_table.c: every setting of every program. docs/configuration.md describes them in more
+ * detail; test/t/106_rest_settings.pl compares the two.
  */
 #include "common/config.h"
 

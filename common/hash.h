@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* FNV-1a, its high bits folded into the low ones. Whoever knows the seed can make strings meet. */
+/* FNV-1a, with its high bits folded into the low ones. Anyone who knows the seed can construct
+ * strings that collide. */
 uint64_t hash_string(uint64_t seed, const char *text);
 
 #endif

@@ -4,10 +4,11 @@
 
 #define HEX_ID_LENGTH 32
 
-/* What a hexadecimal digit stands for, -1 for another character. */
+/* The value of a hexadecimal digit, -1 for any other character. */
 int hex_value(char c);
 
-/* Writes an id that nothing else has, and a NUL. It is no secret: do not let it open anything. */
+/* Writes an id that no one else has, and a NUL. It is not a secret: do not use it to grant
+ * access. */
 void hex_write_id(char id[HEX_ID_LENGTH + 1]);
 
 #endif

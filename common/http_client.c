@@ -1,8 +1,8 @@
 /*
  * http_client.c: libcurl's multi socket interface on libevent; see http_client.h.
  *
- * Nothing jumps or calls back from within libcurl: transfers that are done are collected,
- * and their callbacks called, when libcurl has returned.
+ * The callback of a request never runs inside libcurl: finished transfers are collected, and their
+ * callbacks are called after libcurl has returned.
  */
 #include "common/http_client.h"
 
@@ -35,7 +35,7 @@ struct http_client {
     CURLM *multi;
     struct event *timer;
     transfer *transfers;
-    CURL *idle[IDLE_HANDLES_MAX]; /* easy handles to be used again */
+    CURL *idle[IDLE_HANDLES_MAX]; /* easy handles kept for reuse */
     int idle_count;
 };
 
@@ -185,7 +185,7 @@ take_bytes(char *bytes, size_t size, size_t count, void *arg)
     return size * count;
 }
 
-/* Cache-Control is all that is looked at. */
+/* Cache-Control is the only header that is read. */
 static size_t
 take_header(char *bytes, size_t size, size_t count, void *arg)
 {
@@ -206,7 +206,7 @@ take_header(char *bytes, size_t size, size_t count, void *arg)
     return length;
 }
 
-/* A proxy of the environment cannot reach what listens here. */
+/* True for a host that is this machine: a proxy from the environment cannot reach it. */
 static bool
 is_local(const char *url)
 {
@@ -248,7 +248,7 @@ set_options(transfer *t, const http_client_request *request)
     curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
 }
 
-/* The body stays where it is until the transfer is done. */
+/* The body is not copied: it stays in place until the transfer is done. */
 static void
 set_body(transfer *t, buf *body)
 {
@@ -272,8 +272,9 @@ http_client_send(http_client *client, const http_client_request *request, buf *b
     t->max_age_s = -1;
     t->easy = client->idle_count > 0 ? client->idle[--client->idle_count] : curl_easy_init();
     if (t->easy == NULL)
-        abort();                                           /* out of memory, as in xmalloc() */
-    t->headers = curl_slist_append(t->headers, "Expect:"); /* no asking before a large body */
+        abort(); /* out of memory, as in xmalloc() */
+    /* Send a large body at once, without asking first. */
+    t->headers = curl_slist_append(t->headers, "Expect:");
     for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL; i++)
         t->headers = curl_slist_append(t->headers, request->headers[i]);
     set_options(t, request);

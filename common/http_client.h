@@ -1,9 +1,10 @@
 /*
- * http_client.h: HTTP requests from the event loop: libcurl's multi interface, connections
- * kept alive, answers of bounded size, a time limit for everything.
+ * http_client.h: HTTP requests from the event loop: libcurl's multi interface with kept
+ * connections, a limit for the size of answers, and a time limit for each request.
  *
- * The one client of the programs: the agent's calls of Acoustic, pushed metrics, Sentry, the keys
- * of Pub/Sub. Knows nothing of tokens, XML or retries.
+ * It is the only HTTP client of the programs: the agent calls Acoustic and pushes metrics with it,
+ * Sentry reports go through it, and the REST server fetches the keys of Pub/Sub. It knows nothing
+ * of tokens, XML or retries.
  */
 #ifndef CTMS_COMMON_HTTP_CLIENT_H
 #define CTMS_COMMON_HTTP_CLIENT_H
@@ -18,12 +19,12 @@ typedef struct http_client http_client;
 
 /* Valid during the callback. */
 typedef struct http_client_answer {
-    const char *problem; /* why there is no (whole) answer; NULL when there is one */
+    const char *problem; /* why there is no complete answer; NULL when there is one */
     int status;          /* 0 without an answer */
     const char *body;    /* never NULL */
     size_t length;
     double duration_s;
-    double max_age_s; /* from Cache-Control; -1 when it does not say, 0 for no-store and no-cache */
+    double max_age_s; /* from Cache-Control; -1 when it has none, 0 for no-store and no-cache */
 } http_client_answer;
 
 typedef void (*http_client_callback)(void *arg, const http_client_answer *answer);
@@ -32,18 +33,18 @@ typedef struct http_client_request {
     const char *url;
     const char *const *headers; /* whole lines, ended by NULL; may be NULL */
     size_t answer_max;
-    double timeout_s; /* for everything, connecting included */
+    double timeout_s; /* for the whole request, connecting included */
 } http_client_request;
 
 /* NULL when libcurl could not be set up. user_agent must outlive the client. */
 http_client *http_client_new(struct event_base *base, const char *user_agent);
-/* Ends what is in flight; its callbacks are not called. */
+/* Ends the requests in flight; their callbacks are not called. */
 void http_client_free(http_client *client);
 
 /*
- * Starts a request, which is copied: POST with a body, whose bytes are taken over and an empty buf
- * left, GET without (NULL). The callback is called once, from the event loop, never from within
- * this call.
+ * Starts a request. The request is copied. With a body it is a POST: the bytes are taken over and
+ * the buf is left empty. With NULL it is a GET. The callback is called exactly once, from the event
+ * loop, never from within this call.
  */
 void http_client_send(http_client *client, const http_client_request *request, buf *body,
                       http_client_callback callback, void *arg);

@@ -1,8 +1,8 @@
 /*
  * include_file.h: puts a file of the source tree into the program.
  *
- * INCLUDE_FILE(name, "path/from/the/top"): the bytes are from name to name_end; a NUL
- * follows. For the file that says it only.
+ * INCLUDE_FILE(name, "path/from/the/top") makes the bytes available from name to name_end; a NUL
+ * follows them. Only the file with the INCLUDE_FILE can see them.
  */
 #ifndef CTMS_COMMON_INCLUDE_FILE_H
 #define CTMS_COMMON_INCLUDE_FILE_H

@@ -1,4 +1,7 @@
-/* log.c: one line an event on standard output, MozLog JSON or a form for people. */
+/*
+ * log.c: one line for each event on standard output, as MozLog JSON or as text for people; see
+ * log.h.
+ */
 #include "common/log.h"
 
 #include <limits.h>
@@ -10,17 +13,17 @@
 
 #include "common/buf.h"
 
-/* Lines that wait for a reader of standard output. */
+/* Bytes that may wait while nobody reads standard output. */
 #define WAITING_MAX (1024 * 1024)
 #define FLUSH_AT (16 * 1024)
-/* What a pipe takes in one piece, so that lines of several processes do not mix. */
+/* A pipe takes this many bytes in one piece, so that lines of several processes do not mix. */
 #define WRITE_MAX PIPE_BUF
 
 struct log_line {
     log_level level;
     char type[64];
     struct timespec time;
-    buf fields; /* JSON: `"name": value, …`; people: `name=value …` */
+    buf fields; /* JSON: `"name": value, …`; for people: `name=value …` */
 };
 
 static struct {
@@ -36,7 +39,7 @@ static struct {
     buf message;
 } state = {.is_mozlog = true, .level = LOG_LEVEL_INFO, .fd = 1};
 
-/* NULL for a number that is no level. */
+/* NULL for a number that is not a level. */
 static const char *
 level_name(log_level level)
 {
@@ -89,7 +92,8 @@ log_is_enabled(log_level level)
     return level <= state.level;
 }
 
-/* How much to write next: whole lines of at most WRITE_MAX bytes, unless one is longer. */
+/* How many bytes to write next: whole lines of at most WRITE_MAX bytes, unless one line is
+ * longer. */
 static size_t
 next_chunk(const char *data, size_t length)
 {
@@ -270,7 +274,7 @@ format_for_people(buf *out, const log_line *line, const buf *message)
     buf_append_char(out, '\n');
 }
 
-/* Says how many lines were dropped, in a line of its own. */
+/* Logs how many lines were dropped, in a line of its own. */
 static void
 format_dropped(void)
 {

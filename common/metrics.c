@@ -1,4 +1,7 @@
-/* metrics.c: counters, gauges and histograms for Prometheus, shared by forked processes. */
+/*
+ * metrics.c: counters, gauges and histograms for Prometheus, shared by forked processes; see
+ * metrics.h.
+ */
 #include "common/metrics.h"
 
 #include <math.h>
@@ -19,13 +22,13 @@ struct metrics_series {
     char labels[LABELS_MAX];
     uint64_t count;                            /* a counter's value; observations of a histogram */
     double value;                              /* a gauge's value; sum of a histogram */
-    uint64_t buckets[METRICS_BUCKETS_MAX + 1]; /* not cumulated */
+    uint64_t buckets[METRICS_BUCKETS_MAX + 1]; /* not cumulative */
 };
 
 struct metrics {
     size_t size;
     size_t slots;
-    metrics_series overflow; /* takes what there is no room for */
+    metrics_series overflow; /* counts everything that has no slot */
     metrics_series series[];
 };
 
@@ -78,7 +81,7 @@ metrics_get(metrics *m, const metrics_family *family, const char *labels)
         if (__atomic_load_n(&series->state, __ATOMIC_ACQUIRE) == SLOT_FREE &&
             make_series(series, family, labels))
             return series;
-        /* A process that dies in between leaves a slot that stays passed over. */
+        /* A process that dies in between leaves a slot that is never ready; it is skipped. */
         for (int spin = 0; spin < 1000; spin++) {
             if (__atomic_load_n(&series->state, __ATOMIC_ACQUIRE) == SLOT_READY)
                 break;

@@ -1,8 +1,9 @@
 /*
  * metrics.h: counters, gauges and histograms for Prometheus, shared by forked processes.
  *
- * The values live in memory that processes forked after metrics_new() share, so that any
- * of them can answer for all. Updates are atomic and take no lock. Series are never removed.
+ * The values are in memory that is shared with the processes forked after metrics_new(), so that
+ * any of them can answer for all. Updates are atomic and take no lock. Series are never removed.
+ * The families themselves belong to rest/metrics.c and agent/metrics.c.
  */
 #ifndef CTMS_COMMON_METRICS_H
 #define CTMS_COMMON_METRICS_H
@@ -19,7 +20,8 @@ typedef enum metrics_type {
     METRICS_HISTOGRAM,
 } metrics_type;
 
-/* Static and the same in all processes: series remember their family by its address. */
+/* Static, and at the same address in all processes: a series remembers its family by its
+ * address. */
 typedef struct metrics_family {
     const char *name;
     const char *help;
@@ -31,13 +33,14 @@ typedef struct metrics_family {
 typedef struct metrics metrics;
 typedef struct metrics_series metrics_series;
 
-/* Room for that many series; more are counted nowhere. NULL when there is no memory. */
+/* Makes room for that many series; any others are not shown. NULL when there is no memory. */
 metrics *metrics_new(size_t series_max);
 void metrics_free(metrics *m);
 
 /*
- * The series of a family with these labels (`name="value",…`, or ""), made when new. Never
- * NULL, valid as long as the metrics. Keep it where the same labels come again and again.
+ * The series of a family with these labels (`name="value",…`, or ""). It is made if it does not
+ * exist. Never NULL; valid as long as the metrics. Keep the pointer when the same labels come
+ * often.
  */
 metrics_series *metrics_get(metrics *m, const metrics_family *family, const char *labels);
 

@@ -1,4 +1,4 @@
-/* pg_connector.c: opens one connection to PostgreSQL from the event loop. */
+/* pg_connector.c: opens one connection to PostgreSQL from the event loop; see pg_connector.h. */
 #include "common/pg_connector.h"
 
 #include <ctype.h>
@@ -90,9 +90,9 @@ add_default(pg_connector *connector, const char *keyword, const char *value)
 }
 
 /*
- * Ours go first, so that what the URL says of the same setting wins. Each request is a transaction
- * of its own, and what waits for a lock must then see what others did before it: a database or role
- * with another default isolation would not let it.
+ * Our options come first, so that the URL can override them. Each request is a transaction of its
+ * own. A request that waited for a lock must then see what others committed before it. A database
+ * or role whose default isolation level is higher would prevent that, so the level is set here.
  */
 static void
 add_server_options(pg_connector *connector, double statement_timeout_s)
@@ -157,7 +157,7 @@ pg_connector_new(struct event_base *base, const char *url, const char *applicati
     add_default(connector, "keepalives_idle", "15");
     add_default(connector, "keepalives_interval", "5");
     add_default(connector, "keepalives_count", "3");
-    /* Also limits the wait for one host of several that does not answer. */
+    /* This also limits the wait for one of several hosts when it does not answer. */
     add_default(connector, "tcp_user_timeout", "5000");
     add_server_options(connector, statement_timeout_s);
     return connector;
@@ -268,7 +268,7 @@ advance(pg_connector *connector, PostgresPollingStatusType status)
         fail_attempt(connector, message);
         return;
     }
-    /* The socket may be another one after each step. */
+    /* The socket may be a different one after each step. */
     connector->io =
         event_new(connector->base, PQsocket(connector->conn), events, on_connect_ready, connector);
     event_add(connector->io, NULL);

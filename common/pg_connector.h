@@ -1,9 +1,9 @@
 /*
- * pg_connector.h: opens one connection to PostgreSQL from the event loop, again and again
- * until it works, waiting longer after each failure.
+ * pg_connector.h: opens one connection to PostgreSQL from the event loop. It tries again until it
+ * succeeds, and waits longer after each failure.
  *
  * Used by pg_pool and pg_listen. The open connection belongs to the caller, who calls
- * pg_connector_start() again when he has lost it.
+ * pg_connector_start() again when it is lost.
  */
 #ifndef CTMS_COMMON_PG_CONNECTOR_H
 #define CTMS_COMMON_PG_CONNECTOR_H
@@ -15,9 +15,9 @@
 typedef struct pg_connector pg_connector;
 
 typedef struct pg_connector_events {
-    /* The connection is open and non-blocking; it is the receiver's to PQfinish(). */
+    /* The connection is open and non-blocking. The receiver owns it and calls PQfinish(). */
     void (*opened)(void *arg, PGconn *conn);
-    /* An attempt failed; another follows by itself. The message is one line. */
+    /* An attempt failed; another one follows automatically. The message is one line. */
     void (*failed)(void *arg, const char *message);
 } pg_connector_events;
 
@@ -30,10 +30,11 @@ pg_connector *pg_connector_new(struct event_base *base, const char *url, const c
                                double statement_timeout_s, const pg_connector_events *events,
                                void *arg, char *message, size_t message_size);
 void pg_connector_free(pg_connector *connector);
-/* Tries to connect from the next turn of the loop on. */
+/* Tries to connect, beginning with the next turn of the event loop. */
 void pg_connector_start(pg_connector *connector);
 
-/* Sends what libpq holds back; waits for the socket where it must. Returns false on failure. */
+/* Sends what libpq has buffered. When the socket does not take all of it, the event writable is
+ * added. Returns false on failure. */
 bool pg_connector_flush(PGconn *conn, struct event *writable);
 
 /* The last error of a connection as one line without a full stop. */

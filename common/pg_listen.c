@@ -1,4 +1,4 @@
-/* pg_listen.c: LISTEN on a connection of its own, which comes back by itself. */
+/* pg_listen.c: LISTEN on a connection of its own; see pg_listen.h. */
 #include "common/pg_listen.h"
 
 #include <stdbool.h>
@@ -7,7 +7,8 @@
 #include "common/buf.h"
 #include "common/pg_connector.h"
 
-/* A dead connection looks healthy: ask now and then, and give up when nobody answers. */
+/* A dead connection looks like a quiet one. So we send a statement from time to time, and give the
+ * connection up when there is no answer. */
 #define PROBE_INTERVAL_S 20
 
 struct pg_listener {
@@ -21,7 +22,7 @@ struct pg_listener {
     struct event *writable;
     struct event *probe;
     bool is_listening; /* LISTEN has been answered */
-    bool is_asking;    /* a statement is on its way */
+    bool is_asking;    /* a statement is in flight */
 };
 
 static void
@@ -70,7 +71,7 @@ on_probe_time(evutil_socket_t fd, short what, void *arg)
     evtimer_add(listener->probe, &wait);
 }
 
-/* Takes the results that are there. Returns false when the connection is of no use. */
+/* Takes the results that have arrived. Returns false when the connection can no longer be used. */
 static bool
 take_results(pg_listener *listener, bool *is_answered)
 {

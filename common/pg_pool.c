@@ -1,4 +1,7 @@
-/* pg_pool.c: many requests over few connections to PostgreSQL, from the event loop. */
+/*
+ * pg_pool.c: the queue of the pool: it hands requests to connections, enforces time limits, and
+ * creates and frees the pool. A single connection is in pg_pool_connection.c. See pg_pool.h.
+ */
 #include "common/pg_pool.h"
 
 #include <stdio.h>
@@ -8,7 +11,7 @@
 #include "common/clock.h"
 #include "common/pg_pool_internal.h"
 
-/* How often time limits are looked at, and how long the server's own limit goes first. */
+/* How often time limits are checked, and how much longer than the server's own limit we wait. */
 #define SWEEP_INTERVAL_MS 250
 #define GRACE_S 2.0
 
@@ -59,7 +62,7 @@ pick_connection(pg_pool *pool)
     return best;
 }
 
-/* Sends what waits to connections that have room. */
+/* Sends waiting requests to connections that have room. */
 static void
 dispatch(pg_pool *pool)
 {
@@ -78,7 +81,8 @@ dispatch(pg_pool *pool)
             conn->is_broken = true;
         }
         if (conn->is_broken) {
-            /* Its callbacks must not run inside pg_pool_query(). */
+            /* The callbacks must not run inside pg_pool_query(), so the event is only made
+             * active. */
             event_active(conn->readable, EV_READ, 0);
         }
     }

@@ -1,12 +1,13 @@
 /*
- * pg_pool.h: many requests over few connections to PostgreSQL, from the event loop.
+ * pg_pool.h: many requests over few connections to PostgreSQL, from the event loop. The REST server
+ * and the agent use it.
  *
- * Each request is one prepared statement and one transaction of its own. Connections run
- * in pipeline mode: requests are sent without waiting for the answers of others. Not for
- * transactions of several statements, COPY, or results that do not fit into memory.
+ * Each request is one prepared statement and one transaction of its own. Connections run in
+ * pipeline mode: a request is sent without waiting for the answers to earlier ones. The pool is not
+ * for transactions of several statements, COPY, or results that do not fit into memory.
  *
- * A request ends in exactly one call of its callback, from the event loop, never from
- * within pg_pool_query(). If it is streamed, calls with its rows come before.
+ * Each request ends in exactly one call of its callback, from the event loop, never from within
+ * pg_pool_query(). For a streamed request, calls with its rows come before that one.
  */
 #ifndef CTMS_COMMON_PG_POOL_H
 #define CTMS_COMMON_PG_POOL_H
@@ -18,7 +19,7 @@
 typedef struct pg_pool pg_pool;
 typedef struct pg_request pg_request;
 
-/* Must outlive the pool: connections remember statements by their address. */
+/* Must outlive the pool, because connections remember statements by their address. */
 typedef struct pg_statement {
     const char *sql; /* parameters $1, $2 …; all are sent as text of unknown type */
     int parameter_count;
@@ -26,10 +27,10 @@ typedef struct pg_statement {
 } pg_statement;
 
 typedef enum pg_status {
-    PG_ROW,   /* of a streamed request: result holds one row, and more calls follow */
-    PG_OK,    /* done and committed; result holds the rows */
-    PG_ERROR, /* the server refused: sqlstate, message, detail; nothing was changed */
-    PG_LOST,  /* the connection was lost, or no answer came in time: a write may have been done */
+    PG_ROW,         /* of a streamed request: result holds one row, and more calls follow */
+    PG_OK,          /* done and committed; result holds the rows */
+    PG_ERROR,       /* the server refused: see sqlstate, message, detail; nothing was changed */
+    PG_LOST,        /* connection lost, or no answer in time: a write may have been done */
     PG_UNAVAILABLE, /* the database is away, or the request waited too long: nothing was done */
 } pg_status;
 
@@ -37,43 +38,43 @@ typedef struct pg_reply {
     pg_status status;
     const PGresult *result; /* of PG_OK and PG_ROW; valid during the callback */
     const char *sqlstate;   /* never NULL; "" unless PG_ERROR */
-    const char *message;    /* never NULL; of PG_ERROR the primary message, else what happened */
-    const char *detail;     /* NULL when there is none */
-    bool was_retried;       /* after a deadlock, serialisation failure or lost connection */
+    const char *message; /* never NULL; for PG_ERROR the primary message, otherwise what happened */
+    const char *detail;  /* NULL when there is none */
+    bool was_retried;    /* after a deadlock, serialisation failure or lost connection */
 } pg_reply;
 
-/* The SQLSTATE begins like that; two characters are a class. */
+/* True if the SQLSTATE begins with prefix; two characters are a class. */
 bool pg_reply_has_sqlstate(const pg_reply *reply, const char *prefix);
 
 typedef void (*pg_callback)(void *arg, const pg_reply *reply);
 
 typedef struct pg_pool_options {
     const char *url;         /* as CTMS_DB_URL */
-    const char *application; /* name that pg_stat_activity shows */
+    const char *application; /* the name that pg_stat_activity shows */
     int connections;
     int queue_max;    /* requests that may wait for a connection */
-    double timeout_s; /* for a request, waiting included; also statement_timeout */
+    double timeout_s; /* for a request, waiting included; also used as statement_timeout */
     void (*log)(void *arg, bool is_error, const char *message); /* may be NULL */
     void *log_arg;
 } pg_pool_options;
 
-/* Starts connecting. NULL, with a message, when the URL cannot be parsed. */
+/* Starts connecting. Returns NULL, with a message, when the URL cannot be parsed. */
 pg_pool *pg_pool_new(struct event_base *base, const pg_pool_options *options, char *message,
                      size_t message_size);
-/* Ends all connections; callbacks of requests that are not done are not called. */
+/* Ends all connections; callbacks of unfinished requests are not called. */
 void pg_pool_free(pg_pool *pool);
 
 /*
- * Sends or queues a request. values (NULL for SQL NULL) are copied. Returns NULL, without
- * a later callback, when the database is away or the queue is full: "try again later".
+ * Sends or queues a request. values (NULL for SQL NULL) are copied. When the database is away or
+ * the queue is full it returns NULL and the callback is never called: try again later.
  */
 pg_request *pg_pool_query(pg_pool *pool, const pg_statement *statement, const char *const *values,
                           pg_callback callback, void *arg);
-/* The same, but each row is handed over when it comes. */
+/* The same, but each row is delivered as soon as it arrives. */
 pg_request *pg_pool_stream(pg_pool *pool, const pg_statement *statement, const char *const *values,
                            pg_callback callback, void *arg);
-/* The caller no longer wants the answer: the callback is not called. What was sent may still be
- * done. */
+/* The caller no longer wants the answer: the callback is not called. A statement that was sent may
+ * still be executed. */
 void pg_request_abandon(pg_request *request);
 
 typedef struct pg_pool_stats {

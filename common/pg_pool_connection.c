@@ -1,10 +1,11 @@
 /*
- * pg_pool_connection.c: one connection of a pool. It knows the queue only as what is to be called
- * when there is room for more: pg_pool.c stands above it.
+ * pg_pool_connection.c: one connection of a pool: opening, sending, taking results, losing it. The
+ * queue is in pg_pool.c, which stands above this file: it is called (pool->dispatch) when there is
+ * room for more requests.
  *
- * A request is, on the wire: [Parse] Bind Execute Sync. It waits in the list of requests in
- * flight, in the order of sending, and is over when its Sync is answered: only then is its
- * transaction known to be committed.
+ * On the wire a request is [Parse] Bind Execute Sync. It waits in the list of requests in flight,
+ * in the order of sending. It ends when its Sync is answered, because only then its transaction is
+ * known to be committed.
  */
 #include <stdio.h>
 #include <string.h>
@@ -78,8 +79,8 @@ pg_pool_connection_drop(connection *conn)
 }
 
 /*
- * Ends the requests of a connection that is gone. What the server had refused stays
- * refused; what only reads is sent again; what may have been done is lost.
+ * Ends the requests of a connection that is gone. A request that the server had refused stays
+ * refused; one that only reads is sent again; the result of any other is reported as lost.
  */
 static void
 end_in_flight(request_list *list, const char *message)
@@ -92,7 +93,7 @@ end_in_flight(request_list *list, const char *message)
             pg_pool_request_deliver(request, PG_ERROR, NULL);
         } else if (request->statement->is_read_only && !request->was_retried &&
                    !request->has_begun && request->callback != NULL) {
-            /* Turned round here, and round again by pg_pool_request_requeue(). */
+            /* This reverses the order; pg_pool_request_requeue() reverses it again. */
             request->was_retried = true;
             request->next = again.head;
             again.head = request;
@@ -129,8 +130,8 @@ lose_by_error(connection *conn)
 }
 
 /*
- * Has rows of a streamed request handed over one by one. To be called whenever a request may have
- * become the one whose results come next; without effect otherwise.
+ * Has the rows of a streamed request delivered one by one. Call it whenever a request may have
+ * become the one whose results come next; otherwise it has no effect.
  */
 static void
 ask_for_rows(connection *conn)
@@ -153,7 +154,7 @@ pg_pool_connection_send(connection *conn, pg_request *request)
     if (!PQsendQueryPrepared(conn->pg, text, request->statement->parameter_count, request->values,
                              NULL, NULL, 0))
         return false;
-    /* From here on the server may carry it out. */
+    /* From here on the server may execute the request. */
     request->sent_on = conn;
     pg_pool_list_append(&conn->in_flight, request);
     conn->in_flight_count++;
@@ -173,7 +174,7 @@ has_sqlstate(const PGresult *error, const char *sqlstate)
     return own != NULL && strncmp(own, sqlstate, strlen(sqlstate)) == 0;
 }
 
-/* The server rolled it back, and once more may work. */
+/* True if the server rolled the request back and a second attempt may succeed. */
 static bool
 is_worth_retrying(connection *conn, pg_request *request)
 {
@@ -183,7 +184,7 @@ is_worth_retrying(connection *conn, pg_request *request)
         return false;
     if (has_sqlstate(request->error, "40001") || has_sqlstate(request->error, "40P01"))
         return true;
-    /* A pooler gave us another session, or the result of a function has changed its type. */
+    /* A pooler gave us another session, or the result type of a function has changed. */
     if (has_sqlstate(request->error, "26000") ||
         (has_sqlstate(request->error, "0A000") && message && strstr(message, "cached plan"))) {
         forget_statement(conn, request->statement);
@@ -192,7 +193,7 @@ is_worth_retrying(connection *conn, pg_request *request)
     return false;
 }
 
-/* The answer to the Sync of the first request in flight has come. */
+/* The Sync of the first request in flight was answered. */
 static void
 finish_request(connection *conn)
 {
@@ -204,7 +205,7 @@ finish_request(connection *conn)
         pg_pool_request_deliver(request, PG_OK, NULL);
         return;
     }
-    /* A primary that became a standby, or a server that stops: look for another. */
+    /* The server is a standby now, or it is being stopped: look for another one. */
     if (has_sqlstate(request->error, "25006") || has_sqlstate(request->error, "57P"))
         conn->is_unwanted = true;
     if (is_worth_retrying(conn, request)) {
@@ -219,7 +220,7 @@ static void
 take_error(connection *conn, pg_request *request, PGresult *result)
 {
     if (PQresultErrorField(result, PG_DIAG_SQLSTATE) == NULL) {
-        /* libpq's own words for a connection that is gone. */
+        /* This is the text of libpq itself for a connection that is gone. */
         conn->is_broken = true;
         PQclear(result);
         return;
@@ -273,7 +274,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (!PQconsumeInput(conn->pg))
         conn->is_broken = true;
-    /* A null ends the results of each command; several mean that nothing more is to come. */
+    /* One NULL ends the results of a command; several in a row mean that no more will come. */
     while (conn->in_flight.head != NULL && nothing < 3 && !PQisBusy(conn->pg)) {
         PGresult *result = PQgetResult(conn->pg);
 

@@ -1,6 +1,7 @@
 /*
- * pg_pool_internal.h: what pg_pool.c (the queue), pg_pool_connection.c (one connection) and
- * pg_pool_request.c (requests and lists of them) share. Nobody else includes it.
+ * pg_pool_internal.h: what the three files of the pool share: pg_pool.c (the queue),
+ * pg_pool_connection.c (one connection) and pg_pool_request.c (requests and lists of them). No
+ * other file includes it.
  */
 #ifndef CTMS_COMMON_PG_POOL_INTERNAL_H
 #define CTMS_COMMON_PG_POOL_INTERNAL_H
@@ -25,9 +26,9 @@ typedef struct connection {
     struct event *writable;
     request_list in_flight;
     int in_flight_count;
-    bool is_broken;    /* to be replaced as soon as its results are taken */
-    bool is_unwanted;  /* to be replaced when nothing is in flight any more */
-    unsigned prepared; /* statements prepared in its life, for their names */
+    bool is_broken;    /* to be replaced as soon as its results are read */
+    bool is_unwanted;  /* to be replaced as soon as nothing is in flight */
+    unsigned prepared; /* statements prepared so far, to number their names */
     int statement_count;
     struct {
         const pg_statement *statement;
@@ -45,7 +46,7 @@ struct pg_request {
     bool is_preparing; /* the next result is that of Parse */
     bool was_retried;
     bool is_streamed;
-    bool has_begun; /* rows have been handed over: it cannot be sent again */
+    bool has_begun; /* rows have been delivered: it cannot be sent again */
     PGresult *result;
     PGresult *error;
     pg_request *next;
@@ -61,7 +62,7 @@ struct pg_pool {
     int ready_count;
     bool is_away; /* no connection, and the last attempt failed */
     struct event *sweep;
-    /* pg_pool.c. Sends what waits to connections that have room. */
+    /* Implemented in pg_pool.c. Sends waiting requests to connections that have room. */
     void (*dispatch)(pg_pool *pool);
 };
 
@@ -72,21 +73,21 @@ pg_request *pg_pool_list_take(request_list *list);
 pg_request *
 pg_pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const *values);
 void pg_pool_request_free(pg_request *request);
-/* Hands over a row, which remains the caller's. */
+/* Delivers a row, which still belongs to the caller. */
 void pg_pool_request_deliver_row(pg_request *request, const PGresult *row);
 /* Calls the callback and frees the request. */
 void pg_pool_request_deliver(pg_request *request, pg_status status, const char *message);
-/* Back to the front of the queue, to be sent once more. */
+/* Puts it back at the front of the queue, to be sent once more. */
 void pg_pool_request_requeue(pg_request *request);
 
-/* pg_pool_connection.c. Tells the log how connections fare. */
+/* pg_pool_connection.c. Logs what happened to a connection. */
 void pg_pool_connection_report(const pg_pool *pool, bool is_error, const char *message);
 void pg_pool_connection_open(connection *conn, PGconn *pg);
-/* Ends it and its requests, and begins to connect again. */
+/* Closes the connection, ends its requests, and begins to connect again. */
 void pg_pool_connection_lose(connection *conn, const char *reason);
-/* Closes it without a word to its requests. */
+/* Closes the connection; its requests are not told. */
 void pg_pool_connection_drop(connection *conn);
-/* Sends a request. When that fails the connection is broken, and the request still to be sent. */
+/* Sends a request. On failure the connection is broken, and the request has still to be sent. */
 bool pg_pool_connection_send(connection *conn, pg_request *request);
 
 #endif

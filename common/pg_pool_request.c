@@ -1,4 +1,7 @@
-/* pg_pool_request.c: requests to PostgreSQL, and lists of them. */
+/*
+ * pg_pool_request.c: requests to PostgreSQL, and lists of them: it makes, frees and delivers them.
+ * Knows no connections.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +33,7 @@ pg_pool_list_take(request_list *list)
     return request;
 }
 
-/* The values live behind the request in the same piece of memory. */
+/* The values are stored behind the request, in the same allocation. */
 pg_request *
 pg_pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const *values)
 {

@@ -18,7 +18,7 @@
 #define ANSWER_MAX 4096
 #define MINUTE_S 60.0
 
-/* Of the whole process, as the log is. */
+/* One state for the whole process, as the log has. */
 static struct {
     http_client *http;
     char *url;
@@ -28,7 +28,7 @@ static struct {
     int in_flight;
     double minute_began_s;
     int sent_in_minute;
-    double quiet_until_s; /* Sentry asked for it */
+    double quiet_until_s; /* Sentry asked us to wait until then */
     unsigned long long dropped;
 } state;
 

@@ -1,13 +1,14 @@
 /*
  * sentry.h: reports unexpected errors to Sentry, as envelopes, from the event loop.
  *
- * A report never blocks, fails or delays its caller, and carries nothing of a request but what
- * its tags say: a fixed message, names from our own tables, SQLSTATEs, the id under which the
- * log has the rest. At most SENTRY_PER_MINUTE are sent in a minute by one process, at most
- * SENTRY_IN_FLIGHT are under way; what is beyond is counted, and the next report says how many.
+ * A report never blocks, fails or delays its caller. It contains nothing of a request except the
+ * tags: a fixed message, names from our own tables, SQLSTATEs, and the id under which the log has
+ * the details. A process sends at most SENTRY_PER_MINUTE reports in a minute and has at most
+ * SENTRY_IN_FLIGHT in flight. Reports beyond that are only counted, and the next report says how
+ * many.
  *
- * Until sentry_open(), after sentry_close() and without a DSN reports go nowhere. Only the thread
- * of the event loop may report.
+ * Before sentry_open(), after sentry_close() and without a DSN nothing is sent. Only the thread of
+ * the event loop may report.
  */
 #ifndef CTMS_COMMON_SENTRY_H
 #define CTMS_COMMON_SENTRY_H
@@ -27,14 +28,14 @@ typedef struct sentry_options {
     bool is_debug; /* logs what is sent */
 } sentry_options;
 
-/* False, with message filled in, when the DSN is none; reports go nowhere then. */
+/* Returns false, with a message, when the DSN is not valid; then nothing is sent. */
 bool
 sentry_open(struct event_base *base, const sentry_options *options, char *message, size_t size);
-/* Reports that are under way are given up. */
+/* Reports in flight are dropped. */
 void sentry_close(void);
 
-/* Where envelopes of a DSN go, and its key, both to be freed. False when it is no DSN. For tests
- * too. */
+/* Parses a DSN: the URL that takes its envelopes, and its key; the caller frees both. Returns false
+ * when the DSN is not valid. Also for tests. */
 bool sentry_parse_dsn(const char *dsn, char **url, char **key);
 
 /* A name and its value; entries without a value are left out. */
@@ -43,7 +44,7 @@ typedef struct sentry_tag {
     const char *value;
 } sentry_tag;
 
-/* message must not be made from anything that came from outside. */
+/* message must not contain anything that came from outside. */
 void sentry_report(log_level level, const char *logger, const char *message, const sentry_tag *tags,
                    size_t tag_count);
 

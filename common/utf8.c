@@ -1,4 +1,4 @@
-/* utf8.c: see utf8.h. The extension has its own, which asks PostgreSQL. */
+/* utf8.c: see utf8.h. The extension has its own version, which asks PostgreSQL. */
 #include "common/utf8.h"
 
 #include <string.h>
