@@ -1,4 +1,4 @@
-/* access_log.c: the line that each request leaves in the log, without what must not be there. */
+/* access_log.c: writes the lines of the log and decides what may be in them; see access_log.h. */
 #include "rest/access_log.h"
 
 #include <ctype.h>
@@ -27,7 +27,7 @@ static const struct {
 
 /* ---- what may be shown -------------------------------------------------------- */
 
-/* Wherever an address may hide, an at sign gives it away. */
+/* An address may be anywhere in a text; an at sign shows that there may be one. */
 static bool
 may_hold_address(const char *text, size_t length)
 {
@@ -39,7 +39,7 @@ is_private_parameter(const char *name)
 {
     static const char *const words[] = {"token", "secret", "password", "pubsub_client"};
 
-    /* basket_token is an identifier, as email_id is. */
+    /* basket_token is an identifier, like email_id. */
     if (strcasecmp(name, "basket_token") == 0 || strcasecmp(name, "email_id") == 0)
         return false;
     if (strcasestr(name, "email") != NULL && strcasestr(name, "email_id") == NULL)
@@ -64,7 +64,7 @@ is_private_header(const char *name)
     return false;
 }
 
-/* True if the last segment of the path is not to be shown. */
+/* True if the last segment of the path must not be shown. */
 static bool
 is_private_path(const exchange *ex)
 {
@@ -87,7 +87,7 @@ append_path(buf *out, const exchange *ex)
 
 /* ---- the objects of the line ------------------------------------------------------ */
 
-/* value NULL: it is not to be shown. */
+/* value NULL: it must not be shown. */
 static void
 append_pair(buf *object, const char *name, size_t name_length, const char *value,
             size_t value_length)
@@ -175,7 +175,7 @@ is_address_char(unsigned char c)
     return isalnum(c) || c >= 0x80 || (c != '\0' && strchr("+-_.@!#$%&'*/=?^`{|}~", c) != NULL);
 }
 
-/* The address in a text that asks to be traced, for the caller to free, or NULL. */
+/* The first address in a text that has a trace mark, or NULL. The caller frees it. */
 static char *
 trace_in(const char *text, size_t length)
 {
@@ -196,7 +196,7 @@ trace_in(const char *text, size_t length)
     return NULL;
 }
 
-/* An address may be in the request or only in the answer. */
+/* The address may be in the request, or only in the answer. */
 static char *
 find_trace(const exchange *ex, const char *answer, size_t length)
 {
@@ -214,7 +214,7 @@ find_trace(const exchange *ex, const char *answer, size_t length)
     return trace;
 }
 
-/* The request's JSON, if it is JSON: a line of the log must stay one. */
+/* Logs the body if it is JSON; anything else could break the JSON of the line. */
 static void
 log_body(log_line *line, const http_request *request)
 {
@@ -227,7 +227,7 @@ log_body(log_line *line, const http_request *request)
     json_decref(json);
 }
 
-/* Who asked to be traced may have been noted already, and what of the request is to be shown. */
+/* The address may have been noted before, and so may the JSON that is shown instead of the body. */
 static void
 log_trace(log_line *line, const exchange *ex, const char *answer, size_t length)
 {

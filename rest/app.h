@@ -1,4 +1,7 @@
-/* app.h: what all parts of one server process share. */
+/*
+ * app.h: what all parts of one server process share. worker.c makes it, and every request has it in
+ * its exchange.
+ */
 #ifndef CTMS_REST_APP_H
 #define CTMS_REST_APP_H
 
@@ -19,11 +22,11 @@ struct route;
 typedef struct app {
     struct event_base *base;
     const config *settings;
-    const struct route *routes; /* what it answers, in the order of the documentation */
+    const struct route *routes; /* what the server answers, in the order of the documentation */
     size_t route_count;
     metrics *metrics; /* shared by the processes */
     pg_pool *pool;
-    pg_pool *replica; /* NULL: everything is read from the primary */
+    pg_pool *replica; /* NULL: all reads go to the primary */
     pg_listener *listener;
     auth *auth;
     secret_checker *secrets;
@@ -34,8 +37,8 @@ typedef struct app {
     char *version;       /* JSON text of /__version__ */
     size_t body_max;
     long long token_lifetime_s;
-    int ready_fd; /* to be closed when the process can serve; -1 afterwards */
-    double age_s; /* of the process, roughly */
+    int ready_fd; /* closed when the process can serve; -1 afterwards */
+    double age_s; /* age of the process, approximately */
 } app;
 
 #endif

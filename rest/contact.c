@@ -1,4 +1,4 @@
-/* contact.c: answers about contacts that are more than a value. */
+/* contact.c: answers about contacts that need more than one value of the result; see contact.h. */
 #include "rest/contact.h"
 
 #include <string.h>
@@ -17,7 +17,7 @@ contact_answer_created(exchange *ex, const PGresult *result)
     buf_free(&header);
 }
 
-/* Null when there was no such contact. */
+/* The value is null when there was no such contact. */
 void
 contact_answer_deleted(exchange *ex, const PGresult *result)
 {

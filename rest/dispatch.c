@@ -1,8 +1,8 @@
 /*
- * dispatch.c: a request's way from its arrival to its handler: the row of the table that it
- * matches, then whether who asks may.
+ * dispatch.c: takes a request from its arrival to its handler: finds the row of the table that
+ * matches it, then checks that the client is authorised.
  *
- * Owns nothing: the exchange is its own owner. The server calls it with each request.
+ * Owns nothing: an exchange is freed by its answer. The server calls it with each request.
  */
 #include "rest/dispatch.h"
 
@@ -11,7 +11,7 @@
 #include "rest/resource.h"
 #include "rest/routes.h"
 
-/* ---- who asks ------------------------------------------------------------------ */
+/* ---- authorisation ------------------------------------------------------------- */
 
 static void
 refuse(exchange *ex, const char *reason, const char *detail)
@@ -78,7 +78,7 @@ authorize(exchange *ex)
         exchange_wait(ex, lookup, abandon_lookup);
 }
 
-/* ---- where it goes -------------------------------------------------------------- */
+/* ---- routing ------------------------------------------------------------------- */
 
 static void
 answer_redirect(exchange *ex)

@@ -1,11 +1,11 @@
-/* docs.c: the page at /docs and its files, which are part of the program. */
+/* docs.c: the page at /docs and its files, which are compiled into the program. */
 #include "rest/docs.h"
 
 #include <string.h>
 
 #include "common/include_file.h"
 
-/* The page runs its own scripts only, and talks to this server only. */
+/* The page may run only its own scripts, and may talk only to this server. */
 #define POLICY                                                                                     \
     "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self' "            \
     "'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "           \

@@ -1,4 +1,7 @@
-/* docs.h: the page at /docs and its files, which are part of the program. */
+/*
+ * docs.h: the page at /docs and its files, which are compiled into the program. routes.c names the
+ * handlers.
+ */
 #ifndef CTMS_REST_DOCS_H
 #define CTMS_REST_DOCS_H
 

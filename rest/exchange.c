@@ -1,4 +1,7 @@
-/* exchange.c: one request: what is known of it, its answers, and its line in the log. */
+/*
+ * exchange.c: one request: what is known of it, its answer, and its line in the log; see
+ * exchange.h.
+ */
 #include "rest/exchange.h"
 
 #include <stdlib.h>
@@ -38,7 +41,7 @@ count_and_log(exchange *ex, int status, const char *body, size_t length)
     access_log_write(ex, status, duration_s, body, length);
 }
 
-/* Headers that every answer has. */
+/* The headers of every answer. */
 static void
 append_headers(const exchange *ex, const char *headers, buf *all)
 {
@@ -48,7 +51,7 @@ append_headers(const exchange *ex, const char *headers, buf *all)
         buf_append_string(all, "Cache-Control: no-store\r\n");
 }
 
-/* From here on the request may be gone. */
+/* After this call the request may have been freed. */
 static server_call *
 let_go(exchange *ex)
 {
@@ -95,7 +98,7 @@ begin_stream(exchange *ex)
 void
 exchange_add_part(exchange *ex, const char *part, size_t length)
 {
-    /* What is the only part will be sent with its length. */
+    /* If this stays the only part, it is sent with its length. */
     if (ex->first_part.length == 0 && !ex->is_streaming) {
         buf_append(&ex->first_part, part, length);
         return;
@@ -245,7 +248,7 @@ exchange_break_parts(exchange *ex, int status, const char *why, const char *sqls
     server_break_stream(let_go(ex));
 }
 
-/* ---- what it waits for, and what it notes ------------------------------------------- */
+/* ---- waiting, and notes for the log --------------------------------------------------- */
 
 void
 exchange_wait(exchange *ex, void *awaited, void (*abandon)(void *awaited))
@@ -293,7 +296,7 @@ exchange_query_rows(exchange *ex, const pg_statement *statement, const char *con
         exchange_answer_unavailable(ex, EXCHANGE_NO_DATABASE);
 }
 
-/* Takes the text over. */
+/* Takes ownership of the text. */
 static void
 set_field(exchange *ex, exchange_field field, char *text)
 {
@@ -317,7 +320,7 @@ exchange_note_json(exchange *ex, exchange_field field, const json_t *value)
 
 /* ---- its beginning and its end ------------------------------------------------------- */
 
-/* The client's id for the request if it is a decent one, else one of ours. */
+/* Uses the client's id for the request if it is acceptable, otherwise makes one. */
 static void
 set_rid(exchange *ex)
 {
@@ -353,7 +356,7 @@ exchange_new(app *a, server_call *call, const http_request *request)
     return ex;
 }
 
-/* What is being waited for is no longer wanted. What the database does, it may still do. */
+/* The exchange no longer wants what it waits for. The database may still execute it. */
 static void
 stop_waiting(exchange *ex)
 {

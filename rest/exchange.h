@@ -1,8 +1,8 @@
 /*
- * exchange.h: one request: what is known of it, its answers, and its line in the log.
+ * exchange.h: one request: what is known of it, its answer, and its line in the log.
  *
- * It begins in dispatch.c, and is answered exactly once, now or later, mostly by the handler
- * of its route. An exchange is freed by its answer, or when the client goes away.
+ * dispatch.c makes it. It is answered exactly once, at once or later, usually by the handler of its
+ * route. An exchange is freed by its answer, or when the client disconnects.
  */
 #ifndef CTMS_REST_EXCHANGE_H
 #define CTMS_REST_EXCHANGE_H
@@ -14,12 +14,12 @@
 
 struct route;
 
-/* Why exchange_answer_unavailable(), when the pool takes no request. */
+/* The reason for exchange_answer_unavailable() when the pool does not take a request. */
 #define EXCHANGE_NO_DATABASE "the database is away or too busy"
 
 /*
- * What may be told the log beyond the usual, in the order of the line: its name there, and whether
- * it is JSON already.
+ * Fields that only some lines of the log have, in the order of the line: the name in the log, and
+ * whether the text is JSON already.
  */
 #define EXCHANGE_FIELDS(FIELD)                                                                     \
     FIELD(AUTH_FAIL, "auth_fail", false)                                                           \
@@ -41,7 +41,7 @@ struct route;
     FIELD(TRACE, "trace", false)                                                                   \
     FIELD(TRACE_JSON, "trace_json", true)
 
-/* TRACE is the address that asked to be traced; TRACE_JSON is shown instead of the body. */
+/* TRACE is the address that asked to be traced; TRACE_JSON is logged instead of the body. */
 typedef enum exchange_field {
 #define EXCHANGE_FIELD(field, name, is_json) FIELD_##field,
     EXCHANGE_FIELDS(EXCHANGE_FIELD)
@@ -57,54 +57,55 @@ typedef struct exchange {
 
     /* The target. */
     const struct route *route; /* NULL: no such path or method */
-    const char *path_template; /* of the route or of another method's; "" for an unknown path */
-    const char *path;          /* not decoded */
+    const char *path_template; /* of the route, or of another method's route; "" if unknown */
+    const char *path;          /* still encoded */
     size_t path_length;
     uri_text path_value; /* decoded value of the path's parameter; data NULL when it has none */
     uri_query query;
-    bool has_too_many_parameters; /* more than query holds */
-    char rid[64];                 /* X-Request-Id, or made */
-    bool is_rid_ours;             /* made */
+    bool has_too_many_parameters; /* more than query can hold */
+    char rid[64];                 /* X-Request-Id, or one that we made */
+    bool is_rid_ours;             /* we made rid */
 
-    /* Who asks. */
+    /* The client. */
     char *client_id; /* NULL: unknown */
     bool is_client_known;
     bool is_client_allowed;
 
-    /* What to tell the log beyond the usual; NULL: nothing. */
+    /* Fields of the log line that were noted; NULL: none. */
     char *fields[FIELD_COUNT];
 
-    /* An answer that comes in parts. */
+    /* An answer that is sent in parts. */
     buf first_part;
-    bool is_streaming; /* its head is out */
+    bool is_streaming; /* its head has been sent */
 
-    /* What is being waited for, and what is to be called when it is no longer wanted. */
+    /* What the exchange waits for, and the function to call when it is no longer wanted. */
     void *awaited; /* NULL: nothing */
     void (*abandon)(void *awaited);
 } exchange;
 
-/* Reads the target and the id of the request; the call has the exchange as its context. */
+/* Reads the target and the id of the request; makes the exchange the context of the call. */
 exchange *exchange_new(app *a, server_call *call, const http_request *request);
 /* For server_events; arg is the app. */
 void exchange_overdue(void *arg, server_call *call);
 void exchange_gone(void *arg, server_call *call, const char *why);
 
-/* The answers; each ends the exchange. headers as for server_answer(). */
+/* The answers; each of them ends the exchange. headers: see server_answer(). */
 void exchange_answer(exchange *ex, int status, const char *headers, const char *content_type,
                      const char *body, size_t length);
 /*
- * An answer of 200 in JSON that comes in parts, at least one. It is streamed where it has
- * several and the client can take them one by one; breaking it off is for after that has begun.
+ * A JSON answer with status 200 that consists of one or more parts. It is streamed if it has
+ * several parts and the client can read chunks. It can be broken off only after streaming has
+ * begun.
  */
 void exchange_add_part(exchange *ex, const char *part, size_t length);
 void exchange_end_parts(exchange *ex);
-/* status is for the log: what would have been answered; sqlstate NULL: none. */
+/* status is for the log: the status that would have been answered. sqlstate may be NULL. */
 void exchange_break_parts(exchange *ex, int status, const char *why, const char *sqlstate);
 void exchange_answer_json(exchange *ex, int status, const char *json);
 /* {"detail": text} */
 void exchange_answer_detail(exchange *ex, int status, const char *detail);
 void exchange_answer_detail_with(exchange *ex, int status, const char *headers, const char *detail);
-/* 401: a bearer token is wanted. */
+/* 401: a bearer token is required. */
 void exchange_answer_unauthorized(exchange *ex, const char *detail);
 /* 422 with one error at [where, name], or at [where] when name is NULL. */
 void exchange_answer_invalid(exchange *ex, const char *where, const char *name, const char *message,
@@ -114,32 +115,32 @@ void exchange_answer_bad_body(exchange *ex, size_t offset, const char *message);
 /* 503 with Retry-After; why is for the log. */
 void exchange_answer_unavailable(exchange *ex, const char *why);
 /*
- * 500, with the id of the request, under which the log has the reason; Sentry hears of it. A
- * reason that comes from the database has a SQLSTATE, and stays in the log.
+ * 500, with the id of the request, under which the log has the reason. The error is reported to
+ * Sentry, without the reason if that comes from the database (sqlstate is not NULL).
  */
 void exchange_answer_failure(exchange *ex, const char *why, const char *sqlstate);
 
 /*
- * Something will come later, by a callback that begins with exchange_end_wait(). When the time is
- * over or the client goes before that, abandon() is called instead.
+ * The exchange waits for a callback, which begins with exchange_end_wait(). If the time limit
+ * passes or the client disconnects before that, abandon() is called instead.
  */
 void exchange_wait(exchange *ex, void *awaited, void (*abandon)(void *awaited));
 void exchange_end_wait(exchange *ex);
 
-/* Tell the log something, once; a later text replaces an earlier one. NULL is nothing to tell. */
+/* Notes a field for the log line; a later text replaces an earlier one. NULL changes nothing. */
 void exchange_note(exchange *ex, exchange_field field, const char *text);
 void exchange_note_json(exchange *ex, exchange_field field, const json_t *value);
 
 /*
- * Sends a statement and waits for it; the callback gets the exchange as arg. Answers 503 when the
- * database is away.
+ * Sends a statement and waits for it; the callback gets the exchange as its arg. Answers 503 when
+ * the database is away.
  */
 void exchange_query(exchange *ex, const pg_statement *statement, const char *const *values,
                     pg_callback callback);
-/* The same, but each row is handed over when it comes. */
+/* The same, but each row is delivered as soon as it arrives. */
 void exchange_query_rows(exchange *ex, const pg_statement *statement, const char *const *values,
                          pg_callback callback);
-/* As exchange_query(), but returns false, without an answer, when the database is away. */
+/* Like exchange_query(), but returns false, without an answer, when the database is away. */
 bool exchange_try_query(exchange *ex, const pg_statement *statement, const char *const *values,
                         pg_callback callback);
 

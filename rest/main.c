@@ -1,4 +1,7 @@
-/* main.c: the REST server ctms-rest: settings, listening sockets, the processes. */
+/*
+ * main.c: the REST server ctms-rest: reads the settings, opens the listening sockets, and calls
+ * supervisor.c, which runs the processes.
+ */
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +19,7 @@
 
 #define LOG_TYPE "ctms.rest"
 #define SERIES_MAX 4096
-/* What is larger goes back to the system when it is freed: argon2 takes 19 MB for a moment. */
+/* Larger blocks go back to the system when they are freed: argon2 needs 19 MB for a moment. */
 #define MMAP_THRESHOLD (1024 * 1024)
 
 static void __attribute__((noreturn)) give_up(const char *message)
@@ -25,7 +28,7 @@ static void __attribute__((noreturn)) give_up(const char *message)
     exit(1);
 }
 
-/* A socket for each process: the kernel spreads connections over them. */
+/* One socket for each process; the kernel spreads connections over them. */
 static int *
 open_sockets(const config *settings, int count)
 {

@@ -1,4 +1,4 @@
-/* metrics.c: the families of metrics of the REST server. */
+/* metrics.c: the families of metrics of the REST server; see metrics.h. */
 #include "rest/metrics.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 
 #include "rest/route.h"
 
-/* Labels of what matches no route. */
+/* The label of requests that match no route. */
 #define UNKNOWN_PATH "unknown"
 #define UNKNOWN_METHOD "OTHER"
 

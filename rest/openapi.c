@@ -1,4 +1,4 @@
-/* openapi.c: the OpenAPI 3.1 document, made from the table of routes. */
+/* openapi.c: makes the OpenAPI 3.1 document from the table of routes; see openapi.h. */
 #include "rest/openapi.h"
 
 #include <ctype.h>
@@ -11,7 +11,7 @@
 #include "rest/resource.h"
 #include "rest/route.h"
 
-/* What cannot be told from the routes: schemas, descriptions, examples. */
+/* What the routes do not contain: schemas, descriptions, examples. */
 INCLUDE_FILE(openapi_parts, "rest/openapi_parts.json");
 
 #define REFERENCE "#/components/schemas/%s"
@@ -33,7 +33,8 @@ reference(const char *schema)
 
 /* ---- parameters -------------------------------------------------------------------- */
 
-/* where is "path" or "query"; about, what is said of the value, may be another's. */
+/* where is "path" or "query". about is the name under which the value is described; it may differ
+ * from name. */
 static json_t *
 describe_parameter(const json_t *parts, const char *name, const char *where, const char *about)
 {
@@ -54,7 +55,8 @@ describe_parameters(const json_t *parts, const route *r, const char *path)
     char own[64], shown[64];
 
     if (open != NULL) {
-        /* Methods of one path may call its parameter by different names; a document cannot. */
+        /* Methods of one path may name its parameter differently, but the document needs one
+         * name. */
         route_name_parameter(r, own, sizeof(own));
         snprintf(shown, sizeof(shown), "%.*s", (int)strcspn(open + 1, "}"), open + 1);
         json_array_append_new(list, describe_parameter(parts, shown, "path", own));
@@ -70,7 +72,8 @@ describe_parameters(const json_t *parts, const route *r, const char *path)
         case FROM_NOWHERE:
         case FROM_PATH:
         case FROM_BODY:
-        case FROM_SERVER: break; /* nothing, in the path, in the body, not the client's */
+        /* Not in the query: none, the path (see above), the body, a setting. */
+        case FROM_SERVER: break;
         }
     }
     if (r->access == ACCESS_PUBSUB)
@@ -215,7 +218,7 @@ describe_operation(const json_t *parts, const route *r, const char *path, const 
     return operation;
 }
 
-/* As OpenAPI calls it: in small letters. */
+/* OpenAPI wants methods in small letters. */
 static void
 write_method(http_method method, char *name, size_t size)
 {
@@ -250,7 +253,7 @@ describe_paths(const json_t *parts, const app *a)
     return paths;
 }
 
-/* The path under which clients reach the server, behind a proxy perhaps. */
+/* The path under which clients reach the server, which may be behind a proxy. */
 static const char *
 base_path(const char *prefix)
 {

@@ -1,4 +1,7 @@
-/* pubsub.c: Google Pub/Sub's pushes: who may send them, and what becomes of them. */
+/*
+ * pubsub.c: messages that Google Pub/Sub pushes: checks that they come from our subscription, and
+ * answers from the report of the database. See pubsub.h.
+ */
 #include "rest/pubsub.h"
 
 #include <jansson.h>
@@ -23,7 +26,7 @@ struct pubsub {
     const char *client; /* NULL: not set */
 };
 
-/* A token whose key is waited for. */
+/* A token whose key is being fetched. */
 typedef struct token_check {
     exchange *ex;
     cjose_jws_t *jws;
@@ -61,7 +64,7 @@ refuse(exchange *ex, const char *reason)
     exchange_answer_unauthorized(ex, "Could not validate credentials");
 }
 
-/* Takes as long whatever the two have in common. */
+/* Takes the same time wherever the texts differ. */
 static bool
 is_same_secret(const char *a, const char *b)
 {
@@ -78,7 +81,7 @@ is_string(const json_t *value, const char *expected)
     return json_is_string(value) && strcmp(json_string_value(value), expected) == 0;
 }
 
-/* "aud" may be one or a list. */
+/* "aud" may be a string or a list. */
 static bool
 is_audience(const json_t *aud, const char *expected)
 {
@@ -95,7 +98,7 @@ is_audience(const json_t *aud, const char *expected)
     return false;
 }
 
-/* What is wrong with the claims, NULL when nothing is. */
+/* What is wrong with the claims, or NULL. */
 static const char *
 check_claims(const pubsub *p, const json_t *claims)
 {
@@ -136,7 +139,7 @@ check_client(const pubsub *p, const exchange *ex)
     return NULL;
 }
 
-/* The claims as they are, for the log. */
+/* Notes the claims for the log, unchanged. */
 static void
 note_claims(exchange *ex, const json_t *claims)
 {
@@ -154,7 +157,7 @@ note_claims(exchange *ex, const json_t *claims)
         exchange_note_json(ex, shown[i].field, json_object_get(claims, shown[i].name));
 }
 
-/* The signature is good or not; then the claims say who it is. */
+/* Verifies the signature first; only then the claims can be trusted. */
 static const char *
 check_token(exchange *ex, cjose_jws_t *jws, const cjose_jwk_t *key)
 {
@@ -211,7 +214,7 @@ on_key(void *arg, const cjose_jwk_t *key)
     ex->route->handler(ex);
 }
 
-/* Waits for the key of a token, which it takes over. */
+/* Waits for the key of a token. Takes ownership of the token. */
 static void
 check_when_key_is_there(exchange *ex, cjose_jws_t *jws, const char *kid)
 {
@@ -222,12 +225,12 @@ check_when_key_is_there(exchange *ex, cjose_jws_t *jws, const char *kid)
     check->jws = jws;
     exchange_wait(ex, check, abandon_check);
     wait = jwks_find(ex->app->pubsub->keys, kid, on_key, check);
-    /* Without it the check is over by now. */
+    /* If it is NULL, the check has ended already. */
     if (wait != NULL)
         check->wait = wait;
 }
 
-/* RS256 and a key id, and nothing that we do not know. */
+/* Requires RS256, a key id, and no critical extensions. */
 static const char *
 read_header(cjose_jws_t *jws)
 {
@@ -281,7 +284,7 @@ pubsub_handle_message(exchange *ex)
     const http_request *request = ex->request;
     const char *body = request->body ? request->body : "";
 
-    /* What cannot be a text in PostgreSQL is no better when it is sent again. */
+    /* A body that cannot be a text in PostgreSQL would fail again if it were sent again. */
     if (!request->is_body_too_large && !utf8_is_text(body, request->body_length)) {
         exchange_answer_json(ex, 202, refusal);
         return;
@@ -289,7 +292,7 @@ pubsub_handle_message(exchange *ex)
     resource_handle_request(ex);
 }
 
-/* A member of the report that says something. */
+/* A member of the report, NULL if it is null or an empty list. */
 static const json_t *
 member(const json_t *report, const char *name)
 {

@@ -1,5 +1,6 @@
 /*
- * pubsub.h: Google Pub/Sub's pushes: who may send them, and what becomes of them.
+ * pubsub.h: messages that Google Pub/Sub pushes: checks that they come from our subscription, and
+ * answers them. dispatch.c calls pubsub_authorize_push(); routes.c names the handlers.
  */
 #ifndef CTMS_REST_PUBSUB_H
 #define CTMS_REST_PUBSUB_H
@@ -10,12 +11,12 @@
 typedef struct pubsub pubsub;
 
 pubsub *pubsub_new(http_client *client, const config *settings, const char *server_prefix);
-/* To be freed after the client. */
+/* Free it after the client. */
 void pubsub_free(pubsub *p);
 
 /*
- * Checks the bearer token and pubsub_client; then runs the route's handler, or answers 401
- * with the reason in the log only.
+ * Checks the bearer token and pubsub_client. Then it runs the route's handler, or answers 401 and
+ * writes the reason to the log only.
  */
 void pubsub_authorize_push(exchange *ex);
 

@@ -1,30 +1,34 @@
-/* replica.c: reads from a replica, never older than what was committed before they came. */
+/*
+ * replica.c: reads from a replica, but never an older state than the client may have seen; see
+ * replica.h.
+ */
 #include "rest/replica.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Looks at the replica, one after the other, before the primary is asked. */
+/* How often the replica is asked before the primary answers. */
 #define LOOKS_MAX 3
 
-/* What was committed is in there, whether it has been written to disk or not. */
+/* Everything that was committed is before this position, whether it has been flushed or not. */
 static const pg_statement primary_position = {"SELECT pg_catalog.pg_current_wal_insert_lsn()", 0,
                                               true};
 
-/* Null on a server that is a replica no more. Its snapshots from now on show all up to there. */
+/* Null on a server that is no longer a replica. When it is true, every later snapshot of the
+ * replica shows everything up to that position. */
 static const pg_statement has_replayed = {
     "SELECT pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) $1::pg_catalog.pg_lsn", 1,
     true};
 
-/* A statement that is to be read from the replica, once that is far enough. */
+/* A statement that will be sent to the replica as soon as that has replayed enough. */
 typedef struct reading {
     exchange *ex;
-    pg_request *request; /* the one of several that is being waited for */
+    pg_request *request; /* the request that is waited for now */
     const pg_statement *statement;
     bool is_streamed;
     pg_callback callback;
-    char position[32]; /* of the primary, as text */
+    char position[32]; /* position of the primary, as text */
     int looks;
     const char *values[];
 } reading;
@@ -50,7 +54,7 @@ wait_for(reading *r, pg_request *request)
     return request != NULL;
 }
 
-/* The reading is over. */
+/* Gives up on the replica; this ends the reading. */
 static void
 ask_primary(reading *r)
 {
@@ -61,7 +65,7 @@ ask_primary(reading *r)
     free(r);
 }
 
-/* An answer of the database itself counts; all that is about the replica does not. */
+/* True for an answer to the statement; false for errors that come from the state of the replica. */
 static bool
 is_answer(const pg_reply *reply)
 {
@@ -87,7 +91,7 @@ on_read(void *arg, const pg_reply *reply)
         return;
     }
     exchange_end_wait(ex);
-    /* What has begun to reach the client cannot begin anew. */
+    /* An answer that the client has begun to receive cannot be started again. */
     if (is_answer(reply) || ex->is_streaming) {
         pg_callback callback = r->callback;
 
@@ -156,7 +160,7 @@ replica_query(exchange *ex, const pg_statement *statement, const char *const *va
     r->is_streamed = is_streamed;
     r->callback = callback;
     memcpy(r->values, values, size);
-    /* Without replicas that answer, do not even ask where the primary is. */
+    /* If no replica is connected, do not even ask for the position of the primary. */
     if (pg_pool_get_stats(ex->app->replica).ready == 0 ||
         !wait_for(r, pg_pool_query(ex->app->pool, &primary_position, NULL, on_position, r)))
         ask_primary(r);

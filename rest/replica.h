@@ -1,10 +1,11 @@
 /*
- * replica.h: reads from a replica, never older than what was committed before they came.
+ * replica.h: reads from a replica, but never an older state than the client may have seen.
+ * resource.c calls it.
  *
- * The position of the primary in its write-ahead log is asked for first, then whether the
- * replica has got there; only then is the statement sent to the replica. Where the replica
- * is behind or away, the primary answers. So whoever has the answer to a write reads it,
- * through whichever process or machine the write went.
+ * First the primary is asked for its position in the write-ahead log, then the replica whether it
+ * has replayed up to there. Only then the statement is sent to the replica. If the replica is
+ * behind or away, the primary answers. So a client that has the answer to a write can read what it
+ * wrote, through any process or machine.
  */
 #ifndef CTMS_REST_REPLICA_H
 #define CTMS_REST_REPLICA_H
@@ -12,8 +13,8 @@
 #include "rest/exchange.h"
 
 /*
- * As exchange_query() or exchange_query_rows(), for a statement that only reads, when the app has a
- * replica. The values must stay where they are until the answer.
+ * Like exchange_query() or exchange_query_rows(), for a statement that only reads, when the app has
+ * a replica. The values must stay valid until the answer.
  */
 void replica_query(exchange *ex, const pg_statement *statement, const char *const *values,
                    bool is_streamed, pg_callback callback);

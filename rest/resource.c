@@ -1,4 +1,7 @@
-/* resource.c: resources that are one statement of SQL. */
+/*
+ * resource.c: resources that are one SQL statement: gets its parameters from the request, sends it,
+ * and answers with its result or its error. See resource.h.
+ */
 #include "rest/resource.h"
 
 #include <jansson.h>
@@ -104,7 +107,7 @@ resource_log_conflict(const exchange *ex, const char *kind, const char *sqlstate
     log_end(line, "%s converted to 409", kind);
 }
 
-/* DETAIL is the list of errors already; a list is all that may be passed through. */
+/* DETAIL is the list of errors already. Only a list may be passed through. */
 static void
 answer_error_list(exchange *ex, const char *detail, const char *message)
 {
@@ -152,7 +155,7 @@ answer_unexpected(exchange *ex, const pg_reply *reply)
 {
     buf why = BUF_INIT;
 
-    /* Messages of data exceptions may quote the data. */
+    /* Messages of data exceptions may quote the data, so they are left out. */
     buf_printf(&why, "SQLSTATE %s%s%s", reply->sqlstate,
                pg_reply_has_sqlstate(reply, "22") ? "" : ": ",
                pg_reply_has_sqlstate(reply, "22") ? "" : reply->message);
@@ -160,7 +163,8 @@ answer_unexpected(exchange *ex, const pg_reply *reply)
     buf_free(&why);
 }
 
-/* Errors of ctms itself: class CT. Returns false when it is none that has a status. */
+/* Answers errors of ctms itself (class CT). Returns false for an error that has no status of its
+ * own. */
 static bool
 answer_own_error(exchange *ex, const pg_reply *reply)
 {
@@ -249,7 +253,7 @@ break_off(exchange *ex, const pg_reply *reply)
                          reply->sqlstate);
 }
 
-/* The value of row and column 0, or a part of it, is the answer. */
+/* The answer is the value of row and column 0, or a part of it. */
 static void
 on_part(void *arg, const pg_reply *reply)
 {
@@ -301,7 +305,8 @@ is_given(const json_t *body, const char *name)
     return json_object_get(body, name) != NULL;
 }
 
-/* Counts bodies that still use the older waitlist fields; most are told by a look. */
+/* Counts bodies that still use the older waitlist fields. For most bodies a search for the names is
+ * enough. */
 static void
 count_legacy_waitlists(const exchange *ex, const char *body)
 {

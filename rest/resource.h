@@ -1,6 +1,6 @@
 /*
- * resource.h: resources that are one statement of SQL: where its parameters come from, and
- * what its result means.
+ * resource.h: resources that are one SQL statement: where its parameters come from, and what its
+ * result means. routes.c has the rows; dispatch.c runs them as handlers.
  */
 #ifndef CTMS_REST_RESOURCE_H
 #define CTMS_REST_RESOURCE_H
@@ -20,32 +20,33 @@ typedef enum resource_source {
 typedef struct resource_parameter {
     resource_source source;
     const char *name;
-    bool is_uuid; /* checked here: an error of the cast would put the value into the server's log */
+    /* The value is checked here, because a failed cast would put it into the server's log. */
+    bool is_uuid;
 } resource_parameter;
 
 typedef struct resource {
     pg_statement statement;
     resource_parameter parameters[RESOURCE_PARAMETERS_MAX];
-    /* Answers after PG_OK; NULL: the value of row and column 0 with the status below. */
+    /* Answers after PG_OK. NULL: answers the value of row and column 0 with the status below. */
     void (*answer)(exchange *ex, const PGresult *result);
     int status;
-    bool is_streamed;    /* rows are parts of one answer of 200 */
-    const char *missing; /* detail of 404 when the value is null or there is no row */
-    bool is_stripe;      /* conflicts are to be delivered again: 409 */
+    bool is_streamed;    /* each row is a part of one answer with status 200 */
+    const char *missing; /* text of 404, when the value is null or there is no row */
+    bool is_stripe;      /* a conflict is answered 409, so that it is sent again */
 } resource;
 
 void resource_handle_request(exchange *ex);
 
 /*
- * Reads the body as text into *body. Answers, and returns false, when it is too large, has
- * a NUL or is not UTF-8.
+ * Reads the body as text into *body. When it is too large, has a NUL or is not UTF-8, answers that
+ * and returns false.
  */
 bool resource_read_body(exchange *ex, const char **body);
 
-/* The log tells of every conflict of the database that is answered 409. */
+/* Logs a conflict in the database that is answered 409. */
 void resource_log_conflict(const exchange *ex, const char *kind, const char *sqlstate);
 
-/* Answers a reply that is not PG_OK. */
+/* Answers the request when the reply is not PG_OK. */
 void resource_answer_error(exchange *ex, const pg_reply *reply);
 
 #endif

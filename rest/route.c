@@ -1,4 +1,4 @@
-/* route.c: what the path of a route says. */
+/* route.c: reads the path of a route; see route.h. */
 #include "rest/route.h"
 
 #include <stdio.h>

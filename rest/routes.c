@@ -1,11 +1,11 @@
 /*
- * routes.c: the table of everything that the server answers, and the way from a path to its row.
+ * routes.c: the table of everything that the server answers, and the search for the row of a path.
  *
- * It names every handler, so only what stands above all of them includes it: dispatch.c, worker.c
- * and main.c. The handlers read the rows by route.h.
+ * It names every handler, so only files that stand above all handlers include it: dispatch.c,
+ * worker.c and main.c. The handlers read the rows through route.h.
  *
- * What answers a whole request is called <file>_handle_<what>; what makes the answer of a
- * resource out of its result, <file>_answer_<what>.
+ * A function that answers a whole request is called <file>_handle_<what>; a function that makes the
+ * answer of a resource from its result is called <file>_answer_<what>.
  */
 #include "rest/routes.h"
 
@@ -200,7 +200,7 @@ const route routes_table[] = {
 
 const size_t routes_count = sizeof(routes_table) / sizeof(routes_table[0]);
 
-/* True if the path has the form of the template; value is its parameter. */
+/* True if the path has the form of the template. value becomes its parameter. */
 static bool
 has_form(const char *form, const char *path, size_t length, const char **value,
          size_t *value_length)

@@ -1,4 +1,4 @@
-/* service.c: what operators and load balancers ask: health, version, metrics. */
+/* service.c: answers operators and load balancers: health, version, metrics; see service.h. */
 #include "rest/service.h"
 
 #include <jansson.h>
@@ -17,7 +17,7 @@ static const pg_statement get_backlog = {
     .is_read_only = true,
 };
 
-/* Neither number counts rows. */
+/* Neither of the two numbers is found by counting rows. */
 static const pg_statement get_numbers = {
     .sql = "SELECT backlog, (SELECT greatest(reltuples, pg_stat_get_live_tuples(oid), 0)"
            " FROM pg_class WHERE oid = 'ctms.emails'::regclass)"
@@ -64,7 +64,7 @@ limit_or_null(long long limit)
     return limit < 0 ? json_null() : json_integer(limit);
 }
 
-/* What the heartbeat says of the queue; backlog is -1 when it could not be asked. */
+/* The part of the heartbeat about the queue; backlog is -1 when it could not be asked for. */
 static json_t *
 describe_queue(const exchange *ex, long long backlog, long long retry_backlog, bool *is_healthy)
 {
@@ -162,7 +162,7 @@ on_numbers(void *arg, const pg_reply *reply)
     answer_metrics(ex);
 }
 
-/* Without the database the numbers of it are those of last time. */
+/* When the database cannot be asked, its numbers are the last known ones. */
 void
 service_handle_metrics(exchange *ex)
 {

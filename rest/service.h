@@ -1,4 +1,7 @@
-/* service.h: what operators and load balancers ask: health, version, metrics. */
+/*
+ * service.h: answers operators and load balancers: health, version, metrics. routes.c names the
+ * handlers.
+ */
 #ifndef CTMS_REST_SERVICE_H
 #define CTMS_REST_SERVICE_H
 

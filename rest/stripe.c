@@ -1,10 +1,10 @@
-/* stripe.c: answers about Stripe objects. */
+/* stripe.c: answers about Stripe objects; see stripe.h. */
 #include "rest/stripe.h"
 
 #include <jansson.h>
 #include <string.h>
 
-/* The report of ctms.upsert_stripe() goes to the log: what was done, and a conflict. */
+/* Notes the report of ctms.upsert_stripe() for the log: what was done, and a conflict. */
 static void
 note_report(exchange *ex, const char *text)
 {

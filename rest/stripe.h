@@ -1,4 +1,4 @@
-/* stripe.h: answers about Stripe objects. */
+/* stripe.h: answers about Stripe objects. routes.c names them. */
 #ifndef CTMS_REST_STRIPE_H
 #define CTMS_REST_STRIPE_H
 

@@ -1,4 +1,7 @@
-/* supervisor.c: the parent of the server processes. */
+/*
+ * supervisor.c: the parent of the server processes: starts, watches and replaces them. A worker's
+ * own work is in worker.c. See supervisor.h.
+ */
 #include "rest/supervisor.h"
 
 #include <errno.h>
@@ -18,21 +21,21 @@
 
 #define LOG_TYPE "ctms.rest"
 #define TICK_MS 50
-/* A worker that dies young is not started again at once. */
+/* A worker that dies within this time is not restarted at once. */
 #define YOUNG_S 5.0
 #define RESTART_WAIT_S 1.0
-/* How long a new worker may take before the old one is stopped all the same. */
+/* How long to wait for a new worker before the old one is stopped anyway. */
 #define READY_WAIT_S 10.0
 
 typedef struct place {
     int listening_fd;
-    pid_t pid;          /* 0: nobody works here */
-    pid_t old_pid;      /* the one that is being replaced; 0: nobody */
-    int ready_fd;       /* says when the worker is ready; -1: it is, or nobody waits for it */
-    double started_s;   /* of the worker */
-    double restart_s;   /* when to start another; 0: not waiting for that */
-    int died_status;    /* how the last one ended that nobody had asked to; 0: told already */
-    bool is_to_replace; /* its settings are old */
+    pid_t pid;        /* the current worker; 0: none */
+    pid_t old_pid;    /* the worker that is being replaced; 0: none */
+    int ready_fd;     /* tells when the worker is ready; -1: not waiting for that */
+    double started_s; /* of the worker */
+    double restart_s; /* when to start another worker; 0: not planned */
+    int died_status; /* how the last worker died, if it was not asked to end; 0: reported already */
+    bool is_to_replace; /* it runs with old settings */
 } place;
 
 typedef struct supervisor {
@@ -41,8 +44,8 @@ typedef struct supervisor {
     place *places;
     int count;
     bool is_stopping;
-    bool is_worker; /* this process is one */
-    int status;     /* of the worker, or of the whole */
+    bool is_worker; /* this process is a worker */
+    int status;     /* of the worker, or of the whole program */
 } supervisor;
 
 static void
@@ -63,7 +66,7 @@ work(supervisor *s, place *p, int ready_fd, pid_t parent)
     sigset_t set;
 
     s->is_worker = true;
-    /* Who has lost his parent drains and ends. */
+    /* A worker that loses its parent drains and ends. */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     wanted_signals(&set);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
@@ -76,7 +79,7 @@ work(supervisor *s, place *p, int ready_fd, pid_t parent)
         s->status = worker_run(*s->settings, s->metrics, p->listening_fd, ready_fd, p->died_status);
 }
 
-/* Starts a worker; the one that was there becomes the old one. Returns twice, like fork(). */
+/* Starts a worker; the previous one becomes the old one. Returns twice, like fork(). */
 static void
 start_worker(supervisor *s, place *p)
 {
@@ -105,7 +108,7 @@ start_worker(supervisor *s, place *p)
     p->started_s = clock_now_s();
 }
 
-/* A worker has ended that nobody had asked to. */
+/* A worker has ended without being asked to. */
 static void
 replace_dead(supervisor *s, place *p, int status)
 {
@@ -163,7 +166,8 @@ read_settings(supervisor *s)
         s->places[i].is_to_replace = true;
 }
 
-/* True while a place waits for its new worker. When that is ready the old one may go. */
+/* True while this place waits for its new worker. When that is ready, the old one is told to
+ * end. */
 static bool
 is_changing(place *p)
 {
@@ -175,13 +179,13 @@ is_changing(place *p)
         return true;
     close(p->ready_fd);
     p->ready_fd = -1;
-    /* It goes on with those who are connected, without haste. */
+    /* The old worker keeps serving its connected clients for a while. */
     if (p->old_pid != 0)
         kill(p->old_pid, SIGUSR1);
     return false;
 }
 
-/* One worker after the other, so that most are always there. */
+/* Replaces one worker at a time, so that most of them are always running. */
 static void
 go_on(supervisor *s)
 {

@@ -1,10 +1,9 @@
 /*
- * supervisor.h: the parent of the server processes.
+ * supervisor.h: the parent of the server processes. main.c calls it.
  *
- * It holds the listening sockets and the metrics, starts a worker for each socket, replaces
- * those that die, and replaces all of them one after the other on SIGHUP, with settings
- * that it has read again; connections wait in its sockets meanwhile. SIGTERM and SIGINT
- * stop everything in order.
+ * It holds the listening sockets and the metrics, and starts a worker for each socket. It replaces
+ * workers that die. On SIGHUP it reads the settings again and replaces all workers one after the
+ * other; meanwhile connections wait in its sockets. SIGTERM and SIGINT stop everything in order.
  */
 #ifndef CTMS_REST_SUPERVISOR_H
 #define CTMS_REST_SUPERVISOR_H
@@ -13,8 +12,8 @@
 #include "common/metrics.h"
 
 /*
- * Returns the exit status, in the parent and in each worker. Takes *settings over: it may
- * be another one afterwards.
+ * Returns the exit status, in the parent and in each worker. Owns *settings from here on, and may
+ * replace it.
  */
 int supervisor_run(config **settings, metrics *m, const int *listening_fds, int count);
 

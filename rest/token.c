@@ -1,4 +1,4 @@
-/* token.c: POST /token, the OAuth2 client credentials grant. */
+/* token.c: POST /token, the OAuth2 client credentials grant; see token.h. */
 #include "rest/token.h"
 
 #include <jansson.h>
@@ -8,7 +8,7 @@
 #include "rest/http/form.h"
 #include "rest/resource.h"
 
-/* What a token request says of itself; secrets are wiped when it goes. */
+/* The credentials of a token request. The secret is wiped when they are freed. */
 typedef struct credentials {
     char *id;
     char *secret;
@@ -30,7 +30,7 @@ forget(credentials *given)
     *given = (credentials){NULL, NULL};
 }
 
-/* The same words whatever the reason, which goes to the log. */
+/* The answer is the same for every reason; only the log has the reason. */
 static void
 refuse(exchange *ex, const char *reason)
 {
@@ -82,7 +82,7 @@ abandon_check(void *awaited)
     secret_check_abandon(awaited);
 }
 
-/* Reads id and secret from the header or the form. Returns false without both. */
+/* Reads id and secret from the header or the form. Returns false unless both are there. */
 static bool
 read_credentials(exchange *ex, const form_field fields[3], credentials *given)
 {
@@ -106,8 +106,8 @@ is_known_grant(const char *type)
 }
 
 /*
- * The body is read a second time here, so that the secret need not be kept while the
- * database is asked.
+ * Called a second time after the database has answered, so that the secret need not be kept
+ * meanwhile.
  */
 static bool
 read_form(exchange *ex, credentials *given, const char **problem)
@@ -152,7 +152,7 @@ on_client(void *arg, const pg_reply *reply)
         ex->is_client_allowed = PQgetvalue(reply->result, 0, 1)[0] == 't';
         hash = PQgetvalue(reply->result, 0, 2);
     }
-    /* Also for unknown clients, so that the time tells nothing. */
+    /* This is also done for unknown clients, so that the time taken reveals nothing. */
     exchange_wait(ex,
                   secret_check_begin(ex->app->secrets, hash, given.secret, on_secret_checked, ex),
                   abandon_check);

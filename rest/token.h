@@ -1,4 +1,4 @@
-/* token.h: POST /token, the OAuth2 client credentials grant. */
+/* token.h: POST /token, the OAuth2 client credentials grant. routes.c names the handler. */
 #ifndef CTMS_REST_TOKEN_H
 #define CTMS_REST_TOKEN_H
 

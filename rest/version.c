@@ -1,4 +1,4 @@
-/* version.c: what /__version__ shows. */
+/* version.c: what /__version__ shows; see version.h. */
 #include "rest/version.h"
 
 #include <jansson.h>

@@ -1,4 +1,7 @@
-/* worker.c: one server process: its event loop with everything in it. */
+/*
+ * worker.c: one server process: makes its event loop, pools, server and signals, and runs until it
+ * has drained. See worker.h.
+ */
 #include "rest/worker.h"
 
 #include <jansson.h>
@@ -23,12 +26,12 @@
 
 #define LOG_TYPE "ctms.rest"
 #define LOG_FLUSH_MS 20
-/* While draining: how long an idle connection may still bring a request. */
+/* How long an idle connection may still send a request while the process drains. */
 #define IDLE_AT_STOP_S 1.0
 #define IDLE_AT_REPLACEMENT_S 10.0
-/* A worker without a database is ready too, after a while: it answers 503. */
+/* After this time a worker counts as ready even without a database: it answers 503. */
 #define READY_WAIT_S 2.0
-/* Pub/Sub wraps a body in base64 and JSON, and may put several into one. */
+/* Pub/Sub encodes bodies in base64 and JSON, and may put several into one. */
 #define LARGE_BODY_FACTOR 16
 
 static void
@@ -38,7 +41,7 @@ log_pool(void *arg, bool is_error, const char *message)
                 message);
 }
 
-/* ---- clients change --------------------------------------------------------- */
+/* ---- changes of clients ----------------------------------------------------- */
 
 static void
 on_listening(void *arg)
@@ -116,7 +119,7 @@ on_stop(evutil_socket_t signal_number, short what, void *arg)
                  on_drained, a);
 }
 
-/* The end of the pipe says it. */
+/* Closing the pipe tells the supervisor that we are ready. */
 static void
 say_ready(app *a)
 {
@@ -140,7 +143,7 @@ on_flush_time(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life --------------------------------------------------------------------------------- */
 
-/* NULL, and a message, when the URL cannot be used. */
+/* Returns NULL, and a message, when the URL cannot be used. */
 static pg_pool *
 connect_pool(app *a, const char *setting, const char *log_prefix)
 {

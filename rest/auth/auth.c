@@ -1,4 +1,7 @@
-/* auth/auth.c: who a bearer token speaks for, and whether he may. */
+/*
+ * auth/auth.c: verifies bearer tokens, asks the database about their clients, and remembers both;
+ * see auth.h.
+ */
 #include "rest/auth/auth.h"
 
 #include <stdio.h>
@@ -14,13 +17,13 @@
 #include "rest/auth/jwt.h"
 
 #define SUBJECT_PREFIX "api_client:"
-/* Slots of the token cache; a token that falls into another's slot replaces it. */
+/* Slots of the token cache; a new token replaces the one in its slot. */
 #define TOKEN_SLOTS 1024
 #define CLIENTS_MAX 256
-/* How long a client is remembered when changes are announced, and when not. */
+/* How long a client is remembered while the database announces changes, and while it does not. */
 #define CLIENT_TTL_S 60
 #define CLIENT_TTL_DEAF_S 2
-/* How often the last access of a client is written. */
+/* How often the time of a client's last access is written. */
 #define TOUCH_INTERVAL_S 60
 
 typedef struct known_token {
@@ -40,7 +43,7 @@ struct auth {
     pg_pool *pool;
     jwt_key *key;
     bool is_listening;
-    unsigned generation; /* grows whenever clients are forgotten */
+    unsigned generation; /* incremented whenever clients are forgotten */
     uint64_t hash_seed;
     known_token tokens[TOKEN_SLOTS];
     int client_count;
@@ -53,7 +56,7 @@ struct auth_lookup {
     auth_lookup *previous, *next;
     char *client_id;
     unsigned generation;
-    auth_callback callback; /* NULL: abandoned; the answer is remembered all the same */
+    auth_callback callback; /* NULL: abandoned; the answer is remembered anyway */
     void *arg;
 };
 
@@ -81,7 +84,7 @@ auth_new(pg_pool *pool, const char *secret_key)
         free(a);
         return NULL;
     }
-    /* Without it, tokens could be made to meet in one slot. */
+    /* Without a random seed, a client could make tokens that share one slot. */
     if (getrandom(&a->hash_seed, sizeof(a->hash_seed), 0) != sizeof(a->hash_seed))
         a->hash_seed = (uint64_t)time(NULL);
     return a;
@@ -223,7 +226,7 @@ ignore_reply(void *arg, const pg_reply *reply)
     (void)reply;
 }
 
-/* Writes that an enabled client was here; nobody waits for it, and failing does no harm. */
+/* Records the access of an enabled client. Nobody waits for it, and a failure does no harm. */
 static void
 note_access(auth *a, known_client *client)
 {
@@ -287,7 +290,7 @@ on_client(void *arg, const pg_reply *reply)
             bool is_enabled = PQgetvalue(reply->result, 0, 0)[0] == 't';
 
             result = is_enabled ? AUTH_ALLOWED : AUTH_DISABLED_CLIENT;
-            /* What changed while we asked is not in the answer. */
+            /* If clients have changed since we asked, the answer may be out of date. */
             if (pending->generation == a->generation)
                 remember_client(a, pending->client_id, is_enabled);
         }

@@ -1,8 +1,9 @@
 /*
- * auth/auth.h: who a bearer token speaks for, and whether he may.
+ * auth/auth.h: which client a bearer token belongs to, and whether that client may use the API. For
+ * dispatch.c and token.c.
  *
- * Verified tokens and the state of clients are remembered: a token until it expires, a
- * client until the database says that clients have changed, or for a short while.
+ * Verified tokens and the state of clients are remembered. A token is remembered until it expires,
+ * a client until the database says that clients have changed, or for a short time.
  */
 #ifndef CTMS_REST_AUTH_AUTH_H
 #define CTMS_REST_AUTH_AUTH_H
@@ -12,7 +13,7 @@
 #include "common/pg_pool.h"
 
 typedef struct auth auth;
-/* A question to the database that has not been answered yet. */
+/* A query to the database that has not been answered yet. */
 typedef struct auth_lookup auth_lookup;
 
 typedef enum auth_result {
@@ -25,32 +26,34 @@ typedef enum auth_result {
     AUTH_UNAVAILABLE, /* the database could not be asked */
 } auth_result;
 
-/* reply is the database's, where that is why the result is AUTH_UNAVAILABLE, else NULL. */
+/* reply is the answer of the database if that is the reason for AUTH_UNAVAILABLE, otherwise
+ * NULL. */
 typedef void (*auth_callback)(void *arg, auth_result result, const pg_reply *reply);
 
-/* NULL when the key is of no use. */
+/* NULL when the key cannot be used. */
 auth *auth_new(pg_pool *pool, const char *secret_key);
-/* To be called after the pool is freed: its callbacks know lookups. */
+/* Call this after the pool is freed, because the callbacks of the pool use lookups. */
 void auth_free(auth *a);
-/* Clients have changed, or may have: forget what is remembered of them. */
+/* Clients have changed, or may have: forgets everything about them. */
 void auth_forget_clients(auth *a);
-/* is_listening: changes are announced, so that clients may be remembered for longer. */
+/* is_listening: the database announces changes, so clients may be remembered for longer. */
 void auth_set_listening(auth *a, bool is_listening);
 
-/* The token in an Authorization header of the Bearer scheme, else NULL; NULL of NULL. */
+/* The token in an Authorization header of the Bearer scheme, otherwise NULL. authorization may be
+ * NULL. */
 const char *auth_find_token(const char *authorization);
 
 /* A token for a client; free with free(). */
 char *auth_make_token(const auth *a, const char *client_id, long long lifetime_s);
 
 /*
- * Looks at an Authorization header (NULL when there is none). *client_id becomes a string
- * for the caller to free, as soon as the token names one. Returns true with the result
- * when it is known at once; else the callback follows, unless *lookup is abandoned.
+ * Checks an Authorization header (NULL when there is none). If the token names a client, *client_id
+ * becomes a string that the caller frees. Returns true, with the result, when it is known at once.
+ * Otherwise the callback is called later, unless *lookup is abandoned.
  */
 bool auth_check(auth *a, const char *authorization, char **client_id, auth_result *result,
                 auth_lookup **lookup, auth_callback callback, void *arg);
-/* The callback is not called. */
+/* The callback will not be called. */
 void auth_abandon(auth_lookup *lookup);
 
 #endif

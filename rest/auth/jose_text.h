@@ -1,6 +1,6 @@
 /*
- * auth/jose_text.h: what cjose may be given. Its base64 reader ends the process (an assertion)
- * when a text has a length that no bytes encode to, or padding in odd places.
+ * auth/jose_text.h: checks text before it is given to the library cjose. Its base64 decoder ends
+ * the process (an assertion) when a text has an impossible length or padding in the wrong place.
  */
 #ifndef CTMS_REST_AUTH_JOSE_TEXT_H
 #define CTMS_REST_AUTH_JOSE_TEXT_H
@@ -10,7 +10,7 @@
 
 /* Base64 for URLs without padding. */
 bool jose_text_is_base64url(const char *text, size_t length);
-/* Three such texts with dots between them. */
+/* Three such texts, separated by dots. */
 bool jose_text_is_compact_jws(const char *text, size_t length);
 
 #endif

@@ -1,4 +1,4 @@
-/* auth/jwks.c: the public keys of an issuer of tokens, fetched when they are needed. */
+/* auth/jwks.c: the public keys of an issuer of tokens, fetched when they are needed; see jwks.h. */
 #include "rest/auth/jwks.h"
 
 #include <jansson.h>
@@ -14,9 +14,9 @@
 #define KEYS_MAX 32
 #define ANSWER_MAX (256 * 1024)
 #define TIMEOUT_S 5.0
-/* Between two fetches, whatever the reason for them. */
+/* Shortest time between two fetches, whatever the reason for them. */
 #define FETCH_INTERVAL_S 10.0
-/* When the answer does not say how long it is good for, and at most. */
+/* How long keys are used: when the answer does not say it, and at most. */
 #define DEFAULT_AGE_S 300.0
 #define MAX_AGE_S 86400.0
 #define WAITING_MAX 1024
@@ -39,7 +39,7 @@ struct jwks {
     known_key keys[KEYS_MAX];
     int key_count;
     double good_until_s;
-    double fetched_s; /* when a fetch was last begun; 0: never */
+    double fetched_s; /* when the last fetch was begun; 0: never */
     bool is_fetching;
     jwks_wait *waiting;
     int waiting_count;
@@ -121,7 +121,7 @@ import_key(json_t *key)
     return jwk;
 }
 
-/* Takes the keys of an answer. Returns false, and keeps the old ones, when it has none. */
+/* Takes the keys of an answer. If it has none, returns false and keeps the old ones. */
 static bool
 take_keys(jwks *j, const http_client_answer *answer)
 {

@@ -1,4 +1,4 @@
-/* auth/jwt.c: access tokens of ours: JWTs signed with HS256. */
+/* auth/jwt.c: makes and verifies our own access tokens: JWTs signed with HS256; see jwt.h. */
 #include "rest/auth/jwt.h"
 
 #include <cjose/cjose.h>
@@ -66,7 +66,7 @@ out:
     return token;
 }
 
-/* HS256 and no "crit": what a token asks for beyond that is refused, not followed. */
+/* HS256 and no "crit": a token that asks for anything else is refused. */
 static bool
 has_our_header(cjose_jws_t *jws)
 {

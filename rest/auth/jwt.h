@@ -1,5 +1,6 @@
 /*
- * auth/jwt.h: access tokens of ours: JWTs signed with HS256, whatever a token says of itself.
+ * auth/jwt.h: makes and verifies our own access tokens: JWTs signed with HS256. Nothing that a
+ * token says about its algorithm can change that. auth.c calls it.
  */
 #ifndef CTMS_REST_AUTH_JWT_H
 #define CTMS_REST_AUTH_JWT_H
@@ -10,9 +11,9 @@ typedef struct jwt_key jwt_key;
 
 typedef enum jwt_status {
     JWT_VALID,
-    JWT_MALFORMED, /* not a JWT, another algorithm, extensions that we do not know */
+    JWT_MALFORMED, /* not a JWT, another algorithm, or unknown extensions */
     JWT_FORGED,    /* the signature is not ours */
-    JWT_UNUSABLE,  /* ours, but without a subject or an expiry */
+    JWT_UNUSABLE,  /* signed by us, but without a subject or an expiry */
     JWT_EXPIRED,
 } jwt_status;
 
@@ -21,7 +22,7 @@ typedef struct jwt_claims {
     time_t expires;
 } jwt_claims;
 
-/* NULL when there is no memory, or secret is empty. */
+/* NULL when there is no memory, or when secret is empty. */
 jwt_key *jwt_key_new(const char *secret);
 void jwt_key_free(jwt_key *key);
 

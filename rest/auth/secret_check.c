@@ -1,4 +1,7 @@
-/* auth/secret_check.c: compares client secrets with argon2 hashes, beside the event loop. */
+/*
+ * auth/secret_check.c: compares client secrets with argon2 hashes in threads of their own; see
+ * secret_check.h.
+ */
 #include "rest/auth/secret_check.h"
 
 #include <argon2.h>
@@ -16,9 +19,9 @@
 struct secret_check {
     char *hash;
     char *secret;
-    bool is_decoy; /* the hash is not that of a client */
+    bool is_decoy; /* no such client: the hash is only there to take the time */
     bool is_match;
-    secret_callback callback; /* NULL: abandoned; only the loop's thread looks */
+    secret_callback callback; /* NULL: abandoned; used only in the loop's thread */
     void *arg;
     secret_check *next;
 };
@@ -34,7 +37,7 @@ struct secret_checker {
     pthread_t *threads;
     int wake_fd;
     struct event *woken;
-    char *decoy; /* a hash as costly as those of real clients; only the loop's thread looks */
+    char *decoy; /* a hash as costly as those of real clients; used only in the loop's thread */
 };
 
 static bool
@@ -80,7 +83,7 @@ run_thread(void *arg)
         check->next = checker->finished;
         checker->finished = check;
         if (write(checker->wake_fd, &one, sizeof(one)) < 0) {
-            /* The counter is full: the loop is awake already. */
+            /* The counter is full, so the loop is awake already. */
         }
     }
     pthread_mutex_unlock(&checker->lock);
@@ -109,7 +112,7 @@ on_woken(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* Until a real hash has been seen: what `ctms clients add` makes. */
+/* The decoy until a real hash has been seen, with the parameters of `ctms clients add`. */
 static char *
 first_decoy(void)
 {
@@ -133,7 +136,7 @@ secret_checker_new(struct event_base *base, int threads)
     event_add(checker->woken, NULL);
     checker->decoy = first_decoy();
     checker->threads = xcalloc((size_t)threads, sizeof(pthread_t));
-    /* Signals are for the thread of the event loop. */
+    /* Signals are handled in the thread of the event loop. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     for (int i = 0; i < threads; i++) {

@@ -1,4 +1,7 @@
-/* http/connection.c: one client connection: its life, and requests out of the bytes that come. */
+/*
+ * http/connection.c: one client connection: its states, and how received bytes become requests.
+ * Sending is in connection_write.c, and the server in server.c. See internal.h.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -10,10 +13,12 @@
 #include "common/clock.h"
 #include "rest/http/internal.h"
 
-/* Bytes of pipelined requests that may wait, and requests taken before others have their turn. */
+/* Bytes of pipelined requests that may wait, and requests taken before other connections have their
+ * turn. */
 #define WAITING_MAX (64 * 1024)
 #define REQUESTS_PER_TURN 16
-/* After an answer that ends the connection: how long to read, so that it is not cut short. */
+/* How long to read after an answer that ends the connection, so that the answer is not cut
+ * short. */
 #define LINGER_S 2.0
 
 /* ---- life of a connection -------------------------------------------------- */
@@ -29,8 +34,8 @@ forget_request(server_call *call)
 }
 
 /*
- * The connection ends now; the receiver of a request at work is told. Its memory stays
- * until the server's next tick: functions further up the stack may look at it.
+ * Ends the connection now, and tells the receiver of a request at work. The memory stays until the
+ * server's next tick, because functions further up the stack may still use it.
  */
 void
 connection_close(server_call *call, const char *why)
@@ -113,8 +118,8 @@ start_lingering(server_call *call)
 }
 
 /*
- * The answer is out. A client that was promised a next request before the server began to drain
- * has a moment for it.
+ * The answer has been sent. If the server drains, a client that was told before that it may send
+ * another request has a moment to do so.
  */
 static void
 finish_answer(server_call *call)
@@ -148,7 +153,7 @@ connection_flush(server_call *call)
     }
 }
 
-/* Answers what never became a request, and ends the connection. */
+/* Answers bytes that never became a request, and ends the connection. */
 static void
 refuse(server_call *call, int status, const char *detail)
 {
@@ -184,8 +189,8 @@ hand_over(server_call *call)
 }
 
 /*
- * Many clients send a body behind its head, and their kernels hold it back until the head is
- * acknowledged, which ours would delay by 40 ms.
+ * Many clients send the head and the body separately, and their kernels hold the body back until
+ * the head is acknowledged. Our kernel would delay the acknowledgement by 40 ms.
  */
 static void
 acknowledge_now(server_call *call)
@@ -234,7 +239,7 @@ read_head(server_call *call)
         buf_consume(in, blank);
     if (in->length == 0 || (in->length == 1 && in->data[0] == '\r'))
         return false;
-    /* Its first byte; empty lines before it keep nobody from being idle. */
+    /* The request begins with its first byte; empty lines before it leave the connection idle. */
     if (call->scanned == 0)
         call->deadline_s = clock_now_s() + call->owner->options.request_timeout_s;
     head_length = http_find_head_end(in->data, in->length, &call->scanned);
@@ -290,7 +295,8 @@ read_chunked_body(server_call *call)
     return true;
 }
 
-/* An answer from within comes back here, and finds that it goes on anyway. */
+/* When an answer is given from within this function, the inner call returns at once, and the loop
+ * here continues. */
 void
 connection_advance(server_call *call)
 {
@@ -320,7 +326,7 @@ connection_advance(server_call *call)
         return;
     resume_reading(call);
     if (heads > REQUESTS_PER_TURN && call->in.length > 0) {
-        /* The loop comes back when it has seen to the others. */
+        /* The event loop comes back here after it has served the others. */
         event_add(&call->writable, NULL);
         return;
     }
@@ -352,7 +358,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
     if (received > 0) {
         take_bytes(call, (size_t)received);
     } else if (received == 0) {
-        /* It may only have closed its half: an answer that is due still goes out. */
+        /* The client may have closed only its half: a pending answer is still sent. */
         call->is_at_end = true;
         event_del(&call->readable);
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
@@ -386,7 +392,8 @@ connection_end_greedy(server_call *call)
         refuse(call, 503, "Service unavailable, try again later");
         break;
     case STATE_WORKING:
-        /* What is at work already is not the client's to hold, but a page in pieces is. */
+        /* The client cannot speed up a request at work, but unsent pieces of a stream wait for
+         * it. */
         if (call->out.length > 0)
             connection_close(call, "the client reads too slowly");
         break;
@@ -454,7 +461,7 @@ connection_add(server *s, int fd, const struct sockaddr_storage *address)
     event_assign(&call->readable, s->base, fd, EV_READ | EV_PERSIST, on_readable, call);
     event_assign(&call->writable, s->base, fd, EV_WRITE, on_writable, call);
     event_add(&call->readable, NULL);
-    /* Mostly the request is there already; and who has sent something is not idle. */
+    /* The request has usually arrived already; and a client that has sent something is not idle. */
     on_readable(fd, EV_READ, call);
 }
 

@@ -1,6 +1,6 @@
 /*
- * http/connection_write.c: the bytes of answers, and their way into the socket. What follows when
- * they are out, or cannot get out, is for http/connection.c to say.
+ * http/connection_write.c: writes answers to the socket. http/connection.c decides what happens
+ * when they have been sent, or cannot be sent. See internal.h.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,7 @@
-/* http/form.c: the few fields of a form that a token request needs, and HTTP Basic credentials. */
+/*
+ * http/form.c: reads the few fields of a form that a token request needs, and HTTP Basic
+ * credentials; see form.h.
+ */
 #include "rest/http/form.h"
 
 #include <stdlib.h>
@@ -21,7 +24,7 @@ find_field(form_field *fields, size_t count, const char *name, size_t length)
     return NULL;
 }
 
-/* The last field of a name counts. */
+/* If a name is given twice, the last field counts. */
 static bool
 set_value(form_field *field, const char *data, size_t length)
 {
@@ -148,7 +151,7 @@ read_multipart(const char *content_type, const char *body, size_t length, form_f
     memcpy(delimiter + 4, boundary, boundary_length);
     delimiter_length = boundary_length + 4;
 
-    /* The first delimiter may begin the body, without a line break before it. */
+    /* The body may begin with the first delimiter, without a line break before it. */
     if (length >= delimiter_length - 2 && memcmp(body, delimiter + 2, delimiter_length - 2) == 0)
         part = body + delimiter_length - 2;
     else if ((part = memmem(body, length, delimiter, delimiter_length)) != NULL)

@@ -1,4 +1,4 @@
-/* http/http.c: HTTP/1.1 requests out of bytes. */
+/* http/http.c: parses HTTP/1.1 requests; see http.h. */
 #include "rest/http/http.h"
 
 #include <stdint.h>
@@ -8,7 +8,7 @@
 
 #define CHUNK_LINE_MAX 256
 #define TRAILER_MAX (8 * 1024)
-/* Far above every limit, far below an overflow. */
+/* Far above every limit, and far below an overflow. */
 #define LENGTH_MAX ((size_t)1 << 40)
 
 static bool
@@ -75,7 +75,7 @@ method_of(const char *name)
     return method;
 }
 
-/* Returns 0 or the status to answer with. Ends the three parts with NULs. */
+/* Returns 0, or the status to answer with. Puts a NUL behind each of the three parts. */
 static int
 parse_request_line(http_request *request, char *line)
 {
@@ -190,7 +190,7 @@ typedef enum header_kind {
 
 static const struct {
     const char *name;
-    const char *twice; /* what is said of a second one; NULL: it may be a list */
+    const char *twice; /* the error when it is given twice; NULL: it may be a list */
 } known_headers[] = {
     [HEADER_AUTHORIZATION] = {"authorization", "more than one Authorization header"},
     [HEADER_CONNECTION] = {"connection", NULL},
@@ -208,7 +208,7 @@ kind_of(const char *name)
 {
     header_kind kind = 0;
 
-    /* Of every request's every header: mostly the first letter tells. */
+    /* This runs for every header of every request; the first letter is usually enough. */
     while (kind < HEADER_OTHER && (known_headers[kind].name[0] != (name[0] | 0x20) ||
                                    strcasecmp(known_headers[kind].name, name) != 0))
         kind++;
@@ -236,7 +236,7 @@ read_header(http_request *request, header_kind kind, const char *value, bool *is
     return 0;
 }
 
-/* What the headers say about the body and the connection. */
+/* Reads what the headers say about the body and the connection. */
 static int
 interpret_headers(http_request *request, const char **detail)
 {
@@ -281,7 +281,7 @@ parse_lines(http_request *request, char *text, size_t length, const char **detai
         *line_end = '\0';
         if (strchr(text, '\r') != NULL)
             return 400;
-        /* A folded line fails here too: it begins with a blank, no token does. */
+        /* A folded line fails here too: it begins with a blank, and a token never does. */
         status = is_first ? parse_request_line(request, text) : parse_header(request, text);
         is_first = false;
         text = line_end + 2;
@@ -375,8 +375,8 @@ parse_chunk_size(const char *line, size_t length, size_t *size)
 }
 
 /*
- * The readers of one piece each: they say how many bytes they used, and CHUNKS_DONE when
- * the piece was there.
+ * Each of these reads one piece. They set how many bytes they used, and return CHUNKS_DONE when the
+ * piece was complete.
  */
 static http_chunks_result
 read_chunk_size(http_chunks *chunks, const char *data, size_t length, size_t room, size_t *used)
@@ -419,7 +419,7 @@ read_chunk_end(http_chunks *chunks, const char *data, size_t length, size_t *use
     return CHUNKS_DONE;
 }
 
-/* Trailers are read and forgotten; the empty line ends the body. */
+/* Trailers are read and ignored; the empty line ends the body. */
 static http_chunks_result
 read_trailer(http_chunks *chunks, const char *data, size_t length, size_t *used)
 {

@@ -1,10 +1,11 @@
 /*
- * http/http.h: HTTP/1.1 requests out of bytes. Knows no sockets and no resources.
+ * http/http.h: parses HTTP/1.1 requests. Knows no sockets and no resources. connection.c parses
+ * with it; handlers read the requests.
  *
- * Strict where leniency lets two servers in a row disagree about where a request ends:
- * lines end with CRLF and nothing else, one Content-Length or one "chunked" and never
- * both, no folded lines, no blanks before a colon, no empty names, and no header twice that tells
- * who asks, whom, or how the body is to be read.
+ * It is strict wherever leniency could let two servers in a row disagree about where a request
+ * ends. Lines end with CRLF and nothing else. There is one Content-Length or one "chunked", never
+ * both. No folded lines, no blanks before a colon, no empty names. A header that says who the
+ * client is, which host it means, or how the body is to be read, may not be given twice.
  */
 #ifndef CTMS_REST_HTTP_HTTP_H
 #define CTMS_REST_HTTP_HTTP_H
@@ -24,7 +25,7 @@ typedef enum http_method {
     HTTP_PUT,
     HTTP_PATCH,
     HTTP_DELETE,
-    HTTP_OTHER, /* any other token; the last */
+    HTTP_OTHER, /* any other token; must be the last */
 } http_method;
 
 typedef struct http_header {
@@ -33,7 +34,7 @@ typedef struct http_header {
 } http_header;
 
 typedef struct http_request {
-    char *head; /* what the strings point into */
+    char *head; /* the strings point into this */
     size_t head_length;
     http_method method;
     const char *method_name;
@@ -46,8 +47,8 @@ typedef struct http_request {
     bool is_chunked;
     bool is_keep_alive;
     bool expects_continue;
-    bool is_body_too_large; /* then there is no body */
-    char *body;             /* ends with a NUL that does not count; NULL when empty */
+    bool is_body_too_large; /* in this case there is no body */
+    char *body;             /* followed by a NUL that is not counted; NULL when empty */
     size_t body_length;
 } http_request;
 
@@ -55,26 +56,26 @@ typedef struct http_request {
 const char *http_method_name(http_method method);
 
 /*
- * Looks for the end of the head in what has arrived. *scanned is where an earlier call
- * left off, at first 0. Returns the length of the head with its empty line, 0 when it is
- * incomplete, -1 when a line does not end as it must.
+ * Looks for the end of the head in the bytes that have arrived. *scanned is how far an earlier call
+ * came; 0 at first. Returns the length of the head with its empty line, 0 when it is incomplete, -1
+ * when a line ends in a way that is not allowed.
  */
 long http_find_head_end(const char *data, size_t length, size_t *scanned);
 
-/* Why there is no request. */
+/* Why bytes could not become a request. */
 typedef struct http_refusal {
-    int status;         /* to answer with: 400, 417, 431, 501, 505 */
-    const char *detail; /* for the client; NULL: the status says it */
+    int status;         /* the status to answer with: 400, 417, 431, 501 or 505 */
+    const char *detail; /* text for the client; NULL: the reason phrase of the status */
 } http_refusal;
 
 /*
- * Parses a head that http_find_head_end() has found. Returns a request, or NULL and why.
+ * Parses a head that http_find_head_end() has found. Returns a request, or NULL and the reason.
  * Free with http_request_free().
  */
 http_request *http_parse_head(const char *data, size_t length, http_refusal *refusal);
 void http_request_free(http_request *request);
 
-/* Value of a header (of several of that name the first one), NULL when there is none. */
+/* The value of a header, NULL when there is none. If there are several, the first one. */
 const char *http_get_header(const http_request *request, const char *name);
 
 typedef struct http_chunks {
@@ -85,10 +86,10 @@ typedef struct http_chunks {
 } http_chunks;
 
 typedef enum http_chunks_result {
-    CHUNKS_MORE, /* in holds less than a piece */
+    CHUNKS_MORE, /* in holds less than a whole piece */
     CHUNKS_DONE,
     CHUNKS_BAD,
-    CHUNKS_TOO_LARGE, /* the body would exceed max */
+    CHUNKS_TOO_LARGE, /* the body would be larger than max */
 } http_chunks_result;
 
 /* Moves decoded bytes from in to body. chunks is zero before the first call. */

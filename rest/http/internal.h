@@ -1,8 +1,8 @@
 /*
- * http/internal.h: what the files of this folder that have to do with sockets share, from the
- * ground up: listen.c (the listening socket), connection_write.c (bytes on their way out),
- * connection.c (one connection), call.c (what the receiver of a request may do with it) and
- * server.c (accepting, time, draining). Nobody outside this folder includes it.
+ * http/internal.h: what the files of this folder that work with sockets share, from the bottom up:
+ * listen.c (the listening socket), connection_write.c (sending), connection.c (one connection),
+ * server_call.c (what the receiver of a request may do with it) and server.c (accepting, time,
+ * draining). No file outside this folder includes it.
  */
 #ifndef CTMS_REST_HTTP_INTERNAL_H
 #define CTMS_REST_HTTP_INTERNAL_H
@@ -31,13 +31,13 @@ struct server_call {
     struct event readable;
     struct event writable;
     call_state state;
-    bool is_closed;    /* its memory is all that is left */
-    bool is_advancing; /* advance() is further up the stack */
+    bool is_closed;    /* only its memory is left */
+    bool is_advancing; /* connection_advance() is further up the stack */
     bool is_at_end;    /* the client sends no more */
-    bool is_paused;    /* not reading: enough waits */
-    bool will_close;   /* after the answer */
-    double deadline_s; /* of the request, or of being idle */
-    size_t buffered;   /* bytes that it holds, as the server has counted them */
+    bool is_paused;    /* reading is stopped, because enough bytes wait */
+    bool will_close;   /* close it after the answer */
+    double deadline_s; /* of the request, or of the idle connection */
+    size_t buffered;   /* bytes that it holds, as counted by the server */
     size_t scanned;
     buf in;
     buf out;
@@ -72,43 +72,44 @@ struct server {
     char scratch[READ_SIZE];
 };
 
-/* http/listen.c. There may be room for a connection again. */
+/* http/listen.c. Accepts again, if the server may have room for a connection. */
 void listen_start_accepting(server *s);
 void listen_stop_accepting(server *s);
 
-/* http/connection_write.c. What became of the bytes that are to go out. */
+/* http/connection_write.c. What happened to the bytes that were to be sent. */
 typedef enum write_result {
     WRITE_DONE,
-    WRITE_WAITS, /* on_writable() is to go on */
+    WRITE_WAITS, /* on_writable() will continue */
     WRITE_FAILED,
 } write_result;
 
-/* Writes what the socket takes. */
+/* Writes as much as the socket takes. */
 write_result connection_write_out(server_call *call);
-/* Appends the head of an answer; framing is the header that tells where the body ends. */
+/* Appends the head of an answer; framing is the header that says where the body ends. */
 void connection_write_head(server_call *call, int status, const char *framing, const char *headers,
                            const char *content_type);
-/* Appends a whole answer to call->request, or to what could not become one. */
+/* Appends a whole answer to call->request, or to bytes that could not become a request. */
 void connection_write_answer(server_call *call, int status, const char *headers,
                              const char *content_type, const char *body, size_t length);
 
 /* http/connection.c. Adds an accepted socket to the server. */
 void connection_add(server *s, int fd, const struct sockaddr_storage *address);
-/* Ends it now; the receiver of a request at work is told why. */
+/* Ends it now; if a request is at work, its receiver is told why. */
 void connection_close(server_call *call, const char *why);
-/* Writes what is to go out; when an answer is out, on to the next request, or to the end. */
+/* Sends what waits to be sent. When an answer is complete, goes on to the next request, or
+ * closes. */
 void connection_flush(server_call *call);
-/* Makes of the bytes that have arrived what can be made of them, until others have their turn. */
+/* Processes the bytes that have arrived, until it is the turn of other connections. */
 void connection_advance(server_call *call);
-/* Must follow whatever makes the connection hold more or less. */
+/* Must be called after every change of the memory that the connection holds. */
 void connection_count_buffered(server_call *call);
-/* It is one of those who hold most of what is too much. */
+/* Too much memory is in use, and this connection is among those that hold most. */
 void connection_end_greedy(server_call *call);
 /* Its deadline has passed. */
 void connection_end_overdue(server_call *call);
-/* Frees the memory of those that are closed. */
+/* Frees the memory of closed connections. */
 void connection_free_closed(server *s);
-/* Nothing of a request has come, or the last answer is out. */
+/* No byte of a request has arrived, or the last answer has been sent. */
 bool connection_is_idle(const server_call *call);
 
 #endif

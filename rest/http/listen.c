@@ -1,4 +1,7 @@
-/* http/listen.c: the listening sockets: opening them, and when a server accepts from its own. */
+/*
+ * http/listen.c: opens the listening sockets, and switches accepting from them on and off; see
+ * listen.h and internal.h.
+ */
 #include "rest/http/listen.h"
 
 #include <errno.h>
@@ -14,7 +17,7 @@
 
 #define LISTEN_BACKLOG 4096
 
-/* Opens one socket. is_shared: others may listen on the same port, if they say so too. */
+/* Opens one socket. is_shared: other sockets may listen on the same port, if they allow it too. */
 static int
 open_socket(const struct addrinfo *address, bool is_shared)
 {
@@ -49,10 +52,11 @@ open_all(struct addrinfo *address, int *port, int *fds, int count)
 {
     int first = open_socket(address, false);
 
-    /* Alone at first: sharing a port with another server by mistake would be hard to see. */
+    /* The first socket does not share its port: otherwise two servers could share one by mistake,
+     * which would be hard to notice. */
     if (first < 0)
         return false;
-    /* Now the address says which port it has become. */
+    /* Now the address contains the port that was chosen. */
     if (getsockname(first, address->ai_addr, &address->ai_addrlen) != 0)
         return false;
     *port = ntohs(*port_in(address->ai_addr));

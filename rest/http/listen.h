@@ -1,4 +1,4 @@
-/* http/listen.h: the listening sockets. */
+/* http/listen.h: opens the listening sockets. main.c calls it. */
 #ifndef CTMS_REST_HTTP_LISTEN_H
 #define CTMS_REST_HTTP_LISTEN_H
 
@@ -6,9 +6,9 @@
 #include <stddef.h>
 
 /*
- * Opens that many listening sockets on one port, which the kernel spreads connections
- * over. *port 0 takes a free one and says which. False and a message on failure. host may be a
- * name or address.
+ * Opens that many listening sockets on one port; the kernel spreads connections over them. *port 0
+ * chooses a free port and sets it. host may be a name or an address. Returns false and a message on
+ * failure.
  */
 bool listen_open_sockets(const char *host, int *port, int *fds, int count, char *message,
                          size_t message_size);

@@ -1,4 +1,7 @@
-/* http/server.c: accepting connections, their time limits, draining. */
+/*
+ * http/server.c: accepts connections, enforces time limits and the memory limit, and drains. Calls
+ * connection.c for each connection; see server.h.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -40,7 +43,7 @@ is_anybody_waiting(const server *s)
     return poll(&poller, 1, 0) > 0;
 }
 
-/* At the limit, with every connection at work, new ones wait in the kernel's queue. */
+/* When the limit is reached and no connection is idle, new ones wait in the kernel's queue. */
 static void
 accept_calls(server *s, int limit)
 {
@@ -60,7 +63,7 @@ accept_calls(server *s, int limit)
         fd = accept4(s->listening_fd, (struct sockaddr *)&address, &length,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            /* Out of descriptors: the tick begins again. */
+            /* There are no more descriptors; the next tick accepts again. */
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                 listen_stop_accepting(s);
             return;
@@ -85,7 +88,7 @@ is_too_much(const server *s)
     return s->buffered > s->options.buffered_max;
 }
 
-/* Ends those who hold most, until the rest is not too much. */
+/* Ends the connections that hold most, until the rest is below the limit. */
 static void
 free_bytes(server *s)
 {
@@ -107,7 +110,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     for (server_call *call = s->calls, *next; call != NULL; call = next) {
-        /* This one may end now, but no other. */
+        /* This call may end now, but no other can. */
         next = call->next;
         if (call->deadline_s < now)
             connection_end_overdue(call);
@@ -130,7 +133,7 @@ server_drain(server *s, double idle_s, void (*done)(void *arg), void *arg)
 
     if (s->drain_deadline_s != 0)
         return;
-    /* Who has connected already is served. */
+    /* Clients that have already connected are served. */
     accept_calls(s, s->options.connections_max);
     listen_stop_accepting(s);
     s->drain_deadline_s = now + s->options.request_timeout_s;
@@ -169,7 +172,7 @@ server_free(server *s)
 {
     if (s == NULL)
         return;
-    s->drain_deadline_s = 1; /* no accepting any more */
+    s->drain_deadline_s = 1; /* stops accepting */
     while (s->calls != NULL)
         connection_close(s->calls, "server stops");
     connection_free_closed(s);

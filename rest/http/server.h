@@ -1,9 +1,10 @@
 /*
- * http/server.h: client connections: bytes in, requests out, answers back.
+ * http/server.h: client connections: receives bytes, hands over requests, sends answers. worker.c
+ * sets it up; exchange.c answers.
  *
- * Knows sockets, time limits and connection limits, nothing of resources. One request of a
- * connection is at work at a time; pipelined ones wait. Every request has a deadline, from
- * its first byte to the last byte of the answer.
+ * It knows sockets, time limits and connection limits, but no resources. One request of a
+ * connection is at work at a time; pipelined ones wait. Every request has a deadline, which covers
+ * the time from its first byte to the last byte of the answer.
  */
 #ifndef CTMS_REST_HTTP_SERVER_H
 #define CTMS_REST_HTTP_SERVER_H
@@ -15,22 +16,22 @@
 #include "rest/http/http.h"
 
 typedef struct server server;
-/* A request that wants an answer. */
+/* A request that is to be answered. */
 typedef struct server_call server_call;
 
 typedef struct server_events {
     /*
-     * A request is there. It belongs to the server and is valid until the answer or
-     * gone(). Answer exactly once, now or later, with server_answer().
+     * A request has arrived. It belongs to the server and is valid until the answer or gone().
+     * Answer exactly once, now or later, with server_answer().
      */
     void (*request)(void *arg, server_call *call, const http_request *request);
     /* The request's deadline has passed: answer now. */
     void (*overdue)(void *arg, server_call *call);
-    /* The client went away before the answer: drop the call. */
+    /* The client disconnected before the answer: forget the call. */
     void (*gone)(void *arg, server_call *call, const char *why);
-    /* The connection ends before all of an answer is out. */
+    /* The connection ended before the whole answer was sent. */
     void (*cut_off)(void *arg, const server_call *call, const char *why);
-    /* Something was refused before it became a request; the server answers by itself. */
+    /* Bytes were refused before they became a request; the server answers by itself. */
     void (*refused)(void *arg, const server_call *call, int status, const char *detail);
     /* Largest body that the request may have. */
     size_t (*body_max)(void *arg, const http_request *request);
@@ -38,37 +39,37 @@ typedef struct server_events {
 
 typedef struct server_options {
     int connections_max;
-    /* Bytes of requests and answers: beyond it, those who hold most are ended. */
+    /* limit of bytes of requests and answers; above it, connections that hold most are ended */
     size_t buffered_max;
     double request_timeout_s;
     double keepalive_timeout_s;
 } server_options;
 
-/* Serves what arrives on a listening socket, which remains the caller's. */
+/* Serves connections of a listening socket, which still belongs to the caller. */
 server *server_new(struct event_base *base, int listening_fd, const server_options *options,
                    const server_events *events, void *arg);
 /* Closes all connections at once. */
 void server_free(server *s);
 /*
- * Takes no new connections, answers what is at work as the last on its connection, and
- * calls done when no connection is left, after the request time limit at the latest. An idle
- * connection may bring a request for that many seconds more.
+ * Accepts no new connections. Each request at work is answered as the last one of its connection.
+ * Calls done when no connection is left, at the latest after the request time limit. For idle_s
+ * seconds an idle connection may still send a request.
  */
 void server_drain(server *s, double idle_s, void (*done)(void *arg), void *arg);
 int server_connection_count(const server *s);
 
 /*
- * headers: more header lines, each ending with CRLF, or NULL. A HEAD request gets no body,
- * but its length.
+ * headers: more header lines, each ending with CRLF, or NULL. The answer to a HEAD request has the
+ * length of the body, but not the body.
  */
 void server_answer(server_call *call, int status, const char *headers, const char *content_type,
                    const char *body, size_t length);
 
 /*
- * An answer in pieces, for a request that can take one (server_can_stream()). The call remains
- * at work until its end: it may be overdue, and the client may go, from within
- * server_stream() too. Breaking off ends the connection, so that the client knows that
- * the answer is not whole.
+ * An answer in pieces, for a request that can take one (server_can_stream()). The call stays at
+ * work until its end: also from within server_stream() it may become overdue, and the client may
+ * disconnect. Breaking off closes the connection, so that the client notices that the answer is not
+ * complete.
  */
 bool server_can_stream(const server_call *call);
 void

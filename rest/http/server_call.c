@@ -1,4 +1,6 @@
-/* http/server_call.c: what the receiver of a request may do with it: ask whose it is, and answer.
+/*
+ * http/server_call.c: what the receiver of a request may do with it: ask for the client's address,
+ * and answer. See server.h.
  */
 #include "rest/http/internal.h"
 
@@ -66,7 +68,7 @@ server_begin_stream(server_call *call, int status, const char *headers, const ch
 void
 server_stream(server_call *call, const char *piece, size_t length)
 {
-    /* A chunk of no bytes would be the end. */
+    /* An empty chunk would end the answer. */
     if (length == 0)
         return;
     buf_printf(&call->out, "%zx\r\n", length);
@@ -88,7 +90,7 @@ server_end_stream(server_call *call)
 void
 server_break_stream(server_call *call)
 {
-    /* No longer with the receiver, who knows. */
+    /* The receiver knows that it broke off, so it is not told that the call is gone. */
     call->state = STATE_WRITING;
     connection_close(call, "");
 }

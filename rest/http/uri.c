@@ -1,4 +1,4 @@
-/* http/uri.c: request targets: path segments, query parameters, percent-encoding. */
+/* http/uri.c: request targets: path segments, query parameters, percent-encoding; see uri.h. */
 #include "rest/http/uri.h"
 
 #include <stdlib.h>

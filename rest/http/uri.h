@@ -1,4 +1,7 @@
-/* http/uri.h: request targets: path segments, query parameters, percent-encoding. */
+/*
+ * http/uri.h: request targets: path segments, query parameters, percent-encoding. exchange.c reads
+ * every target with it, form.c decodes fields.
+ */
 #ifndef CTMS_REST_HTTP_URI_H
 #define CTMS_REST_HTTP_URI_H
 
@@ -9,7 +12,7 @@
 
 #define URI_PARAMETERS_MAX 64
 
-/* A decoded value. It may hold NULs, and bytes that are not UTF-8: ask uri_is_text(). */
+/* A decoded value. It may contain NULs and bytes that are not UTF-8; uri_is_text() tells. */
 typedef struct uri_text {
     char *data; /* ends with a NUL that does not count */
     size_t length;
@@ -26,19 +29,19 @@ typedef struct uri_query {
 } uri_query;
 
 /*
- * Where the path of a target is (also of one like "http://host/path?query"), and its
- * query, NULL when there is no "?".
+ * Finds the path and the query of a target (also of one like "http://host/path?query"). *query is
+ * NULL when there is no "?".
  */
 void uri_split(const char *target, const char **path, size_t *path_length, const char **query);
 
 /*
- * Decodes %XX; what is not two hexadecimal digits stays as it is. plus_is_blank as in
- * queries and forms. Free data with free().
+ * Decodes %XX; a "%" that two hexadecimal digits do not follow stays as it is. plus_is_blank: "+"
+ * is a blank, as in queries and forms. Free data with free().
  */
 uri_text uri_decode(const char *text, size_t length, bool plus_is_blank);
 
-/* Reads name=value pairs joined by "&". Returns false when there are too many; those before are
- * in the query then, and are to be freed too. */
+/* Reads name=value pairs joined by "&". Returns false when there are too many. The first ones are
+ * in the query even then, and must be freed. */
 bool uri_parse_query(const char *text, size_t length, uri_query *query);
 void uri_query_free(uri_query *query);
 /* The last parameter of that name, NULL when there is none. */
@@ -50,7 +53,7 @@ bool uri_is_text(const uri_text *text);
 /* A UUID in any form that PostgreSQL reads. */
 bool uri_is_uuid(const char *text);
 
-/* Appends text with everything encoded that has a meaning in a query value. */
+/* Appends text; every character that has a meaning in a query value is encoded. */
 void uri_encode(buf *out, const char *text, size_t length);
 
 #endif
