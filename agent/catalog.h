@@ -1,6 +1,6 @@
 /*
- * catalog.h: which main fields and newsletters are configured to be sent; for the log, which
- * says what of a contact was left out.
+ * catalog.h: which main fields and newsletters are configured to be sent. report.c needs it to log
+ * which parts of a contact were left out.
  */
 #ifndef AGENT_CATALOG_H
 #define AGENT_CATALOG_H
@@ -12,16 +12,16 @@
 
 typedef struct catalog catalog;
 
-/* Knows nothing yet. */
+/* Makes a catalog that is empty at first. */
 catalog *catalog_new(void);
 void catalog_free(catalog *known);
-/* Takes what ctms.acoustic_configuration() gave; anything else changes nothing. */
+/* Takes the result of ctms.acoustic_configuration(); invalid text changes nothing. */
 void catalog_read(catalog *known, const char *json);
 
 /*
- * Append a JSON array of names, and return how many there were: newsletters of the contact that
- * set no flag of its main row; configured fields that its main row does not have, because
- * ctms has no source for them or the contact none of their rows.
+ * Each appends a JSON array of names and returns how many there were. Newsletters: those of the
+ * contact that set no flag in its main row. Fields: those that are configured but not in its main
+ * row, because ctms has no source for them, or the contact has no such rows.
  */
 int catalog_append_skipped_newsletters(const catalog *known, const contact *c, buf *names);
 int catalog_append_skipped_fields(const catalog *known, const contact *c, buf *names);

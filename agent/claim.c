@@ -1,20 +1,21 @@
 /*
- * claim.c: when to claim contacts, how many, and what becomes of them; see claim.h.
+ * claim.c: decides when to claim contacts and how many, and puts them into the line; see claim.h.
  *
- * Ahead of need: a claim is made when half of the last one is sent. The first asks for
- * little; each that is filled doubles the next, so that an agent in front of a slow service
- * holds little.
+ * Contacts are claimed ahead of need: when half of the last claim has been sent, the next one is
+ * made. The first claim is small, and each claim that is filled doubles the next one. So an agent
+ * in front of a slow service holds few contacts.
  */
 #include "agent/claim.h"
 
 #include "common/clock.h"
 
 enum { CLAIM_MIN = 20, PROBE_CLAIM = 10 };
-/* Contacts in hand, as claims: those behind their AddRecipient wait for full calls. */
+/* How many contacts may be in hand, in full claims: contacts whose rows wait for a full call are in
+ * hand too. */
 enum { IN_HAND_CLAIMS = 4 };
 #define CLAIM_RETRY_MIN_S 0.2
 
-/* Contacts in the next claim, as far as it is up to the last ones. */
+/* Size of the next claim, as the results of the last ones suggest it. */
 static int
 next_size(const struct line *l)
 {
@@ -89,7 +90,7 @@ take_claimed(struct line *l, struct contact_list *contacts, bool are_suspects)
 void
 claim_take_contacts(struct line *l, struct contact_list *contacts, int claimed, int limit)
 {
-    /* Contacts that may themselves be at fault come last. */
+    /* Contacts that may be the cause of a fault come last. */
     take_claimed(l, contacts, false);
     take_claimed(l, contacts, true);
     l->claim_failures = 0;
@@ -98,7 +99,8 @@ claim_take_contacts(struct line *l, struct contact_list *contacts, int claimed, 
         if (l->claim_size > l->settings->batch_limit)
             l->claim_size = l->settings->batch_limit;
     }
-    /* Only an empty claim says that nothing is left: agents that are awake get no notice. */
+    /* Only an empty claim shows that the queue is empty, because an agent that is busy is not
+     * notified. */
     l->is_hungry = claimed > 0 || l->was_notified;
     line_turn_soon(l);
 }

@@ -1,14 +1,15 @@
 /*
- * claim.h: fills the line: claims contacts from the queue, ahead of need.
+ * claim.h: claims contacts from the queue, ahead of need, and puts them into the line. sync.c calls
+ * it.
  */
 #ifndef AGENT_CLAIM_H
 #define AGENT_CLAIM_H
 
 #include "agent/line.h"
 
-/* Claims, if that is wanted and may be. */
+/* Claims contacts, if that is useful and allowed now. */
 void claim_ahead(struct line *l);
-/* What came of a claim; as queue_events says it. */
+/* Takes the result of a claim; the parameters are those of queue_events.claimed. */
 void claim_take_contacts(struct line *l, struct contact_list *contacts, int claimed, int limit);
 void claim_note_failure(struct line *l);
 

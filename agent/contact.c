@@ -1,6 +1,4 @@
-/*
- * contact.c: see contact.h.
- */
+/* contact.c: makes contacts from rows of the database, and notes how they failed; see contact.h. */
 #include "agent/contact.h"
 
 #include <stdio.h>
@@ -85,7 +83,7 @@ note_address(contact *c, const char *address)
         c->trace = xstrdup(address);
 }
 
-/* What the log and the redaction of errors need of a column. */
+/* Notes what the log needs from a column, and which values must be removed from errors. */
 static void
 note_column(contact *c, acoustic_table table, const char *name, const char *value)
 {
@@ -97,7 +95,7 @@ note_column(contact *c, acoustic_table table, const char *name, const char *valu
         return;
     if (strcmp(name, "email") == 0)
         note_address(c, value);
-    else if (strcmp(name, "fxa_created_date") == 0) /* as a timestamp it is MM/DD/YYYY ... */
+    else if (strcmp(name, "fxa_created_date") == 0) /* a timestamp is MM/DD/YYYY ... */
         c->fxa_created = value[0] && value[1] && value[2] == '/' ? "success" : "skipped";
 }
 
@@ -106,7 +104,7 @@ add_row(contact *c, acoustic_table table, bool is_deletion)
 {
     contact_row *row = xcalloc(1, sizeof(*row));
 
-    /* Room grows in powers of two. */
+    /* The capacity grows in powers of two. */
     if ((c->row_count & (c->row_count - 1)) == 0)
         c->rows =
             xrealloc(c->rows, sizeof(*c->rows) * (size_t)(c->row_count ? c->row_count * 2 : 1));
@@ -172,8 +170,8 @@ equals_word(const char *text, const char *word, size_t length)
     return strncasecmp(text, word, length) == 0;
 }
 
-/* Overwrites each place where the value stands. Values of one or two characters are part of
- * too many words, and say too little. */
+/* Overwrites every occurrence of the value. Values of one or two characters are left: they are part
+ * of many words, and they reveal little. */
 static void
 redact(char *text, const char *value)
 {
@@ -187,7 +185,7 @@ redact(char *text, const char *value)
     }
 }
 
-/* Words with an @ in them may be addresses, whoever's. */
+/* Overwrites words with an @: they may be addresses of this contact or of another. */
 static void
 redact_addresses(char *text)
 {

@@ -1,6 +1,6 @@
 /*
- * drain.c: the end of the line: what is half done is completed, the rest given back; see
- * drain.h.
+ * drain.c: empties the line when the program ends; see drain.h. Contacts that are half sent
+ * are completed; all others are given back.
  */
 #include "agent/drain.h"
 
@@ -10,7 +10,7 @@
 #include "common/log.h"
 
 #define DRAIN_MAX_S 15.0
-/* For the last statements, once the deadline has passed. */
+/* How long the last statements may take after the deadline has passed. */
 #define LAST_WORDS_S 2.0
 
 void
@@ -43,9 +43,9 @@ drain_on_deadline(evutil_socket_t fd, short what, void *arg)
         return;
     }
     l->is_past_deadline = true;
-    log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "%d requests are not answered in time to stop",
+    log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "stopping before %d requests are answered",
                 l->in_flight);
-    /* Their slots come free by themselves: they may still be in flight. */
+    /* Their slots are freed when the share's lease ends, because they may still be in flight. */
     queue_release(l->queue);
     event_add(l->deadline, &last);
 }
@@ -58,7 +58,7 @@ drain_begin(struct line *l)
 
     l->is_draining = true;
     line_drop_contacts(l, &l->ready);
-    /* What is half done is completed, if that can be expected to work. */
+    /* Contacts that are half sent are completed, unless nothing can be sent now. */
     if (l->is_token_failing || send_is_held_back(l))
         line_drop_unsent(l);
     event_add(l->deadline, &limit);

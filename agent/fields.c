@@ -27,7 +27,7 @@ skip_blanks(fields *f)
         f->at++;
 }
 
-/* Takes the character, after blanks, if it is the next. */
+/* Skips blanks, and takes the next character if it is c. */
 static bool
 take(fields *f, char c)
 {
@@ -38,7 +38,7 @@ take(fields *f, char c)
     return true;
 }
 
-/* Four hexadecimal digits; -1 when they are not there. */
+/* The value of four hexadecimal digits, -1 if they are not there. */
 static int
 take_hex(fields *f)
 {
@@ -76,7 +76,7 @@ append_character(buf *text, unsigned code)
     }
 }
 
-/* Behind "\u": a character, or the first half of a pair. */
+/* Reads what follows "\u": a character, or the first half of a surrogate pair. */
 static bool
 take_unicode(fields *f, buf *text)
 {
@@ -121,7 +121,7 @@ take_escape(fields *f, buf *text)
     return true;
 }
 
-/* The rest of a string, behind its opening quote. */
+/* Reads the rest of a string, after its opening quote. */
 static bool
 take_string(fields *f, buf *text)
 {
@@ -146,7 +146,7 @@ take_string(fields *f, buf *text)
     }
 }
 
-/* A number or a word: what stands before the next comma or brace. */
+/* Reads a number or a word: everything up to the next comma or brace. */
 static bool
 take_literal(fields *f)
 {

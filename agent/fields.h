@@ -1,8 +1,9 @@
 /*
- * fields.h: walks a flat JSON object, as ctms.acoustic_rows() gives them, field by field.
+ * fields.h: reads a flat JSON object, as ctms.acoustic_rows() returns it, field by field. contact.c
+ * calls it.
  *
- * A general JSON parser would build an object of sixty texts for each contact, to be taken
- * apart at once: that was more than half of the agent's work.
+ * A general JSON parser would build an object of sixty texts for each contact, only for it to be
+ * taken apart at once. That took more than half of the agent's time.
  *
  *   fields_begin(&f, json, length);
  *   while (fields_next(&f)) ... buf_text(&f.name), buf_text(&f.value) ...
@@ -18,18 +19,18 @@
 
 typedef struct fields {
     buf name;  /* of the current field */
-    buf value; /* empty for null; numbers and truth values as they are written */
+    buf value; /* empty for null; numbers, true and false as they are written */
     const char *at, *end;
     bool is_first;
     bool is_broken;
     bool is_over;
 } fields;
 
-/* json must stay until the end. */
+/* json must stay valid until fields_end(). */
 void fields_begin(fields *f, const char *json, size_t length);
-/* False after the last field, and where the text is no flat object. */
+/* False after the last field, and when the text is not a flat object. */
 bool fields_next(fields *f);
-/* Frees; true when the text was a flat object to its end, all of it walked. */
+/* Frees the fields. True when the text was a flat object and all of it was read. */
 bool fields_end(fields *f);
 
 #endif

@@ -1,6 +1,4 @@
-/*
- * line.c: places contacts, rows and calls in the line; see line.h.
- */
+/* line.c: moves contacts, rows and calls between the lists of the line; see line.h. */
 #include "agent/line.h"
 
 #include <stdlib.h>
@@ -13,7 +11,7 @@ line_turn_soon(struct line *l)
     event_active(l->turn, EV_TIMEOUT, 0);
 }
 
-/* ---- rows that wait --------------------------------------------------------------- */
+/* ---- waiting rows ----------------------------------------------------------------- */
 
 static void
 unqueue_row(struct line *l, contact_row *row)
@@ -201,12 +199,12 @@ line_release_leases(struct line *l)
 {
     if (!l->is_release_wanted || l->is_releasing || !line_is_quiet(l))
         return;
-    /* What came in meanwhile must not be sent without a lease. */
+    /* Contacts that were claimed meanwhile must not be sent without a lease. */
     line_drop_contacts(l, &l->ready);
     line_drop_contacts(l, &l->halfway);
     l->is_releasing = queue_release(l->queue);
     if (!l->is_releasing) {
-        l->is_release_wanted = false; /* the database is away: leases run out */
+        l->is_release_wanted = false; /* the database is away: the leases will expire */
         l->is_given_back = l->is_draining;
     }
 }

@@ -1,11 +1,12 @@
 /*
- * line.h: the line: where each contact, each of its rows and each call is, and what moves them.
+ * line.h: the line: the lists in which contacts, their rows and calls are, and the functions that
+ * move them. It makes no decisions.
  *
- * The files that work on the line stand on this one and know one another only downwards:
- * claim.c fills it, send.c sends from it, outcome.c places what was answered, stop.c makes it
- * stand still, drain.c empties it; sync.c calls them in turn. Nothing here decides.
+ * The files that work on the line stand on this one and call one another only downwards. claim.c
+ * fills it, send.c sends from it, outcome.c acts on answers, stop.c stops it, drain.c empties it;
+ * sync.c calls them in turn.
  *
- * Where a contact is, at any time exactly one of:
+ * At any time a contact is in exactly one of these:
  *   ready      claimed, its AddRecipient not sent
  *   (a call)   its AddRecipient is in flight, or waits to be sent again (RemoveRecipient, when
  *              it is deleted)
@@ -27,7 +28,7 @@
 #include "agent/suspects.h"
 #include "common/http_client.h"
 
-/* Rows of one table that may share a call: those to be stored, and those to be deleted. */
+/* A lane is the rows of one table that may share a call: those to store, or those to delete. */
 enum { LANES = 2 * ACOUSTIC_TABLES };
 
 static inline int
@@ -42,28 +43,28 @@ typedef struct call {
     struct line *line;
     acoustic_table table;
     bool is_deletion;
-    contact *contact; /* of AddRecipient and RemoveRecipient */
+    contact *contact; /* for AddRecipient and RemoveRecipient */
     contact_row **rows;
     int row_count;
     double started_s;
     unsigned token_number;
-    bool was_refused; /* for its token, once */
-    bool is_half;     /* of a call that failed as a whole */
+    bool was_refused; /* because of its token; happens once at most */
+    bool is_half;     /* half of a call that failed as a whole */
     double halved_at_s;
-    int overloads; /* times it was refused because there were too many */
+    int overloads; /* times it was refused because of too many requests */
     TAILQ_ENTRY(call) link;
 } call;
 
 TAILQ_HEAD(call_list, call);
 
-/* Why the line stands still. While it is set, one request at a time tries again. */
+/* Why the line is stopped. While it is set, requests are tried one at a time. */
 typedef struct stop {
-    failure_class class; /* CLASS_SUCCESS: it does not stand still */
+    failure_class class; /* CLASS_SUCCESS: not stopped */
     acoustic_table table;
     double since_s;
-    double until_s; /* no request before that */
+    double until_s; /* no request before this time */
     int count;      /* stops since the table last worked */
-    int good_calls; /* since the last stop */
+    int good_calls; /* successful calls since the last stop */
     char why[ERROR_SIZE];
 } stop;
 
@@ -81,78 +82,78 @@ struct line {
     struct contact_list ready, halfway, outcomes;
     struct row_list waiting[LANES];
     int waiting_counts[LANES];
-    struct call_list again; /* calls to be sent before others */
+    struct call_list again; /* calls to send before all others */
     struct call_list sent;  /* in flight */
     int ready_count;
-    int in_hand; /* contacts, wherever they are */
+    int in_hand; /* contacts, in all lists and calls */
     int in_flight;
     int adding;          /* AddRecipients in flight */
-    int claim_size;      /* contacts; 0: little, as at the start */
+    int claim_size;      /* contacts; 0: small, as at the start */
     int claim_failures;  /* in a row */
-    double next_claim_s; /* not before, after a failure */
+    double next_claim_s; /* after a failure no claim before this time */
 
-    bool is_hungry;         /* there may be work to claim */
-    bool was_notified;      /* while a claim was running */
+    bool is_hungry;         /* the queue may have contacts to claim */
+    bool was_notified;      /* a notification came while a claim was running */
     bool is_token_failing;  /* the last fetch failed */
-    bool is_release_wanted; /* give back what we hold, once nothing is in flight */
+    bool is_release_wanted; /* give the leases back as soon as nothing is in flight */
     bool is_releasing;
-    bool is_settle_blocked; /* the database is away: not before the next tick */
+    bool is_settle_blocked; /* the database is away: wait for the next tick */
     bool is_draining;
-    bool is_given_back; /* while draining: the leases */
+    bool is_given_back; /* the leases were given back while draining */
     bool is_signing_off;
     bool is_past_deadline;
 
     stop stop;
-    suspects suspects; /* contacts that met a fault of the configuration: perhaps their own */
+    suspects suspects; /* contacts that met a fault of the configuration and may be its cause */
     double last_success_s[ACOUSTIC_TABLES];
-    double stopped_at_s[ACOUSTIC_TABLES]; /* because of the table; 0: never */
+    double stopped_at_s[ACOUSTIC_TABLES]; /* because of this table; 0: never */
 
-    struct event *turn;     /* one round of all that can be done, from the loop */
+    struct event *turn;     /* runs one turn: everything that can be done now */
     struct event *deadline; /* of draining */
 };
 
-/* Empty. */
+/* Makes an empty line. */
 void line_init(struct line *l, struct event_base *base, const agent_settings *settings,
                agent_metrics *metrics);
-/* Frees calls and contacts, wherever they are. */
+/* Frees all calls and contacts. */
 void line_clear(struct line *l);
-/* Something has changed: another turn. */
+/* Something has changed: asks for another turn. */
 void line_turn_soon(struct line *l);
 
 /* ---- contacts --------------------------------------------------------------------- */
-/* To another list, or to none (null). */
+/* Moves the contact to another list, or to none (null). */
 void line_move_contact(struct line *l, contact *c, struct contact_list *list);
-/* The contact needs nothing more, or has failed: its outcome is written next. None of its
- * rows may be in a call. */
+/* The contact is finished or has failed: its outcome will be written next. None of its rows may be
+ * in a call. */
 void line_settle_contact(struct line *l, contact *c);
-/* Forgets a contact without an outcome: its lease runs out, or is given back. */
+/* Drops a contact without an outcome: its lease expires or is given back. */
 void line_drop_contact(struct line *l, contact *c);
 void line_drop_contacts(struct line *l, struct contact_list *list);
-/* The contact has got somewhere, or nowhere: settles or drops it, unless it has yet to go on. */
+/* A call of the contact has ended: settles or drops the contact, unless there is more to send. */
 void line_place_contact(struct line *l, contact *c);
-/* Forgets all that is not in flight, and has the leases given back. */
+/* Drops everything that is not in flight, and gives the leases back. */
 void line_drop_unsent(struct line *l);
 
 /* ---- rows ------------------------------------------------------------------------- */
-/* The contact's AddRecipient was accepted: its rows may go. */
+/* The contact's AddRecipient was accepted: its rows may be sent. */
 void line_queue_rows(struct line *l, contact *c);
-/* From the queue of its table into the call, which has room. */
+/* Moves a row from the queue of its table into the call, which has room. */
 void line_take_row(call *k, contact_row *row);
-/* The row leaves its call: settles or drops its contact when it was the last. */
+/* The row leaves its call. If it was the last row of its contact, the contact is settled or
+ * dropped. */
 void line_end_row(struct line *l, contact_row *row, bool is_accepted);
 
 /* ---- calls ------------------------------------------------------------------------ */
 call *line_new_call(struct line *l, acoustic_table table, bool is_deletion, int row_count);
-/* Not its contact and rows. */
+/* Does not free its contact and rows. */
 void line_free_call(call *k);
-/* The call is sent before others. */
+/* The call will be sent before all others. */
 void line_put_back_call(call *k);
-/* The call will not be sent: its contacts are dropped, unless they have failed. Takes the
- * call over. */
+/* The call will not be sent: its contacts are dropped, unless they have failed. Frees the call. */
 void line_give_up_call(call *k);
 
 /* ---- leases ----------------------------------------------------------------------- */
-/* Nothing is in flight, and every outcome that we know is written. */
+/* Nothing is in flight, and every known outcome has been written. */
 bool line_is_quiet(const struct line *l);
 /* Gives the leases back, if that is wanted and the line is quiet. */
 void line_release_leases(struct line *l);

@@ -1,8 +1,9 @@
 /*
- * main.c: ctms-agent, which carries changed contacts to Acoustic.
+ * main.c: ctms-agent, which carries changed contacts to Acoustic: settings, signals, the event
+ * loop, and notifications from the database. The work is in sync.c.
  *
- * SIGTERM and SIGINT: finish what is in flight, give back the rest, end; the second one ends
- * at once. SIGHUP: read the settings again.
+ * SIGTERM and SIGINT: finishes the requests in flight, gives back the rest and ends; a second
+ * signal ends it at once. SIGHUP: reads the settings again.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -35,7 +36,7 @@ typedef struct agent {
     service *service;
     struct event *signals[3];
     bool is_stopping;
-    bool is_deaf; /* nothing can wake us; said so */
+    bool is_deaf; /* notifications cannot arrive; logged already */
 } agent;
 
 /* ---- signals ---------------------------------------------------------------------- */
@@ -212,7 +213,7 @@ open_database(agent *a, char *message, size_t size)
 
 /* ---- life ------------------------------------------------------------------------- */
 
-/* libxml2 would print what it does not like about an answer. */
+/* Without this, libxml2 would print its complaints about answers. */
 static void
 ignore_xml_error(void *context, const char *format, ...)
 {

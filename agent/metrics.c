@@ -69,10 +69,10 @@ _Static_assert(sizeof(families) / sizeof(*families) == FAMILIES, "every family i
 
 struct agent_metrics {
     metrics *metrics;
-    /* first those that store, then those that delete */
+    /* first for storing, then for deleting */
     metrics_series *requests[2][ACOUSTIC_TABLES][FAILURE_CLASSES];
     metrics_series *durations[2][ACOUSTIC_TABLES][FAILURE_CLASSES];
-    metrics_series *stopped[FAILURE_CLASSES]; /* null: it cannot stop the line */
+    metrics_series *stopped[FAILURE_CLASSES]; /* null: this class cannot stop the line */
 };
 
 static metrics_series *

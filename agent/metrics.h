@@ -1,5 +1,6 @@
 /*
- * metrics.h: what the agent counts for Prometheus.
+ * metrics.h: what the agent counts for Prometheus. The series are in common/metrics.h; service.c
+ * shows and pushes them.
  */
 #ifndef AGENT_AGENT_METRICS_H
 #define AGENT_AGENT_METRICS_H
@@ -10,21 +11,22 @@
 
 typedef struct agent_metrics agent_metrics;
 
-/* Every series that is known beforehand is there at zero. */
+/* All series that are known beforehand are there from the start, at zero. */
 agent_metrics *agent_metrics_new(void);
 void agent_metrics_free(agent_metrics *m);
 
 void agent_metrics_note_request(agent_metrics *m, acoustic_table table, bool is_deletion,
                                 failure_class status, double duration_s);
 void agent_metrics_note_synced(agent_metrics *m);
-/* At the end of a cycle. Values below zero are not known, and left as they were. */
+/* Call this at the end of a cycle. Values below zero are unknown; they leave the metric
+ * unchanged. */
 void agent_metrics_note_cycle(agent_metrics *m, double duration_s, double backlog, double retries,
                               double age_s);
 void agent_metrics_show_in_flight(agent_metrics *m, int in_flight, int allowed);
-/* Why the line stands still; CLASS_SUCCESS: it runs. */
+/* Why the line is stopped; CLASS_SUCCESS: it runs. */
 void agent_metrics_show_stop(agent_metrics *m, failure_class reason);
 
-/* Appends all, in the text format. */
+/* Appends all metrics in the text format. */
 void agent_metrics_write(const agent_metrics *m, buf *out);
 
 #endif

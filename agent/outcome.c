@@ -1,6 +1,6 @@
 /*
- * outcome.c: what follows from the answer to a call; see outcome.h and the table in
- * acoustic/classify.c.
+ * outcome.c: acts on the answer to a call; see outcome.h. The table in acoustic/classify.c says
+ * what kind of answer it is.
  */
 #include "agent/outcome.h"
 
@@ -16,19 +16,20 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-/* A call that is refused because there are too many goes again so often before it counts. */
+/* A call that was refused because of too many requests is sent again this often before that counts
+ * as a failure. */
 enum { OVERLOADS_MAX = 3 };
 
-/* What an answer says, for logs and last_error. */
+/* What an answer says, as text for logs and last_error. */
 typedef struct finding {
     verdict verdict;
     char what[96];    /* such as "fault 121" */
-    const char *text; /* the vendor's words; may be empty */
+    const char *text; /* Acoustic's own text; may be empty */
 } finding;
 
 /* ---- calls that end --------------------------------------------------------------- */
 
-/* All rows leave the call, which ends. */
+/* Ends the call; all its rows leave it. */
 static void
 end_rows(call *k, bool is_accepted)
 {
@@ -86,7 +87,8 @@ halve(call *k)
 
 /* ---- faults of the configuration -------------------------------------------------- */
 
-/* The contact has met such a fault before, and others have not, since: it is its own fault. */
+/* True if the contact itself is the cause: it met such a fault before, and since then others were
+ * accepted. */
 static bool
 is_own_fault(const call *k, const contact *c)
 {
@@ -97,7 +99,7 @@ is_own_fault(const call *k, const contact *c)
     return (entry != NULL && good_s > entry->since_s) || (k->is_half && good_s > k->halved_at_s);
 }
 
-/* The table has been refused, and has accepted since: now it refuses certain rows. */
+/* True if rows are the cause: the table was refused, and has accepted other rows since. */
 static bool
 is_fault_of_rows(const call *k)
 {
@@ -106,7 +108,7 @@ is_fault_of_rows(const call *k)
     return l->stopped_at_s[k->table] > 0 && l->last_success_s[k->table] > l->stopped_at_s[k->table];
 }
 
-/* The finding on one line, without anything personal. */
+/* Writes the finding as one line, without anything personal. */
 static void
 describe(const call *k, const finding *f, char *why, size_t size)
 {
@@ -118,9 +120,9 @@ describe(const call *k, const finding *f, char *why, size_t size)
 }
 
 /*
- * Everybody's fault, as far as we know: the line stops. When others have got through since
- * it last stopped, it is the fault of this contact, or of some rows of this call. own_class:
- * what it is then.
+ * As far as we know, this fault concerns every contact, so the line stops. But if others were
+ * accepted since the line last stopped, the fault is that of this contact, or of some rows of this
+ * call. In that case the contact fails with own_class.
  */
 static void
 on_common_fault(call *k, const finding *f, failure_class class, failure_class own_class)
@@ -151,7 +153,7 @@ on_authentication_fault(call *k, const finding *f)
 {
     token_reject(k->line->tokens, k->token_number);
     if (k->was_refused) {
-        /* A new token is refused as well: that is not the token's age. */
+        /* A new token is refused as well, so the age of the token is not the reason. */
         on_common_fault(k, f, CLASS_AUTHENTICATION, CLASS_TRANSIENT);
         return;
     }
@@ -159,7 +161,8 @@ on_authentication_fault(call *k, const finding *f)
     line_put_back_call(k);
 }
 
-/* Rows of several contacts: none of them is counted for what another may have done. */
+/* If the rows belong to several contacts, no failure is counted: another contact may be the
+ * cause. */
 static void
 on_transient_fault(call *k, const finding *f)
 {
@@ -206,8 +209,8 @@ find_in_call(const call *k, const char *email_id)
     return NULL;
 }
 
-/* Marks the contacts of rows that were refused. False, with the finding, when a failure
- * cannot be put down to a contact of the call, or is everybody's. */
+/* Marks the contacts whose rows were refused. Returns false, with the finding, when a failure
+ * belongs to no contact of the call, or concerns every contact. */
 static bool
 mark_failures(call *k, const acoustic_answer *answer, finding *f)
 {
@@ -280,7 +283,7 @@ note_status(contact *c, const call *k, const finding *f, double duration_s)
     c->durations_s[k->table] = duration_s;
 }
 
-/* A contact that has failed before says little about the service. */
+/* False for a contact that has failed before: its failure says little about the service. */
 static bool
 is_news(const call *k)
 {
@@ -295,7 +298,7 @@ note_answer(call *k, const finding *f, double duration_s)
     struct line *l = k->line;
     double now_s = clock_now_s();
 
-    /* A half that fails while others get through says more about its rows than the service. */
+    /* If a half fails while others succeed, its rows are the likely cause, not the service. */
     if (f->verdict.slows_down && !(k->is_half && pace_is_healthy_since(&l->pace, k->started_s)))
         pace_note_trouble(&l->pace, is_news(k), k->started_s, now_s);
     else if (f->verdict.class == CLASS_SUCCESS || f->verdict.class == CLASS_CONTACT)
@@ -337,9 +340,9 @@ outcome_take_answer(call *k, const http_client_answer *http)
 /* ---- settling --------------------------------------------------------------------- */
 
 /*
- * An outcome that is later than its lease is not written: another agent may have the contact by
- * now, or we ourselves, and it would be taken for the outcome of that attempt. The contact is sent
- * again.
+ * Drops outcomes that are later than their lease. By now another agent, or this one, may have
+ * claimed the contact again, and the outcome would be taken for the outcome of that attempt. The
+ * contact is sent again.
  */
 static void
 drop_late_outcomes(struct line *l)

@@ -42,7 +42,8 @@ pace_note_success(pace *p, int limit, double now_s)
 void
 pace_note_trouble(pace *p, bool is_news, double started_s, double now_s)
 {
-    /* Requests that were in flight together meet the same trouble: it counts once. */
+    /* Requests that were in flight at the same time meet the same trouble, so it counts only
+     * once. */
     if (started_s < p->decreased_at_s)
         return;
     p->decreased_at_s = now_s;

@@ -1,6 +1,4 @@
-/*
- * queue.c: see queue.h.
- */
+/* queue.c: the statements on ctms.pending_acoustic: claims, rows, outcomes, leases; see queue.h. */
 #include "agent/queue.h"
 
 #include <stdio.h>
@@ -36,18 +34,18 @@ struct queue {
     const agent_settings *settings;
     queue_events events;
     void *arg;
-    char agent[128]; /* the name in leases */
+    char agent[128]; /* the agent's name in leases */
 
     bool is_claiming;
     bool has_lost;
     int claim_limit;
-    double claim_ends_s; /* end of the lease of the claim that runs */
+    double claim_ends_s; /* when the lease of the running claim ends */
     contact **claimed;   /* sorted by email_id while their rows are read */
     int claimed_count;
 
-    struct contact_list settling; /* what the statements below are about */
+    struct contact_list settling; /* the contacts of the running statements */
     int settling_statements;
-    int finish_count; /* contacts that are being finished */
+    int finish_count; /* contacts that finished */
     bool is_settling_written;
     bool is_work_left;
     bool is_asking_backlog;
@@ -92,7 +90,7 @@ end_claim(queue *q, bool is_read)
     for (int i = 0; i < claimed; i++) {
         contact *c = q->claimed[i];
 
-        /* Without a main row the contact was deleted, and its queue row with it. */
+        /* A contact without a main row was deleted, and so was its row in the queue. */
         if (c->columns.length == 0 && !c->is_unchanged && !c->is_deletion && !c->has_failed)
             contact_free(c);
         else
@@ -160,8 +158,8 @@ on_rows(void *arg, const pg_reply *reply)
     end_claim(q, true);
 }
 
-/* The rows are read in a later snapshot than the claim's: so they are at least as new as
- * the generation that will be finished. */
+/* The rows are read in a later snapshot than that of the claim. So they are at least as new as the
+ * generation that will be finished. */
 static void
 read_rows(queue *q)
 {
@@ -224,7 +222,7 @@ queue_claim(queue *q, int limit)
     snprintf(limit_text, sizeof(limit_text), "%d", limit);
     snprintf(retry_text, sizeof(retry_text), "%d", q->settings->retry_limit);
     snprintf(lease_text, sizeof(lease_text), "%.3f", q->settings->lease_s);
-    /* Counted from before the statement is sent: earlier than the database counts. */
+    /* The time is taken before the statement is sent, so our lease ends before the database's. */
     q->claim_ends_s = clock_now_s() + q->settings->lease_s;
     q->claim_limit = limit;
     q->is_claiming = pg_pool_query(q->pool, &claim_statement, values, on_claimed, q) != NULL;
@@ -239,12 +237,12 @@ queue_is_claiming(const queue *q)
 
 /* ---- settling --------------------------------------------------------------------- */
 
-/* Arrays as PostgreSQL reads them. */
+/* The parameters of both statements, as array literals of PostgreSQL. */
 typedef struct settle_arrays {
     buf ids, generations;
-    buf errors, permanents; /* of those that failed */
+    buf errors, permanents; /* of contacts that failed */
     buf outcomes, hashes;   /* of the others */
-    bool is_any_told;       /* the last two hold anything but nulls */
+    bool is_any_told;       /* outcomes or hashes has a value that is not null */
     int count;
 } settle_arrays;
 
@@ -331,7 +329,7 @@ on_settled(void *arg, const pg_reply *reply)
         end_settling(q);
 }
 
-/* A contact that was changed while it was being sent is not removed. */
+/* A contact that was changed while it was being sent stays in the queue. */
 static void
 on_finished(void *arg, const pg_reply *reply)
 {
@@ -425,7 +423,7 @@ on_released(void *arg, const pg_reply *reply)
 {
     queue *q = arg;
 
-    q->has_lost = false; /* if this failed as well, leases run out */
+    q->has_lost = false; /* if this fails too, the leases expire */
     if (reply->status != PG_OK)
         complain("could not release contacts", reply);
     q->events.released(q->arg, reply->status == PG_OK);

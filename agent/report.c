@@ -1,6 +1,4 @@
-/*
- * report.c: see report.h.
- */
+/* report.c: writes the log lines of contacts and cycles, and the health file; see report.h. */
 #include "agent/report.h"
 
 #include <errno.h>
@@ -68,7 +66,7 @@ count_contact(report *r, const contact *c)
     }
 }
 
-/* Of the tables that have rows. */
+/* Only tables in which the contact has rows. */
 static void
 log_row_counts(log_line *line, const contact *c)
 {
@@ -93,7 +91,7 @@ log_table(log_line *line, const contact *c, acoustic_table table)
     log_real(line, name, c->durations_s[table]);
 }
 
-/* What of the contact Acoustic does not get, where there is anything. */
+/* Logs which parts of the contact are not sent to Acoustic, if there are any. */
 static void
 log_skipped(log_line *line, const report *r, const contact *c)
 {
@@ -198,7 +196,7 @@ write_file(const char *path, const char *text)
     FILE *file;
     bool is_written;
 
-    /* Renamed into place: a reader never sees half a time. */
+    /* The file is replaced by renaming, so a reader never sees half a time. */
     if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part)) {
         errno = ENAMETOOLONG;
         return false;

@@ -1,8 +1,8 @@
 /*
- * report.h: what the agent tells: a line for each contact, a line for each cycle, and the
- * health file.
+ * report.h: what the agent reports: a log line for each contact, a log line for each cycle, and the
+ * health file. sync.c calls it.
  *
- * A cycle lasts from one report to the next: until the work at hand is done, or the loop
+ * A cycle lasts from one report to the next: until the work at hand is done, or until the loop
  * interval has passed.
  */
 #ifndef AGENT_REPORT_H
@@ -20,21 +20,21 @@
 typedef struct report {
     const agent_settings *settings;
     agent_metrics *metrics;
-    catalog *known; /* the receiver's */
+    catalog *known; /* belongs to the caller */
     double cycle_began_s;
     long count_total, count_synced, count_retry, count_skipped, count_exception;
-    bool is_health_failing; /* said so once */
+    bool is_health_failing; /* logged already */
 } report;
 
-/* known must outlive it. */
+/* known must outlive the report. */
 void report_init(report *r, const agent_settings *settings, agent_metrics *metrics, catalog *known);
 void report_start(const report *r);
-/* The outcome of a contact that was sent, or need not be. */
+/* Logs the outcome of a contact that was sent, or that needed no sending. */
 void report_contact(report *r, const contact *c);
 bool report_has_work(const report *r);
 /* Logs the cycle and begins the next. */
 void report_cycle(report *r, const queue_backlog *backlog);
-/* Writes the time to the health file, if there is to be one. */
+/* Writes the time to the health file, if one is configured. */
 void report_health(report *r);
 
 #endif

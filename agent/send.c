@@ -1,8 +1,8 @@
 /*
- * send.c: decides what is sent next, and sends it; see send.h.
+ * send.c: decides what to send next, and sends it; see send.h.
  *
- * Order: what must be sent again; full calls of rows; rows that have waited too long;
- * AddRecipients; and, when none are left, rows that could still wait.
+ * The order is: calls that must be sent again; full calls of rows; rows that have waited too long;
+ * AddRecipients; and, when there are no more of those, rows that could still wait.
  */
 #include "agent/send.h"
 
@@ -10,16 +10,16 @@
 #include "agent/outcome.h"
 #include "common/clock.h"
 
-/* How long rows wait for others to fill their call: while contacts are waiting to be sent,
- * and while there is nothing better to do. */
+/* How long rows wait for others to fill their call: while contacts wait to be sent, and while there
+ * is nothing else to send. */
 #define LINGER_BUSY_S 2.0
 #define LINGER_IDLE_S 0.05
-/* Rows and XML in one call; a row that is larger goes alone. */
+/* Limits of one call: rows, and bytes of XML. A larger row is sent alone. */
 enum { ROWS_PER_CALL = 100, CALL_BYTES_MAX = 1024 * 1024 };
-/* More than the failures of 100 rows need; what is larger is no answer of the XML API. */
+/* The failures of 100 rows need less; anything larger is not an answer of the XML API. */
 enum { ANSWER_MAX = 4 * 1024 * 1024 };
 
-/* The lease may end before an answer is in and its outcome written: do not begin. */
+/* The lease might end before the answer has arrived and its outcome is written: do not send. */
 static bool
 is_too_late(const struct line *l, const contact *c, double now_s)
 {
@@ -29,9 +29,9 @@ is_too_late(const struct line *l, const contact *c, double now_s)
 /* ---- rows ------------------------------------------------------------------------- */
 
 /*
- * Rows that go into one call. A contact that has failed before may be what made the whole
- * call fail: it shares a call only with its like, half as many for each failure, so that in
- * the end it is alone. While the line tries whether it can run again, so is everybody.
+ * How many rows may share a call with this contact's. A contact that has failed before may be the
+ * reason why a whole call failed. So it shares a call only with contacts that failed as often, and
+ * with half as many after each failure, until it is alone.
  */
 static int
 rows_limit(const contact *c)
@@ -61,7 +61,7 @@ take_rows(struct line *l, int lane)
     return k;
 }
 
-/* When the rows of a lane should go, full call or not. */
+/* When the rows of a lane should be sent, even if the call is not full. */
 static double
 rows_due_s(const struct line *l, int lane)
 {
@@ -93,8 +93,8 @@ take_due_rows(struct line *l, double now_s)
 
 /* ---- what is next ----------------------------------------------------------------- */
 
-/* A call that waited may meanwhile be too late, or hold rows of contacts that have failed.
- * False when nothing of it is left. */
+/* Removes from a waiting call what must not be sent any more: its lease is too short, or the
+ * contact has failed. Returns false when nothing is left. */
 static bool
 keep_wanted(struct line *l, call *k, double now_s)
 {
@@ -160,7 +160,7 @@ next_call(struct line *l, double now_s)
         k = take_due_rows(l, now_s);
     if (k == NULL)
         k = take_contact(l, now_s);
-    /* Now that no contact is left, rows may be due that were not before. */
+    /* Now no contact is left, so rows may be due that were not due before. */
     return k != NULL ? k : take_due_rows(l, now_s);
 }
 
@@ -301,6 +301,6 @@ send_next_due_s(const struct line *l)
             due_s = due_s == 0 || rows_s < due_s ? rows_s : due_s;
         }
     }
-    /* What is due already waits for an answer, not for a moment. */
+    /* Rows that are due already wait for an answer, not for a time. */
     return due_s > now_s ? due_s : 0;
 }

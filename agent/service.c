@@ -1,5 +1,5 @@
 /*
- * service.c: see service.h. For a few trusted callers; limits keep others from hurting.
+ * service.c: see service.h. It is meant for a few trusted callers; limits protect it from others.
  */
 #include "agent/service.h"
 
@@ -25,7 +25,7 @@ struct service {
     http_client *client; /* for pushing */
     char *push_url;
     bool is_pushing;
-    bool is_push_failing; /* said so once */
+    bool is_push_failing; /* logged already */
 };
 
 static void
@@ -106,7 +106,7 @@ listen_on(service *s, struct event_base *base, char *message, size_t size)
 
 /* ---- pushing ---------------------------------------------------------------------- */
 
-/* One group a host: agents of one host take turns in it. */
+/* One group for each host; agents on the same host overwrite one another's metrics. */
 static char *
 make_push_url(const char *gateway)
 {

@@ -1,6 +1,6 @@
 /*
  * service.h: what the agent shows of itself: /metrics, /__heartbeat__ and /__lbheartbeat__ on a
- * port of its own, and the push to a Prometheus gateway.
+ * port of its own, and the push to a Prometheus gateway. main.c sets it up.
  */
 #ifndef AGENT_SERVICE_H
 #define AGENT_SERVICE_H
@@ -12,10 +12,10 @@
 
 typedef struct service service;
 
-/* What /__heartbeat__ tells. */
+/* The content of /__heartbeat__. */
 typedef struct service_health {
     bool is_database_up;
-    const char *stopped; /* why nothing can be sent; null: it can */
+    const char *stopped; /* why nothing can be sent; null: sending works */
     int in_flight, in_flight_allowed;
 } service_health;
 
@@ -28,11 +28,11 @@ typedef struct service_options {
     void *arg;
 } service_options;
 
-/* Null, with a message, when the port cannot be had. Strings of the options are copied. */
+/* Null, with a message, when it cannot listen on the port. Strings of the options are copied. */
 service *
 service_new(struct event_base *base, const service_options *options, char *message, size_t size);
 void service_free(service *s);
-/* Sends the metrics to the gateway, unless the last push is still under way. */
+/* Pushes the metrics to the gateway, unless the last push is still running. */
 void service_push(service *s);
 
 #endif

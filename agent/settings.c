@@ -1,4 +1,4 @@
-/* settings.c: from the configuration to the agent's settings; see settings.h. */
+/* settings.c: fills the agent's settings from the configuration; see settings.h. */
 #include "agent/settings.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 
 #include <curl/curl.h>
 
-/* By the parser of those who will use it. */
+/* Asks libcurl, which will use the URL. */
 static bool
 is_url(const char *text)
 {
@@ -65,7 +65,7 @@ agent_settings_fill(agent_settings *settings, const config *c, char *message, si
         snprintf(message, size, "CTMS_ACOUSTIC_BASE_URL is too long, or not a URL");
         return false;
     }
-    /* A contact may wait for a few requests before its own; see sync.h. */
+    /* A contact may wait for a few other requests before its own is sent; see sync.h. */
     if (filled.lease_s < 4 * filled.acoustic.timeout_s) {
         snprintf(message, size,
                  "CTMS_ACOUSTIC_LEASE_S must be at least four times CTMS_ACOUSTIC_TIMEOUT_S");

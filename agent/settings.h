@@ -1,8 +1,8 @@
 /*
- * settings.h: what the agent was told, in the form in which it uses it.
+ * settings.h: the agent's settings, in the form in which it uses them.
  *
- * One struct for the life of the program; SIGHUP fills it anew. Strings belong to the
- * configuration behind it: whoever needs one longer copies it.
+ * There is one struct for the life of the program; SIGHUP fills it again. The strings belong to the
+ * configuration: code that needs one for longer must copy it.
  */
 #ifndef AGENT_SETTINGS_H
 #define AGENT_SETTINGS_H
@@ -15,7 +15,7 @@
 
 typedef struct agent_settings {
     bool is_sync_enabled;        /* false: the queue is left alone */
-    bool is_integration_enabled; /* false: the queue is emptied without sending */
+    bool is_integration_enabled; /* false: the queue is emptied, but nothing is sent */
     int retry_limit;
     int batch_limit; /* contacts per claim */
     int max_in_flight;
@@ -25,7 +25,7 @@ typedef struct agent_settings {
     const char *health_path; /* null: no file */
 } agent_settings;
 
-/* False, with one line that names the setting, when values do not go together. */
+/* Returns false, with one line that names the setting, when values contradict one another. */
 bool agent_settings_fill(agent_settings *settings, const config *c, char *message, size_t size);
 
 #endif

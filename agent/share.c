@@ -1,4 +1,4 @@
-/* share.c: see share.h. */
+/* share.c: asks the database for slots and keeps their lease; see share.h. */
 #include "agent/share.h"
 
 #include <stdio.h>
@@ -9,9 +9,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-/* How often to ask while others may give back, or want, slots. */
+/* How often to ask while other agents may give back slots or want them. */
 #define ASK_BUSY_S 0.5
-/* How long an answer may take, and our loop be busy, before we have nothing. */
+/* How long an answer may take, or our loop may be busy, before we have no slots. */
 #define LEASE_MARGIN_S 2.5
 
 static const pg_statement share_statement = {
@@ -24,24 +24,25 @@ struct share {
     const char *agent;
     void (*changed)(void *arg);
     void *arg;
-    struct event *timer; /* pending: asks again while busy */
+    struct event *timer; /* pending: asks again while requests are wanted */
     int granted;
-    int recorded;     /* what the database keeps from others for us */
-    int wanted;       /* as last asked */
-    int in_flight;    /* as last told */
-    int asked_in_use; /* what may be in flight until the answer is there */
+    int recorded;     /* slots that the database keeps for us */
+    int wanted;       /* in the last question */
+    int in_flight;    /* as the last caller told it */
+    int asked_in_use; /* may be in flight until the answer arrives */
     double asked_at_s;
     double asked_lease_s;
-    double void_at_s; /* no request from then on */
-    bool is_wanting;  /* slots were short since the last time that nothing was to be sent */
+    double void_at_s; /* no request may start after this */
+    bool is_wanting;  /* slots were short since there was last nothing to send */
     bool is_asking;
     bool is_leaving;
     bool is_signed_off;
-    bool has_failed; /* said so */
+    bool has_failed; /* logged already */
 };
 
-/* Longer than the time between two questions and a request together. Short while we hold much:
- * what a dead agent held is nobody's until then. */
+/* The lease is longer than the interval between two questions plus one request. It is short while
+ * we hold many slots, because the slots of an agent that died cannot be used until its lease
+ * ends. */
 static double
 lease_s(const share *s)
 {
@@ -82,7 +83,7 @@ on_answer(void *arg, const pg_reply *reply)
         return;
     }
     s->has_failed = false;
-    /* A request that is sent now must be over before the lease ends. */
+    /* A request that starts now must end before the lease does. */
     s->void_at_s = s->asked_at_s + s->asked_lease_s - s->settings->acoustic.timeout_s;
     s->recorded = atoi(PQgetvalue(reply->result, 0, 0));
     set_granted(s, s->recorded);
@@ -98,8 +99,8 @@ ask(share *s, int wanted)
 
     if (s->is_asking)
         return;
-    /* Until the answer is there we go on with what we have; it is given back by the next
-     * question. */
+    /* Until the answer arrives we use the slots that we have. Slots that we lose are given back by
+     * the next question. */
     s->granted = share_granted(s);
     s->asked_in_use = s->in_flight > s->granted ? s->in_flight : s->granted;
     snprintf(wanted_text, sizeof(wanted_text), "%d", wanted);
@@ -112,7 +113,7 @@ ask(share *s, int wanted)
     s->is_asking = pg_pool_query(s->pool, &share_statement, values, on_answer, s) != NULL;
 }
 
-/* With nothing to do one slot is kept, so that the next contact need not wait. */
+/* When there is nothing to do, one slot is kept, so that the next contact need not wait. */
 static int
 wanted_now(const share *s)
 {
@@ -126,7 +127,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    /* Idle by now: the short lease that goes with many slots would end before the next tick. */
+    /* We may be idle by now. The short lease of many slots would end before the next tick. */
     if (s->is_wanting || s->wanted > 1)
         ask(s, wanted_now(s));
 }
@@ -155,7 +156,7 @@ share_update(share *s, bool is_busy, bool is_short, int in_flight)
     s->in_flight = in_flight;
     is_more_wanted =
         wanted_now(s) > s->wanted || (is_busy && clock_now_s() >= s->void_at_s && !s->is_asking);
-    /* Others wait for what is over now. */
+    /* Other agents may wait for slots whose requests have just ended. */
     if (is_more_wanted || (s->recorded > s->granted && in_flight <= s->granted))
         ask(s, wanted_now(s));
     if (s->is_wanting && !evtimer_pending(s->timer, NULL))
@@ -175,7 +176,7 @@ share_sign_off(share *s)
     s->is_wanting = false;
     s->in_flight = s->granted = 0;
     ask(s, 0);
-    if (!s->is_asking) /* the database is away: the lease ends */
+    if (!s->is_asking) /* the database is away: the lease will expire */
         s->is_signed_off = true;
 }
 

@@ -1,9 +1,8 @@
 /*
- * stop.c: stops the line when nobody's contacts can be sent, and lets it run again; see
- * stop.h.
+ * stop.c: stops the line when no contact can be sent, and lets it run again; see stop.h.
  *
- * While it stands still nothing is held: leases are given back, no failure is counted, and
- * the queue keeps everything. After a while, each time a longer one, a few contacts are
+ * While the line is stopped the agent holds nothing: leases are given back, no failure is counted,
+ * and the queue keeps everything. After a while, which grows with each stop, a few contacts are
  * claimed and sent one request at a time, until the table that refused them accepts again.
  */
 #include "agent/stop.h"
@@ -16,7 +15,8 @@
 #include "common/sentry.h"
 
 #define PROBE_MAX_S 60.0
-/* Good calls after which the line runs even if none was for the table that refused. */
+/* After this many successful calls the line runs again, even if none was for the table that
+ * refused. */
 enum { GOOD_CALLS_ENOUGH = 20 };
 
 static void
@@ -49,7 +49,7 @@ stop_begin(struct line *l, failure_class class, const call *k, const char *why)
     double max_s = l->settings->loop_s > PROBE_MAX_S ? l->settings->loop_s : PROBE_MAX_S;
     double delay_s;
 
-    /* What was in flight when the line stopped has nothing to add. */
+    /* The answer to a request from before the stop tells nothing new. */
     if (l->stop.class != CLASS_SUCCESS && k->started_s < l->stop.since_s)
         return;
     delay_s = clock_backoff_s(l->settings->loop_s, max_s, l->stop.count);

@@ -1,17 +1,18 @@
 /*
- * stop.h: stops the line when nobody's contacts can be sent, and lets it run again.
+ * stop.h: stops the line when no contact can be sent, and lets it run again. outcome.c and sync.c
+ * call it.
  */
 #ifndef AGENT_STOP_H
 #define AGENT_STOP_H
 
 #include "agent/line.h"
 
-/* Stops the line: nothing is sent for a while, then one request at a time. k: the call that
- * brought it about. */
+/* Stops the line: nothing is sent for a while, then one request at a time. k is the call that
+ * failed. */
 void stop_begin(struct line *l, failure_class class, const call *k, const char *why);
-/* A call went well: perhaps the line can run again. */
+/* A call succeeded: the line may run again. */
 void stop_note_success(struct line *l, const call *k);
-/* Shows in the metrics whether the line stands still. */
+/* Shows in the metrics whether the line is stopped. */
 void stop_show(const struct line *l);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * suspects.h: contacts that met a fault of the configuration, each with the table that refused it.
- * Perhaps it is their own fault: it is, when others get through and they do not.
+ * A contact itself is the cause of the fault if other contacts are accepted and it is not.
+ * outcome.c and claim.c use it.
  *
  * Holds the last SUSPECTS_MAX of them.
  */
@@ -17,17 +18,17 @@ typedef struct suspect {
     double since_s;
 } suspect;
 
-/* All zero: none. */
+/* Empty when all bytes are zero. */
 typedef struct suspects {
     suspect ring[SUSPECTS_MAX];
-    int count; /* grows; the ring holds the last ones */
+    int count; /* grows; the ring holds the last SUSPECTS_MAX */
 } suspects;
 
-/* Adds the contact, or says when it met its fault once more. */
+/* Adds the contact, or updates the time of its last fault. */
 void suspects_add_contact(suspects *all, const contact *c, acoustic_table table, double now_s);
-/* Null: it is none, as far as is known. */
+/* Null when the contact is not known as a suspect. */
 const suspect *suspects_find_contact(const suspects *all, const contact *c, acoustic_table table);
-/* Of any table. */
+/* True if it is a suspect for any table. */
 bool suspects_have_contact(const suspects *all, const contact *c);
 
 #endif

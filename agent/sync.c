@@ -1,8 +1,8 @@
 /*
- * sync.c: the life of the line: turns, tokens, reports; see sync.h.
+ * sync.c: runs the line: turns, tokens, reports; see sync.h.
  *
- * Callbacks only note what has happened; what follows is done in a turn, from the event
- * loop, so that nothing calls back into the middle of something else.
+ * Callbacks only note what has happened. Everything that follows is done in a turn, which the event
+ * loop calls, so that no function is called while another one is in the middle of its work.
  */
 #include "agent/sync.h"
 
@@ -20,7 +20,7 @@
 #include "common/log.h"
 #include "common/sentry.h"
 
-/* A report after work, but not more often than this. */
+/* A report follows the end of work, but not more often than this. */
 #define REPORT_MIN_S 1.0
 
 struct sync {
@@ -31,8 +31,8 @@ struct sync {
     double last_report_s;
     bool is_reporting;
 
-    struct event *alarm; /* the next moment at which something is due */
-    struct event *tick;  /* each loop interval */
+    struct event *alarm; /* the next time at which something is due */
+    struct event *tick;  /* runs at each loop interval */
 };
 
 /* ---- claiming --------------------------------------------------------------------- */
@@ -122,7 +122,7 @@ report_now(struct sync *s)
         on_backlog(s, &(queue_backlog){-1, -1, -1});
 }
 
-/* The work at hand is done. */
+/* All the work at hand is done. */
 static bool
 has_cycle_ended(const struct sync *s)
 {
@@ -150,7 +150,7 @@ set_alarm(struct sync *s)
     event_add(s->alarm, &delay);
 }
 
-/* Requests may be wanted. */
+/* True if requests may be wanted soon. */
 static bool
 are_requests_wanted(const struct line *l)
 {
@@ -170,7 +170,7 @@ turn(evutil_socket_t fd, short what, void *arg)
     if (l->settings->is_integration_enabled)
         send_all(l);
     outcome_settle_all(l);
-    /* A claim that nobody knows of waits for its lease to end; this is sooner. */
+    /* An unknown claim would wait until its lease ends; releasing gives it back sooner. */
     l->is_release_wanted |= l->in_hand == 0 && queue_has_lost(l->queue);
     claim_ahead(l);
     line_release_leases(l);
@@ -181,7 +181,7 @@ turn(evutil_socket_t fd, short what, void *arg)
     set_alarm(s);
 }
 
-/* While nothing waits for it. */
+/* Fetches a token in advance, while nothing waits for it. */
 static void
 fetch_token(struct line *l)
 {
@@ -191,7 +191,7 @@ fetch_token(struct line *l)
         token_get(l->tokens, &number);
 }
 
-/* Each loop interval: look, whether anybody called or not. */
+/* Each loop interval: looks at the queue even if no notification came. */
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -205,7 +205,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     queue_ask_configuration(l->queue);
     share_tick(l->share);
     l->is_settle_blocked = false;
-    /* Other agents have all the requests there may be: let them have the contacts as well. */
+    /* Other agents have all the slots, so they should have the contacts too. */
     if (l->in_flight == 0 && l->ready_count > 0 && share_granted(l->share) == 0)
         line_drop_unsent(l);
     report_now(s);
@@ -252,7 +252,7 @@ on_token_failed(void *arg, bool is_refused, const char *problem, double retry_s)
     log_end(line, "could not get an access token from Acoustic: %s", problem);
     if (is_refused)
         sentry_report(LOG_LEVEL_CRITICAL, REPORT_SYNC, "Acoustic refuses an access token", NULL, 0);
-    /* Nothing will be sent for a while: others may have better luck. */
+    /* We cannot send for a while; other agents perhaps can. */
     if (!l->is_token_failing)
         line_drop_unsent(l);
     l->is_token_failing = true;
@@ -285,7 +285,7 @@ sync_apply_settings(struct sync *s)
     l->claim_size = 0;
     if (!l->settings->is_sync_enabled)
         line_drop_unsent(l);
-    token_renew(l->tokens); /* the credentials may be others */
+    token_renew(l->tokens); /* the credentials may have changed */
     if (!l->is_draining)
         start_ticking(s);
     sync_look(s);
@@ -317,7 +317,7 @@ sync_get_health(const struct sync *s)
     return health;
 }
 
-/* What the line works with. */
+/* Makes the parts that the line works with. */
 static void
 set_up_line(struct sync *s, struct event_base *base)
 {

@@ -1,9 +1,10 @@
 /*
- * sync.h: carries the queue to Acoustic: claims contacts, sends them, settles them.
+ * sync.h: carries the queue to Acoustic: claims contacts, sends them, settles them. main.c calls
+ * it.
  *
- * A stream, not rounds: contacts are claimed ahead of need, so that as many requests are in
- * flight as may be; the relational rows of contacts whose AddRecipient was accepted wait
- * until a call of 100 rows is full, or nothing better is to be done.
+ * It works as a stream, not in rounds. Contacts are claimed ahead of need, so that as many requests
+ * as possible are in flight. When the AddRecipient of a contact was accepted, its relational rows
+ * wait until a call of 100 rows is full, or until there is nothing else to send.
  */
 #ifndef AGENT_SYNC_H
 #define AGENT_SYNC_H
@@ -17,10 +18,10 @@
 
 struct sync;
 
-/* All of it must outlive the line. */
+/* Everything in it must outlive the line. */
 typedef struct sync_options {
     pg_pool *pool;
-    const agent_settings *settings; /* may change under it: sync_apply_settings() */
+    const agent_settings *settings; /* its content may change; then call sync_apply_settings() */
     agent_metrics *metrics;
     void (*cycle_ended)(void *arg); /* may be null */
     void *arg;
@@ -30,11 +31,11 @@ typedef struct sync_options {
 struct sync *sync_new(struct event_base *base, const sync_options *options);
 void sync_free(struct sync *s);
 
-/* There may be work: a notification, or the listener is back. */
+/* The queue may have work: a notification came, or the listener is back. */
 void sync_look(struct sync *s);
 service_health sync_get_health(const struct sync *s);
 void sync_apply_settings(struct sync *s);
-/* No new claim; ends the event loop when what is in flight is finished and the rest is
+/* Claims nothing more. Ends the event loop when the requests in flight are finished and the rest is
  * given back, or when the deadline has passed. */
 void sync_drain(struct sync *s);
 

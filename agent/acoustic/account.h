@@ -1,19 +1,20 @@
 /*
- * acoustic/account.h: where Acoustic is reached, and as whom.
+ * acoustic/account.h: the address of Acoustic, and the credentials. settings.c fills it in; token.c
+ * and send.c use it.
  */
 #ifndef AGENT_ACOUSTIC_ACCOUNT_H
 #define AGENT_ACOUSTIC_ACCOUNT_H
 
 #include "agent/acoustic/table.h"
 
-/* Strings belong to the configuration. */
+/* The strings belong to the configuration. */
 typedef struct acoustic_account {
     char base_url[512]; /* without a slash at the end */
     const char *client_id;
     const char *client_secret;
     const char *refresh_token;
     long long table_ids[ACOUSTIC_TABLES];
-    double timeout_s; /* of one request */
+    double timeout_s; /* time limit of one request */
 } acoustic_account;
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * acoustic/answer.c: see acoustic/answer.h.
  *
- * libxml2's SAX interface, so that no tree is built for 100 MB of nonsense. A document type
- * ends the reading: answers have none, and entities live there.
+ * It uses libxml2's SAX interface, so that no tree is built for 100 MB of nonsense. Reading stops
+ * at a document type: answers have none, and it could define entities.
  */
 #include "agent/acoustic/answer.h"
 
@@ -19,7 +19,7 @@
 
 enum { FAILURES_MAX = 10000, TEXT_MAX_LENGTH = 1024 };
 
-/* What the text that is being read will be. */
+/* Where the text that is being read belongs. */
 typedef enum text_target {
     TEXT_NONE,
     TEXT_SUCCESS,
@@ -33,7 +33,7 @@ typedef struct reader {
     acoustic_answer *answer;
     xmlParserCtxtPtr parser;
     int depth;
-    bool is_envelope; /* the root is what it should be */
+    bool is_envelope; /* the root element is the expected one */
     bool is_refused;
     bool has_success;
     bool is_success;
@@ -57,7 +57,7 @@ begin_text(reader *r, text_target target)
     r->length = 0;
 }
 
-/* Copies trimmed, on one line, cut at a character. */
+/* Copies the text: trimmed, on one line, and cut at the end of a character. */
 static void
 copy_line(char *to, size_t size, const char *from)
 {
@@ -89,7 +89,7 @@ begin_failure(reader *r, const xmlChar **attributes)
         xmlStopParser(r->parser);
         return;
     }
-    /* Room grows in powers of two. */
+    /* The capacity grows in powers of two. */
     if ((answer->failure_count & (answer->failure_count - 1)) == 0)
         answer->failures =
             xrealloc(answer->failures, (answer->failure_count ? answer->failure_count * 2 : 1) *
@@ -212,7 +212,7 @@ on_document_type(void *arg, const xmlChar *name, const xmlChar *external, const 
     xmlStopParser(r->parser);
 }
 
-/* True when the document was read to its end. */
+/* True when the document was read completely. */
 static bool
 parse(reader *r, const char *body, size_t length)
 {
@@ -246,7 +246,7 @@ acoustic_answer_read(acoustic_answer *answer, const char *body, size_t length)
     reader r = {.answer = answer};
 
     *answer = (acoustic_answer){.result = ACOUSTIC_UNREADABLE, .errorid = -1};
-    /* Answers may begin with blanks, which XML does not allow before a declaration. */
+    /* Answers may begin with blanks, but XML does not allow them before a declaration. */
     while (length > 0 && strchr(" \t\r\n", *body) != NULL && *body != '\0') {
         body++;
         length--;

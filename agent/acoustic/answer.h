@@ -1,6 +1,4 @@
-/*
- * acoustic/answer.h: reads the answers of the XML API, whatever they are.
- */
+/* acoustic/answer.h: reads any answer of the XML API, valid or not. outcome.c calls it. */
 #ifndef AGENT_ACOUSTIC_ANSWER_H
 #define AGENT_ACOUSTIC_ANSWER_H
 
@@ -8,21 +6,21 @@
 #include <stddef.h>
 
 typedef enum acoustic_result {
-    ACOUSTIC_UNREADABLE, /* empty, no XML, or XML of another kind */
-    ACOUSTIC_SUCCESS,    /* with or without failures of single rows */
+    ACOUSTIC_UNREADABLE, /* empty, not XML, or XML of another kind */
+    ACOUSTIC_SUCCESS,    /* individual rows may still have failed */
     ACOUSTIC_FAULT,
 } acoustic_result;
 
 typedef struct acoustic_failure {
-    bool is_transient; /* else permanent */
+    bool is_transient; /* otherwise permanent */
     char description[200];
     char email_id[64]; /* empty when the answer does not name it */
 } acoustic_failure;
 
-/* Texts are cut to size, on a single line. */
+/* Texts are cut to size and put on a single line. */
 typedef struct acoustic_answer {
     acoustic_result result;
-    long errorid;   /* of a fault; -1 without */
+    long errorid;   /* of a fault; -1 if it has none */
     char class[64]; /* of a fault */
     char text[256]; /* of a fault */
     acoustic_failure *failures;
@@ -30,9 +28,9 @@ typedef struct acoustic_answer {
 } acoustic_answer;
 
 /*
- * Reads whatever came, of any length. Never fails: what cannot be read is
- * ACOUSTIC_UNREADABLE. No document type, entity or network access is allowed to happen.
- * Free with acoustic_answer_free().
+ * Reads an answer of any content and length. It never fails: an answer that cannot be read is
+ * ACOUSTIC_UNREADABLE. Document types, entities and network access are not allowed. Free with
+ * acoustic_answer_free().
  */
 void acoustic_answer_read(acoustic_answer *answer, const char *body, size_t length);
 void acoustic_answer_free(acoustic_answer *answer);

@@ -1,9 +1,9 @@
 /*
  * acoustic/classify.c: the table behind acoustic/classify.h.
  *
- * The first row that fits decides. Numbers mean different things in different classes of
- * Acoustic, so what a text says goes before what a number says, and a fault in the body
- * before the HTTP status: it knows more.
+ * The first row that matches decides. The same number means different things in different classes
+ * of Acoustic, so rows with a text come before rows with a number. A fault in the body comes before
+ * the HTTP status, because it is more precise.
  */
 #include "agent/acoustic/classify.h"
 
@@ -17,8 +17,8 @@ typedef struct rule {
     enum { QUIET, SLOW, OVERLOAD } pace;
     int status_from, status_to; /* HTTP status; 0, 0: any */
     long errorid;               /* ANY: any */
-    const char *text;           /* must be in the text, in any case; null: any */
-    const char *text_too;       /* and this */
+    const char *text;           /* must be in the text, in upper or lower case; null: any */
+    const char *text_too;       /* must be in the text too */
 } rule;
 
 /* Faults. */
@@ -55,7 +55,7 @@ static const rule fault_rules[] = {
     {"HTTP 401", CLASS_AUTHENTICATION, QUIET, 401, 401, ANY, NULL, NULL},
     {"HTTP 429", CLASS_TRANSIENT, OVERLOAD, 429, 429, ANY, NULL, NULL},
     {"HTTP 5xx", CLASS_TRANSIENT, SLOW, 500, 599, ANY, NULL, NULL},
-    /* Unknown: it is tried again, up to the limit, and then stays visible. */
+    /* An unknown fault: the contact is tried again, up to the limit, and then stays visible. */
     {"unknown fault", CLASS_TRANSIENT, SLOW, 0, 0, ANY, NULL, NULL},
 };
 
@@ -67,7 +67,7 @@ static const rule status_rules[] = {
     {"no XML", CLASS_TRANSIENT, SLOW, 0, 0, ANY, NULL, NULL},
 };
 
-/* An envelope that says success, under a status that does not. */
+/* The envelope says success, but the HTTP status does not. */
 static const rule success_rules[] = {
     {"HTTP 401", CLASS_AUTHENTICATION, QUIET, 401, 401, ANY, NULL, NULL},
     {"HTTP 429", CLASS_TRANSIENT, OVERLOAD, 429, 429, ANY, NULL, NULL},
@@ -75,13 +75,13 @@ static const rule success_rules[] = {
     {"success", CLASS_SUCCESS, QUIET, 0, 0, ANY, NULL, NULL},
 };
 
-/* Descriptions of rows that failed for good; a missing column is missing for everybody. */
+/* Descriptions of rows that failed permanently. A missing column is missing for every contact. */
 static const rule row_rules[] = {
     {"row: no such column", CLASS_CONFIGURATION, QUIET, 0, 0, ANY, "there is no column", NULL},
     {"row: permanent", CLASS_CONTACT, QUIET, 0, 0, ANY, NULL, NULL},
 };
 
-/* What a deletion looks up before the tables above. */
+/* For a deletion these rows are tried before the tables above. */
 static const rule deletion_rules[] = {
     {"deletion: not a member", CLASS_SUCCESS, QUIET, 0, 0, ANY, "recipient not found", NULL},
     {"deletion: 128 not a member", CLASS_SUCCESS, QUIET, 0, 0, 128, NULL, NULL},
@@ -92,7 +92,7 @@ static const rule deleted_row_rules[] = {
     {"deletion: no such row", CLASS_SUCCESS, QUIET, 0, 0, ANY, "row not found", NULL},
 };
 
-/* What else is to be known of a class. */
+/* The other properties of each class. */
 static const struct {
     const char *name;
     bool is_permanent;
@@ -133,7 +133,7 @@ fits(const rule *r, int status, long errorid, const char *text)
            (r->text_too == NULL || strcasestr(text, r->text_too) != NULL);
 }
 
-/* The last row of each table fits everything. */
+/* The last row of each table matches everything. */
 static verdict
 look_up(const rule *rules, int status, long errorid, const char *text)
 {

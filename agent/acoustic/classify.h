@@ -1,6 +1,4 @@
-/*
- * acoustic/classify.h: what follows from what came back, in one table.
- */
+/* acoustic/classify.h: what to do about an answer of Acoustic, in one table. outcome.c asks it. */
 #ifndef AGENT_ACOUSTIC_CLASSIFY_H
 #define AGENT_ACOUSTIC_CLASSIFY_H
 
@@ -11,35 +9,35 @@
 
 typedef enum failure_class {
     CLASS_SUCCESS,
-    CLASS_AUTHENTICATION, /* renew the token, send again, count nothing */
-    CLASS_TRANSIENT,      /* count, send again later */
-    CLASS_CONTACT,        /* permanent for this contact: not again until it changes */
-    CLASS_CONFIGURATION,  /* permanent for everybody: stop the line */
+    CLASS_AUTHENTICATION, /* get a new token and send again; not counted as a failure */
+    CLASS_TRANSIENT,      /* count a failure, send again later */
+    CLASS_CONTACT,        /* permanent for this contact: not sent again until it changes */
+    CLASS_CONFIGURATION,  /* permanent for every contact: stop the line */
     FAILURE_CLASSES,
 } failure_class;
 
 typedef struct verdict {
     failure_class class;
-    bool is_overload; /* refused before it was looked at: too many requests */
-    bool slows_down;  /* the service is in trouble or overrun: everybody goes slower */
+    bool is_overload; /* refused without being processed: too many requests */
+    bool slows_down;  /* the service has problems or is overloaded: all requests slow down */
     const char *rule; /* name of the row in the table, for logs and tests */
 } verdict;
 
 /* The words for a class in logs: "success", "authentication", ... */
 const char *classify_class_name(failure_class class);
-/* A contact that failed so is not tried again until it changes. */
+/* A contact that failed with this class is not sent again until it changes. */
 bool classify_is_permanent(failure_class class);
-/* It may stop the line, so that an operator is needed. */
+/* This class may stop the line, and then an operator is needed. */
 bool classify_may_stop_line(failure_class class);
 
 /*
- * An answer as a whole. problem: what went wrong before there was an HTTP answer, such as
- * "timed out"; null when there was one. answer: what its body says.
+ * Classifies a whole answer. problem: what went wrong before there was an HTTP answer, such as
+ * "timed out"; null when there was an answer. answer: the body, as it was read.
  */
 verdict classify_answer(const char *problem, int http_status, const acoustic_answer *answer);
-/* A row that a successful relational call reports as failed. */
+/* Classifies a row that a successful relational call reports as failed. */
 verdict classify_row(const acoustic_failure *failure);
-/* The same for deletions: what is not there any more is a success. */
+/* The same for deletions: if the contact or row does not exist any more, that is a success. */
 verdict classify_deletion(const char *problem, int http_status, const acoustic_answer *answer);
 verdict classify_deleted_row(const acoustic_failure *failure);
 

@@ -1,12 +1,10 @@
-/*
- * acoustic/table.h: the tables at Acoustic that a contact goes to.
- */
+/* acoustic/table.h: the tables at Acoustic that contacts are sent to. */
 #ifndef AGENT_ACOUSTIC_TABLE_H
 #define AGENT_ACOUSTIC_TABLE_H
 
 #include <stdbool.h>
 
-/* In the order in which they are sent: a contact's main row comes before its others. */
+/* In the order of sending: the main row of a contact comes before its other rows. */
 typedef enum acoustic_table {
     ACOUSTIC_MAIN,
     ACOUSTIC_NEWSLETTER,
@@ -15,9 +13,9 @@ typedef enum acoustic_table {
     ACOUSTIC_TABLES,
 } acoustic_table;
 
-/* As ctms.acoustic_rows() calls it. */
+/* The name that ctms.acoustic_rows() uses. */
 const char *acoustic_table_name(acoustic_table table);
-/* False when no table is called that. */
+/* False when no table has that name. */
 bool acoustic_table_find(const char *name, acoustic_table *table);
 
 #endif

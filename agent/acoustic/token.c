@@ -12,7 +12,7 @@
 
 #include "common/clock.h"
 
-/* How long before its end a token counts as ended: a tenth of its time, at most this. */
+/* A token counts as expired before its real end: by a tenth of its lifetime, at most by this. */
 #define MARGIN_MAX_S 60.0
 enum { TOKEN_MAX = 16 * 1024, ANSWER_MAX = 64 * 1024 };
 #define RETRY_MIN_S 0.5
@@ -25,7 +25,7 @@ struct token_source {
     token_events events;
     void *arg;
     char *token;       /* null: none */
-    unsigned number;   /* of the token; grows with each one fetched */
+    unsigned number;   /* number of the token; grows with each fetch */
     double renew_at_s; /* monotonic */
     bool is_fetching;
     struct event *retry_timer; /* pending: waits after a failure */
@@ -53,7 +53,7 @@ wait_and_retry(token_source *source, bool is_refused, const char *problem)
     source->events.failed(source->arg, is_refused, problem, delay_s);
 }
 
-/* Tokens go into a header: printable, without blanks. */
+/* Tokens are put into a header, so they must be printable and have no blanks. */
 static bool
 is_token(const char *text)
 {
@@ -82,14 +82,16 @@ take_token(token_source *source, const http_client_answer *answer)
         source->token = xstrdup(token);
         source->number++;
         source->failures = 0;
-        /* A server that gives out what is about to end is not asked all the time. */
+        /* If the server issues tokens that are about to expire, it is asked once a second at
+         * most. */
         source->renew_at_s = clock_now_s() + (lasts_s - margin_s > 1 ? lasts_s - margin_s : 1);
     }
     json_decref(object);
     return is_taken;
 }
 
-/* "HTTP 400 invalid_client", from words that are known: the rest may echo secrets. */
+/* Makes a text such as "HTTP 400 invalid_client". Only known words are used, because the rest of an
+ * answer may repeat secrets. */
 static void
 describe_refusal(const http_client_answer *answer, char *text, size_t size)
 {

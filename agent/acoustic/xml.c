@@ -1,8 +1,9 @@
 /*
- * acoustic/xml.c: bodies of requests; see acoustic/xml.h. Answers are in acoustic/answer.c.
+ * acoustic/xml.c: builds the bodies of requests; see acoustic/xml.h. Answers are read in
+ * acoustic/answer.c.
  *
- * Written by hand and not by libxml2's writer: what must be done to values here (see the
- * header) is most of the work, and a contact has some sixty columns.
+ * The XML is written by hand, not by libxml2's writer: most of the work is what must be done to
+ * values (see the header), and a contact has about sixty columns.
  */
 #include "agent/acoustic/xml.h"
 
@@ -17,7 +18,7 @@ append(buf *out, const char *text)
     buf_append(out, text, strlen(text));
 }
 
-/* U+FFFE and U+FFFF: valid UTF-8, no characters of XML. */
+/* U+FFFE and U+FFFF are valid UTF-8, but not characters of XML. */
 static bool
 is_noncharacter(const char *text)
 {
@@ -25,7 +26,7 @@ is_noncharacter(const char *text)
            (unsigned char)text[2] >= 0xBE;
 }
 
-/* Length of the run at the front that needs no change. */
+/* Length of the text at the front that can be copied unchanged. */
 static size_t
 plain_length(const char *text, size_t length)
 {
@@ -117,7 +118,7 @@ acoustic_xml_has_main_column(const buf *columns, const char *name)
     return is_there;
 }
 
-/* An element with a name and a text, empty where the text is. */
+/* Appends an element with a name and a text; an empty element if the text is empty. */
 static void
 append_named(buf *out, const char *element, const char *name, const char *value)
 {

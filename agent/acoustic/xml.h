@@ -1,13 +1,13 @@
 /*
- * acoustic/xml.h: builds the bodies of requests to the XML API; acoustic/answer.h reads its
- * answers.
+ * acoustic/xml.h: builds the bodies of requests to the XML API. contact.c and send.c call it;
+ * answers are read by acoustic/answer.h.
  *
- * Requests are written piece by piece: the columns of a row are turned into XML once, when
- * they come from the database, and put together into requests later.
+ * Requests are written in pieces: the columns of a row are turned into XML once, when they come
+ * from the database, and are put together into requests later.
  *
- * Values may hold anything: what XML cannot carry (control characters, U+FFFE and U+FFFF,
- * bytes that are not UTF-8) becomes a space or U+FFFD. A document that Acoustic cannot parse would
- * look like a mistake in the configuration and stop the whole line.
+ * Values may contain anything. What XML cannot represent (control characters, U+FFFE and U+FFFF,
+ * bytes that are not UTF-8) becomes a space or U+FFFD. This matters, because a document that
+ * Acoustic cannot parse would look like a mistake in the configuration and stop the whole line.
  */
 #ifndef AGENT_ACOUSTIC_XML_H
 #define AGENT_ACOUSTIC_XML_H
@@ -17,21 +17,21 @@
 
 #include "common/buf.h"
 
-/* A COLUMN of AddRecipient. An empty value has no VALUE element, as the API's usual clients
- * send it. */
+/* A COLUMN of AddRecipient. An empty value has no VALUE element; the usual clients of the API do
+ * the same. */
 void acoustic_xml_append_main_column(buf *out, const char *name, const char *value);
-/* Whether there is a COLUMN of that name among those of a main row. */
+/* True if the columns of a main row contain a COLUMN with that name. */
 bool acoustic_xml_has_main_column(const buf *columns, const char *name);
 /* A COLUMN of a relational row; columns stand between <ROW> and </ROW>. */
 void acoustic_xml_append_row_column(buf *out, const char *name, const char *value);
 /* A KEY_COLUMN of a relational row that is to be deleted. */
 void acoustic_xml_append_key_column(buf *out, const char *name, const char *value);
-/* The envelope around the columns of a contact. */
+/* Writes the envelope around the columns of a contact. */
 void acoustic_xml_add_recipient(buf *out, long long list_id, const char *email_id,
                                 const char *columns, size_t length);
-/* Removes the contact. */
+/* Writes a request that removes the contact. */
 void acoustic_xml_remove_recipient(buf *out, long long list_id, const char *email_id);
-/* The envelope around rows: begin, then acoustic_xml_append_row() for each, then end. */
+/* Writes the envelope around rows: begin, then acoustic_xml_append_row() for each, then end. */
 void acoustic_xml_begin_rows(buf *out, long long table_id, bool is_deletion);
 void acoustic_xml_append_row(buf *out, const char *columns, size_t length);
 void acoustic_xml_end_rows(buf *out, bool is_deletion);
