@@ -4,7 +4,7 @@
 #include "cli/cmd_acoustic.h"
 
 static const struct cli_option table_options[] = {
-    {"table", 't', "TABLE", "main (unless told) or waitlist"},
+    {"table", 't', "TABLE", "main (the default) or waitlist"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -13,21 +13,21 @@ static const struct cli_option resync_options[] = {
      "contacts with these addresses, one a line; \"-\" is standard input"},
     {"newsletter", 'n', "NAME", "contacts with this newsletter, subscribed or not"},
     {"waitlist", 'w', "NAME", "contacts with this waitlist, subscribed or not"},
-    {"reset-retries", 'r', NULL, "give all contacts that failed a fresh start"},
-    {"dry-run", 'd', NULL, "only say how many"},
+    {"reset-retries", 'r', NULL, "reset the retries of all contacts that failed"},
+    {"dry-run", 'd', NULL, "only show how many"},
     {NULL, 0, NULL, NULL},
 };
 
 static const struct cli_option dump_options[] = {
     {"query", 'q', "SQL", "which contacts: a SELECT with a column email_id"},
-    {"table", 't', "TABLE", "main (unless told), newsletter, waitlist or product"},
-    {"output", 'o', "FILE", "in place of standard output"},
+    {"table", 't', "TABLE", "main (the default), newsletter, waitlist or product"},
+    {"output", 'o', "FILE", "file to write instead of standard output"},
     {NULL, 0, NULL, NULL},
 };
 
 static const struct cli_option diff_options[] = {
     {"query", 'q', "SQL", "which contacts: a SELECT with a column email_id"},
-    {"all", 'a', NULL, "rows that have not changed too"},
+    {"all", 'a', NULL, "show rows that have not changed too"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -48,7 +48,7 @@ const struct cli_command cmd_acoustic[] = {
     {
         .verb = "fields add",
         .arguments = "FIELD",
-        .summary = "sync one more field",
+        .summary = "start syncing a field",
         .options = table_options,
         .min_arguments = 1,
         .max_arguments = 1,
@@ -57,7 +57,7 @@ const struct cli_command cmd_acoustic[] = {
     {
         .verb = "fields remove",
         .arguments = "FIELD",
-        .summary = "sync a field no longer",
+        .summary = "stop syncing a field",
         .options = table_options,
         .min_arguments = 1,
         .max_arguments = 1,
@@ -66,13 +66,13 @@ const struct cli_command cmd_acoustic[] = {
     {
         .verb = "newsletters list",
         .arguments = "",
-        .summary = "list which newsletter sets which column",
+        .summary = "list the newsletters and the columns that they set",
         .run = cmd_acoustic_list_newsletters,
     },
     {
         .verb = "newsletters add",
         .arguments = "SLUG:COLUMN",
-        .summary = "give a newsletter a column of the main table",
+        .summary = "let a newsletter set a column of the main table",
         .min_arguments = 1,
         .max_arguments = 1,
         .run = cmd_acoustic_add_newsletter,
@@ -80,7 +80,7 @@ const struct cli_command cmd_acoustic[] = {
     {
         .verb = "newsletters remove",
         .arguments = "SLUG",
-        .summary = "take a newsletter's column away",
+        .summary = "stop syncing a newsletter",
         .min_arguments = 1,
         .max_arguments = 1,
         .run = cmd_acoustic_remove_newsletter,
@@ -90,7 +90,7 @@ const struct cli_command cmd_acoustic[] = {
         .arguments = "[--email-file FILE] [--newsletter NAME] [--waitlist NAME] [--reset-retries] "
                      "[--dry-run]",
         .summary = "send contacts again",
-        .text = "Enqueues the contacts of all groups that are given, as if they had changed.\n"
+        .text = "Enqueues all contacts that an option names, as if they had changed.\n"
                 "Exit code 4 when an address was unknown.",
         .options = resync_options,
         .timeout_s = 600,
@@ -109,11 +109,10 @@ const struct cli_command cmd_acoustic[] = {
     {
         .verb = "diff",
         .arguments = "[--query SQL] [--all]",
-        .summary = "say what would be sent, row by row",
-        .text =
-            "Of the contacts in the queue, unless a query with a column email_id names others.\n"
-            "Rows are compared with what was last sent, which the setting\n"
-            "ctms.acoustic_skip_unchanged keeps: without it they are \"unknown\".",
+        .summary = "show what would be sent, row by row",
+        .text = "Shows the contacts in the queue, or those of a query with a column email_id.\n"
+                "Rows are compared with what was last sent. That is only kept while the setting\n"
+                "ctms.acoustic_skip_unchanged is on; without it rows are \"unknown\".",
         .options = diff_options,
         .timeout_s = 3600,
         .run = cmd_acoustic_diff,
@@ -121,9 +120,9 @@ const struct cli_command cmd_acoustic[] = {
     {
         .verb = "history",
         .arguments = "EMAIL_ID|EMAIL",
-        .summary = "show what became of the attempts to send a contact, newest first",
-        .text = "The setting ctms.acoustic_history says how long that is kept.\n"
-                "Exit code 4 when there is nothing.",
+        .summary = "show the outcome of each attempt to send a contact, newest first",
+        .text = "The setting ctms.acoustic_history says how long outcomes are kept.\n"
+                "Exit code 4 when there are none.",
         .min_arguments = 1,
         .max_arguments = 1,
         .run = cmd_acoustic_history,

@@ -37,7 +37,8 @@ check_email(struct cli *cli, const char *email)
     const char *at = email ? strchr(email, '@') : NULL;
 
     if (!email)
-        output_error(cli, CLI_USAGE, "--email is missing: whom to ask about this client");
+        output_error(cli, CLI_USAGE,
+                     "--email is missing: the address of the person to ask about this client");
     else if (!at || at == email || !at[1] || strlen(email) > 255)
         output_error(cli, CLI_USAGE, "--email must be an e-mail address");
     else
@@ -169,7 +170,7 @@ run_disable(struct cli *cli)
 }
 
 static const struct cli_option add_options[] = {
-    {"email", 'e', "ADDRESS", "whom to ask about this client"},
+    {"email", 'e', "ADDRESS", "address of the person to ask about this client"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -193,7 +194,7 @@ const struct cli_command cmd_clients[] = {
     {
         .verb = "enable",
         .arguments = "ID",
-        .summary = "let a disabled client in again",
+        .summary = "enable a disabled client",
         .min_arguments = 1,
         .max_arguments = 1,
         .run = run_enable,
@@ -201,7 +202,7 @@ const struct cli_command cmd_clients[] = {
     {
         .verb = "disable",
         .arguments = "ID",
-        .summary = "refuse a client, its valid tokens included",
+        .summary = "disable a client; its tokens are refused too",
         .min_arguments = 1,
         .max_arguments = 1,
         .run = run_disable,
@@ -210,8 +211,8 @@ const struct cli_command cmd_clients[] = {
         .verb = "rotate-secret",
         .arguments = "ID",
         .summary = "give a client a new secret and show it, once",
-        .text = "The old secret stops working at once; tokens that it bought stay valid until\n"
-                "they expire.",
+        .text = "The old secret stops working at once. Access tokens that were issued before\n"
+                "stay valid until they expire.",
         .min_arguments = 1,
         .max_arguments = 1,
         .run = run_rotate_secret,

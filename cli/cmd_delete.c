@@ -121,7 +121,7 @@ run_delete(struct cli *cli)
 }
 
 static const struct cli_option delete_options[] = {
-    {"email", 'e', "ADDRESS", "the contact's address, in any case"},
+    {"email", 'e', "ADDRESS", "the contact's address, in upper or lower case"},
     {"email-file", 'f', "FILE", "file of addresses, one a line; \"-\" is standard input"},
     {NULL, 0, NULL, NULL},
 };

@@ -89,7 +89,7 @@ const struct cli_command cmd_healthcheck[] = {
     {
         .verb = "",
         .arguments = "",
-        .summary = "is the sync agent alive?",
+        .summary = "check whether the sync agent is alive",
         .text = "Fails when the file CTMS_BACKGROUND_HEALTHCHECK_PATH, to which the agent writes\n"
                 "the time once a loop, is missing, unreadable or older than\n"
                 "CTMS_BACKGROUND_HEALTHCHECK_AGE_S seconds.",

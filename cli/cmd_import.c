@@ -19,7 +19,8 @@ are_options_valid(struct cli *cli)
 {
     if (!cli_get_option(cli, "enqueue") || !cli_get_option(cli, "pending"))
         return true;
-    output_error(cli, CLI_USAGE, "--enqueue enqueues those of --pending as well: give one of them");
+    output_error(cli, CLI_USAGE,
+                 "--enqueue includes the contacts of --pending: give only one of them");
     return false;
 }
 
@@ -86,12 +87,11 @@ const struct cli_command cmd_import[] = {
         .arguments = "URL",
         .summary = "adopt an older database of ctms-api",
         .text =
-            "URL is a libpq URI or keywords, or @FILE that holds one. Passwords belong there or "
-            "into\n"
-            "a libpq password file. A dump is restored into a database first.\n\n"
-            "Everything is stored or nothing, whatever happens. It can be run again: rows that\n"
-            "changed in the older database since then are replaced. Nothing is sent to Acoustic\n"
-            "unless asked. docs/adoption.md has the rules.",
+            "URL is a libpq URI or keywords, or @FILE that holds one. Put passwords there or into\n"
+            "a libpq password file. Restore a dump into a database first.\n\n"
+            "Either everything is stored or nothing. The command can be repeated: rows that\n"
+            "changed in the older database since then are replaced. Without --pending or\n"
+            "--enqueue nothing is sent to Acoustic. docs/adoption.md has the rules.",
         .options = ctms_api_options,
         .min_arguments = 1,
         .max_arguments = 1,

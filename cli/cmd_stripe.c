@@ -347,7 +347,7 @@ run_enqueue(struct cli *cli)
 }
 
 static const struct cli_option stripe_options[] = {
-    {"quiet", 'q', NULL, "report failures and the sum only"},
+    {"quiet", 'q', NULL, "report only failures and the sum"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -370,11 +370,10 @@ const struct cli_command cmd_stripe[] = {
         .arguments = "FILE...",
         .summary = "send the contacts of Stripe objects to Acoustic",
         .text =
-            "Reads files like \"ctms stripe ingest\", but stores nothing: the contacts that the\n"
-            "objects concern are enqueued as if they had changed. They are found by what is "
-            "stored;\n"
-            "objects that lead to no contact are skipped. A price concerns all who subscribe to "
-            "it.",
+            "Reads files like \"ctms stripe ingest\", but stores nothing. The contacts that the\n"
+            "objects concern are found by the stored objects, and are enqueued as if they had\n"
+            "changed. Objects that lead to no contact are skipped. A price concerns every contact\n"
+            "that subscribes to it.",
         .options = stripe_options,
         .min_arguments = 1,
         .max_arguments = -1,

@@ -112,9 +112,8 @@ set_schema(struct cli *cli, const char *schema)
     if (database_is_ok(result))
         return result;
     database_report(cli, result,
-                    database_is_state(result, STATE_ROWS_FAIL)
-                        ? "--new-rows-only stores it all the same."
-                        : NULL);
+                    database_is_state(result, STATE_ROWS_FAIL) ? "--new-rows-only stores it anyway."
+                                                               : NULL);
     PQclear(result);
     return NULL;
 }
@@ -162,7 +161,7 @@ run_remove(struct cli *cli)
 
 static const struct cli_option add_options[] = {
     {"dry-run", 'n', NULL, "check and report, store nothing"},
-    {"new-rows-only", 0, NULL, "store it even where existing rows do not satisfy it"},
+    {"new-rows-only", 0, NULL, "store it even if existing rows do not satisfy it"},
     {NULL, 0, NULL, NULL},
 };
 

@@ -142,7 +142,7 @@ hint_for(const char *state)
 {
     if (state &&
         (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0))
-        return "Is this the right database, and has it the extension? CREATE EXTENSION ctms";
+        return "Is this the right database, and does it have the extension? CREATE EXTENSION ctms";
     if (state && strcmp(state, "42501") == 0)
         return "Connect as a member of the role ctms_admin.";
     return NULL;

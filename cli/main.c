@@ -17,9 +17,9 @@ static const struct cli_group groups[] = {
     {"waitlists", "the schemas of waitlists", cmd_waitlists},
     {"acoustic", "the sync to Acoustic", cmd_acoustic},
     {"stripe", "Stripe objects", cmd_stripe},
-    {"import", "contacts from elsewhere", cmd_import},
+    {"import", "contacts from other systems", cmd_import},
     {"delete", "delete contacts", cmd_delete},
-    {"healthcheck", "is the sync agent alive?", cmd_healthcheck},
+    {"healthcheck", "check whether the sync agent is alive", cmd_healthcheck},
     {NULL, NULL, NULL},
 };
 

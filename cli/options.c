@@ -24,9 +24,9 @@ enum global_option {
 
 /* The options that every command takes. */
 static const struct cli_option global_options[] = {
-    [OPTION_DB_URL] = {"db-url", 0, "URL", "database, in place of CTMS_DB_URL"},
+    [OPTION_DB_URL] = {"db-url", 0, "URL", "database to use instead of CTMS_DB_URL"},
     [OPTION_CONFIG] = {"config", 0, "FILE", "file of NAME=value lines; the environment wins"},
-    [OPTION_TIMEOUT] = {"timeout", 0, "SECONDS", "limit of one statement, 0 for none"},
+    [OPTION_TIMEOUT] = {"timeout", 0, "SECONDS", "time limit of one statement, 0 for none"},
     [OPTION_JSON] = {"json", 0, NULL, "print data as JSON"},
     [OPTION_YES] = {"yes", 'y', NULL, "do not ask for confirmation"},
     [OPTION_HELP] = {"help", 'h', NULL, "show this help"},

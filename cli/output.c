@@ -129,7 +129,8 @@ output_confirm(struct cli *cli, const char *question)
     if (cli->is_confirmed)
         return true;
     if (!isatty(STDIN_FILENO)) {
-        output_error(cli, CLI_NOT_CONFIRMED, "%s Say so with --yes; nothing was done", question);
+        output_error(cli, CLI_NOT_CONFIRMED, "%s Confirm it with --yes; nothing was done",
+                     question);
         return false;
     }
     fprintf(stderr, "%s [y/N] ", question);

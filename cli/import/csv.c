@@ -173,14 +173,14 @@ stage_file(struct import *import, size_t table, const char *path)
                          path);
     } else if (header.unknown > 0) {
         output_error(import->cli, CLI_FAILED,
-                     "\"%s\" has a column \"%s\" that table \"%s\" has not", path,
+                     "\"%s\" has a column \"%s\" that table \"%s\" does not have", path,
                      header.first_unknown, import_tables[table].name);
     } else {
         buf_printf(&options, "(FORMAT csv, FORCE_NULL (%s))", buf_text(&header.columns));
         is_ok = import_copy_begin(import, table, buf_text(&header.columns), buf_text(&options)) &&
                 send_file(import, table, file, path);
         if (!is_ok)
-            fprintf(stderr, "  in \"%s\", whose first line does not count\n", path);
+            fprintf(stderr, "  in \"%s\"; its header line is not counted\n", path);
     }
     buf_free(&options);
     buf_free(&header.columns);

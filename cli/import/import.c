@@ -69,7 +69,7 @@ stage(struct import *import)
     import->source->close(import);
     if (import->counts[0].is_found)
         return true;
-    output_error(cli, CLI_FAILED, "there is no table \"%s\": this is no database of ctms-api",
+    output_error(cli, CLI_FAILED, "there is no table \"%s\": this is not a database of ctms-api",
                  import_tables[0].name);
     return false;
 }
@@ -97,7 +97,7 @@ check(struct import *import)
 {
     struct cli *cli = import->cli;
 
-    progress_show("working out what becomes of it ...");
+    progress_show("preparing the rows ...");
     if (!database_run_script(cli, rules_sql) || !database_run_script(cli, check_sql) ||
         !count_left_out(import))
         return false;

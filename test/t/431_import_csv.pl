@@ -111,7 +111,7 @@ is(scalar(my @lines = split /\n/, slurp($left_out)), 2, 'what was left out is sa
 for my $case ([ 'no such folder', undef, qr/could not open/ ],
     [ 'no emails', { 'newsletters.csv' => "name,email_id\n" }, qr/no table "emails"/ ],
     [ 'an unknown column', { 'emails.csv' => "email_id,primary_email,age\n" },
-        qr/column "age" that table "emails" has not/ ],
+        qr/column "age" that table "emails" does not have/ ],
     [ 'an empty file', { 'emails.csv' => '' }, qr/does not begin with names/ ],
     [ 'a bad row', { 'emails.csv' =>
         "email_id,primary_email\n$id[4],four\@example.com\nsecret-value,five\@example.com\n" },
