@@ -1,8 +1,10 @@
 /*
- * cli.h: what a command of `ctms` is, and what it is given when it runs.
+ * cli.h: what a command of `ctms` consists of, and what it gets when it runs. main.c and
+ * all commands include it.
  *
- * Commands are rows of constant tables, one table per file cmd_<group>.c; main.c lists
- * the tables. The same rows drive parsing and every --help, so that they cannot differ.
+ * Commands are rows of constant tables, with one table for each file cmd_<group>.c; main.c lists
+ * the tables. The same rows are used for parsing and for every --help, so that the two cannot
+ * differ.
  */
 #ifndef CTMS_CLI_H
 #define CTMS_CLI_H
@@ -14,11 +16,11 @@
 /* Exit codes; documented in docs/command-line.md and printed by `ctms --help`. */
 enum cli_exit {
     CLI_OK = 0,
-    CLI_FAILED = 1,        /* refused, or part of what was asked failed */
+    CLI_FAILED = 1,        /* refused, or a part of what was asked failed */
     CLI_USAGE = 2,         /* the command line or a setting is wrong */
-    CLI_UNAVAILABLE = 3,   /* the database cannot be reached or gave up */
+    CLI_UNAVAILABLE = 3,   /* the database cannot be reached, or took too long */
     CLI_NOT_FOUND = 4,     /* no such client, waitlist, contact ... */
-    CLI_EXISTS = 5,        /* exists already */
+    CLI_EXISTS = 5,        /* it exists already */
     CLI_NOT_CONFIRMED = 6, /* not confirmed, so nothing was done */
 };
 
@@ -27,22 +29,22 @@ enum cli_exit {
 struct cli_option {
     const char *name;     /* long name; null ends a list */
     char letter;          /* short form, or 0 */
-    const char *argument; /* what --help calls its value; null for a flag */
+    const char *argument; /* name of its value in --help; null for a flag */
     const char *help;
 };
 
 struct cli;
 
 struct cli_command {
-    const char *verb; /* one or two words; "" where the group is the command; null ends a table */
+    const char *verb;      /* one or two words; "" if the group is the command; null ends a table */
     const char *arguments; /* as --help shows them */
     const char *summary;   /* one line */
-    const char *text;      /* more for --help, or null */
+    const char *text;      /* more text for --help, or null */
     const struct cli_option *options;
     int min_arguments;
-    int max_arguments; /* -1: any number */
+    int max_arguments; /* -1: no limit */
     bool is_offline;   /* needs no database */
-    int timeout_s;     /* limit of one statement unless --timeout says otherwise; 0 means 60 */
+    int timeout_s;     /* time limit of one statement without --timeout; 0 means 60 */
     int (*run)(struct cli *cli);
 };
 
@@ -56,9 +58,9 @@ struct cli_group {
 struct cli {
     const struct cli_group *group;
     const struct cli_command *command;
-    char **arguments; /* after the options; argument_count of them */
+    char **arguments; /* without the options; there are argument_count of them */
     int argument_count;
-    const char *values[CLI_MAX_OPTIONS]; /* beside command->options: "" for a given flag */
+    const char *values[CLI_MAX_OPTIONS]; /* of command->options; "" for a given flag */
     const char *db_url;                  /* --db-url, or null */
     const char *config_file;             /* --config, or null */
     config *settings;
@@ -66,7 +68,7 @@ struct cli {
     bool is_confirmed; /* --yes */
     int timeout_s;     /* --timeout; -1 when not given */
     PGconn *db;        /* connected before run(), unless the command is offline */
-    int status;        /* set by the function that reported an error: an exit code */
+    int status;        /* the exit code, set by the function that reports an error */
 };
 
 extern const struct cli_command cmd_acoustic[];
@@ -77,7 +79,7 @@ extern const struct cli_command cmd_import[];
 extern const struct cli_command cmd_stripe[];
 extern const struct cli_command cmd_waitlists[];
 
-/* Value of an option of the command ("" for a flag), null when it was not given. */
+/* The value of an option of the command ("" for a flag); null when it was not given. */
 const char *cli_get_option(const struct cli *cli, const char *name);
 
 #endif

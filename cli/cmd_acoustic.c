@@ -1,5 +1,6 @@
 /*
- * cmd_acoustic.c: the table of `ctms acoustic`: the queue, and what is synced.
+ * cmd_acoustic.c: the table of the commands of `ctms acoustic`, about the queue and what is synced.
+ * The commands themselves are in cmd_acoustic_*.c.
  */
 #include "cli/cmd_acoustic.h"
 

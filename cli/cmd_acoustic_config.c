@@ -21,7 +21,7 @@ table_option(struct cli *cli)
     return table;
 }
 
-/* Runs a statement that answers a row where it changed something. */
+/* Runs a statement that returns a row if it has changed something. */
 static int
 change(struct cli *cli, const char *sql, int count, const char *const *parameters,
        enum cli_exit none_status, const char *none_message, const char *done_message)

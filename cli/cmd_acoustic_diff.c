@@ -1,26 +1,24 @@
-/*
- * cmd_acoustic_diff.c: `ctms acoustic diff`: what would be sent, without sending it.
- */
+/* cmd_acoustic_diff.c: `ctms acoustic diff`: shows what would be sent, without sending it. */
 #include <string.h>
 #include "cli/cmd_acoustic.h"
 #include "cli/cmd_acoustic_walk.h"
 #include "cli/database.h"
 #include "cli/output.h"
 
-/* What ctms.acoustic_diff() says of a row, and what a deleted contact is. */
+/* The changes that ctms.acoustic_diff() names, and that of a deleted contact. */
 static const char *const changes[] = {"new",     "changed",   "removed",
                                       "unknown", "unchanged", "deleted"};
 enum { CHANGES = sizeof(changes) / sizeof(*changes), UNCHANGED = 4 };
 
 struct diff {
     struct cli *cli;
-    bool is_all; /* rows that have not changed too */
+    bool is_all; /* show rows that have not changed too */
     long long contacts;
     long long counts[CHANGES];
     long long printed;
 };
 
-/* Contacts that are gone have no rows; those whose deletion waits are one line each. */
+/* Deleted contacts have no rows; each one whose deletion is waiting makes one line. */
 #define DIFF_SQL                                                                                   \
     "SELECT email_id, kind, name, change FROM ctms.acoustic_diff($1::uuid[]) "                     \
     "UNION ALL SELECT email_id, 'contact', '', 'deleted' FROM ctms.acoustic_deleted_contact "      \
@@ -41,7 +39,7 @@ print_line(struct diff *diff, const PGresult *rows, int row)
     diff->printed++;
 }
 
-/* The row as the server writes it. */
+/* Prints the row as the server wrote it. */
 static void
 print_json(struct diff *diff, const PGresult *rows, int row)
 {

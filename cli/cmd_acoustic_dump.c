@@ -1,6 +1,4 @@
-/*
- * cmd_acoustic_dump.c: `ctms acoustic dump`: rows as Acoustic would get them, as CSV.
- */
+/* cmd_acoustic_dump.c: `ctms acoustic dump`: writes rows as Acoustic would get them, as CSV. */
 #include <jansson.h>
 #include <string.h>
 #include "cli/cmd_acoustic.h"
@@ -20,8 +18,8 @@ struct dump {
 };
 
 /*
- * Columns of the main table: a contact leaves out groups that it does not have, so they
- * come from the configuration. The other tables' rows all have the same.
+ * The columns of the main table come from the configuration, because a contact leaves out groups
+ * that it does not have. All rows of another table have the same columns.
  */
 #define MAIN_HEADER_SQL                                                                            \
     "SELECT json_agg(name ORDER BY place, name) FROM ("                                            \

@@ -1,5 +1,5 @@
 /*
- * cmd_acoustic_history.c: `ctms acoustic history`: what became of each attempt to send a contact.
+ * cmd_acoustic_history.c: `ctms acoustic history`: the outcome of each attempt to send a contact.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
     "AS time, outcome, coalesce(error, '') AS error FROM ctms.acoustic_history "                   \
     "WHERE " condition " ORDER BY create_timestamp DESC, id DESC LIMIT " LIMIT
 
-/* A deleted contact is known by its id only. */
+/* A deleted contact is only known by its id. */
 #define BY_ID HISTORY_SQL("email_id = $1::uuid")
 #define BY_ADDRESS                                                                                 \
     HISTORY_SQL("email_id = (SELECT e.email_id FROM ctms.emails AS e "                             \

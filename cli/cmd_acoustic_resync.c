@@ -1,7 +1,7 @@
 /*
  * cmd_acoustic_resync.c: `ctms acoustic resync`: enqueues contacts as if they had changed.
  *
- * Works in batches, each a short transaction of its own.
+ * It works in batches; each batch is a short transaction of its own.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -25,18 +25,18 @@ struct resync {
     long long reset;
 };
 
-/* What is done with an array of contacts; both return how many there were. */
+/* The function that takes an array of contacts; both return how many there were. */
 #define ENQUEUE "ctms.enqueue_contacts"
 #define COUNT "cardinality"
 
-/* $1: name, $2: the last email_id of the batch before. Walks the index on email_id. */
+/* $1: name, $2: the last email_id of the previous batch. Uses the index on email_id. */
 #define NAMED_SQL(table, take)                                                                     \
     "WITH batch AS MATERIALIZED (SELECT email_id FROM ctms." table                                 \
     " WHERE name = $1 AND email_id > $2::uuid ORDER BY email_id LIMIT " BATCH ")"                  \
     "SELECT " take "(coalesce(array_agg(email_id), '{}')), "                                       \
     "max(email_id::text), count(*) FROM batch"
 
-/* sql: to enqueue them, and to count them only */
+/* sql: the statement that enqueues, and the one that only counts */
 static bool
 enqueue_named(struct resync *resync, const char *const sql[2], const char *name)
 {
@@ -58,7 +58,7 @@ enqueue_named(struct resync *resync, const char *const sql[2], const char *name)
     return true;
 }
 
-/* $1: addresses as a JSON array. Answers how many were enqueued, and the unknown ones. */
+/* $1: addresses as a JSON array. Returns how many were enqueued, and the unknown ones. */
 #define EMAILS_SQL(take)                                                                           \
     "WITH asked AS (SELECT address, email_id "                                                     \
     "FROM jsonb_array_elements_text($1::jsonb) AS address "                                        \
@@ -85,7 +85,7 @@ report_unknown(struct resync *resync, const char *text)
     json_decref(addresses);
 }
 
-/* Empties the batch. */
+/* Sends the batch and empties it. */
 static bool
 enqueue_emails(struct resync *resync)
 {

@@ -1,7 +1,7 @@
 /*
- * cmd_acoustic_status.c: `ctms acoustic status`: what waits, since when, what failed.
+ * cmd_acoustic_status.c: `ctms acoustic status`: what waits, since when, and what failed.
  *
- * It reads the whole queue, unlike the heartbeat: an operator wants exact numbers.
+ * It reads the whole queue, unlike the heartbeat, because an operator wants exact numbers.
  */
 #include <string.h>
 #include "cli/cmd_acoustic.h"
@@ -11,7 +11,8 @@
 /* Contacts that wait for their next change; $1 is the retry limit. */
 #define IS_GIVEN_UP "(retry >= $1 OR coalesce(retry_after = 'infinity', false))"
 
-/* One row, also where nothing waits. The age counts what is still to be sent. */
+/* Returns one row even when nothing waits. The age is that of contacts that are still to be
+ * sent. */
 #define STATUS_SQL                                                                                 \
     "SELECT count(*) AS waiting, "                                                                 \
     "count(*) FILTER (WHERE lease_until > now()) AS in_progress, "                                 \
@@ -22,7 +23,7 @@
     "AS oldest_age_s, (SELECT count(*) FROM ctms.acoustic_deleted_contact WHERE is_to_send) "      \
     "AS deletions FROM ctms.pending_acoustic"
 
-/* The commonest errors without the time in front of them; they hold no personal data. */
+/* The most frequent errors, without the time at their beginning; they contain no personal data. */
 #define ERRORS_SQL                                                                                 \
     "SELECT count(*) AS contacts, count(*) FILTER (WHERE " IS_GIVEN_UP ") AS given_up, "           \
     "left(max(last_error), 20) AS last, error FROM (SELECT *, regexp_replace(last_error, "         \

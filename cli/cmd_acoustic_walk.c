@@ -1,8 +1,8 @@
 /*
  * cmd_acoustic_walk.c: see cmd_acoustic_walk.h.
  *
- * The query runs in a cursor of a read-only transaction, so that a database of any size is
- * read from one snapshot in little memory.
+ * The query runs in a cursor of a read-only transaction. So a database of any size is read from one
+ * snapshot with little memory.
  */
 #include "cli/cmd_acoustic_walk.h"
 
@@ -14,7 +14,7 @@
 /* Contacts fetched at once. */
 #define FETCH_SQL "FETCH 500 FROM walked"
 
-/* A fetched result's column of ids as an array literal; null ids are left out. */
+/* Makes an array literal from a column of ids in a result; null ids are left out. */
 static char *
 make_id_array(const PGresult *contacts, int column)
 {
@@ -29,7 +29,7 @@ make_id_array(const PGresult *contacts, int column)
     for (int row = 0; row < count; row++) {
         int length = PQgetlength(contacts, row, column);
 
-        /* Anything but a uuid makes the next statement complain. */
+        /* Anything that is not a UUID makes the next statement fail. */
         if (PQgetisnull(contacts, row, column) || length > 36)
             continue;
         if (end[-1] != '{')

@@ -10,7 +10,7 @@
 /* Takes some contacts, as an array literal; false ends the walk. */
 typedef bool (*cmd_acoustic_batch)(void *arg, const char *ids, int count);
 
-/* Hands on all contacts of a query with a column email_id, in one transaction; false after an
+/* Passes on all contacts of a query that has a column email_id, in one transaction. False after an
  * error was reported. */
 bool
 cmd_acoustic_walk_query(struct cli *cli, const char *query, cmd_acoustic_batch batch, void *arg);

@@ -1,5 +1,6 @@
 /*
- * cmd_clients.c: `ctms clients`: who may use the REST API.
+ * cmd_clients.c: `ctms clients`: adds, lists, disables and enables the clients of the REST API, and
+ * changes their secrets.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,8 @@
 #define ID_SIZE 256
 
 /*
- * NAME or ID to id: "id_" comes first, once. Ids go into tokens, logs and shell lines:
- * letters, digits, "-", "_" and "." only.
+ * Turns NAME or ID into an id, which begins with "id_" once. Ids are put into tokens, logs and
+ * shell commands, so only letters, digits, "-", "_" and "." are allowed.
  */
 static bool
 make_id(struct cli *cli, const char *name, char id[ID_SIZE])
@@ -46,7 +47,7 @@ check_email(struct cli *cli, const char *email)
     return false;
 }
 
-/* Ids and secrets consist of characters that neither JSON nor a shell changes. */
+/* Needs no quoting: ids and secrets have no character that is special in JSON or a shell. */
 static void
 print_credentials(struct cli *cli, const char *id, const char *secret)
 {
@@ -65,7 +66,7 @@ print_credentials(struct cli *cli, const char *id, const char *secret)
            id, secret, id, secret, url, url);
 }
 
-/* Stores a new secret by the statement and shows it. Parameters: $1 id, $2 hash, $3 e-mail. */
+/* Stores a new secret with the statement and shows it. Parameters: $1 id, $2 hash, $3 e-mail. */
 static int
 store_secret(struct cli *cli, const char *sql, const char *id, const char *email,
              enum cli_exit none_status, const char *none_message)

@@ -1,8 +1,8 @@
 /*
- * cmd_delete.c: `ctms delete`: removes contacts by address, and says what was connected.
+ * cmd_delete.c: `ctms delete`: removes contacts by address, and says what they were connected to.
  *
- * Addresses come from --email or, better for personal data, from a file: the arguments of
- * a running program are visible to every user of the machine.
+ * Addresses come from --email or from a file. A file is better for personal data, because every
+ * user of the machine can see the arguments of a running program.
  */
 #include <jansson.h>
 #include <string.h>
@@ -18,7 +18,7 @@ struct deletion {
     unsigned long long failed;
 };
 
-/* What hung on the contact besides its address, as "fxa_id, sfdc_id". */
+/* Prints the ids that the contact had besides its address, such as "fxa_id, sfdc_id". */
 static void
 print_connected(const json_t *identity)
 {
@@ -66,7 +66,7 @@ print_as_json(const char *email, const char *identities)
     json_decref(line);
 }
 
-/* False when it makes no sense to go on. */
+/* False when it is useless to continue. */
 static bool
 delete_email(void *arg, const char *email)
 {

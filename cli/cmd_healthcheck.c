@@ -1,8 +1,8 @@
 /*
- * cmd_healthcheck.c: `ctms healthcheck`: does the agent still go round its loop?
+ * cmd_healthcheck.c: `ctms healthcheck`: checks that the agent still runs its loop.
  *
- * The agent writes the time to a file; this looks at nothing else, so that it works
- * where the database is away.
+ * The agent writes the time to a file. Only this file is read, so the command works even when the
+ * database is away.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /*
- * cmd_import.c: `ctms import`: an older database, CSV files, ids of the Mozilla Foundation.
+ * cmd_import.c: `ctms import`: the table of its commands: an older database, CSV files, ids of the
+ * Mozilla Foundation. The import itself is in import/.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include "cli/input.h"
 #include "cli/output.h"
 
-/* An import may take long; one statement of it as well. */
+/* An import may take long, and so may a single statement of it. */
 #define TIMEOUT_S 86400
 
 static bool
@@ -24,7 +25,7 @@ are_options_valid(struct cli *cli)
     return false;
 }
 
-/* Others can read the arguments of a running program: take out what may be a password. */
+/* Other users can read the arguments of a running program, so remove what may be a password. */
 static char *
 take_url(struct cli *cli)
 {

@@ -1,7 +1,8 @@
 /*
- * cmd_import_mofo.c: `ctms import mofo`: which contacts the Mozilla Foundation knows, and as whom.
+ * cmd_import_mofo.c: `ctms import mofo`: stores which contacts the Mozilla Foundation knows, and
+ * its ids for them.
  *
- * One transaction. The contacts change like by any other statement: triggers see to the rest.
+ * It is one transaction. The contacts are changed by ordinary statements; triggers do the rest.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ const struct cli_option cmd_import_mofo_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* The last row of an address counts, whatever its case. */
+/* If an address is in several rows, in any case, the last row counts. */
 #define STAGE_SQL                                                                                  \
     "BEGIN; CREATE TEMP TABLE mofo_file (place bigserial, primary_email text, mofo_email_id "      \
     "text, "                                                                                       \
@@ -126,7 +127,7 @@ stage_file(struct cli *cli, const char *path)
     return is_ok;
 }
 
-/* Writes the rows with unknown addresses; their number, -1 after an error. */
+/* Writes the rows whose address is unknown. Returns their number, -1 after an error. */
 static long long
 write_invalid(struct cli *cli, const char *path)
 {

@@ -2,9 +2,10 @@
  * cmd_stripe.c: `ctms stripe`: feeds Stripe objects from files to a function of the extension:
  * ctms.upsert_stripe() stores them, ctms.enqueue_stripe() enqueues their contacts.
  *
- * Each object is a transaction of its own: a bad one does not keep the others out. An
- * object that refers to one that is not stored yet is tried again after the others. The
- * commits do not wait for the disk one by one; all of them are on it when the command ends.
+ * Each object is a transaction of its own, so a bad object does not prevent others from being
+ * stored. An object that refers to an object that is not stored yet is tried again after the
+ * others. Commits do not wait for the disk one by one; when the command ends, all of them are on
+ * disk.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 
-/* What a function reports, and how it is called here. */
+/* An action that a function reports, and its name in the output. */
 struct action {
     const char *key;
     const char *label;
@@ -33,15 +34,15 @@ static const struct action ingest_actions[] = {
 static const struct action enqueue_actions[] = {
     {"enqueued", "enqueued"}, {"skipped", "skipped"}, {NULL, NULL}};
 
-/* Refers to something that is not stored yet. */
+/* SQLSTATE of an object that refers to one that is not stored yet. */
 #define STATE_REFERENCE "CTS03"
-/* Tries of an object that met a deadlock or a serialisation failure. */
+/* How often an object is tried that meets a deadlock or a serialisation failure. */
 #define CONFLICT_TRIES 5
-/* Objects that wait for others, and their text together. */
+/* Limits of the objects that wait for others: their number, and the size of their text. */
 #define WAITING_MAX 10000
 #define WAITING_BYTES_MAX ((size_t)64 << 20)
 
-/* An object that waits for what it refers to. */
+/* An object that waits for the object to which it refers. */
 struct waiting {
     struct waiting *next;
     const char *source;
@@ -51,7 +52,7 @@ struct waiting {
 
 struct ingest {
     struct cli *cli;
-    const char *sql; /* takes the object */
+    const char *sql; /* statement that takes the object */
     const struct action *actions;
     bool is_quiet;
     const char *source;        /* file of the current object */
@@ -63,7 +64,7 @@ struct ingest {
     struct waiting **waiting_end;
     size_t waiting_count;
     size_t waiting_bytes;
-    bool is_last_round; /* no object waits any longer */
+    bool is_last_round; /* objects do not wait any more */
 };
 
 /* ---- reports ---------------------------------------------------------------- */
@@ -163,7 +164,7 @@ print_summary(const struct ingest *ingest)
 
 /* ---- objects ------------------------------------------------------------------ */
 
-/* False when there is no room for another waiting object. */
+/* False when too many objects wait already. */
 static bool
 make_wait(struct ingest *ingest, const char *text)
 {
@@ -202,7 +203,7 @@ call(struct ingest *ingest, const char *text)
     }
 }
 
-/* False when it makes no sense to go on: the database is away. */
+/* False when the database is away, so that it is useless to continue. */
 static bool
 ingest_object(struct ingest *ingest, const char *text)
 {
@@ -216,7 +217,7 @@ ingest_object(struct ingest *ingest, const char *text)
     return ingest->cli->status != CLI_UNAVAILABLE;
 }
 
-/* Where reports of each object go to the terminal they are progress enough. */
+/* No progress is shown when the terminal shows the reports of all objects. */
 static void
 show_progress(const struct ingest *ingest, FILE *file)
 {
@@ -263,7 +264,7 @@ ingest_file(struct ingest *ingest, const char *path)
     return is_going;
 }
 
-/* One round over the objects that wait. */
+/* Tries all waiting objects once. */
 static bool
 ingest_waiting(struct ingest *ingest)
 {
@@ -286,7 +287,7 @@ ingest_waiting(struct ingest *ingest)
     return is_going;
 }
 
-/* What still waits when the database went away. */
+/* Counts objects as failed that still waited when the database went away. */
 static void
 give_up_waiting(struct ingest *ingest)
 {
@@ -299,7 +300,7 @@ give_up_waiting(struct ingest *ingest)
     }
 }
 
-/* A commit that does wait takes with it all that were made before. */
+/* A commit that waits for the disk also writes all earlier commits. */
 static bool
 flush_commits(struct cli *cli)
 {
@@ -324,7 +325,7 @@ run(struct cli *cli, const char *sql, const struct action *actions)
         size_t before = ingest.waiting_count;
 
         is_going = ingest_waiting(&ingest);
-        /* A round that helped nobody: the next one reports the errors. */
+        /* If a round stored no object, the next one reports the errors. */
         ingest.is_last_round = ingest.waiting_count == before;
     }
     if (is_going)

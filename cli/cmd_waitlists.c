@@ -1,5 +1,6 @@
 /*
- * cmd_waitlists.c: `ctms waitlists`: the schemas that waitlist fields must satisfy.
+ * cmd_waitlists.c: `ctms waitlists`: lists, shows, stores and removes the schemas that the fields
+ * of waitlists must satisfy.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -10,9 +11,9 @@
 #include "cli/input.h"
 #include "cli/output.h"
 
-/* Bytes shown of an example document; --json has it whole. */
+/* Bytes that are shown of an example document; --json has all of it. */
 #define EXAMPLE_BYTES 200
-/* Stored rows do not satisfy the schema. */
+/* SQLSTATE: stored rows do not satisfy the schema. */
 #define STATE_ROWS_FAIL "23514"
 
 static int
@@ -48,7 +49,7 @@ run_show(struct cli *cli)
     return cli->status;
 }
 
-/* Whether what the stored schema accepted is accepted still. */
+/* Says whether everything that the stored schema accepted is still accepted. */
 static void
 print_compatibility(const json_t *report)
 {
@@ -72,7 +73,7 @@ print_compatibility(const json_t *report)
     free(example);
 }
 
-/* What was done, or would be, and which stored rows do not satisfy the schema. */
+/* Says what was done or would be done, and which stored rows do not satisfy the schema. */
 static void
 print_report(const char *text)
 {

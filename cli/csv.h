@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* One field; quoted where its content asks for it. is_first: no comma before it. */
+/* Writes one field, in quotes if its content needs them. is_first: no comma before it. */
 void csv_write_field(FILE *file, const char *text, bool is_first);
 void csv_end_row(FILE *file);
 

@@ -1,6 +1,4 @@
-/*
- * database.c: the synchronous libpq connection of `ctms`.
- */
+/* database.c: the synchronous libpq connection of `ctms`; see database.h. */
 #include "cli/database.h"
 
 #include <signal.h>
@@ -12,9 +10,9 @@
 #define CONNECT_TIMEOUT_S "10"
 #define STATEMENT_TIMEOUT_S 60
 
-/* What SIGINT cancels; PQcancel() may be called from a signal handler. */
+/* The connection whose statement SIGINT cancels. A signal handler may call PQcancel(). */
 static PGcancel *volatile cancel_handle;
-static volatile sig_atomic_t is_waiting; /* for a statement to end */
+static volatile sig_atomic_t is_waiting; /* a statement is running */
 
 static void
 cancel_statement(int signal_number)
@@ -29,7 +27,7 @@ cancel_statement(int signal_number)
     raise(signal_number);
 }
 
-/* The first line of libpq's message, without its "connection to ... failed:" repeated. */
+/* Prints the first line of libpq's message, without a repeated "connection to ... failed:". */
 static void
 report_connection(struct cli *cli)
 {
@@ -71,7 +69,7 @@ set_limits(struct cli *cli)
 bool
 database_open(struct cli *cli, const char *url)
 {
-    /* Later entries win: the URL may set another time limit, but not the encoding. */
+    /* Later entries win, so the URL can set another time limit, but not another encoding. */
     static const char *const names[] = {"connect_timeout", "fallback_application_name", "dbname",
                                         "client_encoding", NULL};
     const char *const values[] = {CONNECT_TIMEOUT_S, "ctms", url, "UTF8", NULL};
@@ -136,7 +134,7 @@ exit_code(const char *state)
     return CLI_FAILED;
 }
 
-/* A database without the extension says so in several ways. */
+/* A missing extension causes several different errors; this gives a hint for them. */
 static const char *
 hint_for(const char *state)
 {
@@ -155,7 +153,7 @@ database_report(struct cli *cli, const PGresult *result, const char *hint)
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
 
-    /* Without a server message the connection broke. */
+    /* If there is no message of the server, the connection was lost. */
     if (!message)
         message = PQresultErrorMessage(result);
     if (!message || !*message)

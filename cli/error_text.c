@@ -1,5 +1,5 @@
 /*
- * error_text.c: turns the JSON error lists of the extension into readable lines.
+ * error_text.c: turns the JSON error lists of the extension into readable lines; see error_text.h.
  */
 #include "cli/error_text.h"
 
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As many errors as help a reader; the rest is counted. */
+/* More errors than this do not help a reader; the rest is only counted. */
 #define MAX_LINES 20
 
 static void
@@ -71,7 +71,7 @@ print_problem(FILE *stream, const json_t *problem, const char *indent)
     return true;
 }
 
-/* A problem, or {"id", "name", "errors": [problem, ...]} of a stored row. */
+/* Prints a problem, or {"id", "name", "errors": [problem, ...]} of a stored row. */
 static bool
 print_entry(FILE *stream, const json_t *entry)
 {
@@ -124,7 +124,8 @@ error_text_print_detail(FILE *stream, const char *detail)
         return;
     print_detail(memory, detail);
     fclose(memory);
-    /* Names in it come from strangers: nothing of them may reach the terminal's controls. */
+    /* Names in the text come from outside, so no control character of them may reach the
+     * terminal. */
     for (const char *c = text; c && *c; c++)
         fputc(*c != '\n' && ((unsigned char)*c < 0x20 || *c == 0x7f) ? '?' : *c, stream);
     free(text);

@@ -1,5 +1,6 @@
 /*
- * error_text.h: the DETAIL of a server error as lines for people.
+ * error_text.h: prints the DETAIL of a server error as lines that people can read. database.c and
+ * cmd_waitlists.c call it.
  */
 #ifndef CTMS_CLI_ERROR_TEXT_H
 #define CTMS_CLI_ERROR_TEXT_H
@@ -7,10 +8,9 @@
 #include <stdio.h>
 
 /*
- * Prints one indented line for each error of a DETAIL that is a JSON array (of
- * {"loc","msg"}, of {"instanceLocation","keywordLocation","error"}, or of stored rows with
- * a list "errors" of those), with its place first; any other text is printed as it is, each
- * line indented.
+ * If detail is a JSON array of errors, prints one indented line for each error, with its place
+ * first. The errors may be {"loc","msg"}, {"instanceLocation","keywordLocation","error"}, or stored
+ * rows with a list "errors" of those. Any other text is printed unchanged, with each line indented.
  */
 void error_text_print_detail(FILE *stream, const char *detail);
 

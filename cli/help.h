@@ -1,6 +1,4 @@
-/*
- * help.h: every --help, made from the command tables.
- */
+/* help.h: prints every --help, which is made from the tables of commands. options.c calls it. */
 #ifndef CTMS_CLI_HELP_H
 #define CTMS_CLI_HELP_H
 

@@ -1,6 +1,4 @@
-/*
- * input.c: files and standard input.
- */
+/* input.c: reads files and standard input; see input.h. */
 #include "cli/input.h"
 
 #include <errno.h>
@@ -27,7 +25,7 @@ input_close(FILE *file)
         fclose(file);
 }
 
-/* All of a file; null with errno set, EFBIG where it is too long or holds a zero byte. */
+/* Reads a whole file. Null with errno set; EFBIG if it is too long or contains a zero byte. */
 static char *
 read_all(FILE *file)
 {

@@ -1,6 +1,4 @@
-/*
- * input.h: what `ctms` reads from files and from standard input.
- */
+/* input.h: reads arguments, files and standard input for the commands of `ctms`. */
 #ifndef CTMS_CLI_INPUT_H
 #define CTMS_CLI_INPUT_H
 
@@ -8,21 +6,21 @@
 #include "cli/cli.h"
 
 /*
- * The text of an argument: "@FILE" and "@-" read a file or standard input, anything else
- * stands for itself. At most 16 MiB, no zero bytes. Null after saying what is wrong; the
- * caller frees.
+ * The text of an argument. "@FILE" and "@-" read a file or standard input; any other text is used
+ * as it is. At most 16 MiB, no zero bytes. Returns null after reporting an error. The caller frees
+ * the text.
  */
 char *input_read_argument(struct cli *cli, const char *argument);
 
-/* Opens a file, or standard input for "-". Null after saying what is wrong. */
+/* Opens a file, or standard input for "-". Returns null after reporting an error. */
 FILE *input_open(struct cli *cli, const char *path);
 /* Closes it, unless it is standard input. */
 void input_close(FILE *file);
 
 /*
- * Hands on each item of a file with one a line, without the blanks around it; empty lines and
- * those that begin with "#" are skipped. False after saying what is wrong with the file, or when
- * take() is false, which ends it.
+ * Passes on each item of a file that has one item on each line, without the blanks around it. Empty
+ * lines and lines that begin with "#" are skipped. Returns false after reporting an error of the
+ * file, or when take() returns false, which ends the reading.
  */
 bool input_each_item(struct cli *cli, const char *path, bool (*take)(void *arg, const char *item),
                      void *arg);

@@ -1,6 +1,4 @@
-/*
- * json_split.c: finds the objects in a stream of JSON.
- */
+/* json_split.c: finds the objects in a stream of JSON; see json_split.h. */
 #include "cli/json_split.h"
 
 #include <errno.h>
@@ -45,7 +43,7 @@ append(struct json_split *split, int c)
     return split->length <= JSON_SPLIT_MAX;
 }
 
-/* Reads up to the bracket that closes the object, whose first one has been read. */
+/* Reads up to the bracket that closes the object. Its first bracket has been read. */
 static enum json_split_result
 read_object(struct json_split *split)
 {
@@ -89,7 +87,7 @@ at_end(struct json_split *split)
     return JSON_SPLIT_END;
 }
 
-/* A character between objects. False: it does not belong there. */
+/* Takes a character between objects. False if it is not allowed there. */
 static bool
 take_punctuation(struct json_split *split, int c)
 {

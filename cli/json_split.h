@@ -1,9 +1,10 @@
 /*
- * json_split.h: cuts a stream of JSON into the texts of its objects, unchanged.
+ * json_split.h: cuts a stream of JSON into the texts of its objects, unchanged. cmd_stripe.c calls
+ * it.
  *
- * Takes an object, a list of objects, or any number of those one after the other (JSON
- * lines). It looks only at what it needs to find where an object ends; whether an object
- * is valid JSON is for the database to say. Memory is that of the largest object.
+ * The stream is an object, a list of objects, or any number of those one after the other (JSON
+ * lines). Only what is needed to find the end of an object is checked; the database decides whether
+ * an object is valid JSON. The memory used is that of the largest object.
  */
 #ifndef CTMS_CLI_JSON_SPLIT_H
 #define CTMS_CLI_JSON_SPLIT_H
@@ -18,7 +19,7 @@
 enum json_split_result {
     JSON_SPLIT_OBJECT,
     JSON_SPLIT_END,
-    JSON_SPLIT_INVALID, /* error says what; nothing more can be read */
+    JSON_SPLIT_INVALID, /* see error; nothing more can be read */
 };
 
 struct json_split {

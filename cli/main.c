@@ -1,7 +1,7 @@
 /*
- * main.c: `ctms`, the command line. Lists the groups of commands and runs one of them.
+ * main.c: `ctms`, the command line: lists the groups of commands and runs one of them.
  *
- * It decides nothing about contacts: commands call the functions of the extension.
+ * It makes no decisions about contacts: commands call the functions of the extension.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static const struct cli_group groups[] = {
     {NULL, NULL, NULL},
 };
 
-/* --db-url may hold a password: take it out of what other users see of this process. */
+/* --db-url may contain a password, so remove it from the arguments that other users can see. */
 static char *
 take_db_url(struct cli *cli)
 {

@@ -1,5 +1,6 @@
 /*
- * options.c: finds the command in the tables and parses its options with getopt_long.
+ * options.c: finds the command in the tables and parses its options with getopt_long; see
+ * options.h.
  */
 #include "cli/options.h"
 
@@ -34,7 +35,7 @@ static const struct cli_option global_options[] = {
     [OPTION_GLOBALS] = {NULL, 0, NULL, NULL},
 };
 
-/* getopt_long's return value for an option without a letter: this plus its place. */
+/* getopt_long returns this plus the option's place for an option without a letter. */
 #define LONG_ONLY 256
 
 /* The command's options come first in getopt's tables, then the global ones. */
@@ -63,7 +64,8 @@ parser_add(struct parser *parser, const struct cli_option *option)
         *end = ':';
 }
 
-/* prefix: "+" stops at the first word that is no option; ":" tells a missing value apart. */
+/* prefix: "+" stops at the first word that is not an option; ":" reports a missing value
+ * separately. */
 static void
 parser_init(struct parser *parser, const struct cli_option *options, const char *prefix)
 {
@@ -120,7 +122,7 @@ set_global(struct cli *cli, struct parser *parser, enum global_option which, con
     return false;
 }
 
-/* How a user finds the help of what he typed so far. */
+/* The command that shows the help for the words typed so far. */
 static const char *
 help_words(const struct cli *cli)
 {
@@ -170,7 +172,7 @@ find_group(const struct cli_group *groups, const char *name)
     return NULL;
 }
 
-/* The command whose verb is the next one or two words; leaves optind behind them. */
+/* Finds the command whose verb is the next one or two words; moves optind behind them. */
 static const struct cli_command *
 find_command(const struct cli_group *group, int argc, char **argv)
 {
@@ -191,7 +193,7 @@ find_command(const struct cli_group *group, int argc, char **argv)
     return NULL;
 }
 
-/* Reads the words of the command at argv[optind]; leaves optind behind them. */
+/* Reads the words of the command at argv[optind]; moves optind behind them. */
 static enum options_result
 find_words(struct cli *cli, const struct cli_group *groups, int argc, char **argv)
 {
@@ -238,7 +240,7 @@ check_arguments(struct cli *cli)
     return OPTIONS_INVALID;
 }
 
-/* --help and --version before the command; --version anywhere. */
+/* Answers --help and --version before the command, and --version anywhere. */
 static enum options_result
 answer_program(const struct parser *parser, const struct cli_group *groups)
 {
@@ -265,7 +267,8 @@ options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **
     if (result != OPTIONS_RUN)
         return result;
 
-    /* getopt permutes from here on: the words before are gone from its view. */
+    /* From here on getopt reorders arguments, so it must not see the words that were read
+     * before. */
     argc -= optind - 1;
     argv += optind - 1;
     optind = 0;

@@ -1,6 +1,4 @@
-/*
- * options.h: from argv to a filled struct cli.
- */
+/* options.h: fills a struct cli from argv. main.c calls it. */
 #ifndef CTMS_CLI_OPTIONS_H
 #define CTMS_CLI_OPTIONS_H
 
@@ -9,12 +7,12 @@
 enum options_result {
     OPTIONS_RUN,     /* cli->command is set: run it */
     OPTIONS_DONE,    /* help or version was printed */
-    OPTIONS_INVALID, /* said what is wrong; cli->status is CLI_USAGE */
+    OPTIONS_INVALID, /* the error was reported; cli->status is CLI_USAGE */
 };
 
 /*
- * Finds the command and its options; --help and --version are answered here. Global
- * options may stand before or after the command. Values point into argv.
+ * Finds the command and its options, and answers --help and --version. Global options may come
+ * before or after the command. Values point into argv.
  */
 enum options_result
 options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **argv);

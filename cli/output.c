@@ -1,6 +1,4 @@
-/*
- * output.c: tables, complaints and questions of `ctms`.
- */
+/* output.c: prints tables, errors and questions of `ctms`; see output.h. */
 #include "cli/output.h"
 
 #include <errno.h>
@@ -70,7 +68,8 @@ output_close_private(struct cli *cli, FILE *file, const char *path)
     return cli->status == CLI_OK;
 }
 
-/* Characters, not bytes, of UTF-8 text: close enough to columns for aligning. */
+/* Counts the characters of UTF-8 text, not its bytes. For aligning that is close enough to
+ * columns. */
 static int
 text_width(const char *text)
 {
@@ -108,7 +107,7 @@ output_table(FILE *stream, const PGresult *result)
     int columns = PQnfields(result);
     int *widths = calloc((size_t)columns + 1, sizeof(*widths));
 
-    /* The last column stays unpadded; without memory so do all. */
+    /* The last column is not padded; without memory no column is. */
     for (int column = 0; widths && column < columns - 1; column++)
         widths[column] = column_width(result, column) + 2;
     /* Row -1 is the heading. */

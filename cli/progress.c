@@ -1,6 +1,4 @@
-/*
- * progress.c: the line of progress on stderr.
- */
+/* progress.c: the line of progress on stderr; see progress.h. */
 #include "cli/progress.h"
 
 #include <stdarg.h>

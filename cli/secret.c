@@ -1,6 +1,4 @@
-/*
- * secret.c: client secrets.
- */
+/* secret.c: makes client secrets and their hashes; see secret.h. */
 #include "cli/secret.h"
 
 #include <argon2.h>
@@ -8,8 +6,8 @@
 #include <sys/random.h>
 
 /*
- * OWASP's second choice for argon2id. The secrets are 256 random bits, so the hash does
- * not have to slow down guessing; it has to be cheap enough for every POST /token.
+ * The second choice of OWASP for argon2id. The secrets are 256 random bits, so the hash need not
+ * slow down guessing; it must be cheap enough for every POST /token.
  */
 enum {
     ARGON2_PASSES = 2,
@@ -25,7 +23,7 @@ enum {
 static bool
 fill_random(void *buffer, size_t size)
 {
-    /* Up to 256 bytes getrandom() returns all or fails. */
+    /* For at most 256 bytes getrandom() returns all of them or fails. */
     return getrandom(buffer, size, 0) == (ssize_t)size;
 }
 

@@ -1,6 +1,4 @@
-/*
- * secret.h: makes client secrets and their argon2id hashes.
- */
+/* secret.h: makes client secrets and their argon2id hashes. cmd_clients.c calls it. */
 #ifndef CTMS_CLI_SECRET_H
 #define CTMS_CLI_SECRET_H
 
@@ -12,9 +10,9 @@
 #define SECRET_HASH_SIZE 128
 
 /*
- * Fills both with a new secret from the kernel's generator and its hash. False, with
- * nothing usable in them, when randomness or memory is not to be had. The caller wipes
- * the secret with explicit_bzero().
+ * Fills in a new secret from the kernel's generator, and its hash. Returns false, with nothing
+ * usable in them, when there is no randomness or no memory. The caller wipes the secret with
+ * explicit_bzero().
  */
 bool secret_make(char secret[SECRET_SIZE], char hash[SECRET_HASH_SIZE]);
 

@@ -1,5 +1,6 @@
 /*
- * import/copy.c: what sources call to fill the temporary tables of an import.
+ * import/copy.c: the functions with which sources fill the temporary tables of an import; see
+ * import.h.
  */
 #include "cli/import/import.h"
 
@@ -26,7 +27,8 @@ import_take_column(struct import *import, size_t table, const char *column)
     PQclear(result);
     if (!is_known)
         return false;
-    /* "{a,b" here; import_run() closes the bracket. Repetitions do no harm. */
+    /* Now it is "{a,b"; close_given() adds the bracket. A column that is there twice does no
+     * harm. */
     buf_printf(&given, "%s%s%s", count->given ? count->given : "{", count->given ? "," : "",
                column);
     free(count->given);
@@ -59,7 +61,7 @@ import_copy_data(struct import *import, const char *data, size_t length)
     return PQputCopyData(import->cli->db, data, (int)length) == 1;
 }
 
-/* What the server did not like: message, row and column, but no value. */
+/* Reports the error of a row: message, row and column, but no value. */
 static void
 report_row(struct cli *cli, const char *table, const PGresult *result)
 {

@@ -1,9 +1,9 @@
 /*
- * import/csv.c: reads CSV files, one for each table, or several whose names hold the table's.
+ * import/csv.c: reads CSV files: one for each table, or several whose names contain the table's.
  *
- * Files are named after the tables (emails.csv), or as the sample data of ctms-api is
- * (…contact_to_email….csv, with columns like amo_user). The server parses them; here only
- * the header is read. An empty field is NULL.
+ * Files are named after the tables (emails.csv), or like the sample data of ctms-api
+ * (…contact_to_email….csv, with columns like amo_user). The server parses the files; only the
+ * header is read here. An empty field is NULL.
  */
 #include "cli/import/csv.h"
 
@@ -27,7 +27,7 @@ struct folder {
 
 /* ---- header ---------------------------------------------------------------------- */
 
-/* One field: plain, or in quotes. False at the end of the line. */
+/* Reads one field, plain or in quotes. False at the end of the line. */
 static bool
 next_name(const char **text, char *name, size_t size)
 {
@@ -90,7 +90,7 @@ close_folder(struct import *import)
     import->from = NULL;
 }
 
-/* emails.csv, or …contact_to_email….csv; "contact_to_waitlist" is not "contact_to_vpn_waitlist". */
+/* emails.csv, or …contact_to_email….csv. "contact_to_waitlist" is not "contact_to_vpn_waitlist". */
 static bool
 is_file_of(const char *file, const struct import_table *table)
 {
@@ -114,7 +114,7 @@ struct header {
     char first_unknown[64];
 };
 
-/* The name of a column, or with the prefix that the sample data gives it. */
+/* Takes a column name, which may have the prefix of the sample data. */
 static bool
 take_name(void *arg, const char *name)
 {

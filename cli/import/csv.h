@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include "cli/import/import.h"
 
-/* Looks into the folder. False after saying why not. */
+/* Opens the folder as the source. Returns false after reporting why it cannot. */
 bool import_csv_open(struct import *import, const char *folder);
 
 /*
- * Reads the first line of a CSV file and cuts it into names, which it hands to take() one by
- * one. False at the end of the file, when the line is longer than 64 KiB, or when take() is false.
+ * Reads the first line of a CSV file and passes its names to take() one by one. False at the end of
+ * the file, when the line is longer than 64 KiB, or when take() returns false.
  */
 bool import_csv_read_header(FILE *file, bool (*take)(void *arg, const char *name), void *arg);
 

@@ -1,8 +1,8 @@
 /*
- * import/database.c: reads the tables of an older database, all as they are at one moment.
+ * import/database.c: reads the tables of an older database from one snapshot.
  *
- * It only reads: the transaction there is READ ONLY, and takes no more than the locks of a SELECT.
- * Columns that we have are taken, whatever else the tables have.
+ * It only reads: its transaction is READ ONLY, and takes no locks but those of a SELECT. Only
+ * columns that our tables have are read; others are ignored.
  */
 #include "cli/import/database.h"
 
@@ -20,7 +20,7 @@ struct older_database {
     char *schema;
 };
 
-/* An error of the source; its details stay there, they may hold personal data. */
+/* Reports an error of the source without its details, which may contain personal data. */
 static bool
 report(struct import *import, const PGresult *result, const char *what)
 {
@@ -61,7 +61,8 @@ query(struct import *import, const char *sql, int count, const char *const *para
     return NULL;
 }
 
-/* The columns of a table that we have too, as SQL; empty where there is no such table. */
+/* Finds the columns that both the source's table and ours have, as SQL; none if the source has no
+ * such table. */
 static bool
 common_columns(struct import *import, size_t table, buf *columns)
 {
@@ -86,7 +87,7 @@ common_columns(struct import *import, size_t table, buf *columns)
     return import->cli->status == CLI_OK;
 }
 
-/* From COPY there to COPY here, row by row. */
+/* Copies row by row from the COPY of the source to our COPY. */
 static bool
 pump(struct import *import, size_t table)
 {

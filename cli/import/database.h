@@ -7,8 +7,8 @@
 #include "cli/import/import.h"
 
 /*
- * Connects to the source and begins to read one state of it. False after saying why not. The
- * caller ends with import->source->close(), which may be called twice.
+ * Connects to the source and begins a snapshot of it. Returns false after reporting why it cannot.
+ * The caller must call import->source->close(), which may be called twice.
  */
 bool import_database_open(struct import *import, const char *url, const char *schema);
 

@@ -1,6 +1,4 @@
-/*
- * import/import.c: one import from its first row to its report.
- */
+/* import/import.c: runs one import from its first row to its report; see import.h. */
 #include "cli/import/import.h"
 
 #include <stdlib.h>
@@ -17,12 +15,13 @@ INCLUDE_FILE(rules_sql, "cli/import/rules.sql");
 INCLUDE_FILE(check_sql, "cli/import/check.sql");
 INCLUDE_FILE(store_sql, "cli/import/store.sql");
 
-/* Blocks of a temporary table that are stored by one statement: some 20,000 rows. */
+/* Blocks of a temporary table that one statement stores: about 20,000 rows. */
 #define BLOCKS_PER_STATEMENT 256
-/* Others may end what they are writing; then they wait for the import. */
+/* Transactions that are writing may finish within this time; after that, writers wait for the
+ * import. */
 #define LOCK_TIMEOUT "10s"
 
-/* Runs a statement whose text is made of a table's name, keys and columns. */
+/* Runs a statement that gets a table's name, keys and columns as parameters. */
 static PGresult *
 query_table(struct import *import, size_t table, const char *sql)
 {
@@ -61,7 +60,7 @@ stage(struct import *import)
     for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++) {
         if (!import->source->stage(import, table))
             return false;
-        /* The rules make waitlists of others' rows, and need these columns. */
+        /* The rules add waitlists from rows of other tables, and they need these columns. */
         close_given(&import->counts[table],
                     strcmp(import_tables[table].name, "waitlists") == 0 ? "fields,subscribed" : "");
     }
@@ -91,7 +90,7 @@ count_left_out(struct import *import)
     return true;
 }
 
-/* False after the import was refused. */
+/* Returns false after the import was refused. */
 static bool
 check(struct import *import)
 {
@@ -136,7 +135,7 @@ preview_table(struct import *import, size_t table)
     return true;
 }
 
-/* Blocks of a temporary table, -1 after an error. */
+/* Number of blocks of a temporary table, -1 after an error. */
 static long long
 blocks_of(struct import *import, const char *name)
 {
@@ -182,7 +181,8 @@ store_table(struct import *import, size_t table)
     return blocks >= 0;
 }
 
-/* What was counted must be what is there; anything else is a fault, and undone. */
+/* The rows that are stored now must be those that were counted. If they are not, that is a fault,
+ * and the import is undone. */
 static bool
 verify_table(struct import *import, size_t table)
 {
@@ -221,7 +221,7 @@ lock_tables(struct import *import)
     return is_ok;
 }
 
-/* Enqueues what a temporary table names. */
+/* Enqueues the contacts in a temporary table. */
 static bool
 enqueue(struct import *import, const char *name)
 {

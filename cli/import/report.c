@@ -1,5 +1,6 @@
 /*
- * import/report.c: notes, problems, counts, and the file of rows that were left out.
+ * import/report.c: prints notes, problems and counts, and writes the file of rows that were left
+ * out; see report.h.
  */
 #include "cli/import/report.h"
 

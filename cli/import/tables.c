@@ -1,6 +1,6 @@
 /*
- * import/tables.c: the tables that an import knows, in the order in which they are stored:
- * what others refer to comes first.
+ * import/tables.c: the tables that an import knows, in the order in which they are stored: a table
+ * that others refer to comes before them.
  */
 #include "cli/import/import.h"
 
