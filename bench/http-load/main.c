@@ -1,11 +1,11 @@
 /*
- * http-load: asks an HTTP server again and again over a number of kept connections, one
- * request at a time on each, and says how many were answered and how fast.
+ * http-load: sends requests to an HTTP server over a number of kept connections, one request at a
+ * time on each, and prints how many were answered and how fast. bench/ calls it.
  *
  * usage: http-load PORT CONNECTIONS SECONDS TEMPLATE [LINES]
  *
- * TEMPLATE is a file with a whole request; in it {n} becomes a number that is never the same,
- * {line} a line of the file LINES, at random, and {length} the length of the body.
+ * TEMPLATE is a file with a whole request. In it {n} is replaced by a number that is different each
+ * time, {line} by a random line of the file LINES, and {length} by the length of the body.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,7 +28,7 @@
 typedef struct client {
     int fd;
     double asked_s;
-    double first_byte_s; /* 0: not yet */
+    double first_byte_s; /* 0: not arrived yet */
     buf answer;
 } client;
 
@@ -40,7 +40,7 @@ static struct {
     unsigned long long asked;
     unsigned long long statuses[600];
     unsigned long long bytes;
-    float *samples, *first_bytes; /* seconds until the whole answer, until its first byte */
+    float *samples, *first_bytes; /* seconds until the whole answer, and until its first byte */
     size_t sample_count;
     unsigned long long broken; /* connections that ended */
 } load;
@@ -84,7 +84,7 @@ read_lines(const char *path)
     }
 }
 
-/* Lines of the head may end as the editor likes; on the wire they end with CRLF. */
+/* Lines of the head may end in the editor's way; they are sent with CRLF. */
 static void
 read_template(const char *path)
 {
@@ -141,14 +141,14 @@ ask(client *c)
     buf_append(&request, buf_text(&body), body.length);
     buf_reset(&c->answer);
     c->asked_s = clock_now_s();
-    /* Requests are small: the socket takes them whole. */
+    /* Requests are small, so the socket takes them whole. */
     if (send(c->fd, request.data, request.length, MSG_NOSIGNAL) != (ssize_t)request.length)
         give_up("send");
 }
 
 /* ---- the answer --------------------------------------------------------------------- */
 
-/* An answer in chunks ends with an empty one; ours have no trailers. */
+/* A chunked answer ends with an empty chunk; our answers have no trailers. */
 static bool
 ends_with_last_chunk(const buf *answer)
 {
@@ -258,7 +258,7 @@ main(int argc, char **argv)
     read_template(argv[4]);
     if (argc > 5)
         read_lines(argv[5]);
-    /* Numbers differ from those of an earlier run. */
+    /* The numbers must differ from those of an earlier run. */
     load.asked = (unsigned long long)time(NULL) * 1000000;
     load.samples = xmalloc(SAMPLES_MAX * sizeof(float));
     load.first_bytes = xmalloc(SAMPLES_MAX * sizeof(float));

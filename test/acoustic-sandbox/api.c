@@ -87,7 +87,7 @@ grant_token(struct api *api, struct answer *answer)
 {
     time_t now = time(NULL);
 
-    /* A token that still runs is given out again, with what is left of its time. */
+    /* A token that is still valid is issued again, with the rest of its lifetime. */
     if (api->token[0] == '\0' || api->token_ends <= now) {
         snprintf(api->token, sizeof(api->token), "a0r%ld-%08lx%08lx", ++api->token_count, lrand48(),
                  lrand48());
@@ -99,7 +99,7 @@ grant_token(struct api *api, struct answer *answer)
                         api->token, api->settings->refresh_token, (long)(api->token_ends - now));
 }
 
-/* True when a rule has given the answer. */
+/* True when a rule has made the answer. */
 static bool
 answer_by_rule(struct api *api, struct answer *answer, const struct fault *fault)
 {
@@ -219,7 +219,7 @@ add_recipient(struct api *api, const struct envelope *envelope, struct answer *a
     }
 }
 
-/* MM/DD/YYYY HH:MM:SS or empty: a date without a time is refused. */
+/* Accepts MM/DD/YYYY HH:MM:SS or empty text; a date without a time is refused. */
 static bool
 is_timestamp(const char *text)
 {
@@ -233,7 +233,7 @@ is_timestamp(const char *text)
     return i == 0 || (text[i] == '\0' && pattern[i] == '\0');
 }
 
-/* The first timestamp column whose value is none, or null. */
+/* The first timestamp column with a value that is not a timestamp, or null. */
 static const char *
 find_bad_timestamp(const struct row *row)
 {
@@ -360,7 +360,7 @@ run_operation(struct api *api, const struct envelope *envelope, enum table table
     }
 }
 
-/* Counted by what was asked for, whatever becomes of it. */
+/* Counted by the operation that was requested, whatever its result. */
 static void
 count_request(struct api *api, const struct envelope *envelope, enum table table)
 {

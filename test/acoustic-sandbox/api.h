@@ -1,5 +1,6 @@
 /*
- * api.h: what Acoustic would answer: the OAuth token call and the XML API, without transport.
+ * api.h: gives the answers of Acoustic: the OAuth token call and the XML API, without HTTP.
+ * server.c calls it.
  */
 #ifndef CTMS_TEST_ACOUSTIC_SANDBOX_API_H
 #define CTMS_TEST_ACOUSTIC_SANDBOX_API_H
@@ -16,15 +17,15 @@ struct api {
     struct settings *settings;
     struct store store;
     struct ledger ledger;
-    char token[48]; /* empty: none is valid */
+    char token[48]; /* empty: no token is valid */
     time_t token_ends;
     long token_count;
     long in_flight;
 };
 
-/* What to send, and how. "body" belongs to the caller. */
+/* What to send, and how. The caller owns "body". */
 struct answer {
-    enum answer_kind kind; /* NORMAL, CUT, HUGE or SLOW matter to the transport */
+    enum answer_kind kind; /* for server.c: NORMAL, CUT, HUGE or SLOW */
     int status;
     const char *content_type;
     struct evbuffer *body;

@@ -1,9 +1,8 @@
 /*
- * envelope.h: reads the XML of a request to /XMLAPI.
+ * envelope.h: reads the XML of a request to /XMLAPI. api.c calls it.
  *
- * Knows the shape of the operations that the sandbox serves, not their meaning. Names are
- * case sensitive, as they are at Acoustic; an element it does not know makes the whole
- * envelope invalid.
+ * It knows the form of the operations that the sandbox serves, but not their meaning. Names are
+ * case sensitive, as they are at Acoustic. An unknown element makes the whole envelope invalid.
  */
 #ifndef CTMS_TEST_ACOUSTIC_SANDBOX_ENVELOPE_H
 #define CTMS_TEST_ACOUSTIC_SANDBOX_ENVELOPE_H

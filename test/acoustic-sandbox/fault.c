@@ -27,7 +27,7 @@ take_text(json_t *rule, const char *key, const char *otherwise)
 
     if (json_is_string(value))
         return xstrdup(json_string_value(value));
-    if (json_is_integer(value)) { /* errorid reads well as a number */
+    if (json_is_integer(value)) { /* a rule may give errorid as a number */
         char digits[32];
 
         snprintf(digits, sizeof(digits), "%lld", (long long)json_integer_value(value));
@@ -193,7 +193,7 @@ is_for(const struct fault *fault, const char *operation, enum table table)
 {
     if (fault->count == 0)
         return false;
-    /* A rule that names no operation is about the XML API, not about tokens. */
+    /* A rule without an operation applies to the XML API, not to tokens. */
     if (fault->operation == NULL ? strcmp(operation, "token") == 0
                                  : strcmp(fault->operation, operation) != 0)
         return false;
@@ -201,7 +201,7 @@ is_for(const struct fault *fault, const char *operation, enum table table)
            (table < TABLE_COUNT && strcmp(fault->table, store_table_names[table]) == 0);
 }
 
-/* The last step, for a rule that matches: whether it strikes this time. */
+/* The last step for a rule that matches: decides whether it applies to this request. */
 static bool
 strikes(struct fault *fault)
 {

@@ -1,23 +1,23 @@
 /*
- * fault.h: rules that make requests go wrong on demand.
+ * fault.h: rules that make requests fail on demand. api.c asks which rule applies.
  *
- * A rule is a JSON object; every key may be missing:
+ * A rule is a JSON object; all keys are optional:
  *
  *   which requests    operation    "AddRecipient", "InsertUpdateRelationalTable", ..., "token"
  *                     table        "main", "newsletter", "waitlist" or "product"
  *                     email        shell pattern for the contact's address or email_id; a
  *                                  relational call matches when one of its rows does
- *                     skip         lets the first so many pass
- *                     count        answers so many (rows, for "failure"), then no more
+ *                     skip         this many requests are let through first
+ *                     count        applies this many times (to rows, for "failure")
  *                     probability  0 to 1
  *   what comes back   answer       "fault" (errorid, class, text), "failure" (failure_type,
  *                                  text: the matching rows only, SUCCESS stays true), "html",
  *                                  "empty", "body" (body, content_type), "cut" (no answer, the
  *                                  connection ends), "huge" (bytes), "slow" (byte_ms a byte);
- *                                  without: the right answer, only late
+ *                                  without it: the right answer, only late
  *                     status       HTTP status, where one is sent
  *                     delay_ms     added to the latency
- *                     apply        true: what was asked for is done all the same
+ *                     apply        true: the request is carried out anyway
  */
 #ifndef CTMS_TEST_ACOUSTIC_SANDBOX_FAULT_H
 #define CTMS_TEST_ACOUSTIC_SANDBOX_FAULT_H
@@ -40,12 +40,12 @@ enum answer_kind {
 };
 #define ANSWER_COUNT (ANSWER_SLOW + 1)
 
-/* As in rules. */
+/* The name that rules use. */
 const char *fault_answer_name(enum answer_kind answer);
 
 struct fault {
     char *operation, *table, *email;
-    long skip, count; /* count < 0: without end */
+    long skip, count; /* count < 0: no limit */
     double probability;
     enum answer_kind answer;
     char *errorid, *class, *text, *failure_type, *body, *content_type;
@@ -60,18 +60,18 @@ struct fault_list {
     size_t count;
 };
 
-/* Replaces the rules by those of the array. On failure nothing changes, and *problem (static
+/* Replaces the rules by those of the array. On failure nothing is changed, and *problem (static
  * text) says what is wrong. */
 bool fault_load_list(struct fault_list *list, json_t *array, const char **problem);
 json_t *fault_list_json(const struct fault_list *list);
 void fault_free_list(struct fault_list *list);
 
-/* The first rule for the whole request, counted as used; null when it may go right.
- * "table" is TABLE_COUNT when unknown; envelope is null for a token request. */
+/* The first rule that applies to the whole request, counted as used; null if there is none. "table"
+ * is TABLE_COUNT when it is unknown; envelope is null for a token request. */
 struct fault *
 fault_find_for_request(struct fault_list *list, struct store *store, const char *operation,
                        enum table table, const struct envelope *envelope);
-/* The same for one relational row: only rules whose answer is "failure". */
+/* The same for one relational row: only rules with the answer "failure". */
 struct fault *fault_find_for_row(struct fault_list *list, struct store *store,
                                  const char *operation, enum table table, const struct row *row);
 

@@ -1,9 +1,9 @@
 /*
- * main.c: the Acoustic sandbox, a server that speaks the token and XML API of Acoustic on
- * loopback, for tests, benchmarks and demonstrations.
+ * main.c: the Acoustic sandbox, a server on loopback that speaks the token and XML API of Acoustic,
+ * for tests, benchmarks and demonstrations.
  *
- * It keeps what it receives, shows it (GET / and /_sandbox/...), and goes wrong on demand.
- * Settings are environment variables; see settings.h, and fault.h for what can go wrong.
+ * It keeps what it receives, shows it (GET / and /_sandbox/...), and makes requests fail on demand.
+ * Settings are environment variables: see settings.h, and fault.h for the ways to fail.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ save(evutil_socket_t fd, short what, void *context)
         store_save(&api->store, api->settings->state_file);
 }
 
-/* Errors of the requests' XML are answered, not printed. */
+/* Errors in the XML of requests are answered, not printed. */
 static void
 ignore_xml_error(void *context, const char *format, ...)
 {
@@ -46,7 +46,7 @@ ignore_xml_error(void *context, const char *format, ...)
     (void)format;
 }
 
-/* Latency is to be what was set, not up to a millisecond more. */
+/* The latency should be exactly what was set, not up to a millisecond more. */
 static struct event_base *
 new_base(void)
 {

@@ -1,6 +1,4 @@
-/*
- * page.c: what the sandbox holds, as one page for people. Every value is escaped.
- */
+/* page.c: shows the content of the sandbox as a page for people. Every value is escaped. */
 #include "test/acoustic-sandbox/server.h"
 
 #include <stdlib.h>
@@ -31,7 +29,7 @@ add_text(struct evbuffer *body, const char *text)
     free(escaped);
 }
 
-/* Columns that have a value, side by side as name and value. */
+/* Writes the columns that have a value, each as name and value. */
 static void
 add_main(struct evbuffer *body, const struct row *row)
 {

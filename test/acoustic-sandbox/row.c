@@ -46,7 +46,7 @@ row_get(const struct row *row, const char *name)
     return NULL;
 }
 
-/* Whether both rows have the same columns in the same order: the usual case of an update. */
+/* True if both rows have the same columns in the same order, which is usual for an update. */
 static bool
 has_same_columns(const struct row *a, const struct row *b)
 {

@@ -1,7 +1,8 @@
 /*
- * server.c: routes, transport forms, latency and misbehaving answers; see server.h.
+ * server.c: paths, transport, latency and failing answers; see server.h. What is answered is in
+ * api.c.
  *
- * Latency is a timer for each answer: requests never wait for one another.
+ * Each answer has its own timer for its latency, so requests never wait for one another.
  */
 #include "test/acoustic-sandbox/server.h"
 
@@ -19,13 +20,13 @@
 
 enum { MAX_BODY = 16 * 1024 * 1024, HUGE_BLOCK = 1024 * 1024, PAGE_ROWS = 1000 };
 
-/* A request of the vendor's API on its way to being answered. */
+/* A request of Acoustic's API that is being answered. */
 struct exchange {
     struct api *api;
     struct evhttp_request *request;
     struct answer answer;
     struct event *timer; /* of a slow answer */
-    bool is_counted;     /* in api->in_flight */
+    bool is_counted;     /* it is counted in api->in_flight */
 };
 
 static void
@@ -45,14 +46,14 @@ add_header(struct evhttp_request *request, const char *name, const char *value)
     evhttp_add_header(evhttp_request_get_output_headers(request), name, value);
 }
 
-/* ---- answers that misbehave ------------------------------------------------------- */
+/* ---- answers that fail ------------------------------------------------------------ */
 
 static void
 cut_connection(struct exchange *exchange)
 {
     struct evhttp_connection *connection = evhttp_request_get_connection(exchange->request);
 
-    /* Writing the answer then fails, and evhttp cleans up as after any lost client. */
+    /* Now the answer cannot be written, and evhttp cleans up as for any lost client. */
     if (connection != NULL) {
         struct bufferevent *stream = evhttp_connection_get_bufferevent(connection);
 
@@ -129,7 +130,7 @@ send_answer(evutil_socket_t fd, short what, void *context)
     case ANSWER_FAILURE:
     case ANSWER_HTML:
     case ANSWER_EMPTY:
-    case ANSWER_BODY: break; /* the body that there is */
+    case ANSWER_BODY: break; /* the body that was made */
     }
     evhttp_send_reply(exchange->request, answer->status, NULL, answer->body);
     exchange_free(exchange);
@@ -149,9 +150,9 @@ answer_later(struct exchange *exchange, struct event_base *base)
         send_answer(-1, 0, exchange);
 }
 
-/* ---- the vendor's paths ----------------------------------------------------------- */
+/* ---- Acoustic's paths ------------------------------------------------------------- */
 
-/* The body as a string of its own. */
+/* Copies the body into a string. */
 static char *
 body_of(struct evhttp_request *request, size_t *len)
 {

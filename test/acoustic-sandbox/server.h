@@ -1,5 +1,6 @@
 /*
- * server.h: HTTP on loopback: the vendor's two paths, and the sandbox's own pages.
+ * server.h: HTTP on loopback: the two paths of Acoustic, and the sandbox's own pages. main.c starts
+ * it.
  */
 #ifndef CTMS_TEST_ACOUSTIC_SANDBOX_SERVER_H
 #define CTMS_TEST_ACOUSTIC_SANDBOX_SERVER_H
@@ -10,10 +11,11 @@
 
 struct evhttp;
 
-/* Listens; null with a message on stderr when that fails. Free it with evhttp_free(). */
+/* Starts to listen. Returns null, with a message on stderr, on failure. Free it with
+ * evhttp_free(). */
 struct evhttp *server_start(struct event_base *base, struct api *api);
 
-/* page.c: the content as a page for people, into "body". */
+/* In page.c: writes the content as a page for people into "body". */
 void page_write(struct evbuffer *body, const struct api *api);
 
 #endif

@@ -134,7 +134,8 @@ settings_apply(struct settings *settings, json_t *object, const char **problem)
     return true;
 }
 
-/* Exponential with mean 1, from the waiting for a coin that falls with 1/16: no libm. */
+/* An exponential distribution with mean 1, without libm: counts tosses of a coin that falls with
+ * probability 1/16. */
 static double
 draw_exponential(void)
 {

@@ -1,6 +1,6 @@
 /*
- * settings.h: what can be set about the sandbox, from the environment at start and as JSON
- * while it runs (POST /_sandbox/settings, any of the keys).
+ * settings.h: the settings of the sandbox: from the environment at its start, and as JSON while it
+ * runs (POST /_sandbox/settings, with any of the keys).
  */
 #ifndef CTMS_TEST_ACOUSTIC_SANDBOX_SETTINGS_H
 #define CTMS_TEST_ACOUSTIC_SANDBOX_SETTINGS_H
@@ -9,26 +9,26 @@
 
 struct settings {
     int port;               /* SANDBOX_PORT, loopback only */
-    const char *state_file; /* SANDBOX_STATE; null: nothing is kept */
+    const char *state_file; /* SANDBOX_STATE; null: the state is not saved */
     const char *client_id, *client_secret, *refresh_token; /* SANDBOX_CLIENT_ID, ... */
     const char *table_ids[TABLE_COUNT];                    /* SANDBOX_MAIN_TABLE_ID, ... */
 
     long latency_ms;          /* SANDBOX_LATENCY_MS: time until an XML API answer */
-    long jitter_ms;           /* SANDBOX_JITTER_MS: up to so much more, evenly spread */
-    long exponential_ms;      /* SANDBOX_EXPONENTIAL_MS: so much more on average, most less */
-    long tail_percent;        /* SANDBOX_TAIL_PERCENT: so many requests take */
+    long jitter_ms;           /* SANDBOX_JITTER_MS: up to this much more, evenly distributed */
+    long exponential_ms;      /* SANDBOX_EXPONENTIAL_MS: this much more on average, mostly less */
+    long tail_percent;        /* SANDBOX_TAIL_PERCENT: this many requests of 100 take */
     long tail_ms;             /* SANDBOX_TAIL_MS: this much longer */
-    long max_in_flight;       /* SANDBOX_MAX_IN_FLIGHT: more at a time are refused */
+    long max_in_flight;       /* SANDBOX_MAX_IN_FLIGHT: more at the same time are refused */
     long token_ttl_s;         /* SANDBOX_TOKEN_TTL_S */
     long auth_status;         /* SANDBOX_AUTH_STATUS: HTTP status of fault 145 */
-    bool empty_is_kept;       /* SANDBOX_EMPTY_IS_KEPT: an empty value leaves what is there */
+    bool empty_is_kept;       /* SANDBOX_EMPTY_IS_KEPT: an empty value changes nothing */
     struct fault_list faults; /* SANDBOX_FAULTS: JSON array of rules, see fault.h */
 };
 
 /* Prints the problem to stderr when it returns false. */
 bool settings_from_environment(struct settings *settings);
-/* Takes the keys that are there. On failure *problem is static text; keys before the bad
- * one are taken. */
+/* Sets the keys that are there. On failure *problem is static text; keys before the bad one are
+ * set. */
 bool settings_apply(struct settings *settings, json_t *object, const char **problem);
 /* The latency of one request. */
 long settings_draw_latency_ms(const struct settings *settings);

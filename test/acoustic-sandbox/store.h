@@ -1,8 +1,9 @@
 /*
- * store.h: what the sandbox holds: recipients, relational rows, and counts of what came in.
+ * store.h: what the sandbox holds: recipients, relational rows, and counts of requests. api.c fills
+ * it; server.c and page.c show it.
  *
- * Everything hangs on email_id. A contact is known from the first request that names it,
- * a recipient once an AddRecipient for it was accepted.
+ * Everything is found by email_id. A contact exists from the first request that names it. It is a
+ * recipient when an AddRecipient for it was accepted.
  */
 #ifndef CTMS_TEST_ACOUSTIC_SANDBOX_STORE_H
 #define CTMS_TEST_ACOUSTIC_SANDBOX_STORE_H
@@ -28,7 +29,7 @@ struct contact {
     struct contact *next;
     struct row main;
     struct relational_row *rows; /* in the order in which they first came */
-    long sent;                   /* AddRecipient requests that named it, whatever the answer */
+    long sent;                   /* AddRecipient requests that named it, whatever was answered */
     long accepted;               /* those that were accepted */
     bool is_recipient;
     char email_id[];
@@ -38,9 +39,9 @@ struct counts {
     long requests[2 + TABLE_COUNT]; /* token, other, then AddRecipient and relational by table */
     long token_refused;
     long rows_received[TABLE_COUNT];
-    long rows_before_recipient; /* relational rows of contacts that are no recipients (yet) */
+    long rows_before_recipient; /* relational rows of contacts that were not recipients (yet) */
     long refused_concurrent;
-    long faults; /* answers that a rule gave */
+    long faults; /* answers that a rule made */
     long max_in_flight_seen;
     long removed;
 };
@@ -64,7 +65,7 @@ void store_set_recipient(struct store *store, struct contact *contact, const str
                          bool keep_on_empty);
 void store_set_row(struct store *store, struct contact *contact, enum table table, const char *key,
                    const struct row *columns);
-/* False when there was none. */
+/* False when the contact was not a recipient. */
 bool
 store_remove_row(struct store *store, struct contact *contact, enum table table, const char *key);
 /* Removes the recipient's main row; its relational rows stay, as they do at Acoustic. */

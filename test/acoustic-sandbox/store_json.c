@@ -1,5 +1,5 @@
 /*
- * store_json.c: the sandbox's content as JSON, for its readers and for its state file.
+ * store_json.c: the sandbox's content as JSON, for its pages and for its state file; see store.h.
  */
 #include "test/acoustic-sandbox/store.h"
 
@@ -117,7 +117,7 @@ store_save(struct store *store, const char *path)
         fprintf(stderr, "acoustic-sandbox: could not write \"%s\": %s\n", part, strerror(errno));
         return false;
     }
-    /* One contact a line: a state of any size is written and read in little memory. */
+    /* Each contact is one line, so a state of any size is written and read with little memory. */
     for (size_t i = 0; i < store->bucket_count; i++) {
         for (const struct contact *c = store->buckets[i]; c != NULL; c = c->next) {
             json_t *line = store_contact_json(c);

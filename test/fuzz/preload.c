@@ -1,7 +1,7 @@
 /*
- * preload.c: loaded into a backend beside AddressSanitizer's runtime, which looks for this
- * symbol on its first allocation. That one happens inside bindtextdomain(), under a lock
- * which the message about a missing symbol would take again, for ever.
+ * preload.c: loaded into a backend together with AddressSanitizer's runtime, which looks for this
+ * symbol at its first allocation. That allocation happens inside bindtextdomain(), which holds a
+ * lock. If the symbol were missing, the error message would wait for the same lock forever.
  */
 char *swift_demangle(const char *name, unsigned long length, char *out, unsigned long *out_size,
                      unsigned flags);

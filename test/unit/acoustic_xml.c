@@ -1,6 +1,6 @@
 /*
- * Tests of agent/acoustic/xml.c and agent/acoustic/answer.c: what is written, and that
- * whatever comes back is read without harm.
+ * Tests of agent/acoustic/xml.c and agent/acoustic/answer.c: what is written, and that any answer
+ * is read without harm.
  *
  * uses: agent/acoustic/xml.c agent/acoustic/answer.c
  */
@@ -132,7 +132,7 @@ finds_columns(void **state)
     buf_free(&columns);
 }
 
-/* Every byte, alone and in pairs, makes a document that an XML parser accepts. */
+/* Every byte, alone and in pairs, gives a document that an XML parser accepts. */
 static void
 writes_well_formed_xml_of_any_bytes(void **state)
 {

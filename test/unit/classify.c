@@ -1,8 +1,8 @@
 /*
- * Tests of agent/acoustic/classify.c: every row of the table by name, and that the more telling
+ * Tests of agent/acoustic/classify.c: every row of the table by name, and that the more precise
  * part of an answer decides.
  *
- * Includes the unit itself, to see that no row of its tables goes without a test.
+ * It includes the file that it tests, to check that every row of its tables has a test.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 
 enum { NO_NUMBER = -1 };
 
-/* What comes back, and the row of the table that it meets. */
+/* An answer, and the row of the table that must match it. */
 static const struct fault_case {
     const char *rule;
     failure_class class;
@@ -57,14 +57,14 @@ static const struct fault_case {
     {"1007 column", CLASS_CONFIGURATION, 200, 1007, ""},
     {"no such column", CLASS_CONFIGURATION, 200, NO_NUMBER, "There is no column NAME"},
     {"150 permissions", CLASS_CONFIGURATION, 200, 150, ""},
-    /* A text says more than a number, and a fault more than a status. */
+    /* A text is more precise than a number, and a fault more than a status. */
     {"address invalid", CLASS_CONTACT, 200, 108, "Email Address Is Invalid."},
     {"too many concurrent requests", CLASS_TRANSIENT, 200, 51, "too many concurrent requests"},
     {"121 address", CLASS_CONTACT, 500, 121, ""},
     {"145 session", CLASS_AUTHENTICATION, 500, 145, ""},
 };
 
-/* Rules that a test has met. */
+/* The rules that a test has matched. */
 static const char *met[256];
 static size_t met_count;
 
@@ -155,7 +155,7 @@ classifies_deletions(void **state)
 
         snprintf(answer.text, sizeof(answer.text), "%s", cases[i].text);
         check(classify_deletion(NULL, cases[i].status, &answer), cases[i].rule, cases[i].class);
-        /* Elsewhere it is no success. */
+        /* For other requests it is not a success. */
         if (cases[i].class == CLASS_SUCCESS)
             assert_int_not_equal(classify_answer(NULL, 200, &answer).class, CLASS_SUCCESS);
     }
@@ -181,7 +181,7 @@ is_met(const rule *rules, size_t count)
 
 #define IS_MET(rules) is_met(rules, sizeof(rules) / sizeof(*(rules)))
 
-/* The last test. */
+/* Must be the last test. */
 static void
 has_met_every_row(void **state)
 {

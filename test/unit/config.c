@@ -1,4 +1,4 @@
-/* Tests of common/config.c: what is taken, what is refused, who wins. */
+/* Tests of common/config.c: what is accepted, what is refused, and which source wins. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /*
- * CSV fields: quoted only where they must be.
+ * CSV fields: quoted only if they must be.
  * uses: cli/csv.c
  */
 #include <setjmp.h>

@@ -73,7 +73,7 @@ prints_anything_else(void **state)
     check("[{\"loc\": 1, \"msg\": \"x\"}]", "  [{\"loc\": 1, \"msg\": \"x\"}]\n");
 }
 
-/* The text so many times, with the separator in between; the caller frees. */
+/* The text, repeated with the separator in between; the caller frees it. */
 static char *
 repeat(const char *text, const char *separator, int times)
 {

@@ -1,5 +1,5 @@
 /*
- * Tests of agent/fields.c: flat JSON objects, and everything that is none.
+ * Tests of agent/fields.c: flat JSON objects, and texts that are not flat objects.
  *
  * uses: agent/fields.c
  */
@@ -15,7 +15,7 @@
 
 #include "agent/fields.h"
 
-/* The fields as "name=value;...", or null when the text is no flat object. */
+/* The fields as "name=value;...", or null when the text is not a flat object. */
 static char *
 walk(const char *json, size_t length)
 {
@@ -111,8 +111,8 @@ refuses_what_is_no_flat_object(void **state)
         refuses(texts[i]);
 }
 
-/* Whatever is cut off or changed: no harm, and what jansson refuses is refused, unless it is one
- * of the few things that we need not tell apart: words, numbers and encodings. */
+/* Texts that are cut off or changed do no harm. What jansson refuses is refused too, except for a
+ * few things that need not be told apart: words, numbers and encodings. */
 static void
 survives_damage(void **state)
 {

@@ -93,7 +93,7 @@ parse_two(const char *first, const char *second, http_refusal *refusal, bool *is
     buf_free(&text);
 }
 
-/* Of what is no list there is one, and whoever sends two is told of which. */
+/* A header that is not a list may occur once; the error for a second one names it. */
 static void
 refuses_a_second_header(void **state)
 {
@@ -143,7 +143,7 @@ finds_the_end_in_pieces(void **state)
     assert_int_equal(http_find_head_end(text, sizeof(text) - 1, &scanned), sizeof(text) - 4);
 }
 
-/* Reads text in pieces of a size; returns the last result. */
+/* Reads text in pieces of the given size; returns the last result. */
 static http_chunks_result
 read_pieces(const char *text, size_t piece, buf *body, buf *in, size_t max)
 {

@@ -31,7 +31,7 @@ static struct {
     double duration_s, max_age_s;
 } t;
 
-/* Tells what came. */
+/* Answers with a description of the request. */
 static void
 echo(struct evhttp_request *request, void *arg)
 {
@@ -66,7 +66,7 @@ answer_large(struct evhttp_request *request, void *arg)
     free(bytes);
 }
 
-/* A redirection that may be kept for as long as arg says. */
+/* A redirection with the Cache-Control that arg gives. */
 static void
 answer_cacheable(struct evhttp_request *request, void *arg)
 {
@@ -88,7 +88,7 @@ static int
 set_up(void **state)
 {
     (void)state;
-    /* Nobody is there: what listens here is asked without it. */
+    /* Nothing listens at this proxy, so a request to this machine must not use it. */
     setenv("http_proxy", "http://127.0.0.1:1", 1);
     t.base = event_base_new();
     t.server = evhttp_new(t.base);
@@ -166,7 +166,7 @@ gets_and_posts(void **state)
     assert_true(t.max_age_s == -1);
     assert_true(t.duration_s > 0);
     client_port = t.client_port;
-    /* Many clients ask before they send as much. */
+    /* Many clients ask for permission before they send a body of this size. */
     for (int i = 0; i < 100000; i++)
         buf_append_char(&body, 'x');
     exchange("/echo", &body);
@@ -176,7 +176,7 @@ gets_and_posts(void **state)
     assert_memory_equal(t.body.data, "POST unit-test header - xxx", 27);
     exchange("/echo", &body);
     assert_string_equal(buf_text(&t.body), "POST unit-test header - ");
-    /* Nothing of one request is left for the next, but the connection. */
+    /* Nothing but the connection is kept from one request to the next. */
     exchange("/echo", NULL);
     assert_string_equal(buf_text(&t.body), "GET unit-test - - ");
     assert_int_equal(t.client_port, client_port);
@@ -193,8 +193,8 @@ tells_how_long_an_answer_is_good(void **state)
     assert_true(t.max_age_s == 0);
 }
 
-/* Only whole names of this machine are asked without the environment's proxy, which knows no other.
- */
+/* The environment's proxy is not used for names that mean exactly this machine, because it would
+ * not reach it. */
 static void
 asks_others_through_the_proxy(void **state)
 {
@@ -226,7 +226,7 @@ has_limits(void **state)
     event_base_dispatch(t.base);
     assert_string_equal(t.problem, "timed out");
     assert_int_equal(t.status, 0);
-    evhttp_send_reply(t.unanswered, 200, "OK", NULL); /* which evhttp waits for */
+    evhttp_send_reply(t.unanswered, 200, "OK", NULL); /* evhttp waits for it */
     send_to("127.0.0.1", 1, "/", NULL, 30);
     event_base_dispatch(t.base);
     assert_string_not_equal(t.problem, "");

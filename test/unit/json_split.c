@@ -1,5 +1,5 @@
 /*
- * The cutter of JSON streams: what it yields, what it refuses and where.
+ * Cutting JSON streams: which objects are found, what is refused, and where.
  * uses: cli/json_split.c
  */
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include "cli/json_split.h"
 
-/* All objects of a text joined by "|", then the error after "!" where there is one. */
+/* All objects of a text joined by "|", then "!" and the error if there is one. */
 static void
 assert_split(const char *text, size_t length, const char *expected)
 {
@@ -32,7 +32,7 @@ assert_split(const char *text, size_t length, const char *expected)
     fclose(out);
     assert_string_equal(found, expected);
     free(found);
-    /* It stays at its end, or at its error. */
+    /* It stays at the end, or at the error. */
     assert_int_equal(json_split_next(&split), result);
     json_split_free(&split);
     fclose(file);

@@ -1,4 +1,5 @@
-/* Tests of tokens and of the secrets that they are got with.
+/*
+ * Tests of tokens, and of the secrets with which clients get them.
  * uses: rest/auth/jwt.c rest/auth/jose_text.c rest/auth/secret_check.c
  */
 #include <setjmp.h>
@@ -31,7 +32,7 @@ signs_and_verifies(void **state)
     assert_int_equal(jwt_verify(other, token, 1000, &claims), JWT_FORGED);
     assert_int_equal(jwt_verify(key, "a.b.c", 1000, &claims), JWT_MALFORMED);
     assert_int_equal(jwt_verify(key, "", 1000, &claims), JWT_MALFORMED);
-    /* Padding and lengths that ended the process within cjose. */
+    /* Padding and lengths with which cjose ended the process. */
     assert_int_equal(jwt_verify(key, "A===.A===.A===", 1000, &claims), JWT_MALFORMED);
     assert_int_equal(jwt_verify(key, "e30.e30=.A=AA", 1000, &claims), JWT_MALFORMED);
     assert_int_equal(jwt_verify(key, "e30.e30", 1000, &claims), JWT_MALFORMED);
@@ -41,7 +42,7 @@ signs_and_verifies(void **state)
     jwt_key_free(other);
 }
 
-/* Any one character changed: never valid. */
+/* A token in which any one character is changed is never valid. */
 static void
 refuses_changed_tokens(void **state)
 {
@@ -50,7 +51,7 @@ refuses_changed_tokens(void **state)
     jwt_claims claims;
 
     (void)state;
-    /* The last one holds bits that decoders may ignore. */
+    /* The last character contains bits that decoders may ignore. */
     for (size_t i = 0; i + 1 < strlen(token); i++) {
         char old = token[i];
 

@@ -129,7 +129,7 @@ logs_json(void **state)
     close(ends[0]);
 }
 
-/* Nobody reads: lines are dropped and counted, the program goes on. */
+/* When nobody reads the log, lines are dropped and counted, and the program continues. */
 static void
 does_not_block(void **state)
 {
@@ -142,7 +142,7 @@ does_not_block(void **state)
     log_set_fd(ends[1]);
     for (int i = 0; i < 30000; i++)
         log_message(LOG_LEVEL_INFO, "ctms.test", "line %d of very many, which nobody reads", i);
-    /* The reader is back. */
+    /* Now there is a reader again. */
     if (fork() == 0) {
         close(ends[1]);
         text = read_all(ends[0]);

@@ -1,5 +1,5 @@
 /*
- * Tests of agent/pace.c: slower in trouble, one at a time to try, faster again.
+ * Tests of agent/pace.c: slower in trouble, then one request at a time, then faster again.
  *
  * uses: agent/pace.c common/clock.c
  */

@@ -1,4 +1,4 @@
-/* Tests of common/sentry.c: what a DSN means. */
+/* Tests of common/sentry.c: how a DSN is read. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,4 @@
-/*
- * fuzz_guard.c: runs a piece of a target so that errors and time come to an end in it.
- */
+/* fuzz_guard.c: runs a part of a target with a time limit, and catches its errors. */
 #include "test/fuzz/backend/fuzz.h"
 
 #include <signal.h>

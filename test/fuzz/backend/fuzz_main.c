@@ -1,6 +1,4 @@
-/*
- * fuzz_main.c: the SQL functions that fuzz and replay, and the list of targets.
- */
+/* fuzz_main.c: the SQL functions that fuzz and replay, and the list of targets; see fuzz.h. */
 #include "test/fuzz/backend/fuzz.h"
 
 #include <dirent.h>
@@ -15,7 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-/* Inputs are small: who needs longer than this is stuck. */
+/* Inputs are small, so a target that needs longer hangs. */
 #define INPUT_LIMIT_MS 10000
 
 static const FuzzTarget targets[] = {
@@ -119,7 +117,7 @@ replay_file(const char *path)
     file = fopen(path, "rb");
     if (!file)
         ereport(ERROR, errcode_for_file_access(), errmsg("could not open \"%s\": %m", path));
-    /* No byte more than the input, for valgrind's sake. */
+    /* Not a byte more than the input, so that valgrind notices reads beyond it. */
     data = malloc(Max(status.st_size, 1));
     size = fread(data, 1, status.st_size, file);
     fclose(file);
@@ -128,7 +126,8 @@ replay_file(const char *path)
     return true;
 }
 
-/* Runs each file of the folder; returns how many. Warns of those that took too long. */
+/* Runs each file of the folder and returns how many there were. Warns of those that took too
+ * long. */
 PG_FUNCTION_INFO_V1(ctms_fuzz_replay);
 PGDLLEXPORT Datum
 ctms_fuzz_replay(PG_FUNCTION_ARGS)
@@ -183,7 +182,7 @@ LLVMFuzzerCustomCrossOver(const uint8 *data, size_t size, const uint8 *other, si
 
     if (target->is_json)
         return fuzz_cross_json(data, size, other, other_size, out, max_size, seed);
-    /* The beginning of one and the end of the other. */
+    /* The beginning of one input and the end of the other. */
     kept = size > 0 ? seed % (size + 1) : 0;
     kept = Min(kept, max_size);
     memmove(out, data, kept);
@@ -192,7 +191,7 @@ LLVMFuzzerCustomCrossOver(const uint8 *data, size_t size, const uint8 *other, si
     return kept + other_size;
 }
 
-/* The process belongs to libFuzzer from here on: it ends it when it is done. */
+/* From here on the process belongs to libFuzzer, which ends it. */
 PG_FUNCTION_INFO_V1(ctms_fuzz);
 PGDLLEXPORT Datum
 ctms_fuzz(PG_FUNCTION_ARGS)
@@ -210,10 +209,10 @@ ctms_fuzz(PG_FUNCTION_ARGS)
     arguments[n_arguments++] = "ctms_fuzz";
     for (int i = 0; i < n_elements; i++)
         arguments[n_arguments++] = TextDatumGetCString(elements[i]);
-    /* libFuzzer leaves alone what has a handler: these are PostgreSQL's. */
+    /* libFuzzer does not replace existing handlers, and these are PostgreSQL's. */
     for (size_t i = 0; i < lengthof(signals); i++)
         pqsignal(signals[i], SIG_DFL);
-    /* A single-user backend does not measure its stack. */
+    /* A single-user backend does not set the base of its stack. */
     set_stack_base();
     LLVMFuzzerRunDriver(&n_arguments, &arguments, test_one_input);
     _exit(0);

@@ -1,8 +1,8 @@
 /*
- * fuzz_memory.c: memory contexts whose every piece is a malloc of its own.
+ * fuzz_memory.c: memory contexts in which each piece is a malloc of its own.
  *
- * PostgreSQL cuts pieces from blocks; a read beyond a piece stays inside the block, where
- * AddressSanitizer sees nothing wrong.
+ * PostgreSQL cuts pieces from blocks. A read beyond a piece stays inside the block, so
+ * AddressSanitizer notices nothing.
  */
 #include "test/fuzz/backend/fuzz.h"
 
@@ -17,7 +17,7 @@ typedef struct Piece {
     struct Piece *previous;
     struct Piece *next;
     Size size;
-    MemoryContext context; /* where pfree() looks for it: right before the data */
+    MemoryContext context; /* pfree() expects it here: directly before the data */
 } Piece;
 
 typedef struct PieceContext {
@@ -57,7 +57,7 @@ piece_free(MemoryContext context, void *data)
     free(piece);
 }
 
-/* Always moves, so that whoever kept the old address is caught. */
+/* Always moves the piece, so that a use of the old address is caught. */
 static void *
 piece_realloc(MemoryContext context, void *data, Size size)
 {
@@ -125,7 +125,7 @@ fuzz_context_create(MemoryContext parent, const char *name, Size min_size, Size 
     return (MemoryContext)context;
 }
 
-#else /* other versions know a piece's context in other ways: blocks have to do */
+#else /* other versions find the context of a piece differently: use blocks */
 
 extern MemoryContext
 AllocSetContextCreateInternal(MemoryContext parent, const char *name, Size minContextSize,

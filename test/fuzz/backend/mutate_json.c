@@ -1,9 +1,9 @@
 /*
- * mutate_json.c: mutations that keep an input JSON: parts move, go, come twice, or give way
- * to keywords and values that matter to schemas.
+ * mutate_json.c: mutations that keep an input JSON: parts are moved, removed, repeated, or replaced
+ * by keywords and values that matter to schemas.
  *
- * Called by libFuzzer outside of any query: nothing here may raise an error, and all memory
- * is one arena that is dropped at the end.
+ * libFuzzer calls it outside of any query, so nothing here may raise an error. All memory is one
+ * arena that is freed at the end.
  */
 #include "test/fuzz/backend/fuzz.h"
 
@@ -11,7 +11,7 @@
 #define MAX_NODES 4000
 
 typedef struct JsonPart {
-    char kind;  /* '{', '[', or 's' for what has no parts */
+    char kind;  /* '{', '[', or 's' for a value without parts */
     char *text; /* of 's' */
     char *name; /* as JSON text, for members of an object */
     int n;
@@ -33,7 +33,7 @@ typedef struct Mutation {
 
 static Mutation *m;
 
-/* ---- values that matter ------------------------------------------------------------- */
+/* ---- useful values ------------------------------------------------------------------ */
 
 static const char *const values[] = {"null",
                                      "true",
@@ -352,7 +352,7 @@ any_node(void)
     return m->nodes[below(m->n_nodes)];
 }
 
-/* In place of the node; its name stays. */
+/* Replaces the node; its name stays. */
 static void
 become(JsonPart *node, const JsonPart *other)
 {
@@ -411,7 +411,7 @@ wrap(JsonPart *node)
     node->name = name;
 }
 
-/* Bytes of a string or number; what comes out of it is made JSON again. */
+/* Mutates the bytes of a string or number; the result is made JSON again. */
 static void
 mutate_scalar(JsonPart *node, FuzzMutateBytes mutate)
 {

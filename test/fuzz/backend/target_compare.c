@@ -1,8 +1,9 @@
 /*
- * target_compare.c: whether a new schema accepts what an old one does.
+ * target_compare.c: whether a new schema accepts everything that an old one accepts.
  *
- * The input is {"old", "new", "instance"}. An example must be accepted by the old schema
- * and refused by the new one; after a proof, the instance may not be such an example.
+ * The input is {"old", "new", "instance"}. If an example is found, the old schema must accept it
+ * and the new one must refuse it. If compatibility is proved, the instance must not be such an
+ * example.
  */
 #include "test/fuzz/backend/fuzz.h"
 

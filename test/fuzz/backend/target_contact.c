@@ -1,10 +1,10 @@
 /*
  * target_contact.c: bodies of contacts.
  *
- * The input is {"method": "POST" or "PATCH", "body"}. What the reader of bodies accepts, the
- * JSON Schema that is published for the method must accept; and of a body whose numbers are
- * texts, which is all the same to the reader, both must say the same. But for names that are
- * given twice, which no schema can tell.
+ * The input is {"method": "POST" or "PATCH", "body"}. If the reader of bodies accepts a body, the
+ * JSON Schema that is published for the method must accept it too. If the numbers of the body are
+ * replaced by texts, which the reader accepts as well, the two must give the same verdict. Names
+ * that are given twice are an exception, because a schema cannot detect them.
  */
 #include "test/fuzz/backend/fuzz.h"
 
@@ -50,7 +50,7 @@ is_valid(ContactMethod method, const Jsonb *body)
 
 /* ---- what the reader says --------------------------------------------------------- */
 
-/* Errors of the list that are no names given twice. */
+/* Counts the errors of the list, except those of names that are given twice. */
 static int
 count_schema_errors(const BodyErrors *errors)
 {
@@ -135,7 +135,7 @@ push_list(JsonbParseState **state, ContactGroup group, JsonValue list)
     pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
-/* The body with texts for the numbers of its groups. */
+/* The body in which the numbers of its groups are replaced by texts. */
 static const Jsonb *
 without_numbers(const Jsonb *json)
 {
@@ -191,7 +191,7 @@ fuzz_contact(const char *data, size_t size)
     errors = read_body(method, json);
     errors_of_texts = read_body(method, texts);
     FUZZ_CHECK(strcmp(errors.json.data, errors_of_texts.json.data) == 0);
-    if (errors.count > 1000) /* those beyond are counted, not listed */
+    if (errors.count > 1000) /* errors above this number are only counted */
         return;
     is_accepted = count_schema_errors(&errors) == 0;
     FUZZ_CHECK(!is_accepted || is_valid(method, json));

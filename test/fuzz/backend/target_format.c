@@ -1,5 +1,5 @@
 /*
- * target_format.c: the checks of "format". The first line is the format's name, the rest
+ * target_format.c: the checks of "format". The first line is the name of the format, the rest is
  * the text.
  */
 #include "test/fuzz/backend/fuzz.h"
@@ -8,7 +8,7 @@
 
 #define MAX_POINTS 256
 
-/* What Punycode decodes to, encodes to the same but for the case of letters. */
+/* If Punycode is decoded and encoded again, only the case of letters may differ. */
 static void
 check_punycode(const char *text, size_t size)
 {

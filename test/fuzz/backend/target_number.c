@@ -1,6 +1,6 @@
 /*
- * target_number.c: exact arithmetic. The input is two numbers on two lines; the type numeric
- * knows the right answers.
+ * target_number.c: exact arithmetic. The input is two numbers on two lines; the results are
+ * compared with those of the type numeric.
  */
 #include "test/fuzz/backend/fuzz.h"
 
@@ -9,7 +9,7 @@
 
 #include "extension/json/number.h"
 
-/* Longer ones make numeric itself slow. */
+/* Longer numbers make numeric itself slow. */
 #define MAX_TEXT 400
 
 static bool
@@ -18,7 +18,7 @@ read_number(const char *text, JsonValue *value)
     size_t length = strlen(text);
     Jsonb *jsonb;
 
-    /* Exponents that spell out a hundred thousand digits are target_schema's. */
+    /* Numbers whose exponent means a hundred thousand digits are left to target_schema.c. */
     for (const char *e = strpbrk(text, "eE"); e && *e; e++)
         if (strlen(e) > 5)
             return false;

@@ -1,15 +1,14 @@
 /*
  * target_pointer.c: JSON Pointers and the resolution of URI references.
  *
- * The first line is a base, the rest a reference; both are also taken as names inside a
- * pointer.
+ * The first line is a base, the rest is a reference; both are also used as names inside a pointer.
  */
 #include "test/fuzz/backend/fuzz.h"
 
 #include "extension/json/pointer.h"
 #include "extension/json_schema/uri.h"
 
-/* Names go into a pointer and come back. */
+/* Names that are put into a pointer must be read from it unchanged. */
 static void
 check_names(const char *first, const char *second)
 {

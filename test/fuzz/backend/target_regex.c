@@ -1,8 +1,8 @@
 /*
  * target_regex.c: a regular expression against a subject.
  *
- * The first line is the pattern, the rest the subject. What the automaton says, the
- * backtracker must say too when it comes to an end in time.
+ * The first line is the pattern, the rest is the subject. If the backtracker ends in time, it must
+ * give the same verdict as the automaton.
  */
 #include "test/fuzz/backend/fuzz.h"
 

@@ -1,10 +1,10 @@
 /*
  * target_schema.c: a schema against an instance.
  *
- * The input is {"schema", "instance", "documents": {uri: schema}, "draft", "formats",
- * "content"}. All ways to a verdict must agree: the fast program, the exhaustive evaluation with
- * and without annotations, every output format, the schema reached through a reference, and the
- * instance read from text.
+ * The input is {"schema", "instance", "documents": {uri: schema}, "draft", "formats", "content"}.
+ * All ways of evaluation must give the same verdict: the fast program, the exhaustive evaluation
+ * with and without annotations, every output format, the schema reached through a reference, and
+ * the instance read from text.
  */
 #include "test/fuzz/backend/fuzz.h"
 
@@ -65,7 +65,7 @@ read_options(JsonValue input)
     return options;
 }
 
-/* A location must lead somewhere in the instance. */
+/* A location must exist in the instance. */
 static void
 check_location(JsonValue value, const char *pointer)
 {
@@ -148,7 +148,7 @@ check_from_text(const JsonSchemaProgram *program, Jsonb *instance, bool is_valid
     FUZZ_CHECK(json_schema_run(program, json_value_of_jsonb(again)) == is_valid);
 }
 
-/* A copy of its own, so that nothing lies behind its last byte. */
+/* Copies it, so that nothing follows its last byte. */
 static Jsonb *
 exact_copy(const Jsonb *jsonb)
 {

@@ -1,7 +1,7 @@
 /*
  * target_text.c: the readers of JSON text: of bodies, and of instances that jsonb refuses.
  *
- * Where jsonb's own reader takes the text, the others must make the same of it.
+ * If jsonb's own reader accepts a text, the other readers must read the same value from it.
  */
 #include "test/fuzz/backend/fuzz.h"
 

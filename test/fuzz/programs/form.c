@@ -1,5 +1,7 @@
-/* Forms and Basic credentials: the first line is a header, the rest a body.
- * uses: rest/http/form.c rest/http/uri.c */
+/*
+ * Forms and Basic credentials: the first line is a header, the rest is a body.
+ * uses: rest/http/form.c rest/http/uri.c
+ */
 #include <string.h>
 
 #include "rest/http/form.h"

@@ -1,6 +1,7 @@
 /*
- * fuzz.h: what a fuzz target of the programs has. Its first line names what it links:
- * "uses: rest/http/http.c". libFuzzer calls it, or replay.c for each file of a folder.
+ * fuzz.h: the interface of a fuzz target of the programs. The first line of a target names what it
+ * links: "uses: rest/http/http.c". Either libFuzzer calls the target, or replay.c for each file of
+ * a folder.
  */
 #ifndef CTMS_FUZZ_PROGRAMS_H
 #define CTMS_FUZZ_PROGRAMS_H

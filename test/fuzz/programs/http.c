@@ -7,7 +7,7 @@
 
 #define BODY_MAX 4096
 
-/* All at once, or in pieces: the same body. */
+/* Reads the chunks all at once or in pieces, which must give the same body. */
 static http_chunks_result
 read_chunks(const char *data, size_t size, size_t piece, buf *body)
 {
@@ -24,7 +24,7 @@ read_chunks(const char *data, size_t size, size_t piece, buf *body)
     return result;
 }
 
-/* Nobody can read another one of what there is one of. */
+/* Headers that may occur only once must occur only once. */
 static void
 check_headers(const http_request *request)
 {

@@ -1,5 +1,7 @@
-/* Access tokens: whatever comes, none is valid that we did not sign.
- * uses: rest/auth/jwt.c rest/auth/jose_text.c */
+/*
+ * Access tokens: no input may be valid, because we signed none of them.
+ * uses: rest/auth/jwt.c rest/auth/jose_text.c
+ */
 #include <string.h>
 
 #include "rest/auth/jwt.h"

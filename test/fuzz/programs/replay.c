@@ -1,6 +1,6 @@
 /*
- * replay.c: the main() of a fuzz target without libFuzzer: runs each file of the folder
- * that is named, and prints how many.
+ * replay.c: the main() of a fuzz target without libFuzzer: runs each file of the folder that is
+ * given, and prints how many there were.
  */
 #include <dirent.h>
 #include <string.h>
@@ -19,7 +19,7 @@ replay_file(const char *path)
         return 0;
     size = fread(content, 1, sizeof(content), file);
     fclose(file);
-    /* No byte more than the input, for the sanitizer's sake. */
+    /* Not a byte more than the input, so that the sanitizer notices reads beyond it. */
     data = malloc(size + (size == 0));
     if (!data)
         return 0;

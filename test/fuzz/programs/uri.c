@@ -28,7 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uri_query_get(&parameters, "limit");
     }
     uri_query_free(&parameters);
-    /* Encoded and decoded again, it is what it was. */
+    /* Encoding and decoding must give the same text. */
     uri_encode(&encoded, target, size);
     decoded = uri_decode(encoded.data ? encoded.data : "", encoded.length, true);
     FUZZ_CHECK(decoded.length == size && memcmp(decoded.data, target, size) == 0);
