@@ -1,7 +1,7 @@
 /*
- * ctms.c: what the server needs to load the library, and the settings of the extension.
+ * ctms.c: what the server needs to load the library: the magic block and _PG_init.
  *
- * Each unit owns its settings; here they are only gathered.
+ * Each unit defines its own settings, triggers and callbacks; _PG_init only calls them all.
  */
 #include "extension/base/compat.h"
 
@@ -21,8 +21,8 @@ PG_MODULE_MAGIC;
 void
 _PG_init(void)
 {
-    /* A stand-alone server has no stack base (seen in 15), so that check_stack_depth() lets
-     * recursion run into the end of the stack. */
+    /* PostgreSQL 15 does not set the stack base in a stand-alone server. check_stack_depth() then
+     * checks nothing, and a deep recursion runs off the end of the stack. */
     if (!IsPostmasterEnvironment)
         (void)set_stack_base();
     restore_init();

@@ -1,8 +1,8 @@
 /*
  * base/compat.h: every difference between PostgreSQL versions that ctms cares about.
  *
- * The code is written against PostgreSQL 15; what another version names or shapes
- * differently is mapped here and nowhere else.
+ * The code is written against PostgreSQL 15. When another version names or shapes something
+ * differently, this file maps it, and no other file does.
  */
 #ifndef CTMS_BASE_COMPAT_H
 #define CTMS_BASE_COMPAT_H
@@ -18,7 +18,10 @@
 #include "varatt.h"
 #endif
 
-/* We build with hidden visibility; before 16 the server does not mark what must be seen. */
+/*
+ * We build with hidden visibility. Before 16, the server does not mark the functions that must be
+ * visible.
+ */
 #if PG_VERSION_NUM < 160000
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
@@ -35,7 +38,7 @@
 extern PGDLLEXPORT void _PG_init(void);
 #endif
 
-/* Before 15 a function that returns rows sets up its tuplestore by hand. */
+/* Before 15, a function that returns rows must set up its tuplestore by hand. */
 #if PG_VERSION_NUM < 150000
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -57,14 +60,14 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, uint32 flags)
 }
 #endif
 
-/* Refuses misspelt settings of ours; before 15 it only warned. */
+/* Rejects misspelt settings that start with our prefix; before 15 it only warns. */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
 /*
- * From compat_pin_search_path() to compat_unpin_search_path() a name without a schema means
- * pg_catalog's. An error in between undoes it by itself.
+ * Between compat_pin_search_path() and compat_unpin_search_path(), a name without a schema means
+ * the one in pg_catalog. If an error is raised in between, the path is restored automatically.
  */
 #include "catalog/namespace.h"
 #include "utils/guc.h"
@@ -95,7 +98,10 @@ compat_unpin_search_path(int level)
 #endif
 }
 
-/* common/jsonapi.h: semantic actions return nothing before 16; 17 takes the lexer's memory. */
+/*
+ * common/jsonapi.h: before 16, semantic actions return nothing; from 17 on, the lexer's memory is
+ * an argument.
+ */
 #if PG_VERSION_NUM >= 160000
 #define JSON_ACTION JsonParseErrorType
 #define JSON_ACTION_DONE return JSON_SUCCESS
@@ -138,7 +144,7 @@ compat_decode_datetime(char **fields, int *types, int count, int *type, struct p
 #define COMPAT_F_LOWER F_LOWER
 #endif
 
-/* A scan without ORDER BY keys; 18 can count what it does. */
+/* A scan without ORDER BY keys; 18 can also collect statistics about it. */
 #include "access/genam.h"
 
 static inline IndexScanDesc
@@ -151,7 +157,7 @@ compat_index_beginscan(Relation relation, Relation index, Snapshot snapshot, int
 #endif
 }
 
-/* The index of the primary key; 18 can be asked for one that is deferrable. */
+/* The index of the primary key; 18 asks whether a deferrable one is accepted. */
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
@@ -165,7 +171,10 @@ compat_primary_key_index(Relation relation)
 #endif
 }
 
-/* Files of relations have the names of 16 here; 13 cannot look for a page where it was seen. */
+/*
+ * Storage files have the names of version 16 here. Version 13 has no way to look for a page in
+ * the buffer where it was last seen.
+ */
 #include "storage/bufmgr.h"
 #if PG_VERSION_NUM < 160000
 #define RelFileLocator RelFileNode
@@ -183,8 +192,8 @@ compat_read_recent_buffer(RelFileLocator file, ForkNumber fork, BlockNumber bloc
 }
 
 /*
- * An entry of a row in a B-tree, which needs no IndexInfo; false when a unique one was only
- * checked in part, and may fail.
+ * Inserts the B-tree entry of a row; such an index needs no IndexInfo. Returns false when
+ * uniqueness was only checked partially and there may be a conflict.
  */
 #include "access/tableam.h"
 #include "nodes/execnodes.h"
@@ -200,7 +209,10 @@ compat_index_insert(Relation index, Datum *values, bool *is_null, ItemPointer ti
 #endif
 }
 
-/* Writes a new version of a row; "must_index" says that it is no HOT one. */
+/*
+ * Writes a new version of a row. Sets *must_index when the index entries must be written too,
+ * that is, when the update was not HOT.
+ */
 static inline TM_Result
 compat_update_tuple(Relation relation, ItemPointer tid, TupleTableSlot *slot, CommandId cid,
                     bool may_wait, TM_FailureData *failure, LockTupleMode *lock_mode,

@@ -1,10 +1,10 @@
 /*
  * base/drop_guard.c: refuses to drop the extension while it holds contacts.
  *
- * Many commands can end there: DROP EXTENSION, DROP SCHEMA ... CASCADE, DROP OWNED, the
- * drop of a language or another extension with CASCADE. All of them drop ctms.emails as
- * a member of the extension, which is what is watched. An event trigger on these
- * commands sees to it that the library is loaded by then (extension/sql/96_drop_guard.sql).
+ * Many commands can drop it: DROP EXTENSION, DROP SCHEMA ... CASCADE, DROP OWNED, or dropping a
+ * language or another extension with CASCADE. All of them drop the table ctms.emails as a member
+ * of the extension, so this file watches that table. An event trigger on these commands makes
+ * sure that the library is loaded by then (extension/sql/96_drop_guard.sql).
  */
 #include "extension/base/compat.h"
 
@@ -73,7 +73,7 @@ watch_drops(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, vo
             errhint("To drop them all the same, set \"ctms.allow_drop\" to on first."));
 }
 
-/* ctms._watch_drops() → void; what matters is that calling it loads the library */
+/* ctms._watch_drops() → void. It does nothing itself: calling it loads the library. */
 Datum
 ctms__watch_drops(PG_FUNCTION_ARGS)
 {

@@ -4,7 +4,7 @@
 #ifndef CTMS_HEX_H
 #define CTMS_HEX_H
 
-/* The value of a digit; -1 when it is none. */
+/* The value of a hexadecimal digit, or -1 when the character is not one. */
 static inline int
 hex_value(unsigned char c)
 {

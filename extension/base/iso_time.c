@@ -1,5 +1,5 @@
 /*
- * base/iso_time.c: a small reader and writer of ISO 8601.
+ * base/iso_time.c: a small reader and writer of ISO 8601 dates and times; see iso_time.h.
  */
 #include "extension/base/compat.h"
 
@@ -52,7 +52,7 @@ read_date(Cursor *cursor, int *julian_day)
     return true;
 }
 
-/* HH:MM[:SS[.fraction]] as microseconds; 24:00 and leap seconds are no times of ours. */
+/* HH:MM[:SS[.fraction]] as microseconds. 24:00 and leap seconds are not accepted. */
 static bool
 read_clock(Cursor *cursor, int64 *microseconds)
 {

@@ -1,10 +1,11 @@
 /*
  * base/kept_plan.c: statements that are prepared and planned once in a session.
  *
- * Each has one plan for all values. Left to itself PostgreSQL plans anew for every call
- * where it believes that to pay, which costs more than our statements do; and a plan made
- * while tables are small reads them from end to end, also when they have grown. So plans
- * are made to go by index, row by row, which is right for any size.
+ * Each statement has one plan for all values. By default PostgreSQL makes a new plan for a call
+ * when it expects that to pay off, and planning costs more than our statements do. Also, a plan
+ * that was made while the tables were small scans them from end to end, even after they have
+ * grown. So these plans are forced to use indexes, row by row, which is right for tables of any
+ * size.
  */
 #include "extension/base/compat.h"
 
@@ -26,11 +27,11 @@ kept_plan_prefer(KeptPlanAccess access)
     avoid("enable_seqscan");
     avoid("enable_hashjoin");
     avoid("enable_mergejoin");
-    /* What has no index gets a forbidding cost then, which must not have it compiled. */
+    /* A table without a suitable index then gets a huge cost, which would start JIT compilation. */
     avoid("jit");
     if (access == KEPT_PLAN_ROW_BY_ROW)
         avoid("enable_bitmapscan");
-    /* Small tables would be read in the order of an index, from end to end. */
+    /* Otherwise the planner would scan small tables from end to end in the order of an index. */
     if (access == KEPT_PLAN_BY_BITMAP) {
         avoid("enable_indexscan");
         avoid("enable_indexonlyscan");

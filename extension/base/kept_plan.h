@@ -13,13 +13,14 @@ extern SPIPlanPtr
 kept_plan_prepare(SPIPlanPtr *plan, const char *sql, int parameter_count, Oid *types);
 
 /*
- * SPI_execute_plan() for a plan of kept_plan_prepare(): when it must be planned, it goes by
- * index. Raises an error unless SPI answers `expected` (0: any success); returns SPI_processed.
+ * SPI_execute_plan() for a plan of kept_plan_prepare(). If the statement has to be planned, the
+ * plan uses indexes. Raises an error unless SPI answers `expected` (0: any success). Returns
+ * SPI_processed.
  */
 extern uint64 kept_plan_execute(SPIPlanPtr plan, Datum *values, const char *nulls,
                                 bool is_read_only, int expected);
 
-/* Whether the next run need not plan first. */
+/* Whether the next run can use the plan as it is, without planning first. */
 extern bool kept_plan_is_ready(SPIPlanPtr plan);
 
 typedef enum KeptPlanAccess {
@@ -29,8 +30,8 @@ typedef enum KeptPlanAccess {
 } KeptPlanAccess;
 
 /*
- * From here to AtEOXact_GUC(true, level) the planner goes that way, whatever statistics say;
- * also around kept_plan_execute(). Returns the level.
+ * From here to AtEOXact_GUC(true, level) the planner uses this kind of access, whatever the
+ * statistics say. It may also enclose kept_plan_execute(). Returns the level.
  */
 extern int kept_plan_prefer(KeptPlanAccess access);
 

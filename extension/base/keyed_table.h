@@ -1,7 +1,7 @@
 /*
  * base/keyed_table.h: a table and one of its indexes, opened below the executor.
  *
- * Whether the table may be read or written like this is the caller's question.
+ * The caller decides whether the table may be read or written this way.
  */
 #ifndef CTMS_BASE_KEYED_TABLE_H
 #define CTMS_BASE_KEYED_TABLE_H
@@ -11,7 +11,7 @@
 #include "access/relscan.h"
 #include "utils/uuid.h"
 
-/* Zeroed when it is not open. */
+/* All zero when it is not open. */
 typedef struct KeyedTable {
     Relation relation;
     Relation index;
@@ -19,17 +19,23 @@ typedef struct KeyedTable {
     TupleTableSlot *found;
 } KeyedTable;
 
-/* "relation" is open, and belongs to the table from here on. */
+/* "relation" must be open; from now on it belongs to the table. */
 extern void keyed_table_open(KeyedTable *table, Relation relation, Oid index, LOCKMODE index_lock);
-/* Does nothing when it is not open. Locks stay until the transaction ends, as a statement's do. */
+/*
+ * Does nothing when the table is not open. Locks are kept until the transaction ends, like those
+ * of a statement.
+ */
 extern void keyed_table_close(KeyedTable *table);
 
-/* Searches for the rows whose first key column fits; "snapshot" is the caller's. */
+/* Searches for the rows whose first key column matches; the caller owns "snapshot". */
 extern void keyed_table_search(KeyedTable *table, Snapshot snapshot, ScanKey key);
 /* The next row of the search into table->found; false when there is none. */
 extern bool keyed_table_next(KeyedTable *table);
 
-/* Searches for a key of type uuid, and fills table->found with the first row; false for none. */
+/*
+ * Searches for a key of type uuid and fills table->found with the first row; false when there is
+ * none.
+ */
 extern bool keyed_table_find_uuid(KeyedTable *table, Snapshot snapshot, const pg_uuid_t *key);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * base/message.h: a message of any length from a format, for functions that take what printf
- * takes.
+ * base/message.h: formats a message of any length, for functions that take the same arguments as
+ * printf.
  */
 #ifndef CTMS_MESSAGE_H
 #define CTMS_MESSAGE_H

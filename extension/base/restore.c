@@ -1,10 +1,10 @@
 /*
- * base/restore.c: tells whether the session restores a dump.
+ * base/restore.c: tells whether the session is restoring a dump.
  *
- * The output of pg_dump and pg_restore fires row triggers like any other session: the
- * tables of an extension exist, with their triggers, before their rows are copied. What
- * such output always begins with is "SET check_function_bodies = false" and "SET
- * row_security = off"; no ordinary session has a reason for both.
+ * The output of pg_dump and pg_restore fires row triggers like any other session, because the
+ * tables of an extension, with their triggers, exist before their rows are copied. Such output
+ * always begins with "SET check_function_bodies = false" and "SET row_security = off". No
+ * ordinary session has a reason to set both.
  */
 #include "extension/base/compat.h"
 
@@ -31,7 +31,7 @@ static int restore_mode = RESTORE_AUTO;
 PG_FUNCTION_INFO_V1(ctms__is_restoring);
 PG_FUNCTION_INFO_V1(ctms__restore_references);
 
-/* Others could otherwise store what validation forbids, by a mere setting. */
+/* Otherwise any user could store rows that validation forbids, just by changing a setting. */
 static bool
 may_restore(void)
 {
@@ -53,7 +53,8 @@ restore_is_running(void)
         return may_restore();
     if (IsBinaryUpgrade)
         return true;
-    /* CREATE EXTENSION turns check_function_bodies off by itself: it says nothing there. */
+    /* CREATE EXTENSION itself turns check_function_bodies off, so there the setting tells
+     * nothing. */
     return !row_security && (creating_extension || !check_function_bodies) && may_restore();
 }
 
@@ -82,10 +83,11 @@ end_restored_statement(void *arg)
 /*
  * ctms._restore_references() → trigger, BEFORE INSERT FOR EACH STATEMENT
  *
- * Ordinary tables get their foreign keys after their rows; those of an extension are
- * there first. pg_dump therefore orders the rows, but pg_restore -j does not keep to that
- * order: it loads rows before those that they refer to. While a superuser restores, the
- * foreign keys of the statement are not checked: a dump is a snapshot in which they held.
+ * Ordinary tables get their foreign keys after their rows, but the tables of an extension already
+ * have them. pg_dump therefore orders the rows, but pg_restore -j does not keep that order: it
+ * can load rows before the rows that they refer to. So while a superuser restores, the foreign
+ * keys of the statement are not checked. This is safe because a dump is a snapshot in which they
+ * held.
  */
 Datum
 ctms__restore_references(PG_FUNCTION_ARGS)

@@ -1,8 +1,8 @@
 /*
- * base/restore.h: is this session bringing back a dump?
+ * base/restore.h: is this session restoring a dump?
  *
- * Triggers of ctms ask first: what a restore writes is stored as it is, so nothing is
- * enqueued, validated or given another timestamp.
+ * The triggers of ctms ask this first. During a restore rows are stored as they are: nothing is
+ * enqueued or validated, and no timestamp is changed.
  */
 #ifndef CTMS_BASE_RESTORE_H
 #define CTMS_BASE_RESTORE_H
@@ -10,9 +10,9 @@
 #include "postgres.h"
 
 /*
- * True when the setting ctms.restore_mode is "on", or is "auto" (its default) and the
- * session has the settings that every output of pg_dump and pg_restore begins with; and the
- * session's user is a superuser or a member of ctms_admin. Cheap enough for every row.
+ * True when the user of the session is a superuser or a member of ctms_admin, and the setting
+ * ctms.restore_mode is either "on", or "auto" (its default) while the session has the settings
+ * that every output of pg_dump and pg_restore begins with. Cheap enough to call for every row.
  */
 extern bool restore_is_running(void);
 

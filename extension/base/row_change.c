@@ -1,8 +1,8 @@
 /*
  * base/row_change.c: did an UPDATE change anything?
  *
- * Asked for every updated row, so the common cases are decided on the bytes of the two
- * tuples as a whole; only rows that differ there are taken apart.
+ * This is asked for every updated row. So the common cases are decided by comparing the bytes of
+ * both tuples as a whole, and only rows that differ there are compared column by column.
  */
 #include "extension/base/compat.h"
 
@@ -14,7 +14,7 @@
 AttrNumber
 row_column_number(TupleDesc desc, const char *name)
 {
-    /* The columns that triggers ask for stand at the end of most tables. */
+    /* Triggers mostly ask for columns near the end of the table. */
     for (int i = desc->natts; i > 0; i--) {
         Form_pg_attribute att = TupleDescAttr(desc, i - 1);
 

@@ -10,7 +10,7 @@
 #include "access/tupdesc.h"
 #include "nodes/bitmapset.h"
 
-/* Number of the column of that name, which must be there; an internal error otherwise. */
+/* The number of the column with that name. Raises an internal error if there is none. */
 extern AttrNumber row_column_number(TupleDesc desc, const char *name);
 
 /*

@@ -38,7 +38,10 @@ kept_plan(const char *query)
     return plan;
 }
 
-/* The latest; a parallel query may take no new one but as catalogs are read. */
+/*
+ * The latest snapshot. A parallel query cannot take a new one, so there the catalog snapshot is
+ * used.
+ */
 static Snapshot
 latest_snapshot(Oid table)
 {

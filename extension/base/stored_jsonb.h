@@ -11,9 +11,9 @@
 
 /*
  * Runs a query with one text parameter and returns its single jsonb in the current memory
- * context, NULL when there is no row. Reads with the latest snapshot, as catalogs are read,
- * so that nothing a committed change replaced is seen, in any isolation level; and with
- * the rights of the table's owner, as foreign keys do. *plan keeps the prepared query.
+ * context, or NULL when there is no row. It reads with the latest snapshot, like catalog reads
+ * do, so in every isolation level it sees the newest committed change. It runs with the rights of
+ * the owner of the table, like a foreign key check. *plan keeps the prepared query.
  */
 extern Jsonb *stored_jsonb_read(Oid table, SPIPlanPtr *plan, const char *query, const char *key);
 

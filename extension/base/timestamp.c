@@ -1,9 +1,10 @@
 /*
- * base/timestamp.c: keeps update_timestamp.
+ * base/timestamp.c: keeps update_timestamp up to date.
  *
- * A BEFORE UPDATE row trigger on every table that has the column. A real change moves it
- * to now(); an UPDATE that changes nothing leaves it, and so does one that sets the
- * column to another value itself. When a Stripe message came is bookkeeping, no change.
+ * This is a BEFORE UPDATE row trigger on every table that has the column. A real change sets it
+ * to now(). An UPDATE that changes nothing leaves it alone. An UPDATE that sets the column itself
+ * to another value keeps that value. The columns that record when a Stripe message came do not
+ * count as a change.
  */
 #include "extension/base/compat.h"
 

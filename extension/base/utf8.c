@@ -1,5 +1,5 @@
 /*
- * base/utf8.c: the way between UTF-8 and the encoding of the database.
+ * base/utf8.c: converts between UTF-8 and the encoding of the database.
  */
 #include "extension/base/compat.h"
 

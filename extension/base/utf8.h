@@ -1,6 +1,6 @@
 /*
- * base/utf8.h: UTF-8 code point by code point, and the way between it and the encoding of the
- * database. Regular expressions, the formats of strings and the reader of JSON text use it.
+ * base/utf8.h: reads UTF-8 code point by code point, and converts between it and the encoding of
+ * the database. Used by regular expressions, the formats of strings and the reader of JSON text.
  */
 #ifndef CTMS_UTF8_H
 #define CTMS_UTF8_H
@@ -11,7 +11,10 @@
 
 #define MAX_CODE_POINT 0x10FFFFU
 
-/* One code point of UTF-8, moving *at; a stray byte stands for itself. */
+/*
+ * Reads one code point of UTF-8 and moves *at behind it. A stray byte is returned as its own
+ * value.
+ */
 static inline uint32
 utf8_decode(const unsigned char **at, const unsigned char *end)
 {
@@ -28,7 +31,10 @@ utf8_decode(const unsigned char **at, const unsigned char *end)
     return c;
 }
 
-/* The code point that ends at *at, which is behind the start, moving *at to where it begins. */
+/*
+ * Reads the code point that ends just before *at, and moves *at back to its start. *at must be
+ * behind the start of the text.
+ */
 static inline uint32
 utf8_decode_before(const unsigned char **at, const unsigned char *start, const unsigned char *end)
 {
@@ -41,12 +47,16 @@ utf8_decode_before(const unsigned char **at, const unsigned char *start, const u
     return utf8_decode(&p, end);
 }
 
-/* Text of the database as UTF-8: the same pointer where it is already, or else a copy with
- * *length set to its length. */
+/*
+ * Text of the database as UTF-8. Returns the same pointer when it is UTF-8 already; otherwise a
+ * copy, and *length becomes the length of that copy.
+ */
 extern const char *utf8_of_server(const char *text, uint32 *length);
 
-/* Appends the code point in the encoding of the database; 0 is a zero byte. An error when the
- * encoding lacks it. */
+/*
+ * Appends the code point in the encoding of the database; 0 is a zero byte. Raises an error when
+ * the encoding does not have it.
+ */
 extern void utf8_append_to_server(StringInfo out, uint32 code_point);
 
 #endif
