@@ -1,8 +1,8 @@
 /*
  * json/hash.c: hashes of JSON values, and sets of them.
  *
- * The hash is SipHash-1-3 over what equal values have in common, with a key of this backend's
- * own, so that nobody can send values that all collide.
+ * The hash is SipHash-1-3 over the part of a value that all equal values share. The key is random
+ * in each backend, so that nobody can send values that all collide.
  */
 #include "extension/base/compat.h"
 
@@ -50,7 +50,7 @@ add_word(SipState *hash, uint64 word)
     hash->a ^= word;
 }
 
-/* The length is in a word of its own, so a string cannot pass for another. */
+/* The length goes into a separate word, so that two different strings never add the same words. */
 static inline void
 add_bytes(SipState *hash, const char *bytes, uint32 length)
 {

@@ -23,15 +23,19 @@ typedef struct JsonSet {
 extern JsonSet json_set_new(const JsonValue *items, uint32 n);
 extern void json_set_free(JsonSet *set);
 
-/* Equal values, whatever their notation, have equal hashes. Only while there is a set. */
+/*
+ * Equal values have equal hashes, whatever their notation. May only be called while a set exists.
+ */
 extern uint64 json_value_hash(JsonValue value);
 
-/* Enters an item by its hash; false when an equal one is there. */
+/* Adds an item by its hash; false when an equal item is already in the set. */
 extern bool json_set_enter(JsonSet *set, uint32 index, uint64 hash);
 
 extern bool json_set_has(const JsonSet *set, JsonValue value);
 
-/* Large sets do not fit into caches: asks for the memory of a hash that is needed soon. */
+/*
+ * Large sets do not fit into the CPU caches: prefetches the memory of a hash that is needed soon.
+ */
 static inline void
 json_set_prefetch(const JsonSet *set, uint64 hash)
 {

@@ -1,8 +1,8 @@
 /*
  * json/number.c: exact arithmetic on the numbers of a jsonb.
  *
- * The header layout below is numeric's on-disk format, which cannot change without
- * breaking every database; numeric.c keeps its declarations private.
+ * The header layout below is the on-disk format of numeric. It cannot change without breaking
+ * every database, but numeric.c keeps its declarations private, so it is repeated here.
  */
 #include "extension/base/compat.h"
 

@@ -1,8 +1,8 @@
 /*
  * json/number.h: exact arithmetic on the numbers of a jsonb.
  *
- * Numbers of up to some 16 decimal digits are handled as scaled integers without a call into
- * numeric.c; the others go through numeric.
+ * Numbers of up to about 16 decimal digits are handled as scaled integers, without a call into
+ * numeric.c. Larger ones go through numeric.
  */
 #ifndef CTMS_JSON_NUMBER_H
 #define CTMS_JSON_NUMBER_H
@@ -15,19 +15,22 @@ typedef struct JsonDecimal {
     int32 scale;
 } JsonDecimal;
 
-/* Whether the number is small enough for a JsonDecimal, and which one. */
+/* Whether the number fits into a JsonDecimal; if so, *decimal is set to it. */
 extern bool json_number_to_decimal(JsonValue number, JsonDecimal *decimal);
 
 /* Whether the number has no fraction: 1.0 has none. */
 extern bool json_number_is_integer(JsonValue number);
 
-/* Less than, equal to, greater than zero. */
+/*
+ * Returns a number less than, equal to or greater than zero, as a is less than, equal to or
+ * greater than b.
+ */
 extern int json_number_compare(JsonValue a, JsonValue b);
 
-/* Whether number is divisor times an integer; divisor is not zero. */
+/* Whether the number is an integer multiple of the divisor, which must not be zero. */
 extern bool json_number_is_multiple(JsonValue number, JsonValue divisor);
 
-/* The number when it is an integer >= 0; beyond INT64_MAX, INT64_MAX. -1 when it is not. */
+/* The value of the number when it is an integer >= 0, at most INT64_MAX; -1 when it is not one. */
 extern int64 json_number_to_count(JsonValue number);
 
 extern uint32 json_number_hash(JsonValue number);

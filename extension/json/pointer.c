@@ -1,5 +1,5 @@
 /*
- * json/pointer.c: JSON Pointers (RFC 6901): writes them and takes them apart, token by token.
+ * json/pointer.c: writes JSON Pointers (RFC 6901) and splits them into tokens.
  */
 #include "extension/base/compat.h"
 

@@ -12,8 +12,9 @@
 #include "utils/uuid.h"
 
 /*
- * The result of a function that returns json: begin, append, end. The buffer itself becomes
- * the Datum, so nothing is copied; it is in the context that is current at the beginning.
+ * Builds the result of a function that returns json: begin, append, end. The buffer itself
+ * becomes the Datum, so nothing is copied. It is allocated in the context that is current at
+ * json_answer_begin().
  */
 extern void json_answer_begin(StringInfo out);
 extern Datum json_answer_end(StringInfo out);

@@ -1,5 +1,5 @@
 /*
- * json/unique.c: whether no two items of an array are equal. Large arrays go through a set.
+ * json/unique.c: checks whether no two items of an array are equal. Large arrays use a set.
  */
 #include "extension/base/compat.h"
 
@@ -26,7 +26,9 @@ few_items_are_unique(JsonValue array, uint32 count)
     return true;
 }
 
-/* The set is larger than caches are: slots of a whole batch are asked for before use. */
+/*
+ * The set is larger than the CPU caches, so the slots of a whole batch are prefetched before use.
+ */
 static bool
 enter_batch(JsonSet *set, JsonValue *items, JsonWalk *walk, uint32 first)
 {

@@ -11,7 +11,7 @@
 #include "extension/json/number.h"
 #include "extension/json/value.h"
 
-/* Bytes between looks for interrupts. */
+/* How many bytes are processed between two checks for interrupts. */
 #define BLOCK (1024 * 1024)
 
 static JsonValue
@@ -143,7 +143,10 @@ json_string_characters(const char *data, uint32 length)
     return characters;
 }
 
-/* Bytes of a container: an entry also counts what pads it, and a root has no entry. */
+/*
+ * Size of a container in bytes. It is computed from the last child: the entry of a container also
+ * counts padding, and a root has no entry.
+ */
 static uint32
 container_size(JsonValue value)
 {

@@ -1,9 +1,9 @@
 /*
- * json/value.h: reading jsonb in place.
+ * json/value.h: reads jsonb in place.
  *
- * A JsonValue is a view of one value inside a jsonb: two machine words, passed by value,
- * valid as long as the jsonb is. Walks go over the entries of a container in sequence, so
- * that each offset costs an addition; nothing here allocates, but where it says so.
+ * A JsonValue is a view of one value inside a jsonb: two machine words, passed by value, valid
+ * for as long as the jsonb is. A walk visits the entries of a container in order, so that each
+ * offset costs only one addition. Nothing here allocates unless its comment says so.
  */
 #ifndef CTMS_JSON_VALUE_H
 #define CTMS_JSON_VALUE_H
@@ -72,7 +72,7 @@ json_entry_end(JEntry entry, uint32 offset)
                                     : offset + (entry & JENTRY_OFFLENMASK);
 }
 
-/* The value of an entry that starts at *offset, which moves to where the next one does. */
+/* The value of an entry that starts at *offset. Moves *offset to the start of the next entry. */
 static inline JsonValue
 json_entry_value(JEntry entry, const char *base, uint32 *offset)
 {
@@ -93,14 +93,14 @@ json_entry_value(JEntry entry, const char *base, uint32 *offset)
     return value;
 }
 
-/* The next value of a walk that has not ended. */
+/* The next value of a walk; the walk must not have ended. */
 static inline JsonValue
 json_walk_next(JsonWalk *walk)
 {
     return json_entry_value(*walk->entry++, walk->base, &walk->offset);
 }
 
-/* Where the keys of an object end: adds lengths back to the last stored offset. */
+/* Offset at which the keys of an object end: the last stored offset plus the lengths after it. */
 static inline uint32
 json_keys_end(const JsonbContainer *object, uint32 count)
 {
@@ -134,7 +134,7 @@ json_walk_array(JsonValue array)
     return walk;
 }
 
-/* Walks over the keys and, in step with it, over the values. */
+/* Starts a walk over the keys and a parallel one over the values. */
 static inline void
 json_walk_object(JsonValue object, JsonWalk *keys, JsonWalk *values)
 {
@@ -176,22 +176,25 @@ json_value_of_jsonb(const Jsonb *jsonb)
 /* The member of that name, found by binary search; false when there is none. */
 extern bool json_object_get(JsonValue object, const char *key, uint32 key_length, JsonValue *value);
 
-/* The item at that place of an array, which has so many. */
+/* The item at that index. The array must have more items than that. */
 extern JsonValue json_array_item(JsonValue array, uint32 index);
 
 /* Whether the object has a member of each name in the array of strings. */
 extern bool json_object_has_names(JsonValue object, JsonValue names);
 
-/* JSON equality: numbers by value, objects whatever the order. */
+/* JSON equality: numbers compare by value, and the order of members does not matter. */
 extern bool json_values_equal(JsonValue a, JsonValue b);
 
-/* Whether no two items are equal (json/unique.c). Allocates for large arrays only, and frees it. */
+/*
+ * Whether no two items are equal (json/unique.c). Allocates only for large arrays, and frees that
+ * memory itself.
+ */
 extern bool json_items_are_unique(JsonValue array);
 
-/* Unicode code points in a string. */
+/* The number of Unicode code points in a string. */
 extern uint32 json_string_characters(const char *data, uint32 length);
 
-/* The value as something to push into a jsonb; shares its bytes. */
+/* The value in the form that can be pushed into another jsonb; shares its bytes. */
 extern JsonbValue json_value_part(JsonValue value);
 
 /* A copy of the value as a jsonb in the current context. */
