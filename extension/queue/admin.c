@@ -1,5 +1,6 @@
 /*
- * queue/admin.c: what operators and health checks ask of the queue.
+ * queue/admin.c: the SQL functions with which operators and health checks look at the queue and
+ * change it.
  */
 #include "extension/base/compat.h"
 
@@ -14,7 +15,10 @@
 #include "extension/queue/relations.h"
 #include "extension/queue/wake.h"
 
-/* Counted exactly up to here, which takes a few milliseconds; estimated beyond. */
+/*
+ * Rows are counted exactly up to this number, which takes a few milliseconds; larger counts are
+ * estimated.
+ */
 #define EXACT_ROWS 10000
 
 PG_FUNCTION_INFO_V1(ctms_enqueue_contacts);
@@ -31,7 +35,7 @@ static QueuePlan reset_plan = {
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID}};
 
-/* Deletions that were given up are not begun again where the contact is back. */
+/* A deletion that was given up is dropped, not tried again, when the contact exists again. */
 static QueuePlan drop_deleted_plan = {
     .sql = "DELETE FROM ctms.acoustic_deleted_contact AS d USING ctms.emails AS e"
            " WHERE e.email_id = d.email_id AND d.retry_after = 'infinity'"
@@ -50,7 +54,10 @@ static QueuePlan reset_deleted_plan = {
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID}};
 
-/* Deleted contacts to be carried over, and those of them that have failed; each up to $1. */
+/*
+ * Counts the deleted contacts that are still to be sent, and how many of these have failed; each
+ * count stops at $1.
+ */
 static QueuePlan count_deleted_plan = {
     .sql = "SELECT count(*) FILTER (WHERE retry_after IS DISTINCT FROM 'infinity'),"
            " count(*) FILTER (WHERE retry > 0) FROM ("
@@ -59,13 +66,19 @@ static QueuePlan count_deleted_plan = {
     .arg_count = 1,
     .arg_types = {INT8OID}};
 
-/* Contacts that an operator enqueues are sent, whatever is known of them. */
+/*
+ * A contact that an operator enqueues is always sent, even if it has not changed since it was
+ * last sent.
+ */
 static QueuePlan forget_sent_plan = {.sql =
                                          "DELETE FROM ctms.acoustic_sent WHERE email_id = ANY ($1)",
                                      .arg_count = 1,
                                      .arg_types = {UUIDARRAYOID}};
 
-/* ready, of these failed before, waiting after a failure, exhausted; each up to $2 */
+/*
+ * ready; how many of these have failed before; waiting after a failure; exhausted. Each count
+ * stops at $2.
+ */
 static QueuePlan count_plan = {.sql =
                                    "SELECT"
                                    " (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"
@@ -79,7 +92,7 @@ static QueuePlan count_plan = {.sql =
                                .arg_count = 2,
                                .arg_types = {INT4OID, INT8OID}};
 
-/* Rows of the table, and the part of them that is not ready, as the server believes. */
+/* The server's estimates: rows of the table, and how many of them are not ready. */
 static QueuePlan estimate_plan = {
     .sql = "SELECT t.n, (t.n * (1 - COALESCE((SELECT null_frac FROM pg_stats"
            "  WHERE schemaname = 'ctms' AND tablename = 'pending_acoustic'"
@@ -95,7 +108,7 @@ ctms_enqueue_contacts(PG_FUNCTION_ARGS)
     FeedKeys contacts;
     uint64 enqueued;
 
-    /* Below the executor nobody else would ask. */
+    /* The executor would check this, but the rows are written below it. */
     PreventCommandIfReadOnly("ctms.enqueue_contacts()");
     if (queue_is_table_used(queue_relations()->sent)) {
         SPI_connect();
@@ -145,7 +158,7 @@ typedef struct QueueCounts {
     int64 exhausted;
 } QueueCounts;
 
-/* Replaces the counts that stopped at EXACT_ROWS by what is left of the whole. */
+/* Replaces each count that stopped at EXACT_ROWS by the estimated total minus the other counts. */
 static void
 estimate_counts(QueueCounts *counts)
 {

@@ -1,12 +1,12 @@
 /*
- * queue/agent.c: what a sending agent tells the queue.
+ * queue/agent.c: the functions with which a sending agent reports to the queue.
  *
  * An agent claims rows for the time of a lease (queue/claim.c), sends them outside of any
- * transaction, then finishes, fails or releases them. Each call is one short transaction. A row is
- * only touched by the agent that holds it; what happens to it depends on whether its contact
- * changed since it was claimed (its generation grew).
+ * transaction, and then finishes, fails or releases them. Each call is one short transaction.
+ * Only the agent that holds a row can change it here. What happens to the row depends on whether
+ * its contact changed after the claim, in which case its generation has grown.
  *
- * Calls that wait for row locks take them in order of email_id, as the feed does.
+ * Calls that wait for row locks take them in order of email_id, like the feed.
  */
 #include "extension/base/compat.h"
 
@@ -24,7 +24,7 @@
 
 /* The setting ctms.acoustic_retry_delay, in milliseconds. */
 static int retry_delay_ms = 10000;
-/* No wait is longer. */
+/* The longest wait between two attempts. */
 #define MAX_RETRY_DELAY_MS (15 * 60 * 1000)
 
 PG_FUNCTION_INFO_V1(ctms_finish_acoustic);
@@ -32,9 +32,10 @@ PG_FUNCTION_INFO_V1(ctms_fail_acoustic);
 PG_FUNCTION_INFO_V1(ctms_release_acoustic);
 
 /*
- * Statements for the queue and for that of deleted contacts, which have the same columns and one
- * more: there a lease may be that of the contact, kept, or of the deletion. An outcome of the
- * first that comes too late leaves the second alone.
+ * The same statements serve the queue and the table of deleted contacts, which has the same
+ * columns and one more, lease_generation. In that table a lease is either the contact's own, kept
+ * when the contact was deleted while it was being sent, or the lease of the deletion. A late
+ * outcome for the contact must not end the lease of the deletion.
  */
 #define ANY_LEASE ""
 #define RIGHT_LEASE " AND (p.lease_generation IS NULL OR p.lease_generation = d.generation)"
@@ -138,7 +139,7 @@ count_elements(FunctionCallInfo fcinfo, int argument)
     return ARR_NDIM(array) > 1 ? -1 : ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 }
 
-/* Arrays that belong together have one element for each contact; returns how many. */
+/* Arrays that belong together must have one element for each contact. Returns how many that is. */
 static int
 check_lengths(FunctionCallInfo fcinfo, int first, int last)
 {
@@ -153,7 +154,7 @@ check_lengths(FunctionCallInfo fcinfo, int first, int last)
 
 /* ---- finishing ------------------------------------------------------------- */
 
-/* The elements of an optional text[]; null without it. */
+/* The elements of an optional text[]; null when the argument is null. */
 typedef struct Texts {
     Datum *values;
     bool *are_null;
@@ -178,7 +179,10 @@ typedef struct Finish {
     Texts hashes;
 } Finish;
 
-/* Takes what a finishing statement returned; "fixed" is the outcome, null: as the agent says. */
+/*
+ * Collects what a finishing statement returned. "fixed" is the outcome of all rows; when it is
+ * null, the agent has said the outcome of each.
+ */
 static void
 take_finished(Finish *finish, uint64 count, const char *fixed)
 {
@@ -193,13 +197,13 @@ take_finished(Finish *finish, uint64 count, const char *fixed)
         int64 place = DatumGetInt64(SPI_getbinval(row, desc, 3, &is_null)) - 1;
         const char *outcome = fixed ? fixed : "sent";
 
-        /* A contact that was deleted while it was being sent: only its lease was kept. */
+        /* The contact was deleted while it was being sent: the row only kept its lease. */
         if (fixed && !is_unchanged)
             continue;
         if (!fixed && finish->outcomes.values && !finish->outcomes.are_null[place])
             outcome = TextDatumGetCString(finish->outcomes.values[place]);
         memory_add_outcome(&finish->done, email_id, outcome, (Datum)0, true);
-        /* What was sent of a contact that changed meanwhile is sent over soon. */
+        /* If the contact changed in the meantime, it is sent again soon, so no hashes are kept. */
         if (is_unchanged)
             memory_add_outcome(&finish->removed, email_id, outcome,
                                is_kept ? finish->hashes.values[place] : (Datum)0,
@@ -225,7 +229,7 @@ ctms_finish_acoustic(PG_FUNCTION_ARGS)
     SPI_connect();
     count = queue_run_plan(&finish_plan, args, NULL, SPI_OK_SELECT);
     take_finished(&finish, count, NULL);
-    /* The others have gone, or were deleted contacts in the first place. */
+    /* The other contacts are not in the queue any more, or they are deleted contacts. */
     if (count < (uint64)asked && queue_is_table_used(queue_relations()->deleted_contacts)) {
         count = queue_run_plan(&finish_deleted_plan, args, NULL, SPI_OK_SELECT);
         take_finished(&finish, count, "deleted");

@@ -4,7 +4,7 @@
 #ifndef CTMS_QUEUE_AGENT_H
 #define CTMS_QUEUE_AGENT_H
 
-/* Raises an error unless failures can be counted up to it. */
+/* Raises an error unless the retry limit is at least 1. */
 extern void queue_check_retry_limit(int retry_limit);
 
 /* Defines ctms.acoustic_retry_delay; called once, by _PG_init. */

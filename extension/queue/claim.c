@@ -1,12 +1,12 @@
 /*
  * queue/claim.c: leases queue rows to an agent.
  *
- * The index on (retry_after, retry, create_timestamp) has the free rows first, in the order
- * of claiming. Sent rows leave dead entries there, at the very beginning, until vacuum has
- * been; while some long transaction keeps vacuum from removing them, each scan from the
- * beginning would be longer than the one before. So a session that had to go a long way
- * starts its next claims where it found something, and goes the whole way only once a
- * second, or less often if it takes long: rows that turn up before that place (released,
+ * The index on (retry_after, retry, create_timestamp) has the free rows first, in the order of
+ * claiming. Rows that were sent leave dead entries at the very beginning of the index until a
+ * vacuum removes them. While a long transaction keeps vacuum from doing so, each scan from the
+ * beginning takes longer than the one before. So a session whose scan was long starts its next
+ * claims at the place where it last found something. It scans from the beginning only once a
+ * second, or less often if that takes long. Rows that appear before that place (released,
  * expired, free again after a failure) wait until then.
  */
 #include "extension/base/compat.h"
@@ -29,32 +29,40 @@
 
 #define MAX_BATCH 10000
 
-/* A claim that reads more pages than these, beyond those for its rows, went a long way. */
+/*
+ * A scan is long when it reads more pages than this, not counting PAGES_PER_ROW for each claimed
+ * row.
+ */
 #define LONG_WAY_PAGES 300
 #define PAGES_PER_ROW 30
 #define WHOLE_WAY_INTERVAL_MS 1000
-/* The whole way may take this part of the time. */
+/* Scans from the beginning may take at most one part in this many of the time. */
 #define WHOLE_WAY_SHARE 20
-/* Commits come a little later than the time they carry; those that do not are found on the
- * next whole way. */
+/*
+ * A commit becomes visible a little later than the time that its rows carry. Rows that appear
+ * even later than this are found by the next scan from the beginning.
+ */
 #define LATE_COMMIT_MS 300
 
-/* What the session knows of the beginning of the index. */
-static bool is_warm = false; /* the first claim reads pages of the catalogs, too */
+/* What the session knows about the beginning of the index. */
+static bool is_warm = false; /* the first claim also reads pages of the catalogs */
 static bool is_way_long = false;
-static TimestampTz found_at = 0;       /* no row to be sent for the first time is older */
+static TimestampTz found_at = 0;       /* no row that waits for its first attempt is older */
 static TimestampTz next_whole_way = 0; /* when to read from the beginning again */
 
 PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
 
-/* Failed rows become claimable by their turn, not all before or after the others. */
+/*
+ * Frees failed rows in the order in which their waits end, so that they are mixed with the others
+ * and do not all come before or after them.
+ */
 #define RIPEN_SQL(table)                                                                           \
     "WITH ripe AS MATERIALIZED ("                                                                  \
     " SELECT email_id FROM " table                                                                 \
     " WHERE retry_after <= $1 ORDER BY retry_after NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED)"   \
     "UPDATE " table " AS p SET retry_after = NULL FROM ripe WHERE p.email_id = ripe.email_id"
 
-/* Leased rows are passed over: there are never more than the agents hold. */
+/* Leased rows are skipped one by one; there are never more of them than the agents hold. */
 #define CLAIM_SQL(table, state, condition, change)                                                 \
     "WITH free AS MATERIALIZED ("                                                                  \
     " SELECT q.email_id, " state " AS state FROM " table " AS q"                                   \
@@ -70,8 +78,8 @@ PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
     " ORDER BY retry, create_timestamp, email_id"
 
 /*
- * A contact that was deleted and has come back waits until its deletion has been carried
- * over, unless that was given up, and until nobody is sending what it was before.
+ * If a deleted contact has been created again, its row waits until Acoustic has been told of the
+ * deletion (or that was given up), and until no agent is still sending the old contact.
  */
 #define QUEUE_CLAIM_SQL(condition)                                                                 \
     CLAIM_SQL("ctms.pending_acoustic", "CASE WHEN q.is_tried THEN 'again' ELSE 'new' END",         \
@@ -109,8 +117,9 @@ static QueuePlan claim_deleted_plan = {
 /* ---- claiming by SQL -------------------------------------------------------------- */
 
 /*
- * SKIP LOCKED may wait all the same (queue/direct_claim.c), for somebody who waits for rows that
- * the claim holds already. Then it is the claim that has to give up, not a writer.
+ * SKIP LOCKED can still wait (queue/direct_claim.c): for a session that itself waits for rows
+ * that this claim has locked. In such a deadlock the claim must give up, not a writer; so it gets
+ * a lock timeout that is shorter than the deadlock timeout.
  */
 static int
 limit_waits(void)
@@ -127,7 +136,7 @@ limit_waits(void)
     return level;
 }
 
-/* Adds what a claiming statement returned. */
+/* Adds the rows that a claiming statement returned. */
 static void
 take_rows(Claim *claim, uint64 count)
 {
@@ -146,7 +155,7 @@ take_rows(Claim *claim, uint64 count)
     SPI_freetuptable(SPI_tuptable);
 }
 
-/* At most as many as there is room for. */
+/* Claims as many rows as there is room for. */
 static void
 run_claim(Claim *claim, QueuePlan *plan, const TimestampTz *from)
 {
@@ -184,7 +193,7 @@ claim_by_sql(Claim *claim, const TimestampTz *from)
     AtEOXact_GUC(true, level);
 }
 
-/* Deleted contacts, as many as there is room for. */
+/* Claims deleted contacts, as many as there is room for. */
 static void
 claim_deleted(Claim *claim)
 {
@@ -206,7 +215,7 @@ claim_waiting(Claim *claim, const TimestampTz *from)
 {
     if (!direct_claim(claim, from))
         claim_by_sql(claim, from);
-    /* Where the next claim may begin. */
+    /* The next claim may begin here. */
     if (claim->count > 0 && claim->rows[0].retry == 0)
         found_at = claim->rows[0].create_timestamp;
     else if (!from)
@@ -244,9 +253,10 @@ claim_batch(Claim *claim)
 }
 
 /*
- * Looks for what was committed while the first look found nothing. That look may hold rows
- * that it passed over (another agent took them at that moment), so from here on nothing may
- * wait for a row: keys that were left meanwhile are for the next claim, at once.
+ * Looks for rows that were committed while the first look found nothing. The first look may have
+ * locked rows that it then skipped, because another agent took them at that moment. So from here
+ * on nothing may wait for a row. If Stripe keys were left in the meantime, another claim is
+ * needed at once to resolve them: agents are woken for it.
  */
 static void
 claim_again(Claim *claim)

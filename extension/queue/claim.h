@@ -28,14 +28,15 @@ typedef struct Claim {
     int count;
 } Claim;
 
-/* Failed rows whose wait is over and that one claim frees at most, beyond its batch. */
+/* How many failed rows whose wait is over one claim frees at most, in addition to its batch. */
 #define RIPE_ROWS 1000
 
 /*
- * Claims rows of ctms.pending_acoustic below the executor, without ever waiting for who writes or
- * holds one: it is passed over. "from": only rows that were never tried, and not older. Without
- * it, failed rows whose wait is over become claimable first.
- * False when the tables are not the plain local ones that this code knows: then go by SQL.
+ * Claims rows of ctms.pending_acoustic below the executor. It never waits for a session that
+ * writes or locks a row: it skips that row. With "from", it only takes rows that were never tried
+ * and are not older than "from". Without "from", it first makes failed rows claimable whose wait
+ * is over. Returns false when the tables are not the plain local ones that this code knows; the
+ * caller must then use SQL.
  */
 extern bool direct_claim(Claim *claim, const TimestampTz *from);
 

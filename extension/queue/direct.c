@@ -1,14 +1,14 @@
 /*
  * queue/direct.c: enqueues contacts below the executor.
  *
- * Every transaction that changes a contact writes one queue row. By SQL that costs as much
- * as the change itself, most of it for starting the executor and for the check of the
- * foreign key. Here the same is done with the table and its indexes at hand: find the row
- * by email_id, then lock it, give it a new version, or insert one.
+ * Every transaction that changes a contact writes one queue row. In SQL that costs as much as the
+ * change itself, most of it for starting the executor and for checking the foreign key. Here the
+ * same is done directly on the table and its indexes: find the row by email_id, then lock it,
+ * write a new version of it, or insert one.
  *
- * queue/flush.c has the statement that says the same in SQL, for all other cases. Both are
- * held to the same results by test/t/210_queue_paths.pl. queue/direct_table.c reads and writes
- * rows, queue/direct_claim.c claims what was written.
+ * For all other cases queue/enqueue.c has a statement that does the same in SQL.
+ * test/t/210_queue_paths.pl checks that both give the same results. queue/direct_table.c reads
+ * and writes the rows; queue/direct_claim.c claims them.
  */
 #include "extension/base/compat.h"
 
@@ -26,7 +26,7 @@
 
 /* ---- finding ----------------------------------------------------------------- */
 
-/* The queue row, after all who are writing it have ended. */
+/* Finds the queue row, after waiting for every transaction that is writing it. */
 static bool
 find_queue_row(DirectQueue *queue, const pg_uuid_t *email_id)
 {
@@ -53,9 +53,11 @@ look_anew(DirectQueue *queue)
 }
 
 /*
- * A version that somebody is writing is locked with the one before it, without waiting unless
- * he deletes the contact. What was written since the snapshot is looked for anew: were it left
- * to table_tuple_lock() to follow the versions, it would wait for whoever writes the next one.
+ * If another session is updating the contact, its new version is locked together with the one
+ * found. This waits only if that session deletes the contact. If a newer version has been
+ * committed since the snapshot, the row is looked up again with a new snapshot.
+ * table_tuple_lock() could follow the versions instead, but then it would wait for any session
+ * that is writing the next version.
  */
 bool
 direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
@@ -87,7 +89,7 @@ direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
 
 /* ---- writing ----------------------------------------------------------------- */
 
-/* False when another transaction was faster: look again. */
+/* False when another transaction has inserted the row first: look again. */
 static bool
 insert_row(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
 {
@@ -111,8 +113,8 @@ insert_row(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
 }
 
 /*
- * Gives the row that was found a new generation and a fresh start; a live lease stays.
- * False when another transaction has written it since: look again.
+ * Gives the row that was found a new generation and resets its failures; a live lease stays.
+ * False when another transaction has written the row in the meantime: look again.
  */
 static bool
 update_row(DirectQueue *queue, int64 generation)
@@ -122,7 +124,7 @@ update_row(DirectQueue *queue, int64 generation)
     int64 old_generation = DatumGetInt64(slot->tts_values[COLUMN_GENERATION]);
 
     slot->tts_values[COLUMN_GENERATION] = Int64GetDatum(Max(old_generation + 1, generation));
-    /* After a failure it starts afresh, behind those that wait for their first attempt. */
+    /* After a failure the row starts again, behind the rows that wait for their first attempt. */
     if (DatumGetInt32(slot->tts_values[COLUMN_RETRY]) > 0)
         slot->tts_values[COLUMN_CREATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
     slot->tts_values[COLUMN_RETRY] = Int32GetDatum(0);
@@ -132,8 +134,9 @@ update_row(DirectQueue *queue, int64 generation)
 }
 
 /*
- * Nobody has claimed this row yet, so nobody knows its generation, and it has nothing to start
- * afresh from: whoever claims it after the transaction reads what the transaction wrote.
+ * True when nobody has claimed the row yet and it has not failed. Then no agent knows its
+ * generation, and there is nothing to reset. An agent that claims it after this transaction reads
+ * what this transaction wrote, so a lock is enough.
  */
 static bool
 is_untouched(TupleTableSlot *found)
@@ -145,8 +148,9 @@ is_untouched(TupleTableSlot *found)
 }
 
 /*
- * Keeps the row from being claimed until the transaction ends; half as dear as a new version.
- * False when another transaction has written it since: look again.
+ * Keeps the row from being claimed until the transaction ends. A lock costs half as much as a new
+ * version of the row. False when another transaction has written the row in the meantime: look
+ * again.
  */
 static bool
 lock_row(DirectQueue *queue)

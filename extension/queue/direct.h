@@ -11,21 +11,21 @@
 typedef struct DirectQueue DirectQueue;
 
 /*
- * Opens the queue for writing. NULL when it is not the plain local table that this code
- * knows (distributed, with triggers or columns of others): then go by SQL. Rights are
- * not checked. An error needs no clean-up by the caller.
+ * Opens the queue for writing. Returns NULL when it is not the plain local table that this code
+ * knows (when it is distributed, or has triggers or columns added by others); the caller must
+ * then use SQL. Rights are not checked. After an error the caller has nothing to clean up.
  */
 extern DirectQueue *direct_open(void);
 
 /*
- * Keeps the contact from being deleted until the transaction ends, as a foreign key
- * would. False when there is no such contact (any more).
+ * Keeps the contact from being deleted until the transaction ends, like a foreign key check does.
+ * False when the contact does not exist, or no longer does.
  */
 extern bool direct_hold(DirectQueue *queue, const pg_uuid_t *email_id);
 
 /*
- * Enqueues a contact that is held. Waits for others who write the same row; to be called in
- * order of email_id.
+ * Enqueues a contact that is held. Waits for other transactions that write the same row, so calls
+ * must be in order of email_id.
  */
 extern void direct_enqueue(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation);
 

@@ -1,14 +1,14 @@
 /*
  * queue/direct_claim.c: claims queue rows below the executor, without ever waiting.
  *
- * FOR UPDATE SKIP LOCKED does wait at times (seen with 15): when the writer that holds a row ends
- * at the very moment, heap_lock_tuple() goes on to the versions after the one that it found,
- * and waits for whoever is writing one of those. An agent that locks rows in the order of
- * claiming would then wait for a writer that waits for one of the agent's rows, and PostgreSQL
- * would end one of them. Here a row is leased in one step, by writing its next version if nobody
- * else is at it.
+ * FOR UPDATE SKIP LOCKED sometimes does wait (seen with 15). When the transaction that holds a
+ * row ends at that very moment, heap_lock_tuple() goes on to the later versions of the row and
+ * waits for the transaction that is writing one of them. An agent locks rows in the order of
+ * claiming. So it could wait for a writer that in turn waits for one of the agent's rows, a
+ * deadlock in which PostgreSQL would cancel one of the two. Here a row is leased in a single
+ * step: its next version is written only if no other transaction is writing or locking it.
  *
- * queue/claim.c has the statements that say the same in SQL, for all other cases.
+ * For all other cases queue/claim.c has the statements that do the same in SQL.
  */
 #include "extension/base/compat.h"
 
@@ -27,7 +27,7 @@
 #include "extension/queue/claim.h"
 #include "extension/queue/direct_table.h"
 
-/* How often it looks again when all that was free has been written meanwhile. */
+/* How often a claim looks again when every free row has been written in the meantime. */
 #define MAX_LOOKS 3
 
 /* The columns of ctms.acoustic_deleted_contact that a claim looks at. */
@@ -43,8 +43,8 @@ typedef struct ClaimScan {
     IndexScanDesc scan;
     Snapshot snapshot;
     TupleTableSlot *found;
-    KeyedTable deleted;   /* not open when nobody uses it */
-    bool has_lost_a_race; /* a row was written after the snapshot was taken */
+    KeyedTable deleted;   /* not open when the table has no rows */
+    bool has_lost_a_race; /* another transaction wrote a row after our snapshot was taken */
 } ClaimScan;
 
 /* ---- opening ----------------------------------------------------------------- */
@@ -166,7 +166,10 @@ end_look(ClaimScan *scan)
     UnregisterSnapshot(scan->snapshot);
 }
 
-/* Writes the row that was found as it stands in the queue's slot, unless others are at it. */
+/*
+ * Writes the queue's slot as the next version of the row that was found; false when another
+ * transaction has written it or is using it.
+ */
 static bool
 write_row(ClaimScan *scan)
 {
@@ -196,7 +199,7 @@ ripen(ClaimScan *scan, TimestampTz now, int64 limit)
 
 /* ---- claiming ---------------------------------------------------------------- */
 
-/* A time of the deletion that was found; long ago for none. */
+/* A time column of the deletion that was found; DT_NOBEGIN when it is null. */
 static TimestampTz
 deletion_time(KeyedTable *deleted, int column)
 {
@@ -207,8 +210,8 @@ deletion_time(KeyedTable *deleted, int column)
 }
 
 /*
- * A contact that was deleted and has come back waits until its deletion has been carried
- * over, unless that was given up, and until nobody is sending what it was before.
+ * If a deleted contact has been created again, its row waits until Acoustic has been told of the
+ * deletion (or that was given up), and until no agent is still sending the old contact.
  */
 static bool
 waits_for_deletion(ClaimScan *scan, const pg_uuid_t *email_id, TimestampTz now)

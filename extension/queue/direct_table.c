@@ -1,5 +1,6 @@
 /*
- * queue/direct_table.c: reads and writes rows of the queue below the executor.
+ * queue/direct_table.c: opens the queue below the executor, and reads and writes its rows. It
+ * does not decide what to write: queue/direct.c and queue/direct_claim.c do.
  */
 #include "extension/base/compat.h"
 
@@ -38,7 +39,7 @@ has_only_our_triggers(Relation relation)
     return true;
 }
 
-/* One whose entries are values of columns, and that raises its errors at once. */
+/* A valid B-tree index that holds only plain columns and checks uniqueness at once. */
 static bool
 is_index_known(Oid oid)
 {
@@ -83,7 +84,10 @@ is_table_plain(Relation relation)
     return true;
 }
 
-/* The queue that was found to be plain; any change of its definition makes us look again. */
+/*
+ * The queue table that was found to be plain. Any change of its definition resets this, so that
+ * it is checked again.
+ */
 static Oid plain_table = InvalidOid;
 
 static void
@@ -153,7 +157,7 @@ direct_close(DirectQueue *queue)
 
 /* ---- writing ----------------------------------------------------------------- */
 
-/* Makes room for rows to be written; most transactions only lock one. */
+/* Allocates what is needed to write rows. Most transactions only lock a row and never come here. */
 static void
 start_writing(DirectQueue *queue)
 {
@@ -186,7 +190,9 @@ open_other_indexes(DirectQueue *queue)
     list_free(oids);
 }
 
-/* The entry for queue->slot; false when "check" is a partial one, and another row may have the key.
+/*
+ * Inserts the index entry for queue->slot. False when "check" is UNIQUE_CHECK_PARTIAL and another
+ * row has the key or may have it.
  */
 static bool
 insert_entry(DirectQueue *queue, Relation index, IndexUniqueCheck check)
@@ -195,7 +201,7 @@ insert_entry(DirectQueue *queue, Relation index, IndexUniqueCheck check)
     Datum values[INDEX_MAX_KEYS];
     bool is_null[INDEX_MAX_KEYS];
 
-    /* is_index_known(): each is a column. */
+    /* is_index_known() has made sure that each is a plain column. */
     for (int i = 0; i < IndexRelationGetNumberOfAttributes(index); i++) {
         int column = index->rd_index->indkey.values[i] - 1;
 
@@ -206,7 +212,7 @@ insert_entry(DirectQueue *queue, Relation index, IndexUniqueCheck check)
                                check);
 }
 
-/* False when "may_conflict", and another row has the key, or may have it. */
+/* False when "may_conflict" is set and another row has the key or may have it. */
 static bool
 insert_index_entries(DirectQueue *queue, bool may_conflict)
 {
@@ -224,14 +230,17 @@ insert_index_entries(DirectQueue *queue, bool may_conflict)
     return true;
 }
 
-/* Index scans keep what they allocate: only the writing of a row may use the row's memory. */
+/*
+ * The memory of a row is only used while the row is written, because index scans keep what they
+ * allocate.
+ */
 static MemoryContext
 begin_row(DirectQueue *queue)
 {
     return MemoryContextSwitchTo(queue->row_context);
 }
 
-/* The new version may refer to the old one's bytes until here. */
+/* The new version may refer to bytes of the old one until the row is written. */
 static void
 end_row(DirectQueue *queue, MemoryContext caller)
 {
@@ -241,9 +250,9 @@ end_row(DirectQueue *queue, MemoryContext caller)
 }
 
 /*
- * As INSERT ... ON CONFLICT does (execIndexing.c describes speculative insertion). An ordinary row,
- * deleted again, would not do: until its transaction ends everybody who writes an index entry for
- * the same contact would wait for it, claims among them.
+ * Works like INSERT ... ON CONFLICT (execIndexing.c describes speculative insertion). Inserting
+ * an ordinary row and deleting it on a conflict would not do: until this transaction ends, every
+ * session that writes an index entry for the same contact would wait for it, and so would claims.
  */
 bool
 direct_insert(DirectQueue *queue)

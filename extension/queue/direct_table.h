@@ -32,34 +32,40 @@ typedef enum QueueColumn {
 
 struct DirectQueue {
     KeyedTable queue;
-    SnapshotData dirty; /* sees rows that others are writing, to wait for them */
+    SnapshotData dirty; /* also sees rows that others are writing, so that we can wait for them */
     KeyedTable emails;  /* opened when first needed */
     Snapshot latest;
     MemoryContext context;
     TupleTableSlot *slot;      /* the row to be written, once writing has started */
-    MemoryContext row_context; /* what writing it needs */
-    Relation *other_indexes;   /* besides that of queue.index; opened when first needed */
+    MemoryContext row_context; /* memory for writing one row */
+    Relation *other_indexes;   /* all but queue.index; opened when first needed */
     int other_index_count;
     QueueRelations relations;
     TimestampTz now;
 };
 
-/* queue->slot, to be filled; no column is null. ExecStoreVirtualTuple() comes last. */
+/*
+ * queue->slot, with no column null, for the caller to fill in. The caller ends with
+ * ExecStoreVirtualTuple().
+ */
 extern TupleTableSlot *direct_blank(DirectQueue *queue);
 
 /*
- * Inserts queue->slot. False, and nothing is there, when somebody else inserts or has inserted a
- * row for the same contact: look for it.
+ * Inserts queue->slot. When another session inserts or has inserted a row for the same contact,
+ * it inserts nothing and returns false: look for that row.
  */
 extern bool direct_insert(DirectQueue *queue);
 
-/* The row as the next version of itself, in queue->slot; good as long as "found" is. */
+/*
+ * A copy of the row in queue->slot, to be changed and written as its next version. Valid as long
+ * as "found" is.
+ */
 extern TupleTableSlot *direct_copy(DirectQueue *queue, TupleTableSlot *found);
 
 /*
- * Writes queue->slot as the next version of the row. TM_Updated or TM_Deleted when somebody was
- * faster; TM_BeingModified, when it may not wait, for a row that somebody is writing or has
- * locked.
+ * Writes queue->slot as the next version of the row. Returns TM_Updated or TM_Deleted when
+ * another session was faster. When it may not wait, it returns TM_BeingModified for a row that
+ * another session is writing or has locked.
  */
 extern TM_Result direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait);
 

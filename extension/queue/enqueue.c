@@ -1,10 +1,11 @@
 /*
- * queue/enqueue.c: enqueues contacts now.
+ * queue/enqueue.c: enqueues contacts at once.
  *
- * Called at commit for what a transaction has changed (queue/flush.c), for contacts that left
- * Stripe keys turn out to concern (queue/stripe.c), and by people (queue/admin.c).
+ * It is called at commit for the contacts that a transaction has changed (queue/flush.c), for the
+ * contacts that left Stripe keys turn out to belong to (queue/stripe.c), and for operators
+ * (queue/admin.c).
  *
- * The rows are written below the executor (queue/direct.c) where that can be, else by the
+ * The rows are written below the executor (queue/direct.c) where possible, otherwise by the
  * statement below.
  */
 #include "extension/base/compat.h"
@@ -19,16 +20,24 @@
 #include "extension/queue/enqueue.h"
 #include "extension/queue/plan.h"
 
-/* Contacts per statement: bounds the memory of a bulk change, costs nothing for others. */
+/*
+ * Contacts per statement. This limits the memory of a bulk change and costs nothing in other
+ * cases.
+ */
 #define CONTACTS_PER_STATEMENT 10000
 
 /*
- * A contact that waits already keeps its place. One that has failed starts afresh, behind
- * those that wait for their first attempt: its failures say nothing about its new content. A live
- * lease is left alone, so that no second agent sends next to the first; the new generation makes
- * the first one's finish leave the row. The transaction number serves as generation: a row that is
- * removed and comes back never repeats one. A row that was never claimed is only locked, as
- * DO UPDATE does where WHERE is false: nobody knows its generation, and who claims it later reads
+ * A contact that is already waiting keeps its place. A contact that has failed starts again,
+ * behind those that wait for their first attempt, because its failures say nothing about its new
+ * content. A live lease is left alone, so that a second agent does not send the same contact at
+ * the same time. The new generation makes sure that the row stays when the first agent finishes
+ * it.
+ *
+ * The transaction number serves as the generation, so a row that is removed and inserted again
+ * never repeats one.
+ *
+ * A row that was never claimed is only locked (DO UPDATE locks the row even if its WHERE is
+ * false). That is enough: no agent knows its generation, and an agent that claims it later reads
  * what was committed with the lock.
  */
 static QueuePlan enqueue_plan = {
@@ -79,7 +88,8 @@ enqueue_directly(DirectQueue *queue, FeedKeys *held, FeedKeys *loose, int64 gene
     pg_uuid_t *ids = (pg_uuid_t *)loose->keys;
     int64 found = 0;
 
-    /* All contacts first, then queue rows: who waits for a contact keeps no queue row. */
+    /* First lock all contacts, then the queue rows: a session that waits for a contact must not
+     * hold a queue row. */
     for (int64 i = 0; i < loose->count; i++)
         if (direct_hold(queue, &ids[i]))
             ids[found++] = ids[i];
@@ -100,8 +110,9 @@ enqueue_contacts(FeedKeys *held, FeedKeys *loose)
     uint64 enqueued;
 
     /*
-     * No command ends after the last statement: without this, contacts whose rows it rewrote
-     * would be seen as they were before, and taken for deleted.
+     * At commit no command ends after the last statement, so its effects are not visible yet.
+     * Without this, contacts whose rows it rewrote would be seen in their old version and taken
+     * for deleted.
      */
     CommandCounterIncrement();
     queue = direct_open();

@@ -1,5 +1,5 @@
 /*
- * queue/enqueue.h: writes queue rows of contacts.
+ * queue/enqueue.h: writes the queue rows of contacts.
  */
 #ifndef CTMS_QUEUE_ENQUEUE_H
 #define CTMS_QUEUE_ENQUEUE_H
@@ -9,9 +9,10 @@
 #include "extension/queue/feed.h"
 
 /*
- * Enqueues contacts, sorted and without repetitions, now: those whose rows the transaction
- * holds, and others, which are held first. Rights are not checked. Returns how many there were;
- * unknown ones are passed over. Changes both lists.
+ * Enqueues contacts at once. Both lists are sorted and have no repetitions. "held" has the
+ * contacts whose rows the transaction has locked already; those in "loose" are locked first.
+ * Rights are not checked. Returns how many contacts were enqueued; unknown ones are skipped.
+ * Changes both lists.
  */
 extern uint64 enqueue_contacts(FeedKeys *held, FeedKeys *loose);
 

@@ -1,14 +1,15 @@
 /*
  * queue/feed.c: remembers what a transaction has changed, until it commits.
  *
- * Triggers add keys row by row; queue/flush.c takes them at commit and writes the queue
- * once, in order of email_id. Writing at each statement's end instead would lock queue rows
- * in the order of the statements: two transactions that change the same contacts through
- * different tables (or prices that they share) would deadlock on the queue alone.
+ * Triggers add keys row by row. At commit queue/flush.c takes them and writes the queue once, in
+ * order of email_id. If the queue were written at the end of each statement, its rows would be
+ * locked in the order of the statements, and two transactions that change the same contacts
+ * through different tables (or through prices that they share) would deadlock on the queue alone.
  *
- * Keys are only appended, so that a subtransaction is undone by cutting the lists to the
- * length that they had when it added its first key. Lists that must grow first drop their
- * repetitions; memory is bounded by the number of different keys (16 bytes for a contact).
+ * Keys are only appended. So a subtransaction is undone by cutting each list to the length that
+ * it had when the subtransaction added its first key. A full list first drops its repetitions and
+ * only then grows, so memory is limited by the number of different keys (16 bytes for each
+ * contact).
  */
 #include "extension/base/compat.h"
 
@@ -34,7 +35,7 @@ typedef struct FeedMark {
     int64 counts[FEED_KINDS];
 } FeedMark;
 
-/* All of it lives in the transaction's context and is forgotten with it. */
+/* All of this lives in the memory context of the transaction and ends with it. */
 static FeedList lists[FEED_KINDS];
 static FeedMark *marks = NULL;
 static int mark_count = 0;
@@ -125,7 +126,7 @@ make_room(FeedKind kind)
         list->capacity = FIRST_CAPACITY;
         return;
     }
-    /* What was there before the current subtransaction must stay where it is. */
+    /* Keys from before the current subtransaction must stay where they are. */
     from = mark_count > 0 ? marks[mark_count - 1].counts[kind] : 0;
     list->count = from + sort_unique(kind, list->keys + from * width, list->count - from);
     if (list->count <= list->capacity / 2)
@@ -134,7 +135,10 @@ make_room(FeedKind kind)
     list->capacity *= 2;
 }
 
-/* The first key that a subtransaction adds notes how far back its rollback goes. */
+/*
+ * Called before a key is added. The first key of a subtransaction records the lengths to which a
+ * rollback cuts the lists.
+ */
 static void
 mark_subtransaction(void)
 {
@@ -172,7 +176,7 @@ feed_add(FeedKind kind, Datum key)
         varlena = PG_DETOAST_DATUM_PACKED(key);
         added = &varlena;
     }
-    /* One row after another of the same contact is common. */
+    /* Often several rows of the same contact come one after the other. */
     if (list->count > 0 &&
         list->count > (mark_count > 0 ? marks[mark_count - 1].counts[kind] : 0) &&
         compare_keys(kind, list->keys + (list->count - 1) * width, added) == 0)
@@ -305,7 +309,8 @@ feed_end_subtransaction(bool is_commit)
         FeedMark *mark = &marks[mark_count - 1];
 
         if (is_commit) {
-            /* The keys are the parent's now; it may have a mark of its own, further back. */
+            /* The keys now belong to the parent. If the parent has a mark of its own, that one is
+             * kept, because it is further back. */
             mark->level = level - 1;
             if (mark->level > 1 && (mark_count < 2 || marks[mark_count - 2].level < mark->level))
                 return;

@@ -1,5 +1,6 @@
 /*
- * queue/feed.h: what a transaction has changed and still owes to the queue.
+ * queue/feed.h: the keys of what a transaction has changed, for which queue rows are still to be
+ * written.
  */
 #ifndef CTMS_QUEUE_FEED_H
 #define CTMS_QUEUE_FEED_H
@@ -8,22 +9,24 @@
 
 #include "utils/array.h"
 
-/* How a changed row leads to its contact. Their names are arguments of triggers, and values of
- * unresolved_stripe.kind. */
+/*
+ * How a changed row leads to its contact. The names of the kinds are arguments of triggers, and
+ * values of unresolved_stripe.kind.
+ */
 typedef enum FeedKind {
-    FEED_HELD,         /* by emails.email_id, a uuid: the transaction holds the contact's row */
+    FEED_HELD,         /* by emails.email_id, a uuid: the transaction has locked that row */
     FEED_CONTACT,      /* by emails.email_id, a uuid */
     FEED_FXA,          /* by fxa.fxa_id */
     FEED_CUSTOMER,     /* by stripe_customer.stripe_id */
     FEED_SUBSCRIPTION, /* by stripe_subscription.stripe_id */
-    FEED_PRICE,        /* by stripe_price.stripe_id: everybody who subscribes to it */
+    FEED_PRICE,        /* by stripe_price.stripe_id: all contacts that subscribe to it */
     FEED_INVOICE,      /* by stripe_invoice.stripe_id */
     FEED_KINDS
 } FeedKind;
 
 extern const char *feed_kind_name(FeedKind kind);
 
-/* Those that are keys of Stripe's rows, and of FxA, come last. */
+/* The kinds that are keys of FxA and of Stripe's rows come last. */
 #define FEED_FIRST_STRIPE FEED_FXA
 #define FEED_STRIPE_KINDS (FEED_KINDS - FEED_FIRST_STRIPE)
 
@@ -33,11 +36,11 @@ extern const char *feed_kind_name(FeedKind kind);
  */
 extern void feed_add(FeedKind kind, Datum key);
 
-/* Notes that the transaction deletes contacts: held ones may be gone when it commits. */
+/* Notes that the transaction deletes contacts, so held ones may no longer exist when it commits. */
 extern void feed_note_deletion(void);
 extern bool feed_has_deletions(void);
 
-/* Whether any key waits. */
+/* Whether the feed has any key. */
 extern bool feed_is_owed(void);
 
 /* The keys of one kind, taken from the feed: sorted, without repetitions. */
@@ -48,19 +51,22 @@ typedef struct FeedKeys {
     int64 taken; /* how many feed_take() has handed out */
 } FeedKeys;
 
-/* Sorted copy of a uuid[], which must not contain nulls, in the current memory context. */
+/*
+ * A sorted copy of a uuid[] in the current memory context. Raises an error if the array contains
+ * nulls.
+ */
 extern void feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys);
 
-/* Moves all keys of a kind out of the feed; they live until the transaction ends. */
+/* Moves all keys of a kind out of the feed. They live until the transaction ends. */
 extern void feed_detach(FeedKind kind, FeedKeys *keys);
 
-/* Adds the contacts of "others" to "keys"; both are sorted, so is the result. */
+/* Adds the contacts of "others" to "keys". Both must be sorted, and the result is sorted too. */
 extern void feed_merge(FeedKeys *keys, const FeedKeys *others);
 
 /* The next "limit" keys, or as many as are left, as an array for SQL: uuid[] or text[]. */
 extern ArrayType *feed_take(FeedKeys *keys, int limit);
 
-/* To be called when the transaction, or the current subtransaction, ends. */
+/* Must be called when the transaction, or the current subtransaction, ends. */
 extern void feed_forget(void);
 extern void feed_end_subtransaction(bool is_commit);
 

@@ -1,10 +1,10 @@
 /*
- * queue/flush.c: writes the queue, once per transaction, at its commit.
+ * queue/flush.c: writes the queue once per transaction, at commit.
  *
- * By then all that the transaction changed is known (queue/feed.c). Every transaction
- * locks queue rows in order of email_id and nothing of ours after them, so the queue can
- * not deadlock. Contacts that the transaction deleted are left out.
- * The rows themselves are written by queue/enqueue.c.
+ * By then everything that the transaction changed is known (queue/feed.c). Every transaction
+ * locks queue rows in order of email_id, and locks no other row of ours after them, so the queue
+ * cannot cause a deadlock. Contacts that the transaction deleted are left out. The rows
+ * themselves are written by queue/enqueue.c.
  */
 #include "extension/base/compat.h"
 
@@ -26,12 +26,12 @@ flush_feed(bool may_notify)
     FeedKeys held, loose;
     bool is_any = false;
 
-    /* The extension may have been dropped by the same transaction. */
+    /* The same transaction may have dropped the extension. */
     if (!queue_relations()) {
         feed_forget();
         return;
     }
-    /* A trigger that somebody put on the queue may change contacts again. */
+    /* If someone has put a trigger on the queue, it may change contacts again. */
     while (feed_is_owed()) {
         is_any |= queue_resolve_stripe_keys();
         feed_detach(FEED_HELD, &held);

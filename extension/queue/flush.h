@@ -1,5 +1,5 @@
 /*
- * queue/flush.h: writing the queue.
+ * queue/flush.h: writes the queue at commit.
  */
 #ifndef CTMS_QUEUE_FLUSH_H
 #define CTMS_QUEUE_FLUSH_H

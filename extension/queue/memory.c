@@ -1,12 +1,13 @@
 /*
- * queue/memory.c: what is remembered of contacts that were sent; see 52_acoustic_memory.sql.
+ * queue/memory.c: remembers which contacts were sent and with what content; see
+ * 52_acoustic_memory.sql.
  *
- * Hashes and history are written by the transaction that finishes a contact, while it holds
- * the contact's queue row: so they are as crash-safe as the queue itself. A hash is only
- * trusted while nobody has tried to send the contact since (pending_acoustic.is_tried).
+ * Hashes and history are written by the transaction that finishes a contact, while it holds the
+ * queue row of the contact, so they are as crash-safe as the queue itself. A hash is only trusted
+ * if nobody has tried to send the contact since it was written (pending_acoustic.is_tried).
  *
- * Nothing here waits for a row: a note that is being written again, by a transaction whose
- * commit will enqueue the contact again, is passed over.
+ * Nothing here waits for a row. A note of a deletion that another transaction is writing again is
+ * skipped: the commit of that transaction will enqueue the contact again.
  */
 #include "extension/base/compat.h"
 
@@ -27,7 +28,7 @@
 #include "extension/queue/relations.h"
 #include "extension/queue/wake.h"
 
-/* Rows of the history that are removed at once, and how often one session looks. */
+/* How many rows of the history are removed at once, and how often a session looks for old ones. */
 #define PURGE_ROWS 5000
 #define PURGE_INTERVAL_MS 10000
 
@@ -70,7 +71,7 @@ static QueuePlan history_plan = {
     .arg_count = 3,
     .arg_types = {UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
 
-/* By the primary key, which grows with time. */
+/* Uses the primary key, which grows with time. */
 static QueuePlan purge_plan = {
     .sql = "DELETE FROM ctms.acoustic_history WHERE create_timestamp < $1"
            " AND id < (SELECT id FROM ctms.acoustic_history ORDER BY id LIMIT 1) + $2",
@@ -153,7 +154,10 @@ memory_remember_sent(const Outcomes *finished)
 
 /* ---- history -------------------------------------------------------------------------- */
 
-/* Rows that are too old go, by one session at a time: the lock only keeps out its like. */
+/*
+ * Removes rows that are too old. Only one session at a time does this; the lock keeps out nothing
+ * but other purges.
+ */
 static void
 purge(void)
 {

@@ -1,5 +1,5 @@
 /*
- * queue/memory.h: what is remembered of contacts that were sent, and what was deleted.
+ * queue/memory.h: remembers what was sent of contacts, and what was deleted.
  */
 #ifndef CTMS_QUEUE_MEMORY_H
 #define CTMS_QUEUE_MEMORY_H
@@ -9,7 +9,10 @@
 /* The setting ctms.acoustic_skip_unchanged. */
 extern bool memory_is_unchanged_skipped;
 
-/* Contacts of one call of an agent, as columns for SQL; memory_add_outcome() makes room. */
+/*
+ * The contacts of one call of an agent, as columns for SQL. memory_add_outcome() grows the
+ * arrays.
+ */
 typedef struct Outcomes {
     Datum *email_ids; /* uuid */
     Datum *outcomes;  /* text */
@@ -23,13 +26,17 @@ extern void
 memory_add_outcome(Outcomes *to, Datum email_id, const char *outcome, Datum detail, bool is_null);
 
 /*
- * All within SPI_connect(), for callers that hold the contacts' queue rows.
+ * All of these run within SPI_connect(), and the caller must hold the queue rows of the contacts.
  *
- * What was sent: stores the hashes of contacts, forgets those of contacts without; "details"
- * are the hashes. And their rows that were noted as deleted are so now.
+ * Remembers what was sent: stores the hashes of contacts, and forgets those of contacts that come
+ * without. "details" are the hashes. It also removes the notes of the contacts' deleted rows,
+ * because Acoustic now knows of them.
  */
 extern void memory_remember_sent(const Outcomes *finished);
-/* What happened, if that is kept; "details" are errors. Now and then removes what is too old. */
+/*
+ * Writes the outcomes to the history, if one is kept; "details" are errors. From time to time it
+ * removes rows that are too old.
+ */
 extern void memory_write_history(const Outcomes *outcomes);
 
 /* Defines the settings; called once, by _PG_init. */

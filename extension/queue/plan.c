@@ -1,8 +1,10 @@
 /*
- * queue/plan.c: prepares the queue's statements once, and runs them as their owner.
+ * queue/plan.c: prepares the statements of the queue once, and runs them as the owner of the
+ * queue.
  *
- * Whoever may change a contact may not necessarily write the queue, and resolves operators
- * by a search_path of his own: the feed does neither with his.
+ * A user who may change a contact does not necessarily have the right to write the queue. The
+ * search_path of that user could also change which operators the statements find. So the feed
+ * uses neither the user's rights nor the user's search_path.
  */
 #include "extension/base/compat.h"
 

@@ -10,7 +10,7 @@
 
 #define QUEUE_PLAN_MAX_ARGS 9
 
-/* A static object of the unit that runs the statement; its last member starts as null. */
+/* A static object in the file that runs the statement. Its last member starts as null. */
 typedef struct QueuePlan {
     const char *sql;
     int arg_count;
@@ -20,9 +20,9 @@ typedef struct QueuePlan {
 } QueuePlan;
 
 /*
- * Runs the statement, inside SPI_connect()/SPI_finish(), and returns SPI_processed;
- * SPI_tuptable has what it returns. A null in "nulls" (as SPI takes it) is 'n'. Raises an
- * error unless SPI answers "expected".
+ * Runs the statement, between SPI_connect() and SPI_finish(), and returns SPI_processed;
+ * SPI_tuptable has the rows that it returns. In "nulls" (in the form that SPI takes), 'n' marks a
+ * null. Raises an error unless SPI answers "expected".
  */
 extern uint64 queue_run_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected);
 
@@ -34,9 +34,9 @@ typedef struct QueueOwner {
 } QueueOwner;
 
 /*
- * From here to queue_end_sql() statements can be run: as the owner of the queue, with a
- * snapshot of their own, and finding nothing but pg_catalog without a schema. An error in
- * between undoes all that by itself.
+ * Statements can be run from here to queue_end_sql(). They run as the owner of the queue and with
+ * a snapshot of their own, and a name without a schema means the one in pg_catalog. If an error
+ * is raised in between, all this is restored automatically.
  */
 extern void queue_start_sql(QueueOwner *saved);
 extern void queue_end_sql(const QueueOwner *saved);

@@ -1,8 +1,8 @@
 /*
- * queue/relations.c: remembers the queue's relations by number.
+ * queue/relations.c: remembers the OIDs of the queue's relations.
  *
- * They are asked for in every commit that changes a contact. Any change of a name in the
- * catalogs makes us look again.
+ * Every commit that changes a contact asks for them. When any name in the catalogs changes, they
+ * are looked up again.
  */
 #include "extension/base/compat.h"
 

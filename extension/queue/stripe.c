@@ -1,14 +1,16 @@
 /*
  * queue/stripe.c: finds the contacts of Stripe's rows.
  *
- * Stripe's rows know the contact by the FxA ID of their customer, and arrive in any order,
- * several at a time. A subscription may be committed while its customer is: neither
- * transaction sees the other, the one with the customer enqueues the contact, and an
- * agent may send it before the subscription is there to be seen. So keys that lead to
- * nobody are left in ctms.unresolved_stripe, and with the commit they become visible
- * to the next claim, which sees everything else that is committed then. Whoever connects a
- * contact later enqueues it himself. A price is left in any case: subscriptions to it may
- * be on their way, with contacts that were sent with the old price.
+ * A Stripe row leads to its contact by the FxA ID of its customer. Stripe's rows arrive in any
+ * order, several at a time. So a subscription and its customer may be committed at the same time.
+ * Then neither transaction sees the other; the one with the customer enqueues the contact; and an
+ * agent may send the contact before it can see the subscription. Therefore keys that lead to no
+ * contact are left in ctms.unresolved_stripe. They become visible to the next claim with the
+ * commit, and that claim sees everything else that is committed by then.
+ *
+ * A transaction that connects a contact later enqueues it itself. The key of a price is always
+ * left, because other transactions may be about to commit subscriptions to it, whose contacts
+ * were sent with the old price.
  */
 #include "extension/base/compat.h"
 
@@ -23,12 +25,12 @@
 #include "extension/queue/plan.h"
 #include "extension/queue/stripe.h"
 
-/* Keys that one claim takes at most. */
+/* The most keys that one claim takes. */
 #define LEFT_KEYS 1000
 
 StaticAssertDecl(FEED_STRIPE_KINDS == 5, "the statement below knows five kinds of keys");
 
-/* A contact or null for each key; for a price, all who subscribe to it. */
+/* One contact, or null, for each key; for a price, all contacts that subscribe to it. */
 static QueuePlan resolve_plan = {
     .sql = "SELECT (SELECT f.email_id FROM ctms.fxa AS f WHERE f.fxa_id = k), 0, k"
            " FROM unnest($1) AS k"
@@ -56,9 +58,9 @@ static QueuePlan resolve_plan = {
     .arg_types = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
 
 /*
- * A key that somebody has left before is written again: otherwise a claim could take it before
- * this transaction commits, and what is committed next to it would be lost. Like this the
- * claim passes over it until then.
+ * If another transaction has left the same key before, its row is written again. Otherwise a
+ * claim could take that row before this transaction commits, and the contact of what this
+ * transaction commits would never be found. While the row is being written, a claim skips it.
  */
 static QueuePlan leave_plan = {
     .sql = "INSERT INTO ctms.unresolved_stripe (kind, key)"
@@ -79,7 +81,7 @@ static QueuePlan take_plan = {
 static QueuePlan has_left_plan = {
     .sql = "SELECT FROM ctms.unresolved_stripe ORDER BY kind, key LIMIT 1"};
 
-/* Keys that lead to nobody, as columns for SQL. */
+/* Keys that lead to no contact, as columns for SQL. */
 typedef struct LeftKeys {
     Datum *kinds;
     Datum *keys;
@@ -87,7 +89,7 @@ typedef struct LeftKeys {
     int capacity;
 } LeftKeys;
 
-/* Receives a contact. */
+/* Is called with each contact. */
 typedef void (*TakeContact)(Datum email_id, void *arg);
 
 static void
@@ -110,7 +112,7 @@ text_array(Datum *elements, int count)
     return PointerGetDatum(construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* Hands out the contacts and collects the keys without one. */
+/* Passes on the contacts, and collects the keys that have none. */
 static void
 resolve(Datum *keys, LeftKeys *left, TakeContact take, void *arg)
 {
@@ -176,7 +178,7 @@ queue_resolve_stripe_keys(void)
     return left.count > 0;
 }
 
-/* Sorts what was taken into one array for each kind. */
+/* Sorts the keys that were taken into one array for each kind. */
 static void
 sort_keys(uint64 count, Datum *args)
 {
@@ -214,7 +216,7 @@ queue_resolve_left_keys(void)
         sort_keys(taken, args);
         resolve(args, &nobody, add_to_array, &contacts);
     }
-    /* Not by the feed, which belongs to the transaction's own changes. */
+    /* The feed is not used here: it is for the changes of this transaction. */
     if (contacts) {
         feed_keys_from_array(DatumGetArrayTypeP(makeArrayResult(contacts, CurrentMemoryContext)),
                              &loose);

@@ -1,5 +1,5 @@
 /*
- * queue/stripe.h: which contacts do changes of Stripe's rows concern?
+ * queue/stripe.h: finds the contacts that changes of Stripe's rows concern.
  */
 #ifndef CTMS_QUEUE_STRIPE_H
 #define CTMS_QUEUE_STRIPE_H
@@ -7,15 +7,15 @@
 #include "postgres.h"
 
 /*
- * Turns the Stripe keys of the feed into contacts of the feed. Keys that lead to nobody yet
- * are left for the next claim; returns whether there were any.
+ * Replaces the Stripe keys of the feed by their contacts. Keys that lead to no contact yet are
+ * left for the next claim. Returns whether there were any of these.
  */
 extern bool queue_resolve_stripe_keys(void);
 
-/* Enqueues the contacts of keys that were left; for a claim, before it looks. */
+/* Enqueues the contacts of keys that were left. A claim calls this before it looks for rows. */
 extern void queue_resolve_left_keys(void);
 
-/* Whether keys wait for the next claim. */
+/* Whether any key is left for the next claim. */
 extern bool queue_has_left_keys(void);
 
 #endif

@@ -1,11 +1,11 @@
 /*
  * queue/trigger.c: the row trigger that notes which contact a change concerns.
  *
- * AFTER INSERT or DELETE on every table that Acoustic hears of: only what the statement really did
- * is seen there. An UPDATE is noted BEFORE it: nothing but a later trigger can keep it from
- * being done, as its row is locked already, and PostgreSQL need not fetch both versions of the row
- * once more. One that changes nothing notes nothing. The queue itself is written at commit
- * (queue/flush.c).
+ * It is an AFTER trigger for INSERT and DELETE, on every table whose content goes to Acoustic,
+ * because only then is it certain what the statement did. An UPDATE is noted BEFORE it is done.
+ * Its row is locked already, so only a later trigger could still prevent it, and PostgreSQL does
+ * not have to fetch both versions of the row again. An UPDATE that changes nothing notes nothing.
+ * The queue itself is written at commit (queue/flush.c).
  */
 #include "extension/base/compat.h"
 
@@ -25,7 +25,7 @@
 
 PG_FUNCTION_INFO_V1(ctms__enqueue);
 
-/* What the arguments of a trigger say, worked out once per statement. */
+/* The meaning of a trigger's arguments, worked out once per statement. */
 typedef struct TriggerPlan {
     FeedKind kind;
     AttrNumber key;
@@ -42,7 +42,10 @@ kind_of(const char *name)
     elog(ERROR, "unknown kind of key \"%s\" in a trigger of the queue", name);
 }
 
-/* Triggers fire in the order in which the table lists them. */
+/*
+ * Whether no other BEFORE UPDATE row trigger fires after this one. Triggers fire in the order in
+ * which the table lists them.
+ */
 static bool
 is_last_before_update(const TriggerDesc *triggers, Oid oid)
 {
@@ -117,7 +120,10 @@ is_key_equal(AttrNumber column, HeapTuple a, HeapTuple b, TupleDesc desc)
     return datum_image_eq(a_key, b_key, att->attbyval, att->attlen);
 }
 
-/* TRUNCATE fires no row triggers: every row that is about to go concerns its contact. */
+/*
+ * TRUNCATE fires no row triggers, so this notes the contact of every row that is about to be
+ * removed.
+ */
 static void
 add_all_keys(const TriggerPlan *plan, Relation table)
 {
@@ -139,8 +145,8 @@ add_all_keys(const TriggerPlan *plan, Relation table)
 }
 
 /*
- * A row that a later trigger may still change counts as changed: one contact sent for nothing is
- * better than a change that is lost.
+ * A row that a later trigger may still change counts as changed: it is better to send one contact
+ * for nothing than to lose a change.
  */
 static void
 add_updated(const TriggerPlan *plan, const TriggerData *trigger)
@@ -152,7 +158,7 @@ add_updated(const TriggerPlan *plan, const TriggerData *trigger)
     if (plan->is_last && !row_has_changed(old_row, new_row, desc, plan->ignored))
         return;
     add_key(plan->kind, plan->key, new_row, desc);
-    /* A row that moves from one contact to another concerns both. */
+    /* A row that moves from one contact to another concerns both contacts. */
     if (!is_key_equal(plan->key, old_row, new_row, desc)) {
         if (plan->kind == FEED_HELD)
             feed_note_deletion();
@@ -161,8 +167,8 @@ add_updated(const TriggerPlan *plan, const TriggerData *trigger)
 }
 
 /*
- * Kind "held" is for the contacts' own table: the statement holds their rows, and one that
- * deletes them leaves nobody to enqueue.
+ * Kind "held" is for the table of contacts itself. The statement has locked the rows of these
+ * contacts, and after a DELETE there is no contact left to enqueue.
  *
  * ctms._enqueue(kind, key column, ignored column, ...) → trigger, BEFORE UPDATE or AFTER INSERT
  * or DELETE, FOR EACH ROW, or BEFORE TRUNCATE FOR EACH STATEMENT
@@ -191,7 +197,7 @@ ctms__enqueue(PG_FUNCTION_ARGS)
         return PointerGetDatum(trigger->tg_newtuple);
     }
     if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-        /* The foreign key holds the contact of a new row. */
+        /* The foreign key check of the new row has locked its contact. */
         add_key(plan->kind == FEED_CONTACT ? FEED_HELD : plan->kind, plan->key,
                 trigger->tg_trigtuple, desc);
     else if (plan->kind == FEED_HELD)

@@ -1,14 +1,14 @@
 /*
- * queue/wake.c: wakes agents that wait, and only those.
+ * queue/wake.c: wakes agents that wait, and notifies nobody otherwise.
  *
- * NOTIFY takes a lock at commit that all notifying transactions of the cluster share, and
- * holds it while the commit is flushed: if each change notified, commits would follow one
- * another. So a change only notifies when an agent waits, and the first one that does so
- * is the last until an agent waits again. Nothing depends on it: agents poll as well.
+ * At commit NOTIFY takes a lock that all notifying transactions of the cluster share, and holds
+ * it while the commit is flushed. If every change notified, commits could only run one after the
+ * other. So a change notifies only when an agent waits, and after that no other change notifies
+ * until an agent waits again. Correctness does not depend on this, because agents also poll.
  *
- * What is shared is a sequence, the one thing in a database that transactions share
- * without waiting for each other's end. Its value is odd while an agent waits. The races
- * that are left cost a notification too many, or one poll.
+ * The shared state is a sequence, because only sequences can be shared by transactions without
+ * waiting for each other's end. Its value is odd while an agent waits. The races that remain cost
+ * an extra notification or one poll.
  */
 #include "extension/base/compat.h"
 
@@ -29,12 +29,13 @@
 
 #define CHANNEL "ctms_acoustic"
 
-/* How long a commit may take at most to be seen by an agent that is about to wait. */
+/* An agent that is about to wait gives a commit that is under way at most this long to finish. */
 #define COMMIT_MAX_MS 20
 
 /*
- * The one page of a sequence. Each change of a contact asks for it, so where it was seen is tried
- * first: whoever drops the sequence, or rewrites it, takes the page out of that buffer.
+ * Returns the only page of a sequence. Every change of a contact needs it, so the buffer where it
+ * was last seen is tried first. This is safe: when the sequence is dropped or rewritten, the page
+ * leaves that buffer.
  */
 static Buffer
 read_sequence(Oid sequence)
@@ -54,7 +55,10 @@ read_sequence(Oid sequence)
     return seen_at;
 }
 
-/* Reads the sequence as nextval() does, without its rights and locks: a glance is enough. */
+/*
+ * Reads the sequence as nextval() does, but without checking rights and without locking it: a
+ * quick look is enough here.
+ */
 static bool
 is_armed(Oid sequence)
 {
@@ -83,7 +87,9 @@ is_any_in_progress(Snapshot snapshot)
     return false;
 }
 
-/* Gives transactions that are just committing the time for it; not those that go on. */
+/*
+ * Waits a moment for transactions that are about to commit, but not for those that go on running.
+ */
 static void
 wait_for_commits(void)
 {

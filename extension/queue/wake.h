@@ -1,5 +1,5 @@
 /*
- * queue/wake.h: does an agent wait to be told of work?
+ * queue/wake.h: tells waiting agents about new work.
  */
 #ifndef CTMS_QUEUE_WAKE_H
 #define CTMS_QUEUE_WAKE_H
@@ -7,14 +7,17 @@
 #include "postgres.h"
 
 /*
- * For a claim that found nothing. Says that an agent waits from now on; returns whether the
- * claim has to look again, because transactions may have committed without knowing it:
- * those that were in the middle of it are given a moment first. False when an agent was
- * waiting already.
+ * For a claim that found nothing: records that an agent waits from now on. It then waits a moment
+ * for transactions that are just committing, because they may not know yet that an agent waits.
+ * Returns true when the claim must look again for this reason; false when an agent was waiting
+ * already.
  */
 extern bool wake_arm_agent(void);
 
-/* Wakes the waiting agents, if any, when the transaction commits: they wait no more. */
+/*
+ * Wakes the waiting agents, if any, when the transaction commits. After that they no longer count
+ * as waiting.
+ */
 extern void wake_agents(void);
 
 #endif
