@@ -219,7 +219,7 @@ queue_memory_init(void)
                              "Hashes of what was last sent are kept in ctms.acoustic_sent.",
                              &memory_is_unchanged_skipped, false, PGC_SUSET, 0, NULL, NULL, NULL);
     DefineCustomIntVariable("ctms.acoustic_history",
-                            "How long it is kept what became of each attempt to send a contact.",
+                            "How long the outcome of each attempt to send a contact is kept.",
                             "Zero keeps nothing.", &history_minutes, 0, 0, INT_MAX, PGC_SUSET,
                             GUC_UNIT_MIN, NULL, NULL, NULL);
 }
