@@ -1,6 +1,6 @@
 /*
- * stripe/batch.c: the records of a batch, sorted by kind and id, children with their
- * parents; and whether what they refer to is there.
+ * stripe/batch.c: the records of a batch, sorted by kind and id, with children linked to their
+ * parents. It also checks whether everything that the objects refer to exists.
  */
 #include "extension/stripe/stripe.h"
 
@@ -34,7 +34,7 @@ stripe_find_record(const StripeBatch *batch, StripeKind kind, const char *id)
     return found == NULL ? NULL : *found;
 }
 
-/* Sorts by id; of records with the same id the last one counts. */
+/* Sorts by id. Of several records with the same id, only the last one is kept. */
 void
 stripe_sort_records(StripeBatch *batch, StripeKind kind)
 {
@@ -67,7 +67,9 @@ stripe_add_record(StripeBatch *batch, StripeRecord *record)
     batch->records[record->kind] = records;
 }
 
-/* Links children to their parents. The parent of an item that came by itself is only locked. */
+/*
+ * Links children to their parents. If an item came without its parent, the parent is only locked.
+ */
 static void
 link_children(StripeBatch *batch, StripeKind kind)
 {
@@ -145,7 +147,10 @@ is_in_batch(const StripeBatch *batch, const StripeNeed *need)
     return false;
 }
 
-/* Notes a problem when the object refers to what neither is stored nor comes with it. */
+/*
+ * Notes a problem when the object refers to something that is neither stored nor in the same
+ * batch. Returns false then.
+ */
 static bool
 check_needs(const StripeBatch *batch, StripeObject *object)
 {
@@ -166,7 +171,10 @@ check_needs(const StripeBatch *batch, StripeObject *object)
     return true;
 }
 
-/* What fails may have been what another object needs: until no more fail. */
+/*
+ * An object that fails may be one that another object needs, so this repeats until no more
+ * objects fail.
+ */
 void
 stripe_check_needs(const StripeBatch *batch)
 {

@@ -1,11 +1,11 @@
 /*
- * stripe/customer.c: customers, of which only one may have an FxA ID.
+ * stripe/customer.c: stores customers. Only one customer may have a given FxA ID.
  */
 #include "extension/stripe/stripe.h"
 
 #include "utils/builtins.h"
 
-/* Of two customers with the same FxA ID the one with the newer content stays. */
+/* Of two customers with the same FxA ID, the one with the newer content is kept. */
 void
 stripe_decide_customer(const StripeBatch *batch, StripeRecord *record, const StripeRow *other)
 {
@@ -17,7 +17,7 @@ stripe_decide_customer(const StripeBatch *batch, StripeRecord *record, const Str
     record->is_touch_due = false;
 }
 
-/* Removes the other customer that has the FxA ID. */
+/* Removes the other customer that has the same FxA ID. */
 static void
 remove_other_customer(StripeBatch *batch, const StripeRow *other)
 {
@@ -28,11 +28,11 @@ remove_other_customer(StripeBatch *batch, const StripeRow *other)
 }
 
 /*
- * Brings the row to what was decided about it as it is now. False when somebody was faster.
+ * Writes what was decided for the row as it is now. False when another session was faster.
  *
- * The FxA ID may be taken by a row that this session cannot see yet. An UPDATE would wait
- * for that session and then fail, so a customer whose FxA ID changes is deleted and
- * inserted again: that waits, too, and then stores nothing.
+ * The FxA ID may belong to a row that this session cannot see yet. An UPDATE would wait for the
+ * other session and then fail. So a customer whose FxA ID changes is deleted and inserted again:
+ * the INSERT waits too, but then it stores nothing and does not fail.
  */
 static bool
 try_customer(StripeBatch *batch, StripeRecord *record, StripeRow *replaced)
@@ -83,7 +83,7 @@ stripe_write_customer(StripeBatch *batch, StripeRecord *record)
     } while (!try_customer(batch, record, &replaced));
     if (!replaced.is_found)
         return;
-    /* Its old row went in an earlier attempt. */
+    /* Its old row was deleted in an earlier attempt. */
     record->row = replaced;
     if (record->action == STRIPE_CREATED)
         record->action = STRIPE_UPDATED;
@@ -93,7 +93,7 @@ stripe_write_customer(StripeBatch *batch, StripeRecord *record)
     batch->conflicts = lappend(batch->conflicts, pstrdup(stripe_owner_of(record)));
 }
 
-/* The FxA ID that a customer claims or, marked deleted, has. */
+/* Compares by the FxA ID that a customer claims or, if it is marked deleted, has in its row. */
 int
 stripe_compare_claims(const void *left, const void *right)
 {

@@ -1,19 +1,24 @@
 /*
- * stripe/decide.c: what is due for a record, by the times of messages and of its row.
+ * stripe/decide.c: decides what to do with a record, by comparing the time of the message with
+ * the times of its row.
  *
- * Reads and writes no rows. stripe/customer.c has the rule for two customers with one FxA ID on
- * top of it.
+ * It reads and writes no rows. stripe/customer.c adds the rule for two customers with one FxA ID.
  */
 #include "extension/stripe/stripe.h"
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-/* A price that everything refers to is not written for each message: its time may be
- * behind by less than this. */
+/*
+ * Many objects refer to the same price, so the time of a price is not written for each message:
+ * it may lag behind by less than this.
+ */
 #define PRICE_TIME_SLACK USECS_PER_SEC
 
-/* Far more than sessions can come between; a trigger of somebody's may refuse rows, though. */
+/*
+ * Far more often than other sessions can interfere. Without a limit, a trigger added by someone
+ * else that refuses rows would cause an endless loop.
+ */
 #define MAX_ATTEMPTS 1000
 
 const char *
@@ -32,7 +37,9 @@ is_newer(const StripeBatch *batch, TimestampTz stored)
     return batch->has_message_time && batch->message_time > stored;
 }
 
-/* Whether the times of a row are behind the message, which says the same as the row. */
+/*
+ * Whether the times of the row are older than the message, which has the same content as the row.
+ */
 static bool
 is_touch_due(const StripeBatch *batch, const StripeRecord *record, const StripeRow *row)
 {

@@ -1,8 +1,8 @@
 /*
  * stripe/map.c: which key of a Stripe object goes to which column.
  *
- * The tables below are all that is said about the content of the objects; parsing,
- * comparing and writing follow them.
+ * Only the tables below say anything about the content of the objects. Parsing, comparing and
+ * writing follow these tables.
  */
 #include "extension/stripe/stripe.h"
 
@@ -36,7 +36,7 @@ static const StripeField SUBSCRIPTION_FIELDS[] = {
     {"stripe_created", "created", STRIPE_TIME, 0, REQUIRED},
     {"cancel_at_period_end", "cancel_at_period_end", STRIPE_BOOLEAN, 0, REQUIRED},
     {"canceled_at", "canceled_at", STRIPE_TIME, 0, OPTIONAL},
-    /* Needed, but newer Stripe versions have them in the items only. */
+    /* These two are needed, but newer versions of Stripe only have them in the items. */
     [STRIPE_SUBSCRIPTION_PERIOD_START] = {"current_period_start", "current_period_start",
                                           STRIPE_TIME, 0, OPTIONAL},
     [STRIPE_SUBSCRIPTION_PERIOD_END] = {"current_period_end", "current_period_end", STRIPE_TIME, 0,

@@ -1,9 +1,9 @@
 /*
- * stripe/parse.c: turns a Stripe object into the records that are to be stored.
+ * stripe/parse.c: turns a Stripe object into the records to be stored.
  *
- * Reads only the value it is given: no table is touched, and what is wrong with the value
- * is handed back as a problem, so that the good objects of a message can be stored all the
- * same. Follows the tables in stripe/map.c.
+ * It reads only the value that it is given, and no table. A fault in the value is returned as a
+ * problem instead of an error, so that the good objects of a message can still be stored. It
+ * follows the tables in stripe/map.c.
  */
 #include "extension/stripe/value.h"
 
@@ -12,7 +12,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-/* How much of a name that is too long a message shows. */
+/* How many characters of a name that is too long are shown in a message. */
 #define CLIPPED_LENGTH 40
 
 /* ---- records ------------------------------------------------------------------- */
@@ -71,7 +71,7 @@ need(StripeReader *reader, StripeKind kind, const char *id)
 {
     StripeNeed *what;
 
-    /* One price after another is often the same. */
+    /* Often the same price is needed several times in a row. */
     if (reader->object->needs != NIL) {
         what = llast(reader->object->needs);
         if (what->kind == kind && strcmp(what->id, id) == 0)
@@ -83,7 +83,10 @@ need(StripeReader *reader, StripeKind kind, const char *id)
     reader->object->needs = lappend(reader->object->needs, what);
 }
 
-/* The id of an object inside another, which must say that it is what its place asks for. */
+/*
+ * The id of an object inside another one. The inner object must say that it is of the kind that
+ * belongs there.
+ */
 static char *
 read_inner_id(StripeReader *reader, JsonbContainer *container, const char *prefix, StripeKind kind)
 {
@@ -108,7 +111,10 @@ read_inner_id(StripeReader *reader, JsonbContainer *container, const char *prefi
     return id;
 }
 
-/* The price of an item or line: a whole one becomes a record, an id must be stored. */
+/*
+ * The price of an item or line. A whole price becomes a record; if there is only an id, that
+ * price must be stored already.
+ */
 static bool
 read_price(StripeReader *reader, JsonbContainer *container, const char *prefix,
            StripeRecord *record)
@@ -131,7 +137,10 @@ read_price(StripeReader *reader, JsonbContainer *container, const char *prefix,
     return read_fields(reader, price, prefix, price_record);
 }
 
-/* Adds an object and all that is inside it. The id has been read already. */
+/*
+ * Adds the record of an object and the records of everything inside it. The id has already been
+ * read.
+ */
 static bool
 read_record(StripeReader *reader, JsonbContainer *container, const char *prefix,
             StripeRecord *record)
@@ -152,7 +161,7 @@ read_record(StripeReader *reader, JsonbContainer *container, const char *prefix,
     return true;
 }
 
-/* Moves the record's period out to that of an item, for a bound that it lacks itself. */
+/* For a bound of the period that the record itself does not have, extends it to that of an item. */
 static bool
 widen_period(StripeReader *reader, JsonbContainer *item, const char *prefix, StripeRecord *record,
              int field, bool is_open)
@@ -173,7 +182,7 @@ widen_period(StripeReader *reader, JsonbContainer *item, const char *prefix, Str
     return true;
 }
 
-/* The elements of the list of a subscription's items or an invoice's lines. */
+/* The elements of a subscription's list of items, or of an invoice's list of lines. */
 static JsonbContainer *
 get_list(StripeReader *reader, JsonbContainer *container, StripeRecord *record)
 {
@@ -256,14 +265,14 @@ read_children(StripeReader *reader, JsonbContainer *container, StripeRecord *rec
 
 /* ---- objects ------------------------------------------------------------------- */
 
-/* What is left of a name that is too long to be one, for a message. */
+/* The beginning of a name that is too long, for a message. */
 static const char *
 clip(const char *name)
 {
     return pnstrdup(name, pg_mbcliplen(name, strlen(name), CLIPPED_LENGTH));
 }
 
-/* A top-level string that says what the object is; NULL when there is none. */
+/* A string at the top level that says what the object is; NULL when there is none. */
 static char *
 get_identity(JsonbContainer *container, const char *key)
 {
@@ -285,7 +294,7 @@ read_is_deleted(StripeReader *reader, JsonbContainer *container, bool *is_delete
     return true;
 }
 
-/* An item by itself says whose it is. */
+/* Reads the id of the parent, which an item that comes without its parent must name. */
 static bool
 read_parent_id(StripeReader *reader, JsonbContainer *container, StripeRecord *record)
 {

@@ -1,8 +1,8 @@
 /*
- * stripe/report.c: what a call has done, as jsonb.
+ * stripe/report.c: reports what a call has done, as jsonb.
  *
- * {"created": ["customer:cus_1"], "updated": [], ...}: each list sorted and without
- * repetitions, a key left out when its list is empty.
+ * {"created": ["customer:cus_1"], "updated": [], ...}: each list is sorted and has no
+ * repetitions. A key whose list is empty is left out.
  */
 #include "extension/stripe/stripe.h"
 
@@ -25,7 +25,7 @@ stripe_report_action(StripeBatch *batch, StripeKind kind, const char *id, Stripe
         lappend(batch->names[action], psprintf("%s:%s", stripe_maps[kind].object, id));
 }
 
-/* The string must stay until the report is made. */
+/* The string must stay valid until the report is made. */
 static void
 push_string(JsonbParseState **state, JsonbIteratorToken token, const char *string)
 {

@@ -1,10 +1,10 @@
 /*
  * stripe/rows.c: reads and writes single rows of the Stripe tables.
  *
- * The statements are made from the tables in stripe/map.c, one per kind of object and
- * operation, and their plans are kept. They all take the same parameters: the id, the
- * values of the fields, the time of the message, the time of its list, the times of creation
- * and of deletion of a row that is replaced.
+ * The statements are made from the tables in stripe/map.c, one for each kind of object and
+ * operation, and their plans are kept. All statements take the same parameters: the id; the
+ * values of the fields; the time of the message; the time of its list; and, when a row is
+ * replaced, the times when the old row was created and deleted.
  */
 #include "extension/stripe/stripe.h"
 
@@ -64,8 +64,8 @@ append_columns(StringInfo sql, const StripeMap *map)
 }
 
 /*
- * The value that a field is to have. A customer stays deleted when that is newer than the
- * content: "deletion" says where the time of it is found.
+ * The new value of a field. A customer stays deleted if the deletion is newer than the content;
+ * "deletion" is the expression that gives the time of the deletion.
  */
 static void
 append_value(StringInfo sql, const StripeMap *map, int field, const char *deletion)
@@ -77,7 +77,10 @@ append_value(StringInfo sql, const StripeMap *map, int field, const char *deleti
         appendStringInfo(sql, "$%d", field_parameter(field));
 }
 
-/* Whether the row says what the record says; only as far as it is seen, or all. */
+/*
+ * Whether the row has the same content as the record: in all columns, or only in those that
+ * contacts show.
+ */
 static void
 append_comparison(StringInfo sql, const StripeMap *map, bool is_all)
 {
@@ -140,7 +143,7 @@ append_insert(StringInfo sql, const StripeMap *map)
     appendStringInfo(sql, ", COALESCE($%d, now())) ON CONFLICT DO NOTHING", message_time + 2);
 }
 
-/* The times only ever move on; a message without one leaves them. */
+/* Times only move forward; a message without a time leaves them alone. */
 static void
 append_times(StringInfo sql, const StripeMap *map)
 {
@@ -163,7 +166,7 @@ append_update(StringInfo sql, const StripeMap *map)
         append_value(sql, map, i, "deletion_timestamp");
         appendStringInfoString(sql, ", ");
     }
-    /* A deletion that the content has overcome is forgotten. */
+    /* If the content is newer than the deletion, the deletion is forgotten. */
     if (map == &stripe_maps[STRIPE_CUSTOMER])
         appendStringInfo(sql,
                          "deletion_timestamp = CASE WHEN deletion_timestamp >= $%d"
@@ -262,7 +265,7 @@ plan_of(StripeKind kind, Operation operation)
                              parameter_types(kind, operation, types), types);
 }
 
-/* Runs a statement with a snapshot of its own: it sees what others have committed. */
+/* Runs a statement with a new snapshot, so that it sees what others have committed. */
 static void
 run(StripeKind kind, Operation operation, Datum *values, const char *nulls)
 {
@@ -284,7 +287,7 @@ set_time(Datum *values, char *nulls, int parameter, TimestampTz time)
     nulls[parameter] = time == DT_NOBEGIN ? 'n' : ' ';
 }
 
-/* "old" gives the times of a row that is replaced. */
+/* "old" has the times of the row that is replaced. */
 static void
 run_on_record(const StripeBatch *batch, const StripeRecord *record, Operation operation,
               const StripeRow *old)
@@ -304,7 +307,7 @@ run_on_record(const StripeBatch *batch, const StripeRecord *record, Operation op
              old != NULL && message_time == DT_NOBEGIN ? old->message_time : message_time);
     set_time(values, nulls, count + 2, record->is_list_complete ? message_time : DT_NOBEGIN);
     set_time(values, nulls, count + 3, old != NULL ? old->create_time : DT_NOBEGIN);
-    /* Content without a time is taken as it comes: it knows of no deletion. */
+    /* Content without a time is stored as it is, without regard to any deletion. */
     set_time(values, nulls, count + 4,
              old != NULL && message_time != DT_NOBEGIN ? old->deletion_time : DT_NOBEGIN);
     run(record->kind, operation, values, nulls);
@@ -419,7 +422,7 @@ stripe_is_stored(StripeKind kind, const char *id)
 
 /* ---- sets --------------------------------------------------------------------------- */
 
-/* A text array of C strings. */
+/* A text array made of C strings. */
 static Datum
 text_array(List *strings)
 {
@@ -447,8 +450,10 @@ stripe_stored_children(const StripeBatch *batch, const StripeRecord *parent)
     return ids;
 }
 
-/* Contacts by what leads to them: FxA IDs for customers, the prices themselves, customers of
- * subscriptions and invoices, subscriptions of items, invoices of lines. */
+/*
+ * Finds contacts by what leads to them: FxA IDs for customers, the prices themselves, customers
+ * for subscriptions and invoices, subscriptions for items, invoices for lines.
+ */
 #define OF_CUSTOMER " JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id"
 
 static const char *const contacts_of[] = {
@@ -472,7 +477,7 @@ static const char *const contacts_of[] = {
 
 StaticAssertDecl(lengthof(contacts_of) == STRIPE_KINDS, "a kind leads to no contacts");
 
-/* Appends the contacts that `owners` lead to; few calls have more than one kind of them. */
+/* Appends the contacts to which `owners` lead. Few calls have owners of more than one kind. */
 static void
 append_contacts(StripeKind kind, List *owners, Datum **ids, int *count)
 {

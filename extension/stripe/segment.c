@@ -18,7 +18,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-/* In the order of the enum; a contact with several items of a product is "re-…". */
+/* In the order of the enum. A contact that has several items of a product gets a "re-…" segment. */
 typedef struct Segment {
     const char *label;
     const char *repeated_label;
@@ -58,8 +58,10 @@ enum {
     OUT_COLUMNS
 };
 
-/* One row per contact and product: the latest item, and how many there are. The query
- * already has the shape of the result; segment and changed are filled in here. */
+/*
+ * One row for each contact and product: the latest item, and how many items there are. The query
+ * already has the shape of the result; segment and changed are filled in here.
+ */
 static const char LATEST_ITEMS[] =
     "SELECT DISTINCT ON (f.email_id, p.stripe_product_id COLLATE \"C\")"
     " f.email_id, 'stripe'::text, p.stripe_product_id::text, NULL::text, NULL::text,"
@@ -90,7 +92,10 @@ segment_of(const char *status, bool is_cancel_time_known)
     return &SEGMENT_OTHER;
 }
 
-/* The column that says since when a subscription is in the segment; any may be null. */
+/*
+ * The column that says since when a subscription has been in the segment; any of them may be
+ * null.
+ */
 static int
 changed_column(const Segment *segment)
 {
@@ -113,8 +118,8 @@ segment_datum(const Segment *segment, int64 sub_count, Oid enum_type)
 
 PG_FUNCTION_INFO_V1(ctms_product_segment);
 /*
- * ctms.product_segment(status, canceled_at, sub_count): a null status is like one that is
- * not known, a null count like 1.
+ * ctms.product_segment(status, canceled_at, sub_count): a null status counts as an unknown one,
+ * and a null count as 1.
  */
 PGDLLEXPORT Datum
 ctms_product_segment(PG_FUNCTION_ARGS)
@@ -127,7 +132,7 @@ ctms_product_segment(PG_FUNCTION_ARGS)
     PG_RETURN_DATUM(segment_datum(segment, sub_count, get_func_rettype(fcinfo->flinfo->fn_oid)));
 }
 
-/* Adds one row of the query to the result; its first column is left out when asked to. */
+/* Adds one row of the query to the result. Leaves out its first column when asked to. */
 static void
 put_product(ReturnSetInfo *result, HeapTuple row, TupleDesc row_desc, int first_column)
 {

@@ -1,15 +1,15 @@
 /*
  * stripe/store.c: stores the records of a batch.
  *
- * What is stored already is found without any lock, so that repeated objects, and above
- * all the few prices that everything refers to, cost a read and hold nobody up. What is to
- * be written is locked and written in one order: customers (by FxA ID), prices,
- * subscriptions, invoices, subscription items, invoice lines (each by id); an item or line
- * only under the lock of its parent. Queue rows come last, at commit (queue/flush.c).
+ * Rows that are already stored are first read without any lock. So repeated objects, and above
+ * all the few prices that everything refers to, cost only a read and block nobody. Rows that must
+ * be written are locked and written in one fixed order: customers (by FxA ID), prices,
+ * subscriptions, invoices, subscription items, invoice lines (each by id). An item or line is
+ * only written while its parent is locked. Queue rows come last, at commit (queue/flush.c).
  *
- * Content is decided row by row from the times of messages: a row keeps the time of the
- * newest message that it agrees with, a parent also that of the newest message that listed
- * all its children. So any order of arrival ends with the same rows.
+ * The content of each row is decided from the times of messages. A row keeps the time of the
+ * newest message that it agrees with; a parent also keeps the time of the newest message that
+ * listed all its children. So the rows end up the same in whatever order the messages arrive.
  */
 #include "extension/stripe/stripe.h"
 
@@ -33,7 +33,10 @@ note_affected(StripeBatch *batch, StripeKind kind, const char *owner)
         batch->affected[kind] = lappend(batch->affected[kind], pstrdup(owner));
 }
 
-/* Reports a record, and what leads to its contact when something has changed. */
+/*
+ * Adds a record to the report. If something has changed, also notes the owner that leads to its
+ * contact.
+ */
 static void
 note_done(StripeBatch *batch, const StripeRecord *record)
 {
@@ -47,7 +50,7 @@ note_done(StripeBatch *batch, const StripeRecord *record)
         note_affected(batch, record->kind, record->row.owner);
 }
 
-/* Writes a record that is no customer, as its locked row asks for. */
+/* Writes a record of any kind but a customer, as its locked row requires. */
 static void
 write_record(StripeBatch *batch, StripeRecord *record)
 {
@@ -67,7 +70,7 @@ write_record(StripeBatch *batch, StripeRecord *record)
         stripe_touch(batch, record);
 }
 
-/* Under the lock of its parent. */
+/* Writes a child. Its parent must be locked. */
 static void
 remove_record(StripeBatch *batch, const StripeRecord *record)
 {
@@ -79,7 +82,7 @@ remove_record(StripeBatch *batch, const StripeRecord *record)
 
 /* ---- families: a parent and its children --------------------------------------------- */
 
-/* Ids of the stored children that are to be removed. */
+/* The ids of the stored children that must be removed. */
 static List *
 removable_children(const StripeBatch *batch, const StripeRecord *parent)
 {
@@ -113,7 +116,7 @@ add_removals(StripeBatch *batch, const StripeRecord *parent)
     }
 }
 
-/* Locks a parent for what is to be done below it, and stores it. */
+/* Locks a parent before its children are written, and stores it if it is a record to be stored. */
 static void
 write_parent(StripeBatch *batch, StripeRecord *parent)
 {
@@ -134,7 +137,10 @@ write_parent(StripeBatch *batch, StripeRecord *parent)
 
 /* ---- the batch ---------------------------------------------------------------------------- */
 
-/* Reads all rows without locking them, parents first: their times decide about children. */
+/*
+ * Reads all rows without locking them. Parents come first, because their times decide about
+ * children.
+ */
 static void
 survey(StripeBatch *batch)
 {
@@ -166,8 +172,8 @@ survey(StripeBatch *batch)
 }
 
 /*
- * What needed nothing at the survey may do so by now: a child whose parent was not locked
- * then, a customer whose FxA ID another one of the batch has taken since.
+ * A record that needed no write in the survey may need one by now: a child whose parent was not
+ * locked then, or a customer whose FxA ID another customer of the batch has taken since.
  */
 static void
 look_again(StripeBatch *batch, StripeRecord *record)
@@ -183,7 +189,7 @@ look_again(StripeBatch *batch, StripeRecord *record)
     stripe_decide_customer(batch, record, &other);
 }
 
-/* Brings the records of a kind into the order in which they are locked. */
+/* Sorts the records of a kind into the order in which they are locked. */
 static void
 order_records(StripeBatch *batch, StripeKind kind)
 {

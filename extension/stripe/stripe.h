@@ -1,5 +1,5 @@
 /*
- * stripe/stripe.h: what the units that store Stripe objects share; see docs/stripe.md.
+ * stripe/stripe.h: shared by the files that store Stripe objects; see docs/stripe.md.
  *
  *   stripe/map.c     which key of which object goes to which column
  *   stripe/value.c   single values of an object, checked
@@ -22,7 +22,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-/* In the order in which rows are locked and written: a parent before what it lists. */
+/* In the order in which rows are locked and written: a parent before its children. */
 typedef enum StripeKind {
     STRIPE_CUSTOMER,
     STRIPE_PRICE,
@@ -45,17 +45,17 @@ typedef enum StripeFieldType {
 } StripeFieldType;
 
 #define STRIPE_REQUIRED 1
-#define STRIPE_UNSEEN 2 /* no row of a contact shows it: a change concerns no contact */
+#define STRIPE_UNSEEN 2 /* no row of a contact shows it, so a change of it concerns no contact */
 
 typedef struct StripeField {
     const char *column;
-    const char *path; /* keys with dots between them; NULL: the enclosing object's id */
+    const char *path; /* keys with dots between them; NULL: the id of the enclosing object */
     StripeFieldType type;
     int max_length; /* characters, for text */
     int flags;
 } StripeField;
 
-/* The first field of every object is its owner: what leads on to the contact. */
+/* The first field of every object is its owner, which leads on to the contact. */
 #define STRIPE_OWNER 0
 #define STRIPE_CUSTOMER_DELETED 4
 #define STRIPE_SUBSCRIPTION_PERIOD_START 6
@@ -65,31 +65,31 @@ typedef struct StripeField {
 #define STRIPE_MAX_FIELDS 11
 
 typedef struct StripeMap {
-    const char *object; /* what Stripe calls it */
+    const char *object; /* Stripe's name for it */
     const char *table;
     const StripeField *fields;
-    const char *parent_path; /* of an object by itself; NULL when it only comes inside another */
+    const char *parent_path; /* of an object that comes alone; NULL when it never does */
     const char *list_path;   /* the list of an object's children, or NULL */
     int field_count;
-    StripeKind parent; /* that lists objects of this kind, or STRIPE_NO_KIND */
-    StripeKind child;  /* what is in the list, or STRIPE_NO_KIND */
+    StripeKind parent; /* the kind that lists objects of this kind, or STRIPE_NO_KIND */
+    StripeKind child;  /* the kind of the listed objects, or STRIPE_NO_KIND */
     int price_field;   /* the field that may hold a whole price, or -1 */
 } StripeMap;
 
 extern const StripeMap stripe_maps[]; /* by StripeKind */
 
-/* The kind of objects that Stripe calls so, or STRIPE_NO_KIND. */
+/* The kind for Stripe's name of it, or STRIPE_NO_KIND. */
 extern StripeKind stripe_kind_of(const char *object);
 
-/* What is to be done with a record. */
+/* What to do with a record. */
 typedef enum StripePurpose {
     STRIPE_STORE,
     STRIPE_MARK_DELETED, /* a deleted customer: an id and little else */
-    STRIPE_LOCK,         /* the parent of an item that came by itself */
+    STRIPE_LOCK,         /* the parent of an item that came alone */
     STRIPE_REMOVE        /* an item or line that is no longer listed */
 } StripePurpose;
 
-/* What has been done; also the order of the report. */
+/* What was done; also the order of the lists in the report. */
 typedef enum StripeAction {
     STRIPE_CREATED,
     STRIPE_UPDATED,
@@ -103,7 +103,7 @@ typedef enum StripeAction {
 typedef struct StripeRow {
     bool is_found;
     bool is_same;      /* all columns equal the record's */
-    bool is_seen_same; /* those that rows of contacts show do */
+    bool is_seen_same; /* the columns that rows of contacts show equal the record's */
     bool is_deleted;
     char *id;
     char *owner;
@@ -113,7 +113,7 @@ typedef struct StripeRow {
     TimestampTz create_time;
 } StripeRow;
 
-/* One row to be: an object, or one of those inside it. */
+/* A row to be written: for an object, or for one inside it. */
 typedef struct StripeRecord {
     StripeKind kind;
     StripePurpose purpose;
@@ -122,13 +122,13 @@ typedef struct StripeRecord {
     char nulls[STRIPE_MAX_FIELDS]; /* 'n' or ' ', as SPI wants them */
     const char *parent_id;         /* of an item or line */
     bool is_list_complete;         /* it lists all its children */
-    int sequence;                  /* the place in the message; the last of equals counts */
+    int sequence;                  /* the place in the message; of equal ids the last one counts */
     /* Filled in while storing. */
     struct StripeRecord *parent;
     StripeRow row;       /* as last read */
     StripeAction action; /* due or done */
-    bool is_touch_due;   /* only the times are behind */
-    bool is_family_open; /* a child is to be written or removed: lock the parent */
+    bool is_touch_due;   /* the content is the same, only the times must be written */
+    bool is_family_open; /* a child must be written or removed: lock the parent */
 } StripeRecord;
 
 typedef struct StripeProblem {
@@ -136,26 +136,26 @@ typedef struct StripeProblem {
     char *message;
 } StripeProblem;
 
-/* Something that must be stored already, or come in the same batch. */
+/* An object that must be stored already or come in the same batch. */
 typedef struct StripeNeed {
     StripeKind kind;
     const char *id;
 } StripeNeed;
 
-/* One object of a message. With a problem, nothing of it is stored. */
+/* One object of a message. If it has a problem, nothing of it is stored. */
 typedef struct StripeObject {
-    const char *type; /* NULL when it does not say what it is */
+    const char *type; /* NULL when the object does not say what it is */
     const char *id;
-    List *records; /* of StripeRecord; empty when CTMS does not know the type */
+    List *records; /* of StripeRecord; empty when ctms does not know the type */
     List *needs;   /* of StripeNeed */
     StripeProblem *problem;
     int place;          /* in the message */
-    bool is_superseded; /* the message has the same object once more */
+    bool is_superseded; /* the same object comes again later in the message */
 } StripeObject;
 
 typedef struct StripeBatch {
     bool has_message_time;
-    TimestampTz message_time; /* DT_NOEND without one: never older than what is stored */
+    TimestampTz message_time; /* DT_NOEND without a time: never older than what is stored */
     List *objects;
     StripeRecord **records[STRIPE_KINDS];
     int counts[STRIPE_KINDS];
@@ -163,59 +163,71 @@ typedef struct StripeBatch {
     /* The report. */
     List *names[STRIPE_ACTIONS];  /* "customer:cus_1" */
     List *conflicts;              /* FxA IDs */
-    List *affected[STRIPE_KINDS]; /* what leads to the contacts: owners, by kind of owned */
+    List *affected[STRIPE_KINDS]; /* owners (they lead to contacts), by kind of owned row */
 } StripeBatch;
 
-/* Never throws for what the value contains. sequence numbers the records. */
+/* Raises no error for anything that the value contains. "sequence" numbers the records. */
 extern StripeObject *stripe_parse(JsonbValue *value, int *sequence);
 extern StripeProblem *
 stripe_problem(int sqlstate, const char *format, ...) pg_attribute_printf(2, 3);
 
 /*
- * Rows; SPI must be connected.
- * A customer is found by its id and by its FxA ID: "other" is another customer that has
- * the latter. With is_locked the rows are locked, in the order of their ids.
+ * Rows. SPI must be connected.
+ *
+ * A customer is searched by its id and by its FxA ID: "other" is a different customer that has
+ * this FxA ID. With is_locked the rows are locked, in the order of their ids.
  */
 extern void stripe_read(const StripeBatch *batch, const StripeRecord *record, bool is_locked,
                         StripeRow *self, StripeRow *other);
-/* False when another session was faster, or a unique value is taken. "old" is a row that has
- * been removed to make place for this one, or NULL. */
+/*
+ * False when another session was faster or a unique value is taken. "old" is the row that was
+ * deleted to make room for this one, or NULL.
+ */
 extern bool
 stripe_insert(const StripeBatch *batch, const StripeRecord *record, const StripeRow *old);
 extern void stripe_update(const StripeBatch *batch, const StripeRecord *record);
 extern void stripe_mark_deleted(const StripeBatch *batch, const StripeRecord *record);
-/* Moves only the times, which is no change. */
+/* Moves only the times forward; this does not count as a change. */
 extern void stripe_touch(const StripeBatch *batch, const StripeRecord *record);
 extern bool stripe_delete(StripeKind kind, const char *id, const char *owner);
 extern bool stripe_is_stored(StripeKind kind, const char *id);
-/* Ids of the stored children of a parent that are not newer than the message. */
+/* The ids of the stored children of a parent that are not newer than the message. */
 extern List *stripe_stored_children(const StripeBatch *batch, const StripeRecord *parent);
-/* The contacts that the batch has changed, sorted; NULL for none. */
+/* The contacts that the batch has changed, sorted; NULL when there are none. */
 extern ArrayType *stripe_affected_contacts(const StripeBatch *batch);
 
-/* The records of a batch, each kind sorted by id; of those with the same id the last counts. */
+/*
+ * Collects the records of a batch, each kind sorted by id. Of several with the same id the last
+ * counts.
+ */
 extern void stripe_gather_records(StripeBatch *batch);
 extern void stripe_add_record(StripeBatch *batch, StripeRecord *record);
 extern void stripe_sort_records(StripeBatch *batch, StripeKind kind);
 extern StripeRecord *stripe_find_record(const StripeBatch *batch, StripeKind kind, const char *id);
 extern int stripe_compare_records(const void *left, const void *right);
 
-/* Notes a problem with each object that refers to what neither is stored nor in the batch. */
+/*
+ * Notes a problem with each object that refers to something that is neither stored nor in the
+ * batch.
+ */
 extern void stripe_check_needs(const StripeBatch *batch);
 /* Stores the objects that have no problem. */
 extern void stripe_store(StripeBatch *batch);
-/* What is due for a record, whose row has been read. */
+/* Decides what to do with a record. Its row must have been read. */
 extern void stripe_decide(const StripeBatch *batch, StripeRecord *record);
-/* What leads from a record to its contact. */
+/* The owner of a record, which leads to its contact. */
 extern const char *stripe_owner_of(const StripeRecord *record);
-/* Ends a loop that other sessions, or a trigger, do not let come to an end. */
+/*
+ * Counts the attempts of a loop, and raises an error when other sessions or a trigger keep it
+ * from ending.
+ */
 extern void stripe_count_attempt(int *attempts);
 
-/* Customers. "other" is the row that has the FxA ID already. */
+/* Customers. "other" is the row that already has the FxA ID. */
 extern void
 stripe_decide_customer(const StripeBatch *batch, StripeRecord *record, const StripeRow *other);
 extern void stripe_write_customer(StripeBatch *batch, StripeRecord *record);
-/* Orders customers by the FxA ID that they claim or, marked deleted, have. */
+/* Orders customers by the FxA ID that they claim or, if they are marked deleted, have. */
 extern int stripe_compare_claims(const void *left, const void *right);
 
 extern void

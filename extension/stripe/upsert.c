@@ -1,8 +1,9 @@
 /*
  * stripe/upsert.c: the SQL functions that store Stripe objects.
  *
- * ctms.upsert_stripe() takes one object and raises its problem as an error;
- * ctms._upsert_stripe_batch() takes many, stores the good ones and lists the others.
+ * ctms.upsert_stripe() takes one object and raises an error if it has a problem.
+ * ctms._upsert_stripe_batch() takes many, stores the good ones and lists the problems of the
+ * others.
  */
 #include "extension/stripe/stripe.h"
 
@@ -32,7 +33,7 @@ raise_problem(const StripeProblem *problem)
                 : 0);
 }
 
-/* Stores what has been parsed. With is_soft, problems are listed instead of raised. */
+/* Stores the objects that were parsed. With is_soft, problems are listed instead of raised. */
 static Jsonb *
 store_and_report(StripeBatch *batch, bool is_soft)
 {
@@ -87,7 +88,7 @@ compare_objects(const ListCell *left, const ListCell *right)
     return result != 0 ? result : (a->place > b->place) - (a->place < b->place);
 }
 
-/* Of an object that a message has twice, the last one counts. */
+/* If a message has the same object twice, the last one counts. */
 static void
 drop_superseded(StripeBatch *batch)
 {

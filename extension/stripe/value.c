@@ -26,7 +26,7 @@ stripe_problem(int sqlstate, const char *format, ...)
     return problem;
 }
 
-/* Notes what is wrong with a key, where prefix leads to the object that has it. */
+/* Notes what is wrong with a key; "prefix" leads to the object that has it. */
 bool
 stripe_refuse(StripeReader *reader, const char *prefix, const char *path, const char *what)
 {
@@ -54,7 +54,10 @@ stripe_object_of(JsonbValue *value)
     return value->val.binary.data;
 }
 
-/* The value at a path of keys; *value is NULL when it, or what leads to it, is absent or null. */
+/*
+ * The value at a path of keys. *value is NULL when it, or an object on the way to it, is absent
+ * or null.
+ */
 bool
 stripe_get_path(StripeReader *reader, JsonbContainer *container, const char *prefix,
                 const char *path, JsonbValue **value)
@@ -92,7 +95,7 @@ stripe_get_text(StripeReader *reader, const char *prefix, const char *path, Json
     return true;
 }
 
-/* An id, or the object that has it. */
+/* Reads an id, or the id of an object in its place. */
 bool
 stripe_get_reference(StripeReader *reader, const char *prefix, const char *path, JsonbValue *value,
                      char **result)

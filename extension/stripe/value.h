@@ -1,8 +1,8 @@
 /*
- * stripe/value.h: single values of a Stripe object, checked; for stripe/parse.c.
+ * stripe/value.h: reads and checks single values of a Stripe object; used by stripe/parse.c.
  *
- * "prefix" leads from the top object to the one that has the path ("items.data[0]."). A
- * function that returns false has noted what is wrong as the object's problem.
+ * "prefix" leads from the top object to the one that the path starts from ("items.data[0]."). A
+ * function that returns false has noted the fault as the problem of the object.
  */
 #ifndef CTMS_STRIPE_VALUE_H
 #define CTMS_STRIPE_VALUE_H
@@ -24,16 +24,19 @@ stripe_refuse(StripeReader *reader, const char *prefix, const char *path, const 
 extern JsonbValue *stripe_get_key(JsonbContainer *container, const char *key, int length);
 /* NULL when the value is no object. */
 extern JsonbContainer *stripe_object_of(JsonbValue *value);
-/* The value at a path of keys; *value is NULL when it, or what leads to it, is absent or null. */
+/*
+ * The value at a path of keys. *value is NULL when it, or an object on the way to it, is absent
+ * or null.
+ */
 extern bool stripe_get_path(StripeReader *reader, JsonbContainer *container, const char *prefix,
                             const char *path, JsonbValue **value);
 /* Copies a string of 1 to max_length characters. */
 extern bool stripe_get_text(StripeReader *reader, const char *prefix, const char *path,
                             JsonbValue *value, int max_length, char **result);
-/* Copies an id, or that of an object. */
+/* Copies an id, or the id of an object in its place. */
 extern bool stripe_get_reference(StripeReader *reader, const char *prefix, const char *path,
                                  JsonbValue *value, char **result);
-/* False, and no problem noted, when the value is no time. */
+/* Returns false, without noting a problem, when the value is not a time. */
 extern bool stripe_get_time(JsonbValue *value, TimestampTz *result);
 extern bool stripe_get_datum(StripeReader *reader, const char *prefix, const StripeField *field,
                              JsonbValue *value, Datum *result);
