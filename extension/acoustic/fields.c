@@ -1,7 +1,7 @@
 /*
- * acoustic/fields.c: reads which fields are sent to Acoustic.
+ * acoustic/fields.c: reads from the configuration which fields are sent to Acoustic.
  *
- * Fields come in alphabetical order, so that the same contact always gives the same rows.
+ * The fields are in alphabetical order, so that the same contact always gives the same rows.
  */
 #include "extension/base/compat.h"
 
@@ -32,7 +32,7 @@ result_text(uint64 row, int column)
     return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 }
 
-/* What of a field is special beyond its type. */
+/* The special treatment of a field, if its type alone does not decide. */
 static AcousticStyle
 style_of(const char *name)
 {
@@ -49,7 +49,7 @@ style_of(const char *name)
     return ACOUSTIC_PLAIN;
 }
 
-/* False when a field has no source here: it is another system's. */
+/* False when a field has no source here, because another system sends it. */
 static bool
 find_source(MainField *field, TupleDesc main)
 {
@@ -83,7 +83,7 @@ read_main(AcousticFields *fields, TupleDesc main)
         MainField *field = &fields->main[fields->main_count];
 
         field->name = result_text(i, 1);
-        /* The key comes first in every row, listed or not. */
+        /* The key comes first in every row, whether it is listed or not. */
         if (strcmp(field->name, "email_id") != 0 && find_source(field, main))
             fields->main_count++;
     }
@@ -100,7 +100,7 @@ read_waitlist(AcousticFields *fields)
     for (uint64 i = 0; i < count; i++) {
         const char *field = result_text(i, 1);
 
-        /* Columns of every waitlist row already. */
+        /* Every waitlist row already has these columns. */
         if (strcmp(field, "name") == 0 || strcmp(field, "source") == 0)
             continue;
         fields->waitlist[fields->waitlist_count] = field;

@@ -1,6 +1,6 @@
 /*
- * acoustic/fields.h: which fields are sent, as ctms.acoustic_field and
- * ctms.acoustic_newsletter_mapping say.
+ * acoustic/fields.h: which fields are sent to Acoustic, according to ctms.acoustic_field and
+ * ctms.acoustic_newsletter_mapping.
  */
 #ifndef CTMS_ACOUSTIC_FIELDS_H
 #define CTMS_ACOUSTIC_FIELDS_H
@@ -11,7 +11,7 @@
 
 #include "extension/acoustic/value.h"
 
-/* Rows of a contact that must be there for a main field to be sent. */
+/* The rows that a contact must have for a main field to be sent. */
 typedef enum MainGroup { MAIN_EMAIL, MAIN_AMO, MAIN_FXA, MAIN_WAITLIST } MainGroup;
 
 /* One field of the main table and where its value comes from. */
@@ -44,9 +44,9 @@ typedef struct AcousticFields {
 } AcousticFields;
 
 /*
- * Reads the configuration, inside SPI_connect(), into the current memory context. "main"
- * describes the rows of the main statement: a configured field is a column of it, or
- * "<waitlist>_waitlist_<field>", or is left out.
+ * Reads the configuration into the current memory context; must be called between SPI_connect()
+ * and SPI_finish(). "main" describes the rows of the main statement. A configured field is either
+ * a column of it or "<waitlist>_waitlist_<field>"; any other field is left out.
  */
 extern void acoustic_read_fields(AcousticFields *fields, TupleDesc main);
 

@@ -1,10 +1,10 @@
 /*
- * acoustic/render.c: what Acoustic is to know of contacts, as text.
+ * acoustic/render.c: renders the rows that Acoustic gets about contacts, as text.
  *
- * Reads a batch of contacts with one statement for each kind of row, all in order of
- * email_id, and walks them together: first the main row of a contact, then its newsletters,
- * waitlists and products. Large requests are read in pieces, so that memory does not grow
- * with them.
+ * It reads a batch of contacts with one statement for each kind of row, all ordered by email_id,
+ * and walks over their results together: first the main row of a contact, then its newsletters,
+ * waitlists and products. Large requests are read in pieces, so that they do not need more
+ * memory.
  */
 #include "extension/base/compat.h"
 
@@ -25,8 +25,8 @@
 #define CONTACTS_PER_PIECE 1000
 
 /*
- * The columns are named as Acoustic's; those with "_" are for us. The first column of each
- * statement is the contact.
+ * The columns have the names that Acoustic uses; those that begin with "_" are for this file
+ * only. The first column of each statement is the contact.
  */
 static QueuePlan main_plan = {
     .sql =
@@ -88,7 +88,7 @@ static QueuePlan product_plan = {
 #define PRODUCT_AMOUNT 13
 #define PRODUCT_INTERVAL_COUNT 16
 
-/* The rows of one statement, and how far the walk has come. */
+/* The rows of one statement, and the position of the walk. */
 typedef struct RowSet {
     SPITupleTable *table;
     uint64 count;
@@ -99,7 +99,7 @@ typedef struct Piece {
     RowSet main, newsletters, waitlists, products;
 } Piece;
 
-/* Rows of the contact at hand in a RowSet. */
+/* The rows of the current contact in a RowSet. */
 typedef struct Span {
     uint64 first, end;
 } Span;
@@ -144,7 +144,7 @@ compare_contact(const RowSet *rows, uint64 row, Datum email_id)
                   UUID_LEN);
 }
 
-/* Moves the walk past the rows of the contact. */
+/* Moves the walk past the rows of the contact, and returns these. */
 static Span
 take_span(RowSet *rows, Datum email_id)
 {
@@ -188,7 +188,10 @@ append_column(StringInfo json, const RowSet *rows, uint64 row, int column, Acous
                           TupleDescAttr(desc, column - 1)->atttypid, style);
 }
 
-/* A member of the waitlist's fields, or an empty text; null when it has no such member. */
+/*
+ * A member of the fields of a waitlist as text, empty when it is null. NULL when the fields do
+ * not have it.
+ */
 static char *
 waitlist_member(const RowSet *waitlists, uint64 row, const char *name)
 {
@@ -206,7 +209,10 @@ waitlist_member(const RowSet *waitlists, uint64 row, const char *name)
     return member ? acoustic_json_member_text(member) : NULL;
 }
 
-/* "<waitlist>_waitlist_<field>": a member of its fields, else a column of its row. */
+/*
+ * "<waitlist>_waitlist_<field>": a member of the waitlist's fields, otherwise a column of its
+ * row.
+ */
 static void
 append_main_waitlist(StringInfo json, const MainField *field, const RowSet *waitlists, Span span)
 {
@@ -239,7 +245,7 @@ append_main_waitlist(StringInfo json, const MainField *field, const RowSet *wait
     acoustic_append_text_field(json, field->name, "");
 }
 
-/* Each flag once: 1 when any newsletter that sets it is subscribed. */
+/* Writes each flag once: 1 when the contact subscribes to any newsletter that sets it. */
 static void
 append_flags(StringInfo json, const AcousticFields *fields, const RowSet *newsletters, Span span)
 {
@@ -345,7 +351,10 @@ put_contact(Output *output, const AcousticFields *fields, Piece *piece, uint64 r
         output->sink->contact_done(output->sink->arg, output->email_id);
 }
 
-/* Products hang on the FxA account; to ask for them costs as much as all the rest. */
+/*
+ * Products belong to the FxA account. Reading them costs as much as everything else, so they are
+ * only read when a contact has one.
+ */
 static bool
 is_any_fxa(const RowSet *main)
 {
@@ -395,7 +404,7 @@ acoustic_render_contacts(ArrayType *email_ids, const AcousticSink *sink)
     while (contacts.taken < contacts.count) {
         ArrayType *piece = feed_take(&contacts, CONTACTS_PER_PIECE);
 
-        /* Ends with all that the piece has read. */
+        /* SPI_finish() frees everything that was read for the piece. */
         SPI_connect();
         put_piece(sink, piece);
         SPI_finish();

@@ -1,5 +1,5 @@
 /*
- * acoustic/render.h: what Acoustic is to know of contacts, row by row.
+ * acoustic/render.h: renders the rows that Acoustic gets about contacts.
  */
 #ifndef CTMS_ACOUSTIC_RENDER_H
 #define CTMS_ACOUSTIC_RENDER_H
@@ -9,11 +9,11 @@
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 
-/* Who gets the rows. What is allocated in a call lives until the contact is done. */
+/* Receives the rows. Memory that is allocated in a call lives until the contact is done. */
 typedef struct AcousticSink {
     /*
-     * A row. kind: "main", "newsletter", "waitlist" or "product"; name: what tells it from
-     * others of its kind, empty for "main"; json: an object of texts, to be copied.
+     * Takes a row. kind: "main", "newsletter", "waitlist" or "product". name: distinguishes rows
+     * of the same kind, empty for "main". json: an object whose values are texts; must be copied.
      */
     void (*row)(void *arg, Datum email_id, const char *kind, const char *name,
                 const StringInfoData *json);
@@ -22,8 +22,8 @@ typedef struct AcousticSink {
 } AcousticSink;
 
 /*
- * Renders the contacts of a uuid[], without nulls, in order of email_id; those that do not exist
- * have no rows. Reads with the active snapshot.
+ * Renders the contacts of a uuid[], which must not contain nulls, in order of email_id. Contacts
+ * that do not exist get no rows. Reads with the active snapshot.
  */
 extern void acoustic_render_contacts(ArrayType *email_ids, const AcousticSink *sink);
 

@@ -1,9 +1,9 @@
 /*
- * acoustic/rows.c: what Acoustic is to know of contacts, for SQL; see acoustic/render.h.
+ * acoustic/rows.c: the SQL functions that return the rows for Acoustic; see acoustic/render.h.
  *
- * ctms.acoustic_rows() gives all of it; ctms.acoustic_outgoing() what an agent sends now, which
- * also has what is to be deleted, and leaves out what has not changed since it was last
- * sent; ctms.acoustic_diff() says how the two differ.
+ * ctms.acoustic_rows() returns all rows. ctms.acoustic_outgoing() returns what an agent must send
+ * now: it adds the rows to be deleted, and leaves out rows that have not changed since they were
+ * last sent. ctms.acoustic_diff() returns the difference between the two.
  */
 #include "extension/base/compat.h"
 
@@ -73,7 +73,7 @@ ctms_acoustic_rows(PG_FUNCTION_ARGS)
 
 /* ---- what is kept of contacts --------------------------------------------------------- */
 
-/* Rows of a statement, in order of email_id, and how far the walk has come. */
+/* The rows of a statement, in order of email_id, and the position of the walk. */
 typedef struct Kept {
     SPITupleTable *table;
     uint64 count;
@@ -104,7 +104,10 @@ compare_uuid(Datum a, Datum b)
     return memcmp(DatumGetUUIDP(a), DatumGetUUIDP(b), UUID_LEN);
 }
 
-/* Walks to the contact; whether there is a (further) row of it. Contacts are asked in order. */
+/*
+ * Moves the walk to the contact; true if there is a (further) row of it. Contacts must be asked
+ * for in order.
+ */
 static bool
 is_at(Kept *kept, Datum email_id)
 {
@@ -121,7 +124,7 @@ typedef struct OutgoingRow {
     char *json;
     int length;
     char hash[17];
-    bool is_sent; /* Acoustic has it already */
+    bool is_sent; /* Acoustic already has it */
 } OutgoingRow;
 
 typedef struct Outgoing {
@@ -129,10 +132,10 @@ typedef struct Outgoing {
     Kept notes;
     Kept sent;
     bool is_diff;
-    /* Contacts whose hashes may be trusted, sorted; those of a diff all are. */
+    /* The contacts whose hashes can be trusted, sorted; for a diff, all contacts. */
     Datum *trusted;
     int trusted_count;
-    /* The contact at hand; they live as long as it. */
+    /* The rows of the current contact; they live until it is done. */
     OutgoingRow *rows;
     int count;
     int capacity;
@@ -191,7 +194,7 @@ is_trusted(const Outgoing *out, Datum email_id)
                                    compare_uuids) != NULL;
 }
 
-/* The hashes of what was last sent; null when they are not known for certain. */
+/* The hashes of what was last sent; null when it is not certain what was sent. */
 static Jsonb *
 sent_hashes(Outgoing *out, Datum email_id)
 {
@@ -209,7 +212,7 @@ is_row_there(const Outgoing *out, const char *kind, const char *name)
     return false;
 }
 
-/* The rows of the contact that are to be deleted; returns how many. */
+/* Adds the rows of the contact that must be deleted; returns how many there are. */
 static int
 put_deletions(Outgoing *out, Datum email_id)
 {
@@ -251,7 +254,10 @@ put_hashes(Outgoing *out, Datum email_id, bool is_any_sent)
     put(out->result, email_id, is_any_sent ? "hashes" : "unchanged", json.data, json.len);
 }
 
-/* The main row goes with any other: it is the one that makes the contact known. */
+/*
+ * If any row is sent, the main row is sent too, because it is the one that makes the contact
+ * known.
+ */
 static void
 put_outgoing(void *arg, Datum email_id)
 {
@@ -272,7 +278,7 @@ put_outgoing(void *arg, Datum email_id)
     out->count = out->capacity = 0;
 }
 
-/* Sorts the contacts by what their claim said of them. */
+/* Sorts the contacts by the state that their claim returned. */
 static void
 sort_contacts(Outgoing *out, ArrayType *email_ids, ArrayType *states, ArrayBuildState **live,
               ArrayBuildState **deleted)
@@ -353,7 +359,7 @@ put_difference(Outgoing *out, Datum email_id, const char *kind, const char *name
     tuplestore_putvalues(out->result->setResult, out->result->setDesc, values, is_null);
 }
 
-/* Rows that were sent and are there no longer. */
+/* Rows that were sent and no longer exist. */
 static void
 put_removed(Outgoing *out, Datum email_id, Jsonb *hashes)
 {
@@ -376,7 +382,7 @@ put_removed(Outgoing *out, Datum email_id, Jsonb *hashes)
     }
 }
 
-/* Rows that were deleted, of which it is not known that they were sent. */
+/* Rows that were deleted but of which it is not known whether they were sent. */
 static void
 put_noted(Outgoing *out, Datum email_id, Jsonb *hashes)
 {

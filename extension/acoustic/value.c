@@ -1,8 +1,8 @@
 /*
- * acoustic/value.c: writes values the way Acoustic reads them.
+ * acoustic/value.c: writes values in the form that Acoustic reads.
  *
- * Acoustic silently drops a time that is sent to a date column and refuses a date in a
- * timestamp column, so the two never look alike: MM/DD/YYYY and MM/DD/YYYY HH:MM:SS.
+ * Acoustic silently ignores a time in a date column, and rejects a date in a timestamp column. So
+ * the two formats must never be mixed up: MM/DD/YYYY and MM/DD/YYYY HH:MM:SS.
  */
 #include "extension/base/compat.h"
 
@@ -15,7 +15,7 @@
 
 #include "extension/acoustic/value.h"
 
-/* Longest of what this file formats itself. */
+/* The longest text that this file formats itself. */
 #define FORMATTED_LENGTH 64
 
 static void
@@ -24,7 +24,7 @@ format_date(char *to, int year, int month, int day)
     snprintf(to, FORMATTED_LENGTH, "%02d/%02d/%04d", month, day, year);
 }
 
-/* Empty for the infinities, which Acoustic does not know. */
+/* Writes nothing for the infinities, because Acoustic does not have them. */
 static void
 format_timestamp(char *to, TimestampTz timestamp, bool is_date)
 {
@@ -45,7 +45,7 @@ format_timestamp(char *to, TimestampTz timestamp, bool is_date)
              tm.tm_sec);
 }
 
-/* "now", "today" and their like are points in time for the server, not for us. */
+/* The server reads words such as "now" and "today" as times, but here they are ordinary text. */
 static bool
 is_relative(char **fields, const int *types, int count)
 {
@@ -61,7 +61,7 @@ is_relative(char **fields, const int *types, int count)
     return false;
 }
 
-/* Reads a point in time with the server's parser, which raises nothing by itself. */
+/* Reads a point in time with the server's parser, which raises no errors here. */
 static bool
 parse_timestamp(const char *text, TimestampTz *timestamp)
 {
@@ -76,7 +76,7 @@ parse_timestamp(const char *text, TimestampTz *timestamp)
         is_relative(fields, types, field_count) ||
         compat_decode_datetime(fields, types, field_count, &type, &tm, &fsec, &zone) != 0)
         return false;
-    /* Other years are rather numbers of another meaning. */
+    /* A year outside this range is more likely a number with another meaning. */
     if (type != DTK_DATE || tm.tm_year < 1000 || tm.tm_year > 9999)
         return false;
     return tm2timestamp(&tm, fsec, &zone, timestamp) == 0;

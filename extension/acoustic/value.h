@@ -1,5 +1,5 @@
 /*
- * acoustic/value.h: values as Acoustic reads them.
+ * acoustic/value.h: writes values in the form that Acoustic reads.
  */
 #ifndef CTMS_ACOUSTIC_VALUE_H
 #define CTMS_ACOUSTIC_VALUE_H
@@ -9,7 +9,7 @@
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 
-/* What to do with a value beyond what its type says. */
+/* How to write a value where its type alone does not decide. */
 typedef enum AcousticStyle {
     ACOUSTIC_PLAIN,
     ACOUSTIC_FLAG,       /* a boolean as 1 or 0 instead of Yes or No */
@@ -19,9 +19,9 @@ typedef enum AcousticStyle {
 } AcousticStyle;
 
 /*
- * Appends "name":"value" to a JSON object, with a comma unless it is the first. Types are
- * text and varchar, boolean, integers, date, timestamptz and uuid. Null becomes empty.
- * ACOUSTIC_MAYBE_TIME reads by the settings DateStyle and TimeZone.
+ * Appends "name":"value" to a JSON object, with a comma in front unless it is the first member.
+ * The types are text and varchar, boolean, integers, date, timestamptz and uuid. Null becomes
+ * empty. ACOUSTIC_MAYBE_TIME depends on the settings DateStyle and TimeZone.
  */
 extern void acoustic_append_field(StringInfo json, const char *name, Datum value, bool is_null,
                                   Oid type, AcousticStyle style);
