@@ -1,12 +1,12 @@
 /*
- * regex/automaton.c: runs instructions as a deterministic automaton whose states are
- * made when first needed.
+ * regex/automaton.c: runs instructions as a deterministic automaton. Its states are built when
+ * they are first needed.
  *
- * A state is a set of instructions together with the kind of the code point before: what
- * "^", "$" and word edges mean is settled on the way out of a state, when the next code
- * point is known. Code points fall into classes that no set of the expression tells apart;
- * the end of the subject is one more. A match is known on the first way out of a state that
- * reaches it, so the subject is not read further.
+ * A state is a set of instructions together with the kind of the code point before them. What
+ * "^", "$" and word edges mean is decided when a state is left, because then the next code point
+ * is known. Two code points are in the same class when no set of the expression contains only one
+ * of them; the end of the subject is one more class. A match is found as soon as leaving a state
+ * leads to it, so the rest of the subject is not read.
  */
 #include "extension/base/compat.h"
 
@@ -17,7 +17,7 @@
 #include "extension/base/utf8.h"
 #include "extension/regex/internal.h"
 
-/* States are dropped together when they take more than this. */
+/* When the states take more memory than this, all of them are dropped together. */
 #define MAX_STATE_BYTES (1024 * 1024)
 #define INTERRUPT_EVERY 8192
 
@@ -41,7 +41,7 @@ struct RegexAutomaton {
     const RegexProgram *program;
     MemoryContext context;
     /* Classes. */
-    int n_classes; /* without the end of the subject, which is number n_classes */
+    int n_classes; /* not counting the end of the subject, which is number n_classes */
     int16 ascii[128];
     int n_intervals;
     uint32 *interval_starts;
@@ -75,7 +75,7 @@ by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The points where membership in some set may change. */
+/* Finds the code points at which the membership in some set may change. */
 static void
 find_intervals(RegexAutomaton *automaton, RegexSet **sets, int n_sets)
 {
@@ -101,7 +101,7 @@ find_intervals(RegexAutomaton *automaton, RegexSet **sets, int n_sets)
     automaton->n_intervals = unique;
 }
 
-/* Intervals that the same sets have make one class. */
+/* Intervals that are in the same sets form one class. */
 static void
 find_classes(RegexAutomaton *automaton, RegexSet **sets, int n_sets)
 {
@@ -220,7 +220,7 @@ add_state(RegexAutomaton *automaton, Before before, int n_threads, uint32 hash)
     return number;
 }
 
-/* The state of the threads in scratch, made when it is new. */
+/* The state for the threads in the scratch memory; made if it does not exist yet. */
 static int
 find_state(RegexAutomaton *automaton, Before before, int n_threads)
 {
@@ -257,7 +257,7 @@ start_state(RegexAutomaton *automaton)
 
 /* ---- steps -------------------------------------------------------------------------- */
 
-/* Whether an assertion holds between what was before and the class that comes. */
+/* Whether an assertion holds between the code point before and the class that follows. */
 static bool
 assertion_holds(const RegexAutomaton *automaton, RegexOp op, Before before, int class)
 {
@@ -269,15 +269,17 @@ assertion_holds(const RegexAutomaton *automaton, RegexOp op, Before before, int 
     case OP_END: return is_end;
     case OP_WORD_EDGE: return (before == BEFORE_WORD) != word_after;
     case OP_NO_WORD_EDGE: return (before == BEFORE_WORD) == word_after;
-    case OP_SET: /* follow */
+    case OP_SET: /* follow() handles these */
     case OP_SPLIT:
     case OP_MATCH: break;
     }
     pg_unreachable();
 }
 
-/* Follows a thread up to instructions that read; collects where those lead that read the
- * class. Returns true on a match. */
+/*
+ * Follows a thread up to the instructions that read a code point, and collects the successors of
+ * those that accept the class. Returns true on a match.
+ */
 static bool
 follow(RegexAutomaton *automaton, int thread, Before before, int class, int *n_threads)
 {
@@ -336,7 +338,7 @@ before_after(const RegexAutomaton *automaton, int class)
     return BEFORE_OTHER;
 }
 
-/* Where a state leads on a class; remembered. */
+/* The state that another state leads to on a class. The answer is stored for the next time. */
 static int
 step(RegexAutomaton *automaton, int number, int class)
 {
@@ -414,7 +416,7 @@ regex_automaton_new(const RegexProgram *program)
     automaton->program = program;
     automaton->context = CurrentMemoryContext;
     build_classes(automaton);
-    /* Every instruction may be pushed by two others, and each thread starts a walk. */
+    /* Each instruction may be pushed by two others, and each thread starts a walk of its own. */
     automaton->marks = palloc0(sizeof(uint32) * n);
     automaton->stack = palloc(sizeof(int) * (2 * n + 2));
     automaton->threads = palloc(sizeof(int) * (n + 2));

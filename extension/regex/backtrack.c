@@ -1,9 +1,9 @@
 /*
- * regex/backtrack.c: runs expressions with lookaround or back-references, which no
- * automaton can, by trying alternatives in the order of ECMA-262.
+ * regex/backtrack.c: runs expressions with lookaround or back-references. An automaton cannot run
+ * these, so this tries the alternatives in the order of ECMA-262.
  *
- * The time of such a match can grow fast with the subject; it takes no stack of C's for
- * that, and it can be cancelled at any moment.
+ * The time of such a match can grow very fast with the length of the subject. But the choices are
+ * not kept on the C stack, and a match can be cancelled at any moment.
  */
 #include "extension/base/compat.h"
 
@@ -51,7 +51,7 @@ struct RegexBacktracker {
     bool is_anchored; /* matches at the start only */
 };
 
-/* A choice to come back to, or (with at NULL) a slot to set back. */
+/* A choice to come back to, or (when at is NULL) a slot to restore. */
 typedef struct Choice {
     int instruction; /* or slot */
     const unsigned char *at;
@@ -102,7 +102,7 @@ add_split(RegexBacktracker *e, int body, int next, bool is_lazy)
     return at;
 }
 
-/* The groups inside a tree: ECMA-262 clears them before each round of a loop. */
+/* The groups inside a tree. ECMA-262 clears them before each round of a loop. */
 static void
 find_groups(const RegexTree *tree, int *low, int *high)
 {
@@ -330,7 +330,7 @@ read_back_reference(const Match *match, const Instruction *instruction, const un
 
 static bool run(Match *match, int instruction, const unsigned char *at);
 
-/* A lookaround that matched keeps its groups but none of its choices. */
+/* When a lookaround has matched, its groups are kept and its choices are dropped. */
 static bool
 look(Match *match, const Instruction *instruction, const unsigned char *at)
 {
@@ -356,7 +356,7 @@ look(Match *match, const Instruction *instruction, const unsigned char *at)
     return true;
 }
 
-/* One instruction; false when it fails here. */
+/* Runs one instruction; false when it fails here. */
 static bool
 try_instruction(Match *match, const Instruction *instruction, const unsigned char **at)
 {

@@ -1,6 +1,6 @@
 /*
- * regex/internal.h: what becomes of the tree of a regular expression: instructions, and the
- * automaton or the backtracker that runs them. For this folder and its tests alone.
+ * regex/internal.h: what a tree is translated to: instructions, and the automaton or the
+ * backtracker that runs them. Only for this folder and its tests.
  */
 #ifndef CTMS_REGEX_INTERNAL_H
 #define CTMS_REGEX_INTERNAL_H
@@ -12,10 +12,10 @@
 extern RegexSet *regex_set_new(void);
 extern void regex_set_add(RegexSet *set, uint32 low, uint32 high);
 extern void regex_set_add_set(RegexSet *set, const RegexSet *other);
-/* Sorts and joins ranges. */
+/* Sorts the ranges and joins those that touch. */
 extern void regex_set_normalize(RegexSet *set);
 extern void regex_set_invert(RegexSet *set);
-/* \d, \w, \s and their complements by their letter. */
+/* The set for \d, \w, \s or one of their complements, by its letter. */
 extern RegexSet *regex_set_of_class(char letter);
 extern RegexSet *regex_set_of_dot(void);
 

@@ -1,8 +1,8 @@
 /*
- * regex/parse.c: from a pattern (ECMA-262 with the "u" flag) to a tree.
+ * regex/parse.c: parses a pattern (ECMA-262 with the "u" flag) into a tree.
  *
- * One leniency: a backslash before ASCII punctuation always means that character, which
- * the flag forbids but many schemas write.
+ * It is more lenient than the standard in one way: a backslash before ASCII punctuation always
+ * means that character. The flag forbids this, but many schemas use it.
  */
 #include "extension/base/compat.h"
 
@@ -19,7 +19,7 @@ typedef struct Parser {
     const unsigned char *end;
     RegexParse result;
     List *group_names; /* char *, NULL for groups without a name */
-    List *references;  /* RegexTree to resolve at the end */
+    List *references;  /* RegexTree, to be resolved at the end */
     bool has_names;
 } Parser;
 
@@ -67,7 +67,7 @@ accept(Parser *parser, const char *text)
 
 /* ---- escapes ---------------------------------------------------------------------- */
 
-/* Exactly n digits; -1 when they are not there. */
+/* Reads exactly n digits; -1 when they are not there. */
 static int32
 parse_hex(Parser *parser, int n)
 {
@@ -125,7 +125,7 @@ parse_unicode_escape(Parser *parser)
     return high;
 }
 
-/* After the backslash: an escape that stands for one code point. */
+/* Reads, after the backslash, an escape that stands for one code point. */
 static uint32
 parse_character_escape(Parser *parser)
 {
@@ -188,7 +188,7 @@ parse_property(Parser *parser, bool is_negative)
     return set;
 }
 
-/* After the backslash: a class such as \d; NULL when it is not one. */
+/* Reads, after the backslash, a class such as \d; NULL when it is not one. */
 static RegexSet *
 parse_class_escape(Parser *parser)
 {
@@ -207,7 +207,10 @@ parse_class_escape(Parser *parser)
 
 /* ---- bracket expressions ------------------------------------------------------------ */
 
-/* One member: *single is its code point, or the set is returned. */
+/*
+ * Reads one member. If it is a single code point, it goes to *single; otherwise its set is
+ * returned.
+ */
 static RegexSet *
 parse_class_atom(Parser *parser, uint32 *single)
 {
@@ -355,7 +358,7 @@ parse_reference(Parser *parser)
     return tree;
 }
 
-/* References may come before their group, so they wait for the end. */
+/* A reference may come before its group, so all references are resolved at the end. */
 static void
 resolve_references(Parser *parser)
 {

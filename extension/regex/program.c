@@ -1,7 +1,7 @@
 /*
- * regex/program.c: from a tree to the instructions of a nondeterministic automaton.
+ * regex/program.c: translates a tree into the instructions of a nondeterministic automaton.
  *
- * Counted repetitions are written out, within a limit on the whole.
+ * Counted repetitions are written out. The number of all instructions is limited.
  */
 #include "extension/base/compat.h"
 
@@ -55,7 +55,10 @@ find_set(RegexProgram *program, RegexSet *set)
     return program->n_sets++;
 }
 
-/* Instructions are made from the end to the start: each knows what follows it. */
+/*
+ * Instructions are made from the end to the start, because each must know the one that follows
+ * it.
+ */
 static int
 translate_repeat(RegexProgram *program, const RegexTree *tree, int next)
 {

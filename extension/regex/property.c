@@ -39,7 +39,7 @@ is_named(const RegexProperty *property, const char *name)
     return strcmp(property->name, name) == 0 || (*name && strcmp(property->alias, name) == 0);
 }
 
-/* The categories that a group such as "L" or "Letter" stands for, by their short names. */
+/* The short names of the categories that a group such as "L" or "Letter" stands for. */
 static const char *
 category_group(const char *name)
 {

@@ -1,8 +1,9 @@
 /*
  * regex/property.h: Unicode properties as data.
  *
- * The members of a property are the code points from an odd point up to the next even one;
- * points are stored as differences, each in base 128 with the high bit on all digits but
+ * A property is stored as a list of code points at which membership changes. Its members are the
+ * code points from each odd entry (the first, the third, …) up to but without the entry after it.
+ * Entries are stored as differences, each in base 128, with the high bit set on all digits but
  * the last.
  */
 #ifndef CTMS_REGEX_PROPERTY_H
@@ -30,7 +31,7 @@ extern const RegexProperty regex_properties[];
 extern const int n_regex_properties;
 extern const uint8 regex_property_data[];
 
-/* Whether a code point has a private property; NULL names are not allowed. */
+/* Whether a code point has a private property. The name must not be NULL. */
 extern bool regex_property_has(const char *private_name, uint32 code_point);
 
 #endif

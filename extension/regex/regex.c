@@ -1,5 +1,6 @@
 /*
- * regex/regex.c: the entry of regular expressions: chooses how an expression runs.
+ * regex/regex.c: compiles regular expressions and runs them. It decides whether an expression
+ * runs as automata or by backtracking.
  */
 #include "extension/base/compat.h"
 
@@ -16,9 +17,9 @@ typedef struct Condition {
 } Condition;
 
 struct Regex {
-    Condition *conditions; /* all of them, or */
+    Condition *conditions; /* when used, the subject must meet all of them */
     int n_conditions;
-    RegexBacktracker *backtracker; /* with lookaround or back-references elsewhere */
+    RegexBacktracker *backtracker; /* otherwise: lookaround or back-references elsewhere */
 };
 
 static bool
@@ -71,8 +72,11 @@ add_condition(Regex *regex, const RegexTree *tree, bool is_negative)
     return true;
 }
 
-/* Lookahead right after "^" asks nothing but that the subject matches one more expression:
- * "^(?=a)(?!b)c" is "^a", not "^b", and "^c". False when the expression is not of that form. */
+/*
+ * A lookahead right after "^" only demands that the subject also matches, or does not match, one
+ * more expression: "^(?=a)(?!b)c" is "^a", not "^b", and "^c". False when the expression does not
+ * have this form.
+ */
 static bool
 split_lookahead(Regex *regex, const RegexTree *tree, bool *is_too_large)
 {

@@ -1,8 +1,8 @@
 /*
- * regex/regex.h: regular expressions of ECMA-262 in Unicode mode, as JSON Schema wants them.
+ * regex/regex.h: regular expressions of ECMA-262 in Unicode mode, as JSON Schema requires them.
  *
- * A match looks anywhere in the subject. Without back-references and lookaround it takes
- * time linear in the subject: the expression runs as an automaton whose states are built
+ * A match may be anywhere in the subject. An expression without back-references and lookaround
+ * takes time linear in the length of the subject: it runs as an automaton, whose states are built
  * when they are first needed and kept with the expression. Every match can be cancelled.
  */
 #ifndef CTMS_REGEX_H
@@ -12,8 +12,10 @@
 
 typedef struct Regex Regex;
 
-/* Compiles into the current memory context. On a mistake in the pattern returns NULL and
- * sets *error to what is wrong, without the pattern. */
+/*
+ * Compiles the pattern into the current memory context. If the pattern is wrong, returns NULL and
+ * sets *error to what is wrong, without the pattern.
+ */
 extern Regex *regex_compile(const char *pattern, uint32 length, char **error);
 
 /* Whether the subject, in the encoding of the database, has a match. */

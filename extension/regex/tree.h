@@ -1,6 +1,6 @@
 /*
- * regex/tree.h: a regular expression as a tree: what the parser makes of a pattern, for the
- * stages that follow and for those who look into an expression without running it.
+ * regex/tree.h: a regular expression as a tree. The parser makes it from a pattern. The next
+ * stages of compilation use it, and so does code that inspects an expression without running it.
  */
 #ifndef CTMS_REGEX_TREE_H
 #define CTMS_REGEX_TREE_H
@@ -14,7 +14,7 @@ typedef struct RegexRange {
     uint32 high;
 } RegexRange;
 
-/* A set of code points: ranges in order that do not touch, once it is normal. */
+/* A set of code points. After regex_set_normalize() its ranges are in order and do not touch. */
 typedef struct RegexSet {
     int n;
     int allocated;
