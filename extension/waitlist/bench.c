@@ -1,6 +1,6 @@
 /*
- * waitlist/bench.c: how long a verdict takes, in a loop inside one call, for
- * bench/json_schema/verdicts.pl. Not for other use.
+ * waitlist/bench.c: measures how long a verdict takes, in a loop inside one call. Only for
+ * bench/json_schema/verdicts.pl.
  */
 #include "extension/base/compat.h"
 
@@ -12,7 +12,7 @@
 #include "extension/json_schema/sql/call.h"
 #include "extension/waitlist/schema.h"
 
-/* What any validator must at least do: visit the entries, kinds and lengths. */
+/* The least that any validator must do: visit the entries, kinds and lengths. */
 static uint64
 walk_entries(JsonValue value)
 {
@@ -47,7 +47,7 @@ nanoseconds_since(instr_time start)
     return INSTR_TIME_GET_DOUBLE(now) * 1e9;
 }
 
-/* The compiler must not take work out of the loop. */
+/* Keeps the compiler from moving work out of the loop. */
 #define OPAQUE(value) __asm__ volatile("" : "+r"(value))
 
 static uint64
@@ -102,7 +102,7 @@ loop_compile(const Jsonb *schema, int64 rounds)
     return rounds;
 }
 
-/* Finding the program again, by the call site or by the name of a waitlist. */
+/* Finds the program again, by the call site or by the name of a waitlist. */
 static uint64
 loop_site(FunctionCallInfo fcinfo, int64 rounds)
 {
@@ -149,10 +149,12 @@ loop(FunctionCallInfo fcinfo, const char *what, int64 rounds)
             errmsg("no benchmark is called \"%s\"", what));
 }
 
-/* Nanoseconds for one round: of a verdict ("run"), a plain walk ("walk"), an exhaustive
- * evaluation ("explain"), a compilation ("compile"), finding a program by its call site
- * ("site") or by the waitlist that the instance names ("name"). Other work on the machine only ever
- * adds time: the rounds are done in parts, and the best part counts. */
+/*
+ * Nanoseconds for one round of: a verdict ("run"), a plain walk ("walk"), an exhaustive
+ * evaluation ("explain"), a compilation ("compile"), or finding a program by its call site
+ * ("site") or by the waitlist that the instance names ("name"). Other work on the machine can
+ * only add time, so the rounds are done in several parts and the fastest part counts.
+ */
 PG_FUNCTION_INFO_V1(ctms__json_schema_bench);
 PGDLLEXPORT Datum
 ctms__json_schema_bench(PG_FUNCTION_ARGS)

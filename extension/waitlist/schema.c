@@ -1,11 +1,12 @@
 /*
  * waitlist/schema.c: the stored schemas of waitlists, compiled, by name.
  *
- * Each session keeps what it has looked up until the table's relcache invalidation, which
- * a trigger of ctms.waitlist_fields_schemas asks for with every change. An entry that
- * is not current is looked up again with the latest snapshot, as catalogs are, so that no
- * transaction goes on with a schema that a committed change replaced. That a row is not
- * stored while its schema changes is the work of a lock: see waitlist/trigger.c.
+ * Each session keeps the schemas that it has looked up until the relcache of the table is
+ * invalidated. A trigger of ctms.waitlist_fields_schemas asks for this invalidation with every
+ * change. An entry that is out of date is looked up again with the latest snapshot, like catalog
+ * reads do, so that no transaction continues to use a schema that a committed change has
+ * replaced. A lock makes sure that no row is stored while its schema changes: see
+ * waitlist/trigger.c.
  */
 #include "extension/base/compat.h"
 
@@ -18,15 +19,15 @@
 #include "extension/base/stored_jsonb.h"
 #include "extension/waitlist/schema.h"
 
-/* varchar(255) in at most four bytes a character, and the end. */
+/* varchar(255) with at most four bytes for each character, and the terminating zero. */
 #define NAME_BYTES (255 * 4 + 1)
-/* Names without a schema are remembered too: not more than this. */
+/* Names that have no schema are remembered too. At most this many names are kept. */
 #define MAX_ENTRIES 10000
 
 typedef struct SchemaEntry {
     char name[NAME_BYTES];
     uint64 generation;        /* of the table when it was looked up */
-    JsonSchemaCached *cached; /* of the name or else of "default"; NULL: there is none */
+    JsonSchemaCached *cached; /* for the name, otherwise for "default"; NULL: neither exists */
 } SchemaEntry;
 
 static HTAB *entries;
@@ -94,7 +95,7 @@ make_table(void)
 static SchemaEntry *
 refresh(const char *name)
 {
-    /* Changes that arrive while the row is read make the entry old at once. */
+    /* If a change arrives while the row is read, the new entry is out of date at once. */
     uint64 read_at = generation;
     Jsonb *own = load(name);
     Jsonb *schema = own ? own : load("default");
@@ -139,8 +140,10 @@ release_cached(void *cached)
     json_schema_cache_release(cached);
 }
 
-/* Compiles a schema that is about to be stored, and keeps it until the transaction ends, so
- * that nothing is compiled while writers are locked out. */
+/*
+ * Compiles a schema that is about to be stored and keeps it until the transaction ends, so that
+ * no time is spent on compiling while writers are locked out.
+ */
 PG_FUNCTION_INFO_V1(ctms__prepare_waitlist_schema);
 PGDLLEXPORT Datum
 ctms__prepare_waitlist_schema(PG_FUNCTION_ARGS)

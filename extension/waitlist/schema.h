@@ -6,8 +6,10 @@
 
 #include "extension/json_schema/sql/cache.h"
 
-/* The program of the schema stored for the name, or of "default"; NULL when neither is
- * there. To be used before anything else reads the catalog. */
+/*
+ * The program of the schema that is stored for the name, otherwise of "default"; NULL when
+ * neither exists. Must be called before anything else reads the catalog.
+ */
 extern const JsonSchemaProgram *waitlist_schema_program(const char *name);
 
 /* Starts to listen for changes; called once, by _PG_init. */

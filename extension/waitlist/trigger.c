@@ -1,11 +1,11 @@
 /*
  * waitlist/trigger.c: triggers that keep waitlists and their schemas in agreement.
  *
- * A change of ctms.waitlist_fields_schemas takes SHARE ROW EXCLUSIVE on ctms.waitlists
- * first: it waits for transactions that have stored waitlists and keeps others from it
- * until it ends. So a row is always checked under the schema that is in force when its
- * transaction commits, and what ctms.set_waitlist_schema() says of the stored rows stays
- * true. Who writes waitlists holds a lock on that table anyway.
+ * A change of ctms.waitlist_fields_schemas first takes the lock SHARE ROW EXCLUSIVE on
+ * ctms.waitlists. So it waits for transactions that have stored waitlists, and blocks new ones
+ * until it ends. Therefore a row is always checked with the schema that is in force when its
+ * transaction commits, and the result that ctms.set_waitlist_schema() gives for the stored rows
+ * stays true. Sessions that write waitlists already hold a lock on that table.
  */
 #include "extension/base/compat.h"
 
@@ -87,8 +87,10 @@ refuse_fields(const char *name, List *found)
             errhint("ctms.get_waitlist() shows the schema of the waitlist."));
 }
 
-/* Row trigger of ctms.waitlists. What an UPDATE leaves as it is, is not judged again: the
- * schema may have become stricter for new rows only. */
+/*
+ * Row trigger of ctms.waitlists. An UPDATE that leaves the name and the fields unchanged is not
+ * checked again, because the schema may have become stricter for new rows only.
+ */
 PG_FUNCTION_INFO_V1(ctms__check_waitlist_fields);
 PGDLLEXPORT Datum
 ctms__check_waitlist_fields(PG_FUNCTION_ARGS)
@@ -112,7 +114,7 @@ ctms__check_waitlist_fields(PG_FUNCTION_ARGS)
     name = heap_getattr(row, name_column, row_type, &name_is_null);
     fields = heap_getattr(row, fields_column, row_type, &fields_is_null);
     if (name_is_null || fields_is_null)
-        return PointerGetDatum(row); /* NOT NULL refuses it */
+        return PointerGetDatum(row); /* NOT NULL rejects the row */
     name_text = TextDatumGetCString(name);
     if (!waitlist_check_fields(name_text, &DatumGetJsonbP(fields)->root, &errors))
         refuse_fields(name_text, errors);
@@ -132,7 +134,7 @@ ctms__lock_waitlists(PG_FUNCTION_ARGS)
     return PointerGetDatum(NULL);
 }
 
-/* Row trigger of ctms.waitlist_fields_schemas: a schema that does not compile is refused. */
+/* Row trigger of ctms.waitlist_fields_schemas: rejects a schema that does not compile. */
 PG_FUNCTION_INFO_V1(ctms__check_waitlist_schema);
 PGDLLEXPORT Datum
 ctms__check_waitlist_schema(PG_FUNCTION_ARGS)

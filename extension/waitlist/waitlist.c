@@ -1,5 +1,6 @@
 /*
- * waitlist/waitlist.c: the fields of a waitlist against the JSON Schema stored for its name.
+ * waitlist/waitlist.c: checks the fields of a waitlist with the JSON Schema that is stored for
+ * its name.
  */
 #include "extension/base/compat.h"
 
