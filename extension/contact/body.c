@@ -1,10 +1,10 @@
 /*
- * contact/body.c: reads the body of a contact by the table of groups and fields
- * (contact/fields.h). This is what decides whether a body is valid, and says in the words and
- * at the places that clients know what is wrong.
+ * contact/body.c: reads the body of a contact, following the table of groups and fields
+ * (contact/fields.h). It decides whether a body is valid, and reports faults with the words and
+ * places that clients know.
  *
- * It has no rule of its own about a group or field: those are in the table, those of single
- * values in contact/body_value.c, the one over several members in contact/relay.c.
+ * It has no rules of its own about groups or fields. Those are in the table; the rules for single
+ * values are in contact/body_value.c; the one rule over several members is in contact/relay.c.
  */
 #include "extension/base/compat.h"
 

@@ -1,5 +1,5 @@
 /*
- * contact/body.h: the body of POST, PUT or PATCH as the caller gave it, checked.
+ * contact/body.h: the body of a POST, PUT or PATCH as the client sent it, checked.
  */
 #ifndef CTMS_CONTACT_BODY_H
 #define CTMS_CONTACT_BODY_H
@@ -25,20 +25,22 @@ typedef struct ContactBody {
     bool has_email_id;
     pg_uuid_t email_id;
     BodyMember member[CONTACT_BODY_GROUPS];
-    ContactRecord records[CONTACT_BODY_GROUPS]; /* those of lists are unused */
-    ContactList lists[CONTACT_STORED_GROUPS];   /* sorted by name; those of rows are unused */
+    ContactRecord records[CONTACT_BODY_GROUPS]; /* unused for groups that are lists */
+    ContactList lists[CONTACT_STORED_GROUPS];   /* sorted by name; unused for groups of one row */
 } ContactBody;
 
 /*
- * Reads and checks everything that can be told without knowing what is stored, but for
- * waitlist fields (contact/waitlist.h). Adds every error found; *body is only
- * meaningful when there was none.
+ * Reads the body and checks everything that can be checked without knowing what is stored, except
+ * waitlist fields (contact/waitlist.h). Adds every error found. *body may only be used when there
+ * was none.
  */
 extern void
 contact_body_read(ContactBody *body, ContactMethod method, const Jsonb *json, BodyErrors *errors);
 
-/* Whether vpn_waitlist, relay_waitlist and the names of newsletters say something about
- * waitlists: "waitlists" itself is absent or empty. */
+/*
+ * Whether vpn_waitlist, relay_waitlist or the names of newsletters say something about waitlists.
+ * They do only when "waitlists" itself is absent or empty.
+ */
 extern bool contact_body_is_legacy(const ContactBody *body);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * contact/body_error.c: collects what is wrong with a request and raises it as one CT422.
+ * contact/body_error.c: collects the faults of a request and raises them as one CT422.
  */
 #include "extension/base/compat.h"
 
@@ -8,7 +8,7 @@
 #include "extension/contact/body_error.h"
 #include "extension/json/text.h"
 
-/* More than anybody reads; a body of a million broken items must not become a message. */
+/* More than anyone reads. A body with a million broken items must not become a huge message. */
 #define MAX_ERRORS 1000
 
 const BodyPlace body_root = {.key = "body", .key_len = 4};

@@ -1,8 +1,8 @@
 /*
- * contact/body_error.h: the list of errors found in one request, as callers see it.
+ * contact/body_error.h: the list of errors found in one request, as clients see it.
  *
- * Each error is {"loc": [...], "msg": "...", "type": "..."}; the list becomes the DETAIL of
- * an error with SQLSTATE CT422. Messages must not contain values of a contact.
+ * Each error is {"loc": [...], "msg": "...", "type": "..."}. The list becomes the DETAIL of an
+ * error with SQLSTATE CT422. Messages must not contain values of a contact.
  */
 #ifndef CTMS_BODY_ERROR_H
 #define CTMS_BODY_ERROR_H
@@ -11,7 +11,7 @@
 
 #include "lib/stringinfo.h"
 
-/* A place in the request: a chain of keys and indexes that lives on the C stack. */
+/* A place in the request: a chain of keys and indexes. It lives on the C stack. */
 typedef struct BodyPlace {
     const struct BodyPlace *parent; /* NULL: the first element of "loc" */
     const char *key;                /* NULL: an array index */
@@ -43,7 +43,7 @@ typedef struct BodyErrors {
 extern void body_errors_init(BodyErrors *errors);
 extern void body_error_add(BodyErrors *errors, const BodyPlace *place, const char *type,
                            const char *format, ...) pg_attribute_printf(4, 5);
-/* null where it may not be. */
+/* The value is null where null is not allowed. */
 extern void body_error_add_null(BodyErrors *errors, const BodyPlace *place);
 /* A required key is absent. */
 extern void body_error_add_missing(BodyErrors *errors, const BodyPlace *place);

@@ -1,8 +1,8 @@
 /*
- * contact/body_form.c: the forms of texts in bodies: words for booleans, UUIDs, dates, URLs.
- * Each has its reader or check, which decides, and beside it the regular expression of the
- * published schemas. Change one with the other: test/t/233_contact_schemas.pl and the fuzz
- * target "contact" compare them.
+ * contact/body_form.c: the forms of texts in bodies: words for booleans, UUIDs, dates, URLs. Each
+ * form has a reader or check, which decides, and next to it the regular expression for the
+ * published schemas. Change both together: test/t/233_contact_schemas.pl and the fuzz target
+ * "contact" compare them.
  */
 #include "extension/base/compat.h"
 
@@ -65,7 +65,7 @@ body_form_flag_pattern(bool is_true, bool is_false)
 
 /* ---- UUIDs ----------------------------------------------------------------------- */
 
-/* As uuid_in(): optional braces, an optional hyphen after every fourth digit. */
+/* Like uuid_in(): optional braces, and an optional hyphen after every fourth digit. */
 bool
 body_form_read_uuid(const char *input, int length, pg_uuid_t *uuid)
 {
@@ -114,7 +114,7 @@ const char body_form_uuid_pattern[] = "^" UUID_DIGITS "$|^\\{" UUID_DIGITS "\\}$
 
 /* ---- dates ----------------------------------------------------------------------- */
 
-/* As iso_date_read(): the days of the calendar from 0001-01-01 on. */
+/* Like iso_date_read(): the days of the calendar from 0001-01-01 on. */
 #define LEAP_CENTURY "(?:[02468][048]|[13579][26])00"
 #define LEAP_YEAR "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|" LEAP_CENTURY ")"
 const char body_form_date_pattern[] =
@@ -123,7 +123,10 @@ const char body_form_date_pattern[] =
 
 /* ---- URLs ------------------------------------------------------------------------- */
 
-/* What follows "://" up to the path: a host, with anything before "@" and a port after. */
+/*
+ * Checks what is between "://" and the path: a host, with anything before "@" and a port after
+ * it.
+ */
 static bool
 is_authority(const char *bytes, int length)
 {

@@ -1,9 +1,10 @@
 /*
- * contact/body_parse.c: ctms.parse_body(), which every body of the REST server goes through.
+ * contact/body_parse.c: ctms.parse_body(), which parses every body that the REST server gets.
  *
- * PostgreSQL's own JSON lexer with semantic actions of our own: the jsonb input function
- * would name neither the offset nor keep the text out of its messages, and would take
- * numbers whose text is a hundred kilobytes long ("1e99999").
+ * It uses PostgreSQL's JSON lexer with its own semantic actions, because the input function of
+ * jsonb has three faults here: it does not report the offset of an error, it puts pieces of the
+ * text into its messages, and it accepts numbers whose text is a hundred kilobytes long
+ * ("1e99999").
  */
 #include "extension/base/compat.h"
 
@@ -20,7 +21,10 @@
 
 #define MAX_BODY_BYTES (4 * 1024 * 1024)
 #define MAX_DEPTH 128
-/* Beyond every double; digits that are spelled out are kept whatever their number. */
+/*
+ * Larger than the exponent of any double. Digits that are written out are only limited by what
+ * numeric can hold.
+ */
 #define MAX_EXPONENT 400
 /* What numeric can hold before and after the point. */
 #define MAX_INTEGER_DIGITS 131072
@@ -45,7 +49,7 @@ raise_at(JsonLexContext *lex, const char *at, const char *message)
     body_errors_raise(&errors);
 }
 
-/* Never with a piece of the body in it, as json_errdetail() would have. */
+/* A message that never contains a piece of the body, as that of json_errdetail() would. */
 static const char *
 describe_parse_error(JsonParseErrorType error)
 {
@@ -71,7 +75,7 @@ describe_parse_error(JsonParseErrorType error)
 
 /* ---- numbers --------------------------------------------------------------- */
 
-/* The text is a JSON number. NULL, or what is absurd about it. */
+/* The text is a JSON number. Returns NULL, or what is absurd about it. */
 static const char *
 check_number(const char *token)
 {
@@ -107,7 +111,7 @@ read_number(ParseState *state, char *token)
 {
     const char *problem = check_number(token);
 
-    /* The lexer is already at the next token. */
+    /* The lexer is already at the next token, so the start of this one is computed. */
     if (problem != NULL)
         raise_at(state->lex, state->lex->prev_token_terminator - strlen(token), problem);
     return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(token),
@@ -116,7 +120,7 @@ read_number(ParseState *state, char *token)
 
 /* ---- semantic actions --------------------------------------------------------- */
 
-/* Objects and arrays alike: the lexer is at the bracket. */
+/* Begins an object or array; the lexer is at its bracket. */
 static JSON_ACTION
 container_start(void *semstate)
 {
@@ -155,7 +159,7 @@ object_field_start(void *semstate, char *name, bool is_null)
     JSON_ACTION_DONE;
 }
 
-/* A scalar alone becomes an array that is marked as no array: jsonb's own form. */
+/* A scalar at the top level becomes an array that is marked as a raw scalar, as jsonb stores it. */
 static void
 push_scalar(ParseState *state, JsonbValue *value)
 {

@@ -1,5 +1,5 @@
 /*
- * contact/body_parse.h: the text of a request body to jsonb.
+ * contact/body_parse.h: turns the text of a request body into jsonb.
  */
 #ifndef CTMS_BODY_PARSE_H
 #define CTMS_BODY_PARSE_H
@@ -9,10 +9,10 @@
 #include "utils/jsonb.h"
 
 /*
- * Parses JSON; of equal keys in an object the last wins. A byte order mark is skipped.
- * Raises CT422 with loc ["body", offset in characters] for what is not JSON, has a NUL
- * character or a lone surrogate, nests too deep, or has a number that no program could
- * have meant. NULL is treated as empty.
+ * Parses JSON. If an object has the same key several times, the last one counts. A byte order
+ * mark is skipped. Raises CT422 with loc ["body", offset in characters] when the text is not
+ * JSON, contains a NUL character or a lone surrogate, is nested too deeply, or has a number that
+ * no program could have meant. NULL counts as empty.
  */
 extern Jsonb *body_parse(text *body);
 

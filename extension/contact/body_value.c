@@ -1,12 +1,12 @@
 /*
- * contact/body_value.c: what a field takes in a body, kind by kind: the check and, beside it,
- * the JSON Schema that tells others of it. The check is what decides; the schema is only
- * shown. Change one with the other: test/t/233_contact_schemas.pl and the fuzz target
- * "contact" compare them. Limits, choices and defaults are in the table (contact/fields.h),
- * the forms of texts in contact/body_form.c.
+ * contact/body_value.c: what a body may give for a field, kind by kind. For each kind there is a
+ * check and, next to it, the JSON Schema that describes it. The check decides; the schema is only
+ * published. Change both together: test/t/233_contact_schemas.pl and the fuzz target "contact"
+ * compare them. Limits, choices and defaults are in the table (contact/fields.h), the forms of
+ * texts in contact/body_form.c.
  *
- * docs/contacts.md lists the types of errors; their names are those that clients of older
- * versions know.
+ * docs/contacts.md lists the types of errors. They have the names that clients of older versions
+ * know.
  */
 #include "extension/base/compat.h"
 
@@ -35,7 +35,7 @@ write_type(StringInfo out, const ContactField *field, const char *others)
                      field->is_nullable ? ",\"null\"" : "");
 }
 
-/* Texts of a form: a name for readers, and what exactly is accepted. */
+/* A text of some form: the name of the form for readers, and the pattern of what is accepted. */
 static void
 write_form(StringInfo out, const ContactField *field, const char *format, const char *pattern)
 {

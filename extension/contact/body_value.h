@@ -1,6 +1,6 @@
 /*
- * contact/body_value.h: what a field takes in a body: the check, and the JSON Schema that
- * tells others of it.
+ * contact/body_value.h: what a body may give for a field: the check, and the JSON Schema that
+ * describes it.
  */
 #ifndef CTMS_BODY_VALUE_H
 #define CTMS_BODY_VALUE_H
@@ -19,15 +19,17 @@
  */
 extern bool body_value_read(const ContactField *field, JsonbValue *json, const BodyPlace *place,
                             BodyErrors *errors, Datum *value, bool *is_null);
-/* Whether a number counts as its text. */
+/* Whether a number is accepted and stored as its text. */
 extern bool body_value_takes_numbers(const ContactField *field);
 
-/* Writes the members of a schema of what body_value_read() accepts. It allows more in one way:
- * a limit of characters says nothing of numbers. */
+/*
+ * Writes the members of a schema for what body_value_read() accepts. The schema is more lenient
+ * in one way: its limits of characters do not apply to numbers.
+ */
 extern void body_value_publish(StringInfo out, const ContactField *field);
-/* Writes the schema that those of FIELD_BOOLEAN refer to as "#/components/schemas/flag". */
+/* Writes the schema to which those of FIELD_BOOLEAN refer as "#/components/schemas/flag". */
 extern void body_value_publish_flag(StringInfo out);
-/* Whether the value, null aside, is an object; adds an error otherwise. */
+/* Whether the value is an object; null must be handled before. Adds an error otherwise. */
 extern bool body_value_is_object(JsonbValue *json, const BodyPlace *place, BodyErrors *errors);
 
 #endif

@@ -1,17 +1,18 @@
 /*
  * contact/claim.c: locks on unique values, for writes that exchange them.
  *
- * An UPDATE gives up its old values before it looks for its new ones in the indexes. Two
- * contacts that exchange addresses at one instant would both give up, then each wait for
- * the other's value: a deadlock, found by PostgreSQL a second later. So such a write first
- * locks all values that it gives up, claims or shares a row with, in one order; the second
- * one waits with nothing written, and is then told that the value is taken, or gets it.
+ * An UPDATE removes its old values before it looks for its new ones in the indexes. If two
+ * contacts exchange their addresses at the same time, each removes its own and then waits for the
+ * value of the other: a deadlock, which PostgreSQL finds a second later. So such a write first
+ * locks all values that it gives up, claims or shares a row with, in one fixed order. Then the
+ * second write waits before it has written anything; after that it either gets the value or is
+ * told that it is taken.
  *
- * Other writes need no such lock. An INSERT waits before it has written its row (they are
- * ON CONFLICT DO NOTHING), a DELETE waits for no value, and tables are written in one order.
+ * Other writes do not need such a lock. An INSERT waits before it has written its row (all are ON
+ * CONFLICT DO NOTHING), a DELETE waits for no value, and tables are written in one order.
  *
- * The locks are of a kind that SQL cannot take, so no other role can stand in the way. In
- * pg_locks they are of the type "object", with ctms.emails as classid.
+ * SQL cannot take locks of this kind, so no other role can block these writes. In pg_locks their
+ * type is "object", with ctms.emails as classid.
  */
 #include "extension/base/compat.h"
 
@@ -29,9 +30,9 @@
 #define MAX_VALUES 8
 
 /*
- * So many locks does one transaction take at most: a transaction that changes the addresses
- * of a million contacts must not fill the lock table. Calls of one transaction are in no
- * order anyway; what the locks promise, they promise to one call.
+ * The most locks that one transaction takes: a transaction that changes the addresses of a
+ * million contacts must not fill the lock table. The locks only prevent deadlocks between single
+ * calls. The calls of one transaction come in no fixed order anyway.
  */
 #define MAX_LOCKS_PER_TRANSACTION 64
 
@@ -52,7 +53,7 @@ add_value(Claim *claim, ValueKind kind, const ContactRecord *record, int field)
     if (record->nulls[field])
         return;
     value = DatumGetTextPP(record->values[field]);
-    /* As the unique index on lower(primary_email) has it. */
+    /* Folded like in the unique index on lower(primary_email). */
     folded = kind == KIND_ADDRESS
                  ? str_tolower(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), DEFAULT_COLLATION_OID)
                  : text_to_cstring(value);
@@ -70,7 +71,10 @@ is_claimed(uint32 mask, const ContactRecord *wanted, int field)
     return (mask & 1 << field) != 0 && !wanted->nulls[field];
 }
 
-/* Any version of the row is found by its address and its token, changed or not. */
+/*
+ * Adds both the address and the token, even if only one of them changes, because any version of
+ * the row can be found by either.
+ */
 static void
 add_email(Claim *claim, const ContactRecord *stored, const ContactRecord *wanted)
 {
@@ -85,7 +89,7 @@ add_email(Claim *claim, const ContactRecord *stored, const ContactRecord *wanted
     add_value(claim, KIND_TOKEN, wanted, EMAIL_BASKET_TOKEN);
 }
 
-/* Rows that come or go as a whole exchange nothing. */
+/* A row that is inserted or deleted as a whole exchanges nothing. */
 static void
 add_exchange(Claim *claim, const Contact *stored, const Contact *wanted, ContactGroup group,
              ValueKind kind, int field)

@@ -1,5 +1,5 @@
 /*
- * contact/claim.h: contacts that exchange unique values wait for each other in one order.
+ * contact/claim.h: makes contacts that exchange unique values wait for each other in one order.
  */
 #ifndef CTMS_CONTACT_CLAIM_H
 #define CTMS_CONTACT_CLAIM_H
@@ -9,9 +9,9 @@
 #include "extension/contact/contact.h"
 
 /*
- * To be called before anything of a stored contact is written. Where the difference makes
- * one statement give up a unique value and claim another, it locks these values until the
- * end of the transaction; otherwise it does nothing. The caller holds the contact's row.
+ * Must be called before any row of a stored contact is written. If the difference makes one
+ * statement give up a unique value and claim another, it locks these values until the end of the
+ * transaction. Otherwise it does nothing. The caller must have locked the row of the contact.
  */
 extern void contact_claim_values(const Contact *stored, const Contact *wanted);
 

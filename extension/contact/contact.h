@@ -1,10 +1,10 @@
 /*
- * contact/contact.h: a contact in memory, and how the table of groups and fields
- * (contact/fields.h) looks to those who follow it.
+ * contact/contact.h: a contact in memory, and the table of groups and fields (contact/fields.h)
+ * as types and constants.
  *
- * Datums of a record point into the current memory context or into SPI's; nobody frees
- * them one by one. Text-like fields (text, choice, URL, UUID) are text Datums, dates
- * DateADT, objects jsonb.
+ * The Datums of a record point into the current memory context or into that of SPI. Nobody frees
+ * them one by one. Text-like fields (text, choice, URL, UUID) are text Datums, dates are DateADT,
+ * objects are jsonb.
  */
 #ifndef CTMS_CONTACT_H
 #define CTMS_CONTACT_H
@@ -16,7 +16,7 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
-/* body_value.c says of each what a body may give for it. */
+/* contact/body_value.c says what a body may give for each kind. */
 typedef enum ContactFieldKind {
     FIELD_TEXT,
     FIELD_BOOLEAN,
@@ -29,7 +29,7 @@ typedef enum ContactFieldKind {
 
 typedef struct ContactField {
     const char *name;           /* JSON key, and column of the group's table */
-    const char *description;    /* for readers of the API's description */
+    const char *description;    /* for readers of the published API description */
     const char *const *choices; /* FIELD_CHOICE: the allowed texts, NULL at the end */
     const char *default_text;   /* text-like kinds; NULL: null */
     ContactFieldKind kind;
@@ -40,7 +40,7 @@ typedef struct ContactField {
     bool default_boolean;
 } ContactField;
 
-/* What a body may give in place of a group. */
+/* What a body may have in place of the object or list of a group. */
 typedef struct ContactStandIn {
     const char *word; /* NULL: none */
     bool allows_null;
@@ -64,7 +64,10 @@ typedef struct ContactGroupSpec {
 
 typedef enum ContactGroup { CONTACT_GROUPS(CONTACT_PLACE) } ContactGroup;
 
-/* How many groups there are of rows, of rows and lists, and in bodies. */
+/*
+ * How many groups have one row; how many are stored (rows and lists); how many there are in
+ * bodies.
+ */
 #define CONTACT_ROW_GROUPS ((int)GROUP_NEWSLETTERS)
 #define CONTACT_STORED_GROUPS ((int)GROUP_VPN_WAITLIST)
 #define CONTACT_BODY_GROUPS (0 CONTACT_GROUPS(CONTACT_ONE))
@@ -85,7 +88,7 @@ enum { CONTACT_RELAY_WAITLIST_FIELDS(CONTACT_PLACE) };
 #define CONTACT_MAX_FIELDS EMAIL_FIELD_COUNT
 
 extern const ContactGroupSpec contact_groups[CONTACT_BODY_GROUPS];
-/* "email_id" of the group "email" in bodies: no field of its record. */
+/* "email_id" of the group "email" in bodies. It is not a field of the record. */
 extern const ContactField contact_email_id;
 
 static inline bool
@@ -94,7 +97,7 @@ contact_group_is_list(ContactGroup group)
     return contact_groups[group].max_items > 0;
 }
 
-/* In POST and PUT, or with `is_change` in PATCH. */
+/* What may stand for the group in POST and PUT, or in PATCH with `is_change`. */
 static inline const ContactStandIn *
 contact_group_stand_in(ContactGroup group, bool is_change)
 {
@@ -115,7 +118,7 @@ typedef enum ContactId { CONTACT_IDS(CONTACT_PLACE) } ContactId;
 typedef struct ContactIdSpec {
     const char *name;
     ContactGroup group;
-    int field; /* of the group, a text; CONTACT_NO_FIELD for the UUID email_id */
+    int field; /* a text field of the group; CONTACT_NO_FIELD for the UUID email_id */
     bool is_address;
 } ContactIdSpec;
 
@@ -135,14 +138,14 @@ contact_id_column(ContactId id)
 typedef struct ContactRecord {
     Datum values[CONTACT_MAX_FIELDS];
     bool nulls[CONTACT_MAX_FIELDS];
-    bool exists;    /* there is such a row */
+    bool exists;    /* the row is stored */
     uint32 given;   /* bit per field that a body names */
     int body_index; /* place in the body's list, -1 when it is not from a body */
     TimestampTz create_timestamp;
     TimestampTz update_timestamp;
 } ContactRecord;
 
-/* A list of one contact, sorted by name (bytewise) but while being read. */
+/* A list of one contact. It is sorted by name (bytewise), except while it is being read. */
 typedef struct ContactList {
     ContactRecord *items;
     int count;
@@ -151,34 +154,34 @@ typedef struct ContactList {
 
 typedef struct Contact {
     pg_uuid_t email_id;
-    ItemPointerData row_at; /* where its row in emails was seen; invalid when nobody has looked */
+    ItemPointerData row_at; /* where its row in emails was seen; invalid if it was not looked up */
     ContactRecord rows[CONTACT_ROW_GROUPS];
-    ContactList lists[CONTACT_STORED_GROUPS]; /* those of rows are unused */
+    ContactList lists[CONTACT_STORED_GROUPS]; /* unused for groups of one row */
 } Contact;
 
 /* ---- contact/record.c: records without any input or output ---- */
 
-/* The value that a field has where nothing gives one; allocates for text and objects. */
+/* The value of a field when nothing gives one. Allocates it for texts and objects. */
 extern Datum contact_field_default(const ContactField *field, bool *is_null);
 /* All fields at their defaults, nothing given, no row. */
 extern void contact_record_init(ContactRecord *record, ContactGroup group);
 extern bool contact_record_is_default(const ContactRecord *record, ContactGroup group);
-/* Bit per field whose values differ; nulls are equal. */
+/* A bit for each field whose values differ; nulls are equal. */
 extern uint32
 contact_record_difference(const ContactRecord *a, const ContactRecord *b, ContactGroup group);
-/* Equal content: a row at its defaults is as good as none, timestamps do not count. */
+/* Whether the content is equal. A row at its defaults counts as no row; timestamps do not count. */
 extern bool contact_is_equal(const Contact *a, const Contact *b);
 
 extern void contact_init(Contact *contact);
-/* A new last item that the caller fills; the pointer holds until the next one. */
+/* Adds an item at the end, which the caller must fill. The pointer is valid until the next call. */
 extern ContactRecord *contact_list_extend(ContactList *list);
-/* The same, at its defaults. */
+/* The same, with the item at its defaults. */
 extern ContactRecord *contact_list_append(ContactList *list, ContactGroup group);
 /* The copy shares the Datums. */
 extern void contact_list_copy(ContactList *to, const ContactList *from);
-/* By name, bytewise; items without one last, equal names in the order of the body. */
+/* By name, bytewise. Items without a name come last; equal names stay in the order of the body. */
 extern void contact_list_sort(ContactList *list);
-/* In a sorted list; NULL when there is none. */
+/* Searches a sorted list; NULL when there is no such item. */
 extern ContactRecord *contact_list_find(const ContactList *list, const char *name, int name_len);
 /* A value of a record as a C string; NULL when it is null. */
 extern char *contact_text(const ContactRecord *record, int field);

@@ -1,9 +1,9 @@
 /*
- * contact/delete.c: ctms.delete_contact(): everything about the contact of an address.
+ * contact/delete.c: ctms.delete_contact(): deletes everything about the contact with an address.
  *
- * Stripe's rows go first: ingesting locks them before the contact, so must we
- * (docs/contacts.md, "Order of locks"). Only then is the contact locked; if its address has
- * changed by then, the whole statement is undone.
+ * Stripe's rows are deleted first. Storing Stripe objects locks them before the contact, so this
+ * must do the same (docs/contacts.md, "Order of locks"). Only then is the contact locked. If its
+ * address has changed in the meantime, the whole statement is undone.
  */
 #include "extension/base/compat.h"
 
@@ -51,7 +51,10 @@ result_texts(void)
 
 /* ---- Stripe --------------------------------------------------------------------------- */
 
-/* Deletes the customer with this FxA ID and what hangs on it; returns whether there was one. */
+/*
+ * Deletes the customer with this FxA ID and everything that belongs to it. Returns whether there
+ * was such a customer.
+ */
 static bool
 delete_stripe(Datum fxa_id)
 {
@@ -98,7 +101,7 @@ delete_stripe(Datum fxa_id)
 
 /* ---- the contact ------------------------------------------------------------------------ */
 
-/* The contact that has the address, and its FxA ID, without and with a lock. */
+/* The contact that has the address, without and with a lock. */
 static Statement find_contact = {
     .sql = "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1)",
     .type = TEXTOID};
@@ -133,7 +136,10 @@ raise_changed(void)
             errmsg("the contact has changed while it was being deleted"), errhint("Try again."));
 }
 
-/* The queue row goes with the contact's, and its lease is kept (52_acoustic_memory.sql). */
+/*
+ * The queue row is deleted together with the contact's row, but its lease is kept
+ * (52_acoustic_memory.sql).
+ */
 static void
 delete_rows(const pg_uuid_t *email_id)
 {
@@ -142,7 +148,7 @@ delete_rows(const pg_uuid_t *email_id)
     contact_store_delete_group(email_id, GROUP_EMAIL);
 }
 
-/* Deletes all and writes the identity; false when no contact has the address. */
+/* Deletes everything and writes the identity; false when no contact has the address. */
 static bool
 delete_contact(Datum address, StringInfo json)
 {
@@ -155,7 +161,8 @@ delete_contact(Datum address, StringInfo json)
     contact_load(&contact, 1, CONTACT_ROWS, false);
     had_stripe = delete_stripe_of(&contact);
     if (!find(&lock_contact, address, &locked)) {
-        /* Deleted by somebody else, unless we have taken Stripe's rows from another address. */
+        /* Another session has deleted the contact. But if Stripe's rows were deleted, the address
+         * may just have changed, and they may belong to a contact that still exists. */
         if (had_stripe)
             raise_changed();
         return false;
@@ -163,7 +170,7 @@ delete_contact(Datum address, StringInfo json)
     if (memcmp(&locked, &contact.email_id, UUID_LEN) != 0)
         raise_changed();
     contact_load(&contact, 1, CONTACT_ROWS, false);
-    delete_stripe_of(&contact); /* again: the FxA ID may be another one by now */
+    delete_stripe_of(&contact); /* again, because the FxA ID may have changed */
     delete_rows(&contact.email_id);
     contact_json_write_identity(json, &contact);
     return true;

@@ -1,13 +1,13 @@
 /*
  * contact/direct.c: finds and reads contacts below the executor.
  *
- * A contact is a handful of rows in six tables, each found by one descent into an index.
- * Starting the executor for them costs several times what the descents do, so here they are
- * made with tables and indexes at hand. Locks, snapshots and predicate locks are those
- * that a statement would take.
+ * A contact is a handful of rows in six tables, and each is found by one descent into an index.
+ * Starting the executor costs several times as much as these descents, so here they are made
+ * directly on the tables and indexes. Locks, snapshots and predicate locks are the same as those
+ * of a statement.
  *
- * contact/load.c and contact/find.c have the statements that say the same in SQL, for all
- * other cases. Both are held to the same bytes by test/t/120_contact_paths.pl.
+ * For all other cases contact/load.c and contact/find.c have statements that do the same in SQL.
+ * test/t/120_contact_paths.pl checks that both give the same bytes.
  */
 #include "extension/base/compat.h"
 
@@ -46,7 +46,7 @@ open_tables(KeyedTable *tables, ContactGroup last)
             keyed_table_open(&tables[group],
                              table_open(relations->groups[group].table, AccessShareLock),
                              relations->groups[group].index, AccessShareLock);
-        /* Waiting for a lock may have brought news. */
+        /* While we waited for a lock, the tables may have changed. */
         if (contact_relations_are_current())
             return relations;
         close_tables(tables, last);
@@ -89,14 +89,15 @@ read_table(KeyedTable *table, const ContactRelation *facts, ContactGroup group, 
 {
     for (int i = 0; i < count; i++) {
         CHECK_FOR_INTERRUPTS();
-        /* Whoever found the contact by another id has seen the row, with the same snapshot. */
+        /* When the contact was found by another id, its row has already been seen with the same
+         * snapshot. */
         if (group == GROUP_EMAIL && ItemPointerIsValid(&contacts[i]->row_at) &&
             table_tuple_fetch_row_version(table->relation, &contacts[i]->row_at, snapshot,
                                           table->found)) {
             read_row(table, facts, group, contacts[i], read);
             continue;
         }
-        /* No row of a contact that does not exist can be there. */
+        /* A contact that does not exist has no rows in the other tables. */
         if (group != GROUP_EMAIL && !contacts[i]->rows[GROUP_EMAIL].exists)
             continue;
         read_rows(table, facts, group, contacts[i], snapshot, read);

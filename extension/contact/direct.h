@@ -1,8 +1,8 @@
 /*
  * contact/direct.h: finds and reads contacts below the executor.
  *
- * Both return false, with nothing read, where a table is not the plain local table that this
- * code knows: then go by SQL. Rights are not checked.
+ * Both functions return false, and read nothing, when a table is not the plain local table that
+ * this code knows; the caller must then use SQL. Rights are not checked.
  */
 #ifndef CTMS_CONTACT_DIRECT_H
 #define CTMS_CONTACT_DIRECT_H
@@ -19,19 +19,19 @@ typedef void (*ContactRowReader)(Contact *contact, ContactGroup group, const Dat
                                  const bool *nulls);
 
 /*
- * Hands every row of the contacts in the groups up to `last` to `read`. The Datums live in
- * the current memory context.
+ * Passes every row of the contacts, in the groups up to `last`, to `read`. The Datums live in the
+ * current memory context.
  */
 extern bool contact_direct_read(Contact **contacts, int count, ContactGroup last, Snapshot snapshot,
                                 ContactRowReader read);
 
 typedef struct ContactsFound {
-    Contact *contacts; /* allocated; only their email_id and row_at are set, in no order */
+    Contact *contacts; /* allocated; only email_id and row_at are set; in no order */
     uint64 count;
     uint64 capacity;
 } ContactsFound;
 
-/* The contacts that have an id; `value` is uuid for ID_EMAIL_ID, else text. */
+/* Finds the contacts that have an id. `value` is a uuid for ID_EMAIL_ID, otherwise a text. */
 extern bool contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound *found);
 
 /* "row_at" as in Contact: the row in emails, or null. */

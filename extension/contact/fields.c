@@ -1,5 +1,6 @@
 /*
- * contact/fields.c: what the forms of contact/fields.h mean, and the table made with them.
+ * contact/fields.c: defines the forms that contact/fields.h uses (TEXT, FLAG, …), and builds the
+ * table with them.
  */
 #include "extension/base/compat.h"
 
@@ -43,7 +44,7 @@ const ContactField contact_email_id = {
     .table = (table_name), .shows_timestamps = (has_timestamps)
 #define NEEDED .is_required = true
 #define DELETABLE .in_whole = {.allows_null = true}, .in_change = {.word = "DELETE"}
-/* More than anybody subscribes to; keeps the cost of one body bounded. */
+/* More than anyone subscribes to. This limits the cost of one body. */
 #define LIST .max_items = 1000, .in_change = {.word = "UNSUBSCRIBE"}
 #define OLDER                                                                                      \
     .is_deprecated = true, .in_whole = {.word = "DELETE", .allows_null = true},                    \

@@ -1,10 +1,10 @@
 /*
- * contact/fields.h: the table of groups, fields and ids. All that is done with contacts follows it:
- * what bodies may give and how that is published, SQL, comparison, answers.
+ * contact/fields.h: the table of groups, fields and ids. Everything that is done with contacts
+ * follows it: what bodies may give and how that is published, SQL, comparison, answers.
  *
- * A new field is a line here, and a column of the same name where the group has a table. The
- * lists are included twice: contact/contact.h makes places (enums) of them, contact/fields.c
- * the table itself, where the forms (TEXT, FLAG, …) are explained.
+ * To add a field, add a line here and, if the group has a table, a column of the same name. The
+ * lists are included twice: contact/contact.h makes constants (enums) of them, and
+ * contact/fields.c makes the table itself and explains the forms (TEXT, FLAG, …).
  */
 #ifndef CTMS_CONTACT_FIELDS_H
 #define CTMS_CONTACT_FIELDS_H
@@ -75,7 +75,7 @@
     FIELD(WAITLIST_SUBSCRIBED, "subscribed", FLAG(true), "Whether the contact is on it")           \
     FIELD(WAITLIST_UNSUB_REASON, "unsub_reason", TEXT(0), "Why the contact left it")
 
-/* The JSON Schemas of the waitlists limit what is in these. */
+/* What these may contain is limited by the JSON Schemas of the waitlists. */
 
 #define CONTACT_VPN_WAITLIST_FIELDS(FIELD)                                                         \
     FIELD(VPN_GEO, "geo", TEXT(0), "Country of the contact")                                       \
@@ -84,7 +84,10 @@
 #define CONTACT_RELAY_WAITLIST_FIELDS(FIELD)                                                       \
     FIELD(RELAY_GEO, "geo", TEXT(0), "Country of the contact")
 
-/* place, JSON key, fields, description, forms; rows first, then lists, then older members */
+/*
+ * place, JSON key, fields, description, forms. Groups of rows first, then lists, then the older
+ * members.
+ */
 
 #define CONTACT_GROUPS(GROUP)                                                                      \
     GROUP(GROUP_EMAIL, "email", email_fields, "The contact itself", STORED("emails", true),        \
@@ -105,9 +108,9 @@
           "The waitlists whose names begin with \"relay\", as older clients know them", OLDER)
 
 /*
- * What finds a contact, and what its identity shows: place, name of the parameter and key,
- * group, place of the field, whether it is an address: compared without regard to case. In
- * the order of the parameters of ctms.find_contacts().
+ * The ids by which a contact can be found, and which its identity shows: place, name of the
+ * parameter and key, group, place of the field, whether it is an address (compared without regard
+ * to case). In the order of the parameters of ctms.find_contacts().
  */
 
 #define CONTACT_IDS(ID)                                                                            \

@@ -1,8 +1,8 @@
 /*
- * contact/find.c: ctms.get_contact(), ctms.find_contacts() and the same for identities.
+ * contact/find.c: ctms.get_contact(), ctms.find_contacts() and the same functions for identities.
  *
- * The one unit that looks contacts up by their ids: one id below the executor where the tables
- * allow it (contact/direct.c), several by SQL.
+ * Only this file looks up contacts by their ids: a single id below the executor where the tables
+ * allow it (contact/direct.c), several ids by SQL.
  */
 #include "extension/base/compat.h"
 
@@ -24,7 +24,7 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
-/* Contacts that are loaded at a time. */
+/* How many contacts are loaded at a time. */
 #define BATCH 1000
 
 typedef void (*ContactWriter)(StringInfo out, const Contact *contact);
@@ -46,7 +46,7 @@ append_condition(StringInfo sql, ContactId id)
                      spec->group, contact_id_column(id), id + 1);
 }
 
-/* One plan for each combination of ids, made when it is first asked for. */
+/* There is one plan for each combination of ids, made when it is first asked for. */
 static SPIPlanPtr
 find_plan(int mask)
 {
@@ -157,14 +157,14 @@ compare_email_ids(const void *a, const void *b)
     return memcmp(&((const Contact *)a)->email_id, &((const Contact *)b)->email_id, UUID_LEN);
 }
 
-/* The contacts that match all ids that are given, in the order of their email_id. */
+/* The contacts that match all given ids, in the order of their email_id. */
 static ContactsFound
 find(FunctionCallInfo fcinfo)
 {
     GivenIds ids = read_ids(fcinfo);
     ContactsFound found = {.count = 0};
 
-    /* One id is what nearly all callers give. */
+    /* Nearly all callers give a single id. */
     if (ids.count > 1 ||
         !contact_direct_find(ids.last, ids.values[ids.last], GetActiveSnapshot(), &found))
         find_by_statement(&ids, &found);
@@ -199,7 +199,7 @@ find_and_write(FunctionCallInfo fcinfo, ContactParts parts, ContactWriter write)
         MemoryContext caller = CurrentMemoryContext;
         MemoryContext batch = NULL;
 
-        /* What each of many batches allocates goes with it. */
+        /* With many batches, the memory of each is freed after it. */
         if (found.count > BATCH) {
             batch = AllocSetContextCreate(caller, "ctms contacts found", ALLOCSET_DEFAULT_SIZES);
             MemoryContextSwitchTo(batch);

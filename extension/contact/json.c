@@ -1,5 +1,5 @@
 /*
- * contact/json.c: writes answers by the table of groups and fields.
+ * contact/json.c: writes answers, following the table of groups and fields.
  */
 #include "extension/base/compat.h"
 
@@ -65,7 +65,7 @@ write_timestamps(StringInfo out, const ContactRecord *record)
         write_null(out);
 }
 
-/* email_id: only used for the group "email". */
+/* "email_id" is only used for the group "email". */
 static void
 write_record(StringInfo out, ContactGroup group, const ContactRecord *record,
              const pg_uuid_t *email_id)
@@ -116,7 +116,10 @@ first_subscribed(const ContactList *waitlists, const char *prefix, bool is_whole
     return NULL;
 }
 
-/* The waitlist's fields of these names, null where it has none or there is no waitlist. */
+/*
+ * Writes the fields of the waitlist that have these names; null for a field that it does not
+ * have, or if there is no waitlist.
+ */
 static void
 write_legacy(StringInfo out, ContactGroup group, const ContactRecord *waitlist)
 {

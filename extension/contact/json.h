@@ -1,5 +1,5 @@
 /*
- * contact/json.h: contacts and identities as answers show them.
+ * contact/json.h: writes contacts and identities as answers show them.
  */
 #ifndef CTMS_CONTACT_JSON_H
 #define CTMS_CONTACT_JSON_H
@@ -10,7 +10,10 @@
 
 #include "lib/stringinfo.h"
 
-/* All groups with their defaults; with "status":"ok" where the contact is the whole answer. */
+/*
+ * Writes all groups with their defaults. When the contact is the whole answer, it begins with
+ * "status":"ok".
+ */
 extern void contact_json_write(StringInfo out, const Contact *contact, bool has_status);
 extern void contact_json_write_identity(StringInfo out, const Contact *contact);
 

@@ -1,6 +1,6 @@
 /*
  * contact/load.c: reads one contact or many: below the executor where the tables allow it
- * (contact/direct.c), else with the same three statements.
+ * (contact/direct.c), otherwise with three statements, the same for one and for many.
  */
 #include "extension/base/compat.h"
 
@@ -97,7 +97,10 @@ id_parameter(Contact **by_id, int count)
 
 /* ---- by statements ----------------------------------------------------------------- */
 
-/* What contact_sql_load_rows() gives: each group behind a flag that tells whether it exists. */
+/*
+ * Reads a row of contact_sql_load_rows(). Before each group there is a flag that tells whether
+ * its row exists.
+ */
 static void
 read_joined(Contact *contact, const Datum *values, const bool *nulls)
 {
@@ -115,7 +118,7 @@ typedef struct Statements {
     int count;
     Datum ids;
     bool is_read_only;
-    MemoryContext result; /* where rows are copied to */
+    MemoryContext result; /* rows are copied to this context */
 } Statements;
 
 static void
@@ -163,7 +166,10 @@ read_by_statements(Contact **by_id, int count, ContactGroup last, bool is_read_o
 
 /* ---- either way ---------------------------------------------------------------------- */
 
-/* Sees what a statement started now would see: also what this transaction has just done. */
+/*
+ * Reads with what a statement started now would see, including what this transaction has just
+ * done.
+ */
 static bool
 read_directly_as_of_now(Contact **by_id, int count, ContactGroup last)
 {
@@ -176,7 +182,10 @@ read_directly_as_of_now(Contact **by_id, int count, ContactGroup last)
     return is_done;
 }
 
-/* Once all is read: groups without a row get their defaults, lists their order. */
+/*
+ * Finishes the contacts after everything is read: groups without a row get their defaults, and
+ * lists are sorted.
+ */
 static void
 complete(Contact *contact)
 {

@@ -1,5 +1,5 @@
 /*
- * contact/load.h: contacts from the tables. The one unit that reads them.
+ * contact/load.h: reads contacts from the tables. No other file does.
  */
 #ifndef CTMS_CONTACT_LOAD_H
 #define CTMS_CONTACT_LOAD_H
@@ -12,15 +12,18 @@ typedef enum ContactParts { CONTACT_ROWS = 1, CONTACT_ALL = 3 } ContactParts;
 
 /*
  * Reads the contacts whose email_id the caller has set; every other field is overwritten.
- * contacts[i].rows[GROUP_EMAIL].exists tells whether there is one. Null flags become their
+ * contacts[i].rows[GROUP_EMAIL].exists tells whether the contact exists. Null flags become their
  * defaults; every other value is as it is stored. CONTACT_ROWS leaves the lists empty.
  *
- * The Datums live in the current memory context. With is_read_only all is seen as of the
- * calling statement, else as of now, own changes included.
+ * The Datums live in the current memory context. With is_read_only it reads with the snapshot of
+ * the calling statement, otherwise with a new one that includes the transaction's own changes.
  */
 extern void contact_load(Contact *contacts, int count, ContactParts parts, bool is_read_only);
 
-/* Reads contacts as of the calling statement, which found them: contact_direct_find(). */
+/*
+ * Reads contacts with the snapshot of the calling statement, after contact_direct_find() has
+ * found them with it.
+ */
 extern void contact_load_found(Contact *contacts, int count, ContactParts parts);
 
 /* The same as contact_load() for one; returns whether it exists. */

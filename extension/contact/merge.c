@@ -1,13 +1,14 @@
 /*
- * contact/merge.c: POST and PUT replace, PATCH changes what is given. Nothing is read or
- * written here; contact_store() later compares stored and wanted.
+ * contact/merge.c: POST and PUT replace everything, PATCH changes only what the body gives.
+ * Nothing is read from the tables or written here; contact_store() compares the stored and the
+ * wanted contact later.
  */
 #include "extension/base/compat.h"
 
 #include "extension/contact/merge.h"
 #include "extension/contact/waitlist.h"
 
-/* The fields that the body names. */
+/* Copies the fields that the body names. */
 static void
 overlay(ContactRecord *record, const ContactRecord *given, ContactGroup group)
 {

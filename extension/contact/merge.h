@@ -1,5 +1,5 @@
 /*
- * contact/merge.h: what is stored and what a body says make what is wanted.
+ * contact/merge.h: computes the wanted contact from the stored one and the body.
  */
 #ifndef CTMS_CONTACT_MERGE_H
 #define CTMS_CONTACT_MERGE_H
@@ -11,8 +11,8 @@
 #include "extension/contact/contact.h"
 
 /*
- * Fills *wanted, which shares Datums with both. `stored` is at its defaults where the
- * contact is new. Adds errors for waitlist fields that their schema refuses.
+ * Fills *wanted, which shares Datums with both. For a new contact `stored` is at its defaults.
+ * Adds an error for each waitlist whose fields do not satisfy their schema.
  */
 extern void
 contact_merge(const ContactBody *body, const Contact *stored, Contact *wanted, BodyErrors *errors);

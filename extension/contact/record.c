@@ -1,6 +1,6 @@
 /*
- * contact/record.c: what can be said of records without reading or writing anything:
- * defaults, comparison, lists by name.
+ * contact/record.c: operations on records that read and write no table: defaults, comparison,
+ * lists by name.
  */
 #include "extension/base/compat.h"
 

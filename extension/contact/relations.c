@@ -1,10 +1,10 @@
 /*
- * contact/relations.c: remembers the tables and indexes of contacts by number, until anything
+ * contact/relations.c: remembers the OIDs of the tables and indexes of contacts, until anything
  * about them changes.
  *
- * They may be altered, distributed or replaced like any table. Those who read them below the
- * executor (contact/direct.c) only do so where everything is as it was made; this file
- * decides that.
+ * Like any table they may be altered, distributed or replaced. They may only be read below the
+ * executor (contact/direct.c) if everything is as the extension created it. This file decides
+ * that.
  */
 #include "extension/base/compat.h"
 
@@ -27,7 +27,7 @@
 
 static ContactRelations known;
 static bool are_known = false;
-static bool are_plain = false; /* meaningful when known */
+static bool are_plain = false; /* only valid when are_known */
 
 /* ---- news ------------------------------------------------------------------------ */
 
@@ -71,7 +71,7 @@ watch_catalogs(void)
 
 /* ---- columns ----------------------------------------------------------------------- */
 
-/* Column of a name and type, 0 when there is none such. */
+/* The number of the column with that name and type; 0 when there is none. */
 static AttrNumber
 find_column(TupleDesc desc, const char *name)
 {
@@ -166,7 +166,10 @@ has_key(Relation index, const Key *key)
            is_lower_of(linitial(RelationGetIndexExpressions(index)), key->column);
 }
 
-/* Rows without a value may be left out: nobody finds them by it. */
+/*
+ * A partial index that leaves out rows without a value is fine, because nobody searches for them
+ * by it.
+ */
 static bool
 has_all_values(Relation index, const Key *key)
 {
@@ -181,7 +184,7 @@ has_all_values(Relation index, const Key *key)
            ((Var *)test->arg)->varattno == key->column;
 }
 
-/* An index that finds every row by the key, InvalidOid when there is none. */
+/* An index that finds every row by the key; InvalidOid when there is none. */
 static Oid
 find_index(Relation relation, Key key)
 {
@@ -257,7 +260,7 @@ look_at_tables(void)
     Oid schema;
 
     watch_catalogs();
-    are_known = true; /* what changes from here on is noticed */
+    are_known = true; /* from here on, changes are noticed */
     schema = get_namespace_oid("ctms", true);
     /* Citus keeps the rows of its tables elsewhere. */
     are_plain = OidIsValid(schema) &&

@@ -1,6 +1,6 @@
 /*
- * contact/relations.h: which tables and indexes hold contacts, for those that read them below
- * the executor.
+ * contact/relations.h: which tables and indexes hold contacts; for contact/direct.c, which reads
+ * them below the executor.
  */
 #ifndef CTMS_CONTACT_RELATIONS_H
 #define CTMS_CONTACT_RELATIONS_H
@@ -9,7 +9,7 @@
 
 #include "extension/contact/contact.h"
 
-/* Columns that a reader wants: a group's fields in their order, then the two timestamps. */
+/* The columns that a reader wants: the fields of a group in their order, then both timestamps. */
 #define CONTACT_MAX_WANTED (CONTACT_MAX_FIELDS + 2)
 #define CONTACT_MAX_COLUMNS 64 /* of a table */
 
@@ -23,14 +23,15 @@ typedef struct ContactRelation {
 
 typedef struct ContactRelations {
     ContactRelation groups[CONTACT_STORED_GROUPS];
-    /* Finds the rows that have the id, an address by lower(); InvalidOid when there is none. */
+    /* The index that finds rows by the id (for an address, by lower()); InvalidOid when there is
+     * none. */
     Oid by_id[CONTACT_ID_COUNT];
 } ContactRelations;
 
 /*
- * NULL when a table is not the plain local table that this code knows. To be asked for each
- * time. Opening what it names may bring news: look at contact_relations_are_current()
- * afterwards, and begin anew when they are not.
+ * NULL when a table is not the plain local table that this code knows. Ask again each time. While
+ * the tables are opened, changes may become known: check contact_relations_are_current()
+ * afterwards, and start again if it is false.
  */
 extern const ContactRelations *contact_relations(void);
 extern bool contact_relations_are_current(void);

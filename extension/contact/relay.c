@@ -1,7 +1,7 @@
 /*
  * contact/relay.c: the one rule over several members of a body. A relay newsletter that is
  * subscribed needs a country in the same body: in relay_waitlist, or in the fields of the
- * waitlist "relay". Its check and the schema that says so to others change together.
+ * waitlist "relay". Change its check and its published schema together.
  */
 #include "extension/base/compat.h"
 

@@ -10,7 +10,7 @@
 /* Adds an error at the first newsletter of the body that lacks its country. */
 extern void contact_relay_check(const ContactBody *body, BodyErrors *errors);
 
-/* The same as members of a JSON Schema of the body, without a comma before or after. */
+/* Writes the same rule as members of a JSON Schema of the body, without a comma before or after. */
 extern void contact_relay_publish(StringInfo out);
 
 #endif

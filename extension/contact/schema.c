@@ -1,10 +1,11 @@
 /*
  * contact/schema.c: JSON Schemas of contacts, in bodies and in answers, made from the table of
- * fields. The description of the REST API shows them; bodies are judged by contact/body.c.
+ * fields. The description of the REST API shows them. Bodies are checked by contact/body.c, not
+ * with these schemas.
  *
- * Both say the same but for what no schema can tell: the same name twice in a list, what the
- * schema of a waitlist demands, what ids have to do with what is stored, and how long the text
- * of a number is.
+ * Both accept the same bodies, except for rules that a schema cannot express: no name twice in a
+ * list, the schemas of waitlists, the connection between ids and what is stored, and the length
+ * of the text of a number.
  */
 #include "extension/base/compat.h"
 
@@ -16,7 +17,7 @@
 
 #include "fmgr.h"
 
-/* What a group or field looks like depends on where it stands. */
+/* Where a schema is used. The schema of a group or field depends on it. */
 typedef enum SchemaUse {
     IN_WHOLE,  /* POST and PUT */
     IN_CHANGE, /* PATCH */
@@ -63,7 +64,10 @@ write_default(StringInfo out, const ContactField *field)
     }
 }
 
-/* Answers show what is stored, even where it no longer fits a rule: types only. */
+/*
+ * Answers show what is stored, even if it no longer satisfies a rule, so only the types are
+ * given.
+ */
 static void
 write_answer_field(StringInfo out, const ContactField *field)
 {
@@ -103,7 +107,7 @@ write_field(StringInfo out, const ContactField *field, SchemaUse use)
 #define TIMESTAMP_SCHEMA(about)                                                                    \
     "{\"description\":\"" about "\",\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
 
-/* What is no field of the group's record. */
+/* Members of the group that are not fields of its record. */
 static void
 write_more_properties(StringInfo out, ContactGroup group, SchemaUse use)
 {
@@ -169,7 +173,7 @@ write_group(StringInfo out, ContactGroup group, SchemaUse use)
 
 /* ---- contacts --------------------------------------------------------------------- */
 
-/* The group's object, or a list of such. */
+/* The object of the group, or a list of such objects. */
 static char *
 make_reference(ContactGroup group, SchemaUse use)
 {
@@ -185,7 +189,10 @@ make_reference(ContactGroup group, SchemaUse use)
                     spec->max_items);
 }
 
-/* What may stand for a group in a body: the group, and where allowed null or a word. */
+/*
+ * Everything that a body may have for a group: the group itself and, where allowed, null or a
+ * word.
+ */
 static void
 write_member(StringInfo out, ContactGroup group, SchemaUse use)
 {

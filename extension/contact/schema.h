@@ -8,7 +8,10 @@
 
 #include "lib/stringinfo.h"
 
-/* Appends {"new_contact": …, "changed_contact": …, "contact": …} and what these refer to. */
+/*
+ * Appends {"new_contact": …, "changed_contact": …, "contact": …} and the schemas to which these
+ * refer.
+ */
 extern void contact_schema_write(StringInfo out);
 
 #endif

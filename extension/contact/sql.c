@@ -1,5 +1,5 @@
 /*
- * contact/sql.c: SQL text from the table of fields. Only names from that table get into
+ * contact/sql.c: makes SQL text from the table of fields. Only names from that table are put into
  * the text; values are always parameters.
  */
 #include "extension/base/compat.h"
@@ -99,7 +99,10 @@ contact_sql_load_list(ContactGroup group, bool many)
 
 /* ---- one row ------------------------------------------------------------------- */
 
-/* Types of $1 (email_id), $2 if there is a mask, and the fields; returns how many. */
+/*
+ * The types of $1 (email_id), of $2 if there is a mask, and of the fields. Returns how many there
+ * are.
+ */
 static int
 parameter_types(const ContactGroupSpec *spec, bool has_mask, bool is_array, Oid *types)
 {
@@ -137,9 +140,9 @@ contact_sql_insert_row(ContactGroup group)
 }
 
 /*
- * Sets only the fields whose bit is set: what others change meanwhile stays. The unique
- * basket_token is left out where it does not change: a statement that names it takes the
- * lock that keeps away every row that refers to the contact.
+ * Sets only the fields whose bit is set, so that changes by others in the meantime are kept. The
+ * unique basket_token is left out when it does not change: a statement that names it takes a
+ * stronger lock, which blocks every insertion of a row that refers to the contact.
  */
 SPIPlanPtr
 contact_sql_update_row(ContactGroup group, bool with_token)

@@ -12,25 +12,27 @@
 #include "executor/spi.h"
 
 /*
- * Emails and the other one-row groups, side by side: email_id, then for each group whether
- * it has a row, its fields and timestamps. $1 is uuid, or uuid[] for `many`.
+ * The row of emails and those of the other one-row groups, side by side: email_id, then for each
+ * group whether it has a row, its fields and timestamps. $1 is a uuid, or a uuid[] for `many`.
  */
 extern SPIPlanPtr contact_sql_load_rows(bool many);
-/* email_id, then fields and timestamps of a list's items. $1 as above. */
+/* email_id, then the fields and timestamps of the items of a list. $1 as above. */
 extern SPIPlanPtr contact_sql_load_list(ContactGroup group, bool many);
 #define CONTACT_ROW_COLUMNS(spec) ((spec)->field_count + 3)
 
 /* $1 email_id, then one parameter for each field. Does nothing on a conflict. */
 extern SPIPlanPtr contact_sql_insert_row(ContactGroup group);
-/* $1 email_id, $2 bit per field to set, then one parameter for each field. with_token only
- * matters for emails: whether basket_token can be set. */
+/*
+ * $1 email_id, $2 a bit for each field to set, then one parameter for each field. with_token
+ * tells whether basket_token can be set; it only matters for emails.
+ */
 extern SPIPlanPtr contact_sql_update_row(ContactGroup group, bool with_token);
 /* $1 email_id */
 extern SPIPlanPtr contact_sql_delete_row(ContactGroup group);
 
 /* $1 email_id, then one array for each field. */
 extern SPIPlanPtr contact_sql_insert_items(ContactGroup group);
-/* $1 email_id, $2 array of bits per field to set, then one array for each field. */
+/* $1 email_id, $2 an array of bits for each field to set, then one array for each field. */
 extern SPIPlanPtr contact_sql_update_items(ContactGroup group);
 /* $1 email_id, $2 array of names */
 extern SPIPlanPtr contact_sql_delete_items(ContactGroup group);

@@ -1,9 +1,9 @@
 /*
  * contact/store.c: compares two states of a contact and writes what differs.
  *
- * The caller holds the lock of the contact's row in emails, so that nobody else who goes
- * through these functions changes the contact meanwhile. Enqueueing and the
- * update_timestamp of each row are the triggers' business.
+ * The caller must have locked the contact's row in emails, so that no other session that uses
+ * these functions changes the contact in the meantime. Triggers enqueue the contact and set the
+ * update_timestamp of each row.
  */
 #include "extension/base/compat.h"
 
@@ -75,7 +75,7 @@ contact_store_delete_group(const pg_uuid_t *email_id, ContactGroup group)
     kept_plan_execute(contact_sql_delete_row(group), &id, NULL, false, SPI_OK_DELETE);
 }
 
-/* Returns whether anything had to be written. */
+/* Returns whether it had to write anything. */
 static bool
 store_row(const pg_uuid_t *email_id, ContactGroup group, const ContactRecord *stored,
           const ContactRecord *wanted, const char *conflict)
@@ -172,7 +172,7 @@ delete_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *bat
     kept_plan_execute(contact_sql_delete_items(group), values, NULL, false, SPI_OK_DELETE);
 }
 
-/* Both lists are sorted by name: one walk over both finds what differs. */
+/* Both lists are sorted by name, so one walk over both finds the differences. */
 static bool
 store_list(const pg_uuid_t *email_id, ContactGroup group, const ContactList *stored,
            const ContactList *wanted)
@@ -215,8 +215,9 @@ contact_store_new(const Contact *wanted)
 }
 
 /*
- * Unique values are claimed in one order, as a new contact claims them: those of emails,
- * then of fxa, then of mofo. contact/claim.c sees to exchanges within one of these.
+ * Unique values are claimed in a fixed order, the same as for a new contact: first those of
+ * emails, then of fxa, then of mofo. contact/claim.c handles exchanges within one of these
+ * tables.
  */
 void
 contact_store(const Contact *stored, const Contact *wanted, bool always_touch, const char *conflict)

@@ -1,5 +1,5 @@
 /*
- * contact/store.h: writes the difference between what is stored and what is wanted.
+ * contact/store.h: writes the difference between the stored and the wanted contact.
  */
 #ifndef CTMS_CONTACT_STORE_H
 #define CTMS_CONTACT_STORE_H
@@ -9,15 +9,15 @@
 #include "extension/contact/contact.h"
 
 /*
- * Inserts the row of a new contact into emails. False when one of its unique values is
- * taken, or has just been taken by a transaction that this one had to wait for.
+ * Inserts the row of a new contact into emails. False when one of its unique values is taken,
+ * possibly by a transaction for which this one had to wait.
  */
 extern bool contact_store_new(const Contact *wanted);
 
 /*
- * Writes every other row that differs, and none that does not. A contact that changes
- * in any row gets a new emails.update_timestamp; with always_touch every contact does.
- * Raises CT409 with `conflict` when an FxA or MoFo id belongs to another contact.
+ * Writes every other row that differs, and no row that does not. If any row of a contact changes,
+ * emails.update_timestamp changes too; with always_touch it always does. Raises CT409 with
+ * `conflict` when an FxA or MoFo id belongs to another contact.
  */
 extern void contact_store(const Contact *stored, const Contact *wanted, bool always_touch,
                           const char *conflict);

@@ -1,14 +1,13 @@
 /*
  * contact/updates.c: ctms.get_updates(): contacts by update time, page by page.
  *
- * A page begins behind the (update_timestamp, email_id) that its cursor names, so pages
- * neither skip nor repeat, whatever else has equal timestamps, and each costs one
- * descent into the index. The cursor is 27 bytes in URL-safe base64: the time as
- * PostgreSQL's microseconds, big endian, the id, and 3 bytes that tell a cursor of ours
- * from any other text.
+ * A page begins after the (update_timestamp, email_id) that its cursor names. So pages neither
+ * skip nor repeat a contact, however many have equal timestamps, and each page costs one descent
+ * into the index. The cursor is 27 bytes in URL-safe base64: the time as PostgreSQL's
+ * microseconds, big endian; the id; and 3 bytes that distinguish our cursors from any other text.
  *
- * ctms.get_updates_parts() gives the same text in parts, so that who waits for a page has
- * its beginning while the rest is made.
+ * ctms.get_updates_parts() returns the same text in parts, so that a client that waits for a page
+ * gets its beginning while the rest is being made.
  */
 #include "extension/base/compat.h"
 
@@ -35,7 +34,7 @@
 
 #define DEFAULT_LIMIT 100
 #define MAX_LIMIT 1000
-/* Contacts in a part. */
+/* Contacts in one part. */
 #define PART 100
 
 typedef struct UpdatesCursor {
@@ -58,7 +57,10 @@ typedef struct UpdatesQuery {
     MofoFilter mofo;
 } UpdatesQuery;
 
-/* A parameter as it came; NULL when it is absent or, but for start, empty. */
+/*
+ * A parameter as the client sent it; "bytes" is NULL when it is absent. An empty one counts as
+ * absent, except "start".
+ */
 typedef struct Parameter {
     const char *bytes;
     int length;
@@ -260,8 +262,9 @@ page_plan(MofoFilter mofo)
 }
 
 /*
- * What the page begins behind: the cursor, or all ids at the microsecond before start. One
- * lower bound for the index, not two, so that a later page does not walk over the earlier.
+ * The entry after which the page begins: the cursor, or else the highest id at the microsecond
+ * before start. The index gets one lower bound instead of two, so that a later page does not walk
+ * over the earlier ones.
  */
 static UpdatesCursor
 lower_bound(const UpdatesQuery *query)
@@ -283,7 +286,7 @@ read_entry(uint64 row)
                            .email_id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 2, &is_null))};
 }
 
-/* The page allocates in the current memory context. */
+/* The page is allocated in the current memory context. */
 static UpdatesPage *
 find_page(FunctionCallInfo fcinfo)
 {
@@ -307,7 +310,7 @@ find_page(FunctionCallInfo fcinfo)
     return page;
 }
 
-/* A time as a query parameter: of its characters only "+" and ":" need escaping. */
+/* Writes a time as a query parameter. Of its characters only "+" and ":" must be escaped. */
 static void
 write_url_time(StringInfo url, TimestampTz time)
 {
@@ -363,7 +366,10 @@ write_head(StringInfo json, const UpdatesPage *page)
     appendStringInfoString(json, ",\"items\":[");
 }
 
-/* The contacts of the next part, with what comes before the first and behind the last. */
+/*
+ * Writes the contacts of the next part, with the head before the first part and the end after the
+ * last.
+ */
 static void
 write_part(StringInfo json, UpdatesPage *page)
 {
@@ -403,7 +409,7 @@ ctms_get_updates(PG_FUNCTION_ARGS)
     return json_answer_end(&json);
 }
 
-/* One call for each part; all read as of the same statement. */
+/* Called once for each part. All parts are read with the snapshot of the same statement. */
 Datum
 ctms_get_updates_parts(PG_FUNCTION_ARGS)
 {

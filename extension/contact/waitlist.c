@@ -1,8 +1,8 @@
 /*
  * contact/waitlist.c: what bodies mean for waitlists.
  *
- * The older members become a list of changes by waitlist name, which is then applied to
- * the stored waitlists in one pass.
+ * The older members (vpn_waitlist, relay_waitlist) and the names of newsletters become a list of
+ * changes by waitlist name. The list is then applied to the stored waitlists in one pass.
  */
 #include "extension/base/compat.h"
 
@@ -19,10 +19,10 @@ static const char vpn_member[] = "vpn_waitlist";
 static const char relay_member[] = "relay_waitlist";
 
 typedef enum LegacyAction {
-    LEGACY_KEEP,       /* stays as it is, also in a PUT */
+    LEGACY_KEEP,       /* stays as it is, even in a PUT */
     LEGACY_SET_FIELDS, /* subscribed, with exactly these fields */
     LEGACY_SET_GEO,    /* subscribed, with this geo among its fields */
-    LEGACY_CHANGE_GEO, /* this geo, subscribed or not as before */
+    LEGACY_CHANGE_GEO, /* this geo; subscribed or not as before */
     LEGACY_UNSUBSCRIBE
 } LegacyAction;
 
@@ -83,7 +83,10 @@ gives_value(const ContactBody *body, ContactGroup group)
 
 /* ---- names ------------------------------------------------------------------- */
 
-/* The waitlist that a newsletter stands for; *has_suffix tells whether it ends so. */
+/*
+ * The waitlist that a newsletter stands for. *has_suffix tells whether its name ends in
+ * "-waitlist".
+ */
 static char *
 waitlist_of_newsletter(const ContactRecord *newsletter, bool *has_suffix)
 {
@@ -115,7 +118,7 @@ add_change(LegacyChanges *changes, char *name, LegacyAction action, Jsonb *field
     changes->count++;
 }
 
-/* For every stored waitlist whose name starts with `prefix`. */
+/* Adds the change for every stored waitlist whose name starts with `prefix`; returns how many. */
 static int
 add_change_to_stored(LegacyChanges *changes, const Contact *stored, const char *prefix,
                      LegacyAction action, Jsonb *fields)
@@ -147,7 +150,10 @@ collect_vpn(const ContactBody *body, LegacyChanges *changes)
         add_change(changes, pstrdup("vpn"), LEGACY_UNSUBSCRIBE, NULL, vpn_member);
 }
 
-/* One change per relay newsletter that is subscribed; returns how many there are at all. */
+/*
+ * Adds a change for each relay newsletter that is subscribed. Returns how many relay newsletters
+ * there are, subscribed or not.
+ */
 static int
 collect_relay_newsletters(const ContactBody *body, Jsonb *fields, LegacyChanges *changes)
 {
@@ -194,7 +200,7 @@ collect_relay(const ContactBody *body, const Contact *stored, LegacyChanges *cha
         add_change_to_stored(changes, stored, "relay", LEGACY_KEEP, NULL);
         return;
     }
-    /* Somebody who left all of them and sends a country joins again. */
+    /* A contact that left all of them and sends a country joins again. */
     action = has_subscribed_relay(stored) ? LEGACY_CHANGE_GEO : LEGACY_SET_GEO;
     if (add_change_to_stored(changes, stored, "relay", action, fields) == 0)
         add_change(changes, pstrdup("relay"), LEGACY_SET_GEO, fields, relay_member);
@@ -216,7 +222,7 @@ collect_unsubscribed_newsletters(const ContactBody *body, LegacyChanges *changes
     }
 }
 
-/* Where a body contradicts itself, leaving a list wins over joining it. */
+/* If a body contradicts itself, leaving a list wins over joining it. */
 static void
 collect_changes(const ContactBody *body, const Contact *stored, LegacyChanges *changes)
 {
@@ -252,7 +258,10 @@ apply_change(ContactRecord *item, const LegacyChange *change)
     }
 }
 
-/* The changes of one waitlist. Returns the member of the body that gave it fields, or NULL. */
+/*
+ * Applies the changes of one waitlist. Returns the member of the body that gave it fields, or
+ * NULL.
+ */
 static const char *
 apply_changes(ContactRecord *item, const LegacyChange *changes, int count)
 {
@@ -267,8 +276,8 @@ apply_changes(ContactRecord *item, const LegacyChange *changes, int count)
 }
 
 /*
- * The item to change: in the wanted list, else a copy of the stored one, else a new one,
- * unless it would not be subscribed in the end.
+ * The item to change: from the wanted list, or a copy of the stored one, or a new one. NULL when
+ * there is none and a new one would end up unsubscribed.
  */
 static ContactRecord *
 find_or_append(const LegacyChange *change, bool ends_unsubscribed, const Contact *stored,
@@ -313,7 +322,7 @@ contact_waitlist_apply_legacy(const ContactBody *body, const Contact *stored, Co
 {
     LegacyChanges changes = {0};
     int sorted_count = wanted->lists[GROUP_WAITLISTS].count;
-    const char *refused = NULL; /* one error for a member is enough, however many lists it makes */
+    const char *refused = NULL; /* only one error for each member, however many lists it changes */
 
     collect_changes(body, stored, &changes);
     if (changes.count > 1)
@@ -359,7 +368,7 @@ check_item(const ContactRecord *item, BodyErrors *errors)
 void
 contact_waitlist_check_new(const ContactRecord *item, BodyErrors *errors)
 {
-    /* Fields that the body gives were checked before. */
+    /* If the body gives the fields, they have been checked before. */
     if ((item->given & 1 << WAITLIST_FIELDS) == 0)
         check_item(item, errors);
 }
@@ -375,7 +384,7 @@ contact_waitlist_check(const ContactBody *body, BodyErrors *errors)
         if (body->method != METHOD_PATCH || (item->given & 1 << WAITLIST_FIELDS) != 0)
             check_item(item, errors);
     }
-    /* Merging checks the older members, but it will not come to that. */
+    /* Merging normally checks the older members, but with errors there is no merge. */
     if (errors->count > 0 && contact_body_is_legacy(body)) {
         Contact nothing, ignored;
 

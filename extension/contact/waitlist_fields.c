@@ -1,6 +1,6 @@
 /*
- * contact/waitlist_fields.c: runs the validator of waitlists and turns the JSON Pointers
- * of its errors into places of the request.
+ * contact/waitlist_fields.c: runs the validator of waitlists and turns the JSON Pointers in its
+ * errors into places of the request.
  */
 #include "extension/base/compat.h"
 
@@ -25,7 +25,10 @@ unescape_token(char *token)
     *to = '\0';
 }
 
-/* Whether the token is an index: only what it is applied to can tell. Moves *value on. */
+/*
+ * Whether the token is an index, which depends on the value that it is applied to. Moves *value
+ * on.
+ */
 static bool
 step_into(JsonbValue **value, const char *token, int *index)
 {
@@ -44,7 +47,7 @@ step_into(JsonbValue **value, const char *token, int *index)
     return false;
 }
 
-/* Recursion builds the chain of places; its depth is that of the instance. */
+/* The chain of places is built by recursion, as deep as the instance is nested. */
 static void
 add_error(BodyErrors *errors, const BodyPlace *place, JsonbValue *value, char *rest,
           const char *message)

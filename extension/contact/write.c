@@ -1,9 +1,9 @@
 /*
  * contact/write.c: ctms.create_contact(), ctms.put_contact(), ctms.patch_contact().
  *
- * Each reads and checks the body, locks the contact, merges body and stored contact and
- * writes the difference. Nobody else may see half of it: it is one statement of the
- * caller. Answers are read back after the triggers have run.
+ * Each function reads and checks the body, locks the contact, merges the body into the stored
+ * contact, and writes the difference. All this is one statement of the caller, so nobody can see
+ * half of it. The answer is read from the tables after the triggers have run.
  */
 #include "extension/base/compat.h"
 
@@ -36,7 +36,7 @@ static const char put_conflict[] =
 
 typedef struct WriteCall {
     ContactMethod method;
-    pg_uuid_t email_id; /* from the path; the result's for POST */
+    pg_uuid_t email_id; /* from the path; for POST, the result */
     text *body;
     const char *conflict;
     bool is_created;       /* result */
@@ -46,9 +46,10 @@ typedef struct WriteCall {
 /* ---- locking ----------------------------------------------------------------- */
 
 /*
- * Locks the row of emails; false when there is none. NO KEY UPDATE lets rows that refer
- * to the contact come and go meanwhile, but a changing basket_token (a unique key) takes
- * the full lock anyway: better at once than as an upgrade that can deadlock.
+ * Locks the row of emails; false when there is none. The lock NO KEY UPDATE lets other sessions
+ * add and remove rows that refer to the contact. But changing basket_token (a unique key) needs
+ * the full lock. It is better to take that at once, because upgrading the lock later can
+ * deadlock.
  */
 static bool
 lock_contact(const pg_uuid_t *email_id, bool with_keys)
@@ -97,7 +98,7 @@ merge(const ContactBody *body, const Contact *stored, Contact *wanted, BodyError
 
 /* ---- POST ------------------------------------------------------------------------- */
 
-/* The contact that a repeated POST would have made: by id, else by address. */
+/* Finds the contact that a repeated POST would have made: by id, otherwise by address. */
 static bool
 find_existing(const ContactBody *body, Contact *existing)
 {
@@ -169,7 +170,7 @@ put(WriteCall *call, const ContactBody *body, BodyErrors *errors)
             contact_store(&stored, &wanted, false, call->conflict);
             return;
         }
-        /* Somebody has just created it, or it is another contact's value. */
+        /* Another session has just created it, or a value belongs to another contact. */
         if (!lock_contact(&call->email_id, true))
             ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", call->conflict));
     }
@@ -211,8 +212,8 @@ write_contact(WriteCall *call)
 }
 
 /*
- * A unique violation becomes CT409: its own detail would carry the value. Nothing goes on
- * after the catch, the error just changes its name, so there is no subtransaction.
+ * Turns a unique violation into CT409, because its own detail would contain the value. The error
+ * only gets another code, and nothing continues after the catch, so no subtransaction is needed.
  */
 static void
 run_write(WriteCall *call)
