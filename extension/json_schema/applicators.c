@@ -44,7 +44,7 @@ compile_list(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword
     }
 }
 
-/* With is_mixed, a value may also be an array of names: "dependencies". */
+/* If is_mixed, a value may also be an array of names: "dependencies". */
 static void
 compile_map(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword,
             bool is_mixed)
@@ -90,7 +90,7 @@ compile_pattern_properties(JsonSchemaCompile *compile, JsonSchemaNode *node,
     }
 }
 
-/* A schema for all items, or before 2020-12 a list for the first ones. */
+/* Either one schema for all items or, before 2020-12, a list for the first ones. */
 static bool
 compile_items(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
 {
@@ -108,7 +108,10 @@ compile_items(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeywor
     return true;
 }
 
-/* For the items after those that "items" lists; without a list it means nothing. */
+/*
+ * Applies to the items after those that the list in "items" covers. Without such a list the
+ * keyword means nothing.
+ */
 static bool
 compile_additional_items(JsonSchemaCompile *compile, JsonSchemaNode *node,
                          JsonSchemaKeyword *keyword)
@@ -188,7 +191,7 @@ compile_reference(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKe
         compile->program->has_dynamic_scope = true;
 }
 
-/* Subschemas that only references reach are checked too. */
+/* Subschemas that are only reached by references are checked too. */
 static void
 compile_definitions(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
 {

@@ -1,6 +1,6 @@
 /*
- * json_schema/assert.c: judges the keywords that look at nothing but the instance, and says
- * in words what they demand. Words name the schema's values, never the instance's.
+ * json_schema/assert.c: checks the keywords that need nothing but the instance, and words their
+ * errors. The messages contain values of the schema, but never values of the instance.
  */
 #include "extension/base/compat.h"
 
@@ -31,7 +31,7 @@ is_listed(const JsonSchemaKeyword *keyword, JsonValue instance)
     return false;
 }
 
-/* The first name that the object lacks; NULL when it has them all. */
+/* The first name that the object does not have; NULL when it has all of them. */
 static const JsonValue *
 missing_name(const JsonSchemaKeyword *keyword, JsonValue object)
 {
@@ -142,7 +142,7 @@ required_message(const JsonSchemaKeyword *keyword, JsonValue object)
     return text.data;
 }
 
-/* A number of the schema, cut when it is absurdly long. */
+/* A number of the schema, cut if it is absurdly long. */
 static char *
 number_text(JsonValue number)
 {

@@ -1,9 +1,8 @@
 /*
- * json_schema/compile.c: from a schema to the graph of nodes that the evaluators walk.
+ * json_schema/compile.c: compiles a schema into the graph of nodes that the evaluators walk over.
  *
- * Nodes are made when something points to them (json_schema/node.c) and compiled from a work
- * list, so that the depth of a schema costs no stack here and only what can be reached is
- * compiled.
+ * A node is made when something points to it (json_schema/node.c), and is compiled from a work
+ * list. So a deep schema needs no stack here, and only nodes that can be reached are compiled.
  */
 #include "extension/base/compat.h"
 
@@ -52,7 +51,10 @@ asserts_content(const JsonSchemaCompile *compile, const JsonSchemaNode *node)
            node->resource->dialect.draft >= 7;
 }
 
-/* What no rule is for; the content of strings is asserted where that is asked for. */
+/*
+ * A keyword that has no rule of its own: an annotation. If the options ask for it, the content of
+ * strings is asserted.
+ */
 static void
 compile_annotation(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
 {
@@ -64,7 +66,7 @@ compile_annotation(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaK
     keyword->applies = JSON_KIND_BIT(JSON_STRING);
 }
 
-/* One member of a schema object; false when it leaves nothing to evaluate. */
+/* Compiles one member of a schema object. False when nothing of it must be evaluated. */
 static bool
 compile_keyword(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword,
                 JsonValue name, JsonValue value)
@@ -86,7 +88,7 @@ compile_keyword(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyw
     case KEYWORD_RECURSIVE_REF:
     case KEYWORD_DEFINITIONS: return json_schema_compile_applicator(compile, node, keyword);
     case KEYWORD_ANNOTATION: compile_annotation(compile, node, keyword); return true;
-    case KEYWORD_THEN: /* "if" and "contains" look for theirs */
+    case KEYWORD_THEN: /* "if" and "contains" look for these themselves */
     case KEYWORD_ELSE:
     case KEYWORD_MIN_CONTAINS:
     case KEYWORD_MAX_CONTAINS:
@@ -158,8 +160,10 @@ link_candidates(JsonSchemaCompile *compile, JsonSchemaNode *node)
                 json_schema_candidates(compile, node->keywords[i].anchor);
 }
 
-/* Dynamic references may mean a node of any resource, and compiling that one may bring in
- * more resources: until nothing is new. */
+/*
+ * A dynamic reference may mean a node of any resource, and compiling that node may add more
+ * resources. So this repeats until there is nothing new.
+ */
 static void
 compile_all(JsonSchemaCompile *compile)
 {

@@ -1,9 +1,9 @@
 /*
- * json_schema/cycle.c: finds schemas that apply themselves to the same instance without end,
- * as {"$ref": "#"} does. They have no meaning, and are refused when they are compiled.
+ * json_schema/cycle.c: finds schemas that apply themselves to the same instance without end, such
+ * as {"$ref": "#"}. They have no meaning, so compiling them is an error.
  *
- * What only some instances come through ("then", dependent schemas, dynamic references) does
- * not count: running out of stack is the answer there.
+ * Paths that only some instances take ("then", dependent schemas, dynamic references) are not
+ * followed. If such a path has no end, the evaluation runs out of stack and raises an error.
  */
 #include "extension/base/compat.h"
 
@@ -13,14 +13,14 @@
 
 typedef enum Visit { NOT_VISITED, ON_PATH, VISITED } Visit;
 
-/* How far a node on the path has been gone through. */
+/* How much of a node on the path has been visited. */
 typedef struct Step {
     JsonSchemaNode *node;
     int keyword;
     int child;
 } Step;
 
-/* How many of the keyword's nodes are applied to the instance itself, whatever it is. */
+/* How many of the keyword's nodes are always applied to the instance itself. */
 static int
 count_in_place(const JsonSchemaKeyword *keyword)
 {
@@ -44,7 +44,7 @@ count_in_place(const JsonSchemaKeyword *keyword)
     return 0;
 }
 
-/* The next node below the step; NULL when it has none left. */
+/* The next node to visit below the step; NULL when there is none left. */
 static JsonSchemaNode *
 next_child(Step *step)
 {

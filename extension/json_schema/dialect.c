@@ -1,6 +1,6 @@
 /*
- * json_schema/dialect.c: which keywords each draft has, what they apply to, and the
- * vocabularies of the newer ones.
+ * json_schema/dialect.c: which keywords each draft has, to which kinds of instance they apply,
+ * and the vocabularies of the newer drafts.
  */
 #include "extension/base/compat.h"
 
@@ -19,7 +19,7 @@
 #define UNEVALUATED VOCABULARY_UNEVALUATED
 #define FORMAT (VOCABULARY_FORMAT_ANNOTATION | VOCABULARY_FORMAT_ASSERTION)
 
-/* "dependencies" and "definitions" stay understood after they were renamed. */
+/* "dependencies" and "definitions" still work in the drafts that renamed them. */
 /* clang-format off */
 #define RULES(RULE)                                                                                \
     RULE("$anchor", KEYWORD_IDENTIFIER, 2019, LAST, CORE, SHAPE_NONE, 0)                           \
@@ -89,12 +89,15 @@
 
 static const JsonSchemaKeywordRule rules[] = {RULES(ROW)};
 
-/* Annotations are what no rule is for. */
+/* Annotations are the keywords that have no rule. */
 StaticAssertDecl((0 RULES(KIND_BIT)) == (UINT64CONST(1) << N_KEYWORD_KINDS) - 1 -
                                             (UINT64CONST(1) << KEYWORD_ANNOTATION),
                  "a keyword has no rule");
 
-/* Applying to nothing is only for what asserts nothing: anything else would never be enforced. */
+/*
+ * Only a keyword that asserts nothing may apply to no kind of instance. Any other one would never
+ * be enforced.
+ */
 #define IS_IDLE(name, kind, first, last, vocabulary, shape, applies)                               \
     +((applies) == 0 && (kind) != KEYWORD_IDENTIFIER && (kind) != KEYWORD_DEFINITIONS)
 StaticAssertDecl((0 RULES(IS_IDLE)) == 0, "a keyword applies to no kind of value");
@@ -115,7 +118,7 @@ json_schema_find_rule(const JsonSchemaDialect *dialect, JsonValue name)
     const JsonSchemaKeywordRule *rule = find_name(name);
     uint32 vocabularies = dialect->vocabularies;
 
-    /* 2019-09 has the unevaluated keywords among the applicators. */
+    /* In 2019-09 the unevaluated keywords belong to the vocabulary of applicators. */
     if (dialect->draft == 2019 && (vocabularies & VOCABULARY_APPLICATOR))
         vocabularies |= VOCABULARY_UNEVALUATED;
     if (!rule || dialect->draft < rule->first_draft || dialect->draft > rule->last_draft ||
@@ -128,8 +131,8 @@ json_schema_find_rule(const JsonSchemaDialect *dialect, JsonValue name)
 
 static const struct {
     int draft;
-    const char *name; /* of the option */
-    const char *uri;  /* of "$schema" */
+    const char *name; /* in the option "draft" */
+    const char *uri;  /* in "$schema" */
 } drafts[] = {
     {4, "4", "http://json-schema.org/draft-04/schema"},
     {6, "6", "http://json-schema.org/draft-06/schema"},
@@ -164,7 +167,7 @@ json_schema_known_dialect(const char *uri, JsonSchemaDialect *dialect)
     if (length > 0 && uri[length - 1] == '#')
         length--;
     for (int i = 0; i < (int)lengthof(drafts); i++) {
-        /* "https" for the older ones is a common slip. */
+        /* People often write "https" for the older drafts by mistake, so it is accepted. */
         const char *name = drafts[i].uri;
         const char *after = strstr(name, "://");
         const char *given = strstr(uri, "://");

@@ -1,6 +1,6 @@
 /*
- * json_schema/documents.c: the documents that are built in: the metaschemas, as published
- * by json-schema.org (copyright its contributors; AFL-3.0 or BSD-3-Clause).
+ * json_schema/documents.c: the built-in documents: the metaschemas, as published by
+ * json-schema.org (copyright its contributors; AFL-3.0 or BSD-3-Clause).
  */
 #include "extension/base/compat.h"
 

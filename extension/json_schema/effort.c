@@ -1,9 +1,10 @@
 /*
- * json_schema/effort.c: how much one verdict may cost.
+ * json_schema/effort.c: limits how much one verdict may cost.
  *
- * A schema whose alternatives lead to the same schemas again and again can take a number of
- * steps that doubles with each level. There are only so many pairs of a schema and a value:
- * who needs more steps than that, and many in any case, repeats itself.
+ * If alternatives of a schema lead to the same schemas again and again, the number of steps can
+ * double with each level. But the number of different pairs of a schema and a value is limited.
+ * So an evaluation that takes far more steps than there are pairs (and more than a fixed minimum)
+ * is repeating itself, and is ended.
  */
 #include "extension/base/compat.h"
 
@@ -11,7 +12,7 @@
 
 #include "extension/json_schema/evaluate.h"
 
-/* Different ways to one schema and one value that are none of the mischief. */
+/* A normal schema may reach the same schema for the same value in this many different ways. */
 #define REPETITIONS 10
 
 static int64

@@ -1,5 +1,5 @@
 /*
- * json_schema/errors.c: the errors of an evaluation as a list.
+ * json_schema/errors.c: turns the errors of an evaluation into a flat list.
  */
 #include "extension/base/compat.h"
 

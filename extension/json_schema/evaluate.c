@@ -1,10 +1,10 @@
 /*
  * json_schema/evaluate.c: the exhaustive evaluation, which explains a verdict.
  *
- * It interprets the nodes keyword by keyword and collects errors and annotations in a tree
- * of units, made only where there is something to say. Here: the frame of a subschema, the
- * keywords that apply to the instance as a whole, and the entry. One recursion with
- * evaluate_children.c, split by size.
+ * It interprets the nodes keyword by keyword, and collects errors and annotations in a tree of
+ * units. A unit is only made if it has something to report. This file has the frame of a
+ * subschema, the keywords that apply to the instance as a whole, and the entry. One recursion
+ * with evaluate_children.c, split by size.
  */
 #include "extension/base/compat.h"
 
@@ -14,9 +14,12 @@
 #include "extension/json_schema/evaluate.h"
 #include "extension/json_schema/uri.h"
 
-/* No more errors are listed when all that is said takes this many bytes: locations may be long. */
+/*
+ * When everything reported takes this many bytes (locations may be long), no more errors are
+ * listed.
+ */
 #define ENOUGH_SAID (4 * 1024 * 1024)
-/* Nothing may take more than this. */
+/* When it takes this many bytes, an error is raised. */
 #define TOO_MUCH_SAID (64 * 1024 * 1024)
 
 /* ---- locations and messages ----------------------------------------------------- */
@@ -65,7 +68,7 @@ message_size(const JsonSchemaMessage *message)
            (message->annotation ? VARSIZE(message->annotation) : 0);
 }
 
-/* Without its messages and children. */
+/* The size without messages and children. */
 static Size
 unit_size(const JsonSchemaUnit *unit)
 {
@@ -101,7 +104,10 @@ is_full(const Evaluation *evaluation)
     return evaluation->n_errors >= evaluation->error_limit || evaluation->said >= ENOUGH_SAID;
 }
 
-/* What says nothing has no unit: there may be many that fail after the last error listed. */
+/*
+ * Whether a failing subschema may still make a unit. After the last error is listed, many more
+ * subschemas may fail, and these have nothing to report.
+ */
 static bool
 may_report(const Evaluation *evaluation)
 {
@@ -144,7 +150,7 @@ free_unit(Evaluation *evaluation, JsonSchemaUnit *unit)
     pfree(unit);
 }
 
-/* What was said up to some point, to go back to. */
+/* What had been reported at some point, to be able to return to it. */
 typedef struct Said {
     int n_errors;
     bool is_cut;
@@ -160,7 +166,7 @@ said_so_far(const Frame *frame)
     return said;
 }
 
-/* Takes back what failing children have said since. */
+/* Removes what failing children have reported since that point. */
 static void
 take_back(Frame *frame, Said said)
 {
@@ -272,7 +278,7 @@ evaluate_if(Frame *frame, const JsonSchemaKeyword *keyword)
     bool matches = evaluate_in_place(frame, keyword->nodes[0], &location);
     int branch = matches ? 1 : 2;
 
-    /* A condition that fails is no error. */
+    /* It is not an error when a condition fails. */
     if (!matches)
         take_back(frame, said);
     if (!keyword->nodes[branch])
@@ -393,7 +399,7 @@ dispatch_keyword(Frame *frame, const JsonSchemaKeyword *keyword)
     json_schema_stray_keyword(keyword);
 }
 
-/* A keyword that holds takes back what failing branches inside it said. */
+/* When a keyword holds, the errors of failing branches inside it are removed. */
 static bool
 evaluate_keyword(Frame *frame, const JsonSchemaKeyword *keyword)
 {
@@ -439,7 +445,10 @@ evaluate_keywords(Frame *frame)
     return valid;
 }
 
-/* With a mark list, marks what the subschema evaluated, if the instance passes it. */
+/*
+ * Evaluates the subschema. If there is a mark list and the instance passes, marks what the
+ * subschema evaluated.
+ */
 static bool
 evaluate_node(Frame *frame, Evaluated *outer)
 {

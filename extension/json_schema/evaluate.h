@@ -1,16 +1,16 @@
 /*
- * json_schema/evaluate.h: the exhaustive evaluation: what its two halves share, and what the
- * verdict and the comparison of schemas ask of it.
+ * json_schema/evaluate.h: the exhaustive evaluation: declarations that its two files share, and
+ * the functions that the verdict and the comparison of schemas call.
  */
 #ifndef CTMS_JSON_SCHEMA_EVALUATE_H
 #define CTMS_JSON_SCHEMA_EVALUATE_H
 
 #include "extension/json_schema/internal.h"
 
-/* A location is a chain of tokens on the stack; it becomes text only in a message. */
+/* A location is a chain of tokens on the stack. It only becomes text in a message. */
 typedef struct Location {
     const struct Location *parent;
-    const char *token; /* NULL: an index */
+    const char *token; /* NULL: an array index */
     uint32 length;
     uint32 index;
 } Location;
@@ -27,20 +27,22 @@ typedef struct Evaluated {
     bool done[FLEXIBLE_ARRAY_MEMBER];
 } Evaluated;
 
-/* Steps that a verdict may take, and what one of the exhaustive evaluation counts for. */
+/* How many steps a verdict may take, and how many an evaluation of a subschema counts for. */
 #define EFFORT_OF_ONE 20000000
 #define EFFORT_OF_EVALUATION 20
-#define EFFORT_OF_UNIT 100 /* something to say about it, with its locations */
+#define EFFORT_OF_UNIT 100 /* for a unit with something to report, and its locations */
 
 /* What one verdict may still cost. */
 typedef struct Effort {
     int64 steps_left;
-    const JsonSchemaProgram *program; /* NULL: there will be no more steps */
+    const JsonSchemaProgram *program; /* NULL: no more steps are added */
     JsonValue instance;
 } Effort;
 
-/* When the steps are used up: gives more where the instance is large, or else raises
- * statement_too_complex (54001). */
+/*
+ * Called when the steps are used up. Adds more if the instance is large; otherwise raises
+ * statement_too_complex (54001).
+ */
 extern void effort_extend(Effort *effort);
 
 static inline void
@@ -60,7 +62,7 @@ typedef struct Evaluation {
     Size said; /* bytes of all units with their locations and messages */
 } Evaluation;
 
-/* One subschema on one instance. */
+/* The evaluation of one subschema on one instance. */
 typedef struct Frame {
     Evaluation *evaluation;
     const JsonSchemaNode *node;
@@ -68,11 +70,11 @@ typedef struct Frame {
     const Location *schema_location;   /* NULL at the start */
     const Location *instance_location; /* NULL at the start */
     const Scope *scope;
-    Evaluated *evaluated; /* NULL when nobody asks */
-    JsonSchemaUnit *unit; /* NULL while there is nothing to say */
+    Evaluated *evaluated; /* NULL when no one needs it */
+    JsonSchemaUnit *unit; /* NULL as long as there is nothing to report */
 } Frame;
 
-/* Applies a subschema in place of the frame's keyword: to the same instance. */
+/* Applies a subschema of the frame's keyword to the same instance. */
 extern bool
 evaluate_in_place(Frame *frame, const JsonSchemaNode *node, const Location *schema_location);
 /* Applies a subschema to a part of the frame's instance. */
@@ -82,10 +84,10 @@ extern void evaluate_report_error(Frame *frame, const char *keyword, char *messa
 extern void evaluate_report_annotation(Frame *frame, const char *keyword, Jsonb *annotation);
 extern bool evaluate_wants_annotations(const Frame *frame);
 
-/* What a dynamic reference means under this scope. */
+/* The node that a dynamic reference means in this scope. */
 extern const JsonSchemaNode *
 json_schema_dynamic_target(const Scope *scope, const JsonSchemaKeyword *keyword);
-/* The verdict, from some node on. Without an effort to share it has one of its own. */
+/* The verdict, starting at some node. If no effort is passed, it uses a new one. */
 extern bool json_schema_interpret(const JsonSchemaNode *node, JsonValue instance,
                                   const Scope *scope, Effort *effort);
 

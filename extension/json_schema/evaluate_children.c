@@ -16,7 +16,10 @@ mark(Frame *frame, uint32 index)
 
 /* ---- objects ---------------------------------------------------------------------- */
 
-/* What annotates a name does not annotate its value, which has the same location. */
+/*
+ * Annotations of a member's name are dropped: they have the same location as its value, but do
+ * not describe it.
+ */
 static bool
 evaluate_name(Frame *frame, const JsonSchemaKeyword *keyword, const Location *base, JsonValue name,
               const Location *instance)
@@ -30,7 +33,10 @@ evaluate_name(Frame *frame, const JsonSchemaKeyword *keyword, const Location *ba
     return valid;
 }
 
-/* One member under one keyword; *is_named tells whether the keyword speaks of it. */
+/*
+ * Evaluates one member for one keyword. *is_named tells whether the keyword applies to that
+ * member.
+ */
 static bool
 evaluate_member(Frame *frame, const JsonSchemaKeyword *keyword, uint32 index, JsonValue name,
                 JsonValue value, bool *is_named)

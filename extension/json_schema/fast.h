@@ -1,10 +1,10 @@
 /*
  * json_schema/fast.h: the form in which a program gives verdicts.
  *
- * Each node of the graph is lowered to one mask of kinds that it allows, one of kinds that
- * need more checks, and for each kind a short list of operations. What the kind alone
- * decides costs one test; references, allOf and alternatives that only one kind can take
- * are merged into the node that holds them.
+ * Each node of the graph is lowered to a mask of the kinds that it allows, a mask of the kinds
+ * that need more checks, and a short list of operations for each kind. If the kind alone decides,
+ * a single test is enough. References, allOf, and alternatives that only one kind can take are
+ * merged into the node that has them.
  */
 #ifndef CTMS_JSON_SCHEMA_FAST_H
 #define CTMS_JSON_SCHEMA_FAST_H
@@ -47,8 +47,8 @@ typedef struct FastOp {
 struct FastNode {
     uint8 kinds;                     /* JSON_KIND_BITs that are allowed */
     uint8 checked;                   /* those of them that need the checks below */
-    bool is_begun;                   /* lowering it has begun */
-    bool is_finished;                /* and ended */
+    bool is_begun;                   /* lowering has begun */
+    bool is_finished;                /* lowering has ended */
     bool enters_scope;               /* its resource counts for dynamic references */
     uint32 sure_length;              /* a string with fewer bytes passes */
     uint32 min_length;               /* characters */
@@ -62,8 +62,8 @@ typedef struct FastName {
     const char *bytes;
     uint32 length;
     bool is_required;
-    bool is_listed;       /* by "properties": additionalProperties is not for it */
-    const FastNode *node; /* never NULL: "anything" */
+    bool is_listed;       /* in "properties", so additionalProperties does not apply to it */
+    const FastNode *node; /* never NULL; "anything" allows all */
 } FastName;
 
 typedef struct FastPattern {
@@ -71,10 +71,10 @@ typedef struct FastPattern {
     const FastNode *node; /* NULL allows all */
 } FastPattern;
 
-/* No object has as many members. */
+/* More members than any object has. */
 #define NO_SHAPE PG_UINT32_MAX
 
-/* How jsonb stores the keys of an object that has every name and no other. */
+/* How jsonb stores the keys of an object that has exactly these names. */
 typedef struct FastShape {
     const JEntry *entries;
     const char *bytes;
@@ -82,7 +82,7 @@ typedef struct FastShape {
     uint32 bytes_size;
 } FastShape;
 
-/* "properties" and all that goes with it, in one walk over the members. */
+/* "properties" and everything that depends on it, checked in one walk over the members. */
 typedef struct FastObject {
     uint32 min_members;
     uint32 max_members;
@@ -90,13 +90,13 @@ typedef struct FastObject {
     int n_required;
     FastName *names; /* in the order of keys in jsonb */
     uint32 max_length;
-    uint32 *first;              /* [length]: index of the first name that is not shorter */
+    uint32 *first;              /* [length]: index of the first name that is at least this long */
     const FastNode *additional; /* NULL allows all */
     bool forbids_additional;
     int n_patterns;
     FastPattern *patterns;
     const FastNode *key; /* propertyNames; NULL allows all */
-    bool is_plain;       /* a name or "additional" alone decides about each member */
+    bool is_plain;       /* each member is decided by its name or by "additional" alone */
     uint32 shape_count;  /* members of an object that may be of this shape, or NO_SHAPE */
     FastShape shape;
 } FastObject;
@@ -115,22 +115,25 @@ typedef struct FastArray {
 
 /* ---- json_schema/lower.c ---------------------------------------------------------- */
 
-/* Lowers a compiled program; nodes go into the current memory context. */
+/* Lowers a compiled program. The nodes go into the current memory context. */
 extern void json_schema_lower(JsonSchemaProgram *program);
 
-/* While a program is lowered. */
+/* State of a program that is being lowered. */
 typedef struct FastLower {
     JsonSchemaProgram *program;
-    List *queue; /* FastNode, not yet begun: parts of instances, which nobody looks into */
+    List *queue; /* FastNode for parts, still to be lowered: no other node merges these */
 } FastLower;
 
 extern const FastNode *lower_node(FastLower *lower, const JsonSchemaNode *node);
-/* The same for a part of the instance: lowered later. NULL for a schema without demands. */
+/*
+ * A node for a part of the instance, to be lowered later. NULL for a schema that allows
+ * everything.
+ */
 extern const FastNode *lower_part(FastLower *lower, const JsonSchemaNode *node);
 
 /* ---- json_schema/lower_children.c -------------------------------------------------- */
 
-/* What the node's keywords say about members or items; NULL when that is nothing. */
+/* What the keywords of the node say about members or items; NULL if they say nothing. */
 extern const FastObject *lower_object(FastLower *lower, const JsonSchemaNode *node);
 extern const FastArray *lower_array(FastLower *lower, const JsonSchemaNode *node);
 

@@ -1,9 +1,9 @@
 /*
- * json_schema/index.c: the documents of one compilation: which resources and anchors they
- * hold, and what a reference points to.
+ * json_schema/index.c: the documents of one compilation: which resources and anchors they have,
+ * and to what a reference points.
  *
- * "$id" and anchors count only where a keyword of the dialect puts a schema, so documents
- * are walked keyword by keyword.
+ * "$id" and anchors only count in schemas, that is, where a keyword of the dialect has a
+ * subschema. So documents are walked keyword by keyword.
  */
 #include "extension/base/compat.h"
 
@@ -13,8 +13,10 @@
 #include "extension/json_schema/internal.h"
 #include "extension/json_schema/uri.h"
 
-/* A schema that is still to be looked at. The list of them takes the place of recursion, so
- * that depth costs no stack. */
+/*
+ * A schema that must still be visited. A list of these replaces recursion, so that a deep schema
+ * needs no stack.
+ */
 typedef struct Pending {
     JsonSchemaResource *resource;
     JsonValue schema;
@@ -42,7 +44,7 @@ has_key(JsonValue object, const char *key)
 
 /* ---- dialects ----------------------------------------------------------------- */
 
-/* The vocabularies of a metaschema; those it does not mention are off. */
+/* The vocabularies of a metaschema. Those that it does not mention are off. */
 static bool
 read_vocabularies(JsonSchemaCompile *compile, const JsonSchemaResource *metaschema,
                   JsonSchemaDialect *dialect)
@@ -72,7 +74,7 @@ read_vocabularies(JsonSchemaCompile *compile, const JsonSchemaResource *metasche
     return true;
 }
 
-/* The dialect that a schema names by "$schema", or else the one given. */
+/* The dialect that a schema names by "$schema"; otherwise the inherited one. */
 static JsonSchemaDialect
 dialect_of(JsonSchemaCompile *compile, const JsonSchemaResource *resource, JsonValue schema,
            JsonSchemaDialect inherited)
@@ -86,7 +88,7 @@ dialect_of(JsonSchemaCompile *compile, const JsonSchemaResource *resource, JsonV
     if (!uri || json_schema_known_dialect(uri, &dialect))
         return dialect;
     plain = json_schema_uri_split(uri, &fragment);
-    /* "#" is no dialect: it would be the schema itself, or whoever refers to it. */
+    /* "#" cannot be a dialect: it would be the schema itself, or the schema that refers to it. */
     metaschema =
         *plain == '\0'
             ? NULL
@@ -146,7 +148,7 @@ index_anchors(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValu
         resource->has_recursive_anchor = true;
 }
 
-/* Sees to the identifier of a schema: the resource that it belongs to then. */
+/* Handles the identifier of a schema. Returns the resource to which the schema belongs then. */
 static JsonSchemaResource *
 index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
                  const JsonSchemaPointer **pointer)
@@ -245,7 +247,7 @@ index_keyword(List *pending, JsonSchemaResource *resource, const JsonSchemaKeywo
     return pending;
 }
 
-/* Enters one schema object; its parts join the list. */
+/* Visits one schema object. Its subschemas are added to the list. */
 static List *
 index_schema(JsonSchemaCompile *compile, List *pending, JsonSchemaResource *resource,
              JsonValue schema, const JsonSchemaPointer *pointer)
@@ -294,7 +296,7 @@ json_schema_index_document(JsonSchemaCompile *compile, const char *uri, JsonValu
 {
     JsonSchemaResource *resource = new_resource(compile, uri, root, dialect);
 
-    check_stack_depth(); /* a dialect is a document, whose dialect may be another */
+    check_stack_depth(); /* a dialect is a document, which may name another dialect */
     resource->dialect = dialect_of(compile, resource, root, dialect);
     json_schema_enter_root(compile, resource);
     index_schemas(compile, resource, root);
@@ -324,7 +326,7 @@ json_schema_find_resource(JsonSchemaCompile *compile, const char *uri, JsonSchem
     return json_schema_index_document(compile, uri, json_value_of_jsonb(copy), dialect);
 }
 
-/* One step down; false when there is no such member. */
+/* Goes one step down; false when there is no such member. */
 static bool
 step_into(JsonValue *value, const char *token)
 {
@@ -347,7 +349,7 @@ token_value(StringInfo token)
     return value;
 }
 
-/* Follows a JSON Pointer, which may lead into an embedded resource. */
+/* Follows a JSON Pointer. It may lead into an embedded resource. */
 static JsonSchemaNode *
 resolve_pointer(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
                 const char *fragment)

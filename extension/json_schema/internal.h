@@ -1,9 +1,9 @@
 /*
- * json_schema/internal.h: the compiled form, shared by the units of the engine.
+ * json_schema/internal.h: the compiled form of a schema, shared by the files of this folder.
  *
- * A program is a graph of nodes, one per subschema that can be reached; references are
- * edges. A node has its keywords in the order of evaluation, with everything about them
- * that can be known in advance: json_schema_evaluate interprets these.
+ * A program is a graph of nodes, one for each subschema that can be reached; references are
+ * edges. A node has its keywords in the order of evaluation, and each keyword has everything that
+ * can be computed in advance. json_schema_evaluate interprets these nodes.
  */
 #ifndef CTMS_JSON_SCHEMA_INTERNAL_H
 #define CTMS_JSON_SCHEMA_INTERNAL_H
@@ -21,7 +21,7 @@ typedef enum JsonSchemaVocabulary {
     VOCABULARY_FORMAT_ANNOTATION = 0x20,
     VOCABULARY_FORMAT_ASSERTION = 0x40,
     VOCABULARY_CONTENT = 0x80,
-    VOCABULARY_ALL = 0xBF /* but not the assertion of formats */
+    VOCABULARY_ALL = 0xBF /* all but the assertion of formats */
 } JsonSchemaVocabulary;
 
 typedef struct JsonSchemaDialect {
@@ -30,11 +30,12 @@ typedef struct JsonSchemaDialect {
 } JsonSchemaDialect;
 
 /*
- * In the order in which a node evaluates them: what depends on others comes after them.
+ * The kinds are in the order in which a node evaluates its keywords: a keyword comes after those
+ * on which it depends.
  *
- * Every pass over keywords is a switch without a default, so that a keyword that it does not
- * name is a compiler's error (-Wswitch). A pass that has nothing to do for a keyword, or
- * leaves it to another pass, says so in a case, for which there are the groups below.
+ * Every pass over keywords is a switch without a default, so that a missing kind is a compiler
+ * error (-Wswitch). If a pass does nothing for a keyword, or leaves it to another pass, it says
+ * so in a case. The groups below help with that.
  */
 typedef enum JsonSchemaKeywordKind {
     KEYWORD_REF,
@@ -75,7 +76,7 @@ typedef enum JsonSchemaKeywordKind {
     KEYWORD_ANNOTATION,
     KEYWORD_UNEVALUATED_ITEMS,
     KEYWORD_UNEVALUATED_PROPERTIES,
-    /* Those below only matter while compiling: no compiled node has them. */
+    /* The kinds below only matter while compiling. No compiled node has them. */
     KEYWORD_THEN,
     KEYWORD_ELSE,
     KEYWORD_MIN_CONTAINS,
@@ -83,7 +84,7 @@ typedef enum JsonSchemaKeywordKind {
     KEYWORD_ADDITIONAL_ITEMS,
     KEYWORD_RECURSIVE_REF,
     KEYWORD_DEFINITIONS,
-    KEYWORD_IDENTIFIER /* $id, $anchor and the like: seen to by the index; the last kind */
+    KEYWORD_IDENTIFIER /* $id, $anchor and the like, handled by index.c; must be the last kind */
 } JsonSchemaKeywordKind;
 
 #define N_KEYWORD_KINDS (KEYWORD_IDENTIFIER + 1)
@@ -91,11 +92,11 @@ typedef enum JsonSchemaKeywordKind {
 /* clang-format off */
 
 /*
- * Groups, each as one case label. A keyword is in the group that says what it looks at:
- * passes take it for granted of all that is there.
+ * Groups of kinds, each usable as one case label. The group of a keyword tells what it looks at,
+ * and passes rely on this for all kinds of a group.
  */
 
-/* The instance alone, without subschemas: judged by json_schema/assert.c. */
+/* Only look at the instance and have no subschemas; judged by json_schema/assert.c. */
 #define ASSERTIONS_ON_ANYTHING KEYWORD_TYPE: case KEYWORD_ENUM: case KEYWORD_CONST
 #define ASSERTIONS_ON_STRINGS                                                                      \
     KEYWORD_MIN_LENGTH: case KEYWORD_MAX_LENGTH: case KEYWORD_PATTERN: case KEYWORD_FORMAT
@@ -110,20 +111,22 @@ typedef enum JsonSchemaKeywordKind {
 #define ASSERTIONS                                                                                 \
     ASSERTIONS_ON_ANYTHING: case ASSERTIONS_ON_STRINGS: case ASSERTIONS_ON_NUMBERS:                \
     case ASSERTIONS_ON_ARRAYS: case ASSERTIONS_ON_OBJECTS
-/* Subschemas for the instance itself. */
+/* Subschemas that apply to the instance itself. */
 #define APPLICATORS_IN_PLACE                                                                       \
     KEYWORD_REF: case KEYWORD_DYNAMIC_REF: case KEYWORD_ALL_OF: case KEYWORD_ANY_OF:               \
     case KEYWORD_ONE_OF: case KEYWORD_NOT: case KEYWORD_IF: case KEYWORD_DEPENDENT_SCHEMAS:        \
     case KEYWORD_DEPENDENCIES
-/* Subschemas for members of an object, for items of an array, and for those of either that no
- * other keyword of the node evaluates. */
+/*
+ * Subschemas that apply to members of an object; then to items of an array; then to members or
+ * items that no other keyword of the node evaluates.
+ */
 #define APPLICATORS_TO_MEMBERS                                                                     \
     KEYWORD_PROPERTIES: case KEYWORD_PATTERN_PROPERTIES: case KEYWORD_ADDITIONAL_PROPERTIES:       \
     case KEYWORD_PROPERTY_NAMES
 #define APPLICATORS_TO_ITEMS                                                                       \
     KEYWORD_PREFIX_ITEMS: case KEYWORD_ITEMS: case KEYWORD_CONTAINS
 #define APPLICATORS_TO_UNEVALUATED KEYWORD_UNEVALUATED_ITEMS: case KEYWORD_UNEVALUATED_PROPERTIES
-/* In no compiled node. */
+/* Never in a compiled node. */
 #define COMPILED_AWAY                                                                              \
     KEYWORD_THEN: case KEYWORD_ELSE: case KEYWORD_MIN_CONTAINS: case KEYWORD_MAX_CONTAINS:         \
     case KEYWORD_ADDITIONAL_ITEMS: case KEYWORD_RECURSIVE_REF: case KEYWORD_DEFINITIONS:           \
@@ -131,7 +134,7 @@ typedef enum JsonSchemaKeywordKind {
 
 /* clang-format on */
 
-/* Where a keyword's value holds subschemas. */
+/* Where the value of a keyword has subschemas. */
 typedef enum JsonSchemaShape {
     SHAPE_NONE,
     SHAPE_SCHEMA,
@@ -148,24 +151,26 @@ typedef struct JsonSchemaKeywordRule {
     int last_draft;
     uint32 vocabulary;
     JsonSchemaShape shape;
-    uint32 applies; /* kinds of instance that it can fail, as JSON_KIND_BITs */
+    uint32 applies; /* kinds of instance that can fail it, as JSON_KIND_BITs */
     uint32 name_length;
 } JsonSchemaKeywordRule;
 
-/* Where a schema is in its resource, as a chain; NULL is the root. Only messages need it as
- * text, which would take too much room for each node of a deep schema. */
+/*
+ * The place of a schema in its resource, as a chain; NULL is the root. It only becomes text in a
+ * message, because the texts for all nodes of a deep schema would need too much memory.
+ */
 typedef struct JsonSchemaPointer {
     const struct JsonSchemaPointer *parent;
-    const char *keyword; /* NULL: a name alone */
+    const char *keyword; /* NULL: only a name */
     const char *name;    /* NULL: none */
     uint32 name_length;
     int64 index; /* -1: none */
 } JsonSchemaPointer;
 
-/* A schema with a URI of its own: a document, or an embedded part that has an "$id". */
+/* A schema that has a URI of its own: a document, or an embedded part with an "$id". */
 typedef struct JsonSchemaResource {
     const char *uri;           /* without fragment */
-    const char *retrieval_uri; /* by which it was asked for, the same unless "$id" differs */
+    const char *retrieval_uri; /* the URI that was asked for; the same unless "$id" differs */
     JsonValue root;
     JsonSchemaDialect dialect;
     bool has_recursive_anchor;
@@ -180,17 +185,20 @@ typedef struct JsonSchemaAnchor {
 
 typedef struct JsonSchemaNode JsonSchemaNode;
 
-/* What a dynamic reference means when the resource is the outermost with that anchor. */
+/*
+ * The node that a dynamic reference means when this resource is the outermost one with the
+ * anchor.
+ */
 typedef struct JsonSchemaCandidate {
     const JsonSchemaResource *resource;
     JsonSchemaNode *node;
 } JsonSchemaCandidate;
 
-/* All that dynamic references to one anchor may mean. */
+/* All nodes that dynamic references to one anchor may mean. */
 typedef struct JsonSchemaCandidates {
     const char *anchor; /* "" for recursive references */
     List *list;         /* JsonSchemaCandidate */
-    int n_resources;    /* that have been looked at, while compiling */
+    int n_resources;    /* how many were visited so far, while compiling */
 } JsonSchemaCandidates;
 
 typedef struct JsonSchemaKeyword {
@@ -201,9 +209,9 @@ typedef struct JsonSchemaKeyword {
     uint32 types;    /* type: JSON_KIND_BITs; TYPE_INTEGER when only integers are numbers */
     int64 count;     /* bounds; contains: minContains */
     int64 max_count; /* contains: maxContains */
-    int n;           /* of the lists below */
+    int n;           /* length of the lists below */
     JsonValue *names;
-    JsonSchemaNode **nodes; /* if: the conditions, then, else; may hold NULL there */
+    JsonSchemaNode **nodes; /* if: the conditions, then, else, each of which may be NULL */
     Regex **patterns;
     JsonValue *lists;   /* dependencies: arrays of names */
     const char *anchor; /* dynamic reference: the name; NULL for an ordinary one */
@@ -212,7 +220,7 @@ typedef struct JsonSchemaKeyword {
     const struct JsonSet *set; /* enum: its values when there are many; else NULL */
 } JsonSchemaKeyword;
 
-/* Beside the kinds. */
+/* An additional bit, next to those of the kinds. */
 #define TYPE_INTEGER JSON_KIND_BIT(N_JSON_KINDS)
 
 struct JsonSchemaNode {
@@ -223,7 +231,7 @@ struct JsonSchemaNode {
     int n_keywords;
     uint8 visit; /* while looking for cycles */
     bool has_unevaluated;
-    /* What their siblings need to know. */
+    /* Keywords that other keywords of the node must look at. */
     const JsonSchemaKeyword *properties;
     const JsonSchemaKeyword *pattern_properties;
     const JsonSchemaKeyword *prefix_items;
@@ -235,7 +243,7 @@ struct JsonSchemaProgram {
     JsonSchemaNode *root;
     const struct FastNode *fast; /* of the root */
     bool uses_loader;
-    bool has_dynamic_scope; /* some reference depends on it */
+    bool has_dynamic_scope; /* some reference depends on the dynamic scope */
     int n_nodes;
 };
 
@@ -249,34 +257,34 @@ typedef struct JsonSchemaCompile {
     List *all_nodes;  /* in the order of creation */
     HTAB *names;      /* json_schema/names.c */
     List *candidates; /* JsonSchemaCandidates */
-    bool collects;    /* list problems instead of raising the first */
+    bool collects;    /* list the problems instead of raising the first one */
     List *problems;
-    Size problem_bytes; /* of their texts */
-    bool is_cut;        /* there are more problems than are listed */
+    Size problem_bytes; /* bytes of their texts */
+    bool is_cut;        /* there are more problems than those listed */
 } JsonSchemaCompile;
 
 /* ---- json_schema/node.c ----------------------------------------------------- */
 
-/* Notes what is wrong with a schema, and where; raises it unless problems are collected. */
+/* Notes what is wrong with a schema, and where. Raises an error unless problems are collected. */
 extern void json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
                                 const JsonSchemaPointer *pointer, const char *keyword,
                                 const char *format, ...) pg_attribute_printf(5, 6);
-/* The keyword's value is not what it must be. */
+/* Reports that the value of the keyword is not what it must be. */
 extern void json_schema_bad_value(JsonSchemaCompile *compile, const JsonSchemaNode *node,
                                   const JsonSchemaKeyword *keyword, const char *expected);
 
 extern const JsonSchemaPointer *
 json_schema_child_pointer(const JsonSchemaPointer *pointer, const char *keyword, JsonValue *name,
                           int64 index);
-/* As a JSON Pointer. */
+/* The place as a JSON Pointer. */
 extern char *json_schema_pointer_text(const JsonSchemaPointer *pointer);
 
-/* The tables of nodes and of roots of resources; once for each compilation. */
+/* Makes the tables of nodes and of roots of resources. Called once for each compilation. */
 extern void json_schema_nodes_init(JsonSchemaCompile *compile, MemoryContext context);
 extern void json_schema_enter_root(JsonSchemaCompile *compile, JsonSchemaResource *resource);
-/* The resource whose root the schema is; NULL when it is none. */
+/* The resource of which the schema is the root; NULL when there is none. */
 extern JsonSchemaResource *json_schema_root_at(const JsonSchemaCompile *compile, JsonValue schema);
-/* The node of a schema inside a resource, made when it is new. */
+/* The node of a schema inside a resource; made if it does not exist yet. */
 extern JsonSchemaNode *
 json_schema_node(JsonSchemaCompile *compile, JsonValue source, const JsonSchemaResource *resource,
                  const JsonSchemaPointer *pointer);
@@ -288,36 +296,43 @@ json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *
 /* The keyword of a compiled node; NULL when it has none of that kind. */
 extern const JsonSchemaKeyword *
 json_schema_keyword_of(const JsonSchemaNode *node, JsonSchemaKeywordKind kind);
-/* The place of the name in "properties" and other maps, -1 for none or without a keyword. */
+/*
+ * The index of the name in "properties" or a similar map; -1 when it is not there, or keyword is
+ * NULL.
+ */
 extern int json_schema_index_of_name(const JsonSchemaKeyword *keyword, JsonValue name);
-/* Whether the name matches one of "patternProperties", which may be NULL. */
+/* Whether the name matches a pattern of "patternProperties". keyword may be NULL. */
 extern bool json_schema_matches_pattern(const JsonSchemaKeyword *keyword, JsonValue name);
-/* Raises what cannot happen: a pass got a keyword that it names as another's. */
+/* Raises an internal error: a pass got a keyword that it leaves to another pass. */
 extern void
 json_schema_stray_keyword(const JsonSchemaKeyword *keyword) __attribute__((noreturn, cold));
 
 /* ---- json_schema/dialect.c -------------------------------------------------- */
 
-/* The rule of a keyword in a dialect; NULL when it means nothing there. */
+/* The rule of a keyword in a dialect; NULL when the keyword has no meaning there. */
 extern const JsonSchemaKeywordRule *
 json_schema_find_rule(const JsonSchemaDialect *dialect, JsonValue name);
 /* The dialect that "$schema" or "$vocabulary" names. */
 extern bool json_schema_known_dialect(const char *uri, JsonSchemaDialect *dialect);
-/* 0 when the vocabulary is not known. */
+/* The bit of a vocabulary; 0 when it is not known. */
 extern uint32 json_schema_vocabulary(const char *uri);
 extern JsonSchemaDialect json_schema_draft_dialect(int draft);
 
 /* ---- json_schema/index.c ---------------------------------------------------- */
 
-/* Enters a document and all resources inside it; the root's resource. */
+/* Adds a document and all resources inside it. Returns the resource of its root. */
 extern JsonSchemaResource *json_schema_index_document(JsonSchemaCompile *compile, const char *uri,
                                                       JsonValue root, JsonSchemaDialect dialect);
-/* Finds the resource of that URI, or loads it: NULL when there is none. The dialect is for
- * a document that does not name its own. */
+/*
+ * Finds the resource with that URI, or loads it; NULL when there is none. The dialect applies to
+ * a document that does not name its own.
+ */
 extern JsonSchemaResource *
 json_schema_find_resource(JsonSchemaCompile *compile, const char *uri, JsonSchemaDialect dialect);
-/* The node that an absolute reference points to, loading its document when needed. The
- * anchor is set when it was found by one. NULL after a problem. */
+/*
+ * The node to which an absolute reference points; loads its document if necessary. Sets the
+ * anchor when the node was found by one. NULL after a problem.
+ */
 extern JsonSchemaNode *
 json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, const char *keyword,
                     const char *reference, const JsonSchemaAnchor **anchor);
@@ -325,7 +340,9 @@ json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, cons
 /* ---- json_schema/names.c ---------------------------------------------------- */
 
 extern HTAB *json_schema_names_new(MemoryContext context);
-/* The first resource of a URI, the first anchor of a name count. */
+/*
+ * If several resources have the same URI, or several anchors the same name, the first one counts.
+ */
 extern void json_schema_enter_resource(JsonSchemaCompile *compile, const char *uri,
                                        JsonSchemaResource *resource);
 extern JsonSchemaResource *
@@ -335,7 +352,7 @@ extern void json_schema_enter_anchor(JsonSchemaCompile *compile, const JsonSchem
 extern const JsonSchemaAnchor *
 json_schema_find_anchor(const JsonSchemaCompile *compile, const JsonSchemaResource *resource,
                         const char *name, bool dynamic_only);
-/* Those of an anchor, made when they are new. */
+/* The candidates for an anchor; made if they do not exist yet. */
 extern JsonSchemaCandidates *json_schema_candidates(JsonSchemaCompile *compile, const char *anchor);
 
 /* ---- json_schema/cycle.c ---------------------------------------------------- */
@@ -345,10 +362,10 @@ extern void json_schema_find_cycles(JsonSchemaCompile *compile);
 
 /* ---- json_schema/keywords.c, json_schema/applicators.c ---------------------- */
 
-/* Fills the keyword from its value; a problem is reported. */
+/* Fills the keyword from its value. Reports a problem if the value is wrong. */
 extern void json_schema_compile_assertion(JsonSchemaCompile *compile, JsonSchemaNode *node,
                                           JsonSchemaKeyword *keyword);
-/* The same; false when it leaves nothing to evaluate. */
+/* The same. False when nothing of the keyword must be evaluated. */
 extern bool json_schema_compile_applicator(JsonSchemaCompile *compile, JsonSchemaNode *node,
                                            JsonSchemaKeyword *keyword);
 
@@ -359,10 +376,12 @@ extern const Jsonb *json_schema_builtin_document(const char *uri);
 
 /* ---- json_schema/assert.c --------------------------------------------------- */
 
-/* Whether the instance, of a kind that the keyword applies to, passes an assertion that
- * looks at nothing but the instance. */
+/*
+ * Whether the instance passes an assertion that looks at nothing else. The instance must be of a
+ * kind to which the keyword applies.
+ */
 extern bool json_schema_assertion_holds(const JsonSchemaKeyword *keyword, JsonValue instance);
-/* What to say when it does not. */
+/* The message for an instance that does not pass. */
 extern char *json_schema_assertion_message(const JsonSchemaKeyword *keyword, JsonValue instance);
 
 #endif

@@ -1,12 +1,12 @@
 /*
- * json_schema/json_schema.h: JSON Schema, drafts 4 to 2020-12, over jsonb.
+ * json_schema/json_schema.h: JSON Schema, drafts 4 to 2020-12, for jsonb.
  *
- * A schema is compiled once into a program that lives in a memory context of its own; the
- * program then judges any number of instances. json_schema_run gives the verdict and stops
- * at the first failure; json_schema_evaluate goes over everything and explains. Neither
- * reads the catalog, so a program is not freed under a run.
+ * A schema is compiled once into a program, which lives in a memory context of its own. The
+ * program then judges any number of instances. json_schema_run gives the verdict and stops at the
+ * first failure. json_schema_evaluate evaluates everything and explains the verdict. Neither of
+ * them reads the catalog, so a program cannot be freed during a run.
  *
- * Nothing in a message is a value of the instance; locations name its keys.
+ * Messages contain no values of the instance, but locations contain its keys.
  */
 #ifndef CTMS_JSON_SCHEMA_H
 #define CTMS_JSON_SCHEMA_H
@@ -19,16 +19,18 @@
 
 typedef struct JsonSchemaProgram JsonSchemaProgram;
 
-/* Fetches the document that a reference asks for: a jsonb that lives at least until the
- * compilation ends, or NULL when there is none of that URI. */
+/*
+ * Returns the document to which a reference points: a jsonb that lives at least until the
+ * compilation ends, or NULL when there is none with that URI.
+ */
 typedef const Jsonb *(*JsonSchemaLoader)(const char *uri);
 
-/* Annotations that assert, whatever the vocabulary says. */
+/* Keywords that assert even if the vocabulary makes them annotations. */
 #define JSON_SCHEMA_ASSERT_FORMATS 0x01
 #define JSON_SCHEMA_ASSERT_CONTENT 0x02 /* contentEncoding, contentMediaType from draft 7 on */
 
 typedef struct JsonSchemaOptions {
-    int draft;               /* without "$schema": 4, 6, 7, 2019 or 2020; 0 means 2020 */
+    int draft;               /* used without "$schema": 4, 6, 7, 2019 or 2020; 0 means 2020 */
     int asserts;             /* JSON_SCHEMA_ASSERT_... */
     JsonSchemaLoader loader; /* NULL: built-in documents only */
 } JsonSchemaOptions;
@@ -40,20 +42,22 @@ typedef struct JsonSchemaProblem {
     char *message;
 } JsonSchemaProblem;
 
-/* Compiles into a new child of the parent context. The schema is copied. With problems
- * NULL, a schema that is not valid is an error (22023); else they are listed there, and
- * NULL is returned when there are any. */
+/*
+ * Compiles into a new child of the parent context. The schema is copied. If "problems" is NULL, a
+ * schema that is not valid is an error (22023). Otherwise the problems are listed there, and NULL
+ * is returned if there are any.
+ */
 extern JsonSchemaProgram *json_schema_compile(const Jsonb *schema, const JsonSchemaOptions *options,
                                               MemoryContext parent, List **problems);
 extern void json_schema_free(JsonSchemaProgram *program);
 
-/* The draft of an option's value such as "2019-09"; 0 when there is none of that name. */
+/* The draft for a value of the option, such as "2019-09"; 0 when there is no such draft. */
 extern int json_schema_find_draft(JsonValue name);
 
-/* Bytes that the program takes. */
+/* The size of the program in bytes. */
 extern Size json_schema_program_size(const JsonSchemaProgram *program);
 
-/* Whether documents beside the built-in ones were read: they may change. */
+/* Whether the program has read documents that are not built in, and so may change. */
 extern bool json_schema_uses_loader(const JsonSchemaProgram *program);
 
 /* The verdict. */
@@ -86,11 +90,11 @@ typedef struct JsonSchemaVerdict {
 #define JSON_SCHEMA_ANNOTATIONS 0x01 /* collect annotations too */
 #define JSON_SCHEMA_VERBOSE 0x02     /* keep units that do not matter for the verdict */
 
-/* The whole story, in the current memory context. */
+/* The verdict with all errors, in the current memory context. */
 extern JsonSchemaVerdict json_schema_evaluate(const JsonSchemaProgram *program, JsonValue instance,
                                               int flags, int error_limit);
 
-/* One failure, flattened. */
+/* One error of a flat list. */
 typedef struct JsonSchemaError {
     const char *keyword_location;
     const char *absolute_keyword_location;

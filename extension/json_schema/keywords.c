@@ -1,6 +1,6 @@
 /*
- * json_schema/keywords.c: compiles the keywords that assert something about the instance
- * itself, without subschemas.
+ * json_schema/keywords.c: compiles the keywords that assert something about the instance itself
+ * and have no subschemas.
  */
 #include "extension/base/compat.h"
 
@@ -13,7 +13,7 @@
 #include "extension/json_schema/format/format.h"
 #include "extension/json_schema/internal.h"
 
-/* Lists of up to this many values are searched one by one. */
+/* Up to this many values are compared one by one. */
 #define SHORT_ENUM 16
 
 static uint32
@@ -120,7 +120,7 @@ compile_flag(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword
         json_schema_bad_value(compile, node, keyword, "a boolean");
 }
 
-/* Bounds of numbers. In draft 4, "exclusiveMinimum" is a flag beside "minimum". */
+/* Bounds of numbers. In draft 4 "exclusiveMinimum" is a flag that goes with "minimum". */
 static void
 compile_bound(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
 {
@@ -164,7 +164,7 @@ compile_pattern(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyw
                             "invalid regular expression: %s", error);
 }
 
-/* An annotation, unless the dialect or the caller wants it checked. */
+/* An annotation, unless the dialect or the options ask for it to be checked. */
 static void
 compile_format(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
 {

@@ -1,9 +1,9 @@
 /*
- * json_schema/lower.c: from nodes to the form that gives verdicts.
+ * json_schema/lower.c: lowers the nodes to the form that gives verdicts.
  *
- * A node is built kind by kind. A subschema that applies to the same instance is merged:
- * its mask cuts the mask, its operations are copied. Only a subschema that is still being
- * lowered (a cycle) or that has many operations is called instead. One recursion with
+ * A node is built kind by kind. A subschema that applies to the same instance is merged: its mask
+ * limits the node's mask, and its operations are copied. A subschema is only called, instead of
+ * merged, if it is still being lowered (a cycle) or has many operations. One recursion with
  * lower_children.c, split by size.
  */
 #include "extension/base/compat.h"
@@ -12,10 +12,13 @@
 
 #include "extension/json_schema/fast.h"
 
-/* More operations than this are called instead of merged. */
+/* A node with more operations than this is called instead of merged. */
 #define MERGE_LIMIT 16
 
-/* Strings differ in length or their first bytes: up to so many are faster compared than hashed. */
+/*
+ * Strings usually differ in their length or first bytes. Up to this many, comparing is faster
+ * than hashing.
+ */
 #define FEW_STRINGS 48
 
 #define BIT(kind) JSON_KIND_BIT(kind)
@@ -24,7 +27,7 @@ typedef struct Builder {
     FastLower *lower;
     const JsonSchemaNode *source;
     FastNode *node;
-    uint8 interpreted; /* kinds that the interpreter judges alone */
+    uint8 interpreted; /* kinds that only the interpreter judges */
     FastOp *ops[N_JSON_KINDS];
     int n_ops[N_JSON_KINDS];
     int allocated[N_JSON_KINDS];
@@ -78,7 +81,7 @@ count_ops(const FastNode *node, int kind)
     return n;
 }
 
-/* The instance, if of this kind, must pass the node too. */
+/* If the instance is of this kind, it must also pass the node. */
 static void
 require_node(Builder *b, const FastNode *node, int kind)
 {
@@ -174,8 +177,10 @@ lower_if(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 
 /* ---- values ---------------------------------------------------------------------------- */
 
-/* The listed values of one kind; the kinds that have none are not allowed. Of many the
- * keyword itself knows the set. */
+/*
+ * Lowers the listed values of one kind. If there are none, the kind is not allowed. If there are
+ * many, the keyword itself has a set of them.
+ */
 static void
 lower_values(Builder *b, const JsonSchemaKeyword *keyword, const JsonValue *values, int n, int kind)
 {
@@ -235,8 +240,10 @@ to_length(int64 count)
     return (uint32)Min(count, PG_UINT32_MAX);
 }
 
-/* What a keyword demands of one kind, but for what is for all kinds alike (lower_common) and
- * what is about members and items (lower_children.c). */
+/*
+ * Lowers what a keyword demands of one kind. lower_common handles what is the same for all kinds;
+ * lower_children.c handles members and items.
+ */
 static void
 lower_keyword(Builder *b, const JsonSchemaKeyword *keyword, int kind)
 {
@@ -287,7 +294,7 @@ lower_dynamic(Builder *b, const JsonSchemaKeyword *keyword)
         add_op(b, kind, FAST_DYNAMIC)->keyword = keyword;
 }
 
-/* Keywords that hold for every kind alike; the others are lowered kind by kind. */
+/* Handles keywords that work the same for every kind. The others are lowered kind by kind. */
 static void
 lower_common(Builder *b, const JsonSchemaKeyword *keyword)
 {
@@ -318,7 +325,7 @@ lower_common(Builder *b, const JsonSchemaKeyword *keyword)
     }
 }
 
-/* The kind of which the keyword leaves the whole node to the interpreter; -1 for none. */
+/* The kind for which the keyword leaves the whole node to the interpreter; -1 for none. */
 static int
 interpreted_kind(const JsonSchemaKeyword *keyword)
 {
@@ -391,7 +398,7 @@ build(Builder *b)
 
     if (source->source.kind == JSON_FALSE)
         b->node->kinds = 0;
-    /* The types first: kinds that they exclude need no operations. */
+    /* Types come first, because kinds that they exclude need no operations. */
     for (int i = 0; i < source->n_keywords; i++)
         if (source->keywords[i].kind == KEYWORD_TYPE)
             for (int kind = 0; kind < N_JSON_KINDS; kind++)
@@ -420,7 +427,7 @@ find_node(FastLower *lower, const JsonSchemaNode *source)
     if (source->fast)
         return (FastNode *)source->fast;
     node = palloc0(sizeof(FastNode));
-    /* Until it is finished, nothing is known: every kind may pass, after checks. */
+    /* Until the node is finished nothing is known about it: every kind may pass, after checks. */
     node->kinds = JSON_KINDS_ALL;
     node->checked = JSON_KINDS_ALL;
     node->max_length = PG_UINT32_MAX;

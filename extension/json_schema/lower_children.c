@@ -1,6 +1,8 @@
 /*
- * json_schema/lower_children.c: lowers the keywords about members and items into one walk
- * for each kind of container. One recursion with lower.c, split by size.
+ * json_schema/lower_children.c: lowers the keywords about members and items into one walk for
+ * each kind of container.
+ *
+ * One recursion with lower.c, split by size.
  */
 #include "extension/base/compat.h"
 
@@ -8,10 +10,10 @@
 
 #include "extension/json_schema/fast.h"
 
-/* Keys of larger objects have more than one stored offset. */
+/* Objects with more keys than this have more than one stored offset. */
 #define MAX_SHAPE JB_OFFSET_STRIDE
 
-/* For a name that is required and nothing else. */
+/* For a name that is required and has no schema. */
 static const FastNode anything = {.kinds = JSON_KINDS_ALL, .is_finished = true};
 
 static int
@@ -54,7 +56,7 @@ add_names(FastObject *object, const JsonSchemaKeyword *keyword, FastLower *lower
     }
 }
 
-/* Sorts names; one that is both listed and required becomes one entry. */
+/* Sorts the names. A name that is both listed and required becomes one entry. */
 static void
 merge_names(FastObject *object)
 {
@@ -78,8 +80,10 @@ merge_names(FastObject *object)
         object->n_required += object->names[i].is_required;
 }
 
-/* A name that is listed, not required and free of checks only matters for what is
- * additional. */
+/*
+ * Drops names that are listed but not required and have no checks. They only matter if there is a
+ * rule for additional members.
+ */
 static void
 drop_idle_names(FastObject *object)
 {
@@ -107,7 +111,10 @@ index_names(FastObject *object)
     }
 }
 
-/* An object with all the names is known by its keys as a whole, which saves looking up each. */
+/*
+ * If an object has exactly these names, all its keys together are known in advance, and comparing
+ * them at once saves looking up each.
+ */
 static void
 add_shape(FastObject *object)
 {
@@ -150,7 +157,7 @@ lower_patterns(FastLower *lower, FastObject *object, const JsonSchemaKeyword *ke
     }
 }
 
-/* What a node says about members; NULL where it says nothing. */
+/* What a node says about members; NULL for a keyword that it does not have. */
 typedef struct ObjectKeywords {
     const JsonSchemaKeyword *properties;
     const JsonSchemaKeyword *patterns;
@@ -230,7 +237,7 @@ lower_object(FastLower *lower, const JsonSchemaNode *node)
 
 /* ---- arrays -------------------------------------------------------------------------- */
 
-/* What a node says about items; NULL where it says nothing. */
+/* What a node says about items; NULL for a keyword that it does not have. */
 typedef struct ArrayKeywords {
     const JsonSchemaKeyword *prefix;
     const JsonSchemaKeyword *items;

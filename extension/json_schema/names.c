@@ -1,6 +1,6 @@
 /*
- * json_schema/names.c: resources and anchors of one compilation by name, so that thousands of
- * them cost no more than a look-up each.
+ * json_schema/names.c: a hash table of the resources and anchors of one compilation by name, so
+ * that even thousands of them cost only a look-up each.
  */
 #include "extension/base/compat.h"
 
@@ -8,7 +8,10 @@
 
 #include "extension/json_schema/internal.h"
 
-/* A name, of a resource's anchor or (without one) of anything else. */
+/*
+ * The key: a name with its owner. The owner is the resource of an anchor, or the compilation for
+ * any other name.
+ */
 typedef struct NameKey {
     const void *owner;
     const char *name;
@@ -111,7 +114,7 @@ json_schema_find_anchor(const JsonSchemaCompile *compile, const JsonSchemaResour
 JsonSchemaCandidates *
 json_schema_candidates(JsonSchemaCompile *compile, const char *anchor)
 {
-    /* The compilation itself owns these names. */
+    /* The owner of these names is the compilation. */
     NameEntry *entry = find(compile, compile, anchor, HASH_ENTER);
 
     if (!entry->candidates) {

@@ -1,9 +1,9 @@
 /*
- * json_schema/node.c: the nodes of a program: makes them, says where they stand and what is
- * wrong with them, and finds the keywords and names of one that is compiled.
+ * json_schema/node.c: the nodes of a program. It makes them, knows their places, reports what is
+ * wrong with them, and finds the keywords and names of a compiled node.
  *
- * What a keyword means is no business of this file. The compilation (compile.c and the files
- * below it), the evaluators and the comparison of schemas stand on it.
+ * It does not know what a keyword means. The compilation (compile.c and the files below it), the
+ * evaluators and the comparison of schemas use it.
  */
 #include "extension/base/compat.h"
 
@@ -13,7 +13,7 @@
 
 /* ---- problems ----------------------------------------------------------------- */
 
-/* No more than this is listed: places may be long. */
+/* The most problems that are listed, and the most bytes, because places may be long. */
 #define MAX_PROBLEMS 1000
 #define MAX_PROBLEM_BYTES (4 * 1024 * 1024)
 
@@ -29,7 +29,7 @@ add_problem(JsonSchemaCompile *compile, char *location, const char *keyword, cha
     compile->problem_bytes += strlen(location) + strlen(message);
 }
 
-/* Whether there is no room for one more problem; the last row says so then. */
+/* Whether there is no room for another problem. If so, the last row of the list says this. */
 static bool
 is_full(JsonSchemaCompile *compile)
 {
@@ -209,7 +209,7 @@ json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *
 
     if (source.kind != JSON_OBJECT && (node->resource->dialect.draft == 4 ||
                                        (source.kind != JSON_TRUE && source.kind != JSON_FALSE))) {
-        /* Draft 4 has booleans in two places. */
+        /* Draft 4 only allows booleans for the two "additional" keywords. */
         if (node->resource->dialect.draft != 4 || strncmp(keyword, "additional", 10) != 0 ||
             (source.kind != JSON_TRUE && source.kind != JSON_FALSE)) {
             json_schema_problem(compile, node->resource, pointer, NULL,

@@ -1,6 +1,6 @@
 /*
- * json_schema/output.c: a verdict in the output formats of the specification: flag, basic,
- * detailed and verbose of 2019-09 and 2020-12, list and hierarchical of its successor.
+ * json_schema/output.c: writes a verdict in the output formats of the specification: flag, basic,
+ * detailed and verbose of 2019-09 and 2020-12, and list and hierarchical of its successor.
  */
 #include "extension/base/compat.h"
 
@@ -121,7 +121,7 @@ put_messages(Builder *builder, const JsonSchemaUnit *unit, List *messages)
 
 /* ---- basic ---------------------------------------------------------------------------- */
 
-/* All errors, or all annotations, whatever their depth. */
+/* All errors, or all annotations, at any depth. */
 static void
 put_flat(Builder *builder, const JsonSchemaUnit *unit, bool valid)
 {

@@ -1,5 +1,5 @@
 /*
- * json_schema/output.h: a verdict in the output formats of the specification.
+ * json_schema/output.h: writes a verdict in the output formats of the specification.
  */
 #ifndef CTMS_JSON_SCHEMA_OUTPUT_H
 #define CTMS_JSON_SCHEMA_OUTPUT_H
@@ -18,7 +18,7 @@ typedef enum JsonSchemaOutputFormat {
 /* The format of that name; false when there is none. */
 extern bool json_schema_output_find(const char *name, JsonSchemaOutputFormat *format);
 
-/* What json_schema_evaluate must collect for a format. */
+/* The flags for json_schema_evaluate that a format needs. */
 extern int json_schema_output_flags(JsonSchemaOutputFormat format);
 
 /* The verdict in a format, as a new jsonb. */

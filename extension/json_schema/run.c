@@ -1,8 +1,8 @@
 /*
  * json_schema/run.c: the verdict: runs the lowered form over the bytes of a jsonb.
  *
- * Nothing here allocates, but what the sets of large arrays, patterns and unevaluated
- * members need. Recursion is checked where a container is entered.
+ * It only allocates memory for the sets of large arrays, patterns and unevaluated members. The
+ * depth of recursion is checked whenever a container is entered.
  */
 #include "extension/base/compat.h"
 
@@ -12,19 +12,21 @@
 #include "extension/json/number.h"
 #include "extension/json_schema/fast.h"
 
-/* Buckets of names of the same length up to this size are searched one by one. */
+/* If at most this many names have the same length, they are searched one by one. */
 #define SMALL_BUCKET 8
-/* Containers with more entries than this look for interrupts. */
+/* Interrupts are checked in containers with more entries than this. */
 #define MANY_ENTRIES 64
 
-/* Recursion may go this deep on the stack before PostgreSQL is asked whether it may go on;
- * it keeps much more in reserve below its limit. */
+/*
+ * How deep the recursion may go on the stack before PostgreSQL is asked for its limit. PostgreSQL
+ * keeps much more than this in reserve.
+ */
 #define UNCHECKED_STACK (32 * 1024)
 
 /* One verdict. */
 typedef struct Run {
-    const Scope *scope; /* of dynamic references */
-    const char *stack;  /* where the run began */
+    const Scope *scope; /* for dynamic references */
+    const char *stack;  /* where the stack was when the run began */
     Effort effort;
 } Run;
 
@@ -50,7 +52,7 @@ run_optional(Run *run, const FastNode *node, JsonValue value)
 
 /* ---- objects --------------------------------------------------------------------------- */
 
-/* Equal bytes, for the short strings that keys are. */
+/* Whether the bytes are equal; fast for short strings, as most keys are. */
 static inline bool
 same_bytes(const char *a, const char *b, uint32 length)
 {
@@ -87,7 +89,7 @@ same_bytes(const char *a, const char *b, uint32 length)
     return length == 0 || *a == *b;
 }
 
-/* The same without a limit to what is short. */
+/* The same, also for long strings. */
 static inline bool
 same_block(const char *a, const char *b, uint32 size)
 {
@@ -143,7 +145,7 @@ find_name(const FastObject *object, JsonValue key)
     return NULL;
 }
 
-/* A member under patternProperties, additionalProperties and propertyNames. */
+/* Checks a member with patternProperties, additionalProperties and propertyNames. */
 static bool
 run_other_member(Run *run, const FastObject *object, bool is_listed, JsonValue key, JsonValue value)
 {
@@ -159,7 +161,7 @@ run_other_member(Run *run, const FastObject *object, bool is_listed, JsonValue k
     return is_listed || run_optional(run, object->additional, value);
 }
 
-/* A member that no name is listed for, or that more than its name decides. */
+/* Checks a member that has no listed name, or for which its name alone does not decide. */
 static bool
 run_member(Run *run, const FastObject *object, const FastName *name, JsonValue key,
            JsonValue member, int *n_required)
@@ -182,7 +184,10 @@ has_shape(const FastShape *shape, const JsonbContainer *container, const char *b
            same_block(base, shape->bytes, shape->bytes_size);
 }
 
-/* The values of an object that has every name and no other member, in the order of the names. */
+/*
+ * Checks the values, in the order of the names, of an object that has every name and no other
+ * member.
+ */
 static inline bool
 run_shaped(Run *run, const FastObject *object, const JEntry *values, const char *base)
 {
@@ -232,7 +237,7 @@ run_object(Run *run, const FastObject *object, JsonValue value)
                 if (!run_node(run, object->additional, member))
                     return false;
             } else if (key.length > object->max_length) {
-                break; /* keys come by length: no other name is listed */
+                break; /* keys are sorted by length: no listed name can follow */
             }
         } else if (!run_member(run, object, name, key, member, &n_required)) {
             return false;
@@ -365,7 +370,7 @@ run_op(Run *run, const FastOp *op, JsonValue value)
     return true;
 }
 
-/* Bytes settle most lengths; characters are counted only when they matter. */
+/* The number of bytes decides most cases. Characters are only counted when it does not. */
 static bool
 has_length(const FastNode *node, JsonValue value)
 {

@@ -6,7 +6,7 @@
 #include "extension/base/hex.h"
 #include "extension/json_schema/uri.h"
 
-/* Components point into the string that was split; a missing one has no start. */
+/* Components point into the string that was split; the start of a missing one is NULL. */
 typedef struct Span {
     const char *start;
     size_t length;
@@ -72,7 +72,7 @@ split_parts(const char *uri)
     return parts;
 }
 
-/* RFC 3986, 5.2.4: the path without "." and ".." segments, appended. */
+/* RFC 3986, 5.2.4: appends the path without its "." and ".." segments. */
 static void
 append_normal_path(StringInfo out, const char *path, size_t length)
 {
@@ -111,7 +111,7 @@ append_span(StringInfo out, const char *before, Span span, const char *after)
     appendStringInfoString(out, after);
 }
 
-/* The base's path up to its last slash, then the reference's. */
+/* Appends the path of the base up to its last slash, and then that of the reference. */
 static void
 append_merged_path(StringInfo out, const UriParts *base, Span path)
 {

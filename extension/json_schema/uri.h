@@ -7,11 +7,13 @@
 
 #include "extension/base/compat.h"
 
-/* The reference resolved against an absolute or empty base; dot segments removed. */
+/* Resolves the reference against an absolute or empty base, and removes dot segments. */
 extern char *json_schema_uri_resolve(const char *base, const char *reference);
 
-/* Splits at "#": the part before it is returned; *fragment is the percent-decoded rest,
- * NULL when there is no "#". */
+/*
+ * Splits at "#" and returns the part before it. *fragment is the percent-decoded rest, or NULL
+ * when there is no "#".
+ */
 extern char *json_schema_uri_split(const char *uri, char **fragment);
 
 /* A JSON Pointer as the fragment of a URI. */

@@ -1,6 +1,6 @@
 /*
- * json_schema/compare/compare.c: whether everything that one JSON Schema accepts, another accepts
- * too: by a proof, or by an example to the contrary.
+ * json_schema/compare/compare.c: decides whether a JSON Schema accepts everything that another
+ * one accepts. It looks for a proof (cover.h), and for an example to the contrary (example.h).
  */
 #include "extension/base/compat.h"
 
@@ -14,7 +14,7 @@
 #include "extension/json_schema/output.h"
 #include "extension/json_schema/sql/cache.h"
 
-/* Errors of the example that are listed. */
+/* How many errors of the example are listed. */
 #define ERROR_LIMIT 10
 
 JsonSchemaComparison
@@ -82,7 +82,10 @@ comparison_report(const JsonSchemaComparison *comparison, const JsonSchemaProgra
     return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* Both programs stay as long as the references do, whatever happens. */
+/*
+ * Called when the memory context is reset or deleted, so the references are released even after
+ * an error.
+ */
 static void
 release(void *cached)
 {
@@ -128,7 +131,7 @@ ctms_json_schema_compare(PG_FUNCTION_ARGS)
     PG_RETURN_JSONB_P(copy_and_delete(report, scratch, caller));
 }
 
-/* The search alone, for tests: null when it finds nothing. */
+/* Only the search for an example, for tests; null when it finds nothing. */
 PG_FUNCTION_INFO_V1(ctms__json_schema_example);
 PGDLLEXPORT Datum
 ctms__json_schema_example(PG_FUNCTION_ARGS)

@@ -1,11 +1,13 @@
 /*
- * json_schema/compare/cover.c: a proof that one schema accepts all that another accepts.
+ * json_schema/compare/cover.c: proves that one schema accepts everything that another one
+ * accepts.
  *
- * Keyword by keyword of the new schema it looks for a reason in what is known of every
- * instance of the old one. Where there is none it tells cases apart: by the kind of the
- * value, then by the alternatives of the old schema. Few possible values are simply tried.
- * A claim about a part of the instance that is met again below itself may be used: an
- * instance has an end. Failing says nothing.
+ * For each keyword of the new schema it looks for a reason in the facts, that is, in what is
+ * known about every instance of the old schema. If there is none, it distinguishes cases: first
+ * the kind of the value, then the alternatives of the old schema. If only a few values are
+ * possible, it tries them all. When it meets a claim again for a part of the instance, while it
+ * is still proving that claim, it may assume it: this is an induction, and it ends because an
+ * instance has an end. A failed attempt proves nothing.
  *
  * One recursion with cover_children.c, split by size.
  */
@@ -18,15 +20,15 @@
 #include "extension/json_schema/evaluate.h"
 
 #define MAX_STEPS 1000000
-/* Nested claims: deeper schemas are not proved. */
+/* The deepest nesting of claims. Deeper schemas are not proved. */
 #define MAX_DEPTH 500
 #define MAX_ALTERNATIVES 600
-/* Nodes that are known, when cases are told apart. */
+/* Cases are only distinguished as long as no more nodes than this are known. */
 #define MAX_CASE_NODES 100
 
 /* ---- the same text ----------------------------------------------------------------- */
 
-/* Whether the meaning of the value depends on where it stands. */
+/* Whether the meaning of the value depends on the place where it stands. */
 static bool
 has_reference(JsonValue value)
 {
@@ -76,7 +78,7 @@ has_same_schema(const JsonSchemaNode *node, const SchemaFacts *facts)
     return false;
 }
 
-/* A keyword of the facts that says the same about the instance as a whole. */
+/* Whether the facts have a keyword that says the same about the instance as a whole. */
 static bool
 has_same_keyword(const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
 {
@@ -207,7 +209,7 @@ covers_keyword(Cover *cover, const JsonSchemaNode *node, const JsonSchemaKeyword
 
 /* ---- cases ----------------------------------------------------------------------------- */
 
-/* Tries each of the few values: sets *is_covered, unless there are too many. */
+/* Tries each value if there are only a few, and sets *is_covered. False when there are too many. */
 static bool
 try_values(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts, bool *is_covered)
 {
@@ -244,7 +246,7 @@ covers_each_kind(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *fa
     return true;
 }
 
-/* Whether one of the alternatives is known to apply. */
+/* Whether it is known that one of the alternatives applies. */
 static bool
 is_decided(const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
 {
@@ -282,7 +284,7 @@ covers_each_alternative(Cover *cover, const JsonSchemaNode *node, const SchemaFa
     return false;
 }
 
-/* Where the condition applies and where it does not. */
+/* Two cases: the condition applies, or it does not. */
 static bool
 covers_both_branches(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts,
                      const JsonSchemaKeyword *keyword)
@@ -358,7 +360,7 @@ cover_node(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts)
 
     if (node->source.kind == JSON_TRUE || facts->kinds == 0 || list_member_ptr(facts->nodes, node))
         return true;
-    /* What follows goes over the claims and over what is known. */
+    /* The cost covers what follows: a walk over the claims and one over the facts. */
     if (!cover_spend(cover, 1 + (cover->depth + list_length(facts->nodes)) / 4) ||
         cover->depth >= MAX_DEPTH || stack_is_too_deep())
         return false;
@@ -395,7 +397,7 @@ json_schema_covers(const JsonSchemaProgram *new_program, const JsonSchemaProgram
     Cover cover = {MAX_STEPS, 0, 0, NULL};
     SchemaFacts facts;
 
-    /* What a dynamic reference means is known only in a run. */
+    /* The meaning of a dynamic reference is only known during a run. */
     if (new_program->has_dynamic_scope || old_program->has_dynamic_scope)
         return false;
     facts = facts_of(list_make1(old_program->root), JSON_KINDS_ALL);

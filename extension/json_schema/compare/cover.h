@@ -1,5 +1,6 @@
 /*
- * json_schema/compare/cover.h: a proof that one schema accepts all that another accepts.
+ * json_schema/compare/cover.h: proves that one schema accepts everything that another one
+ * accepts.
  */
 #ifndef CTMS_JSON_SCHEMA_COVER_H
 #define CTMS_JSON_SCHEMA_COVER_H
@@ -8,7 +9,7 @@
 
 #include "extension/json_schema/compare/facts.h"
 
-/* A claim that is being proved: met again deeper in the instance, it may be used. */
+/* A claim that is being proved. When it is met again deeper in the instance, it may be assumed. */
 typedef struct CoverClaim {
     const struct CoverClaim *outer;
     const JsonSchemaNode *node;
@@ -23,18 +24,20 @@ typedef struct Cover {
     const CoverClaim *claims;
 } Cover;
 
-/* True: the new program accepts everything that the old one does. False: that could not be
- * shown within the limits. */
+/*
+ * True: the new program accepts everything that the old one does. False: this could not be proved
+ * within the limits.
+ */
 extern bool
 json_schema_covers(const JsonSchemaProgram *new_program, const JsonSchemaProgram *old_program);
 
 /* ---- between the files of the proof ---------------------------------------------- */
 
-/* Whether all that the facts are about passes the node. */
+/* Whether every instance that has the facts passes the node. */
 extern bool cover_node(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts);
-/* The same about a part of the instance. */
+/* The same for a part of the instance. */
 extern bool cover_part(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts);
-/* False when the work that is about to be done is too much. */
+/* Takes the steps from the budget. False when it is used up: the work must not be done. */
 static inline bool
 cover_spend(Cover *cover, int64 steps)
 {

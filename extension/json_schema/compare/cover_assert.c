@@ -9,7 +9,10 @@
 #include "extension/json/number.h"
 #include "extension/json_schema/compare/cover.h"
 
-/* Whether some keyword of the facts, of the kind, makes the asked one hold. */
+/*
+ * Whether the known keyword, one of the facts, implies the asked one. Both are of the kind that
+ * this function compares.
+ */
 typedef bool (*Implies)(const JsonSchemaKeyword *known, const JsonSchemaKeyword *asked);
 
 static bool
@@ -79,7 +82,7 @@ covers_type(const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
     return missing == 0;
 }
 
-/* Patterns that every string has a match for. */
+/* Whether every string matches the pattern. */
 static bool
 matches_everything(JsonValue pattern)
 {
@@ -115,7 +118,7 @@ count_required(const SchemaFacts *facts)
     return most;
 }
 
-/* Members that an object can have where others than the named ones are not allowed. */
+/* The most members that an object can have if members with other names are not allowed. */
 static int64
 most_members(const SchemaFacts *facts)
 {
@@ -199,7 +202,7 @@ cover_assertion(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFact
         return facts_least_count(facts, KEYWORD_MIN_PROPERTIES) >= n || count_required(facts) >= n;
     case KEYWORD_MAX_PROPERTIES: return most_members(facts) <= n;
     case KEYWORD_REQUIRED: return covers_required(cover, keyword, facts);
-    case KEYWORD_ENUM: /* where the facts leave few values, those are tried */
+    case KEYWORD_ENUM: /* if the facts leave few values, all are tried instead */
     case KEYWORD_CONST: return false;
     case KEYWORD_DEPENDENT_REQUIRED:
     case APPLICATORS_IN_PLACE:

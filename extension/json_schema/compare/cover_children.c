@@ -9,12 +9,12 @@
 #include "extension/json_schema/compare/cover.h"
 
 #define ITEM_OF_NO_LIST PG_INT32_MAX
-/* Positions of lists of items that are looked at one by one. */
+/* In lists of items, only this many positions are compared one by one. */
 #define MAX_POSITIONS 1000
 
 /* ---- members ------------------------------------------------------------------------ */
 
-/* Whether a member of that name, where there is one, passes the node. */
+/* Whether the member with that name, if there is one, passes the node. */
 static bool
 covers_member(Cover *cover, const JsonSchemaNode *node, const SchemaFacts *facts, JsonValue name)
 {
@@ -49,11 +49,13 @@ covers_part_of(Cover *cover, const JsonSchemaNode *node, const JsonSchemaNode *k
     return cover_part(cover, node, &facts);
 }
 
-/* Which members a keyword speaks of: those that match the pattern, or those that are left
- * over when "properties" and "patternProperties" are done. */
+/*
+ * The members that a keyword applies to: those that match its pattern, or those that are left
+ * over by "properties" and "patternProperties".
+ */
 typedef struct Members {
-    const JsonSchemaNode *owner;     /* of the keyword: for what is left over */
-    const JsonSchemaKeyword *source; /* patternProperties: at "index" */
+    const JsonSchemaNode *owner;     /* has the keyword; tells which members are left over */
+    const JsonSchemaKeyword *source; /* patternProperties, at "index"; NULL for those left over */
     int index;
 } Members;
 
@@ -76,8 +78,11 @@ speaks_of(const Members *members, JsonValue name)
            !json_schema_matches_pattern(members->owner->pattern_properties, name);
 }
 
-/* Whether what one known node says about each name, in the three ways that it can, suffices.
- * For the names that it lists, everything known is used. */
+/*
+ * Whether the known node alone is enough for all these members, with its properties,
+ * patternProperties and additionalProperties. For the names that it lists in "properties", all
+ * facts are used.
+ */
 static bool
 covers_by(Cover *cover, const JsonSchemaNode *node, const Members *members,
           const SchemaFacts *facts, const JsonSchemaNode *known)
@@ -90,7 +95,7 @@ covers_by(Cover *cover, const JsonSchemaNode *node, const Members *members,
     if (!covers_part_of(cover, node, additional ? additional->nodes[0] : NULL))
         return false;
     for (int i = 0; patterns && i < patterns->n; i++) {
-        /* Then no such member is left over. */
+        /* A member that matches this pattern is not left over. */
         if (!members->source && has_pattern(members->owner->pattern_properties, patterns->names[i]))
             continue;
         if (!covers_part_of(cover, node, patterns->nodes[i]))
@@ -103,7 +108,7 @@ covers_by(Cover *cover, const JsonSchemaNode *node, const Members *members,
     return true;
 }
 
-/* Whether the keyword's own pattern is known, with something that suffices. */
+/* Whether the known node has the same pattern, with a schema that is enough. */
 static bool
 covers_by_pattern(Cover *cover, const JsonSchemaNode *node, const Members *members,
                   const JsonSchemaNode *known)
@@ -193,7 +198,7 @@ is_impossible(const SchemaFacts *facts, JsonValue name)
     return facts_are_empty(&member);
 }
 
-/* Whether the facts make "wanted" come with "name". */
+/* Whether the facts imply that an object with "name" also has "wanted". */
 static bool
 brings(const SchemaFacts *facts, JsonValue name, JsonValue wanted)
 {
@@ -233,7 +238,7 @@ brings_all(Cover *cover, const SchemaFacts *facts, JsonValue name, JsonValue lis
     return true;
 }
 
-/* Everything known of an object that has that member. */
+/* All facts about an object that has that member. */
 static SchemaFacts
 facts_with(const SchemaFacts *facts, JsonValue name)
 {
@@ -317,7 +322,10 @@ covers_rest(Cover *cover, const JsonSchemaNode *owner, const JsonSchemaNode *nod
            covers_item(cover, node, facts, ITEM_OF_NO_LIST);
 }
 
-/* At least as many items match as matched a known "contains", and no more than its limit. */
+/*
+ * Enough items match if this "contains" follows from a known one that asks for at least as many.
+ * Not too many match if it implies a known one whose limit is not higher.
+ */
 static bool
 covers_contains(Cover *cover, const JsonSchemaKeyword *keyword, const SchemaFacts *facts)
 {

@@ -1,12 +1,13 @@
 /*
- * json_schema/compare/example.c: looks for a value that one schema accepts and another refuses.
+ * json_schema/compare/example.c: looks for a value that one schema accepts and another one
+ * rejects.
  *
- * Candidates are made from what the keywords of both schemas say: values at their edges,
- * for objects and arrays a plain one and what differs from it in one part. example_set.c judges
- * them.
+ * Candidates are made from the keywords of both schemas: values at the limits that keywords set
+ * and, for objects and arrays, a plain one and others that differ from it in one part.
+ * example_set.c judges the candidates.
  *
- * One recursion with example_object.c and example_array.c, split by size: those make candidates,
- * here the search goes down into their parts.
+ * One recursion with example_object.c and example_array.c, split by size. Those two make
+ * candidates; this file continues the search in their parts.
  */
 #include "extension/base/compat.h"
 
@@ -16,7 +17,7 @@
 #include "extension/json_schema/compare/example.h"
 #include "extension/json_schema/evaluate.h"
 
-/* Bytes of candidates, with something for each of them. */
+/* Limit of the whole search: bytes of candidates, plus some for judging each of them. */
 #define MAX_WORK (16 * 1024 * 1024)
 #define WORK_OF_ONE 200
 #define MAX_DEPTH 12
@@ -63,7 +64,10 @@ all_hints(List *nodes)
     return hints;
 }
 
-/* What a long keyword adds to judging a candidate; names are looked up by halving. */
+/*
+ * How much a long keyword adds to the cost of judging a candidate. "properties" adds nothing,
+ * because its names are found by binary search.
+ */
 static int64
 cost_of(const JsonSchemaKeyword *keyword)
 {
@@ -111,7 +115,7 @@ put_all(ExampleSet *set)
 {
     check_stack_depth();
     example_put_scalars(set);
-    /* What no schema speaks of needs no more. */
+    /* If no schema says anything about the place, scalars are enough. */
     if (set->place->depth >= MAX_DEPTH || !set->place->hints)
         return;
     if (set->place->old_facts.kinds & JSON_KIND_BIT(JSON_OBJECT))
@@ -140,7 +144,8 @@ example_candidates(ExampleSet *set, ExamplePlace place, int most, int parts)
     List *chosen = example_set_list(below.breaking);
     List *neutral = example_set_list(below.neutral);
 
-    /* The neutral ones count too: what breaks may be how parts go together. */
+    /* Neutral candidates are needed too, because the fault may only appear when several parts
+     * come together. */
     if (list_length(chosen) > most / 2)
         chosen = list_truncate(chosen, Max(most / 2, most - list_length(neutral)));
     chosen = list_concat(chosen, neutral);
@@ -173,7 +178,7 @@ json_schema_find_example(const JsonSchemaProgram *old_program, const JsonSchemaP
         example_place(old_facts, new_facts, list_make2(old_program->root, new_program->root), 0);
     ExampleSet set = {&search, &place, 0, NIL, NIL};
 
-    /* A whole program may be much to run. */
+    /* Running a whole program may cost a lot. */
     place.cost += (old_program->n_nodes + new_program->n_nodes) / 16;
     put_all(&set);
     MemoryContextSwitchTo(caller);

@@ -1,7 +1,9 @@
 /*
- * json_schema/compare/example_array.c: arrays for an example: short ones, one of each length that a
- * bound names, with equal items and with different ones, and one item that differs. One recursion
- * with example.c, split by size.
+ * json_schema/compare/example_array.c: makes arrays as candidates for an example: short ones, one
+ * for each length that a bound names, with all items equal and with all different, and arrays
+ * with one item that differs.
+ *
+ * One recursion with example.c, split by size.
  */
 #include "extension/base/compat.h"
 
@@ -11,9 +13,9 @@
 
 #define MAX_VALUES 10
 #define MAX_PAIR_VALUES 4
-/* Items that a bound can ask for. */
+/* The most items that are made for a bound. */
 #define MAX_ITEMS 1000
-/* Positions of lists of items that are tried. */
+/* In lists of items, only this many positions are tried. */
 #define MAX_POSITIONS 20
 
 static Jsonb *
@@ -52,7 +54,7 @@ place_of_item(ExampleSet *set, int64 index)
                          facts_of_item(&place->new_facts, index), hints.nodes, place->depth + 1);
 }
 
-/* The item of that number of an array whose items all differ. */
+/* The item with that number in an array whose items are all different. */
 static const Jsonb *
 distinct_item(List *values, int number, bool is_text)
 {
@@ -76,7 +78,7 @@ put_length(ExampleSet *set, List *values, int n)
             items[i] = distinct_item(values, i, is_text);
         goes_on = example_put(set, build(items, n));
     }
-    /* One that differs among equal ones. */
+    /* One item that differs from all the others. */
     for (int i = 1; i < n; i++)
         items[i] = llast(values);
     for (int i = 0; goes_on && n > 1 && i < list_length(values); i++) {
@@ -87,7 +89,7 @@ put_length(ExampleSet *set, List *values, int n)
     return goes_on;
 }
 
-/* Lengths next to a bound that counts items; false when there is no work left. */
+/* Arrays with lengths near a bound that counts items. False when there is no work left. */
 static bool
 put_around(ExampleSet *set, List *values, int64 bound, int64 other)
 {
@@ -162,7 +164,7 @@ put_short(ExampleSet *set, List *values)
         }
 }
 
-/* One of the values that no item before equals, where there is one. */
+/* The first value that is different from all items before; the last value if there is none. */
 static const Jsonb *
 unlike_others(const Jsonb **items, int n, List *values)
 {
@@ -180,7 +182,7 @@ unlike_others(const Jsonb **items, int n, List *values)
     return llast(values);
 }
 
-/* At each position of a list its values, after plain ones. */
+/* For each position of a list, its values at that position, after plain items. */
 static void
 put_positions(ExampleSet *set)
 {

@@ -1,9 +1,9 @@
 /*
- * json_schema/compare/example_object.c: objects for an example.
+ * json_schema/compare/example_object.c: makes objects as candidates for an example.
  *
- * Some plain objects: what the old schema requires, alone and with each of its
- * alternatives, and everything at once. Then what differs from these in one member, in two,
- * or in their number. One recursion with example.c, split by size.
+ * First some plain objects: the members that the old schema requires, alone and with each of its
+ * alternatives, and all members at once. Then objects that differ from these in one member, in
+ * two, or in the number of members. One recursion with example.c, split by size.
  */
 #include "extension/base/compat.h"
 
@@ -11,16 +11,18 @@
 
 #include "extension/json_schema/compare/example.h"
 
-/* Names that are tried; those that only one schema speaks of, or both in different words,
- * come first. */
+/*
+ * How many names are tried. Names about which the two schemas differ, or about which only one
+ * says something, come first.
+ */
 #define MAX_NAMES 300
-/* Plain objects. */
+/* How many plain objects are made. */
 #define MAX_BASES 12
-/* Values tried for one member, and for one of two. */
+/* How many values are tried for one member, and for each of two. */
 #define MAX_VALUES 12
 #define MAX_PAIR_VALUES 4
 #define MAX_PAIRED_NAMES 10
-/* Members that a bound can ask for. */
+/* The most members that are made for a bound. */
 #define MAX_MEMBERS 300
 
 static bool
@@ -55,7 +57,7 @@ build(const Members *members, const JsonValue *skipped)
     return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* Puts a member in, at its place when it is there already. */
+/* Adds a member, or replaces the one with the same name. */
 static void
 set_member(Members *members, JsonValue name, const Jsonb *value)
 {
@@ -105,7 +107,7 @@ add_name(Names *names, JsonValue name)
         names->names[names->n++] = name;
 }
 
-/* Whether some other node, of those that may matter, says the very same of the name. */
+/* Whether another node among those that may matter says exactly the same about the name. */
 static bool
 is_said_twice(const ExamplePlace *place, const JsonSchemaNode *node, int at)
 {
@@ -196,7 +198,7 @@ add_properties(Names *names, const ExamplePlace *place, bool is_said_twice_wante
     }
 }
 
-/* Names that match what "propertyNames" asks for, or not. */
+/* Names that "propertyNames" accepts, and names that it rejects. */
 static void
 add_names_by_schema(Names *names, ExampleSet *set)
 {
@@ -248,7 +250,7 @@ place_of_member(ExampleSet *set, const SchemaFacts *old_facts, JsonValue name)
     SchemaFacts hints = facts_of_member(&all, name);
     ListCell *cell;
 
-    /* Looking up the name costs about what judging does. */
+    /* Looking up the name costs about as much as judging a candidate. */
     set->search->work_left -= Min(set->place->cost, set->search->work_left);
     foreach (cell, set->place->hints) {
         const JsonSchemaKeyword *keyword =
@@ -261,7 +263,7 @@ place_of_member(ExampleSet *set, const SchemaFacts *old_facts, JsonValue name)
                          set->place->depth + 1);
 }
 
-/* What the facts require, and as many more members as they ask for. */
+/* The members that the facts require, and more of them until the smallest count is reached. */
 static Members
 base_of(ExampleSet *set, const SchemaFacts *facts, const Names *names)
 {
@@ -294,7 +296,7 @@ base_of(ExampleSet *set, const SchemaFacts *facts, const Names *names)
 
 /* ---- what is tried --------------------------------------------------------------------- */
 
-/* Members added, one after the other, around the numbers that bounds name. */
+/* Adds members one after the other, and tries the counts around each bound. */
 static void
 put_numbers(ExampleSet *set, const Members *base)
 {
@@ -348,7 +350,7 @@ put_with_each(ExampleSet *set, const Members *base, JsonValue name, List *values
     }
 }
 
-/* Two members that depend on each other. */
+/* Tries two members that depend on each other. */
 static void
 put_pairs(ExampleSet *set, const Members *base, const Names *names, List **values)
 {

@@ -1,9 +1,9 @@
 /*
- * json_schema/compare/example_pattern.c: a few strings for a pattern.
+ * json_schema/compare/example_pattern.c: makes a few strings for a pattern.
  *
- * Walks the tree of the expression and makes choices: one end or the other of each set,
- * the fewest or a few more repetitions, one alternative after the other. Anchors and
- * lookaround are passed over: whoever gets the strings tries them anyway.
+ * It walks over the tree of the expression and makes choices: one end or the other of each set,
+ * the smallest number of repetitions or a few more, one alternative after the other. It ignores
+ * anchors and lookaround, because the caller tries the strings anyway.
  */
 #include "extension/base/compat.h"
 
@@ -15,17 +15,20 @@
 #include "extension/json_schema/compare/example.h"
 #include "extension/regex/tree.h"
 
-/* Strings made of one pattern, and bytes in each. */
+/* How many strings are made for one pattern, and how many bytes each may have. */
 #define N_STRINGS 12
 #define MAX_BYTES 4000
 #define MAX_PATTERN 2000
 
 typedef struct Choice {
-    uint32 state; /* of the sequence of choices */
+    uint32 state; /* of the random choices */
     StringInfo text;
 } Choice;
 
-/* A small number below n; the first strings take 0 everywhere, then 1, then anything. */
+/*
+ * A number below n, for a choice. The first string always takes 0, the second 1, the others any
+ * number.
+ */
 static int
 choose(Choice *choice, int n)
 {

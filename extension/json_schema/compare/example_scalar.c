@@ -1,6 +1,6 @@
 /*
- * json_schema/compare/example_scalar.c: strings, numbers and other plain values for an
- * example.
+ * json_schema/compare/example_scalar.c: makes strings, numbers and other plain values as
+ * candidates for an example.
  */
 #include "extension/base/compat.h"
 
@@ -10,14 +10,14 @@
 #include "extension/json/number.h"
 #include "extension/json_schema/compare/example.h"
 
-/* Listed values that are tried of one keyword. */
+/* How many of the values that one keyword lists are tried. */
 #define MAX_LISTED 500
-/* Characters of a string that a bound asks for. */
+/* The most characters of a string that is made for a bound. */
 #define MAX_LENGTH 20000
-/* Divisors and bounds that are tried together. */
+/* How many divisors and bounds are combined. */
 #define MAX_NUMBERS 8
 
-/* The first ones of these serve where no schema says anything. */
+/* Where no schema says anything, the first ones of these are used. */
 #define N_ANYTHING 10
 
 static void
@@ -26,7 +26,7 @@ put_text(ExampleSet *set, const char *text)
     example_put(set, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text))));
 }
 
-/* One of each kind, small, and texts as they are asked for. */
+/* One small value of each kind, and texts in the usual formats. */
 static void
 put_common(ExampleSet *set)
 {
@@ -114,7 +114,7 @@ numeric_text(const char *text)
                                Int32GetDatum(-1));
 }
 
-/* Whether sums and quotients of such numbers stay small. */
+/* Whether sums and quotients of numbers like this stay small. */
 static bool
 is_moderate(Datum number)
 {
@@ -152,7 +152,7 @@ put_around(ExampleSet *set, JsonValue bound)
     put_number(set, DirectFunctionCall1(numeric_uminus, number));
 }
 
-/* Multiples of the divisor next to the bound. */
+/* The multiples of the divisor that are nearest to the bound. */
 static void
 put_multiples(ExampleSet *set, JsonValue divisor, Datum bound)
 {
@@ -202,7 +202,7 @@ put_listed(ExampleSet *set, JsonValue list)
             return;
 }
 
-/* Divisors and bounds that some schema names. */
+/* The divisors and bounds that the schemas name. */
 typedef struct Numbers {
     JsonValue divisors[MAX_NUMBERS];
     JsonValue bounds[MAX_NUMBERS];

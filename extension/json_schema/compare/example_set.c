@@ -1,9 +1,9 @@
 /*
- * json_schema/compare/example_set.c: the candidates for one place: judges them and keeps the best.
+ * json_schema/compare/example_set.c: judges the candidates for one place and keeps the best.
  *
- * Parts are kept only when what is known of the old schema at that place accepts them, and those
- * that the new one refuses are put to use first. A whole candidate counts when the programs say
- * so.
+ * A part is only kept if the facts of the old schema for that place accept it. Parts that the
+ * facts of the new schema reject are used first. A whole candidate is judged by the programs
+ * themselves.
  */
 #include "extension/base/compat.h"
 
@@ -13,22 +13,22 @@
 #include "extension/json_schema/compare/example.h"
 #include "extension/json_schema/evaluate.h"
 
-/* What may still be spent on a smaller example when there is one. */
+/* Once there is an example, no more than this is spent on finding a smaller one. */
 #define MAX_WORK_TO_SHRINK (2 * 1024 * 1024)
-/* One candidate is not larger than this. */
+/* The largest size of a candidate. */
 #define MAX_BYTES (1024 * 1024)
-/* No shorter text is worth looking for. */
+/* When the text of an example is as short as this, the search ends. */
 #define SHORT_ENOUGH 2
-/* Candidates kept for a part, and of those that the same hints accept. */
+/* How many candidates are kept for a part, and how many of those that the same hints accept. */
 #define MAX_KEPT 24
 #define MAX_KEPT_ALIKE 3
-/* Hints that tell candidates apart. */
+/* How many hints are used to tell candidates apart. */
 #define MAX_TOLD_APART 32
 
 typedef struct Kept {
     Jsonb *jsonb;
     uint32 accepted_by; /* a bit for each of the first hints */
-    int rank;           /* among those that are alike, the smallest first */
+    int rank;           /* place among those that the same hints accept, the smallest first */
 } Kept;
 
 /* ---- building ------------------------------------------------------------------------ */
@@ -66,7 +66,7 @@ example_part(const Jsonb *jsonb)
 
 /* ---- judging ------------------------------------------------------------------------- */
 
-/* Judges a whole value by the programs and keeps the smallest example. */
+/* Judges a whole value with the programs, and keeps the smallest example. */
 static void
 judge(ExampleSearch *search, const Jsonb *candidate)
 {
@@ -94,7 +94,7 @@ judge(ExampleSearch *search, const Jsonb *candidate)
         search->work_left = 0;
 }
 
-/* Smaller ones first; of equals the first that came. */
+/* Keeps the list sorted by size. Of equal sizes, the one that came first stays first. */
 static List *
 keep(List *list, Jsonb *candidate, uint32 accepted_by)
 {
@@ -119,7 +119,7 @@ keep(List *list, Jsonb *candidate, uint32 accepted_by)
     return list_length(list) > MAX_KEPT ? list_truncate(list, MAX_KEPT) : list;
 }
 
-/* The jsonbs: first one of each sort, then a second of each. */
+/* The jsonbs of the list: first one of each sort, then a second of each. */
 List *
 example_set_list(List *list)
 {
@@ -144,7 +144,7 @@ accepting_hints(const ExamplePlace *place, JsonValue value)
     return bits;
 }
 
-/* False when the candidate is of no use as a part. */
+/* False when the candidate cannot be used as a part. */
 static bool
 consider(ExampleSet *set, Jsonb *candidate, JsonValue value)
 {

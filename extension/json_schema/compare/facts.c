@@ -1,5 +1,6 @@
 /*
- * json_schema/compare/facts.c: what is known of an instance that passes a set of subschemas.
+ * json_schema/compare/facts.c: collects what is known about an instance that passes a set of
+ * subschemas. See facts.h.
  */
 #include "extension/base/compat.h"
 
@@ -9,11 +10,11 @@
 #include "extension/json_schema/compare/facts.h"
 #include "extension/json_schema/evaluate.h"
 
-/* More nodes that apply to one instance are left out. */
+/* The most nodes that are collected for one instance; others are left out. */
 #define MAX_NODES 200
-/* Members looked at to see that nothing passes. */
+/* How many members are checked to find out that no instance passes. */
 #define MAX_EMPTY_MEMBERS 50
-/* Values tried to see that nothing passes. */
+/* How many values are tried to find out that no instance passes. */
 #define MAX_EMPTY_VALUES 200
 
 #define BOOLEANS (JSON_KIND_BIT(JSON_TRUE) | JSON_KIND_BIT(JSON_FALSE))
@@ -58,7 +59,10 @@ kinds_of_enum(const JsonSchemaKeyword *keyword)
     return kinds;
 }
 
-/* What one keyword says of the instance as a whole, and the nodes that it must pass too. */
+/*
+ * Adds what one keyword says about the instance as a whole, and the nodes that the instance must
+ * pass too.
+ */
 static void
 sum_up_keyword(SchemaFacts *facts, const JsonSchemaKeyword *keyword)
 {
@@ -75,7 +79,7 @@ sum_up_keyword(SchemaFacts *facts, const JsonSchemaKeyword *keyword)
         for (int i = 0; i < keyword->n; i++)
             facts->nodes = add_node(facts->nodes, keyword->nodes[i]);
         return;
-    case KEYWORD_MINIMUM: /* asked for where they matter, or not known of every instance */
+    case KEYWORD_MINIMUM: /* looked up where needed, or not true for every instance */
     case KEYWORD_MAXIMUM:
     case KEYWORD_EXCLUSIVE_MINIMUM:
     case KEYWORD_EXCLUSIVE_MAXIMUM:
@@ -261,7 +265,7 @@ facts_are_finite(const SchemaFacts *facts, const JsonValue **values, int *n)
     return is_found;
 }
 
-/* Whether the few values that there can be do not pass. */
+/* Whether only a few values are possible and none of them passes. */
 static bool
 has_no_value(const SchemaFacts *facts)
 {

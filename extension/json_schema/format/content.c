@@ -1,7 +1,7 @@
 /*
- * json_schema/format/content.c: "contentEncoding" and "contentMediaType" where they are asked to
- * assert: base64 (RFC 4648) and JSON documents, plain or in base64. What is encoded or meant
- * otherwise passes.
+ * json_schema/format/content.c: "contentEncoding" and "contentMediaType", if the options ask to
+ * assert them: base64 (RFC 4648) and JSON documents, plain or in base64. Any other encoding or
+ * media type passes.
  */
 #include "extension/base/compat.h"
 
@@ -22,7 +22,10 @@ base64_digit(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* Decodes into "out" when that is not NULL; the number of bytes, -1 when it is not base64. */
+/*
+ * Decodes into "out" unless that is NULL. Returns the number of bytes, or -1 when it is not
+ * base64.
+ */
 static int64
 decode_base64(const char *text, uint32 length, char *out)
 {

@@ -1,6 +1,6 @@
 /*
- * json_schema/format/format.c: the values of "format" that can be asserted: finds them, and those
- * that need a few lines only.
+ * json_schema/format/format.c: finds the check for a value of "format", and has the checks that
+ * need only a few lines.
  */
 #include "extension/base/compat.h"
 

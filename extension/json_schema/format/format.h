@@ -1,7 +1,7 @@
 /*
  * json_schema/format/format.h: the values of "format" that can be asserted.
  *
- * Each check takes the bytes of a string in UTF-8 and tells whether it has the format.
+ * Each check gets the bytes of a string in UTF-8 and returns whether it has the format.
  */
 #ifndef CTMS_JSON_SCHEMA_FORMAT_H
 #define CTMS_JSON_SCHEMA_FORMAT_H
@@ -13,19 +13,19 @@ typedef struct JsonSchemaFormat {
     bool (*holds)(const char *text, uint32 length);
 } JsonSchemaFormat;
 
-/* NULL when the format is not known in that draft: it asserts nothing then. */
+/* NULL when the draft does not know the format. Then it asserts nothing. */
 extern const JsonSchemaFormat *format_find(const char *name, int draft);
 
 extern bool format_holds(const JsonSchemaFormat *format, JsonValue string);
 
 /* ---- json_schema/format/content.c --------------------------------------------------------- */
 
-/* What a content keyword of the schema asserts, where it is asked to; NULL for nothing. */
+/* What a content keyword of the schema asserts, if that is asked for; NULL for nothing. */
 extern const JsonSchemaFormat *content_find(JsonValue schema, const char *keyword);
 
 /* ---- the formats ----------------------------------------------------------------------- */
 
-/* Every format with its check: the declarations and the table are made from this list. */
+/* Every format with its check. The declarations and the table are made from this list. */
 #define FORMATS(FORMAT)                                                                            \
     /* json_schema/format/time.c: RFC 3339 */                                                      \
     FORMAT("date", format_date)                                                                    \
@@ -55,20 +55,22 @@ extern const JsonSchemaFormat *content_find(JsonValue schema, const char *keywor
 FORMATS(FORMAT_DECLARE)
 #undef FORMAT_DECLARE
 
-/* Host names before draft 7: RFC 1123 alone. */
+/* Host names before draft 7: only RFC 1123. */
 extern bool format_plain_hostname(const char *text, uint32 length);
 
 /* ---- json_schema/format/idn.c ------------------------------------------------------- */
 
 #define FORMAT_LABEL_LIMIT 63
 
-/* A label of an internationalised host name, as code points; with the rules for labels of
- * host names that have one written from right to left. */
+/*
+ * Checks a label of an internationalised host name, given as code points. If any label of the
+ * host name is written from right to left, the rules for both directions apply.
+ */
 extern bool format_idn_label(const uint32 *points, int n, bool is_bidirectional);
 extern bool format_is_right_to_left(const uint32 *points, int n);
-/* RFC 3492: decodes what follows "xn--"; the number of code points, -1 on a mistake. */
+/* RFC 3492: decodes what follows "xn--". Returns the number of code points, or -1 on a mistake. */
 extern int format_decode_punycode(const char *text, uint32 length, uint32 *points, int limit);
-/* Encodes; the number of bytes, -1 when they are more than the limit. */
+/* Encodes. Returns the number of bytes, or -1 when they exceed the limit. */
 extern int format_encode_punycode(const uint32 *points, int n, char *text, int limit);
 
 #endif

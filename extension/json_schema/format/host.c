@@ -76,7 +76,10 @@ format_ipv6(const char *text, uint32 length)
 
 #define HOSTNAME_LIMIT 253
 
-/* The code points of an "xn--" label, when it is what encoding them gives. */
+/*
+ * Decodes an "xn--" label. It is only valid if encoding the code points again gives the same
+ * label.
+ */
 static int
 decode_a_label(const char *label, uint32 length, uint32 *points)
 {
@@ -154,15 +157,17 @@ format_plain_hostname(const char *text, uint32 length)
     return is_hostname(text, length, is_plain_label);
 }
 
-/* The dot of RFC 3490 in its four forms. */
+/* Whether it is one of the four dots of RFC 3490. */
 static bool
 is_dot(uint32 c)
 {
     return c == '.' || c == 0x3002 || c == 0xFF0E || c == 0xFF61;
 }
 
-/* The next label as code points, those of an "xn--" label decoded; -1 on a mistake. Adds the
- * bytes that it takes in a plain host name to *n_bytes. */
+/*
+ * The next label as code points; an "xn--" label is decoded. Returns -1 on a mistake. Adds to
+ * *n_bytes how long the label is in a plain host name.
+ */
 static int
 take_idn_label(const unsigned char **at, const unsigned char *end, uint32 *points, int *n_bytes)
 {
@@ -197,7 +202,7 @@ take_idn_label(const unsigned char **at, const unsigned char *end, uint32 *point
     return n_encoded < 0 ? -1 : n;
 }
 
-/* All labels, under the rules for both directions when one of them needs these. */
+/* Checks all labels. If one of them needs the rules for both directions, these apply to all. */
 static bool
 are_idn_labels(const unsigned char *at, const unsigned char *end, bool is_bidirectional,
                bool *has_right_to_left)

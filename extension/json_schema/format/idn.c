@@ -1,6 +1,6 @@
 /*
- * json_schema/format/idn.c: labels of internationalised host names: Punycode (RFC 3492),
- * the code points they may hold (RFC 5892) and their directions (RFC 5893).
+ * json_schema/format/idn.c: labels of internationalised host names: Punycode (RFC 3492), the code
+ * points that they may contain (RFC 5892), and their directions (RFC 5893).
  */
 #include "extension/base/compat.h"
 
@@ -39,7 +39,7 @@ adapt(uint32 delta, uint32 n_points, bool is_first)
     return k + (BASE - T_MINIMUM + 1) * delta / (delta + SKEW);
 }
 
-/* A number of variable length, added to *i; false at a mistake. */
+/* Reads a number of variable length and adds it to *i; false on a mistake. */
 static bool
 take_delta(const char **at, const char *end, uint32 bias, uint64 *i)
 {
@@ -121,7 +121,7 @@ put_delta(char *text, int limit, int *n, uint32 delta, uint32 bias)
     }
 }
 
-/* The smallest code point that is not below the floor. */
+/* The smallest code point that is not less than the floor. */
 static uint32
 next_code_point(const uint32 *points, int n, uint32 floor)
 {
@@ -179,7 +179,7 @@ format_encode_punycode(const uint32 *points, int n, char *text, int limit)
 static bool
 has_script(const char *script, uint32 c)
 {
-    /* The blocks of these scripts are all that the rules ask about. */
+    /* The rules only ask about Greek and Hebrew, and whether a code point is in their blocks. */
     if (strcmp(script, "Greek") == 0)
         return (c >= 0x370 && c <= 0x3FF && c != 0x37E && c != 0x385 && c != 0x387) ||
                (c >= 0x1F00 && c <= 0x1FFE);
@@ -205,7 +205,7 @@ any_in(const uint32 *points, int n, uint32 low, uint32 high)
     return false;
 }
 
-/* RFC 5892, appendix A.1: a non-joiner between letters that join. */
+/* RFC 5892, appendix A.1: a non-joiner is allowed between letters that join. */
 static bool
 joins(const uint32 *points, int n, int at)
 {
@@ -223,7 +223,7 @@ joins(const uint32 *points, int n, int at)
             regex_property_has("Joining_D", points[after]));
 }
 
-/* RFC 5892, appendix A: code points that some neighbours allow. */
+/* RFC 5892, appendix A: code points that are only allowed next to certain others. */
 static bool
 is_allowed_in_context(const uint32 *points, int n, int at)
 {
@@ -329,7 +329,7 @@ format_idn_label(const uint32 *points, int n, bool is_bidirectional)
         if (!regex_property_has("Label", c) && !is_allowed_in_context(points, n, i))
             return false;
     }
-    /* "xn--" takes the rest of the bytes that a label may have. */
+    /* A label has a limit in bytes, and "xn--" takes 4 of them. */
     if (!is_ascii && format_encode_punycode(points, n, encoded, FORMAT_LABEL_LIMIT - 4) < 0)
         return false;
     return !is_bidirectional || is_well_directed(points, n);

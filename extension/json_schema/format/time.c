@@ -5,13 +5,13 @@
 
 #include "extension/json_schema/format/format.h"
 
-/* What is left of the text. */
+/* The rest of the text. */
 typedef struct Rest {
     const char *at;
     const char *end;
 } Rest;
 
-/* Exactly n digits; -1 when they are not there. */
+/* Reads exactly n digits; -1 when they are not there. */
 static int
 take_number(Rest *rest, int n)
 {
@@ -55,7 +55,7 @@ take_date(Rest *rest)
     return day <= days[month - 1] + (month == 2 && is_leap);
 }
 
-/* A leap second is the last one of a day in UTC. */
+/* A leap second must be the last second of a day in UTC. */
 static bool
 take_time(Rest *rest)
 {
@@ -111,7 +111,10 @@ format_date_time(const char *text, uint32 length)
     return take_date(&rest) && take(&rest, "Tt") && take_time(&rest) && rest.at == rest.end;
 }
 
-/* Numbers followed by units in this order, none left out between two: *n_taken counts. */
+/*
+ * Numbers followed by units, in this order; no unit between two others may be left out. *n_taken
+ * counts them.
+ */
 static bool
 take_parts(Rest *rest, const char *units, int *n_taken)
 {

@@ -26,7 +26,7 @@ is_one_of(unsigned char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* ucschar of RFC 3987, and in a query the private ones too. */
+/* ucschar of RFC 3987; in a query also the private code points. */
 static bool
 is_international(uint32 c, bool in_query)
 {
@@ -36,7 +36,7 @@ is_international(uint32 c, bool in_query)
            (c >= 0xFDF0 && c <= 0xFFEF) || (c >= 0x10000 && c <= 0xEFFFD && (c & 0xFFFE) != 0xFFFE);
 }
 
-/* One unreserved character, sub-delimiter, escape, or one of the others given. */
+/* Reads one unreserved character, sub-delimiter, escape, or one of the others given. */
 static bool
 take_character(Bytes *at, Bytes end, const char *others, bool is_iri, bool in_query)
 {
@@ -117,7 +117,7 @@ is_authority(Bytes at, Bytes end, bool is_iri)
     return true;
 }
 
-/* What follows a scheme, or a reference without one. */
+/* Reads what follows a scheme, or a reference without a scheme. */
 static bool
 is_relative(Bytes at, Bytes end, bool is_iri)
 {
@@ -141,7 +141,7 @@ is_relative(Bytes at, Bytes end, bool is_iri)
     return all_characters(at, path_end, ":@/", is_iri, false);
 }
 
-/* The end of a scheme with its colon; NULL when there is none. */
+/* The end of a scheme, after its colon; NULL when there is no scheme. */
 static Bytes
 after_scheme(Bytes at, Bytes end)
 {
@@ -168,7 +168,7 @@ is_reference(const char *text, uint32 length, bool is_iri)
     Bytes end = at + length;
     Bytes segment_end = find(at, end, "/?#");
 
-    /* A colon in the first segment would make it a scheme. */
+    /* With a colon in the first segment, it would be read as a scheme. */
     if (find(at, segment_end, ":") < segment_end)
         return is_absolute(text, length, is_iri);
     return is_relative(at, end, is_iri);

@@ -1,5 +1,6 @@
 /*
- * json_schema/sql/cache.c: compiled schemas of this backend, by content.
+ * json_schema/sql/cache.c: the compiled schemas of this backend, found by their content. See
+ * cache.h.
  */
 #include "extension/base/compat.h"
 
@@ -16,7 +17,8 @@ static int cache_size_kb = 64 * 1024;
 static JsonSchemaCached *buckets[N_BUCKETS];
 static MemoryContext cache_context;
 static Size cache_bytes;
-static dlist_head unused = DLIST_STATIC_INIT(unused); /* without references, the longest first */
+static dlist_head unused = DLIST_STATIC_INIT(unused); /* without references, the longest unused
+                                                       * first */
 static uint64 registry_changes;
 static JsonSchemaLoader loader;
 
@@ -41,7 +43,7 @@ json_schema_cache_bytes(void)
     return cache_bytes;
 }
 
-/* Of one without references. */
+/* Drops an entry that has no references. */
 static void
 drop(JsonSchemaCached *cached)
 {
@@ -93,7 +95,7 @@ add(const Jsonb *schema, uint32 hash, int draft, int asserts)
     cached->schema = MemoryContextAlloc(cache_context, VARSIZE(schema));
     memcpy(cached->schema, schema, VARSIZE(schema));
     cached->program = program;
-    /* A document that was read may have changed before the compilation ended. */
+    /* A document that was read may have changed during the compilation. */
     cached->is_stale = json_schema_uses_loader(program) && registry_changes != changes_before;
     cached->hash = hash;
     cached->draft = draft;
@@ -109,7 +111,7 @@ add(const Jsonb *schema, uint32 hash, int draft, int asserts)
 bool
 json_schema_cache_is_current(const JsonSchemaCached *cached)
 {
-    /* Documents may have changed since the transaction last looked. */
+    /* Documents may have changed since the transaction last received invalidations. */
     if (json_schema_uses_loader(cached->program))
         AcceptInvalidationMessages();
     return !cached->is_stale;

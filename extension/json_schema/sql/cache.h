@@ -1,10 +1,10 @@
 /*
- * json_schema/sql/cache.h: compiled schemas of this backend, by content.
+ * json_schema/sql/cache.h: the compiled schemas of this backend, found by their content.
  *
- * Who uses one holds a reference; schemas without references stay until the byte budget
- * (ctms.json_schema_cache_size) needs their room, the longest unused first. A schema that
- * read registered documents becomes stale when those change: its holders must then
- * acquire it again.
+ * A user of a compiled schema holds a reference to it. Schemas without references stay until
+ * their memory is needed to keep within the byte budget (ctms.json_schema_cache_size); those that
+ * have been unused longest go first. A schema that has read registered documents becomes stale
+ * when these change. Its users must then acquire it again.
  */
 #ifndef CTMS_JSON_SCHEMA_CACHE_H
 #define CTMS_JSON_SCHEMA_CACHE_H
@@ -27,11 +27,14 @@ typedef struct JsonSchemaCached {
     struct JsonSchemaCached *next;
 } JsonSchemaCached;
 
-/* Compiles when it is not there; a schema that is not valid is an error (22023). */
+/* Compiles the schema if it is not in the cache. A schema that is not valid is an error (22023). */
 extern JsonSchemaCached *json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts);
 extern void json_schema_cache_release(JsonSchemaCached *cached);
 
-/* Whether a held one may go on being used, by what other sessions have committed by now. */
+/*
+ * Whether a schema that the caller holds can still be used, given what other sessions have
+ * committed by now.
+ */
 extern bool json_schema_cache_is_current(const JsonSchemaCached *cached);
 
 /* Bytes of all programs in the cache. */
@@ -40,16 +43,19 @@ extern Size json_schema_cache_bytes(void);
 /* Defines ctms.json_schema_cache_size; called once, by _PG_init. */
 extern void json_schema_cache_init(void);
 
-/* Where documents come from that schemas refer to; called once, by the registry. */
+/*
+ * Sets the function that loads the documents to which schemas refer. Called once, by the
+ * registry.
+ */
 extern void json_schema_cache_set_loader(JsonSchemaLoader registry);
-/* Those documents changed: what read them is stale. */
+/* Must be called when these documents change. Schemas that have read them become stale. */
 extern void json_schema_cache_forget_registry(void);
 
 /* ---- json_schema/sql/registry.c ------------------------------------------------------ */
 
-/* Fetches a document from ctms.json_schema_document: a JsonSchemaLoader. */
+/* Reads a document from ctms.json_schema_document. It is a JsonSchemaLoader. */
 extern const Jsonb *json_schema_registry_load(const char *uri);
-/* Tells the cache of the documents and of their changes; called once, by _PG_init. */
+/* Connects the cache to the documents and their changes. Called once, by _PG_init. */
 extern void json_schema_registry_init(void);
 
 #endif

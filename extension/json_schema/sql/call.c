@@ -1,8 +1,8 @@
 /*
- * json_schema/sql/call.c: arguments of the SQL functions.
+ * json_schema/sql/call.c: reads the arguments of the SQL functions.
  *
- * A call site keeps a reference to its schema's program. A constant argument is known by
- * its address, any other by its content.
+ * A call site keeps a reference to the program of its schema. A constant argument is recognised
+ * by its address, any other by its content.
  */
 #include "extension/base/compat.h"
 

@@ -1,6 +1,6 @@
 /*
- * json_schema/sql/call.h: arguments of the SQL functions: the schema's program, kept with the
- * call site, and options.
+ * json_schema/sql/call.h: reads the arguments of the SQL functions: options, and the schema,
+ * whose program is kept with the call site.
  */
 #ifndef CTMS_JSON_SCHEMA_CALL_H
 #define CTMS_JSON_SCHEMA_CALL_H
@@ -11,18 +11,20 @@
 /* What a call site keeps. */
 typedef struct JsonSchemaSite {
     JsonSchemaCached *cached;
-    Datum constant;      /* the schema, when nothing can change it under the call; else 0 */
-    bool is_constant;    /* they are: the schema is known by its address */
+    Datum constant;      /* the schema, if nothing can change it during the query; otherwise 0 */
+    bool is_constant;    /* schema and options are constant: known by the address of the schema */
     bool schema_is_text; /* of type json or text */
     bool instance_is_text;
 } JsonSchemaSite;
 
-/* Where the site does not know it already. */
+/* Finds the program when the site does not have it yet. */
 extern const JsonSchemaProgram *
 json_schema_call_find(FunctionCallInfo fcinfo, int schema_arg, int options_arg);
 
-/* The program of the schema in argument "schema_arg", under the options in argument
- * "options_arg" when the function has that one (-1: it never has). */
+/*
+ * The program of the schema in argument "schema_arg", with the options in argument "options_arg"
+ * if the function has that many arguments (-1: it never has options).
+ */
 static inline const JsonSchemaProgram *
 json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_arg)
 {
@@ -33,7 +35,7 @@ json_schema_call_program(FunctionCallInfo fcinfo, int schema_arg, int options_ar
     return json_schema_call_find(fcinfo, schema_arg, options_arg);
 }
 
-/* An argument of type jsonb, json or text as a jsonb to read, detoasted when needed. */
+/* An argument of type jsonb, json or text as a jsonb for reading, detoasted if necessary. */
 extern Jsonb *json_schema_call_value(FunctionCallInfo fcinfo, int arg);
 
 /* Reads {"draft": ..., "assertFormats": ...}; a wrong option is an error. */

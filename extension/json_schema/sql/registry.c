@@ -1,9 +1,9 @@
 /*
- * json_schema/sql/registry.c: documents that schemas may refer to, from the table
+ * json_schema/sql/registry.c: the documents to which schemas may refer, from the table
  * ctms.json_schema_document.
  *
- * Its relcache invalidation, which a trigger asks for, makes compiled schemas stale that
- * read it.
+ * A trigger asks for the relcache invalidation of this table when it changes. The invalidation
+ * makes compiled schemas stale that have read the table.
  */
 #include "extension/base/compat.h"
 
@@ -54,8 +54,10 @@ json_schema_registry_init(void)
     CacheRegisterRelcacheCallback(registry_changed, (Datum)0);
 }
 
-/* Trigger for every statement that changes a table whose rows sessions keep: they hear of
- * it when it commits, this one at its next command. */
+/*
+ * Statement trigger for a table whose rows sessions keep in memory. Other sessions hear of a
+ * change when it commits, this session at its next command.
+ */
 PG_FUNCTION_INFO_V1(ctms__invalidate_table);
 PGDLLEXPORT Datum
 ctms__invalidate_table(PG_FUNCTION_ARGS)

@@ -1,5 +1,5 @@
 /*
- * json_schema/sql/sql.c: the functions ctms.json_schema_* of SQL.
+ * json_schema/sql/sql.c: the SQL functions ctms.json_schema_*.
  */
 #include "extension/base/compat.h"
 
@@ -12,7 +12,10 @@
 #include "extension/json_schema/output.h"
 #include "extension/json_schema/sql/call.h"
 
-/* Copies up to 126 bytes; for so few, memcpy of an unknown length costs more than the verdict. */
+/*
+ * Copies up to 126 bytes. For so few bytes, memcpy of an unknown length costs more than the
+ * verdict.
+ */
 static inline void
 copy_short(char *to, const char *from, uint32 length)
 {
@@ -41,8 +44,10 @@ run_detoasted(FunctionCallInfo fcinfo, const JsonSchemaProgram *program)
     return is_valid;
 }
 
-/* Runs on a row's value where it lies; one with a short header is moved to an aligned place
- * on the stack, since nothing longer has one. */
+/*
+ * Runs on the value of a row without detoasting it. A value with a short header is copied to an
+ * aligned place on the stack; a short header means that it is short enough for that.
+ */
 static inline bool
 run_in_place(FunctionCallInfo fcinfo, const JsonSchemaProgram *program)
 {
@@ -59,7 +64,7 @@ run_in_place(FunctionCallInfo fcinfo, const JsonSchemaProgram *program)
         return json_schema_run(program, json_value_of_jsonb((const Jsonb *)raw));
     if (!VARATT_IS_SHORT(raw) || VARATT_IS_EXTERNAL(raw))
         return run_detoasted(fcinfo, program);
-    copy.jsonb.root.header = 0; /* a copy so short would have none, and does not exist */
+    copy.jsonb.root.header = 0; /* a value too short to have one does not occur */
     copy_short(VARDATA(copy.bytes), VARDATA_SHORT(raw), VARSIZE_SHORT(raw) - VARHDRSZ_SHORT);
     return json_schema_run(program, json_value_of_jsonb(&copy.jsonb));
 }
@@ -75,7 +80,7 @@ ctms_json_schema_is_valid(PG_FUNCTION_ARGS)
 
 /* ---- rows ----------------------------------------------------------------------- */
 
-/* A tuplestore that the caller's result set reads, with its row type. */
+/* Makes the tuplestore, with its row type, from which the caller's result set is read. */
 static Tuplestorestate *
 begin_rows(FunctionCallInfo fcinfo, TupleDesc *row_type)
 {
@@ -178,7 +183,8 @@ ctms_json_schema_assert(PG_FUNCTION_ARGS)
     JsonValue value;
     JsonSchemaVerdict verdict;
 
-    /* Rows may come before the documents that their schema refers to, or be older. */
+    /* In a dump, rows may come before the documents to which their schema refers, or be older
+     * than their schema. */
     if (restore_is_running())
         PG_RETURN_BOOL(true);
     program = json_schema_call_program(fcinfo, 0, 2);

@@ -1,5 +1,6 @@
 /*
- * json_schema/sql/text.c: JSON text to the layout of jsonb, for text that jsonb itself refuses.
+ * json_schema/sql/text.c: turns JSON text into the layout of jsonb, even text that jsonb itself
+ * rejects.
  */
 #include "extension/base/compat.h"
 

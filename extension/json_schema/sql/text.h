@@ -1,5 +1,6 @@
 /*
- * json_schema/sql/text.h: JSON text to the layout of jsonb, for text that jsonb itself refuses.
+ * json_schema/sql/text.h: turns JSON text into the layout of jsonb, even text that jsonb itself
+ * rejects.
  */
 #ifndef CTMS_JSON_SCHEMA_TEXT_H
 #define CTMS_JSON_SCHEMA_TEXT_H
@@ -9,8 +10,8 @@
 #include "utils/jsonb.h"
 
 /*
- * Reads text that type json has accepted. "\u0000" becomes a zero byte inside the string:
- * the result is for reading in place and must not be stored or shown as jsonb.
+ * Reads text that type json has accepted. "\u0000" becomes a zero byte inside the string. The
+ * result is only for reading in place; it must not be stored or shown as jsonb.
  */
 extern Jsonb *json_schema_text_parse(const char *text, uint32 length);
 

@@ -1,8 +1,8 @@
 /*
- * json_schema/sql/type.c: the type ctms.json_schema: a jsonb that is known to be a schema.
+ * json_schema/sql/type.c: the type ctms.json_schema: a jsonb that is known to be a valid schema.
  *
- * It is stored as jsonb and becomes jsonb without a function, so that every function takes
- * it. What comes in is compiled once and stays in the session's cache.
+ * It is stored as jsonb and converts to jsonb without a function, so every function accepts it.
+ * An input value is compiled once and stays in the cache of the session.
  */
 #include "extension/base/compat.h"
 
@@ -12,7 +12,7 @@
 #include "extension/base/restore.h"
 #include "extension/json_schema/sql/cache.h"
 
-/* A dump is taken as it is: the documents that it refers to may come later. */
+/* In a dump the schema is not checked, because the documents to which it refers may come later. */
 static Datum
 checked(Datum jsonb)
 {
