@@ -265,5 +265,5 @@ json_schema_matches_pattern(const JsonSchemaKeyword *keyword, JsonValue name)
 void
 json_schema_stray_keyword(const JsonSchemaKeyword *keyword)
 {
-    elog(ERROR, "JSON Schema keyword \"%s\" is none of this pass", keyword->name);
+    elog(ERROR, "JSON Schema keyword \"%s\" belongs to another pass", keyword->name);
 }
