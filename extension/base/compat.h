@@ -136,7 +136,7 @@ compat_decode_datetime(char **fields, int *types, int count, int *type, struct p
 #endif
 }
 
-/* lower(text) got a name of its own when lower() of ranges did. */
+/* From 14 on, the constant for lower(text) has the argument type in its name. */
 #include "utils/fmgroids.h"
 #if PG_VERSION_NUM >= 140000
 #define COMPAT_F_LOWER F_LOWER_TEXT

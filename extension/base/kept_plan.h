@@ -24,8 +24,8 @@ extern uint64 kept_plan_execute(SPIPlanPtr plan, Datum *values, const char *null
 extern bool kept_plan_is_ready(SPIPlanPtr plan);
 
 typedef enum KeptPlanAccess {
-    KEPT_PLAN_BY_INDEX,   /* as kept_plan_execute() does */
-    KEPT_PLAN_ROW_BY_ROW, /* nor by bitmaps of an index */
+    KEPT_PLAN_BY_INDEX,   /* like kept_plan_execute() */
+    KEPT_PLAN_ROW_BY_ROW, /* the same, and without bitmap scans */
     KEPT_PLAN_BY_BITMAP   /* for conditions joined by OR, each with an index of its own */
 } KeptPlanAccess;
 

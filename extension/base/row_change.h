@@ -1,5 +1,5 @@
 /*
- * base/row_change.h: what a row trigger asks about the row it was called for.
+ * base/row_change.h: finds out whether a row trigger was called for a real change.
  */
 #ifndef CTMS_BASE_ROW_CHANGE_H
 #define CTMS_BASE_ROW_CHANGE_H

@@ -1,5 +1,5 @@
 /*
- * base/stored_jsonb.c: one jsonb from a configuration table that the session caches.
+ * base/stored_jsonb.c: reads one jsonb from a configuration table, for a cache of the session.
  */
 #include "extension/base/compat.h"
 

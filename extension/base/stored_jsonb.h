@@ -1,5 +1,5 @@
 /*
- * base/stored_jsonb.h: one jsonb from a configuration table that the session caches.
+ * base/stored_jsonb.h: reads one jsonb from a configuration table, for a cache of the session.
  */
 #ifndef CTMS_BASE_STORED_JSONB_H
 #define CTMS_BASE_STORED_JSONB_H

@@ -210,8 +210,8 @@ body_form_strip_url(const char **bytes, int *length)
         (*bytes)++;
 }
 
-/* A scheme, "://", anything up to "@", a host, a port; no space or control character
- * anywhere but around the whole. */
+/* A scheme, "://", anything up to "@", a host, a port. Spaces and control characters
+ * are only allowed around the whole. */
 #define URL_SPACES "[\\t-\\r ]*"
 #define URL_CHAR(others) "[^\\x00-\\x20\\x7F" others "]"
 #define URL_HOST "(?:\\[" URL_CHAR("/?#@\\]") "+\\]|" URL_CHAR("/?#@:\\[") URL_CHAR("/?#@:") "*)"

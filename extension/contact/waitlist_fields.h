@@ -1,5 +1,5 @@
 /*
- * contact/waitlist_fields.h: errors of waitlist fields as errors of a request.
+ * contact/waitlist_fields.h: reports errors of waitlist fields as errors of a request.
  */
 #ifndef CTMS_CONTACT_WAITLIST_FIELDS_H
 #define CTMS_CONTACT_WAITLIST_FIELDS_H

@@ -1,5 +1,5 @@
 /*
- * queue/claim.h: what a claim asks for and gets; shared by the two ways to claim queue rows.
+ * queue/claim.h: the input and result of a claim, shared by both ways to claim queue rows.
  */
 #ifndef CTMS_QUEUE_CLAIM_H
 #define CTMS_QUEUE_CLAIM_H
