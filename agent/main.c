@@ -155,7 +155,7 @@ on_listening(void *arg)
     agent *a = arg;
 
     if (a->is_deaf)
-        log_message(LOG_LEVEL_INFO, REPORT_SYNC, "changes wake the agent again");
+        log_message(LOG_LEVEL_INFO, REPORT_SYNC, "the agent gets notifications again");
     a->is_deaf = false;
     sync_look(a->sync);
 }
@@ -167,7 +167,7 @@ on_deaf(void *arg, const char *message)
 
     if (!a->is_deaf)
         log_message(LOG_LEVEL_WARNING, REPORT_SYNC,
-                    "changes do not wake the agent, it finds them by polling: %s", message);
+                    "the agent gets no notifications and polls instead: %s", message);
     a->is_deaf = true;
 }
 

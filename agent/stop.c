@@ -81,5 +81,5 @@ stop_note_success(struct line *l, const call *k)
     l->stop.until_s = 0;
     stop_show(l);
     l->is_hungry = true;
-    log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "sending to Acoustic goes on");
+    log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "sending to Acoustic continues");
 }

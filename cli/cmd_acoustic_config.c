@@ -15,7 +15,7 @@ table_option(struct cli *cli)
     if (!table)
         return "main";
     if (strcmp(table, "main") != 0 && strcmp(table, "waitlist") != 0) {
-        output_error(cli, CLI_USAGE, "--table must be main or waitlist: the others are fixed");
+        output_error(cli, CLI_USAGE, "--table must be main or waitlist: other tables are fixed");
         return NULL;
     }
     return table;

@@ -180,7 +180,7 @@ cmd_acoustic_resync(struct cli *cli)
 
     if (!path && !newsletter && !waitlist && !is_reset)
         return output_error(cli, CLI_USAGE,
-                            "say which contacts: --email-file, --newsletter, --waitlist or "
+                            "choose contacts with --email-file, --newsletter, --waitlist or "
                             "--reset-retries");
     is_done = !is_reset || reset_retries(&resync);
     is_done = is_done && (!path || enqueue_file(&resync, path));

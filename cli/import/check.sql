@@ -25,7 +25,7 @@ BEGIN
             'LEFT JOIN import_%3$I AS p ON p.stripe_id = s.%2$I LEFT JOIN ctms.%3$I AS t ON t.stripe_id = s.%2$I '
             'WHERE p.stripe_id IS NULL AND t.stripe_id IS NULL) AS s', t.name, t.reference, t.parent)
             INTO found, examples;
-        INSERT INTO import_problems SELECT format('%s rows of "%s" refer by "%s" to nothing: stripe_id %s', found, t.name,
+        INSERT INTO import_problems SELECT format('%s rows of "%s" refer by "%s" to a row that does not exist: stripe_id %s', found, t.name,
             t.reference, examples) WHERE found > 0;
     END LOOP;
 END
@@ -53,7 +53,7 @@ BEGIN
             'SELECT t.%2$I::text AS key, row_number() OVER (ORDER BY t.%2$I) AS number '
             'FROM import_%1$I AS s JOIN ctms.%1$I AS t ON %3$s = %4$s AND s.%2$I <> t.%2$I) AS x',
             t.name, t.key, format(t.value, 's'), format(t.value, 't')) INTO found, examples;
-        INSERT INTO import_problems SELECT format('%s rows of "%s" have %s that others have here: %s %s', found, t.name, t.label,
+        INSERT INTO import_problems SELECT format('%s rows of "%s" have %s that other contacts have here: %s %s', found, t.name, t.label,
             t.key, examples) WHERE found > 0;
         EXECUTE format('SELECT count(*), string_agg(x.key, '', '') FILTER (WHERE x.number <= 5) FROM ('
             'SELECT min(s.%2$I::text) AS key, row_number() OVER (ORDER BY min(s.%2$I::text)) AS number '

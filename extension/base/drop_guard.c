@@ -70,7 +70,7 @@ watch_drops(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, vo
             ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
             errmsg("cannot drop extension \"%s\" because it holds contacts", "ctms"),
             errdetail("Contacts, waitlists, Stripe objects and the Acoustic queue would be lost."),
-            errhint("To drop them all the same, set \"ctms.allow_drop\" to on first."));
+            errhint("To drop them anyway, set \"ctms.allow_drop\" to on first."));
 }
 
 /* ctms._watch_drops() → void. It does nothing itself: calling it loads the library. */

@@ -63,8 +63,8 @@ restore_init(void)
 {
     DefineCustomEnumVariable(
         "ctms.restore_mode", "Whether this session restores a dump of ctms.",
-        "While restoring, rows are stored as they come: nothing is enqueued or validated, and no "
-        "update_timestamp is moved. \"auto\" recognises the output of pg_dump and pg_restore.",
+        "During a restore, rows are stored unchanged: nothing is enqueued or validated, and no "
+        "update_timestamp changes. \"auto\" recognises the output of pg_dump and pg_restore.",
         &restore_mode, RESTORE_AUTO, restore_modes, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 

@@ -75,8 +75,8 @@ queue_flush_init(void)
 {
     DefineCustomBoolVariable(
         "ctms.enqueue", "Whether changes of contacts are enqueued for Acoustic.",
-        "Turned off for imports: what changes meanwhile is not sent until it changes again or "
-        "is enqueued with ctms.enqueue_contacts().",
+        "Turn it off for imports. A contact that changes meanwhile is not sent until it changes "
+        "again or is enqueued with ctms.enqueue_contacts().",
         &feed_is_enabled, true, PGC_SUSET, 0, NULL, NULL, NULL);
     RegisterXactCallback(at_transaction_end, NULL);
     RegisterSubXactCallback(at_subtransaction_end, NULL);

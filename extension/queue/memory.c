@@ -210,10 +210,10 @@ ctms__wake_agents(PG_FUNCTION_ARGS)
 void
 queue_memory_init(void)
 {
-    DefineCustomBoolVariable("ctms.acoustic_deletions",
-                             "Whether deletions are carried to Acoustic.",
-                             "Deleted contacts, and newsletters and waitlists that were removed.",
-                             &are_deletions_carried, false, PGC_SUSET, 0, NULL, NULL, NULL);
+    DefineCustomBoolVariable(
+        "ctms.acoustic_deletions", "Whether deletions are carried to Acoustic.",
+        "These are deleted contacts, and removed newsletters, waitlists and products.",
+        &are_deletions_carried, false, PGC_SUSET, 0, NULL, NULL, NULL);
     DefineCustomBoolVariable("ctms.acoustic_skip_unchanged",
                              "Whether contacts are sent only when Acoustic would learn something.",
                              "Hashes of what was last sent are kept in ctms.acoustic_sent.",

@@ -88,6 +88,7 @@ stripe_count_attempt(int *attempts)
 {
     CHECK_FOR_INTERRUPTS();
     if (++*attempts > MAX_ATTEMPTS)
-        ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                errmsg("could not store a Stripe object that others keep changing"));
+        ereport(
+            ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+            errmsg("could not store the Stripe object because other sessions keep changing it"));
 }

@@ -48,7 +48,7 @@ subtest 'permanent for the configuration' => sub {
         is(complete(@ids), 40, 'when it works again, all are sent');
     }
     is((lines('sending to Acoustic is stopped'))[0]{Severity}, 2, 'said loudly');
-    ok(lines('sending to Acoustic goes on'), 'and its end too');
+    ok(lines('sending to Acoustic continues'), 'and its end too');
 };
 
 subtest 'one contact that looks like a fault of the configuration' => sub {

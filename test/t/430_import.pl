@@ -246,7 +246,7 @@ refused('rows of nobody', 'ALTER TABLE amo DROP CONSTRAINT amo_email_id_fkey;
 refused('items of nothing', 'ALTER TABLE stripe_subscription_item DROP CONSTRAINT
     stripe_subscription_item_stripe_price_id_fkey; DELETE FROM stripe_invoice_line_item;
     DELETE FROM stripe_price',
-    qr/problem: 72 rows of "stripe_subscription_item" refer by "stripe_price_id" to nothing/);
+    qr/problem: 72 rows of "stripe_subscription_item" refer by "stripe_price_id" to a row/);
 refused('a token twice', q{ALTER TABLE emails DROP CONSTRAINT emails_basket_token_key;
     UPDATE emails SET basket_token = 'secret-value' WHERE email_id IN (contact(1), contact(2))},
     qr/problem: 1 times several rows of "emails" share a basket_token/);
@@ -256,7 +256,7 @@ refused('text that is too long', q{ALTER TABLE emails ALTER email_lang TYPE text
 refused('no address', q{ALTER TABLE emails ALTER primary_email DROP NOT NULL; UPDATE emails
     SET primary_email = NULL WHERE email_id = contact(9)}, qr/problem: 1 contacts have no address/);
 refused('an address that is taken here', q{},
-    qr/problem: 1 rows of "emails" have an address that others have here: email_id /,
+    qr/problem: 1 rows of "emails" have an address that other contacts have here: email_id /,
     q{INSERT INTO ctms.emails (primary_email) VALUES ('CONTACT77@example.com')});
 sql('refuses', 'DELETE FROM ctms.emails');
 sql('postgres', 'CREATE DATABASE empty');
