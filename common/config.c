@@ -374,18 +374,23 @@ config_string(const config *c, const char *name)
     return c->values[setting_of(name)];
 }
 
-long long
-config_int_or(const config *c, const char *name, long long fallback)
+/* Asking by a wrong name or type is a fault of the program. */
+static const char *
+value_of_type(const config *c, const char *name, config_type type)
 {
-    const char *value = config_string(c, name);
+    size_t i = setting_of(name);
 
-    return value ? strtoll(value, NULL, 10) : fallback;
+    if (config_table[i].type != type) {
+        fprintf(stderr, "the setting %s is asked for as another type than it has\n", name);
+        abort();
+    }
+    return c->values[i];
 }
 
 static const char *
-needed(const config *c, const char *name)
+needed(const config *c, const char *name, config_type type)
 {
-    const char *value = config_string(c, name);
+    const char *value = value_of_type(c, name, type);
 
     if (value == NULL) {
         fprintf(stderr, "the setting %s has no default\n", name);
@@ -395,15 +400,23 @@ needed(const config *c, const char *name)
 }
 
 long long
+config_int_or(const config *c, const char *name, long long fallback)
+{
+    const char *value = value_of_type(c, name, CONFIG_INT);
+
+    return value ? strtoll(value, NULL, 10) : fallback;
+}
+
+long long
 config_int(const config *c, const char *name)
 {
-    return strtoll(needed(c, name), NULL, 10);
+    return strtoll(needed(c, name, CONFIG_INT), NULL, 10);
 }
 
 double
 config_real(const config *c, const char *name)
 {
-    return strtod(needed(c, name), NULL);
+    return strtod(needed(c, name, CONFIG_REAL), NULL);
 }
 
 bool
@@ -411,7 +424,7 @@ config_bool(const config *c, const char *name)
 {
     bool value = false;
 
-    parse_bool(needed(c, name), &value);
+    parse_bool(needed(c, name, CONFIG_BOOL), &value);
     return value;
 }
 

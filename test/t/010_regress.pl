@@ -22,6 +22,8 @@ for my $suite (@suites)
         glob "$ENV{CTMS_TEST_TOP}/$folder/*.$extension";
     @tests = grep { $is_wanted{$_} } @tests if %is_wanted;
     next unless @tests;
+    my @silent = grep { !-e "$ENV{CTMS_TEST_TOP}/test/expected/$_.out" } @tests;
+    die "there is no test/expected/$_.out: make one, empty at first\n" for @silent;
     my $output = "$ENV{TESTDIR}/$name";
     mkdir $output;
     my $ok = system_log($program, "--bindir=" . `pg_config --bindir | tr -d '\\n'`,

@@ -206,14 +206,18 @@ sub ask_with_bodies
     return;
 }
 
+# So that no list in an answer is empty.
+my $everything = { email => { primary_email => $good{primary_email} },
+    newsletters => [ { name => 'hubs' } ], waitlists => [ { name => 'vpn' } ],
+    fxa => { fxa_id => 'fxa_known' }, amo => { user_id => '1' }, mofo => { mofo_relevant => \1 } };
+
 # ---- everything ----------------------------------------------------------------------------------
 for my $path (sort keys %{ $document->{paths} })
 {
     for my $method (sort keys %{ $document->{paths}{$path} })
     {
         my $operation = $document->{paths}{$path}{$method};
-        $ctms->request(PUT => "/ctms/$good{email_id}",
-            { email => { primary_email => $good{primary_email} } });
+        $ctms->request(PUT => "/ctms/$good{email_id}", $everything);
         my ($content) = values %{ $operation->{requestBody}{content} // {} };
         my $name = $content ? $content->{schema}{'$ref'} =~ s{.*/}{}r : '';
         my $form = $operation->{requestBody}{content}{'application/x-www-form-urlencoded'};
@@ -235,8 +239,7 @@ for my $path (sort keys %{ $document->{paths} })
             for my $value (grep { !$seen{ $_ // 'none' }++ } @values)
             {
                 next if $parameter->{in} eq 'path' && !length $value;
-                $ctms->request(PUT => "/ctms/$good{email_id}",
-                    { email => { primary_email => $good{primary_email} } }) if $method eq 'delete';
+                $ctms->request(PUT => "/ctms/$good{email_id}", $everything) if $method eq 'delete';
                 ask($method, $path, target($path, $operation, $parameter->{name} => $value), @body);
             }
         }

@@ -45,6 +45,48 @@ while ($triggers =~ /\('(stripe_\w+)', ARRAY\[([^]]*)\]\)/g)
 like($unseen{stripe_price}, qr{active.*stripe_created}, 'columns of Stripe were found');
 is_deeply(\%unfed, \%unseen, 'STRIPE_UNSEEN of stripe/map.c is what 50_queue.sql does not enqueue');
 
+# ---- limits in C fit the columns -----------------------------------------
+
+my %width;
+my $tables = slurp("$top/extension/sql/10_tables.sql");
+for my $create ($tables =~ /^CREATE TABLE ctms\.(\w+ \(.*?)^\);/msg)
+{
+    my ($name, $content) = $create =~ /^(\w+) \((.*)/s;
+    $width{$name}{$1} = $2 while $content =~ /^ +"?(\w+)"? varchar\((\d+)\)/mg;
+}
+my $fields = slurp("$top/extension/contact/fields.h") =~ s/\\\n\s*//gr;
+my ($is_wide, @narrow) = (0);
+for my $group (split /^(?=#define CONTACT_\w+_FIELDS)/m, $fields)
+{
+    my ($name) = $group =~ /^#define CONTACT_(\w+)_FIELDS/ or next;
+    my ($known) = grep { $width{$_} } lc $name, lc "${name}s";
+    next if !$known;    # not a table of its own
+    while ($group =~ /FIELD\(\w+, "(\w+)", (?:TEXT|REQUIRED)\((\d+)\)/g)
+    {
+        my ($column, $limit) = ($1, $2);
+        $is_wide++ if $limit;
+        push @narrow, "$known.$column" if $limit > ($width{$known}{$column} // $limit);
+    }
+}
+ok($is_wide > 15, "limits of contacts were found: $is_wide");
+is(sorted(@narrow), '', 'no limit in contact/fields.h is larger than its column');
+
+my ($id_length) = $map =~ /#define ID_LENGTH (\d+)/;
+(my $is_seen, @narrow) = (0);
+while ($map =~ /StripeField (\w+)\[\] = \{(.*?)^\};/msg)
+{
+    my ($table, $content) = ($table{$1}, $2);
+    while ($content =~ /\{"(\w+)", (?:"[^"]*"|NULL),\s*STRIPE_(?:TEXT|REFERENCE), (\w+),/g)
+    {
+        my ($column, $limit) = ($1, $2);
+        $limit = $id_length if $limit eq 'ID_LENGTH';
+        $is_seen++;
+        push @narrow, "$table.$column" if $limit > ($width{$table}{$column} // $limit);
+    }
+}
+ok($is_seen > 15, "limits of Stripe were found: $is_seen");
+is(sorted(@narrow), '', 'no limit in stripe/map.c is larger than its column');
+
 # ---- what the REST server answers ----------------------------------------------------
 
 my ($resources) = slurp("$top/docs/rest.md") =~ /^## Resources\n(.*?)^## /ms;
