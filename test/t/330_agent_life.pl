@@ -101,7 +101,8 @@ subtest 'a database that does not do what is needed' => sub {
     poll_until(sub { (get('/__heartbeat__')->{json}{acoustic}{stopped}
             // '') eq 'the database gives no share of the requests' }, 'and the heartbeat says so');
     is(get('/__heartbeat__')->{status}, 503, 'and is not well');
-    poll_until(sub { lines('the agent gets no notifications') }, 'so is the connection to listen on');
+    poll_until(sub { lines('the agent gets no notifications') },
+        'so is the connection to listen on');
     $ctms->stop_program('agent');
     $ctms->start_agent(@own);
     add_contact('metrics');
