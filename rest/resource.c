@@ -19,8 +19,12 @@
 
 /* ---- parameters ------------------------------------------------------------- */
 
-bool
-resource_read_body(exchange *ex, const char **body)
+/*
+ * Reads the body as text into *body. When it is too large, has a NUL or is not UTF-8, answers that
+ * and returns false.
+ */
+static bool
+read_body(exchange *ex, const char **body)
 {
     const http_request *request = ex->request;
     const char *nul;
@@ -87,7 +91,7 @@ read_parameter(exchange *ex, const resource_parameter *parameter, const char **v
             return false;
         }
         return read_path_or_query(ex, parameter, value);
-    case FROM_BODY: return resource_read_body(ex, value);
+    case FROM_BODY: return read_body(ex, value);
     case FROM_SERVER: *value = ex->app->server_prefix; return true;
     case FROM_NOWHERE: break;
     }

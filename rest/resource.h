@@ -37,12 +37,6 @@ typedef struct resource {
 
 void resource_handle_request(exchange *ex);
 
-/*
- * Reads the body as text into *body. When it is too large, has a NUL or is not UTF-8, answers that
- * and returns false.
- */
-bool resource_read_body(exchange *ex, const char **body);
-
 /* Logs a conflict in the database that is answered 409. */
 void resource_log_conflict(const exchange *ex, const char *kind, const char *sqlstate);
 

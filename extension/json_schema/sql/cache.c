@@ -37,12 +37,6 @@ json_schema_cache_set_loader(JsonSchemaLoader registry)
     loader = registry;
 }
 
-Size
-json_schema_cache_bytes(void)
-{
-    return cache_bytes;
-}
-
 /* Drops an entry that has no references. */
 static void
 drop(JsonSchemaCached *cached)

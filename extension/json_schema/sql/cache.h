@@ -37,9 +37,6 @@ extern void json_schema_cache_release(JsonSchemaCached *cached);
  */
 extern bool json_schema_cache_is_current(const JsonSchemaCached *cached);
 
-/* Bytes of all programs in the cache. */
-extern Size json_schema_cache_bytes(void);
-
 /* Defines ctms.json_schema_cache_size; called once, by _PG_init. */
 extern void json_schema_cache_init(void);
 
