@@ -8,7 +8,10 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
+
+bool keyed_table_is_allowed = true;
 
 void
 keyed_table_open(KeyedTable *table, Relation relation, Oid index, LOCKMODE index_lock)
@@ -55,4 +58,15 @@ keyed_table_find_uuid(KeyedTable *table, Snapshot snapshot, const pg_uuid_t *key
     ScanKeyInit(&equal, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
     keyed_table_search(table, snapshot, &equal);
     return keyed_table_next(table);
+}
+
+void
+keyed_table_init(void)
+{
+    DefineCustomBoolVariable(
+        "ctms.direct_access",
+        "Whether contacts and the queue are read and written below the executor.",
+        "When it is off, everything is done by SQL, more slowly. Turn it off for extensions that "
+        "watch the executor, such as those for audits.",
+        &keyed_table_is_allowed, true, PGC_SUSET, 0, NULL, NULL, NULL);
 }

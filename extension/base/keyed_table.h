@@ -11,6 +11,15 @@
 #include "access/relscan.h"
 #include "utils/uuid.h"
 
+/*
+ * The setting ctms.direct_access. When it is off, everything is read and written by SQL, so that
+ * whoever watches the executor sees all of it.
+ */
+extern bool keyed_table_is_allowed;
+
+/* Defines the setting; called once, by _PG_init. */
+extern void keyed_table_init(void);
+
 /* All zero when it is not open. */
 typedef struct KeyedTable {
     Relation relation;

@@ -8,6 +8,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/keyed_table.h"
 #include "extension/contact/relations.h"
 
 #include "access/genam.h"
@@ -272,6 +273,8 @@ look_at_tables(void)
 const ContactRelations *
 contact_relations(void)
 {
+    if (!keyed_table_is_allowed)
+        return NULL;
     while (!are_known)
         look_at_tables();
     return are_plain ? &known : NULL;

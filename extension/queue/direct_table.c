@@ -121,7 +121,8 @@ direct_open(void)
     DirectQueue *queue;
     Relation relation;
 
-    if (!relations || !relations->is_local || !OidIsValid(relations->id_sequence))
+    if (!keyed_table_is_allowed || !relations || !relations->is_local ||
+        !OidIsValid(relations->id_sequence))
         return NULL;
     relation = table_open(relations->queue, RowExclusiveLock);
     if (!is_table_known(relation)) {
