@@ -171,65 +171,104 @@ compat_primary_key_index(Relation relation)
 #endif
 }
 
-/*
- * Storage files have the names of version 16 here. Version 13 has no way to look for a page in
- * the buffer where it was last seen.
- */
-#include "storage/bufmgr.h"
-#if PG_VERSION_NUM < 160000
-#define RelFileLocator RelFileNode
-#define rd_locator rd_node
+/* 64 random bits, from a generator that starts differently in each session. */
+#if PG_VERSION_NUM >= 150000
+#include "common/pg_prng.h"
 #endif
 
-static inline bool
-compat_read_recent_buffer(RelFileLocator file, ForkNumber fork, BlockNumber block, Buffer seen_at)
+static inline uint64
+compat_random(void)
 {
-#if PG_VERSION_NUM >= 140000
-    return ReadRecentBuffer(file, fork, block, seen_at);
+#if PG_VERSION_NUM >= 150000
+    return pg_prng_uint64(&pg_global_prng_state);
 #else
-    return false;
+    uint64 bits;
+
+    if (!pg_strong_random(&bits, sizeof(bits)))
+        ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values"));
+    return bits;
 #endif
 }
 
-/*
- * Inserts the B-tree entry of a row; such an index needs no IndexInfo. Returns false when
- * uniqueness was only checked partially and there may be a conflict.
- */
 #include "access/tableam.h"
+#include "executor/executor.h"
 #include "nodes/execnodes.h"
 
-static inline bool
-compat_index_insert(Relation index, Datum *values, bool *is_null, ItemPointer tid,
-                    Relation relation, IndexUniqueCheck check)
+/* Which index entries a new version of a row needs. Before 16, BRIN is like any other kind. */
+typedef enum CompatEntries {
+    COMPAT_NO_ENTRIES,
+    COMPAT_SUMMARIES,
+    COMPAT_ALL_ENTRIES
+} CompatEntries;
+
+/*
+ * Inserts index entries of a row. With "has_conflict" the row was inserted speculatively, and it
+ * is set when another row has, or may have, the value of a unique index; without it, this is an
+ * error.
+ */
+static inline void
+compat_insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
+                           CompatEntries entries, bool *has_conflict)
 {
-#if PG_VERSION_NUM >= 140000
-    return index_insert(index, values, is_null, tid, relation, check, false, NULL);
+    bool is_speculative = has_conflict != NULL;
+
+#if PG_VERSION_NUM >= 160000
+    list_free(ExecInsertIndexTuples(target, slot, estate, false, is_speculative, has_conflict, NIL,
+                                    entries == COMPAT_SUMMARIES));
+#elif PG_VERSION_NUM >= 140000
+    list_free(
+        ExecInsertIndexTuples(target, slot, estate, false, is_speculative, has_conflict, NIL));
 #else
-    return index_insert(index, values, is_null, tid, relation, check, NULL);
+    estate->es_result_relation_info = target;
+    list_free(ExecInsertIndexTuples(slot, estate, is_speculative, has_conflict, NIL));
+#endif
+}
+
+/* Waits for a transaction that is inserting a row with the same value of a unique index. */
+static inline void
+compat_wait_for_conflict(ResultRelInfo *target, TupleTableSlot *slot, EState *estate)
+{
+    ItemPointerData conflict;
+
+#if PG_VERSION_NUM >= 180000
+    ItemPointerData none;
+
+    ItemPointerSetInvalid(&none);
+    (void)ExecCheckIndexConstraints(target, slot, estate, &conflict, &none, NIL);
+#elif PG_VERSION_NUM >= 140000
+    (void)ExecCheckIndexConstraints(target, slot, estate, &conflict, NIL);
+#else
+    estate->es_result_relation_info = target;
+    (void)ExecCheckIndexConstraints(slot, estate, &conflict, NIL);
 #endif
 }
 
 /*
- * Writes a new version of a row. Sets *must_index when the index entries must be written too,
- * that is, when the update was not HOT.
+ * Writes a new version of a row that is locked, and tells which index entries it needs. Waiting
+ * is allowed, because heap_update() takes no answer from a row that another session uses.
  */
 static inline TM_Result
 compat_update_tuple(Relation relation, ItemPointer tid, TupleTableSlot *slot, CommandId cid,
-                    bool may_wait, TM_FailureData *failure, LockTupleMode *lock_mode,
-                    bool *must_index)
+                    TM_FailureData *failure, CompatEntries *entries)
 {
+    LockTupleMode lock_mode;
 #if PG_VERSION_NUM >= 160000
     TU_UpdateIndexes update_indexes;
     TM_Result result =
-        table_tuple_update(relation, tid, slot, cid, InvalidSnapshot, InvalidSnapshot, may_wait,
-                           failure, lock_mode, &update_indexes);
+        table_tuple_update(relation, tid, slot, cid, InvalidSnapshot, InvalidSnapshot, true,
+                           failure, &lock_mode, &update_indexes);
 
-    *must_index = update_indexes != TU_None;
-    return result;
+    *entries = update_indexes == TU_All           ? COMPAT_ALL_ENTRIES
+               : update_indexes == TU_Summarizing ? COMPAT_SUMMARIES
+                                                  : COMPAT_NO_ENTRIES;
 #else
-    return table_tuple_update(relation, tid, slot, cid, InvalidSnapshot, InvalidSnapshot, may_wait,
-                              failure, lock_mode, must_index);
+    bool must_index;
+    TM_Result result = table_tuple_update(relation, tid, slot, cid, InvalidSnapshot,
+                                          InvalidSnapshot, true, failure, &lock_mode, &must_index);
+
+    *entries = must_index ? COMPAT_ALL_ENTRIES : COMPAT_NO_ENTRIES;
 #endif
+    return result;
 }
 
 #endif

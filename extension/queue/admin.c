@@ -104,7 +104,6 @@ static QueuePlan estimate_plan = {
 Datum
 ctms_enqueue_contacts(PG_FUNCTION_ARGS)
 {
-    FeedKeys held = {.kind = FEED_CONTACT};
     FeedKeys contacts;
     uint64 enqueued;
 
@@ -116,7 +115,7 @@ ctms_enqueue_contacts(PG_FUNCTION_ARGS)
         SPI_finish();
     }
     feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
-    enqueued = enqueue_contacts(&held, &contacts);
+    enqueued = enqueue_contacts(&contacts);
     if (enqueued > 0)
         wake_agents();
     PG_RETURN_INT64(enqueued);

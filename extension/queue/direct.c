@@ -3,185 +3,224 @@
  *
  * Every transaction that changes a contact writes one queue row. In SQL that costs as much as the
  * change itself, most of it for starting the executor and for checking the foreign key. Here the
- * same is done directly on the table and its indexes: find the row by email_id, then lock it,
- * write a new version of it, or insert one.
+ * contact is held and its queue row is found through their indexes, and then the row is locked,
+ * updated or inserted.
+ *
+ * Everything is read with the latest snapshot, at each isolation level: like a foreign key check,
+ * this is no part of what the transaction reads. While it waits for another transaction, no page
+ * of an index is pinned. Otherwise VACUUM would wait for us, and nobody could see whom we wait for.
  *
  * For all other cases queue/enqueue.c has a statement that does the same in SQL.
- * test/t/210_queue_paths.pl checks that both give the same results. queue/direct_table.c reads
- * and writes the rows; queue/direct_claim.c claims them.
+ * test/t/210_queue_paths.pl checks that both give the same results.
  */
 #include "extension/base/compat.h"
 
-#include "access/table.h"
+#include "access/genam.h"
+#include "access/relation.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "commands/sequence.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "utils/snapmgr.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "extension/queue/direct.h"
 #include "extension/queue/direct_table.h"
+#include "extension/queue/number.h"
+#include "extension/queue/relations.h"
 
-/* ---- finding ----------------------------------------------------------------- */
-
-/* Finds the queue row, after waiting for every transaction that is writing it. */
-static bool
-find_queue_row(DirectQueue *queue, const pg_uuid_t *email_id)
+/* Where the row is that was found. Drops all pins, so that waiting is allowed from here on. */
+static ItemPointerData
+leave_found(KeyedTable *table)
 {
-    while (keyed_table_find_uuid(&queue->queue, &queue->dirty, email_id)) {
-        TransactionId writer =
-            TransactionIdIsValid(queue->dirty.xmin) ? queue->dirty.xmin : queue->dirty.xmax;
-        ItemPointerData tid;
+    ItemPointerData tid = table->found->tts_tid;
 
-        if (!TransactionIdIsValid(writer))
-            return true;
-        tid = queue->queue.found->tts_tid;
-        ExecClearTuple(queue->queue.found);
-        XactLockTableWait(writer, queue->queue.relation, &tid, XLTW_Update);
-    }
-    return false;
+    ExecClearTuple(table->found);
+    index_rescan(table->scan, NULL, 1, NULL, 0);
+    return tid;
 }
 
-static void
-look_anew(DirectQueue *queue)
+/* ---- holding contacts ---------------------------------------------------------- */
+
+/* A row that this transaction has written is locked more strongly already. */
+static bool
+is_written_by_us(TupleTableSlot *found)
 {
-    if (queue->latest)
-        UnregisterSnapshot(queue->latest);
-    queue->latest = RegisterSnapshot(GetLatestSnapshot());
+    bool is_null;
+    Datum xmin = slot_getsysattr(found, MinTransactionIdAttributeNumber, &is_null);
+
+    return !is_null && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
 /*
  * If another session is updating the contact, its new version is locked together with the one
- * found. This waits only if that session deletes the contact. If a newer version has been
- * committed since the snapshot, the row is looked up again with a new snapshot.
- * table_tuple_lock() could follow the versions instead, but then it would wait for any session
- * that is writing the next version.
+ * found. This waits only if that session deletes the contact or changes its keys.
  */
-bool
-direct_hold(DirectQueue *queue, const pg_uuid_t *email_id)
+static TM_Result
+lock_contact(KeyedTable *emails)
 {
-    KeyedTable *emails = &queue->emails;
+    ItemPointerData tid = leave_found(emails);
     TM_FailureData failure;
-    TM_Result result;
 
-    if (!emails->relation) {
-        Relation relation = table_open(queue->relations.emails, RowShareLock);
+    return table_tuple_lock(emails->relation, &tid, GetActiveSnapshot(), emails->found,
+                            GetCurrentCommandId(true), LockTupleKeyShare, LockWaitBlock,
+                            TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
+}
 
-        keyed_table_open(emails, relation, compat_primary_key_index(relation), AccessShareLock);
-        look_anew(queue);
-    }
-    while (keyed_table_find_uuid(emails, queue->latest, email_id)) {
+/*
+ * Keeps the contact from being deleted until the transaction ends, like a foreign key check does.
+ * False when the contact does not exist, or no longer does.
+ */
+static bool
+hold(KeyedTable *emails, const pg_uuid_t *email_id)
+{
+    while (keyed_table_find_uuid(emails, GetActiveSnapshot(), email_id)) {
+        TM_Result result = is_written_by_us(emails->found) ? TM_Ok : lock_contact(emails);
+
         CHECK_FOR_INTERRUPTS();
-        result = table_tuple_lock(emails->relation, &emails->found->tts_tid, queue->latest,
-                                  emails->found, GetCurrentCommandId(false), LockTupleKeyShare,
-                                  LockWaitBlock, TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
-        ExecClearTuple(emails->found);
         if (result == TM_Ok || result == TM_Deleted)
             return result == TM_Ok;
         if (result != TM_Updated)
-            elog(ERROR, "unexpected result %d of a row lock", result);
-        look_anew(queue);
+            elog(ERROR, "unexpected result %d of a lock of a contact", result);
+        /* A newer version was committed since the snapshot was taken. */
+        direct_table_look_anew();
     }
     return false;
 }
 
-/* ---- writing ----------------------------------------------------------------- */
-
-/* False when another transaction has inserted the row first: look again. */
+/* Holds the contacts, in their order, and leaves only those that exist. */
 static bool
-insert_row(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
+hold_all(FeedKeys *contacts)
 {
-    TupleTableSlot *slot = direct_blank(queue);
+    pg_uuid_t *ids = (pg_uuid_t *)contacts->keys;
+    Relation relation = try_relation_open(queue_relations()->emails, RowShareLock);
+    KeyedTable emails;
+    int64 found = 0;
 
-    slot->tts_values[COLUMN_ID] =
-        Int64GetDatum(nextval_internal(queue->relations.id_sequence, false));
-    slot->tts_values[COLUMN_EMAIL_ID] = UUIDPGetDatum(email_id);
-    slot->tts_values[COLUMN_RETRY] = Int32GetDatum(0);
-    slot->tts_isnull[COLUMN_LAST_ERROR] = true;
-    slot->tts_values[COLUMN_GENERATION] = Int64GetDatum(generation);
-    slot->tts_isnull[COLUMN_RETRY_AFTER] = true;
-    slot->tts_isnull[COLUMN_LEASE_UNTIL] = true;
-    slot->tts_isnull[COLUMN_LEASE_OWNER] = true;
-    slot->tts_values[COLUMN_CREATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
-    slot->tts_values[COLUMN_UPDATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
-    slot->tts_values[COLUMN_IS_TRIED] = BoolGetDatum(false);
-    ExecStoreVirtualTuple(slot);
-
-    return direct_insert(queue);
+    if (!relation)
+        return false;
+    keyed_table_open(&emails, relation, compat_primary_key_index(relation), AccessShareLock);
+    for (int64 i = 0; i < contacts->count; i++)
+        if (hold(&emails, &ids[i]))
+            ids[found++] = ids[i];
+    contacts->count = found;
+    keyed_table_close(&emails);
+    return true;
 }
 
-/*
- * Gives the row that was found a new generation and resets its failures; a live lease stays.
- * False when another transaction has written the row in the meantime: look again.
- */
-static bool
-update_row(DirectQueue *queue, int64 generation)
-{
-    TupleTableSlot *found = queue->queue.found;
-    TupleTableSlot *slot = direct_copy(queue, found);
-    int64 old_generation = DatumGetInt64(slot->tts_values[COLUMN_GENERATION]);
+/* ---- writing queue rows ------------------------------------------------------------ */
 
-    slot->tts_values[COLUMN_GENERATION] = Int64GetDatum(Max(old_generation + 1, generation));
-    /* After a failure the row starts again, behind the rows that wait for their first attempt. */
-    if (DatumGetInt32(slot->tts_values[COLUMN_RETRY]) > 0)
-        slot->tts_values[COLUMN_CREATE_TIMESTAMP] = TimestampTzGetDatum(queue->now);
-    slot->tts_values[COLUMN_RETRY] = Int32GetDatum(0);
-    slot->tts_isnull[COLUMN_LAST_ERROR] = true;
-    slot->tts_isnull[COLUMN_RETRY_AFTER] = true;
-    return direct_rewrite(queue, found, true) == TM_Ok;
+static bool
+insert_row(DirectQueue *queue, const pg_uuid_t *email_id)
+{
+    direct_table_blank(queue);
+    direct_table_set(queue, COLUMN_ID, Int64GetDatum(queue_new_number()));
+    direct_table_set(queue, COLUMN_EMAIL_ID, UUIDPGetDatum(email_id));
+    direct_table_set(queue, COLUMN_RETRY, Int32GetDatum(0));
+    direct_table_set(queue, COLUMN_GENERATION, Int64GetDatum(queue_new_number()));
+    direct_table_set(queue, COLUMN_CREATE_TIMESTAMP, TimestampTzGetDatum(queue->now));
+    direct_table_set(queue, COLUMN_UPDATE_TIMESTAMP, TimestampTzGetDatum(queue->now));
+    direct_table_set(queue, COLUMN_IS_TRIED, BoolGetDatum(false));
+    return direct_table_insert(queue);
 }
 
 /*
  * True when nobody has claimed the row yet and it has not failed. Then no agent knows its
  * generation, and there is nothing to reset. An agent that claims it after this transaction reads
- * what this transaction wrote, so a lock is enough.
+ * what this transaction wrote, so its lock is enough, which costs half as much as a new version.
  */
 static bool
-is_untouched(TupleTableSlot *found)
+is_untouched(DirectQueue *queue)
 {
-    slot_getallattrs(found);
-    return !DatumGetBool(found->tts_values[COLUMN_IS_TRIED]) &&
-           DatumGetInt32(found->tts_values[COLUMN_RETRY]) == 0 &&
-           found->tts_isnull[COLUMN_RETRY_AFTER] && found->tts_isnull[COLUMN_LEASE_OWNER];
+    return !DatumGetBool(direct_table_get(queue, COLUMN_IS_TRIED)) &&
+           DatumGetInt32(direct_table_get(queue, COLUMN_RETRY)) == 0 &&
+           direct_table_is_null(queue, COLUMN_RETRY_AFTER) &&
+           direct_table_is_null(queue, COLUMN_LEASE_OWNER);
 }
 
-/*
- * Keeps the row from being claimed until the transaction ends. A lock costs half as much as a new
- * version of the row. False when another transaction has written the row in the meantime: look
- * again.
- */
+/* Gives the row that is locked a new generation and resets its failures; a live lease stays. */
+static void
+update_row(DirectQueue *queue)
+{
+    direct_table_set(queue, COLUMN_GENERATION, Int64GetDatum(queue_new_number()));
+    /* After a failure the row starts again, behind the rows that wait for their first attempt. */
+    if (DatumGetInt32(direct_table_get(queue, COLUMN_RETRY)) > 0)
+        direct_table_set(queue, COLUMN_CREATE_TIMESTAMP, TimestampTzGetDatum(queue->now));
+    direct_table_set(queue, COLUMN_RETRY, Int32GetDatum(0));
+    direct_table_set_null(queue, COLUMN_LAST_ERROR);
+    direct_table_set_null(queue, COLUMN_RETRY_AFTER);
+    direct_table_update(queue);
+}
+
+/* False when the row that was found is gone: look again. */
 static bool
 lock_row(DirectQueue *queue)
 {
-    TupleTableSlot *found = queue->queue.found;
-    ItemPointerData tid = found->tts_tid;
-    TM_FailureData failure;
-    TM_Result result = table_tuple_lock(queue->queue.relation, &tid, &queue->dirty, found,
-                                        GetCurrentCommandId(true), LockTupleNoKeyExclusive,
-                                        LockWaitBlock, 0, &failure);
+    ItemPointerData tid = leave_found(&queue->rows);
 
-    if (result != TM_Ok && result != TM_Updated && result != TM_Deleted)
-        elog(ERROR, "unexpected result %d of a lock on the queue", result);
-    return result == TM_Ok;
+    return direct_table_lock(queue, &tid, LockWaitBlock, TUPLE_LOCK_FLAG_FIND_LAST_VERSION) ==
+           TM_Ok;
 }
 
-void
-direct_enqueue(DirectQueue *queue, const pg_uuid_t *email_id, int64 generation)
+static void
+renew_row(DirectQueue *queue)
 {
-    bool is_done = false;
+    direct_table_copy(queue);
+    if (!is_untouched(queue))
+        update_row(queue);
+    ExecClearTuple(queue->slot);
+    ExecClearTuple(queue->rows.found);
+}
 
-    while (!is_done) {
-        bool is_found = find_queue_row(queue, email_id);
+static bool
+enqueue(DirectQueue *queue, MemoryContext row_context, const pg_uuid_t *email_id)
+{
+    bool is_found = keyed_table_find_uuid(&queue->rows, GetActiveSnapshot(), email_id);
+    MemoryContext caller;
+    bool is_done;
 
+    if (is_found && !lock_row(queue))
+        return false;
+    /* Scans keep what they allocate, so they do not use this context. */
+    caller = MemoryContextSwitchTo(row_context);
+    if (is_found)
+        renew_row(queue);
+    is_done = is_found || insert_row(queue, email_id);
+    MemoryContextSwitchTo(caller);
+    MemoryContextReset(row_context);
+    return is_done;
+}
+
+static void
+enqueue_all(DirectQueue *queue, const FeedKeys *contacts)
+{
+    const pg_uuid_t *ids = (const pg_uuid_t *)contacts->keys;
+    MemoryContext row_context =
+        AllocSetContextCreate(CurrentMemoryContext, "ctms queue row", ALLOCSET_SMALL_SIZES);
+
+    for (int64 i = 0; i < contacts->count; i++) {
         CHECK_FOR_INTERRUPTS();
-        if (!is_found)
-            is_done = insert_row(queue, email_id, generation);
-        else if (is_untouched(queue->queue.found))
-            is_done = lock_row(queue);
-        else
-            is_done = update_row(queue, generation);
-        ExecClearTuple(queue->queue.found);
+        while (!enqueue(queue, row_context, &ids[i])) {
+            CHECK_FOR_INTERRUPTS();
+            direct_table_look_anew();
+        }
     }
+    MemoryContextDelete(row_context);
+}
+
+bool
+direct_enqueue(FeedKeys *contacts)
+{
+    DirectQueue queue;
+    bool is_done;
+
+    if (!direct_table_open(&queue))
+        return false;
+    /* First all contacts are locked, then queue rows: a session that waits for a contact must not
+     * hold a queue row. */
+    is_done = hold_all(contacts);
+    if (is_done)
+        enqueue_all(&queue, contacts);
+    direct_table_close(&queue);
+    return is_done;
 }

@@ -1,6 +1,6 @@
 /*
- * queue/direct_table.h: the queue's tables, opened below the executor; shared by what writes
- * rows (queue/direct.c) and what claims them (queue/direct_claim.c).
+ * queue/direct_table.h: the queue's table below the executor; shared by what enqueues contacts
+ * (queue/direct.c) and what claims them (queue/direct_claim.c).
  */
 #ifndef CTMS_QUEUE_DIRECT_TABLE_H
 #define CTMS_QUEUE_DIRECT_TABLE_H
@@ -10,9 +10,8 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
+#include "extension/base/gate_write.h"
 #include "extension/base/keyed_table.h"
-#include "extension/queue/direct.h"
-#include "extension/queue/relations.h"
 
 /* The columns of ctms.pending_acoustic, in their order. */
 typedef enum QueueColumn {
@@ -30,43 +29,52 @@ typedef enum QueueColumn {
     COLUMN_COUNT
 } QueueColumn;
 
-struct DirectQueue {
-    KeyedTable queue;
-    SnapshotData dirty; /* also sees rows that others are writing, so that we can wait for them */
-    KeyedTable emails;  /* opened when first needed */
-    Snapshot latest;
-    MemoryContext context;
-    TupleTableSlot *slot;      /* the row to be written, once writing has started */
-    MemoryContext row_context; /* memory for writing one row */
-    Relation *other_indexes;   /* all but queue.index; opened when first needed */
-    int other_index_count;
-    QueueRelations relations;
+/* The queue, open for writing. It is read with the active snapshot, which is the latest. */
+typedef struct DirectQueue {
+    GateWriter writer;
+    KeyedTable rows;      /* by email_id */
+    TupleTableSlot *slot; /* the row to be written */
     TimestampTz now;
-};
+} DirectQueue;
 
 /*
- * queue->slot, with no column null, for the caller to fill in. The caller ends with
- * ExecStoreVirtualTuple().
+ * False when the queue is not the plain local table that this code knows (when it is distributed,
+ * or has triggers or columns added by others); the caller must then use SQL. Rights are not
+ * checked. After an error the caller has nothing to clean up.
  */
-extern TupleTableSlot *direct_blank(DirectQueue *queue);
+extern bool direct_table_open(DirectQueue *queue);
+extern void direct_table_close(DirectQueue *queue);
+
+/* Makes a snapshot of everything that is committed by now the active one. */
+extern void direct_table_look_anew(void);
+
+/* Columns of the row to be written. */
+extern void direct_table_set(DirectQueue *queue, QueueColumn column, Datum value);
+extern void direct_table_set_null(DirectQueue *queue, QueueColumn column);
+extern Datum direct_table_get(DirectQueue *queue, QueueColumn column);
+extern bool direct_table_is_null(DirectQueue *queue, QueueColumn column);
+
+/* Starts a row in which every column is null. */
+extern void direct_table_blank(DirectQueue *queue);
+/* Starts the next version of the row that is locked. */
+extern void direct_table_copy(DirectQueue *queue);
 
 /*
- * Inserts queue->slot. When another session inserts or has inserted a row for the same contact,
- * it inserts nothing and returns false: look for that row.
+ * Inserts the row. False when another session has inserted a row for the same contact, or was
+ * doing so, which is waited for: look for that row with a new snapshot.
  */
-extern bool direct_insert(DirectQueue *queue);
+extern bool direct_table_insert(DirectQueue *queue);
 
 /*
- * A copy of the row in queue->slot, to be changed and written as its next version. Valid as long
- * as "found" is.
+ * Locks the row at "tid" so that only this transaction can write it, and returns TM_Ok, TM_Updated
+ * or TM_Deleted, or TM_WouldBlock where it may not wait. With TM_Ok, queue->rows.found is the
+ * version that is locked: with TUPLE_LOCK_FLAG_FIND_LAST_VERSION in "flags" the last one, without
+ * it the one at "tid".
  */
-extern TupleTableSlot *direct_copy(DirectQueue *queue, TupleTableSlot *found);
+extern TM_Result
+direct_table_lock(DirectQueue *queue, ItemPointer tid, LockWaitPolicy policy, uint8 flags);
 
-/*
- * Writes queue->slot as the next version of the row. Returns TM_Updated or TM_Deleted when
- * another session was faster. When it may not wait, it returns TM_BeingModified for a row that
- * another session is writing or has locked.
- */
-extern TM_Result direct_rewrite(DirectQueue *queue, TupleTableSlot *found, bool may_wait);
+/* Writes the row as the next version of the one that is locked. */
+extern void direct_table_update(DirectQueue *queue);
 
 #endif

@@ -10,7 +10,6 @@
  */
 #include "extension/base/compat.h"
 
-#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -33,9 +32,6 @@
  * the same time. The new generation makes sure that the row stays when the first agent finishes
  * it.
  *
- * The transaction number serves as the generation, so a row that is removed and inserted again
- * never repeats one.
- *
  * A row that was never claimed is only locked (DO UPDATE locks the row even if its WHERE is
  * false). That is enough: no agent knows its generation, and an agent that claims it later reads
  * what was committed with the lock.
@@ -46,10 +42,10 @@ static QueuePlan enqueue_plan = {
            " ORDER BY email_id FOR KEY SHARE),"
            "enqueued AS ("
            " INSERT INTO ctms.pending_acoustic AS p"
-           "  (email_id, generation, create_timestamp, update_timestamp)"
-           " SELECT email_id, $2, $3, $3 FROM contact ORDER BY email_id"
+           "  (email_id, create_timestamp, update_timestamp)"
+           " SELECT email_id, $2, $2 FROM contact ORDER BY email_id"
            " ON CONFLICT (email_id) DO UPDATE SET"
-           "  generation = GREATEST(p.generation + 1, EXCLUDED.generation),"
+           "  generation = EXCLUDED.generation,"
            "  retry = 0, last_error = NULL, retry_after = NULL,"
            "  create_timestamp = CASE WHEN p.retry > 0 THEN EXCLUDED.create_timestamp"
            "                     ELSE p.create_timestamp END,"
@@ -57,11 +53,12 @@ static QueuePlan enqueue_plan = {
            " WHERE p.is_tried OR p.retry > 0 OR p.retry_after IS NOT NULL"
            "  OR p.lease_owner IS NOT NULL)"
            "SELECT FROM contact",
-    .arg_count = 3,
-    .arg_types = {UUIDARRAYOID, INT8OID, TIMESTAMPTZOID}};
+    .arg_count = 2,
+    .arg_types = {UUIDARRAYOID, TIMESTAMPTZOID},
+    .sees_latest = true};
 
 static uint64
-enqueue_by_sql(FeedKeys *contacts, int64 generation)
+enqueue_by_sql(FeedKeys *contacts)
 {
     Datum now = TimestampTzGetDatum(GetCurrentTimestamp());
     uint64 enqueued = 0;
@@ -72,9 +69,8 @@ enqueue_by_sql(FeedKeys *contacts, int64 generation)
         ArrayType *email_ids = feed_take(contacts, CONTACTS_PER_STATEMENT);
 
         CHECK_FOR_INTERRUPTS();
-        enqueued += queue_run_plan(
-            &enqueue_plan, (Datum[]){PointerGetDatum(email_ids), Int64GetDatum(generation), now},
-            NULL, SPI_OK_SELECT);
+        enqueued += queue_run_plan(&enqueue_plan, (Datum[]){PointerGetDatum(email_ids), now}, NULL,
+                                   SPI_OK_SELECT);
         SPI_freetuptable(SPI_tuptable);
         pfree(email_ids);
     }
@@ -82,45 +78,16 @@ enqueue_by_sql(FeedKeys *contacts, int64 generation)
     return enqueued;
 }
 
-static uint64
-enqueue_directly(DirectQueue *queue, FeedKeys *held, FeedKeys *loose, int64 generation)
-{
-    pg_uuid_t *ids = (pg_uuid_t *)loose->keys;
-    int64 found = 0;
-
-    /* First lock all contacts, then the queue rows: a session that waits for a contact must not
-     * hold a queue row. */
-    for (int64 i = 0; i < loose->count; i++)
-        if (direct_hold(queue, &ids[i]))
-            ids[found++] = ids[i];
-    loose->count = found;
-    feed_merge(held, loose);
-
-    ids = (pg_uuid_t *)held->keys;
-    for (int64 i = 0; i < held->count; i++)
-        direct_enqueue(queue, &ids[i], generation);
-    return held->count;
-}
-
 uint64
-enqueue_contacts(FeedKeys *held, FeedKeys *loose)
+enqueue_contacts(FeedKeys *contacts)
 {
-    int64 generation = (int64)U64FromFullTransactionId(GetTopFullTransactionId());
-    DirectQueue *queue;
-    uint64 enqueued;
-
+    if (contacts->count == 0)
+        return 0;
     /*
-     * At commit no command ends after the last statement, so its effects are not visible yet.
-     * Without this, contacts whose rows it rewrote would be seen in their old version and taken
-     * for deleted.
+     * When a transaction commits, no command ends after the last statement, so its effects are not
+     * visible yet. Without this, contacts whose rows it rewrote would be seen in their old version
+     * and taken for deleted.
      */
     CommandCounterIncrement();
-    queue = direct_open();
-    if (!queue) {
-        feed_merge(held, loose);
-        return enqueue_by_sql(held, generation);
-    }
-    enqueued = enqueue_directly(queue, held, loose, generation);
-    direct_close(queue);
-    return enqueued;
+    return direct_enqueue(contacts) ? (uint64)contacts->count : enqueue_by_sql(contacts);
 }

@@ -9,11 +9,10 @@
 #include "extension/queue/feed.h"
 
 /*
- * Enqueues contacts at once. Both lists are sorted and have no repetitions. "held" has the
- * contacts whose rows the transaction has locked already; those in "loose" are locked first.
- * Rights are not checked. Returns how many contacts were enqueued; unknown ones are skipped.
- * Changes both lists.
+ * Enqueues contacts at once; the list must be sorted, without repetitions. Each contact is locked
+ * until the transaction ends, so that it is not deleted. Rights are not checked. Returns how many
+ * contacts were enqueued; unknown ones are skipped. Changes the list.
  */
-extern uint64 enqueue_contacts(FeedKeys *held, FeedKeys *loose);
+extern uint64 enqueue_contacts(FeedKeys *contacts);
 
 #endif

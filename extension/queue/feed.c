@@ -1,13 +1,15 @@
 /*
  * queue/feed.c: remembers what a transaction has changed, until it commits.
  *
- * Triggers add keys row by row. At commit queue/flush.c takes them and writes the queue once, in
- * order of email_id. If the queue were written at the end of each statement, its rows would be
- * locked in the order of the statements, and two transactions that change the same contacts
- * through different tables (or through prices that they share) would deadlock on the queue alone.
+ * Triggers add keys row by row. When the transaction is about to commit, queue/flush.c takes them
+ * and writes the queue once, in order of email_id. If the queue were written at the end of each
+ * statement, its rows would be locked in the order of the statements, and two transactions that
+ * change the same contacts through different tables (or through prices that they share) would
+ * deadlock on the queue alone.
  *
- * Keys are only appended. So a subtransaction is undone by cutting each list to the length that
- * it had when the subtransaction added its first key. A full list first drops its repetitions and
+ * Keys are only appended, and those at the beginning of a list are taken. So a subtransaction is
+ * undone by setting both lengths of each list to what they were when the subtransaction first
+ * added or took a key. A full list first drops its repetitions and
  * only then grows, so memory is limited by the number of different keys (16 bytes for each
  * contact).
  */
@@ -26,13 +28,15 @@
 typedef struct FeedList {
     char *keys; /* pg_uuid_t, or text * */
     int64 count;
+    int64 taken; /* how many of them were taken */
     int64 capacity;
 } FeedList;
 
-/* Lengths of the lists when a subtransaction of that nesting level added its first key. */
+/* Lengths of the lists when a subtransaction of that nesting level first changed one. */
 typedef struct FeedMark {
     int level;
     int64 counts[FEED_KINDS];
+    int64 taken[FEED_KINDS];
 } FeedMark;
 
 /* All of this lives in the memory context of the transaction and ends with it. */
@@ -40,13 +44,11 @@ static FeedList lists[FEED_KINDS];
 static FeedMark *marks = NULL;
 static int mark_count = 0;
 static int mark_capacity = 0;
-static bool has_deletions = false;
 
 const char *
 feed_kind_name(FeedKind kind)
 {
     switch (kind) {
-    case FEED_HELD: return "held";
     case FEED_CONTACT: return "contact";
     case FEED_FXA: return "fxa";
     case FEED_CUSTOMER: return "customer";
@@ -61,7 +63,7 @@ feed_kind_name(FeedKind kind)
 static inline bool
 is_uuid(FeedKind kind)
 {
-    return kind == FEED_HELD || kind == FEED_CONTACT;
+    return kind == FEED_CONTACT;
 }
 
 static inline size_t
@@ -114,20 +116,27 @@ sort_unique(FeedKind kind, char *keys, int64 count)
     return kept;
 }
 
+/* The keys from here on may be moved: they were not taken, and no rollback keeps them. */
+static int64
+first_loose(FeedKind kind)
+{
+    int64 marked = mark_count > 0 ? marks[mark_count - 1].counts[kind] : 0;
+
+    return Max(marked, lists[kind].taken);
+}
+
 static void
 make_room(FeedKind kind)
 {
     FeedList *list = &lists[kind];
     size_t width = key_width(kind);
-    int64 from;
+    int64 from = first_loose(kind);
 
     if (!list->keys) {
         list->keys = MemoryContextAlloc(TopTransactionContext, FIRST_CAPACITY * width);
         list->capacity = FIRST_CAPACITY;
         return;
     }
-    /* Keys from before the current subtransaction must stay where they are. */
-    from = mark_count > 0 ? marks[mark_count - 1].counts[kind] : 0;
     list->count = from + sort_unique(kind, list->keys + from * width, list->count - from);
     if (list->count <= list->capacity / 2)
         return;
@@ -136,8 +145,8 @@ make_room(FeedKind kind)
 }
 
 /*
- * Called before a key is added. The first key of a subtransaction records the lengths to which a
- * rollback cuts the lists.
+ * Called before a key is added or taken. The first time in a subtransaction it records the
+ * lengths that a rollback restores.
  */
 static void
 mark_subtransaction(void)
@@ -156,8 +165,10 @@ mark_subtransaction(void)
     }
     mark = &marks[mark_count++];
     mark->level = level;
-    for (int kind = 0; kind < FEED_KINDS; kind++)
+    for (int kind = 0; kind < FEED_KINDS; kind++) {
         mark->counts[kind] = lists[kind].count;
+        mark->taken[kind] = lists[kind].taken;
+    }
 }
 
 void
@@ -177,8 +188,7 @@ feed_add(FeedKind kind, Datum key)
         added = &varlena;
     }
     /* Often several rows of the same contact come one after the other. */
-    if (list->count > 0 &&
-        list->count > (mark_count > 0 ? marks[mark_count - 1].counts[kind] : 0) &&
+    if (list->count > first_loose(kind) &&
         compare_keys(kind, list->keys + (list->count - 1) * width, added) == 0)
         return;
 
@@ -194,23 +204,11 @@ feed_add(FeedKind kind, Datum key)
     list->count++;
 }
 
-void
-feed_note_deletion(void)
-{
-    has_deletions = true;
-}
-
-bool
-feed_has_deletions(void)
-{
-    return has_deletions;
-}
-
 bool
 feed_is_owed(void)
 {
     for (int kind = 0; kind < FEED_KINDS; kind++)
-        if (lists[kind].count > 0)
+        if (lists[kind].count > lists[kind].taken)
             return true;
     return false;
 }
@@ -237,34 +235,23 @@ feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys)
 }
 
 void
-feed_detach(FeedKind kind, FeedKeys *keys)
+feed_take_all(FeedKind kind, FeedKeys *keys)
 {
     FeedList *list = &lists[kind];
+    size_t width = key_width(kind);
 
+    mark_subtransaction();
     keys->kind = kind;
-    keys->keys = list->keys;
-    keys->count = sort_unique(kind, list->keys, list->count);
+    keys->count = list->count - list->taken;
+    keys->keys =
+        keys->count == 0 ? NULL : MemoryContextAllocHuge(CurrentMemoryContext, keys->count * width);
+    if (keys->count > 0)
+        memcpy(keys->keys, list->keys + list->taken * width, keys->count * width);
+    keys->count = sort_unique(kind, keys->keys, keys->count);
     keys->taken = 0;
-    memset(list, 0, sizeof(*list));
-}
-
-void
-feed_merge(FeedKeys *keys, const FeedKeys *others)
-{
-    size_t width = sizeof(pg_uuid_t);
-    char *merged;
-
-    if (others->count == 0)
-        return;
-    if (keys->count == 0) {
-        *keys = *others;
-        return;
-    }
-    merged = MemoryContextAllocHuge(CurrentMemoryContext, (keys->count + others->count) * width);
-    memcpy(merged, keys->keys, keys->count * width);
-    memcpy(merged + keys->count * width, others->keys, others->count * width);
-    keys->keys = merged;
-    keys->count = sort_unique(FEED_CONTACT, merged, keys->count + others->count);
+    list->taken = list->count;
+    if (mark_count == 0) /* nothing can bring them back */
+        list->count = list->taken = 0;
 }
 
 ArrayType *
@@ -296,7 +283,6 @@ feed_forget(void)
 {
     marks = NULL;
     mark_count = mark_capacity = 0;
-    has_deletions = false;
     memset(lists, 0, sizeof(lists));
 }
 
@@ -315,8 +301,10 @@ feed_end_subtransaction(bool is_commit)
             if (mark->level > 1 && (mark_count < 2 || marks[mark_count - 2].level < mark->level))
                 return;
         } else {
-            for (int kind = 0; kind < FEED_KINDS; kind++)
+            for (int kind = 0; kind < FEED_KINDS; kind++) {
                 lists[kind].count = mark->counts[kind];
+                lists[kind].taken = mark->taken[kind];
+            }
         }
         mark_count--;
     }

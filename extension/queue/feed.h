@@ -14,7 +14,6 @@
  * values of unresolved_stripe.kind.
  */
 typedef enum FeedKind {
-    FEED_HELD,         /* by emails.email_id, a uuid: the transaction has locked that row */
     FEED_CONTACT,      /* by emails.email_id, a uuid */
     FEED_FXA,          /* by fxa.fxa_id */
     FEED_CUSTOMER,     /* by stripe_customer.stripe_id */
@@ -31,16 +30,12 @@ extern const char *feed_kind_name(FeedKind kind);
 #define FEED_STRIPE_KINDS (FEED_KINDS - FEED_FIRST_STRIPE)
 
 /*
- * Keeps a key until the transaction commits or the current subtransaction is rolled back.
- * "key" is a uuid for FEED_HELD and FEED_CONTACT, else a varchar; it is copied.
+ * Keeps a key until it is taken, or until the current subtransaction is rolled back. "key" is a
+ * uuid for FEED_CONTACT, else a varchar; it is copied.
  */
 extern void feed_add(FeedKind kind, Datum key);
 
-/* Notes that the transaction deletes contacts, so held ones may no longer exist when it commits. */
-extern void feed_note_deletion(void);
-extern bool feed_has_deletions(void);
-
-/* Whether the feed has any key. */
+/* Whether the feed has any key that was not taken. */
 extern bool feed_is_owed(void);
 
 /* The keys of one kind, taken from the feed: sorted, without repetitions. */
@@ -57,11 +52,11 @@ typedef struct FeedKeys {
  */
 extern void feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys);
 
-/* Moves all keys of a kind out of the feed. They live until the transaction ends. */
-extern void feed_detach(FeedKind kind, FeedKeys *keys);
-
-/* Adds the contacts of "others" to "keys". Both must be sorted, and the result is sorted too. */
-extern void feed_merge(FeedKeys *keys, const FeedKeys *others);
+/*
+ * Takes all keys of a kind that were not taken before, into the current memory context. If the
+ * current subtransaction is rolled back, they are owed again.
+ */
+extern void feed_take_all(FeedKind kind, FeedKeys *keys);
 
 /* The next "limit" keys, or as many as are left, as an array for SQL: uuid[] or text[]. */
 extern ArrayType *feed_take(FeedKeys *keys, int limit);

@@ -1,50 +1,135 @@
 /*
- * queue/flush.c: writes the queue once per transaction, at commit.
+ * queue/flush.c: writes the queue once per transaction, when it commits.
  *
  * By then everything that the transaction changed is known (queue/feed.c). Every transaction
  * locks queue rows in order of email_id, and locks no other row of ours after them, so the queue
- * cannot cause a deadlock. Contacts that the transaction deleted are left out. The rows
- * themselves are written by queue/enqueue.c.
+ * cannot cause a deadlock. The rows themselves are written by queue/enqueue.c.
+ *
+ * The moment is that of deferred triggers and constraints: before any extension commits elsewhere
+ * (postgres_fdw does in its pre-commit callback), and in time for other people's deferred
+ * triggers on the queue. PostgreSQL calls the trigger ctms._flush_queue() then, because the first
+ * change of a transaction tells it that the only row of ctms.queue_flush was inserted. The row
+ * stays as it is. Were the triggers of the contacts' own tables deferred, those tables could not
+ * be altered or truncated in a transaction that has changed contacts
+ * (docs/decisions/writing-the-queue.md).
  */
 #include "extension/base/compat.h"
 
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
 #include "utils/guc.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "extension/queue/enqueue.h"
 #include "extension/queue/feed.h"
 #include "extension/queue/flush.h"
+#include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 #include "extension/queue/stripe.h"
 #include "extension/queue/wake.h"
 
 bool feed_is_enabled = true;
 
-static void
-flush_feed(bool may_notify)
-{
-    FeedKeys held, loose;
-    bool is_any = false;
+/* The nesting level of the (sub)transaction that has scheduled the trigger; 0 when none has. */
+static int scheduled_level = 0;
 
-    /* The same transaction may have dropped the extension. */
-    if (!queue_relations()) {
-        feed_forget();
-        return;
-    }
-    /* If someone has put a trigger on the queue, it may change contacts again. */
-    while (feed_is_owed()) {
-        is_any |= queue_resolve_stripe_keys();
-        feed_detach(FEED_HELD, &held);
-        feed_detach(FEED_CONTACT, &loose);
-        if (feed_has_deletions()) {
-            feed_merge(&loose, &held);
-            held.count = 0;
-        }
-        is_any |= enqueue_contacts(&held, &loose) > 0;
-    }
-    if (is_any && may_notify)
-        wake_agents();
+PG_FUNCTION_INFO_V1(ctms__flush_queue);
+
+/* ---- scheduling ---------------------------------------------------------------- */
+
+static bool
+has_trigger(Relation table)
+{
+    TriggerDesc *triggers = table->trigdesc;
+
+    return triggers && triggers->numtriggers == 1 && triggers->triggers[0].tginitdeferred &&
+           triggers->triggers[0].tgenabled == TRIGGER_FIRES_ALWAYS;
 }
+
+/* Queues the deferred trigger for the row, as if it had just been inserted. */
+static void
+queue_trigger(Relation table, Snapshot snapshot)
+{
+    EState *estate = CreateExecutorState();
+    ResultRelInfo *target = makeNode(ResultRelInfo);
+    TupleTableSlot *row = table_slot_create(table, NULL);
+    TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
+
+    if (!has_trigger(table) || !table_scan_getnextslot(scan, ForwardScanDirection, row))
+        ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                errmsg("table \"%s.%s\" is not as the extension created it", "ctms", "queue_flush"),
+                errdetail("It must have one row, and its deferred trigger must be enabled. Without "
+                          "them, the change would never be sent to Acoustic."));
+    InitResultRelInfo(target, table, 1, NULL, 0);
+    ExecARInsertTriggers(estate, target, row, NIL, NULL);
+    table_endscan(scan);
+    ExecDropSingleTupleTableSlot(row);
+    FreeExecutorState(estate);
+}
+
+void
+queue_flush_schedule(void)
+{
+    Relation table;
+    Snapshot snapshot;
+
+    if (scheduled_level > 0 || !feed_is_owed())
+        return;
+    /* Locked until the end of the transaction, like a table with a row that was inserted. */
+    table = table_open(queue_relations()->flush, RowExclusiveLock);
+    snapshot = RegisterSnapshot(GetLatestSnapshot());
+    queue_trigger(table, snapshot);
+    UnregisterSnapshot(snapshot);
+    table_close(table, NoLock);
+    scheduled_level = GetCurrentTransactionNestLevel();
+}
+
+/* ---- writing ------------------------------------------------------------------- */
+
+static void
+flush_feed(void)
+{
+    FeedKeys contacts;
+    QueueOwner saved;
+    bool was_read_only = XactReadOnly;
+    bool is_any;
+
+    /* SET TRANSACTION READ ONLY may have come after the changes. An error restores it. */
+    XactReadOnly = false;
+    queue_become_owner(&saved);
+    is_any = queue_resolve_stripe_keys();
+    feed_take_all(FEED_CONTACT, &contacts);
+    is_any |= enqueue_contacts(&contacts) > 0;
+    if (is_any)
+        wake_agents();
+    queue_restore_user(&saved);
+    XactReadOnly = was_read_only;
+}
+
+/* ctms._flush_queue() → trigger, deferred, AFTER INSERT ON ctms.queue_flush FOR EACH ROW */
+Datum
+ctms__flush_queue(PG_FUNCTION_ARGS)
+{
+    TriggerData *trigger = (TriggerData *)fcinfo->context;
+
+    if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+        !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+        RelationGetRelid(trigger->tg_relation) != queue_relations()->flush)
+        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                errmsg("function \"%s\" must be fired for the row of table \"%s\"",
+                       "ctms._flush_queue", "ctms.queue_flush"));
+    scheduled_level = 0;
+    if (feed_is_owed())
+        flush_feed();
+    return PointerGetDatum(NULL);
+}
+
+/* ---- ends of transactions -------------------------------------------------------- */
 
 static void
 at_transaction_end(XactEvent event, void *arg)
@@ -52,13 +137,20 @@ at_transaction_end(XactEvent event, void *arg)
     switch (event) {
     case XACT_EVENT_PRE_COMMIT:
     case XACT_EVENT_PRE_PREPARE:
-        /* A prepared transaction cannot notify; agents find its contacts by polling. */
+        /* The callback of another extension may have changed contacts just now. */
         if (feed_is_owed())
-            flush_feed(event == XACT_EVENT_PRE_COMMIT);
+            AfterTriggerFireDeferred();
+        /* A prepared transaction cannot notify; agents find its contacts by polling. */
+        if (event == XACT_EVENT_PRE_COMMIT)
+            wake_notify();
         break;
     case XACT_EVENT_COMMIT:
     case XACT_EVENT_ABORT:
-    case XACT_EVENT_PREPARE: feed_forget(); break;
+    case XACT_EVENT_PREPARE:
+        feed_forget();
+        wake_forget();
+        scheduled_level = 0;
+        break;
     default: break;
     }
 }
@@ -66,8 +158,13 @@ at_transaction_end(XactEvent event, void *arg)
 static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
 {
-    if (event == SUBXACT_EVENT_COMMIT_SUB || event == SUBXACT_EVENT_ABORT_SUB)
-        feed_end_subtransaction(event == SUBXACT_EVENT_COMMIT_SUB);
+    int level = GetCurrentTransactionNestLevel();
+
+    if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+        return;
+    feed_end_subtransaction(event == SUBXACT_EVENT_COMMIT_SUB);
+    if (scheduled_level >= level)
+        scheduled_level = event == SUBXACT_EVENT_COMMIT_SUB ? level - 1 : 0;
 }
 
 void

@@ -8,6 +8,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -18,6 +19,23 @@
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 
+/*
+ * As foreign key checks do: what the feed reads is no part of what the transaction reads, and it
+ * must not fail because of what others did since the transaction's snapshot.
+ */
+static uint64
+run_with_latest(QueuePlan *plan, Datum *args, const char *nulls, int expected)
+{
+    Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+    int result =
+        SPI_execute_snapshot(plan->plan, args, nulls, snapshot, InvalidSnapshot, false, true, 0);
+
+    UnregisterSnapshot(snapshot);
+    if (result != expected)
+        elog(ERROR, "unexpected result of a statement: %s", SPI_result_code_string(result));
+    return SPI_processed;
+}
+
 uint64
 queue_run_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)
 {
@@ -25,14 +43,16 @@ queue_run_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)
     uint64 count;
 
     kept_plan_prepare(&plan->plan, plan->sql, plan->arg_count, plan->arg_types);
-    count = kept_plan_execute(plan->plan, args, nulls, plan->is_read_only, expected);
+    count = plan->sees_latest && IsolationUsesXactSnapshot()
+                ? run_with_latest(plan, args, nulls, expected)
+                : kept_plan_execute(plan->plan, args, nulls, plan->is_read_only, expected);
     if (level > 0)
         AtEOXact_GUC(true, level);
     return count;
 }
 
 void
-queue_start_sql(QueueOwner *saved)
+queue_become_owner(QueueOwner *saved)
 {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(queue_relations()->queue));
     Oid owner;
@@ -42,7 +62,20 @@ queue_start_sql(QueueOwner *saved)
     owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
     ReleaseSysCache(tuple);
     GetUserIdAndSecContext(&saved->user, &saved->security_context);
-    SetUserIdAndSecContext(owner, saved->security_context | SECURITY_LOCAL_USERID_CHANGE);
+    SetUserIdAndSecContext(owner, saved->security_context | SECURITY_LOCAL_USERID_CHANGE |
+                                      SECURITY_NOFORCE_RLS);
+}
+
+void
+queue_restore_user(const QueueOwner *saved)
+{
+    SetUserIdAndSecContext(saved->user, saved->security_context);
+}
+
+void
+queue_start_sql(QueueOwner *saved)
+{
+    queue_become_owner(saved);
     saved->search_path = compat_pin_search_path();
     PushActiveSnapshot(GetTransactionSnapshot());
     SPI_connect();
@@ -54,5 +87,5 @@ queue_end_sql(const QueueOwner *saved)
     SPI_finish();
     PopActiveSnapshot();
     compat_unpin_search_path(saved->search_path);
-    SetUserIdAndSecContext(saved->user, saved->security_context);
+    queue_restore_user(saved);
 }

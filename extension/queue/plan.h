@@ -16,6 +16,7 @@ typedef struct QueuePlan {
     int arg_count;
     Oid arg_types[QUEUE_PLAN_MAX_ARGS];
     bool is_read_only; /* reads with the caller's snapshot */
+    bool sees_latest;  /* reads with the latest snapshot, at each isolation level */
     SPIPlanPtr plan;
 } QueuePlan;
 
@@ -26,7 +27,7 @@ typedef struct QueuePlan {
  */
 extern uint64 queue_run_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected);
 
-/* What queue_start_sql() changed. */
+/* What queue_become_owner() and queue_start_sql() changed. */
 typedef struct QueueOwner {
     Oid user;
     int security_context;
@@ -34,9 +35,16 @@ typedef struct QueueOwner {
 } QueueOwner;
 
 /*
- * Statements can be run from here to queue_end_sql(). They run as the owner of the queue and with
- * a snapshot of their own, and a name without a schema means the one in pg_catalog. If an error
- * is raised in between, all this is restored automatically.
+ * From here to queue_restore_user() the session acts as the owner of the queue, whom no row
+ * security restricts. An error restores the user.
+ */
+extern void queue_become_owner(QueueOwner *saved);
+extern void queue_restore_user(const QueueOwner *saved);
+
+/*
+ * Statements can be run from here to queue_end_sql(). They run as the owner of the queue, and a
+ * name without a schema means the one in pg_catalog. If an error is raised in between, all this is
+ * restored automatically.
  */
 extern void queue_start_sql(QueueOwner *saved);
 extern void queue_end_sql(const QueueOwner *saved);

@@ -2,11 +2,11 @@
  * queue/relations.c: remembers the OIDs of the queue's relations.
  *
  * Every commit that changes a contact asks for them. When any name in the catalogs changes, they
- * are looked up again.
+ * are looked up again, also when it changes while they are looked up.
  */
 #include "extension/base/compat.h"
 
-#include "access/table.h"
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace_d.h"
 #include "storage/bufmgr.h"
@@ -19,41 +19,64 @@
 
 static QueueRelations relations;
 static bool are_known = false;
+static uint64 change_count = 0;
 
 static void
 forget(Datum arg, int cache, uint32 hash)
 {
     are_known = false;
+    change_count++;
 }
 
-const QueueRelations *
-queue_relations(void)
+static void
+watch_catalogs(void)
 {
     static bool is_watching = false;
-    Oid schema;
 
-    if (!is_watching) {
-        CacheRegisterSyscacheCallback(RELNAMENSP, forget, (Datum)0);
-        CacheRegisterSyscacheCallback(NAMESPACENAME, forget, (Datum)0);
-        is_watching = true;
-    }
-    if (are_known)
-        return &relations;
+    if (is_watching)
+        return;
+    CacheRegisterSyscacheCallback(RELNAMENSP, forget, (Datum)0);
+    CacheRegisterSyscacheCallback(NAMESPACENAME, forget, (Datum)0);
+    is_watching = true;
+}
 
-    schema = get_namespace_oid("ctms", true);
-    if (!OidIsValid(schema))
-        return NULL;
-    relations.queue = get_relname_relid("pending_acoustic", schema);
-    relations.emails = get_relname_relid("emails", schema);
-    relations.id_sequence = get_relname_relid("pending_acoustic_id_seq", schema);
+static Oid
+find_required(const char *name, Oid schema)
+{
+    Oid found = get_relname_relid(name, schema);
+
+    if (!OidIsValid(found))
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+                errmsg("table \"%s.%s\" does not exist", "ctms", name),
+                errdetail("Without it, the change would never be sent to Acoustic."));
+    return found;
+}
+
+static void
+look_up(void)
+{
+    Oid schema = get_namespace_oid("ctms", false);
+
+    relations.queue = find_required("pending_acoustic", schema);
+    relations.emails = find_required("emails", schema);
+    relations.flush = find_required("queue_flush", schema);
     relations.idle_sequence = get_relname_relid("acoustic_idle_seq", schema);
     relations.deleted_contacts = get_relname_relid("acoustic_deleted_contact", schema);
     relations.deleted_rows = get_relname_relid("acoustic_deleted_row", schema);
     relations.sent = get_relname_relid("acoustic_sent", schema);
     relations.is_local = !OidIsValid(get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE));
-    if (!OidIsValid(relations.queue) || !OidIsValid(relations.emails))
-        return NULL;
-    are_known = true;
+}
+
+const QueueRelations *
+queue_relations(void)
+{
+    watch_catalogs();
+    while (!are_known) {
+        uint64 before = change_count;
+
+        look_up();
+        are_known = change_count == before;
+    }
     return &relations;
 }
 
@@ -63,10 +86,12 @@ queue_is_table_used(Oid table)
     Relation relation;
     BlockNumber blocks;
 
-    if (!relations.is_local || !OidIsValid(table))
+    if (!queue_relations()->is_local || !OidIsValid(table))
         return true;
-    relation = table_open(table, AccessShareLock);
+    relation = try_relation_open(table, AccessShareLock);
+    if (!relation)
+        return true;
     blocks = RelationGetNumberOfBlocks(relation);
-    table_close(relation, AccessShareLock);
+    relation_close(relation, AccessShareLock);
     return blocks > 0;
 }

@@ -9,7 +9,7 @@
 typedef struct QueueRelations {
     Oid queue;            /* ctms.pending_acoustic */
     Oid emails;           /* ctms.emails */
-    Oid id_sequence;      /* of the queue's column id */
+    Oid flush;            /* ctms.queue_flush, whose trigger writes the queue */
     Oid idle_sequence;    /* ctms.acoustic_idle_seq; invalid when it does not exist */
     Oid deleted_contacts; /* ctms.acoustic_deleted_contact */
     Oid deleted_rows;     /* ctms.acoustic_deleted_row */
@@ -17,7 +17,10 @@ typedef struct QueueRelations {
     bool is_local;        /* the rows are on this server: Citus keeps them elsewhere */
 } QueueRelations;
 
-/* NULL when this database does not have the extension (any more). Valid until the next call. */
+/*
+ * Raises an error when the tables are not there: the schema was renamed, or the extension was
+ * dropped. Valid until the next call.
+ */
 extern const QueueRelations *queue_relations(void);
 
 /* Whether the table may have rows. False saves a query on a table that nobody uses. */

@@ -55,7 +55,8 @@ static QueuePlan resolve_plan = {
            "  JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id WHERE i.stripe_id = k), 4, k"
            " FROM unnest($5) AS k",
     .arg_count = FEED_STRIPE_KINDS,
-    .arg_types = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
+    .arg_types = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+    .sees_latest = true};
 
 /*
  * If another transaction has left the same key before, its row is written again. Otherwise a
@@ -67,7 +68,8 @@ static QueuePlan leave_plan = {
            " SELECT kind, key FROM unnest($1, $2) AS left_keys (kind, key) ORDER BY kind, key"
            " ON CONFLICT (kind, key) DO UPDATE SET update_timestamp = EXCLUDED.update_timestamp",
     .arg_count = 2,
-    .arg_types = {TEXTARRAYOID, TEXTARRAYOID}};
+    .arg_types = {TEXTARRAYOID, TEXTARRAYOID},
+    .sees_latest = true};
 
 static QueuePlan take_plan = {
     .sql = "WITH taken AS MATERIALIZED ("
@@ -156,7 +158,7 @@ queue_resolve_stripe_keys(void)
     QueueOwner saved;
 
     for (int i = 0; i < FEED_STRIPE_KINDS; i++) {
-        feed_detach(FEED_FIRST_STRIPE + i, &keys[i]);
+        feed_take_all(FEED_FIRST_STRIPE + i, &keys[i]);
         is_any = is_any || keys[i].count > 0;
     }
     if (!is_any)
@@ -204,8 +206,7 @@ queue_resolve_left_keys(void)
     Datum args[FEED_STRIPE_KINDS];
     LeftKeys nobody = {0};
     ArrayBuildState *contacts = NULL;
-    FeedKeys held = {.kind = FEED_CONTACT};
-    FeedKeys loose;
+    FeedKeys found;
     QueueOwner saved;
     uint64 taken;
 
@@ -219,8 +220,8 @@ queue_resolve_left_keys(void)
     /* The feed is not used here: it is for the changes of this transaction. */
     if (contacts) {
         feed_keys_from_array(DatumGetArrayTypeP(makeArrayResult(contacts, CurrentMemoryContext)),
-                             &loose);
-        enqueue_contacts(&held, &loose);
+                             &found);
+        enqueue_contacts(&found);
     }
     queue_end_sql(&saved);
 }

@@ -5,7 +5,7 @@
  * because only then is it certain what the statement did. An UPDATE is noted BEFORE it is done.
  * Its row is locked already, so only a later trigger could still prevent it, and PostgreSQL does
  * not have to fetch both versions of the row again. An UPDATE that changes nothing notes nothing.
- * The queue itself is written at commit (queue/flush.c).
+ * The queue itself is written when the transaction commits (queue/flush.c).
  */
 #include "extension/base/compat.h"
 
@@ -159,17 +159,11 @@ add_updated(const TriggerPlan *plan, const TriggerData *trigger)
         return;
     add_key(plan->kind, plan->key, new_row, desc);
     /* A row that moves from one contact to another concerns both contacts. */
-    if (!is_key_equal(plan->key, old_row, new_row, desc)) {
-        if (plan->kind == FEED_HELD)
-            feed_note_deletion();
+    if (!is_key_equal(plan->key, old_row, new_row, desc))
         add_key(plan->kind, plan->key, old_row, desc);
-    }
 }
 
 /*
- * Kind "held" is for the table of contacts itself. The statement has locked the rows of these
- * contacts, and after a DELETE there is no contact left to enqueue.
- *
  * ctms._enqueue(kind, key column, ignored column, ...) → trigger, BEFORE UPDATE or AFTER INSERT
  * or DELETE, FOR EACH ROW, or BEFORE TRUNCATE FOR EACH STATEMENT
  */
@@ -179,7 +173,6 @@ ctms__enqueue(PG_FUNCTION_ARGS)
     TriggerData *trigger = (TriggerData *)fcinfo->context;
     bool is_update;
     TriggerPlan *plan;
-    TupleDesc desc;
 
     if (!CALLED_AS_TRIGGER(fcinfo) || !is_fired_rightly(trigger->tg_event))
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -191,20 +184,13 @@ ctms__enqueue(PG_FUNCTION_ARGS)
         return PointerGetDatum(is_update ? trigger->tg_newtuple : NULL);
 
     plan = get_plan(fcinfo, trigger);
-    desc = RelationGetDescr(trigger->tg_relation);
-    if (is_update) {
+    if (is_update)
         add_updated(plan, trigger);
-        return PointerGetDatum(trigger->tg_newtuple);
-    }
-    if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-        /* The foreign key check of the new row has locked its contact. */
-        add_key(plan->kind == FEED_CONTACT ? FEED_HELD : plan->kind, plan->key,
-                trigger->tg_trigtuple, desc);
-    else if (plan->kind == FEED_HELD)
-        feed_note_deletion();
-    else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-        add_key(plan->kind, plan->key, trigger->tg_trigtuple, desc);
-    else
+    else if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
         add_all_keys(plan, trigger->tg_relation);
-    return PointerGetDatum(NULL);
+    else
+        add_key(plan->kind, plan->key, trigger->tg_trigtuple,
+                RelationGetDescr(trigger->tg_relation));
+    queue_flush_schedule();
+    return PointerGetDatum(is_update ? trigger->tg_newtuple : NULL);
 }

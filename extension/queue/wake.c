@@ -12,18 +12,16 @@
  */
 #include "extension/base/compat.h"
 
-#include "access/htup_details.h"
-#include "access/relation.h"
 #include "commands/async.h"
-#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "storage/procarray.h"
-#include "utils/rel.h"
+#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 #include "extension/queue/wake.h"
 
@@ -32,50 +30,45 @@
 /* An agent that is about to wait gives a commit that is under way at most this long to finish. */
 #define COMMIT_MAX_MS 20
 
-/*
- * Returns the only page of a sequence. Every change of a contact needs it, so the buffer where it
- * was last seen is tried first. This is safe: when the sequence is dropped or rewritten, the page
- * leaves that buffer.
- */
-static Buffer
-read_sequence(Oid sequence)
-{
-    static Oid seen = InvalidOid;
-    static RelFileLocator seen_file;
-    static Buffer seen_at = InvalidBuffer;
-    Relation relation;
+/* A NOTIFY fails when its queue is full, and with it the commit. */
+#define MAX_NOTIFY_QUEUE_USAGE 0.5
 
-    if (sequence == seen && compat_read_recent_buffer(seen_file, MAIN_FORKNUM, 0, seen_at))
-        return seen_at;
-    relation = relation_open(sequence, AccessShareLock);
-    seen_at = ReadBuffer(relation, 0);
-    seen_file = relation->rd_locator;
-    seen = sequence;
-    relation_close(relation, AccessShareLock);
-    return seen_at;
+/* The transaction notifies when it commits. */
+static bool is_notify_due = false;
+
+/*
+ * The value of the sequence. It was never called when nothing has waited yet. The functions of
+ * the server do not show in lastval(), as nextval() would.
+ */
+static int64
+read_value(Oid sequence)
+{
+    LOCAL_FCINFO(fcinfo, 1);
+    Datum value;
+
+    InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+    fcinfo->args[0].value = ObjectIdGetDatum(sequence);
+    fcinfo->args[0].isnull = false;
+    value = pg_sequence_last_value(fcinfo);
+    return fcinfo->isnull ? 0 : DatumGetInt64(value);
+}
+
+static bool
+is_armed(int64 value)
+{
+    return value % 2 == 1;
 }
 
 /*
- * Reads the sequence as nextval() does, but without checking rights and without locking it: a
- * quick look is enough here.
+ * Two sessions may do this at the same time; then both set the same value. One that is rolled
+ * back afterwards has made agents wait until they poll.
  */
-static bool
-is_armed(Oid sequence)
+static void
+set_value(Oid sequence, int64 value)
 {
-    Buffer buffer = read_sequence(sequence);
-    Page page;
-    ItemId item;
-    Form_pg_sequence_data data;
-    bool is_odd;
-
-    LockBuffer(buffer, BUFFER_LOCK_SHARE);
-    page = BufferGetPage(buffer);
-    item = PageGetItemId(page, FirstOffsetNumber);
-    data = (Form_pg_sequence_data)((char *)PageGetItem(page, item) +
-                                   ((HeapTupleHeader)PageGetItem(page, item))->t_hoff);
-    is_odd = data->is_called && data->last_value % 2 == 1;
-    UnlockReleaseBuffer(buffer);
-    return is_odd;
+    /* Starts again long before the end. */
+    (void)DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
+                              Int64GetDatum(value < PG_INT64_MAX / 2 ? value : 2 + value % 2));
 }
 
 static bool
@@ -109,11 +102,19 @@ wait_for_commits(void)
 bool
 wake_arm_agent(void)
 {
-    const QueueRelations *relations = queue_relations();
+    Oid sequence = queue_relations()->idle_sequence;
+    QueueOwner saved;
+    int64 value;
 
-    if (!relations || !OidIsValid(relations->idle_sequence) || is_armed(relations->idle_sequence))
+    if (!OidIsValid(sequence))
         return false;
-    (void)nextval_internal(relations->idle_sequence, false);
+    queue_become_owner(&saved);
+    value = read_value(sequence);
+    if (!is_armed(value))
+        set_value(sequence, value + 1);
+    queue_restore_user(&saved);
+    if (is_armed(value))
+        return false;
     wait_for_commits();
     return true;
 }
@@ -121,12 +122,37 @@ wake_arm_agent(void)
 void
 wake_agents(void)
 {
-    const QueueRelations *relations = queue_relations();
+    Oid sequence = queue_relations()->idle_sequence;
+    QueueOwner saved;
+    int64 value;
 
-    if (relations && OidIsValid(relations->idle_sequence)) {
-        if (!is_armed(relations->idle_sequence))
-            return;
-        (void)nextval_internal(relations->idle_sequence, false);
-    }
-    Async_Notify(CHANNEL, "");
+    if (is_notify_due)
+        return;
+    is_notify_due = true;
+    if (!OidIsValid(sequence))
+        return;
+    queue_become_owner(&saved);
+    value = read_value(sequence);
+    if (is_armed(value))
+        set_value(sequence, value + 1);
+    else
+        is_notify_due = false;
+    queue_restore_user(&saved);
+}
+
+void
+wake_notify(void)
+{
+    if (!is_notify_due)
+        return;
+    is_notify_due = false;
+    if (DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum)0)) <
+        MAX_NOTIFY_QUEUE_USAGE)
+        Async_Notify(CHANNEL, "");
+}
+
+void
+wake_forget(void)
+{
+    is_notify_due = false;
 }

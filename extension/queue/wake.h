@@ -15,9 +15,15 @@
 extern bool wake_arm_agent(void);
 
 /*
- * Wakes the waiting agents, if any, when the transaction commits. After that they no longer count
- * as waiting.
+ * Wakes the waiting agents, if any, when the transaction commits. They no longer count as waiting
+ * from now on.
  */
 extern void wake_agents(void);
+
+/* Notifies, if wake_agents() found that it must. Called when the transaction commits. */
+extern void wake_notify(void);
+
+/* Called when the transaction has ended. */
+extern void wake_forget(void);
 
 #endif

@@ -128,16 +128,20 @@ CREATE TABLE ctms.api_client (
 COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
 COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
 
+CREATE FUNCTION ctms._new_number() RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__new_number';
+COMMENT ON FUNCTION ctms._new_number() IS 'A positive number that never comes again: 63 random bits';
+
 -- The queue churns: each row is inserted, claimed and deleted, often within a second. Claiming
 -- changes no indexed column and finds room on the row's page (fillfactor), so it costs no index
 -- entries; autovacuum starts early and does not pause. There is no index on id, because nothing
 -- searches for it.
 CREATE TABLE ctms.pending_acoustic (
-    id bigserial,
+    id bigint NOT NULL DEFAULT ctms._new_number(),
     email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE ON UPDATE CASCADE,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
-    generation bigint NOT NULL DEFAULT 1,
+    generation bigint NOT NULL DEFAULT ctms._new_number(),
     retry_after timestamptz,
     lease_until timestamptz,
     lease_owner text,
@@ -150,14 +154,13 @@ CREATE TABLE ctms.pending_acoustic (
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
--- Sessions take numbers in advance; otherwise they would lock the sequence for every change.
-ALTER SEQUENCE ctms.pending_acoustic_id_seq CACHE 50;
 -- Free rows come first, in the order of claiming; then waiting rows, by time; last exhausted rows.
 CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
+COMMENT ON COLUMN ctms.pending_acoustic.id IS 'A number of the row; it has no order';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
-COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'Grows with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
+COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'A new number, that never comes again, with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
 COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'After a failure: when the row may be claimed again; "infinity" when it is exhausted, until the contact changes; null when it is free to claim';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'When the lease of the agent that has claimed the row ends; null when no agent has';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row';

@@ -63,7 +63,7 @@ BEGIN
         SELECT relation, pg_catalog.string_agg(pg_catalog.quote_literal(a.arg), ', ' ORDER BY a.n) AS args,
             pg_catalog.string_agg(pg_catalog.quote_literal(a.arg), ', ' ORDER BY a.n) FILTER (WHERE a.n <= 2) AS key
         FROM (VALUES
-            ('emails', ARRAY['held', 'email_id']),
+            ('emails', ARRAY['contact', 'email_id']),
             ('newsletters', ARRAY['contact', 'email_id']),
             ('waitlists', ARRAY['contact', 'email_id']),
             ('fxa', ARRAY['contact', 'email_id']),
@@ -79,13 +79,16 @@ BEGIN
         GROUP BY relation ORDER BY relation
     LOOP
         IF fed.relation <> 'stripe_price' THEN
-            EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER INSERT OR DELETE ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
-                'ctms_' || fed.relation || '_enqueue', fed.relation, fed.args);
+            EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER INSERT%s ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
+                'ctms_' || fed.relation || '_enqueue', CASE WHEN fed.relation <> 'emails' THEN ' OR DELETE' END,
+                fed.relation, fed.args);
         END IF;
         EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE UPDATE ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
             'ctms_' || fed.relation || '_updated', fed.relation, fed.args);
-        EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON ctms.%I EXECUTE FUNCTION ctms._enqueue(%s)',
-            'ctms_' || fed.relation || '_enqueue_all', fed.relation, fed.key);
+        IF fed.relation <> 'emails' THEN
+            EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON ctms.%I EXECUTE FUNCTION ctms._enqueue(%s)',
+                'ctms_' || fed.relation || '_enqueue_all', fed.relation, fed.key);
+        END IF;
     END LOOP;
 END
 $$;

@@ -14,7 +14,7 @@ CREATE TABLE ctms.acoustic_deleted_contact (
     is_to_send boolean NOT NULL DEFAULT true,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
-    generation bigint NOT NULL DEFAULT 1,
+    generation bigint NOT NULL DEFAULT ctms._new_number(),
     retry_after timestamptz,
     lease_until timestamptz,
     lease_owner text,
@@ -29,7 +29,7 @@ COMMENT ON TABLE ctms.acoustic_deleted_contact IS 'Deleted contacts whose deleti
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.is_to_send IS 'The deletion must be sent to Acoustic; false if only the lease is kept';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry IS 'Failed attempts';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.last_error IS 'What went wrong last, and when; never personal data';
-COMMENT ON COLUMN ctms.acoustic_deleted_contact.generation IS 'Number of the transaction that deleted the contact';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.generation IS 'A new number, that never comes again, for each deletion';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry_after IS 'As in ctms.pending_acoustic';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'When the lease of the agent that has claimed the row, or is still sending the contact, ends';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_owner IS 'The agent that has claimed the row, or is still sending the contact';
@@ -95,16 +95,15 @@ DECLARE
     is_carried boolean := ctms._carries_deletions();
     lease timestamptz;
     owner text;
-    sent bigint;  -- generation
 BEGIN
-    SELECT q.lease_until, q.lease_owner, q.generation INTO lease, owner, sent
+    SELECT q.lease_until, q.lease_owner INTO lease, owner
     FROM ctms.pending_acoustic q WHERE q.email_id = OLD.email_id FOR UPDATE;
     IF is_carried OR lease > clock_timestamp() THEN
-        INSERT INTO ctms.acoustic_deleted_contact AS d (email_id, is_to_send, generation, lease_until, lease_owner)
-        VALUES (OLD.email_id, is_carried, GREATEST(pg_current_xact_id()::text::bigint, sent + 1), lease, owner)
+        INSERT INTO ctms.acoustic_deleted_contact AS d (email_id, is_to_send, lease_until, lease_owner)
+        VALUES (OLD.email_id, is_carried, lease, owner)
         ON CONFLICT (email_id) DO UPDATE SET
             is_to_send = d.is_to_send OR EXCLUDED.is_to_send,
-            generation = GREATEST(d.generation + 1, EXCLUDED.generation),
+            generation = EXCLUDED.generation,
             retry = 0, retry_after = NULL, last_error = NULL,
             lease_owner = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_owner ELSE EXCLUDED.lease_owner END,
             lease_generation = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_generation END,

@@ -26,7 +26,7 @@ sub scenario
     my $look = sub {
         push @looks, $ctms->sql(q{SELECT right(email_id::text, 1), retry, last_error IS NULL,
             retry_after = 'infinity', lease_owner,
-            lease_until IS NOT NULL, generation > coalesce((SELECT o.generation FROM old o
+            lease_until IS NOT NULL, generation <> coalesce((SELECT o.generation FROM old o
                 WHERE o.email_id = p.email_id), 0),
             create_timestamp > (SELECT o.create_timestamp FROM old o WHERE o.email_id = p.email_id)
             FROM ctms.pending_acoustic p ORDER BY 1;

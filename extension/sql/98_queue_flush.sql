@@ -1,0 +1,25 @@
+-- ---------------------------------------------------------------------------
+-- The moment at which the queue is written (extension/queue/flush.c).
+--
+-- The first change of a contact in a transaction makes PostgreSQL believe that the row of this table
+-- was inserted. So its deferred trigger fires when the transaction commits, with the deferred
+-- triggers and constraints of other tables. The row never changes, and is the same in every
+-- installation, so it is not dumped (this comes after 95_dump.sql).
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE ctms.queue_flush (is_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_only_row));
+COMMENT ON TABLE ctms.queue_flush IS 'One row, whose deferred trigger writes the queue when a transaction that changed contacts commits';
+COMMENT ON COLUMN ctms.queue_flush.is_only_row IS 'Always true';
+REVOKE ALL ON ctms.queue_flush FROM PUBLIC;
+GRANT SELECT ON ctms.queue_flush TO ctms_reader, ctms_admin;
+INSERT INTO ctms.queue_flush VALUES (true);
+
+CREATE FUNCTION ctms._flush_queue() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__flush_queue';
+COMMENT ON FUNCTION ctms._flush_queue() IS 'Trigger of ctms.queue_flush: enqueues the contacts that the transaction has changed';
+REVOKE ALL ON FUNCTION ctms._flush_queue() FROM PUBLIC;
+
+-- ALWAYS: session_replication_role must not keep changes that were noted from being enqueued.
+CREATE CONSTRAINT TRIGGER ctms_queue_flush AFTER INSERT ON ctms.queue_flush DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION ctms._flush_queue();
+ALTER TABLE ctms.queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush;
