@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "utils/datum.h"
@@ -20,13 +21,22 @@
 
 #include "extension/base/restore.h"
 #include "extension/base/row_change.h"
+#include "extension/base/trigger_check.h"
 #include "extension/queue/feed.h"
 #include "extension/queue/flush.h"
 
 PG_FUNCTION_INFO_V1(ctms__enqueue);
 
+static const TriggerUse enqueue_use = {
+    "ctms._enqueue",
+    "BEFORE UPDATE or AFTER INSERT or DELETE, for each row, or BEFORE TRUNCATE",
+    {{TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE, TRIGGER_ON(UPDATE)},
+     {TRIGGER_EVENT_ROW, TRIGGER_ON(INSERT) | TRIGGER_ON(DELETE)},
+     {TRIGGER_EVENT_BEFORE, TRIGGER_ON(TRUNCATE)}}};
+
 /* The meaning of a trigger's arguments, worked out once per statement. */
 typedef struct TriggerPlan {
+    TriggerState state;
     FeedKind kind;
     AttrNumber key;
     Bitmapset *ignored;
@@ -39,7 +49,8 @@ kind_of(const char *name)
     for (int kind = 0; kind < FEED_KINDS; kind++)
         if (strcmp(feed_kind_name(kind), name) == 0)
             return kind;
-    elog(ERROR, "unknown kind of key \"%s\" in a trigger of the queue", name);
+    ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+            errmsg("function \"%s\" knows no kind of key \"%s\"", enqueue_use.function, name));
 }
 
 /*
@@ -63,38 +74,28 @@ is_last_before_update(const TriggerDesc *triggers, Oid oid)
     return true;
 }
 
-static TriggerPlan *
-get_plan(FunctionCallInfo fcinfo, const TriggerData *trigger)
+static void
+fill_plan(TriggerPlan *plan, const TriggerData *trigger, MemoryContext context)
 {
-    TriggerPlan *plan = fcinfo->flinfo->fn_extra;
-    TupleDesc desc = RelationGetDescr(trigger->tg_relation);
-    char **args = trigger->tg_trigger->tgargs;
+    const Trigger *self = trigger->tg_trigger;
     MemoryContext caller;
 
-    if (plan)
-        return plan;
-    if (trigger->tg_trigger->tgnargs < 2)
-        elog(ERROR, "a trigger of the queue needs a kind of key and its column");
-    caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-    plan = palloc0(sizeof(*plan));
-    plan->kind = kind_of(args[0]);
-    plan->key = row_column_number(desc, args[1]);
-    for (int i = 2; i < trigger->tg_trigger->tgnargs; i++)
-        plan->ignored = bms_add_member(plan->ignored, row_column_number(desc, args[i]));
-    plan->is_last =
-        is_last_before_update(trigger->tg_relation->trigdesc, trigger->tg_trigger->tgoid);
+    if (self->tgnargs < 2)
+        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                errmsg("function \"%s\" needs a kind of key and its column as arguments",
+                       enqueue_use.function));
+    plan->kind = kind_of(self->tgargs[0]);
+    plan->key = trigger_check_column(trigger, &enqueue_use, self->tgargs[1],
+                                     plan->kind < FEED_FIRST_STRIPE ? UUIDOID : TEXTOID);
+    plan->ignored = NULL;
+    caller = MemoryContextSwitchTo(context);
+    for (int i = 2; i < self->tgnargs; i++)
+        plan->ignored =
+            bms_add_member(plan->ignored, trigger_check_column(trigger, &enqueue_use,
+                                                               self->tgargs[i], InvalidOid));
     MemoryContextSwitchTo(caller);
-    fcinfo->flinfo->fn_extra = plan;
-    return plan;
-}
-
-static bool
-is_fired_rightly(TriggerEvent event)
-{
-    if (TRIGGER_FIRED_BY_TRUNCATE(event))
-        return TRIGGER_FIRED_BEFORE(event);
-    return TRIGGER_FIRED_FOR_ROW(event) &&
-           TRIGGER_FIRED_BEFORE(event) == TRIGGER_FIRED_BY_UPDATE(event);
+    plan->is_last = is_last_before_update(trigger->tg_relation->trigdesc, self->tgoid);
+    plan->state.is_ready = true;
 }
 
 static void
@@ -127,10 +128,18 @@ is_key_equal(AttrNumber column, HeapTuple a, HeapTuple b, TupleDesc desc)
 static void
 add_all_keys(const TriggerPlan *plan, Relation table)
 {
-    Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-    TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-    TupleTableSlot *slot = table_slot_create(table, NULL);
+    Snapshot snapshot;
+    TableScanDesc scan;
+    TupleTableSlot *slot;
 
+    if (RelationGetForm(table)->relkind != RELKIND_RELATION)
+        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                errmsg("function \"%s\" cannot read partitioned table \"%s\"", enqueue_use.function,
+                       RelationGetRelationName(table)),
+                errhint("Make the trigger on each partition."));
+    snapshot = RegisterSnapshot(GetLatestSnapshot());
+    scan = table_beginscan(table, snapshot, 0, NULL);
+    slot = table_slot_create(table, NULL);
     while (table_scan_getnextslot(scan, ForwardScanDirection, slot)) {
         bool is_null;
         Datum key = slot_getattr(slot, plan->key, &is_null);
@@ -171,19 +180,14 @@ Datum
 ctms__enqueue(PG_FUNCTION_ARGS)
 {
     TriggerData *trigger = (TriggerData *)fcinfo->context;
-    bool is_update;
-    TriggerPlan *plan;
+    TriggerPlan *plan = trigger_check(fcinfo, &enqueue_use, sizeof(TriggerPlan));
+    bool is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 
-    if (!CALLED_AS_TRIGGER(fcinfo) || !is_fired_rightly(trigger->tg_event))
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("function \"%s\" must be fired BEFORE UPDATE or AFTER INSERT or DELETE, for "
-                       "each row, or BEFORE TRUNCATE",
-                       "ctms._enqueue"));
-    is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
     if (!feed_is_enabled || restore_is_running())
         return PointerGetDatum(is_update ? trigger->tg_newtuple : NULL);
 
-    plan = get_plan(fcinfo, trigger);
+    if (!plan->state.is_ready)
+        fill_plan(plan, trigger, fcinfo->flinfo->fn_mcxt);
     if (is_update)
         add_updated(plan, trigger);
     else if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
