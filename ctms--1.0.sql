@@ -158,20 +158,16 @@ CREATE TABLE ctms.api_client (
 COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
 COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
 
-CREATE FUNCTION ctms._new_number() RETURNS bigint
-    LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__new_number';
-COMMENT ON FUNCTION ctms._new_number() IS 'A positive number that never comes again: 63 random bits';
-
 -- The queue churns: each row is inserted, claimed and deleted, often within a second. Claiming
 -- changes no indexed column and finds room on the row's page (fillfactor), so it costs no index
 -- entries; autovacuum starts early and does not pause. There is no index on id, because nothing
 -- searches for it.
 CREATE TABLE ctms.pending_acoustic (
-    id bigint NOT NULL DEFAULT ctms._new_number(),
+    id bigserial,
     email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE ON UPDATE CASCADE,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
-    generation bigint NOT NULL DEFAULT ctms._new_number(),
+    generation bigint NOT NULL DEFAULT 1,
     retry_after timestamptz,
     lease_until timestamptz,
     lease_owner text,
@@ -184,13 +180,14 @@ CREATE TABLE ctms.pending_acoustic (
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
+-- Sessions take numbers in advance; otherwise they would lock the sequence for every change.
+ALTER SEQUENCE ctms.pending_acoustic_id_seq CACHE 50;
 -- Free rows come first, in the order of claiming; then waiting rows, by time; last exhausted rows.
 CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
-COMMENT ON COLUMN ctms.pending_acoustic.id IS 'A number of the row; it has no order';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
-COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'A new number, that never comes again, with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
+COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'Grows with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
 COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'After a failure: when the row may be claimed again; "infinity" when it is exhausted, until the contact changes; null when it is free to claim';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'When the lease of the agent that has claimed the row ends; null when no agent has';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row';
@@ -954,7 +951,7 @@ BEGIN
         SELECT relation, pg_catalog.string_agg(pg_catalog.quote_literal(a.arg), ', ' ORDER BY a.n) AS args,
             pg_catalog.string_agg(pg_catalog.quote_literal(a.arg), ', ' ORDER BY a.n) FILTER (WHERE a.n <= 2) AS key
         FROM (VALUES
-            ('emails', ARRAY['contact', 'email_id']),
+            ('emails', ARRAY['held', 'email_id']),
             ('newsletters', ARRAY['contact', 'email_id']),
             ('waitlists', ARRAY['contact', 'email_id']),
             ('fxa', ARRAY['contact', 'email_id']),
@@ -970,16 +967,13 @@ BEGIN
         GROUP BY relation ORDER BY relation
     LOOP
         IF fed.relation <> 'stripe_price' THEN
-            EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER INSERT%s ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
-                'ctms_' || fed.relation || '_enqueue', CASE WHEN fed.relation <> 'emails' THEN ' OR DELETE' END,
-                fed.relation, fed.args);
+            EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER INSERT OR DELETE ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
+                'ctms_' || fed.relation || '_enqueue', fed.relation, fed.args);
         END IF;
         EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE UPDATE ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
             'ctms_' || fed.relation || '_updated', fed.relation, fed.args);
-        IF fed.relation <> 'emails' THEN
-            EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON ctms.%I EXECUTE FUNCTION ctms._enqueue(%s)',
-                'ctms_' || fed.relation || '_enqueue_all', fed.relation, fed.key);
-        END IF;
+        EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON ctms.%I EXECUTE FUNCTION ctms._enqueue(%s)',
+            'ctms_' || fed.relation || '_enqueue_all', fed.relation, fed.key);
     END LOOP;
 END
 $$;
@@ -1067,7 +1061,7 @@ CREATE TABLE ctms.acoustic_deleted_contact (
     is_to_send boolean NOT NULL DEFAULT true,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
-    generation bigint NOT NULL DEFAULT ctms._new_number(),
+    generation bigint NOT NULL DEFAULT 1,
     retry_after timestamptz,
     lease_until timestamptz,
     lease_owner text,
@@ -1082,7 +1076,7 @@ COMMENT ON TABLE ctms.acoustic_deleted_contact IS 'Deleted contacts whose deleti
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.is_to_send IS 'The deletion must be sent to Acoustic; false if only the lease is kept';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry IS 'Failed attempts';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.last_error IS 'What went wrong last, and when; never personal data';
-COMMENT ON COLUMN ctms.acoustic_deleted_contact.generation IS 'A new number, that never comes again, for each deletion';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.generation IS 'Number of the transaction that deleted the contact';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry_after IS 'As in ctms.pending_acoustic';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'When the lease of the agent that has claimed the row, or is still sending the contact, ends';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_owner IS 'The agent that has claimed the row, or is still sending the contact';
@@ -1148,15 +1142,16 @@ DECLARE
     is_carried boolean := ctms._carries_deletions();
     lease timestamptz;
     owner text;
+    sent bigint;  -- generation
 BEGIN
-    SELECT q.lease_until, q.lease_owner INTO lease, owner
+    SELECT q.lease_until, q.lease_owner, q.generation INTO lease, owner, sent
     FROM ctms.pending_acoustic q WHERE q.email_id = OLD.email_id FOR UPDATE;
     IF is_carried OR lease > clock_timestamp() THEN
-        INSERT INTO ctms.acoustic_deleted_contact AS d (email_id, is_to_send, lease_until, lease_owner)
-        VALUES (OLD.email_id, is_carried, lease, owner)
+        INSERT INTO ctms.acoustic_deleted_contact AS d (email_id, is_to_send, generation, lease_until, lease_owner)
+        VALUES (OLD.email_id, is_carried, GREATEST(pg_current_xact_id()::text::bigint, sent + 1), lease, owner)
         ON CONFLICT (email_id) DO UPDATE SET
             is_to_send = d.is_to_send OR EXCLUDED.is_to_send,
-            generation = EXCLUDED.generation,
+            generation = GREATEST(d.generation + 1, EXCLUDED.generation),
             retry = 0, retry_after = NULL, last_error = NULL,
             lease_owner = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_owner ELSE EXCLUDED.lease_owner END,
             lease_generation = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_generation END,
@@ -1706,27 +1701,22 @@ COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Age in seconds of the oldest 
 REVOKE ALL ON FUNCTION ctms.acoustic_age(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin;
 -- ---------------------------------------------------------------------------
--- The moment at which the queue is written (extension/queue/flush.c).
---
--- The first change of a contact in a transaction makes PostgreSQL believe that the row of this table
--- was inserted. So its deferred trigger fires when the transaction commits, with the deferred
--- triggers and constraints of other tables. The row never changes, and is the same in every
--- installation, so it is not dumped (this comes after 95_dump.sql).
+-- Whoever may execute a trigger function can attach it to a table of his own, where those that
+-- run as their owner would do his bidding. Only the owner of the extension makes triggers, and
+-- firing one needs no privilege: so nobody may execute them.
 -- ---------------------------------------------------------------------------
 
-CREATE TABLE ctms.queue_flush (is_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_only_row));
-COMMENT ON TABLE ctms.queue_flush IS 'One row, whose deferred trigger writes the queue when a transaction that changed contacts commits';
-COMMENT ON COLUMN ctms.queue_flush.is_only_row IS 'Always true';
-REVOKE ALL ON ctms.queue_flush FROM PUBLIC;
-GRANT SELECT ON ctms.queue_flush TO ctms_reader, ctms_admin;
-INSERT INTO ctms.queue_flush VALUES (true);
-
-CREATE FUNCTION ctms._flush_queue() RETURNS trigger
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__flush_queue';
-COMMENT ON FUNCTION ctms._flush_queue() IS 'Trigger of ctms.queue_flush: enqueues the contacts that the transaction has changed';
-REVOKE ALL ON FUNCTION ctms._flush_queue() FROM PUBLIC;
-
--- ALWAYS: session_replication_role must not keep changes that were noted from being enqueued.
-CREATE CONSTRAINT TRIGGER ctms_queue_flush AFTER INSERT ON ctms.queue_flush DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW EXECUTE FUNCTION ctms._flush_queue();
-ALTER TABLE ctms.queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush;
+DO $$
+DECLARE
+    function regprocedure;
+BEGIN
+    FOR function IN
+        SELECT p.oid FROM pg_catalog.pg_proc p
+        WHERE p.pronamespace = 'ctms'::regnamespace
+          AND p.prorettype IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
+        ORDER BY p.oid
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, ctms_api, ctms_agent, ctms_admin, ctms_reader', function);
+    END LOOP;
+END
+$$;

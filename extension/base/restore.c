@@ -16,6 +16,7 @@
 #include "utils/rls.h"
 
 #include "extension/base/restore.h"
+#include "extension/base/trigger_check.h"
 
 typedef enum RestoreMode { RESTORE_AUTO, RESTORE_ON, RESTORE_OFF } RestoreMode;
 
@@ -70,6 +71,9 @@ restore_init(void)
 
 /* ---- references between tables of a dump ------------------------------------ */
 
+static const TriggerUse references_use = {"ctms._restore_references",
+                                          "BEFORE INSERT for each statement",
+                                          {{TRIGGER_EVENT_BEFORE, TRIGGER_ON(INSERT)}}};
 static bool is_role_changed = false;
 
 static void
@@ -92,14 +96,9 @@ end_restored_statement(void *arg)
 Datum
 ctms__restore_references(PG_FUNCTION_ARGS)
 {
-    TriggerData *trigger = (TriggerData *)fcinfo->context;
     MemoryContextCallback *callback;
 
-    if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-        !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("function \"%s\" must be fired BEFORE INSERT for each statement",
-                       "ctms._restore_references"));
+    (void)trigger_check(fcinfo, &references_use, sizeof(TriggerState));
     if (SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN || !restore_is_running() ||
         !superuser())
         return PointerGetDatum(NULL);

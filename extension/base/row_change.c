@@ -11,19 +11,6 @@
 
 #include "extension/base/row_change.h"
 
-AttrNumber
-row_column_number(TupleDesc desc, const char *name)
-{
-    /* Triggers mostly ask for columns near the end of the table. */
-    for (int i = desc->natts; i > 0; i--) {
-        Form_pg_attribute att = TupleDescAttr(desc, i - 1);
-
-        if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
-            return i;
-    }
-    elog(ERROR, "column \"%s\" does not exist in the row of a trigger", name);
-}
-
 static bool
 are_bytes_equal(HeapTuple a, HeapTuple b)
 {

@@ -10,9 +10,6 @@
 #include "access/tupdesc.h"
 #include "nodes/bitmapset.h"
 
-/* The number of the column with that name. Raises an internal error if there is none. */
-extern AttrNumber row_column_number(TupleDesc desc, const char *name);
-
 /*
  * Whether two versions of a row differ in a column that is not in "ignored" (a set of
  * column numbers). Values are compared as stored: equal bytes, after unpacking long ones.

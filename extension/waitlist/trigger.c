@@ -10,8 +10,8 @@
 #include "extension/base/compat.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -21,34 +21,40 @@
 
 #include "extension/base/errors.h"
 #include "extension/base/restore.h"
+#include "extension/base/trigger_check.h"
 #include "extension/json_schema/output.h"
 #include "extension/json_schema/sql/cache.h"
 #include "extension/waitlist/waitlist.h"
 
-static TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
-{
-    if (!CALLED_AS_TRIGGER(fcinfo))
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("this function can only be called as a trigger"));
-    return (TriggerData *)fcinfo->context;
-}
+#define BEFORE_ROW (TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE)
+
+static const TriggerUse fields_use = {"ctms._check_waitlist_fields",
+                                      "BEFORE INSERT or UPDATE for each row",
+                                      {{BEFORE_ROW, TRIGGER_ON(INSERT) | TRIGGER_ON(UPDATE)}}};
+static const TriggerUse lock_use = {
+    "ctms._lock_waitlists",
+    "BEFORE each statement",
+    {{TRIGGER_EVENT_BEFORE, TRIGGER_ON_ROWS | TRIGGER_ON(TRUNCATE)}}};
+static const TriggerUse schema_use = {"ctms._check_waitlist_schema",
+                                      "BEFORE INSERT or UPDATE for each row",
+                                      {{BEFORE_ROW, TRIGGER_ON(INSERT) | TRIGGER_ON(UPDATE)}}};
+
+typedef struct FieldsColumns {
+    TriggerState state;
+    AttrNumber name;
+    AttrNumber fields;
+} FieldsColumns;
+
+typedef struct SchemaColumn {
+    TriggerState state;
+    AttrNumber schema;
+} SchemaColumn;
 
 static HeapTuple
 new_row(const TriggerData *trigger)
 {
     return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
                                                       : trigger->tg_trigtuple;
-}
-
-static int
-column(const TriggerData *trigger, const char *name)
-{
-    int number = SPI_fnumber(trigger->tg_relation->rd_att, name);
-
-    if (number <= 0)
-        elog(ERROR, "column \"%s\" is missing", name);
-    return number;
 }
 
 static bool
@@ -95,11 +101,10 @@ PG_FUNCTION_INFO_V1(ctms__check_waitlist_fields);
 PGDLLEXPORT Datum
 ctms__check_waitlist_fields(PG_FUNCTION_ARGS)
 {
-    TriggerData *trigger = trigger_data(fcinfo);
+    const TriggerData *trigger = (TriggerData *)fcinfo->context;
+    FieldsColumns *columns = trigger_check(fcinfo, &fields_use, sizeof(*columns));
     HeapTuple row = new_row(trigger);
-    TupleDesc row_type = trigger->tg_relation->rd_att;
-    int name_column = column(trigger, "name");
-    int fields_column = column(trigger, "fields");
+    TupleDesc row_type = RelationGetDescr(trigger->tg_relation);
     bool name_is_null;
     bool fields_is_null;
     Datum name;
@@ -107,12 +112,18 @@ ctms__check_waitlist_fields(PG_FUNCTION_ARGS)
     List *errors = NIL;
     char *name_text;
 
-    if (restore_is_running() ||
-        (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && is_unchanged(trigger, name_column) &&
-         is_unchanged(trigger, fields_column)))
+    if (restore_is_running())
         return PointerGetDatum(row);
-    name = heap_getattr(row, name_column, row_type, &name_is_null);
-    fields = heap_getattr(row, fields_column, row_type, &fields_is_null);
+    if (!columns->state.is_ready) {
+        columns->name = trigger_check_column(trigger, &fields_use, "name", TEXTOID);
+        columns->fields = trigger_check_column(trigger, &fields_use, "fields", JSONBOID);
+        columns->state.is_ready = true;
+    }
+    if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && is_unchanged(trigger, columns->name) &&
+        is_unchanged(trigger, columns->fields))
+        return PointerGetDatum(row);
+    name = heap_getattr(row, columns->name, row_type, &name_is_null);
+    fields = heap_getattr(row, columns->fields, row_type, &fields_is_null);
     if (name_is_null || fields_is_null)
         return PointerGetDatum(row); /* NOT NULL rejects the row */
     name_text = TextDatumGetCString(name);
@@ -126,11 +137,17 @@ PG_FUNCTION_INFO_V1(ctms__lock_waitlists);
 PGDLLEXPORT Datum
 ctms__lock_waitlists(PG_FUNCTION_ARGS)
 {
-    TriggerData *trigger = trigger_data(fcinfo);
-    Oid waitlists = get_relname_relid("waitlists", RelationGetNamespace(trigger->tg_relation));
+    const TriggerData *trigger = (TriggerData *)fcinfo->context;
+    Oid waitlists;
 
-    if (!restore_is_running() && OidIsValid(waitlists))
-        LockRelationOid(waitlists, ShareRowExclusiveLock);
+    (void)trigger_check(fcinfo, &lock_use, sizeof(TriggerState));
+    if (restore_is_running())
+        return PointerGetDatum(NULL);
+    waitlists = get_relname_relid("waitlists", RelationGetNamespace(trigger->tg_relation));
+    if (!OidIsValid(waitlists))
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+                errmsg("relation \"%s\" does not exist", "ctms.waitlists"));
+    LockRelationOid(waitlists, ShareRowExclusiveLock);
     return PointerGetDatum(NULL);
 }
 
@@ -139,13 +156,20 @@ PG_FUNCTION_INFO_V1(ctms__check_waitlist_schema);
 PGDLLEXPORT Datum
 ctms__check_waitlist_schema(PG_FUNCTION_ARGS)
 {
-    TriggerData *trigger = trigger_data(fcinfo);
+    const TriggerData *trigger = (TriggerData *)fcinfo->context;
+    SchemaColumn *column = trigger_check(fcinfo, &schema_use, sizeof(*column));
     HeapTuple row = new_row(trigger);
     bool is_null;
-    Datum schema =
-        heap_getattr(row, column(trigger, "schema"), trigger->tg_relation->rd_att, &is_null);
+    Datum schema;
 
-    if (!is_null && !restore_is_running())
+    if (restore_is_running())
+        return PointerGetDatum(row);
+    if (!column->state.is_ready) {
+        column->schema = trigger_check_column(trigger, &schema_use, "schema", JSONBOID);
+        column->state.is_ready = true;
+    }
+    schema = heap_getattr(row, column->schema, RelationGetDescr(trigger->tg_relation), &is_null);
+    if (!is_null)
         json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(schema), 0, 0));
     return PointerGetDatum(row);
 }

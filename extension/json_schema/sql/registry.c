@@ -14,6 +14,7 @@
 #include "utils/rel.h"
 
 #include "extension/base/stored_jsonb.h"
+#include "extension/base/trigger_check.h"
 #include "extension/json_schema/sql/cache.h"
 
 static Oid registry_relid = InvalidOid;
@@ -54,6 +55,10 @@ json_schema_registry_init(void)
     CacheRegisterRelcacheCallback(registry_changed, (Datum)0);
 }
 
+static const TriggerUse invalidate_use = {"ctms._invalidate_table",
+                                          "AFTER each statement",
+                                          {{0, TRIGGER_ON_ROWS | TRIGGER_ON(TRUNCATE)}}};
+
 /*
  * Statement trigger for a table whose rows sessions keep in memory. Other sessions hear of a
  * change when it commits, this session at its next command.
@@ -64,9 +69,7 @@ ctms__invalidate_table(PG_FUNCTION_ARGS)
 {
     TriggerData *trigger = (TriggerData *)fcinfo->context;
 
-    if (!CALLED_AS_TRIGGER(fcinfo))
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("this function can only be called as a trigger"));
+    (void)trigger_check(fcinfo, &invalidate_use, sizeof(TriggerState));
     CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
     return PointerGetDatum(NULL);
 }
