@@ -341,9 +341,20 @@ CREATE FUNCTION ctms._invalidate_table() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__invalidate_table';
 COMMENT ON FUNCTION ctms._invalidate_table() IS 'Tells every session that the table has changed';
 
+-- Our triggers are ordinary ones: what comes by logical replication, or with
+-- session_replication_role = replica, was checked, stamped and enqueued where it comes from. Only
+-- those that tell others of a change (here, in 30_waitlists.sql and 70_clients.sql), and the event
+-- trigger of 96_drop_guard.sql, are ENABLE ALWAYS. They are for rows, because replication fires no
+-- triggers for statements, except TRUNCATE.
 CREATE TRIGGER ctms_json_schema_document_invalidate
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON ctms.json_schema_document
+    AFTER INSERT OR UPDATE OR DELETE ON ctms.json_schema_document
+    FOR EACH ROW EXECUTE FUNCTION ctms._invalidate_table();
+CREATE TRIGGER ctms_json_schema_document_invalidate_all
+    AFTER TRUNCATE ON ctms.json_schema_document
     FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
+ALTER TABLE ctms.json_schema_document
+    ENABLE ALWAYS TRIGGER ctms_json_schema_document_invalidate,
+    ENABLE ALWAYS TRIGGER ctms_json_schema_document_invalidate_all;
 
 CREATE FUNCTION ctms.json_schema_is_valid(schema jsonb, instance jsonb) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
@@ -520,9 +531,16 @@ CREATE TRIGGER ctms_waitlist_fields_schemas_lock
 CREATE TRIGGER ctms_waitlist_fields_schemas_check
     BEFORE INSERT OR UPDATE ON ctms.waitlist_fields_schemas
     FOR EACH ROW EXECUTE FUNCTION ctms._check_waitlist_schema();
+-- These are for changes that were not checked here too.
 CREATE TRIGGER ctms_waitlist_fields_schemas_invalidate
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON ctms.waitlist_fields_schemas
+    AFTER INSERT OR UPDATE OR DELETE ON ctms.waitlist_fields_schemas
+    FOR EACH ROW EXECUTE FUNCTION ctms._invalidate_table();
+CREATE TRIGGER ctms_waitlist_fields_schemas_invalidate_all
+    AFTER TRUNCATE ON ctms.waitlist_fields_schemas
     FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
+ALTER TABLE ctms.waitlist_fields_schemas
+    ENABLE ALWAYS TRIGGER ctms_waitlist_fields_schemas_invalidate,
+    ENABLE ALWAYS TRIGGER ctms_waitlist_fields_schemas_invalidate_all;
 
 -- Stored rows that a schema would refuse: how many, and the first ones with reasons but
 -- without values. Rows of names without a schema of their own count for "default".
@@ -1439,11 +1457,23 @@ BEGIN
 END
 $$;
 
--- Servers remember clients and their secrets; last_access is not part of that.
+-- Servers remember clients and their secrets; last_access is not part of that. A client that is
+-- disabled elsewhere, and here by logical replication, must be forgotten too.
 CREATE TRIGGER ctms_api_client_notifies
-    AFTER INSERT OR DELETE OR TRUNCATE OR UPDATE OF client_id, enabled, hashed_secret
-    ON ctms.api_client
+    AFTER INSERT OR DELETE ON ctms.api_client
+    FOR EACH ROW EXECUTE FUNCTION ctms._notify_api_client();
+CREATE TRIGGER ctms_api_client_notifies_change
+    AFTER UPDATE ON ctms.api_client FOR EACH ROW
+    WHEN (OLD.client_id IS DISTINCT FROM NEW.client_id OR OLD.enabled IS DISTINCT FROM NEW.enabled
+          OR OLD.hashed_secret IS DISTINCT FROM NEW.hashed_secret)
+    EXECUTE FUNCTION ctms._notify_api_client();
+CREATE TRIGGER ctms_api_client_notifies_truncate
+    AFTER TRUNCATE ON ctms.api_client
     FOR EACH STATEMENT EXECUTE FUNCTION ctms._notify_api_client();
+ALTER TABLE ctms.api_client
+    ENABLE ALWAYS TRIGGER ctms_api_client_notifies,
+    ENABLE ALWAYS TRIGGER ctms_api_client_notifies_change,
+    ENABLE ALWAYS TRIGGER ctms_api_client_notifies_truncate;
 
 GRANT EXECUTE ON FUNCTION ctms.get_api_client(text), ctms.touch_api_client(text) TO ctms_api;
 -- ---------------------------------------------------------------------------
@@ -1602,6 +1632,7 @@ REVOKE ALL ON FUNCTION ctms._watch_drops(), ctms._guard_drop() FROM PUBLIC;
 CREATE EVENT TRIGGER ctms_guard_drop ON ddl_command_start
     WHEN TAG IN ('DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED', 'DROP LANGUAGE')
     EXECUTE FUNCTION ctms._guard_drop();
+ALTER EVENT TRIGGER ctms_guard_drop ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER ctms_guard_drop IS 'Refuses to drop the extension ctms while it holds contacts, unless ctms.allow_drop is on';
 -- ---------------------------------------------------------------------------
 -- How agents share the requests that Acoustic allows to be in flight at a time.

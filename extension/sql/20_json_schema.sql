@@ -14,9 +14,20 @@ CREATE FUNCTION ctms._invalidate_table() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__invalidate_table';
 COMMENT ON FUNCTION ctms._invalidate_table() IS 'Tells every session that the table has changed';
 
+-- Our triggers are ordinary ones: what comes by logical replication, or with
+-- session_replication_role = replica, was checked, stamped and enqueued where it comes from. Only
+-- those that tell others of a change (here, in 30_waitlists.sql and 70_clients.sql), and the event
+-- trigger of 96_drop_guard.sql, are ENABLE ALWAYS. They are for rows, because replication fires no
+-- triggers for statements, except TRUNCATE.
 CREATE TRIGGER ctms_json_schema_document_invalidate
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON ctms.json_schema_document
+    AFTER INSERT OR UPDATE OR DELETE ON ctms.json_schema_document
+    FOR EACH ROW EXECUTE FUNCTION ctms._invalidate_table();
+CREATE TRIGGER ctms_json_schema_document_invalidate_all
+    AFTER TRUNCATE ON ctms.json_schema_document
     FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
+ALTER TABLE ctms.json_schema_document
+    ENABLE ALWAYS TRIGGER ctms_json_schema_document_invalidate,
+    ENABLE ALWAYS TRIGGER ctms_json_schema_document_invalidate_all;
 
 CREATE FUNCTION ctms.json_schema_is_valid(schema jsonb, instance jsonb) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';

@@ -24,9 +24,16 @@ CREATE TRIGGER ctms_waitlist_fields_schemas_lock
 CREATE TRIGGER ctms_waitlist_fields_schemas_check
     BEFORE INSERT OR UPDATE ON ctms.waitlist_fields_schemas
     FOR EACH ROW EXECUTE FUNCTION ctms._check_waitlist_schema();
+-- These are for changes that were not checked here too.
 CREATE TRIGGER ctms_waitlist_fields_schemas_invalidate
-    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON ctms.waitlist_fields_schemas
+    AFTER INSERT OR UPDATE OR DELETE ON ctms.waitlist_fields_schemas
+    FOR EACH ROW EXECUTE FUNCTION ctms._invalidate_table();
+CREATE TRIGGER ctms_waitlist_fields_schemas_invalidate_all
+    AFTER TRUNCATE ON ctms.waitlist_fields_schemas
     FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
+ALTER TABLE ctms.waitlist_fields_schemas
+    ENABLE ALWAYS TRIGGER ctms_waitlist_fields_schemas_invalidate,
+    ENABLE ALWAYS TRIGGER ctms_waitlist_fields_schemas_invalidate_all;
 
 -- Stored rows that a schema would refuse: how many, and the first ones with reasons but
 -- without values. Rows of names without a schema of their own count for "default".

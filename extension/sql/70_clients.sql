@@ -35,10 +35,22 @@ BEGIN
 END
 $$;
 
--- Servers remember clients and their secrets; last_access is not part of that.
+-- Servers remember clients and their secrets; last_access is not part of that. A client that is
+-- disabled elsewhere, and here by logical replication, must be forgotten too.
 CREATE TRIGGER ctms_api_client_notifies
-    AFTER INSERT OR DELETE OR TRUNCATE OR UPDATE OF client_id, enabled, hashed_secret
-    ON ctms.api_client
+    AFTER INSERT OR DELETE ON ctms.api_client
+    FOR EACH ROW EXECUTE FUNCTION ctms._notify_api_client();
+CREATE TRIGGER ctms_api_client_notifies_change
+    AFTER UPDATE ON ctms.api_client FOR EACH ROW
+    WHEN (OLD.client_id IS DISTINCT FROM NEW.client_id OR OLD.enabled IS DISTINCT FROM NEW.enabled
+          OR OLD.hashed_secret IS DISTINCT FROM NEW.hashed_secret)
+    EXECUTE FUNCTION ctms._notify_api_client();
+CREATE TRIGGER ctms_api_client_notifies_truncate
+    AFTER TRUNCATE ON ctms.api_client
     FOR EACH STATEMENT EXECUTE FUNCTION ctms._notify_api_client();
+ALTER TABLE ctms.api_client
+    ENABLE ALWAYS TRIGGER ctms_api_client_notifies,
+    ENABLE ALWAYS TRIGGER ctms_api_client_notifies_change,
+    ENABLE ALWAYS TRIGGER ctms_api_client_notifies_truncate;
 
 GRANT EXECUTE ON FUNCTION ctms.get_api_client(text), ctms.touch_api_client(text) TO ctms_api;

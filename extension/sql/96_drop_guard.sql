@@ -23,4 +23,5 @@ REVOKE ALL ON FUNCTION ctms._watch_drops(), ctms._guard_drop() FROM PUBLIC;
 CREATE EVENT TRIGGER ctms_guard_drop ON ddl_command_start
     WHEN TAG IN ('DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED', 'DROP LANGUAGE')
     EXECUTE FUNCTION ctms._guard_drop();
+ALTER EVENT TRIGGER ctms_guard_drop ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER ctms_guard_drop IS 'Refuses to drop the extension ctms while it holds contacts, unless ctms.allow_drop is on';

@@ -55,13 +55,15 @@ json_schema_registry_init(void)
     CacheRegisterRelcacheCallback(registry_changed, (Datum)0);
 }
 
-static const TriggerUse invalidate_use = {"ctms._invalidate_table",
-                                          "AFTER each statement",
-                                          {{0, TRIGGER_ON_ROWS | TRIGGER_ON(TRUNCATE)}}};
+static const TriggerUse invalidate_use = {
+    "ctms._invalidate_table",
+    "AFTER INSERT, UPDATE or DELETE for each row, or AFTER TRUNCATE",
+    {{TRIGGER_EVENT_ROW, TRIGGER_ON_ROWS}, {0, TRIGGER_ON(TRUNCATE)}}};
 
 /*
- * Statement trigger for a table whose rows sessions keep in memory. Other sessions hear of a
- * change when it commits, this session at its next command.
+ * Trigger for a table whose rows sessions keep in memory. Other sessions hear of a change when it
+ * commits, this session at its next command. It is for each row because changes that arrive by
+ * logical replication fire no triggers for statements, except TRUNCATE.
  */
 PG_FUNCTION_INFO_V1(ctms__invalidate_table);
 PGDLLEXPORT Datum

@@ -1,0 +1,272 @@
+# Trigger functions and what sessions remember: on foreign tables, under logical replication, when
+# schemas change in unusual ways.
+use strict;
+use warnings;
+use CTMS::Test qw(poll_until);
+use IPC::Run;
+use Test::More;
+
+my $ctms = CTMS::Test->new('trigger_functions', conf => "wal_level = logical\nmax_wal_senders = 10");
+my $node = $ctms->node;
+
+# ---- a session that stays open ---------------------------------------------------------
+
+my $asked = 0;
+
+sub session
+{
+    my ($database) = @_;
+    my %s = (in => '', out => '', timer => IPC::Run::timer(180));
+    $s{run} = IPC::Run::start([ 'psql', '-XqAt', '-d', $ctms->db_url($database) ],
+        '<', \$s{in}, '>&', \$s{out}, $s{timer});
+    ask(\%s, '\set VERBOSITY verbose');
+    return \%s;
+}
+
+# What psql prints for these statements.
+sub ask
+{
+    my ($s, $sql) = @_;
+    my $end = 'end of ' . ++$asked;
+    $s->{out} = '';
+    $s->{in} .= "$sql\n\\echo $end\n";
+    $s->{timer}->start(180);
+    $s->{run}->pump until $s->{out} =~ /^\Q$end\E$/m || $s->{timer}->is_expired;
+    my ($answer) = $s->{out} =~ /(.*?)\n?^\Q$end\E$/ms;
+    return $answer // "no answer: $s->{out}";
+}
+
+sub close_session
+{
+    my ($s) = @_;
+    $s->{in} .= "\\q\n";
+    $s->{run}->finish;
+    return;
+}
+
+# ---- foreign tables -----------------------------------------------------------------------
+
+SKIP:
+{
+    skip 'postgres_fdw is not installed', 1
+        unless $ctms->sql(q{SELECT count(*) FROM pg_available_extensions
+            WHERE name = 'postgres_fdw'});
+    $ctms->sql(sprintf q{CREATE EXTENSION postgres_fdw SCHEMA public;
+        CREATE SERVER here FOREIGN DATA WRAPPER postgres_fdw
+            OPTIONS (host '%s', port '%s', dbname 'ctms');
+        CREATE USER MAPPING FOR CURRENT_USER SERVER here;
+        CREATE TABLE public.there (email_id uuid, name text, fields jsonb, schema jsonb,
+            update_timestamp timestamptz);
+        -- In our own schema, so that only its kind is wrong.
+        CREATE FOREIGN TABLE ctms.far_away (email_id uuid, name text, fields jsonb, schema jsonb,
+            update_timestamp timestamptz) SERVER here OPTIONS (schema_name 'public',
+            table_name 'there')}, $node->host, $node->port);
+    my $rows = q{('00000000-0000-4000-8000-000000021301', 'a', '{}', '{}', now())};
+    my @answers;
+    for (
+        [ 'AFTER INSERT', 'ROW', q{_enqueue('contact', 'email_id')} ],
+        [ 'BEFORE INSERT', 'ROW', '_check_waitlist_fields()' ],
+        [ 'BEFORE INSERT', 'ROW', '_check_waitlist_schema()' ],
+        [ 'BEFORE INSERT', 'STATEMENT', '_lock_waitlists()' ],
+        [ 'BEFORE INSERT', 'STATEMENT', '_restore_references()' ],
+        [ 'AFTER INSERT', 'ROW', '_invalidate_table()' ],
+        [ 'BEFORE UPDATE', 'ROW', '_update_timestamp()' ],
+        [ 'BEFORE UPDATE', 'ROW', q{_enqueue('contact', 'email_id')} ])
+    {
+        my ($when, $level, $function) = @$_;
+        my $statement = $when =~ /INSERT/ ? "INSERT INTO ctms.far_away VALUES $rows"
+            : q{UPDATE ctms.far_away SET name = 'b'};
+        my $error = $ctms->sql_error(qq{INSERT INTO public.there VALUES $rows; BEGIN;
+            CREATE TRIGGER wrong $when ON ctms.far_away FOR EACH $level
+            EXECUTE FUNCTION ctms.$function; $statement});
+        push @answers, "$when $function: $error->{state}"
+            unless $error->{state} eq '39P01'
+            && $error->{message} =~ /cannot be a trigger of relation "ctms\.far_away"/;
+    }
+    is(join("\n", @answers), '', 'no function works on a foreign table');
+    $ctms->sql('DROP EXTENSION postgres_fdw CASCADE; DROP TABLE public.there');
+}
+
+# ---- which triggers fire for changes that come from elsewhere -----------------------------
+
+is($ctms->sql(q{SELECT t.tgrelid::regclass || ' ' || t.tgname FROM pg_trigger t
+    WHERE t.tgrelid::regclass::text LIKE 'ctms.%' AND NOT t.tgisinternal
+        AND t.tgenabled = 'A' ORDER BY t.tgname COLLATE "C"}), join("\n",
+    'ctms.api_client ctms_api_client_notifies',
+    'ctms.api_client ctms_api_client_notifies_change',
+    'ctms.api_client ctms_api_client_notifies_truncate',
+    'ctms.json_schema_document ctms_json_schema_document_invalidate',
+    'ctms.json_schema_document ctms_json_schema_document_invalidate_all',
+    'ctms.waitlist_fields_schemas ctms_waitlist_fields_schemas_invalidate',
+    'ctms.waitlist_fields_schemas ctms_waitlist_fields_schemas_invalidate_all'),
+    'triggers that tell others of a change always fire, all others are ordinary');
+is($ctms->sql(q{SELECT t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE p.pronamespace = 'ctms'::regnamespace AND t.tgenabled = 'A'
+        AND t.tgtype & 1 = 0 AND t.tgtype & 28 <> 0}), '',
+    'for each row: replication fires no others');
+is($ctms->sql(q{SELECT evtenabled FROM pg_event_trigger WHERE evtname = 'ctms_guard_drop'}), 'A',
+    'the guard against drops is always there');
+
+# ---- schemas that change without their checks -----------------------------------------------
+
+$ctms->sql(q{
+    INSERT INTO ctms.emails (email_id, primary_email)
+        VALUES ('00000000-0000-4000-8000-000000021301', 'a@example.com');
+    INSERT INTO ctms.json_schema_document VALUES ('https://example.com/n', '{"type": "number"}');
+    -- Whether "n" may be a number, and whether the document says that 1 is valid.
+    CREATE FUNCTION public.verdict() RETURNS text LANGUAGE plpgsql AS $$
+    DECLARE
+        is_known boolean := ctms.json_schema_is_valid('{"$ref": "https://example.com/n"}', '1');
+    BEGIN
+        INSERT INTO ctms.waitlists (email_id, name, fields)
+            VALUES ('00000000-0000-4000-8000-000000021301', 'w', '{"n": 1}');
+        DELETE FROM ctms.waitlists WHERE name = 'w';
+        RETURN 'accepted ' || is_known;
+    EXCEPTION WHEN SQLSTATE 'CT001' THEN
+        RETURN 'refused ' || is_known;
+    END $$;
+    CREATE FUNCTION public.schemas(type text) RETURNS void LANGUAGE sql AS $$
+        INSERT INTO ctms.waitlist_fields_schemas AS s (name, schema)
+        VALUES ('w', jsonb_build_object('properties', jsonb_build_object('n',
+            jsonb_build_object('type', type))))
+        ON CONFLICT ON CONSTRAINT waitlist_fields_schemas_pkey
+            DO UPDATE SET schema = EXCLUDED.schema;
+        UPDATE ctms.json_schema_document SET schema = jsonb_build_object('type', type) $$;
+    SELECT public.schemas('number');
+});
+my $open = session();
+
+# The open session's verdict before, after the changes of another session, and after undoing them.
+sub sees
+{
+    my ($what, $changes, $expected) = @_;
+    $ctms->sql(q{SELECT public.schemas('number')});
+    is(ask($open, 'SELECT public.verdict();'), 'accepted true', "$what: before");
+    $ctms->sql($changes);
+    is(ask($open, 'SELECT public.verdict();'), $expected, '... and after');
+    return;
+}
+my $replica = 'SET session_replication_role = replica';
+sees('UPDATE', q{SELECT public.schemas('string')}, 'refused false');
+sees('UPDATE as a replica', qq{$replica; SELECT public.schemas('string')}, 'refused false');
+sees('DELETE and INSERT as a replica', qq{$replica; DELETE FROM ctms.waitlist_fields_schemas;
+    DELETE FROM ctms.json_schema_document;
+    INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('w', 'false');
+    INSERT INTO ctms.json_schema_document VALUES ('https://example.com/n', 'false')},
+    'refused false');
+sees('DELETE as a replica: "default" is used', qq{$replica;
+    DELETE FROM ctms.waitlist_fields_schemas;
+    INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('default', 'false')},
+    'refused true');
+sees('a row renamed as a replica', qq{$replica;
+    UPDATE ctms.waitlist_fields_schemas SET name = 'v' WHERE name = 'w'}, 'refused true');
+$ctms->sql('DELETE FROM ctms.waitlist_fields_schemas');
+sees('TRUNCATE and COPY as a replica', qq{$replica; TRUNCATE ctms.waitlist_fields_schemas,
+    ctms.json_schema_document;
+COPY ctms.waitlist_fields_schemas (name, schema) FROM stdin;
+w\tfalse
+\\.
+COPY ctms.json_schema_document FROM stdin;
+https://example.com/n\tfalse
+\\.
+}, 'refused false');
+sees('in restore mode', q{SET ctms.restore_mode = on; SELECT public.schemas('string')},
+    'refused false');
+sees('MERGE as a replica', qq{$replica; MERGE INTO ctms.waitlist_fields_schemas s
+    USING (SELECT 'w' AS name) v ON s.name = v.name
+    WHEN MATCHED THEN UPDATE SET schema = 'false'; }, 'refused true')
+    if $ctms->sql('SHOW server_version_num') >= 150000;
+
+# In the session itself, and taken back.
+for my $role (qw(origin replica))
+{
+    $ctms->sql(q{SELECT public.schemas('number')});
+    is(ask($open, qq{
+        SELECT public.verdict();
+        BEGIN;
+        SAVEPOINT a;
+        SET LOCAL session_replication_role = $role;
+        SELECT public.schemas('string');
+        SET LOCAL session_replication_role = origin;
+        SELECT public.verdict();
+        ROLLBACK TO SAVEPOINT a;
+        SELECT public.verdict();
+        SET LOCAL session_replication_role = $role;
+        SELECT public.schemas('string');
+        SET LOCAL session_replication_role = origin;
+        SELECT public.verdict();
+        ROLLBACK;
+        SELECT public.verdict();
+        DISCARD ALL;
+        SELECT public.verdict();}) =~ s/\n+/, /gr, join(', ', 'accepted true', 'refused false',
+        'accepted true', 'refused false', 'accepted true', 'accepted true'),
+        "$role: a change that is rolled back, and DISCARD");
+}
+close_session($open);
+
+# ---- logical replication, from a database to another ------------------------------------------
+
+$node->safe_psql('postgres', 'CREATE DATABASE copy');
+$node->safe_psql('copy', 'CREATE EXTENSION ctms; TRUNCATE ctms.waitlist_fields_schemas,
+    ctms.json_schema_document');
+$node->safe_psql('copy', $ctms->sql(q{
+    SELECT pg_get_functiondef('public.verdict()'::regprocedure)}));
+$ctms->sql(q{TRUNCATE ctms.waitlist_fields_schemas; SELECT public.schemas('number');
+    INSERT INTO ctms.api_client (client_id, email, enabled, hashed_secret)
+        VALUES ('id_replicated', 'c@example.com', true, 'x');
+    CREATE PUBLICATION everything FOR TABLE ctms.waitlist_fields_schemas,
+        ctms.json_schema_document, ctms.api_client, ctms.emails, ctms.newsletters});
+$ctms->sql(q{SELECT pg_create_logical_replication_slot('copy', 'pgoutput')});
+$node->safe_psql('copy', sprintf q{CREATE SUBSCRIPTION copy CONNECTION '%s'
+    PUBLICATION everything WITH (slot_name = 'copy', create_slot = false, copy_data = true)},
+    $node->connstr('ctms') =~ s/'/''/gr);
+ok(poll_until(sub { $node->safe_psql('copy',
+    q{SELECT count(*) FROM pg_subscription_rel WHERE srsubstate <> 'r'}) eq '0' }),
+    'tables are copied');
+
+# Waits until the subscriber has what was committed so far.
+sub catch_up { $node->wait_for_catchup('copy', 'replay', $node->lsn('insert')); return }
+
+my $copy = session('copy');
+$ctms->sql(q{SELECT public.schemas('number')});
+catch_up();
+is(ask($copy, 'SELECT public.verdict();'), 'accepted true', 'the subscriber knows the schemas');
+$ctms->sql(q{SELECT public.schemas('string')});
+catch_up();
+is(ask($copy, 'SELECT public.verdict();'), 'refused false', 'it follows an UPDATE');
+$ctms->sql(q{DELETE FROM ctms.waitlist_fields_schemas; DELETE FROM ctms.json_schema_document;
+    INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('default', 'true');
+    INSERT INTO ctms.json_schema_document VALUES ('https://example.com/n', 'true')});
+catch_up();
+is(ask($copy, 'SELECT public.verdict();'), 'accepted true', 'DELETE and INSERT');
+$ctms->sql(q{TRUNCATE ctms.waitlist_fields_schemas});
+catch_up();
+is(ask($copy, 'SELECT public.verdict();'), 'refused true', 'and TRUNCATE');
+
+sub notified { my $told = () = ask($copy, 'SELECT 1;') =~ /notification "ctms_api_client"/g;
+    return $told }
+ask($copy, 'LISTEN ctms_api_client;');
+$ctms->sql(q{UPDATE ctms.api_client SET last_access = now()});
+catch_up();
+$ctms->sql(q{UPDATE ctms.api_client SET enabled = false});
+catch_up();
+ok(poll_until(\&notified), 'servers hear that a client was disabled at the publisher');
+
+# All other triggers are ordinary: what was done at the publisher is not done again.
+my $before = $node->safe_psql('copy', q{SELECT count(*) FROM ctms.pending_acoustic});
+$ctms->sql(q{UPDATE ctms.emails SET first_name = 'a';
+    INSERT INTO ctms.newsletters (email_id, name) SELECT email_id, 'n' FROM ctms.emails});
+catch_up();
+my $same = q{SELECT e.first_name, e.update_timestamp, n.name, n.update_timestamp
+    FROM ctms.emails e JOIN ctms.newsletters n USING (email_id) ORDER BY 1, 2, 3, 4};
+is($node->safe_psql('copy', $same), $ctms->sql($same), 'rows arrive with their timestamps');
+isnt($ctms->sql(q{SELECT count(*) FROM ctms.pending_acoustic}), '0',
+    'the publisher has enqueued the contact');
+is($node->safe_psql('copy', q{SELECT count(*) FROM ctms.pending_acoustic}), $before,
+    'the subscriber has not');
+close_session($copy);
+$node->safe_psql('copy', 'DROP SUBSCRIPTION copy');
+my $refused = $ctms->sql_error("$replica; DROP EXTENSION ctms");
+is($refused->{state}, '55000', 'the extension cannot be dropped as a replica either');
+
+done_testing();
