@@ -9,7 +9,7 @@
 #include "utils/guc.h"
 
 #include "extension/base/drop_guard.h"
-#include "extension/base/keyed_table.h"
+#include "extension/base/gate.h"
 #include "extension/base/restore.h"
 #include "extension/json_schema/sql/cache.h"
 #include "extension/queue/agent.h"
@@ -27,7 +27,7 @@ _PG_init(void)
     if (!IsPostmasterEnvironment)
         (void)set_stack_base();
     restore_init();
-    keyed_table_init();
+    gate_init();
     queue_flush_init();
     drop_guard_init();
     queue_agent_init();

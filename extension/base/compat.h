@@ -144,6 +144,14 @@ compat_decode_datetime(char **fields, int *types, int count, int *type, struct p
 #define COMPAT_F_LOWER F_LOWER
 #endif
 
+/* Rights on a schema; 16 has one function for all kinds of objects. */
+#if PG_VERSION_NUM >= 160000
+#define compat_schema_aclcheck(schema, role, mode)                                                 \
+    object_aclcheck(NamespaceRelationId, schema, role, mode)
+#else
+#define compat_schema_aclcheck(schema, role, mode) pg_namespace_aclcheck(schema, role, mode)
+#endif
+
 /* A scan without ORDER BY keys; 18 can also collect statistics about it. */
 #include "access/genam.h"
 

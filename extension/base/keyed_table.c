@@ -1,6 +1,5 @@
 /*
- * base/keyed_table.c: see keyed_table.h. Contacts (contact/direct.c) and the queue
- * (queue/direct_table.c) are read through it.
+ * base/keyed_table.c: see keyed_table.h. The queue (queue/direct_table.c) is read through it.
  */
 #include "extension/base/keyed_table.h"
 
@@ -8,10 +7,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/rel.h"
-
-bool keyed_table_is_allowed = true;
 
 void
 keyed_table_open(KeyedTable *table, Relation relation, Oid index, LOCKMODE index_lock)
@@ -58,15 +54,4 @@ keyed_table_find_uuid(KeyedTable *table, Snapshot snapshot, const pg_uuid_t *key
     ScanKeyInit(&equal, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
     keyed_table_search(table, snapshot, &equal);
     return keyed_table_next(table);
-}
-
-void
-keyed_table_init(void)
-{
-    DefineCustomBoolVariable(
-        "ctms.direct_access",
-        "Whether contacts and the queue are read and written below the executor.",
-        "When it is off, everything is done by SQL, more slowly. Turn it off for extensions that "
-        "watch the executor, such as those for audits.",
-        &keyed_table_is_allowed, true, PGC_SUSET, 0, NULL, NULL, NULL);
 }

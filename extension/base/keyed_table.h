@@ -1,24 +1,18 @@
 /*
- * base/keyed_table.h: a table and one of its indexes, opened below the executor.
- *
- * The caller decides whether the table may be read or written this way.
+ * base/keyed_table.h: a table and one of its indexes, opened below the executor, for the queue;
+ * base/gate.h takes its place.
  */
 #ifndef CTMS_BASE_KEYED_TABLE_H
 #define CTMS_BASE_KEYED_TABLE_H
 
 #include "extension/base/compat.h"
 
+#include "extension/base/gate.h"
+
 #include "access/relscan.h"
 #include "utils/uuid.h"
 
-/*
- * The setting ctms.direct_access. When it is off, everything is read and written by SQL, so that
- * whoever watches the executor sees all of it.
- */
-extern bool keyed_table_is_allowed;
-
-/* Defines the setting; called once, by _PG_init. */
-extern void keyed_table_init(void);
+#define keyed_table_is_allowed gate_is_open()
 
 /* All zero when it is not open. */
 typedef struct KeyedTable {
