@@ -11,96 +11,142 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/base/keyed_table.h"
+#include "extension/base/gate.h"
 #include "extension/contact/direct.h"
+#include "extension/contact/sql.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_collation_d.h"
+#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
-#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-/* ---- opening and closing --------------------------------------------------------- */
+/* ---- the tables ---------------------------------------------------------------------- */
+
+/* The fields of a group in their order, then both timestamps, then email_id. */
+#define MAX_COLUMNS (CONTACT_MAX_FIELDS + 3)
+#define EMAIL_ID_COLUMN(group) (contact_groups[group].field_count + 2)
+StaticAssertDecl(MAX_COLUMNS <= GATE_MAX_COLUMNS, "a table has more columns than the gate knows");
+StaticAssertDecl(CONTACT_ID_COUNT <= GATE_MAX_KEYS, "contacts have more ids than the gate knows");
 
 static void
-close_tables(KeyedTable *tables, ContactGroup last)
+describe(GateTable *table, const ContactGroupSpec *spec, GateColumn *columns)
 {
-    for (int group = 0; group <= (int)last; group++)
-        keyed_table_close(&tables[group]);
+    int count = 0;
+
+    for (int i = 0; i < spec->field_count; i++)
+        columns[count++] = (GateColumn){spec->fields[i].name, contact_sql_type(&spec->fields[i])};
+    columns[count++] = (GateColumn){"create_timestamp", TIMESTAMPTZOID};
+    columns[count++] = (GateColumn){"update_timestamp", TIMESTAMPTZOID};
+    columns[count++] = (GateColumn){contact_email_id.name, UUIDOID};
+    table->name = spec->table;
+    table->columns = columns;
+    table->column_count = count;
+    table->rights = ACL_SELECT;
 }
 
-static const ContactRelations *
-open_tables(KeyedTable *tables, ContactGroup last)
+/* Each table has a key for each id in it, at the place of the id, and all have email_id. */
+static void
+describe_keys(GateTable *table, ContactGroup group, GateKey *keys)
 {
-    for (;;) {
-        const ContactRelations *relations = contact_relations();
+    for (int id = 0; id < CONTACT_ID_COUNT; id++) {
+        const ContactIdSpec *spec = &contact_ids[id];
+        bool is_here = spec->group == group && spec->field != CONTACT_NO_FIELD;
 
-        if (relations == NULL)
-            return NULL;
-        for (int group = 0; group <= (int)last; group++)
-            keyed_table_open(&tables[group],
-                             table_open(relations->groups[group].table, AccessShareLock),
-                             relations->groups[group].index, AccessShareLock);
-        /* While we waited for a lock, the tables may have changed. */
-        if (contact_relations_are_current())
-            return relations;
-        close_tables(tables, last);
+        keys[id] = (GateKey){.column = is_here ? spec->field : GATE_NO_COLUMN,
+                             .is_lower = spec->is_address};
     }
+    keys[ID_EMAIL_ID] = (GateKey){.column = EMAIL_ID_COLUMN(group)};
+    table->keys = keys;
+    table->key_count = CONTACT_ID_COUNT;
+}
+
+/* Described when first asked for, the first group last. */
+static GateTable *
+contact_tables(void)
+{
+    static GateTable tables[CONTACT_STORED_GROUPS];
+    static GateColumn columns[CONTACT_STORED_GROUPS][MAX_COLUMNS];
+    static GateKey keys[CONTACT_STORED_GROUPS][CONTACT_ID_COUNT];
+
+    if (tables[0].name != NULL)
+        return tables;
+    for (int group = CONTACT_STORED_GROUPS - 1; group >= 0; group--) {
+        describe(&tables[group], &contact_groups[group], columns[group]);
+        describe_keys(&tables[group], group, keys[group]);
+    }
+    return tables;
+}
+
+static void
+close_tables(GateScan *scans, int count)
+{
+    for (int group = 0; group < count; group++)
+        gate_close(&scans[group]);
+}
+
+/* All are opened before the first is read, so that nobody waits for a lock with a page pinned. */
+static bool
+open_tables(GateScan *scans, ContactGroup last)
+{
+    GateTable *tables = contact_tables();
+
+    for (int group = 0; group <= (int)last; group++)
+        if (!gate_open(&scans[group], &tables[group], ID_EMAIL_ID, AccessShareLock)) {
+            close_tables(scans, group);
+            return false;
+        }
+    return true;
 }
 
 /* ---- reading ----------------------------------------------------------------------- */
 
 static void
-read_row(const KeyedTable *table, const ContactRelation *facts, ContactGroup group,
-         Contact *contact, ContactRowReader read)
+read_row(const GateScan *scan, ContactGroup group, Contact *contact, ContactRowReader read)
 {
-    HeapTuple row = ExecCopySlotHeapTuple(table->found);
-    Datum columns[CONTACT_MAX_COLUMNS], values[CONTACT_MAX_WANTED];
-    bool are_null[CONTACT_MAX_COLUMNS], nulls[CONTACT_MAX_WANTED];
+    HeapTuple row = ExecCopySlotHeapTuple(scan->found);
+    Datum columns[MaxHeapAttributeNumber], values[MAX_COLUMNS];
+    bool are_null[MaxHeapAttributeNumber], nulls[MAX_COLUMNS];
+    int wanted = EMAIL_ID_COLUMN(group);
 
-    heap_deform_tuple(row, RelationGetDescr(table->relation), columns, are_null);
-    for (int i = 0; i < facts->wanted_count; i++) {
-        values[i] = columns[facts->wanted[i] - 1];
-        nulls[i] = are_null[facts->wanted[i] - 1];
+    heap_deform_tuple(row, RelationGetDescr(scan->relation), columns, are_null);
+    for (int i = 0; i < wanted; i++) {
+        values[i] = columns[scan->columns[i] - 1];
+        nulls[i] = are_null[scan->columns[i] - 1];
     }
     read(contact, group, values, nulls);
 }
 
 static void
-read_rows(KeyedTable *table, const ContactRelation *facts, ContactGroup group, Contact *contact,
-          Snapshot snapshot, ContactRowReader read)
+read_rows(GateScan *scan, ContactGroup group, Contact *contact, Snapshot snapshot,
+          ContactRowReader read)
 {
-    ScanKeyData key;
-
-    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&contact->email_id));
-    keyed_table_search(table, snapshot, &key);
-    while (keyed_table_next(table))
-        read_row(table, facts, group, contact, read);
+    gate_search(scan, snapshot, UUIDPGetDatum(&contact->email_id));
+    while (gate_next(scan))
+        read_row(scan, group, contact, read);
 }
 
 static void
-read_table(KeyedTable *table, const ContactRelation *facts, ContactGroup group, Contact **contacts,
-           int count, Snapshot snapshot, ContactRowReader read)
+read_table(GateScan *scan, ContactGroup group, Contact **contacts, int count, Snapshot snapshot,
+           ContactRowReader read)
 {
     for (int i = 0; i < count; i++) {
         CHECK_FOR_INTERRUPTS();
         /* When the contact was found by another id, its row has already been seen with the same
          * snapshot. */
         if (group == GROUP_EMAIL && ItemPointerIsValid(&contacts[i]->row_at) &&
-            table_tuple_fetch_row_version(table->relation, &contacts[i]->row_at, snapshot,
-                                          table->found)) {
-            read_row(table, facts, group, contacts[i], read);
+            table_tuple_fetch_row_version(scan->relation, &contacts[i]->row_at, snapshot,
+                                          scan->found)) {
+            read_row(scan, group, contacts[i], read);
             continue;
         }
         /* A contact that does not exist has no rows in the other tables. */
         if (group != GROUP_EMAIL && !contacts[i]->rows[GROUP_EMAIL].exists)
             continue;
-        read_rows(table, facts, group, contacts[i], snapshot, read);
+        read_rows(scan, group, contacts[i], snapshot, read);
     }
 }
 
@@ -108,15 +154,13 @@ bool
 contact_direct_read(Contact **contacts, int count, ContactGroup last, Snapshot snapshot,
                     ContactRowReader read)
 {
-    KeyedTable tables[CONTACT_STORED_GROUPS];
-    const ContactRelations *relations = open_tables(tables, last);
+    GateScan scans[CONTACT_STORED_GROUPS];
 
-    if (relations == NULL)
+    if (!open_tables(scans, last))
         return false;
     for (int group = 0; group <= (int)last; group++) {
-        read_table(&tables[group], &relations->groups[group], group, contacts, count, snapshot,
-                   read);
-        keyed_table_close(&tables[group]);
+        read_table(&scans[group], group, contacts, count, snapshot, read);
+        gate_close(&scans[group]);
     }
     return true;
 }
@@ -143,54 +187,32 @@ contact_found_add(ContactsFound *found, const pg_uuid_t *email_id, ItemPointer r
         ItemPointerSetInvalid(&contact->row_at);
 }
 
-static const ContactRelations *
-open_by_id(KeyedTable *table, ContactId id)
+/* What is searched for: of an address, lower() of it. */
+static Datum
+search_key(ContactId id, Datum value)
 {
-    ContactGroup group = contact_ids[id].group;
-
-    for (;;) {
-        const ContactRelations *relations = contact_relations();
-
-        if (relations == NULL || !OidIsValid(relations->by_id[id]))
-            return NULL;
-        keyed_table_open(table, table_open(relations->groups[group].table, AccessShareLock),
-                         relations->by_id[id], AccessShareLock);
-        if (contact_relations_are_current())
-            return relations;
-        keyed_table_close(table);
-    }
-}
-
-static void
-make_key(ScanKey key, ContactId id, Datum value)
-{
-    if (contact_ids[id].is_address)
-        value = DirectFunctionCall1Coll(lower, DEFAULT_COLLATION_OID, value);
-    ScanKeyEntryInitialize(key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID,
-                           id == ID_EMAIL_ID ? F_UUID_EQ : F_TEXTEQ, value);
+    return contact_ids[id].is_address ? DirectFunctionCall1Coll(lower, DEFAULT_COLLATION_OID, value)
+                                      : value;
 }
 
 bool
 contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound *found)
 {
     ContactGroup group = contact_ids[id].group;
-    KeyedTable table;
-    const ContactRelations *relations = open_by_id(&table, id);
-    ScanKeyData key;
+    GateScan scan;
 
-    if (relations == NULL)
+    if (!gate_open(&scan, &contact_tables()[group], id, AccessShareLock))
         return false;
-    make_key(&key, id, value);
-    keyed_table_search(&table, snapshot, &key);
-    while (keyed_table_next(&table)) {
+    gate_search(&scan, snapshot, search_key(id, value));
+    while (gate_next(&scan)) {
         bool is_null;
-        Datum email_id = slot_getattr(table.found, relations->groups[group].email_id, &is_null);
+        Datum email_id = slot_getattr(scan.found, scan.columns[EMAIL_ID_COLUMN(group)], &is_null);
 
         CHECK_FOR_INTERRUPTS();
         if (!is_null)
             contact_found_add(found, DatumGetUUIDP(email_id),
-                              group == GROUP_EMAIL ? &table.found->tts_tid : NULL);
+                              group == GROUP_EMAIL ? &scan.found->tts_tid : NULL);
     }
-    keyed_table_close(&table);
+    gate_close(&scan);
     return true;
 }

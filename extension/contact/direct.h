@@ -1,8 +1,8 @@
 /*
  * contact/direct.h: finds and reads contacts below the executor.
  *
- * Both functions return false, and read nothing, when a table is not the plain local table that
- * this code knows; the caller must then use SQL. Rights are not checked.
+ * Both functions return false, and read nothing, when a table does not pass the gate
+ * (base/gate.h); the caller must then use SQL.
  */
 #ifndef CTMS_CONTACT_DIRECT_H
 #define CTMS_CONTACT_DIRECT_H
@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "extension/contact/contact.h"
-#include "extension/contact/relations.h"
 
 #include "utils/snapshot.h"
 
