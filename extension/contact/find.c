@@ -42,11 +42,17 @@ append_condition(StringInfo sql, ContactId id)
 {
     const ContactIdSpec *spec = &contact_ids[id];
 
-    appendStringInfo(sql, spec->is_address ? "lower(g%d.%s) = lower($%d)" : "g%d.%s = $%d",
+    appendStringInfo(sql,
+                     id == ID_EMAIL_ID  ? "g%d.%s = $%d"
+                     : spec->is_address ? "lower(g%d.%s::text) = lower($%d)"
+                                        : "g%d.%s::text = $%d",
                      spec->group, contact_id_column(id), id + 1);
 }
 
-/* There is one plan for each combination of ids, made when it is first asked for. */
+/*
+ * The casts, like those of contact/sql.c, hold for every type that an administrator gives a
+ * column. There is one plan for each combination of ids, made when it is first asked for.
+ */
 static SPIPlanPtr
 find_plan(int mask)
 {
@@ -59,7 +65,7 @@ find_plan(int mask)
         return plans[mask];
     initStringInfo(&sql);
     initStringInfo(&conditions);
-    appendStringInfoString(&sql, "SELECT g0.email_id FROM ctms.emails AS g0");
+    appendStringInfoString(&sql, "SELECT g0.email_id::uuid FROM ctms.emails AS g0");
     for (int id = 0; id < CONTACT_ID_COUNT; id++) {
         ContactGroup group = contact_ids[id].group;
 
@@ -143,11 +149,12 @@ find_by_statement(GivenIds *ids, ContactsFound *found)
     SPI_connect();
     count = kept_plan_execute(find_plan(ids->mask), ids->values, ids->nulls, true, SPI_OK_SELECT);
     MemoryContextSwitchTo(caller);
-    for (uint64 i = 0; i < count; i++)
-        contact_found_add(
-            found,
-            DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null)),
-            NULL);
+    for (uint64 i = 0; i < count; i++) {
+        Datum id = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
+
+        if (!is_null)
+            contact_found_add(found, DatumGetUUIDP(id), NULL);
+    }
     SPI_finish();
 }
 

@@ -45,12 +45,18 @@ contact_sql_array_type(const ContactField *field)
 
 /* ---- reading ----------------------------------------------------------------- */
 
+/*
+ * Each column is cast to the type that our C takes it for, whatever an administrator has made of
+ * it. This costs nothing where the type is as it was.
+ */
 static void
 append_columns(StringInfo sql, const char *alias, const ContactGroupSpec *spec)
 {
     for (int i = 0; i < spec->field_count; i++)
-        appendStringInfo(sql, ", %s.%s", alias, quote_identifier(spec->fields[i].name));
-    appendStringInfo(sql, ", %s.create_timestamp, %s.update_timestamp", alias, alias);
+        appendStringInfo(sql, ", %s.%s::%s", alias, quote_identifier(spec->fields[i].name),
+                         format_type_be(contact_sql_type(&spec->fields[i])));
+    appendStringInfo(sql, ", %s.create_timestamp::timestamptz, %s.update_timestamp::timestamptz",
+                     alias, alias);
 }
 
 SPIPlanPtr
@@ -63,7 +69,7 @@ contact_sql_load_rows(bool many)
     if (plans[many] != NULL)
         return plans[many];
     initStringInfo(&sql);
-    appendStringInfoString(&sql, "SELECT g0.email_id");
+    appendStringInfoString(&sql, "SELECT g0.email_id::uuid");
     for (int group = 0; group < CONTACT_ROW_GROUPS; group++) {
         char alias[8];
 
@@ -90,7 +96,7 @@ contact_sql_load_list(ContactGroup group, bool many)
     if (plans[group][many] != NULL)
         return plans[group][many];
     initStringInfo(&sql);
-    appendStringInfoString(&sql, "SELECT g.email_id");
+    appendStringInfoString(&sql, "SELECT g.email_id::uuid");
     append_columns(&sql, "g", &contact_groups[group]);
     appendStringInfo(&sql, " FROM ctms.%s AS g WHERE g.email_id = %s", contact_groups[group].table,
                      many ? "ANY ($1)" : "$1");

@@ -245,17 +245,18 @@ page_plan(MofoFilter mofo)
     static const char *const filters[] = {
         "",
         " AND EXISTS (SELECT FROM ctms.mofo AS m WHERE m.email_id = e.email_id AND "
-        "m.mofo_relevant)",
+        "m.mofo_relevant::boolean)",
         " AND NOT EXISTS (SELECT FROM ctms.mofo AS m WHERE m.email_id = e.email_id"
-        " AND m.mofo_relevant)"};
+        " AND m.mofo_relevant::boolean)"};
     Oid types[] = {TIMESTAMPTZOID, UUIDOID, TIMESTAMPTZOID, INT8OID};
 
     if (plans[mofo] != NULL)
         return plans[mofo];
     return kept_plan_prepare(
         &plans[mofo],
-        psprintf("SELECT e.update_timestamp, e.email_id FROM ctms.emails AS e"
-                 " WHERE (e.update_timestamp, e.email_id) > ($1, $2) AND e.update_timestamp < $3%s"
+        psprintf("SELECT e.update_timestamp::timestamptz, e.email_id::uuid FROM ctms.emails AS e"
+                 " WHERE (e.update_timestamp, e.email_id) > ($1, $2) AND e.update_timestamp < $3"
+                 " AND e.email_id IS NOT NULL%s"
                  " ORDER BY e.update_timestamp, e.email_id LIMIT $4",
                  filters[mofo]),
         4, types);
