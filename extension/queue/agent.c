@@ -53,7 +53,7 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
     "removed AS ("                                                                                 \
     " DELETE FROM " table " AS p"                                                                  \
     " USING done WHERE p.email_id = done.email_id AND done.is_unchanged)"                          \
-    "SELECT email_id, is_unchanged, place FROM done"
+    "SELECT email_id::uuid, is_unchanged, place FROM done"
 
 #define FAIL_SQL(table, lease)                                                                     \
     "WITH failed AS MATERIALIZED ("                                                                \
@@ -76,7 +76,7 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
     " create_timestamp = CASE WHEN f.is_unchanged THEN p.create_timestamp"                         \
     "  ELSE p.update_timestamp END"                                                                \
     " FROM failed AS f WHERE p.email_id = f.email_id"                                              \
-    " RETURNING p.email_id, left(COALESCE(f.error, 'unknown'), 2000)"
+    " RETURNING p.email_id::uuid, left(COALESCE(f.error, 'unknown'), 2000)"
 
 #define RELEASE_SQL(table)                                                                         \
     "WITH held AS MATERIALIZED ("                                                                  \

@@ -32,25 +32,25 @@ StaticAssertDecl(FEED_STRIPE_KINDS == 5, "the statement below knows five kinds o
 
 /* One contact, or null, for each key; for a price, all contacts that subscribe to it. */
 static QueuePlan resolve_plan = {
-    .sql = "SELECT (SELECT f.email_id FROM ctms.fxa AS f WHERE f.fxa_id = k), 0, k"
+    .sql = "SELECT (SELECT f.email_id::uuid FROM ctms.fxa AS f WHERE f.fxa_id = k), 0, k"
            " FROM unnest($1) AS k"
            " UNION ALL "
-           "SELECT (SELECT f.email_id FROM ctms.stripe_customer AS c"
+           "SELECT (SELECT f.email_id::uuid FROM ctms.stripe_customer AS c"
            "  JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id WHERE c.stripe_id = k), 1, k"
            " FROM unnest($2) AS k"
            " UNION ALL "
-           "SELECT (SELECT f.email_id FROM ctms.stripe_subscription AS s"
+           "SELECT (SELECT f.email_id::uuid FROM ctms.stripe_subscription AS s"
            "  JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id"
            "  JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id WHERE s.stripe_id = k), 2, k"
            " FROM unnest($3) AS k"
            " UNION ALL "
-           "SELECT f.email_id, 3, k FROM unnest($4) AS k"
+           "SELECT f.email_id::uuid, 3, k FROM unnest($4) AS k"
            "  JOIN ctms.stripe_subscription_item AS i ON i.stripe_price_id = k"
            "  JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id"
            "  JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id"
            "  JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id"
            " UNION ALL "
-           "SELECT (SELECT f.email_id FROM ctms.stripe_invoice AS i"
+           "SELECT (SELECT f.email_id::uuid FROM ctms.stripe_invoice AS i"
            "  JOIN ctms.stripe_customer AS c ON c.stripe_id = i.stripe_customer_id"
            "  JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id WHERE i.stripe_id = k), 4, k"
            " FROM unnest($5) AS k",
@@ -76,7 +76,7 @@ static QueuePlan take_plan = {
            " SELECT kind, key FROM ctms.unresolved_stripe ORDER BY kind, key LIMIT $1"
            " FOR UPDATE SKIP LOCKED)"
            "DELETE FROM ctms.unresolved_stripe AS u USING taken"
-           " WHERE u.kind = taken.kind AND u.key = taken.key RETURNING u.kind, u.key",
+           " WHERE u.kind = taken.kind AND u.key = taken.key RETURNING u.kind::text, u.key::text",
     .arg_count = 1,
     .arg_types = {INT8OID}};
 
@@ -192,7 +192,7 @@ sort_keys(uint64 count, Datum *args)
             bool is_null;
             char *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
 
-            if (strcmp(name, feed_kind_name(FEED_FIRST_STRIPE + kind)) == 0)
+            if (name && strcmp(name, feed_kind_name(FEED_FIRST_STRIPE + kind)) == 0)
                 keys[kept++] =
                     SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null);
         }
