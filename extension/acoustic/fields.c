@@ -29,7 +29,9 @@ static QueuePlan mapping_plan = {
 static const char *
 result_text(uint64 row, int column)
 {
-    return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+    const char *text = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+
+    return text ? text : "";
 }
 
 /* The special treatment of a field, if its type alone does not decide. */

@@ -26,27 +26,33 @@
 
 /*
  * The columns have the names that Acoustic uses; those that begin with "_" are for this file
- * only. The first column of each statement is the contact.
+ * only. The first column of each statement is the contact. The casts change nothing unless
+ * somebody has changed the type of a column.
  */
 static QueuePlan main_plan = {
-    .sql =
-        "SELECT e.email_id, a.email_id IS NOT NULL AS _has_amo, f.email_id IS NOT NULL AS _has_fxa,"
-        " e.primary_email AS email, e.basket_token, e.sfdc_id, e.first_name, e.last_name,"
-        " e.mailing_country, e.email_format, e.email_lang, e.double_opt_in,"
-        " e.has_opted_out_of_email, e.unsubscribe_reason, e.create_timestamp, e.update_timestamp,"
-        " a.add_on_ids AS amo_add_on_ids, a.display_name AS amo_display_name,"
-        " a.email_opt_in AS amo_email_opt_in, a.language AS amo_language,"
-        " a.last_login AS amo_last_login, a.location AS amo_location,"
-        " a.profile_url AS amo_profile_url, a.\"user\" AS amo_user, a.user_id AS amo_user_id,"
-        " a.username AS amo_username, a.create_timestamp AS amo_create_timestamp,"
-        " a.update_timestamp AS amo_update_timestamp,"
-        " f.fxa_id, f.primary_email AS fxa_primary_email, f.created_date AS fxa_created_date,"
-        " f.lang AS fxa_lang, f.first_service AS fxa_first_service,"
-        " f.account_deleted AS fxa_account_deleted, f.create_timestamp AS fxa_create_timestamp,"
-        " f.update_timestamp AS fxa_update_timestamp"
-        " FROM unnest($1) AS wanted (email_id) JOIN ctms.emails AS e USING (email_id)"
-        " LEFT JOIN ctms.amo AS a USING (email_id) LEFT JOIN ctms.fxa AS f USING (email_id)"
-        " ORDER BY e.email_id",
+    .sql = "SELECT e.email_id::uuid, a.email_id IS NOT NULL AS _has_amo,"
+           " f.email_id IS NOT NULL AS _has_fxa,"
+           " e.primary_email::text AS email, e.basket_token::text, e.sfdc_id::text,"
+           " e.first_name::text, e.last_name::text, e.mailing_country::text, e.email_format::text,"
+           " e.email_lang::text, e.double_opt_in::boolean, e.has_opted_out_of_email::boolean,"
+           " e.unsubscribe_reason::text, e.create_timestamp::timestamptz,"
+           " e.update_timestamp::timestamptz,"
+           " a.add_on_ids::text AS amo_add_on_ids, a.display_name::text AS amo_display_name,"
+           " a.email_opt_in::boolean AS amo_email_opt_in, a.language::text AS amo_language,"
+           " a.last_login::date AS amo_last_login, a.location::text AS amo_location,"
+           " a.profile_url::text AS amo_profile_url, a.\"user\"::boolean AS amo_user,"
+           " a.user_id::text AS amo_user_id, a.username::text AS amo_username,"
+           " a.create_timestamp::timestamptz AS amo_create_timestamp,"
+           " a.update_timestamp::timestamptz AS amo_update_timestamp,"
+           " f.fxa_id::text, f.primary_email::text AS fxa_primary_email,"
+           " f.created_date::text AS fxa_created_date, f.lang::text AS fxa_lang,"
+           " f.first_service::text AS fxa_first_service,"
+           " f.account_deleted::boolean AS fxa_account_deleted,"
+           " f.create_timestamp::timestamptz AS fxa_create_timestamp,"
+           " f.update_timestamp::timestamptz AS fxa_update_timestamp"
+           " FROM unnest($1) AS wanted (email_id) JOIN ctms.emails AS e USING (email_id)"
+           " LEFT JOIN ctms.amo AS a USING (email_id) LEFT JOIN ctms.fxa AS f USING (email_id)"
+           " ORDER BY e.email_id",
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID},
     .is_read_only = true};
@@ -55,10 +61,13 @@ static QueuePlan main_plan = {
 #define MAIN_HAS_FXA 3
 
 static QueuePlan newsletter_plan = {
-    .sql = "SELECT email_id, name AS newsletter_name, source AS newsletter_source,"
-           " format AS newsletter_format, lang AS newsletter_lang, subscribed,"
-           " unsub_reason AS newsletter_unsub_reason, create_timestamp, update_timestamp"
-           " FROM ctms.newsletters WHERE email_id = ANY ($1) ORDER BY email_id, name COLLATE \"C\"",
+    .sql = "SELECT email_id::uuid, name::text AS newsletter_name,"
+           " source::text AS newsletter_source, format::text AS newsletter_format,"
+           " lang::text AS newsletter_lang, subscribed::boolean,"
+           " unsub_reason::text AS newsletter_unsub_reason, create_timestamp::timestamptz,"
+           " update_timestamp::timestamptz"
+           " FROM ctms.newsletters AS n WHERE email_id = ANY ($1)"
+           " ORDER BY n.email_id, n.name COLLATE \"C\"",
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID},
     .is_read_only = true};
@@ -66,9 +75,11 @@ static QueuePlan newsletter_plan = {
 #define NEWSLETTER_SUBSCRIBED 6
 
 static QueuePlan waitlist_plan = {
-    .sql = "SELECT email_id, name AS waitlist_name, source AS waitlist_source, subscribed,"
-           " unsub_reason, create_timestamp, update_timestamp, fields AS _fields"
-           " FROM ctms.waitlists WHERE email_id = ANY ($1) ORDER BY email_id, name COLLATE \"C\"",
+    .sql = "SELECT email_id::uuid, name::text AS waitlist_name, source::text AS waitlist_source,"
+           " subscribed::boolean, unsub_reason::text, create_timestamp::timestamptz,"
+           " update_timestamp::timestamptz, fields::jsonb AS _fields"
+           " FROM ctms.waitlists AS w WHERE email_id = ANY ($1)"
+           " ORDER BY w.email_id, w.name COLLATE \"C\"",
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID},
     .is_read_only = true};

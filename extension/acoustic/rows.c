@@ -27,15 +27,15 @@ PG_FUNCTION_INFO_V1(ctms_acoustic_outgoing);
 PG_FUNCTION_INFO_V1(ctms_acoustic_diff);
 
 static QueuePlan notes_plan = {
-    .sql = "SELECT email_id, kind, name FROM ctms.acoustic_deleted_row WHERE email_id = ANY ($1)"
-           " ORDER BY email_id, kind, name",
+    .sql = "SELECT d.email_id::uuid, d.kind::text, d.name::text FROM ctms.acoustic_deleted_row AS d"
+           " WHERE d.email_id = ANY ($1) ORDER BY d.email_id, d.kind, d.name",
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID},
     .is_read_only = true};
 
 static QueuePlan sent_plan = {
-    .sql = "SELECT email_id, hashes FROM ctms.acoustic_sent WHERE email_id = ANY ($1)"
-           " ORDER BY email_id",
+    .sql = "SELECT s.email_id::uuid, s.hashes::jsonb FROM ctms.acoustic_sent AS s"
+           " WHERE s.email_id = ANY ($1) ORDER BY s.email_id",
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID},
     .is_read_only = true};
@@ -90,12 +90,21 @@ read_kept(QueuePlan *plan, Datum email_ids)
     return kept;
 }
 
+/* 0 for null, which no column has unless somebody has changed the tables. */
 static Datum
 kept_value(const Kept *kept, int column)
 {
     bool is_null;
 
     return SPI_getbinval(kept->table->vals[kept->next], kept->table->tupdesc, column, &is_null);
+}
+
+static char *
+kept_text(const Kept *kept, int column)
+{
+    Datum value = kept_value(kept, column);
+
+    return value ? TextDatumGetCString(value) : pstrdup("");
 }
 
 static int
@@ -198,9 +207,12 @@ is_trusted(const Outgoing *out, Datum email_id)
 static Jsonb *
 sent_hashes(Outgoing *out, Datum email_id)
 {
+    Datum hashes;
+
     if (!out->sent.table || !is_at(&out->sent, email_id) || !is_trusted(out, email_id))
         return NULL;
-    return DatumGetJsonbP(kept_value(&out->sent, 2));
+    hashes = kept_value(&out->sent, 2);
+    return hashes ? DatumGetJsonbP(hashes) : NULL;
 }
 
 static bool
@@ -219,8 +231,8 @@ put_deletions(Outgoing *out, Datum email_id)
     int put_count = 0;
 
     for (; out->notes.table && is_at(&out->notes, email_id); out->notes.next++) {
-        char *kind = TextDatumGetCString(kept_value(&out->notes, 2));
-        char *name = TextDatumGetCString(kept_value(&out->notes, 3));
+        char *kind = kept_text(&out->notes, 2);
+        char *name = kept_text(&out->notes, 3);
         StringInfoData json;
 
         if (is_row_there(out, kind, name))
@@ -387,8 +399,7 @@ static void
 put_noted(Outgoing *out, Datum email_id, Jsonb *hashes)
 {
     for (; is_at(&out->notes, email_id); out->notes.next++) {
-        OutgoingRow row = {.kind = TextDatumGetCString(kept_value(&out->notes, 2)),
-                           .name = TextDatumGetCString(kept_value(&out->notes, 3))};
+        OutgoingRow row = {.kind = kept_text(&out->notes, 2), .name = kept_text(&out->notes, 3)};
         bool is_same;
 
         if (!is_row_there(out, row.kind, row.name) && !(hashes && has_hash(hashes, &row, &is_same)))

@@ -105,10 +105,12 @@ append_read(StringInfo sql, StripeKind kind, bool is_locked)
     append_comparison(sql, map, true);
     appendStringInfoString(sql, ", ");
     append_comparison(sql, map, false);
-    appendStringInfo(
-        sql, ", %s::text, message_timestamp, %s, create_timestamp, %s",
-        map->fields[STRIPE_OWNER].column, has_list(map) ? "list_timestamp" : "NULL::timestamptz",
-        kind == STRIPE_CUSTOMER ? "deleted, deletion_timestamp" : "false, NULL::timestamptz");
+    appendStringInfo(sql,
+                     ", %s::text, message_timestamp::timestamptz, %s::timestamptz, "
+                     "create_timestamp::timestamptz, %s",
+                     map->fields[STRIPE_OWNER].column, has_list(map) ? "list_timestamp" : "NULL",
+                     kind == STRIPE_CUSTOMER ? "deleted::boolean, deletion_timestamp::timestamptz"
+                                             : "false, NULL::timestamptz");
     appendStringInfo(sql, " FROM ctms.%s WHERE stripe_id = $1", map->table);
     if (kind == STRIPE_CUSTOMER)
         appendStringInfo(sql, " OR fxa_id = $%d ORDER BY stripe_id", field_parameter(STRIPE_OWNER));
@@ -457,20 +459,20 @@ stripe_stored_children(const StripeBatch *batch, const StripeRecord *parent)
 #define OF_CUSTOMER " JOIN ctms.fxa AS f ON f.fxa_id = c.fxa_id"
 
 static const char *const contacts_of[] = {
-    [STRIPE_CUSTOMER] = "SELECT f.email_id FROM ctms.fxa AS f WHERE f.fxa_id = ANY ($1)",
-    [STRIPE_PRICE] = "SELECT DISTINCT f.email_id FROM ctms.stripe_subscription_item AS i"
+    [STRIPE_CUSTOMER] = "SELECT f.email_id::uuid FROM ctms.fxa AS f WHERE f.fxa_id = ANY ($1)",
+    [STRIPE_PRICE] = "SELECT DISTINCT f.email_id::uuid FROM ctms.stripe_subscription_item AS i"
                      " JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id"
                      " JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id" //
     OF_CUSTOMER " WHERE i.stripe_price_id = ANY ($1)",
-    [STRIPE_SUBSCRIPTION] = "SELECT f.email_id FROM ctms.stripe_customer AS c" //
+    [STRIPE_SUBSCRIPTION] = "SELECT f.email_id::uuid FROM ctms.stripe_customer AS c" //
     OF_CUSTOMER " WHERE c.stripe_id = ANY ($1)",
-    [STRIPE_INVOICE] = "SELECT f.email_id FROM ctms.stripe_customer AS c" //
+    [STRIPE_INVOICE] = "SELECT f.email_id::uuid FROM ctms.stripe_customer AS c" //
     OF_CUSTOMER " WHERE c.stripe_id = ANY ($1)",
     [STRIPE_SUBSCRIPTION_ITEM] =
-        "SELECT f.email_id FROM ctms.stripe_subscription AS s"
+        "SELECT f.email_id::uuid FROM ctms.stripe_subscription AS s"
         " JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id" //
     OF_CUSTOMER " WHERE s.stripe_id = ANY ($1)",
-    [STRIPE_LINE_ITEM] = "SELECT f.email_id FROM ctms.stripe_invoice AS i"
+    [STRIPE_LINE_ITEM] = "SELECT f.email_id::uuid FROM ctms.stripe_invoice AS i"
                          " JOIN ctms.stripe_customer AS c ON c.stripe_id = i.stripe_customer_id" //
     OF_CUSTOMER " WHERE i.stripe_id = ANY ($1)",
 };

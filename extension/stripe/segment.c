@@ -64,13 +64,14 @@ enum {
  */
 static const char LATEST_ITEMS[] =
     "SELECT DISTINCT ON (f.email_id, p.stripe_product_id COLLATE \"C\")"
-    " f.email_id, 'stripe'::text, p.stripe_product_id::text, NULL::text, NULL::text,"
+    " f.email_id::uuid, 'stripe'::text, p.stripe_product_id::text, NULL::text, NULL::text,"
     " NULL::timestamptz, count(*) OVER (PARTITION BY f.email_id, p.stripe_product_id COLLATE "
     "\"C\"),"
     " p.stripe_id::text, NULL::text, NULL::text, NULL::text, NULL::text, p.currency::text,"
-    " p.unit_amount, p.recurring_interval_count, p.recurring_interval::text, s.status::text,"
-    " s.stripe_created, s.start_date, s.current_period_start, s.current_period_end,"
-    " s.canceled_at, s.cancel_at_period_end, s.ended_at"
+    " p.unit_amount::bigint, p.recurring_interval_count::integer, p.recurring_interval::text,"
+    " s.status::text, s.stripe_created::timestamptz, s.start_date::timestamptz,"
+    " s.current_period_start::timestamptz, s.current_period_end::timestamptz,"
+    " s.canceled_at::timestamptz, s.cancel_at_period_end::boolean, s.ended_at::timestamptz"
     " FROM ctms.fxa f"
     " JOIN ctms.stripe_customer c ON c.fxa_id = f.fxa_id"
     " JOIN ctms.stripe_subscription s ON s.stripe_customer_id = c.stripe_id"
@@ -143,14 +144,16 @@ put_product(ReturnSetInfo *result, HeapTuple row, TupleDesc row_desc, int first_
     int changed;
 
     heap_deform_tuple(row, row_desc, values, is_null);
-    segment = segment_of(TextDatumGetCString(values[OUT_STATUS]), !is_null[OUT_CANCELED_AT]);
+    segment = is_null[OUT_STATUS]
+                  ? &SEGMENT_OTHER
+                  : segment_of(TextDatumGetCString(values[OUT_STATUS]), !is_null[OUT_CANCELED_AT]);
     values[OUT_SEGMENT] = segment_datum(segment, DatumGetInt64(values[OUT_SUB_COUNT]), enum_type);
     is_null[OUT_SEGMENT] = false;
     changed = changed_column(segment);
     if (is_null[changed])
         changed = OUT_CREATED;
     values[OUT_CHANGED] = values[changed];
-    is_null[OUT_CHANGED] = false;
+    is_null[OUT_CHANGED] = is_null[changed];
     tuplestore_putvalues(result->setResult, result->setDesc, values + first_column,
                          is_null + first_column);
 }

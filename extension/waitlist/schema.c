@@ -56,7 +56,7 @@ load(const char *name)
     if (!OidIsValid(table_relid))
         return NULL;
     return stored_jsonb_read(table_relid, &load_plan,
-                             "SELECT schema FROM ctms.waitlist_fields_schemas"
+                             "SELECT schema::pg_catalog.jsonb FROM ctms.waitlist_fields_schemas"
                              " WHERE name OPERATOR(pg_catalog.=) $1::pg_catalog.varchar",
                              name);
 }

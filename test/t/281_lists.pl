@@ -12,7 +12,8 @@ sub sorted { return join ' ', sort @_ }
 my ($plan) = slurp("$top/extension/acoustic/render.c") =~ /main_plan = \{(.*?) FROM unnest/s;
 my ($personal) =
     slurp("$top/agent/contact.c") =~ /^is_personal\(.*?names\[\] = \{(.*?)\}/ms;
-my @sent = map { s/.* AS //r =~ s/^\w\.//r } $plan =~ /\b([eaf]\.\w+(?: AS \w+)?)/g;
+my @sent = map { s/.* AS //r =~ s/^\w\.|::\w+$//gr }
+    $plan =~ /\b([eaf]\.\w+(?:::\w+)?(?: AS \w+)?)/g;
 my %is_known = map { $_ => 1 } $personal =~ /"(\w+)"/g;
 ok(@sent > 25 && $is_known{first_name}, 'columns of contacts were found: ' . @sent);
 # These tell nothing of a person.

@@ -43,7 +43,7 @@ json_schema_registry_load(const char *uri)
     if (!OidIsValid(find_registry()))
         return NULL;
     return stored_jsonb_read(registry_relid, &load_plan,
-                             "SELECT schema FROM ctms.json_schema_document"
+                             "SELECT schema::pg_catalog.jsonb FROM ctms.json_schema_document"
                              " WHERE uri OPERATOR(pg_catalog.=) $1",
                              uri);
 }
