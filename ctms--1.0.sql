@@ -158,16 +158,20 @@ CREATE TABLE ctms.api_client (
 COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
 COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
 
+CREATE FUNCTION ctms._new_number() RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__new_number';
+COMMENT ON FUNCTION ctms._new_number() IS 'A positive number that never comes again: 63 random bits';
+
 -- The queue churns: each row is inserted, claimed and deleted, often within a second. Claiming
 -- changes no indexed column and finds room on the row's page (fillfactor), so it costs no index
 -- entries; autovacuum starts early and does not pause. There is no index on id, because nothing
 -- searches for it.
 CREATE TABLE ctms.pending_acoustic (
-    id bigserial,
+    id bigint NOT NULL DEFAULT ctms._new_number(),
     email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE ON UPDATE CASCADE,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
-    generation bigint NOT NULL DEFAULT 1,
+    generation bigint NOT NULL DEFAULT ctms._new_number(),
     retry_after timestamptz,
     lease_until timestamptz,
     lease_owner text,
@@ -180,14 +184,13 @@ CREATE TABLE ctms.pending_acoustic (
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
--- Sessions take numbers in advance; otherwise they would lock the sequence for every change.
-ALTER SEQUENCE ctms.pending_acoustic_id_seq CACHE 50;
 -- Free rows come first, in the order of claiming; then waiting rows, by time; last exhausted rows.
 CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
+COMMENT ON COLUMN ctms.pending_acoustic.id IS 'A number of the row; it has no order';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
-COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'Grows with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
+COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'A new number, that never comes again, with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
 COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'After a failure: when the row may be claimed again; "infinity" when it is exhausted, until the contact changes; null when it is free to claim';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'When the lease of the agent that has claimed the row ends; null when no agent has';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row';
@@ -969,7 +972,7 @@ BEGIN
         SELECT relation, pg_catalog.string_agg(pg_catalog.quote_literal(a.arg), ', ' ORDER BY a.n) AS args,
             pg_catalog.string_agg(pg_catalog.quote_literal(a.arg), ', ' ORDER BY a.n) FILTER (WHERE a.n <= 2) AS key
         FROM (VALUES
-            ('emails', ARRAY['held', 'email_id']),
+            ('emails', ARRAY['contact', 'email_id']),
             ('newsletters', ARRAY['contact', 'email_id']),
             ('waitlists', ARRAY['contact', 'email_id']),
             ('fxa', ARRAY['contact', 'email_id']),
@@ -985,13 +988,16 @@ BEGIN
         GROUP BY relation ORDER BY relation
     LOOP
         IF fed.relation <> 'stripe_price' THEN
-            EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER INSERT OR DELETE ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
-                'ctms_' || fed.relation || '_enqueue', fed.relation, fed.args);
+            EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER INSERT%s ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
+                'ctms_' || fed.relation || '_enqueue', CASE WHEN fed.relation <> 'emails' THEN ' OR DELETE' END,
+                fed.relation, fed.args);
         END IF;
         EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE UPDATE ON ctms.%I FOR EACH ROW EXECUTE FUNCTION ctms._enqueue(%s)',
             'ctms_' || fed.relation || '_updated', fed.relation, fed.args);
-        EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON ctms.%I EXECUTE FUNCTION ctms._enqueue(%s)',
-            'ctms_' || fed.relation || '_enqueue_all', fed.relation, fed.key);
+        IF fed.relation <> 'emails' THEN
+            EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE TRUNCATE ON ctms.%I EXECUTE FUNCTION ctms._enqueue(%s)',
+                'ctms_' || fed.relation || '_enqueue_all', fed.relation, fed.key);
+        END IF;
     END LOOP;
 END
 $$;
@@ -1079,7 +1085,7 @@ CREATE TABLE ctms.acoustic_deleted_contact (
     is_to_send boolean NOT NULL DEFAULT true,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
-    generation bigint NOT NULL DEFAULT 1,
+    generation bigint NOT NULL DEFAULT ctms._new_number(),
     retry_after timestamptz,
     lease_until timestamptz,
     lease_owner text,
@@ -1094,7 +1100,7 @@ COMMENT ON TABLE ctms.acoustic_deleted_contact IS 'Deleted contacts whose deleti
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.is_to_send IS 'The deletion must be sent to Acoustic; false if only the lease is kept';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry IS 'Failed attempts';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.last_error IS 'What went wrong last, and when; never personal data';
-COMMENT ON COLUMN ctms.acoustic_deleted_contact.generation IS 'Number of the transaction that deleted the contact';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.generation IS 'A new number, that never comes again, for each deletion';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry_after IS 'As in ctms.pending_acoustic';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'When the lease of the agent that has claimed the row, or is still sending the contact, ends';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_owner IS 'The agent that has claimed the row, or is still sending the contact';
@@ -1160,16 +1166,15 @@ DECLARE
     is_carried boolean := ctms._carries_deletions();
     lease timestamptz;
     owner text;
-    sent bigint;  -- generation
 BEGIN
-    SELECT q.lease_until, q.lease_owner, q.generation INTO lease, owner, sent
+    SELECT q.lease_until, q.lease_owner INTO lease, owner
     FROM ctms.pending_acoustic q WHERE q.email_id = OLD.email_id FOR UPDATE;
     IF is_carried OR lease > clock_timestamp() THEN
-        INSERT INTO ctms.acoustic_deleted_contact AS d (email_id, is_to_send, generation, lease_until, lease_owner)
-        VALUES (OLD.email_id, is_carried, GREATEST(pg_current_xact_id()::text::bigint, sent + 1), lease, owner)
+        INSERT INTO ctms.acoustic_deleted_contact AS d (email_id, is_to_send, lease_until, lease_owner)
+        VALUES (OLD.email_id, is_carried, lease, owner)
         ON CONFLICT (email_id) DO UPDATE SET
             is_to_send = d.is_to_send OR EXCLUDED.is_to_send,
-            generation = GREATEST(d.generation + 1, EXCLUDED.generation),
+            generation = EXCLUDED.generation,
             retry = 0, retry_after = NULL, last_error = NULL,
             lease_owner = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_owner ELSE EXCLUDED.lease_owner END,
             lease_generation = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_generation END,
@@ -1528,10 +1533,45 @@ BEGIN
 END
 $$;
 
--- pg_restore -j loads rows in any order, but the foreign keys exist already.
+-- pg_restore -j loads rows in any order, but the foreign keys exist already: see
+-- extension/base/restore_order.c.
 CREATE FUNCTION ctms._restore_references() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__restore_references';
-COMMENT ON FUNCTION ctms._restore_references() IS 'Statement trigger BEFORE INSERT: while a superuser restores a dump, the foreign keys of the statement are not checked';
+COMMENT ON FUNCTION ctms._restore_references() IS 'Statement trigger BEFORE INSERT: while a superuser restores a dump, rows may come before those that they refer to; the foreign keys are NOT VALID meanwhile';
+
+CREATE FUNCTION ctms._restored_references() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__restored_references';
+COMMENT ON FUNCTION ctms._restored_references() IS 'Statement trigger AFTER INSERT: while a superuser restores a dump, validates the foreign keys that waited for these rows';
+
+-- Rows that refer to nothing do not make the restore of the others fail.
+CREATE FUNCTION ctms._validate_references(relation regclass) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key record;
+BEGIN
+    FOR key IN
+        SELECT o.conname, o.conrelid::regclass AS child, o.confrelid::regclass AS parent
+        FROM pg_constraint o
+        WHERE o.contype = 'f' AND NOT o.convalidated AND o.connamespace = 'ctms'::regnamespace
+          AND EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND NOT k.convalidated
+              AND k.conrelid = o.conrelid AND k.confrelid = relation)
+        ORDER BY o.conrelid, o.conname
+    LOOP
+        BEGIN
+            EXECUTE format('ALTER TABLE %s VALIDATE CONSTRAINT %I', key.child, key.conname);
+        EXCEPTION WHEN foreign_key_violation THEN
+            IF pg_relation_size(key.parent) > 0 THEN
+                RAISE WARNING USING
+                    MESSAGE = format('foreign key "%s" of table "%s" is not valid', key.conname, key.child),
+                    DETAIL = format('Some rows refer to rows that are not in table "%s".', key.parent),
+                    HINT = format('Delete the former or restore the latter, then use ALTER TABLE %s VALIDATE CONSTRAINT %I.', key.child, key.conname);
+            END IF;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ctms._validate_references(regclass) IS 'Validates the foreign keys of tables that were restored before this one, where they hold';
 
 DO $$
 DECLARE
@@ -1546,6 +1586,15 @@ BEGIN
     LOOP
         EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE INSERT ON %s FOR EACH STATEMENT '
             'EXECUTE FUNCTION ctms._restore_references()', 'ctms_' || name || '_restores', relation);
+    END LOOP;
+    FOR relation, name IN
+        SELECT c.oid, c.relname FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'ctms'::regnamespace
+          AND EXISTS (SELECT FROM pg_catalog.pg_constraint f WHERE f.confrelid = c.oid AND f.contype = 'f')
+        ORDER BY c.oid
+    LOOP
+        EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER INSERT ON %s FOR EACH STATEMENT '
+            'EXECUTE FUNCTION ctms._restored_references()', 'ctms_' || name || '_restored', relation);
     END LOOP;
 END
 $$;
@@ -1596,7 +1645,8 @@ END
 $$;
 COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the missing rows of a new installation: synced fields, newsletter mapping, waitlist schemas. For use after a schema-only restore';
 
-REVOKE ALL ON FUNCTION ctms._is_restoring(), ctms._restore_references() FROM PUBLIC;
+REVOKE ALL ON FUNCTION ctms._is_restoring(), ctms._restore_references(), ctms._restored_references(),
+    ctms._validate_references(regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION ctms.install_defaults() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms._is_restoring(), ctms.install_defaults() TO ctms_admin;
 
@@ -1731,6 +1781,31 @@ $$;
 COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Age in seconds of the oldest change that is ready to be sent, or is being sent; 0 when there is none';
 REVOKE ALL ON FUNCTION ctms.acoustic_age(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin;
+-- ---------------------------------------------------------------------------
+-- The moment at which the queue is written (extension/queue/flush.c).
+--
+-- The first change of a contact in a transaction makes PostgreSQL believe that the row of this table
+-- was inserted. So its deferred trigger fires when the transaction commits, with the deferred
+-- triggers and constraints of other tables. The row never changes, and is the same in every
+-- installation, so it is not dumped (this comes after 95_dump.sql).
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE ctms.queue_flush (is_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_only_row));
+COMMENT ON TABLE ctms.queue_flush IS 'One row, whose deferred trigger writes the queue when a transaction that changed contacts commits';
+COMMENT ON COLUMN ctms.queue_flush.is_only_row IS 'Always true';
+REVOKE ALL ON ctms.queue_flush FROM PUBLIC;
+GRANT SELECT ON ctms.queue_flush TO ctms_reader, ctms_admin;
+INSERT INTO ctms.queue_flush VALUES (true);
+
+CREATE FUNCTION ctms._flush_queue() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__flush_queue';
+COMMENT ON FUNCTION ctms._flush_queue() IS 'Trigger of ctms.queue_flush: enqueues the contacts that the transaction has changed';
+REVOKE ALL ON FUNCTION ctms._flush_queue() FROM PUBLIC;
+
+-- ALWAYS: session_replication_role must not keep changes that were noted from being enqueued.
+CREATE CONSTRAINT TRIGGER ctms_queue_flush AFTER INSERT ON ctms.queue_flush DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION ctms._flush_queue();
+ALTER TABLE ctms.queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush;
 -- ---------------------------------------------------------------------------
 -- Whoever may execute a trigger function can attach it to a table of his own, where those that
 -- run as their owner would do his bidding. Only the owner of the extension makes triggers, and

@@ -9,14 +9,12 @@
 #include "extension/base/compat.h"
 
 #include "commands/extension.h"
-#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/rls.h"
 
 #include "extension/base/restore.h"
-#include "extension/base/trigger_check.h"
 
 typedef enum RestoreMode { RESTORE_AUTO, RESTORE_ON, RESTORE_OFF } RestoreMode;
 
@@ -30,7 +28,6 @@ static const struct config_enum_entry restore_modes[] = {
 static int restore_mode = RESTORE_AUTO;
 
 PG_FUNCTION_INFO_V1(ctms__is_restoring);
-PG_FUNCTION_INFO_V1(ctms__restore_references);
 
 /* Otherwise any user could store rows that validation forbids, just by changing a setting. */
 static bool
@@ -67,49 +64,6 @@ restore_init(void)
         "During a restore, rows are stored unchanged: nothing is enqueued or validated, and no "
         "update_timestamp changes. \"auto\" recognises the output of pg_dump and pg_restore.",
         &restore_mode, RESTORE_AUTO, restore_modes, PGC_USERSET, 0, NULL, NULL, NULL);
-}
-
-/* ---- references between tables of a dump ------------------------------------ */
-
-static const TriggerUse references_use = {"ctms._restore_references",
-                                          "BEFORE INSERT for each statement",
-                                          {{TRIGGER_EVENT_BEFORE, TRIGGER_ON(INSERT)}}};
-static bool is_role_changed = false;
-
-static void
-end_restored_statement(void *arg)
-{
-    if (is_role_changed)
-        SessionReplicationRole = SESSION_REPLICATION_ROLE_ORIGIN;
-    is_role_changed = false;
-}
-
-/*
- * ctms._restore_references() → trigger, BEFORE INSERT FOR EACH STATEMENT
- *
- * Ordinary tables get their foreign keys after their rows, but the tables of an extension already
- * have them. pg_dump therefore orders the rows, but pg_restore -j does not keep that order: it
- * can load rows before the rows that they refer to. So while a superuser restores, the foreign
- * keys of the statement are not checked. This is safe because a dump is a snapshot in which they
- * held.
- */
-Datum
-ctms__restore_references(PG_FUNCTION_ARGS)
-{
-    MemoryContextCallback *callback;
-
-    (void)trigger_check(fcinfo, &references_use, sizeof(TriggerState));
-    if (SessionReplicationRole != SESSION_REPLICATION_ROLE_ORIGIN || !restore_is_running() ||
-        !superuser())
-        return PointerGetDatum(NULL);
-
-    /* The trigger's own context lives as long as the statement. */
-    callback = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(*callback));
-    callback->func = end_restored_statement;
-    MemoryContextRegisterResetCallback(fcinfo->flinfo->fn_mcxt, callback);
-    SessionReplicationRole = SESSION_REPLICATION_ROLE_REPLICA;
-    is_role_changed = true;
-    return PointerGetDatum(NULL);
 }
 
 /* ctms._is_restoring() → boolean */

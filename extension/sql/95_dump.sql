@@ -22,10 +22,45 @@ BEGIN
 END
 $$;
 
--- pg_restore -j loads rows in any order, but the foreign keys exist already.
+-- pg_restore -j loads rows in any order, but the foreign keys exist already: see
+-- extension/base/restore_order.c.
 CREATE FUNCTION ctms._restore_references() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__restore_references';
-COMMENT ON FUNCTION ctms._restore_references() IS 'Statement trigger BEFORE INSERT: while a superuser restores a dump, the foreign keys of the statement are not checked';
+COMMENT ON FUNCTION ctms._restore_references() IS 'Statement trigger BEFORE INSERT: while a superuser restores a dump, rows may come before those that they refer to; the foreign keys are NOT VALID meanwhile';
+
+CREATE FUNCTION ctms._restored_references() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__restored_references';
+COMMENT ON FUNCTION ctms._restored_references() IS 'Statement trigger AFTER INSERT: while a superuser restores a dump, validates the foreign keys that waited for these rows';
+
+-- Rows that refer to nothing do not make the restore of the others fail.
+CREATE FUNCTION ctms._validate_references(relation regclass) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key record;
+BEGIN
+    FOR key IN
+        SELECT o.conname, o.conrelid::regclass AS child, o.confrelid::regclass AS parent
+        FROM pg_constraint o
+        WHERE o.contype = 'f' AND NOT o.convalidated AND o.connamespace = 'ctms'::regnamespace
+          AND EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND NOT k.convalidated
+              AND k.conrelid = o.conrelid AND k.confrelid = relation)
+        ORDER BY o.conrelid, o.conname
+    LOOP
+        BEGIN
+            EXECUTE format('ALTER TABLE %s VALIDATE CONSTRAINT %I', key.child, key.conname);
+        EXCEPTION WHEN foreign_key_violation THEN
+            IF pg_relation_size(key.parent) > 0 THEN
+                RAISE WARNING USING
+                    MESSAGE = format('foreign key "%s" of table "%s" is not valid', key.conname, key.child),
+                    DETAIL = format('Some rows refer to rows that are not in table "%s".', key.parent),
+                    HINT = format('Delete the former or restore the latter, then use ALTER TABLE %s VALIDATE CONSTRAINT %I.', key.child, key.conname);
+            END IF;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ctms._validate_references(regclass) IS 'Validates the foreign keys of tables that were restored before this one, where they hold';
 
 DO $$
 DECLARE
@@ -40,6 +75,15 @@ BEGIN
     LOOP
         EXECUTE pg_catalog.format('CREATE TRIGGER %I BEFORE INSERT ON %s FOR EACH STATEMENT '
             'EXECUTE FUNCTION ctms._restore_references()', 'ctms_' || name || '_restores', relation);
+    END LOOP;
+    FOR relation, name IN
+        SELECT c.oid, c.relname FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'ctms'::regnamespace
+          AND EXISTS (SELECT FROM pg_catalog.pg_constraint f WHERE f.confrelid = c.oid AND f.contype = 'f')
+        ORDER BY c.oid
+    LOOP
+        EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER INSERT ON %s FOR EACH STATEMENT '
+            'EXECUTE FUNCTION ctms._restored_references()', 'ctms_' || name || '_restored', relation);
     END LOOP;
 END
 $$;
@@ -90,7 +134,8 @@ END
 $$;
 COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the missing rows of a new installation: synced fields, newsletter mapping, waitlist schemas. For use after a schema-only restore';
 
-REVOKE ALL ON FUNCTION ctms._is_restoring(), ctms._restore_references() FROM PUBLIC;
+REVOKE ALL ON FUNCTION ctms._is_restoring(), ctms._restore_references(), ctms._restored_references(),
+    ctms._validate_references(regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION ctms.install_defaults() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms._is_restoring(), ctms.install_defaults() TO ctms_admin;
 
