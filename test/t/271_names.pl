@@ -61,6 +61,6 @@ SKIP: {
 }
 $said = `'$top/scripts/check' tables queue_notify 2>&1`;
 is($?, 0, 'regression and isolation tests can be named');
-like($said, qr{^Files=1, Tests=2, }m, 'and they alone are run');
+like($said, qr{^Files=2, Tests=6, }m, 'and they alone are run, below the executor and by SQL');
 
 done_testing();
