@@ -19,6 +19,9 @@ bench-rest: set-up
 bench-replica: set-up
 	scripts/check bench/replica.pl
 
+bench-direct: set-up
+	scripts/check bench/direct.pl
+
 CONTACTS ?= 1000000
 bench-import: set-up
 	BENCH_CONTACTS=$(CONTACTS) scripts/check bench/import.pl
@@ -62,5 +65,5 @@ fuzz-http: set-up
 	$(quiet)+$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs
 	$(quiet)CTMS_FUZZ_SECONDS=$(or $(SECONDS),1800) BUILD=build/sanitize $(LONG_TEST) test/t/131_rest_fuzz.pl
 
-.PHONY: set-up bench-agent bench-rest bench-replica bench-import bench-json-schema bench-json-schema-cancel conformance \
-	soak-agent soak-rest soak-schemas soak-stripe fuzz-http
+.PHONY: set-up bench-agent bench-rest bench-replica bench-direct bench-import bench-json-schema \
+	bench-json-schema-cancel conformance soak-agent soak-rest soak-schemas soak-stripe fuzz-http
