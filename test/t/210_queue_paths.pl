@@ -1,6 +1,6 @@
-# The queue is written below the executor, or by SQL if somebody has put triggers on it:
-# the results are the same. Under many writers and two senders at once nothing is lost,
-# nothing deadlocks and nothing is left over, either way.
+# The queue is written below the executor, or by SQL if ctms.direct_access is off or somebody has
+# put triggers on it: the results are the same. Under many writers and two senders at once nothing
+# is lost, nothing deadlocks and nothing is left over, either way.
 use strict;
 use warnings;
 use CTMS::Test;
@@ -10,6 +10,10 @@ use Test::More;
 my $ctms = CTMS::Test->new('paths',
     conf => "max_prepared_transactions = 5\ndeadlock_timeout = 100ms");
 my $node = $ctms->node;
+
+# How sessions that begin from now on do it.
+my %setting = ('below the executor' => 'on', 'by SQL' => 'off');
+sub go { $ctms->sql("ALTER DATABASE ctms SET ctms.direct_access = $setting{$_[0]}"); return }
 
 # ---- one after another ---------------------------------------------------------------
 
@@ -89,15 +93,17 @@ my $others = 'CREATE TRIGGER others AFTER INSERT OR UPDATE ON ctms.pending_acous
 my $directly = scenario();
 like($directly, qr/^5\|0\|t\|\|a\|t\|t\|/m,
     'a leased row that changes keeps its lease and gets a new generation');
+go('by SQL');
+is(scenario(), $directly, 'both ways give the same rows');
+go('below the executor');
 # Any trigger that is not ours makes ctms use SQL.
 $ctms->sql(q{
     CREATE TABLE seen (n bigserial);
     CREATE FUNCTION see() RETURNS trigger
         LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen DEFAULT VALUES; RETURN NULL; END $$});
 $ctms->sql($others);
-my $by_sql = scenario();
-isnt($ctms->sql('SELECT count(*) FROM seen'), '0', 'triggers of others on the queue fire');
-is($by_sql, $directly, 'both ways give the same rows');
+is(scenario(), $directly, 'so does a trigger of others on the queue');
+isnt($ctms->sql('SELECT count(*) FROM seen'), '0', 'which fires');
 like($directly, qr/^2\|1\|new$/m, 'a failed row is claimed when its wait is over');
 like($directly, qr/\n--\n5\|0\|new\n--\n/,
     'a contact that came back is claimed alone, when its old lease is over');
@@ -138,7 +144,7 @@ for my $way ('below the executor', 'by SQL')
     $ctms->sql(q{DELETE FROM ctms.emails; DELETE FROM ctms.acoustic_deleted_contact;
         INSERT INTO ctms.emails (email_id, primary_email)
             VALUES ('00000000-0000-4000-8000-000000000001', '1@example.com')});
-    $ctms->sql($others) if $way eq 'by SQL';
+    go($way);
     my $before = $ctms->sql($row);
     $ctms->sql(q{BEGIN; UPDATE ctms.emails SET first_name = 'x'; PREPARE TRANSACTION 'changing'});
     is($ctms->sql($row), $before, "$way: a change does not rewrite a row that nobody has claimed");
@@ -153,7 +159,7 @@ for my $way ('below the executor', 'by SQL')
     $ctms->sql(q{UPDATE ctms.emails SET first_name = 'z'});
     isnt($ctms->sql($row), $before, "$way: also when it was given back");
 }
-$ctms->sql('DROP TRIGGER others ON ctms.pending_acoustic');
+go('below the executor');
 
 # ---- rows that are committed while those that connect them are -------------------------------
 
@@ -365,14 +371,15 @@ sub stress
     return;
 }
 
-stress('below the executor');
-$ctms->sql('CREATE TRIGGER others AFTER DELETE ON ctms.pending_acoustic FOR EACH ROW
-    EXECUTE FUNCTION see()');
-stress('by SQL');
+for my $way ('below the executor', 'by SQL')
+{
+    go($way);
+    stress($way);
+}
+go('below the executor');
 
 # ---- errors at commit ----------------------------------------------------------------------
 
-$ctms->sql('DROP TRIGGER others ON ctms.pending_acoustic');
 my $holder = $node->background_psql('ctms');
 $holder->query_safe(q{BEGIN; UPDATE ctms.pending_acoustic SET retry = retry;
     SELECT ctms.enqueue_contacts(array_agg(email_id)) FROM ctms.emails});
