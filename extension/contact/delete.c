@@ -4,10 +4,16 @@
  * Stripe's rows are deleted first. Storing Stripe objects locks them before the contact, so this
  * must do the same (docs/contacts.md, "Order of locks"). Only then is the contact locked. If its
  * address has changed in the meantime, the whole statement is undone.
+ *
+ * Plain SQL locks a row that belongs to a contact first, and then the contact, FOR KEY SHARE. A
+ * session that holds such a row must not have to wait for this one, which wants the row. So the
+ * contact is locked FOR NO KEY UPDATE until everything else is deleted, and FOR UPDATE only when
+ * nothing is left to wait for.
  */
 #include "extension/base/compat.h"
 
 #include "extension/base/kept_plan.h"
+#include "extension/base/subtransaction.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
 #include "extension/contact/sql.h"
@@ -20,6 +26,12 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/uuid.h"
+
+/*
+ * How often rows are deleted that others have just added. If there are still some, or a trigger of
+ * others keeps them from being deleted, the foreign key refuses the deletion of the contact.
+ */
+#define MAX_ATTEMPTS 20
 
 /* ---- statements with one parameter -------------------------------------------------- */
 
@@ -106,7 +118,8 @@ static Statement find_contact = {
     .sql = "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1)",
     .type = TEXTOID};
 static Statement lock_contact = {
-    .sql = "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1) FOR UPDATE",
+    .sql = "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1)"
+           " FOR NO KEY UPDATE",
     .type = TEXTOID};
 
 static bool
@@ -136,6 +149,46 @@ raise_changed(void)
             errmsg("the contact has changed while it was being deleted"), errhint("Try again."));
 }
 
+/* Whether any row refers to the contact. */
+static bool
+has_rows(Datum email_id)
+{
+    static Statement look = {.type = UUIDOID};
+    StringInfoData sql;
+
+    if (look.plan == NULL) {
+        initStringInfo(&sql);
+        for (int group = GROUP_EMAIL + 1; group < CONTACT_STORED_GROUPS; group++)
+            appendStringInfo(&sql, "%s EXISTS (SELECT FROM ctms.%s WHERE email_id = $1)",
+                             group == GROUP_EMAIL + 1 ? "SELECT WHERE" : " OR",
+                             contact_groups[group].table);
+        look.sql = sql.data;
+    }
+    return run(&look, email_id) > 0;
+}
+
+typedef struct LastLock {
+    const pg_uuid_t *email_id;
+    bool is_last_attempt;
+} LastLock;
+
+/*
+ * Takes the lock that a DELETE takes, so that no row can be added to the contact any more. The
+ * lock is given up again if one was added before that: another session may hold it and wait for
+ * the contact.
+ */
+static bool
+lock_alone(void *arg)
+{
+    static Statement lock = {.sql = "SELECT FROM ctms.emails WHERE email_id = $1 FOR UPDATE",
+                             .type = UUIDOID};
+    LastLock *last = arg;
+    Datum id = UUIDPGetDatum(last->email_id);
+
+    run(&lock, id);
+    return last->is_last_attempt || !has_rows(id);
+}
+
 /*
  * The queue row is deleted together with the contact's row, but its lease is kept
  * (52_acoustic_memory.sql).
@@ -143,8 +196,14 @@ raise_changed(void)
 static void
 delete_rows(const pg_uuid_t *email_id)
 {
-    for (int group = CONTACT_STORED_GROUPS - 1; group > GROUP_EMAIL; group--)
-        contact_store_delete_group(email_id, group);
+    LastLock last = {.email_id = email_id};
+    int attempts = 0;
+
+    do {
+        for (int group = CONTACT_STORED_GROUPS - 1; group > GROUP_EMAIL; group--)
+            contact_store_delete_group(email_id, group);
+        last.is_last_attempt = ++attempts == MAX_ATTEMPTS;
+    } while (!subtransaction_try(lock_alone, &last, NULL));
     contact_store_delete_group(email_id, GROUP_EMAIL);
 }
 

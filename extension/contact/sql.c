@@ -226,7 +226,7 @@ contact_sql_insert_items(ContactGroup group)
     append_field_names(&sql, spec);
     appendStringInfoString(&sql, ") SELECT $1, item.* FROM ");
     append_unnest(&sql, 2, count);
-    appendStringInfoString(&sql, " AS item");
+    appendStringInfoString(&sql, " AS item ON CONFLICT DO NOTHING");
     return kept_plan_prepare(&plans[group], sql.data, count, types);
 }
 

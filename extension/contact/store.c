@@ -75,28 +75,30 @@ contact_store_delete_group(const pg_uuid_t *email_id, ContactGroup group)
     kept_plan_execute(contact_sql_delete_row(group), &id, NULL, false, SPI_OK_DELETE);
 }
 
-/* Returns whether it had to write anything. */
+/* False when the row could not be inserted. Sets *is_changed when something was written. */
 static bool
 store_row(const pg_uuid_t *email_id, ContactGroup group, const ContactRecord *stored,
-          const ContactRecord *wanted, const char *conflict)
+          const ContactRecord *wanted, bool *is_changed)
 {
     uint32 mask;
 
     if (!stored->exists && !wanted->exists)
-        return false;
+        return true;
     if (!wanted->exists) {
+        *is_changed = true;
         contact_store_delete_group(email_id, group);
         return true;
     }
     if (!stored->exists) {
-        if (!insert_row(email_id, group, wanted))
-            ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", conflict));
-        return true;
+        *is_changed = true;
+        return insert_row(email_id, group, wanted);
     }
     mask = contact_record_difference(stored, wanted, group);
-    if (mask != 0)
+    if (mask != 0) {
+        *is_changed = true;
         update_row(email_id, group, wanted, mask);
-    return mask != 0;
+    }
+    return true;
 }
 
 /* ---- lists ----------------------------------------------------------------------- */
@@ -142,7 +144,8 @@ batch_masks(const ItemBatch *batch)
         construct_array(values, batch->count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
-static void
+/* False when not all items could be inserted. */
+static bool
 write_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *batch, bool is_update)
 {
     const ContactGroupSpec *spec = &contact_groups[group];
@@ -150,15 +153,16 @@ write_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *batc
     int count = 1;
 
     if (batch->count == 0)
-        return;
+        return true;
     if (is_update)
         values[count++] = batch_masks(batch);
     for (int i = 0; i < spec->field_count; i++)
         values[count++] = batch_array(batch, &spec->fields[i], i);
-    if (is_update)
-        kept_plan_execute(contact_sql_update_items(group), values, NULL, false, SPI_OK_UPDATE);
-    else
-        kept_plan_execute(contact_sql_insert_items(group), values, NULL, false, SPI_OK_INSERT);
+    if (!is_update)
+        return kept_plan_execute(contact_sql_insert_items(group), values, NULL, false,
+                                 SPI_OK_INSERT) == (uint64)batch->count;
+    kept_plan_execute(contact_sql_update_items(group), values, NULL, false, SPI_OK_UPDATE);
+    return true;
 }
 
 static void
@@ -172,10 +176,13 @@ delete_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *bat
     kept_plan_execute(contact_sql_delete_items(group), values, NULL, false, SPI_OK_DELETE);
 }
 
-/* Both lists are sorted by name, so one walk over both finds the differences. */
+/*
+ * Both lists are sorted by name, so one walk over both finds the differences. False when not all
+ * items could be inserted. Sets *is_changed when something was written.
+ */
 static bool
 store_list(const pg_uuid_t *email_id, ContactGroup group, const ContactList *stored,
-           const ContactList *wanted)
+           const ContactList *wanted, bool *is_changed)
 {
     ItemBatch inserts = {0}, updates = {0}, deletes = {0};
     int i = 0;
@@ -200,10 +207,10 @@ store_list(const pg_uuid_t *email_id, ContactGroup group, const ContactList *sto
             j++;
         }
     }
+    *is_changed |= inserts.count + updates.count + deletes.count > 0;
     delete_batch(email_id, group, &deletes);
     write_batch(email_id, group, &updates, true);
-    write_batch(email_id, group, &inserts, false);
-    return inserts.count + updates.count + deletes.count > 0;
+    return write_batch(email_id, group, &inserts, false);
 }
 
 /* ---- whole contacts ----------------------------------------------------------------- */
@@ -219,8 +226,8 @@ contact_store_new(const Contact *wanted)
  * emails, then of fxa, then of mofo. contact/claim.c handles exchanges within one of these
  * tables.
  */
-void
-contact_store(const Contact *stored, const Contact *wanted, bool always_touch, const char *conflict)
+bool
+contact_store(const Contact *stored, const Contact *wanted, bool always_touch)
 {
     const pg_uuid_t *email_id = &wanted->email_id;
     const ContactRecord *email = &wanted->rows[GROUP_EMAIL];
@@ -234,10 +241,12 @@ contact_store(const Contact *stored, const Contact *wanted, bool always_touch, c
     if (!is_new && is_written)
         update_row(email_id, GROUP_EMAIL, email, mask);
     for (int group = GROUP_AMO; group < CONTACT_ROW_GROUPS; group++)
-        is_changed |=
-            store_row(email_id, group, &stored->rows[group], &wanted->rows[group], conflict);
+        if (!store_row(email_id, group, &stored->rows[group], &wanted->rows[group], &is_changed))
+            return false;
     for (int group = CONTACT_ROW_GROUPS; group < CONTACT_STORED_GROUPS; group++)
-        is_changed |= store_list(email_id, group, &stored->lists[group], &wanted->lists[group]);
+        if (!store_list(email_id, group, &stored->lists[group], &wanted->lists[group], &is_changed))
+            return false;
     if (is_changed && !is_written)
         update_row(email_id, GROUP_EMAIL, email, 0);
+    return true;
 }

@@ -16,11 +16,11 @@ extern bool contact_store_new(const Contact *wanted);
 
 /*
  * Writes every other row that differs, and no row that does not. If any row of a contact changes,
- * emails.update_timestamp changes too; with always_touch it always does. Raises CT409 with
- * `conflict` when an FxA or MoFo id belongs to another contact.
+ * emails.update_timestamp changes too; with always_touch it always does. False when a row could
+ * not be inserted: plain SQL has just inserted it, or its FxA or MoFo id belongs to another
+ * contact. Then only a part is written, and what is stored must be read again.
  */
-extern void contact_store(const Contact *stored, const Contact *wanted, bool always_touch,
-                          const char *conflict);
+extern bool contact_store(const Contact *stored, const Contact *wanted, bool always_touch);
 
 /* Deletes the one-row group or the whole list of a contact. */
 extern void contact_store_delete_group(const pg_uuid_t *email_id, ContactGroup group);

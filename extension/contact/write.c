@@ -34,6 +34,9 @@ static const char post_conflict[] = "Contact already exists";
 static const char put_conflict[] =
     "Contact with primary_email, basket_token, mofo_email_id, or fxa_id already exists";
 
+/* How often the contact is read again because plain SQL has inserted a row of it meanwhile. */
+#define MAX_ATTEMPTS 3
+
 typedef struct WriteCall {
     ContactMethod method;
     pg_uuid_t email_id; /* from the path; for POST, the result */
@@ -46,23 +49,20 @@ typedef struct WriteCall {
 /* ---- locking ----------------------------------------------------------------- */
 
 /*
- * Locks the row of emails; false when there is none. The lock NO KEY UPDATE lets other sessions
- * add and remove rows that refer to the contact. But changing basket_token (a unique key) needs
- * the full lock. It is better to take that at once, because upgrading the lock later can
- * deadlock.
+ * Locks the row of emails; false when there is none. With this lock other sessions may still add
+ * and change rows that refer to the contact: they lock their row first and the contact later, FOR
+ * KEY SHARE, so a stronger lock could end in a deadlock. No UPDATE of ours needs a stronger one,
+ * because email_id, which is the only key that foreign keys can refer to, never changes.
  */
 static bool
-lock_contact(const pg_uuid_t *email_id, bool with_keys)
+lock_contact(const pg_uuid_t *email_id)
 {
-    static SPIPlanPtr plans[2];
+    static SPIPlanPtr plan;
     Oid type = UUIDOID;
     Datum id = UUIDPGetDatum(email_id);
-    SPIPlanPtr plan = kept_plan_prepare(
-        &plans[with_keys],
-        with_keys ? "SELECT FROM ctms.emails WHERE email_id = $1 FOR UPDATE"
-                  : "SELECT FROM ctms.emails WHERE email_id = $1 FOR NO KEY UPDATE",
-        1, &type);
 
+    kept_plan_prepare(&plan, "SELECT FROM ctms.emails WHERE email_id = $1 FOR NO KEY UPDATE", 1,
+                      &type);
     return kept_plan_execute(plan, &id, NULL, false, SPI_OK_SELECT) == 1;
 }
 
@@ -94,6 +94,30 @@ merge(const ContactBody *body, const Contact *stored, Contact *wanted, BodyError
 {
     contact_merge(body, stored, wanted, errors);
     body_errors_raise(errors);
+}
+
+static void
+raise_conflict(const WriteCall *call)
+{
+    ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", call->conflict));
+}
+
+/*
+ * Merges the body into the contact, which is locked, and writes the difference. Sessions that use
+ * plain SQL do not lock the contact, so a row may have been inserted since the contact was read.
+ */
+static void
+store_merged(const WriteCall *call, const ContactBody *body, BodyErrors *errors)
+{
+    for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        Contact stored, wanted;
+
+        contact_load_one(&stored, &call->email_id, false);
+        merge(body, &stored, &wanted, errors);
+        if (contact_store(&stored, &wanted, call->method == METHOD_PATCH || attempt > 0))
+            return;
+    }
+    raise_conflict(call);
 }
 
 /* ---- POST ------------------------------------------------------------------------- */
@@ -131,12 +155,13 @@ create(WriteCall *call, const ContactBody *body, BodyErrors *errors)
     merge(body, &nothing, &wanted, errors);
     call->is_created = contact_store_new(&wanted);
     if (call->is_created) {
-        contact_store(&nothing, &wanted, false, call->conflict);
+        if (!contact_store(&nothing, &wanted, false))
+            raise_conflict(call);
         call->email_id = wanted.email_id;
         return;
     }
     if (!find_existing(body, &existing) || !contact_is_equal(&existing, &wanted))
-        ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", call->conflict));
+        raise_conflict(call);
     call->email_id = existing.email_id;
 }
 
@@ -157,39 +182,32 @@ check_new_id(const WriteCall *call)
 static void
 put(WriteCall *call, const ContactBody *body, BodyErrors *errors)
 {
-    Contact stored, wanted;
-    bool exists = lock_contact(&call->email_id, true);
+    if (!lock_contact(&call->email_id)) {
+        Contact nothing, wanted;
 
-    contact_init(&stored);
-    stored.email_id = call->email_id;
-    if (!exists) {
         check_new_id(call);
-        merge(body, &stored, &wanted, errors);
+        contact_init(&nothing);
+        nothing.email_id = call->email_id;
+        merge(body, &nothing, &wanted, errors);
         call->is_created = contact_store_new(&wanted);
         if (call->is_created) {
-            contact_store(&stored, &wanted, false, call->conflict);
+            if (!contact_store(&nothing, &wanted, false))
+                raise_conflict(call);
             return;
         }
         /* Another session has just created it, or a value belongs to another contact. */
-        if (!lock_contact(&call->email_id, true))
-            ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", call->conflict));
+        if (!lock_contact(&call->email_id))
+            raise_conflict(call);
     }
-    contact_load_one(&stored, &call->email_id, false);
-    merge(body, &stored, &wanted, errors);
-    contact_store(&stored, &wanted, false, call->conflict);
+    store_merged(call, body, errors);
 }
 
 static void
 patch(WriteCall *call, const ContactBody *body, BodyErrors *errors)
 {
-    Contact stored, wanted;
-    bool changes_token = (body->records[GROUP_EMAIL].given & 1 << EMAIL_BASKET_TOKEN) != 0;
-
-    if (!lock_contact(&call->email_id, changes_token))
+    if (!lock_contact(&call->email_id))
         ereport(ERROR, errcode(ERRCODE_CTMS_NOT_FOUND), errmsg("Unknown email_id"));
-    contact_load_one(&stored, &call->email_id, false);
-    merge(body, &stored, &wanted, errors);
-    contact_store(&stored, &wanted, true, call->conflict);
+    store_merged(call, body, errors);
 }
 
 /* ---- entry ------------------------------------------------------------------------ */
@@ -234,7 +252,7 @@ run_write(WriteCall *call)
         error = CopyErrorData();
         if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION) {
             FlushErrorState();
-            ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", call->conflict));
+            raise_conflict(call);
         }
         PG_RE_THROW();
     }

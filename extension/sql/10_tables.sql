@@ -6,7 +6,7 @@
 CREATE TABLE ctms.emails (
     email_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     primary_email varchar(255) NOT NULL,
-    basket_token varchar(255) UNIQUE,
+    basket_token varchar(255),
     sfdc_id varchar(255),
     first_name varchar(255),
     last_name varchar(255),
@@ -20,12 +20,15 @@ CREATE TABLE ctms.emails (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX emails_primary_email_lower_key ON ctms.emails (lower(primary_email));
+-- Not a constraint: a foreign key could refer to one, so an UPDATE of a token would lock out whoever
+-- adds a row to the contact. An index with a condition leaves email_id as the only such key.
+CREATE UNIQUE INDEX emails_basket_token_key ON ctms.emails (basket_token) WHERE basket_token IS NOT NULL;
 -- Partial, because most contacts have no Salesforce ID: their changes write no entry here.
 CREATE INDEX emails_sfdc_id_idx ON ctms.emails (sfdc_id) WHERE sfdc_id IS NOT NULL;
 CREATE INDEX emails_update_timestamp_idx ON ctms.emails (update_timestamp, email_id);
 COMMENT ON TABLE ctms.emails IS 'One row per contact; everything else about the contact refers to email_id';
 COMMENT ON COLUMN ctms.emails.primary_email IS 'Address of the contact, unique without regard to case';
-COMMENT ON COLUMN ctms.emails.basket_token IS 'Token by which Basket knows the contact';
+COMMENT ON COLUMN ctms.emails.basket_token IS 'Token by which Basket knows the contact, unique';
 COMMENT ON COLUMN ctms.emails.email_format IS 'H (HTML), T (text), N (none) or empty';
 COMMENT ON COLUMN ctms.emails.update_timestamp IS 'Set by every UPDATE that changes a value of the row, and by every PATCH of the contact';
 
