@@ -11,6 +11,7 @@
 #include "utils/array.h"
 
 #include "extension/queue/enqueue.h"
+#include "extension/queue/give_way.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 #include "extension/queue/wake.h"
@@ -29,7 +30,7 @@ static QueuePlan reset_plan = {
     .sql = "WITH failed AS MATERIALIZED ("
            " SELECT email_id FROM ctms.pending_acoustic"
            " WHERE (retry > 0 OR retry_after IS NOT NULL) AND ($1 IS NULL OR email_id = ANY ($1))"
-           " ORDER BY email_id FOR UPDATE)"
+           " ORDER BY email_id FOR UPDATE SKIP LOCKED)"
            "UPDATE ctms.pending_acoustic AS p SET retry = 0, retry_after = NULL, last_error = NULL"
            " FROM failed WHERE p.email_id = failed.email_id",
     .arg_count = 1,
@@ -37,9 +38,13 @@ static QueuePlan reset_plan = {
 
 /* A deletion that was given up is dropped, not tried again, when the contact exists again. */
 static QueuePlan drop_deleted_plan = {
-    .sql = "DELETE FROM ctms.acoustic_deleted_contact AS d USING ctms.emails AS e"
-           " WHERE e.email_id = d.email_id AND d.retry_after = 'infinity'"
-           "  AND ($1 IS NULL OR d.email_id = ANY ($1))",
+    .sql = "WITH dropped AS MATERIALIZED ("
+           " SELECT d.email_id FROM ctms.acoustic_deleted_contact AS d"
+           " JOIN ctms.emails AS e ON e.email_id = d.email_id"
+           " WHERE d.retry_after = 'infinity' AND ($1 IS NULL OR d.email_id = ANY ($1))"
+           " FOR UPDATE OF d SKIP LOCKED)"
+           "DELETE FROM ctms.acoustic_deleted_contact AS d USING dropped"
+           " WHERE d.email_id = dropped.email_id",
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID}};
 
@@ -47,12 +52,24 @@ static QueuePlan reset_deleted_plan = {
     .sql = "WITH failed AS MATERIALIZED ("
            " SELECT email_id FROM ctms.acoustic_deleted_contact"
            " WHERE (retry > 0 OR retry_after IS NOT NULL) AND ($1 IS NULL OR email_id = ANY ($1))"
-           " ORDER BY email_id FOR UPDATE)"
+           " ORDER BY email_id FOR UPDATE SKIP LOCKED)"
            "UPDATE ctms.acoustic_deleted_contact AS p"
            " SET retry = 0, retry_after = NULL, last_error = NULL"
            " FROM failed WHERE p.email_id = failed.email_id",
     .arg_count = 1,
     .arg_types = {UUIDARRAYOID}};
+
+/* A row that should have been reset or dropped. It was passed over, because it has still failed. */
+#define PASSED_RESET_SQL(table)                                                                    \
+    "SELECT email_id FROM " table " WHERE (retry > 0 OR retry_after IS NOT NULL)"                  \
+    " AND ($1 IS NULL OR email_id = ANY ($1)) LIMIT 1"
+
+static QueuePlan passed_reset_plan = {
+    .sql = PASSED_RESET_SQL("ctms.pending_acoustic"), .arg_count = 1, .arg_types = {UUIDARRAYOID}};
+static QueuePlan passed_reset_deleted_plan = {.sql =
+                                                  PASSED_RESET_SQL("ctms.acoustic_deleted_contact"),
+                                              .arg_count = 1,
+                                              .arg_types = {UUIDARRAYOID}};
 
 /*
  * Counts the deleted contacts that are still to be sent, and how many of these have failed; each
@@ -109,16 +126,37 @@ ctms_enqueue_contacts(PG_FUNCTION_ARGS)
 
     /* The executor would check this, but the rows are written below it. */
     PreventCommandIfReadOnly("ctms.enqueue_contacts()");
+    feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
+    enqueued = enqueue_contacts(&contacts);
+    /* Whoever holds the queue row of a contact is the only one who writes this row of it. */
     if (queue_is_table_used(queue_relations()->sent)) {
         SPI_connect();
         queue_run_plan(&forget_sent_plan, (Datum[]){PG_GETARG_DATUM(0)}, NULL, SPI_OK_DELETE);
         SPI_finish();
     }
-    feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
-    enqueued = enqueue_contacts(&contacts);
     if (enqueued > 0)
         wake_agents();
     PG_RETURN_INT64(enqueued);
+}
+
+typedef struct Reset {
+    Datum *args;
+    const char *nulls;
+    uint64 count;
+} Reset;
+
+static void
+reset_rows(void *arg, PassedRow *passed)
+{
+    Reset *reset = arg;
+
+    reset->count = queue_run_plan(&reset_plan, reset->args, reset->nulls, SPI_OK_UPDATE);
+    give_way_find_passed(passed, false, &passed_reset_plan, reset->args, reset->nulls);
+    if (!queue_is_table_used(queue_relations()->deleted_contacts))
+        return;
+    queue_run_plan(&drop_deleted_plan, reset->args, reset->nulls, SPI_OK_DELETE);
+    reset->count += queue_run_plan(&reset_deleted_plan, reset->args, reset->nulls, SPI_OK_UPDATE);
+    give_way_find_passed(passed, true, &passed_reset_deleted_plan, reset->args, reset->nulls);
 }
 
 /* ctms.reset_acoustic_retries(email_ids) → rows reset; null means all */
@@ -126,19 +164,14 @@ Datum
 ctms_reset_acoustic_retries(PG_FUNCTION_ARGS)
 {
     Datum args[1] = {PG_GETARG_DATUM(0)};
-    const char *nulls = PG_ARGISNULL(0) ? "n" : NULL;
-    uint64 reset;
+    Reset reset = {.args = args, .nulls = PG_ARGISNULL(0) ? "n" : NULL};
 
     SPI_connect();
-    reset = queue_run_plan(&reset_plan, args, nulls, SPI_OK_UPDATE);
-    if (queue_is_table_used(queue_relations()->deleted_contacts)) {
-        queue_run_plan(&drop_deleted_plan, args, nulls, SPI_OK_DELETE);
-        reset += queue_run_plan(&reset_deleted_plan, args, nulls, SPI_OK_UPDATE);
-    }
+    give_way_do(reset_rows, &reset);
     SPI_finish();
-    if (reset > 0)
+    if (reset.count > 0)
         wake_agents();
-    PG_RETURN_INT64(reset);
+    PG_RETURN_INT64(reset.count);
 }
 
 static int64

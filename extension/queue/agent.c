@@ -6,7 +6,7 @@
  * Only the agent that holds a row can change it here. What happens to the row depends on whether
  * its contact changed after the claim, in which case its generation has grown.
  *
- * Calls that wait for row locks take them in order of email_id, like the feed.
+ * No call waits for a row while it holds another (queue/give_way.c).
  */
 #include "extension/base/compat.h"
 
@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "extension/queue/agent.h"
+#include "extension/queue/give_way.h"
 #include "extension/queue/memory.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
@@ -45,7 +46,7 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
     " SELECT p.email_id, p.generation = d.generation AS is_unchanged, d.place"                     \
     " FROM unnest($2, $3) WITH ORDINALITY AS d (email_id, generation, place)"                      \
     " JOIN " table " AS p ON p.email_id = d.email_id"                                              \
-    " WHERE p.lease_owner = $1" lease " ORDER BY p.email_id FOR UPDATE OF p),"                     \
+    " WHERE p.lease_owner = $1" lease " ORDER BY p.email_id FOR UPDATE OF p SKIP LOCKED),"         \
     "freed AS ("                                                                                   \
     " UPDATE " table " AS p"                                                                       \
     " SET lease_owner = NULL, lease_until = NULL, create_timestamp = p.update_timestamp"           \
@@ -62,7 +63,7 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
     "  d.is_permanent IS TRUE AS is_permanent"                                                     \
     " FROM unnest($2, $3, $5, $6) AS d (email_id, generation, error, is_permanent)"                \
     " JOIN " table " AS p ON p.email_id = d.email_id"                                              \
-    " WHERE p.lease_owner = $1" lease " ORDER BY p.email_id FOR UPDATE OF p)"                      \
+    " WHERE p.lease_owner = $1" lease " ORDER BY p.email_id FOR UPDATE OF p SKIP LOCKED)"          \
     "UPDATE " table " AS p SET lease_owner = NULL, lease_until = NULL,"                            \
     " retry = CASE WHEN NOT f.is_unchanged THEN p.retry"                                           \
     "  WHEN f.is_permanent THEN GREATEST(p.retry + 1, $4) ELSE p.retry + 1 END,"                   \
@@ -81,9 +82,20 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
 #define RELEASE_SQL(table)                                                                         \
     "WITH held AS MATERIALIZED ("                                                                  \
     " SELECT email_id FROM " table " WHERE lease_owner = $1"                                       \
-    " ORDER BY email_id FOR UPDATE)"                                                               \
+    " ORDER BY email_id FOR UPDATE SKIP LOCKED)"                                                   \
     "UPDATE " table " AS p SET lease_owner = NULL, lease_until = NULL"                             \
     " FROM held WHERE p.email_id = held.email_id"
+
+/*
+ * A row that one of the statements above should have changed. Changed rows have no owner any more,
+ * so the row was passed over.
+ */
+#define PASSED_SQL(table, lease)                                                                   \
+    "SELECT p.email_id FROM unnest($2, $3) AS d (email_id, generation)"                            \
+    " JOIN " table " AS p ON p.email_id = d.email_id"                                              \
+    " WHERE p.lease_owner = $1" lease " ORDER BY p.email_id LIMIT 1"
+#define PASSED_RELEASE_SQL(table)                                                                  \
+    "SELECT email_id FROM " table " WHERE lease_owner = $1 ORDER BY email_id LIMIT 1"
 
 #define DELETED "ctms.acoustic_deleted_contact"
 
@@ -114,12 +126,29 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
         .sql = RELEASE_SQL(table), .arg_count = 1, .arg_types = { TEXTOID }                        \
     }
 
+#define PASSED_PLAN(table, lease)                                                                  \
+    {                                                                                              \
+        .sql = PASSED_SQL(table, lease), .arg_count = 3, .arg_types = {                            \
+            TEXTOID,                                                                               \
+            UUIDARRAYOID,                                                                          \
+            INT8ARRAYOID                                                                           \
+        }                                                                                          \
+    }
+#define PASSED_RELEASE_PLAN(table)                                                                 \
+    {                                                                                              \
+        .sql = PASSED_RELEASE_SQL(table), .arg_count = 1, .arg_types = { TEXTOID }                 \
+    }
+
 static QueuePlan finish_plan = FINISH_PLAN("ctms.pending_acoustic", ANY_LEASE);
 static QueuePlan finish_deleted_plan = FINISH_PLAN(DELETED, RIGHT_LEASE);
 static QueuePlan fail_plan = FAIL_PLAN("ctms.pending_acoustic", ANY_LEASE);
 static QueuePlan fail_deleted_plan = FAIL_PLAN(DELETED, RIGHT_LEASE);
 static QueuePlan release_plan = RELEASE_PLAN("ctms.pending_acoustic");
 static QueuePlan release_deleted_plan = RELEASE_PLAN(DELETED);
+static QueuePlan passed_plan = PASSED_PLAN("ctms.pending_acoustic", ANY_LEASE);
+static QueuePlan passed_deleted_plan = PASSED_PLAN(DELETED, RIGHT_LEASE);
+static QueuePlan passed_release_plan = PASSED_RELEASE_PLAN("ctms.pending_acoustic");
+static QueuePlan passed_release_deleted_plan = PASSED_RELEASE_PLAN(DELETED);
 
 /* ---- arguments ------------------------------------------------------------- */
 
@@ -173,6 +202,8 @@ get_texts(FunctionCallInfo fcinfo, int argument)
 }
 
 typedef struct Finish {
+    Datum *args;
+    int asked;
     Outcomes removed; /* their details are hashes */
     Outcomes done;    /* without details */
     Texts outcomes;
@@ -211,29 +242,42 @@ take_finished(Finish *finish, uint64 count, const char *fixed)
     }
 }
 
+static void
+finish_rows(void *arg, PassedRow *passed)
+{
+    Finish *finish = arg;
+    uint64 count, deletions;
+
+    finish->removed.count = finish->done.count = 0;
+    count = queue_run_plan(&finish_plan, finish->args, NULL, SPI_OK_SELECT);
+    take_finished(finish, count, NULL);
+    if (count >= (uint64)finish->asked)
+        return;
+    give_way_find_passed(passed, false, &passed_plan, finish->args, NULL);
+    /* The other contacts are not in the queue any more, or they are deleted contacts. */
+    if (!queue_is_table_used(queue_relations()->deleted_contacts))
+        return;
+    deletions = queue_run_plan(&finish_deleted_plan, finish->args, NULL, SPI_OK_SELECT);
+    take_finished(finish, deletions, "deleted");
+    if (count + deletions < (uint64)finish->asked)
+        give_way_find_passed(passed, true, &passed_deleted_plan, finish->args, NULL);
+}
+
 /* ctms.finish_acoustic(agent, email_ids, generations, outcomes, hashes) → rows removed */
 Datum
 ctms_finish_acoustic(PG_FUNCTION_ARGS)
 {
     Datum args[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
-    Finish finish = {.outcomes = {0}};
-    int asked;
-    uint64 count;
+    Finish finish = {.args = args};
 
     for (int i = 0; i < 3; i++)
         if (PG_ARGISNULL(i))
             PG_RETURN_NULL();
-    asked = check_lengths(fcinfo, 1, 4);
+    finish.asked = check_lengths(fcinfo, 1, 4);
     finish.outcomes = get_texts(fcinfo, 3);
     finish.hashes = get_texts(fcinfo, 4);
     SPI_connect();
-    count = queue_run_plan(&finish_plan, args, NULL, SPI_OK_SELECT);
-    take_finished(&finish, count, NULL);
-    /* The other contacts are not in the queue any more, or they are deleted contacts. */
-    if (count < (uint64)asked && queue_is_table_used(queue_relations()->deleted_contacts)) {
-        count = queue_run_plan(&finish_deleted_plan, args, NULL, SPI_OK_SELECT);
-        take_finished(&finish, count, "deleted");
-    }
+    give_way_do(finish_rows, &finish);
     memory_remember_sent(&finish.removed);
     memory_write_history(&finish.done);
     SPI_finish();
@@ -241,6 +285,12 @@ ctms_finish_acoustic(PG_FUNCTION_ARGS)
 }
 
 /* ---- failing --------------------------------------------------------------- */
+
+typedef struct Failure {
+    Datum *args;
+    int asked;
+    Outcomes failed; /* their details are errors */
+} Failure;
 
 static void
 take_failed(Outcomes *failed, uint64 count)
@@ -256,6 +306,25 @@ take_failed(Outcomes *failed, uint64 count)
     }
 }
 
+static void
+fail_rows(void *arg, PassedRow *passed)
+{
+    Failure *failure = arg;
+
+    failure->failed.count = 0;
+    take_failed(&failure->failed,
+                queue_run_plan(&fail_plan, failure->args, NULL, SPI_OK_UPDATE_RETURNING));
+    if (failure->failed.count >= failure->asked)
+        return;
+    give_way_find_passed(passed, false, &passed_plan, failure->args, NULL);
+    if (!queue_is_table_used(queue_relations()->deleted_contacts))
+        return;
+    take_failed(&failure->failed,
+                queue_run_plan(&fail_deleted_plan, failure->args, NULL, SPI_OK_UPDATE_RETURNING));
+    if (failure->failed.count < failure->asked)
+        give_way_find_passed(passed, true, &passed_deleted_plan, failure->args, NULL);
+}
+
 /* ctms.fail_acoustic(agent, email_ids, generations, errors, is_permanent, retry_limit) */
 Datum
 ctms_fail_acoustic(PG_FUNCTION_ARGS)
@@ -269,21 +338,34 @@ ctms_fail_acoustic(PG_FUNCTION_ARGS)
                      TimestampTzGetDatum(GetCurrentTimestamp()),
                      Float8GetDatum(retry_delay_ms),
                      Float8GetDatum(MAX_RETRY_DELAY_MS)};
-    Outcomes failed = {0};
-    int asked = check_lengths(fcinfo, 1, 4);
-    uint64 updated;
+    Failure failure = {.args = args, .asked = check_lengths(fcinfo, 1, 4)};
 
     queue_check_retry_limit(PG_GETARG_INT32(5));
     SPI_connect();
-    updated = queue_run_plan(&fail_plan, args, NULL, SPI_OK_UPDATE_RETURNING);
-    take_failed(&failed, updated);
-    if (updated < (uint64)asked && queue_is_table_used(queue_relations()->deleted_contacts)) {
-        updated = queue_run_plan(&fail_deleted_plan, args, NULL, SPI_OK_UPDATE_RETURNING);
-        take_failed(&failed, updated);
-    }
-    memory_write_history(&failed);
+    give_way_do(fail_rows, &failure);
+    memory_write_history(&failure.failed);
     SPI_finish();
-    PG_RETURN_INT64(failed.count);
+    PG_RETURN_INT64(failure.failed.count);
+}
+
+/* ---- releasing ------------------------------------------------------------- */
+
+typedef struct Release {
+    Datum *args;
+    uint64 count;
+} Release;
+
+static void
+release_rows(void *arg, PassedRow *passed)
+{
+    Release *release = arg;
+
+    release->count = queue_run_plan(&release_plan, release->args, NULL, SPI_OK_UPDATE);
+    give_way_find_passed(passed, false, &passed_release_plan, release->args, NULL);
+    if (!queue_is_table_used(queue_relations()->deleted_contacts))
+        return;
+    release->count += queue_run_plan(&release_deleted_plan, release->args, NULL, SPI_OK_UPDATE);
+    give_way_find_passed(passed, true, &passed_release_deleted_plan, release->args, NULL);
 }
 
 /* ctms.release_acoustic(agent) → rows given back */
@@ -291,14 +373,12 @@ Datum
 ctms_release_acoustic(PG_FUNCTION_ARGS)
 {
     Datum args[1] = {PG_GETARG_DATUM(0)};
-    uint64 released;
+    Release release = {.args = args};
 
     SPI_connect();
-    released = queue_run_plan(&release_plan, args, NULL, SPI_OK_UPDATE);
-    if (queue_is_table_used(queue_relations()->deleted_contacts))
-        released += queue_run_plan(&release_deleted_plan, args, NULL, SPI_OK_UPDATE);
+    give_way_do(release_rows, &release);
     SPI_finish();
-    PG_RETURN_INT64(released);
+    PG_RETURN_INT64(release.count);
 }
 
 void

@@ -15,13 +15,13 @@
 #include "executor/instrument.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "extension/queue/agent.h"
 #include "extension/queue/claim.h"
+#include "extension/queue/give_way.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 #include "extension/queue/stripe.h"
@@ -116,26 +116,6 @@ static QueuePlan claim_deleted_plan = {
 
 /* ---- claiming by SQL -------------------------------------------------------------- */
 
-/*
- * SKIP LOCKED can still wait (queue/direct_claim.c): for a session that itself waits for rows
- * that this claim has locked. In such a deadlock the claim must give up, not a writer; so it gets
- * a lock timeout that is shorter than the deadlock timeout.
- */
-static int
-limit_waits(void)
-{
-    int level = NewGUCNestLevel();
-    int limit = Max(DeadlockTimeout / 2, 1);
-    char text[16];
-
-    if (LockTimeout == 0 || LockTimeout > limit) {
-        snprintf(text, sizeof(text), "%d", limit);
-        set_config_option("lock_timeout", text, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-                          0, false);
-    }
-    return level;
-}
-
 /* Adds the rows that a claiming statement returned. */
 static void
 take_rows(Claim *claim, uint64 count)
@@ -182,7 +162,7 @@ run_ripen(Claim *claim, QueuePlan *plan)
 static void
 claim_by_sql(Claim *claim, const TimestampTz *from)
 {
-    int level = limit_waits();
+    int level = give_way_limit_waits();
 
     if (from) {
         run_claim(claim, &claim_onwards_plan, from);
@@ -202,7 +182,7 @@ claim_deleted(Claim *claim)
     if (claim->count >= claim->batch_limit ||
         !queue_is_table_used(queue_relations()->deleted_contacts))
         return;
-    level = limit_waits();
+    level = give_way_limit_waits();
     run_ripen(claim, &ripen_deleted_plan);
     run_claim(claim, &claim_deleted_plan, NULL);
     AtEOXact_GUC(true, level);

@@ -6,8 +6,9 @@
  * queue row of the contact, so they are as crash-safe as the queue itself. A hash is only trusted
  * if nobody has tried to send the contact since it was written (pending_acoustic.is_tried).
  *
- * Nothing here waits for a row. A note of a deletion that another transaction is writing again is
- * skipped: the commit of that transaction will enqueue the contact again.
+ * Nothing here waits for a row: of the rows that remember a contact as sent, only who holds its
+ * queue row or its row in emails writes one. A note of a deletion that another transaction is
+ * writing again is skipped: the commit of that transaction will enqueue the contact again.
  */
 #include "extension/base/compat.h"
 
