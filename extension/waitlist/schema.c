@@ -54,7 +54,8 @@ load(const char *name)
 {
     table_relid = get_relname_relid("waitlist_fields_schemas", get_namespace_oid("ctms", false));
     if (!OidIsValid(table_relid))
-        return NULL;
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
+                errmsg("relation \"%s\" does not exist", "ctms.waitlist_fields_schemas"));
     return stored_jsonb_read(table_relid, &load_plan,
                              "SELECT schema::pg_catalog.jsonb FROM ctms.waitlist_fields_schemas"
                              " WHERE name OPERATOR(pg_catalog.=) $1::pg_catalog.varchar",

@@ -1,4 +1,5 @@
-# DROP EXTENSION in all its forms is refused while there are contacts.
+# DROP EXTENSION in all its forms is refused while there are contacts, and so are other names of the
+# schema and tables.
 use strict;
 use warnings;
 use CTMS::Test;
@@ -34,6 +35,63 @@ refused('ctms', 'DROP EXTENSION IF EXISTS hstore, ctms');
 refused('ctms', 'DROP SCHEMA ctms CASCADE');
 refused('ctms', 'DROP EXTENSION plpgsql CASCADE');
 refused('owned', 'DROP OWNED BY ctms_owner CASCADE');
+
+# ---- renaming ------------------------------------------------------------------------
+
+# Each in a session that has not loaded the library yet.
+sub stays
+{
+    my ($command, $what) = @_;
+    my $error = $ctms->sql_error($command);
+    is("$error->{state}: $error->{message}", "0A000: $what of extension \"ctms\"",
+        "refused: $command");
+    return;
+}
+stays('ALTER SCHEMA ctms RENAME TO crm', 'cannot rename schema "ctms"');
+for my $table (qw(emails pending_acoustic waitlists waitlist_fields_schemas json_schema_document))
+{
+    my $what = qq{cannot rename or move "ctms.$table"};
+    stays("ALTER TABLE ctms.$table RENAME TO renamed", $what);
+    stays("ALTER TABLE IF EXISTS ctms.$table SET SCHEMA other", $what);
+}
+stays('ALTER INDEX ctms.emails RENAME TO renamed', 'cannot rename or move "ctms.emails"');
+stays('ALTER SEQUENCE ctms.acoustic_history_id_seq RENAME TO renamed',
+    'cannot rename or move "ctms.acoustic_history_id_seq"');
+stays('SET session_replication_role = replica; ALTER SCHEMA ctms RENAME TO crm',
+    'cannot rename schema "ctms"');
+is($ctms->sql_error('ALTER EXTENSION ctms SET SCHEMA other')->{state}, '0A000',
+    'the extension cannot be moved');
+is($ctms->sql(q{SELECT count(*) FROM pg_class WHERE relname = 'renamed'}), '0',
+    'nothing is renamed');
+
+# What else these commands do is let through, and others' tables are none of our business.
+$ctms->sql(q{
+    ALTER SCHEMA ctms OWNER TO ctms_owner; ALTER SCHEMA ctms OWNER TO CURRENT_USER;
+    ALTER TABLE ctms.emails SET (fillfactor = 90); ALTER TABLE ctms.emails RESET (fillfactor);
+    ALTER TABLE ctms.emails ADD mine int; ALTER TABLE ctms.emails RENAME mine TO yours;
+    ALTER TABLE ctms.emails DROP yours;
+    CREATE INDEX mine ON ctms.emails (first_name); ALTER INDEX ctms.mine RENAME TO yours;
+    DROP INDEX ctms.yours;
+    CLUSTER ctms.emails USING emails_pkey; ALTER TABLE ctms.emails SET WITHOUT CLUSTER;
+    VACUUM FULL ctms.emails; REINDEX TABLE ctms.emails;
+    CREATE TABLE ctms.mine (); ALTER TABLE ctms.mine RENAME TO emails_of_mine;
+    ALTER TABLE ctms.emails_of_mine SET SCHEMA other; DROP TABLE other.emails_of_mine;
+    CREATE TABLE other.emails (n int) PARTITION BY LIST (n);
+    CREATE TABLE other.part PARTITION OF other.emails FOR VALUES IN (1);
+    ALTER TABLE other.emails RENAME TO mine;});
+$ctms->sql('ALTER TABLE other.mine DETACH PARTITION other.part CONCURRENTLY');
+$ctms->sql('DROP TABLE other.mine, other.part; ALTER SCHEMA other RENAME TO another');
+$ctms->sql('ALTER SCHEMA another RENAME TO other');
+pass('other names are let through');
+# A column that has another name is missed by whoever uses it, without a crash and not silently.
+for my $rename ('emails RENAME first_name TO f', 'newsletters RENAME name TO f',
+    'waitlists RENAME fields TO f', 'fxa RENAME fxa_id TO f', 'emails RENAME email_id TO f')
+{
+    my $error = $ctms->sql_error(qq{BEGIN; ALTER TABLE ctms.$rename;
+        SELECT ctms.get_contact(gen_random_uuid()), ctms.create_contact(
+            '{"email": {"primary_email": "b\@example.com"}}');});
+    is($error->{state}, '42703', "after ALTER TABLE ctms.$rename");
+}
 
 $ctms->sql('DROP SCHEMA other CASCADE; CREATE SCHEMA other; DROP SCHEMA other');
 pass('other drops are let through');
