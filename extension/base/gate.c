@@ -181,7 +181,7 @@ open_index(GateTable *table, int key, LOCKMODE lock)
         return NULL;
     }
     index = relation_open(oid, NoLock);
-    if (index->rd_index != NULL && gate_look_index_is_usable(index))
+    if (gate_index_is_usable(index))
         return index;
     relation_close(index, lock);
     return NULL;

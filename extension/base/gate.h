@@ -21,7 +21,8 @@
 
 typedef struct GateColumn {
     const char *name;
-    Oid type; /* TEXTOID also stands for varchar, of any length */
+    Oid type;         /* TEXTOID also stands for varchar, of any length */
+    bool is_not_null; /* only looked at for writing */
 } GateColumn;
 
 /* What rows are searched by: the first column of an index that has an entry for each of them. */
@@ -99,5 +100,12 @@ extern bool gate_find_uuid(GateScan *scan, Snapshot snapshot, const pg_uuid_t *k
  * others. The table stays open for another search; scan->found is empty.
  */
 extern void gate_release(GateScan *scan);
+
+/*
+ * Whether an open index is a B-tree that can be searched now. Like the planner, this passes over
+ * an index that lacks versions of rows which an old snapshot may still see. It becomes usable with
+ * time.
+ */
+extern bool gate_index_is_usable(Relation index);
 
 #endif

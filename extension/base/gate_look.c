@@ -244,10 +244,13 @@ gate_look(const GateTable *table, Relation relation)
 }
 
 bool
-gate_look_index_is_usable(Relation index)
+gate_index_is_usable(Relation index)
 {
-    return index->rd_index->indisvalid &&
-           (!index->rd_index->indcheckxmin ||
+    Form_pg_index form = index->rd_index;
+
+    return form != NULL && index->rd_rel->relam == BTREE_AM_OID && form->indisvalid &&
+           form->indisready && form->indislive &&
+           (!form->indcheckxmin ||
             TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data),
                                   TransactionXmin));
 }

@@ -10,11 +10,4 @@
 /* The caller has locked the table. */
 extern GateAnswer gate_look(const GateTable *table, Relation relation);
 
-/*
- * Whether an index of the answer can be used now. Like the planner, this passes over an index that
- * lacks versions of rows which an old snapshot may still see. It becomes usable with time, so it
- * is no part of the answer.
- */
-extern bool gate_look_index_is_usable(Relation index);
-
 #endif

@@ -38,10 +38,11 @@ describe(GateTable *table, const ContactGroupSpec *spec, GateColumn *columns)
     int count = 0;
 
     for (int i = 0; i < spec->field_count; i++)
-        columns[count++] = (GateColumn){spec->fields[i].name, contact_sql_type(&spec->fields[i])};
-    columns[count++] = (GateColumn){"create_timestamp", TIMESTAMPTZOID};
-    columns[count++] = (GateColumn){"update_timestamp", TIMESTAMPTZOID};
-    columns[count++] = (GateColumn){contact_email_id.name, UUIDOID};
+        columns[count++] =
+            (GateColumn){spec->fields[i].name, contact_sql_type(&spec->fields[i]), false};
+    columns[count++] = (GateColumn){"create_timestamp", TIMESTAMPTZOID, true};
+    columns[count++] = (GateColumn){"update_timestamp", TIMESTAMPTZOID, true};
+    columns[count++] = (GateColumn){contact_email_id.name, UUIDOID, true};
     table->name = spec->table;
     table->columns = columns;
     table->column_count = count;

@@ -15,10 +15,9 @@
  */
 #include "extension/base/compat.h"
 
-#include "access/genam.h"
-#include "access/relation.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -27,16 +26,14 @@
 #include "extension/queue/direct.h"
 #include "extension/queue/direct_table.h"
 #include "extension/queue/number.h"
-#include "extension/queue/relations.h"
 
-/* Where the row is that was found. Drops all pins, so that waiting is allowed from here on. */
+/* Where the row is that was found. From here on, waiting is allowed. */
 static ItemPointerData
-leave_found(KeyedTable *table)
+leave_found(GateScan *scan)
 {
-    ItemPointerData tid = table->found->tts_tid;
+    ItemPointerData tid = scan->found->tts_tid;
 
-    ExecClearTuple(table->found);
-    index_rescan(table->scan, NULL, 1, NULL, 0);
+    gate_release(scan);
     return tid;
 }
 
@@ -57,7 +54,7 @@ is_written_by_us(TupleTableSlot *found)
  * found. This waits only if that session deletes the contact or changes its keys.
  */
 static TM_Result
-lock_contact(KeyedTable *emails)
+lock_contact(GateScan *emails)
 {
     ItemPointerData tid = leave_found(emails);
     TM_FailureData failure;
@@ -72,9 +69,9 @@ lock_contact(KeyedTable *emails)
  * False when the contact does not exist, or no longer does.
  */
 static bool
-hold(KeyedTable *emails, const pg_uuid_t *email_id)
+hold(GateScan *emails, const pg_uuid_t *email_id)
 {
-    while (keyed_table_find_uuid(emails, GetActiveSnapshot(), email_id)) {
+    while (gate_find_uuid(emails, GetActiveSnapshot(), email_id)) {
         TM_Result result = is_written_by_us(emails->found) ? TM_Ok : lock_contact(emails);
 
         CHECK_FOR_INTERRUPTS();
@@ -88,23 +85,30 @@ hold(KeyedTable *emails, const pg_uuid_t *email_id)
     return false;
 }
 
+static const GateColumn email_id_column[] = {{"email_id", UUIDOID, true}};
+static const GateKey email_id_key[] = {{.column = 0, .is_unique = true}};
+static GateTable emails_table = {.name = "emails",
+                                 .columns = email_id_column,
+                                 .keys = email_id_key,
+                                 .column_count = 1,
+                                 .key_count = 1,
+                                 .rights = ACL_NO_RIGHTS};
+
 /* Holds the contacts, in their order, and leaves only those that exist. */
 static bool
 hold_all(FeedKeys *contacts)
 {
     pg_uuid_t *ids = (pg_uuid_t *)contacts->keys;
-    Relation relation = try_relation_open(queue_relations()->emails, RowShareLock);
-    KeyedTable emails;
+    GateScan emails;
     int64 found = 0;
 
-    if (!relation)
+    if (!gate_open(&emails, &emails_table, 0, RowShareLock))
         return false;
-    keyed_table_open(&emails, relation, compat_primary_key_index(relation), AccessShareLock);
     for (int64 i = 0; i < contacts->count; i++)
         if (hold(&emails, &ids[i]))
             ids[found++] = ids[i];
     contacts->count = found;
-    keyed_table_close(&emails);
+    gate_close(&emails);
     return true;
 }
 
@@ -175,7 +179,7 @@ renew_row(DirectQueue *queue)
 static bool
 enqueue(DirectQueue *queue, MemoryContext row_context, const pg_uuid_t *email_id)
 {
-    bool is_found = keyed_table_find_uuid(&queue->rows, GetActiveSnapshot(), email_id);
+    bool is_found = gate_find_uuid(&queue->rows, GetActiveSnapshot(), email_id);
     MemoryContext caller;
     bool is_done;
 

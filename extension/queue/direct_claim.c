@@ -44,12 +44,12 @@ is_claim_index(const DirectQueue *queue, Relation index)
     static const QueueColumn columns[] = {COLUMN_RETRY_AFTER, COLUMN_RETRY,
                                           COLUMN_CREATE_TIMESTAMP};
 
-    if (!gate_can_search(index) || index->rd_index->indnkeyatts != lengthof(columns) ||
+    if (!gate_index_is_usable(index) || index->rd_index->indnkeyatts != lengthof(columns) ||
         index->rd_indoption[0] != INDOPTION_NULLS_FIRST || index->rd_indoption[1] != 0 ||
         index->rd_indoption[2] != 0)
         return false;
     for (int i = 0; i < (int)lengthof(columns); i++)
-        if (index->rd_index->indkey.values[i] != queue->writer.numbers[columns[i]])
+        if (index->rd_index->indkey.values[i] != queue->rows.columns[columns[i]])
             return false;
     return true;
 }
@@ -90,8 +90,8 @@ start_look(ClaimScan *scan, ScanKey keys, int key_count)
 {
     CommandCounterIncrement();
     direct_table_look_anew();
-    scan->scan = compat_index_beginscan(scan->queue.writer.relation, scan->index,
-                                        GetActiveSnapshot(), key_count);
+    scan->scan = compat_index_beginscan(scan->queue.rows.relation, scan->index, GetActiveSnapshot(),
+                                        key_count);
     index_rescan(scan->scan, keys, key_count, NULL, 0);
     scan->has_lost_a_race = false;
 }
@@ -164,8 +164,7 @@ static bool
 is_leased(ClaimScan *scan, TimestampTz now)
 {
     bool is_null;
-    Datum until =
-        slot_getattr(scan->found, scan->queue.writer.numbers[COLUMN_LEASE_UNTIL], &is_null);
+    Datum until = slot_getattr(scan->found, scan->queue.rows.columns[COLUMN_LEASE_UNTIL], &is_null);
 
     return !is_null && DatumGetTimestampTz(until) > now;
 }

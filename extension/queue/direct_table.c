@@ -5,7 +5,6 @@
  */
 #include "extension/base/compat.h"
 
-#include "access/genam.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
@@ -16,9 +15,8 @@
 #include "utils/timestamp.h"
 
 #include "extension/queue/direct_table.h"
-#include "extension/queue/relations.h"
 
-static const GateWrittenColumn columns[COLUMN_COUNT] = {
+static const GateColumn columns[COLUMN_COUNT] = {
     [COLUMN_ID] = {"id", INT8OID, true},
     [COLUMN_EMAIL_ID] = {"email_id", UUIDOID, true},
     [COLUMN_RETRY] = {"retry", INT4OID, true},
@@ -32,25 +30,41 @@ static const GateWrittenColumn columns[COLUMN_COUNT] = {
     [COLUMN_IS_TRIED] = {"is_tried", BOOLOID, true},
 };
 
-static GateWrittenTable queue_table = {.columns = columns,
-                                       .column_count = COLUMN_COUNT,
-                                       .key = COLUMN_EMAIL_ID,
-                                       .trigger = "_update_timestamp"};
+static const GateKey keys[] = {{.column = COLUMN_EMAIL_ID, .is_unique = true}};
+
+static bool queue_fits(Relation relation);
+
+static GateTable queue_table = {.name = "pending_acoustic",
+                                .columns = columns,
+                                .keys = keys,
+                                .column_count = COLUMN_COUNT,
+                                .key_count = lengthof(keys),
+                                .rights = ACL_NO_RIGHTS,
+                                .also_fits = queue_fits};
+
+static const GateWrittenTable written_queue = {.table = &queue_table,
+                                               .key = COLUMN_EMAIL_ID,
+                                               .parent = "emails",
+                                               .trigger = "_update_timestamp"};
+
+static bool
+queue_fits(Relation relation)
+{
+    return gate_write_fits(&written_queue, relation);
+}
 
 /* ---- opening ----------------------------------------------------------------- */
 
 bool
 direct_table_open(DirectQueue *queue)
 {
-    const QueueRelations *relations = queue_relations();
-
     memset(queue, 0, sizeof(*queue));
-    if (!keyed_table_is_allowed || !relations->is_local ||
-        !gate_write_open(&queue->writer, &queue_table, relations->queue, relations->emails))
+    if (!gate_open(&queue->rows, &queue_table, 0, RowExclusiveLock))
         return false;
-    queue->rows.relation = queue->writer.relation;
-    queue->rows.index = queue->writer.key_index;
-    queue->rows.found = table_slot_create(queue->rows.relation, NULL);
+    if (!gate_write_open(&queue->writer, &written_queue, &queue->rows)) {
+        gate_close(&queue->rows);
+        return false;
+    }
     queue->slot = MakeSingleTupleTableSlot(RelationGetDescr(queue->rows.relation), &TTSOpsVirtual);
     queue->now = GetCurrentTimestamp();
     PushActiveSnapshot(GetLatestSnapshot());
@@ -60,12 +74,10 @@ direct_table_open(DirectQueue *queue)
 void
 direct_table_close(DirectQueue *queue)
 {
-    if (queue->rows.scan)
-        index_endscan(queue->rows.scan);
-    ExecDropSingleTupleTableSlot(queue->rows.found);
+    PopActiveSnapshot();
     ExecDropSingleTupleTableSlot(queue->slot);
     gate_write_close(&queue->writer);
-    PopActiveSnapshot();
+    gate_close(&queue->rows);
 }
 
 void
@@ -80,7 +92,7 @@ direct_table_look_anew(void)
 static int
 place(DirectQueue *queue, QueueColumn column)
 {
-    return queue->writer.numbers[column] - 1;
+    return queue->rows.columns[column] - 1;
 }
 
 void
@@ -135,7 +147,7 @@ direct_table_copy(DirectQueue *queue)
 bool
 direct_table_insert(DirectQueue *queue)
 {
-    Relation relation = queue->writer.relation;
+    Relation relation = queue->rows.relation;
     TransactionId xid = GetCurrentTransactionId();
     bool has_conflict = false;
     uint32 token = SpeculativeInsertionLockAcquire(xid);
@@ -156,7 +168,7 @@ TM_Result
 direct_table_lock(DirectQueue *queue, ItemPointer tid, LockWaitPolicy policy, uint8 flags)
 {
     TM_FailureData failure;
-    TM_Result result = table_tuple_lock(queue->writer.relation, tid, GetActiveSnapshot(),
+    TM_Result result = table_tuple_lock(queue->rows.relation, tid, GetActiveSnapshot(),
                                         queue->rows.found, GetCurrentCommandId(true),
                                         LockTupleNoKeyExclusive, policy, flags, &failure);
 
@@ -173,8 +185,8 @@ direct_table_update(DirectQueue *queue)
     CompatEntries entries = COMPAT_NO_ENTRIES;
     TM_Result result;
 
-    CheckCmdReplicaIdentity(queue->writer.relation, CMD_UPDATE);
-    result = compat_update_tuple(queue->writer.relation, &queue->rows.found->tts_tid, queue->slot,
+    CheckCmdReplicaIdentity(queue->rows.relation, CMD_UPDATE);
+    result = compat_update_tuple(queue->rows.relation, &queue->rows.found->tts_tid, queue->slot,
                                  GetCurrentCommandId(true), &failure, &entries);
     if (result != TM_Ok)
         elog(ERROR, "unexpected result %d of an update of a queue row", result);

@@ -10,8 +10,8 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
+#include "extension/base/gate.h"
 #include "extension/base/gate_write.h"
-#include "extension/base/keyed_table.h"
 
 /* The columns of ctms.pending_acoustic, in their order. */
 typedef enum QueueColumn {
@@ -31,8 +31,8 @@ typedef enum QueueColumn {
 
 /* The queue, open for writing. It is read with the active snapshot, which is the latest. */
 typedef struct DirectQueue {
+    GateScan rows; /* by email_id */
     GateWriter writer;
-    KeyedTable rows;      /* by email_id */
     TupleTableSlot *slot; /* the row to be written */
     TimestampTz now;
 } DirectQueue;

@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "extension/base/trigger_check.h"
 #include "extension/queue/enqueue.h"
 #include "extension/queue/feed.h"
 #include "extension/queue/flush.h"
@@ -111,18 +112,14 @@ flush_feed(void)
     XactReadOnly = was_read_only;
 }
 
+static const TriggerUse flush_use = {
+    "ctms._flush_queue", "AFTER INSERT for each row", {{TRIGGER_EVENT_ROW, TRIGGER_ON(INSERT)}}};
+
 /* ctms._flush_queue() → trigger, deferred, AFTER INSERT ON ctms.queue_flush FOR EACH ROW */
 Datum
 ctms__flush_queue(PG_FUNCTION_ARGS)
 {
-    TriggerData *trigger = (TriggerData *)fcinfo->context;
-
-    if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-        !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-        RelationGetRelid(trigger->tg_relation) != queue_relations()->flush)
-        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-                errmsg("function \"%s\" must be fired for the row of table \"%s\"",
-                       "ctms._flush_queue", "ctms.queue_flush"));
+    (void)trigger_check(fcinfo, &flush_use, sizeof(TriggerState));
     scheduled_level = 0;
     if (feed_is_owed())
         flush_feed();
