@@ -1675,6 +1675,10 @@ CREATE FUNCTION ctms._guard_drop() RETURNS event_trigger
 AS $$
 BEGIN
     PERFORM ctms._watch_drops();
+    -- A table that a deferred trigger still waits for cannot be dropped.
+    IF tg_tag LIKE 'DROP %' THEN
+        SET CONSTRAINTS ctms.ctms_queue_flush IMMEDIATE;
+    END IF;
 EXCEPTION WHEN undefined_file THEN
     RAISE WARNING 'the library of extension "ctms" is missing: it is not guarded';
 END

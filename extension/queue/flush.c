@@ -140,6 +140,8 @@ at_transaction_end(XactEvent event, void *arg)
         /* A prepared transaction cannot notify; agents find its contacts by polling. */
         if (event == XACT_EVENT_PRE_COMMIT)
             wake_notify();
+        else
+            wake_leave_waiting();
         break;
     case XACT_EVENT_COMMIT:
     case XACT_EVENT_ABORT:

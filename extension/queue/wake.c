@@ -152,6 +152,25 @@ wake_notify(void)
 }
 
 void
+wake_leave_waiting(void)
+{
+    QueueOwner saved;
+    Oid sequence;
+    int64 value;
+
+    if (!is_notify_due || XactReadOnly)
+        return;
+    sequence = queue_relations()->idle_sequence;
+    if (!OidIsValid(sequence))
+        return;
+    queue_become_owner(&saved);
+    value = read_value(sequence);
+    if (!is_armed(value))
+        set_value(sequence, value + 1);
+    queue_restore_user(&saved);
+}
+
+void
 wake_forget(void)
 {
     is_notify_due = false;

@@ -23,6 +23,12 @@ extern void wake_agents(void);
 /* Notifies, if wake_agents() found that it must. Called when the transaction commits. */
 extern void wake_notify(void);
 
+/*
+ * Makes the agents count as waiting again, so that the next change wakes them. Called when the
+ * transaction is prepared, because then it cannot notify.
+ */
+extern void wake_leave_waiting(void);
+
 /* Called when the transaction has ended. */
 extern void wake_forget(void);
 
