@@ -18,10 +18,13 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/snapmgr.h"
 
+#include "extension/base/subtransaction.h"
 #include "extension/queue/enqueue.h"
 #include "extension/queue/feed.h"
+#include "extension/queue/give_way.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/stripe.h"
 
@@ -200,14 +203,16 @@ sort_keys(uint64 count, Datum *args)
     }
 }
 
-void
-queue_resolve_left_keys(void)
+/* Takes keys that were left and enqueues their contacts. */
+static bool
+resolve_left_keys(void *arg)
 {
     Datum args[FEED_STRIPE_KINDS];
     LeftKeys nobody = {0};
     ArrayBuildState *contacts = NULL;
     FeedKeys found;
     QueueOwner saved;
+    int level = give_way_limit_waits();
     uint64 taken;
 
     queue_start_sql(&saved);
@@ -224,6 +229,8 @@ queue_resolve_left_keys(void)
         enqueue_contacts(&found);
     }
     queue_end_sql(&saved);
+    AtEOXact_GUC(true, level);
+    return true;
 }
 
 bool
@@ -236,4 +243,17 @@ queue_has_left_keys(void)
     count = queue_run_plan(&has_left_plan, NULL, NULL, SPI_OK_SELECT);
     queue_end_sql(&saved);
     return count > 0;
+}
+
+/*
+ * Whoever leaves a key again waits for the claim that has taken it. So the claim waits for their
+ * contacts and queue rows only for a moment. What it does not get then is for the next claim.
+ */
+void
+queue_resolve_left_keys(void)
+{
+    static const int forgiven = ERRCODE_LOCK_NOT_AVAILABLE;
+
+    if (queue_has_left_keys())
+        subtransaction_try(resolve_left_keys, NULL, &forgiven);
 }
