@@ -106,9 +106,26 @@ piece_stats(MemoryContext context, MemoryStatsPrintFunc print, void *passthru,
         totals->totalspace += context->mem_allocated;
 }
 
+#ifdef MEMORY_CONTEXT_CHECKING
+/* A server with assertions asks; here the sanitizer knows. */
+static void
+piece_check(MemoryContext context)
+{
+}
+#endif
+
 static const MemoryContextMethods piece_methods = {
-    piece_alloc,  piece_free,  piece_realloc,  piece_reset,
-    piece_delete, piece_space, piece_is_empty, piece_stats,
+    .alloc = piece_alloc,
+    .free_p = piece_free,
+    .realloc = piece_realloc,
+    .reset = piece_reset,
+    .delete_context = piece_delete,
+    .get_chunk_space = piece_space,
+    .is_empty = piece_is_empty,
+    .stats = piece_stats,
+#ifdef MEMORY_CONTEXT_CHECKING
+    .check = piece_check,
+#endif
 };
 
 MemoryContext
