@@ -1,7 +1,7 @@
 # ctms: PostgreSQL extension, REST server, sync agent and command line.
 #
 #   make run             set up, build and run everything here, until Ctrl-C
-#   make check           set up, build and pass all tests
+#   make check           set up, build and pass all tests         (PG_CONFIG=… with another PostgreSQL)
 #   make                 build extension and programs
 #   make install         install both          (PG_CONFIG=… chooses the PostgreSQL, PREFIX=…)
 #   make deb             Debian packages, in build/deb
@@ -36,14 +36,21 @@
 #                test/specs too, TESTS="contact_put queue_claim"
 # Compilers' command lines are shown with V=1.
 
-PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
+DEFAULT_PG_CONFIG = $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
+PG_CONFIG ?= $(DEFAULT_PG_CONFIG)
+# The extension is made in a folder of its own.
+ifneq ($(findstring /,$(PG_CONFIG)),)
+override PG_CONFIG := $(abspath $(PG_CONFIG))
+endif
 PREFIX ?= /usr/local
 WERROR ?=
 SANITIZE ?=
 
 BUILD = build$(if $(SANITIZE),/sanitize)
 PG_MAJOR = $(shell $(PG_CONFIG) --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
-EXTENSION_BUILD = build/extension-$(PG_MAJOR)
+# Objects of two PostgreSQLs never meet, not even of the same version: one may have assertions.
+OTHER_PG = $(if $(filter-out $(DEFAULT_PG_CONFIG),$(PG_CONFIG)),-$(shell $(PG_CONFIG) | cksum | cut -d ' ' -f 1))
+EXTENSION_BUILD = build/extension-$(PG_MAJOR)$(OTHER_PG)
 PRIVATE_PG = build/postgresql-$(PG_MAJOR)
 # quiet is "@" unless V=1; $(call say,CC,file) tells what a quiet recipe does.
 quiet = $(if $(V),,@)
@@ -63,6 +70,7 @@ extension: ctms--1.0.sql
 	$(quiet)mkdir -p $(EXTENSION_BUILD)
 	$(call say,EXTENSION,ctms.so)
 	$(EXTENSION_MAKE) PG_CONFIG=$(PG_CONFIG) all
+	$(quiet)ln -sfn $(notdir $(EXTENSION_BUILD)) build/extension
 
 install-extension: extension
 	$(EXTENSION_MAKE) PG_CONFIG=$(PG_CONFIG) install

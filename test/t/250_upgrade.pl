@@ -11,7 +11,7 @@ use Test::More;
 
 my $pg_config = qx{pg_config --bindir};
 chomp $pg_config;
-my ($installation, $bindir) = $pg_config =~ m{^(/.+)(/usr/lib/postgresql/\d+/bin)$}
+my ($installation, $bindir) = $pg_config =~ m{^(/.+?/build/[^/]*postgresql[^/]*)(/.+)$}
     or plan skip_all => 'this PostgreSQL is not a private copy';
 (my $sharedir = qx{pg_config --sharedir}) =~ s/\s+$//;
 my $top = $ENV{CTMS_TEST_TOP};
@@ -93,7 +93,7 @@ for my $script (sort keys %checksum)
 
 # In a copy of the private installation, whose files are links except for ours.
 my $copy = PostgreSQL::Test::Utils::tempdir_short();
-system_or_bail('cp', '-a', "$installation/usr", "$copy/");
+system_or_bail('cp', '-a', "$installation/.", $copy);
 my $scripts = $copy . substr($sharedir, length $installation) . '/extension';
 my $install = CTMS::Test::slurp("$top/ctms--$default.sql");
 sub write_script
@@ -182,6 +182,9 @@ $ctms->sql('SET ctms.allow_drop = on;
 CTMS::Data::fill($ctms);
 $ctms->node->safe_psql('postgres', 'DROP DATABASE IF EXISTS fresh');
 my $data = CTMS::Data::content($ctms->node, 'ctms');
+# Both have checksums or none. From 18 on initdb turns them on, and before it has no option that
+# turns them off.
+my $has_checksums = $ctms->sql('SHOW data_checksums') eq 'on';
 my $sockets = PostgreSQL::Test::Utils::tempdir_short();
 chdir $PostgreSQL::Test::Utils::tmp_check;
 my %programs = map { (qx{$_/postgres --version} =~ /(\d+)/)[0] => $_ } "$installation$bindir",
@@ -194,9 +197,8 @@ for my $major (sort keys %programs)
     my $programs = $programs{$major};
     my $new = PostgreSQL::Test::Cluster->new("upgraded_$major",
         install_path => $programs =~ s{/bin/*$}{}r);
-    # Both have checksums or none; from 18 on initdb turns them on.
-    $new->init(extra => [ '--encoding=UTF8', '--locale=C', $major >= 18
-            ? '--no-data-checksums' : () ]);
+    $new->init(extra => [ '--encoding=UTF8', '--locale=C', $has_checksums ? '--data-checksums'
+            : $major >= 18 ? '--no-data-checksums' : () ]);
     command_ok([ "$programs/pg_upgrade", '--no-sync', '-d', $ctms->node->data_dir, '-D',
             $new->data_dir, '-b', "$installation$bindir", '-B', $programs,
         '-s', $sockets, '-p', $ctms->node->port, '-P', $new->port ], "pg_upgrade to $major");

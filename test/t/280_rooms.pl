@@ -69,7 +69,7 @@ sub build_pair
 {
     my ($comment) = @_;
     system('rm', '-rf', $top) == 0 or die "rm: $?";
-    make_path("$top/common", "$top/build/extension-15/extension");
+    make_path("$top/common", "$top/build/extension/extension");
     make_path(map { "$top/build/obj/$_" } qw(common rest agent cli));
     my $declared = "int ping(int);\nint pong(int);\n";
     add_line('common/ping.c',

@@ -1,0 +1,73 @@
+# make check PG_CONFIG=…: the tests can run with a PostgreSQL that is not Debian's, here with
+# programs that only pretend.
+use strict;
+use warnings;
+use File::Path qw(make_path);
+use File::Temp qw(tempdir);
+use Test::More;
+
+my $top = $ENV{CTMS_TEST_TOP};
+my $work = tempdir(CLEANUP => 1);
+my $bin = "$work/bin";
+make_path($bin);
+
+sub pretend
+{
+    my ($file, $script) = @_;
+    open my $handle, '>', $file or die "$file: $!";
+    print {$handle} "#!/bin/sh\n$script\n";
+    close $handle or die "$file: $!";
+    chmod 0755, $file or die "$file: $!";
+    return $file;
+}
+
+# ---- packages -----------------------------------------------------------------------------
+
+# No package is installed, and an ordinary user without sudo is told which are missing.
+pretend("$bin/dpkg-query", 'exit 1');
+pretend("$bin/id", 'echo 1000');
+symlink qx{which sh} =~ s/\s+\z//r, "$bin/sh" or die "sh: $!";
+
+sub missing_packages
+{
+    my (%env) = @_;
+    local %ENV = (PATH => $bin, %env);
+    return scalar qx{'$top/scripts/install-packages' check 2>&1};
+}
+
+for my $pg_config (undef, '/usr/lib/postgresql/15/bin/pg_config')
+{
+    my $missing = missing_packages(defined $pg_config ? (PG_CONFIG => $pg_config) : ());
+    my $what = $pg_config ? 'by name' : 'by default';
+    like($missing, qr/ \Q$_\E\b/, "Debian's PostgreSQL $what: $_")
+        for qw(postgresql-15 postgresql-client-15 postgresql-server-dev-15 postgresql-15-pgtap);
+}
+my $missing = missing_packages(PG_CONFIG => '/opt/pg/bin/pg_config');
+like($missing, qr/ libipc-run-perl\b/, 'another PostgreSQL: what tests need is installed');
+unlike($missing, qr/ postgresql-/, "another PostgreSQL: Debian's is not");
+
+# ---- objects ------------------------------------------------------------------------------
+
+sub folder_of_objects
+{
+    my ($pg_config) = @_;
+    my $show = 'show:; @echo $(EXTENSION_BUILD)';
+    local $ENV{MAKEFLAGS} = '';
+    my $folder = qx{cd '$top' && echo '$show' | make -s -f Makefile -f - show PG_CONFIG='$pg_config'};
+    return $folder =~ s/\s+\z//r;
+}
+
+my @folders = map {
+    folder_of_objects(pretend("$work/pg_config_$_", "echo PostgreSQL 15.1; echo CONFIGURE = $_"))
+} qw(plain cassert);
+like($_, qr{^build/extension-15-\d+$}, 'another PostgreSQL of version 15: a folder') for @folders;
+isnt($folders[0], $folders[1], 'with other options: another folder');
+
+# ---- what tests need ------------------------------------------------------------------------
+
+pretend("$bin/pg_config", "echo $work/lib");
+local $ENV{CTMS_BINDIR} = $bin;
+my $said = qx{'$top/scripts/check' test/t/271_names.pl 2>&1};
+is($? >> 8, 2, 'a PostgreSQL without tools for tests is refused');
+like($said, qr{lacks src/test/perl/PostgreSQL/Test/Cluster\.pm.*--enable-tap-tests}, 'and why');
+done_testing();
