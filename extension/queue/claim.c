@@ -74,7 +74,8 @@ PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
     " UPDATE " table " AS p SET lease_owner = $1, lease_until = $4 + $5" change                    \
     " FROM free WHERE p.email_id = free.email_id"                                                  \
     " RETURNING p.email_id, p.generation, p.retry, free.state, p.create_timestamp)"                \
-    "SELECT email_id, generation, retry, state, create_timestamp FROM claimed"                     \
+    "SELECT email_id::uuid, generation::bigint, retry::integer, state,"                            \
+    " create_timestamp::timestamptz FROM claimed"                                                  \
     " ORDER BY retry, create_timestamp, email_id"
 
 /*

@@ -185,7 +185,6 @@ direct_table_update(DirectQueue *queue)
     CompatEntries entries = COMPAT_NO_ENTRIES;
     TM_Result result;
 
-    CheckCmdReplicaIdentity(queue->rows.relation, CMD_UPDATE);
     result = compat_update_tuple(queue->rows.relation, &queue->rows.found->tts_tid, queue->slot,
                                  GetCurrentCommandId(true), &failure, &entries);
     if (result != TM_Ok)

@@ -139,9 +139,7 @@ at_transaction_end(XactEvent event, void *arg)
             AfterTriggerFireDeferred();
         /* A prepared transaction cannot notify; agents find its contacts by polling. */
         if (event == XACT_EVENT_PRE_COMMIT)
-            wake_notify();
-        else
-            wake_leave_waiting();
+            wake_at_commit();
         break;
     case XACT_EVENT_COMMIT:
     case XACT_EVENT_ABORT:
@@ -162,6 +160,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId 
     if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
         return;
     feed_end_subtransaction(event == SUBXACT_EVENT_COMMIT_SUB);
+    wake_end_subtransaction(event == SUBXACT_EVENT_COMMIT_SUB);
     if (scheduled_level >= level)
         scheduled_level = event == SUBXACT_EVENT_COMMIT_SUB ? level - 1 : 0;
 }

@@ -51,19 +51,27 @@ queue_run_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)
     return count;
 }
 
-void
-queue_become_owner(QueueOwner *saved)
+bool
+queue_become_owner_of(Oid relation, QueueOwner *saved)
 {
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(queue_relations()->queue));
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
     Oid owner;
 
     if (!HeapTupleIsValid(tuple))
-        elog(ERROR, "cache lookup failed for the queue");
+        return false;
     owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
     ReleaseSysCache(tuple);
     GetUserIdAndSecContext(&saved->user, &saved->security_context);
     SetUserIdAndSecContext(owner, saved->security_context | SECURITY_LOCAL_USERID_CHANGE |
                                       SECURITY_NOFORCE_RLS);
+    return true;
+}
+
+void
+queue_become_owner(QueueOwner *saved)
+{
+    if (!queue_become_owner_of(queue_relations()->queue, saved))
+        elog(ERROR, "cache lookup failed for the queue");
 }
 
 void

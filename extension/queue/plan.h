@@ -39,6 +39,8 @@ typedef struct QueueOwner {
  * security restricts. An error restores the user.
  */
 extern void queue_become_owner(QueueOwner *saved);
+/* The same for another relation; false, and nothing is changed, when it does not exist. */
+extern bool queue_become_owner_of(Oid relation, QueueOwner *saved);
 extern void queue_restore_user(const QueueOwner *saved);
 
 /*

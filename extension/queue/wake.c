@@ -12,6 +12,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "access/xact.h"
 #include "commands/async.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -33,8 +34,10 @@
 /* A NOTIFY fails when its queue is full, and with it the commit. */
 #define MAX_NOTIFY_QUEUE_USAGE 0.5
 
-/* The transaction notifies when it commits. */
-static bool is_notify_due = false;
+/* The nesting level of the (sub)transaction that must wake agents when it commits; 0: none. */
+static int due_level = 0;
+/* The sequence, which is locked then: nothing about it can fail when the transaction commits. */
+static Oid due_sequence = InvalidOid;
 
 /*
  * The value of the sequence. It was never called when nothing has waited yet. The functions of
@@ -59,10 +62,7 @@ is_armed(int64 value)
     return value % 2 == 1;
 }
 
-/*
- * Two sessions may do this at the same time; then both set the same value. One that is rolled
- * back afterwards has made agents wait until they poll.
- */
+/* Two sessions may do this at the same time; then both set the same value. */
 static void
 set_value(Oid sequence, int64 value)
 {
@@ -106,9 +106,8 @@ wake_arm_agent(void)
     QueueOwner saved;
     int64 value;
 
-    if (!OidIsValid(sequence))
+    if (!OidIsValid(sequence) || !queue_become_owner_of(sequence, &saved))
         return false;
-    queue_become_owner(&saved);
     value = read_value(sequence);
     if (!is_armed(value))
         set_value(sequence, value + 1);
@@ -124,54 +123,55 @@ wake_agents(void)
 {
     Oid sequence = queue_relations()->idle_sequence;
     QueueOwner saved;
-    int64 value;
 
-    if (is_notify_due)
+    if (due_level > 0 || !OidIsValid(sequence) || !queue_become_owner_of(sequence, &saved))
         return;
-    is_notify_due = true;
-    if (!OidIsValid(sequence))
-        return;
-    queue_become_owner(&saved);
-    value = read_value(sequence);
-    if (is_armed(value))
-        set_value(sequence, value + 1);
-    else
-        is_notify_due = false;
+    (void)read_value(sequence); /* locks it until the transaction ends */
     queue_restore_user(&saved);
+    due_level = GetCurrentTransactionNestLevel();
+    due_sequence = sequence;
+}
+
+static bool
+is_room_for_notification(void)
+{
+    return DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum)0)) <
+           MAX_NOTIFY_QUEUE_USAGE;
 }
 
 void
-wake_notify(void)
+wake_at_commit(void)
 {
-    if (!is_notify_due)
-        return;
-    is_notify_due = false;
-    if (DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum)0)) <
-        MAX_NOTIFY_QUEUE_USAGE)
-        Async_Notify(CHANNEL, "");
-}
-
-void
-wake_leave_waiting(void)
-{
+    bool was_read_only = XactReadOnly;
     QueueOwner saved;
-    Oid sequence;
     int64 value;
 
-    if (!is_notify_due || XactReadOnly)
+    /* The transaction may have dropped the extension meanwhile. */
+    if (due_level == 0 || !queue_become_owner_of(due_sequence, &saved))
         return;
-    sequence = queue_relations()->idle_sequence;
-    if (!OidIsValid(sequence))
-        return;
-    queue_become_owner(&saved);
-    value = read_value(sequence);
-    if (!is_armed(value))
-        set_value(sequence, value + 1);
+    due_level = 0;
+    XactReadOnly = false; /* SET TRANSACTION READ ONLY may have come after the changes */
+    value = read_value(due_sequence);
+    if (is_armed(value)) {
+        set_value(due_sequence, value + 1);
+        if (is_room_for_notification())
+            Async_Notify(CHANNEL, "");
+    }
+    XactReadOnly = was_read_only;
     queue_restore_user(&saved);
+}
+
+void
+wake_end_subtransaction(bool is_commit)
+{
+    int level = GetCurrentTransactionNestLevel();
+
+    if (due_level >= level)
+        due_level = is_commit ? level - 1 : 0;
 }
 
 void
 wake_forget(void)
 {
-    is_notify_due = false;
+    due_level = 0;
 }

@@ -15,21 +15,16 @@
 extern bool wake_arm_agent(void);
 
 /*
- * Wakes the waiting agents, if any, when the transaction commits. They no longer count as waiting
- * from now on.
+ * Wakes the waiting agents, if any, when the transaction commits. After that they no longer count
+ * as waiting. A transaction that is prepared wakes nobody.
  */
 extern void wake_agents(void);
 
-/* Notifies, if wake_agents() found that it must. Called when the transaction commits. */
-extern void wake_notify(void);
+/* Must be called before the transaction commits, but not before it is prepared. */
+extern void wake_at_commit(void);
 
-/*
- * Makes the agents count as waiting again, so that the next change wakes them. Called when the
- * transaction is prepared, because then it cannot notify.
- */
-extern void wake_leave_waiting(void);
-
-/* Called when the transaction has ended. */
+/* Must be called when the transaction, or the current subtransaction, has ended. */
 extern void wake_forget(void);
+extern void wake_end_subtransaction(bool is_commit);
 
 #endif

@@ -131,20 +131,18 @@ CREATE TABLE ctms.api_client (
 COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
 COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
 
-CREATE FUNCTION ctms._new_number() RETURNS bigint
-    LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__new_number';
-COMMENT ON FUNCTION ctms._new_number() IS 'A positive number that never comes again: 63 random bits';
-
+-- Numbers of rows and of generations are 63 random bits. They come from functions that every role
+-- may call.
 -- The queue churns: each row is inserted, claimed and deleted, often within a second. Claiming
 -- changes no indexed column and finds room on the row's page (fillfactor), so it costs no index
 -- entries; autovacuum starts early and does not pause. There is no index on id, because nothing
 -- searches for it.
 CREATE TABLE ctms.pending_acoustic (
-    id bigint NOT NULL DEFAULT ctms._new_number(),
+    id bigint NOT NULL DEFAULT (hashtextextended(gen_random_uuid()::text, 0) & 9223372036854775807),
     email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE ON UPDATE CASCADE,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
-    generation bigint NOT NULL DEFAULT ctms._new_number(),
+    generation bigint NOT NULL DEFAULT (hashtextextended(gen_random_uuid()::text, 0) & 9223372036854775807),
     retry_after timestamptz,
     lease_until timestamptz,
     lease_owner text,

@@ -14,7 +14,7 @@ CREATE TABLE ctms.acoustic_deleted_contact (
     is_to_send boolean NOT NULL DEFAULT true,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
-    generation bigint NOT NULL DEFAULT ctms._new_number(),
+    generation bigint NOT NULL DEFAULT (hashtextextended(gen_random_uuid()::text, 0) & 9223372036854775807),
     retry_after timestamptz,
     lease_until timestamptz,
     lease_owner text,
