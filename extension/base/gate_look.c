@@ -35,7 +35,8 @@ has_children(Relation relation)
 
 /*
  * An unlogged table is empty on a replica, where the planner refuses it. Row security that is
- * not enabled is not forced either.
+ * not enabled is not forced either. Two flags of pg_class stay set after the last rule or child
+ * is gone, so it is looked for.
  */
 static bool
 is_plain_table(Relation relation)
@@ -43,7 +44,7 @@ is_plain_table(Relation relation)
     Form_pg_class form = relation->rd_rel;
 
     return form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID &&
-           form->relpersistence == RELPERSISTENCE_PERMANENT && !form->relhasrules &&
+           form->relpersistence == RELPERSISTENCE_PERMANENT && relation->rd_rules == NULL &&
            !form->relrowsecurity && !form->relispartition && !has_children(relation);
 }
 
