@@ -6,7 +6,8 @@ use CTMS::Test qw(poll_until);
 use IPC::Run;
 use Test::More;
 
-my $ctms = CTMS::Test->new('contact_gate', conf => 'client_min_messages = warning');
+my $ctms = CTMS::Test->new('contact_gate', conf => "client_min_messages = warning\n"
+        . "wal_level = replica\nmax_wal_senders = 3\nhot_standby = on");
 my $node = $ctms->node;
 my @tables = qw(emails amo fxa mofo newsletters waitlists);
 
@@ -379,6 +380,33 @@ $fresh->query('SELECT 1');
 like($fresh->query_safe($get), qr/of a child/, 'what changed during the look is noticed');
 $ctms->sql('DROP INDEX ctms.other; DROP TABLE ctms.child, ctms.other_child');
 is($fresh->query_safe($direct), $all, 'as before');
+
+# ---- a replica ---------------------------------------------------------------------------------
+
+# It replays changes without waiting for those who read there.
+$node->backup('base');
+my $replica = PostgreSQL::Test::Cluster->new('contact_gate_replica');
+$replica->init_from_backup($node, 'base', has_streaming => 1);
+$replica->start;
+my $reader = $replica->background_psql('ctms', on_error_stop => 0);
+is($reader->query_safe("$get; $find"), $session->query_safe("$get; $find"), 'a replica reads too');
+for my $table (@tables)
+{
+    $reader->query_safe('BEGIN');
+    $ctms->sql("REINDEX TABLE CONCURRENTLY ctms.$table");
+    $node->wait_for_catchup($replica, 'replay');
+    is($reader->query_safe($get), $session->query_safe($get), "REINDEX CONCURRENTLY $table there");
+    $reader->query_safe('COMMIT');
+}
+$ctms->sql('ALTER TABLE ctms.waitlists SET UNLOGGED');
+$node->wait_for_catchup($replica, 'replay');
+like($reader->query_safe($answer), qr/^0A000 cannot access temporary or unlogged relations/,
+    'what is not there is not read as nothing');
+$ctms->sql('ALTER TABLE ctms.waitlists SET LOGGED');
+$node->wait_for_catchup($replica, 'replay');
+is($reader->query_safe($get), $session->query_safe($get), 'but when it is there again');
+$reader->quit;
+$replica->stop;
 
 # ---- what PostgreSQL keeps a trace of --------------------------------------------------------
 
