@@ -52,13 +52,15 @@ run(Statement *statement, Datum parameter)
 static Datum
 result_texts(void)
 {
-    uint64 count = SPI_processed;
-    Datum *values = palloc((count + 1) * sizeof(Datum));
+    Datum *values = palloc((SPI_processed + 1) * sizeof(Datum));
+    int count = 0;
     bool is_null;
 
-    for (uint64 i = 0; i < count; i++)
-        values[i] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
-    return PointerGetDatum(construct_array(values, (int)count, TEXTOID, -1, false, TYPALIGN_INT));
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        values[count] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
+        count += is_null ? 0 : 1;
+    }
+    return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /* ---- Stripe --------------------------------------------------------------------------- */
@@ -71,14 +73,14 @@ static bool
 delete_stripe(Datum fxa_id)
 {
     static Statement lock_customer = {
-        .sql = "SELECT stripe_id FROM ctms.stripe_customer WHERE fxa_id = $1 FOR UPDATE",
+        .sql = "SELECT stripe_id::text FROM ctms.stripe_customer WHERE fxa_id = $1 FOR UPDATE",
         .type = TEXTOID};
     static Statement lock_subscriptions = {
-        .sql = "SELECT stripe_id FROM ctms.stripe_subscription"
+        .sql = "SELECT stripe_id::text FROM ctms.stripe_subscription"
                " WHERE stripe_customer_id = ANY ($1) ORDER BY stripe_id FOR UPDATE",
         .type = TEXTARRAYOID};
     static Statement lock_invoices = {
-        .sql = "SELECT stripe_id FROM ctms.stripe_invoice"
+        .sql = "SELECT stripe_id::text FROM ctms.stripe_invoice"
                " WHERE stripe_customer_id = ANY ($1) ORDER BY stripe_id FOR UPDATE",
         .type = TEXTARRAYOID};
     static Statement delete_items = {
@@ -115,22 +117,25 @@ delete_stripe(Datum fxa_id)
 
 /* The contact that has the address, without and with a lock. */
 static Statement find_contact = {
-    .sql = "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1)",
+    .sql = "SELECT email_id::uuid FROM ctms.emails WHERE lower(primary_email::text) = lower($1)",
     .type = TEXTOID};
 static Statement lock_contact = {
-    .sql = "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1)"
+    .sql = "SELECT email_id::uuid FROM ctms.emails WHERE lower(primary_email::text) = lower($1)"
            " FOR NO KEY UPDATE",
     .type = TEXTOID};
 
 static bool
 find(Statement *statement, Datum address, pg_uuid_t *email_id)
 {
+    Datum found;
     bool is_null;
 
     if (run(statement, address) == 0)
         return false;
-    *email_id =
-        *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    if (is_null)
+        return false;
+    *email_id = *DatumGetUUIDP(found);
     return true;
 }
 

@@ -129,18 +129,19 @@ find_existing(const ContactBody *body, Contact *existing)
     static SPIPlanPtr plan;
     Oid type = TEXTOID;
     Datum address = body->records[GROUP_EMAIL].values[EMAIL_PRIMARY_EMAIL];
+    Datum email_id;
     bool is_null;
 
     if (body->has_email_id)
         return contact_load_one(existing, &body->email_id, false);
     kept_plan_prepare(
-        &plan, "SELECT email_id FROM ctms.emails WHERE lower(primary_email) = lower($1)", 1, &type);
+        &plan,
+        "SELECT email_id::uuid FROM ctms.emails WHERE lower(primary_email::text) = lower($1)", 1,
+        &type);
     if (kept_plan_execute(plan, &address, NULL, false, SPI_OK_SELECT) == 0)
         return false;
-    return contact_load_one(
-        existing,
-        DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)),
-        false);
+    email_id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    return !is_null && contact_load_one(existing, DatumGetUUIDP(email_id), false);
 }
 
 static void

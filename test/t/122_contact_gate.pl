@@ -178,6 +178,15 @@ $session->query_safe(q{BEGIN; SET LOCAL session_replication_role = replica;
         VALUES (NULL, 'nobody@example.com', 'sf8', '2024-02-01')});
 is($session->query_safe($same), '', 'a row without an id: both ways give the same');
 is($session->query_safe($direct), $all, 'nobody');
+# Those that write look for a contact by its address.
+my $delete = q{ctms.delete_contact('nobody@example.com')};
+my $create = q{ctms.create_contact('{"email": {"primary_email": "nobody@example.com"}}')};
+is($session->query_safe("SELECT answer(\$\$SELECT $delete\$\$)"), 'null', 'it cannot be deleted');
+like($session->query_safe("SELECT answer(\$\$SELECT $create\$\$)"), qr/^CT409 /, 'nor made again');
+$session->query_safe(q{ALTER TABLE ctms.emails DROP email_id CASCADE,
+    ADD email_id bigint DEFAULT 7});
+like($session->query_safe("SELECT answer(\$\$SELECT $_\$\$)"), qr/^(?:42804|42846|42883) /,
+    'with numbers as ids: a plain error') for $delete, $create;
 $session->query_safe('ROLLBACK');
 is($session->query_safe($direct), $all, 'all is as it was');
 
