@@ -347,9 +347,9 @@ COMMENT ON FUNCTION ctms._invalidate_table() IS 'Tells every session that the ta
 
 -- Our triggers are ordinary ones: what comes by logical replication, or with
 -- session_replication_role = replica, was checked, stamped and enqueued where it comes from. Only
--- those that tell others of a change (here, in 30_waitlists.sql and 70_clients.sql), and the event
--- trigger of 96_drop_guard.sql, are ENABLE ALWAYS. They are for rows, because replication fires no
--- triggers for statements, except TRUNCATE.
+-- those that tell others of a change (here, in 30_waitlists.sql and 70_clients.sql), the one that
+-- writes the queue and the event trigger of 96_drop_guard.sql are ENABLE ALWAYS. The first are for
+-- rows, because replication fires no triggers for statements, except TRUNCATE.
 CREATE TRIGGER ctms_json_schema_document_invalidate
     AFTER INSERT OR UPDATE OR DELETE ON ctms.json_schema_document
     FOR EACH ROW EXECUTE FUNCTION ctms._invalidate_table();

@@ -10,6 +10,7 @@
 
 #include "extension/base/drop_guard.h"
 #include "extension/base/gate.h"
+#include "extension/base/kept_plan.h"
 #include "extension/base/restore.h"
 #include "extension/json_schema/sql/cache.h"
 #include "extension/queue/agent.h"
@@ -30,6 +31,7 @@ _PG_init(void)
     gate_init();
     queue_flush_init();
     drop_guard_init();
+    kept_plan_init();
     queue_agent_init();
     queue_memory_init();
     json_schema_cache_init();

@@ -39,16 +39,11 @@ run_with_latest(QueuePlan *plan, Datum *args, const char *nulls, int expected)
 uint64
 queue_run_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)
 {
-    int level = kept_plan_is_ready(plan->plan) ? 0 : kept_plan_prefer(KEPT_PLAN_ROW_BY_ROW);
-    uint64 count;
-
-    kept_plan_prepare(&plan->plan, plan->sql, plan->arg_count, plan->arg_types);
-    count = plan->sees_latest && IsolationUsesXactSnapshot()
-                ? run_with_latest(plan, args, nulls, expected)
-                : kept_plan_execute(plan->plan, args, nulls, plan->is_read_only, expected);
-    if (level > 0)
-        AtEOXact_GUC(true, level);
-    return count;
+    kept_plan_prepare_by(&plan->plan, KEPT_PLAN_ROW_BY_ROW, plan->sql, plan->arg_count,
+                         plan->arg_types);
+    if (plan->sees_latest && IsolationUsesXactSnapshot())
+        return run_with_latest(plan, args, nulls, expected);
+    return kept_plan_execute(plan->plan, args, nulls, plan->is_read_only, expected);
 }
 
 bool

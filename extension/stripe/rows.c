@@ -259,25 +259,21 @@ static SPIPlanPtr
 plan_of(StripeKind kind, Operation operation)
 {
     static SPIPlanPtr plans[STRIPE_KINDS][OPERATIONS];
+    bool has_or = kind == STRIPE_CUSTOMER && (operation == READ || operation == READ_LOCKED);
     Oid types[MAX_PARAMETERS];
 
     if (plans[kind][operation] != NULL)
         return plans[kind][operation];
-    return kept_plan_prepare(&plans[kind][operation], statement(kind, operation),
-                             parameter_types(kind, operation, types), types);
+    return kept_plan_prepare_by(
+        &plans[kind][operation], has_or ? KEPT_PLAN_BY_BITMAP : KEPT_PLAN_BY_INDEX,
+        statement(kind, operation), parameter_types(kind, operation, types), types);
 }
 
 /* Runs a statement with a new snapshot, so that it sees what others have committed. */
 static void
 run(StripeKind kind, Operation operation, Datum *values, const char *nulls)
 {
-    SPIPlanPtr plan = plan_of(kind, operation);
-    bool has_or = kind == STRIPE_CUSTOMER && (operation == READ || operation == READ_LOCKED);
-    int level = has_or && !kept_plan_is_ready(plan) ? kept_plan_prefer(KEPT_PLAN_BY_BITMAP) : 0;
-
-    kept_plan_execute(plan, values, nulls, false, 0);
-    if (level > 0)
-        AtEOXact_GUC(true, level);
+    kept_plan_execute(plan_of(kind, operation), values, nulls, false, 0);
 }
 
 /* ---- rows --------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 # Trigger functions and what sessions remember: on foreign tables, under logical replication, when
-# schemas change in unusual ways.
+# schemas change in unusual ways; and plans, when they are made again.
 use strict;
 use warnings;
 use CTMS::Test qw(poll_until);
@@ -23,13 +23,22 @@ sub session
     return \%s;
 }
 
+sub send_sql
+{
+    my ($s, $sql) = @_;
+    $s->{end} = 'end of ' . ++$asked;
+    $s->{out} = '';
+    $s->{in} .= "$sql\n\\echo $s->{end}\n";
+    $s->{run}->pump_nb;
+    return;
+}
+
 # What psql prints for these statements.
 sub ask
 {
     my ($s, $sql) = @_;
-    my $end = 'end of ' . ++$asked;
-    $s->{out} = '';
-    $s->{in} .= "$sql\n\\echo $end\n";
+    send_sql($s, $sql) if defined $sql;
+    my $end = $s->{end};
     $s->{timer}->start(180);
     $s->{run}->pump until $s->{out} =~ /^\Q$end\E$/m || $s->{timer}->is_expired;
     my ($answer) = $s->{out} =~ /(.*?)\n?^\Q$end\E$/ms;
@@ -97,9 +106,11 @@ is($ctms->sql(q{SELECT t.tgrelid::regclass || ' ' || t.tgname FROM pg_trigger t
     'ctms.api_client ctms_api_client_notifies_truncate',
     'ctms.json_schema_document ctms_json_schema_document_invalidate',
     'ctms.json_schema_document ctms_json_schema_document_invalidate_all',
+    'ctms.queue_flush ctms_queue_flush',
     'ctms.waitlist_fields_schemas ctms_waitlist_fields_schemas_invalidate',
     'ctms.waitlist_fields_schemas ctms_waitlist_fields_schemas_invalidate_all'),
-    'triggers that tell others of a change always fire, all others are ordinary');
+    'triggers that tell others, and the one that writes the queue, always fire; all others are
+    ordinary' =~ s/\n\s+/ /r);
 is($ctms->sql(q{SELECT t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
     WHERE p.pronamespace = 'ctms'::regnamespace AND t.tgenabled = 'A'
         AND t.tgtype & 1 = 0 AND t.tgtype & 28 <> 0}), '',
@@ -203,6 +214,58 @@ for my $role (qw(origin replica))
         "$role: a change that is rolled back, and DISCARD");
 }
 close_session($open);
+
+# ---- plans that are made again -----------------------------------------------------------------
+
+my $id = '00000000-0000-4000-8000-000000021301';
+my $index_off = join '; ', map { "SET enable_${_} = off" }
+    qw(indexscan indexonlyscan bitmapscan nestloop tidscan sort);
+my $scans = q{SELECT count(*) || ' ' || COALESCE(sum(seq_scan), 0)
+    FROM pg_stat_xact_user_tables WHERE schemaname = 'ctms'
+        AND relname IN ('emails', 'amo', 'fxa', 'mofo', 'newsletters', 'waitlists')};
+for (
+    [ 'delete_contact', q{SELECT ctms.delete_contact('nobody@example.com')} ],
+    [ 'get_contact', qq{SELECT length(ctms.get_contact('$id')::text) > 0} ],
+    [ 'patch_contact', qq{SELECT length(ctms.patch_contact('$id', '{}')::text) > 0} ])
+{
+    my ($name, $call) = @$_;
+    # Planned with the user's settings from the beginning.
+    my $user = session();
+    like(ask($user, "SET ctms.direct_access = off; $index_off; BEGIN; $call; $scans; COMMIT;"),
+        qr/^6 0$/m, "$name: the user's settings of the planner do not matter");
+    close_session($user);
+
+    # The plan is ready, but an invalidation comes when the statement locks its table.
+    $user = session();
+    ask($user, "SET ctms.direct_access = off; $call; $index_off;");
+    my $other = session();
+    ask($other, 'BEGIN; LOCK TABLE ctms.emails IN ACCESS EXCLUSIVE MODE;');
+    send_sql($user, "BEGIN; $call; $scans; COMMIT;");
+    poll_until(sub { $ctms->sql(q{SELECT count(*) FROM pg_locks WHERE NOT granted}) eq '1' },
+        'the session waits for the table');
+    ask($other, 'ANALYZE ctms.emails; COMMIT;');
+    like(ask($user), qr/^6 0$/m, '... nor when the plan is invalidated as it begins');
+    like(ask($user, "ALTER TABLE ctms.emails SET (fillfactor = 90); BEGIN; $call; $scans;
+        COMMIT;"), qr/^6 0$/m, '... or before');
+    like(ask($user, "SET plan_cache_mode = force_custom_plan; BEGIN; $call; $scans; COMMIT;"),
+        qr/^6 0$/m, '... or is made each time');
+    close_session($_) for $user, $other;
+}
+$ctms->sql('ALTER TABLE ctms.emails RESET (fillfactor)');
+
+# Statements that a statement of ours fires are planned as their authors like.
+$ctms->sql(q{CREATE FUNCTION public.mine() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE NOTICE 'seqscan is %', current_setting('enable_seqscan');
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER a_mine BEFORE UPDATE ON ctms.emails FOR EACH ROW
+        EXECUTE FUNCTION public.mine()});
+my $fires = session();
+like(ask($fires, qq{SELECT ctms.patch_contact('$id', '{"email": {"first_name": "b"}}');}),
+    qr/seqscan is on/, "a user's trigger is not planned with our preferences");
+close_session($fires);
+$ctms->sql('DROP TRIGGER a_mine ON ctms.emails; DROP FUNCTION public.mine()');
 
 # ---- logical replication, from a database to another ------------------------------------------
 
