@@ -145,30 +145,24 @@ contact_sql_insert_row(ContactGroup group)
     return kept_plan_prepare(&plans[group], sql.data, count, types);
 }
 
-/*
- * Sets only the fields whose bit is set, so that changes by others in the meantime are kept. The
- * unique basket_token is left out when it does not change: a statement that names it takes a
- * stronger lock, which blocks every insertion of a row that refers to the contact.
- */
+/* Sets only the fields whose bit is set, so that changes by others in the meantime are kept. */
 SPIPlanPtr
-contact_sql_update_row(ContactGroup group, bool with_token)
+contact_sql_update_row(ContactGroup group)
 {
-    static SPIPlanPtr plans[CONTACT_ROW_GROUPS][2];
+    static SPIPlanPtr plans[CONTACT_ROW_GROUPS];
     const ContactGroupSpec *spec = &contact_groups[group];
     Oid types[MAX_PARAMETERS];
     int count = parameter_types(spec, true, false, types);
     const char *separator = " SET ";
     StringInfoData sql;
 
-    if (plans[group][with_token] != NULL)
-        return plans[group][with_token];
+    if (plans[group] != NULL)
+        return plans[group];
     initStringInfo(&sql);
     appendStringInfo(&sql, "UPDATE ctms.%s", spec->table);
     for (int i = 0; i < spec->field_count; i++) {
         const char *column = quote_identifier(spec->fields[i].name);
 
-        if (group == GROUP_EMAIL && i == EMAIL_BASKET_TOKEN && !with_token)
-            continue;
         appendStringInfo(&sql, "%s%s = CASE WHEN $2 & %d <> 0 THEN $%d ELSE %s END", separator,
                          column, 1 << i, i + 3, column);
         separator = ", ";
@@ -176,7 +170,7 @@ contact_sql_update_row(ContactGroup group, bool with_token)
     if (group == GROUP_EMAIL)
         appendStringInfoString(&sql, ", update_timestamp = pg_catalog.clock_timestamp()");
     appendStringInfoString(&sql, " WHERE email_id = $1");
-    return kept_plan_prepare(&plans[group][with_token], sql.data, count, types);
+    return kept_plan_prepare(&plans[group], sql.data, count, types);
 }
 
 SPIPlanPtr

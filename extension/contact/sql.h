@@ -22,15 +22,12 @@ extern SPIPlanPtr contact_sql_load_list(ContactGroup group, bool many);
 
 /* $1 email_id, then one parameter for each field. Does nothing on a conflict. */
 extern SPIPlanPtr contact_sql_insert_row(ContactGroup group);
-/*
- * $1 email_id, $2 a bit for each field to set, then one parameter for each field. with_token
- * tells whether basket_token can be set; it only matters for emails.
- */
-extern SPIPlanPtr contact_sql_update_row(ContactGroup group, bool with_token);
+/* $1 email_id, $2 a bit for each field to set, then one parameter for each field. */
+extern SPIPlanPtr contact_sql_update_row(ContactGroup group);
 /* $1 email_id */
 extern SPIPlanPtr contact_sql_delete_row(ContactGroup group);
 
-/* $1 email_id, then one array for each field. */
+/* $1 email_id, then one array for each field. Does nothing for an item that conflicts. */
 extern SPIPlanPtr contact_sql_insert_items(ContactGroup group);
 /* $1 email_id, $2 an array of bits for each field to set, then one array for each field. */
 extern SPIPlanPtr contact_sql_update_items(ContactGroup group);

@@ -60,11 +60,9 @@ update_row(const pg_uuid_t *email_id, ContactGroup group, const ContactRecord *r
 {
     Datum values[MAX_PARAMETERS] = {UUIDPGetDatum(email_id), UInt32GetDatum(mask)};
     char nulls[MAX_PARAMETERS] = {' ', ' '};
-    bool with_token = group == GROUP_EMAIL && (mask & 1 << EMAIL_BASKET_TOKEN) != 0;
 
     set_fields(group, record, values + 2, nulls + 2);
-    kept_plan_execute(contact_sql_update_row(group, with_token), values, nulls, false,
-                      SPI_OK_UPDATE);
+    kept_plan_execute(contact_sql_update_row(group), values, nulls, false, SPI_OK_UPDATE);
 }
 
 void
