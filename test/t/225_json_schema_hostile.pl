@@ -32,12 +32,13 @@ for my $case (hostile_cases())
     my ($name, $schema, $value, $verdict, $reasons) = @$case;
     my $arguments = literal($schema) . '::jsonb, ' . literal($value) . '::jsonb';
     my ($said, $kb) = run_alone("SELECT ctms.json_schema_is_valid($arguments)");
-    is($said, $verdict, $name);
+    ref $verdict ? like($said, $verdict, $name) : is($said, $verdict, $name);
     cmp_ok($kb // 0, '<', MEMORY_KB, "$name: memory");
     $reasons //= $verdict;
     ($said, $kb) = run_alone("SELECT CASE WHEN count(*) = 0 THEN 't' ELSE 'f' END
         FROM ctms.json_schema_errors($arguments)");
-    is($said, $reasons, "$name, with reasons");
+    ref $reasons ? like($said, $reasons, "$name, with reasons")
+        : is($said, $reasons, "$name, with reasons");
     cmp_ok($kb // 0, '<', MEMORY_KB, "$name, with reasons: memory");
 }
 

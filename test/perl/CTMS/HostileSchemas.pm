@@ -5,8 +5,9 @@ package CTMS::HostileSchemas;
 #
 #   for my $case (hostile_cases()) { my ($name, $schema, $value, $verdict, $reasons) = @$case; ... }
 #
-# "verdict" is what ctms.json_schema_is_valid() says ("t", "f", or the SQLSTATE with its message),
-# "reasons" is the same for ctms.json_schema_errors(), if it differs.
+# "verdict" is what ctms.json_schema_is_valid() says ("t", "f", or the SQLSTATE with its message; a
+# pattern where that depends on the server's build), "reasons" is the same for
+# ctms.json_schema_errors(), if it differs.
 
 use strict;
 use warnings;
@@ -29,7 +30,8 @@ sub doubling
     return $json->encode({ '$ref' => '#/$defs/d60', '$defs' => \%defs });
 }
 
-my $too_deep = '54001: stack depth limit exceeded';
+# The stack of a server with small frames is deep enough: then the verdict is that it is valid.
+my $too_deep = qr/\A(?:54001: stack depth limit exceeded|t)\z/;
 my $too_many = '54001: JSON Schema takes too many steps for this value';
 my $endless = '22023: invalid JSON Schema: the schema applies itself to the same value without end';
 my $doubling_any_of = doubling(sub { { anyOf => [ $_[0], $_[0] ] } });
