@@ -35,7 +35,7 @@ extern void fuzz_text(const char *data, size_t size);
 extern void fuzz_contact(const char *data, size_t size);
 
 /* Prints the condition that does not hold, and aborts. */
-extern void fuzz_finding(const char *file, int line, const char *what) pg_attribute_noreturn();
+extern _Noreturn void fuzz_finding(const char *file, int line, const char *what);
 #define FUZZ_CHECK(condition)                                                                      \
     do {                                                                                           \
         if (!(condition))                                                                          \
