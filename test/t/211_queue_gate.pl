@@ -304,7 +304,7 @@ for my $kind ('REPLICA IDENTITY NOTHING', 'a filter on another column')
 {
     $cases->both("a publication with $kind" => sub {
         my ($case) = @_;
-        $case->sql(change(1) . $claim);
+        $case->sql(change(1) . $claim . change(2));
         my $filter = $kind =~ /filter/ ? 'WHERE (retry = 0)' : '';
         $case->sql('ALTER TABLE ctms.pending_acoustic REPLICA IDENTITY NOTHING') if !$filter;
         $case->sql("CREATE PUBLICATION p FOR TABLE ctms.pending_acoustic $filter;

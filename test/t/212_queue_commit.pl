@@ -397,6 +397,7 @@ $cases->both('an agent' => sub {
     $case->sql("BEGIN; SAVEPOINT s; $one $now ROLLBACK TO s; COMMIT");
     $case->sql('UPDATE ctms.emails SET first_name = first_name');
     $case->is(heard($agent), 0, 'is not woken for nothing');
+    $wait->();
     $case->sql('ALTER TABLE ctms.pending_acoustic ADD CONSTRAINT no CHECK (email_id <> '
         . contact(3) . ')');
     $case->gives(change(3), 'ERROR:  23514', 'a commit fails');
