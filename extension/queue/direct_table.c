@@ -65,6 +65,8 @@ direct_table_open(DirectQueue *queue)
         gate_close(&queue->rows);
         return false;
     }
+    /* Raises what a statement would that can update rows. */
+    CheckCmdReplicaIdentity(queue->rows.relation, CMD_UPDATE);
     queue->slot = MakeSingleTupleTableSlot(RelationGetDescr(queue->rows.relation), &TTSOpsVirtual);
     queue->now = GetCurrentTimestamp();
     PushActiveSnapshot(GetLatestSnapshot());
