@@ -199,6 +199,7 @@ compat_random(void)
 }
 
 #include "access/tableam.h"
+#include "catalog/index.h"
 #include "executor/executor.h"
 #include "nodes/execnodes.h"
 
@@ -232,12 +233,19 @@ compat_insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *
 #endif
 }
 
-/* Waits for a transaction that is inserting a row with the same value of a unique index. */
+/*
+ * Waits for a transaction that is inserting a row with the same value of a unique index. The
+ * indexes were opened without what this needs, because it is rare.
+ */
 static inline void
 compat_wait_for_conflict(ResultRelInfo *target, TupleTableSlot *slot, EState *estate)
 {
     ItemPointerData conflict;
 
+    for (int i = 0; i < target->ri_NumIndices; i++)
+        if (target->ri_IndexRelationInfo[i]->ii_Unique)
+            BuildSpeculativeIndexInfo(target->ri_IndexRelationDescs[i],
+                                      target->ri_IndexRelationInfo[i]);
 #if PG_VERSION_NUM >= 180000
     ItemPointerData none;
 

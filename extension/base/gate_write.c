@@ -4,7 +4,10 @@
  */
 #include "extension/base/gate_write.h"
 
+#include "access/htup_details.h"
+#include "access/relation.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -94,19 +97,12 @@ refers_to_parent_only(Relation relation, const GateWrittenTable *written)
     return true;
 }
 
-bool
-gate_write_fits(const GateWrittenTable *written, Relation relation)
-{
-    return has_our_columns(relation, written->table) && has_our_triggers(relation, written) &&
-           refers_to_parent_only(relation, written);
-}
-
 /* ---- indexes -------------------------------------------------------------------------- */
 
 static bool
-is_on_key_alone(const IndexInfo *info, AttrNumber key)
+is_on_key_alone(Form_pg_index form, AttrNumber key)
 {
-    return info->ii_NumIndexKeyAttrs == 1 && info->ii_IndexAttrNumbers[0] == key;
+    return form->indnkeyatts == 1 && form->indkey.values[0] == key;
 }
 
 /*
@@ -114,28 +110,53 @@ is_on_key_alone(const IndexInfo *info, AttrNumber key)
  * later, or by exclusion, needs more than an index entry.
  */
 static bool
-is_plain_index(Relation index, const IndexInfo *info, AttrNumber key)
+is_plain_index(Relation index, AttrNumber key)
 {
-    return info->ii_Expressions == NIL && info->ii_Predicate == NIL && !info->ii_ExclusionOps &&
-           index->rd_index->indimmediate && (!info->ii_Unique || is_on_key_alone(info, key));
+    Form_pg_index form = index->rd_index;
+
+    return form->indimmediate && !form->indisexclusion &&
+           (!form->indisunique || is_on_key_alone(form, key)) &&
+           heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) &&
+           heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
 }
 
-bool
-gate_write_open(GateWriter *writer, const GateWrittenTable *written, GateScan *scan)
+static bool
+has_plain_indexes(Relation relation, const GateWrittenTable *written)
 {
-    AttrNumber key = scan->columns[written->key];
+    AttrNumber key =
+        get_attnum(RelationGetRelid(relation), written->table->columns[written->key].name);
+    List *indexes = RelationGetIndexList(relation);
+    bool are_plain = true;
+    ListCell *cell;
 
+    foreach (cell, indexes) {
+        Relation index = try_relation_open(lfirst_oid(cell), AccessShareLock);
+
+        if (!index)
+            continue;
+        are_plain = are_plain && is_plain_index(index, key);
+        relation_close(index, AccessShareLock);
+    }
+    list_free(indexes);
+    return are_plain;
+}
+
+/* ---- the whole ------------------------------------------------------------------------- */
+
+bool
+gate_write_fits(const GateWrittenTable *written, Relation relation)
+{
+    return has_our_columns(relation, written->table) && has_our_triggers(relation, written) &&
+           refers_to_parent_only(relation, written) && has_plain_indexes(relation, written);
+}
+
+void
+gate_write_open(GateWriter *writer, const GateScan *scan)
+{
     writer->estate = CreateExecutorState();
     writer->target = makeNode(ResultRelInfo);
     InitResultRelInfo(writer->target, scan->relation, 1, NULL, 0);
-    ExecOpenIndices(writer->target, true);
-    for (int i = 0; i < writer->target->ri_NumIndices; i++)
-        if (!is_plain_index(writer->target->ri_IndexRelationDescs[i],
-                            writer->target->ri_IndexRelationInfo[i], key)) {
-            gate_write_close(writer);
-            return false;
-        }
-    return true;
+    ExecOpenIndices(writer->target, false);
 }
 
 void

@@ -30,9 +30,10 @@ typedef struct GateWriter {
 
 /*
  * Opens all indexes of an open table for the executor's own functions, which write the entries.
- * False, and nothing is open, when there is an index that needs more than an entry.
+ * The lock on the table keeps them from being dropped, and new ones from being used, since it
+ * was found to fit.
  */
-extern bool gate_write_open(GateWriter *writer, const GateWrittenTable *written, GateScan *scan);
+extern void gate_write_open(GateWriter *writer, const GateScan *scan);
 extern void gate_write_close(GateWriter *writer);
 
 #endif

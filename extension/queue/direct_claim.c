@@ -61,7 +61,7 @@ open_scan(ClaimScan *scan)
 
     if (!direct_table_open(&scan->queue))
         return false;
-    target = scan->queue.writer.target;
+    target = direct_table_indexes(&scan->queue);
     for (int i = 0; i < target->ri_NumIndices && !scan->index; i++)
         if (is_claim_index(&scan->queue, target->ri_IndexRelationDescs[i]))
             scan->index = target->ri_IndexRelationDescs[i];

@@ -59,12 +59,9 @@ bool
 direct_table_open(DirectQueue *queue)
 {
     memset(queue, 0, sizeof(*queue));
+    queue->context = CurrentMemoryContext;
     if (!gate_open(&queue->rows, &queue_table, 0, RowExclusiveLock))
         return false;
-    if (!gate_write_open(&queue->writer, &written_queue, &queue->rows)) {
-        gate_close(&queue->rows);
-        return false;
-    }
     /* Raises what a statement would that can update rows. */
     CheckCmdReplicaIdentity(queue->rows.relation, CMD_UPDATE);
     queue->slot = MakeSingleTupleTableSlot(RelationGetDescr(queue->rows.relation), &TTSOpsVirtual);
@@ -145,6 +142,34 @@ direct_table_copy(DirectQueue *queue)
 
 /* ---- writing -------------------------------------------------------------------- */
 
+/* Many transactions only lock rows, so the indexes are opened when they are first needed. */
+static GateWriter *
+writer(DirectQueue *queue)
+{
+    MemoryContext caller;
+
+    if (queue->writer.target)
+        return &queue->writer;
+    caller = MemoryContextSwitchTo(queue->context);
+    gate_write_open(&queue->writer, &queue->rows);
+    MemoryContextSwitchTo(caller);
+    return &queue->writer;
+}
+
+const ResultRelInfo *
+direct_table_indexes(DirectQueue *queue)
+{
+    return writer(queue)->target;
+}
+
+static void
+insert_entries(DirectQueue *queue, CompatEntries entries, bool *has_conflict)
+{
+    GateWriter *target = writer(queue);
+
+    compat_insert_index_tuples(target->target, queue->slot, target->estate, entries, has_conflict);
+}
+
 /* INSERT ... ON CONFLICT does the same; execIndexing.c describes speculative insertion. */
 bool
 direct_table_insert(DirectQueue *queue)
@@ -156,12 +181,11 @@ direct_table_insert(DirectQueue *queue)
 
     table_tuple_insert_speculative(relation, queue->slot, GetCurrentCommandId(true), 0, NULL,
                                    token);
-    compat_insert_index_tuples(queue->writer.target, queue->slot, queue->writer.estate,
-                               COMPAT_ALL_ENTRIES, &has_conflict);
+    insert_entries(queue, COMPAT_ALL_ENTRIES, &has_conflict);
     table_tuple_complete_speculative(relation, queue->slot, token, !has_conflict);
     SpeculativeInsertionLockRelease(xid);
     if (has_conflict)
-        compat_wait_for_conflict(queue->writer.target, queue->slot, queue->writer.estate);
+        compat_wait_for_conflict(writer(queue)->target, queue->slot, writer(queue)->estate);
     ExecClearTuple(queue->slot);
     return !has_conflict;
 }
@@ -192,7 +216,6 @@ direct_table_update(DirectQueue *queue)
     if (result != TM_Ok)
         elog(ERROR, "unexpected result %d of an update of a queue row", result);
     if (entries != COMPAT_NO_ENTRIES)
-        compat_insert_index_tuples(queue->writer.target, queue->slot, queue->writer.estate, entries,
-                                   NULL);
+        insert_entries(queue, entries, NULL);
     ExecClearTuple(queue->slot);
 }

@@ -33,6 +33,7 @@ typedef enum QueueColumn {
 typedef struct DirectQueue {
     GateScan rows; /* by email_id */
     GateWriter writer;
+    MemoryContext context;
     TupleTableSlot *slot; /* the row to be written */
     TimestampTz now;
 } DirectQueue;
@@ -44,6 +45,9 @@ typedef struct DirectQueue {
  */
 extern bool direct_table_open(DirectQueue *queue);
 extern void direct_table_close(DirectQueue *queue);
+
+/* The queue with all its indexes, open as long as the queue is. */
+extern const ResultRelInfo *direct_table_indexes(DirectQueue *queue);
 
 /* Makes a snapshot of everything that is committed by now the active one. */
 extern void direct_table_look_anew(void);

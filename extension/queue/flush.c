@@ -52,25 +52,48 @@ has_trigger(Relation table)
            triggers->triggers[0].tgenabled == TRIGGER_FIRES_ALWAYS;
 }
 
+/* Finds the row, mostly where it was found before. */
+static bool
+find_row(Relation table, Snapshot snapshot, TupleTableSlot *row)
+{
+    static Oid seen_file = InvalidOid;
+    static ItemPointerData seen_at;
+    TableScanDesc scan;
+    bool is_found;
+
+    if (seen_file == table->rd_rel->relfilenode &&
+        table_tuple_fetch_row_version(table, &seen_at, snapshot, row))
+        return true;
+    scan = table_beginscan(table, snapshot, 0, NULL);
+    is_found = table_scan_getnextslot(scan, ForwardScanDirection, row);
+    if (is_found) {
+        seen_file = table->rd_rel->relfilenode;
+        seen_at = row->tts_tid;
+    }
+    table_endscan(scan);
+    return is_found;
+}
+
 /* Queues the deferred trigger for the row, as if it had just been inserted. */
 static void
 queue_trigger(Relation table, Snapshot snapshot)
 {
-    EState *estate = CreateExecutorState();
+    EState *estate = makeNode(EState);
     ResultRelInfo *target = makeNode(ResultRelInfo);
     TupleTableSlot *row = table_slot_create(table, NULL);
-    TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
 
-    if (!has_trigger(table) || !table_scan_getnextslot(scan, ForwardScanDirection, row))
+    if (!has_trigger(table) || !find_row(table, snapshot, row))
         ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                 errmsg("table \"%s.%s\" is not as the extension created it", "ctms", "queue_flush"),
                 errdetail("It must have one row, and its deferred trigger must be enabled. Without "
                           "them, the change would never be sent to Acoustic."));
-    InitResultRelInfo(target, table, 1, NULL, 0);
+    /* All that is read of them: the trigger has no condition and no transition table. */
+    target->ri_RelationDesc = table;
+    target->ri_TrigDesc = table->trigdesc;
     ExecARInsertTriggers(estate, target, row, NIL, NULL);
-    table_endscan(scan);
     ExecDropSingleTupleTableSlot(row);
-    FreeExecutorState(estate);
+    pfree(target);
+    pfree(estate);
 }
 
 void

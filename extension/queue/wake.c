@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
@@ -122,12 +123,10 @@ void
 wake_agents(void)
 {
     Oid sequence = queue_relations()->idle_sequence;
-    QueueOwner saved;
 
-    if (due_level > 0 || !OidIsValid(sequence) || !queue_become_owner_of(sequence, &saved))
+    if (due_level > 0 || !OidIsValid(sequence))
         return;
-    (void)read_value(sequence); /* locks it until the transaction ends */
-    queue_restore_user(&saved);
+    LockRelationOid(sequence, RowExclusiveLock); /* like nextval() */
     due_level = GetCurrentTransactionNestLevel();
     due_sequence = sequence;
 }
