@@ -26,6 +26,7 @@
 #
 #   make conformance   the JSON-Schema-Test-Suite, as a table, and real schemas (SUITE=… CORPORA=…)
 #   make soak-rest     a mixed load, restarts and crashes          (SECONDS=1800)
+#   make soak-ddl      all that a DBA may run, on tables in use    (SECONDS=1800 SEED=…)
 #   make soak-agent    agents and database killed at every step    (ROUNDS=200)
 #   make soak-schemas  schemas change under sessions that validate (CHANGES=10000)
 #   make soak-stripe   16 sessions store shuffled Stripe objects   (SECONDS=600)

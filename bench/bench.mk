@@ -51,6 +51,9 @@ conformance: set-up
 soak-agent: set-up
 	$(quiet)CTMS_TEST_ROUNDS=$(or $(ROUNDS),200) $(LONG_TEST) test/t/340_agent_crashes.pl
 
+soak-ddl: set-up
+	$(quiet)CTMS_SOAK_SECONDS=$(or $(SECONDS),1800) CTMS_SOAK_SEED=$(SEED) $(LONG_TEST) test/t/216_soak_ddl.pl
+
 soak-rest: set-up
 	$(quiet)CTMS_SOAK_SECONDS=$(or $(SECONDS),1800) $(LONG_TEST) test/t/130_rest_soak.pl
 
@@ -66,4 +69,4 @@ fuzz-http: set-up
 	$(quiet)CTMS_FUZZ_SECONDS=$(or $(SECONDS),1800) BUILD=build/sanitize $(LONG_TEST) test/t/131_rest_fuzz.pl
 
 .PHONY: set-up bench-agent bench-rest bench-replica bench-direct bench-import bench-json-schema \
-	bench-json-schema-cancel conformance soak-agent soak-rest soak-schemas soak-stripe fuzz-http
+	bench-json-schema-cancel conformance soak-agent soak-ddl soak-rest soak-schemas soak-stripe fuzz-http

@@ -101,28 +101,8 @@ ok($statuses{200} && $statuses{201} && $statuses{422} && $statuses{dropped}
     && ($statuses{503} || $statuses{599}), 'of everything some');
 
 # ---- what the database says ----------------------------------------------------------------------
-my %found = map { split /\|/, $_, 2 } split /\n/, $ctms->sql(q{
-    SELECT e.email_id, CASE WHEN count(DISTINCT v) = 1 AND count(*) = 6 THEN
-        substr(min(v), 2) ELSE 'half' END
-    FROM ctms.emails e, LATERAL (SELECT e.first_name AS v
-        UNION ALL SELECT username FROM ctms.amo a WHERE a.email_id = e.email_id
-        UNION ALL SELECT mofo_contact_id FROM ctms.mofo m WHERE m.email_id = e.email_id
-        UNION ALL SELECT regexp_replace(source, '.*/', '') FROM ctms.newsletters n
-            WHERE n.email_id = e.email_id
-        UNION ALL SELECT fields->>'geo' FROM ctms.waitlists w
-            WHERE w.email_id = e.email_id) AS versions
-    GROUP BY e.email_id});
-sub strangers
-{
-    my ($expected, $found) = @_;
-    my @strange = grep {
-        my $id = $_;
-        my $is = $found->{$id} // 'gone';
-        !grep { $_ eq $is } @{ $expected->{$id}{may_be} };
-    } sort keys %$expected;
-    return [ map { "$_ is " . ($found->{$_} // 'gone') . ', may be ' . join ' or ',
-            @{ $expected->{$_}{may_be} } } splice @strange, 0, 20 ];
-}
+my %found = %{ CTMS::SoakClient::stored_contacts($ctms) };
+*strangers = \&CTMS::SoakClient::strangers;
 is_deeply(strangers(\%contacts, \%found), [], 'of ' . keys(%contacts)
     . ' contacts each is as its last answer said');
 is_deeply([ grep { !$contacts{$_} } keys %found ], [], 'and there are no others');

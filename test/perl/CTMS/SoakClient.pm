@@ -24,7 +24,7 @@ package CTMS::SoakClient;
 #   CTMS::SoakClient->new(number => 1, port => …, token => …,
 #       until => $file, report => $file)->run;
 #
-# The report is JSON: requests by status, what went wrong, and for each contact the versions that it
+# The report is JSON: requests by status, what went wrong (and between which times), and for each contact the versions that it
 # may have at the end ("gone" among them). A contact whose write was not answered, or with 503, gets
 # no further writes, because that one may still be carried out.
 
@@ -40,7 +40,7 @@ sub new
 {
     my ($class, %options) = @_;
     return bless { %options, contacts => {}, open => [], customers => {}, statuses => {},
-        wrong => [], unanswered => [], last => 0, http => new_http() }, $class;
+        wrong => [], wrong_when => [], unanswered => [], last => 0, http => new_http() }, $class;
 }
 
 sub new_http
@@ -51,7 +51,9 @@ sub new_http
 sub wrong
 {
     my ($self, $what) = @_;
-    push @{ $self->{wrong} }, $what if @{ $self->{wrong} } < 20;
+    return if @{ $self->{wrong} } >= 20;
+    push @{ $self->{wrong} }, $what;
+    push @{ $self->{wrong_when} }, [ $self->{asked}, time, $what ];
     return;
 }
 
@@ -60,7 +62,7 @@ sub request
 {
     my ($self, $method, $path, $body, %headers) = @_;
     $headers{Authorization} //= "Bearer $self->{token}";
-    my $begun = time;
+    my $begun = $self->{asked} = time;
     my $r = $self->{http}->request($method, "http://127.0.0.1:$self->{port}$path",
         { headers => \%headers,
             defined $body ? (content => ref $body ? $json->encode($body) : $body) : () });
@@ -223,6 +225,9 @@ sub send_nonsense
     return;
 }
 
+# Whether a client of this kind made the contact.
+sub is_ours { return $_[0] =~ /^000/ }
+
 # A page, which is in several parts if it is long, must be whole, and so must each contact.
 sub read_page
 {
@@ -231,7 +236,7 @@ sub read_page
     return if $r->{status} =~ /^(503|599)$/;
     return $self->wrong("GET /updates: $r->{status}")
         if $r->{status} != 200 || ref $r->{json}{items} ne 'ARRAY';
-    $self->version_in($_) for @{ $r->{json}{items} };
+    $self->version_in($_) for grep { is_ours($_->{email}{email_id}) } @{ $r->{json}{items} };
     return;
 }
 
@@ -270,9 +275,43 @@ sub run
     }
     open my $out, '>', $self->{report} or die $!;
     print {$out} $json->encode({ map { $_ => $self->{$_} }
-            qw(contacts customers statuses wrong unanswered) });
+            qw(contacts customers statuses wrong wrong_when unanswered) });
     close $out or die $!;
     return;
+}
+
+# ---- afterwards ---------------------------------------------------------------------------
+
+# The version that the database has of each contact of these clients; "half" of those whose parts
+# differ.
+sub stored_contacts
+{
+    my ($ctms) = @_;
+    return { map { split /\|/, $_, 2 } split /\n/, $ctms->sql(q{
+        SELECT e.email_id, CASE WHEN count(DISTINCT v) = 1 AND count(*) = 6 THEN
+            substr(min(v), 2) ELSE 'half' END
+        FROM ctms.emails e, LATERAL (SELECT e.first_name AS v
+            UNION ALL SELECT username FROM ctms.amo a WHERE a.email_id = e.email_id
+            UNION ALL SELECT mofo_contact_id FROM ctms.mofo m WHERE m.email_id = e.email_id
+            UNION ALL SELECT regexp_replace(source, '.*/', '') FROM ctms.newsletters n
+                WHERE n.email_id = e.email_id
+            UNION ALL SELECT fields->>'geo' FROM ctms.waitlists w
+                WHERE w.email_id = e.email_id) AS versions
+        WHERE e.email_id < '10000000-0000-0000-0000-000000000000'
+        GROUP BY e.email_id}) };
+}
+
+# Which of what was found is not as the clients expect; twenty at most.
+sub strangers
+{
+    my ($expected, $found) = @_;
+    my @strange = grep {
+        my $id = $_;
+        my $is = $found->{$id} // 'gone';
+        !grep { $_ eq $is } @{ $expected->{$id}{may_be} };
+    } sort keys %$expected;
+    return [ map { "$_ is " . ($found->{$_} // 'gone') . ', may be ' . join ' or ',
+            @{ $expected->{$_}{may_be} } } splice @strange, 0, 20 ];
 }
 
 1;
