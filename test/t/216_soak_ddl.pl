@@ -241,7 +241,8 @@ sub run_round
     }
     $is_dba_finished = 0;
     my $dba = start(sub { CTMS::SoakDba->new(url => $url, log => "$dir/dba", seed => ++$next_seed,
-            is_short => !$seconds, until => $until, number => 1000000 * $round)->run });
+            is_short => !$seconds, round => $round, until => $until,
+            number => 1000000 * $round)->run });
     my $dba_status;
     while (!defined $dba_status)
     {

@@ -4,7 +4,8 @@ package CTMS::SoakDba;
 # tables that are in use, and undoes it. It gives up on a lock soon and tries again, so that nobody
 # waits for it for long.
 #
-#   CTMS::SoakDba->new(url => …, log => $file, seed => 1, is_short => 1, until => $time)->run;
+#   CTMS::SoakDba->new(url => …, log => $file, seed => 1, round => 1, is_short => 1,
+#       until => $time)->run;
 #
 # The log has a line of JSON for the beginning and for the end of each step, so that the test can
 # tell what was going on when a statement of somebody else failed.
@@ -205,13 +206,14 @@ my @ON_TABLES = (
     { kind => 'a lock', do => ['LOCK TABLE %T IN ACCESS EXCLUSIVE MODE'], in_block => 1 },
 );
 
-# Types that hold every value of the old one, and back.
+# Types that hold every value of the old one, and back. Core refuses names of newsletters and
+# waitlists, because triggers of ctms depend on them.
 my %TYPES = (
     emails => [ [qw(first_name text varchar(255))], [qw(email_lang varchar(50) varchar(5))],
         [qw(unsubscribe_reason soak.long_text text)], [qw(primary_email text varchar(255))] ],
-    newsletters => [ [qw(name text varchar(255))], [qw(id bigint integer)],
-        [qw(format varchar(7) varchar(1))] ],
-    waitlists => [ [qw(name text varchar(255))], [qw(source soak.long_text text)] ],
+    newsletters => [ [qw(id bigint integer)], [qw(format varchar(7) varchar(1))],
+        [qw(source soak.long_text text)] ],
+    waitlists => [ [qw(source soak.long_text text)], [qw(id bigint integer)] ],
     fxa => [ [qw(fxa_id text varchar(255))], [qw(id bigint integer)] ],
     amo => [ [qw(user_id text varchar(40))], [qw(last_login timestamptz date)] ],
     mofo => [ [qw(mofo_email_id text varchar(255))] ],
@@ -336,18 +338,21 @@ sub kinds
     return map { $_->{kind} } @ON_TABLES, { kind => 'types' }, grep { is_possible($_) } @ELSEWHERE;
 }
 
-# So many of the tables, the queue among them.
+# The queue, and so many of the other tables: in each round the next ones.
 sub choose
 {
-    my ($count, @tables) = @_;
-    my @chosen = sort { ($b->{name} eq 'pending_acoustic') <=> ($a->{name} eq 'pending_acoustic') }
-        shuffle @tables;
-    splice @chosen, $count if @chosen > $count;
-    return @chosen;
+    my ($round, $count, @tables) = @_;
+    my ($queue, @others) = map { my $is_queue = $_;
+        [ grep { ($_->{name} eq 'pending_acoustic') == $is_queue } @tables ] } 1, '';
+    @others = @{ $others[0] };
+    my $from = @others ? $round * $count % @others : 0;
+    my @turned = (@others, @others)[ $from .. $from + $#others ];
+    splice @turned, $count if @turned > $count;
+    return @$queue, @turned;
 }
 
-# Every kind on the queue and some other tables, on all of them what holds up nobody. In the short
-# form on two: the queue and a table of contacts.
+# Every kind on the queue and some other tables. In the short form on two tables what holds up
+# nobody, and everything else on one: half of it on the queue.
 sub plan
 {
     my ($self) = @_;
@@ -357,13 +362,15 @@ sub plan
     {
         my @fitting = grep { !$task->{needs} || $_->{has}{ $task->{needs} } } @tables;
         my @close = grep { $TYPES{ $_->{name} } } @fitting;
-        @fitting = choose(2, @close ? @close : @fitting) if $self->{is_short};
-        push @plan, map { [ $task, $_ ] } choose($task->{waits} ? 1000 : 6, @fitting);
+        my @chosen = $self->{is_short} ? choose(int rand 100, 1, @close ? @close : @fitting)
+            : choose($self->{round}, $task->{waits} ? 6 : 3, @fitting);
+        @chosen = (shuffle @chosen)[0] if $self->{is_short} && !$task->{waits};
+        push @plan, map { [ $task, $_ ] } @chosen;
     }
     my @types = map { my $table = $_; map { [ $_, $table ] } type_changes($table) } @tables;
     my ($queue, @others) = map { my $is_queue = $_;
         [ grep { ($_->[1]{name} eq 'pending_acoustic') == $is_queue } @types ] } 1, '';
-    @types = (@$queue, (shuffle map { @$_ } @others)[ 0 .. 3 ]) if $self->{is_short};
+    @types = (@$queue, (shuffle map { @$_ } @others)[ 0 .. ($self->{is_short} ? 3 : 9) ]);
     push @plan, @types, map { [ $_, {} ] } grep { is_possible($_) } @ELSEWHERE;
     return shuffle @plan;
 }
