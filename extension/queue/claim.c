@@ -244,7 +244,7 @@ claim_again(Claim *claim)
 {
     claim->now = GetCurrentTimestamp();
     claim_from_beginning(claim);
-    if (queue_has_left_keys())
+    if (queue_has_left_stripe_keys())
         wake_agents();
 }
 

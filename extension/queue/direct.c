@@ -49,9 +49,13 @@ is_written_by_us(TupleTableSlot *found)
     return !is_null && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
+typedef enum Hold { HELD, GONE, BUSY } Hold;
+
 /*
  * If another session is updating the contact, its new version is locked together with the one
- * found. This waits only if that session deletes the contact or changes its keys.
+ * found. Only a session that deletes the contact, changes its key or has locked it as strongly is
+ * in the way. It is not waited for: it may have to wait for this transaction, and a foreign key
+ * that nobody has written would not be checked here.
  */
 static TM_Result
 lock_contact(GateScan *emails)
@@ -60,29 +64,29 @@ lock_contact(GateScan *emails)
     TM_FailureData failure;
 
     return table_tuple_lock(emails->relation, &tid, GetActiveSnapshot(), emails->found,
-                            GetCurrentCommandId(true), LockTupleKeyShare, LockWaitBlock,
+                            GetCurrentCommandId(true), LockTupleKeyShare, LockWaitSkip,
                             TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
 }
 
-/*
- * Keeps the contact from being deleted until the transaction ends, like a foreign key check does.
- * False when the contact does not exist, or no longer does.
- */
-static bool
+static Hold
 hold(GateScan *emails, const pg_uuid_t *email_id)
 {
     while (gate_find_uuid(emails, GetActiveSnapshot(), email_id)) {
         TM_Result result = is_written_by_us(emails->found) ? TM_Ok : lock_contact(emails);
 
         CHECK_FOR_INTERRUPTS();
-        if (result == TM_Ok || result == TM_Deleted)
-            return result == TM_Ok;
+        if (result == TM_Ok)
+            return HELD;
+        if (result == TM_Deleted)
+            return GONE;
+        if (result == TM_WouldBlock)
+            return BUSY;
         if (result != TM_Updated)
             elog(ERROR, "unexpected result %d of a lock of a contact", result);
         /* A newer version was committed since the snapshot was taken. */
         direct_table_look_anew();
     }
-    return false;
+    return GONE;
 }
 
 static const GateColumn email_id_column[] = {{"email_id", UUIDOID, true}};
@@ -94,20 +98,24 @@ static GateTable emails_table = {.name = "emails",
                                  .key_count = 1,
                                  .rights = ACL_NO_RIGHTS};
 
-/* Holds the contacts, in their order, and leaves only those that exist. */
-static bool
-hold_all(FeedKeys *contacts)
+bool
+direct_hold(FeedKeys *contacts, FeedKeys *busy)
 {
     pg_uuid_t *ids = (pg_uuid_t *)contacts->keys;
     GateScan emails;
-    int64 found = 0;
+    int64 held = 0;
 
     if (!gate_open(&emails, &emails_table, 0, RowShareLock))
         return false;
+    PushActiveSnapshot(GetLatestSnapshot());
     for (int64 i = 0; i < contacts->count; i++)
-        if (hold(&emails, &ids[i]))
-            ids[found++] = ids[i];
-    contacts->count = found;
+        switch (hold(&emails, &ids[i])) {
+        case HELD: ids[held++] = ids[i]; break;
+        case BUSY: feed_keys_add(busy, &ids[i]); break;
+        case GONE: break;
+        }
+    contacts->count = held;
+    PopActiveSnapshot();
     gate_close(&emails);
     return true;
 }
@@ -213,18 +221,13 @@ enqueue_all(DirectQueue *queue, const FeedKeys *contacts)
 }
 
 bool
-direct_enqueue(FeedKeys *contacts)
+direct_enqueue(const FeedKeys *contacts)
 {
     DirectQueue queue;
-    bool is_done;
 
     if (!direct_table_open(&queue))
         return false;
-    /* First all contacts are locked, then queue rows: a session that waits for a contact must not
-     * hold a queue row. */
-    is_done = hold_all(contacts);
-    if (is_done)
-        enqueue_all(&queue, contacts);
+    enqueue_all(&queue, contacts);
     direct_table_close(&queue);
-    return is_done;
+    return true;
 }

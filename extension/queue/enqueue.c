@@ -13,10 +13,14 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "extension/queue/direct.h"
 #include "extension/queue/enqueue.h"
+#include "extension/queue/left.h"
 #include "extension/queue/plan.h"
 
 /*
@@ -24,6 +28,17 @@
  * cases.
  */
 #define CONTACTS_PER_STATEMENT 10000
+
+static QueuePlan hold_plan = {
+    .sql = "WITH held AS MATERIALIZED ("
+           " SELECT email_id FROM ctms.emails WHERE email_id = ANY ($1)"
+           " ORDER BY email_id FOR KEY SHARE SKIP LOCKED)"
+           "SELECT e.email_id::uuid, h.email_id IS NOT NULL FROM ctms.emails AS e"
+           " LEFT JOIN held AS h ON h.email_id = e.email_id"
+           " WHERE e.email_id = ANY ($1) ORDER BY e.email_id",
+    .arg_count = 1,
+    .arg_types = {UUIDARRAYOID},
+    .sees_latest = true};
 
 /*
  * A contact that is already waiting keeps its place. A contact that has failed starts again,
@@ -37,13 +52,8 @@
  * what was committed with the lock.
  */
 static QueuePlan enqueue_plan = {
-    .sql = "WITH contact AS MATERIALIZED ("
-           " SELECT email_id FROM ctms.emails WHERE email_id = ANY ($1)"
-           " ORDER BY email_id FOR KEY SHARE),"
-           "enqueued AS ("
-           " INSERT INTO ctms.pending_acoustic AS p"
-           "  (email_id, create_timestamp, update_timestamp)"
-           " SELECT email_id, $2, $2 FROM contact ORDER BY email_id"
+    .sql = "INSERT INTO ctms.pending_acoustic AS p (email_id, create_timestamp, update_timestamp)"
+           " SELECT email_id, $2, $2 FROM unnest($1) AS held (email_id) ORDER BY email_id"
            " ON CONFLICT (email_id) DO UPDATE SET"
            "  generation = EXCLUDED.generation,"
            "  retry = 0, last_error = NULL, retry_after = NULL,"
@@ -51,17 +61,54 @@ static QueuePlan enqueue_plan = {
            "                     ELSE p.create_timestamp END,"
            "  update_timestamp = EXCLUDED.update_timestamp"
            " WHERE p.is_tried OR p.retry > 0 OR p.retry_after IS NOT NULL"
-           "  OR p.lease_owner IS NOT NULL)"
-           "SELECT FROM contact",
+           "  OR p.lease_owner IS NOT NULL",
     .arg_count = 2,
     .arg_types = {UUIDARRAYOID, TIMESTAMPTZOID},
     .sees_latest = true};
 
-static uint64
+/* Sorts the contacts of the last statement into those that are held and those that are not. */
+static void
+take_held(uint64 count, FeedKeys *held, FeedKeys *busy)
+{
+    for (uint64 i = 0; i < count; i++) {
+        HeapTuple row = SPI_tuptable->vals[i];
+        TupleDesc desc = SPI_tuptable->tupdesc;
+        bool is_null;
+        Datum email_id = SPI_getbinval(row, desc, 1, &is_null);
+
+        feed_keys_add(DatumGetBool(SPI_getbinval(row, desc, 2, &is_null)) ? held : busy,
+                      DatumGetUUIDP(email_id));
+    }
+}
+
+static void
+hold_by_sql(FeedKeys *contacts, FeedKeys *busy)
+{
+    FeedKeys asked = *contacts;
+    MemoryContext caller = CurrentMemoryContext;
+    QueueOwner saved;
+
+    *contacts = (FeedKeys){.kind = FEED_CONTACT};
+    queue_start_sql(&saved);
+    while (asked.taken < asked.count) {
+        ArrayType *email_ids = feed_take(&asked, CONTACTS_PER_STATEMENT);
+        uint64 count =
+            queue_run_plan(&hold_plan, (Datum[]){PointerGetDatum(email_ids)}, NULL, SPI_OK_SELECT);
+        MemoryContext procedure = MemoryContextSwitchTo(caller);
+
+        CHECK_FOR_INTERRUPTS();
+        take_held(count, contacts, busy);
+        MemoryContextSwitchTo(procedure);
+        SPI_freetuptable(SPI_tuptable);
+        pfree(email_ids);
+    }
+    queue_end_sql(&saved);
+}
+
+static void
 enqueue_by_sql(FeedKeys *contacts)
 {
     Datum now = TimestampTzGetDatum(GetCurrentTimestamp());
-    uint64 enqueued = 0;
     QueueOwner saved;
 
     queue_start_sql(&saved);
@@ -69,25 +116,57 @@ enqueue_by_sql(FeedKeys *contacts)
         ArrayType *email_ids = feed_take(contacts, CONTACTS_PER_STATEMENT);
 
         CHECK_FOR_INTERRUPTS();
-        enqueued += queue_run_plan(&enqueue_plan, (Datum[]){PointerGetDatum(email_ids), now}, NULL,
-                                   SPI_OK_SELECT);
-        SPI_freetuptable(SPI_tuptable);
+        queue_run_plan(&enqueue_plan, (Datum[]){PointerGetDatum(email_ids), now}, NULL,
+                       SPI_OK_INSERT);
         pfree(email_ids);
     }
     queue_end_sql(&saved);
-    return enqueued;
 }
 
-uint64
-enqueue_contacts(FeedKeys *contacts)
+void
+enqueue_hold(FeedKeys *contacts, FeedKeys *busy)
 {
+    *busy = (FeedKeys){.kind = FEED_CONTACT};
     if (contacts->count == 0)
-        return 0;
+        return;
     /*
      * When a transaction commits, no command ends after the last statement, so its effects are not
      * visible yet. Without this, contacts whose rows it rewrote would be seen in their old version
      * and taken for deleted.
      */
     CommandCounterIncrement();
-    return direct_enqueue(contacts) ? (uint64)contacts->count : enqueue_by_sql(contacts);
+    if (!direct_hold(contacts, busy))
+        hold_by_sql(contacts, busy);
+}
+
+void
+enqueue_held(FeedKeys *contacts)
+{
+    if (contacts->count > 0 && !direct_enqueue(contacts))
+        enqueue_by_sql(contacts);
+}
+
+static void
+leave_busy(const FeedKeys *busy)
+{
+    const pg_uuid_t *ids = (const pg_uuid_t *)busy->keys;
+    LeftKeys left = {0};
+
+    for (int64 i = 0; i < busy->count; i++)
+        left_add(&left, FEED_CONTACT,
+                 CStringGetTextDatum(
+                     DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&ids[i])))));
+    left_write(&left);
+}
+
+/* The order is that of locks: contacts, keys that are left, queue rows. */
+uint64
+enqueue_contacts(FeedKeys *contacts)
+{
+    FeedKeys busy;
+
+    enqueue_hold(contacts, &busy);
+    leave_busy(&busy);
+    enqueue_held(contacts);
+    return contacts->count + busy.count;
 }

@@ -214,6 +214,20 @@ feed_is_owed(void)
 }
 
 void
+feed_keys_add(FeedKeys *keys, const pg_uuid_t *email_id)
+{
+    Size width = sizeof(pg_uuid_t);
+
+    if (keys->count == keys->capacity) {
+        keys->capacity = Max(FIRST_CAPACITY, 2 * keys->capacity);
+        keys->keys = keys->keys
+                         ? repalloc_huge(keys->keys, keys->capacity * width)
+                         : MemoryContextAllocHuge(CurrentMemoryContext, keys->capacity * width);
+    }
+    memcpy(keys->keys + keys->count++ * width, email_id, width);
+}
+
+void
 feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys)
 {
     Datum *elements;
@@ -228,10 +242,8 @@ feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys)
     for (int i = 0; i < count; i++)
         ids[i] = *DatumGetUUIDP(elements[i]);
     pfree(elements);
-    keys->kind = FEED_CONTACT;
-    keys->keys = (char *)ids;
+    *keys = (FeedKeys){.kind = FEED_CONTACT, .keys = (char *)ids, .capacity = count};
     keys->count = sort_unique(FEED_CONTACT, keys->keys, count);
-    keys->taken = 0;
 }
 
 void
@@ -241,14 +253,13 @@ feed_take_all(FeedKind kind, FeedKeys *keys)
     size_t width = key_width(kind);
 
     mark_subtransaction();
-    keys->kind = kind;
-    keys->count = list->count - list->taken;
+    *keys = (FeedKeys){.kind = kind, .count = list->count - list->taken};
     keys->keys =
         keys->count == 0 ? NULL : MemoryContextAllocHuge(CurrentMemoryContext, keys->count * width);
     if (keys->count > 0)
         memcpy(keys->keys, list->keys + list->taken * width, keys->count * width);
+    keys->capacity = keys->count;
     keys->count = sort_unique(kind, keys->keys, keys->count);
-    keys->taken = 0;
     list->taken = list->count;
     if (mark_count == 0) /* nothing can bring them back */
         list->count = list->taken = 0;

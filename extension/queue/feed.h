@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "utils/array.h"
+#include "utils/uuid.h"
 
 /*
  * How a changed row leads to its contact. The names of the kinds are arguments of triggers, and
@@ -38,13 +39,17 @@ extern void feed_add(FeedKind kind, Datum key);
 /* Whether the feed has any key that was not taken. */
 extern bool feed_is_owed(void);
 
-/* The keys of one kind, taken from the feed: sorted, without repetitions. */
+/* Keys of one kind: sorted, without repetitions. */
 typedef struct FeedKeys {
     FeedKind kind;
     char *keys;
     int64 count;
-    int64 taken; /* how many feed_take() has handed out */
+    int64 capacity; /* of a list to which keys are added */
+    int64 taken;    /* how many feed_take() has handed out */
 } FeedKeys;
+
+/* Adds a contact that is behind all others of the list. */
+extern void feed_keys_add(FeedKeys *keys, const pg_uuid_t *email_id);
 
 /*
  * A sorted copy of a uuid[] in the current memory context. Raises an error if the array contains

@@ -5,12 +5,14 @@
  * order, several at a time. So a subscription and its customer may be committed at the same time.
  * Then neither transaction sees the other; the one with the customer enqueues the contact; and an
  * agent may send the contact before it can see the subscription. Therefore keys that lead to no
- * contact are left in ctms.unresolved_stripe. They become visible to the next claim with the
- * commit, and that claim sees everything else that is committed by then.
+ * contact are left for the next claim (queue/left.c).
  *
  * A transaction that connects a contact later enqueues it itself. The key of a price is always
  * left, because other transactions may be about to commit subscriptions to it, whose contacts
  * were sent with the old price.
+ *
+ * Claims also enqueue contacts that were left because another session had locked them
+ * (queue/enqueue.c).
  */
 #include "extension/base/compat.h"
 
@@ -25,6 +27,7 @@
 #include "extension/queue/enqueue.h"
 #include "extension/queue/feed.h"
 #include "extension/queue/give_way.h"
+#include "extension/queue/left.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/stripe.h"
 
@@ -61,55 +64,36 @@ static QueuePlan resolve_plan = {
     .arg_types = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
     .sees_latest = true};
 
-/*
- * If another transaction has left the same key before, its row is written again. Otherwise a
- * claim could take that row before this transaction commits, and the contact of what this
- * transaction commits would never be found. While the row is being written, a claim skips it.
- */
-static QueuePlan leave_plan = {
-    .sql = "INSERT INTO ctms.unresolved_stripe (kind, key)"
-           " SELECT kind, key FROM unnest($1, $2) AS left_keys (kind, key) ORDER BY kind, key"
-           " ON CONFLICT (kind, key) DO UPDATE SET update_timestamp = EXCLUDED.update_timestamp",
-    .arg_count = 2,
-    .arg_types = {TEXTARRAYOID, TEXTARRAYOID},
-    .sees_latest = true};
-
 static QueuePlan take_plan = {
     .sql = "WITH taken AS MATERIALIZED ("
-           " SELECT kind, key FROM ctms.unresolved_stripe ORDER BY kind, key LIMIT $1"
-           " FOR UPDATE SKIP LOCKED)"
+           " SELECT kind, key FROM ctms.unresolved_stripe WHERE kind <> 'contact'"
+           " ORDER BY kind, key LIMIT $1 FOR UPDATE SKIP LOCKED)"
            "DELETE FROM ctms.unresolved_stripe AS u USING taken"
            " WHERE u.kind = taken.kind AND u.key = taken.key RETURNING u.kind::text, u.key::text",
     .arg_count = 1,
     .arg_types = {INT8OID}};
 
-static QueuePlan has_left_plan = {
-    .sql = "SELECT FROM ctms.unresolved_stripe ORDER BY kind, key LIMIT 1"};
+/* Contacts that were locked by another session when a change of theirs was committed. */
+static QueuePlan take_contacts_plan = {
+    .sql = "SELECT key::uuid FROM ctms.unresolved_stripe WHERE kind = 'contact'"
+           "  AND key ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'"
+           " ORDER BY key LIMIT $1 FOR UPDATE SKIP LOCKED",
+    .arg_count = 1,
+    .arg_types = {INT8OID}};
 
-/* Keys that lead to no contact, as columns for SQL. */
-typedef struct LeftKeys {
-    Datum *kinds;
-    Datum *keys;
-    int count;
-    int capacity;
-} LeftKeys;
+static QueuePlan remove_contacts_plan = {
+    .sql = "DELETE FROM ctms.unresolved_stripe WHERE kind = 'contact'"
+           "  AND key = ANY ($1::text[]) AND key <> ALL ($2::text[])",
+    .arg_count = 2,
+    .arg_types = {UUIDARRAYOID, UUIDARRAYOID}};
+
+static QueuePlan has_left_plan = {.sql =
+                                      "SELECT count(*) FILTER (WHERE kind <> 'contact'), count(*)"
+                                      " FROM (SELECT kind FROM ctms.unresolved_stripe ORDER BY "
+                                      "kind DESC, key LIMIT 1) AS any_key"};
 
 /* Is called with each contact. */
 typedef void (*TakeContact)(Datum email_id, void *arg);
-
-static void
-leave_key(LeftKeys *left, int kind, Datum key)
-{
-    if (left->count == left->capacity) {
-        left->capacity = Max(16, 2 * left->capacity);
-        left->kinds = left->kinds ? repalloc(left->kinds, left->capacity * sizeof(Datum))
-                                  : palloc(left->capacity * sizeof(Datum));
-        left->keys = left->keys ? repalloc(left->keys, left->capacity * sizeof(Datum))
-                                : palloc(left->capacity * sizeof(Datum));
-    }
-    left->kinds[left->count] = CStringGetTextDatum(feed_kind_name(FEED_FIRST_STRIPE + kind));
-    left->keys[left->count++] = key;
-}
 
 static Datum
 text_array(Datum *elements, int count)
@@ -130,8 +114,8 @@ resolve(Datum *keys, LeftKeys *left, TakeContact take, void *arg)
         Datum email_id = SPI_getbinval(row, desc, 1, &is_nobody);
 
         if (is_nobody)
-            leave_key(left, DatumGetInt32(SPI_getbinval(row, desc, 2, &is_null)),
-                      SPI_getbinval(row, desc, 3, &is_null));
+            left_add(left, FEED_FIRST_STRIPE + DatumGetInt32(SPI_getbinval(row, desc, 2, &is_null)),
+                     SPI_getbinval(row, desc, 3, &is_null));
         else
             take(email_id, arg);
     }
@@ -172,13 +156,9 @@ queue_resolve_stripe_keys(void)
         args[i] = PointerGetDatum(feed_take(&keys[i], INT_MAX));
     resolve(args, &left, add_to_feed, NULL);
     for (int64 i = 0; i < keys[FEED_PRICE - FEED_FIRST_STRIPE].count; i++)
-        leave_key(&left, FEED_PRICE - FEED_FIRST_STRIPE,
-                  PointerGetDatum(((text **)keys[FEED_PRICE - FEED_FIRST_STRIPE].keys)[i]));
-    if (left.count > 0)
-        queue_run_plan(
-            &leave_plan,
-            (Datum[]){text_array(left.kinds, left.count), text_array(left.keys, left.count)}, NULL,
-            SPI_OK_INSERT);
+        left_add(&left, FEED_PRICE,
+                 PointerGetDatum(((text **)keys[FEED_PRICE - FEED_FIRST_STRIPE].keys)[i]));
+    left_write(&left);
     queue_end_sql(&saved);
     return left.count > 0;
 }
@@ -203,21 +183,17 @@ sort_keys(uint64 count, Datum *args)
     }
 }
 
-/* Takes keys that were left and enqueues their contacts. */
-static bool
-resolve_left_keys(void *arg)
+/* Takes keys of Stripe that were left and enqueues their contacts. */
+static void
+resolve_left_stripe(void)
 {
     Datum args[FEED_STRIPE_KINDS];
     LeftKeys nobody = {0};
     ArrayBuildState *contacts = NULL;
     FeedKeys found;
-    QueueOwner saved;
-    int level = give_way_limit_waits();
-    uint64 taken;
+    uint64 taken = queue_run_plan(&take_plan, (Datum[]){Int64GetDatum(LEFT_KEYS)}, NULL,
+                                  SPI_OK_DELETE_RETURNING);
 
-    queue_start_sql(&saved);
-    taken = queue_run_plan(&take_plan, (Datum[]){Int64GetDatum(LEFT_KEYS)}, NULL,
-                           SPI_OK_DELETE_RETURNING);
     if (taken > 0) {
         sort_keys(taken, args);
         resolve(args, &nobody, add_to_array, &contacts);
@@ -228,21 +204,65 @@ resolve_left_keys(void *arg)
                              &found);
         enqueue_contacts(&found);
     }
+}
+
+/* Enqueues contacts that were left, except those that are still locked, which stay. */
+static void
+resolve_left_contacts(void)
+{
+    ArrayBuildState *left = NULL;
+    FeedKeys contacts, busy;
+    Datum args[2];
+    uint64 count = queue_run_plan(&take_contacts_plan, (Datum[]){Int64GetDatum(LEFT_KEYS)}, NULL,
+                                  SPI_OK_SELECT);
+    bool is_null;
+
+    if (count == 0)
+        return;
+    for (uint64 i = 0; i < count; i++)
+        add_to_array(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null),
+                     &left);
+    args[0] = makeArrayResult(left, CurrentMemoryContext);
+    feed_keys_from_array(DatumGetArrayTypeP(args[0]), &contacts);
+    enqueue_hold(&contacts, &busy);
+    args[1] = PointerGetDatum(feed_take(&busy, INT_MAX));
+    queue_run_plan(&remove_contacts_plan, args, NULL, SPI_OK_DELETE);
+    enqueue_held(&contacts);
+}
+
+static bool
+resolve_left_keys(void *arg)
+{
+    QueueOwner saved;
+    int level = give_way_limit_waits();
+
+    queue_start_sql(&saved);
+    resolve_left_stripe();
+    resolve_left_contacts();
     queue_end_sql(&saved);
     AtEOXact_GUC(true, level);
     return true;
 }
 
-bool
-queue_has_left_keys(void)
+static bool
+has_left_keys(int column)
 {
     QueueOwner saved;
-    uint64 count;
+    bool is_null;
+    int64 count;
 
     queue_start_sql(&saved);
-    count = queue_run_plan(&has_left_plan, NULL, NULL, SPI_OK_SELECT);
+    queue_run_plan(&has_left_plan, NULL, NULL, SPI_OK_SELECT);
+    count = DatumGetInt64(
+        SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &is_null));
     queue_end_sql(&saved);
     return count > 0;
+}
+
+bool
+queue_has_left_stripe_keys(void)
+{
+    return has_left_keys(1);
 }
 
 /*
@@ -254,6 +274,6 @@ queue_resolve_left_keys(void)
 {
     static const int forgiven = ERRCODE_LOCK_NOT_AVAILABLE;
 
-    if (queue_has_left_keys())
+    if (has_left_keys(2))
         subtransaction_try(resolve_left_keys, NULL, &forgiven);
 }

@@ -15,7 +15,10 @@ extern bool queue_resolve_stripe_keys(void);
 /* Enqueues the contacts of keys that were left. A claim calls this before it looks for rows. */
 extern void queue_resolve_left_keys(void);
 
-/* Whether any key is left for the next claim. */
-extern bool queue_has_left_keys(void);
+/*
+ * Whether any key of Stripe is left for the next claim. Contacts that are left do not count: they
+ * may stay locked for long.
+ */
+extern bool queue_has_left_stripe_keys(void);
 
 #endif

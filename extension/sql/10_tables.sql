@@ -169,7 +169,8 @@ COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest cha
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row was last written: enqueued, claimed or failed';
 COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'The row was claimed before, so it is not certain what Acoustic has of the contact';
 
--- Nearly always empty, because each claim takes all rows (extension/queue/stripe.c).
+-- Nearly always empty, because each claim takes all rows (extension/queue/stripe.c), except those of
+-- contacts that are still locked.
 CREATE TABLE ctms.unresolved_stripe (
     kind text,
     key text,
@@ -177,9 +178,9 @@ CREATE TABLE ctms.unresolved_stripe (
     update_timestamp timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (kind, key)
 );
-COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed; the next claim looks for their contacts again';
-COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price or invoice';
-COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, or stripe_id';
+COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed, and changed contacts that another session had locked; the next claim looks for the contacts again';
+COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price, invoice or contact';
+COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, stripe_id or email_id';
 
 -- Odd while an agent waits for work (extension/queue/wake.c).
 CREATE SEQUENCE ctms.acoustic_idle_seq;

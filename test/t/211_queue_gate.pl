@@ -487,14 +487,16 @@ for my $table (qw(pending_acoustic emails))
             ? 'SELECT count(*) FROM (SELECT FROM ctms.emails FOR UPDATE) AS e'
             : 'UPDATE ctms.pending_acoustic SET retry = 0'));
         $changer->send(change(1, 'child'));
-        $case->is($changer->blocked, 1, 'the commit waits');
+        # A contact is not waited for, only its queue row.
+        if ($table eq 'emails') { $case->is($changer->answer, '', 'the commit does not wait') }
+        else { $case->is($changer->blocked, 1, 'the commit waits') }
         $vacuum->send("VACUUM (INDEX_CLEANUP ON) ctms.$table");
         poll_until(sub { $vacuum->is_done || $case->watch("SELECT wait_event = 'BufferPin'
             FROM pg_stat_activity WHERE pid = " . $vacuum->pid) eq 't' }, 'VACUUM is there');
         $holder->send("ANALYZE ctms.$table; COMMIT");
         $case->is($holder->answer, '', 'the holder ends');
         $case->is($vacuum->answer, '', 'VACUUM ends');
-        $case->is($changer->answer, '', 'the commit ends');
+        $case->is($changer->answer, '', 'the commit ends') if $table ne 'emails';
     });
 }
 
@@ -577,6 +579,7 @@ for my $kind (@changes)
             }
             else
             {
+                $case->sql($claim);    # enqueues contacts that were locked
                 $case->has_queued('1', "$end of the deletion: the contact is enqueued");
             }
         }

@@ -249,15 +249,9 @@ sub is_plain
 # the transaction has failed before.
 my $HARMLESS = qr/ (?:23503|23505|25P02|CT404|CT409|40001|CTS03)$/;
 
-# Plain PostgreSQL has no such deadlock.
-my %waits_for_contact = map { $_ => 1 } qw(parent_first:newsletters_update
-    newsletters_insert_bare:emails_delete);
-
 sub try_pair
 {
     my ($one, $other) = @_;
-    local our $TODO = $waits_for_contact{"$one:$other"}
-        ? 'at commit the queue waits for a contact that another session holds FOR UPDATE' : undef;
     my $errors = meet($one, $other);
     my @bad = grep { !/$HARMLESS/ } sort keys %$errors;
     my $found = join ', ', map { "$_: $errors->{$_}" } @bad;
