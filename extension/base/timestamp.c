@@ -76,7 +76,7 @@ ctms__update_timestamp(PG_FUNCTION_ARGS)
     if (restore_is_running())
         return PointerGetDatum(new_row);
     if (!columns->state.is_ready)
-        find_columns(columns, trigger, fcinfo->flinfo->fn_mcxt);
+        find_columns(columns, trigger, GetMemoryChunkContext(columns));
     if (!row_has_changed(trigger->tg_trigtuple, new_row, desc, columns->ignored) ||
         !is_equal(columns->updated_at, trigger->tg_trigtuple, new_row, desc))
         return PointerGetDatum(new_row);

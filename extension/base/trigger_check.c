@@ -58,6 +58,7 @@ trigger_check(FunctionCallInfo fcinfo, const TriggerUse *use, Size state_size)
 {
     const TriggerData *trigger = (TriggerData *)fcinfo->context;
     TriggerState *state = fcinfo->flinfo->fn_extra;
+    bool is_deferrable;
 
     Assert(state_size >= sizeof(TriggerState));
     if (!CALLED_AS_TRIGGER(fcinfo) || !is_fired_rightly(trigger->tg_event, use))
@@ -68,11 +69,16 @@ trigger_check(FunctionCallInfo fcinfo, const TriggerUse *use, Size state_size)
         return state;
 
     check_relation(trigger, use);
-    state = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, state_size);
+    /* fn_mcxt lives as long as the statement; of a deferred trigger, as long as whoever commits,
+     * which can be a procedure that commits many times. */
+    is_deferrable = trigger->tg_trigger->tgdeferrable;
+    state = MemoryContextAllocZero(is_deferrable ? CurrentMemoryContext : fcinfo->flinfo->fn_mcxt,
+                                   state_size);
     state->use = use;
     state->relation = RelationGetRelid(trigger->tg_relation);
     state->trigger = trigger->tg_trigger->tgoid;
-    fcinfo->flinfo->fn_extra = state;
+    if (!is_deferrable)
+        fcinfo->flinfo->fn_extra = state;
     return state;
 }
 

@@ -40,7 +40,8 @@ typedef struct TriggerState {
 /*
  * Raises an error unless the function is called as a trigger, at the right moment, for a table in
  * the schema of the extension. Returns the function's state, of that size, which begins zeroed. It
- * lives as long as the statement, and is always that of this relation and this trigger.
+ * lives as long as the statement (of a deferrable trigger: as long as the call), and is always that
+ * of this relation and this trigger. What belongs to it goes into GetMemoryChunkContext(state).
  */
 extern void *trigger_check(FunctionCallInfo fcinfo, const TriggerUse *use, Size state_size);
 

@@ -187,7 +187,7 @@ ctms__enqueue(PG_FUNCTION_ARGS)
         return PointerGetDatum(is_update ? trigger->tg_newtuple : NULL);
 
     if (!plan->state.is_ready)
-        fill_plan(plan, trigger, fcinfo->flinfo->fn_mcxt);
+        fill_plan(plan, trigger, GetMemoryChunkContext(plan));
     if (is_update)
         add_updated(plan, trigger);
     else if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))

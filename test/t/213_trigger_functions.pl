@@ -1,5 +1,5 @@
 # Trigger functions and what sessions remember: on foreign tables, under logical replication, when
-# schemas change in unusual ways; and plans, when they are made again.
+# schemas change in unusual ways; plans, when they are made again; and memory.
 use strict;
 use warnings;
 use CTMS::Test qw(poll_until);
@@ -266,6 +266,81 @@ like(ask($fires, qq{SELECT ctms.patch_contact('$id', '{"email": {"first_name": "
     qr/seqscan is on/, "a user's trigger is not planned with our preferences");
 close_session($fires);
 $ctms->sql('DROP TRIGGER a_mine ON ctms.emails; DROP FUNCTION public.mine()');
+
+# ---- memory of a procedure that commits ----------------------------------------------------------
+
+# PostgreSQL itself keeps some bytes for each COMMIT in a procedure: an update of a plain table shows
+# how many. Ours may not keep one more, in any memory context.
+$ctms->sql(q{
+    CREATE TABLE public.plain AS SELECT 1 AS n;
+    CREATE FUNCTION public.used() RETURNS jsonb LANGUAGE sql AS $$
+        SELECT jsonb_object_agg(name, bytes) FROM (SELECT name, sum(used_bytes) AS bytes
+            FROM pg_backend_memory_contexts GROUP BY 1) AS by_name $$;
+    -- By how much each context has grown from round 100 to the last.
+    CREATE PROCEDURE public.rounds(what text, is_kept boolean, INOUT grown jsonb)
+    LANGUAGE plpgsql AS $$
+    DECLARE
+        early jsonb;
+        late jsonb;
+    BEGIN
+        FOR n IN 1 .. 2100 LOOP
+            EXECUTE what;
+            IF is_kept THEN COMMIT; ELSE ROLLBACK; END IF;
+            IF n = 90 OR n = 100 THEN
+                early := public.used();
+            END IF;
+        END LOOP;
+        late := public.used();
+        grown := (SELECT jsonb_object_agg(key, value::bigint
+            - COALESCE((early ->> key)::bigint, 0)) FROM jsonb_each_text(late));
+    END $$;
+    CREATE FUNCTION public.more(ours jsonb, others jsonb) RETURNS text LANGUAGE sql AS $$
+        SELECT string_agg(key || ' ' || round(((value::bigint
+            - COALESCE((others ->> key)::bigint, 0)) / 2000.0), 1), ', ' ORDER BY key)
+        FROM jsonb_each_text(ours)
+        WHERE value::bigint - COALESCE((others ->> key)::bigint, 0) > 2000 * 7 $$});
+my $change = q{UPDATE ctms.emails SET first_name = random()::text};
+my $claim = q{ctms.claim_acoustic('a', 10, 5, '1 minute')};
+my %statement = (
+    'a change' => $change,
+    'a row and its deletion' => qq{INSERT INTO ctms.waitlists (email_id, name, fields)
+        VALUES ('$id', 'default', '{}'); DELETE FROM ctms.waitlists},
+    'changes that are rolled back' => qq{DO \$x\$ BEGIN
+        BEGIN $change; RAISE 'x'; EXCEPTION WHEN OTHERS THEN END;
+        BEGIN $change; EXCEPTION WHEN OTHERS THEN END; END \$x\$},
+    'reading' => qq{SELECT ctms.get_contact('$id'), ctms.get_updates('2020-01-01'),
+        ctms.find_contacts(primary_email => 'a\@example.com')},
+    'writing' => qq{SELECT ctms.put_contact('$id', format('{"email": {"primary_email":
+        "a\@example.com", "first_name": "%s"}, "newsletters": [{"name": "%1\$s"}]}', random()))},
+    'deletion' => q{SELECT ctms.create_contact('{"email": {"primary_email": "d@example.com"}}');
+        SELECT ctms.delete_contact('d@example.com')},
+    'claim and finish, and an agent that is woken' => qq{$change;
+        SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation)) FROM $claim;
+        SELECT * FROM $claim},
+    'claim and fail' => qq{$change; SELECT ctms.fail_acoustic('a', array_agg(email_id),
+        array_agg(generation), array_agg('x'::text), array_agg(false), 5) FROM $claim;
+        SELECT ctms.reset_acoustic_retries()},
+    'enqueue' => q{SELECT ctms.enqueue_contacts(array_agg(email_id)) FROM ctms.emails},
+    'Stripe' => q{INSERT INTO ctms.stripe_customer (stripe_id, fxa_id, stripe_created)
+        VALUES ('cus_a', 'a', now()); DELETE FROM ctms.stripe_customer});
+$ctms->sql(q{INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('default', 'true')
+    ON CONFLICT ON CONSTRAINT waitlist_fields_schemas_pkey DO UPDATE SET schema = 'true'});
+for my $is_kept (qw(true false))
+{
+    my $plain = $ctms->sql(qq{CALL public.rounds('UPDATE public.plain SET n = n + 1', $is_kept,
+        NULL)});
+    my @leaks;
+    for my $name (sort keys %statement)
+    {
+        my $call = $statement{$name} =~ s/'/''/gr;
+        my $grown = $ctms->sql("CALL public.rounds('$call', $is_kept, NULL)");
+        my $more = $ctms->sql("SELECT public.more('$grown', '$plain')");
+        push @leaks, "$name: $more" if $more ne '';
+    }
+    is(join("\n", @leaks), '', 'memory does not grow with each '
+        . ($is_kept eq 'true' ? 'COMMIT' : 'ROLLBACK'));
+}
+$ctms->sql(q{DELETE FROM ctms.stripe_customer; DELETE FROM ctms.newsletters});
 
 # ---- logical replication, from a database to another ------------------------------------------
 
