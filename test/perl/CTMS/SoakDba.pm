@@ -62,7 +62,7 @@ my @ON_TABLES = (
         do => [ 'CREATE INDEX CONCURRENTLY dba_index ON %T '
                 . '((md5(%F::text))) WHERE %F IS NOT NULL' ],
         undo => ['DROP INDEX CONCURRENTLY IF EXISTS ctms.dba_index'] },
-    { kind => 'CREATE INDEX CONCURRENTLY hash, brin', waits => 1,
+    { kind => 'CREATE INDEX CONCURRENTLY hash, brin', waits => 1, needs => 'order',
         do => [ 'CREATE INDEX CONCURRENTLY dba_index ON %T USING hash (%F)',
             'DROP INDEX CONCURRENTLY ctms.dba_index',
             'CREATE INDEX CONCURRENTLY dba_index ON %T USING brin (%F)' ],
@@ -304,7 +304,8 @@ sub find_tables
             X => join(', ', map { "$_ WITH =" } split /, /, $key),
             has => { simple_key => $is_simple eq 't', text => $text ne '',
                 unlogged => $is_leaf eq 't', contact => $is_contact eq 't',
-                update_timestamp => $has_time eq 't', rule => $name ne 'pending_acoustic',
+                update_timestamp => $has_time eq 't', order => $type ne 'boolean',
+                rule => $name ne 'pending_acoustic',
                 queue => $name =~ /^(pending_acoustic|unresolved_stripe)$/ } }
     } @{ $r->{rows} };
 }
