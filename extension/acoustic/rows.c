@@ -7,14 +7,20 @@
  */
 #include "extension/base/compat.h"
 
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 #include "extension/acoustic/render.h"
@@ -326,6 +332,42 @@ put_deleted_contacts(Outgoing *out, Datum email_ids)
         put_deletions(out, kept_value(&out->notes, 1));
 }
 
+/*
+ * Keeps ALTER TABLE from writing any of these tables anew, and then takes a new snapshot. The
+ * snapshot of the calling statement is older than our locks, and to a snapshot that is older than
+ * such an ALTER TABLE the table is empty: the agent would send half a contact, and finish it.
+ * Whoever asked for one snapshot for the whole transaction keeps it.
+ */
+static bool
+hold_tables(void)
+{
+    static const char *const tables[] = {"emails",
+                                         "amo",
+                                         "fxa",
+                                         "newsletters",
+                                         "waitlists",
+                                         "acoustic_deleted_row",
+                                         "acoustic_sent",
+                                         "stripe_customer",
+                                         "stripe_subscription",
+                                         "stripe_subscription_item",
+                                         "stripe_price",
+                                         "acoustic_field",
+                                         "acoustic_newsletter_mapping"};
+    Oid schema = get_namespace_oid("ctms", false);
+
+    for (int i = 0; i < (int)lengthof(tables); i++) {
+        Oid table = get_relname_relid(tables[i], schema);
+
+        if (OidIsValid(table))
+            LockRelationOid(table, AccessShareLock);
+    }
+    if (IsolationUsesXactSnapshot() || IsInParallelMode())
+        return false;
+    PushActiveSnapshot(GetLatestSnapshot());
+    return true;
+}
+
 /* ctms.acoustic_outgoing(email_ids, states) → rows, contact by contact */
 Datum
 ctms_acoustic_outgoing(PG_FUNCTION_ARGS)
@@ -335,9 +377,11 @@ ctms_acoustic_outgoing(PG_FUNCTION_ARGS)
     AcousticSink plain = {.row = put_row, .arg = out.result};
     ArrayBuildState *live = NULL, *deleted = NULL;
     bool is_any_noted = queue_is_table_used(queue_relations()->deleted_rows);
+    bool is_snapshot_new;
     Datum email_ids;
 
     InitMaterializedSRF(fcinfo, 0);
+    is_snapshot_new = hold_tables();
     sort_contacts(&out, PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), &live, &deleted);
     SPI_connect();
     if (live) {
@@ -352,6 +396,8 @@ ctms_acoustic_outgoing(PG_FUNCTION_ARGS)
     if (deleted && is_any_noted)
         put_deleted_contacts(&out, makeArrayResult(deleted, CurrentMemoryContext));
     SPI_finish();
+    if (is_snapshot_new)
+        PopActiveSnapshot();
     return (Datum)0;
 }
 
