@@ -37,7 +37,7 @@ check(GET => '/__heartbeat__', 200, undef);
 # ---- restarted at once, killed, connections ended one by one -------------------------------
 for my $round (1 .. 3)
 {
-    $node->restart('immediate');
+    $ctms->crash_database;
     ok(poll_until(sub { $ctms->request(GET => '/ctms?sfdc_id=x')->{status} == 200 }),
         "back after crash $round");
 }

@@ -52,9 +52,9 @@ sub disturb
 }
 sub is_heart_beating { return $ctms->request(GET => '/__heartbeat__')->{status} == 200 }
 my @plan = (
-    [ 0.2, 'a restart of the database', sub { $node->restart('fast') },
+    [ 0.2, 'a restart of the database', sub { $node->restart },
         sub { (grep { is_heart_beating() } 1 .. 8) == 8 } ],
-    [ 0.35, 'a crash of the database', sub { $node->restart('immediate') },
+    [ 0.35, 'a crash of the database', sub { $ctms->crash_database },
         sub { (grep { is_heart_beating() } 1 .. 8) == 8 } ],
     [ 0.45, 'a killed process', sub { kill KILL => (workers())[0] },
         sub { (my @now = workers()) == 2 && (grep { is_heart_beating() } 1 .. 8) == 8 } ]);

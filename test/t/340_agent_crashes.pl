@@ -256,7 +256,7 @@ sub replace_agent
 # Kills at the step: all agents, because one of them is there, or the database.
 sub strike
 {
-    if (rand() < 0.3) { $ctms->node->restart('immediate') }
+    if (rand() < 0.3) { $ctms->crash_database }
     else { $ctms->stop_program($_, 'KILL') for @agents; @agents = map { start_agent() } 1 .. 2 }
     return;
 }
@@ -280,7 +280,7 @@ for my $round (1 .. $rounds)
         next;
     }
     my $what = pick('agent', 'agent', 'agent', 'all agents', 'database', 'stop', 'token');
-    if ($what eq 'database') { $ctms->node->restart('immediate') }
+    if ($what eq 'database') { $ctms->crash_database }
     elsif ($what eq 'token')
     {
         $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/revoke-token", '');

@@ -127,7 +127,7 @@ sub note
 {
     my ($self, $contact, $status, $version) = @_;
     if ($status =~ /^20[01]$/) { $contact->{may_be} = [$version] }
-    elsif ($status == 503 || $status == 599 || $status eq 'dropped')
+    elsif ($status =~ /^(?:503|599|dropped)$/)
     {
         push @{ $contact->{may_be} }, $version;
         @{ $self->{open} } = grep { $_ != $contact } @{ $self->{open} };

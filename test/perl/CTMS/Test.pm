@@ -54,6 +54,16 @@ sub programs_only
 }
 
 sub node { return $_[0]{node} }
+
+# The database crashes and recovers. restart('immediate') of PostgreSQL's module is no such thing.
+sub crash_database
+{
+    my ($self) = @_;
+    $self->{node}->stop('immediate');
+    $self->{node}->start;
+    return;
+}
+
 sub db_url
 {
     my $n = $_[0]{node};
