@@ -136,14 +136,6 @@ compat_decode_datetime(char **fields, int *types, int count, int *type, struct p
 #endif
 }
 
-/* From 14 on, the constant for lower(text) has the argument type in its name. */
-#include "utils/fmgroids.h"
-#if PG_VERSION_NUM >= 140000
-#define COMPAT_F_LOWER F_LOWER_TEXT
-#else
-#define COMPAT_F_LOWER F_LOWER
-#endif
-
 /* Rights on a schema; 16 has one function for all kinds of objects. */
 #if PG_VERSION_NUM >= 160000
 #define compat_schema_aclcheck(schema, role, mode)                                                 \

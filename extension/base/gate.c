@@ -18,8 +18,6 @@
 #include "access/relation.h"
 #include "access/tableam.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_collation_d.h"
-#include "catalog/pg_type_d.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -49,12 +47,8 @@ forget_all(Datum arg, int cache, uint32 hash)
 static bool
 is_about(const GateTable *table, Oid relation)
 {
-    if (!OidIsValid(relation) || relation == table->answer.relation)
-        return true;
-    for (int key = 0; key < table->key_count; key++)
-        if (relation == table->answer.indexes[key])
-            return true;
-    return false;
+    return !OidIsValid(relation) || relation == table->answer.relation ||
+           relation == table->answer.index;
 }
 
 static void
@@ -168,9 +162,9 @@ open_table(GateTable *table, LOCKMODE lock)
 
 /* NULL when there is none, or none that can be used now. */
 static Relation
-open_index(GateTable *table, int key, LOCKMODE lock)
+open_index(GateTable *table, LOCKMODE lock)
 {
-    Oid oid = table->answer.indexes[key];
+    Oid oid = table->answer.index;
     Relation index;
 
     if (!OidIsValid(oid))
@@ -194,7 +188,7 @@ gate_is_open(void)
 }
 
 bool
-gate_open(GateScan *scan, GateTable *table, int key, LOCKMODE lock)
+gate_open(GateScan *scan, GateTable *table, LOCKMODE lock)
 {
     memset(scan, 0, sizeof(*scan));
     if (!gate_is_open())
@@ -202,7 +196,7 @@ gate_open(GateScan *scan, GateTable *table, int key, LOCKMODE lock)
     scan->relation = open_table(table, lock);
     if (scan->relation == NULL)
         return false;
-    scan->index = open_index(table, key, lock);
+    scan->index = open_index(table, lock);
     if (scan->index == NULL) {
         relation_close(scan->relation, lock);
         scan->relation = NULL;
@@ -229,14 +223,11 @@ gate_close(GateScan *scan)
 /* ---- searching --------------------------------------------------------------------------- */
 
 void
-gate_search(GateScan *scan, Snapshot snapshot, Datum key)
+gate_search(GateScan *scan, Snapshot snapshot, const pg_uuid_t *key)
 {
-    bool is_text = scan->index->rd_opcintype[0] == TEXTOID;
     ScanKeyData equal;
 
-    ScanKeyEntryInitialize(&equal, 0, 1, BTEqualStrategyNumber, InvalidOid,
-                           is_text ? DEFAULT_COLLATION_OID : InvalidOid,
-                           is_text ? F_TEXTEQ : F_UUID_EQ, key);
+    ScanKeyInit(&equal, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(key));
     if (scan->scan == NULL)
         scan->scan = compat_index_beginscan(scan->relation, scan->index, snapshot, 1);
     scan->scan->xs_snapshot = snapshot;
@@ -250,9 +241,9 @@ gate_next(GateScan *scan)
 }
 
 bool
-gate_find_uuid(GateScan *scan, Snapshot snapshot, const pg_uuid_t *key)
+gate_find(GateScan *scan, Snapshot snapshot, const pg_uuid_t *key)
 {
-    gate_search(scan, snapshot, UUIDPGetDatum(key));
+    gate_search(scan, snapshot, key);
     return gate_next(scan);
 }
 

@@ -16,21 +16,12 @@
 #include "utils/uuid.h"
 
 #define GATE_MAX_COLUMNS 24
-#define GATE_MAX_KEYS 10
-#define GATE_NO_COLUMN -1
 
 typedef struct GateColumn {
     const char *name;
     Oid type;         /* TEXTOID also stands for varchar, of any length */
     bool is_not_null; /* only looked at for writing */
 } GateColumn;
-
-/* What rows are searched by: the first column of an index that has an entry for each of them. */
-typedef struct GateKey {
-    int column;     /* place in the description, of type uuid or text; or GATE_NO_COLUMN */
-    bool is_lower;  /* the key is lower(column) */
-    bool is_unique; /* the index has no other key and checks at once that there is one row */
-} GateKey;
 
 typedef enum GateKnowledge { GATE_UNKNOWN, GATE_LOOKING, GATE_KNOWN } GateKnowledge;
 
@@ -40,17 +31,17 @@ typedef struct GateAnswer {
     Oid user;
     bool is_fit;
     AttrNumber columns[GATE_MAX_COLUMNS]; /* in the order of the description */
-    Oid indexes[GATE_MAX_KEYS];           /* InvalidOid when there is none for the key */
+    Oid index;                            /* InvalidOid when there is none for the key */
 } GateAnswer;
 
 /* A description, in static memory; the gate remembers its answer there. */
 typedef struct GateTable {
     const char *name; /* in schema ctms */
     const GateColumn *columns;
-    const GateKey *keys;
     int column_count;
-    int key_count;
-    AclMode rights; /* what the current user must be allowed to do with all of the table */
+    int key;            /* place of the column that rows are searched by, a uuid */
+    bool is_key_unique; /* the index has no other column and checks at once that there is one row */
+    AclMode rights;     /* what the current user must be allowed to do with all of the table */
     /* What else must hold, for callers that write. Called with a lock on the table; NULL: nothing.
      */
     bool (*also_fits)(Relation relation);
@@ -77,11 +68,11 @@ extern void gate_init(void);
 extern bool gate_is_open(void);
 
 /*
- * Opens the table, and the index of a key by its place in the description, under a lock. False
+ * Opens the table, and an index that has the key as its first column, under a lock. False
  * when the caller must use SQL; nothing is open or locked then. Never fails because a table or an
  * index is gone.
  */
-extern bool gate_open(GateScan *scan, GateTable *table, int key, LOCKMODE lock);
+extern bool gate_open(GateScan *scan, GateTable *table, LOCKMODE lock);
 /*
  * Does nothing when the table is not open. Locks are kept until the transaction ends, like those
  * of a statement.
@@ -89,11 +80,11 @@ extern bool gate_open(GateScan *scan, GateTable *table, int key, LOCKMODE lock);
 extern void gate_close(GateScan *scan);
 
 /* Searches for the rows that have the key; the caller owns "snapshot". */
-extern void gate_search(GateScan *scan, Snapshot snapshot, Datum key);
+extern void gate_search(GateScan *scan, Snapshot snapshot, const pg_uuid_t *key);
 /* The next row of the search into scan->found; false when there is none. */
 extern bool gate_next(GateScan *scan);
-/* The same for a key of type uuid that has one row. */
-extern bool gate_find_uuid(GateScan *scan, Snapshot snapshot, const pg_uuid_t *key);
+/* The same for a key that has one row. */
+extern bool gate_find(GateScan *scan, Snapshot snapshot, const pg_uuid_t *key);
 
 /*
  * Lets go of every page of the search, so that VACUUM need not wait for us while we wait for

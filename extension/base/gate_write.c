@@ -82,7 +82,7 @@ has_our_triggers(Relation relation, const GateWrittenTable *written)
 static bool
 refers_to_parent_only(Relation relation, const GateWrittenTable *written)
 {
-    const char *key_name = written->table->columns[written->key].name;
+    const char *key_name = written->table->columns[written->table->key].name;
     Oid parent = get_relname_relid(written->parent, RelationGetNamespace(relation));
     ListCell *cell;
 
@@ -124,7 +124,7 @@ static bool
 has_plain_indexes(Relation relation, const GateWrittenTable *written)
 {
     AttrNumber key =
-        get_attnum(RelationGetRelid(relation), written->table->columns[written->key].name);
+        get_attnum(RelationGetRelid(relation), written->table->columns[written->table->key].name);
     List *indexes = RelationGetIndexList(relation);
     bool are_plain = true;
     ListCell *cell;

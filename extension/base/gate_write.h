@@ -8,11 +8,11 @@
 
 #include "nodes/execnodes.h"
 
-/* What the extension made of a table, apart from its columns. */
+/* What the extension made of a table, apart from its columns. Its only unique indexes are on its
+ * key. */
 typedef struct GateWrittenTable {
     const GateTable *table; /* describes all columns */
-    int key;                /* place of the column whose unique indexes are the only ones */
-    const char *parent;     /* the only table that it refers to, by this column */
+    const char *parent;     /* the only table that it refers to, by its key */
     const char *trigger;    /* the only function of a row trigger: BEFORE UPDATE */
 } GateWrittenTable;
 

@@ -154,7 +154,6 @@ typedef struct ContactList {
 
 typedef struct Contact {
     pg_uuid_t email_id;
-    ItemPointerData row_at; /* where its row in emails was seen; invalid if it was not looked up */
     ContactRecord rows[CONTACT_ROW_GROUPS];
     ContactList lists[CONTACT_STORED_GROUPS]; /* unused for groups of one row */
 } Contact;

@@ -1,8 +1,5 @@
 /*
- * contact/direct.h: finds and reads contacts below the executor.
- *
- * Both functions return false, and read nothing, when a table does not pass the gate
- * (base/gate.h); the caller must then use SQL.
+ * contact/direct.h: reads one contact below the executor.
  */
 #ifndef CTMS_CONTACT_DIRECT_H
 #define CTMS_CONTACT_DIRECT_H
@@ -18,22 +15,11 @@ typedef void (*ContactRowReader)(Contact *contact, ContactGroup group, const Dat
                                  const bool *nulls);
 
 /*
- * Passes every row of the contacts, in the groups up to `last`, to `read`. The Datums live in the
- * current memory context.
+ * Passes every row of the contact, in the groups up to `last`, to `read`. The Datums live in the
+ * current memory context. False, and nothing is read, when a table does not pass the gate
+ * (base/gate.h); the caller must then use SQL.
  */
-extern bool contact_direct_read(Contact **contacts, int count, ContactGroup last, Snapshot snapshot,
-                                ContactRowReader read);
-
-typedef struct ContactsFound {
-    Contact *contacts; /* allocated; only email_id and row_at are set; in no order */
-    uint64 count;
-    uint64 capacity;
-} ContactsFound;
-
-/* Finds the contacts that have an id. `value` is a uuid for ID_EMAIL_ID, otherwise a text. */
-extern bool contact_direct_find(ContactId id, Datum value, Snapshot snapshot, ContactsFound *found);
-
-/* "row_at" as in Contact: the row in emails, or null. */
-extern void contact_found_add(ContactsFound *found, const pg_uuid_t *email_id, ItemPointer row_at);
+extern bool
+contact_direct_read(Contact *contact, ContactGroup last, Snapshot snapshot, ContactRowReader read);
 
 #endif

@@ -1,15 +1,13 @@
 /*
  * contact/find.c: ctms.get_contact(), ctms.find_contacts() and the same functions for identities.
  *
- * Only this file looks up contacts by their ids: a single id below the executor where the tables
- * allow it (contact/direct.c), several ids by SQL.
+ * Only this file looks up contacts by their ids.
  */
 #include "extension/base/compat.h"
 
 #include "extension/base/errors.h"
 #include "extension/base/kept_plan.h"
 #include "extension/contact/body_form.h"
-#include "extension/contact/direct.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
 #include "extension/json/text.h"
@@ -111,8 +109,6 @@ typedef struct GivenIds {
     Datum values[CONTACT_ID_COUNT];
     char nulls[CONTACT_ID_COUNT];
     int mask;
-    int count;
-    ContactId last;
 } GivenIds;
 
 static GivenIds
@@ -131,32 +127,16 @@ read_ids(FunctionCallInfo fcinfo)
         if (id == ID_BASKET_TOKEN)
             ids.values[id] = canonical_token(ids.values[id]);
         ids.mask |= 1 << id;
-        ids.count++;
-        ids.last = id;
     }
     if (!has_value)
         raise_no_id();
     return ids;
 }
 
-static void
-find_by_statement(GivenIds *ids, ContactsFound *found)
-{
-    MemoryContext caller = CurrentMemoryContext;
+typedef struct ContactsFound {
+    Contact *contacts; /* only email_id is set; in the order of it */
     uint64 count;
-    bool is_null;
-
-    SPI_connect();
-    count = kept_plan_execute(find_plan(ids->mask), ids->values, ids->nulls, true, SPI_OK_SELECT);
-    MemoryContextSwitchTo(caller);
-    for (uint64 i = 0; i < count; i++) {
-        Datum id = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
-
-        if (!is_null)
-            contact_found_add(found, DatumGetUUIDP(id), NULL);
-    }
-    SPI_finish();
-}
+} ContactsFound;
 
 static int
 compare_email_ids(const void *a, const void *b)
@@ -164,17 +144,26 @@ compare_email_ids(const void *a, const void *b)
     return memcmp(&((const Contact *)a)->email_id, &((const Contact *)b)->email_id, UUID_LEN);
 }
 
-/* The contacts that match all given ids, in the order of their email_id. */
+/* The contacts that match all given ids. */
 static ContactsFound
 find(FunctionCallInfo fcinfo)
 {
     GivenIds ids = read_ids(fcinfo);
+    MemoryContext caller = CurrentMemoryContext;
     ContactsFound found = {.count = 0};
+    uint64 count;
+    bool is_null;
 
-    /* Nearly all callers give a single id. */
-    if (ids.count > 1 ||
-        !contact_direct_find(ids.last, ids.values[ids.last], GetActiveSnapshot(), &found))
-        find_by_statement(&ids, &found);
+    SPI_connect();
+    count = kept_plan_execute(find_plan(ids.mask), ids.values, ids.nulls, true, SPI_OK_SELECT);
+    found.contacts = MemoryContextAllocHuge(caller, Max(count, 1) * sizeof(Contact));
+    for (uint64 i = 0; i < count; i++) {
+        Datum id = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
+
+        if (!is_null)
+            found.contacts[found.count++].email_id = *DatumGetUUIDP(id);
+    }
+    SPI_finish();
     if (found.count > 1)
         qsort(found.contacts, found.count, sizeof(Contact), compare_email_ids);
     return found;
@@ -183,7 +172,7 @@ find(FunctionCallInfo fcinfo)
 static void
 write_batch(StringInfo json, Contact *contacts, int count, ContactParts parts, ContactWriter write)
 {
-    contact_load_found(contacts, count, parts);
+    contact_load(contacts, count, parts, true);
     for (int i = 0; i < count; i++) {
         CHECK_FOR_INTERRUPTS();
         if (!contacts[i].rows[GROUP_EMAIL].exists)

@@ -1,5 +1,5 @@
 /*
- * contact/load.c: reads one contact or many: below the executor where the tables allow it
+ * contact/load.c: reads contacts: a single one below the executor where the tables allow it
  * (contact/direct.c), otherwise with three statements, the same for one and for many.
  */
 #include "extension/base/compat.h"
@@ -167,17 +167,19 @@ read_by_statements(Contact **by_id, int count, ContactGroup last, bool is_read_o
 /* ---- either way ---------------------------------------------------------------------- */
 
 /*
- * Reads with what a statement started now would see, including what this transaction has just
- * done.
+ * What is read as of now includes what this transaction has just done, like in a statement that is
+ * started now.
  */
 static bool
-read_directly_as_of_now(Contact **by_id, int count, ContactGroup last)
+read_directly(Contact *contact, ContactGroup last, bool is_read_only)
 {
     bool is_done;
 
+    if (is_read_only)
+        return contact_direct_read(contact, last, GetActiveSnapshot(), read_record);
     CommandCounterIncrement();
     PushActiveSnapshot(GetTransactionSnapshot());
-    is_done = contact_direct_read(by_id, count, last, GetActiveSnapshot(), read_record);
+    is_done = contact_direct_read(contact, last, GetActiveSnapshot(), read_record);
     PopActiveSnapshot();
     return is_done;
 }
@@ -196,12 +198,11 @@ complete(Contact *contact)
         contact_list_sort(&contact->lists[group]);
 }
 
-static void
-load(Contact *contacts, int count, ContactParts parts, bool is_read_only)
+void
+contact_load(Contact *contacts, int count, ContactParts parts, bool is_read_only)
 {
     ContactGroup last = parts == CONTACT_ROWS ? GROUP_MOFO : GROUP_WAITLISTS;
     Contact **by_id = palloc(count * sizeof(Contact *));
-    bool is_done;
 
     if (count == 0)
         return;
@@ -211,27 +212,10 @@ load(Contact *contacts, int count, ContactParts parts, bool is_read_only)
     }
     if (count > 1)
         qsort(by_id, count, sizeof(Contact *), compare_contact_pointers);
-    is_done = is_read_only
-                  ? contact_direct_read(by_id, count, last, GetActiveSnapshot(), read_record)
-                  : read_directly_as_of_now(by_id, count, last);
-    if (!is_done)
+    if (count > 1 || !read_directly(contacts, last, is_read_only))
         read_by_statements(by_id, count, last, is_read_only);
     for (int i = 0; i < count; i++)
         complete(&contacts[i]);
-}
-
-void
-contact_load(Contact *contacts, int count, ContactParts parts, bool is_read_only)
-{
-    for (int i = 0; i < count; i++)
-        ItemPointerSetInvalid(&contacts[i].row_at);
-    load(contacts, count, parts, is_read_only);
-}
-
-void
-contact_load_found(Contact *contacts, int count, ContactParts parts)
-{
-    load(contacts, count, parts, true);
 }
 
 bool

@@ -20,12 +20,6 @@ typedef enum ContactParts { CONTACT_ROWS = 1, CONTACT_ALL = 3 } ContactParts;
  */
 extern void contact_load(Contact *contacts, int count, ContactParts parts, bool is_read_only);
 
-/*
- * Reads contacts with the snapshot of the calling statement, after contact_direct_find() has
- * found them with it.
- */
-extern void contact_load_found(Contact *contacts, int count, ContactParts parts);
-
 /* The same as contact_load() for one; returns whether it exists. */
 extern bool contact_load_one(Contact *contact, const pg_uuid_t *email_id, bool is_read_only);
 

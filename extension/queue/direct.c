@@ -71,7 +71,7 @@ lock_contact(GateScan *emails)
 static Hold
 hold(GateScan *emails, const pg_uuid_t *email_id)
 {
-    while (gate_find_uuid(emails, GetActiveSnapshot(), email_id)) {
+    while (gate_find(emails, GetActiveSnapshot(), email_id)) {
         TM_Result result = is_written_by_us(emails->found) ? TM_Ok : lock_contact(emails);
 
         CHECK_FOR_INTERRUPTS();
@@ -90,12 +90,11 @@ hold(GateScan *emails, const pg_uuid_t *email_id)
 }
 
 static const GateColumn email_id_column[] = {{"email_id", UUIDOID, true}};
-static const GateKey email_id_key[] = {{.column = 0, .is_unique = true}};
 static GateTable emails_table = {.name = "emails",
                                  .columns = email_id_column,
-                                 .keys = email_id_key,
                                  .column_count = 1,
-                                 .key_count = 1,
+                                 .key = 0,
+                                 .is_key_unique = true,
                                  .rights = ACL_NO_RIGHTS};
 
 bool
@@ -105,7 +104,7 @@ direct_hold(FeedKeys *contacts, FeedKeys *busy)
     GateScan emails;
     int64 held = 0;
 
-    if (!gate_open(&emails, &emails_table, 0, RowShareLock))
+    if (!gate_open(&emails, &emails_table, RowShareLock))
         return false;
     PushActiveSnapshot(GetLatestSnapshot());
     for (int64 i = 0; i < contacts->count; i++)
@@ -187,7 +186,7 @@ renew_row(DirectQueue *queue)
 static bool
 enqueue(DirectQueue *queue, MemoryContext row_context, const pg_uuid_t *email_id)
 {
-    bool is_found = gate_find_uuid(&queue->rows, GetActiveSnapshot(), email_id);
+    bool is_found = gate_find(&queue->rows, GetActiveSnapshot(), email_id);
     MemoryContext caller;
     bool is_done;
 

@@ -30,22 +30,18 @@ static const GateColumn columns[COLUMN_COUNT] = {
     [COLUMN_IS_TRIED] = {"is_tried", BOOLOID, true},
 };
 
-static const GateKey keys[] = {{.column = COLUMN_EMAIL_ID, .is_unique = true}};
-
 static bool queue_fits(Relation relation);
 
 static GateTable queue_table = {.name = "pending_acoustic",
                                 .columns = columns,
-                                .keys = keys,
                                 .column_count = COLUMN_COUNT,
-                                .key_count = lengthof(keys),
+                                .key = COLUMN_EMAIL_ID,
+                                .is_key_unique = true,
                                 .rights = ACL_NO_RIGHTS,
                                 .also_fits = queue_fits};
 
-static const GateWrittenTable written_queue = {.table = &queue_table,
-                                               .key = COLUMN_EMAIL_ID,
-                                               .parent = "emails",
-                                               .trigger = "_update_timestamp"};
+static const GateWrittenTable written_queue = {
+    .table = &queue_table, .parent = "emails", .trigger = "_update_timestamp"};
 
 static bool
 queue_fits(Relation relation)
@@ -60,7 +56,7 @@ direct_table_open(DirectQueue *queue)
 {
     memset(queue, 0, sizeof(*queue));
     queue->context = CurrentMemoryContext;
-    if (!gate_open(&queue->rows, &queue_table, 0, RowExclusiveLock))
+    if (!gate_open(&queue->rows, &queue_table, RowExclusiveLock))
         return false;
     /* Raises what a statement would that can update rows. */
     CheckCmdReplicaIdentity(queue->rows.relation, CMD_UPDATE);

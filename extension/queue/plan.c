@@ -16,24 +16,50 @@
 #include "utils/syscache.h"
 
 #include "extension/base/kept_plan.h"
+#include "extension/base/subtransaction.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 
+/* How often a statement is tried that meets rows which were written since its snapshot. */
+#define MAX_TRIES 100
+
+typedef struct LatestRun {
+    QueuePlan *plan;
+    Datum *args;
+    const char *nulls;
+    int result;
+    uint64 processed;
+} LatestRun;
+
+static bool
+run_once(void *arg)
+{
+    LatestRun *run = arg;
+    Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+    run->result = SPI_execute_snapshot(run->plan->plan, run->args, run->nulls, snapshot,
+                                       InvalidSnapshot, false, true, 0);
+    run->processed = SPI_processed;
+    UnregisterSnapshot(snapshot);
+    return true;
+}
+
 /*
  * As foreign key checks do: what the feed reads is no part of what the transaction reads, and it
- * must not fail because of what others did since the transaction's snapshot.
+ * must not fail because of what others did since the transaction's snapshot. At these isolation
+ * levels the executor raises an error where it would go on at READ COMMITTED.
  */
 static uint64
 run_with_latest(QueuePlan *plan, Datum *args, const char *nulls, int expected)
 {
-    Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-    int result =
-        SPI_execute_snapshot(plan->plan, args, nulls, snapshot, InvalidSnapshot, false, true, 0);
+    static const int raced = ERRCODE_T_R_SERIALIZATION_FAILURE;
+    LatestRun run = {.plan = plan, .args = args, .nulls = nulls};
 
-    UnregisterSnapshot(snapshot);
-    if (result != expected)
-        elog(ERROR, "unexpected result of a statement: %s", SPI_result_code_string(result));
-    return SPI_processed;
+    for (int i = 1; !subtransaction_try(run_once, &run, i < MAX_TRIES ? &raced : NULL); i++)
+        CHECK_FOR_INTERRUPTS();
+    if (run.result != expected)
+        elog(ERROR, "unexpected result of a statement: %s", SPI_result_code_string(run.result));
+    return run.processed;
 }
 
 uint64
