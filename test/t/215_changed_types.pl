@@ -270,6 +270,7 @@ sub session
     my ($database) = @_;
     return $session{$database} if $session{$database};
     $session{$database} = $node->background_psql($database, on_error_stop => 0, timeout => 60);
+    $session{$database}->set_query_timer_restart(1);
     $backend{$database} = $session{$database}->query_safe('SELECT pg_backend_pid()');
     return $session{$database};
 }
