@@ -233,14 +233,15 @@ static inline void
 compat_wait_for_conflict(ResultRelInfo *target, TupleTableSlot *slot, EState *estate)
 {
     ItemPointerData conflict;
+#if PG_VERSION_NUM >= 180000
+    ItemPointerData none;
+#endif
 
     for (int i = 0; i < target->ri_NumIndices; i++)
         if (target->ri_IndexRelationInfo[i]->ii_Unique)
             BuildSpeculativeIndexInfo(target->ri_IndexRelationDescs[i],
                                       target->ri_IndexRelationInfo[i]);
 #if PG_VERSION_NUM >= 180000
-    ItemPointerData none;
-
     ItemPointerSetInvalid(&none);
     (void)ExecCheckIndexConstraints(target, slot, estate, &conflict, &none, NIL);
 #elif PG_VERSION_NUM >= 140000
