@@ -77,7 +77,7 @@ run_input(void *argument)
 static int
 test_one_input(const uint8 *data, size_t size)
 {
-    MemoryContext context = fuzz_context_create(TopMemoryContext, "fuzz", 0, 0, 0);
+    MemoryContext context = fuzz_context_create(TopMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
     MemoryContext old = MemoryContextSwitchTo(context);
     Input input = {(const char *)data, size};
 
