@@ -20,6 +20,7 @@
 #include "catalog/namespace.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -253,6 +254,20 @@ gate_release(GateScan *scan)
     ExecClearTuple(scan->found);
     if (scan->scan != NULL)
         index_rescan(scan->scan, NULL, 1, NULL, 0);
+}
+
+bool
+gate_is_empty(Oid table)
+{
+    Relation relation = try_relation_open(table, AccessShareLock);
+    bool is_empty;
+
+    if (relation == NULL)
+        return false;
+    is_empty = relation->rd_rel->relkind == RELKIND_RELATION && !relation->rd_rel->relhassubclass &&
+               RelationGetNumberOfBlocks(relation) == 0;
+    relation_close(relation, AccessShareLock);
+    return is_empty;
 }
 
 /* ---- the setting --------------------------------------------------------------------------- */

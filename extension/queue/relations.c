@@ -6,15 +6,13 @@
  */
 #include "extension/base/compat.h"
 
-#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace_d.h"
-#include "storage/bufmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "extension/base/gate.h"
 #include "extension/queue/relations.h"
 
 static QueueRelations relations;
@@ -83,15 +81,5 @@ queue_relations(void)
 bool
 queue_is_table_used(Oid table)
 {
-    Relation relation;
-    BlockNumber blocks;
-
-    if (!queue_relations()->is_local || !OidIsValid(table))
-        return true;
-    relation = try_relation_open(table, AccessShareLock);
-    if (!relation)
-        return true;
-    blocks = RelationGetNumberOfBlocks(relation);
-    relation_close(relation, AccessShareLock);
-    return blocks > 0;
+    return !queue_relations()->is_local || !OidIsValid(table) || !gate_is_empty(table);
 }

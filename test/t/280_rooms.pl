@@ -40,7 +40,10 @@ my @breaches = (
     [ 'a path that is not from the top', 'agent/pace.c', qq(#include "pace.h"\n),
         qr{agent/pace\.c:\d+: write "agent/pace\.h", from the top} ],
     [ 'a name of another room', 'extension/queue/feed.c', qq(\nvoid\nstripe_feed(void)\n{\n}\n),
-        qr{feed\.c:\d+: stripe_feed\(\) is named after neither its file nor its folder} ]);
+        qr{feed\.c:\d+: stripe_feed\(\) is named after neither its file nor its folder} ],
+    [ 'a table opened beside the gate', 'extension/contact/json.c',
+        qq(\nstatic Relation\nopen_it(Oid oid)\n{\n    return table_open(oid, 1);\n}\n),
+        qr{contact/json\.c:\d+: only extension/base opens tables} ]);
 make_path($top);
 system("cd '$ENV{CTMS_TEST_TOP}' && find @sources -name '*.[ch]' | tar -c -T - | tar -x -C '$top'")
     == 0 or die "tar: $?";
