@@ -1,9 +1,9 @@
 # A DBA may change the type of any column. Then every function gives the same answer as before, or
 # an error like any statement: no crash, no bytes taken for what they are not.
 #
-# Each column of each table gets other types in turn, in an extension as it is and, where its
-# objects refuse the change, in one without these. CTMS_CHANGED_TYPES=amo.user_id tries the columns
-# that match.
+# Each column of each table gets another type in turn, in an extension as it is or, where its
+# objects refuse the change, in one without these. CTMS_CHANGED_TYPES=amo.user_id tries all types of
+# the columns that match, and "." those of all columns, which takes some minutes.
 use strict;
 use warnings;
 use CTMS::Test;
@@ -11,6 +11,7 @@ use List::Util qw(first);
 use Test::More;
 
 my $only = $ENV{CTMS_CHANGED_TYPES} // '.';
+my $is_short = !defined $ENV{CTMS_CHANGED_TYPES};
 my $ctms = CTMS::Test->new('changed_types', conf => join "\n", 'restart_after_crash = on',
     'autovacuum = off', "timezone = 'UTC'", 'log_statement = none', 'log_min_messages = fatal',
     'log_min_error_statement = panic', 'log_connections = off', 'log_disconnections = off',
@@ -359,11 +360,12 @@ for my $database (qw(ctms loose))
 
 # ---- each column -------------------------------------------------------------------------------
 
+# The first is the one that is most likely to be taken for what it is not.
 my %others = (
-    uuid => ['text'], text => [ 'integer', 'varchar(300)' ], varchar => [ 'text', 'integer' ],
-    int4 => [ 'text', 'bigint', 'numeric' ], int8 => [ 'text', 'integer', 'numeric' ],
-    bool => [ 'text', 'integer' ], date => [ 'text', 'timestamptz' ],
-    timestamptz => [ 'text', 'timestamp' ], jsonb => [ 'text', 'json' ]);
+    uuid => ['text'], text => [ 'integer', 'varchar(300)' ], varchar => [ 'integer', 'text' ],
+    int4 => [ 'numeric', 'text', 'bigint' ], int8 => [ 'numeric', 'text', 'integer' ],
+    bool => [ 'text', 'integer' ], date => [ 'timestamptz', 'text' ],
+    timestamptz => [ 'text', 'timestamp' ], jsonb => [ 'json', 'text' ]);
 
 sub restore
 {
@@ -399,8 +401,10 @@ for (@columns)
     my ($table, $column, $name, $type, $default) = @$_;
     next if "$table.$column" !~ /$only/;
     my @problems;
+    my $is_changed = 0;
     for my $other (@{ $others{$name} // [] })
     {
+        last if $is_short && $is_changed;
         my $database = first { change($_, $table, $column, $other, $default ne '') } qw(ctms loose);
         if (!$database)
         {
@@ -408,6 +412,7 @@ for (@columns)
             next;
         }
         $changed++;
+        $is_changed = 1;
         push @problems, map { "$other, $database: $_" } problems($database, $expected{$database});
         restore($database, "ALTER TABLE $table ALTER $column DROP DEFAULT,
             ALTER $column TYPE $type USING NULL::$type"
@@ -417,7 +422,7 @@ for (@columns)
     is(join("\n", @problems), '', "$table.$column");
 }
 note("$changed changes; refused: $refused");
-cmp_ok($changed, '>', 300, 'most changes can be made') if $only eq '.';
+cmp_ok($changed, '>', 150, 'most columns can be changed') if $only eq '.';
 for my $database (qw(ctms loose))
 {
     is_deeply((outcomes($database))[0], $expected{$database},
