@@ -6,9 +6,11 @@
  * contact is held and its queue row is found through their indexes, and then the row is locked,
  * updated or inserted.
  *
- * Everything is read with the latest snapshot, at each isolation level: like a foreign key check,
- * this is no part of what the transaction reads. While it waits for another transaction, no page
- * of an index is pinned. Otherwise VACUUM would wait for us, and nobody could see whom we wait for.
+ * Rows are found with a dirty snapshot, at each isolation level: whatever happens to them, they are
+ * locked before it is decided what to do. So nothing here is part of what the transaction reads,
+ * and SERIALIZABLE takes it for no dependency on others. While it waits for another transaction, no
+ * page of an index is pinned. Otherwise VACUUM would wait for us, and nobody could see whom we wait
+ * for.
  *
  * For all other cases queue/enqueue.c has a statement that does the same in SQL.
  * test/t/210_queue_paths.pl checks that both give the same results.
@@ -26,6 +28,20 @@
 #include "extension/queue/direct.h"
 #include "extension/queue/direct_table.h"
 #include "extension/queue/number.h"
+
+/*
+ * Finds the row with the key, also while another session writes its next version; passes over rows
+ * that others are inserting.
+ */
+static bool
+find(GateScan *scan, SnapshotData *dirty, const pg_uuid_t *key)
+{
+    bool is_found = gate_find(scan, dirty, key);
+
+    while (is_found && TransactionIdIsValid(dirty->xmin))
+        is_found = gate_next(scan);
+    return is_found;
+}
 
 /* Where the row is that was found. From here on, waiting is allowed. */
 static ItemPointerData
@@ -63,15 +79,15 @@ lock_contact(GateScan *emails)
     ItemPointerData tid = leave_found(emails);
     TM_FailureData failure;
 
-    return table_tuple_lock(emails->relation, &tid, GetActiveSnapshot(), emails->found,
+    return table_tuple_lock(emails->relation, &tid, InvalidSnapshot, emails->found,
                             GetCurrentCommandId(true), LockTupleKeyShare, LockWaitSkip,
                             TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
 }
 
 static Hold
-hold(GateScan *emails, const pg_uuid_t *email_id)
+hold(GateScan *emails, SnapshotData *dirty, const pg_uuid_t *email_id)
 {
-    while (gate_find(emails, GetActiveSnapshot(), email_id)) {
+    while (find(emails, dirty, email_id)) {
         TM_Result result = is_written_by_us(emails->found) ? TM_Ok : lock_contact(emails);
 
         CHECK_FOR_INTERRUPTS();
@@ -81,10 +97,8 @@ hold(GateScan *emails, const pg_uuid_t *email_id)
             return GONE;
         if (result == TM_WouldBlock)
             return BUSY;
-        if (result != TM_Updated)
+        if (result != TM_Updated) /* just now: look for the new version */
             elog(ERROR, "unexpected result %d of a lock of a contact", result);
-        /* A newer version was committed since the snapshot was taken. */
-        direct_table_look_anew();
     }
     return GONE;
 }
@@ -101,20 +115,20 @@ bool
 direct_hold(FeedKeys *contacts, FeedKeys *busy)
 {
     pg_uuid_t *ids = (pg_uuid_t *)contacts->keys;
+    SnapshotData dirty;
     GateScan emails;
     int64 held = 0;
 
     if (!gate_open(&emails, &emails_table, RowShareLock))
         return false;
-    PushActiveSnapshot(GetLatestSnapshot());
+    InitDirtySnapshot(dirty);
     for (int64 i = 0; i < contacts->count; i++)
-        switch (hold(&emails, &ids[i])) {
+        switch (hold(&emails, &dirty, &ids[i])) {
         case HELD: ids[held++] = ids[i]; break;
         case BUSY: feed_keys_add(busy, &ids[i]); break;
         case GONE: break;
         }
     contacts->count = held;
-    PopActiveSnapshot();
     gate_close(&emails);
     return true;
 }
@@ -183,10 +197,12 @@ renew_row(DirectQueue *queue)
     ExecClearTuple(queue->rows.found);
 }
 
+/* False when another session has removed the row, or is inserting it: look again. */
 static bool
-enqueue(DirectQueue *queue, MemoryContext row_context, const pg_uuid_t *email_id)
+enqueue(DirectQueue *queue, SnapshotData *dirty, MemoryContext row_context,
+        const pg_uuid_t *email_id)
 {
-    bool is_found = gate_find(&queue->rows, GetActiveSnapshot(), email_id);
+    bool is_found = find(&queue->rows, dirty, email_id);
     MemoryContext caller;
     bool is_done;
 
@@ -206,15 +222,15 @@ static void
 enqueue_all(DirectQueue *queue, const FeedKeys *contacts)
 {
     const pg_uuid_t *ids = (const pg_uuid_t *)contacts->keys;
+    SnapshotData dirty;
     MemoryContext row_context =
         AllocSetContextCreate(CurrentMemoryContext, "ctms queue row", ALLOCSET_SMALL_SIZES);
 
+    InitDirtySnapshot(dirty);
     for (int64 i = 0; i < contacts->count; i++) {
         CHECK_FOR_INTERRUPTS();
-        while (!enqueue(queue, row_context, &ids[i])) {
+        while (!enqueue(queue, &dirty, row_context, &ids[i]))
             CHECK_FOR_INTERRUPTS();
-            direct_table_look_anew();
-        }
     }
     MemoryContextDelete(row_context);
 }

@@ -190,7 +190,7 @@ TM_Result
 direct_table_lock(DirectQueue *queue, ItemPointer tid, LockWaitPolicy policy, uint8 flags)
 {
     TM_FailureData failure;
-    TM_Result result = table_tuple_lock(queue->rows.relation, tid, GetActiveSnapshot(),
+    TM_Result result = table_tuple_lock(queue->rows.relation, tid, InvalidSnapshot,
                                         queue->rows.found, GetCurrentCommandId(true),
                                         LockTupleNoKeyExclusive, policy, flags, &failure);
 

@@ -29,7 +29,7 @@ typedef enum QueueColumn {
     COLUMN_COUNT
 } QueueColumn;
 
-/* The queue, open for writing. It is read with the active snapshot, which is the latest. */
+/* The queue, open for writing. The active snapshot is the latest: long values are read with it. */
 typedef struct DirectQueue {
     GateScan rows; /* by email_id */
     GateWriter writer;
@@ -65,7 +65,7 @@ extern void direct_table_copy(DirectQueue *queue);
 
 /*
  * Inserts the row. False when another session has inserted a row for the same contact, or was
- * doing so, which is waited for: look for that row with a new snapshot.
+ * doing so, which is waited for: look for that row.
  */
 extern bool direct_table_insert(DirectQueue *queue);
 
