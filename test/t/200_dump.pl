@@ -218,7 +218,8 @@ $node->safe_psql('waiting', 'SET ctms.restore_mode = on; CREATE EXTENSION ctms')
 my $contacts = $node->background_psql('waiting');
 $contacts->query_safe(q{BEGIN; SET ctms.restore_mode = on;
     COPY ctms.emails (email_id, primary_email) FROM PROGRAM
-    'printf "00000000-0000-4000-8000-%012d\tdump%d@example.com\n" $(for i in $(seq 200); do echo $i $i; done)'});
+    'for i in $(seq 200); do printf "00000000-0000-4000-8000-%012d\tdump$i@example.com\n" $i;
+     done'});
 my $rows = IPC::Run::start [ 'pg_restore', '--data-only', '-t', 'newsletters', '-h', $node->host,
     '-p', $node->port, '-d', 'waiting', "$folder/custom.dump" ], '>', \$out, '2>', \$err;
 ok($node->poll_query_until('waiting', q{SELECT count(*) = 1 FROM pg_locks

@@ -6,7 +6,8 @@ use CTMS::Test qw(poll_until);
 use IPC::Run;
 use Test::More;
 
-my $ctms = CTMS::Test->new('trigger_functions', conf => "wal_level = logical\nmax_wal_senders = 10");
+my $ctms = CTMS::Test->new('trigger_functions',
+    conf => "wal_level = logical\nmax_wal_senders = 10");
 my $node = $ctms->node;
 
 # ---- a session that stays open ---------------------------------------------------------
@@ -269,8 +270,8 @@ $ctms->sql('DROP TRIGGER a_mine ON ctms.emails; DROP FUNCTION public.mine()');
 
 # ---- memory of a procedure that commits ----------------------------------------------------------
 
-# PostgreSQL itself keeps some bytes for each COMMIT in a procedure: an update of a plain table shows
-# how many. Ours may not keep one more, in any memory context.
+# PostgreSQL itself keeps some bytes for each COMMIT in a procedure: an update of a plain table
+# shows how many. Ours may not keep one more, in any memory context.
 $ctms->sql(q{
     CREATE TABLE public.plain AS SELECT 1 AS n;
     CREATE FUNCTION public.used() RETURNS jsonb LANGUAGE sql AS $$

@@ -53,7 +53,8 @@ sub folder_of_objects
     my ($pg_config) = @_;
     my $show = 'show:; @echo $(EXTENSION_BUILD)';
     local $ENV{MAKEFLAGS} = '';
-    my $folder = qx{cd '$top' && echo '$show' | make -s -f Makefile -f - show PG_CONFIG='$pg_config'};
+    my $make = "make -s -f Makefile -f - show PG_CONFIG='$pg_config'";
+    my $folder = qx{cd '$top' && echo '$show' | $make};
     return $folder =~ s/\s+\z//r;
 }
 

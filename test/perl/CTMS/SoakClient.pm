@@ -24,9 +24,9 @@ package CTMS::SoakClient;
 #   CTMS::SoakClient->new(number => 1, port => …, token => …,
 #       until => $file, report => $file)->run;
 #
-# The report is JSON: requests by status, what went wrong (and between which times), and for each contact the versions that it
-# may have at the end ("gone" among them). A contact whose write was not answered, or with 503, gets
-# no further writes, because that one may still be carried out.
+# The report is JSON: requests by status, what went wrong (and between which times), and for each
+# contact the versions that it may have at the end ("gone" among them). A contact whose write was
+# not answered, or with 503, gets no further writes, because that one may still be carried out.
 
 use strict;
 use warnings;
