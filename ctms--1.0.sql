@@ -556,7 +556,7 @@ DECLARE
     failing bigint;
     examples jsonb;
 BEGIN
-    SELECT count(*), coalesce(jsonb_agg(jsonb_build_object('id', f.id, 'name', f.name, 'errors', (
+    SELECT count(*), coalesce(jsonb_agg(jsonb_build_object('id', f.id::bigint, 'name', f.name, 'errors', (
             SELECT jsonb_agg(jsonb_build_object('instanceLocation', e.instance_location,
                 'keyword', e.keyword, 'keywordLocation', e.keyword_location, 'error', e.error))
             FROM ctms.json_schema_errors(new_schema, f.fields) AS e))
@@ -685,7 +685,7 @@ COMMENT ON FUNCTION ctms.drop_waitlist_schema(text) IS 'Removes the schema of a 
 CREATE FUNCTION ctms.get_waitlist(name text) RETURNS json
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT json_build_object('name', s.name, 'schema', s.schema)
+    SELECT json_build_object('name', s.name, 'schema', s.schema::jsonb)
     FROM ctms.waitlist_fields_schemas AS s WHERE s.name = get_waitlist.name;
 $$;
 COMMENT ON FUNCTION ctms.get_waitlist(text) IS 'A waitlist with the JSON Schema of its fields; null when it has none of its own';
@@ -693,7 +693,7 @@ COMMENT ON FUNCTION ctms.get_waitlist(text) IS 'A waitlist with the JSON Schema 
 CREATE FUNCTION ctms.list_waitlists() RETURNS json
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(json_agg(json_build_object('name', s.name, 'schema', s.schema) ORDER BY s.name), '[]')
+    SELECT coalesce(json_agg(json_build_object('name', s.name, 'schema', s.schema::jsonb) ORDER BY s.name), '[]')
     FROM ctms.waitlist_fields_schemas AS s;
 $$;
 COMMENT ON FUNCTION ctms.list_waitlists() IS 'All waitlists that have a schema, with their schemas, by name';

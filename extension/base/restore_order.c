@@ -8,7 +8,8 @@
  *
  * Then the keys of the table are marked NOT VALID, as ALTER TABLE would, and are not checked for
  * these rows. When the other table has been filled, they are checked as a whole and are valid
- * again. Whatever happens in between: a key that is valid is one that holds.
+ * again; at once, when there were no rows. Whatever happens in between: a key that is valid is one
+ * that holds.
  *
  * Only a table that has never had a row is waited for. In all other cases the keys are checked row
  * by row, as in any session.
@@ -17,8 +18,10 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
@@ -90,21 +93,79 @@ is_awaited(Oid table)
     return is_empty;
 }
 
-/* What ALTER TABLE … VALIDATE CONSTRAINT does, the other way round. */
+/* What ALTER TABLE … VALIDATE CONSTRAINT writes, or the other way round. */
 static void
-mark_not_valid(Relation table, Oid constraint)
+set_valid(Relation table, Oid constraint, bool is_valid)
 {
     Relation catalog = table_open(ConstraintRelationId, RowExclusiveLock);
     HeapTuple row = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(constraint));
 
     if (!HeapTupleIsValid(row))
         elog(ERROR, "cache lookup failed for constraint %u", constraint);
-    ((Form_pg_constraint)GETSTRUCT(row))->convalidated = false;
+    ((Form_pg_constraint)GETSTRUCT(row))->convalidated = is_valid;
     /* Also if it was so before: then sessions that do this at the same time fail, all but one. */
     CatalogTupleUpdate(catalog, &row->t_self, row);
     CacheInvalidateRelcache(table);
     heap_freetuple(row);
     table_close(catalog, RowExclusiveLock);
+}
+
+static void
+set_keys_valid(Relation table, bool is_valid)
+{
+    List *keys = copyObject(RelationGetFKeyList(table));
+    ListCell *cell;
+
+    foreach (cell, keys)
+        set_valid(table, lfirst_node(ForeignKeyCacheInfo, cell)->conoid, is_valid);
+}
+
+/* Tables whose keys this transaction has marked; in its memory. */
+static List *marked_tables = NIL;
+
+/*
+ * A table that got no rows waits for none: the table that it refers to may have been restored
+ * already, without rows too. The statement itself cannot know that it is without rows.
+ */
+static void
+unmark_empty_tables(void)
+{
+    ListCell *cell;
+
+    PushActiveSnapshot(GetTransactionSnapshot());
+    foreach (cell, marked_tables) {
+        Relation table = try_relation_open(lfirst_oid(cell), RowExclusiveLock);
+
+        if (table == NULL)
+            continue;
+        if (RelationGetNumberOfBlocks(table) == 0)
+            set_keys_valid(table, true);
+        relation_close(table, NoLock);
+    }
+    PopActiveSnapshot();
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+    if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) && marked_tables != NIL)
+        unmark_empty_tables();
+    else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
+        marked_tables = NIL;
+}
+
+static void
+mark_keys(Relation table)
+{
+    static bool is_registered = false;
+    MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+
+    if (!is_registered)
+        RegisterXactCallback(at_transaction_end, NULL);
+    is_registered = true;
+    marked_tables = list_append_unique_oid(marked_tables, RelationGetRelid(table));
+    MemoryContextSwitchTo(caller);
+    set_keys_valid(table, false);
 }
 
 static bool is_role_changed = false;
@@ -146,8 +207,7 @@ ctms__restore_references(PG_FUNCTION_ARGS)
         is_any_awaited |= is_awaited(lfirst_node(ForeignKeyCacheInfo, cell)->confrelid);
     if (!is_any_awaited)
         return PointerGetDatum(NULL);
-    foreach (cell, keys)
-        mark_not_valid(trigger->tg_relation, lfirst_node(ForeignKeyCacheInfo, cell)->conoid);
+    mark_keys(trigger->tg_relation);
     leave_keys_unchecked(fcinfo->flinfo->fn_mcxt);
     return PointerGetDatum(NULL);
 }

@@ -135,6 +135,18 @@ command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', @from, '-d', 'rows', '
 is(CTMS::Data::content($node, 'rows'), $expected, 'data only: everything is equal');
 is(keys_not_valid($node, 'rows'), '', 'data only: all foreign keys are valid');
 
+# Tables without rows do not wait for others without rows.
+$node->safe_psql('postgres', 'CREATE DATABASE nobody');
+$node->safe_psql('nobody', 'CREATE EXTENSION ctms');
+command_ok([ 'pg_dump', @from, '-Fc', '-f', "$folder/nobody.dump", 'nobody' ], 'nobody: dump');
+for my $jobs (1, 2, 4)
+{
+    $node->safe_psql('postgres', "CREATE DATABASE nobody$jobs");
+    command_ok([ 'pg_restore', '--exit-on-error', "-j$jobs", @from, '-d', "nobody$jobs",
+            "$folder/nobody.dump" ], "nobody: restore with -j$jobs");
+    is(keys_not_valid($node, "nobody$jobs"), '', "nobody: all keys are valid with -j$jobs");
+}
+
 # ---- rows before those that they refer to ------------------------------------------------
 
 # Some of the rows of an archive, into an extension that was created without its default rows.
@@ -218,8 +230,8 @@ $node->safe_psql('waiting', 'SET ctms.restore_mode = on; CREATE EXTENSION ctms')
 my $contacts = $node->background_psql('waiting');
 $contacts->query_safe(q{BEGIN; SET ctms.restore_mode = on;
     COPY ctms.emails (email_id, primary_email) FROM PROGRAM
-    'for i in $(seq 200); do printf "00000000-0000-4000-8000-%012d\tdump$i@example.com\n" $i;
-     done'});
+    'for i in $(seq 200)
+    do printf "00000000-0000-4000-8000-%012d\tdump%d@example.com\n" $i $i; done'});
 my $rows = IPC::Run::start [ 'pg_restore', '--data-only', '-t', 'newsletters', '-h', $node->host,
     '-p', $node->port, '-d', 'waiting', "$folder/custom.dump" ], '>', \$out, '2>', \$err;
 ok($node->poll_query_until('waiting', q{SELECT count(*) = 1 FROM pg_locks

@@ -304,8 +304,8 @@ my $writes = join '', map { "$direct = $_;\n" . join '', map { "$_;\n" } @writes
 
 sub name_of { return substr $calls[ $_[0] % @calls ] =~ s/\s+/ /gr, 0, 70 }
 
-# The outcome of each call, first with direct access, then by SQL; after a crash, undef and the
-# call.
+# The outcome of each call, first with direct access, then by SQL; or undef and the call that
+# crashed.
 sub outcomes
 {
     my ($database) = @_;
