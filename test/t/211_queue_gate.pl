@@ -311,7 +311,14 @@ for my $kind ('REPLICA IDENTITY NOTHING', 'a filter on another column')
             SET client_min_messages = error");
         my $state = $case->sql('UPDATE ctms.pending_acoustic SET retry = 0');
         $case->like($state, qr/^ERROR:  (?:55000|42P10)/, 'an update fails');
-        $case->gives(change(1), $state, 'and so does a commit that would update');
+        # Minor releases before the middle of 2025 let this statement update all the same.
+        my $plain = $case->sql(q{INSERT INTO ctms.pending_acoustic
+            SELECT * FROM ctms.pending_acoustic ON CONFLICT (email_id) DO UPDATE SET retry = 0});
+        SKIP:
+        {
+            skip 'this minor release lets INSERT ... ON CONFLICT update', 1 if $plain ne $state;
+            $case->gives(change(1), $state, 'and so does a commit that would update');
+        }
         $case->gives($claim, $state, 'a claim fails, too');
     });
 }
