@@ -9,6 +9,7 @@
 #include "extension/base/compat.h"
 
 #include "extension/base/commit_trigger.h"
+#include "extension/base/gate.h"
 
 #include "access/table.h"
 #include "access/tableam.h"
@@ -18,13 +19,16 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-static bool
-has_trigger(Relation table)
+/* NULL when the table has no trigger with the function. */
+static const Trigger *
+find_trigger(Relation table, Oid function)
 {
     TriggerDesc *triggers = table->trigdesc;
 
-    return triggers && triggers->numtriggers == 1 && triggers->triggers[0].tginitdeferred &&
-           triggers->triggers[0].tgenabled == TRIGGER_FIRES_ALWAYS;
+    for (int i = 0; triggers && i < triggers->numtriggers; i++)
+        if (triggers->triggers[i].tginitdeferred && triggers->triggers[i].tgfoid == function)
+            return &triggers->triggers[i];
+    return NULL;
 }
 
 /* Finds the row, mostly where it was found before. */
@@ -49,37 +53,55 @@ find_row(Relation table, Snapshot snapshot, TupleTableSlot *row)
     return is_found;
 }
 
-/* Queues the deferred trigger for the row, as if it had just been inserted. */
 static void
-queue_trigger(Relation table, Snapshot snapshot)
+raise_changed(Relation table)
+{
+    ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+            errmsg("table \"%s.%s\" is not as the extension created it", "ctms",
+                   RelationGetRelationName(table)),
+            errdetail("It must have one row and a deferred trigger. Without them, the change would "
+                      "never be sent to Acoustic."),
+            errhint("If the row is gone: INSERT INTO ctms.%s VALUES (true).",
+                    RelationGetRelationName(table)));
+}
+
+/*
+ * Queues our trigger, and no other, for the row, as if the row had just been inserted. It is
+ * queued whatever session_replication_role says, and also when somebody has disabled it: what is
+ * owed must be done.
+ */
+static void
+queue_trigger(Relation table, const Trigger *found, TupleTableSlot *row)
 {
     EState *estate = makeNode(EState);
     ResultRelInfo *target = makeNode(ResultRelInfo);
-    TupleTableSlot *row = table_slot_create(table, NULL);
+    Trigger trigger = *found;
+    TriggerDesc triggers = {.triggers = &trigger, .numtriggers = 1, .trig_insert_after_row = true};
 
-    if (!has_trigger(table) || !find_row(table, snapshot, row))
-        ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                errmsg("table \"%s.%s\" is not as the extension created it", "ctms",
-                       RelationGetRelationName(table)),
-                errdetail("It must have one row, and its deferred trigger must be enabled. Without "
-                          "them, the change would never be sent to Acoustic."));
+    trigger.tgenabled = TRIGGER_FIRES_ALWAYS;
     /* All that is read of them: the trigger has no condition and no transition table. */
     target->ri_RelationDesc = table;
-    target->ri_TrigDesc = table->trigdesc;
+    target->ri_TrigDesc = &triggers;
     ExecARInsertTriggers(estate, target, row, NIL, NULL);
-    ExecDropSingleTupleTableSlot(row);
     pfree(target);
     pfree(estate);
 }
 
 void
-commit_trigger_queue(Oid oid)
+commit_trigger_queue(Oid oid, const char *function)
 {
     /* Locked until the end of the transaction, like a table with a row that was inserted. */
     Relation table = table_open(oid, RowExclusiveLock);
     Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+    TupleTableSlot *row = table_slot_create(table, NULL);
+    bool is_found = find_row(table, snapshot, row);
+    Oid function_oid = gate_our_function(function);
+    const Trigger *trigger = find_trigger(table, function_oid); /* no catalog is read after this */
 
-    queue_trigger(table, snapshot);
+    if (!is_found || !trigger)
+        raise_changed(table);
+    queue_trigger(table, trigger, row);
+    ExecDropSingleTupleTableSlot(row);
     UnregisterSnapshot(snapshot);
     table_close(table, NoLock);
 }

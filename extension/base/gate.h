@@ -92,6 +92,9 @@ extern bool gate_find(GateScan *scan, Snapshot snapshot, const pg_uuid_t *key);
  */
 extern void gate_release(GateScan *scan);
 
+/* The function without arguments in schema ctms; InvalidOid when there is none. */
+extern Oid gate_our_function(const char *name);
+
 /* True when the table has no rows for sure. It saves a query on a table that nobody uses. */
 extern bool gate_is_empty(Oid table);
 

@@ -5,18 +5,21 @@
 
 #include "access/relation.h"
 #include "access/transam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class_d.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace_d.h"
-#include "catalog/pg_opfamily_d.h"
+#include "catalog/pg_proc_d.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 /* uuid_ops of B-trees; the headers have no name for it. */
 #define UUID_BTREE_FAM_OID 2968
@@ -141,6 +144,14 @@ find_index(const GateTable *table, Relation relation, AttrNumber key)
     }
     list_free(indexes);
     return found;
+}
+
+Oid
+gate_our_function(const char *name)
+{
+    return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, PointerGetDatum(name),
+                           PointerGetDatum(buildoidvector(NULL, 0)),
+                           ObjectIdGetDatum(get_namespace_oid("ctms", true)));
 }
 
 /* ---- the whole --------------------------------------------------------------------- */

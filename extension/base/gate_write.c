@@ -45,15 +45,6 @@ has_our_columns(Relation relation, const GateTable *table)
 
 /* ---- triggers and foreign keys ----------------------------------------------------- */
 
-static bool
-is_our_function(Oid function, const char *name)
-{
-    char *found = get_func_name(function);
-
-    return found && strcmp(found, name) == 0 &&
-           get_func_namespace(function) == get_namespace_oid("ctms", true);
-}
-
 /*
  * PostgreSQL's own triggers are those of foreign keys, which are looked at by themselves. Another
  * function of ours only acts on COPY.
@@ -61,18 +52,20 @@ is_our_function(Oid function, const char *name)
 static bool
 has_our_triggers(Relation relation, const GateWrittenTable *written)
 {
-    TriggerDesc *triggers = relation->trigdesc;
+    Oid ours = gate_our_function(written->trigger);
+    Oid for_copy = gate_our_function("_restore_references");
+    TriggerDesc *triggers = relation->trigdesc; /* valid as long as no catalog is read */
     int found = 0;
 
     for (int i = 0; triggers && i < triggers->numtriggers; i++) {
         const Trigger *trigger = &triggers->triggers[i];
 
-        if (trigger->tgisinternal || is_our_function(trigger->tgfoid, "_restore_references"))
+        if (trigger->tgisinternal || trigger->tgfoid == for_copy)
             continue;
-        if (trigger->tgtype != (TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_UPDATE) ||
+        if (trigger->tgfoid != ours ||
+            trigger->tgtype != (TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_UPDATE) ||
             trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN || trigger->tgnargs > 0 ||
-            trigger->tgnattr > 0 || trigger->tgqual ||
-            !is_our_function(trigger->tgfoid, written->trigger))
+            trigger->tgnattr > 0 || trigger->tgqual)
             return false;
         found++;
     }

@@ -40,7 +40,7 @@ queue_flush_schedule(void)
 {
     if (scheduled_level > 0 || !feed_is_owed())
         return;
-    commit_trigger_queue(queue_relations()->flush);
+    commit_trigger_queue(queue_relations()->flush, "_flush_queue");
     scheduled_level = GetCurrentTransactionNestLevel();
 }
 

@@ -379,6 +379,24 @@ sub heard
     return scalar(() = $said =~ /"ctms_acoustic" received/g);
 }
 
+$cases->both('what is done to ctms.queue_flush' => sub {
+    my ($case) = @_;
+    $case->sql(q{CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN RAISE ''fired''; END';
+        CREATE TRIGGER others AFTER INSERT ON ctms.queue_flush
+            FOR EACH ROW EXECUTE FUNCTION public.refuse()});
+    $case->gives(change(1), '', 'a trigger of others does not fire');
+    $case->sql('ALTER TABLE ctms.queue_flush DISABLE TRIGGER ALL');
+    $case->gives(change(2), '', 'with its trigger disabled: a change commits');
+    $case->sql('VACUUM FULL ctms.queue_flush');
+    $case->gives(change(3), '', 'written anew: a change commits');
+    $case->has_queued('1 2 3', 'and all are enqueued');
+    $case->sql('DELETE FROM ctms.queue_flush');
+    $case->gives(change(4), 'ERROR:  55000', 'without its row: a change is refused, not lost');
+    $case->sql('INSERT INTO ctms.queue_flush VALUES (true)');
+    $case->gives(change(4), '', 'which the hint mends');
+});
+
 $cases->both('an agent' => sub {
     my ($case) = @_;
     my $agent = $case->session;
