@@ -8,7 +8,9 @@
  *
  * Rows are found with a dirty snapshot, at each isolation level: whatever happens to them, they are
  * locked before it is decided what to do. So nothing here is part of what the transaction reads,
- * and SERIALIZABLE takes it for no dependency on others. While it waits for another transaction, no
+ * and SERIALIZABLE takes it for no dependency on others. Such a scan can miss a row that another
+ * session updates meanwhile. So only the latest snapshot tells that a contact is gone; and a queue
+ * row that was missed is found when it is inserted. While it waits for another transaction, no
  * page of an index is pinned. Otherwise VACUUM would wait for us, and nobody could see whom we wait
  * for.
  *
@@ -17,12 +19,14 @@
  */
 #include "extension/base/compat.h"
 
+#include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "extension/queue/direct.h"
@@ -55,14 +59,16 @@ leave_found(GateScan *scan)
 
 /* ---- holding contacts ---------------------------------------------------------- */
 
-/* A row that this transaction has written is locked more strongly already. */
+/*
+ * A row that this transaction has written is locked more strongly already. The number in a frozen
+ * row says nothing: it may be used for the second time.
+ */
 static bool
 is_written_by_us(TupleTableSlot *found)
 {
-    bool is_null;
-    Datum xmin = slot_getsysattr(found, MinTransactionIdAttributeNumber, &is_null);
+    HeapTuple row = ExecFetchSlotHeapTuple(found, false, NULL);
 
-    return !is_null && TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+    return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row->t_data));
 }
 
 typedef enum Hold { HELD, GONE, BUSY } Hold;
@@ -84,13 +90,34 @@ lock_contact(GateScan *emails)
                             TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS, &failure);
 }
 
+/*
+ * Whether there is no such contact. A dirty scan that found none may have seen the new version of
+ * the row too early, and the old one too late.
+ */
+static bool
+is_gone(GateScan *emails, const pg_uuid_t *email_id)
+{
+    Snapshot latest = RegisterSnapshot(GetLatestSnapshot());
+    bool is_found = gate_find(emails, latest, email_id);
+
+    gate_release(emails);
+    UnregisterSnapshot(latest);
+    return !is_found;
+}
+
 static Hold
 hold(GateScan *emails, SnapshotData *dirty, const pg_uuid_t *email_id)
 {
-    while (find(emails, dirty, email_id)) {
-        TM_Result result = is_written_by_us(emails->found) ? TM_Ok : lock_contact(emails);
+    for (;;) {
+        TM_Result result;
 
         CHECK_FOR_INTERRUPTS();
+        if (!find(emails, dirty, email_id)) {
+            if (is_gone(emails, email_id))
+                return GONE;
+            continue;
+        }
+        result = is_written_by_us(emails->found) ? TM_Ok : lock_contact(emails);
         if (result == TM_Ok)
             return HELD;
         if (result == TM_Deleted)
@@ -100,7 +127,6 @@ hold(GateScan *emails, SnapshotData *dirty, const pg_uuid_t *email_id)
         if (result != TM_Updated) /* just now: look for the new version */
             elog(ERROR, "unexpected result %d of a lock of a contact", result);
     }
-    return GONE;
 }
 
 static const GateColumn email_id_column[] = {{"email_id", UUIDOID, true}};

@@ -451,4 +451,33 @@ $cases->both('PREPARE while an agent waits' => sub {
     }
 });
 
+# ---- contacts that others update at the same time -----------------------------------------------
+
+$cases->both('a contact whose row is written again and again' => sub {
+    my ($case) = @_;
+    my $dir = $PostgreSQL::Test::Utils::tmp_check;
+    my $busy = change(1);
+    my $change = change(1, 'child');
+
+    $case->sql('CREATE TABLE public.missed (at timestamptz DEFAULT clock_timestamp())');
+    open my $others, '>', "$dir/others.sql" or die $!;
+    print $others "SET ctms.enqueue = off; $busy\n" =~ s/; /;\n/r;
+    close $others;
+    open my $changes, '>', "$dir/changes.sql" or die $!;
+    print $changes "DELETE FROM ctms.pending_acoustic;\nDELETE FROM ctms.unresolved_stripe;\n",
+        "$change\nINSERT INTO public.missed SELECT WHERE NOT EXISTS (\n",
+        "    SELECT FROM ctms.pending_acoustic UNION ALL SELECT FROM ctms.unresolved_stripe);\n";
+    close $changes;
+    my @bench = ('pgbench', '-n', '-h', $node->host, '-p', $node->port);
+    my ($out, $err, $other_out, $other_err) = ('') x 4;
+    my $writers = IPC::Run::start([ @bench, '-c', 2, '-T', 600, '-f', "$dir/others.sql",
+            $case->database ], '<', \'', '>', \$other_out, '2>', \$other_err);
+    my $ok = IPC::Run::run([ @bench, '-t', 1500, '-f', "$dir/changes.sql", $case->database ],
+        '<', \'', '>', \$out, '2>', \$err);
+    $writers->signal('INT');
+    eval { $writers->finish };
+    $case->is($ok ? '' : $err, '', 'no commit fails');
+    $case->gives('SELECT count(*) FROM public.missed', '0', 'each change is enqueued');
+});
+
 done_testing();
