@@ -2,7 +2,8 @@
  * queue/relations.c: remembers the OIDs of the queue's relations.
  *
  * Every commit that changes a contact asks for them. When any name in the catalogs changes, they
- * are looked up again, also when it changes while they are looked up.
+ * are looked up again, also when it changes while they are looked up. What is found then is
+ * right for this call, as in any statement, even if names never stop changing.
  */
 #include "extension/base/compat.h"
 
@@ -14,6 +15,9 @@
 
 #include "extension/base/gate.h"
 #include "extension/queue/relations.h"
+
+/* How often they are looked up again because a name has changed meanwhile. */
+#define MAX_LOOKS 10
 
 static QueueRelations relations;
 static bool are_known = false;
@@ -69,7 +73,7 @@ const QueueRelations *
 queue_relations(void)
 {
     watch_catalogs();
-    while (!are_known) {
+    for (int i = 0; i < MAX_LOOKS && !are_known; i++) {
         uint64 before = change_count;
 
         look_up();
