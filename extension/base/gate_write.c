@@ -77,9 +77,10 @@ refers_to_parent_only(Relation relation, const GateWrittenTable *written)
 {
     const char *key_name = written->table->columns[written->table->key].name;
     Oid parent = get_relname_relid(written->parent, RelationGetNamespace(relation));
+    const List *keys = copyObject(RelationGetFKeyList(relation)); /* catalogs are read meanwhile */
     ListCell *cell;
 
-    foreach (cell, RelationGetFKeyList(relation)) {
+    foreach (cell, keys) {
         const ForeignKeyCacheInfo *key = lfirst(cell);
 
         if (key->confrelid != parent || key->nkeys != 1 ||
