@@ -1677,9 +1677,13 @@ BEGIN
     -- A table that a deferred trigger still waits for cannot be dropped.
     IF tg_tag LIKE 'DROP %' THEN
         SET CONSTRAINTS ctms.ctms_queue_flush IMMEDIATE;
+        SET CONSTRAINTS ctms.ctms_queue_flush DEFERRED;
     END IF;
-EXCEPTION WHEN undefined_file THEN
-    RAISE WARNING 'the library of extension "ctms" is missing: it is not guarded';
+EXCEPTION
+    WHEN undefined_file THEN
+        RAISE WARNING 'the library of extension "ctms" is missing: it is not guarded';
+    WHEN undefined_object OR invalid_schema_name THEN
+        NULL; -- somebody has dropped the constraint, so it waits for nothing
 END
 $$;
 COMMENT ON FUNCTION ctms._guard_drop() IS 'Event trigger on the commands that can drop the extension, or rename what it names';

@@ -19,6 +19,13 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+static bool
+is_as_made(const Trigger *trigger, Oid function)
+{
+    return trigger->tgfoid == function && trigger->tginitdeferred && !trigger->tgqual &&
+           trigger->tgtype == (TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT); /* that is, AFTER */
+}
+
 /* NULL when the table has no trigger with the function. */
 static const Trigger *
 find_trigger(Relation table, Oid function)
@@ -26,7 +33,7 @@ find_trigger(Relation table, Oid function)
     TriggerDesc *triggers = table->trigdesc;
 
     for (int i = 0; triggers && i < triggers->numtriggers; i++)
-        if (triggers->triggers[i].tginitdeferred && triggers->triggers[i].tgfoid == function)
+        if (is_as_made(&triggers->triggers[i], function))
             return &triggers->triggers[i];
     return NULL;
 }

@@ -180,6 +180,31 @@ $cases->both('DROP EXTENSION after a change' => sub {
     $case->gives('SELECT 1', '1', 'and the session works on');
 });
 
+$cases->both('DROP SCHEMA after a change' => sub {
+    my ($case) = @_;
+    $case->sql('CREATE SCHEMA others');
+    $case->gives('BEGIN;' . change(1) . "DROP SCHEMA others; $rows" . change(2) . "$rows COMMIT",
+        "1\n1", 'writes the queue, and what comes later waits for the commit');
+    $case->has_queued('1 2', 'enqueues');
+});
+
+# ---- the table whose trigger writes the queue ---------------------------------------------------
+
+my $flush = 'ctms.queue_flush';
+for my $other ('AFTER UPDATE', 'AFTER INSERT', undef)
+{
+    my $name = $other // 'no trigger';
+    $cases->both("queue_flush with $name of others" => sub {
+        my ($case) = @_;
+        $case->sql("DROP TRIGGER ctms_queue_flush ON $flush");
+        $case->sql("CREATE CONSTRAINT TRIGGER ctms_queue_flush $other ON $flush $deferred
+            FOR EACH ROW WHEN (NEW.is_only_row) EXECUTE FUNCTION ctms._flush_queue()")
+            if $other;
+        $case->gives(change(1), 'ERROR:  55000', 'no change is lost');
+        $case->gives('CREATE SCHEMA others; DROP SCHEMA others', '', 'DROP SCHEMA works');
+    });
+}
+
 # ---- SET CONSTRAINTS and savepoints ------------------------------------------------------------
 
 my ($now, $later) = map { "SET CONSTRAINTS ALL $_;" } qw(IMMEDIATE DEFERRED);
