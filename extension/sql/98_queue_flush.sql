@@ -14,6 +14,29 @@ REVOKE ALL ON ctms.queue_flush FROM PUBLIC;
 GRANT SELECT ON ctms.queue_flush TO ctms_reader, ctms_admin;
 INSERT INTO ctms.queue_flush VALUES (true);
 
+-- Without the row, no contact could be changed. So it survives whoever empties every table, and a
+-- copy that logical replication makes of it.
+CREATE FUNCTION ctms._keep_queue_flush() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO ctms.queue_flush VALUES (true);
+    ELSIF TG_OP = 'INSERT' AND NOT EXISTS (SELECT FROM ctms.queue_flush) THEN
+        RETURN NEW;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ctms._keep_queue_flush() IS 'Trigger of ctms.queue_flush: keeps its only row as it is';
+REVOKE ALL ON FUNCTION ctms._keep_queue_flush() FROM PUBLIC;
+CREATE TRIGGER ctms_queue_flush_keep BEFORE INSERT OR UPDATE OR DELETE ON ctms.queue_flush
+    FOR EACH ROW EXECUTE FUNCTION ctms._keep_queue_flush();
+CREATE TRIGGER ctms_queue_flush_truncated AFTER TRUNCATE ON ctms.queue_flush
+    EXECUTE FUNCTION ctms._keep_queue_flush();
+ALTER TABLE ctms.queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush_keep;
+ALTER TABLE ctms.queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush_truncated;
+
 CREATE FUNCTION ctms._flush_queue() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__flush_queue';
 COMMENT ON FUNCTION ctms._flush_queue() IS 'Trigger of ctms.queue_flush: enqueues the contacts that the transaction has changed';

@@ -107,7 +107,8 @@ is($ctms->sql(q{SELECT t.tgrelid::regclass || ' ' || t.tgname FROM pg_trigger t
     'ctms.api_client ctms_api_client_notifies_truncate',
     'ctms.json_schema_document ctms_json_schema_document_invalidate',
     'ctms.json_schema_document ctms_json_schema_document_invalidate_all',
-    'ctms.queue_flush ctms_queue_flush',
+    'ctms.queue_flush ctms_queue_flush', 'ctms.queue_flush ctms_queue_flush_keep',
+    'ctms.queue_flush ctms_queue_flush_truncated',
     'ctms.waitlist_fields_schemas ctms_waitlist_fields_schemas_invalidate',
     'ctms.waitlist_fields_schemas ctms_waitlist_fields_schemas_invalidate_all'),
     'triggers that tell others, and the one that writes the queue, always fire; all others are
