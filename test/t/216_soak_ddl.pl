@@ -273,7 +273,8 @@ sub read_rest_reports
         my $report = JSON::PP->new->utf8->decode(slurp($file) || '{}');
         push @wrong, map { $_->[2] } grep { !is_allowed({ begun => $_->[0], at => $_->[1],
                 isolation => 'read committed', phase => 'answer', state => 'WRONG', text => '',
-                kind => $_->[2] =~ /^(GET \S+: 200|half a contact)/ ? 'REST reading' : 'REST' }) }
+                kind => $_->[2] =~ /^(?:GET \S+: (?:200|404)|half a contact)/
+                    ? 'REST reading' : 'REST' }) }
             @{ $report->{wrong_when} };
         push @unanswered, map { "$_->[2] $_->[3]" } @{ $report->{unanswered} };
         $commits{$file} = $report->{statuses}{200} + $report->{statuses}{201};
