@@ -157,20 +157,6 @@ compat_index_beginscan(Relation relation, Relation index, Snapshot snapshot, int
 #endif
 }
 
-/* The index of the primary key; 18 asks whether a deferrable one is accepted. */
-#include "utils/rel.h"
-#include "utils/relcache.h"
-
-static inline Oid
-compat_primary_key_index(Relation relation)
-{
-#if PG_VERSION_NUM >= 180000
-    return RelationGetPrimaryKeyIndex(relation, false);
-#else
-    return RelationGetPrimaryKeyIndex(relation);
-#endif
-}
-
 /* 64 random bits, from a generator that starts differently in each session. */
 #if PG_VERSION_NUM >= 150000
 #include "common/pg_prng.h"

@@ -182,8 +182,9 @@ open_index(GateTable *table, LOCKMODE lock)
     return NULL;
 }
 
-bool
-gate_is_open(void)
+/* An extension that is asked when the executor checks permissions must see every statement. */
+static bool
+is_open(void)
 {
     return is_allowed && ExecutorCheckPerms_hook == NULL;
 }
@@ -192,7 +193,7 @@ bool
 gate_open(GateScan *scan, GateTable *table, LOCKMODE lock)
 {
     memset(scan, 0, sizeof(*scan));
-    if (!gate_is_open())
+    if (!is_open())
         return false;
     scan->relation = open_table(table, lock);
     if (scan->relation == NULL)

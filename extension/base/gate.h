@@ -64,9 +64,6 @@ typedef struct GateScan {
 /* Defines the setting ctms.direct_access; called once, by _PG_init. */
 extern void gate_init(void);
 
-/* False when everything must be done by SQL, whatever the tables are like. */
-extern bool gate_is_open(void);
-
 /*
  * Opens the table, and an index that has the key as its first column, under a lock. False
  * when the caller must use SQL; nothing is open or locked then. Never fails because a table or an

@@ -76,8 +76,7 @@ typedef enum Hold { HELD, GONE, BUSY } Hold;
 /*
  * If another session is updating the contact, its new version is locked together with the one
  * found. Only a session that deletes the contact, changes its key or has locked it as strongly is
- * in the way. It is not waited for: it may have to wait for this transaction, and a foreign key
- * that nobody has written would not be checked here.
+ * in the way. It is not waited for, because it may have to wait for this transaction.
  */
 static TM_Result
 lock_contact(GateScan *emails)
