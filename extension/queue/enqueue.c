@@ -64,7 +64,8 @@ static QueuePlan enqueue_plan = {
            "  OR p.lease_owner IS NOT NULL",
     .arg_count = 2,
     .arg_types = {UUIDARRAYOID, TIMESTAMPTZOID},
-    .sees_latest = true};
+    .sees_latest = true,
+    .is_retried = true};
 
 /* Sorts the contacts of the last statement into those that are held and those that are not. */
 static void

@@ -52,7 +52,8 @@ run_once(void *arg)
 static uint64
 run_with_latest(QueuePlan *plan, Datum *args, const char *nulls, int expected)
 {
-    static const int raced = ERRCODE_T_R_SERIALIZATION_FAILURE;
+    const int raced =
+        IsolationUsesXactSnapshot() ? ERRCODE_T_R_SERIALIZATION_FAILURE : ERRCODE_UNIQUE_VIOLATION;
     LatestRun run = {.plan = plan, .args = args, .nulls = nulls};
 
     for (int i = 1; !subtransaction_try(run_once, &run, i < MAX_TRIES ? &raced : NULL); i++)
@@ -67,7 +68,7 @@ queue_run_plan(QueuePlan *plan, Datum *args, const char *nulls, int expected)
 {
     kept_plan_prepare_by(&plan->plan, KEPT_PLAN_ROW_BY_ROW, plan->sql, plan->arg_count,
                          plan->arg_types);
-    if (plan->sees_latest && IsolationUsesXactSnapshot())
+    if (plan->sees_latest && (plan->is_retried || IsolationUsesXactSnapshot()))
         return run_with_latest(plan, args, nulls, expected);
     return kept_plan_execute(plan->plan, args, nulls, plan->is_read_only, expected);
 }
