@@ -33,6 +33,7 @@ use_auth_result(exchange *ex, auth_result result, const pg_reply *reply)
     case AUTH_NO_TOKEN: refuse(ex, "no token", "Not authenticated"); break;
     case AUTH_BAD_TOKEN: refuse(ex, "bad token", invalid); break;
     case AUTH_EXPIRED_TOKEN: refuse(ex, "expired token", invalid); break;
+    case AUTH_EARLY_TOKEN: refuse(ex, "token not valid yet", invalid); break;
     case AUTH_UNKNOWN_CLIENT: refuse(ex, "unknown client", invalid); break;
     case AUTH_DISABLED_CLIENT:
         ex->is_client_known = true;

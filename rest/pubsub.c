@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "common/utf8.h"
+#include "rest/auth/claims.h"
 #include "rest/auth/jose_text.h"
 #include "rest/resource.h"
 #include "rest/route.h"
@@ -103,7 +104,6 @@ static const char *
 check_claims(const pubsub *p, const json_t *claims)
 {
     json_t *issuer = json_object_get(claims, "iss");
-    json_t *expires = json_object_get(claims, "exp");
 
     if (!json_is_object(claims))
         return "claims are not an object";
@@ -112,10 +112,13 @@ check_claims(const pubsub *p, const json_t *claims)
         return "wrong issuer";
     if (!is_audience(json_object_get(claims, "aud"), p->audience))
         return "wrong audience";
-    if (!json_is_number(expires))
-        return "no expiry";
-    if (json_number_value(expires) <= (double)time(NULL))
-        return "expired token";
+    switch (claims_check_time(claims, time(NULL), NULL)) {
+    case CLAIMS_VALID: break;
+    case CLAIMS_NO_EXPIRY: return "no expiry";
+    case CLAIMS_EXPIRED: return "expired token";
+    case CLAIMS_BAD_START: return "nbf is not a number";
+    case CLAIMS_TOO_EARLY: return "token not valid yet";
+    }
     if (p->email == NULL)
         return "CTMS_PUBSUB_EMAIL is not set";
     if (!is_string(json_object_get(claims, "email"), p->email))

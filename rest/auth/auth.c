@@ -29,7 +29,7 @@
 typedef struct known_token {
     char *token;
     char *client_id;
-    time_t expires;
+    time_t refused_from;
 } known_token;
 
 typedef struct known_client {
@@ -165,11 +165,12 @@ read_token(auth *a, const char *token, char **client_id)
 
     if (known->token != NULL && strcmp(known->token, token) == 0) {
         *client_id = xstrdup(known->client_id);
-        return known->expires > now ? AUTH_ALLOWED : AUTH_EXPIRED_TOKEN;
+        return known->refused_from > now ? AUTH_ALLOWED : AUTH_EXPIRED_TOKEN;
     }
     switch (jwt_verify(a->key, token, now, &claims)) {
     case JWT_VALID: break;
     case JWT_EXPIRED: return AUTH_EXPIRED_TOKEN;
+    case JWT_TOO_EARLY: return AUTH_EARLY_TOKEN;
     case JWT_MALFORMED:
     case JWT_FORGED:
     case JWT_UNUSABLE: return AUTH_BAD_TOKEN;
@@ -183,7 +184,7 @@ read_token(auth *a, const char *token, char **client_id)
     clear_token(known);
     known->token = xstrdup(token);
     known->client_id = xstrdup(*client_id);
-    known->expires = claims.expires;
+    known->refused_from = claims.refused_from;
     return AUTH_ALLOWED;
 }
 

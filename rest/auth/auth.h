@@ -21,6 +21,7 @@ typedef enum auth_result {
     AUTH_NO_TOKEN,
     AUTH_BAD_TOKEN,
     AUTH_EXPIRED_TOKEN,
+    AUTH_EARLY_TOKEN,
     AUTH_UNKNOWN_CLIENT,
     AUTH_DISABLED_CLIENT,
     AUTH_UNAVAILABLE, /* the database could not be asked */

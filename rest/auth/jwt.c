@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "rest/auth/claims.h"
 #include "rest/auth/jose_text.h"
 
 #define TOKEN_MAX 8192
@@ -81,28 +82,36 @@ has_our_header(cjose_jws_t *jws)
 }
 
 static jwt_status
+check_claims(const json_t *json, time_t now, jwt_claims *claims)
+{
+    const json_t *subject = json_object_get(json, "sub");
+
+    if (!json_is_string(subject))
+        return JWT_UNUSABLE;
+    switch (claims_check_time(json, now, &claims->refused_from)) {
+    case CLAIMS_VALID: break;
+    case CLAIMS_NO_EXPIRY:
+    case CLAIMS_BAD_START: return JWT_UNUSABLE;
+    case CLAIMS_EXPIRED: return JWT_EXPIRED;
+    case CLAIMS_TOO_EARLY: return JWT_TOO_EARLY;
+    }
+    claims->subject = xstrdup(json_string_value(subject));
+    return JWT_VALID;
+}
+
+static jwt_status
 read_claims(cjose_jws_t *jws, time_t now, jwt_claims *claims)
 {
     uint8_t *text = NULL;
     size_t length = 0;
     cjose_err error;
-    json_t *json, *subject, *expires;
-    jwt_status status = JWT_UNUSABLE;
+    json_t *json;
+    jwt_status status;
 
     if (!cjose_jws_get_plaintext(jws, &text, &length, &error))
         return JWT_UNUSABLE;
     json = json_loadb((const char *)text, length, 0, NULL);
-    subject = json_object_get(json, "sub");
-    expires = json_object_get(json, "exp");
-    if (json_is_string(subject) && json_is_number(expires)) {
-        double seconds = json_number_value(expires);
-
-        status = seconds > (double)now ? JWT_VALID : JWT_EXPIRED;
-        if (status == JWT_VALID) {
-            claims->subject = xstrdup(json_string_value(subject));
-            claims->expires = seconds < 1e15 ? (time_t)seconds : (time_t)1e15;
-        }
-    }
+    status = check_claims(json, now, claims);
     json_decref(json);
     return status;
 }

@@ -13,13 +13,14 @@ typedef enum jwt_status {
     JWT_VALID,
     JWT_MALFORMED, /* not a JWT, another algorithm, or unknown extensions */
     JWT_FORGED,    /* the signature is not ours */
-    JWT_UNUSABLE,  /* signed by us, but without a subject or an expiry */
+    JWT_UNUSABLE,  /* signed by us, but without a subject or with times that are none */
     JWT_EXPIRED,
+    JWT_TOO_EARLY,
 } jwt_status;
 
 typedef struct jwt_claims {
-    char *subject; /* of JWT_VALID; free with free() */
-    time_t expires;
+    char *subject;       /* of JWT_VALID; free with free() */
+    time_t refused_from; /* see claims.h */
 } jwt_claims;
 
 /* NULL when there is no memory, or when secret is empty. */

@@ -120,6 +120,9 @@ my $path = '/ctms?fxa_id=x';
 check(GET => $path, 200, [], with(token(\%good)), name => 'a token of ours');
 check(GET => $path, 200, [], with(token({ %good, aud => 'other', iat => $later, nbf => 1,
         exp => $later + 0.5 })), name => 'aud and iat are ignored');
+check(GET => $path, 200, [], with(token({ %good, exp => time - 40 })), name => 'one just expired');
+check(GET => $path, 200, [], with(token({ %good, nbf => time + 40 })),
+    name => 'one that begins in a moment');
 check(GET => $path, 200, [], headers => { Authorization => 'bearer   ' . token(\%good) },
     name => 'bearer in another case');
 for my $header (undef, '', 'Bearer', 'Bearer ', 'Basic x', 'Token ' . token(\%good), token(\%good))
@@ -142,7 +145,10 @@ for (
     [ 'another key' => token(\%good, key => 'x') ], [ 'an empty key' => token(\%good, key => '') ],
     [ 'no expiry' => token({ sub => $good{sub} }) ],
     [ 'an expiry that is text' => token({ %good, exp => "$later" }) ],
-    [ 'an old one' => token({ %good, exp => time - 1 }) ],
+    [ 'an old one' => token({ %good, exp => time - 61 }) ],
+    [ 'one of the future' => token({ %good, nbf => time + 120 }) ],
+    [ 'a start that is text' => token({ %good, nbf => '1' }) ],
+    [ 'a start that is null' => token({ %good, nbf => undef }) ],
     [ 'a negative expiry' => token({ %good, exp => -1 }) ],
     [ 'no subject' => token({ exp => $later }) ],
     [ 'another subject' => token({ %good, sub => "user:$id" }) ],
@@ -164,7 +170,7 @@ for (
     check(GET => $path, 401, { detail => 'Could not validate credentials' }, with($token),
         has => { 'WWW-Authenticate' => 'Bearer' }, name => $name);
 }
-my $short = token({ %good, exp => time + 1 });
+my $short = token({ %good, exp => time - 58 });    # a minute of leeway
 $ctms->request(GET => $path, undef, { Authorization => "Bearer $short" });
 ok(poll_until(sub { $ctms->request(GET => $path,
         undef, { Authorization => "Bearer $short" })->{status} == 401 }),
@@ -197,6 +203,7 @@ unlike($log, qr/\Q$_\E/, 'is not in the log') for $secret, 'private', $valid, $s
 like($log, qr/"token_fail": "$_"/, "token_fail: $_")
     for 'wrong secret', 'unknown client', 'no credentials', 'unknown grant type', 'disabled client';
 like($log, qr/"auth_fail": "$_"/, "auth_fail: $_")
-    for 'no token', 'bad token', 'expired token', 'unknown client', 'disabled client';
+    for 'no token', 'bad token', 'expired token', 'token not valid yet', 'unknown client',
+    'disabled client';
 like($log, qr/"token_creds_from": "$_"/, "token_creds_from: $_") for qw(form header);
 done_testing();

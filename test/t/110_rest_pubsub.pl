@@ -103,7 +103,8 @@ denied('a client with a NUL', path => "$path%00");
 for (
     [ 'another issuer' => { iss => 'https://example.com' } ],
     [ 'another audience' => { aud => 'x' } ],
-    [ 'no audience' => { aud => undef } ], [ 'an old one' => { exp => time - 1 } ],
+    [ 'no audience' => { aud => undef } ], [ 'an old one' => { exp => time - 61 } ],
+    [ 'one of the future' => { nbf => time + 120 } ], [ 'a start that is text' => { nbf => '1' } ],
     [ 'no expiry' => { exp => undef } ],
     [ 'an expiry that is text' => { exp => '99999999999' } ],
     [ 'another email' => { email => 'x@example.com' } ], [ 'no email' => { email => undef } ],
@@ -126,6 +127,8 @@ denied("a token like $_", token => "Bearer $_")
     for 'A===.A===.A===', 'e30.A=AA.A', 'e30.e30', 'a.b.c.d', '..';
 denied('a changed payload', token => 'Bearer '
     . $good =~ s/\.[^.]+\./'.' . encode_base64url($json->encode({ %claims, sub => 'x' })) . '.'/er);
+push_is('one that has just expired', 200, undef, message(\%customer),
+    token => 'Bearer ' . token({ %claims, exp => time - 40, nbf => time + 40 }));
 push_is('a list of audiences', 200, undef, message(\%customer),
     token => 'Bearer ' . token({ %claims, aud => [ 'x', $claims{aud} ] }));
 push_is('the short issuer', 200, undef, message(\%customer),
@@ -184,7 +187,8 @@ is_deeply($conflict->{fxa_id_conflict}, ['6eb6ed6a'], 'the FxA ID that two custo
 my %reasons = map { $_->{auth_fail} => 1 } grep { $_->{auth_fail} } @lines;
 ok($reasons{$_}, "a reason: $_") for 'no token', 'not a token', 'wrong pubsub_client',
     'no pubsub_client', 'wrong issuer', 'wrong audience',
-    'expired token', 'no expiry', 'wrong email', 'email not verified', 'unknown key',
+    'expired token', 'no expiry', 'token not valid yet', 'nbf is not a number', 'wrong email',
+    'email not verified', 'unknown key',
     'bad signature', 'wrong algorithm or no key id';
 ok((grep { $_->{ingest_errors} } @lines), 'errors of the content are told');
 done_testing();

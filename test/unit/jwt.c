@@ -1,6 +1,6 @@
 /*
  * Tests of tokens, and of the secrets with which clients get them.
- * uses: rest/auth/jwt.c rest/auth/jose_text.c rest/auth/secret_check.c
+ * uses: rest/auth/jwt.c rest/auth/claims.c rest/auth/jose_text.c rest/auth/secret_check.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include <event2/event.h>
 
 #include "common/buf.h"
+#include "rest/auth/claims.h"
 #include "rest/auth/jwt.h"
 #include "rest/auth/secret_check.h"
 
@@ -24,11 +25,11 @@ signs_and_verifies(void **state)
     jwt_claims claims;
 
     (void)state;
-    assert_int_equal(jwt_verify(key, token, 1999, &claims), JWT_VALID);
+    assert_int_equal(jwt_verify(key, token, 2059, &claims), JWT_VALID);
     assert_string_equal(claims.subject, "api_client:\"x\"");
-    assert_int_equal(claims.expires, 2000);
+    assert_int_equal(claims.refused_from, 2060);
     free(claims.subject);
-    assert_int_equal(jwt_verify(key, token, 2000, &claims), JWT_EXPIRED);
+    assert_int_equal(jwt_verify(key, token, 2060, &claims), JWT_EXPIRED);
     assert_int_equal(jwt_verify(other, token, 1000, &claims), JWT_FORGED);
     assert_int_equal(jwt_verify(key, "a.b.c", 1000, &claims), JWT_MALFORMED);
     assert_int_equal(jwt_verify(key, "", 1000, &claims), JWT_MALFORMED);
@@ -40,6 +41,37 @@ signs_and_verifies(void **state)
     free(token);
     jwt_key_free(key);
     jwt_key_free(other);
+}
+
+static claims_time
+time_of(const char *claims)
+{
+    json_t *json = json_loads(claims, 0, NULL);
+    claims_time result = claims_check_time(json, 1000, NULL);
+
+    json_decref(json);
+    return result;
+}
+
+static void
+knows_when_tokens_are_valid(void **state)
+{
+    (void)state;
+    assert_int_equal(time_of("{\"exp\": 941}"), CLAIMS_VALID);
+    assert_int_equal(time_of("{\"exp\": 940.5}"), CLAIMS_VALID);
+    assert_int_equal(time_of("{\"exp\": 940}"), CLAIMS_EXPIRED);
+    assert_int_equal(time_of("{\"exp\": -1e300}"), CLAIMS_EXPIRED);
+    assert_int_equal(time_of("{\"exp\": 1e300}"), CLAIMS_VALID);
+    assert_int_equal(time_of("{\"exp\": 9223372036854775807}"), CLAIMS_VALID);
+    assert_int_equal(time_of("{\"exp\": 2000, \"nbf\": 1060}"), CLAIMS_VALID);
+    assert_int_equal(time_of("{\"exp\": 2000, \"nbf\": 1060.5}"), CLAIMS_TOO_EARLY);
+    assert_int_equal(time_of("{\"exp\": 2000, \"nbf\": 1e300}"), CLAIMS_TOO_EARLY);
+    assert_int_equal(time_of("{\"exp\": 2000, \"nbf\": null}"), CLAIMS_BAD_START);
+    assert_int_equal(time_of("{\"exp\": 2000, \"nbf\": \"1\"}"), CLAIMS_BAD_START);
+    assert_int_equal(time_of("{\"exp\": \"2000\"}"), CLAIMS_NO_EXPIRY);
+    assert_int_equal(time_of("{\"exp\": true}"), CLAIMS_NO_EXPIRY);
+    assert_int_equal(time_of("[]"), CLAIMS_NO_EXPIRY);
+    assert_int_equal(time_of("no JSON"), CLAIMS_NO_EXPIRY);
 }
 
 /* A token in which any one character is changed is never valid. */
@@ -134,9 +166,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(signs_and_verifies),
-        cmocka_unit_test(refuses_changed_tokens),
-        cmocka_unit_test(checks_secrets),
+        cmocka_unit_test(signs_and_verifies),     cmocka_unit_test(knows_when_tokens_are_valid),
+        cmocka_unit_test(refuses_changed_tokens), cmocka_unit_test(checks_secrets),
         cmocka_unit_test(limits_what_waits),
     };
 

@@ -1,6 +1,6 @@
 /*
  * Access tokens: no input may be valid, because we signed none of them.
- * uses: rest/auth/jwt.c rest/auth/jose_text.c
+ * uses: rest/auth/jwt.c rest/auth/claims.c rest/auth/jose_text.c
  */
 #include <string.h>
 
