@@ -4,6 +4,7 @@
 #include "cli/cmd_acoustic_walk.h"
 #include "cli/database.h"
 #include "cli/output.h"
+#include "common/buf.h"
 
 /* The changes that ctms.acoustic_diff() names, and that of a deleted contact. */
 static const char *const changes[] = {"new",     "changed",   "removed",
@@ -39,11 +40,16 @@ print_line(struct diff *diff, const PGresult *rows, int row)
     diff->printed++;
 }
 
-/* Prints the row as the server wrote it. */
+/* Prints the row as the server wrote it, but for what must not be shown. */
 static void
 print_json(struct diff *diff, const PGresult *rows, int row)
 {
-    printf("%s\n  %s", diff->printed > 0 ? "," : "", PQgetvalue(rows, row, 4));
+    const char *json = PQgetvalue(rows, row, 4);
+    buf visible = BUF_INIT;
+
+    buf_append_json_text(&visible, json, strlen(json));
+    printf("%s\n  %s", diff->printed > 0 ? "," : "", buf_text(&visible));
+    buf_free(&visible);
     diff->printed++;
 }
 

@@ -37,7 +37,7 @@ cmd_acoustic_history(struct cli *cli)
     if (!result)
         return cli->status;
     if (cli->is_json)
-        puts(PQgetvalue(result, 0, 0));
+        output_json(PQgetvalue(result, 0, 0));
     else if (PQntuples(result) > 0)
         output_table(stdout, result);
     if (cli->is_json ? strcmp(PQgetvalue(result, 0, 1), "0") == 0 : PQntuples(result) == 0)

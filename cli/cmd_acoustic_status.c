@@ -64,7 +64,7 @@ cmd_acoustic_status(struct cli *cli)
                                 "FROM (" STATUS_SQL ") s",
                                 1, parameters);
         if (status)
-            puts(PQgetvalue(status, 0, 0));
+            output_json(PQgetvalue(status, 0, 0));
     } else {
         status = database_query(cli, STATUS_SQL, 1, parameters);
         errors = status ? database_query(cli, ERRORS_SQL, 1, parameters) : NULL;

@@ -46,11 +46,19 @@ print_deleted(const char *email, const char *identities)
         const char *id = json_string_value(json_object_get(identity, "email_id"));
 
         output_text(stdout, email);
-        printf(": deleted contact %s", id ? id : "?");
+        fputs(": deleted contact ", stdout);
+        output_text(stdout, id ? id : "?");
         print_connected(identity);
         putchar('\n');
     }
     json_decref(list);
+}
+
+static void
+print_unknown(const char *email)
+{
+    output_text(stdout, email);
+    puts(": not found");
 }
 
 static void
@@ -59,10 +67,8 @@ print_as_json(const char *email, const char *identities)
     json_t *line = json_pack("{s:s, s:o?}", "email", email, "deleted",
                              identities ? json_loads(identities, 0, NULL) : json_array());
 
-    if (line) {
-        json_dumpf(line, stdout, 0);
-        putchar('\n');
-    }
+    if (line)
+        output_json_value(line);
     json_decref(line);
 }
 
@@ -89,7 +95,7 @@ delete_email(void *arg, const char *email)
     else if (identities)
         print_deleted(email, identities);
     else
-        printf("%s: not found\n", email);
+        print_unknown(email);
     PQclear(result);
     return true;
 }

@@ -75,10 +75,8 @@ print_line_as_json(const struct ingest *ingest, const char *key, json_t *value)
     json_t *line = json_pack("{s:s, s:I, s:o}", "source", ingest->source, "object",
                              (json_int_t)ingest->number, key, value);
 
-    if (line) {
-        json_dumpf(line, stdout, 0);
-        putchar('\n');
-    }
+    if (line)
+        output_json_value(line);
     json_decref(line);
 }
 
@@ -140,7 +138,9 @@ take_error(struct ingest *ingest, const PGresult *result)
         print_line_as_json(ingest, "error",
                            json_pack("{s:s?, s:s?}", "state", state, "message", message));
     fflush(stdout);
-    fprintf(stderr, "ctms: %s, object %llu:\n", ingest->source, ingest->number);
+    fputs("ctms: ", stderr);
+    output_text(stderr, ingest->source);
+    fprintf(stderr, ", object %llu:\n", ingest->number);
     database_report(ingest->cli, result, NULL);
     if (ingest->cli->status != CLI_UNAVAILABLE)
         ingest->cli->status = CLI_FAILED;

@@ -44,7 +44,7 @@ run_show(struct cli *cli)
                      "there is no schema named \"%s\"; unknown names use \"default\"",
                      cli->arguments[0]);
     else if (result)
-        puts(PQgetvalue(result, 0, 0));
+        output_json(PQgetvalue(result, 0, 0));
     PQclear(result);
     return cli->status;
 }
@@ -126,7 +126,7 @@ run_add(struct cli *cli)
     PGresult *result = schema ? set_schema(cli, schema) : NULL;
 
     if (result && cli->is_json)
-        puts(PQgetvalue(result, 0, 0));
+        output_json(PQgetvalue(result, 0, 0));
     else if (result)
         print_report(PQgetvalue(result, 0, 0));
     PQclear(result);

@@ -27,6 +27,15 @@ cancel_statement(int signal_number)
     raise(signal_number);
 }
 
+/* A notice may have several lines. */
+static void
+print_notice(void *unused, const char *message)
+{
+    (void)unused;
+    fputs("ctms: ", stderr);
+    error_text_print_lines(stderr, message);
+}
+
 /* Prints the first line of libpq's message, without a repeated "connection to ... failed:". */
 static void
 report_connection(struct cli *cli)
@@ -35,13 +44,6 @@ report_connection(struct cli *cli)
 
     output_error(cli, CLI_UNAVAILABLE, "could not connect to the database: %.*s",
                  (int)strcspn(message, "\n"), message);
-}
-
-static void
-print_notice(void *unused, const char *message)
-{
-    fprintf(stderr, "ctms: %s", message);
-    (void)unused;
 }
 
 static bool
@@ -166,8 +168,11 @@ database_report(struct cli *cli, const PGresult *result, const char *hint)
         hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     if (!hint)
         hint = hint_for(state);
-    if (hint)
-        fprintf(stderr, "  hint: %s\n", hint);
+    if (hint) {
+        fputs("  hint: ", stderr);
+        output_text(stderr, hint);
+        fputc('\n', stderr);
+    }
 }
 
 PGresult *
@@ -237,7 +242,7 @@ database_print_rows(struct cli *cli, const char *sql, const char *json_sql, int 
     PGresult *result = database_query(cli, cli->is_json ? json_sql : sql, count, parameters);
 
     if (result && cli->is_json)
-        puts(PQgetvalue(result, 0, 0));
+        output_json(PQgetvalue(result, 0, 0));
     else if (result)
         output_table(stdout, result);
     PQclear(result);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
+
 /* More errors than this do not help a reader; the rest is only counted. */
 #define MAX_LINES 20
 
@@ -114,6 +116,22 @@ print_detail(FILE *stream, const char *detail)
 }
 
 void
+error_text_print_lines(FILE *stream, const char *text)
+{
+    buf visible = BUF_INIT;
+
+    while (*text) {
+        size_t length = strcspn(text, "\n");
+
+        buf_append_visible(&visible, text, length);
+        buf_append_char(&visible, '\n');
+        text += length + (text[length] == '\n');
+    }
+    fwrite(buf_text(&visible), 1, visible.length, stream);
+    buf_free(&visible);
+}
+
+void
 error_text_print_detail(FILE *stream, const char *detail)
 {
     char *text = NULL;
@@ -124,9 +142,7 @@ error_text_print_detail(FILE *stream, const char *detail)
         return;
     print_detail(memory, detail);
     fclose(memory);
-    /* Names in the text come from outside, so no control character of them may reach the
-     * terminal. */
-    for (const char *c = text; c && *c; c++)
-        fputc(*c != '\n' && ((unsigned char)*c < 0x20 || *c == 0x7f) ? '?' : *c, stream);
+    if (text)
+        error_text_print_lines(stream, text);
     free(text);
 }

@@ -10,8 +10,12 @@
 /*
  * If detail is a JSON array of errors, prints one indented line for each error, with its place
  * first. The errors may be {"loc","msg"}, {"instanceLocation","keywordLocation","error"}, or stored
- * rows with a list "errors" of those. Any other text is printed unchanged, with each line indented.
+ * rows with a list "errors" of those. Any other text is printed with each line indented. Names in
+ * it come from outside, so it is printed like output_text() does.
  */
 void error_text_print_detail(FILE *stream, const char *detail);
+
+/* Prints a text of one or more lines like output_text(), but breaks its lines. */
+void error_text_print_lines(FILE *stream, const char *text);
 
 #endif

@@ -8,17 +8,36 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool
-is_control(unsigned char c)
-{
-    return c < 0x20 || c == 0x7f;
-}
+#include "common/buf.h"
 
 void
 output_text(FILE *stream, const char *text)
 {
-    for (; *text; text++)
-        fputc(is_control((unsigned char)*text) ? '?' : *text, stream);
+    buf visible = BUF_INIT;
+
+    buf_append_visible(&visible, text, strlen(text));
+    fwrite(buf_text(&visible), 1, visible.length, stream);
+    buf_free(&visible);
+}
+
+void
+output_json(const char *json)
+{
+    buf visible = BUF_INIT;
+
+    buf_append_json_text(&visible, json, strlen(json));
+    puts(buf_text(&visible));
+    buf_free(&visible);
+}
+
+void
+output_json_value(const json_t *value)
+{
+    char *json = json_dumps(value, JSON_ENCODE_ANY);
+
+    if (json)
+        output_json(json);
+    free(json);
 }
 
 int
@@ -68,15 +87,17 @@ output_close_private(struct cli *cli, FILE *file, const char *path)
     return cli->status == CLI_OK;
 }
 
-/* Counts the characters of UTF-8 text, not its bytes. For aligning that is close enough to
- * columns. */
+/* Counts the characters that output_text() prints. For aligning that is close enough to columns. */
 static int
 text_width(const char *text)
 {
+    buf visible = BUF_INIT;
     int width = 0;
 
-    for (; *text; text++)
-        width += ((unsigned char)*text & 0xc0) != 0x80;
+    buf_append_visible(&visible, text, strlen(text));
+    for (size_t i = 0; i < visible.length; i++)
+        width += ((unsigned char)visible.data[i] & 0xc0) != 0x80;
+    buf_free(&visible);
     return width;
 }
 
@@ -132,7 +153,8 @@ output_confirm(struct cli *cli, const char *question)
                      question);
         return false;
     }
-    fprintf(stderr, "%s [y/N] ", question);
+    output_text(stderr, question);
+    fputs(" [y/N] ", stderr);
     if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
         return true;
     output_error(cli, CLI_NOT_CONFIRMED, "not confirmed, nothing was done");

@@ -5,6 +5,7 @@
 #ifndef CTMS_CLI_OUTPUT_H
 #define CTMS_CLI_OUTPUT_H
 
+#include <jansson.h>
 #include <stdio.h>
 #include "cli/cli.h"
 
@@ -20,11 +21,15 @@ FILE *output_open_private(struct cli *cli, const char *path, int flags);
 /* Closes it. Returns false after an error, which is reported unless one was reported before. */
 bool output_close_private(struct cli *cli, FILE *file, const char *path);
 
-/* Prints a result as a table with its column names as heading; control characters become "?". */
+/* Prints a result as a table with its column names as heading, its values by output_text(). */
 void output_table(FILE *stream, const PGresult *result);
 
-/* Prints a text from the database; control characters become "?". */
+/* Prints a text that comes from outside, such as from the database. What could deceive a reader or
+ * command the terminal is shown as \xHH or \uHHHH: see utf8_is_shown(). */
 void output_text(FILE *stream, const char *text);
+/* Prints a line, or several, of JSON on stdout. The same characters are escaped in its strings. */
+void output_json(const char *json);
+void output_json_value(const json_t *value);
 
 /*
  * True when the user agrees: --yes, or "y" at a terminal. Otherwise it says that nothing was done

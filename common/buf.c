@@ -1,4 +1,4 @@
-/* buf.c: a growable run of bytes, and JSON text written into it. */
+/* buf.c: a growable run of bytes, and text written into it as JSON or for people. */
 #include "common/buf.h"
 
 #include <stdint.h>
@@ -170,8 +170,10 @@ buf_printf(buf *b, const char *format, ...)
     va_end(args);
 }
 
+/* ---- text for JSON and for people ------------------------------------------------ */
+
 static void
-append_json_escape(buf *b, unsigned char c)
+append_json_escape(buf *b, uint32_t c)
 {
     switch (c) {
     case '"': buf_append(b, "\\\"", 2); break;
@@ -179,38 +181,107 @@ append_json_escape(buf *b, unsigned char c)
     case '\n': buf_append(b, "\\n", 2); break;
     case '\r': buf_append(b, "\\r", 2); break;
     case '\t': buf_append(b, "\\t", 2); break;
-    default: buf_printf(b, "\\u%04x", c); break;
+    default:
+        if (c > 0xFFFF)
+            buf_printf(b, "\\u%04x\\u%04x", 0xD7C0 + (c >> 10), 0xDC00 + (c & 0x3FF));
+        else
+            buf_printf(b, "\\u%04x", c);
     }
+}
+
+/* The bytes at the front that can be copied as they are. They end at a character that must not be
+ * shown, at an invalid byte, or at an ASCII character that is in stops. */
+static size_t
+plain_prefix(const unsigned char *text, size_t length, const char *stops)
+{
+    size_t i = 0;
+
+    while (i < length) {
+        size_t step = 1;
+
+        if (text[i] >= 0x80) {
+            step = utf8_character_length(text + i, length - i);
+            if (step == 0 || !utf8_is_shown(utf8_code_point(text + i, step)))
+                break;
+        } else if (text[i] < 0x20 || text[i] == 0x7F || text[i] == (unsigned char)stops[0] ||
+                   text[i] == (unsigned char)stops[1]) {
+            break;
+        }
+        i += step;
+    }
+    return i;
+}
+
+/* Appends what plain_prefix() stopped at, escaped; returns the number of its bytes. */
+static size_t
+append_escaped(buf *b, const unsigned char *text, size_t length)
+{
+    size_t step = utf8_character_length(text, length);
+
+    append_json_escape(b, step > 0 ? utf8_code_point(text, step) : 0xFFFD);
+    return step > 0 ? step : 1;
 }
 
 void
 buf_append_json(buf *b, const char *text, size_t length)
 {
     const unsigned char *bytes = (const unsigned char *)text;
-    size_t done = 0, i = 0;
+    size_t i = 0;
 
     buf_reserve(b, length + 2);
     buf_append_char(b, '"');
     while (i < length) {
-        size_t step = 1;
+        size_t plain = plain_prefix(bytes + i, length - i, "\"\\");
 
-        if (bytes[i] >= 0x80)
-            step = utf8_character_length(bytes + i, length - i);
-        else if (bytes[i] < 0x20 || bytes[i] == '"' || bytes[i] == '\\' || bytes[i] == 0x7F)
-            step = 0;
-        if (step > 0) {
-            i += step;
-            continue;
-        }
-        buf_append(b, text + done, i - done);
-        if (bytes[i] >= 0x80)
-            buf_append_string(b, "\\ufffd");
-        else
-            append_json_escape(b, bytes[i]);
-        done = ++i;
+        buf_append(b, text + i, plain);
+        i += plain;
+        if (i < length)
+            i += append_escaped(b, bytes + i, length - i);
     }
-    buf_append(b, text + done, i - done);
     buf_append_char(b, '"');
+}
+
+void
+buf_append_json_text(buf *b, const char *json, size_t length)
+{
+    const unsigned char *bytes = (const unsigned char *)json;
+    size_t i = 0;
+
+    buf_reserve(b, length);
+    while (i < length) {
+        size_t plain = plain_prefix(bytes + i, length - i, "\n\n");
+
+        buf_append(b, json + i, plain);
+        i += plain;
+        /* Line breaks and tabs are not in strings, where they would be escaped. */
+        if (i < length && strchr("\n\r\t", json[i]) != NULL && json[i] != '\0')
+            buf_append_char(b, json[i++]);
+        else if (i < length)
+            i += append_escaped(b, bytes + i, length - i);
+    }
+}
+
+void
+buf_append_visible(buf *b, const char *text, size_t length)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t i = 0;
+
+    buf_reserve(b, length);
+    while (i < length) {
+        size_t plain = plain_prefix(bytes + i, length - i, "\n\n"), step;
+
+        buf_append(b, text + i, plain);
+        i += plain;
+        if (i == length)
+            return;
+        step = utf8_character_length(bytes + i, length - i);
+        if (step > 1)
+            buf_printf(b, "\\u%04x", utf8_code_point(bytes + i, step));
+        else
+            buf_printf(b, "\\x%02x", bytes[i]);
+        i += step > 0 ? step : 1;
+    }
 }
 
 void

@@ -1,6 +1,6 @@
 /*
- * buf.h: a growable run of bytes, and JSON text written into it. All programs build their strings
- * with it.
+ * buf.h: a growable run of bytes, and text written into it as JSON or for people. All programs
+ * build their strings with it.
  *
  * A buf is zero-initialised (BUF_INIT). It is owned by the function or struct that declares it, and
  * emptied by buf_free(). Its bytes always end with a NUL that is not part of the length. When
@@ -43,10 +43,16 @@ void buf_append_char(buf *b, char c);
 void buf_printf(buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(buf *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
-/* Appends a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. */
+/* Appends a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD; characters that
+ * must not be shown (utf8_is_shown()) are escaped. */
 void buf_append_json(buf *b, const char *text, size_t length);
 /* The same for a string; NULL becomes null. */
 void buf_append_json_string(buf *b, const char *text);
+/* Appends text that is JSON already; what must not be shown is escaped in its strings. White space
+ * stays. */
+void buf_append_json_text(buf *b, const char *json, size_t length);
+/* Appends text for people to read: what must not be shown becomes \xHH or \uHHHH. */
+void buf_append_visible(buf *b, const char *text, size_t length);
 
 /* malloc, realloc and strdup that do not fail. */
 void *xmalloc(size_t size);

@@ -222,6 +222,16 @@ log_bool(log_line *line, const char *name, bool value)
     append_separator(line);
 }
 
+/* A line of the log is one line, whatever is in it. */
+static void
+blank_line_breaks(buf *text, size_t start)
+{
+    for (size_t i = start; i < text->length; i++) {
+        if (text->data[i] == '\n' || text->data[i] == '\r' || text->data[i] == '\t')
+            text->data[i] = ' ';
+    }
+}
+
 void
 log_json(log_line *line, const char *name, const char *value, size_t length)
 {
@@ -231,11 +241,8 @@ log_json(log_line *line, const char *name, const char *value, size_t length)
         return;
     append_name(line, name);
     start = line->fields.length;
-    buf_append(&line->fields, value, length);
-    for (size_t i = start; i < line->fields.length; i++) {
-        if (line->fields.data[i] == '\n' || line->fields.data[i] == '\r')
-            line->fields.data[i] = ' ';
-    }
+    buf_append_json_text(&line->fields, value, length);
+    blank_line_breaks(&line->fields, start);
     append_separator(line);
 }
 
@@ -265,8 +272,7 @@ format_for_people(buf *out, const log_line *line, const buf *message)
     strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &parts);
     buf_printf(out, "%s.%03ld %-8s %s: ", when, line->time.tv_nsec / 1000000,
                level_name(line->level), line->type);
-    for (size_t i = 0; i < message->length; i++)
-        buf_append_char(out, (unsigned char)message->data[i] < 0x20 ? ' ' : message->data[i]);
+    buf_append_visible(out, buf_text(message), message->length);
     if (line->fields.length > 0) {
         buf_append_string(out, "  ");
         buf_append(out, line->fields.data, line->fields.length - 1);
@@ -299,6 +305,8 @@ log_end(log_line *line, const char *format, ...)
     va_start(args, format);
     buf_vprintf(&state.message, format, args);
     va_end(args);
+    if (!state.is_mozlog)
+        blank_line_breaks(&state.message, 0);
 
     if (state.waiting.length + line->fields.length + state.message.length > WAITING_MAX) {
         log_flush();

@@ -57,3 +57,35 @@ utf8_is_text(const char *text, size_t length)
 {
     return memchr(text, '\0', length) == NULL && utf8_valid_prefix(text, length) == length;
 }
+
+uint32_t
+utf8_code_point(const unsigned char *text, size_t character_length)
+{
+    uint32_t code_point = text[0];
+
+    if (character_length > 1)
+        code_point &= 0xFFU >> (character_length + 1);
+    for (size_t i = 1; i < character_length; i++)
+        code_point = code_point << 6 | (text[i] & 0x3FU);
+    return code_point;
+}
+
+bool
+utf8_is_shown(uint32_t code_point)
+{
+    /* The joiners U+200C and U+200D are part of words and emoji, so they are shown. */
+    static const struct {
+        uint32_t first, last;
+    } hidden[] = {
+        {0x00, 0x1F},     {0x7F, 0x9F},     {0xAD, 0xAD},       {0x61C, 0x61C},   {0x180E, 0x180E},
+        {0x200B, 0x200B}, {0x200E, 0x200F}, {0x2028, 0x202E},   {0x2060, 0x206F}, {0xFEFF, 0xFEFF},
+        {0xFFF9, 0xFFFB}, {0xFFFE, 0xFFFF}, {0xE0000, 0xE007F},
+    };
+
+    for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]) && code_point >= hidden[i].first;
+         i++) {
+        if (code_point <= hidden[i].last)
+            return false;
+    }
+    return true;
+}

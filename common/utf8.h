@@ -1,9 +1,11 @@
-/* utf8.h: tells whether a text is valid UTF-8. For the programs; the extension has its own. */
+/* utf8.h: tells whether a text is valid UTF-8, and what of it may be shown. For the programs; the
+ * extension has its own. */
 #ifndef CTMS_UTF8_H
 #define CTMS_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Number of bytes of the character at the front of text, which is not empty; 0 if it is not
  * valid. */
@@ -12,5 +14,14 @@ size_t utf8_character_length(const unsigned char *text, size_t length);
 size_t utf8_valid_prefix(const char *text, size_t length);
 /* Valid UTF-8 without NUL: can be a text in PostgreSQL. */
 bool utf8_is_text(const char *text, size_t length);
+
+/* The character at the front of text, which has utf8_character_length() bytes: not 0. */
+uint32_t utf8_code_point(const unsigned char *text, size_t character_length);
+/*
+ * False for what must not reach a terminal, an editor or a log as it is: controls (C0, DEL, C1),
+ * separators of lines and paragraphs, marks that turn the direction of text, characters that cannot
+ * be seen.
+ */
+bool utf8_is_shown(uint32_t code_point);
 
 #endif

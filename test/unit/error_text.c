@@ -64,8 +64,8 @@ prints_anything_else(void **state)
     check("Found at \"x\".", "  Found at \"x\".\n");
     check("one\ntwo\n", "  one\n  two\n");
     check("", "");
-    check("a\033[31mb\x7f", "  a?[31mb?\n");
-    check("[{\"loc\": [\"\\u001b[2J\"], \"msg\": \"x\"}]", "  at ?[2J: x\n");
+    check("a\033[31mb\x7f", "  a\\x1b[31mb\\x7f\n");
+    check("[{\"loc\": [\"\\u001b[2J\"], \"msg\": \"x\"}]", "  at \\x1b[2J: x\n");
     check("[not json", "  [not json\n");
     check("[]", "  []\n");
     check("[1]", "  [1]\n");

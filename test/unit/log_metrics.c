@@ -62,6 +62,53 @@ knows_utf8(void **state)
 }
 
 static void
+hides_what_must_not_be_shown(void **state)
+{
+    static const struct {
+        const char *text, *visible, *json;
+    } cases[] = {
+        {"plain \xc3\xab \xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb", NULL, NULL},
+        {"\x1b[2J", "\\x1b[2J", "\\u001b[2J"},
+        {"a\x7f", "a\\x7f", "a\\u007f"},
+        {"\xc2\x9b"
+         "2J",
+         "\\u009b2J", "\\u009b2J"},
+        {"a\xe2\x80\xae"
+         "b",
+         "a\\u202eb", "a\\u202eb"},
+        {"\xe2\x81\xa6 \xe2\x81\xa9", "\\u2066 \\u2069", "\\u2066 \\u2069"},
+        {"\xe2\x80\xa8\xe2\x80\xa9", "\\u2028\\u2029", "\\u2028\\u2029"},
+        {"\xe2\x80\x8e\xd8\x9c", "\\u200e\\u061c", "\\u200e\\u061c"},
+        {"\xf3\xa0\x80\x81", "\\ue0001", "\\udb40\\udc01"},
+        {"a\xff\xc0z\xe2\x80", "a\\xff\\xc0z\\xe2\\x80", "a\\ufffd\\ufffdz\\ufffd\\ufffd"},
+    };
+    buf b = BUF_INIT;
+    char expected[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *text = cases[i].text, *json = cases[i].json ? cases[i].json : text;
+
+        buf_reset(&b);
+        buf_append_visible(&b, text, strlen(text));
+        assert_string_equal(buf_text(&b), cases[i].visible ? cases[i].visible : text);
+        buf_reset(&b);
+        buf_append_json(&b, text, strlen(text));
+        snprintf(expected, sizeof(expected), "\"%s\"", json);
+        assert_string_equal(buf_text(&b), expected);
+        /* The same string when it is JSON already, with its white space. */
+        buf_reset(&b);
+        buf_printf(&b, "[\n\t\"%s\" ]", text);
+        snprintf(expected, sizeof(expected), "[\n\t\"%s\" ]", json);
+        text = buf_steal(&b);
+        buf_append_json_text(&b, text, strlen(text));
+        assert_string_equal(buf_text(&b), expected);
+        free((char *)(uintptr_t)text);
+    }
+    buf_free(&b);
+}
+
+static void
 drops_bytes(void **state)
 {
     buf b = BUF_INIT;
@@ -125,6 +172,30 @@ logs_json(void **state)
     assert_int_equal(json_array_size(json_object_get(fields, "json")), 2);
     assert_string_equal(json_string_value(json_object_get(fields, "msg")), "2 messages");
     json_decref(json);
+    free(text);
+    close(ends[0]);
+}
+
+/* A line for people is one line, and what is in it cannot deceive them. */
+static void
+logs_for_people(void **state)
+{
+    int ends[2];
+    log_line *line;
+    char *text;
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    log_open(false, "INFO");
+    log_set_fd(ends[1]);
+    line = log_begin(LOG_LEVEL_INFO, "ctms.test");
+    log_string(line, "text", "a\xe2\x80\xae\xc2\x85\xff");
+    log_json(line, "json", "[\"\xe2\x80\xa8\",\r\n2]", 11);
+    log_end(line, "GET /\xc2\x9b\xff\n\x1b[31m %s", "\xe2\x80\xae");
+    close(ends[1]);
+    text = read_all(ends[0]);
+    assert_non_null(strstr(text, "ctms.test: GET /\\u009b\\xff \\x1b[31m \\u202e  "
+                                 "text=\"a\\u202e\\u0085\\ufffd\" json=[\"\\u2028\",  2]\n"));
     free(text);
     close(ends[0]);
 }
@@ -226,8 +297,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_json_strings),
         cmocka_unit_test(knows_utf8),
+        cmocka_unit_test(hides_what_must_not_be_shown),
         cmocka_unit_test(drops_bytes),
         cmocka_unit_test(logs_json),
+        cmocka_unit_test(logs_for_people),
         cmocka_unit_test(does_not_block),
         cmocka_unit_test(counts_over_processes),
         cmocka_unit_test(survives_too_many_series),
