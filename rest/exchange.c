@@ -318,6 +318,23 @@ exchange_note_json(exchange *ex, exchange_field field, const json_t *value)
     set_field(ex, field, value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL);
 }
 
+void
+exchange_note_list(exchange *ex, exchange_field field, const json_t *list)
+{
+    buf text = BUF_INIT;
+    size_t i;
+    json_t *one;
+
+    json_array_foreach((json_t *)list, i, one)
+    {
+        buf_append_string(&text, i > 0 ? "," : "");
+        buf_append_string(&text, json_is_string(one) ? json_string_value(one) : "?");
+    }
+    if (text.length > 0)
+        set_field(ex, field, buf_steal(&text));
+    buf_free(&text);
+}
+
 /* ---- its beginning and its end ------------------------------------------------------- */
 
 /* Uses the client's id for the request if it is acceptable, otherwise makes one. */

@@ -28,7 +28,7 @@ struct route;
     FIELD(INGEST_ACTIONS, "ingest_actions", true)                                                  \
     FIELD(INGEST_ERRORS, "ingest_errors", true)                                                    \
     FIELD(INGEST_WARNINGS, "ingest_warnings", true)                                                \
-    FIELD(FXA_ID_CONFLICT, "fxa_id_conflict", true)                                                \
+    FIELD(FXA_ID_CONFLICT, "fxa_id_conflict", false)                                               \
     FIELD(PUBSUB_ISS, "pubsub_iss", true)                                                          \
     FIELD(PUBSUB_AUD, "pubsub_aud", true)                                                          \
     FIELD(PUBSUB_AZP, "pubsub_azp", true)                                                          \
@@ -130,6 +130,8 @@ void exchange_end_wait(exchange *ex);
 /* Notes a field for the log line; a later text replaces an earlier one. NULL changes nothing. */
 void exchange_note(exchange *ex, exchange_field field, const char *text);
 void exchange_note_json(exchange *ex, exchange_field field, const json_t *value);
+/* The texts of a list, separated by commas; an empty list changes nothing. */
+void exchange_note_list(exchange *ex, exchange_field field, const json_t *list);
 
 /*
  * Sends a statement and waits for it; the callback gets the exchange as its arg. Answers 503 when

@@ -11,7 +11,6 @@ note_report(exchange *ex, const char *text)
     static const char *const actions[] = {"created", "updated", "no_change", "deleted", "skipped"};
     json_t *report = json_loads(text, 0, NULL);
     json_t *done = json_object();
-    json_t *conflict = json_object_get(report, "fxa_id_conflict");
 
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
         json_t *list = json_object_get(report, actions[i]);
@@ -20,8 +19,7 @@ note_report(exchange *ex, const char *text)
             json_object_set(done, actions[i], list);
     }
     exchange_note_json(ex, FIELD_INGEST_ACTIONS, done);
-    if (!json_is_null(conflict))
-        exchange_note_json(ex, FIELD_FXA_ID_CONFLICT, conflict);
+    exchange_note_list(ex, FIELD_FXA_ID_CONFLICT, json_object_get(report, "fxa_id_conflict"));
     json_decref(done);
     json_decref(report);
 }

@@ -183,7 +183,7 @@ is($first->{"pubsub_$_"}, { %claims, message_id => '17' }->{$_}, "pubsub_$_")
     for qw(iss aud sub email exp message_id);
 is($first->{query}{pubsub_client}, '[OMITTED]', 'the secret is not there');
 my ($conflict) = grep { $_->{fxa_id_conflict} } @lines;
-is_deeply($conflict->{fxa_id_conflict}, ['6eb6ed6a'], 'the FxA ID that two customers had');
+is($conflict->{fxa_id_conflict}, '6eb6ed6a', 'the FxA ID that two customers had');
 my %reasons = map { $_->{auth_fail} => 1 } grep { $_->{auth_fail} } @lines;
 ok($reasons{$_}, "a reason: $_") for 'no token', 'not a token', 'wrong pubsub_client',
     'no pubsub_client', 'wrong issuer', 'wrong audience',
