@@ -6,15 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/log.h"
+#include "rest/resource.h"
 #include "rest/route.h"
 
 #define LOG_TYPE "ctms.web"
 #define OMITTED "[OMITTED]"
 /* Answers larger than this are not searched for addresses to trace. */
 #define TRACE_SEARCH_MAX (64 * 1024)
+/* Longer names of headers and parameters are not shown. */
+#define NAME_MAX_SHOWN 40
 
 static const struct {
     const char *name;
@@ -34,34 +36,87 @@ may_hold_address(const char *text, size_t length)
     return memchr(text, '@', length) != NULL || memmem(text, length, "%40", 3) != NULL;
 }
 
+/* What a caller may call a header or a parameter and still be shown: shorter than any secret. */
 static bool
-is_private_parameter(const char *name)
+is_plain_name(const char *name, size_t length)
 {
-    static const char *const words[] = {"token", "secret", "password", "pubsub_client"};
-
-    /* basket_token is an identifier, like email_id. */
-    if (strcasecmp(name, "basket_token") == 0 || strcasecmp(name, "email_id") == 0)
+    if (length == 0 || length > NAME_MAX_SHOWN)
         return false;
-    if (strcasestr(name, "email") != NULL && strcasestr(name, "email_id") == NULL)
-        return true;
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcasestr(name, words[i]) != NULL)
+    for (size_t i = 0; i < length; i++) {
+        if (!isalnum((unsigned char)name[i]) && memchr("-_.", name[i], 3) == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* Only the parameters of the route: the values of others may be anything. */
+static bool
+is_known_parameter(const exchange *ex, const uri_text *name)
+{
+    const resource *known = ex->route ? ex->route->resource : NULL;
+
+    for (size_t i = 0; known != NULL && i < RESOURCE_PARAMETERS_MAX; i++) {
+        const resource_parameter *parameter = &known->parameters[i];
+
+        if (parameter->source == FROM_QUERY && strlen(parameter->name) == name->length &&
+            memcmp(parameter->name, name->data, name->length) == 0)
             return true;
     }
     return false;
 }
 
+/* Of the known parameters, those that are addresses. email_id and basket_token are identifiers. */
 static bool
-is_private_header(const char *name)
+is_address_parameter(const char *name)
 {
-    static const char *const names[] = {"authorization", "proxy-authorization", "cookie",
-                                        "set-cookie"};
+    return strstr(name, "primary_email") != NULL;
+}
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcasecmp(name, names[i]) == 0)
-            return true;
-    }
-    return false;
+static int
+compare_names(const void *name, const void *entry)
+{
+    return strcmp(name, *(const char *const *)entry);
+}
+
+/* Other headers may be credentials, whatever they are called; more of them are invented each year.
+ * name is in small letters. */
+static bool
+is_shown_header(const char *name)
+{
+    /* Sorted. */
+    static const char *const names[] = {
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "cf-ray",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "forwarded",
+        "host",
+        "te",
+        "traceparent",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "via",
+        "x-amzn-trace-id",
+        "x-cloud-trace-context",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "x-request-id",
+    };
+
+    return bsearch(name, names, sizeof(names) / sizeof(names[0]), sizeof(names[0]),
+                   compare_names) != NULL;
 }
 
 /* True if the last segment of the path must not be shown. */
@@ -128,21 +183,25 @@ static void
 log_query(log_line *line, const exchange *ex)
 {
     buf object = BUF_INIT;
+    bool has_unnamed = false;
 
     for (size_t i = 0; i < ex->query.count; i++) {
         const uri_text *name = &ex->query.parameters[i].name;
         const uri_text *value = &ex->query.parameters[i].value;
-        bool is_private = value->length > 0 && (is_private_parameter(name->data) ||
-                                                may_hold_address(value->data, value->length));
+        bool is_private = value->length > 0 &&
+                          (!is_known_parameter(ex, name) || is_address_parameter(name->data) ||
+                           may_hold_address(value->data, value->length));
 
         if (uri_query_get(&ex->query, name->data) != value)
             continue;
-        if (may_hold_address(name->data, name->length))
-            append_pair(&object, OMITTED, strlen(OMITTED), NULL, 0);
-        else
+        if (is_plain_name(name->data, name->length))
             append_pair(&object, name->data, name->length, is_private ? NULL : value->data,
                         value->length);
+        else
+            has_unnamed = true;
     }
+    if (has_unnamed)
+        append_pair(&object, OMITTED, strlen(OMITTED), NULL, 0);
     log_object(line, "query", &object);
 }
 
@@ -150,20 +209,29 @@ static void
 log_headers(log_line *line, const http_request *request)
 {
     buf object = BUF_INIT;
+    bool has_unnamed = false;
 
     for (size_t i = 0; i < request->header_count; i++) {
         const char *name = request->headers[i].name;
         const char *value = request->headers[i].value;
-        bool is_private = is_private_header(name) || may_hold_address(value, strlen(value));
-        char lower[128];
-        size_t length = 0;
+        size_t length = strlen(name);
+        char lower[NAME_MAX_SHOWN + 1];
 
         if (http_get_header(request, name) != value)
             continue;
-        for (; name[length] != '\0' && length + 1 < sizeof(lower); length++)
-            lower[length] = (char)tolower((unsigned char)name[length]);
-        append_pair(&object, lower, length, is_private ? NULL : value, strlen(value));
+        if (!is_plain_name(name, length)) {
+            has_unnamed = true;
+            continue;
+        }
+        for (size_t j = 0; j <= length; j++)
+            lower[j] = (char)tolower((unsigned char)name[j]);
+        if (is_shown_header(lower) && !may_hold_address(value, strlen(value)))
+            append_pair(&object, lower, length, value, strlen(value));
+        else
+            append_pair(&object, lower, length, NULL, 0);
     }
+    if (has_unnamed)
+        append_pair(&object, OMITTED, strlen(OMITTED), NULL, 0);
     log_object(line, "headers", &object);
 }
 

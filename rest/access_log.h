@@ -8,8 +8,9 @@
 #include "rest/exchange.h"
 
 /*
- * The line contains the fields that were noted of the exchange. It also has an address that asks to
- * be traced: one with "+trace_me_mozilla_" or "+trace-me-mozilla-" in the request or the answer.
+ * The line contains the fields that were noted of the exchange. Of headers and parameters it shows
+ * those that are known to be harmless. It also has an address that asks to be traced: one with
+ * "+trace_me_mozilla_" or "+trace-me-mozilla-" in the request or the answer.
  */
 void access_log_write(const exchange *ex, int status, double duration_s, const char *answer,
                       size_t length);
