@@ -1,11 +1,14 @@
 /*
- * ctms.c: what the server needs to load the library: the magic block and _PG_init.
+ * ctms.c: what the server needs to load the library: the magic block and _PG_init; and the version
+ * of the library.
  *
  * Each unit defines its own settings, triggers and callbacks; _PG_init only calls them all.
  */
 #include "extension/base/compat.h"
 
+#include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "extension/base/drop_guard.h"
@@ -18,7 +21,12 @@
 #include "extension/queue/memory.h"
 #include "extension/waitlist/schema.h"
 
+/* The version whose SQL objects this library belongs to: default_version of ctms.control. */
+#define LIBRARY_VERSION "1.0"
+
 PG_MODULE_MAGIC;
+
+PG_FUNCTION_INFO_V1(ctms_library_version);
 
 void
 _PG_init(void)
@@ -38,4 +46,10 @@ _PG_init(void)
     json_schema_registry_init();
     waitlist_schema_init();
     MarkGUCPrefixReserved("ctms");
+}
+
+Datum
+ctms_library_version(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_TEXT_P(cstring_to_text(LIBRARY_VERSION));
 }
