@@ -4,37 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <curl/curl.h>
-
-/* Asks libcurl, which will use the URL. */
-static bool
-is_url(const char *text)
-{
-    CURLU *url = curl_url();
-    bool is_valid = url != NULL && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK;
-
-    curl_url_cleanup(url);
-    return is_valid;
-}
-
-static bool
-fill_base_url(acoustic_account *account, const config *c)
-{
-    const char *url = config_string(c, "CTMS_ACOUSTIC_BASE_URL");
-    size_t size = sizeof(account->base_url);
-    int length;
-
-    if (url != NULL)
-        length = snprintf(account->base_url, size, "%s", url);
-    else
-        length = snprintf(account->base_url, size, "https://api-campaign-us-%lld.goacoustic.com",
-                          config_int(c, "CTMS_ACOUSTIC_SERVER_NUMBER"));
-    if (length >= (int)size)
-        return false;
-    while (length > 0 && account->base_url[length - 1] == '/')
-        account->base_url[--length] = '\0';
-    return is_url(account->base_url);
-}
+#include "common/acoustic_login.h"
 
 bool
 agent_settings_fill(agent_settings *settings, const config *c, char *message, size_t size)
@@ -61,7 +31,7 @@ agent_settings_fill(agent_settings *settings, const config *c, char *message, si
                    "every table has a setting");
     for (int table = 0; table < ACOUSTIC_TABLES; table++)
         filled.acoustic.table_ids[table] = config_int_or(c, table_settings[table], 0);
-    if (!fill_base_url(&filled.acoustic, c)) {
+    if (!acoustic_login_base_url(c, filled.acoustic.base_url, sizeof(filled.acoustic.base_url))) {
         snprintf(message, size, "CTMS_ACOUSTIC_BASE_URL is too long, or not a URL");
         return false;
     }

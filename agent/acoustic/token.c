@@ -3,13 +3,12 @@
  */
 #include "agent/acoustic/token.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <curl/curl.h>
 #include <jansson.h>
 
+#include "common/acoustic_login.h"
 #include "common/clock.h"
 
 /* A token counts as expired before its real end: by a tenth of its lifetime, at most by this. */
@@ -90,25 +89,6 @@ take_token(token_source *source, const http_client_answer *answer)
     return is_taken;
 }
 
-/* Makes a text such as "HTTP 400 invalid_client". Only known words are used, because the rest of an
- * answer may repeat secrets. */
-static void
-describe_refusal(const http_client_answer *answer, char *text, size_t size)
-{
-    static const char *const known[] = {"invalid_client", "invalid_grant", "invalid_request",
-                                        "unauthorized_client", "unsupported_grant_type"};
-    json_t *object = json_loadb(answer->body, answer->length, 0, NULL);
-    const char *error = json_string_value(json_object_get(object, "error"));
-    const char *word = "";
-
-    for (size_t i = 0; error != NULL && i < sizeof(known) / sizeof(*known); i++) {
-        if (strcmp(error, known[i]) == 0)
-            word = known[i];
-    }
-    snprintf(text, size, "HTTP %d%s%s", answer->status, *word ? " " : "", word);
-    json_decref(object);
-}
-
 static void
 on_answer(void *arg, const http_client_answer *answer)
 {
@@ -123,37 +103,23 @@ on_answer(void *arg, const http_client_answer *answer)
     } else if (answer->status == 200) {
         wait_and_retry(source, false, "the answer holds no token");
     } else {
-        describe_refusal(answer, text, sizeof(text));
+        acoustic_login_refusal(answer, text, sizeof(text));
         wait_and_retry(source, answer->status == 400 || answer->status == 401, text);
     }
-}
-
-static void
-append_field(buf *body, const char *name, const char *value)
-{
-    char *escaped = curl_easy_escape(NULL, value, 0);
-
-    if (escaped == NULL)
-        abort();
-    buf_printf(body, "%s%s=%s", body->length > 0 ? "&" : "", name, escaped);
-    curl_free(escaped);
 }
 
 static void
 fetch(token_source *source)
 {
     const acoustic_account *account = source->account;
-    static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
+    static const char *const headers[] = {ACOUSTIC_LOGIN_HEADER, NULL};
     http_client_request request = {
         .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = account->timeout_s};
     buf url = BUF_INIT, body = BUF_INIT;
 
     buf_printf(&url, "%s/oauth/token", account->base_url);
     request.url = buf_text(&url);
-    append_field(&body, "grant_type", "refresh_token");
-    append_field(&body, "client_id", account->client_id);
-    append_field(&body, "client_secret", account->client_secret);
-    append_field(&body, "refresh_token", account->refresh_token);
+    acoustic_login_body(&body, account->client_id, account->client_secret, account->refresh_token);
     source->is_fetching = true;
     http_client_send(source->http, &request, &body, on_answer, source);
     buf_free(&url);
