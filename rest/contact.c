@@ -10,8 +10,7 @@ contact_answer_created(exchange *ex, const PGresult *result)
     bool is_created = PQgetvalue(result, 0, 1)[0] == 't';
     buf header = BUF_INIT;
 
-    if (is_created)
-        buf_printf(&header, "Location: /ctms/%s\r\n", PQgetvalue(result, 0, 2));
+    buf_printf(&header, "Location: /ctms/%s\r\n", PQgetvalue(result, 0, 2));
     exchange_answer(ex, is_created ? 201 : 200, buf_text(&header), "application/json",
                     PQgetvalue(result, 0, 0), (size_t)PQgetlength(result, 0, 0));
     buf_free(&header);

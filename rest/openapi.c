@@ -131,15 +131,26 @@ describe_texts(const route *r)
     return content;
 }
 
+/* A POST that creates something tells where it is, also when it was there already. */
+static bool
+is_location_told(const route *r, int status)
+{
+    bool can_create = false;
+
+    for (size_t i = 0; i < ROUTE_STATUSES_MAX; i++)
+        can_create |= r->statuses[i] == 201;
+    return r->method == HTTP_POST && can_create && (status == 200 || status == 201);
+}
+
 static json_t *
 describe_answer(const route *r, int status)
 {
     const char *schema = answer_schema(r, status);
     json_t *answer = json_pack("{s:s}", "description", http_reason(status));
-    const char *header = status == 307 || (status == 201 && r->method == HTTP_POST) ? "Location"
-                         : status == 503 && r->answer != NULL                       ? "Retry-After"
-                         : status == 401 ? "WWW-Authenticate"
-                                         : NULL;
+    const char *header = status == 307 || is_location_told(r, status) ? "Location"
+                         : status == 503 && r->answer != NULL         ? "Retry-After"
+                         : status == 401                              ? "WWW-Authenticate"
+                                                                      : NULL;
 
     if (schema != NULL)
         json_object_set_new(

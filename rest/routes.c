@@ -29,7 +29,7 @@
      {FROM_QUERY, "amo_user_id", false}, {FROM_QUERY, "fxa_id", false}, \
      {FROM_QUERY, "fxa_primary_email", false}}
 
-#define UNKNOWN_CONTACT "Unknown contact_id"
+#define UNKNOWN_CONTACT "Unknown email_id"
 
 static const resource get_contact = {
     .statement = {"SELECT ctms.get_contact($1::uuid)", 1, true},

@@ -36,7 +36,8 @@ is_deeply([ sort keys %$contact ],
     'groups of a contact');
 is($contact->{email}{first_name}, "Zo\x{eb}", 'a name that is not ASCII');
 is($contact->{amo}{user_id}, '123', 'a number for a string');
-check(POST => '/ctms', 200, $contact, body => \%body, name => 'the same POST again');
+check(POST => '/ctms', 200, $contact, body => \%body, name => 'the same POST again',
+    has => { Location => "/ctms/$id" });
 check(POST => '/ctms', 409, { detail => 'Contact already exists' },
     body => { email => { %{ $body{email} }, first_name => 'Y' } }, name => 'another content');
 check(POST => '/ctms', 409, sub { ref $_[0]{detail} eq '' },
@@ -119,7 +120,7 @@ for my $form ($id, uc $id, "%7B$id%7D", $id =~ tr/-//dr)
 }
 my $head = check(HEAD => "/ctms/$id", 200, '');
 is($head->{headers}{'content-length'}, length($created->{content}), 'HEAD tells the length');
-check(GET => "/ctms/$nobody", 404, { detail => 'Unknown contact_id' });
+check(GET => "/ctms/$nobody", 404, { detail => 'Unknown email_id' });
 for my $bad ('x', "$id%00", '%FF', "$id%20x", '+', '%zz')
 {
     check(GET => "/ctms/$bad", 422, errors_at([qw(path email_id)]));
@@ -130,7 +131,7 @@ my %identity = (email_id => $id, primary_email => 'a+b@example.com',
     mofo_contact_id => undef, mofo_email_id => 'm1', amo_user_id => '123', fxa_id => '6eb6ed6a',
     fxa_primary_email => 'fxa@example.com');
 check(GET => "/identity/$id", 200, \%identity);
-check(GET => "/identity/$nobody", 404, { detail => 'Unknown contact_id' });
+check(GET => "/identity/$nobody", 404, { detail => 'Unknown email_id' });
 for my $query (
     "email_id=$id", 'primary_email=a%2Bb%40example.com',
     'primary_email=A%2BB%40EXAMPLE.COM', "basket_token=$token",
