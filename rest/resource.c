@@ -48,12 +48,14 @@ read_body(exchange *ex, const char **body)
     return true;
 }
 
+/* A value that is given counts, also when it is empty: what that means, the SQL function decides.
+ */
 static bool
 read_text(exchange *ex, const uri_text *text, const char *where, const char *name,
           const char **value)
 {
     *value = NULL;
-    if (text == NULL || text->length == 0)
+    if (text == NULL)
         return true;
     if (!uri_is_text(text)) {
         exchange_answer_invalid(ex, where, name, "value is not valid text", "type_error.str");
@@ -72,7 +74,7 @@ read_path_or_query(exchange *ex, const resource_parameter *parameter, const char
 
     if (!read_text(ex, text, where, parameter->name, value))
         return false;
-    if (parameter->is_uuid && *value != NULL && !uri_is_uuid(*value)) {
+    if (parameter->is_uuid && *value != NULL && **value != '\0' && !uri_is_uuid(*value)) {
         exchange_answer_invalid(ex, where, parameter->name, "value is not a valid uuid",
                                 "type_error.uuid");
         return false;

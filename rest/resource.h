@@ -20,7 +20,10 @@ typedef enum resource_source {
 typedef struct resource_parameter {
     resource_source source;
     const char *name;
-    /* The value is checked here, because a failed cast would put it into the server's log. */
+    /*
+     * The value is checked here, because a failed cast would put it into the server's log. It may
+     * be empty, if the statement knows what that means.
+     */
     bool is_uuid;
 } resource_parameter;
 

@@ -29,6 +29,10 @@
      {FROM_QUERY, "amo_user_id", false}, {FROM_QUERY, "fxa_id", false}, \
      {FROM_QUERY, "fxa_primary_email", false}}
 
+/* An empty email_id matches nothing. It is no UUID, so an empty address says it to the function. */
+#define IDENTIFIER_VALUES \
+    "nullif($1::text, '')::uuid, CASE $1 WHEN '' THEN '' ELSE $2 END, $3, $4, $5, $6, $7, $8, $9"
+
 #define UNKNOWN_CONTACT "Unknown email_id"
 
 static const resource get_contact = {
@@ -39,7 +43,7 @@ static const resource get_contact = {
 };
 
 static const resource find_contacts = {
-    .statement = {"SELECT ctms.find_contacts($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9)", 9, true},
+    .statement = {"SELECT ctms.find_contacts(" IDENTIFIER_VALUES ")", 9, true},
     .parameters = IDENTIFIERS,
     .status = 200,
 };
@@ -85,7 +89,7 @@ static const resource get_identity = {
 };
 
 static const resource find_identities = {
-    .statement = {"SELECT ctms.find_identities($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9)", 9, true},
+    .statement = {"SELECT ctms.find_identities(" IDENTIFIER_VALUES ")", 9, true},
     .parameters = IDENTIFIERS,
     .status = 200,
 };

@@ -109,26 +109,26 @@ typedef struct GivenIds {
     Datum values[CONTACT_ID_COUNT];
     char nulls[CONTACT_ID_COUNT];
     int mask;
+    bool match_nothing; /* one of them is empty, which matches nothing, whatever is stored */
 } GivenIds;
 
 static GivenIds
 read_ids(FunctionCallInfo fcinfo)
 {
     GivenIds ids = {.mask = 0};
-    bool has_value = false;
 
     for (int id = 0; id < CONTACT_ID_COUNT; id++) {
         ids.nulls[id] = PG_ARGISNULL(id) ? 'n' : ' ';
         if (PG_ARGISNULL(id))
             continue;
         ids.values[id] = PG_GETARG_DATUM(id);
-        has_value |=
-            id == ID_EMAIL_ID || VARSIZE_ANY_EXHDR(DatumGetTextPP(PG_GETARG_DATUM(id))) > 0;
+        if (id != ID_EMAIL_ID && VARSIZE_ANY_EXHDR(DatumGetTextPP(PG_GETARG_DATUM(id))) == 0)
+            ids.match_nothing = true;
         if (id == ID_BASKET_TOKEN)
             ids.values[id] = canonical_token(ids.values[id]);
         ids.mask |= 1 << id;
     }
-    if (!has_value)
+    if (ids.mask == 0)
         raise_no_id();
     return ids;
 }
@@ -154,6 +154,8 @@ find(FunctionCallInfo fcinfo)
     uint64 count;
     bool is_null;
 
+    if (ids.match_nothing)
+        return found;
     SPI_connect();
     count = kept_plan_execute(find_plan(ids.mask), ids.values, ids.nulls, true, SPI_OK_SELECT);
     found.contacts = MemoryContextAllocHuge(caller, Max(count, 1) * sizeof(Contact));

@@ -59,10 +59,13 @@ SELECT json_array_length(ctms.find_contacts(sfdc_id => 'find-sfdc')) AS contacts
 -- Nothing to look for.
 \set VERBOSITY sqlstate
 SELECT ctms.find_contacts();
-SELECT ctms.find_contacts(primary_email => '', sfdc_id => '');
 \set VERBOSITY default
 SELECT ctms.find_identities();
 
+-- Something to look for that matches nothing, whatever is stored.
+INSERT INTO ctms.emails (primary_email, sfdc_id) VALUES ('find-empty@example.com', '');
+SELECT ctms.find_contacts(primary_email => '', sfdc_id => '') AS all_empty, ctms.find_identities(basket_token => '') AS no_token,
+       ctms.find_contacts(sfdc_id => '') AS stored, ctms.find_identities(primary_email => 'find-empty@example.com', sfdc_id => '') AS both;
 -- More than are read at a time.
 INSERT INTO ctms.emails (primary_email, sfdc_id) SELECT 'find-many-' || i || '@example.com', 'find-many' FROM generate_series(1, 2500) AS i;
 INSERT INTO ctms.newsletters (email_id, name) SELECT email_id, n FROM ctms.emails, unnest('{a,b}'::text[]) AS n WHERE sfdc_id = 'find-many';

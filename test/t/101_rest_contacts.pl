@@ -136,7 +136,7 @@ for my $query (
     "email_id=$id", 'primary_email=a%2Bb%40example.com',
     'primary_email=A%2BB%40EXAMPLE.COM', "basket_token=$token",
     'mofo_email_id=m1', 'amo_user_id=123', 'fxa_id=6eb6ed6a', 'fxa_primary_email=FXA%40example.com',
-    "email_id=$id&fxa_id=6eb6ed6a&sfdc_id=", "email_id=&fxa_id=6eb6ed6a",
+    "email_id=$id&fxa_id=6eb6ed6a", 'fxa_id=&fxa_id=6eb6ed6a',
     'unknown=x&fxa_id=6eb6ed6a', 'fxa_id=x&fxa_id=6eb6ed6a')
 {
     check(GET => "/ctms?$query", 200,
@@ -144,12 +144,13 @@ for my $query (
     check(GET => "/identities?$query", 200, [ \%identity ]);
 }
 for my $query ('primary_email=a+b%40example.com', "email_id=$nobody", "email_id=$id&fxa_id=other",
-    'sfdc_id=x', 'basket_token=x')
+    'sfdc_id=x', 'basket_token=x', "email_id=$id&fxa_id=6eb6ed6a&sfdc_id=",
+    'fxa_id=6eb6ed6a&amo_user_id', 'email_id=&fxa_id=6eb6ed6a', 'email_id=', 'sfdc_id=&fxa_id=', 'fxa_id=6eb6ed6a&fxa_id=',
+    map { "fxa_id=6eb6ed6a&$_=" } grep { $_ ne 'fxa_id' } sort keys %identity)
 {
     check(GET => "/$_?$query", 200, [], name => "$_?$query") for qw(ctms identities);
 }
-for my $path ('/ctms', '/ctms?', '/ctms?email_id=',
-    '/identities?sfdc_id=&fxa_id=', '/identities?unknown=1')
+for my $path ('/ctms', '/ctms?', '/ctms?=', '/identities?unknown=1')
 {
     check(GET => $path, 400, sub { !grep { $_[0]{detail} !~ /\b$_\b/ } keys %identity });
 }
@@ -213,7 +214,7 @@ for my $query ('limit=0', 'limit=1001', 'limit=x', 'after=%25', 'end=2018-01-01'
     check(GET => "/updates?start=2019-01-01&$query", 422,
         sub { $_[0]{detail}[0]{loc}[0] eq 'query' });
 }
-check(GET => '/updates', 422, errors_at([qw(query start)]));
+check(GET => $_, 422, errors_at([qw(query start)])) for '/updates', '/updates?start=';
 
 # ---- DELETE --------------------------------------------------------------------------------------
 is(raw_exchange($ctms->{rest_port},
