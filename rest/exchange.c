@@ -369,7 +369,7 @@ exchange_new(app *a, server_call *call, const http_request *request)
     set_rid(ex);
     uri_split(request->target, &ex->path, &ex->path_length, &query);
     if (query != NULL)
-        ex->has_too_many_parameters = !uri_parse_query(query, strcspn(query, "#"), &ex->query);
+        ex->has_too_many_parameters = !uri_parse_query(query, strlen(query), &ex->query);
     return ex;
 }
 

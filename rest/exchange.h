@@ -58,7 +58,7 @@ typedef struct exchange {
     /* The target. */
     const struct route *route; /* NULL: no such path or method */
     const char *path_template; /* of the route, or of another method's route; "" if unknown */
-    const char *path;          /* still encoded */
+    const char *path;          /* still encoded, but for what needs no encoding */
     size_t path_length;
     uri_text path_value; /* decoded value of the path's parameter; data NULL when it has none */
     uri_query query;

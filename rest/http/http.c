@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "rest/http/uri.h"
+
 #define CHUNK_LINE_MAX 256
 #define TRAILER_MAX (8 * 1024)
 /* Far above every limit, and far below an overflow. */
@@ -75,9 +77,15 @@ method_of(const char *name)
     return method;
 }
 
+static bool
+is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* Returns 0, or the status to answer with. Puts a NUL behind each of the three parts. */
 static int
-parse_request_line(http_request *request, char *line)
+parse_request_line(http_request *request, char *line, const char **detail)
 {
     char *target = strchr(line, ' ');
     char *version = target ? strchr(target + 1, ' ') : NULL;
@@ -92,14 +100,19 @@ parse_request_line(http_request *request, char *line)
         if ((unsigned char)*c < 0x21 || *c == 0x7F)
             return 400;
     }
-    if (strncmp(version, "HTTP/", 5) != 0 || strlen(version) != 8 || version[6] != '.')
+    if (strncmp(version, "HTTP/", 5) != 0 || strlen(version) != 8 || !is_digit(version[5]) ||
+        version[6] != '.' || !is_digit(version[7]))
         return 400;
-    if (version[5] != '1' || (version[7] != '0' && version[7] != '1'))
+    if (version[5] != '1')
         return 505;
+    *detail = uri_check_target(line, target);
+    if (*detail != NULL)
+        return 400;
+    uri_normalize_path(target);
     request->method = method_of(line);
     request->method_name = line;
     request->target = target;
-    request->minor_version = version[7] - '0';
+    request->minor_version = version[7] == '0' ? 0 : 1;
     return 0;
 }
 
@@ -139,7 +152,7 @@ read_content_length(http_request *request, const char *value)
     if (*value == '\0' || strlen(value) > 18)
         return 400;
     for (; *value != '\0'; value++) {
-        if (*value < '0' || *value > '9')
+        if (!is_digit(*value))
             return 400;
         number = number * 10 + (size_t)(*value - '0');
     }
@@ -216,9 +229,20 @@ kind_of(const char *name)
 }
 
 static int
-read_header(http_request *request, header_kind kind, const char *value, bool *is_last)
+read_host(const char *value, const char **detail)
+{
+    if (uri_is_host(value, strlen(value)))
+        return 0;
+    *detail = *value == '\0' ? "empty Host header" : "invalid Host header";
+    return 400;
+}
+
+static int
+read_header(http_request *request, header_kind kind, const char *value, bool *is_last,
+            const char **detail)
 {
     switch (kind) {
+    case HEADER_HOST: return read_host(value, detail);
     case HEADER_CONTENT_LENGTH: return read_content_length(request, value);
     case HEADER_TRANSFER_ENCODING: return read_transfer_encoding(request, value);
     case HEADER_CONNECTION:
@@ -230,7 +254,6 @@ read_header(http_request *request, header_kind kind, const char *value, bool *is
         return strcasecmp(value, "100-continue") == 0 ? 0 : 417;
     case HEADER_AUTHORIZATION:
     case HEADER_CONTENT_TYPE:
-    case HEADER_HOST:
     case HEADER_OTHER: break;
     }
     return 0;
@@ -256,14 +279,17 @@ interpret_headers(http_request *request, const char **detail)
             return 400;
         }
         seen |= bit;
-        status = read_header(request, kind, request->headers[i].value, &is_last);
+        status = read_header(request, kind, request->headers[i].value, &is_last, detail);
     }
     if (is_last)
         request->is_keep_alive = false;
-    if (status == 0 && (((seen & (1U << HEADER_HOST)) == 0 && request->minor_version == 1) ||
-                        (request->has_length && request->is_chunked)))
-        status = 400;
-    return status;
+    if (status != 0)
+        return status;
+    if ((seen & (1U << HEADER_HOST)) == 0 && request->minor_version == 1) {
+        *detail = "no Host header";
+        return 400;
+    }
+    return request->has_length && request->is_chunked ? 400 : 0;
 }
 
 static int
@@ -282,7 +308,7 @@ parse_lines(http_request *request, char *text, size_t length, const char **detai
         if (strchr(text, '\r') != NULL)
             return 400;
         /* A folded line fails here too: it begins with a blank, and a token never does. */
-        status = is_first ? parse_request_line(request, text) : parse_header(request, text);
+        status = is_first ? parse_request_line(request, text, detail) : parse_header(request, text);
         is_first = false;
         text = line_end + 2;
     }

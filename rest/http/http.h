@@ -5,7 +5,8 @@
  * It is strict wherever leniency could let two servers in a row disagree about where a request
  * ends. Lines end with CRLF and nothing else. There is one Content-Length or one "chunked", never
  * both. No folded lines, no blanks before a colon, no empty names. A header that says who the
- * client is, which host it means, or how the body is to be read, may not be given twice.
+ * client is, which host it means, or how the body is to be read, may not be given twice. The target
+ * and the header Host must be what RFC 9112 3.2 asks for.
  */
 #ifndef CTMS_REST_HTTP_HTTP_H
 #define CTMS_REST_HTTP_HTTP_H
@@ -38,8 +39,8 @@ typedef struct http_request {
     size_t head_length;
     http_method method;
     const char *method_name;
-    char *target; /* as sent */
-    int minor_version;
+    char *target;      /* as uri_normalize_path() leaves it */
+    int minor_version; /* 0 or 1; a later one is read as 1 */
     size_t header_count;
     http_header headers[HTTP_HEADERS_MAX];
     bool has_length;

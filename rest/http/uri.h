@@ -1,6 +1,6 @@
 /*
- * http/uri.h: request targets: path segments, query parameters, percent-encoding. exchange.c reads
- * every target with it, form.c decodes fields.
+ * http/uri.h: request targets: hosts, path segments, query parameters, percent-encoding. http.c
+ * checks every target with it, exchange.c reads it, form.c decodes fields.
  */
 #ifndef CTMS_REST_HTTP_URI_H
 #define CTMS_REST_HTTP_URI_H
@@ -27,6 +27,23 @@ typedef struct uri_query {
     size_t count;
     uri_parameter parameters[URI_PARAMETERS_MAX];
 } uri_query;
+
+/*
+ * What is wrong with a target, as a text for the client, or NULL (RFC 9112 3.2). A path is not
+ * looked into: characters that a URI should have encoded stand for themselves.
+ */
+const char *uri_check_target(const char *method, const char *target);
+
+/* True for a host with or without a port, as in the header Host; false for an empty one. */
+bool uri_is_host(const char *text, size_t length);
+
+/*
+ * Decodes the unreserved characters in the path of a target, in place, so that "/%5Fx" is "/_x"
+ * (RFC 3986 6.2.2.2). What has a meaning stays encoded: "%2F" is data. A path with a "%" that two
+ * hexadecimal digits do not follow stays as it is. Decoding the path gives the same before and
+ * after.
+ */
+void uri_normalize_path(char *target);
 
 /*
  * Finds the path and the query of a target (also of one like "http://host/path?query"). *query is

@@ -34,6 +34,19 @@ answers(GET => '/updates/?limit=1&after=', 307, '', %anonymous,
     has => { Location => '/updates?limit=1&after=' });
 answers(PATCH => '/ctms/a%40b.example.com/', 307, '', %anonymous,
     has => { Location => '/ctms/a%40b.example.com' });
+# Characters that need no encoding make no other path; what has a meaning stays data.
+answers(GET => $_, 200, { status => 'OK' }, %anonymous)
+    for '/%5F%5Flbheartbeat__', '/__lbheartbea%74%5f%5f';
+answers(GET => '/ctm%73/%78', 401, undef, %anonymous);
+answers(GET => '/ctm%73/%78', 422, undef);
+answers(GET => '/%63tms/?a=%62', 307, '', %anonymous, has => { Location => '/ctms?a=%62' });
+answers(PATCH => '/%77aitlists', 405, undef, %anonymous, has => { Allow => 'GET, HEAD' });
+answers(GET => '/waitlists/v%70n', 200, undef);
+answers(GET => '/waitlists/v%2570n', 404, { detail => 'Unknown waitlist' });
+answers(GET => '/waitlists/a%2Fb', 404, { detail => 'Unknown waitlist' });
+answers(GET => $_, 404, { detail => 'Not Found' }, %anonymous)
+    for '/ctms%2Fx', '/%2Fctms', '/docs/../__lbheartbeat__', '/docs/%2e%2E/__lbheartbeat__',
+    '/./__lbheartbeat__', '/%2E/__lbheartbeat__', '/%5', '/%_lbheartbeat__', '/%5F%zz';
 answers(DELETE => '/ctms', 405, { detail => 'Method Not Allowed' }, %anonymous,
     has => { Allow => 'GET, HEAD, POST' });
 answers(POST => '/ctms/x', 405, undef, %anonymous,
@@ -103,7 +116,7 @@ like($metrics, qr/^\Q$_\E$/m, $_) for (
     'ctms_requests_total{method="OTHER",path_template="/metrics",'
         . 'status_code="405",status_code_family="4xx"} 1',
     'ctms_requests_total{method="GET",path_template="unknown",'
-        . 'status_code="404",status_code_family="4xx"} 4',
+        . 'status_code="404",status_code_family="4xx"} 13',
     qq(ctms_requests_duration_seconds_bucket{$of_crash,status_code_family="5xx",le="+Inf"} 1),
     qq(ctms_api_requests_total{$of_crash,client_id="id_test",status_code_family="5xx"} 1),
     'ctms_pending_acoustic_sync_total 2', 'ctms_legacy_waitlists_requests_total 0');

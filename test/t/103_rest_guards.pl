@@ -46,6 +46,7 @@ for (
     [ 'no host' => "GET / HTTP/1.1\r\n\r\n" ],
     [ 'two hosts' => $beat . "Host: other\r\n\r\n" ],
     [ 'three words too many' => "GET / a HTTP/1.1\r\n$host\r\n" ],
+    [ 'a version of two digits' => "GET / HTTP/1.10\r\n$host\r\n" ],
     [ 'no target' => "GET  HTTP/1.1\r\n$host\r\n" ], [ 'HTTP/0.9' => "GET /\r\n\r\n" ],
     [ 'two lengths' => $post . "Content-Length: 7\r\nContent-Length: 7\r\n\r\n$body" ],
     [ 'two different lengths' => $post . "Content-Length: 7\r\nContent-Length: 0\r\n\r\n$body" ],
@@ -78,6 +79,29 @@ gives('too many headers', 431, $beat . join('', map { "X$_: 1\r\n" } 1 .. 70) . 
 my $refusal = raw_exchange($port, "hello\r\n\r\n");
 like($refusal, qr{\r\nContent-Type: application/json\r\n.*\{"detail":"Bad Request"\}$}s,
     'refusals are JSON too');
+# RFC 9112 3.2: the target and the Host header are what they must be, or the answer says what is wrong.
+for (
+    (map { [ 'invalid Host header' => '/', $_ ] } 'a b@c/d?e#f', 'user@a', 'a/b', 'a:b', 'a:65536',
+        '[::1', '::1', 'a,b c', "\xc3\xa9", ':80'),
+    [ 'empty Host header' => '/', '' ], [ 'no Host header' => '/' ],
+    (map { [ 'a fragment in the request target' => $_, 'x' ] } '/__lbheartbeat__#', '/#?a', '#',
+        'http://x/__lbheartbeat__#a'),
+    (map { [ 'no host in the request target' => $_, 'x' ] } 'http:///__lbheartbeat__', 'http://',
+        'https://?a', 'http://:80/'),
+    (map { [ 'user information in the request target' => "http://$_/__lbheartbeat__", 'x' ] } 'a@x',
+        '@x', 'a:b@x'),
+    [ 'no valid host in the request target' => 'http://x:y/__lbheartbeat__', 'x' ],
+    [ 'only OPTIONS takes * as request target' => '*', 'x' ],
+    (map { [ 'the request target is neither a path nor an http URL' => $_, 'x' ] } 'x', 'x:80',
+        'ftp://x/', 'http:/x', '?a', '**'))
+{
+    my ($detail, $target, $value) = @$_;
+    my $bytes = "GET $target HTTP/1.1\r\n" . (defined $value ? "Host: $value\r\n" : '') . "\r\n";
+    like(raw_exchange($port, $bytes . "$beat\r\n"),
+        qr/\AHTTP\/1\.1 400 .*\r\n\r\n\{"detail":"\Q$detail\E"\}\z/s,
+        "$target of " . ($value // 'nobody') . ": $detail");
+}
+gives('no path for CONNECT', 400, "CONNECT / HTTP/1.1\r\n$host\r\n");
 # It is not known which of two headers a proxy uses.
 for my $twice ([ Authorization => 'Bearer a', 'Bearer b' ],
     [ authorization => 'Basic YTpi', 'Basic YTpi' ], [ 'Content-Type' => 'a/b', '' ],
@@ -108,6 +132,13 @@ like(raw_exchange($port, "GET /__lbheartbeat__ HTTP/1.0\r\nConnection: Keep-Aliv
         until => qr/OK/), qr/Connection: keep-alive/, 'HTTP/1.0, kept alive');
 gives('a target with a host', 200,
     "GET http://localhost/__lbheartbeat__ HTTP/1.1\r\n${host}Connection: close\r\n\r\n");
+gives('HTTP/1.' . $_, 200, "GET /__lbheartbeat__ HTTP/1.$_\r\n${host}Connection: close\r\n\r\n")
+    for 2, 9;
+gives("the host $_", 200, "GET /__lbheartbeat__ HTTP/1.1\r\nHost: $_\r\nConnection: close\r\n\r\n")
+    for 'a.example', 'A:80', 'my_host:', '127.0.0.1:8000', '[::1]:8000', 'a%C3%A9';
+gives("the target $_", 200, "GET $_ HTTP/1.1\r\n${host}Connection: close\r\n\r\n")
+    for '/__lbheartbeat__?a@b:c', 'HTTP://[::1]:80/__lbheartbeat__', 'https://a.example/__lbheartbeat__?',
+    '/%5F%5flbheartbeat%5F_', 'http://x/%5F%5Flbheartbeat__';
 gives('a client that closes its half', 200, "$beat\r\n", half_close => 1);
 my $big = 'client_id=' . 'x' x 60 . '&client_secret=y&' . 'z' x 5000;
 gives('chunks', 400, $post . "Transfer-Encoding: Chunked\r\nConnection: close\r\n\r\n"
@@ -117,6 +148,9 @@ gives('chunks, byte by byte',
     '400 200', [ split //, $post . "Transfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\n" . $beat
         . "Connection: close\r\n\r\n" ]);
 gives('a body that is too large', 413, $post . "Content-Length: 30000\r\n\r\n" . 'x' x 30_000);
+gives('a body that is only too large elsewhere', 401,
+    "POST /stripe%5Ffrom_pubsu%62 HTTP/1.1\r\n${host}Connection: close\r\n"
+        . "Content-Length: 30000\r\n\r\n" . 'x' x 30_000);
 gives('chunks that are too much', 413, $post . "Transfer-Encoding: chunked\r\n\r\n" . "1000\r\n"
     . 'x' x 4096 . "\r\n" . "5000\r\nxx");
 gives('a length that is too large, without a body', 413,

@@ -94,6 +94,7 @@ my $id = '332de237-cab7-4461-bcc3-48e68f42bd5c';
 $fields = ask(GET => "/ctms/$id");
 is_deeply([ @$fields{qw(path path_template)}, $fields->{path_params} ],
     [ "/ctms/$id", '/ctms/{email_id}', { email_id => $id } ], 'what is no address');
+is(ask(GET => '/ctm%73/a%2e%20%5F')->{path}, '/ctms/a.%20_', 'a path as it is understood');
 ask(GET => "/ctms/a%0D%0A%00%FF\x{e9}");
 $ctms->request(GET => "/ctms/$id", undef, { 'X-Request-Id' => "odd\x{e9} id" });
 $ctms->request(GET => "/ctms/$id", undef, { 'X-Request-Id' => 'x' x 100 });

@@ -1,4 +1,4 @@
-/* Tests of rest/http/http.c: heads and chunks, right and wrong. uses: rest/http/http.c */
+/* Tests of heads and chunks, right and wrong. uses: rest/http/http.c rest/http/uri.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ parse(const char *text, size_t length, http_refusal *refusal)
 static void
 accepts_requests(void **state)
 {
-    static const char text[] = "PATCH /a%20b?c HTTP/1.1\r\nhost: x\r\nCONTENT-length:\t12 \r\n"
+    static const char text[] = "PATCH /%61%20b?c HTTP/1.1\r\nhost: x\r\nCONTENT-length:\t12 \r\n"
                                "X-Empty:\r\nConnection: a, Close\r\n\r\nrest";
     http_refusal refusal;
     http_request *request = parse(text, sizeof(text) - 1, &refusal);
@@ -61,8 +61,14 @@ refuses_requests(void **state)
         {"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
         {"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
         {"GET / HTTP/3.1\r\nHost: a\r\n\r\n", 505},
-        {"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505},
+        {"GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505},
+        {"PRI * HTTP/2.0\r\n\r\n", 505},
         {"GET / HTTP/11\r\nHost: a\r\n\r\n", 400},
+        {"GET / HTTP/1.10\r\nHost: a\r\n\r\n", 400},
+        {"GET / HTTP/1.x\r\nHost: a\r\n\r\n", 400},
+        {"GET / HTTP/x.1\r\nHost: a\r\n\r\n", 400},
+        {"GET / http/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET / HTTP/1.9\r\n\r\n", 400},
         {"G\x80T / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         {"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         {"\r\n", 400},
@@ -75,6 +81,64 @@ refuses_requests(void **state)
 
         if (request != NULL || refusal.status != bad[i].status)
             fail_msg("case %zu: %s", i, bad[i].text);
+    }
+}
+
+/* A later minor version is a request of the latest that we know; of an earlier one, Host may be
+ * absent. */
+static void
+reads_versions(void **state)
+{
+    static const char text[] = "GET / HTTP/1.%d\r\n%s\r\n";
+
+    (void)state;
+    for (int minor = 0; minor <= 9; minor++) {
+        http_refusal refusal;
+        http_request *request;
+        buf head = BUF_INIT;
+
+        buf_printf(&head, text, minor, minor == 0 ? "" : "Host: a\r\n");
+        request = parse(head.data, head.length, &refusal);
+        assert_non_null(request);
+        assert_int_equal(request->minor_version, minor == 0 ? 0 : 1);
+        assert_int_equal(request->is_keep_alive, minor > 0);
+        http_request_free(request);
+        buf_free(&head);
+    }
+}
+
+static void
+refuses_hosts_and_targets(void **state)
+{
+    static const struct {
+        const char *line, *host;
+        const char *detail;
+    } bad[] = {
+        {"GET / HTTP/1.1", NULL, "no Host header"},
+        {"GET / HTTP/1.1", "", "empty Host header"},
+        {"GET / HTTP/1.0", "", "empty Host header"},
+        {"GET http://a/ HTTP/1.1", "", "empty Host header"},
+        {"GET http://a/ HTTP/1.1", "a b", "invalid Host header"},
+        {"GET / HTTP/1.1", "a b@c/d?e#f", "invalid Host header"},
+        {"GET / HTTP/1.0", "a:x", "invalid Host header"},
+        {"GET /#a HTTP/1.1", "a", "a fragment in the request target"},
+        {"GET http:///x HTTP/1.1", "a", "no host in the request target"},
+        {"GET http://b@a/x HTTP/1.0", "a", "user information in the request target"},
+        {"GET * HTTP/1.1", "a", "only OPTIONS takes * as request target"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        http_refusal refusal;
+        buf head = BUF_INIT;
+
+        buf_printf(&head, "%s\r\n%s%s%s\r\n", bad[i].line, bad[i].host ? "Host:" : "",
+                   bad[i].host ? bad[i].host : "", bad[i].host ? "\r\n" : "");
+        assert_null(parse(head.data, head.length, &refusal));
+        assert_int_equal(refusal.status, 400);
+        assert_non_null(refusal.detail);
+        assert_string_equal(refusal.detail, bad[i].detail);
+        buf_free(&head);
     }
 }
 
@@ -213,6 +277,7 @@ main(void)
         cmocka_unit_test(accepts_requests),        cmocka_unit_test(refuses_requests),
         cmocka_unit_test(finds_the_end_in_pieces), cmocka_unit_test(reads_chunks),
         cmocka_unit_test(refuses_chunks),          cmocka_unit_test(refuses_a_second_header),
+        cmocka_unit_test(reads_versions),          cmocka_unit_test(refuses_hosts_and_targets),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@ splits_targets(void **state)
     static const char *const cases[][3] = {
         {"/a?b=c", "/a", "b=c"},     {"/a", "/a", NULL},       {"/a?", "/a", ""},
         {"http://h/a?b", "/a", "b"}, {"HTTPS://h", "/", NULL}, {"http://h?x", "/", "x"},
-        {"/a#f?x", "/a", NULL},      {"*", "*", NULL},         {"/http://h/", "/http://h/", NULL},
+        {"/a/?x?y", "/a/", "x?y"},   {"*", "*", NULL},         {"/http://h/", "/http://h/", NULL},
     };
 
     (void)state;
@@ -31,6 +31,162 @@ splits_targets(void **state)
             assert_null(query);
         else
             assert_string_equal(query, cases[i][2]);
+    }
+}
+
+static void
+knows_hosts(void **state)
+{
+    static const char *const good[] = {
+        "a",
+        "A.example",
+        "my_host-1",
+        "127.0.0.1:80",
+        "a:",
+        "a:65535",
+        "a:00080",
+        "[::1]",
+        "[::1]:8000",
+        "[::ffff:127.0.0.1]",
+        "a%C3%A9.b",
+        "a;b=c,d!e'(f)",
+        "999.999.999.999:0",
+        "xn--nxasmq6b.",
+        "[2001:db8::1]:",
+    };
+    static const char *const bad[] = {
+        "",
+        ":80",
+        "a b@c/d?e#f",
+        "a b",
+        "user@a",
+        "a/",
+        "a?b",
+        "a#b",
+        "a:b",
+        "a:65536",
+        "a:-1",
+        "a:1:2",
+        "a:99999999999999999999",
+        "::1",
+        "[::1",
+        "[]",
+        "[::1]80",
+        "[::1%25lo]",
+        "[a]",
+        "[::1]:x",
+        "a]",
+        "a\\b",
+        "a\"b",
+        "\xc3\xa9",
+        "a%zz",
+        "a%4",
+        "<a>",
+        "[127.0.0.1]",
+        "[v1.a]",
+        "a\tb",
+        "http://a",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        if (!uri_is_host(good[i], strlen(good[i])))
+            fail_msg("%s", good[i]);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        if (uri_is_host(bad[i], strlen(bad[i])))
+            fail_msg("%s", bad[i]);
+    }
+    assert_false(uri_is_host("a\0b", 3));
+    assert_true(uri_is_host("a/b", 1));
+}
+
+static void
+checks_targets(void **state)
+{
+    static const char *const good[][2] = {
+        {"GET", "/"},
+        {"GET", "//a"},
+        {"GET", "/a@b:c?d@e?/"},
+        {"GET", "http://a"},
+        {"PUT", "HTTPS://a?b"},
+        {"GET", "http://a:1/@"},
+        {"OPTIONS", "*"},
+        {"OPTIONS", "/"},
+        {"CONNECT", "a:80"},
+        {"CONNECT", "[::1]:80"},
+    };
+    static const char *const bad[][3] = {
+        {"GET", "/a#b", "fragment"},
+        {"GET", "#", "fragment"},
+        {"GET", "http://a/#", "fragment"},
+        {"GET", "*", "only OPTIONS"},
+        {"OPTIONS", "*a", "neither"},
+        {"options", "*", "only OPTIONS"},
+        {"GET", "a", "neither"},
+        {"GET", "a:80", "neither"},
+        {"GET", "ftp://a/", "neither"},
+        {"GET", "http:/a", "neither"},
+        {"GET", "?a", "neither"},
+        {"GET", "http:///x", "no host"},
+        {"GET", "http://", "no host"},
+        {"GET", "http://?a", "no host"},
+        {"GET", "http://:80/", "no host"},
+        {"GET", "http://b@a/", "user information"},
+        {"GET", "http://@a", "user information"},
+        {"GET", "http://a:b@c/", "user information"},
+        {"GET", "https://a:x/", "no valid host"},
+        {"GET", "http://a\\b/", "no valid host"},
+        {"CONNECT", "/a", "CONNECT"},
+        {"CONNECT", "a", "CONNECT"},
+        {"CONNECT", "a:", "CONNECT"},
+        {"CONNECT", "[::1]", "CONNECT"},
+        {"CONNECT", "*", "CONNECT"},
+        {"CONNECT", "http://a:80/", "CONNECT"},
+        {"CONNECT", "a:80/", "CONNECT"},
+        {"CONNECT", "b@a:80", "CONNECT"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        const char *detail = uri_check_target(good[i][0], good[i][1]);
+
+        if (detail != NULL)
+            fail_msg("%s %s: %s", good[i][0], good[i][1], detail);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const char *detail = uri_check_target(bad[i][0], bad[i][1]);
+
+        if (detail == NULL || strstr(detail, bad[i][2]) == NULL)
+            fail_msg("%s %s: %s", bad[i][0], bad[i][1], detail ? detail : "(good)");
+    }
+}
+
+static void
+normalizes_paths(void **state)
+{
+    static const char *const cases[][2] = {
+        {"/%5F%5fheartbeat__", "/__heartbeat__"},
+        {"/ctm%73?a=%73", "/ctms?a=%73"},
+        {"http://%61/%61%7E%2D%2E%30", "http://%61/a~-.0"},
+        {"/a%2Fb%2fc%40%7b%00%FF%20%2B%25%3F", "/a%2Fb%2fc%40%7b%00%FF%20%2B%25%3F"},
+        {"/%2541", "/%2541"},
+        {"/%2e%2E/%2e", "/../."},
+        {"/%%341%41", "/%%341%41"},
+        {"/%41%4", "/%41%4"},
+        {"/%41?%4", "/A?%4"},
+        {"/%41%?41", "/%41%?41"},
+        {"http://a?%41", "http://a?%41"},
+        {"*", "*"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *target = xstrdup(cases[i][0]);
+
+        uri_normalize_path(target);
+        assert_string_equal(target, cases[i][1]);
+        free(target);
     }
 }
 
@@ -192,9 +348,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits_targets), cmocka_unit_test(knows_uuids),
-        cmocka_unit_test(decodes),        cmocka_unit_test(reads_queries),
-        cmocka_unit_test(reads_forms),    cmocka_unit_test(reads_basic),
+        cmocka_unit_test(splits_targets), cmocka_unit_test(knows_hosts),
+        cmocka_unit_test(checks_targets), cmocka_unit_test(normalizes_paths),
+        cmocka_unit_test(knows_uuids),    cmocka_unit_test(decodes),
+        cmocka_unit_test(reads_queries),  cmocka_unit_test(reads_forms),
+        cmocka_unit_test(reads_basic),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,9 @@
-/* HTTP requests: a head, then what follows it as chunks. uses: rest/http/http.c */
+/* HTTP requests: a head, then what follows it as chunks. uses: rest/http/http.c rest/http/uri.c */
 #include <string.h>
 #include <strings.h>
 
 #include "rest/http/http.h"
+#include "rest/http/uri.h"
 #include "test/fuzz/programs/fuzz.h"
 
 #define BODY_MAX 4096
@@ -42,6 +43,17 @@ check_headers(const http_request *request)
     FUZZ_CHECK(request->header_count <= HTTP_HEADERS_MAX);
 }
 
+/* A request is for a host, and its target is one of its method. */
+static void
+check_target(const http_request *request)
+{
+    const char *host = http_get_header(request, "host");
+
+    FUZZ_CHECK(host != NULL ? uri_is_host(host, strlen(host)) : request->minor_version == 0);
+    FUZZ_CHECK(uri_check_target(request->method_name, request->target) == NULL);
+    FUZZ_CHECK(request->minor_version == 0 || request->minor_version == 1);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -59,8 +71,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request = http_parse_head(text, (size_t)end, &refusal);
     FUZZ_CHECK(request != NULL || (refusal.status >= 400 && refusal.status <= 599));
     if (request != NULL) {
-        http_get_header(request, "host");
         check_headers(request);
+        check_target(request);
         http_request_free(request);
     }
     FUZZ_CHECK(read_chunks(text + end, size - (size_t)end, size + 1, &whole) ==

@@ -4,6 +4,28 @@
 #include "rest/http/uri.h"
 #include "test/fuzz/programs/fuzz.h"
 
+/* A path that is normalised means the same, and normalising it again changes nothing. */
+static void
+check_normalizing(const char *target, const uri_text *decoded)
+{
+    char *once = xstrdup(target), *twice;
+    const char *path, *query;
+    size_t length;
+    uri_text again;
+
+    uri_normalize_path(once);
+    uri_split(once, &path, &length, &query);
+    again = uri_decode(path, length, false);
+    FUZZ_CHECK(again.length == decoded->length &&
+               memcmp(again.data, decoded->data, again.length) == 0);
+    twice = xstrdup(once);
+    uri_normalize_path(twice);
+    FUZZ_CHECK(strcmp(once, twice) == 0);
+    free(again.data);
+    free(once);
+    free(twice);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -21,7 +43,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uri_split(target, &path, &length, &query);
     decoded = uri_decode(path, length, false);
     uri_is_text(&decoded);
+    check_normalizing(target, &decoded);
     free(decoded.data);
+    uri_check_target("GET", target);
+    uri_check_target("CONNECT", target);
+    FUZZ_CHECK(!uri_is_host(target, size) || memchr(target, '@', size) == NULL);
     uri_is_uuid(target);
     if (uri_parse_query(target, size, &parameters)) {
         FUZZ_CHECK(parameters.count <= URI_PARAMETERS_MAX);
