@@ -56,6 +56,7 @@ DECLARE
     warnings text[] := '{}';
     report jsonb := '{}';
     status integer := 202;
+    processed bigint;
     refusal text;
     trace text;
 BEGIN
@@ -85,6 +86,8 @@ BEGIN
     WHERE object ->> 'email' ~ '[+](trace_me_mozilla_|trace-me-mozilla-)' ORDER BY 1 LIMIT 1;
 
     report := ctms._upsert_stripe_batch(objects, message_time);
+    processed := (SELECT count(*) FROM jsonb_array_elements(objects) AS object
+                  WHERE (report -> 'skipped' ? concat(object ->> 'object', ':', object ->> 'id')) IS NOT TRUE);
     IF report @? '$.errors[*] ? (@.code == "CTS03")' THEN
         status := 409;
     ELSIF report ? 'errors' THEN
@@ -94,9 +97,9 @@ BEGIN
     END IF;
     RETURN json_build_object(
         'status', status,
-        'count', jsonb_array_length(objects),
+        'count', processed,
         'response', CASE status
-            WHEN 200 THEN json_build_object('status', 'OK', 'count', jsonb_array_length(objects))
+            WHEN 200 THEN json_build_object('status', 'OK', 'count', processed)
             WHEN 202 THEN json_build_object('status', 'Accepted but not processed', 'message', refusal)
             ELSE json_build_object('detail', 'Write conflict, try again') END,
         'ingest_actions', report - '{errors,email_ids,fxa_id_conflict}'::text[],
@@ -109,7 +112,7 @@ BEGIN
         'trace_json', CASE WHEN trace IS NOT NULL THEN payload END);
 END
 $$;
-COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and the response to answer with, count and ingest_actions for what was done, email_ids, fxa_id_conflict, errors, warnings, and for the log message_id, trace and trace_json';
+COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and the response to answer with, count (objects that were not skipped) and ingest_actions for what was done, email_ids, fxa_id_conflict, errors, warnings, and for the log message_id, trace and trace_json';
 GRANT EXECUTE ON FUNCTION ctms.ingest_pubsub(text) TO ctms_api;
 
 CREATE FUNCTION ctms.enqueue_stripe(object jsonb) RETURNS jsonb

@@ -23,6 +23,10 @@ INSERT INTO ctms.fxa (email_id, fxa_id) VALUES ('00000000-0000-4000-8000-0000000
 SELECT ctms.ingest_pubsub(pg_temp.message(pg_temp.customer('1', '1')::text, 5));
 SELECT ctms.ingest_pubsub(pg_temp.message(pg_temp.customer('1', '1')::text, 5)) -> 'ingest_actions' AS again;
 SELECT ctms.ingest_pubsub(pg_temp.message((pg_temp.customer('1', '1') || '{"created": 2}')::text, 4)) -> 'ingest_actions' AS older;
+-- Skipped objects are not counted: older, of another type, deletions of what is not stored.
+SELECT n, report -> 'count' AS count, report -> 'response' AS response, report -> 'ingest_actions' AS ingest_actions
+FROM (VALUES (1, pg_temp.customer('1', '1') || '{"created": 2}'), (2, '{"object": "charge", "id": "ch_p1"}'), (3, pg_temp.customer('1', '1') || '{"id": "cus_p404", "deleted": true}')) AS m (n, object),
+    LATERAL ctms.ingest_pubsub(pg_temp.message(object::text, 4)) AS report ORDER BY n;
 SELECT message_timestamp FROM ctms.stripe_customer WHERE stripe_id = 'cus_p1';
 -- Many, some of them empty.
 SELECT ctms.ingest_pubsub(pg_temp.message(jsonb_build_object('customers:cus_p2', pg_temp.customer('2', '1'), 'subscriptions:sub_p1', pg_temp.subscription('1', 'active', pg_temp.item('1', pg_temp.price('1'))),

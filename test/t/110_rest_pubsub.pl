@@ -62,6 +62,8 @@ push_is('several objects', 200, { status => 'OK', count => 2 },
         { %customer, id => 'cus_2', description => 'other' }, 'invoices:in_1' => {} }));
 push_is('another customer with the FxA ID', 200, { status => 'OK', count => 1 },
     message({ %customer, id => 'cus_3' }, publishTime => '2021-11-02T17:04:00Z'));
+push_is('a skipped object', 200, { status => 'OK', count => 0 },
+    message({ object => 'charge', id => 'ch_1' }));
 
 # Errors that another delivery cannot mend.
 my $accepted = sub { $_[0]{status} eq 'Accepted but not processed'
