@@ -13,6 +13,7 @@
 
 #include "extension/base/iso_time.h"
 #include "extension/base/kept_plan.h"
+#include "extension/base/unix_time.h"
 #include "extension/contact/body_error.h"
 #include "extension/contact/body_form.h"
 #include "extension/contact/json.h"
@@ -152,7 +153,8 @@ get_parameter(FunctionCallInfo fcinfo, int argument, const char *name)
 static void
 read_time(const Parameter *parameter, TimestampTz *time, BodyErrors *errors)
 {
-    if (!iso_time_read(parameter->bytes, parameter->length, time))
+    if (!iso_time_read(parameter->bytes, parameter->length, time) &&
+        !unix_time_read(parameter->bytes, parameter->length, time))
         body_error_add(errors, &parameter->place, "value_error.datetime",
                        "invalid datetime format");
 }

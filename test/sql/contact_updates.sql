@@ -70,15 +70,24 @@ WHERE result LIKE 'CT422%';
 SELECT start, ctms.get_updates(start, '1902-01-01') ->> 'start'
 FROM unnest('{1901-01-01,1901-01-01T10:20,1901-01-01 10:20:30,1901-01-01t10:20:30.5z,1901-01-01T10:20:30.123456789Z,"1901-01-01T10:20:30,25Z",1901-01-01T00:00:00+05:30,1901-01-01T00:00:00 05:30,1901-01-01T00:00:00-0800,1901-01-01T00:00+01,0001-01-01T00:00:00Z,1901-01-01T23:59:59.999999Z}'::text[]) WITH ORDINALITY AS t(start, n) ORDER BY n;
 
+-- Unix seconds: integers and decimals, cut at microseconds. Beyond 20,000,000,000 either way they are
+-- milliseconds, then microseconds and nanoseconds, as for the older service.
+SELECT start, ctms.get_updates(start, '9999-01-01', '1') ->> 'start' AS read_as
+FROM unnest('{0,-0,+0,00000000000000000000000001,1600000000,+1600000000,-2177452800,1600000000.5,1600000000.0000019,-0.0000019,-1.25,20000000000,20000000000.000,20000000000.1,20000000001,-20000000000,-20000000001,1600000000123,1600000000123.4567,1600000000123456,1600000000123456789,1600000000123456789.999,20000000000000000000}'::text[]) WITH ORDINALITY AS t(start, n) ORDER BY n;
+SELECT u ->> 'start' AS start, u ->> 'end' AS "end", json_array_length(u -> 'items') AS items, (u ->> 'next') LIKE '/updates?start=1901-01-02T00%3A00%3A00%2B00%3A00&end=1901-01-03T00%3A00%3A00%2B00%3A00&limit=3&after=%' AS has_next
+FROM ctms.get_updates('-2177366400', '-2177280000.0', '3') AS u;
+
 -- The end is now when it is not given.
 SELECT (u ->> 'end')::timestamptz = now() AS is_now FROM (SELECT ctms.get_updates('1901-01-01', '', '', '', '')) AS f(u);
 
 -- Bad values, all of them named; never a value in a message.
 SELECT pg_temp.try(NULL, NULL, NULL, NULL, NULL);
 SELECT pg_temp.try('', 'x', '0', 'x', 'x');
-SELECT value, pg_temp.try(value, NULL, NULL, NULL, NULL) FROM unnest('{now,infinity,1600000000,1901-02-30,1901-1-1,1901-01-01T24:00,1901-01-01T10,1901-01-01T10:20:60Z,1901-01-01T10:20:30.,1901-01-01T10:20+1,1901-01-01T10:20+24:00,1901-01-01T10:20Zx,"1901-01-01 ",10000-01-01,0000-01-01}'::text[]) WITH ORDINALITY AS t(value, n) ORDER BY n;
+SELECT value, pg_temp.try(value, NULL, NULL, NULL, NULL) FROM unnest('{now,infinity,nan,-,+,.5,5.,1.5.5,--1,1e9,1_000,0x10," 1600000000","1600000000 ","1600000000,5",20000000000000000000.1,20000000000000000001,100000000000000000000000000000000000000000000000000000,1901-02-30,1901-1-1,1901-01-01T24:00,1901-01-01T10,1901-01-01T10:20:60Z,1901-01-01T10:20:30.,1901-01-01T10:20+1,1901-01-01T10:20+24:00,1901-01-01T10:20Zx,"1901-01-01 ",10000-01-01,0000-01-01}'::text[]) WITH ORDINALITY AS t(value, n) ORDER BY n;
 SELECT value, pg_temp.try('1901-01-01', '1901-01-01', value, NULL, NULL) FROM unnest('{1,1000,1001,0,-1,-0,00001,99999999999999999999999999,1.0,1e2,abc," 1",+1,-,0x10}'::text[]) WITH ORDINALITY AS t(value, n) ORDER BY n;
 SELECT pg_temp.try('1901-01-02', '1901-01-01', NULL, NULL, NULL);
+SELECT pg_temp.try('0', '-1', NULL, NULL, NULL);
+SELECT pg_temp.try('1e9', '1e9', NULL, NULL, NULL);
 SELECT pg_temp.try('2999-01-01', NULL, NULL, NULL, NULL);
 SELECT value, pg_temp.try('1901-01-01', '1901-02-01', '1', value, NULL) FROM (VALUES
     (1, repeat('A', 35)), (2, repeat('A', 37)), (3, repeat('A', 35) || '='), (4, repeat('A', 35) || '+'), (5, repeat('A', 35) || '/'),

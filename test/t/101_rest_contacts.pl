@@ -208,8 +208,15 @@ for (1 .. 10)
 }
 is_deeply([ values %seen ], [ (1) x 5 ], 'each contact once');
 check(GET => '/updates?start=2019-01-01&limit=&end=&after=&mofo_relevant=', 200, undef);
+# Unix seconds: 2020-01-01 and a second of it.
+$page = check(GET => '/updates?start=1577836800&end=1577836801.5&limit=2', 200,
+    sub { @{ $_[0]{items} } == 2 && $_[0]{end} eq '2020-01-01T00:00:01.500000+00:00' });
+$page = $ctms->request(GET => $page->{json}{next});
+is_deeply([ @{ $page->{json} }{qw(start end)}, scalar @{ $page->{json}{items} } ],
+    [ '2020-01-01T00:00:00+00:00', '2020-01-01T00:00:01.500000+00:00', 2 ],
+    'the page after one of Unix seconds');
 for my $query ('limit=0', 'limit=1001', 'limit=x', 'after=%25', 'end=2018-01-01',
-    'end=x', 'mofo_relevant=x')
+    'end=x', 'end=1e9', 'end=0', 'mofo_relevant=x')
 {
     check(GET => "/updates?start=2019-01-01&$query", 422,
         sub { $_[0]{detail}[0]{loc}[0] eq 'query' });
