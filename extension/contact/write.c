@@ -12,6 +12,7 @@
 #include "extension/contact/body.h"
 #include "extension/contact/body_form.h"
 #include "extension/contact/body_parse.h"
+#include "extension/contact/conflict.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
 #include "extension/contact/merge.h"
@@ -96,10 +97,13 @@ merge(const ContactBody *body, const Contact *stored, Contact *wanted, BodyError
     body_errors_raise(errors);
 }
 
+/* The field is the one that is taken, if that is known. */
 static void
-raise_conflict(const WriteCall *call)
+raise_conflict(const WriteCall *call, const char *field)
 {
-    ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT), errmsg("%s", call->conflict));
+    ereport(ERROR, errcode(ERRCODE_CTMS_CONFLICT),
+            field ? errmsg("%s: %s is taken", call->conflict, field)
+                  : errmsg("%s", call->conflict));
 }
 
 /*
@@ -109,15 +113,15 @@ raise_conflict(const WriteCall *call)
 static void
 store_merged(const WriteCall *call, const ContactBody *body, BodyErrors *errors)
 {
-    for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        Contact stored, wanted;
+    Contact stored, wanted;
 
+    for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         contact_load_one(&stored, &call->email_id, false);
         merge(body, &stored, &wanted, errors);
         if (contact_store(&stored, &wanted, call->method == METHOD_PATCH || attempt > 0))
             return;
     }
-    raise_conflict(call);
+    raise_conflict(call, contact_conflict_find(&wanted, false));
 }
 
 /* ---- POST ------------------------------------------------------------------------- */
@@ -157,12 +161,12 @@ create(WriteCall *call, const ContactBody *body, BodyErrors *errors)
     call->is_created = contact_store_new(&wanted);
     if (call->is_created) {
         if (!contact_store(&nothing, &wanted, false))
-            raise_conflict(call);
+            raise_conflict(call, contact_conflict_find(&wanted, false));
         call->email_id = wanted.email_id;
         return;
     }
     if (!find_existing(body, &existing) || !contact_is_equal(&existing, &wanted))
-        raise_conflict(call);
+        raise_conflict(call, contact_conflict_find(&wanted, true));
     call->email_id = existing.email_id;
 }
 
@@ -193,12 +197,12 @@ put(WriteCall *call, const ContactBody *body, BodyErrors *errors)
         call->is_created = contact_store_new(&wanted);
         if (call->is_created) {
             if (!contact_store(&nothing, &wanted, false))
-                raise_conflict(call);
+                raise_conflict(call, contact_conflict_find(&wanted, false));
             return;
         }
         /* Another session has just created it, or a value belongs to another contact. */
         if (!lock_contact(&call->email_id))
-            raise_conflict(call);
+            raise_conflict(call, contact_conflict_find(&wanted, false));
     }
     store_merged(call, body, errors);
 }
@@ -232,7 +236,8 @@ write_contact(WriteCall *call)
 
 /*
  * Turns a unique violation into CT409, because its own detail would contain the value. The error
- * only gets another code, and nothing continues after the catch, so no subtransaction is needed.
+ * only gets another code and text, and nothing continues after the catch, so no subtransaction is
+ * needed.
  */
 static void
 run_write(WriteCall *call)
@@ -253,7 +258,7 @@ run_write(WriteCall *call)
         error = CopyErrorData();
         if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION) {
             FlushErrorState();
-            raise_conflict(call);
+            raise_conflict(call, contact_conflict_of_error(error));
         }
         PG_RE_THROW();
     }

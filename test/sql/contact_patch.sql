@@ -69,6 +69,24 @@ SELECT body, pg_temp.patch(body) FROM (VALUES
     (6, '{"email": {"primary_email": "patch-3@example.com", "basket_token": null}}')
 ) AS bodies(n, body) ORDER BY n;
 SELECT * FROM pg_temp.stored() WHERE what <> 'waitlist';
+-- The field that is taken is known whatever the index is called, for a unique index of somebody else
+-- too; not for a key of several columns, nor for a table that is not one of contacts.
+BEGIN;
+ALTER INDEX ctms.emails_primary_email_lower_key RENAME TO renamed;
+CREATE UNIQUE INDEX own ON ctms.emails (sfdc_id) WHERE primary_email LIKE 'patch%';
+CREATE UNIQUE INDEX several ON ctms.emails (first_name, last_name) WHERE primary_email LIKE 'patch%';
+CREATE TEMP TABLE emails (primary_email text PRIMARY KEY);
+CREATE FUNCTION pg_temp.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO pg_temp.emails VALUES (NEW.last_name); RETURN NEW; END';
+CREATE TRIGGER note BEFORE UPDATE ON ctms.emails FOR EACH ROW WHEN (NEW.last_name = 'noted') EXECUTE FUNCTION pg_temp.note();
+UPDATE ctms.emails SET sfdc_id = 'S', first_name = 'A', last_name = ')=(' WHERE primary_email = 'patch-2@example.com';
+INSERT INTO pg_temp.emails VALUES ('noted');
+SELECT body, pg_temp.patch(body) FROM (VALUES
+    (1, '{"email": {"primary_email": "patch-2@example.com"}}'),
+    (2, '{"email": {"sfdc_id": "S"}}'),
+    (3, '{"email": {"first_name": "A", "last_name": ")=("}}'),
+    (4, '{"email": {"last_name": "noted"}}')
+) AS bodies(n, body) ORDER BY n;
+ROLLBACK;
 SELECT ctms.patch_contact('aaaaaaaa-0000-4000-8000-00000000000f', '{}');
 
 -- Every PATCH moves the contact's update_timestamp, but writes only rows that change.

@@ -38,12 +38,19 @@ is($contact->{email}{first_name}, "Zo\x{eb}", 'a name that is not ASCII');
 is($contact->{amo}{user_id}, '123', 'a number for a string');
 check(POST => '/ctms', 200, $contact, body => \%body, name => 'the same POST again',
     has => { Location => "/ctms/$id" });
-check(POST => '/ctms', 409, { detail => 'Contact already exists' },
+# 409 names the field that is taken, never its value.
+sub taken
+{
+    my ($field) = @_;
+    return sub { $_[0]{detail} =~ /\AContact .*already exists: \Q$field\E is taken\z/ };
+}
+
+check(POST => '/ctms', 409, { detail => 'Contact already exists: email.email_id is taken' },
     body => { email => { %{ $body{email} }, first_name => 'Y' } }, name => 'another content');
-check(POST => '/ctms', 409, sub { ref $_[0]{detail} eq '' },
+check(POST => '/ctms', 409, taken('email.primary_email'),
     body => { email => { primary_email => 'A+B@EXAMPLE.com' } },
     name => 'the same address in another case');
-check(POST => '/ctms', 409, undef,
+check(POST => '/ctms', 409, taken('email.basket_token'),
     body => { email => { primary_email => 'c@example.com', basket_token => $token } },
     name => 'a token of somebody else');
 is($ctms->sql('SELECT count(*) FROM ctms.emails'), 1, 'nothing else was stored');
@@ -178,7 +185,7 @@ check(PATCH => "/ctms/$id", 422, errors_at([qw(body email primary_email)]),
     body => { email => { primary_email => undef } });
 check(PATCH => "/ctms/$id", 422, errors_at([qw(body email)], [qw(body newsletters)]),
     body => { email => undef, newsletters => undef });
-check(PATCH => "/ctms/$id", 409, undef,
+check(PATCH => "/ctms/$id", 409, taken('email.primary_email'),
     body => { email => { primary_email => 'BOM@example.com' } });
 
 # ---- PUT --------------------------------------------------------------------------------------
@@ -186,7 +193,7 @@ check(PUT => "/ctms/$id", 201, sub { !@{ $_[0]{newsletters} } && !defined $_[0]{
     body => { email => { primary_email => 'a+b@example.com' } });
 check(PUT => "/ctms/$nobody", 201, undef,
     body => { email => { primary_email => 'new@example.com' } });
-check(PUT => "/ctms/$nobody", 409, undef,
+check(PUT => "/ctms/$nobody", 409, taken('email.primary_email'),
     body => { email => { primary_email => 'a+b@example.com' } });
 check(PUT => "/ctms/$id", 422, undef,
     body => { email => { primary_email => 'a@example.com', email_id => $nobody } });
