@@ -192,5 +192,7 @@ ok($reasons{$_}, "a reason: $_") for 'no token', 'not a token', 'wrong pubsub_cl
     'expired token', 'no expiry', 'token not valid yet', 'nbf is not a number', 'wrong email',
     'email not verified', 'unknown key',
     'bad signature', 'wrong algorithm or no key id';
+is_deeply([ grep { /^pubsub_/ } map { keys %$_ } grep { $_->{auth_fail} } @lines ],
+    [], 'nothing of the claims of others');
 ok((grep { $_->{ingest_errors} } @lines), 'errors of the content are told');
 done_testing();
