@@ -310,10 +310,17 @@ log_trace(log_line *line, const exchange *ex, const char *answer, size_t length)
 
 /* ---- lines --------------------------------------------------------------------------------- */
 
+/* What a request says of its client is not logged before it is known that there is one. */
+static const char *
+known_client_id(const exchange *ex)
+{
+    return ex->is_client_known ? ex->client_id : NULL;
+}
+
 static void
 log_client(log_line *line, const exchange *ex)
 {
-    log_string(line, "client_id", ex->client_id);
+    log_string(line, "client_id", known_client_id(ex));
     if (ex->is_client_known)
         log_bool(line, "client_allowed", ex->is_client_allowed);
 }
@@ -336,6 +343,7 @@ access_log_write(const exchange *ex, int status, double duration_s, const char *
                  size_t length)
 {
     log_line *line = log_begin(LOG_LEVEL_INFO, LOG_TYPE);
+    const char *client_id = known_client_id(ex);
     buf path = BUF_INIT;
 
     if (line == NULL)
@@ -357,8 +365,8 @@ access_log_write(const exchange *ex, int status, double duration_s, const char *
     log_int(line, "status_code", status);
     log_real(line, "duration_s", duration_s);
     log_end(line, "%s:%d %s '%s %s HTTP/1.%d' %d", server_call_host(ex->call),
-            server_call_port(ex->call), ex->client_id ? ex->client_id : "-",
-            ex->request->method_name, buf_text(&path), ex->request->minor_version, status);
+            server_call_port(ex->call), client_id ? client_id : "-", ex->request->method_name,
+            buf_text(&path), ex->request->minor_version, status);
     buf_free(&path);
 }
 

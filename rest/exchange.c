@@ -47,7 +47,7 @@ append_headers(const exchange *ex, const char *headers, buf *all)
 {
     buf_printf(all, "X-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\n%s", ex->rid,
                headers ? headers : "");
-    if (ex->route != NULL && ex->route->access != ACCESS_PUBLIC)
+    if (ex->route != NULL && (ex->route->access != ACCESS_PUBLIC || ex->route->is_secret))
         buf_append_string(all, "Cache-Control: no-store\r\n");
 }
 

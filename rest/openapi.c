@@ -107,6 +107,9 @@ describe_body(const json_t *parts, const char *schema)
 static const char *
 answer_schema(const route *r, int status)
 {
+    /* The codes of RFC 6749, 5.2, are for what the client can mend. */
+    if (strcmp(r->path, "/token") == 0 && (status == 400 || status == 413))
+        return "token_error";
     switch (status) {
     case 200:
     case 201: return r->answer;

@@ -35,6 +35,7 @@ typedef struct route {
     const char *text_types[2];       /* content types of an answer of 200 that is not JSON */
     bool is_monitoring;              /* requested all the time: the log says "trivial" */
     bool has_large_body;
+    bool is_secret;                   /* no answer may be cached, although everybody may ask */
     int statuses[ROUTE_STATUSES_MAX]; /* statuses that it is known to answer; ends with 0 */
 } route;
 

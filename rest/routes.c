@@ -157,6 +157,7 @@ const route routes_table[] = {
      .statuses = {200, 400, 401, 404, 422, 500, 503}},
     {HTTP_POST, "/token", ACCESS_PUBLIC, .handler = token_handle_grant,
      .summary = "Get an access token", .body = "token_request", .answer = "token",
+     .is_secret = true,
      .statuses = {200, 400, 413, 500, 503}},
     {HTTP_POST, "/stripe", ACCESS_BEARER, RESOURCE(upsert_stripe),
      .summary = "Store a Stripe object", .body = "stripe_object", .answer = "ok",

@@ -8,11 +8,21 @@
 #include "rest/http/form.h"
 #include "rest/resource.h"
 
+/* A code of RFC 6749, 5.2; it is the same for an unknown client and a wrong secret. */
+#define INVALID_CLIENT "invalid_client"
+
 /* The credentials of a token request. The secret is wiped when they are freed. */
 typedef struct credentials {
     char *id;
     char *secret;
 } credentials;
+
+/* A request whose secret is being checked. */
+typedef struct grant {
+    exchange *ex;
+    bool is_enabled; /* its client is */
+    secret_check *check;
+} grant;
 
 static const pg_statement get_client = {
     .sql = "SELECT client_id, enabled, hashed_secret FROM ctms.get_api_client($1::text)",
@@ -30,12 +40,23 @@ forget(credentials *given)
     *given = (credentials){NULL, NULL};
 }
 
-/* The answer is the same for every reason; only the log has the reason. */
+/* error: a code of RFC 6749, 5.2. */
 static void
-refuse(exchange *ex, const char *reason)
+answer_error(exchange *ex, int status, const char *error, const char *detail)
+{
+    buf body = BUF_INIT;
+
+    buf_printf(&body, "{\"detail\":\"%s\",\"error\":\"%s\"}", detail, error);
+    exchange_answer(ex, status, NULL, "application/json", body.data, body.length);
+    buf_free(&body);
+}
+
+/* Credentials are refused in the same way for every reason; only the log has the reason. */
+static void
+refuse(exchange *ex, const char *error, const char *reason)
 {
     exchange_note(ex, FIELD_TOKEN_FAIL, reason);
-    exchange_answer_detail(ex, 400, "Incorrect username or password");
+    answer_error(ex, 400, error, "Incorrect username or password");
 }
 
 static void
@@ -53,8 +74,7 @@ answer_token(exchange *ex)
     json = json_pack("{s:s, s:s, s:I}", "access_token", token, "token_type", "bearer", "expires_in",
                      (json_int_t)a->token_lifetime_s);
     body = json_dumps(json, JSON_COMPACT);
-    exchange_answer(ex, 200, "Cache-Control: no-store\r\nPragma: no-cache\r\n", "application/json",
-                    body, strlen(body));
+    exchange_answer(ex, 200, "Pragma: no-cache\r\n", "application/json", body, strlen(body));
     free(body);
     json_decref(json);
     free(token);
@@ -63,23 +83,31 @@ answer_token(exchange *ex)
 static void
 on_secret_checked(void *arg, bool is_match)
 {
-    exchange *ex = arg;
+    grant *g = arg;
+    exchange *ex = g->ex;
+    bool is_enabled = g->is_enabled;
 
+    free(g);
     exchange_end_wait(ex);
-    if (!ex->is_client_known)
-        refuse(ex, "unknown client");
-    else if (!is_match)
-        refuse(ex, "wrong secret");
-    else if (!ex->is_client_allowed)
-        refuse(ex, "disabled client");
-    else
+    if (!ex->is_client_known) {
+        refuse(ex, INVALID_CLIENT, "unknown client");
+    } else if (!is_match) {
+        refuse(ex, INVALID_CLIENT, "wrong secret");
+    } else if (!is_enabled) {
+        refuse(ex, INVALID_CLIENT, "disabled client");
+    } else {
+        ex->is_client_allowed = true;
         answer_token(ex);
+    }
 }
 
 static void
-abandon_check(void *awaited)
+abandon_grant(void *awaited)
 {
-    secret_check_abandon(awaited);
+    grant *g = awaited;
+
+    secret_check_abandon(g->check);
+    free(g);
 }
 
 /* Reads id and secret from the header or the form. Returns false unless both are there. */
@@ -105,28 +133,59 @@ is_known_grant(const char *type)
            strcmp(type, "refresh_token") == 0;
 }
 
+/* A form that cannot be used: why, for the log and for the client. */
+typedef struct form_problem {
+    const char *reason; /* NULL: there is none */
+    const char *error;
+} form_problem;
+
 /*
  * Called a second time after the database has answered, so that the secret need not be kept
  * meanwhile.
  */
-static bool
-read_form(exchange *ex, credentials *given, const char **problem)
+static form_problem
+read_form(exchange *ex, credentials *given)
 {
     const http_request *request = ex->request;
     form_field fields[3] = {{"client_id", NULL}, {"client_secret", NULL}, {"grant_type", NULL}};
+    form_problem problem = {NULL, NULL};
 
-    *problem = NULL;
     if (!form_read(http_get_header(request, "Content-Type"), request->body ? request->body : "",
                    request->body_length, fields, 3))
-        *problem = "not a form";
+        problem = (form_problem){"not a form", "invalid_request"};
     else if (!is_known_grant(fields[2].value))
-        *problem = "unknown grant type";
+        problem = (form_problem){"unknown grant type", "unsupported_grant_type"};
     else if (!read_credentials(ex, fields, given))
-        *problem = "no credentials";
+        problem = (form_problem){"no credentials", INVALID_CLIENT};
     if (fields[1].value != NULL)
         explicit_bzero(fields[1].value, strlen(fields[1].value));
     form_free(fields, 3);
-    return *problem == NULL;
+    return problem;
+}
+
+/*
+ * Only here it is known whether what came as the id is one: it may be a secret, or the address of
+ * somebody. hash: NULL for an unknown client.
+ */
+static void
+check_secret(exchange *ex, const credentials *given, const char *hash, bool is_enabled)
+{
+    grant *g = xcalloc(1, sizeof(*g));
+
+    g->ex = ex;
+    g->is_enabled = is_enabled;
+    if (hash != NULL) {
+        ex->client_id = xstrdup(given->id);
+        ex->is_client_known = true;
+    }
+    /* This is also done for unknown clients, so that the time taken reveals nothing. */
+    g->check = secret_check_begin(ex->app->secrets, hash, given->secret, on_secret_checked, g);
+    if (g->check == NULL) {
+        free(g);
+        exchange_answer_unavailable(ex, "too many secrets are being verified");
+        return;
+    }
+    exchange_wait(ex, g, abandon_grant);
 }
 
 static void
@@ -134,49 +193,38 @@ on_client(void *arg, const pg_reply *reply)
 {
     exchange *ex = arg;
     credentials given = {NULL, NULL};
-    const char *hash = NULL;
-    const char *problem;
+    form_problem problem;
 
     exchange_end_wait(ex);
     if (reply->status != PG_OK) {
         resource_answer_error(ex, reply);
         return;
     }
-    if (!read_form(ex, &given, &problem)) {
-        forget(&given);
-        refuse(ex, problem);
-        return;
-    }
-    if (PQntuples(reply->result) == 1) {
-        ex->is_client_known = true;
-        ex->is_client_allowed = PQgetvalue(reply->result, 0, 1)[0] == 't';
-        hash = PQgetvalue(reply->result, 0, 2);
-    }
-    /* This is also done for unknown clients, so that the time taken reveals nothing. */
-    exchange_wait(ex,
-                  secret_check_begin(ex->app->secrets, hash, given.secret, on_secret_checked, ex),
-                  abandon_check);
+    problem = read_form(ex, &given);
+    if (problem.reason != NULL)
+        refuse(ex, problem.error, problem.reason);
+    else if (PQntuples(reply->result) == 1)
+        check_secret(ex, &given, PQgetvalue(reply->result, 0, 2),
+                     PQgetvalue(reply->result, 0, 1)[0] == 't');
+    else
+        check_secret(ex, &given, NULL, false);
     forget(&given);
-    if (ex->awaited == NULL)
-        exchange_answer_unavailable(ex, "too many secrets are being verified");
 }
 
 void
 token_handle_grant(exchange *ex)
 {
     credentials given = {NULL, NULL};
-    const char *problem;
+    form_problem problem;
 
     if (ex->request->is_body_too_large) {
-        exchange_answer_detail(ex, 413, "Request body too large");
+        answer_error(ex, 413, "invalid_request", "Request body too large");
         return;
     }
-    if (!read_form(ex, &given, &problem)) {
-        forget(&given);
-        refuse(ex, problem);
-        return;
-    }
-    ex->client_id = xstrdup(given.id);
+    problem = read_form(ex, &given);
+    if (problem.reason != NULL)
+        refuse(ex, problem.error, problem.reason);
+    else
+        exchange_query(ex, &get_client, (const char *const[]){given.id}, on_client);
     forget(&given);
-    exchange_query(ex, &get_client, (const char *const[]){ex->client_id}, on_client);
 }

@@ -61,33 +61,48 @@ check(POST => '/token', 200, \&is_token, body => "preamble\r\n"
     headers => { 'Content-Type' => 'Multipart/Form-Data; boundary="a b"' },
     name => 'multipart with a quoted boundary');
 
-my %refusal = (detail => 'Incorrect username or password');
+# The code of RFC 6749, 5.2, tells clients what to mend, and nobody which client there is.
+sub refused
+{
+    my ($error, %options) = @_;
+    return check(POST => delete $options{path} // '/token', 400,
+        { detail => 'Incorrect username or password', error => $error }, %no_store, %options);
+}
 for (
     [ 'a wrong secret' => "client_id=$id&client_secret=x" ],
     [ 'an unknown client' => "client_id=id_x&client_secret=$secret" ],
+    [ 'swapped credentials' => "client_id=$secret&client_secret=$id" ],
+    [ 'the address of somebody' => 'client_id=private%40example.com&client_secret=x' ],
+    [ 'a very long id' => 'client_id=' . 'private' x 100 . '&client_secret=x' ],
+    [ 'a very long secret' => "client_id=$id&client_secret=" . 'x' x 5000 ],
     [ 'no secret' => "client_id=$id" ],
     [ 'an empty secret' => "client_id=$id&client_secret=" ], [ 'nothing' => '' ],
-    [ 'another grant' => "grant_type=password&$form" ], [ 'no form' => '{"client_id":"x"}' ],
-    [ 'text that is none' => "client_id=%FF&client_secret=x" ],
-    [ 'a NUL' => "client_id=$id%00&client_secret=$secret" ])
+    [ 'another grant' => "grant_type=password&$form", 'unsupported_grant_type' ],
+    [ 'another grant for nobody' => 'grant_type=password', 'unsupported_grant_type' ],
+    [ 'no form' => '{"client_id":"x"}' ],
+    [ 'text that is none' => "client_id=%FF&client_secret=x", 'invalid_request' ],
+    [ 'a NUL' => "client_id=$id%00&client_secret=$secret", 'invalid_request' ])
 {
-    my ($name, $body) = @$_;
-    check(POST => '/token', 400, \%refusal, body => $body, headers => \%urlencoded, name => $name);
+    my ($name, $body, $error) = @$_;
+    refused($error // 'invalid_client', body => $body, headers => \%urlencoded, name => $name);
 }
+refused('invalid_client', body => "client_id=$id&client_secret=x", headers => \%urlencoded,
+    path => "/token?client_id=$secret&client_secret=$id", name => 'credentials in the query');
+check(POST => '/token', 413, { detail => 'Request body too large', error => 'invalid_request' },
+    body => 'x' x 2_000_000, headers => \%urlencoded, %no_store, name => 'a body too large');
 for my $header ('Basic', 'Basic !', 'Basic ' . encode_base64($id, ''),
     'Basic ' . encode_base64("$id:x", ''), 'Basic ' . encode_base64("$id:$secret\0", ''))
 {
-    check(POST => '/token', 400, \%refusal,
-        headers => { Authorization => $header }, name => $header);
+    refused('invalid_client', headers => { Authorization => $header }, name => $header);
 }
 for my $type ('multipart/form-data', 'multipart/form-data; boundary=',
     'multipart/form-data; boundary=other', 'multipart/form-data; boundary="x')
 {
-    check(POST => '/token', 400, \%refusal,
+    refused('invalid_request',
         body => multipart('xYz', client_id => $id, client_secret => $secret),
         headers => { 'Content-Type' => $type }, name => $type);
 }
-check(POST => '/token', 400, \%refusal,
+refused('invalid_request',
     body => substr(multipart('xYz', client_id => $id, client_secret => $secret), 0, -10),
     headers => { 'Content-Type' => 'multipart/form-data; boundary=xYz' },
     name => 'multipart cut short');
@@ -97,7 +112,7 @@ $ctms->sql(q(INSERT INTO ctms.api_client (client_id, email, hashed_secret) VALUE
     ('id_argon2i', 'a@example.com',
         '$argon2i$v=19$m=64,t=2,p=1$c2FsdHNhbHQ$n+MfJMvfUDrpIkB7UnX50HIkUHZBj9pFqeFRBDmWTGI'),
     ('id_broken', 'b@example.com', 'not a hash'), ('id_empty', 'c@example.com', '')));
-check(POST => '/token', 400, \%refusal, body => "client_id=$_&client_secret=x",
+refused('invalid_client', body => "client_id=$_&client_secret=x",
     headers => \%urlencoded, name => "$_ with a wrong secret")
     for qw(id_argon2i id_broken id_empty);
 
@@ -187,7 +202,7 @@ $ctms->sql("UPDATE ctms.api_client SET enabled = false WHERE client_id = '$id'")
 ok(status_is(400), 'a client that is disabled');
 check(GET => $path, 400, { detail => 'API Client has been disabled' }, with($valid),
     name => 'a disabled client');
-check(POST => '/token', 400, \%refusal, body => $form, headers => \%urlencoded,
+refused('invalid_client', body => $form, headers => \%urlencoded,
     name => 'a token for a disabled client');
 $ctms->sql("UPDATE ctms.api_client SET enabled = true WHERE client_id = '$id'");
 ok(status_is(200), 'a client that is enabled again');
@@ -206,4 +221,12 @@ like($log, qr/"auth_fail": "$_"/, "auth_fail: $_")
     for 'no token', 'bad token', 'expired token', 'token not valid yet', 'unknown client',
     'disabled client';
 like($log, qr/"token_creds_from": "$_"/, "token_creds_from: $_") for qw(form header);
+# Who a caller says to be, is not logged before it is known.
+my @lines = grep { defined } map { eval { JSON::PP->new->decode($_)->{Fields} } } split /\n/, $log;
+my %clients = map { ($_->{client_id} // '(none)') => 1 } @lines;
+is_deeply([ sort keys %clients ], [ '(none)', 'id_argon2i', 'id_broken', 'id_empty', $id ],
+    'clients that the log names');
+is_deeply([ grep { defined $_->{client_id} || $_->{msg} !~ /:\d+ - '/ } grep {
+            ($_->{token_fail} // $_->{auth_fail} // '') eq 'unknown client' } @lines ],
+    [], 'it names none where there is none');
 done_testing();
