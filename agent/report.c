@@ -1,7 +1,6 @@
 /* report.c: writes the log lines of contacts and cycles, and the health file; see report.h. */
 #include "agent/report.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -9,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/new_file.h"
 
 /* ISO 8601 with microseconds, UTC. */
 static void
@@ -190,39 +190,31 @@ report_cycle(report *r, const queue_backlog *backlog)
 /* ---- health ----------------------------------------------------------------------- */
 
 static bool
-write_file(const char *path, const char *text)
+write_file(const char *path, const char *text, const char **problem)
 {
-    char part[4096];
-    FILE *file;
-    bool is_written;
+    new_file file;
 
-    /* The file is replaced by renaming, so a reader never sees half a time. */
-    if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part)) {
-        errno = ENAMETOOLONG;
+    /* A reader never sees half a time. */
+    if (!new_file_open(&file, path, 0666, problem))
         return false;
-    }
-    file = fopen(part, "w");
-    if (file == NULL)
-        return false;
-    is_written = fprintf(file, "%s\n", text) > 0;
-    is_written = fclose(file) == 0 && is_written;
-    return is_written && rename(part, path) == 0;
+    fprintf(file.stream, "%s\n", text);
+    return new_file_finish(&file, false, problem);
 }
 
 void
 report_health(report *r)
 {
     const char *path = r->settings->health_path;
+    const char *problem;
     char now[40];
 
     if (path == NULL)
         return;
     write_time(now, sizeof(now));
-    if (write_file(path, now)) {
+    if (write_file(path, now, &problem)) {
         r->is_health_failing = false;
     } else if (!r->is_health_failing) {
         r->is_health_failing = true;
-        log_message(LOG_LEVEL_ERROR, REPORT_SYNC, "could not write \"%s\": %s", path,
-                    strerror(errno));
+        log_message(LOG_LEVEL_ERROR, REPORT_SYNC, "could not write \"%s\": %s", path, problem);
     }
 }

@@ -23,6 +23,7 @@ static const struct cli_option dump_options[] = {
     {"query", 'q', "SQL", "which contacts: a SELECT with a column email_id"},
     {"table", 't', "TABLE", "main (the default), newsletter, waitlist or product"},
     {"output", 'o', "FILE", "file to write instead of standard output"},
+    {"raw", 0, NULL, "no apostrophe before what a spreadsheet takes for a formula"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -99,10 +100,14 @@ const struct cli_command cmd_acoustic[] = {
     },
     {
         .verb = "dump",
-        .arguments = "[--query SQL] [--table TABLE] [--output FILE]",
+        .arguments = "[--query SQL] [--table TABLE] [--output FILE] [--raw]",
         .summary = "write rows as Acoustic would get them, as CSV",
-        .text = "The query must have a column email_id; without one, every contact is dumped.\n"
-                "The file holds personal data: only its owner may read it.",
+        .text =
+            "The query must have a column email_id; without one, every contact is dumped.\n"
+            "Values that begin with = + - @ are written with an apostrophe in front, because a\n"
+            "spreadsheet would take them for formulas. --raw writes them as Acoustic gets them.\n"
+            "The file holds personal data: only its owner may read it. It replaces one that is\n"
+            "there once it is complete; a symbolic link is refused.",
         .options = dump_options,
         .timeout_s = 3600,
         .run = cmd_acoustic_dump,

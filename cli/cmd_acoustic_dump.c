@@ -12,6 +12,7 @@ struct dump {
     struct cli *cli;
     const char *table;
     FILE *file;
+    void (*write_field)(FILE *file, const char *text, bool is_first);
     json_t *header; /* names of the columns, in order */
     long long rows;
     long long contacts;
@@ -57,7 +58,7 @@ write_header(struct dump *dump)
     json_t *name;
 
     json_array_foreach(dump->header, i, name)
-        csv_write_field(dump->file, json_string_value(name), i == 0);
+        dump->write_field(dump->file, json_string_value(name), i == 0);
     csv_end_row(dump->file);
 }
 
@@ -76,7 +77,7 @@ write_row(struct dump *dump, const char *text)
     {
         const char *value = json_string_value(json_object_get(fields, json_string_value(name)));
 
-        csv_write_field(dump->file, value ? value : "", i == 0);
+        dump->write_field(dump->file, value ? value : "", i == 0);
     }
     csv_end_row(dump->file);
     dump->rows++;
@@ -135,16 +136,18 @@ cmd_acoustic_dump(struct cli *cli)
     const char *path = cli_get_option(cli, "output");
     const char *table = cli_get_option(cli, "table");
     struct dump dump = {.cli = cli, .table = table ? table : "main", .file = stdout};
+    new_file file;
 
     if (!is_table(dump.table))
         return output_error(cli, CLI_USAGE,
                             "--table must be main, newsletter, waitlist or product");
-    if (path)
-        dump.file = output_open_private(cli, path, 0);
-    if (!dump.file)
+    if (path && !output_open_private(cli, &file, path))
         return cli->status;
+    if (path)
+        dump.file = file.stream;
+    dump.write_field = cli_get_option(cli, "raw") ? csv_write_field : csv_write_safe_field;
     write_all(&dump);
-    if (path && output_close_private(cli, dump.file, path))
+    if (path && output_close_private(cli, &file))
         printf("%lld rows of %lld contacts\n", dump.rows, dump.contacts);
     json_decref(dump.header);
     return cli->status;

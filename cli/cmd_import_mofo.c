@@ -4,7 +4,6 @@
  *
  * It is one transaction. The contacts are changed by ordinary statements; triggers do the rest.
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cmd_import_mofo.h"
@@ -36,10 +35,25 @@ const struct cli_option cmd_import_mofo_options[] = {
     "FROM pg_temp.mofo_file AS f JOIN ctms.emails AS e ON lower(e.primary_email) = "               \
     "lower(f.primary_email) "                                                                      \
     "ORDER BY e.email_id, f.place DESC"
+/*
+ * Values that a spreadsheet would take for formulas get an apostrophe in the file of unknown
+ * addresses, as csv_write_safe_field() gives it. It is removed from a file that is read, because
+ * rows of that file may be imported again.
+ */
+/* clang-format off */
+#define FORMULA "(?=''*[+=@\\t\\r\\n\uff1d\uff0b\uff0d\uff20-])"
+#define SAFE(column) "regexp_replace(f." column ", '^" FORMULA "', '''') AS " column
+#define UNDO(column) column " = regexp_replace(" column ", '^''" FORMULA "', '')"
+#define UNDO_SQL                                                                                   \
+    "UPDATE pg_temp.mofo_file SET "                                                                \
+    UNDO("primary_email") ", " UNDO("mofo_email_id") ", " UNDO("mofo_contact_id")                  \
+    " WHERE primary_email LIKE '''%' OR mofo_email_id LIKE '''%' OR mofo_contact_id LIKE '''%'"
 #define INVALID_SQL                                                                                \
-    "SELECT f.primary_email, f.mofo_email_id, f.mofo_contact_id FROM pg_temp.mofo_file AS f "      \
+    "SELECT " SAFE("primary_email") ", " SAFE("mofo_email_id") ", " SAFE("mofo_contact_id")        \
+    " FROM pg_temp.mofo_file AS f "                                                                \
     "LEFT JOIN ctms.emails AS e ON lower(e.primary_email) = lower(f.primary_email) "               \
     "WHERE e.email_id IS NULL ORDER BY f.place"
+/* clang-format on */
 #define TAKEN_SQL                                                                                  \
     "SELECT count(*) FROM pg_temp.mofo_found AS f JOIN ctms.mofo AS m "                            \
     "ON m.mofo_email_id = f.mofo_email_id AND m.email_id <> f.email_id"
@@ -132,17 +146,17 @@ static long long
 write_invalid(struct cli *cli, const char *path)
 {
     long long count = 0;
-    FILE *file;
+    new_file file;
 
     if (!database_query_number(cli, "SELECT count(*) FROM (" INVALID_SQL ") AS i", &count))
         return -1;
     if (count == 0)
         return 0;
-    file = output_open_private(cli, path, O_NOFOLLOW);
-    if (!file)
+    if (!output_open_private(cli, &file, path))
         return -1;
-    database_copy_to_file(cli, "COPY (" INVALID_SQL ") TO STDOUT (FORMAT csv, HEADER)", file);
-    return output_close_private(cli, file, path) ? count : -1;
+    database_copy_to_file(cli, "COPY (" INVALID_SQL ") TO STDOUT (FORMAT csv, HEADER)",
+                          file.stream);
+    return output_close_private(cli, &file) ? count : -1;
 }
 
 static bool
@@ -182,8 +196,8 @@ cmd_import_mofo(struct cli *cli)
     long long invalid;
 
     path = path ? path : INVALID_FILE;
-    if (!stage_file(cli, cli->arguments[0]) || !database_run_script(cli, FIND_SQL) ||
-        !check_taken(cli))
+    if (!stage_file(cli, cli->arguments[0]) || !database_run_script(cli, UNDO_SQL) ||
+        !database_run_script(cli, FIND_SQL) || !check_taken(cli))
         return cli->status;
     invalid = write_invalid(cli, path);
     if (invalid < 0 || !store(cli, &found, &changed))

@@ -5,22 +5,55 @@
 
 #include <string.h>
 
-void
-csv_write_field(FILE *file, const char *text, bool is_first)
+static void
+write_quoted(FILE *file, const char *before, const char *text)
 {
-    if (!is_first)
-        fputc(',', file);
-    if (!text[strcspn(text, ",\"\r\n")]) {
-        fputs(text, file);
-        return;
-    }
-    fputc('"', file);
+    fprintf(file, "\"%s", before);
     for (; *text; text++) {
         if (*text == '"')
             fputc('"', file);
         fputc(*text, file);
     }
     fputc('"', file);
+}
+
+void
+csv_write_field(FILE *file, const char *text, bool is_first)
+{
+    if (!is_first)
+        fputc(',', file);
+    if (text[strcspn(text, ",\"\r\n")])
+        write_quoted(file, "", text);
+    else
+        fputs(text, file);
+}
+
+/* A spreadsheet would take it for one, or would have before it was made safe. */
+static bool
+is_formula(const char *text)
+{
+    static const char *const wide[] = {"\uff1d", "\uff0b", "\uff0d", "\uff20"};
+
+    text += strspn(text, "'");
+    if (*text && strchr("=+-@\t\r\n", *text))
+        return true;
+    for (size_t i = 0; i < sizeof(wide) / sizeof(*wide); i++) {
+        if (strncmp(text, wide[i], strlen(wide[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+void
+csv_write_safe_field(FILE *file, const char *text, bool is_first)
+{
+    if (!is_formula(text)) {
+        csv_write_field(file, text, is_first);
+        return;
+    }
+    if (!is_first)
+        fputc(',', file);
+    write_quoted(file, "'", text);
 }
 
 void

@@ -23,6 +23,7 @@ cancel_statement(int signal_number)
         PQcancel(cancel_handle, message, sizeof(message));
         return;
     }
+    output_drop_private();
     signal(signal_number, SIG_DFL);
     raise(signal_number);
 }

@@ -2,7 +2,7 @@
 #include "cli/output.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,33 +59,74 @@ output_error(struct cli *cli, enum cli_exit status, const char *format, ...)
     return status;
 }
 
-static void
-complain_about_file(struct cli *cli, const char *path)
+/* ---- private files ---------------------------------------------------------------- */
+
+static char *volatile unfinished; /* the part of the private file that is being written */
+
+void
+output_drop_private(void)
 {
-    output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, strerror(errno));
+    if (unfinished)
+        unlink(unfinished);
 }
 
-FILE *
-output_open_private(struct cli *cli, const char *path, int flags)
+static void
+on_end(int signal_number)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | flags, 0600);
-    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+    output_drop_private();
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
 
-    if (!file) {
-        complain_about_file(cli, path);
-        if (fd >= 0)
-            close(fd);
+/* Signals that end the program, but not those that are ignored, as with nohup. SIGINT belongs to
+ * database.c. */
+static void
+watch_signals(void)
+{
+    static const int numbers[] = {SIGTERM, SIGHUP};
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+        if (signal(numbers[i], on_end) == SIG_IGN)
+            signal(numbers[i], SIG_IGN);
     }
-    return file;
+}
+
+static void
+complain_about_file(struct cli *cli, const char *path, const char *problem)
+{
+    output_error(cli, CLI_FAILED, "could not write \"%s\": %s", path, problem);
 }
 
 bool
-output_close_private(struct cli *cli, FILE *file, const char *path)
+output_open_private(struct cli *cli, new_file *file, const char *path)
 {
-    if (fclose(file) != 0 && cli->status == CLI_OK)
-        complain_about_file(cli, path);
+    const char *problem;
+
+    if (!new_file_open(file, path, 0600, &problem)) {
+        complain_about_file(cli, path, problem);
+        return false;
+    }
+    unfinished = file->part;
+    watch_signals();
+    return true;
+}
+
+bool
+output_close_private(struct cli *cli, new_file *file)
+{
+    const char *problem;
+    char *path = xstrdup(file->path);
+
+    unfinished = NULL;
+    if (cli->status != CLI_OK)
+        new_file_discard(file);
+    else if (!new_file_finish(file, true, &problem))
+        complain_about_file(cli, path, problem);
+    free(path);
     return cli->status == CLI_OK;
 }
+
+/* ---- tables ----------------------------------------------------------------------- */
 
 /* Counts the characters that output_text() prints. For aligning that is close enough to columns. */
 static int

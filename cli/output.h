@@ -8,18 +8,23 @@
 #include <jansson.h>
 #include <stdio.h>
 #include "cli/cli.h"
+#include "common/new_file.h"
 
 /* Prints "ctms: ..." on stderr. Returns the exit code that it is given, and stores it in cli. */
 int output_error(struct cli *cli, enum cli_exit status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * Opens a file for personal data, which only its owner may read. flags: O_NOFOLLOW if the user did
- * not give the name, otherwise 0. Returns null after reporting an error.
+ * Opens a file for personal data, which only its owner may read. It gets its name when it is
+ * complete; see common/new_file.h. Returns false after reporting an error. There is one such file
+ * at a time.
  */
-FILE *output_open_private(struct cli *cli, const char *path, int flags);
-/* Closes it. Returns false after an error, which is reported unless one was reported before. */
-bool output_close_private(struct cli *cli, FILE *file, const char *path);
+bool output_open_private(struct cli *cli, new_file *file, const char *path);
+/* Closes it; after an error nothing is left of it. Returns false after an error, which is reported
+ * unless one was reported before. */
+bool output_close_private(struct cli *cli, new_file *file);
+/* Removes what is written of it. For signal handlers. */
+void output_drop_private(void);
 
 /* Prints a result as a table with its column names as heading, its values by output_text(). */
 void output_table(FILE *stream, const PGresult *result);

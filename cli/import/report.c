@@ -4,7 +4,6 @@
  */
 #include "cli/import/report.h"
 
-#include <fcntl.h>
 #include "cli/database.h"
 #include "cli/output.h"
 
@@ -63,18 +62,17 @@ import_report_save_left_out(struct import *import)
     struct cli *cli = import->cli;
     long long left_out = 0;
     const char *path = left_out_path(import);
-    FILE *file;
+    new_file file;
     bool is_ok;
 
     for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++)
         left_out += import->counts[table].left_out;
     if (left_out == 0)
         return true;
-    file = output_open_private(cli, path, O_NOFOLLOW);
-    if (!file)
+    if (!output_open_private(cli, &file, path))
         return false;
-    database_copy_to_file(cli, LEFT_OUT_SQL, file);
-    is_ok = output_close_private(cli, file, path);
+    database_copy_to_file(cli, LEFT_OUT_SQL, file.stream);
+    is_ok = output_close_private(cli, &file);
     if (is_ok)
         fprintf(stderr,
                 "ctms: note: %lld rows that repeat others are left out and saved in \"%s\"\n",

@@ -186,6 +186,26 @@ subtest 'push gateway and health file' => sub {
         'a health file that cannot be written too, once');
     add_contact('pushed');
     wait_until_sent();
+    my $target = "$PostgreSQL::Test::Utils::tmp_check/health target";
+    my $link = "$PostgreSQL::Test::Utils::tmp_check/health link";
+    symlink $target, $link or die "symlink: $!";
+    $ctms->stop_program('agent');
+    $ctms->start_agent(@own, CTMS_BACKGROUND_HEALTHCHECK_PATH => $link);
+    poll_until(sub { lines("could not write \"$link\": it is a symbolic link") },
+        'a health file is not written through a symbolic link');
+    ok(!-e $target && -l $link, 'which is not followed');
+    unlink $link;
+    my $file = "$PostgreSQL::Test::Utils::tmp_check/health";
+    $ctms->stop_program('agent');
+    $ctms->start_agent(@own, CTMS_BACKGROUND_HEALTHCHECK_PATH => $file);
+    poll_until(sub { -e $file && slurp($file) =~ /^\d{4}-.*\n\z/ }, 'a file is written');
+    my $before = slurp($file);
+    poll_until(sub { slurp($file) ne $before }, 'again and again');
+    $ctms->stop_program('agent');
+    my @files = glob "'$file'*";
+    is("@files", $file, 'and nothing beside it is left');
+    unlink $file;
+    $ctms->start_agent(@own);
 };
 
 subtest 'an outcome that is later than its lease' => sub {

@@ -163,6 +163,28 @@ is(stored(), "$id[2]|m1|c1|t\n$id[3]|m33|c3|t", 'what is empty stays, the last r
 is(slurp($invalid), qq{primary_email,mofo_email_id,mofo_contact_id\n"nobody, ""else""",m9,\n},
     'the unknown one is written to a file');
 is((stat $invalid)[2] & 0777, 0600, 'readable by its owner only');
+# Values that a spreadsheet would take for formulas, and the way back.
+my $formulas = qq{primary_email,mofo_email_id,mofo_contact_id\n+new\@example.com,=1+1,\@c\n}
+    . qq{'o\@example.com,'-1,x\n};
+($rc, $out, $err) = mofo($formulas);
+is($rc, 4, 'addresses that look like formulas') or diag $err;
+my $safe = qq{primary_email,mofo_email_id,mofo_contact_id\n'+new\@example.com,'=1+1,'\@c\n}
+    . qq{'o\@example.com,'-1,x\n};
+is(slurp($invalid), $safe, 'get an apostrophe in the file of unknown ones');
+$ctms->sql("INSERT INTO ctms.emails (email_id, primary_email)
+    VALUES ('$id[4]', '+new\@example.com')");
+($rc, $out, $err) = mofo($safe);
+is(slurp($invalid), qq{primary_email,mofo_email_id,mofo_contact_id\n'o\@example.com,'-1,x\n},
+    'which is not read as part of them') or diag $err;
+is($ctms->sql("SELECT mofo_email_id, mofo_contact_id FROM ctms.mofo WHERE email_id = '$id[4]'"),
+    '=1+1|@c', 'so that the file can be imported');
+$ctms->sql("DELETE FROM ctms.$_ WHERE email_id = '$id[4]'") for qw(mofo emails);
+symlink "$ENV{TESTDIR}/invalid_target", "$invalid.link" or die "symlink: $!";
+($rc, $out, $err) = $ctms->cli('import', 'mofo', folder('mofo_ids.csv' => $formulas)
+    . '/mofo_ids.csv', '--invalid', "$invalid.link", '--db-url', $admin);
+like($err, qr/could not write ".*link": it is a symbolic link/, 'a symbolic link is refused');
+ok(!-e "$ENV{TESTDIR}/invalid_target", 'and not followed');
+unlink "$invalid.link";
 ($rc, $out, $err) = mofo("primary_email,mofo_email_id\nthree\@example.com,m1\n");
 is($rc, 1, 'an id of another contact');
 like($err, qr/1 mofo_email_ids belong to other contacts; nothing was stored/, 'says so');
