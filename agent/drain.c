@@ -16,7 +16,10 @@
 void
 drain_turn(struct line *l)
 {
-    if (!l->is_draining || !line_is_quiet(l) || !TAILQ_EMPTY(&l->halfway))
+    if (l->is_past_deadline && !l->is_releasing && !queue_is_settling(l->queue) &&
+        share_is_signed_off(l->share))
+        event_base_loopbreak(l->base);
+    if (!l->is_draining || l->is_past_deadline || !line_is_quiet(l) || !TAILQ_EMPTY(&l->halfway))
         return;
     if (!l->is_given_back && !l->is_releasing) {
         l->is_release_wanted = true;
@@ -24,7 +27,7 @@ drain_turn(struct line *l)
     }
     if (l->is_given_back && !l->is_signing_off) {
         l->is_signing_off = true;
-        share_sign_off(l->share);
+        share_sign_off(l->share, 0);
     }
     if (l->is_signing_off && share_is_signed_off(l->share))
         event_base_loopbreak(l->base);
@@ -38,16 +41,19 @@ drain_on_deadline(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (l->is_past_deadline || l->in_flight == 0) {
+    if (l->is_past_deadline) {
         event_base_loopbreak(l->base);
         return;
     }
     l->is_past_deadline = true;
-    log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "stopping before %d requests are answered",
-                l->in_flight);
-    /* Their slots are freed when the share's lease ends, because they may still be in flight. */
-    queue_release(l->queue);
+    if (l->in_flight > 0)
+        log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "stopping before %d requests are answered",
+                    l->in_flight);
+    l->is_releasing = queue_release(l->queue);
+    if (!share_is_signed_off(l->share))
+        share_sign_off(l->share, l->in_flight);
     event_add(l->deadline, &last);
+    line_turn_soon(l);
 }
 
 void

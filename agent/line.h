@@ -49,6 +49,7 @@ typedef struct call {
     double started_s;
     unsigned token_number;
     bool was_refused; /* because of its token; happens once at most */
+    bool was_closed;  /* with a kept connection, before an answer; the same */
     bool is_half;     /* half of a call that failed as a whole */
     double halved_at_s;
     int overloads; /* times it was refused because of too many requests */

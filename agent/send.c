@@ -166,6 +166,15 @@ next_call(struct line *l, double now_s)
 
 /* ---- sending ---------------------------------------------------------------------- */
 
+/* Acoustic may still be at work on a request that was sent and has no answer, and on one that a
+ * proxy in front of it did not wait for. */
+static bool
+is_perhaps_at_work(const http_client_answer *answer)
+{
+    return answer->problem != NULL ? answer->was_sent
+                                   : answer->status == 502 || answer->status == 504;
+}
+
 static void
 on_answer(void *arg, const http_client_answer *answer)
 {
@@ -174,8 +183,16 @@ on_answer(void *arg, const http_client_answer *answer)
 
     TAILQ_REMOVE(&l->sent, k, link);
     l->in_flight--;
+    if (is_perhaps_at_work(answer))
+        share_hold(l->share);
     l->adding -= k->contact != NULL;
-    outcome_take_answer(k, answer);
+    /* Most likely the connection was idle for too long, and the request was not read. */
+    if (answer->was_closed && !k->was_closed) {
+        k->was_closed = true;
+        line_put_back_call(k);
+    } else {
+        outcome_take_answer(k, answer);
+    }
     line_turn_soon(l);
 }
 
@@ -208,8 +225,10 @@ send_call(call *k, const char *token, double now_s)
     struct line *l = k->line;
     buf url = BUF_INIT, authorization = BUF_INIT, body = BUF_INIT;
     const char *headers[] = {"Content-Type: text/xml;charset=UTF-8", NULL, NULL};
-    http_client_request request = {
-        .headers = headers, .answer_max = ANSWER_MAX, .timeout_s = l->settings->acoustic.timeout_s};
+    http_client_request request = {.headers = headers,
+                                   .answer_max = ANSWER_MAX,
+                                   .timeout_s = l->settings->acoustic.timeout_s,
+                                   .is_sent_once = true};
 
     buf_printf(&url, "%s/XMLAPI", l->settings->acoustic.base_url);
     buf_printf(&authorization, "Authorization: Bearer %s", token);
@@ -230,8 +249,6 @@ allowed_in_flight(const struct line *l, double now_s)
 {
     int limit = share_granted(l->share);
 
-    if (limit > l->settings->max_in_flight)
-        limit = l->settings->max_in_flight;
     if (now_s < l->stop.until_s)
         return 0;
     if (l->stop.class != CLASS_SUCCESS && limit > 1)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/hold.h"
 #include "agent/report.h"
 #include "common/buf.h"
 #include "common/clock.h"
@@ -24,7 +25,9 @@ struct share {
     const char *agent;
     void (*changed)(void *arg);
     void *arg;
-    struct event *timer; /* pending: asks again while requests are wanted */
+    struct event *timer;    /* pending: asks again while requests are wanted */
+    struct event *held_end; /* pending: the next end of a held slot */
+    holds held;
     int granted;
     int recorded;     /* slots that the database keeps for us */
     int wanted;       /* in the last question */
@@ -51,6 +54,36 @@ lease_s(const share *s)
     return s->settings->acoustic.timeout_s + interval_s + LEASE_MARGIN_S;
 }
 
+/* How long a slot is held. */
+static double
+hold_s(const share *s)
+{
+    return s->settings->acoustic.timeout_s + ASK_BUSY_S + LEASE_MARGIN_S;
+}
+
+/* When we leave, the lease is for the slots that are held. */
+static double
+leaving_lease_s(const share *s)
+{
+    double left_s = hold_last_end_s(&s->held) - clock_now_s();
+
+    return left_s > 0.001 ? left_s : 0.001;
+}
+
+/* Slots that the database has granted, used or not. */
+static int
+granted_now(const share *s)
+{
+    return clock_now_s() < s->void_at_s ? s->granted : 0;
+}
+
+/* Requests that may be at Acoustic. */
+static int
+in_use(share *s)
+{
+    return s->in_flight + hold_count(&s->held, clock_now_s());
+}
+
 static void
 set_granted(share *s, int granted)
 {
@@ -59,6 +92,17 @@ set_granted(share *s, int granted)
     s->granted = granted;
     if (is_changed)
         s->changed(s->arg);
+}
+
+static void ask(share *s, int wanted);
+
+/* Tells the database. */
+static void
+leave(share *s)
+{
+    ask(s, 0);
+    if (!s->is_asking) /* the database is away: the lease will expire */
+        s->is_signed_off = true;
 }
 
 static void
@@ -72,7 +116,7 @@ on_answer(void *arg, const pg_reply *reply)
         if (s->is_signed_off)
             s->changed(s->arg);
         else
-            share_sign_off(s);
+            leave(s);
         return;
     }
     if (reply->status != PG_OK) {
@@ -101,12 +145,12 @@ ask(share *s, int wanted)
         return;
     /* Until the answer arrives we use the slots that we have. Slots that we lose are given back by
      * the next question. */
-    s->granted = share_granted(s);
-    s->asked_in_use = s->in_flight > s->granted ? s->in_flight : s->granted;
+    s->granted = granted_now(s);
+    s->asked_in_use = in_use(s) > s->granted ? in_use(s) : s->granted;
     snprintf(wanted_text, sizeof(wanted_text), "%d", wanted);
     snprintf(in_use_text, sizeof(in_use_text), "%d", s->asked_in_use);
     snprintf(total_text, sizeof(total_text), "%d", s->settings->max_in_flight);
-    s->asked_lease_s = lease_s(s);
+    s->asked_lease_s = s->is_leaving ? leaving_lease_s(s) : lease_s(s);
     snprintf(lease_text, sizeof(lease_text), "%.3f", s->asked_lease_s);
     s->wanted = wanted;
     s->asked_at_s = clock_now_s();
@@ -132,10 +176,50 @@ on_timer(evutil_socket_t fd, short what, void *arg)
         ask(s, wanted_now(s));
 }
 
-int
-share_granted(const share *s)
+/* ---- held slots ------------------------------------------------------------------- */
+
+static void
+await_held_end(share *s)
 {
-    return clock_now_s() < s->void_at_s ? s->granted : 0;
+    struct timeval delay;
+
+    if (s->held.count == 0)
+        return;
+    delay = clock_timeval(hold_first_end_s(&s->held) - clock_now_s());
+    event_add(s->held_end, &delay);
+}
+
+static void
+on_held_end(evutil_socket_t fd, short what, void *arg)
+{
+    share *s = arg;
+
+    (void)fd;
+    (void)what;
+    hold_count(&s->held, clock_now_s());
+    await_held_end(s);
+    s->changed(s->arg);
+}
+
+void
+share_hold(share *s)
+{
+    s->in_flight -= s->in_flight > 0;
+    hold_add(&s->held, 1, clock_now_s() + hold_s(s));
+    await_held_end(s);
+}
+
+/* ---- for the line ----------------------------------------------------------------- */
+
+int
+share_granted(share *s)
+{
+    int granted = granted_now(s);
+
+    if (granted > s->settings->max_in_flight)
+        granted = s->settings->max_in_flight;
+    granted -= hold_count(&s->held, clock_now_s());
+    return granted > 0 ? granted : 0;
 }
 
 bool
@@ -157,7 +241,7 @@ share_update(share *s, bool is_busy, bool is_short, int in_flight)
     is_more_wanted =
         wanted_now(s) > s->wanted || (is_busy && clock_now_s() >= s->void_at_s && !s->is_asking);
     /* Other agents may wait for slots whose requests have just ended. */
-    if (is_more_wanted || (s->recorded > s->granted && in_flight <= s->granted))
+    if (is_more_wanted || (s->recorded > s->granted && in_use(s) <= s->granted))
         ask(s, wanted_now(s));
     if (s->is_wanting && !evtimer_pending(s->timer, NULL))
         event_add(s->timer, &interval);
@@ -170,14 +254,13 @@ share_tick(share *s)
 }
 
 void
-share_sign_off(share *s)
+share_sign_off(share *s, int in_flight)
 {
     s->is_leaving = true;
     s->is_wanting = false;
     s->in_flight = s->granted = 0;
-    ask(s, 0);
-    if (!s->is_asking) /* the database is away: the lease will expire */
-        s->is_signed_off = true;
+    hold_add(&s->held, in_flight, clock_now_s() + hold_s(s));
+    leave(s);
 }
 
 bool
@@ -198,6 +281,7 @@ share_new(struct event_base *base, pg_pool *pool, const agent_settings *settings
     s->changed = changed;
     s->arg = arg;
     s->timer = evtimer_new(base, on_timer, s);
+    s->held_end = evtimer_new(base, on_held_end, s);
     ask(s, 1);
     return s;
 }
@@ -208,5 +292,7 @@ share_free(share *s)
     if (s == NULL)
         return;
     event_free(s->timer);
+    event_free(s->held_end);
+    hold_free(&s->held);
     free(s);
 }

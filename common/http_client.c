@@ -23,6 +23,7 @@ typedef struct transfer {
     size_t answer_max;
     double max_age_s;
     bool is_too_large;
+    bool is_sent_once, was_sent, was_closed;
     char error[CURL_ERROR_SIZE];
     http_client_callback callback;
     void *arg;
@@ -75,7 +76,11 @@ finish(transfer *t, CURLcode code)
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(t->easy, CURLINFO_TOTAL_TIME, &answer.duration_s);
     answer.status = (int)status;
-    if (t->is_too_large)
+    answer.was_sent = t->was_sent;
+    answer.was_closed = t->was_closed;
+    if (t->was_closed)
+        answer.problem = "the server closed the connection";
+    else if (t->is_too_large)
         answer.problem = "the answer is too large";
     else if (code == CURLE_OPERATION_TIMEDOUT)
         answer.problem = "timed out";
@@ -185,6 +190,21 @@ take_bytes(char *bytes, size_t size, size_t count, void *arg)
     return size * count;
 }
 
+/* The connection is there, the request is sent next. */
+static int
+before_sending(void *arg, char *address, char *local_address, int port, int local_port)
+{
+    transfer *t = arg;
+
+    (void)address;
+    (void)local_address;
+    (void)port;
+    (void)local_port;
+    t->was_closed = t->is_sent_once && t->was_sent;
+    t->was_sent = true;
+    return t->was_closed ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 /* Cache-Control is the only header that is read. */
 static size_t
 take_header(char *bytes, size_t size, size_t count, void *arg)
@@ -243,6 +263,8 @@ set_options(transfer *t, const http_client_request *request)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_bytes);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_sending);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
@@ -269,6 +291,7 @@ http_client_send(http_client *client, const http_client_request *request, buf *b
     t->callback = callback;
     t->arg = arg;
     t->answer_max = request->answer_max;
+    t->is_sent_once = request->is_sent_once;
     t->max_age_s = -1;
     t->easy = client->idle_count > 0 ? client->idle[--client->idle_count] : curl_easy_init();
     if (t->easy == NULL)

@@ -20,6 +20,8 @@ typedef struct http_client http_client;
 /* Valid during the callback. */
 typedef struct http_client_answer {
     const char *problem; /* why there is no complete answer; NULL when there is one */
+    bool was_sent;       /* without an answer: the server may still be at work on it */
+    bool was_closed;     /* see is_sent_once */
     int status;          /* 0 without an answer */
     const char *body;    /* never NULL */
     size_t length;
@@ -34,6 +36,9 @@ typedef struct http_client_request {
     const char *const *headers; /* whole lines, ended by NULL; may be NULL */
     size_t answer_max;
     double timeout_s; /* for the whole request, connecting included */
+    /* If a connection that was kept ends before anything is answered, libcurl sends the request
+     * again on a new one. With this it does not, and the answer has was_closed. */
+    bool is_sent_once;
 } http_client_request;
 
 /* NULL when libcurl could not be set up. user_agent must outlive the client. */

@@ -106,6 +106,7 @@ answer_by_rule(struct api *api, struct answer *answer, const struct fault *fault
     api->store.counts.faults++;
     answer->kind = fault->answer;
     answer->delay_ms += fault->delay_ms;
+    answer->work_ms = fault->work_ms;
     answer->bytes = fault->bytes;
     answer->byte_ms = fault->byte_ms;
     answer->status = fault->status;

@@ -30,6 +30,7 @@ struct answer {
     const char *content_type;
     struct evbuffer *body;
     long delay_ms;
+    long work_ms; /* after the answer, until it is no longer in flight */
     long bytes, byte_ms;
 };
 

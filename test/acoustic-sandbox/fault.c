@@ -83,9 +83,9 @@ static bool
 read_rule(struct fault *fault, json_t *rule, const char **problem)
 {
     static const char *const keys[] = {
-        "operation", "table",        "email", "skip",    "count", "probability",
-        "answer",    "errorid",      "class", "text",    "body",  "failure_type",
-        "status",    "content_type", "bytes", "byte_ms", "apply", "delay_ms"};
+        "operation", "table",   "email", "skip",     "count",        "probability", "answer",
+        "errorid",   "class",   "text",  "body",     "failure_type", "status",      "content_type",
+        "bytes",     "byte_ms", "apply", "delay_ms", "work_ms"};
     const char *answer = json_string_value(json_object_get(rule, "answer"));
     json_t *probability = json_object_get(rule, "probability");
     const char *key;
@@ -124,6 +124,7 @@ read_rule(struct fault *fault, json_t *rule, const char **problem)
     fault->bytes = take_number(rule, "bytes", 100L * 1024 * 1024);
     fault->byte_ms = take_number(rule, "byte_ms", 100);
     fault->delay_ms = take_number(rule, "delay_ms", 0);
+    fault->work_ms = take_number(rule, "work_ms", 0);
     fault->apply = json_is_true(json_object_get(rule, "apply"));
     return true;
 }

@@ -17,6 +17,8 @@
  *                                  without it: the right answer, only late
  *                     status       HTTP status, where one is sent
  *                     delay_ms     added to the latency
+ *                     work_ms      counts as in flight for this long after the answer (or the
+ *                                  cut), as behind a proxy that gives up; not with "slow"
  *                     apply        true: the request is carried out anyway
  */
 #ifndef CTMS_TEST_ACOUSTIC_SANDBOX_FAULT_H
@@ -50,7 +52,7 @@ struct fault {
     enum answer_kind answer;
     char *errorid, *class, *text, *failure_type, *body, *content_type;
     int status;
-    long bytes, byte_ms, delay_ms;
+    long bytes, byte_ms, delay_ms, work_ms;
     bool apply;
     long hits;
 };

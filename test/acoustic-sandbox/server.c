@@ -23,6 +23,7 @@ enum { MAX_BODY = 16 * 1024 * 1024, HUGE_BLOCK = 1024 * 1024, PAGE_ROWS = 1000 }
 /* A request of Acoustic's API that is being answered. */
 struct exchange {
     struct api *api;
+    struct event_base *base;
     struct evhttp_request *request;
     struct answer answer;
     struct event *timer; /* of a slow answer */
@@ -113,10 +114,19 @@ send_slowly(struct exchange *exchange)
 }
 
 static void
+end_work(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    exchange_free(context);
+}
+
+static void
 send_answer(evutil_socket_t fd, short what, void *context)
 {
     struct exchange *exchange = context;
     struct answer *answer = &exchange->answer;
+    struct timeval work = {answer->work_ms / 1000, answer->work_ms % 1000 * 1000};
 
     (void)fd;
     (void)what;
@@ -133,11 +143,13 @@ send_answer(evutil_socket_t fd, short what, void *context)
     case ANSWER_BODY: break; /* the body that was made */
     }
     evhttp_send_reply(exchange->request, answer->status, NULL, answer->body);
-    exchange_free(exchange);
+    if (answer->work_ms == 0 ||
+        event_base_once(exchange->base, -1, EV_TIMEOUT, end_work, exchange, &work) != 0)
+        exchange_free(exchange);
 }
 
 static void
-answer_later(struct exchange *exchange, struct event_base *base)
+answer_later(struct exchange *exchange)
 {
     const struct settings *settings = exchange->api->settings;
     long delay_ms = exchange->answer.delay_ms;
@@ -146,7 +158,8 @@ answer_later(struct exchange *exchange, struct event_base *base)
     if (exchange->is_counted)
         delay_ms += settings_draw_latency_ms(settings);
     delay = (struct timeval){delay_ms / 1000, delay_ms % 1000 * 1000};
-    if (delay_ms == 0 || event_base_once(base, -1, EV_TIMEOUT, send_answer, exchange, &delay) != 0)
+    if (delay_ms == 0 ||
+        event_base_once(exchange->base, -1, EV_TIMEOUT, send_answer, exchange, &delay) != 0)
         send_answer(-1, 0, exchange);
 }
 
@@ -171,15 +184,12 @@ exchange_new(struct api *api, struct evhttp_request *request)
 {
     struct exchange *exchange = xmalloc(sizeof(*exchange));
 
-    *exchange = (struct exchange){.api = api, .request = request};
+    *exchange = (struct exchange){
+        .api = api,
+        .base = evhttp_connection_get_base(evhttp_request_get_connection(request)),
+        .request = request};
     exchange->answer = (struct answer){.status = 200, .body = evbuffer_new()};
     return exchange;
-}
-
-static struct event_base *
-base_of(struct evhttp_request *request)
-{
-    return evhttp_connection_get_base(evhttp_request_get_connection(request));
 }
 
 static void
@@ -191,7 +201,7 @@ on_token(struct evhttp_request *request, void *context)
 
     api_token(exchange->api, body, &exchange->answer);
     free(body);
-    answer_later(exchange, base_of(request));
+    answer_later(exchange);
 }
 
 static void
@@ -202,7 +212,7 @@ answer_xml(struct exchange *exchange, const char *xml, size_t len)
     exchange->is_counted = true;
     api_xml(exchange->api, evhttp_find_header(headers, "Authorization"), xml, len,
             &exchange->answer);
-    answer_later(exchange, base_of(exchange->request));
+    answer_later(exchange);
 }
 
 static void

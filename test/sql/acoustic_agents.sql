@@ -23,6 +23,12 @@ SELECT ctms.share_acoustic('a', 0, 0, 10, '1 hour'), pg_temp.slots();
 UPDATE ctms.acoustic_agents SET lease_until = now() WHERE agent = 'b';
 SELECT ctms.share_acoustic('c', 10, 0, 10, '1 hour'), pg_temp.slots();
 
+-- An agent that leaves while its requests may still be at work keeps their slots until they are over.
+SELECT ctms.share_acoustic('c', 0, 3, 10, '1 hour'), ctms.share_acoustic('d', 10, 0, 10, '1 hour'), pg_temp.slots();
+UPDATE ctms.acoustic_agents SET lease_until = now() WHERE agent = 'c';
+SELECT ctms.share_acoustic('d', 10, 0, 10, '1 hour'), pg_temp.slots();
+SELECT ctms.share_acoustic('d', 0, 0, 10, '1 hour'), pg_temp.slots();
+
 -- More agents than requests.
 SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour'), ctms.share_acoustic('d', 1, 0, 1, '1 hour'), pg_temp.slots();
 SELECT ctms.share_acoustic('d', 9, 0, 1, '1 hour'), ctms.share_acoustic('c', 1, 0, 1, '1 hour'),

@@ -1,15 +1,18 @@
 /* Tests of common/http_client.c against a server in the same event loop. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 
@@ -27,6 +30,8 @@ static struct {
     int answers;
     char problem[200];
     int status;
+    bool is_sent_once, was_sent, was_closed;
+    int closed; /* connections */
     buf body;
     double duration_s, max_age_s;
 } t;
@@ -84,12 +89,25 @@ answer_never(struct evhttp_request *request, void *arg)
     t.unanswered = request;
 }
 
+/* Every second request only. */
+static void
+close_connection(struct evhttp_request *request, void *arg)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(request);
+
+    (void)arg;
+    if (++t.closed % 2 == 1)
+        shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(connection)), SHUT_RDWR);
+    evhttp_send_reply(request, 200, "OK", NULL);
+}
+
 static int
 set_up(void **state)
 {
     (void)state;
     /* Nothing listens at this proxy, so a request to this machine must not use it. */
     setenv("http_proxy", "http://127.0.0.1:1", 1);
+    signal(SIGPIPE, SIG_IGN); /* the server writes to connections that it has closed */
     t.base = event_base_new();
     t.server = evhttp_new(t.base);
     evhttp_set_cb(t.server, "/echo", echo, NULL);
@@ -97,6 +115,7 @@ set_up(void **state)
     evhttp_set_cb(t.server, "/hour", answer_cacheable, "public, max-age=3600");
     evhttp_set_cb(t.server, "/never-kept", answer_cacheable, "no-store, max-age=3600");
     evhttp_set_cb(t.server, "/never", answer_never, NULL);
+    evhttp_set_cb(t.server, "/closed", close_connection, NULL);
     for (t.port = 20000 + (int)(getpid() % 20000);
          evhttp_bind_socket(t.server, "127.0.0.1", (ev_uint16_t)t.port) != 0;)
         t.port++;
@@ -122,6 +141,8 @@ on_answer(void *arg, const http_client_answer *answer)
     t.answers++;
     snprintf(t.problem, sizeof(t.problem), "%s", answer->problem ? answer->problem : "");
     t.status = answer->status;
+    t.was_sent = answer->was_sent;
+    t.was_closed = answer->was_closed;
     buf_reset(&t.body);
     buf_append(&t.body, answer->body, answer->length);
     t.duration_s = answer->duration_s;
@@ -133,8 +154,10 @@ static void
 send_to(const char *host, int port, const char *path, buf *body, double timeout_s)
 {
     static const char *const headers[] = {"X-Own: header", NULL};
-    http_client_request request = {
-        .headers = body ? headers : NULL, .answer_max = LARGE - 1, .timeout_s = timeout_s};
+    http_client_request request = {.headers = body ? headers : NULL,
+                                   .answer_max = LARGE - 1,
+                                   .timeout_s = timeout_s,
+                                   .is_sent_once = t.is_sent_once};
     char url[100];
 
     snprintf(url, sizeof(url), "http://%s:%d%s", host, port, path);
@@ -226,13 +249,32 @@ has_limits(void **state)
     event_base_dispatch(t.base);
     assert_string_equal(t.problem, "timed out");
     assert_int_equal(t.status, 0);
+    assert_true(t.was_sent);
     evhttp_send_reply(t.unanswered, 200, "OK", NULL); /* evhttp waits for it */
     send_to("127.0.0.1", 1, "/", NULL, 30);
     event_base_dispatch(t.base);
     assert_string_not_equal(t.problem, "");
     assert_int_equal(t.status, 0);
+    assert_false(t.was_sent);
     exchange("/echo", NULL);
     assert_string_equal(t.problem, "");
+}
+
+static void
+sends_again_unless_told(void **state)
+{
+    (void)state;
+    exchange("/echo", NULL); /* a connection is kept */
+    exchange("/closed", NULL);
+    assert_string_equal(t.problem, "");
+    assert_int_equal(t.closed, 2);
+    t.is_sent_once = true;
+    exchange("/echo", NULL);
+    exchange("/closed", NULL);
+    t.is_sent_once = false;
+    assert_string_equal(t.problem, "the server closed the connection");
+    assert_true(t.was_closed && t.was_sent);
+    assert_int_equal(t.closed, 3);
 }
 
 static void
@@ -266,6 +308,7 @@ main(void)
         cmocka_unit_test(tells_how_long_an_answer_is_good),
         cmocka_unit_test(asks_others_through_the_proxy),
         cmocka_unit_test(has_limits),
+        cmocka_unit_test(sends_again_unless_told),
         cmocka_unit_test(takes_many_at_once),
         cmocka_unit_test(forgets_what_is_in_flight),
     };
