@@ -18,6 +18,9 @@
 #include "rest/route.h"
 
 #define TOKEN_MAX 8192
+/* Google's keys live for weeks; one that was withdrawn is trusted for a day at most. */
+#define KEYS_KEPT_S 86400.0
+#define KEYS_INTERVAL_S 10.0
 #define NOT_FROM_PUBSUB "Message does not appear to be from pubsub, do not send again."
 
 struct pubsub {
@@ -39,8 +42,11 @@ pubsub_new(http_client *client, const config *settings, const char *server_prefi
 {
     pubsub *p = xcalloc(1, sizeof(*p));
     const char *audience = config_string(settings, "CTMS_PUBSUB_AUDIENCE");
+    jwks_options keys = {.url = config_string(settings, "CTMS_PUBSUB_JWKS_URL"),
+                         .kept_s = KEYS_KEPT_S,
+                         .interval_s = KEYS_INTERVAL_S};
 
-    p->keys = jwks_new(client, config_string(settings, "CTMS_PUBSUB_JWKS_URL"));
+    p->keys = jwks_new(client, &keys);
     p->audience = audience ? audience : server_prefix;
     p->email = config_string(settings, "CTMS_PUBSUB_EMAIL");
     p->client = config_string(settings, "CTMS_PUBSUB_CLIENT");
@@ -171,8 +177,6 @@ check_token(exchange *ex, cjose_jws_t *jws, const cjose_jwk_t *key)
     cjose_err error;
     json_t *claims;
 
-    if (key == NULL)
-        return "unknown key";
     if (!cjose_jws_verify(jws, key, &error))
         return "bad signature";
     if (!cjose_jws_get_plaintext(jws, &text, &length, &error))
@@ -205,14 +209,20 @@ abandon_check(void *awaited)
 }
 
 static void
-on_key(void *arg, const cjose_jwk_t *key)
+on_key(void *arg, jwks_result result, const cjose_jwk_t *key)
 {
     token_check *check = arg;
     exchange *ex = check->ex;
-    const char *problem = check_token(ex, check->jws, key);
+    const char *problem = result == JWKS_FOUND ? check_token(ex, check->jws, key) : "unknown key";
 
     exchange_end_wait(ex);
     free_check(check);
+    /* The token may be good: that we cannot tell is our affair, so Pub/Sub sends it again. */
+    if (result == JWKS_UNAVAILABLE) {
+        exchange_note(ex, FIELD_AUTH_FAIL, "no keys");
+        exchange_answer_unavailable(ex, "the keys of Pub/Sub could not be fetched");
+        return;
+    }
     if (problem != NULL) {
         refuse(ex, problem);
         return;

@@ -16,7 +16,7 @@ void pubsub_free(pubsub *p);
 
 /*
  * Checks the bearer token and pubsub_client. Then it runs the route's handler, or answers 401 and
- * writes the reason to the log only.
+ * writes the reason to the log only. Without any keys to check the token with it answers 503.
  */
 void pubsub_authorize_push(exchange *ex);
 

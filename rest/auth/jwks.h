@@ -4,7 +4,8 @@
  *
  * Keys are kept for as long as the answer of the key server allows. They are fetched again when
  * that time is over, or when a key id is not among them, but not too often. While the key server is
- * unreachable, the known keys stay in use.
+ * away, the known keys stay in use, but no longer than kept_s after the last fetch that succeeded:
+ * a key may have been withdrawn since. RSA keys of fewer than 2048 bits are left out.
  */
 #ifndef CTMS_REST_AUTH_JWKS_H
 #define CTMS_REST_AUTH_JWKS_H
@@ -16,10 +17,22 @@
 typedef struct jwks jwks;
 typedef struct jwks_wait jwks_wait;
 
-/* key is NULL when no key with that id could be found. It is valid during the callback. */
-typedef void (*jwks_callback)(void *arg, const cjose_jwk_t *key);
+typedef struct jwks_options {
+    const char *url;
+    double kept_s;     /* longest use of keys after the last fetch that succeeded */
+    double interval_s; /* shortest time between two fetches, whatever the reason for them */
+} jwks_options;
 
-jwks *jwks_new(http_client *client, const char *url);
+typedef enum jwks_result {
+    JWKS_FOUND,
+    JWKS_UNKNOWN,     /* no key has that id */
+    JWKS_UNAVAILABLE, /* there are no keys to look among, because they could not be fetched */
+} jwks_result;
+
+/* key is that of JWKS_FOUND, otherwise NULL. It is valid during the callback. */
+typedef void (*jwks_callback)(void *arg, jwks_result result, const cjose_jwk_t *key);
+
+jwks *jwks_new(http_client *client, const jwks_options *options);
 /* Callbacks of waiting requests are not called. Call this after the client is freed. */
 void jwks_free(jwks *j);
 

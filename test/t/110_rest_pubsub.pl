@@ -11,7 +11,8 @@ use Test::More;
 my $json = JSON::PP->new->canonical->utf8;
 my $server = CTMS::KeyServer->new;
 my %keys = map { $_ => $server->make_key($_) } qw(one two three);
-$server->publish(1000, $keys{one}, { kty => 'EC', kid => 'ec', crv => 'P-256', x => 'x', y => 'y' },
+$keys{short} = $server->make_key('short', 1024);
+$server->publish(1000, @keys{qw(one short)}, { kty => 'EC', kid => 'ec', crv => 'P-256', x => 'x', y => 'y' },
     'noise', { kid => 'broken', kty => 'RSA' },
     map { +{ %{ $keys{two} }, kid => "odd $_", n => $_ } } 'A===', 'A', 'A=AA');
 my $key_server = $server->start;
@@ -124,6 +125,7 @@ denied('alg none', token => 'Bearer ' . join '.',
     (map { encode_base64url($json->encode($_)) } { alg => 'none', kid => 'one' }, \%claims), '');
 denied('HS256 with the public key', token => 'Bearer '
     . token(\%claims, header => { alg => 'HS256', kid => 'one' }, hmac => $keys{one}{n}));
+denied('a short key', token => 'Bearer ' . token(\%claims, kid => 'short', key => 'short'));
 denied('a key that is no RSA key', token => 'Bearer ' . token(\%claims, kid => 'ec'));
 denied("a token like $_", token => "Bearer $_")
     for 'A===.A===.A===', 'e30.A=AA.A', 'e30.e30', 'a.b.c.d', '..';
@@ -176,7 +178,16 @@ for my $missing (qw(CTMS_PUBSUB_EMAIL CTMS_PUBSUB_CLIENT CTMS_PUBSUB_AUDIENCE))
 kill TERM => $key_server;
 waitpid $key_server, 0;
 
+# Nothing can be told of a token without any keys: it is to be sent again.
+$ctms->start_rest(%settings);
+my $r = push_is('no keys at all', 503, undef, message(\%customer), token => $two);
+ok($r->{headers}{'retry-after'}, 'and when to try again');
+denied('noise is noise all the same', token => 'Bearer x.y.z');
+$ctms->stop_program('rest');
+
 # ---- the log -------------------------------------------------------------------------------------
+like(slurp("$PostgreSQL::Test::Utils::log_path/kept.log"), qr/it has 1024 bits, fewer than 2048/,
+    'the short key is told');
 my @lines = map { decode_json($_)->{Fields} } grep { /"path_template": "\/stripe_from_pubsub"/ }
     split /\n/, slurp("$PostgreSQL::Test::Utils::log_path/kept.log");
 my ($first) = grep { $_->{status_code} && $_->{status_code} == 200 } @lines;

@@ -69,9 +69,10 @@ sub asked { my ($self) = @_; return length slurp("$self->{dir}/asked") }
 # Makes a key pair; returns the public key as a JWK.
 sub make_key
 {
-    my ($self, $name) = @_;
+    my ($self, $name, $bits) = @_;
     my $file = "$self->{dir}/$name.pem";
-    system("openssl genrsa -out $file 2048 2>/dev/null") == 0 or die 'openssl genrsa';
+    $bits //= 2048;
+    system("openssl genrsa -out $file $bits 2>/dev/null") == 0 or die 'openssl genrsa';
     my ($modulus) = `openssl rsa -in $file -noout -modulus 2>/dev/null` =~ /=([0-9A-F]+)/;
     return { kty => 'RSA', alg => 'RS256', use => 'sig', kid => $name, e => 'AQAB',
         n => encode_base64url(pack 'H*', $modulus) };
