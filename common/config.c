@@ -170,7 +170,10 @@ check_value(const config_setting *setting, const char *value, config_error *erro
         return true;
     case CONFIG_URL: return check_url(setting, value, error);
     case CONFIG_CHOICE: return check_choice(setting, value, error);
-    case CONFIG_STRING: break;
+    case CONFIG_STRING:
+        if ((double)strlen(value) < setting->min)
+            return fail(error, "%s must have at least %.15g bytes", setting->name, setting->min);
+        return true;
     }
     return true;
 }

@@ -32,7 +32,7 @@ typedef struct config_setting {
     const char *name;
     config_type type;
     const char *default_value; /* NULL: not set */
-    double min, max;           /* of CONFIG_INT and CONFIG_REAL */
+    double min, max;           /* of CONFIG_INT and CONFIG_REAL; min: bytes of CONFIG_STRING */
     unsigned programs;         /* bits of config_program */
     unsigned required_by;      /* bits of config_program */
     bool is_secret;            /* never printed; may also be given as NAME_FILE */

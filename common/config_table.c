@@ -25,8 +25,9 @@ const config_setting config_table[] = {
      .programs = SERVERS, .description = "time that one statement may take"},
 
     /* REST server */
-    {.name = "CTMS_SECRET_KEY", .is_secret = true, .programs = CONFIG_REST, .required_by = CONFIG_REST,
-     .description = "key that signs access tokens, at least 16 bytes"},
+    {.name = "CTMS_SECRET_KEY", .is_secret = true, .min = 32, .programs = CONFIG_REST,
+     .required_by = CONFIG_REST,
+     .description = "key that signs access tokens, at least 32 bytes: openssl rand -base64 32"},
     {.name = "CTMS_TOKEN_EXPIRATION", .type = CONFIG_INT, .default_value = "3600", .min = 1, .max = 31536000,
      .programs = CONFIG_REST, .description = "seconds that an access token is valid"},
     {.name = "CTMS_SERVER_PREFIX", .type = CONFIG_URL, .default_value = "http://localhost:8000",

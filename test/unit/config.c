@@ -11,6 +11,10 @@
 
 #include "common/config.h"
 
+/* 32 bytes, the shortest. */
+#define SECRET "0123456789abcdef0123456789abcdef"
+#define KEY "CTMS_SECRET_KEY=" SECRET
+
 static char file_path[] = "/tmp/ctms-config-XXXXXX";
 
 static void
@@ -47,7 +51,7 @@ refuse(char **environment, const char *file, const char *expected)
 static void
 gives_defaults(void **state)
 {
-    config *c = read_rest((char *[]){"CTMS_SECRET_KEY=k", "HOME=/", NULL}, NULL);
+    config *c = read_rest((char *[]){KEY, "HOME=/", NULL}, NULL);
 
     (void)state;
     assert_int_equal(config_int(c, "CTMS_TOKEN_EXPIRATION"), 3600);
@@ -64,11 +68,12 @@ takes_environment_over_file(void **state)
     config *c;
 
     (void)state;
-    write_file("# a comment\n\n CTMS_SECRET_KEY = \"from file\" \nCTMS_PORT=1\r\nOTHER=x\n"
+    write_file("# a comment\n\n CTMS_SECRET_KEY = \"from file, " SECRET
+               "\" \nCTMS_PORT=1\r\nOTHER=x\n"
                "CTMS_HOST=::1");
     c = read_rest((char *[]){"CTMS_PORT=2", "CTMS_TEST_BIN=ignored", "CTMS_HOST=", NULL},
                   file_path);
-    assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), "from file");
+    assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), "from file, " SECRET);
     assert_int_equal(config_int(c, "CTMS_PORT"), 2);
     assert_string_equal(config_string(c, "CTMS_HOST"), "::1");
     config_free(c);
@@ -77,15 +82,15 @@ takes_environment_over_file(void **state)
 static void
 prefers_own_name_to_alias(void **state)
 {
-    config *c = read_rest((char *[]){"CTMS_SECRET_KEY=k", "CTMS_PORT=5", "PORT=6", NULL}, NULL);
+    config *c = read_rest((char *[]){KEY, "CTMS_PORT=5", "PORT=6", NULL}, NULL);
 
     (void)state;
     assert_int_equal(config_int(c, "CTMS_PORT"), 5);
     config_free(c);
-    c = read_rest((char *[]){"CTMS_SECRET_KEY=k", "PORT=6", "CTMS_PORT=5", NULL}, NULL);
+    c = read_rest((char *[]){KEY, "PORT=6", "CTMS_PORT=5", NULL}, NULL);
     assert_int_equal(config_int(c, "CTMS_PORT"), 5);
     config_free(c);
-    c = read_rest((char *[]){"CTMS_SECRET_KEY=k", "PORT=6", NULL}, NULL);
+    c = read_rest((char *[]){KEY, "PORT=6", NULL}, NULL);
     assert_int_equal(config_int(c, "CTMS_PORT"), 6);
     config_free(c);
 }
@@ -97,14 +102,14 @@ reads_secrets_from_files(void **state)
     config *c;
 
     (void)state;
-    write_file("the secret\n");
+    write_file(SECRET "\n");
     snprintf(from_file, sizeof(from_file), "CTMS_SECRET_KEY_FILE=%s", file_path);
     c = read_rest((char *[]){from_file, NULL}, NULL);
-    assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), "the secret");
+    assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), SECRET);
     config_free(c);
     refuse((char *[]){from_file, "CTMS_SECRET_KEY=x", NULL}, NULL, "CTMS_SECRET_KEY_FILE");
     refuse((char *[]){"CTMS_SECRET_KEY_FILE=/nonexistent/x", NULL}, NULL, "CTMS_SECRET_KEY_FILE");
-    refuse((char *[]){"CTMS_SECRET_KEY=k", "CTMS_PORT_FILE=x", NULL}, NULL, "CTMS_PORT_FILE");
+    refuse((char *[]){KEY, "CTMS_PORT_FILE=x", NULL}, NULL, "CTMS_PORT_FILE");
 }
 
 static void
@@ -129,12 +134,14 @@ refuses_bad_values(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char *entry = strdup(bad[i][0]);
 
-        refuse((char *[]){"CTMS_SECRET_KEY=k", entry, NULL}, NULL, bad[i][1]);
+        refuse((char *[]){KEY, entry, NULL}, NULL, bad[i][1]);
         free(entry);
     }
     refuse((char *[]){NULL}, NULL, "CTMS_SECRET_KEY is required");
     refuse((char *[]){"CTMS_SECRET_KEY=", NULL}, NULL, "CTMS_SECRET_KEY is required");
-    write_file("CTMS_SECRET_KEY=k\nnonsense\n");
+    refuse((char *[]){"CTMS_SECRET_KEY=0123456789abcdef0123456789abcde", NULL}, NULL,
+           "CTMS_SECRET_KEY must have at least 32 bytes");
+    write_file(KEY "\nnonsense\n");
     refuse((char *[]){NULL}, file_path, "line 2");
     refuse((char *[]){NULL}, "/nonexistent/file", "could not open");
 }
