@@ -802,8 +802,11 @@ BEGIN
         warnings := warnings || text 'the message has no publishTime';
     END IF;
 
-    SELECT object ->> 'email' INTO trace FROM jsonb_array_elements(objects) AS object
-    WHERE object ->> 'email' ~ '[+](trace_me_mozilla_|trace-me-mozilla-)' ORDER BY 1 LIMIT 1;
+    SELECT string_agg(email, ',' ORDER BY email) INTO trace FROM (
+        SELECT DISTINCT object ->> 'email' AS email FROM jsonb_array_elements(objects) AS object
+        WHERE object ->> 'email' ~ '[+](trace_me_mozilla_|trace-me-mozilla-)'
+          AND length(object ->> 'email') <= 255
+        ORDER BY 1 LIMIT 10) AS traced;
 
     report := ctms._upsert_stripe_batch(objects, message_time);
     processed := (SELECT count(*) FROM jsonb_array_elements(objects) AS object

@@ -10,11 +10,14 @@
 #include "common/log.h"
 #include "rest/resource.h"
 #include "rest/route.h"
+#include "rest/trace.h"
 
 #define LOG_TYPE "ctms.web"
 #define OMITTED "[OMITTED]"
 /* Answers larger than this are not searched for addresses to trace. */
 #define TRACE_SEARCH_MAX (64 * 1024)
+/* Larger bodies are not logged. */
+#define TRACE_JSON_MAX (16 * 1024)
 /* Longer names of headers and parameters are not shown. */
 #define NAME_MAX_SHOWN 40
 
@@ -237,75 +240,74 @@ log_headers(log_line *line, const http_request *request)
 
 /* ---- tracing --------------------------------------------------------------------------- */
 
+/* Only who is allowed to see contacts can make the log show them. */
 static bool
-is_address_char(unsigned char c)
+is_authorized(const exchange *ex, int status)
 {
-    return isalnum(c) || c >= 0x80 || (c != '\0' && strchr("+-_.@!#$%&'*/=?^`{|}~", c) != NULL);
+    return ex->route != NULL && ex->route->access != ACCESS_PUBLIC && ex->is_client_allowed &&
+           status != 401 && status != 403;
 }
 
-/* The first address in a text that has a trace mark, or NULL. The caller frees it. */
-static char *
-trace_in(const char *text, size_t length)
-{
-    static const char *const marks[] = {"+trace_me_mozilla_", "+trace-me-mozilla-"};
-
-    for (size_t i = 0; i < 2; i++) {
-        const char *mark = length ? memmem(text, length, marks[i], strlen(marks[i])) : NULL;
-        const char *begin = mark, *end = mark;
-
-        if (mark == NULL)
-            continue;
-        while (begin > text && is_address_char((unsigned char)begin[-1]))
-            begin--;
-        while (end < text + length && is_address_char((unsigned char)*end))
-            end++;
-        return xstrndup(begin, (size_t)(end - begin));
-    }
-    return NULL;
-}
-
-/* The address may be in the request, or only in the answer. */
-static char *
-find_trace(const exchange *ex, const char *answer, size_t length)
+/* The addresses may be in the request, or only in the answer. */
+static void
+search(trace *found, const exchange *ex, const char *answer, size_t length)
 {
     const http_request *request = ex->request;
-    char *trace = NULL;
 
     if (ex->path_value.data != NULL)
-        trace = trace_in(ex->path_value.data, ex->path_value.length);
-    for (size_t i = 0; i < ex->query.count && trace == NULL; i++)
-        trace = trace_in(ex->query.parameters[i].value.data, ex->query.parameters[i].value.length);
-    if (trace == NULL && request->body_length > 0 && ex->is_client_allowed)
-        trace = trace_in(request->body, request->body_length);
-    if (trace == NULL && length <= TRACE_SEARCH_MAX)
-        trace = trace_in(answer, length);
-    return trace;
+        trace_search(found, ex->path_value.data, ex->path_value.length);
+    for (size_t i = 0; i < ex->query.count; i++)
+        trace_search(found, ex->query.parameters[i].value.data,
+                     ex->query.parameters[i].value.length);
+    if (request->body_length > 0)
+        trace_search(found, request->body, request->body_length);
+    if (length <= TRACE_SEARCH_MAX)
+        trace_search(found, answer, length);
 }
 
-/* Logs the body if it is JSON; anything else could break the JSON of the line. */
-static void
-log_body(log_line *line, const http_request *request)
+static bool
+is_json(const char *text, size_t length)
 {
-    json_t *json = request->body_length > 0
-                       ? json_loadb(request->body, request->body_length, JSON_DECODE_ANY, NULL)
-                       : NULL;
+    json_t *json = json_loadb(text, length, JSON_DECODE_ANY, NULL);
 
-    if (json != NULL)
-        log_json(line, fields[FIELD_TRACE_JSON].name, request->body, request->body_length);
     json_decref(json);
+    return json != NULL;
 }
 
-/* The address may have been noted before, and so may the JSON that is shown instead of the body. */
+/* is_valid: it is known to be JSON. Anything else could break the JSON of the line. */
 static void
-log_trace(log_line *line, const exchange *ex, const char *answer, size_t length)
+log_traced_json(log_line *line, const char *text, size_t length, bool is_valid)
 {
-    char *found = ex->fields[FIELD_TRACE] ? NULL : find_trace(ex, answer, length);
+    const char *name = fields[FIELD_TRACE_JSON].name;
+    char note[64];
 
-    if (found != NULL)
-        log_string(line, fields[FIELD_TRACE].name, found);
-    if ((found != NULL || ex->fields[FIELD_TRACE] != NULL) && ex->fields[FIELD_TRACE_JSON] == NULL)
-        log_body(line, ex->request);
-    free(found);
+    if (length > TRACE_JSON_MAX) {
+        snprintf(note, sizeof(note), "[TOO LARGE: %zu bytes]", length);
+        log_string(line, name, note);
+    } else if (is_valid || is_json(text, length)) {
+        log_json(line, name, text, length);
+    }
+}
+
+/* The addresses may have been noted before, and so may the JSON that is shown instead of the body.
+ */
+static void
+log_trace(log_line *line, const exchange *ex, int status, const char *answer, size_t length)
+{
+    const char *noted = ex->fields[FIELD_TRACE], *json = ex->fields[FIELD_TRACE_JSON];
+    trace found = TRACE_INIT;
+
+    if (!is_authorized(ex, status))
+        return;
+    if (noted == NULL)
+        search(&found, ex, answer, length);
+    if (noted != NULL || found.count > 0)
+        log_string(line, fields[FIELD_TRACE].name, noted ? noted : buf_text(&found.addresses));
+    if (json != NULL)
+        log_traced_json(line, json, strlen(json), true);
+    else if ((noted != NULL || found.count > 0) && ex->request->body_length > 0)
+        log_traced_json(line, ex->request->body, ex->request->body_length, false);
+    trace_free(&found);
 }
 
 /* ---- lines --------------------------------------------------------------------------------- */
@@ -331,6 +333,8 @@ log_fields(log_line *line, const exchange *ex)
     for (int i = 0; i < FIELD_COUNT; i++) {
         const char *text = ex->fields[i];
 
+        if (i == FIELD_TRACE || i == FIELD_TRACE_JSON)
+            continue;
         if (text != NULL && fields[i].is_json)
             log_json(line, fields[i].name, text, strlen(text));
         else if (text != NULL)
@@ -359,7 +363,7 @@ access_log_write(const exchange *ex, int status, double duration_s, const char *
     log_string(line, "rid", ex->rid);
     log_client(line, ex);
     log_fields(line, ex);
-    log_trace(line, ex, answer, length);
+    log_trace(line, ex, status, answer, length);
     if (ex->route != NULL && ex->route->is_monitoring && status == 200)
         log_bool(line, "trivial", true);
     log_int(line, "status_code", status);

@@ -9,8 +9,8 @@
 
 /*
  * The line contains the fields that were noted of the exchange. Of headers and parameters it shows
- * those that are known to be harmless. It also has an address that asks to be traced: one with
- * "+trace_me_mozilla_" or "+trace-me-mozilla-" in the request or the answer.
+ * those that are known to be harmless. If the client was authorised, it also has the addresses that
+ * ask to be traced (trace.h), in the request or the answer, with the body of the request.
  */
 void access_log_write(const exchange *ex, int status, double duration_s, const char *answer,
                       size_t length);

@@ -41,7 +41,7 @@ struct route;
     FIELD(TRACE, "trace", false)                                                                   \
     FIELD(TRACE_JSON, "trace_json", true)
 
-/* TRACE is the address that asked to be traced; TRACE_JSON is logged instead of the body. */
+/* TRACE has the addresses that asked to be traced; TRACE_JSON is logged instead of the body. */
 typedef enum exchange_field {
 #define EXCHANGE_FIELD(field, name, is_json) FIELD_##field,
     EXCHANGE_FIELDS(EXCHANGE_FIELD)

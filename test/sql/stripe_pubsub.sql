@@ -67,6 +67,11 @@ SELECT n, ctms.ingest_pubsub(jsonb_set(pg_temp.message('{"a:1": {}}')::jsonb, '{
 -- Customers whose address asks for it are traced.
 SELECT report ->> 'trace' AS trace, report -> 'trace_json' AS trace_json FROM unnest(ARRAY['a+trace_me_mozilla_1@example.com', 'a+trace-me-mozilla-1@example.com', 'a+tracexmexmozillax1@example.com']) WITH ORDINALITY e (email, n),
     LATERAL ctms.ingest_pubsub(pg_temp.message(jsonb_build_object('object', 'charge', 'id', 'ch_p1', 'email', email, 'null', null)::text)) AS report ORDER BY n;
+-- All of them: each once, no more than ten, none that is too long.
+SELECT ctms.ingest_pubsub(pg_temp.message(jsonb_object_agg('charge:' || n, jsonb_build_object('object', 'charge', 'id', 'ch_p' || n, 'email', email))::text)) ->> 'trace' AS trace
+FROM (VALUES (1, 'b+trace_me_mozilla_1@example.com'), (2, 'a+trace-me-mozilla-1@example.com'), (3, 'a+trace-me-mozilla-1@example.com'), (4, 'c@example.com'), (5, repeat('x', 300) || '+trace_me_mozilla_1@example.com')) e (n, email);
+SELECT cardinality(string_to_array(ctms.ingest_pubsub(pg_temp.message(jsonb_object_agg('charge:' || n, jsonb_build_object('object', 'charge', 'id', 'ch_p' || n, 'email', n || '+trace_me_mozilla_@example.com'))::text)) ->> 'trace', ',')) AS traced
+FROM generate_series(1, 30) n;
 
 -- Who may call, and no values in the errors.
 SET ROLE ctms_api;

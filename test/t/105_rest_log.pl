@@ -117,13 +117,35 @@ is(ask(PATCH => "/ctms/$traced_id", { email => { first_name => 'T' } })->{trace}
     $traced, 'in the answer only');
 is_deeply(ask(PATCH => "/ctms/$traced_id", { email => { first_name => 'T' } })->{trace_json},
     { email => { first_name => 'T' } }, 'with the JSON of the request');
-ok(!exists ask(POST => '/ctms',
-        { email => { primary_email => 'b+trace-me-mozilla-1@example.com' } },
-        Authorization => undef)->{trace_json},
-    'nobody without a token is traced');
+my $untraced = { email => { primary_email => 'b+trace-me-mozilla-1@example.com' } };
+for (
+    [ 'without a token' => POST => '/ctms', Authorization => undef ],
+    [ 'without a token, in the query' => POST => "/ctms?x=$traced", Authorization => undef ],
+    [ 'without a token, in the path' => PATCH => "/ctms/$traced", Authorization => undef ],
+    [ 'with a wrong token' => DELETE => "/ctms/$traced", Authorization => 'Bearer x' ],
+    [ 'of Pub/Sub without its token' => POST => "/stripe_from_pubsub?x=$traced" ],
+    [ 'who asks for a token' => POST => "/token?x=$traced" ],
+    [ 'elsewhere' => POST => "/none?x=$traced" ],
+    [ 'with a wrong method' => POST => "/ctms/$traced" ])
+{
+    my ($who, $method, $path, %headers) = @$_;
+    my $of = ask($method, $path, $untraced, %headers);
+    is(join(' ', grep { /^trace/ } keys %$of), '', "nobody $who is traced");
+}
 is(ask(POST => '/ctms',
         { email => { primary_email => 'b+trace-me-mozilla-1@example.com' } })->{trace},
     'b+trace-me-mozilla-1@example.com', 'the other mark');
+$fields = ask(GET => "/ctms?primary_email=$traced&x=d%2Btrace_me_mozilla_%40example.com"
+    . '&y=c%2Btrace-me-mozilla-%40x');
+is($fields->{trace}, 'd+trace_me_mozilla_@example.com,c+trace-me-mozilla-@x', 'all of them')
+    or diag $fields->{trace};
+my $large = { email => { primary_email => 'l+trace_me_mozilla_1@example.com' },
+    newsletters => [
+        map { { name => "n$_", source => 'https://x.example/' . 'x' x 180 } } 1 .. 80 ] };
+$fields = ask(POST => '/ctms', $large);
+is($fields->{status_code}, 201, 'a large body');
+is($fields->{trace}, 'l+trace_me_mozilla_1@example.com', 'is traced');
+like($fields->{trace_json}, qr/^\[TOO LARGE: \d{5} bytes\]$/, 'but it is not in the log');
 ok(!exists ask(POST => '/ctms', "{$traced")->{trace_json}, 'what is no JSON is not shown as such');
 is(ask(DELETE => "/ctms/$traced")->{trace}, $traced, 'in the path of a DELETE');
 

@@ -88,6 +88,13 @@ push_is('a subscription item without its subscription', 409, undef,
 push_is('a large message', 200, { status => 'OK', count => 1 },
     message({ %customer, id => 'cus_4', description => 'large', padding => 'x' x 3_000_000 }));
 
+push_is('customers who ask to be traced', 200, { status => 'OK', count => 2 },
+    message({ map { ("customers:cus_5$_" => { %customer, id => "cus_5$_", description => "t$_",
+        email => "$_+trace_me_mozilla_1\@example.com" }) } 1, 2 }));
+push_is('with a large message', 200, { status => 'OK', count => 1 },
+    message({ %customer, id => 'cus_53', description => 't3', padding => 'x' x 20_000,
+        email => '3+trace_me_mozilla_1@example.com' }));
+
 # ---- who may -------------------------------------------------------------------------------------
 my %denied = (detail => 'Could not validate credentials');
 sub denied
@@ -197,6 +204,11 @@ is($first->{"pubsub_$_"}, { %claims, message_id => '17' }->{$_}, "pubsub_$_")
 is($first->{query}{pubsub_client}, '[OMITTED]', 'the secret is not there');
 my ($conflict) = grep { $_->{fxa_id_conflict} } @lines;
 is($conflict->{fxa_id_conflict}, '6eb6ed6a', 'the FxA ID that two customers had');
+my ($both, $large) = grep { $_->{trace} } @lines;
+is($both->{trace}, join(',', map { "$_+trace_me_mozilla_1\@example.com" } 1, 2), 'all traced');
+is($both->{trace_json}{'customers:cus_51'}{description}, 't1', 'with the decoded message');
+is($large->{trace}, '3+trace_me_mozilla_1@example.com', 'the large one too');
+like($large->{trace_json}, qr/^\[TOO LARGE: \d{5} bytes\]$/, 'without the message');
 my %reasons = map { $_->{auth_fail} => 1 } grep { $_->{auth_fail} } @lines;
 ok($reasons{$_}, "a reason: $_") for 'no token', 'not a token', 'wrong pubsub_client',
     'no pubsub_client', 'wrong issuer', 'wrong audience',
