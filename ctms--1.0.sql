@@ -1443,7 +1443,7 @@ CREATE FUNCTION ctms.get_api_client(
     LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 1
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT c.client_id::text, coalesce(c.enabled, true), c.hashed_secret
+    SELECT c.client_id::text, coalesce(c.enabled, false), c.hashed_secret
     FROM ctms.api_client AS c
     WHERE c.client_id = $1;
 $$;

@@ -14,27 +14,28 @@
 /* ---- authorisation ------------------------------------------------------------- */
 
 static void
-refuse(exchange *ex, const char *reason, const char *detail)
+refuse_token(exchange *ex, const char *reason)
 {
     exchange_note(ex, FIELD_AUTH_FAIL, reason);
-    exchange_answer_unauthorized(ex, detail);
+    exchange_answer_bad_token(ex);
 }
 
 static void
 use_auth_result(exchange *ex, auth_result result, const pg_reply *reply)
 {
-    static const char invalid[] = "Could not validate credentials";
-
     switch (result) {
     case AUTH_ALLOWED:
         ex->is_client_known = ex->is_client_allowed = true;
         ex->route->handler(ex);
         break;
-    case AUTH_NO_TOKEN: refuse(ex, "no token", "Not authenticated"); break;
-    case AUTH_BAD_TOKEN: refuse(ex, "bad token", invalid); break;
-    case AUTH_EXPIRED_TOKEN: refuse(ex, "expired token", invalid); break;
-    case AUTH_EARLY_TOKEN: refuse(ex, "token not valid yet", invalid); break;
-    case AUTH_UNKNOWN_CLIENT: refuse(ex, "unknown client", invalid); break;
+    case AUTH_NO_TOKEN:
+        exchange_note(ex, FIELD_AUTH_FAIL, "no token");
+        exchange_answer_no_token(ex);
+        break;
+    case AUTH_BAD_TOKEN: refuse_token(ex, "bad token"); break;
+    case AUTH_EXPIRED_TOKEN: refuse_token(ex, "expired token"); break;
+    case AUTH_EARLY_TOKEN: refuse_token(ex, "token not valid yet"); break;
+    case AUTH_UNKNOWN_CLIENT: refuse_token(ex, "unknown client"); break;
     case AUTH_DISABLED_CLIENT:
         ex->is_client_known = true;
         exchange_note(ex, FIELD_AUTH_FAIL, "disabled client");

@@ -154,9 +154,16 @@ exchange_answer_detail(exchange *ex, int status, const char *detail)
 }
 
 void
-exchange_answer_unauthorized(exchange *ex, const char *detail)
+exchange_answer_no_token(exchange *ex)
 {
-    exchange_answer_detail_with(ex, 401, "WWW-Authenticate: Bearer\r\n", detail);
+    exchange_answer_detail_with(ex, 401, "WWW-Authenticate: Bearer\r\n", "Not authenticated");
+}
+
+void
+exchange_answer_bad_token(exchange *ex)
+{
+    exchange_answer_detail_with(ex, 401, "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n",
+                                "Could not validate credentials");
 }
 
 void

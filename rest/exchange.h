@@ -105,8 +105,9 @@ void exchange_answer_json(exchange *ex, int status, const char *json);
 /* {"detail": text} */
 void exchange_answer_detail(exchange *ex, int status, const char *detail);
 void exchange_answer_detail_with(exchange *ex, int status, const char *headers, const char *detail);
-/* 401: a bearer token is required. */
-void exchange_answer_unauthorized(exchange *ex, const char *detail);
+/* 401 with the challenge of RFC 6750, 3: there is no bearer token, or it is not to be used. */
+void exchange_answer_no_token(exchange *ex);
+void exchange_answer_bad_token(exchange *ex);
 /* 422 with one error at [where, name], or at [where] when name is NULL. */
 void exchange_answer_invalid(exchange *ex, const char *where, const char *name, const char *message,
                              const char *type);

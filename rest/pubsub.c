@@ -68,7 +68,7 @@ static void
 refuse(exchange *ex, const char *reason)
 {
     exchange_note(ex, FIELD_AUTH_FAIL, reason);
-    exchange_answer_unauthorized(ex, "Could not validate credentials");
+    exchange_answer_bad_token(ex);
 }
 
 /* Takes the same time wherever the texts differ. */
@@ -272,7 +272,7 @@ pubsub_authorize_push(exchange *ex)
 
     if (token == NULL) {
         exchange_note(ex, FIELD_AUTH_FAIL, "no token");
-        exchange_answer_unauthorized(ex, "Not authenticated");
+        exchange_answer_no_token(ex);
         return;
     }
     jws = strlen(token) <= TOKEN_MAX && jose_text_is_compact_jws(token, strlen(token))

@@ -183,7 +183,7 @@ for (
 {
     my ($name, $token) = @$_;
     check(GET => $path, 401, { detail => 'Could not validate credentials' }, with($token),
-        has => { 'WWW-Authenticate' => 'Bearer' }, name => $name);
+        has => { 'WWW-Authenticate' => 'Bearer error="invalid_token"' }, name => $name);
 }
 my $short = token({ %good, exp => time - 58 });    # a minute of leeway
 $ctms->request(GET => $path, undef, { Authorization => "Bearer $short" });
@@ -204,6 +204,10 @@ check(GET => $path, 400, { detail => 'API Client has been disabled' }, with($val
     name => 'a disabled client');
 refused('invalid_client', body => $form, headers => \%urlencoded,
     name => 'a token for a disabled client');
+$ctms->sql("UPDATE ctms.api_client SET enabled = NULL WHERE client_id = '$id'");
+ok(status_is(400), 'NULL is disabled too');
+check(POST => '/token', 400, \%refusal, body => $form, headers => \%urlencoded,
+    name => 'a token when enabled is NULL');
 $ctms->sql("UPDATE ctms.api_client SET enabled = true WHERE client_id = '$id'");
 ok(status_is(200), 'a client that is enabled again');
 ok(poll_until(sub { $ctms->sql("SELECT last_access IS NOT NULL FROM ctms.api_client

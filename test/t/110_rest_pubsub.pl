@@ -101,7 +101,8 @@ sub denied
 {
     my ($name, %options) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    return push_is($name, 401, \%denied, message(\%customer), %options);
+    my $r = push_is($name, 401, \%denied, message(\%customer), %options);
+    return is($r->{headers}{'www-authenticate'}, 'Bearer error="invalid_token"', "$name: why");
 }
 
 push_is('no token', 401, { detail => 'Not authenticated' }, 'hello', token => undef);
