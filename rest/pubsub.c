@@ -5,12 +5,11 @@
 #include "rest/pubsub.h"
 
 #include <jansson.h>
-#include <openssl/crypto.h>
-#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "common/bearer.h"
 #include "common/utf8.h"
 #include "rest/auth/claims.h"
 #include "rest/auth/jose_text.h"
@@ -69,17 +68,6 @@ refuse(exchange *ex, const char *reason)
 {
     exchange_note(ex, FIELD_AUTH_FAIL, reason);
     exchange_answer_bad_token(ex);
-}
-
-/* Takes the same time wherever the texts differ. */
-static bool
-is_same_secret(const char *a, const char *b)
-{
-    unsigned char hash_a[SHA256_DIGEST_LENGTH], hash_b[SHA256_DIGEST_LENGTH];
-
-    SHA256((const unsigned char *)a, strlen(a), hash_a);
-    SHA256((const unsigned char *)b, strlen(b), hash_b);
-    return CRYPTO_memcmp(hash_a, hash_b, sizeof(hash_a)) == 0;
 }
 
 static bool
@@ -143,7 +131,7 @@ check_client(const pubsub *p, const exchange *ex)
         return "CTMS_PUBSUB_CLIENT is not set";
     if (given == NULL || given->length == 0)
         return "no pubsub_client";
-    if (!uri_is_text(given) || !is_same_secret(given->data, p->client))
+    if (!uri_is_text(given) || !bearer_is_same(given->data, p->client))
         return "wrong pubsub_client";
     return NULL;
 }
@@ -265,7 +253,7 @@ read_header(cjose_jws_t *jws)
 void
 pubsub_authorize_push(exchange *ex)
 {
-    const char *token = auth_find_token(http_get_header(ex->request, "Authorization"));
+    const char *token = bearer_find_token(http_get_header(ex->request, "Authorization"));
     const char *kid;
     cjose_jws_t *jws;
     cjose_err error;

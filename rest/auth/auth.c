@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 #include <time.h>
 
+#include "common/bearer.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/hash.h"
@@ -141,14 +141,6 @@ auth_make_token(const auth *a, const char *client_id, long long lifetime_s)
 }
 
 /* ---- tokens --------------------------------------------------------------- */
-
-const char *
-auth_find_token(const char *authorization)
-{
-    if (authorization == NULL || strncasecmp(authorization, "Bearer ", 7) != 0)
-        return NULL;
-    return authorization + 7 + strspn(authorization + 7, " ");
-}
 
 static known_token *
 slot_of(auth *a, const char *token)
@@ -305,7 +297,7 @@ bool
 auth_check(auth *a, const char *authorization, char **client_id, auth_result *result,
            auth_lookup **lookup, auth_callback callback, void *arg)
 {
-    const char *token = auth_find_token(authorization);
+    const char *token = bearer_find_token(authorization);
     known_client *client;
 
     *lookup = NULL;

@@ -40,10 +40,6 @@ void auth_forget_clients(auth *a);
 /* is_listening: the database announces changes, so clients may be remembered for longer. */
 void auth_set_listening(auth *a, bool is_listening);
 
-/* The token in an Authorization header of the Bearer scheme, otherwise NULL. authorization may be
- * NULL. */
-const char *auth_find_token(const char *authorization);
-
 /* A token for a client; free with free(). */
 char *auth_make_token(const auth *a, const char *client_id, long long lifetime_s);
 
