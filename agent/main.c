@@ -132,6 +132,7 @@ open_service(agent *a, char *message, size_t size)
                                .port = (int)config_int(a->config, "CTMS_AGENT_METRICS_PORT"),
                                .gateway =
                                    config_string(a->config, "CTMS_PROMETHEUS_PUSHGATEWAY_URL"),
+                               .settings = &a->settings,
                                .metrics = a->metrics,
                                .health = health,
                                .arg = a};

@@ -12,6 +12,7 @@
 #include <event2/http.h>
 
 #include "agent/report.h"
+#include "common/bearer.h"
 #include "common/http_client.h"
 #include "common/log.h"
 
@@ -48,11 +49,28 @@ write_metrics(service *s, buf *text)
     agent_metrics_write(s->options.metrics, text);
 }
 
+static bool
+may_read_metrics(const service *s, struct evhttp_request *request)
+{
+    const char *expected = s->options.settings->metrics_token;
+    const char *token = bearer_find_token(
+        evhttp_find_header(evhttp_request_get_input_headers(request), "Authorization"));
+
+    return expected == NULL || (token != NULL && bearer_is_same(token, expected));
+}
+
 static void
 on_metrics(struct evhttp_request *request, void *arg)
 {
     buf text = BUF_INIT;
 
+    if (!may_read_metrics(arg, request)) {
+        evhttp_add_header(evhttp_request_get_output_headers(request), "WWW-Authenticate", "Bearer");
+        buf_append_string(&text, "{\"detail\":\"Not authenticated\"}");
+        answer(request, 401, "application/json", &text);
+        buf_free(&text);
+        return;
+    }
     write_metrics(arg, &text);
     answer(request, 200, METRICS_TYPE, &text);
     buf_free(&text);

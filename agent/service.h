@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "agent/metrics.h"
+#include "agent/settings.h"
 
 typedef struct service service;
 
@@ -21,8 +22,9 @@ typedef struct service_health {
 
 typedef struct service_options {
     const char *host;
-    int port;            /* 0: serves nothing */
-    const char *gateway; /* null: pushes nowhere */
+    int port;                       /* 0: serves nothing */
+    const char *gateway;            /* null: pushes nowhere */
+    const agent_settings *settings; /* for the token of the metrics, which may change */
     agent_metrics *metrics;
     service_health (*health)(void *arg);
     void *arg;

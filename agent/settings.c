@@ -25,6 +25,7 @@ agent_settings_fill(agent_settings *settings, const config *c, char *message, si
                      .refresh_token = config_string(c, "CTMS_ACOUSTIC_REFRESH_TOKEN"),
                      .timeout_s = config_real(c, "CTMS_ACOUSTIC_TIMEOUT_S")},
         .health_path = config_string(c, "CTMS_BACKGROUND_HEALTHCHECK_PATH"),
+        .metrics_token = config_string(c, "CTMS_METRICS_TOKEN"),
     };
 
     _Static_assert(sizeof(table_settings) / sizeof(*table_settings) == ACOUSTIC_TABLES,

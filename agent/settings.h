@@ -22,7 +22,8 @@ typedef struct agent_settings {
     double loop_s;
     double lease_s;
     acoustic_account acoustic;
-    const char *health_path; /* null: no file */
+    const char *health_path;   /* null: no file */
+    const char *metrics_token; /* null: everybody may read the metrics */
 } agent_settings;
 
 /* Returns false, with one line that names the setting, when values contradict one another. */

@@ -54,6 +54,9 @@ const config_setting config_table[] = {
      .programs = CONFIG_REST, .description = "client secrets that a process verifies at once"},
     {.name = "CTMS_VERSION_FILE", .default_value = "version.json", .programs = CONFIG_REST,
      .description = "file that /__version__ shows"},
+    {.name = "CTMS_METRICS_TOKEN", .is_secret = true, .min = 16, .programs = SERVERS,
+     .description = "bearer token that /metrics asks for, at least 16 bytes; without it, /metrics is "
+                    "public and names no client"},
     {.name = "CTMS_PUBSUB_AUDIENCE", .programs = CONFIG_REST,
      .description = "\"aud\" that Pub/Sub tokens must have; CTMS_SERVER_PREFIX unless set"},
     {.name = "CTMS_PUBSUB_EMAIL", .programs = CONFIG_REST,

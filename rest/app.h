@@ -24,7 +24,8 @@ typedef struct app {
     const config *settings;
     const struct route *routes; /* what the server answers, in the order of the documentation */
     size_t route_count;
-    metrics *metrics; /* shared by the processes */
+    metrics *metrics;          /* shared by the processes */
+    const char *metrics_token; /* NULL: /metrics is public, and names no client */
     pg_pool *pool;
     pg_pool *replica; /* NULL: all reads go to the primary */
     pg_listener *listener;

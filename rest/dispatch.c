@@ -10,6 +10,7 @@
 #include "rest/pubsub.h"
 #include "rest/resource.h"
 #include "rest/routes.h"
+#include "rest/service.h"
 
 /* ---- authorisation ------------------------------------------------------------- */
 
@@ -131,6 +132,7 @@ dispatch(exchange *ex)
     switch (found->access) {
     case ACCESS_PUBLIC: found->handler(ex); break;
     case ACCESS_BEARER: authorize(ex); break;
+    case ACCESS_METRICS: service_authorize_scrape(ex); break;
     case ACCESS_PUBSUB: pubsub_authorize_push(ex); break;
     }
 }

@@ -59,6 +59,9 @@ main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
     log_open(config_bool(settings, "CTMS_USE_MOZLOG"),
              config_string(settings, "CTMS_LOGGING_LEVEL"));
+    if (config_string(settings, "CTMS_METRICS_TOKEN") == NULL)
+        log_message(LOG_LEVEL_INFO, LOG_TYPE,
+                    "CTMS_METRICS_TOKEN is not set: /metrics is public, and names no client");
     rest_metrics_prepare(m, routes_table, routes_count);
     fds = open_sockets(settings, count);
     status = supervisor_run(&settings, m, fds, count);

@@ -27,6 +27,12 @@ static const metrics_family api_requests = {
     .help = "Requests answered, by API client.",
     .type = METRICS_COUNTER,
 };
+/* What everybody may see instead. */
+static const metrics_family known_requests = {
+    .name = "ctms_api_requests_total",
+    .help = "Requests answered to API clients.",
+    .type = METRICS_COUNTER,
+};
 static const metrics_family backlog = {
     .name = "ctms_pending_acoustic_sync_total",
     .help = "Contacts that wait to be sent to Acoustic.",
@@ -94,24 +100,41 @@ rest_metrics_prepare(metrics *m, const route *routes, size_t count)
     metrics_get(m, &contacts, "");
 }
 
+/*
+ * Without a token for /metrics everybody sees the counters, so no client is named, and a request
+ * for a token that was refused is not counted: that would tell whether its client exists.
+ */
+static void
+count_client(const exchange *ex, const char *method, const char *path, int status)
+{
+    bool are_clients_named = ex->app->metrics_token != NULL;
+    buf labels = BUF_INIT;
+
+    if (ex->client_id == NULL || !ex->is_client_known)
+        return;
+    if (!are_clients_named && ex->route->access == ACCESS_PUBLIC && status >= 400)
+        return;
+    metrics_append_label(&labels, "method", method);
+    metrics_append_label(&labels, "path_template", path);
+    if (are_clients_named)
+        metrics_append_label(&labels, "client_id", ex->client_id);
+    metrics_append_label(&labels, "status_code_family", family_label(status));
+    metrics_add(metrics_get(ex->app->metrics, are_clients_named ? &api_requests : &known_requests,
+                            buf_text(&labels)),
+                1);
+    buf_free(&labels);
+}
+
 void
 rest_metrics_count(const exchange *ex, int status, double duration_s)
 {
     metrics *m = ex->app->metrics;
     const char *method = method_label(ex->request);
     const char *path = ex->path_template[0] ? ex->path_template : UNKNOWN_PATH;
-    buf labels = BUF_INIT;
 
     metrics_add(request_series(m, method, path, status), 1);
     metrics_observe(duration_series(m, method, path, status), duration_s);
-    if (ex->client_id == NULL || !ex->is_client_known)
-        return;
-    metrics_append_label(&labels, "method", method);
-    metrics_append_label(&labels, "path_template", path);
-    metrics_append_label(&labels, "client_id", ex->client_id);
-    metrics_append_label(&labels, "status_code_family", family_label(status));
-    metrics_add(metrics_get(m, &api_requests, buf_text(&labels)), 1);
-    buf_free(&labels);
+    count_client(ex, method, path, status);
 }
 
 void
@@ -139,11 +162,12 @@ rest_metrics_set_contacts(metrics *m, double value)
 }
 
 void
-rest_metrics_write(const metrics *m, buf *out)
+rest_metrics_write(const app *a, buf *out)
 {
-    static const metrics_family *const families[] = {&requests, &durations,        &api_requests,
-                                                     &backlog,  &legacy_waitlists, &contacts};
+    const metrics_family *const families[] = {
+        &requests, &durations,        a->metrics_token ? &api_requests : &known_requests,
+        &backlog,  &legacy_waitlists, &contacts};
 
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-        metrics_write(m, families[i], out);
+        metrics_write(a->metrics, families[i], out);
 }

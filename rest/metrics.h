@@ -20,7 +20,7 @@ void rest_metrics_count_legacy_waitlists(metrics *m);
 void rest_metrics_set_backlog(metrics *m, double backlog);
 void rest_metrics_set_contacts(metrics *m, double contacts);
 
-/* Appends all families as text. */
-void rest_metrics_write(const metrics *m, buf *out);
+/* Appends all families as text. Without a token for /metrics, no client is named. */
+void rest_metrics_write(const app *a, buf *out);
 
 #endif

@@ -187,6 +187,7 @@ describe_access(route_access access)
 {
     switch (access) {
     case ACCESS_BEARER: return json_pack("[{s:[]}, {s:[]}]", "client_credentials", "access_token");
+    case ACCESS_METRICS: return json_pack("[{}, {s:[]}]", "metrics_token");
     case ACCESS_PUBSUB: return json_pack("[{s:[]}]", "pubsub");
     case ACCESS_PUBLIC: break;
     }

@@ -17,8 +17,9 @@ struct resource;
 
 typedef enum route_access {
     ACCESS_PUBLIC,
-    ACCESS_BEARER, /* one of our own tokens, of an enabled client */
-    ACCESS_PUBSUB, /* one of Google's tokens, for our subscription */
+    ACCESS_BEARER,  /* one of our own tokens, of an enabled client */
+    ACCESS_METRICS, /* the token of CTMS_METRICS_TOKEN; public if that is not set */
+    ACCESS_PUBSUB,  /* one of Google's tokens, for our subscription */
 } route_access;
 
 #define ROUTE_STATUSES_MAX 12

@@ -197,9 +197,9 @@ const route routes_table[] = {
      .is_monitoring = true, .statuses = {200}},
     {HTTP_GET, "/__crash__", ACCESS_BEARER, .handler = service_handle_crash,
      .summary = "Fail, to test error reporting", .statuses = {400, 401, 500, 503}},
-    {HTTP_GET, "/metrics", ACCESS_PUBLIC, .handler = service_handle_metrics,
+    {HTTP_GET, "/metrics", ACCESS_METRICS, .handler = service_handle_metrics,
      .summary = "Show metrics for Prometheus", .text_types = {"text/plain; version=0.0.4; charset=utf-8"},
-     .is_monitoring = true, .statuses = {200}},
+     .is_monitoring = true, .statuses = {200, 401}},
 };
 /* clang-format on */
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bearer.h"
 #include "common/clock.h"
 #include "rest/metrics.h"
 #include "rest/route.h"
@@ -144,7 +145,7 @@ answer_metrics(exchange *ex)
 {
     buf body = BUF_INIT;
 
-    rest_metrics_write(ex->app->metrics, &body);
+    rest_metrics_write(ex->app, &body);
     exchange_answer(ex, 200, NULL, METRICS_TYPE, body.data, body.length);
     buf_free(&body);
 }
@@ -160,6 +161,21 @@ on_numbers(void *arg, const pg_reply *reply)
         rest_metrics_set_contacts(ex->app->metrics, strtod(PQgetvalue(reply->result, 0, 1), NULL));
     }
     answer_metrics(ex);
+}
+
+void
+service_authorize_scrape(exchange *ex)
+{
+    const char *expected = ex->app->metrics_token;
+    const char *token = bearer_find_token(http_get_header(ex->request, "Authorization"));
+
+    if (expected == NULL || (token != NULL && bearer_is_same(token, expected))) {
+        ex->route->handler(ex);
+        return;
+    }
+    exchange_note(ex, FIELD_AUTH_FAIL, token ? "wrong metrics token" : "no token");
+    exchange_answer_unauthorized(ex,
+                                 token ? "Could not validate credentials" : "Not authenticated");
 }
 
 /* When the database cannot be asked, its numbers are the last known ones. */

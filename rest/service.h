@@ -14,4 +14,7 @@ void service_handle_lbheartbeat(exchange *ex); /* GET /__lbheartbeat__ */
 void service_handle_crash(exchange *ex);       /* GET /__crash__ */
 void service_handle_metrics(exchange *ex);     /* GET /metrics */
 
+/* Lets a scrape pass that brings CTMS_METRICS_TOKEN, or any if that is not set. */
+void service_authorize_scrape(exchange *ex);
+
 #endif

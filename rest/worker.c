@@ -279,6 +279,7 @@ worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd, i
     a.version = version_read(config_string(settings, "CTMS_VERSION_FILE"));
     a.body_max = (size_t)config_int(settings, "CTMS_MAX_BODY_BYTES");
     a.token_lifetime_s = config_int(settings, "CTMS_TOKEN_EXPIRATION");
+    a.metrics_token = config_string(settings, "CTMS_METRICS_TOKEN");
     log_set_buffered(true);
     open_sentry(&a, previous_status);
     if (connect_database(&a)) {

@@ -118,7 +118,7 @@ like($metrics, qr/^\Q$_\E$/m, $_) for (
     'ctms_requests_total{method="GET",path_template="unknown",'
         . 'status_code="404",status_code_family="4xx"} 13',
     qq(ctms_requests_duration_seconds_bucket{$of_crash,status_code_family="5xx",le="+Inf"} 1),
-    qq(ctms_api_requests_total{$of_crash,client_id="id_test",status_code_family="5xx"} 1),
+    qq(ctms_api_requests_total{$of_crash,status_code_family="5xx"} 1),
     'ctms_pending_acoustic_sync_total 2', 'ctms_legacy_waitlists_requests_total 0');
 # The number of contacts is the server's estimate, which its statistics reach a little later.
 ok(poll_until(sub { $ctms->request(GET => '/metrics', undef,

@@ -106,6 +106,11 @@ sub check
 $ctms->start_rest(CTMS_PROCESSES => 2);
 $ctms->login;
 check('a server at rest', $ctms->request(GET => '/metrics')->{content});
+$ctms->request(GET => '/identities?fxa_id=x');
+check('which names no client', $ctms->request(GET => '/metrics')->{content});
+$ctms->stop_program('rest');
+my %scrape = (Authorization => 'Bearer a token for metrics');
+$ctms->start_rest(CTMS_PROCESSES => 2, CTMS_METRICS_TOKEN => 'a token for metrics');
 
 # A client whose id needs escapes.
 $ctms->sql(q{INSERT INTO ctms.api_client (client_id, email, hashed_secret)
@@ -121,7 +126,7 @@ $ctms->request(POST => '/ctms', { email => { primary_email => "m$_\@example.com"
 $ctms->request(@$_) for [ GET => '/none' ], [ GET => '/__crash__' ], [ PATCH => '/ctms/x', {} ],
     [ BREW => '/ctms' ], [ POST => '/ctms', '{' ], [ GET => '/ctms/"%0a%5c' ],
     [ DELETE => '/ctms/none@example.com' ];
-my $metrics = $ctms->request(GET => '/metrics')->{content};
+my $metrics = $ctms->request(GET => '/metrics', undef, \%scrape)->{content};
 check('a server with traffic', $metrics);
 like($metrics, qr/client_id="id_a\\"\\\\b\\nc\{\}"/, 'the odd id is in it');
 

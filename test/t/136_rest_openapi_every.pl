@@ -18,7 +18,8 @@ my $key_server = $keys->start;
 my $ctms = CTMS::Test->new('rest_openapi_every');
 $ctms->start_rest(CTMS_PUBSUB_AUDIENCE => 'https://ctms.example.com',
     CTMS_PUBSUB_EMAIL => 'p@example.com', CTMS_PUBSUB_CLIENT => 'hush',
-    CTMS_PUBSUB_JWKS_URL => $keys->url, CTMS_LOGGING_LEVEL => 'ERROR');
+    CTMS_PUBSUB_JWKS_URL => $keys->url, CTMS_METRICS_TOKEN => 'a token for metrics',
+    CTMS_LOGGING_LEVEL => 'ERROR');
 $ctms->login;
 my $google = $keys->token({ iss => 'https://accounts.google.com', aud => 'https://ctms.example.com',
         email => 'p@example.com', email_verified => JSON::PP::true, exp => time + 3000 });
@@ -78,7 +79,8 @@ sub ask
 {
     my ($method, $path, $target, %options) = @_;
     my $operation = $document->{paths}{$path}{ $method eq 'head' ? 'get' : $method };
-    my %headers = (Authorization => 'Bearer ' . ($path =~ /pubsub/ ? $google : $ctms->{token}),
+    my %headers = (Authorization => 'Bearer ' . ($path =~ /pubsub/ ? $google
+            : $path eq '/metrics' ? 'a token for metrics' : $ctms->{token}),
         %{ $options{headers} // {} });
     delete $headers{Authorization} if $options{anonymous};
     $headers{'Content-Type'} //= 'application/json' if defined $options{body};
