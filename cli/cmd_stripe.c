@@ -34,6 +34,10 @@ static const struct action ingest_actions[] = {
 static const struct action enqueue_actions[] = {
     {"enqueued", "enqueued"}, {"skipped", "skipped"}, {NULL, NULL}};
 
+/* The commit does not wait for the disk. Through a pooler another program may have the session
+ * next, so this ends with the transaction. */
+#define NO_WAIT ", pg_catalog.set_config('synchronous_commit', 'off', true)"
+
 /* SQLSTATE of an object that refers to one that is not stored yet. */
 #define STATE_REFERENCE "CTS03"
 /* How often an object is tried that meets a deadlock or a serialisation failure. */
@@ -304,8 +308,7 @@ give_up_waiting(struct ingest *ingest)
 static bool
 flush_commits(struct cli *cli)
 {
-    return database_run_statement(cli, "SET synchronous_commit = on") &&
-           database_run_statement(cli,
+    return database_run_statement(cli,
                                   "SELECT pg_catalog.pg_logical_emit_message(true, 'ctms', '')");
 }
 
@@ -317,7 +320,7 @@ run(struct cli *cli, const char *sql, const struct action *actions)
                             .actions = actions,
                             .is_quiet = cli_get_option(cli, "quiet") != NULL,
                             .waiting_end = &ingest.waiting};
-    bool is_going = database_run_statement(cli, "SET synchronous_commit = off");
+    bool is_going = true;
 
     for (int i = 0; i < cli->argument_count && is_going; i++)
         is_going = ingest_file(&ingest, cli->arguments[i]);
@@ -338,13 +341,13 @@ run(struct cli *cli, const char *sql, const struct action *actions)
 static int
 run_ingest(struct cli *cli)
 {
-    return run(cli, "SELECT ctms.upsert_stripe($1::jsonb)", ingest_actions);
+    return run(cli, "SELECT ctms.upsert_stripe($1::jsonb)" NO_WAIT, ingest_actions);
 }
 
 static int
 run_enqueue(struct cli *cli)
 {
-    return run(cli, "SELECT ctms.enqueue_stripe($1::jsonb)", enqueue_actions);
+    return run(cli, "SELECT ctms.enqueue_stripe($1::jsonb)" NO_WAIT, enqueue_actions);
 }
 
 static const struct cli_option stripe_options[] = {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "cli/error_text.h"
 #include "cli/output.h"
+#include "common/pg_connector.h"
 
 #define CONNECT_TIMEOUT_S "10"
 #define STATEMENT_TIMEOUT_S 60
@@ -45,6 +46,8 @@ report_connection(struct cli *cli)
 
     output_error(cli, CLI_UNAVAILABLE, "could not connect to the database: %.*s",
                  (int)strcspn(message, "\n"), message);
+    if (strstr(message, PG_CONNECTOR_REFUSED_PARAMETER) != NULL)
+        fprintf(stderr, "  hint: %s\n", PG_CONNECTOR_PARAMETER_ADVICE);
 }
 
 static bool
@@ -146,6 +149,8 @@ hint_for(const char *state)
         return "Is this the right database, and does it have the extension? CREATE EXTENSION ctms";
     if (state && strcmp(state, "42501") == 0)
         return "Connect as a member of the role ctms_admin.";
+    if (state && (strcmp(state, "26000") == 0 || strcmp(state, "42P05") == 0))
+        return "A pooler does not keep sessions. PgBouncer: " PG_CONNECTOR_POOLER_ADVICE;
     return NULL;
 }
 

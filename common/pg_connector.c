@@ -89,34 +89,6 @@ add_default(pg_connector *connector, const char *keyword, const char *value)
         add_parameter(connector, keyword, value);
 }
 
-/*
- * Our options come first, so that the URL can override them. Each request is a transaction of its
- * own. A request that waited for a lock must then see what others committed before it. A database
- * or role whose default isolation level is higher would prevent that, so the level is set here.
- */
-static void
-add_server_options(pg_connector *connector, double statement_timeout_s)
-{
-    char ours[128];
-
-    if (statement_timeout_s <= 0)
-        return;
-    snprintf(ours, sizeof(ours),
-             "-c statement_timeout=%.0f -c default_transaction_isolation=read\\ committed",
-             statement_timeout_s * 1000);
-    for (int i = 0; i < connector->parameter_count; i++) {
-        if (strcmp(connector->keywords[i], "options") == 0) {
-            buf both = BUF_INIT;
-
-            buf_printf(&both, "%s %s", ours, connector->values[i]);
-            free(connector->values[i]);
-            connector->values[i] = buf_steal(&both);
-            return;
-        }
-    }
-    add_parameter(connector, "options", ours);
-}
-
 static bool
 read_url(pg_connector *connector, const char *url, char *message, size_t size)
 {
@@ -139,8 +111,7 @@ read_url(pg_connector *connector, const char *url, char *message, size_t size)
 
 pg_connector *
 pg_connector_new(struct event_base *base, const char *url, const char *application,
-                 double statement_timeout_s, const pg_connector_events *events, void *arg,
-                 char *message, size_t message_size)
+                 const pg_connector_events *events, void *arg, char *message, size_t message_size)
 {
     pg_connector *connector = xcalloc(1, sizeof(*connector));
 
@@ -159,7 +130,6 @@ pg_connector_new(struct event_base *base, const char *url, const char *applicati
     add_default(connector, "keepalives_count", "3");
     /* This also limits the wait for one of several hosts when it does not answer. */
     add_default(connector, "tcp_user_timeout", "5000");
-    add_server_options(connector, statement_timeout_s);
     return connector;
 }
 

@@ -12,6 +12,14 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
+/* What a pooler must be like that keeps prepared statements. */
+#define PG_CONNECTOR_POOLER_ADVICE                                                                 \
+    "pool_mode = session, or version 1.21 with max_prepared_statements > 0"
+/* What PgBouncer says of options in the URL, and what to do. */
+#define PG_CONNECTOR_REFUSED_PARAMETER "unsupported startup parameter"
+#define PG_CONNECTOR_PARAMETER_ADVICE                                                              \
+    "the URL has options that the pooler does not know; PgBouncer: ignore_startup_parameters"
+
 typedef struct pg_connector pg_connector;
 
 typedef struct pg_connector_events {
@@ -22,13 +30,13 @@ typedef struct pg_connector_events {
 } pg_connector_events;
 
 /*
- * url as CTMS_DB_URL. statement_timeout_s 0 for none. Keepalives, encoding, application
- * name and statement time-out are set unless the URL says otherwise. Nothing is opened
- * until pg_connector_start(). Returns NULL, with a message, when the URL cannot be parsed.
+ * url as CTMS_DB_URL. Keepalives, encoding and application name are set unless the URL says
+ * otherwise. Nothing is opened until pg_connector_start(). Returns NULL, with a message, when the
+ * URL cannot be parsed.
  */
-pg_connector *pg_connector_new(struct event_base *base, const char *url, const char *application,
-                               double statement_timeout_s, const pg_connector_events *events,
-                               void *arg, char *message, size_t message_size);
+pg_connector *
+pg_connector_new(struct event_base *base, const char *url, const char *application,
+                 const pg_connector_events *events, void *arg, char *message, size_t message_size);
 void pg_connector_free(pg_connector *connector);
 /* Tries to connect, beginning with the next turn of the event loop. */
 void pg_connector_start(pg_connector *connector);

@@ -171,7 +171,7 @@ pg_listener_new(struct event_base *base, const char *url, const char *applicatio
     for (; *channels != NULL; channels++)
         buf_printf(&sql, "LISTEN %s;", *channels);
     listener->listen_sql = buf_steal(&sql);
-    listener->connector = pg_connector_new(base, url, application, 0, &connector_events, listener,
+    listener->connector = pg_connector_new(base, url, application, &connector_events, listener,
                                            message, message_size);
     if (listener->connector == NULL) {
         pg_listener_free(listener);

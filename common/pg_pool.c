@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/buf.h"
 #include "common/clock.h"
@@ -28,11 +29,13 @@ on_connect_failed(void *arg, const char *reason)
     pg_pool *pool = conn->pool;
     request_list queue = pool->queue;
     pg_request *request;
-    char message[600];
+    bool is_refused = strstr(reason, PG_CONNECTOR_REFUSED_PARAMETER) != NULL;
+    char message[800];
 
     if (pool->ready_count > 0)
         return;
-    snprintf(message, sizeof(message), "could not connect to the database: %s", reason);
+    snprintf(message, sizeof(message), "could not connect to the database: %s%s%s", reason,
+             is_refused ? ": " : "", is_refused ? PG_CONNECTOR_PARAMETER_ADVICE : "");
     if (!pool->is_away)
         pg_pool_connection_report(pool, true, message);
     pool->is_away = true;
@@ -194,9 +197,8 @@ pg_pool_new(struct event_base *base, const pg_pool_options *options, char *messa
         connection *conn = &pool->connections[i];
 
         conn->pool = pool;
-        conn->connector =
-            pg_connector_new(base, options->url, options->application, options->timeout_s, &events,
-                             conn, message, message_size);
+        conn->connector = pg_connector_new(base, options->url, options->application, &events, conn,
+                                           message, message_size);
         if (conn->connector == NULL) {
             pg_pool_free(pool);
             return NULL;

@@ -8,6 +8,10 @@
  *
  * Each request ends in exactly one call of its callback, from the event loop, never from within
  * pg_pool_query(). For a streamed request, calls with its rows come before that one.
+ *
+ * It also works through a pooler, whichever session each transaction gets: prepared statements are
+ * named after their text, a result is checked before anyone reads it, and where prepared statements
+ * are not kept, requests are sent without them.
  */
 #ifndef CTMS_COMMON_PG_POOL_H
 #define CTMS_COMMON_PG_POOL_H
@@ -19,11 +23,19 @@
 typedef struct pg_pool pg_pool;
 typedef struct pg_request pg_request;
 
+typedef enum pg_rows {
+    PG_ONE_ROW,  /* never fewer, never more */
+    PG_ANY_ROWS, /* none, one or many */
+} pg_rows;
+
 /* Must outlive the pool, because connections remember statements by their address. */
 typedef struct pg_statement {
     const char *sql; /* parameters $1, $2 …; all are sent as text of unknown type */
     int parameter_count;
     bool is_read_only; /* may be sent again when the connection is lost */
+    /* What a result must look like; a callback never sees any other. */
+    const char *columns; /* their names, with commas between them */
+    pg_rows rows;
 } pg_statement;
 
 typedef enum pg_status {
@@ -53,7 +65,8 @@ typedef struct pg_pool_options {
     const char *application; /* the name that pg_stat_activity shows */
     int connections;
     int queue_max;    /* requests that may wait for a connection */
-    double timeout_s; /* for a request, waiting included; also used as statement_timeout */
+    double timeout_s; /* for a request, waiting included; also the statement_timeout of sessions
+                       * that are ours alone */
     void (*log)(void *arg, bool is_error, const char *message); /* may be NULL */
     void *log_arg;
 } pg_pool_options;

@@ -3,53 +3,15 @@
  * queue is in pg_pool.c, which stands above this file: it is called (pool->dispatch) when there is
  * room for more requests.
  *
- * On the wire a request is [Parse] Bind Execute Sync. It waits in the list of requests in flight,
- * in the order of sending. It ends when its Sync is answered, because only then its transaction is
- * known to be committed.
+ * On the wire a request is [Parse] Bind Execute Sync; pg_pool_statement.c sends all but the Sync.
+ * It waits in the list of requests in flight, in the order of sending. It ends when its Sync is
+ * answered, because only then its transaction is known to be committed.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "common/pg_pool_internal.h"
-
-/* ---- prepared statements ----------------------------------------------------- */
-
-/* The number in the name of the prepared statement, 0 if it is not prepared. */
-static unsigned
-prepared_name(const connection *conn, const pg_statement *statement)
-{
-    for (int i = 0; i < conn->statement_count; i++) {
-        if (conn->statements[i].statement == statement)
-            return conn->statements[i].name;
-    }
-    return 0;
-}
-
-static void
-forget_statement(connection *conn, const pg_statement *statement)
-{
-    for (int i = 0; i < conn->statement_count; i++) {
-        if (conn->statements[i].statement == statement)
-            conn->statements[i] = conn->statements[--conn->statement_count];
-    }
-}
-
-static bool
-prepare(connection *conn, pg_request *request, unsigned *name)
-{
-    char text[16];
-
-    if (conn->statement_count == STATEMENTS_MAX)
-        conn->statement_count = 0;
-    *name = ++conn->prepared;
-    snprintf(text, sizeof(text), "ctms_%u", *name);
-    if (!PQsendPrepare(conn->pg, text, request->statement->sql, 0, NULL))
-        return false;
-    request->is_preparing = true;
-    conn->statements[conn->statement_count].statement = request->statement;
-    conn->statements[conn->statement_count++].name = *name;
-    return true;
-}
+#include "common/pg_session.h"
 
 /* ---- connections --------------------------------------------------------------- */
 
@@ -75,12 +37,14 @@ pg_pool_connection_drop(connection *conn)
     conn->pg = NULL;
     conn->statement_count = 0;
     conn->in_flight_count = 0;
-    conn->is_broken = conn->is_unwanted = false;
+    conn->is_broken = conn->is_unwanted = conn->is_unnamed = false;
+    conn->complaint[0] = '\0';
 }
 
 /*
  * Ends the requests of a connection that is gone. A request that the server had refused stays
- * refused; one that only reads is sent again; the result of any other is reported as lost.
+ * refused; one that only reads is sent again; the result of any other is reported as lost, and so
+ * is that of one which got somebody else's result.
  */
 static void
 end_in_flight(request_list *list, const char *message)
@@ -92,7 +56,7 @@ end_in_flight(request_list *list, const char *message)
         if (request->error != NULL) {
             pg_pool_request_deliver(request, PG_ERROR, NULL);
         } else if (request->statement->is_read_only && !request->was_retried &&
-                   !request->has_begun && request->callback != NULL) {
+                   !request->has_begun && !request->is_misfit && request->callback != NULL) {
             /* This reverses the order; pg_pool_request_requeue() reverses it again. */
             request->was_retried = true;
             request->next = again.head;
@@ -125,7 +89,10 @@ lose_by_error(connection *conn)
 {
     char reason[400];
 
-    pg_connector_error_line(conn->pg, reason, sizeof(reason));
+    if (conn->complaint[0] != '\0')
+        snprintf(reason, sizeof(reason), "%s", conn->complaint);
+    else
+        pg_connector_error_line(conn->pg, reason, sizeof(reason));
     pg_pool_connection_lose(conn, reason);
 }
 
@@ -145,14 +112,7 @@ ask_for_rows(connection *conn)
 bool
 pg_pool_connection_send(connection *conn, pg_request *request)
 {
-    unsigned name = prepared_name(conn, request->statement);
-    char text[16];
-
-    if (name == 0 && !prepare(conn, request, &name))
-        return false;
-    snprintf(text, sizeof(text), "ctms_%u", name);
-    if (!PQsendQueryPrepared(conn->pg, text, request->statement->parameter_count, request->values,
-                             NULL, NULL, 0))
+    if (!pg_pool_statement_send(conn, request))
         return false;
     /* From here on the server may execute the request. */
     request->sent_on = conn;
@@ -166,30 +126,31 @@ pg_pool_connection_send(connection *conn, pg_request *request)
 
 /* ---- results ---------------------------------------------------------------------- */
 
-static bool
-has_sqlstate(const PGresult *error, const char *sqlstate)
+static void
+tell_of_pooler(const connection *conn)
 {
-    const char *own = PQresultErrorField(error, PG_DIAG_SQLSTATE);
-
-    return own != NULL && strncmp(own, sqlstate, strlen(sqlstate)) == 0;
+    if (!conn->is_unnamed || conn->pool->has_told_of_pooler)
+        return;
+    pg_pool_connection_report(conn->pool, true,
+                              "the pooler before the database does not keep prepared statements"
+                              " (PgBouncer: " PG_CONNECTOR_POOLER_ADVICE
+                              "): every request is parsed anew, which is slower");
+    conn->pool->has_told_of_pooler = true;
 }
 
-/* True if the server rolled the request back and a second attempt may succeed. */
+/* True if the server rolled the request back and another attempt may succeed. */
 static bool
 is_worth_retrying(connection *conn, pg_request *request)
 {
-    const char *message = PQresultErrorField(request->error, PG_DIAG_MESSAGE_PRIMARY);
-
-    if (request->was_retried || request->has_begun || request->callback == NULL)
+    if (request->has_begun || request->callback == NULL)
         return false;
-    if (has_sqlstate(request->error, "40001") || has_sqlstate(request->error, "40P01"))
-        return true;
-    /* A pooler gave us another session, or the result type of a function has changed. */
-    if (has_sqlstate(request->error, "26000") ||
-        (has_sqlstate(request->error, "0A000") && message && strstr(message, "cached plan"))) {
-        forget_statement(conn, request->statement);
+    if (pg_pool_statement_can_do_without(conn, request)) {
+        tell_of_pooler(conn);
         return true;
     }
+    if (!request->was_retried && (pg_pool_has_sqlstate(request->error, "40001") ||
+                                  pg_pool_has_sqlstate(request->error, "40P01")))
+        return request->was_retried = true;
     return false;
 }
 
@@ -206,14 +167,13 @@ finish_request(connection *conn)
         return;
     }
     /* The server is a standby now, or it is being stopped: look for another one. */
-    if (has_sqlstate(request->error, "25006") || has_sqlstate(request->error, "57P"))
+    if (pg_pool_has_sqlstate(request->error, "25006") ||
+        pg_pool_has_sqlstate(request->error, "57P"))
         conn->is_unwanted = true;
-    if (is_worth_retrying(conn, request)) {
-        request->was_retried = true;
+    if (is_worth_retrying(conn, request))
         pg_pool_request_requeue(request);
-        return;
-    }
-    pg_pool_request_deliver(request, PG_ERROR, NULL);
+    else
+        pg_pool_request_deliver(request, PG_ERROR, NULL);
 }
 
 static void
@@ -226,11 +186,28 @@ take_error(connection *conn, pg_request *request, PGresult *result)
         return;
     }
     if (request->is_preparing) {
-        forget_statement(conn, request->statement);
+        pg_pool_statement_forget(conn, request->statement);
         request->is_preparing = false;
     }
     PQclear(request->error);
     request->error = result;
+}
+
+/* Nobody reads a result of another statement, and nobody uses the connection any longer. */
+static void
+take_rows(connection *conn, pg_request *request, PGresult *result)
+{
+    if (!pg_pool_statement_fits(request, result, conn->complaint, sizeof(conn->complaint))) {
+        request->is_misfit = true;
+        conn->is_broken = true;
+        PQclear(result);
+    } else if (PQresultStatus(result) == PGRES_SINGLE_TUPLE) {
+        pg_pool_request_deliver_row(request, result);
+        PQclear(result);
+    } else {
+        PQclear(request->result);
+        request->result = result;
+    }
 }
 
 static void
@@ -245,24 +222,30 @@ take_result(connection *conn, PGresult *result)
         break;
     case PGRES_PIPELINE_ABORTED: PQclear(result); break;
     case PGRES_SINGLE_TUPLE:
-        pg_pool_request_deliver_row(request, result);
-        PQclear(result);
-        break;
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
         if (request->is_preparing) {
             request->is_preparing = false;
             PQclear(result);
-            break;
+        } else {
+            take_rows(conn, request, result);
         }
-        PQclear(request->result);
-        request->result = result;
         break;
     default: take_error(conn, request, result); break;
     }
 }
 
 /* ---- events ------------------------------------------------------------ */
+
+/* Through a pooler, a session may be one that another program has told to LISTEN. */
+static void
+drop_notifications(PGconn *pg)
+{
+    PGnotify *notify;
+
+    while ((notify = PQnotifies(pg)) != NULL)
+        PQfreemem(notify);
+}
 
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
@@ -274,8 +257,10 @@ on_readable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (!PQconsumeInput(conn->pg))
         conn->is_broken = true;
+    drop_notifications(conn->pg);
     /* One NULL ends the results of a command; several in a row mean that no more will come. */
-    while (conn->in_flight.head != NULL && nothing < 3 && !PQisBusy(conn->pg)) {
+    while (conn->in_flight.head != NULL && conn->complaint[0] == '\0' && nothing < 3 &&
+           !PQisBusy(conn->pg)) {
         PGresult *result = PQgetResult(conn->pg);
 
         nothing = result ? 0 : nothing + 1;
@@ -303,6 +288,47 @@ on_writable(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void
+on_session_set_up(void *arg, const pg_reply *reply)
+{
+    connection *conn = arg;
+    pg_pool *pool = conn->pool;
+    char message[400];
+    pg_session session;
+
+    if (reply->status == PG_ERROR) {
+        snprintf(message, sizeof(message), "could not set up a session: %s %s", reply->sqlstate,
+                 reply->message);
+        pg_pool_connection_report(pool, true, message);
+    }
+    if (reply->status != PG_OK)
+        return;
+    session = pg_session_read(reply->result);
+    if (session.is_isolated && !pool->has_told_of_isolation) {
+        pg_pool_connection_report(pool, true, PG_SESSION_ISOLATION_ADVICE);
+        pool->has_told_of_isolation = true;
+    }
+}
+
+/* The first request of a connection; others are sent behind it without waiting. */
+static void
+set_up_session(connection *conn)
+{
+    pg_session_values values;
+    pg_request *request;
+
+    pg_session_fill(&values, conn->pg, conn->pool->options.timeout_s);
+    request = pg_pool_request_new(conn->pool, &pg_session_set_up, values.values);
+    request->callback = on_session_set_up;
+    request->arg = conn;
+    request->is_unnamed = true;
+    if (!pg_pool_connection_send(conn, request)) {
+        pg_pool_request_free(request);
+        conn->is_broken = true;
+        event_active(conn->readable, EV_READ, 0);
+    }
+}
+
 void
 pg_pool_connection_open(connection *conn, PGconn *pg)
 {
@@ -317,6 +343,7 @@ pg_pool_connection_open(connection *conn, PGconn *pg)
     conn->readable = event_new(pool->base, PQsocket(pg), EV_READ | EV_PERSIST, on_readable, conn);
     conn->writable = event_new(pool->base, PQsocket(pg), EV_WRITE, on_writable, conn);
     event_add(conn->readable, NULL);
+    set_up_session(conn);
     if (pool->is_away)
         pg_pool_connection_report(pool, false, "the database is back");
     pool->is_away = false;

@@ -1,7 +1,7 @@
 /*
- * pg_pool_internal.h: what the three files of the pool share: pg_pool.c (the queue),
- * pg_pool_connection.c (one connection) and pg_pool_request.c (requests and lists of them). No
- * other file includes it.
+ * pg_pool_internal.h: what the files of the pool share: pg_pool.c (the queue),
+ * pg_pool_connection.c (one connection), pg_pool_statement.c (prepared statements, and what results
+ * look like) and pg_pool_request.c (requests and lists of them). No other file includes it.
  */
 #ifndef CTMS_COMMON_PG_POOL_INTERNAL_H
 #define CTMS_COMMON_PG_POOL_INTERNAL_H
@@ -12,6 +12,8 @@
 /* Requests in flight on one connection. */
 #define PIPELINE_DEPTH 16
 #define STATEMENTS_MAX 64
+/* "ctms_", 32 hexadecimal digits and a NUL. */
+#define STATEMENT_NAME_SIZE 38
 
 typedef struct request_list {
     pg_request *head;
@@ -26,13 +28,16 @@ typedef struct connection {
     struct event *writable;
     request_list in_flight;
     int in_flight_count;
-    bool is_broken;    /* to be replaced as soon as its results are read */
-    bool is_unwanted;  /* to be replaced as soon as nothing is in flight */
-    unsigned prepared; /* statements prepared so far, to number their names */
+    bool is_broken;      /* to be replaced as soon as its results are read */
+    bool is_unwanted;    /* to be replaced as soon as nothing is in flight */
+    char complaint[400]; /* why it is broken, if the connection itself does not know; else "" */
+
+    bool is_unnamed; /* prepared statements do not last: each request brings its own */
     int statement_count;
-    struct {
+    struct prepared_statement {
         const pg_statement *statement;
-        unsigned name;
+        bool is_unusable; /* the server refuses it: requests bring their own */
+        char name[STATEMENT_NAME_SIZE];
     } statements[STATEMENTS_MAX];
 } connection;
 
@@ -44,7 +49,9 @@ struct pg_request {
     connection *sent_on; /* NULL: in the queue */
     double deadline_s;
     bool is_preparing; /* the next result is that of Parse */
+    bool is_unnamed;   /* to be sent, or was sent, without a prepared statement */
     bool was_retried;
+    bool is_misfit; /* a result is not one of this statement */
     bool is_streamed;
     bool has_begun; /* rows have been delivered: it cannot be sent again */
     PGresult *result;
@@ -61,6 +68,8 @@ struct pg_pool {
     int queue_count; /* without abandoned ones */
     int ready_count;
     bool is_away; /* no connection, and the last attempt failed */
+    bool has_told_of_pooler;
+    bool has_told_of_isolation;
     struct event *sweep;
     /* Implemented in pg_pool.c. Sends waiting requests to connections that have room. */
     void (*dispatch)(pg_pool *pool);
@@ -89,5 +98,19 @@ void pg_pool_connection_lose(connection *conn, const char *reason);
 void pg_pool_connection_drop(connection *conn);
 /* Sends a request. On failure the connection is broken, and the request has still to be sent. */
 bool pg_pool_connection_send(connection *conn, pg_request *request);
+
+/* pg_pool_statement.c. Sends a request as the connection can. False on failure. */
+bool pg_pool_statement_send(connection *conn, pg_request *request);
+/* The server refused to prepare the statement of the request. */
+void pg_pool_statement_forget(connection *conn, const pg_statement *statement);
+/* True if the request failed only because of its prepared statement. From now on the connection
+ * does without; the request can be sent again. */
+bool pg_pool_statement_can_do_without(connection *conn, pg_request *request);
+/* True if this can be a result of the statement. Otherwise writes why not. */
+bool
+pg_pool_statement_fits(const pg_request *request, const PGresult *result, char *why, size_t size);
+
+/* True if the error's SQLSTATE begins with prefix. */
+bool pg_pool_has_sqlstate(const PGresult *error, const char *prefix);
 
 #endif

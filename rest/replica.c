@@ -12,14 +12,22 @@
 #define LOOKS_MAX 3
 
 /* Everything that was committed is before this position, whether it has been flushed or not. */
-static const pg_statement primary_position = {"SELECT pg_catalog.pg_current_wal_insert_lsn()", 0,
-                                              true};
+static const pg_statement primary_position = {
+    .sql = "SELECT pg_catalog.pg_current_wal_insert_lsn()",
+    .is_read_only = true,
+    .columns = "pg_current_wal_insert_lsn",
+};
 
 /* Null on a server that is no longer a replica. When it is true, every later snapshot of the
  * replica shows everything up to that position. */
 static const pg_statement has_replayed = {
-    "SELECT pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) $1::pg_catalog.pg_lsn", 1,
-    true};
+    .sql =
+        "SELECT pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) $1::pg_catalog.pg_lsn"
+        " AS has_replayed",
+    .parameter_count = 1,
+    .is_read_only = true,
+    .columns = "has_replayed",
+};
 
 /* A statement that will be sent to the replica as soon as that has replayed enough. */
 typedef struct reading {

@@ -205,7 +205,8 @@ is_unavailable(const pg_reply *reply)
 {
     return pg_reply_has_sqlstate(reply, "08") || pg_reply_has_sqlstate(reply, "53") ||
            pg_reply_has_sqlstate(reply, "57") || pg_reply_has_sqlstate(reply, "55P03") ||
-           pg_reply_has_sqlstate(reply, "25006");
+           pg_reply_has_sqlstate(reply, "25006") || pg_reply_has_sqlstate(reply, "26000") ||
+           pg_reply_has_sqlstate(reply, "42P05");
 }
 
 static void

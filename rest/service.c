@@ -16,15 +16,17 @@ static const pg_statement get_backlog = {
     .sql = "SELECT backlog, retry_backlog FROM ctms.acoustic_backlog($1::int)",
     .parameter_count = 1,
     .is_read_only = true,
+    .columns = "backlog,retry_backlog",
 };
 
 /* Neither of the two numbers is found by counting rows. */
 static const pg_statement get_numbers = {
     .sql = "SELECT backlog, (SELECT greatest(reltuples, pg_stat_get_live_tuples(oid), 0)"
-           " FROM pg_class WHERE oid = 'ctms.emails'::regclass)"
+           " FROM pg_class WHERE oid = 'ctms.emails'::regclass) AS contacts"
            " FROM ctms.acoustic_backlog($1::int)",
     .parameter_count = 1,
     .is_read_only = true,
+    .columns = "backlog,contacts",
 };
 
 static int

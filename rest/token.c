@@ -28,6 +28,8 @@ static const pg_statement get_client = {
     .sql = "SELECT client_id, enabled, hashed_secret FROM ctms.get_api_client($1::text)",
     .parameter_count = 1,
     .is_read_only = true,
+    .columns = "client_id,enabled,hashed_secret",
+    .rows = PG_ANY_ROWS,
 };
 
 static void

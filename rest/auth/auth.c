@@ -64,11 +64,14 @@ static const pg_statement get_client = {
     .sql = "SELECT enabled FROM ctms.get_api_client($1::text)",
     .parameter_count = 1,
     .is_read_only = true,
+    .columns = "enabled",
+    .rows = PG_ANY_ROWS,
 };
 
 static const pg_statement touch_client = {
     .sql = "SELECT ctms.touch_api_client($1::text)",
     .parameter_count = 1,
+    .columns = "touch_api_client",
 };
 
 static void lookup_free(auth_lookup *lookup);

@@ -82,9 +82,11 @@ sub sql_error
 
 # ---- programs -----------------------------------------------------------------
 
+# A program of ctms, or another one with its path.
 sub start_program
 {
     my ($self, $name, $program, $env, @args) = @_;
+    $program = "$ENV{CTMS_TEST_BIN}/$program" if $program !~ m{^/};
     my $log = "$PostgreSQL::Test::Utils::log_path/$self->{name}_$name.log";
     my $pid = fork() // die "fork: $!";
     if (!$pid)
@@ -94,7 +96,7 @@ sub start_program
         open STDIN, '<', '/dev/null';
         open STDOUT, '>>', $log;
         open STDERR, '>&', \*STDOUT;
-        { exec { "$ENV{CTMS_TEST_BIN}/$program" } "$ENV{CTMS_TEST_BIN}/$program", @args }
+        { exec { $program } $program, @args }
         POSIX::_exit(127);
     }
     $self->{process}{$name} = { pid => $pid, log => $log };
@@ -109,7 +111,7 @@ sub stop_program
 {
     my ($self, $name, $signal, $timeout_s) = @_;
     my $process = delete $self->{process}{$name} or return;
-    kill $signal // 'TERM', $process->{pid};
+    kill $signal // $process->{signal} // 'TERM', $process->{pid};
     my $deadline = time + ($timeout_s // 20);
     while (waitpid($process->{pid}, POSIX::WNOHANG()) == 0)
     {

@@ -1,0 +1,205 @@
+# REST servers, the agent and the command line through PgBouncer: contacts come out right whichever
+# session each transaction gets, and what cannot work is said. The program is Debian's, and also the
+# one that CTMS_TEST_PGBOUNCER names: from 1.21 on it keeps prepared statements.
+use strict;
+use warnings;
+use CTMS::PgBouncer;
+use CTMS::Test qw(poll_until slurp);
+use File::Temp qw(tempfile);
+use HTTP::Tiny;
+use JSON::PP;
+use Test::More;
+
+my $json = JSON::PP->new->utf8->canonical;
+my @programs = CTMS::PgBouncer::programs();
+plan skip_all => 'pgbouncer is not installed' if !@programs;
+
+my $ctms = CTMS::Test->new('pgbouncer');
+$ctms->sql("CREATE ROLE rest LOGIN IN ROLE ctms_api; CREATE ROLE sync LOGIN IN ROLE ctms_agent;
+    CREATE ROLE operator LOGIN IN ROLE ctms_admin");
+$ctms->start_sandbox;
+my $direct = 'host=' . $ctms->node->host . ' port=' . $ctms->node->port . ' dbname=ctms';
+my $log_path = $PostgreSQL::Test::Utils::log_path;
+my $told = qr/pooler.*prepared statements.*pool_mode.*1\.21.*max_prepared_statements/;
+
+sub start_rest_as
+{
+    my ($name, $bouncer, %env) = @_;
+    my $port = PostgreSQL::Test::Cluster::get_free_port();
+    unlink "$log_path/pgbouncer_$name.log";
+    $ctms->start_program($name, 'ctms-rest', { CTMS_DB_URL => $bouncer->url('rest'),
+        CTMS_LISTEN_DB_URL => "$direct user=rest", CTMS_HOST => '127.0.0.1', CTMS_PORT => $port,
+        CTMS_SERVER_PREFIX => "http://127.0.0.1:$port", CTMS_DB_CONNECTIONS => 2,
+        CTMS_SECRET_KEY => 'a secret key for tests only, 32+', %env });
+    $ctms->wait_for_port($name, $port);
+    poll_until(sub { $ctms->request(GET => "http://127.0.0.1:$port/__heartbeat__")->{status} == 200 },
+        "$name is up");
+    return $port;
+}
+
+sub start_agent_as
+{
+    my ($bouncer, %env) = @_;
+    unlink "$log_path/pgbouncer_agent.log";
+    return $ctms->start_agent(CTMS_DB_URL => $bouncer->url('sync'),
+        CTMS_LISTEN_DB_URL => "$direct user=sync", CTMS_LOGGING_LEVEL => 'INFO', %env);
+}
+
+sub cli_through
+{
+    my ($bouncer, @args) = @_;
+    no warnings 'redefine';
+    local *CTMS::Test::db_url = sub { $bouncer->url('operator') };
+    return $ctms->cli(@args);
+}
+
+# ---- contacts ------------------------------------------------------------------------
+
+# What went wrong for one client that makes, changes, replaces and reads its own contact, each time
+# by another server. A statement that another program has prepared would do something else.
+sub use_contact
+{
+    my ($number, $rounds, @ports) = @_;
+    my (@wrong, $turn);
+    my $http = HTTP::Tiny->new(keep_alive => 1, timeout => 60);
+    my $ask = sub {
+        my ($method, $path, $body) = @_;
+        my $port = $ports[ $turn++ % @ports ];
+        my $r = $http->request($method, "http://127.0.0.1:$port$path", { headers => {
+            Authorization => "Bearer $ctms->{token}", 'Content-Type' => 'application/json' },
+            defined $body ? (content => $json->encode($body)) : () });
+        push @wrong, "$method: $r->{status} $r->{content}" if $r->{status} !~ /^2/;
+        return eval { $json->decode($r->{content}) } // {};
+    };
+    for my $round (1 .. $rounds)
+    {
+        my $address = "client$number.$round.$$\@example.com";
+        my %email = (primary_email => $address, first_name => 'Anna', last_name => "No $number");
+        my $id = $ask->(POST => '/ctms', { email => {%email}, fxa => { fxa_id => "f$$.$round" },
+            newsletters => [ { name => 'hubs' } ] })->{email}{email_id} // '';
+        my $is = sub {
+            my ($contact, $what, $first, $has_fxa) = @_;
+            my $found = join ' ', map { $_ // 'null' } @{ $contact->{email} }{qw(primary_email
+                first_name last_name)}, $contact->{fxa}{fxa_id}, scalar @{ $contact->{newsletters}
+                // [] };
+            my $wanted = join ' ', $address, $first, "No $number", $has_fxa ? "f$$.$round" : 'null',
+                $has_fxa ? 1 : 0;
+            push @wrong, "after $what: $found instead of $wanted" if $found ne $wanted;
+        };
+        $ask->(PATCH => "/ctms/$id", { email => { first_name => 'Berta' } });
+        $is->($ask->(GET => "/ctms/$id"), 'PATCH', 'Berta', 1);
+        $ask->(GET => "/identity/$id");
+        $is->($ask->(PATCH => "/ctms/$id", { email => { first_name => 'Cilla' } }), 'another PATCH',
+            'Cilla', 1);
+        $ask->(PUT => "/ctms/$id", { email => { %email, first_name => 'Dora' } });
+        $is->($ask->(GET => "/ctms/$id"), 'PUT', 'Dora', 0);
+        $ask->(GET => '/waitlists');
+        my $gone = $ask->(DELETE => "/ctms/$address") if $round % 2;
+        push @wrong, 'DELETE: another contact' if $round % 2 && (ref $gone ne 'ARRAY'
+            || $gone->[0]{email_id} ne $id);
+    }
+    return @wrong;
+}
+
+sub use_contacts
+{
+    my ($clients, $rounds, @ports) = @_;
+    my %report;
+    for my $number (1 .. $clients)
+    {
+        my (undef, $file) = tempfile(DIR => $ENV{TESTDIR}, UNLINK => 1);
+        my $pid = fork // die $!;
+        if (!$pid)
+        {
+            my @wrong = eval { use_contact($number, $rounds, @ports) };
+            CTMS::PgBouncer::spew($file, map { "$_\n" } @wrong, $@ || (), "ended\n");
+            POSIX::_exit(0);
+        }
+        $report{$pid} = $file;
+    }
+    waitpid $_, 0 for keys %report;
+    return map { my @lines = split /\n/, slurp($_); pop @lines eq 'ended' ? @lines : 'died' }
+        values %report;
+}
+
+sub check_contacts
+{
+    my ($mode, $keeps, %settings) = @_;
+    my $bouncer = CTMS::PgBouncer->new($ctms, 'pool', %settings);
+    my @ports = map { start_rest_as($_, $bouncer) } 'first', 'second';
+    $ctms->{rest_port} = $ports[0];
+    $ctms->login if !$ctms->{token};
+    start_agent_as($bouncer);
+    my @wrong = use_contacts(6, 4, @ports);
+    is(join("\n", @wrong[ 0 .. ($#wrong > 9 ? 9 : $#wrong) ]), '', 'every contact is as it should be');
+    for my $round (1 .. 3)
+    {
+        my ($rc, $out, $err) = cli_through($bouncer, 'clients', 'list');
+        is("$rc $err", '0 ', 'ctms clients list');
+    }
+    my $object = "$ENV{TESTDIR}/customer.json";
+    CTMS::PgBouncer::spew($object, $json->encode({ object => 'customer', id => "cus_$$",
+        created => 1, email => 'stripe@example.com', metadata => {}, default_source => undef,
+        invoice_settings => { default_payment_method => undef } }));
+    my ($rc, $out, $err) = cli_through($bouncer, 'stripe', 'ingest', $object);
+    like("$rc $out", qr/^[01] /, 'ctms stripe ingest') or diag $err;
+    is($ctms->node->safe_psql('ctms', 'SHOW synchronous_commit', connstr => $bouncer->url('operator')),
+        'on', 'leaves nothing behind in the session');
+    ok(poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') eq '0' }),
+        'everything was sent');
+    for my $name ('first', 'second')
+    {
+        is($ctms->stop_program($name), 0, "$name stops");
+        my $log = slurp("$log_path/pgbouncer_$name.log");
+        unlike($log, qr/ended unexpectedly|worker.*signal|unexpected error|connection.*lost/,
+            'nothing crashed');
+        is(scalar(() = $log =~ /$told/g), $keeps ? 0 : 1, $keeps ? 'nothing to say' : 'it is said once');
+    }
+    is($ctms->stop_program('agent'), 0, 'the agent stops');
+    my $log = slurp("$log_path/pgbouncer_agent.log");
+    unlike($log, qr/could not (?:claim|write|read|release)/, 'and had no trouble');
+    $bouncer->stop;
+    return;
+}
+
+for my $program (@programs)
+{
+    my $version = CTMS::PgBouncer::version($program);
+    my @common = (program => $program);
+    subtest "PgBouncer $version, a session for each client" => sub {
+        check_contacts('session', 1, @common, pool_mode => 'session', default_pool_size => 40);
+    };
+    my %off = $version >= 1021 ? (max_prepared_statements => 0) : ();
+    subtest "PgBouncer $version, one session for all" => sub {
+        check_contacts('one', 0, @common, %off, pool_mode => 'transaction', default_pool_size => 1,
+            ignore_startup_parameters => 'options');
+    };
+    subtest "PgBouncer $version, three sessions for all" => sub {
+        check_contacts('three', 0, @common, %off, pool_mode => 'transaction',
+            default_pool_size => 3);
+    };
+    subtest "PgBouncer $version, which keeps prepared statements" => sub {
+        plan skip_all => 'older than 1.21' if $version < 1021;
+        check_contacts('kept', 1, @common, pool_mode => 'transaction', default_pool_size => 2,
+            max_prepared_statements => 100);
+    };
+}
+note 'no newer PgBouncer: CTMS_TEST_PGBOUNCER can name one' if @programs < 2;
+
+my $bouncer = CTMS::PgBouncer->new($ctms, 'refuses', pool_mode => 'transaction');
+
+# ---- what a pooler refuses ---------------------------------------------------------------
+
+my $refused = $bouncer->url('operator') . '?options=-c%20work_mem%3D8MB';
+$ctms->start_program('refused', 'ctms-agent', $ctms->agent_env(CTMS_DB_URL => $refused));
+ok(poll_until(sub { $ctms->log_of('refused') =~ /ignore_startup_parameters/ }),
+    'options in the URL: the log says what to do');
+$ctms->stop_program('refused');
+{
+    no warnings 'redefine';
+    local *CTMS::Test::db_url = sub { $refused };
+    my ($rc, $out, $err) = $ctms->cli('clients', 'list');
+    like($err, qr/unsupported startup parameter.*hint: .*ignore_startup_parameters/s, 'ctms too');
+}
+$bouncer->stop;
+done_testing();
