@@ -140,18 +140,54 @@ SKIP:
     IPC::Run::finish($zsh);
 }
 
-# ---- units ---------------------------------------------------------------------------------------
+# ---- units and users ---------------------------------------------------------------------------
 
-for my $name (qw(ctms-rest ctms-agent))
+# Programs that every Debian has, because nothing can be installed without them.
+sub is_essential
+{
+    my ($program) = @_;
+    my ($package) = output('dpkg-query', '-S', $program) =~ m{^([^:\s]+)(?::\w+)?: /}m
+        or return 0;
+    return output('dpkg-query', '-W', '-f', '${Essential}', $package) eq 'yes';
+}
+
+my %group_role = ('ctms-rest' => 'ctms_api', 'ctms-agent' => 'ctms_agent');
+my $postinst = slurp('packaging/debian/ctms.postinst');
+my $postrm = slurp('packaging/debian/ctms.postrm');
+for my $name (sort keys %group_role)
 {
     my $unit = slurp("packaging/systemd/$name.service");
-    like($unit, qr{^ExecStart=/usr/bin/$name --config /etc/ctms/}m, "$name.service starts $name");
-    like($unit, qr/^User=ctms$/m, 'as its own user');
-    for my $setting (qw(NoNewPrivileges=yes ProtectSystem=strict ProtectHome=yes PrivateTmp=yes
-            CapabilityBoundingSet= MemoryDenyWriteExecute=yes KillMode=mixed))
+    my ($file) = $unit =~ m{^ExecStart=/usr/bin/$name --config /etc/ctms/(\w+\.env)$}m;
+    ok($file, "$name.service starts $name");
+    for my $setting ("User=$name", "Group=$name", qw(NoNewPrivileges=yes ProtectSystem=strict
+            ProtectHome=yes PrivateTmp=yes CapabilityBoundingSet= MemoryDenyWriteExecute=yes
+            KillMode=mixed LimitCORE=0))
     {
         like($unit, qr/^\Q$setting\E$/m, $setting);
     }
+    like($unit, qr/^MemoryMax=\d+[MG]$/m, 'a limit of memory');
+    like($postinst, qr/^    add_user $name "ctms [^"]+"$/m, 'the package makes its user');
+    like($postrm, qr/^    for user in .*\b$name\b.*; do$/m, 'and removes it');
+    my $settings = slurp("packaging/debian/$file");
+    like($settings, qr/CREATE ROLE "$name" LOGIN IN ROLE $group_role{$name};/,
+        'a role of its own');
+    unlike($settings, qr/IN ROLE [^;]*,/, 'which is a member of one group');
+    SKIP:
+    {
+        skip 'there is no dpkg', 1 unless can_run('dpkg-query');
+        my @programs = grep { $_ ne "/usr/bin/$name" } $unit =~ /^Exec\w+=[-@:+!]*(\S+)/mg;
+        is(join(' ', grep { !is_essential($_) } @programs), '',
+            'it runs nothing that a system may lack');
+    }
+    SKIP:
+    {
+        skip 'there is no systemd-analyze', 1 unless can_run('systemd-analyze');
+        # In tenths: with nothing kept from it the exposure would be 96.
+        my $result = system 'systemd-analyze security --offline=true --threshold=15 '
+            . "packaging/systemd/$name.service >$folder/security 2>&1";
+        is($result, 0, 'little of the system is open to it') or diag slurp("$folder/security");
+    }
 }
+is(join(' ', sort grep { !/^ctms-/ } $postinst =~ /add_user (\w\S*) /g), '', 'no other user');
 
 done_testing();

@@ -81,7 +81,7 @@ for my $case ([ stop => 'TERM' ], [ kill => 'KILL' ])
     settings(faults => [ { answer => 'normal', delay_ms => 2500, count => 10 } ]);
     add_contacts($name, 60);
     $ctms->start_agent(NAME => "$name-first", @own);
-    poll_until(sub { $ctms->log_of("$name-first") =~ /timed out/ }, "$name: requests are timed out");
+    poll_until(sub { $ctms->log_of("$name-first") =~ /timed out/ }, "$name: requests time out");
     $ctms->stop_program("$name-first", $signal);
     cmp_ok(held(), '>', 0, "$name: their slots are held");
     $ctms->start_agent(NAME => "$name-second", @own);
