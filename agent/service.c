@@ -49,24 +49,28 @@ write_metrics(service *s, buf *text)
     agent_metrics_write(s->options.metrics, text);
 }
 
-static bool
-may_read_metrics(const service *s, struct evhttp_request *request)
+/* How to ask for the token of the metrics, or NULL if the request has it or none is needed. */
+static const char *
+challenge(const service *s, struct evhttp_request *request)
 {
     const char *expected = s->options.settings->metrics_token;
     const char *token = bearer_find_token(
         evhttp_find_header(evhttp_request_get_input_headers(request), "Authorization"));
 
-    return expected == NULL || (token != NULL && bearer_is_same(token, expected));
+    if (expected == NULL || (token != NULL && bearer_is_same(token, expected)))
+        return NULL;
+    return token ? "Bearer error=\"invalid_token\"" : "Bearer";
 }
 
 static void
 on_metrics(struct evhttp_request *request, void *arg)
 {
+    const char *wanted = challenge(arg, request);
     buf text = BUF_INIT;
 
-    if (!may_read_metrics(arg, request)) {
-        evhttp_add_header(evhttp_request_get_output_headers(request), "WWW-Authenticate", "Bearer");
-        buf_append_string(&text, "{\"detail\":\"Not authenticated\"}");
+    if (wanted != NULL) {
+        evhttp_add_header(evhttp_request_get_output_headers(request), "WWW-Authenticate", wanted);
+        buf_append_string(&text, "{\"detail\":\"Could not validate credentials\"}");
         answer(request, 401, "application/json", &text);
         buf_free(&text);
         return;

@@ -176,8 +176,10 @@ service_authorize_scrape(exchange *ex)
         return;
     }
     exchange_note(ex, FIELD_AUTH_FAIL, token ? "wrong metrics token" : "no token");
-    exchange_answer_unauthorized(ex,
-                                 token ? "Could not validate credentials" : "Not authenticated");
+    if (token != NULL)
+        exchange_answer_bad_token(ex);
+    else
+        exchange_answer_no_token(ex);
 }
 
 /* When the database cannot be asked, its numbers are the last known ones. */

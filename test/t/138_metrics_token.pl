@@ -10,7 +10,8 @@ use Test::More;
 
 my $ctms = CTMS::Test->new('metrics_token');
 my $secret = 'a token that Prometheus has';
-my %wanted = (has => { 'WWW-Authenticate' => 'Bearer' });
+my %none = (has => { 'WWW-Authenticate' => 'Bearer' });
+my %wrong = (has => { 'WWW-Authenticate' => 'Bearer error="invalid_token"' });
 my $identities = 'method="GET",path_template="/identities"';
 
 my $file = "$PostgreSQL::Test::Utils::tmp_check/metrics-token";
@@ -67,13 +68,13 @@ unlink "$PostgreSQL::Test::Utils::log_path/metrics_token_rest.log";
 $ctms->start_rest(CTMS_METRICS_TOKEN_FILE => $file);
 $ctms->request(GET => '/identities?fxa_id=x');
 answers($ctms, GET => '/metrics', 401, { detail => 'Not authenticated' },
-    headers => { Authorization => undef }, name => 'no token', %wanted);
+    headers => { Authorization => undef }, name => 'no token', %none);
 answers($ctms, GET => '/metrics', 401, { detail => 'Could not validate credentials' },
-    name => 'the token of a client', %wanted);
+    name => 'the token of a client', %wrong);
 answers($ctms, GET => '/metrics', 401, undef, headers => { Authorization => $_ }, name => "\"$_\"",
-    %wanted)
-    for "Bearer ${secret}x", 'Bearer ' . substr($secret, 0, -1), 'Bearer', 'Bearer ', $secret,
-    'Basic ' . encode_base64("x:$secret", '');
+    %wrong) for "Bearer ${secret}x", 'Bearer ' . substr($secret, 0, -1);
+answers($ctms, GET => '/metrics', 401, undef, headers => { Authorization => $_ }, name => "\"$_\"",
+    %none) for 'Bearer', 'Bearer ', $secret, 'Basic ' . encode_base64("x:$secret", '');
 $r = metrics($secret);
 is($r->{status}, 200, 'with the token');
 like($r->{content}, qr/^ctms_api_requests_total\{\Q$identities\E,client_id="id_test",.*\} 1$/m,
@@ -101,7 +102,8 @@ for my $token (undef, "${secret}x")
 {
     $r = metrics($token, "$url/metrics");
     is($r->{status}, 401, 'the agent: ' . ($token ? 'a wrong token' : 'no token'));
-    is($r->{headers}{'www-authenticate'}, 'Bearer', 'which says what it wants');
+    is($r->{headers}{'www-authenticate'}, ($token ? \%wrong : \%none)->{has}{'WWW-Authenticate'},
+        'which says what it wants');
     unlike($r->{content}, qr/ctms_/, 'and no metrics');
 }
 like(metrics($secret, "$url/metrics")->{content}, qr/^ctms_background_/m, 'with the token');
