@@ -206,7 +206,7 @@ refused('invalid_client', body => $form, headers => \%urlencoded,
     name => 'a token for a disabled client');
 $ctms->sql("UPDATE ctms.api_client SET enabled = NULL WHERE client_id = '$id'");
 ok(status_is(400), 'NULL is disabled too');
-check(POST => '/token', 400, \%refusal, body => $form, headers => \%urlencoded,
+refused('invalid_client', body => $form, headers => \%urlencoded,
     name => 'a token when enabled is NULL');
 $ctms->sql("UPDATE ctms.api_client SET enabled = true WHERE client_id = '$id'");
 ok(status_is(200), 'a client that is enabled again');
