@@ -198,9 +198,14 @@ add_server(app *a, int listening_fd)
 {
     static const server_events events = {dispatch_request, exchange_overdue, exchange_gone,
                                          on_cut_off,       on_refused,       body_max};
+    long long connections_max = config_int(a->settings, "CTMS_MAX_CONNECTIONS");
+    long long per_peer =
+        connections_max * config_int(a->settings, "CTMS_MAX_ADDRESS_PERCENT") / 100;
     server_options options = {
-        .connections_max = (int)config_int(a->settings, "CTMS_MAX_CONNECTIONS"),
+        .connections_max = (int)connections_max,
+        .connections_per_peer_max = per_peer > 0 ? (int)per_peer : 1,
         .buffered_max = (size_t)config_int(a->settings, "CTMS_MAX_BUFFERED_BYTES"),
+        .head_timeout_s = config_real(a->settings, "CTMS_HEAD_TIMEOUT_S"),
         .request_timeout_s = config_real(a->settings, "CTMS_REQUEST_TIMEOUT_S"),
         .keepalive_timeout_s = config_real(a->settings, "CTMS_KEEPALIVE_TIMEOUT_S"),
     };

@@ -45,6 +45,8 @@ connection_close(server_call *call, const char *why)
     if (call->is_closed)
         return;
     call->is_closed = true;
+    room_wait_for(call, ROOM_NOTHING);
+    peer_leave(&s->peers, call->client);
     event_del(&call->readable);
     event_del(&call->writable);
     close(call->fd);
@@ -113,6 +115,7 @@ start_lingering(server_call *call)
     shutdown(call->fd, SHUT_WR);
     buf_free(&call->in);
     call->state = STATE_LINGERING;
+    room_wait_for(call, ROOM_NEXT);
     call->deadline_s = clock_now_s() + LINGER_S;
     resume_reading(call);
 }
@@ -134,6 +137,7 @@ finish_answer(server_call *call)
         return;
     }
     call->state = STATE_HEAD;
+    room_wait_for(call, call->in.length > 0 ? ROOM_NOTHING : ROOM_NEXT);
     call->scanned = 0;
     call->deadline_s = clock_now_s() + idle_s;
     if (call->in.length == 0)
@@ -144,7 +148,10 @@ void
 connection_flush(server_call *call)
 {
     switch (connection_write_out(call)) {
-    case WRITE_WAITS: break;
+    case WRITE_WAITS:
+        if (call->state == STATE_WRITING)
+            room_wait_for(call, ROOM_READER);
+        break;
     case WRITE_FAILED: connection_close(call, "client is gone"); break;
     case WRITE_DONE:
         if (call->state == STATE_WRITING)
@@ -153,9 +160,9 @@ connection_flush(server_call *call)
     }
 }
 
-/* Answers bytes that never became a request, and ends the connection. */
+/* Writes the answer to bytes that never became a request; the last one of the connection. */
 static void
-refuse(server_call *call, int status, const char *detail)
+write_refusal(server_call *call, int status, const char *detail)
 {
     server *s = call->owner;
     char body[128];
@@ -167,6 +174,13 @@ refuse(server_call *call, int status, const char *detail)
     snprintf(body, sizeof(body), "{\"detail\":\"%s\"}", detail);
     connection_write_answer(call, status, status == 503 ? "Retry-After: 1\r\n" : NULL,
                             "application/json", body, strlen(body));
+}
+
+/* Answers bytes that never became a request, and ends the connection. */
+static void
+refuse(server_call *call, int status, const char *detail)
+{
+    write_refusal(call, status, detail);
     call->state = STATE_WRITING;
     connection_flush(call);
     connection_count_buffered(call);
@@ -185,6 +199,7 @@ hand_over(server_call *call)
         request->body = buf_steal(&call->body);
     }
     call->state = STATE_WORKING;
+    room_wait_for(call, ROOM_NOTHING);
     s->events.request(s->arg, call, request);
 }
 
@@ -206,6 +221,7 @@ start_body(server_call *call)
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     http_request *request = call->request;
 
+    call->deadline_s = call->began_s + call->owner->options.request_timeout_s;
     if (request->content_length > call->owner->events.body_max(call->owner->arg, request)) {
         request->is_body_too_large = true;
         hand_over(call);
@@ -216,12 +232,26 @@ start_body(server_call *call)
         return;
     }
     call->state = STATE_BODY;
+    room_wait_for(call, ROOM_BODY);
     if (request->expects_continue && call->in.length == 0) {
         buf_append(&call->out, go_on, sizeof(go_on) - 1);
         connection_flush(call);
     } else if (call->in.length == 0) {
         acknowledge_now(call);
     }
+}
+
+/* The request begins with its first byte; empty lines before it leave the connection idle. */
+static void
+begin_request(server_call *call)
+{
+    const server_options *options = &call->owner->options;
+
+    call->began_s = clock_now_s();
+    call->deadline_s = call->began_s + (options->head_timeout_s < options->request_timeout_s
+                                            ? options->head_timeout_s
+                                            : options->request_timeout_s);
+    room_wait_for(call, ROOM_HEAD);
 }
 
 /* Returns false when more bytes are needed. */
@@ -237,11 +267,12 @@ read_head(server_call *call)
         blank += 2;
     if (blank > 0)
         buf_consume(in, blank);
-    if (in->length == 0 || (in->length == 1 && in->data[0] == '\r'))
+    if (in->length == 0 || (in->length == 1 && in->data[0] == '\r')) {
+        room_wait_for(call, ROOM_NEXT);
         return false;
-    /* The request begins with its first byte; empty lines before it leave the connection idle. */
+    }
     if (call->scanned == 0)
-        call->deadline_s = clock_now_s() + call->owner->options.request_timeout_s;
+        begin_request(call);
     head_length = http_find_head_end(in->data, in->length, &call->scanned);
     if (head_length < 0) {
         refuse(call, 400, NULL);
@@ -426,6 +457,28 @@ connection_end_overdue(server_call *call)
     }
 }
 
+void
+connection_give_up(server_call *call)
+{
+    switch (call->state) {
+    case STATE_HEAD:
+        if (call->in.length == 0) {
+            connection_close(call, "");
+            break;
+        }
+        /* fall through */
+    case STATE_BODY:
+        /* What the socket does not take at once is not sent. */
+        write_refusal(call, 503, "Service unavailable, try again later");
+        connection_write_out(call);
+        connection_close(call, "");
+        break;
+    case STATE_WRITING: connection_close(call, "the client reads too slowly"); break;
+    case STATE_WORKING:
+    case STATE_LINGERING: connection_close(call, ""); break;
+    }
+}
+
 static void
 name_client(server_call *call, const struct sockaddr_storage *address)
 {
@@ -440,6 +493,24 @@ name_client(server_call *call, const struct sockaddr_storage *address)
         inet_ntop(AF_INET6, &v6->sin6_addr, call->host, sizeof(call->host));
         call->port = ntohs(v6->sin6_port);
     }
+}
+
+/* Counts the connection for its client. Returns false when the client holds too many that cannot be
+ * spared. */
+static bool
+enter_peer(server_call *call, const struct sockaddr_storage *address)
+{
+    server *s = call->owner;
+
+    call->client = peer_enter(&s->peers, address);
+    while (call->client->connections > s->options.connections_per_peer_max) {
+        server_call *spare = room_find(s, call->client);
+
+        if (spare == NULL)
+            return false;
+        connection_give_up(spare);
+    }
+    return true;
 }
 
 void
@@ -461,12 +532,11 @@ connection_add(server *s, int fd, const struct sockaddr_storage *address)
     event_assign(&call->readable, s->base, fd, EV_READ | EV_PERSIST, on_readable, call);
     event_assign(&call->writable, s->base, fd, EV_WRITE, on_writable, call);
     event_add(&call->readable, NULL);
+    if (!enter_peer(call, address)) {
+        refuse(call, 503, "too many connections from this address");
+        return;
+    }
+    room_wait_for(call, ROOM_NEXT);
     /* The request has usually arrived already; and a client that has sent something is not idle. */
     on_readable(fd, EV_READ, call);
-}
-
-bool
-connection_is_idle(const server_call *call)
-{
-    return call->state == STATE_LINGERING || (call->state == STATE_HEAD && call->in.length == 0);
 }

@@ -1,8 +1,8 @@
 /*
  * http/internal.h: what the files of this folder that work with sockets share, from the bottom up:
- * listen.c (the listening socket), connection_write.c (sending), connection.c (one connection),
- * server_call.c (what the receiver of a request may do with it) and server.c (accepting, time,
- * draining). No file outside this folder includes it.
+ * listen.c (the listening socket), room.c (whose place a new connection gets), connection_write.c
+ * (sending), connection.c (one connection), server_call.c (what the receiver of a request may do
+ * with it) and server.c (accepting, time, draining). No file outside this folder includes it.
  */
 #ifndef CTMS_REST_HTTP_INTERNAL_H
 #define CTMS_REST_HTTP_INTERNAL_H
@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "rest/http/peer.h"
 #include "rest/http/server.h"
 
 #define READ_SIZE (64 * 1024)
@@ -24,9 +25,28 @@ typedef enum call_state {
     STATE_LINGERING, /* answered; waiting for the client to close */
 } call_state;
 
+/* What a connection waits for from its client. */
+typedef enum room_wait {
+    ROOM_NOTHING, /* the request is with the receiver */
+    ROOM_NEXT,    /* the first byte of a request, or the end of the connection */
+    ROOM_HEAD,    /* the rest of a head */
+    ROOM_BODY,    /* the rest of a body */
+    ROOM_READER,  /* that it reads the answer */
+    ROOM_WAITS,   /* how many there are */
+} room_wait;
+
+/* Those that wait for the same, the oldest first. */
+typedef struct room_queue {
+    server_call *first, *last;
+} room_queue;
+
 struct server_call {
     server *owner;
     server_call *previous, *next;
+    room_wait waits_for;
+    server_call *waits_before, *waits_after; /* in its queue */
+    double waits_since_s;
+    peer *client;
     int fd;
     struct event readable;
     struct event writable;
@@ -36,7 +56,8 @@ struct server_call {
     bool is_at_end;    /* the client sends no more */
     bool is_paused;    /* reading is stopped, because enough bytes wait */
     bool will_close;   /* close it after the answer */
-    double deadline_s; /* of the request, or of the idle connection */
+    double began_s;    /* when the first byte of the request arrived */
+    double deadline_s; /* of the head, of the request, or of the idle connection */
     size_t buffered;   /* bytes that it holds, as counted by the server */
     size_t scanned;
     buf in;
@@ -61,6 +82,8 @@ struct server {
     server_call *calls;
     server_call *closed; /* to be freed at the next tick */
     int call_count;
+    room_queue waiting[ROOM_WAITS];
+    peer_table peers;
     size_t buffered; /* bytes that the connections hold */
     bool is_accepting;
     double drain_deadline_s; /* 0: not draining */
@@ -75,6 +98,15 @@ struct server {
 /* http/listen.c. Accepts again, if the server may have room for a connection. */
 void listen_start_accepting(server *s);
 void listen_stop_accepting(server *s);
+
+/* http/room.c. The connection begins to wait, unless it waits for that already. */
+void room_wait_for(server_call *call, room_wait what);
+/*
+ * The connection that can best be spared, of one client or (NULL) of any: heads that are slow to
+ * come, idle connections, other heads, and last bodies that are slow to come and answers that are
+ * not read; of each, the one that has waited longest. NULL when there is none.
+ */
+server_call *room_find(const server *s, const peer *of);
 
 /* http/connection_write.c. What happened to the bytes that were to be sent. */
 typedef enum write_result {
@@ -107,9 +139,9 @@ void connection_count_buffered(server_call *call);
 void connection_end_greedy(server_call *call);
 /* Its deadline has passed. */
 void connection_end_overdue(server_call *call);
+/* It waits for its client, and another connection needs its place: ends it now. */
+void connection_give_up(server_call *call);
 /* Frees the memory of closed connections. */
 void connection_free_closed(server *s);
-/* No byte of a request has arrived, or the last answer has been sent. */
-bool connection_is_idle(const server_call *call);
 
 #endif

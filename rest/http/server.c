@@ -20,21 +20,6 @@ server_connection_count(const server *s)
 
 /* ---- accepting ------------------------------------------------------------------------ */
 
-/* Closes the connection that has been idle for longest. Returns false when none is idle. */
-static bool
-make_room(server *s)
-{
-    server_call *oldest = NULL;
-
-    for (server_call *call = s->calls; call != NULL; call = call->next) {
-        if (connection_is_idle(call) && (oldest == NULL || call->deadline_s < oldest->deadline_s))
-            oldest = call;
-    }
-    if (oldest != NULL)
-        connection_close(oldest, "");
-    return oldest != NULL;
-}
-
 static bool
 is_anybody_waiting(const server *s)
 {
@@ -43,7 +28,8 @@ is_anybody_waiting(const server *s)
     return poll(&poller, 1, 0) > 0;
 }
 
-/* When the limit is reached and no connection is idle, new ones wait in the kernel's queue. */
+/* When the limit is reached and no connection can be spared, new ones wait in the kernel's queue.
+ */
 static void
 accept_calls(server *s, int limit)
 {
@@ -53,12 +39,16 @@ accept_calls(server *s, int limit)
         int fd;
 
         if (s->call_count >= s->options.connections_max) {
+            server_call *spare;
+
             if (!is_anybody_waiting(s))
                 return;
-            if (!make_room(s)) {
+            spare = room_find(s, NULL);
+            if (spare == NULL) {
                 listen_stop_accepting(s);
                 return;
             }
+            connection_give_up(spare);
         }
         fd = accept4(s->listening_fd, (struct sockaddr *)&address, &length,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);

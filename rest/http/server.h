@@ -4,7 +4,7 @@
  *
  * It knows sockets, time limits and connection limits, but no resources. One request of a
  * connection is at work at a time; pipelined ones wait. Every request has a deadline, which covers
- * the time from its first byte to the last byte of the answer.
+ * the time from its first byte to the last byte of the answer, and an earlier one for its head.
  */
 #ifndef CTMS_REST_HTTP_SERVER_H
 #define CTMS_REST_HTTP_SERVER_H
@@ -39,8 +39,10 @@ typedef struct server_events {
 
 typedef struct server_options {
     int connections_max;
+    int connections_per_peer_max; /* of one client address; see peer.h */
     /* limit of bytes of requests and answers; above it, connections that hold most are ended */
     size_t buffered_max;
+    double head_timeout_s; /* from the first byte of a request to the end of its head */
     double request_timeout_s;
     double keepalive_timeout_s;
 } server_options;

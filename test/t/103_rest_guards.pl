@@ -214,7 +214,7 @@ close $_ for @crowd;
     $s->syswrite("GET / HT");
     $s;
 } 1 .. 60;
-gives('busy ones do when their time is over', 200, $beat . "Connection: close\r\n\r\n");
+gives('so do those that are slow', 200, $beat . "Connection: close\r\n\r\n");
 close $_ for @crowd;
 
 # ---- draining ------------------------------------------------------------------------------------

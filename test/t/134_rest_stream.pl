@@ -222,7 +222,7 @@ is($ctms->stop_program('rest'), 0, 'then the server ends');
 
 # ---- more than may wait --------------------------------------------------------------------------
 # The kernel buffers some of an endless page; the rest, which the server holds, is above its limit.
-$ctms->start_rest(CTMS_MAX_BUFFERED_BYTES => 1_800_000);
+$ctms->start_rest(CTMS_MAX_BUFFERED_BYTES => 1_800_000, CTMS_HEAD_TIMEOUT_S => 30);
 parts_then(300, "''");
 $socket = unread(raw("/updates?$query", minor => 0));
 is($ctms->request(GET => '/identities?fxa_id=x')->{status}, 200, 'others are served');

@@ -50,12 +50,12 @@ sub errors_at
 }
 
 # Sends bytes to a port and returns all that comes back until the other side closes or has been
-# quiet for a while. Several pieces are sent one after the other.
+# quiet for a while. Several pieces are sent one after the other. Option from: our address.
 sub raw_exchange
 {
     my ($port, $pieces, %options) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port",
-        Timeout => 10) or die "connect: $!";
+        LocalAddr => $options{from} // '127.0.0.1', Timeout => 10) or die "connect: $!";
     local $SIG{PIPE} = 'IGNORE';
     for my $piece (ref $pieces ? @$pieces : $pieces)
     {
