@@ -25,6 +25,7 @@ struct config {
     char *file;
     char **environment;
     char **values; /* one per row of config_table, NULL when not set */
+    char **files;  /* likewise: the file that the value was read from, NULL for others */
 };
 
 static bool __attribute__((format(printf, 2, 3))) fail(config_error *error, const char *format, ...)
@@ -242,6 +243,8 @@ take_assignment(config *c, const char *name, size_t length, const char *value, b
         return false;
     free(c->values[row]);
     c->values[row] = text;
+    free(c->files[row]);
+    c->files[row] = is_file ? xstrdup(value) : NULL;
     seen[row] = true;
     return true;
 }
@@ -340,6 +343,7 @@ config_read(config_program program, const char *file, char **environment, config
     c->file = file ? xstrdup(file) : NULL;
     c->environment = environment;
     c->values = xcalloc(setting_count(), sizeof(*c->values));
+    c->files = xcalloc(setting_count(), sizeof(*c->files));
     ok = c->file == NULL || take_file(c, seen, error);
     memset(seen, 0, setting_count() * sizeof(*seen));
     ok = ok && take_environment(c, seen, error) && check_all(c, error);
@@ -362,9 +366,12 @@ config_free(config *c)
 {
     if (c == NULL)
         return;
-    for (size_t i = 0; config_table[i].name != NULL; i++)
+    for (size_t i = 0; config_table[i].name != NULL; i++) {
         free(c->values[i]);
+        free(c->files[i]);
+    }
     free(c->values);
+    free(c->files);
     free(c->file);
     free(c);
 }
@@ -375,6 +382,12 @@ const char *
 config_string(const config *c, const char *name)
 {
     return c->values[setting_of(name)];
+}
+
+const char *
+config_secret_file(const config *c, const char *name)
+{
+    return c->files[setting_of(name)];
 }
 
 /* Asking by a wrong name or type is a fault of the program. */

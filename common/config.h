@@ -69,6 +69,8 @@ config *config_main(config_program program, const char *purpose, int argc, char 
 
 /* NULL when not set. */
 const char *config_string(const config *c, const char *name);
+/* The file that the value of a secret setting was read from; NULL for others. */
+const char *config_secret_file(const config *c, const char *name);
 /* fallback when not set. */
 long long config_int_or(const config *c, const char *name, long long fallback);
 /* For settings that have a default. */

@@ -106,6 +106,8 @@ reads_secrets_from_files(void **state)
     snprintf(from_file, sizeof(from_file), "CTMS_SECRET_KEY_FILE=%s", file_path);
     c = read_rest((char *[]){from_file, NULL}, NULL);
     assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), SECRET);
+    assert_string_equal(config_secret_file(c, "CTMS_SECRET_KEY"), file_path);
+    assert_null(config_secret_file(c, "CTMS_DB_URL"));
     config_free(c);
     refuse((char *[]){from_file, "CTMS_SECRET_KEY=x", NULL}, NULL, "CTMS_SECRET_KEY_FILE");
     refuse((char *[]){"CTMS_SECRET_KEY_FILE=/nonexistent/x", NULL}, NULL, "CTMS_SECRET_KEY_FILE");
