@@ -44,6 +44,7 @@ struct cli_command {
     int min_arguments;
     int max_arguments; /* -1: no limit */
     bool is_offline;   /* needs no database */
+    bool is_unsettled; /* runs without settings too: cli->settings is null */
     int timeout_s;     /* time limit of one statement without --timeout; 0 means 60 */
     int (*run)(struct cli *cli);
 };
@@ -74,6 +75,7 @@ struct cli {
 extern const struct cli_command cmd_acoustic[];
 extern const struct cli_command cmd_clients[];
 extern const struct cli_command cmd_delete[];
+extern const struct cli_command cmd_doctor[];
 extern const struct cli_command cmd_healthcheck[];
 extern const struct cli_command cmd_import[];
 extern const struct cli_command cmd_stripe[];

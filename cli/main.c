@@ -19,6 +19,7 @@ static const struct cli_group groups[] = {
     {"stripe", "Stripe objects", cmd_stripe},
     {"import", "contacts from other systems", cmd_import},
     {"delete", "delete contacts", cmd_delete},
+    {"doctor", "look for what is wrong with the installation", cmd_doctor},
     {"healthcheck", "check whether the sync agent is alive", cmd_healthcheck},
     {NULL, NULL, NULL},
 };
@@ -51,8 +52,10 @@ read_settings(struct cli *cli)
 static void
 run_command(struct cli *cli)
 {
-    const char *url = cli->db_url ? cli->db_url : config_string(cli->settings, "CTMS_DB_URL");
+    const char *url = cli->db_url;
 
+    if (!url && cli->settings)
+        url = config_string(cli->settings, "CTMS_DB_URL");
     if (cli->command->is_offline || database_open(cli, url))
         cli->command->run(cli);
     if (cli->db)
@@ -73,7 +76,7 @@ main(int argc, char **argv)
     case OPTIONS_RUN: break;
     }
     db_url = take_db_url(&cli);
-    if (read_settings(&cli))
+    if (cli.command->is_unsettled || read_settings(&cli))
         run_command(&cli);
     config_free(cli.settings);
     free(db_url);

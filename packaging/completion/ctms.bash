@@ -12,11 +12,11 @@ _ctms() {
         [[ -n $is_value || $word == -* ]] || words+=("$word")
         is_value=""
         case $word in
-        --config | --db-url | --timeout) is_value=yes ;;
+        --config | --rest-config | --agent-config | --db-url | --timeout | --old) is_value=yes ;;
         esac
     done
     case ${COMP_WORDS[COMP_CWORD - 1]} in
-    --config | --email-file | --output | -o)
+    --config | --rest-config | --agent-config | --email-file | --output | -o)
         COMPREPLY=($(compgen -f -- "$current"))
         return
         ;;

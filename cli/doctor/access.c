@@ -1,0 +1,203 @@
+/* doctor/access.c: whether the programs reach the database, and as whom; see doctor.h. */
+#include "cli/doctor/doctor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OLDEST_SERVER 150000
+
+static const char *const group_roles[] = {"ctms_admin", "ctms_api", "ctms_agent"};
+
+static void
+describe_database(struct doctor *d, int program)
+{
+    PGconn *db = d->db[program];
+    PGresult *result = doctor_try_query(
+        d, db,
+        "SELECT current_database(), current_setting('server_version'), "
+        "current_user, pg_is_in_recovery(), current_setting('server_version_num'), "
+        "pg_encoding_to_char(encoding) FROM pg_database "
+        "WHERE datname = current_database()");
+    const char *name = doctor_program_names[program];
+
+    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK) {
+        doctor_fail(d, "Look into the log of the server, and of a pooler in front of it.",
+                    "%s: connected, but %s", name, doctor_problem(result, db));
+        doctor_drop(d, db);
+        PQclear(result);
+        return;
+    }
+    if (db == doctor_db(d))
+        d->is_replica = *PQgetvalue(result, 0, 3) == 't';
+    if (atoi(PQgetvalue(result, 0, 4)) < OLDEST_SERVER)
+        doctor_fail(d, "Upgrade the server.", "%s: PostgreSQL %s is older than 15", name,
+                    PQgetvalue(result, 0, 1));
+    else if (strcmp(PQgetvalue(result, 0, 5), "UTF8") != 0)
+        doctor_fail(d, "Make the database anew, with encoding UTF8.",
+                    "%s: the database has encoding %s", name, PQgetvalue(result, 0, 5));
+    else
+        doctor_ok(d, "%s: \"%s\" as \"%s\", PostgreSQL %s%s", name, PQgetvalue(result, 0, 0),
+                  PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 1),
+                  *PQgetvalue(result, 0, 3) == 't' ? ", a replica" : "");
+    PQclear(result);
+}
+
+static void
+connect_program(struct doctor *d, int program)
+{
+    const char *url = doctor_url(d, program);
+    char problem[512];
+
+    for (int earlier = 0; url && earlier < program; earlier++) {
+        if (doctor_url(d, earlier) && strcmp(url, doctor_url(d, earlier)) == 0) {
+            d->db[program] = d->db[earlier];
+            return;
+        }
+    }
+    if (!url)
+        return;
+    doctor_begin(d);
+    d->db[program] = doctor_connect(d, url, problem, sizeof(problem));
+    if (d->db[program])
+        describe_database(d, program);
+    else
+        doctor_fail(d,
+                    "Is the server up, and is CTMS_DB_URL right? pg_hba.conf says who may connect.",
+                    "%s: %s", doctor_program_names[program], problem);
+}
+
+/* The replica that REST reads from, with CTMS_DB_READ_URL. */
+static void
+check_read_url(struct doctor *d, const char *url)
+{
+    char problem[512];
+    PGconn *db;
+    PGresult *result;
+
+    doctor_begin(d);
+    db = doctor_connect(d, url, problem, sizeof(problem));
+    result = db ? doctor_try_query(d, db, "SELECT pg_is_in_recovery()") : NULL;
+    if (!db)
+        doctor_warn(d, "Meanwhile everything is read from CTMS_DB_URL.",
+                    "ctms-rest: CTMS_DB_READ_URL: %s", problem);
+    else if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
+        doctor_warn(d, "Meanwhile everything is read from CTMS_DB_URL.",
+                    "ctms-rest: CTMS_DB_READ_URL: %s", doctor_problem(result, db));
+    else if (*PQgetvalue(result, 0, 0) != 't')
+        doctor_warn(d, "Name a streaming replica of CTMS_DB_URL, or none.",
+                    "ctms-rest: CTMS_DB_READ_URL names a server that is no replica");
+    else
+        doctor_ok(d, "ctms-rest: CTMS_DB_READ_URL names a replica");
+    PQclear(result);
+    PQfinish(db);
+}
+
+void
+doctor_check_database(struct doctor *d)
+{
+    const config *rest = d->settings[DOCTOR_REST];
+    const char *read_url = rest ? config_string(rest, "CTMS_DB_READ_URL") : NULL;
+
+    if (!doctor_url(d, DOCTOR_CLI))
+        doctor_skip(d, "ctms: not checked: needs settings without an error");
+    for (int program = 0; program < DOCTOR_PROGRAMS; program++)
+        connect_program(d, program);
+    if (read_url)
+        check_read_url(d, read_url);
+}
+
+/* ---- roles ------------------------------------------------------------------------------ */
+
+/* A superuser counts as a member of nothing: is_member is what was granted. */
+#define ROLES_SQL                                                                                  \
+    "SELECT u.rolname, u.rolsuper, r.name, g.oid IS NOT NULL, "                                    \
+    "CASE WHEN u.rolsuper THEN false ELSE pg_has_role(u.oid, g.oid, 'USAGE') END, "                \
+    "g.rolsuper OR g.rolcanlogin OR g.rolcreaterole OR g.rolcreatedb OR g.rolreplication "         \
+    "OR g.rolbypassrls FROM pg_roles u CROSS JOIN unnest(ARRAY['ctms_admin', 'ctms_api', "         \
+    "'ctms_agent', 'ctms_reader']) WITH ORDINALITY AS r (name, place) "                            \
+    "LEFT JOIN pg_roles g ON g.rolname = r.name WHERE u.rolname = current_user ORDER BY r.place"
+
+static bool
+is_true(const PGresult *result, int row, int column)
+{
+    return *PQgetvalue(result, row, column) == 't';
+}
+
+/* The group roles themselves; they belong to the cluster. */
+static bool
+check_groups(struct doctor *d, const PGresult *result)
+{
+    for (int row = 0; row < PQntuples(result); row++) {
+        if (!is_true(result, row, 3)) {
+            doctor_fail(d,
+                        "CREATE EXTENSION ctms makes it; after pg_restore, restore the roles too.",
+                        "there is no role \"%s\"", PQgetvalue(result, row, 2));
+            return false;
+        }
+        if (is_true(result, row, 5))
+            doctor_warn(d,
+                        "Take it away: ALTER ROLE … NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB.",
+                        "the group role \"%s\" may log in, or more", PQgetvalue(result, row, 2));
+    }
+    return true;
+}
+
+/* The first group that the role is a member of, from that row on; or -1. */
+static int
+find_group(const PGresult *result, int row, int except)
+{
+    for (; row < PQntuples(result); row++) {
+        if (row != except && is_true(result, row, 4))
+            return row;
+    }
+    return -1;
+}
+
+static void
+judge_role(struct doctor *d, int program, const PGresult *result)
+{
+    const char *name = doctor_program_names[program];
+    const char *role = PQgetvalue(result, 0, 0);
+    int other = find_group(result, 0, program);
+    bool is_member = is_true(result, program, 4);
+    char advice[160];
+
+    snprintf(advice, sizeof(advice), "Give it a role of its own: CREATE ROLE … LOGIN IN ROLE %s.",
+             group_roles[program]);
+    if (is_true(result, 0, 1))
+        doctor_warn(d, advice, "%s: \"%s\" is a superuser", name, role);
+    else if (!is_member && (program != DOCTOR_CLI || other < 0))
+        doctor_fail(d, advice, "%s: \"%s\" is not a member of %s", name, role,
+                    group_roles[program]);
+    else if (program != DOCTOR_CLI && other >= 0)
+        doctor_warn(d, advice, "%s: \"%s\" is a member of %s too, and so may more than it needs",
+                    name, role, PQgetvalue(result, other, 2));
+    else
+        doctor_ok(d, "%s: \"%s\" is a member of %s", name, role,
+                  is_member ? group_roles[program] : PQgetvalue(result, other, 2));
+}
+
+void
+doctor_check_roles(struct doctor *d)
+{
+    bool are_known = false;
+
+    for (int program = 0; program < DOCTOR_PROGRAMS; program++) {
+        PGconn *db = d->db[program];
+        PGresult *result = db ? doctor_try_query(d, db, ROLES_SQL) : NULL;
+
+        if (result && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0) {
+            are_known = are_known || check_groups(d, result);
+            if (are_known)
+                judge_role(d, program, result);
+        } else if (db) {
+            doctor_warn(d, "Try again.", "%s: could not be checked: %s",
+                        doctor_program_names[program], doctor_problem(result, db));
+            doctor_drop(d, db);
+        }
+        PQclear(result);
+        if (db && !are_known)
+            return;
+    }
+}

@@ -1,0 +1,158 @@
+/*
+ * doctor/objects.c: the extension: the versions of its SQL objects, of the library and of this
+ * program, and its triggers; see doctor.h.
+ */
+#include "cli/doctor/doctor.h"
+
+#include <stdio.h>
+#include <string.h>
+#include "cli/database.h"
+#include "common/buf.h"
+#include "common/include_file.h"
+
+INCLUDE_FILE(triggers_sql, "cli/doctor/triggers.sql");
+
+/* Names of triggers in one line. */
+#define NAMED_TRIGGERS 4
+
+#define UPDATE "As a superuser: ALTER EXTENSION ctms UPDATE. See docs/upgrade.md."
+
+/* ---- versions ---------------------------------------------------------------------------- */
+
+/* objects: the version of the SQL objects. */
+static void
+check_library(struct doctor *d, const char *objects)
+{
+    PGconn *db = doctor_db(d);
+    PGresult *result = doctor_try_query(d, db, "SELECT ctms.library_version()");
+
+    if (result && PQresultStatus(result) == PGRES_TUPLES_OK) {
+        const char *library = PQgetvalue(result, 0, 0);
+
+        if (strcmp(library, objects) == 0)
+            doctor_ok(d, "the library ctms.so has version %s too", library);
+        else
+            doctor_fail(d,
+                        "Install the library of the same version; if it is in "
+                        "shared_preload_libraries, restart the server.",
+                        "the server has loaded version %s of ctms.so, for objects of version %s",
+                        library, objects);
+    } else if (result && database_is_state(result, "42501")) {
+        doctor_skip(d, "library: not checked: needs a role of ctms");
+    } else if (result && database_is_state(result, "42883")) {
+        doctor_fail(d, UPDATE, "the SQL objects are older than this program: %s",
+                    doctor_problem(result, db));
+    } else {
+        doctor_fail(d, "Install the extension's files into this server's PostgreSQL.",
+                    "the library cannot be used: %s", doctor_problem(result, db));
+    }
+    PQclear(result);
+}
+
+void
+doctor_check_extension(struct doctor *d)
+{
+    PGresult *result = doctor_query(
+        d, NULL,
+        "SELECT coalesce(e.extversion, ''), coalesce(a.default_version, '') "
+        "FROM (VALUES ('ctms')) AS wanted (name) LEFT JOIN pg_extension e ON e.extname = name "
+        "LEFT JOIN pg_available_extensions a ON a.name = wanted.name");
+    const char *objects;
+    const char *available;
+
+    if (!result)
+        return;
+    objects = PQgetvalue(result, 0, 0);
+    available = PQgetvalue(result, 0, 1);
+    d->is_installed = *objects != '\0';
+    if (!d->is_installed) {
+        doctor_fail(d,
+                    *available ? "As a superuser, in this database: CREATE EXTENSION ctms"
+                               : "Install its package, or run make install; then CREATE EXTENSION.",
+                    "this database does not have the extension");
+    } else {
+        if (*available && strcmp(objects, available) != 0)
+            doctor_warn(d, UPDATE, "the SQL objects have version %s; %s is installed", objects,
+                        available);
+        else if (strcmp(objects, config_version()) != 0)
+            doctor_warn(d, "Use the programs of the extension's version. See docs/upgrade.md.",
+                        "this program has version %s, the SQL objects have %s", config_version(),
+                        objects);
+        else
+            doctor_ok(d, "version %s, as this program", objects);
+        check_library(d, objects);
+    }
+    PQclear(result);
+}
+
+/* ---- triggers ---------------------------------------------------------------------------- */
+
+/* A setting of a role or database that keeps triggers from firing, or from enqueueing. */
+static void
+check_switches(struct doctor *d, int program)
+{
+    PGconn *db = d->db[program];
+    PGresult *result =
+        doctor_try_query(d, db,
+                         "SELECT current_setting('session_replication_role'), "
+                         "coalesce(current_setting('ctms.enqueue', true), 'on')::bool");
+
+    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
+        doctor_warn(d, "Try again.", "could not be checked: %s", doctor_problem(result, db));
+    else if (strcmp(PQgetvalue(result, 0, 0), "replica") == 0)
+        doctor_fail(d,
+                    "Take it away: ALTER ROLE … RESET session_replication_role, or ALTER DATABASE.",
+                    "%s: triggers do not fire: session_replication_role is replica",
+                    doctor_program_names[program]);
+    else if (*PQgetvalue(result, 0, 1) != 't')
+        doctor_fail(d, "Take it away: ALTER ROLE … RESET ctms.enqueue, or ALTER DATABASE.",
+                    "%s: changes are not enqueued for Acoustic: ctms.enqueue is off",
+                    doctor_program_names[program]);
+    PQclear(result);
+}
+
+static void
+report_triggers(struct doctor *d, const PGresult *result)
+{
+    int count = PQntuples(result);
+    const char *table = PQgetvalue(result, 0, 0);
+    const char *name = PQgetvalue(result, 0, 1);
+    bool is_missing = strcmp(PQgetvalue(result, 0, 2), "missing") == 0;
+    char advice[320];
+    buf list = BUF_INIT;
+
+    for (int row = 0; row < count && row < NAMED_TRIGGERS; row++)
+        buf_printf(&list, "%s%s %s", row > 0 ? ", " : "", PQgetvalue(result, row, 1),
+                   PQgetvalue(result, row, 2));
+    if (count > NAMED_TRIGGERS)
+        buf_printf(&list, ", and %d more", count - NAMED_TRIGGERS);
+    if (is_missing)
+        snprintf(advice, sizeof(advice),
+                 "Make it as the file ctms--%s.sql of the installation does: %s", config_version(),
+                 name);
+    else if (*table)
+        snprintf(advice, sizeof(advice), "As a superuser: ALTER TABLE ctms.%s %s %s", table,
+                 PQgetvalue(result, 0, 3), name);
+    else
+        snprintf(advice, sizeof(advice), "As a superuser: ALTER EVENT TRIGGER %s %s", name,
+                 PQgetvalue(result, 0, 3));
+    doctor_fail(d, advice, "%s", buf_text(&list));
+    buf_free(&list);
+}
+
+void
+doctor_check_triggers(struct doctor *d)
+{
+    PGresult *result = doctor_query(d, NULL, triggers_sql);
+    int errors = d->counts[DOCTOR_ERROR] + d->counts[DOCTOR_WARNING];
+
+    if (result && PQntuples(result) > 0)
+        report_triggers(d, result);
+    for (int program = 0; program < DOCTOR_PROGRAMS; program++) {
+        if (doctor_is_distinct(d, program))
+            check_switches(d, program);
+    }
+    if (result && errors == d->counts[DOCTOR_ERROR] + d->counts[DOCTOR_WARNING])
+        doctor_ok(d, "all are there and fire");
+    PQclear(result);
+}

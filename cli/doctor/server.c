@@ -1,0 +1,293 @@
+/* doctor/server.c: the machine's clock and the settings of the PostgreSQL server; see doctor.h. */
+#include "cli/doctor/doctor.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Tokens and leases are good for at least a minute, and checked with little leeway. */
+#define CLOCK_WARNING_S 5.0
+#define CLOCK_ERROR_S 60.0
+/* Below it, pages of ordinary size cost little. */
+#define LARGE_BUFFERS_BYTES 1e9
+#define FEW_CONNECTIONS 5
+
+static bool
+is_on(const char *value)
+{
+    return strcmp(value, "on") == 0;
+}
+
+/* ---- clock --------------------------------------------------------------------------------- */
+
+static double
+now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+void
+doctor_check_clock(struct doctor *d)
+{
+    double before_s = now_s();
+    PGresult *result = doctor_query(d, NULL, "SELECT extract(epoch FROM clock_timestamp())");
+    double after_s = now_s();
+    double ahead_s; /* the database's clock, at least */
+
+    if (!result)
+        return;
+    ahead_s = strtod(PQgetvalue(result, 0, 0), NULL);
+    ahead_s = ahead_s < before_s ? ahead_s - before_s : ahead_s > after_s ? ahead_s - after_s : 0;
+    if (fabs(ahead_s) > CLOCK_ERROR_S)
+        doctor_fail(d,
+                    "Synchronise the clocks of both machines (NTP): tokens and leases end by them.",
+                    "the database's clock is %.0f s %s this machine's", fabs(ahead_s),
+                    ahead_s > 0 ? "ahead of" : "behind");
+    else if (fabs(ahead_s) > CLOCK_WARNING_S)
+        doctor_warn(d,
+                    "Synchronise the clocks of both machines (NTP): tokens and leases end by them.",
+                    "the database's clock is %.0f s %s this machine's", fabs(ahead_s),
+                    ahead_s > 0 ? "ahead of" : "behind");
+    else
+        doctor_ok(d, "the same as the database's");
+    PQclear(result);
+}
+
+/* ---- connections --------------------------------------------------------------------------- */
+
+/* The most that a program opens; REST has twice as many while it is reloaded. */
+static long long
+count_wanted(const struct doctor *d)
+{
+    const config *rest = d->settings[DOCTOR_REST];
+    const config *agent = d->settings[DOCTOR_AGENT];
+    long long wanted = 0;
+
+    if (rest)
+        wanted +=
+            2 * config_int(rest, "CTMS_PROCESSES") * (config_int(rest, "CTMS_DB_CONNECTIONS") + 1);
+    if (agent)
+        wanted += config_int(agent, "CTMS_DB_CONNECTIONS") + 1;
+    return wanted;
+}
+
+void
+doctor_check_connections(struct doctor *d)
+{
+    PGresult *result = doctor_query(
+        d, NULL,
+        "SELECT current_setting('max_connections')::int "
+        "- current_setting('superuser_reserved_connections')::int "
+        "- coalesce(current_setting('reserved_connections', true)::int, 0), "
+        "(SELECT sum(numbackends) FROM pg_stat_database), r.rolconnlimit, d.datconnlimit "
+        "FROM pg_roles r, pg_database d "
+        "WHERE r.rolname = current_user AND d.datname = current_database()");
+    long long wanted = count_wanted(d);
+    long long most;
+    long long used;
+
+    if (!result)
+        return;
+    most = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    used = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+    /* Of the database; -1 means none. */
+    if (*PQgetvalue(result, 0, 3) != '-' && strtoll(PQgetvalue(result, 0, 3), NULL, 10) < most)
+        most = strtoll(PQgetvalue(result, 0, 3), NULL, 10);
+    if (wanted > most)
+        doctor_warn(d,
+                    "Raise max_connections, or lower CTMS_PROCESSES or CTMS_DB_CONNECTIONS; or is "
+                    "there a pooler?",
+                    "the programs may open %lld connections, the server allows %lld", wanted, most);
+    else if (most - used < FEW_CONNECTIONS)
+        doctor_warn(d, "Raise max_connections, or end clients that are not needed.",
+                    "%lld of %lld connections are free", most > used ? most - used : 0, most);
+    else if (wanted == 0)
+        doctor_ok(d, "%lld of %lld are free", most - used, most);
+    else
+        doctor_ok(d, "%lld of %lld are free; the programs may open %lld", most - used, most,
+                  wanted);
+    PQclear(result);
+}
+
+/* ---- settings of the server ---------------------------------------------------------------- */
+
+void
+doctor_check_autovacuum(struct doctor *d)
+{
+    PGresult *result = doctor_query(
+        d, NULL,
+        "SELECT current_setting('autovacuum'), current_setting('track_counts'), "
+        "(SELECT min(c.relname) FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid "
+        "WHERE n.nspname = 'ctms' AND c.relkind = 'r' AND EXISTS (SELECT FROM "
+        "pg_options_to_table(c.reloptions) o WHERE o.option_name = 'autovacuum_enabled' "
+        "AND NOT o.option_value::bool))");
+
+    if (!result)
+        return;
+    if (!is_on(PQgetvalue(result, 0, 0)) || !is_on(PQgetvalue(result, 0, 1)))
+        doctor_fail(d, "Turn on autovacuum and track_counts, and reload: the queue's table grows.",
+                    "autovacuum does not run");
+    else if (!PQgetisnull(result, 0, 2))
+        doctor_warn(d,
+                    "ALTER TABLE … RESET (autovacuum_enabled), unless something else vacuums it.",
+                    "autovacuum leaves out the table ctms.%s", PQgetvalue(result, 0, 2));
+    else
+        doctor_ok(d, "on");
+    PQclear(result);
+}
+
+void
+doctor_check_durability(struct doctor *d)
+{
+    PGresult *result = doctor_query(d, NULL,
+                                    "SELECT current_setting('fsync'), "
+                                    "current_setting('full_page_writes'), "
+                                    "current_setting('synchronous_commit')");
+
+    if (!result)
+        return;
+    if (!is_on(PQgetvalue(result, 0, 0)))
+        doctor_fail(d, "Turn it on: after a crash of the machine, the data may be lost.",
+                    "fsync is off");
+    else if (!is_on(PQgetvalue(result, 0, 1)))
+        doctor_warn(d, "Turn it on, unless the file system writes pages whole.",
+                    "full_page_writes is off");
+    else if (strcmp(PQgetvalue(result, 0, 2), "off") == 0)
+        doctor_warn(d, "Turn it on: after a crash, changes that were answered may be lost.",
+                    "synchronous_commit is off");
+    else
+        doctor_ok(d, "what is committed survives a crash");
+    PQclear(result);
+}
+
+/*
+ * Whether statements, or their parameters, get into the server's log, as sessions of this role log.
+ * Sessions of our programs turn parameters off themselves, if they may.
+ */
+#define LOG_SQL                                                                                    \
+    "SELECT current_setting('log_statement') IN ('mod', 'all'), "                                  \
+    "current_setting('log_statement') IN ('mod', 'all') "                                          \
+    "OR s.min_duration <> '-1' OR s.min_sample <> '-1' OR s.transactions::float8 > 0, "            \
+    "s.length <> '0', s.length_on_error <> '0', "                                                  \
+    "s.plans <> '-1' AND s.plan_length <> '0', "                                                   \
+    "has_parameter_privilege('log_parameter_max_length', 'SET') AND NOT EXISTS (SELECT FROM "      \
+    "pg_roles r WHERE r.rolname IN ('ctms_api', 'ctms_agent') "                                    \
+    "AND NOT has_parameter_privilege(r.oid, 'log_parameter_max_length', 'SET')) FROM (SELECT "     \
+    "current_setting('log_min_duration_statement') AS min_duration, "                              \
+    "current_setting('log_min_duration_sample') AS min_sample, "                                   \
+    "current_setting('log_transaction_sample_rate') AS transactions, "                             \
+    "current_setting('log_parameter_max_length') AS length, "                                      \
+    "current_setting('log_parameter_max_length_on_error') AS length_on_error, "                    \
+    "coalesce(current_setting('auto_explain.log_min_duration', true), '-1') AS plans, "            \
+    "coalesce(current_setting('auto_explain.log_parameter_max_length', true), '-1') "              \
+    "AS plan_length) AS s"
+
+static bool
+is_yes(const PGresult *result, int column)
+{
+    return *PQgetvalue(result, 0, column) == 't';
+}
+
+static void
+judge_log(struct doctor *d, const char *name, const PGresult *result)
+{
+    bool are_logged = is_yes(result, 1) && is_yes(result, 2);
+    int warnings = d->counts[DOCTOR_WARNING];
+
+    if (are_logged && !is_yes(result, 5))
+        doctor_warn(d, "Set log_parameter_max_length = 0. See docs/security.md.",
+                    "%s: the server logs the parameters of statements, and so addresses", name);
+    if (is_yes(result, 3))
+        doctor_warn(d, "Set log_parameter_max_length_on_error = 0. See docs/security.md.",
+                    "%s: the server logs parameters of statements that fail, and so addresses",
+                    name);
+    if (is_yes(result, 4))
+        doctor_warn(d, "Set auto_explain.log_parameter_max_length = 0.",
+                    "%s: auto_explain logs the parameters of statements, and so addresses", name);
+    if (is_yes(result, 0))
+        doctor_warn(d, "Set log_statement to none or ddl. See docs/security.md.",
+                    "%s: the server logs statements; those that people write may name addresses",
+                    name);
+    if (warnings == d->counts[DOCTOR_WARNING])
+        doctor_ok(d, "%s: the server logs no parameters of its statements%s", name,
+                  are_logged ? ", because the programs turn that off" : "");
+}
+
+void
+doctor_check_log(struct doctor *d)
+{
+    for (int program = 0; program < DOCTOR_PROGRAMS; program++) {
+        const char *name = doctor_program_names[program];
+        PGresult *result;
+
+        if (!doctor_is_distinct(d, program))
+            continue;
+        result = doctor_try_query(d, d->db[program], LOG_SQL);
+        if (result && PQresultStatus(result) == PGRES_TUPLES_OK)
+            judge_log(d, name, result);
+        else
+            doctor_warn(d, "Try again.", "%s: could not be checked: %s", name,
+                        doctor_problem(result, d->db[program]));
+        PQclear(result);
+    }
+}
+
+/* ---- huge pages --------------------------------------------------------------------------------
+ */
+
+/* How many huge pages this machine has, or -1. */
+static long long
+count_huge_pages(void)
+{
+    FILE *file = fopen("/proc/meminfo", "r");
+    char line[256];
+    long long count = -1;
+
+    while (file && fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "HugePages_Total: %lld", &count) == 1)
+            break;
+    }
+    if (file)
+        fclose(file);
+    return count;
+}
+
+void
+doctor_check_memory(struct doctor *d)
+{
+    PGresult *result =
+        doctor_query(d, NULL,
+                     "SELECT current_setting('shared_buffers'), "
+                     "pg_size_bytes(current_setting('shared_buffers')), "
+                     "current_setting('huge_pages'), current_setting('huge_pages_status', true), "
+                     "inet_server_addr() IS NULL");
+    static const char advice[] =
+        "Set vm.nr_hugepages and restart the server. See \"Setting up\" in "
+        "docs/operations.md.";
+    const char *buffers;
+    const char *wanted;
+    const char *status;
+
+    if (!result)
+        return;
+    buffers = PQgetvalue(result, 0, 0);
+    wanted = PQgetvalue(result, 0, 2);
+    status = PQgetvalue(result, 0, 3); /* from PostgreSQL 17 on */
+    if (strtod(PQgetvalue(result, 0, 1), NULL) < LARGE_BUFFERS_BYTES)
+        doctor_ok(d, "shared_buffers of %s need no huge pages", buffers);
+    else if (strcmp(wanted, "off") == 0 || strcmp(status, "off") == 0)
+        doctor_warn(d, advice, "shared_buffers of %s are without huge pages", buffers);
+    else if (strcmp(wanted, "try") == 0 && !*status && is_yes(result, 4) && count_huge_pages() == 0)
+        doctor_warn(d, advice, "shared_buffers of %s are without huge pages: this machine has none",
+                    buffers);
+    else if (strcmp(wanted, "try") == 0 && !*status)
+        doctor_ok(d, "shared_buffers of %s in huge pages, if the machine has enough", buffers);
+    else
+        doctor_ok(d, "shared_buffers of %s in huge pages", buffers);
+    PQclear(result);
+}

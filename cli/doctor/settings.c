@@ -1,0 +1,174 @@
+/*
+ * doctor/settings.c: the settings of the three programs, and who may read the files that they come
+ * from; see doctor.h.
+ */
+#include "cli/doctor/doctor.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "common/acoustic_login.h"
+
+/* RFC 7518 3.2: a key for HS256 is as long as its hash, or longer. */
+#define SECRET_KEY_BYTES 32
+
+#define CORRECT "Correct it; docs/configuration.md says what each setting may be."
+
+static const unsigned program_bits[] = {CONFIG_CLI, CONFIG_REST, CONFIG_AGENT};
+
+/* Where a program of an installed package has its settings, and the option that names another. */
+static const char *const usual_files[] = {NULL, "/etc/ctms/rest.env", "/etc/ctms/agent.env"};
+static const char *const file_options[] = {NULL, "rest-config", "agent-config"};
+
+/* A setting that the program requires and that the settings of `ctms` do, or do not, have. */
+static const char *
+find_required(const struct doctor *d, int program, bool is_set)
+{
+    for (const config_setting *setting = config_table; setting->name; setting++) {
+        if ((setting->required_by & program_bits[program]) &&
+            (config_string(d->settings[DOCTOR_CLI], setting->name) != NULL) == is_set)
+            return setting->name;
+    }
+    return NULL;
+}
+
+/*
+ * The file that holds the settings of a program: the one that was named, or the usual one if the
+ * settings of `ctms` are not those of the program too.
+ */
+static const char *
+find_file(const struct doctor *d, int program)
+{
+    const char *named = cli_get_option(d->cli, file_options[program]);
+
+    if (named)
+        return named;
+    if (d->cli->config_file || (d->settings[DOCTOR_CLI] && find_required(d, program, true)))
+        return NULL;
+    return access(usual_files[program], F_OK) == 0 ? usual_files[program] : NULL;
+}
+
+/* Rules that are not in the table of settings. */
+static void
+check_rest(struct doctor *d, const config *settings)
+{
+    size_t length = strlen(config_string(settings, "CTMS_SECRET_KEY"));
+
+    if (length < SECRET_KEY_BYTES)
+        doctor_warn(d, "Make another one, with: openssl rand -base64 32",
+                    "ctms-rest: CTMS_SECRET_KEY has %zu bytes, too few to withstand guessing",
+                    length);
+    else
+        doctor_ok(d, "ctms-rest: valid");
+}
+
+static void
+check_agent(struct doctor *d, const config *settings)
+{
+    char url[512];
+
+    if (!acoustic_login_base_url(settings, url, sizeof(url)))
+        doctor_fail(d, CORRECT, "ctms-agent: CTMS_ACOUSTIC_BASE_URL is too long, or not a URL");
+    else if (config_real(settings, "CTMS_ACOUSTIC_LEASE_S") <
+             4 * config_real(settings, "CTMS_ACOUSTIC_TIMEOUT_S"))
+        doctor_fail(d, CORRECT,
+                    "ctms-agent: CTMS_ACOUSTIC_LEASE_S must be at least four times "
+                    "CTMS_ACOUSTIC_TIMEOUT_S");
+    else if (!config_bool(settings, "CTMS_ACOUSTIC_SYNC_FEATURE_FLAG"))
+        doctor_ok(d, "ctms-agent: valid; leaves the queue alone "
+                     "(CTMS_ACOUSTIC_SYNC_FEATURE_FLAG=false)");
+    else if (!config_bool(settings, "CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG"))
+        doctor_warn(d, "Set it to true, unless the contacts shall not be sent.",
+                    "ctms-agent: empties the queue without sending "
+                    "(CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG=false)");
+    else
+        doctor_ok(d, "ctms-agent: valid");
+}
+
+/* The settings of a server are a file, as it is started with, or those of `ctms`. */
+static void
+read_program(struct doctor *d, int program)
+{
+    static char *nothing[] = {NULL};
+    const char *name = doctor_program_names[program];
+    const char *file = find_file(d, program);
+    config_error error;
+
+    if (!file && !d->settings[DOCTOR_CLI]) {
+        doctor_skip(d, "%s: not checked: needs settings of ctms without an error", name);
+        return;
+    }
+    if (!file && !find_required(d, program, true)) {
+        doctor_skip(d, "%s: not checked: %s is not set here; --%s FILE reads another file", name,
+                    find_required(d, program, false), file_options[program]);
+        return;
+    }
+    d->settings[program] = config_read(program_bits[program], file ? file : d->cli->config_file,
+                                       file ? nothing : environ, &error);
+    if (!d->settings[program])
+        doctor_fail(d, CORRECT, "%s: %s", name, error.message);
+    else if (program == DOCTOR_REST)
+        check_rest(d, d->settings[program]);
+    else
+        check_agent(d, d->settings[program]);
+}
+
+void
+doctor_check_settings(struct doctor *d)
+{
+    config_error error;
+
+    d->settings[DOCTOR_CLI] = config_read(CONFIG_CLI, d->cli->config_file, environ, &error);
+    if (d->settings[DOCTOR_CLI])
+        doctor_ok(d, "ctms: valid");
+    else
+        doctor_fail(d, CORRECT, "ctms: %s", error.message);
+    read_program(d, DOCTOR_REST);
+    read_program(d, DOCTOR_AGENT);
+}
+
+/* ---- files -------------------------------------------------------------------------------- */
+
+/* Reports a file that others may read or change; counts the files that were looked at. */
+static bool
+check_file(struct doctor *d, const char *path, int *count)
+{
+    struct stat status;
+
+    if (!path || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+        return true;
+    ++*count;
+    if (!(status.st_mode & (S_IRWXO | S_IWGRP)))
+        return true;
+    doctor_warn(d, "Let only its owner write it, and only its group read it: chmod 0640",
+                "\"%s\" has mode %04o: others may %s it", path, (unsigned)status.st_mode & 07777,
+                status.st_mode & (S_IWOTH | S_IWGRP) ? "change" : "read");
+    return false;
+}
+
+void
+doctor_check_secrets(struct doctor *d)
+{
+    int count = 0;
+    bool is_private = check_file(d, d->cli->config_file, &count);
+
+    for (int program = 0; program < DOCTOR_PROGRAMS; program++) {
+        if (!d->settings[program])
+            continue;
+        if (program != DOCTOR_CLI)
+            is_private &= check_file(d, find_file(d, program), &count);
+        for (const config_setting *setting = config_table; setting->name; setting++) {
+            const char *path = config_secret_file(d->settings[program], setting->name);
+
+            /* Programs with the same settings have the same files. */
+            if (program != DOCTOR_CLI && d->settings[DOCTOR_CLI] && !find_file(d, program))
+                path = NULL;
+            is_private &= check_file(d, path, &count);
+        }
+    }
+    if (is_private && count > 0)
+        doctor_ok(d, "others may read none of the %d files with settings", count);
+    else if (is_private)
+        doctor_ok(d, "settings come from the environment alone");
+}

@@ -1,0 +1,511 @@
+# ctms doctor: each check finds what it is there for, says what to do, and is quiet where nothing is
+# wrong. Nothing keeps it from its end, and it prints no secret.
+use strict;
+use warnings;
+use lib "$ENV{CTMS_TEST_TOP}/test/perl";
+use CTMS::KeyServer;
+use CTMS::Test qw(poll_until slurp);
+use IO::Socket::INET;
+use IPC::Run;
+use JSON::PP;
+use Test::More;
+
+my $ctms = CTMS::Test->new('doctor', conf => join "\n", 'fsync = on', 'log_statement = none',
+    'max_connections = 60', 'wal_level = replica', 'max_wal_senders = 4',
+    'max_prepared_transactions = 4', 'shared_buffers = 16MB');
+my $node = $ctms->node;
+$ctms->sql(q{CREATE ROLE operator LOGIN IN ROLE ctms_admin, pg_monitor;
+    CREATE ROLE rest LOGIN IN ROLE ctms_api; CREATE ROLE agent LOGIN IN ROLE ctms_agent;
+    CREATE ROLE stranger LOGIN;});
+sub url_as { my ($role, $database) = @_; return $ctms->db_url($database) . "&user=$role" }
+
+my $secret = 'a secret key for tests only, 32+';
+my $acoustic = $ctms->start_sandbox;
+my $keys = CTMS::KeyServer->new;
+my $key = $keys->make_key('one');
+$keys->publish(1000, $key);
+my $key_server = $keys->start;
+END { local $?; kill TERM => $key_server if $key_server }
+
+# ---- how it is run ---------------------------------------------------------------------------
+
+my %rest = (CTMS_DB_URL => url_as('rest'), CTMS_SECRET_KEY => $secret,
+    CTMS_PUBSUB_EMAIL => 'pubsub@example.com', CTMS_PUBSUB_CLIENT => 'a client of pubsub',
+    CTMS_PUBSUB_JWKS_URL => $keys->url);
+my %agent = %{ $ctms->agent_env(CTMS_DB_URL => url_as('agent')) };
+my ($rest_file, $agent_file) = map { "$ENV{TESTDIR}/$_.env" } qw(doctor-rest doctor-agent);
+
+sub write_settings
+{
+    my ($file, %settings) = @_;
+    open my $out, '>', $file or die "$file: $!";
+    print $out map { defined $settings{$_} ? "$_=$settings{$_}\n" : '' } sort keys %settings;
+    close $out;
+    chmod 0640, $file;
+    return;
+}
+
+# Runs it with environment and arguments; returns (exit status, standard output).
+sub run_doctor
+{
+    my ($environment, @args) = @_;
+    my %changes = %$environment;
+    my @shell = @{ delete $changes{shell} // [] };
+    local %ENV = (%ENV, CTMS_DB_URL => url_as('operator'),
+        map { $_ => $changes{$_} // '' } keys %changes);
+    delete @ENV{ grep { !defined $changes{$_} } keys %changes };
+    # A command that runs it, or says how.
+    my @command = (@shell, "$ENV{CTMS_TEST_BIN}/ctms", 'doctor', @args);
+    @command = @shell if @shell && $shell[0] eq 'script';
+    IPC::Run::run(\@command,
+        '<', \'', '>', \my $out, '2>', \my $err, IPC::Run::timeout(120));
+    my $status = $? >> 8;
+    diag $err if $err ne '';
+    unlike("$out$err", qr/\Q$secret\E|a client of pubsub|pass.word/, 'no secret is printed')
+        if "$out$err" =~ /\Q$secret\E|a client of pubsub|pass.word/;
+    return ($status, $out);
+}
+
+# The findings of a run, by check; {rc} is the exit status.
+sub doctor
+{
+    my ($environment, @args) = @_;
+    my ($rc, $out) = run_doctor($environment, '--json', @args);
+    my %found = (rc => $rc);
+    push @{ $found{ $_->{check} } }, $_ for @{ decode_json($out) };
+    return \%found;
+}
+
+# Settings of the servers too, some of them different.
+sub doctor_of_all
+{
+    my (%changes) = @_;
+    write_settings($rest_file, %rest, map { $_ => $changes{$_} } grep { exists $rest{$_}
+        || /PROCESSES|READ|LISTEN/ } keys %changes);
+    write_settings($agent_file, %agent, map { $_ => $changes{$_} } grep { exists $agent{$_}
+        && !exists $rest{$_} || /LEASE/ } keys %changes);
+    return doctor({}, '--rest-config', $rest_file, '--agent-config', $agent_file);
+}
+
+# The check has one finding with this status and message; its advice matches, where it has one.
+sub finds
+{
+    my ($found, $check, $status, $message, $advice) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my @fitting = grep { $_->{status} eq $status && $_->{message} =~ $message }
+        @{ $found->{$check} // [] };
+    ok(@fitting == 1 && (!$advice || ($fitting[0]{advice} // '') =~ $advice),
+        "$check: $status: $message") or diag explain $found->{$check};
+    return;
+}
+
+# No check but those that are named found anything wrong.
+sub finds_nothing_else
+{
+    my ($found, @named) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my %is_named = map { $_ => 1 } 'rc', @named;
+    my @other = grep { $_->{status} =~ /warning|error/ }
+        map { @{ $found->{$_} } } grep { !$is_named{$_} } sort keys %$found;
+    is(join("\n", map { "$_->{check} $_->{message}" } @other), '', 'nothing else is wrong');
+    return;
+}
+
+# ---- nothing is wrong ------------------------------------------------------------------------
+
+my $found = doctor_of_all();
+is($found->{rc}, 0, 'an installation without fault');
+my @all = map { @{ $found->{$_} } } grep { $_ ne 'rc' } keys %$found;
+is(join("\n", map { "$_->{check}: $_->{message}" } grep { $_->{status} ne 'ok' } @all), '',
+    'all is checked, and well');
+my @names = qw(settings secrets database roles extension triggers pooler listen clock connections
+    queue snapshots autovacuum durability log memory acoustic keys);
+is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'by each check');
+finds($found, 'database', 'ok', qr/^ctms-rest: "ctms" as "rest", PostgreSQL \d/);
+finds($found, 'extension', 'ok', qr/^the library ctms\.so has version/);
+finds($found, 'listen', 'ok', qr/^ctms-agent: notifications arrive/);
+finds($found, 'connections', 'ok', qr/of 57 are free; the programs may open 15\z/);
+finds($found, 'acoustic', 'ok', qr/gave a token/);
+finds($found, 'keys', 'ok', qr/^1 keys/);
+
+my ($rc, $out) = run_doctor({}, '--strict');
+is($rc, 0, 'nor with the settings of ctms alone');
+like($out, qr/^ok       settings     ctms: valid\n/, 'a line for each finding');
+like($out,
+    qr/^skipped  settings     ctms-rest: not checked: CTMS_SECRET_KEY is not set here; --rest/m,
+    'what is not set up here is not checked');
+like($out, qr/^skipped  acoustic     not checked: needs /m, 'nor what needs it');
+like($out, qr/\n\nok: 17, warnings: 0, errors: 0, skipped: 4\n\z/, 'a summary at the end');
+unlike($out, qr/\e/, 'no colours in a pipe');
+my $at_terminal = { shell => [ 'script', '-qec', "'$ENV{CTMS_TEST_BIN}/ctms' doctor", '/dev/null' ],
+    TERM => 'xterm', NO_COLOR => undef };
+like((run_doctor($at_terminal))[1], qr/^\e\[32mok      \e\[0m settings/m, 'but at a terminal');
+unlike((run_doctor({ %$at_terminal, NO_COLOR => 1 }))[1], qr/\e/, 'if they are wanted');
+
+# ---- usage -----------------------------------------------------------------------------------
+
+for my $wrong ([qw(--old x)], [qw(--old)], ['word'], [qw(--timeout x)])
+{
+    IPC::Run::run([ "$ENV{CTMS_TEST_BIN}/ctms", 'doctor', @$wrong ], \'', \my $nothing, \my $why);
+    is($? >> 8, 2, "usage: @$wrong");
+}
+
+# ---- settings --------------------------------------------------------------------------------
+
+$found = doctor({ CTMS_FROBNICATE => 1 });
+is($found->{rc}, 1, 'an unknown setting');
+finds($found, 'settings', 'error', qr/^ctms: CTMS_FROBNICATE is not a setting/, qr/Correct it/);
+is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'ends no check');
+finds($found, 'database', 'skipped', qr/not checked/);
+$found = doctor({ CTMS_FROBNICATE => 1 }, '--db-url', url_as('operator'));
+finds($found, 'queue', 'ok', qr/0 contacts wait/);
+finds($found, 'listen', 'skipped', qr/needs settings without an error/);
+
+$found = doctor({ CTMS_SECRET_KEY => $secret, CTMS_ACOUSTIC_CLIENT_ID => 'cid' });
+finds($found, 'settings', 'ok', qr/^ctms-rest: valid/);
+finds($found, 'settings', 'error', qr/^ctms-agent: CTMS_ACOUSTIC_CLIENT_SECRET is required/);
+finds(doctor_of_all(CTMS_SECRET_KEY => 'short'), 'settings', 'warning',
+    qr/CTMS_SECRET_KEY has 5 bytes/, qr/openssl rand/);
+finds(doctor_of_all(CTMS_ACOUSTIC_LEASE_S => 19), 'settings', 'error',
+    qr/CTMS_ACOUSTIC_LEASE_S must be at least four times/);
+finds(doctor_of_all(CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG => 'false'), 'settings', 'warning',
+    qr/empties the queue without sending/);
+finds(doctor_of_all(CTMS_ACOUSTIC_SYNC_FEATURE_FLAG => 'false'), 'settings', 'ok',
+    qr/leaves the queue alone/);
+finds(doctor({}, '--rest-config', "$rest_file.not"), 'settings', 'error', qr/could not open/);
+
+my $key_file = "$ENV{TESTDIR}/doctor-key";
+write_settings($key_file, $secret => '');
+finds(doctor({ CTMS_SECRET_KEY_FILE => $key_file }), 'secrets', 'ok', qr/none of the 1 files/);
+for my $case ([ 0644, 'read' ], [ 0660, 'change' ], [ 0602, 'change' ])
+{
+    chmod $case->[0], $key_file;
+    $found = doctor({ CTMS_SECRET_KEY_FILE => $key_file });
+    finds($found, 'secrets', 'warning', qr/"\Q$key_file\E" has mode \d+: others may $case->[1] it/,
+        qr/chmod 0640/);
+    finds_nothing_else($found, 'secrets', 'roles');    # REST's is the operator's here
+}
+chmod 0000, $key_file;
+finds(doctor({ CTMS_SECRET_KEY_FILE => $key_file }), 'settings', 'error',
+    qr/CTMS_SECRET_KEY_FILE: could not open/);
+chmod 0644, $rest_file;
+finds(doctor({}, '--rest-config', $rest_file), 'secrets', 'warning', qr/"\Q$rest_file\E" has mode/);
+
+# ---- the database ----------------------------------------------------------------------------
+
+my $no_port = PostgreSQL::Test::Cluster::get_free_port();
+my $deaf = IO::Socket::INET->new(Listen => 20, LocalAddr => '127.0.0.1') or die "listen: $!";
+my $deaf_url = 'postgresql://x:pass.word@127.0.0.1:' . $deaf->sockport . '/ctms';
+for my $case ([ "postgresql://x:pass.word\@127.0.0.1:$no_port/ctms", qr/refused/ ],
+    [ $deaf_url, qr/^ctms: no answer within 1 s/ ],
+    [ 'postgresql://x:bad@pass.word@127.0.0.1/ctms', qr/write %40 for "@" in a password/ ],
+    [ 'postgresql://x:bad/pass.word@127.0.0.1/ctms', qr/wrong host or port/ ],
+    [ 'postgresql://x:pass.word@[', qr/not one that libpq can read/ ],
+    [ 'host=127.0.0.1 pass.word', qr/not one that libpq can read/ ],
+    [ url_as('operator', 'nowhere'), qr/database "nowhere" does not exist/ ])
+{
+    $found = doctor({ CTMS_DB_URL => $case->[0] }, '--timeout', 1);
+    is($found->{rc}, 1, 'no database');
+    finds($found, 'database', 'error', $case->[1], qr/CTMS_DB_URL/);
+    finds($found, $_, 'skipped', qr/needs a connection/) for qw(roles extension queue log);
+}
+$found = doctor({ CTMS_DB_URL => $deaf_url }, '--timeout', 3, '--rest-config', $rest_file);
+finds($found, 'queue', 'ok', qr/0 contacts wait/);
+finds(doctor({ CTMS_DB_URL => url_as('operator', 'postgres') }), 'extension', 'error',
+    qr/does not have the extension/, qr/CREATE EXTENSION ctms/);
+
+# A query that waits for a lock is given up, and the others are asked.
+my $holder = $node->background_psql('ctms');
+$holder->query_safe('BEGIN; LOCK ctms.pending_acoustic');
+$found = doctor({}, '--timeout', 3);
+finds($found, 'queue', 'warning', qr/could not be checked: .*(timeout|in time)/, qr/--timeout/);
+finds_nothing_else($found, 'queue');
+$holder->quit;
+
+# ---- roles -----------------------------------------------------------------------------------
+
+finds(doctor({ CTMS_DB_URL => $ctms->db_url }), 'roles', 'warning', qr/is a superuser/,
+    qr/IN ROLE ctms_admin/);
+$found = doctor({ CTMS_DB_URL => url_as('stranger') });
+finds($found, 'roles', 'error', qr/^ctms: "stranger" is not a member of ctms_admin/);
+finds($found, 'queue', 'skipped', qr/not checked: needs ctms_api, ctms_agent or ctms_admin/);
+finds(doctor_of_all(CTMS_DB_URL => url_as('agent')), 'roles', 'error',
+    qr/^ctms-rest: "agent" is not a member of ctms_api/);
+$ctms->sql('GRANT ctms_agent TO rest');
+finds(doctor_of_all(), 'roles', 'warning', qr/^ctms-rest: "rest" is a member of ctms_agent too/,
+    qr/IN ROLE ctms_api/);
+$ctms->sql('REVOKE ctms_agent FROM rest; ALTER ROLE ctms_reader LOGIN');
+finds(doctor({}), 'roles', 'warning', qr/group role "ctms_reader" may log in/, qr/NOLOGIN/);
+$ctms->sql('ALTER ROLE ctms_reader NOLOGIN; ALTER ROLE ctms_reader RENAME TO renamed');
+finds(doctor({}), 'roles', 'error', qr/there is no role "ctms_reader"/);
+$ctms->sql('ALTER ROLE renamed RENAME TO ctms_reader');
+
+# The roles of the servers may run it too. What they may not see is not checked.
+for my $role (qw(rest agent))
+{
+    $found = doctor({ CTMS_DB_URL => url_as($role) });
+    is($found->{rc}, 0, "$role may run it");
+    finds_nothing_else($found);
+    finds($found, 'queue', 'skipped', qr/needs ctms_reader or ctms_admin/);
+    finds($found, 'snapshots', 'skipped', qr/needs the role pg_monitor/);
+}
+
+# ---- the extension ---------------------------------------------------------------------------
+
+$ctms->sql(q{UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'ctms'});
+$found = doctor({});
+finds($found, 'extension', 'warning', qr/objects have version 0\.9; 1\.0 is installed/, qr/UPDATE/);
+finds($found, 'extension', 'error', qr/has loaded version 1\.0 of ctms\.so, for objects of .* 0\.9/,
+    qr/restart the server/);
+$ctms->sql(q{UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'ctms';
+    ALTER FUNCTION ctms.library_version() RENAME TO gone});
+finds(doctor({}), 'extension', 'error', qr/objects are older/, qr/ALTER EXTENSION ctms UPDATE/);
+$ctms->sql('ALTER FUNCTION ctms.gone() RENAME TO library_version');
+
+my %listed = map { $_ => 1 }
+    slurp("$ENV{CTMS_TEST_TOP}/cli/doctor/triggers.sql") =~ /^    (\('\w+', '\w+', '[OA]'\))/mg;
+is(join("\n", sort keys %listed), $ctms->sql(q{SELECT format('(%L, %L, %L)', c.relname, t.tgname,
+        t.tgenabled) COLLATE "C" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE c.relnamespace = 'ctms'::regnamespace AND NOT t.tgisinternal ORDER BY 1}),
+    'cli/doctor/triggers.sql lists the triggers of the extension');
+for my $case (
+    [ 'ALTER TABLE ctms.emails DISABLE TRIGGER ctms_emails_update_timestamp', 'disabled' ],
+    [ 'ALTER TABLE ctms.queue_flush ENABLE TRIGGER ctms_queue_flush', 'not in its mode' ],
+    [ 'ALTER EVENT TRIGGER ctms_guard_drop DISABLE', 'disabled' ])
+{
+    $ctms->sql($case->[0]);
+    $found = doctor({});
+    finds($found, 'triggers', 'error', qr/^ctms_\w+ $case->[1]\z/, qr/^As a superuser: ALTER/);
+    $ctms->sql($found->{triggers}[0]{advice} =~ s/^As a superuser: //r);
+    finds(doctor({}), 'triggers', 'ok', qr/all are there and fire/);
+}
+my ($definition) = $ctms->sql(q{SELECT pg_get_triggerdef(oid) FROM pg_trigger
+    WHERE tgname = 'ctms_fxa_update_timestamp'});
+$ctms->sql('DROP TRIGGER ctms_fxa_update_timestamp ON ctms.fxa');
+finds(doctor({}), 'triggers', 'error', qr/^ctms_fxa_update_timestamp missing\z/,
+    qr/ctms--1\.0\.sql/);
+$ctms->sql("$definition; ALTER TABLE ctms.newsletters DISABLE TRIGGER ALL");
+finds(doctor({}), 'triggers', 'error', qr/^RI_\w+ disabled.*, and \d+ more\z/);
+$ctms->sql('ALTER TABLE ctms.newsletters ENABLE TRIGGER ALL');
+for my $case ([ 'session_replication_role', 'replica', qr/triggers do not fire/ ],
+    [ 'ctms.enqueue', 'off', qr/changes are not enqueued/ ])
+{
+    $ctms->sql("ALTER ROLE rest SET $case->[0] = $case->[1]");
+    finds(doctor_of_all(), 'triggers', 'error', qr/^ctms-rest: .*$case->[2]/,
+        qr/RESET \Q$case->[0]\E/);
+    $ctms->sql("ALTER ROLE rest RESET $case->[0]");
+}
+
+# ---- notifications, clock, connections -------------------------------------------------------
+
+finds(doctor({ CTMS_LISTEN_DB_URL => url_as('operator', 'postgres') }), 'listen', 'warning',
+    qr/did not arrive through CTMS_LISTEN_DB_URL/, qr/direct connection to the same database/);
+finds(doctor({ CTMS_LISTEN_DB_URL => $deaf_url }, '--timeout', 1), 'listen', 'error',
+    qr/^ctms: CTMS_LISTEN_DB_URL: no answer/);
+
+for my $case ([ '+30s', 'warning', qr/clock is (29|30) s behind this machine's/ ],
+    [ '-2h', 'error', qr/clock is 7\d\d\d s ahead of this machine's/ ])
+{
+    $found = doctor({ shell => [ 'faketime', '-f', $case->[0] ], FAKETIME_DONT_FAKE_MONOTONIC => 1,
+            FAKETIME_FORCE_MONOTONIC_FIX => 0,
+            # Its library comes before that of sanitizers.
+            ASAN_OPTIONS => 'verify_asan_link_order=0' });
+    finds($found, 'clock', $case->[1], $case->[2], qr/NTP/);
+}
+
+finds(doctor_of_all(CTMS_PROCESSES => 20), 'connections', 'warning',
+    qr/may open 205 connections, the server allows 57/, qr/max_connections/);
+$ctms->sql('ALTER DATABASE ctms CONNECTION LIMIT 5');
+finds(doctor({}), 'connections', 'warning', qr/^[0-4] of 5 connections are free/);
+$ctms->sql('ALTER DATABASE ctms CONNECTION LIMIT -1');
+
+# ---- queue and snapshots ---------------------------------------------------------------------
+
+$ctms->sql(q{SELECT ctms.create_contact('{"email": {"primary_email": "one@example.com"}}');
+    UPDATE ctms.pending_acoustic SET create_timestamp = now() - interval '1 hour'});
+$found = doctor({});
+finds($found, 'queue', 'warning', qr/^1 contacts wait, the oldest for 36\d\d s/, qr/backlog grows/);
+$ctms->sql(q{UPDATE ctms.pending_acoustic SET lease_until = now() - interval '1 hour',
+    lease_owner = 'gone'});
+finds(doctor({}), 'queue', 'warning', qr/^1 contacts are held by an agent that has gone/);
+$ctms->sql(q{UPDATE ctms.pending_acoustic SET lease_until = NULL, lease_owner = NULL,
+    retry = 6, retry_after = 'infinity'});
+$found = doctor({});
+finds($found, 'queue', 'warning', qr/^1 contacts were given up/, qr/ctms acoustic status/);
+is($found->{rc}, 0, 'a warning is no failure');
+is(doctor({}, '--strict')->{rc}, 1, 'except with --strict');
+$ctms->sql('DELETE FROM ctms.pending_acoustic');
+
+my $old = $node->background_psql('ctms');
+$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+my $pid = $old->query('SELECT pg_backend_pid()');
+finds(doctor({}, '--old', 0), 'snapshots', 'warning',
+    qr/dead rows are kept: session $pid for \d+ s/, qr/An old snapshot/);
+$old->quit;
+$ctms->sql(q{BEGIN; CREATE TABLE public.x (); PREPARE TRANSACTION 'forgotten'});
+finds(doctor({}, '--old', 0), 'snapshots', 'warning', qr/prepared transaction forgotten for \d+ s/);
+$ctms->sql(q{ROLLBACK PREPARED 'forgotten'});
+$ctms->sql(q{SELECT pg_create_physical_replication_slot('unused', true)});
+finds(doctor({}), 'snapshots', 'warning', qr/unused replication slot unused\z/);
+$ctms->sql(q{SELECT pg_drop_replication_slot('unused')});
+
+# ---- settings of the server ------------------------------------------------------------------
+
+sub set_server
+{
+    my (%settings) = @_;
+    for my $name (sort keys %settings)
+    {
+        my $value = $settings{$name};
+        $ctms->sql('ALTER SYSTEM '
+            . (defined $value ? "SET $name = '$value'" : "RESET $name"));
+        $value //= 'on';
+        $node->reload;
+        poll_until(sub { $ctms->sql("SHOW $name") eq $value }, "$name is $value");
+    }
+    return;
+}
+
+for my $case ([ 'autovacuum', 'autovacuum', 'error', qr/does not run/ ],
+    [ 'fsync', 'durability', 'error', qr/fsync is off/ ],
+    [ 'full_page_writes', 'durability', 'warning', qr/full_page_writes is off/ ],
+    [ 'synchronous_commit', 'durability', 'warning', qr/synchronous_commit is off/ ])
+{
+    my ($name, $check, @expected) = @$case;
+    set_server($name => 'off');
+    finds(doctor({}), $check, @expected);
+    set_server($name => undef);
+}
+$ctms->sql('ALTER TABLE ctms.emails SET (autovacuum_enabled = false)');
+finds(doctor({}), 'autovacuum', 'warning', qr/leaves out the table ctms\.emails/);
+$ctms->sql('ALTER TABLE ctms.emails RESET (autovacuum_enabled)');
+
+# Programs that may turn parameters off do so.
+my $grant = 'ON PARAMETER log_parameter_max_length';
+$ctms->sql("REVOKE SET $grant FROM ctms_api, ctms_agent, ctms_admin");
+for my $case ([ 'log_min_duration_statement', '1s', qr/parameters of statements, / ],
+    [ 'log_parameter_max_length_on_error', '100', qr/parameters of statements that fail/ ],
+    [ 'log_transaction_sample_rate', '0.5', qr/parameters of statements, / ])
+{
+    my ($name, $value, $message) = @$case;
+    $ctms->sql("ALTER ROLE rest SET $name = '$value'");
+    $found = doctor_of_all();
+    finds($found, 'log', 'warning', qr/^ctms-rest: the server logs (the )?$message/,
+        qr/log_parameter/);
+    finds_nothing_else($found, 'log');
+    $ctms->sql("ALTER ROLE rest RESET $name");
+}
+$ctms->sql("ALTER ROLE rest SET log_min_duration_statement = 0;
+    GRANT SET $grant TO ctms_api, ctms_agent, ctms_admin");
+finds(doctor_of_all(), 'log', 'ok', qr/^ctms-rest: .*because the programs turn that off/);
+$ctms->sql('ALTER ROLE rest RESET log_min_duration_statement;
+    ALTER ROLE operator SET log_statement = mod');
+finds(doctor({}), 'log', 'warning', qr/^ctms: the server logs statements/, qr/none or ddl/);
+$ctms->sql('ALTER ROLE operator RESET log_statement');
+
+$ctms->sql(q{ALTER SYSTEM SET shared_buffers = '1GB'});
+$ctms->sql(q{ALTER SYSTEM SET huge_pages = 'off'});
+$node->restart;
+finds(doctor({}), 'memory', 'warning', qr/shared_buffers of 1GB are without huge pages/,
+    qr/vm\.nr_hugepages/);
+$ctms->sql('ALTER SYSTEM RESET ALL');
+$node->restart;
+
+# ---- servers of others -----------------------------------------------------------------------
+
+finds(doctor_of_all(CTMS_ACOUSTIC_CLIENT_SECRET => 'wrong'), 'acoustic', 'error',
+    qr/^no token: HTTP 40[01] invalid_client/, qr/Correct CTMS_ACOUSTIC_CLIENT_ID/);
+finds(doctor_of_all(CTMS_ACOUSTIC_BASE_URL => "http://127.0.0.1:$no_port"), 'acoustic', 'error',
+    qr/^no answer: Failed to connect/);
+finds(doctor_of_all(CTMS_ACOUSTIC_BASE_URL => $keys->url), 'acoustic', 'error', qr/has no token/);
+$found = doctor_of_all(CTMS_PUBSUB_CLIENT => undef);
+finds($found, 'keys', 'warning', qr/CTMS_PUBSUB_CLIENT is not set/);
+my %answer = ('nothing' => '{"keys": []}', 'no JSON' => 'hello');
+for my $name (sort keys %answer)
+{
+    $keys->spew('answer', "HTTP/1.1 200 OK\r\nContent-Length: " . length($answer{$name})
+        . "\r\nConnection: close\r\n\r\n$answer{$name}");
+    finds(doctor_of_all(), 'keys', 'error', qr/the answer has no keys/);
+}
+$keys->publish(1000, { %$key, n => substr($key->{n}, 0, 171) });
+finds(doctor_of_all(), 'keys', 'error', qr/fewer than 2048 bits/);
+$keys->spew('answer', "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+finds(doctor_of_all(), 'keys', 'error', qr/HTTP 500/);
+kill TERM => $key_server;
+waitpid $key_server, 0;
+undef $key_server;
+finds(doctor_of_all(), 'keys', 'error', qr/no answer: Failed to connect/);
+my $deaf_http = 'http://127.0.0.1:' . $deaf->sockport;
+write_settings($rest_file, %rest, CTMS_PUBSUB_JWKS_URL => $deaf_http);
+finds(doctor({}, '--timeout', 1, '--rest-config', $rest_file), 'keys', 'error', qr/timed out/);
+
+# ---- poolers ---------------------------------------------------------------------------------
+
+SKIP:
+{
+    my ($pgbouncer) = grep { -x } '/usr/sbin/pgbouncer';
+    skip 'PgBouncer is not installed', 1 if !$pgbouncer;
+    my $port = PostgreSQL::Test::Cluster::get_free_port();
+    my $folder = "$ENV{TESTDIR}/doctor-pgbouncer";
+    mkdir $folder;
+    my $start = sub {
+        my ($mode, $size) = @_;
+        open my $ini, '>', "$folder/pgbouncer.ini" or die $!;
+        print $ini '[databases]', "\nctms = host=", $node->host, ' port=', $node->port,
+            " dbname=ctms user=operator\n[pgbouncer]\nlisten_addr = 127.0.0.1\n",
+            "listen_port = $port\nunix_socket_dir =\nauth_type = any\npool_mode = $mode\n",
+            "default_pool_size = $size\n";
+        close $ini;
+        my $harness = IPC::Run::start([ $pgbouncer, '-q', "$folder/pgbouncer.ini" ], '<', \'',
+            '>', "$folder/log", '2>', "$folder/log2");
+        poll_until(sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") },
+            'a pooler listens');
+        return $harness;
+    };
+    my %pooled = (CTMS_DB_URL => "postgresql://operator\@127.0.0.1:$port/ctms");
+    for my $case (
+        [ 'transaction', 5, 'error', qr/loses prepared statements/,
+            qr/max_prepared_statements > 0/ ],
+        [ 'transaction', 1, 'error', qr/loses prepared statements/, qr/pool_mode = session/ ],
+        [ 'statement', 5, 'error', qr/refuses transactions/, qr/pool_mode = session/ ],
+        [ 'session', 5, 'ok', qr/keeps sessions apart/ ],
+        [ 'session', 2, 'warning', qr/its mode is not known/, qr/a connection for each client/ ])
+    {
+        my ($mode, $size, @expected) = @$case;
+        my $harness = $start->($mode, $size);
+        $found = doctor(\%pooled, '--timeout', $size == 2 ? 3 : 8);
+        finds($found, 'pooler', @expected);
+        finds_nothing_else($found, 'pooler', 'listen');
+        if ($mode eq 'session')
+        {
+            finds($found, 'listen', 'ok', qr/arrive through CTMS_DB_URL/);
+        }
+        else
+        {
+            finds($found, 'listen', 'warning', qr/did not arrive through CTMS_DB_URL/,
+                qr/CTMS_LISTEN_DB_URL/);
+            finds(doctor({ %pooled, CTMS_LISTEN_DB_URL => url_as('operator') }), 'listen', 'ok',
+                qr/arrive through CTMS_LISTEN_DB_URL/);
+        }
+        $harness->signal('INT');
+        $harness->finish;
+    }
+}
+
+# ---- a replica -------------------------------------------------------------------------------
+
+finds(doctor_of_all(CTMS_DB_READ_URL => url_as('rest')), 'database', 'warning',
+    qr/CTMS_DB_READ_URL names a server that is no replica/);
+$node->backup('copy');
+my $replica = PostgreSQL::Test::Cluster->new('doctor_replica');
+$replica->init_from_backup($node, 'copy', has_streaming => 1);
+$replica->start;
+my $replica_url = 'postgresql:///ctms?host=' . $replica->host . '&port=' . $replica->port;
+finds(doctor_of_all(CTMS_DB_READ_URL => "$replica_url&user=rest"), 'database', 'ok',
+    qr/CTMS_DB_READ_URL names a replica/);
+$found = doctor({ CTMS_DB_URL => "$replica_url&user=operator" });
+is($found->{rc}, 0, 'it works on a replica');
+finds_nothing_else($found);
+finds($found, 'listen', 'skipped', qr/needs the primary/);
+
+done_testing();
