@@ -118,11 +118,13 @@ on_cycle_ended(void *arg)
 }
 
 static service_health
-health(void *arg)
+get_health(void *arg)
 {
     agent *a = arg;
+    service_health health = sync_get_health(a->sync);
 
-    return sync_get_health(a->sync);
+    health.is_listening = pg_listener_is_listening(a->listener);
+    return health;
 }
 
 static bool
@@ -134,7 +136,7 @@ open_service(agent *a, char *message, size_t size)
                                    config_string(a->config, "CTMS_PROMETHEUS_PUSHGATEWAY_URL"),
                                .settings = &a->settings,
                                .metrics = a->metrics,
-                               .health = health,
+                               .health = get_health,
                                .arg = a};
 
     a->service = service_new(a->base, &options, message, size);
@@ -207,8 +209,13 @@ open_database(agent *a, char *message, size_t size)
         snprintf(message, size, "could not set up HTTP");
         return false;
     }
-    a->listener = pg_listener_new(a->base, listen_url ? listen_url : options.url,
-                                  "ctms-agent listen", channels, &events, a, message, size);
+    a->listener =
+        pg_listener_new(a->base,
+                        &(pg_listener_options){.url = listen_url ? listen_url : options.url,
+                                               .application = "ctms-agent listen",
+                                               .channels = channels,
+                                               .pool = a->pool},
+                        &events, a, message, size);
     return a->listener != NULL;
 }
 

@@ -88,8 +88,11 @@ on_heartbeat(struct evhttp_request *request, void *arg)
     bool is_well = health.is_database_up && health.stopped == NULL;
     buf text = BUF_INIT;
 
-    buf_printf(&text, "{\"database\":{\"up\":%s},\"acoustic\":{\"success\":%s,\"stopped\":",
-               health.is_database_up ? "true" : "false", health.stopped ? "false" : "true");
+    buf_printf(&text,
+               "{\"database\":{\"up\":%s,\"listening\":%s},"
+               "\"acoustic\":{\"success\":%s,\"stopped\":",
+               health.is_database_up ? "true" : "false", health.is_listening ? "true" : "false",
+               health.stopped ? "false" : "true");
     buf_append_json_string(&text, health.stopped);
     buf_printf(&text, ",\"in_flight\":%d,\"in_flight_allowed\":%d}}", health.in_flight,
                health.in_flight_allowed);

@@ -16,6 +16,7 @@ typedef struct service service;
 /* The content of /__heartbeat__. */
 typedef struct service_health {
     bool is_database_up;
+    bool is_listening;   /* notifications of work arrive */
     const char *stopped; /* why nothing can be sent; null: sending works */
     int in_flight, in_flight_allowed;
 } service_health;

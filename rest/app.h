@@ -29,6 +29,7 @@ typedef struct app {
     pg_pool *pool;
     pg_pool *replica; /* NULL: all reads go to the primary */
     pg_listener *listener;
+    bool is_deaf; /* changes of clients are not announced; logged already */
     auth *auth;
     secret_checker *secrets;
     http_client *http;

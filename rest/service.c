@@ -91,7 +91,9 @@ describe_queue(const exchange *ex, long long backlog, long long retry_backlog, b
 static void
 answer_heartbeat(exchange *ex, bool is_up, json_t *queue, bool is_healthy)
 {
-    json_t *database = json_pack("{s:b, s:i}", "up", is_up, "time_ms", elapsed_ms(ex));
+    json_t *database =
+        json_pack("{s:b, s:b, s:i}", "up", is_up, "listening",
+                  pg_listener_is_listening(ex->app->listener), "time_ms", elapsed_ms(ex));
     json_t *body = json_pack("{s:O}", "database", database);
     char *text;
 

@@ -46,21 +46,35 @@ log_pool(void *arg, bool is_error, const char *message)
 static void
 on_listening(void *arg)
 {
-    auth_set_listening(arg, true);
+    app *a = arg;
+
+    if (a->is_deaf)
+        log_message(LOG_LEVEL_INFO, LOG_TYPE, "changes of API clients are announced again");
+    a->is_deaf = false;
+    auth_set_listening(a->auth, true);
 }
 
 static void
 on_notified(void *arg, const char *channel)
 {
+    const app *a = arg;
+
     (void)channel;
-    auth_forget_clients(arg);
+    auth_forget_clients(a->auth);
 }
 
 static void
 on_deaf(void *arg, const char *message)
 {
-    (void)message;
-    auth_set_listening(arg, false);
+    app *a = arg;
+
+    if (!a->is_deaf)
+        log_message(LOG_LEVEL_WARNING, LOG_TYPE,
+                    "changes of API clients are not announced, so clients are looked up every"
+                    " second: %s",
+                    message);
+    a->is_deaf = true;
+    auth_set_listening(a->auth, false);
 }
 
 /* ---- the server's events ---------------------------------------------------------- */
@@ -169,8 +183,12 @@ connect_database(app *a)
 {
     static const char *const channels[] = {"ctms_api_client", NULL};
     static const pg_listener_events events = {on_listening, on_notified, on_deaf};
-    const char *url = config_string(a->settings, "CTMS_DB_URL");
     const char *listen_url = config_string(a->settings, "CTMS_LISTEN_DB_URL");
+    pg_listener_options options = {
+        .url = listen_url ? listen_url : config_string(a->settings, "CTMS_DB_URL"),
+        .application = "ctms-rest",
+        .channels = channels,
+    };
     char message[512];
 
     a->pool = connect_pool(a, "CTMS_DB_URL", "");
@@ -186,8 +204,8 @@ connect_database(app *a)
         log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "CTMS_SECRET_KEY cannot be used as a key");
         return false;
     }
-    a->listener = pg_listener_new(a->base, listen_url ? listen_url : url, "ctms-rest", channels,
-                                  &events, a->auth, message, sizeof(message));
+    options.pool = a->pool;
+    a->listener = pg_listener_new(a->base, &options, &events, a, message, sizeof(message));
     if (a->listener == NULL)
         log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "CTMS_LISTEN_DB_URL: %s", message);
     return a->listener != NULL;

@@ -22,7 +22,7 @@
 #define CLIENTS_MAX 256
 /* How long a client is remembered while the database announces changes, and while it does not. */
 #define CLIENT_TTL_S 60
-#define CLIENT_TTL_DEAF_S 2
+#define CLIENT_TTL_DEAF_S 1
 /* How often the time of a client's last access is written. */
 #define TOUCH_INTERVAL_S 60
 

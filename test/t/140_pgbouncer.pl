@@ -186,7 +186,49 @@ for my $program (@programs)
 }
 note 'no newer PgBouncer: CTMS_TEST_PGBOUNCER can name one' if @programs < 2;
 
-my $bouncer = CTMS::PgBouncer->new($ctms, 'refuses', pool_mode => 'transaction');
+# ---- notifications -------------------------------------------------------------------
+
+my $bouncer = CTMS::PgBouncer->new($ctms, 'deaf', pool_mode => 'transaction',
+    default_pool_size => 4);
+my $metrics_port = PostgreSQL::Test::Cluster::get_free_port();
+
+sub listening_of
+{
+    my ($port) = @_;
+    my $beat = $ctms->request(GET => "http://127.0.0.1:$port/__heartbeat__")->{json};
+    return $beat && $beat->{database}{listening} ? 1 : 0;
+}
+
+subtest 'LISTEN reaches the server' => sub {
+    $ctms->{rest_port} = start_rest_as('hears', $bouncer);
+    start_agent_as($bouncer, CTMS_AGENT_METRICS_PORT => $metrics_port);
+    ok(poll_until(sub { listening_of($ctms->{rest_port}) }), 'REST says that it listens');
+    ok(poll_until(sub { listening_of($metrics_port) }), 'and so does the agent');
+    $ctms->stop_program($_) for 'hears', 'agent';
+    unlike(slurp("$log_path/pgbouncer_$_.log"), qr/CTMS_LISTEN_DB_URL/, "$_ has nothing to say")
+        for 'hears', 'agent';
+};
+
+subtest 'LISTEN ends at the pooler' => sub {
+    my %same = (CTMS_LISTEN_DB_URL => '');
+    $ctms->{rest_port} = start_rest_as('deaf', $bouncer, %same);
+    start_agent_as($bouncer, CTMS_AGENT_METRICS_PORT => $metrics_port, %same);
+    for my $name ('deaf', 'agent')
+    {
+        ok(poll_until(sub { slurp("$log_path/pgbouncer_$name.log") =~ /CTMS_LISTEN_DB_URL/ }),
+            "$name notices");
+    }
+    ok(!listening_of($ctms->{rest_port}), 'REST says so');
+    ok(!listening_of($metrics_port), 'and so does the agent');
+    is($ctms->request(GET => '/waitlists')->{status}, 200, 'a client may');
+    $ctms->sql('UPDATE ctms.api_client SET enabled = false');
+    my $since = Time::HiRes::time();
+    ok(poll_until(sub { $ctms->request(GET => '/waitlists')->{status} == 400 }, 'disabled', 10),
+        'until it is disabled');
+    cmp_ok(Time::HiRes::time() - $since, '<', 5, 'which is noticed soon');
+    $ctms->sql('UPDATE ctms.api_client SET enabled = true');
+    $ctms->stop_program($_) for 'deaf', 'agent';
+};
 
 # ---- what a pooler refuses ---------------------------------------------------------------
 
