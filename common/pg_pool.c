@@ -12,9 +12,8 @@
 #include "common/clock.h"
 #include "common/pg_pool_internal.h"
 
-/* How often time limits are checked, and how much longer than the server's own limit we wait. */
+/* How often time limits are checked. */
 #define SWEEP_INTERVAL_MS 250
-#define GRACE_S 2.0
 
 static void
 on_opened(void *arg, PGconn *pg)
@@ -47,7 +46,7 @@ on_connect_failed(void *arg, const char *reason)
 
 /* ---- the queue ------------------------------------------------------------------------ */
 
-/* The open connection with the fewest requests in flight, NULL when all are full. */
+/* The open connection with the fewest requests in flight, NULL when all are full or stuck. */
 static connection *
 pick_connection(pg_pool *pool)
 {
@@ -57,7 +56,7 @@ pick_connection(pg_pool *pool)
         connection *conn = &pool->connections[i];
 
         if (conn->pg == NULL || conn->is_broken || conn->is_unwanted ||
-            conn->in_flight_count >= PIPELINE_DEPTH)
+            conn->stopping_since_s > 0 || conn->in_flight_count >= PIPELINE_DEPTH)
             continue;
         if (best == NULL || conn->in_flight_count < best->in_flight_count)
             best = conn;
@@ -122,7 +121,7 @@ on_sweep(evutil_socket_t fd, short what, void *arg)
     for (int i = 0; i < pool->options.connections; i++) {
         connection *conn = &pool->connections[i];
 
-        if (conn->in_flight.head != NULL && conn->in_flight.head->deadline_s + GRACE_S < now)
+        if (!pg_pool_deadline_sweep(conn, now))
             pg_pool_connection_lose(conn, "no answer in time");
     }
     dispatch(pool);
@@ -158,6 +157,13 @@ pg_pool_stream(pg_pool *pool, const pg_statement *statement, const char *const *
                pg_callback callback, void *arg)
 {
     return send_or_queue(pool, statement, values, true, callback, arg);
+}
+
+void
+pg_request_end_by(pg_request *request, double deadline_s)
+{
+    if (request->deadline_s > deadline_s)
+        request->deadline_s = deadline_s;
 }
 
 void

@@ -43,7 +43,7 @@ typedef enum pg_status {
     PG_OK,          /* done and committed; result holds the rows */
     PG_ERROR,       /* the server refused: see sqlstate, message, detail; nothing was changed */
     PG_LOST,        /* connection lost, or no answer in time: a write may have been done */
-    PG_UNAVAILABLE, /* the database is away, or the request waited too long: nothing was done */
+    PG_UNAVAILABLE, /* the database is away, or took too long: nothing was done */
 } pg_status;
 
 typedef struct pg_reply {
@@ -64,9 +64,10 @@ typedef struct pg_pool_options {
     const char *url;         /* as CTMS_DB_URL */
     const char *application; /* the name that pg_stat_activity shows */
     int connections;
-    int queue_max;    /* requests that may wait for a connection */
-    double timeout_s; /* for a request, waiting included; also the statement_timeout of sessions
-                       * that are ours alone */
+    int queue_max; /* requests that may wait for a connection */
+    /* For a request: waiting for a connection and for the requests before it is included. What runs
+     * then is cancelled. It is also the statement_timeout of sessions that are ours alone. */
+    double timeout_s;
     void (*log)(void *arg, bool is_error, const char *message); /* may be NULL */
     void *log_arg;
 } pg_pool_options;
@@ -86,6 +87,9 @@ pg_request *pg_pool_query(pg_pool *pool, const pg_statement *statement, const ch
 /* The same, but each row is delivered as soon as it arrives. */
 pg_request *pg_pool_stream(pg_pool *pool, const pg_statement *statement, const char *const *values,
                            pg_callback callback, void *arg);
+/* The request has until then, if its own time limit does not end before (time of common/clock.h).
+ */
+void pg_request_end_by(pg_request *request, double deadline_s);
 /* The caller no longer wants the answer: the callback is not called. A statement that was sent may
  * still be executed. */
 void pg_request_abandon(pg_request *request);

@@ -37,8 +37,9 @@ pg_pool_connection_drop(connection *conn)
     conn->pg = NULL;
     conn->statement_count = 0;
     conn->in_flight_count = 0;
-    conn->is_broken = conn->is_unwanted = conn->is_unnamed = false;
+    conn->is_broken = conn->is_unwanted = conn->is_unnamed = conn->may_stop_writes = false;
     conn->complaint[0] = '\0';
+    conn->stopping_since_s = conn->may_hit_other_until_s = 0;
 }
 
 /*
@@ -148,10 +149,28 @@ is_worth_retrying(connection *conn, pg_request *request)
         tell_of_pooler(conn);
         return true;
     }
+    if (pg_pool_deadline_was_mishit(conn, request) && !request->was_hit)
+        return request->was_hit = true;
     if (!request->was_retried && (pg_pool_has_sqlstate(request->error, "40001") ||
                                   pg_pool_has_sqlstate(request->error, "40P01")))
         return request->was_retried = true;
     return false;
+}
+
+/* The server refused the request; nothing was changed. */
+static void
+finish_refused(connection *conn, pg_request *request, bool was_stopped)
+{
+    /* The server is a standby now, or it is being stopped: look for another one. */
+    if (pg_pool_has_sqlstate(request->error, "25006") ||
+        pg_pool_has_sqlstate(request->error, "57P"))
+        conn->is_unwanted = true;
+    if (is_worth_retrying(conn, request))
+        pg_pool_request_requeue(request);
+    else if (was_stopped && pg_pool_has_sqlstate(request->error, "57014"))
+        pg_pool_request_deliver(request, PG_UNAVAILABLE, "the database took too long");
+    else
+        pg_pool_request_deliver(request, PG_ERROR, NULL);
 }
 
 /* The Sync of the first request in flight was answered. */
@@ -159,21 +178,18 @@ static void
 finish_request(connection *conn)
 {
     pg_request *request = pg_pool_list_take(&conn->in_flight);
+    bool was_stopped = conn->stopping_since_s > 0;
 
     conn->in_flight_count--;
     request->sent_on = NULL;
-    if (request->error == NULL) {
-        pg_pool_request_deliver(request, PG_OK, NULL);
-        return;
-    }
-    /* The server is a standby now, or it is being stopped: look for another one. */
-    if (pg_pool_has_sqlstate(request->error, "25006") ||
-        pg_pool_has_sqlstate(request->error, "57P"))
-        conn->is_unwanted = true;
-    if (is_worth_retrying(conn, request))
-        pg_pool_request_requeue(request);
+    pg_pool_deadline_end(conn);
+    if (request->error != NULL)
+        finish_refused(conn, request, was_stopped);
+    else if (request->is_unconfirmed)
+        pg_pool_request_deliver(request, PG_LOST,
+                                "the commit was cancelled while it waited for a standby");
     else
-        pg_pool_request_deliver(request, PG_ERROR, NULL);
+        pg_pool_request_deliver(request, PG_OK, NULL);
 }
 
 static void
@@ -268,6 +284,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
             take_result(conn, result);
         ask_for_rows(conn);
     }
+    pg_pool_deadline_next(conn);
     if (conn->is_broken || PQstatus(conn->pg) == CONNECTION_BAD)
         lose_by_error(conn);
     else if (conn->is_unwanted && conn->in_flight.head == NULL)
@@ -288,6 +305,21 @@ on_writable(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/*
+ * Cancelling a commit that waits for a standby makes the server say that it is done, with only a
+ * warning. Its text is translated, so we know it by the function that it comes from.
+ */
+static void
+on_notice(void *arg, const PGresult *notice)
+{
+    connection *conn = arg;
+    const char *function = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
+
+    if (conn->in_flight.head != NULL && function != NULL &&
+        strcmp(function, "SyncRepWaitForLSN") == 0)
+        conn->in_flight.head->is_unconfirmed = true;
+}
+
 static void
 on_session_set_up(void *arg, const pg_reply *reply)
 {
@@ -304,6 +336,7 @@ on_session_set_up(void *arg, const pg_reply *reply)
     if (reply->status != PG_OK)
         return;
     session = pg_session_read(reply->result);
+    conn->may_stop_writes = !session.has_standbys;
     if (session.is_isolated && !pool->has_told_of_isolation) {
         pg_pool_connection_report(pool, true, PG_SESSION_ISOLATION_ADVICE);
         pool->has_told_of_isolation = true;
@@ -343,6 +376,7 @@ pg_pool_connection_open(connection *conn, PGconn *pg)
     conn->readable = event_new(pool->base, PQsocket(pg), EV_READ | EV_PERSIST, on_readable, conn);
     conn->writable = event_new(pool->base, PQsocket(pg), EV_WRITE, on_writable, conn);
     event_add(conn->readable, NULL);
+    PQsetNoticeReceiver(pg, on_notice, conn);
     set_up_session(conn);
     if (pool->is_away)
         pg_pool_connection_report(pool, false, "the database is back");

@@ -1,7 +1,8 @@
 /*
  * pg_pool_internal.h: what the files of the pool share: pg_pool.c (the queue),
- * pg_pool_connection.c (one connection), pg_pool_statement.c (prepared statements, and what results
- * look like) and pg_pool_request.c (requests and lists of them). No other file includes it.
+ * pg_pool_connection.c (one connection), pg_pool_deadline.c (its time limits),
+ * pg_pool_statement.c (prepared statements, and what results look like) and pg_pool_request.c
+ * (requests and lists of them). No other file includes it.
  */
 #ifndef CTMS_COMMON_PG_POOL_INTERNAL_H
 #define CTMS_COMMON_PG_POOL_INTERNAL_H
@@ -32,6 +33,10 @@ typedef struct connection {
     bool is_unwanted;    /* to be replaced as soon as nothing is in flight */
     char complaint[400]; /* why it is broken, if the connection itself does not know; else "" */
 
+    bool may_stop_writes;    /* cancelling one never makes a commit skip its wait for a standby */
+    double stopping_since_s; /* since when the first in flight is being cancelled; 0: it is not */
+    double may_hit_other_until_s; /* a cancellation may still hit a statement that it is not for */
+
     bool is_unnamed; /* prepared statements do not last: each request brings its own */
     int statement_count;
     struct prepared_statement {
@@ -51,7 +56,9 @@ struct pg_request {
     bool is_preparing; /* the next result is that of Parse */
     bool is_unnamed;   /* to be sent, or was sent, without a prepared statement */
     bool was_retried;
-    bool is_misfit; /* a result is not one of this statement */
+    bool was_hit;        /* by a cancellation that was not for it */
+    bool is_misfit;      /* a result is not one of this statement */
+    bool is_unconfirmed; /* committed, but a standby that should have it may not */
     bool is_streamed;
     bool has_begun; /* rows have been delivered: it cannot be sent again */
     PGresult *result;
@@ -84,6 +91,8 @@ pg_pool_request_new(pg_pool *pool, const pg_statement *statement, const char *co
 void pg_pool_request_free(pg_request *request);
 /* Delivers a row, which still belongs to the caller. */
 void pg_pool_request_deliver_row(pg_request *request, const PGresult *row);
+/* Calls the callback; what comes for the request later is not wanted any more. */
+void pg_pool_request_answer(pg_request *request, pg_status status, const char *message);
 /* Calls the callback and frees the request. */
 void pg_pool_request_deliver(pg_request *request, pg_status status, const char *message);
 /* Puts it back at the front of the queue, to be sent once more. */
@@ -98,6 +107,17 @@ void pg_pool_connection_lose(connection *conn, const char *reason);
 void pg_pool_connection_drop(connection *conn);
 /* Sends a request. On failure the connection is broken, and the request has still to be sent. */
 bool pg_pool_connection_send(connection *conn, pg_request *request);
+
+/* pg_pool_deadline.c. Answers the requests in flight whose time is over, and has the server stop
+ * the first of them. Call it from time to time. Returns false when the server does not: then the
+ * connection is of no use. */
+bool pg_pool_deadline_sweep(connection *conn, double now_s);
+/* The first request in flight is answered: call it before anyone is told. */
+void pg_pool_deadline_end(connection *conn);
+/* No more results have arrived: has the first request in flight stopped if its time is over. */
+void pg_pool_deadline_next(connection *conn);
+/* True if the request was cancelled although its time is not over: it can be sent again. */
+bool pg_pool_deadline_was_mishit(const connection *conn, const pg_request *request);
 
 /* pg_pool_statement.c. Sends a request as the connection can. False on failure. */
 bool pg_pool_statement_send(connection *conn, pg_request *request);

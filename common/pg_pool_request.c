@@ -65,7 +65,7 @@ forget_results(pg_request *request)
     PQclear(request->result);
     PQclear(request->error);
     request->result = request->error = NULL;
-    request->is_preparing = false;
+    request->is_preparing = request->is_unconfirmed = false;
 }
 
 void
@@ -90,13 +90,15 @@ pg_pool_request_deliver_row(pg_request *request, const PGresult *row)
 }
 
 void
-pg_pool_request_deliver(pg_request *request, pg_status status, const char *message)
+pg_pool_request_answer(pg_request *request, pg_status status, const char *message)
 {
+    pg_callback callback = request->callback;
     pg_reply reply = {.status = status,
                       .sqlstate = "",
                       .message = message ? message : "",
                       .was_retried = request->was_retried};
 
+    request->callback = NULL;
     if (status == PG_OK)
         reply.result = request->result;
     if (status == PG_ERROR) {
@@ -106,8 +108,14 @@ pg_pool_request_deliver(pg_request *request, pg_status status, const char *messa
         reply.message = primary ? primary : "";
         reply.detail = PQresultErrorField(request->error, PG_DIAG_MESSAGE_DETAIL);
     }
-    if (request->callback != NULL)
-        request->callback(request->arg, &reply);
+    if (callback != NULL)
+        callback(request->arg, &reply);
+}
+
+void
+pg_pool_request_deliver(pg_request *request, pg_status status, const char *message)
+{
+    pg_pool_request_answer(request, status, message);
     pg_pool_request_free(request);
 }
 

@@ -14,14 +14,15 @@
  * - Each request is a transaction of its own. One that waited for a lock must then see what others
  *   committed before it. A database or role whose default isolation level is higher would prevent
  *   that, so the level is set. reset_val is that of sessions for which nobody has set it.
- * - A session that may be shared keeps its time limit, because `ctms` has longer ones.
+ * - A session that may be shared keeps its time limit, because `ctms` has longer ones. The pool
+ *   itself cancels what takes too long.
  * - A statement whose client is gone ends, also while it waits for a lock.
  *
  * A parameter that is null leaves its setting alone.
  */
 const pg_statement pg_session_set_up = {
-    .sql = "SELECT p.pid <> pg_catalog.pg_backend_pid() AND EXISTS (SELECT FROM "
-           "pg_catalog.pg_settings s"
+    .sql = "SELECT pg_catalog.current_setting('synchronous_standby_names') <> '' AS has_standbys,"
+           " p.pid <> pg_catalog.pg_backend_pid() AND EXISTS (SELECT FROM pg_catalog.pg_settings s"
            " WHERE s.name = 'default_transaction_isolation' AND s.reset_val <> 'read committed')"
            " AS is_isolated,"
            " CASE WHEN p.isolation IS NOT NULL THEN"
@@ -34,7 +35,7 @@ const pg_statement pg_session_set_up = {
            " FROM (SELECT $1::pg_catalog.int4, $2::pg_catalog.text, $3::pg_catalog.text,"
            " $4::pg_catalog.text) AS p (pid, isolation, timeout, check_interval)",
     .parameter_count = PG_SESSION_PARAMETERS,
-    .columns = "is_isolated,a,b,c",
+    .columns = "has_standbys,is_isolated,a,b,c",
     .rows = PG_ONE_ROW,
 };
 
@@ -72,5 +73,6 @@ pg_session_fill(pg_session_values *values, PGconn *conn, double timeout_s)
 pg_session
 pg_session_read(const PGresult *result)
 {
-    return (pg_session){.is_isolated = PQgetvalue(result, 0, 0)[0] == 't'};
+    return (pg_session){.has_standbys = PQgetvalue(result, 0, 0)[0] == 't',
+                        .is_isolated = PQgetvalue(result, 0, 1)[0] == 't'};
 }

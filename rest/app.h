@@ -28,6 +28,7 @@ typedef struct app {
     const char *metrics_token; /* NULL: /metrics is public, and names no client */
     pg_pool *pool;
     pg_pool *replica; /* NULL: all reads go to the primary */
+    double database_timeout_s;
     pg_listener *listener;
     bool is_deaf; /* changes of clients are not announced; logged already */
     auth *auth;

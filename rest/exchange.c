@@ -276,13 +276,28 @@ abandon_request(void *awaited)
     pg_request_abandon(awaited);
 }
 
+double
+exchange_database_deadline_s(const exchange *ex)
+{
+    return ex->started_s + ex->app->database_timeout_s;
+}
+
+/* Returns false when there is no request to wait for. */
+static bool
+wait_for_request(exchange *ex, pg_request *request)
+{
+    if (request == NULL)
+        return false;
+    pg_request_end_by(request, exchange_database_deadline_s(ex));
+    exchange_wait(ex, request, abandon_request);
+    return true;
+}
+
 bool
 exchange_try_query(exchange *ex, const pg_statement *statement, const char *const *values,
                    pg_callback callback)
 {
-    exchange_wait(ex, pg_pool_query(ex->app->pool, statement, values, callback, ex),
-                  abandon_request);
-    return ex->awaited != NULL;
+    return wait_for_request(ex, pg_pool_query(ex->app->pool, statement, values, callback, ex));
 }
 
 void
@@ -297,9 +312,7 @@ void
 exchange_query_rows(exchange *ex, const pg_statement *statement, const char *const *values,
                     pg_callback callback)
 {
-    exchange_wait(ex, pg_pool_stream(ex->app->pool, statement, values, callback, ex),
-                  abandon_request);
-    if (ex->awaited == NULL)
+    if (!wait_for_request(ex, pg_pool_stream(ex->app->pool, statement, values, callback, ex)))
         exchange_answer_unavailable(ex, EXCHANGE_NO_DATABASE);
 }
 

@@ -128,6 +128,10 @@ void exchange_answer_failure(exchange *ex, const char *why, const char *sqlstate
 void exchange_wait(exchange *ex, void *awaited, void (*abandon)(void *awaited));
 void exchange_end_wait(exchange *ex);
 
+/* Until when the requests to the database that the exchange makes may take, all of them together.
+ */
+double exchange_database_deadline_s(const exchange *ex);
+
 /* Notes a field for the log line; a later text replaces an earlier one. NULL changes nothing. */
 void exchange_note(exchange *ex, exchange_field field, const char *text);
 void exchange_note_json(exchange *ex, exchange_field field, const json_t *value);

@@ -57,9 +57,11 @@ static bool
 wait_for(reading *r, pg_request *request)
 {
     r->request = request;
-    if (request != NULL)
-        exchange_wait(r->ex, r, abandon_reading);
-    return request != NULL;
+    if (request == NULL)
+        return false;
+    pg_request_end_by(request, exchange_database_deadline_s(r->ex));
+    exchange_wait(r->ex, r, abandon_reading);
+    return true;
 }
 
 /* Gives up on the replica; this ends the reading. */

@@ -191,6 +191,7 @@ connect_database(app *a)
     };
     char message[512];
 
+    a->database_timeout_s = config_real(a->settings, "CTMS_DB_TIMEOUT_S");
     a->pool = connect_pool(a, "CTMS_DB_URL", "");
     if (a->pool == NULL)
         return false;

@@ -230,6 +230,21 @@ subtest 'LISTEN ends at the pooler' => sub {
     $ctms->stop_program($_) for 'deaf', 'agent';
 };
 
+# ---- time limits ---------------------------------------------------------------------
+
+subtest 'what takes too long is cancelled through the pooler' => sub {
+    $ctms->{rest_port} = start_rest_as('limit', $bouncer, CTMS_DB_TIMEOUT_S => 2);
+    my $lock = $ctms->node->background_psql('ctms');
+    $lock->query_safe('BEGIN; LOCK TABLE ctms.emails IN ACCESS EXCLUSIVE MODE');
+    is($ctms->request(GET => '/ctms?primary_email=a@example.com')->{status}, 503, 'no answer');
+    ok(poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock'") eq '0' }, 'cancelled', 15), 'nobody waits any longer');
+    $lock->query_safe('ROLLBACK');
+    $lock->quit;
+    is($ctms->request(GET => '/ctms?primary_email=a@example.com')->{status}, 200, 'and well again');
+    $ctms->stop_program('limit');
+};
+
 # ---- what a pooler refuses ---------------------------------------------------------------
 
 my $refused = $bouncer->url('operator') . '?options=-c%20work_mem%3D8MB';
