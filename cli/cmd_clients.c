@@ -212,8 +212,7 @@ const struct cli_command cmd_clients[] = {
         .verb = "rotate-secret",
         .arguments = "ID",
         .summary = "give a client a new secret and show it, once",
-        .text = "The old secret stops working at once. Access tokens that were issued before\n"
-                "stay valid until they expire.",
+        .text = "The old secret stops working at once, and so do the access tokens that it gave.",
         .min_arguments = 1,
         .max_arguments = 1,
         .run = run_rotate_secret,

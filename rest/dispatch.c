@@ -36,6 +36,7 @@ use_auth_result(exchange *ex, auth_result result, const pg_reply *reply)
     case AUTH_BAD_TOKEN: refuse_token(ex, "bad token"); break;
     case AUTH_EXPIRED_TOKEN: refuse_token(ex, "expired token"); break;
     case AUTH_EARLY_TOKEN: refuse_token(ex, "token not valid yet"); break;
+    case AUTH_ENDED_TOKEN: refuse_token(ex, "token of an older secret"); break;
     case AUTH_UNKNOWN_CLIENT: refuse_token(ex, "unknown client"); break;
     case AUTH_DISABLED_CLIENT:
         ex->is_client_known = true;

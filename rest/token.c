@@ -20,15 +20,15 @@ typedef struct credentials {
 /* A request whose secret is being checked. */
 typedef struct grant {
     exchange *ex;
-    bool is_enabled; /* its client is */
+    api_client client;
     secret_check *check;
 } grant;
 
 static const pg_statement get_client = {
-    .sql = "SELECT client_id, enabled, hashed_secret FROM ctms.get_api_client($1::text)",
+    .sql = "SELECT " API_CLIENT_COLUMNS " FROM ctms.get_api_client($1::text) AS c",
     .parameter_count = 1,
     .is_read_only = true,
-    .columns = "client_id,enabled,hashed_secret",
+    .columns = API_CLIENT_COLUMN_NAMES,
     .rows = PG_ANY_ROWS,
 };
 
@@ -62,10 +62,10 @@ refuse(exchange *ex, const char *error, const char *reason)
 }
 
 static void
-answer_token(exchange *ex)
+answer_token(exchange *ex, const api_client *client)
 {
     const app *a = ex->app;
-    char *token = auth_make_token(a->auth, ex->client_id, a->token_lifetime_s);
+    char *token = auth_make_token(a->auth, ex->client_id, client, a->token_lifetime_s);
     json_t *json;
     char *body;
 
@@ -87,7 +87,7 @@ on_secret_checked(void *arg, bool is_match)
 {
     grant *g = arg;
     exchange *ex = g->ex;
-    bool is_enabled = g->is_enabled;
+    api_client client = g->client;
 
     free(g);
     exchange_end_wait(ex);
@@ -95,11 +95,11 @@ on_secret_checked(void *arg, bool is_match)
         refuse(ex, INVALID_CLIENT, "unknown client");
     } else if (!is_match) {
         refuse(ex, INVALID_CLIENT, "wrong secret");
-    } else if (!is_enabled) {
+    } else if (!client.is_enabled) {
         refuse(ex, INVALID_CLIENT, "disabled client");
     } else {
         ex->is_client_allowed = true;
-        answer_token(ex);
+        answer_token(ex, &client);
     }
 }
 
@@ -167,16 +167,18 @@ read_form(exchange *ex, credentials *given)
 
 /*
  * Only here it is known whether what came as the id is one: it may be a secret, or the address of
- * somebody. hash: NULL for an unknown client.
+ * somebody. result: of get_client.
  */
 static void
-check_secret(exchange *ex, const credentials *given, const char *hash, bool is_enabled)
+check_secret(exchange *ex, const credentials *given, const PGresult *result)
 {
+    const char *hash = NULL;
     grant *g = xcalloc(1, sizeof(*g));
 
     g->ex = ex;
-    g->is_enabled = is_enabled;
-    if (hash != NULL) {
+    if (PQntuples(result) == 1) {
+        hash = PQgetvalue(result, 0, API_CLIENT_SECRET_COLUMN);
+        auth_read_client(ex->app->auth, given->id, result, &g->client);
         ex->client_id = xstrdup(given->id);
         ex->is_client_known = true;
     }
@@ -205,11 +207,8 @@ on_client(void *arg, const pg_reply *reply)
     problem = read_form(ex, &given);
     if (problem.reason != NULL)
         refuse(ex, problem.error, problem.reason);
-    else if (PQntuples(reply->result) == 1)
-        check_secret(ex, &given, PQgetvalue(reply->result, 0, 2),
-                     PQgetvalue(reply->result, 0, 1)[0] == 't');
     else
-        check_secret(ex, &given, NULL, false);
+        check_secret(ex, &given, reply->result);
     forget(&given);
 }
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "common/pg_pool.h"
+#include "rest/auth/api_client.h"
 
 typedef struct auth auth;
 /* A query to the database that has not been answered yet. */
@@ -22,6 +23,7 @@ typedef enum auth_result {
     AUTH_BAD_TOKEN,
     AUTH_EXPIRED_TOKEN,
     AUTH_EARLY_TOKEN,
+    AUTH_ENDED_TOKEN, /* the client's secret has changed since, or the client was made anew */
     AUTH_UNKNOWN_CLIENT,
     AUTH_DISABLED_CLIENT,
     AUTH_UNAVAILABLE, /* the database could not be asked */
@@ -40,8 +42,12 @@ void auth_forget_clients(auth *a);
 /* is_listening: the database announces changes, so clients may be remembered for longer. */
 void auth_set_listening(auth *a, bool is_listening);
 
-/* A token for a client; free with free(). */
-char *auth_make_token(const auth *a, const char *client_id, long long lifetime_s);
+/* Reads the first row of a result that begins with API_CLIENT_COLUMNS. */
+void
+auth_read_client(const auth *a, const char *client_id, const PGresult *result, api_client *client);
+/* A token for a client whose secret was verified; it ends with that secret. Free with free(). */
+char *auth_make_token(const auth *a, const char *client_id, const api_client *client,
+                      long long lifetime_s);
 
 /*
  * Checks an Authorization header (NULL when there is none). If the token names a client, *client_id

@@ -41,10 +41,10 @@ jwt_key_free(jwt_key *key)
 }
 
 char *
-jwt_sign(const jwt_key *key, const char *subject, time_t now, time_t expires)
+jwt_sign(const jwt_key *key, const char *subject, const char *version, time_t now, time_t expires)
 {
-    json_t *claims = json_pack("{s:s, s:I, s:I}", "sub", subject, "iat", (json_int_t)now, "exp",
-                               (json_int_t)expires);
+    json_t *claims = json_pack("{s:s, s:s, s:I, s:I}", "sub", subject, "ver", version, "iat",
+                               (json_int_t)now, "exp", (json_int_t)expires);
     char *payload = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
     cjose_header_t *header = NULL;
     cjose_jws_t *jws = NULL;
@@ -85,8 +85,9 @@ static jwt_status
 check_claims(const json_t *json, time_t now, jwt_claims *claims)
 {
     const json_t *subject = json_object_get(json, "sub");
+    const json_t *version = json_object_get(json, "ver");
 
-    if (!json_is_string(subject))
+    if (!json_is_string(subject) || (version != NULL && !json_is_string(version)))
         return JWT_UNUSABLE;
     switch (claims_check_time(json, now, &claims->refused_from)) {
     case CLAIMS_VALID: break;
@@ -96,6 +97,7 @@ check_claims(const json_t *json, time_t now, jwt_claims *claims)
     case CLAIMS_TOO_EARLY: return JWT_TOO_EARLY;
     }
     claims->subject = xstrdup(json_string_value(subject));
+    claims->version = version ? xstrdup(json_string_value(version)) : NULL;
     return JWT_VALID;
 }
 
@@ -124,7 +126,7 @@ jwt_verify(const jwt_key *key, const char *token, time_t now, jwt_claims *claims
     cjose_jws_t *jws;
     cjose_err error;
 
-    *claims = (jwt_claims){NULL, 0};
+    *claims = (jwt_claims){.subject = NULL};
     if (length > TOKEN_MAX || !jose_text_is_compact_jws(token, length) ||
         (jws = cjose_jws_import(token, length, &error)) == NULL)
         return JWT_MALFORMED;
@@ -136,4 +138,12 @@ jwt_verify(const jwt_key *key, const char *token, time_t now, jwt_claims *claims
     }
     cjose_jws_release(jws);
     return status;
+}
+
+void
+jwt_claims_free(jwt_claims *claims)
+{
+    free(claims->subject);
+    free(claims->version);
+    *claims = (jwt_claims){.subject = NULL};
 }

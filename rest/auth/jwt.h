@@ -13,13 +13,15 @@ typedef enum jwt_status {
     JWT_VALID,
     JWT_MALFORMED, /* not a JWT, another algorithm, or unknown extensions */
     JWT_FORGED,    /* the signature is not ours */
-    JWT_UNUSABLE,  /* signed by us, but without a subject or with times that are none */
+    JWT_UNUSABLE,  /* signed by us, but without a subject, or with claims of other types */
     JWT_EXPIRED,
     JWT_TOO_EARLY,
 } jwt_status;
 
+/* Of JWT_VALID; free with jwt_claims_free(). */
 typedef struct jwt_claims {
-    char *subject;       /* of JWT_VALID; free with free() */
+    char *subject;
+    char *version;       /* "ver"; NULL: none */
     time_t refused_from; /* see claims.h */
 } jwt_claims;
 
@@ -28,7 +30,10 @@ jwt_key *jwt_key_new(const char *secret);
 void jwt_key_free(jwt_key *key);
 
 /* The compact form; free with free(). NULL on failure. */
-char *jwt_sign(const jwt_key *key, const char *subject, time_t now, time_t expires);
+char *
+jwt_sign(const jwt_key *key, const char *subject, const char *version, time_t now, time_t expires);
 jwt_status jwt_verify(const jwt_key *key, const char *token, time_t now, jwt_claims *claims);
+/* Also after other statuses. */
+void jwt_claims_free(jwt_claims *claims);
 
 #endif

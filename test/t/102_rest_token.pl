@@ -5,15 +5,15 @@ use CTMS::RestTest;
 use CTMS::Test qw(poll_until);
 use Digest::SHA qw(hmac_sha256 hmac_sha384);
 use JSON::PP;
-use MIME::Base64 qw(encode_base64 encode_base64url);
+use MIME::Base64 qw(decode_base64url encode_base64 encode_base64url);
 use Test::More;
 
 my $key = 'a secret key for tests only, 32+';
 my $ctms = CTMS::Test->new('rest_token');
-$ctms->start_rest(CTMS_TOKEN_EXPIRATION => 60);
+$ctms->start_rest(CTMS_TOKEN_EXPIRATION => 60, CTMS_PROCESSES => 2);
 $ctms->login;
 my ($id, $secret) = @$ctms{qw(client_id client_secret)};
-delete $ctms->{token};
+my $own_claims = decode_json(decode_base64url((split /\./, delete $ctms->{token})[1]));
 
 sub check { unshift @_, $ctms; goto &answers }
 
@@ -128,7 +128,13 @@ sub token
 }
 
 my $later = time + 600;
-my %good = (sub => "api_client:$id", exp => $later);
+my %good = (sub => "api_client:$id", exp => $later, ver => $own_claims->{ver});
+is($own_claims->{sub}, $good{sub}, 'the subject is the client');
+# Whoever sees a token learns nothing of the hash: it is under a key.
+my @client = split /\|/, $ctms->sql(qq(SELECT hashed_secret, extract(epoch FROM create_timestamp)
+    FROM ctms.api_client WHERE client_id = '$id'));
+is($good{ver}, encode_base64url(substr hmac_sha256(join("\0", $id, @client, ''),
+        hmac_sha256("version of a client\0", $key)), 0, 16), 'ver is of secret and creation');
 
 sub with { my ($token) = @_; return (headers => { Authorization => "Bearer $token" }) }
 my $path = '/ctms?fxa_id=x';
@@ -158,6 +164,12 @@ for (
     [ 'an alg that is no string' => token(\%good, header => { alg => ['HS256'] }) ],
     [ 'crit' => token(\%good, header => { alg => 'HS256', crit => ['exp'] }) ],
     [ 'another key' => token(\%good, key => 'x') ], [ 'an empty key' => token(\%good, key => '') ],
+    [ 'no version' => token({ %good, ver => undef }) ],
+    [ 'no version at all' => token({ map { $_ => $good{$_} } qw(sub exp) }) ],
+    [ 'another version' => token({ %good, ver => 'A' x 22 }) ],
+    [ 'a version that is empty' => token({ %good, ver => '' }) ],
+    [ 'a version that is a number' => token({ %good, ver => 1 }) ],
+    [ 'a version with more' => token({ %good, ver => "$good{ver}A" }) ],
     [ 'no expiry' => token({ sub => $good{sub} }) ],
     [ 'an expiry that is text' => token({ %good, exp => "$later" }) ],
     [ 'an old one' => token({ %good, exp => time - 61 }) ],
@@ -192,11 +204,18 @@ ok(poll_until(sub { $ctms->request(GET => $path,
     'expires, though it is remembered');
 
 # ---- clients that change -------------------------------------------------------------------------
+# Two processes serve: a token has a status when it has it many times in a row.
+sub is_steady
+{
+    my ($status, $token) = @_;
+    return !grep { $ctms->request(GET => $path, undef,
+            { Authorization => "Bearer $token" })->{status} != $status } 1 .. 12;
+}
+
 sub status_is
 {
-    my ($status) = @_;
-    return poll_until(sub { $ctms->request(GET => $path, undef,
-            { Authorization => "Bearer $valid" })->{status} == $status }, "status $status", 10);
+    my ($status, $token) = @_;
+    return poll_until(sub { is_steady($status, $token // $valid) }, "status $status", 10);
 }
 $ctms->sql("UPDATE ctms.api_client SET enabled = false WHERE client_id = '$id'");
 ok(status_is(400), 'a client that is disabled');
@@ -212,8 +231,37 @@ $ctms->sql("UPDATE ctms.api_client SET enabled = true WHERE client_id = '$id'");
 ok(status_is(200), 'a client that is enabled again');
 ok(poll_until(sub { $ctms->sql("SELECT last_access IS NOT NULL FROM ctms.api_client
     WHERE client_id = '$id'") eq 't' }), 'last access is noted');
+
+# A token ends with what gave it.
+sub get_token
+{
+    my ($given) = @_;
+    my $r = $ctms->request(POST => '/token', "client_id=$id&client_secret=$given", \%urlencoded);
+    return $r->{status} == 200 ? $r->{json}{access_token} : "none: $r->{status}";
+}
+
+sub secret_of
+{
+    my ($rc, $out, $err) = $ctms->cli('clients', @_, '--json');
+    diag $err if $rc;
+    return decode_json($out)->{client_secret};
+}
+ok(is_steady(200, $valid), 'before the secret is rotated');
+my $rotated = secret_of('rotate-secret', $id, '--yes');
+my $second = get_token($rotated);
+ok(is_steady(200, $second), 'a token of the new secret works at once, everywhere');
+ok(status_is(401), 'the old one ends');
+check(GET => $path, 401, { detail => 'Could not validate credentials' }, with($valid),
+    has => { 'WWW-Authenticate' => 'Bearer error="invalid_token"' }, name => 'the old token');
 $ctms->sql("DELETE FROM ctms.api_client WHERE client_id = '$id'");
-ok(status_is(401), 'a client that is gone');
+ok(status_is(401, $second), 'a client that is gone');
+my $third = get_token(secret_of('add', $id, '--email', 'x@example.com'));
+ok(is_steady(200, $third), 'one of the same name');
+ok(is_steady(401, $_), 'does not accept what its predecessor got') for $valid, $second;
+$ctms->sql("CREATE TABLE kept AS SELECT client_id, email, hashed_secret FROM ctms.api_client
+    WHERE client_id = '$id'; DELETE FROM ctms.api_client WHERE client_id = '$id'");
+$ctms->sql('INSERT INTO ctms.api_client (client_id, email, hashed_secret) SELECT * FROM kept');
+ok(status_is(401, $third), 'nor with the same secret');
 
 # ---- the log -------------------------------------------------------------------------------------
 $ctms->stop_program('rest');
@@ -223,7 +271,7 @@ like($log, qr/"token_fail": "$_"/, "token_fail: $_")
     for 'wrong secret', 'unknown client', 'no credentials', 'unknown grant type', 'disabled client';
 like($log, qr/"auth_fail": "$_"/, "auth_fail: $_")
     for 'no token', 'bad token', 'expired token', 'token not valid yet', 'unknown client',
-    'disabled client';
+    'token of an older secret', 'disabled client';
 like($log, qr/"token_creds_from": "$_"/, "token_creds_from: $_") for qw(form header);
 # Who a caller says to be, is not logged before it is known.
 my @lines = grep { defined } map { eval { JSON::PP->new->decode($_)->{Fields} } } split /\n/, $log;
