@@ -127,18 +127,34 @@ judge_pooler(struct doctor *d, int program, const char *url)
                     "%s: there is a pooler; its mode is not known: %s", name, problem);
         return;
     case POOLING_STATEMENTS:
-        doctor_fail(d, POOLER_ADVICE, "%s: a pooler refuses transactions", name);
+        doctor_fail(d, "Set pool_mode = session or transaction.",
+                    "%s: a pooler refuses transactions", name);
         return;
     case POOLING_SESSIONS: doctor_ok(d, "%s: a pooler, which keeps sessions apart", name); return;
     case POOLING_TRACKED:
         doctor_ok(d, "%s: a pooler, which keeps prepared statements of clients", name);
         return;
     case POOLING_UNTRACKED:
-        doctor_fail(d, POOLER_ADVICE,
-                    "%s: a pooler gives a server to several clients and loses prepared statements",
-                    name);
+        doctor_warn(d, POOLER_ADVICE,
+                    "%s: a pooler loses prepared statements: requests are parsed anew", name);
         return;
     }
+}
+
+/* Behind a pooler, programs do not set it for sessions that are not theirs alone. */
+static void
+check_isolation(struct doctor *d, int program)
+{
+    PGconn *db = d->db[program];
+    PGresult *result =
+        doctor_try_query(d, db, "SELECT current_setting('default_transaction_isolation')");
+
+    if (result && PQresultStatus(result) == PGRES_TUPLES_OK &&
+        strcmp(PQgetvalue(result, 0, 0), "read committed") != 0)
+        doctor_warn(d, "ALTER ROLE … SET default_transaction_isolation = 'read committed'.",
+                    "%s: transactions through the pooler are %s", doctor_program_names[program],
+                    PQgetvalue(result, 0, 0));
+    PQclear(result);
 }
 
 void
@@ -159,6 +175,7 @@ doctor_check_pooler(struct doctor *d)
         } else if (pid == PQbackendPID(db)) {
             doctor_ok(d, "%s: none, the connection is direct", doctor_program_names[program]);
         } else {
+            check_isolation(d, program);
             judge_pooler(d, program, doctor_url(d, program));
         }
     }

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use lib "$ENV{CTMS_TEST_TOP}/test/perl";
 use CTMS::KeyServer;
+use CTMS::PgBouncer;
 use CTMS::Test qw(poll_until slurp);
 use IO::Socket::INET;
 use IPC::Run;
@@ -164,8 +165,8 @@ finds($found, 'listen', 'skipped', qr/needs settings without an error/);
 $found = doctor({ CTMS_SECRET_KEY => $secret, CTMS_ACOUSTIC_CLIENT_ID => 'cid' });
 finds($found, 'settings', 'ok', qr/^ctms-rest: valid/);
 finds($found, 'settings', 'error', qr/^ctms-agent: CTMS_ACOUSTIC_CLIENT_SECRET is required/);
-finds(doctor_of_all(CTMS_SECRET_KEY => 'short'), 'settings', 'warning',
-    qr/CTMS_SECRET_KEY has 5 bytes/, qr/openssl rand/);
+finds(doctor_of_all(CTMS_SECRET_KEY => 'short'), 'settings', 'error',
+    qr/^ctms-rest: CTMS_SECRET_KEY must have at least/);
 finds(doctor_of_all(CTMS_ACOUSTIC_LEASE_S => 19), 'settings', 'error',
     qr/CTMS_ACOUSTIC_LEASE_S must be at least four times/);
 finds(doctor_of_all(CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG => 'false'), 'settings', 'warning',
@@ -441,55 +442,50 @@ finds(doctor({}, '--timeout', 1, '--rest-config', $rest_file), 'keys', 'error', 
 
 # ---- poolers ---------------------------------------------------------------------------------
 
+ok((my @programs = CTMS::PgBouncer::programs()) > 0, 'there is PgBouncer');
+for my $case (
+    [ 'transaction', 5, 'warning', qr/loses prepared statements/, qr/max_prepared_statements > 0/ ],
+    [ 'transaction', 1, 'warning', qr/loses prepared statements/, qr/pool_mode = session/ ],
+    [ 'statement', 5, 'error', qr/refuses transactions/, qr/pool_mode = session/ ],
+    [ 'session', 5, 'ok', qr/keeps sessions apart/ ],
+    [ 'session', 2, 'warning', qr/its mode is not known/, qr/a connection for each client/ ])
+{
+    my ($mode, $size, @expected) = @$case;
+    my $bouncer = CTMS::PgBouncer->new($ctms, "$mode$size", pool_mode => $mode,
+        default_pool_size => $size);
+    my %pooled = (CTMS_DB_URL => $bouncer->url('operator'));
+    $found = doctor(\%pooled, '--timeout', $size == 2 ? 3 : 8);
+    finds($found, 'pooler', @expected);
+    finds_nothing_else($found, 'pooler', 'listen');
+    if ($mode eq 'session')
+    {
+        finds($found, 'listen', 'ok', qr/arrive through CTMS_DB_URL/);
+    }
+    else
+    {
+        finds($found, 'listen', 'warning', qr/did not arrive through CTMS_DB_URL/,
+            qr/CTMS_LISTEN_DB_URL/);
+        finds(doctor({ %pooled, CTMS_LISTEN_DB_URL => url_as('operator') }), 'listen', 'ok',
+            qr/arrive through CTMS_LISTEN_DB_URL/);
+    }
+    $bouncer->stop;
+}
+$ctms->sql("ALTER ROLE operator SET default_transaction_isolation = 'serializable'");
+my $strict = CTMS::PgBouncer->new($ctms, 'strict', pool_mode => 'session');
+$found = doctor({ CTMS_DB_URL => $strict->url('operator') });
+finds($found, 'pooler', 'warning', qr/transactions through the pooler are serializable/);
+$strict->stop;
+$ctms->sql('ALTER ROLE operator RESET default_transaction_isolation');
+
 SKIP:
 {
-    my ($pgbouncer) = grep { -x } '/usr/sbin/pgbouncer';
-    skip 'PgBouncer is not installed', 1 if !$pgbouncer;
-    my $port = PostgreSQL::Test::Cluster::get_free_port();
-    my $folder = "$ENV{TESTDIR}/doctor-pgbouncer";
-    mkdir $folder;
-    my $start = sub {
-        my ($mode, $size) = @_;
-        open my $ini, '>', "$folder/pgbouncer.ini" or die $!;
-        print $ini '[databases]', "\nctms = host=", $node->host, ' port=', $node->port,
-            " dbname=ctms user=operator\n[pgbouncer]\nlisten_addr = 127.0.0.1\n",
-            "listen_port = $port\nunix_socket_dir =\nauth_type = any\npool_mode = $mode\n",
-            "default_pool_size = $size\n";
-        close $ini;
-        my $harness = IPC::Run::start([ $pgbouncer, '-q', "$folder/pgbouncer.ini" ], '<', \'',
-            '>', "$folder/log", '2>', "$folder/log2");
-        poll_until(sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") },
-            'a pooler listens');
-        return $harness;
-    };
-    my %pooled = (CTMS_DB_URL => "postgresql://operator\@127.0.0.1:$port/ctms");
-    for my $case (
-        [ 'transaction', 5, 'error', qr/loses prepared statements/,
-            qr/max_prepared_statements > 0/ ],
-        [ 'transaction', 1, 'error', qr/loses prepared statements/, qr/pool_mode = session/ ],
-        [ 'statement', 5, 'error', qr/refuses transactions/, qr/pool_mode = session/ ],
-        [ 'session', 5, 'ok', qr/keeps sessions apart/ ],
-        [ 'session', 2, 'warning', qr/its mode is not known/, qr/a connection for each client/ ])
-    {
-        my ($mode, $size, @expected) = @$case;
-        my $harness = $start->($mode, $size);
-        $found = doctor(\%pooled, '--timeout', $size == 2 ? 3 : 8);
-        finds($found, 'pooler', @expected);
-        finds_nothing_else($found, 'pooler', 'listen');
-        if ($mode eq 'session')
-        {
-            finds($found, 'listen', 'ok', qr/arrive through CTMS_DB_URL/);
-        }
-        else
-        {
-            finds($found, 'listen', 'warning', qr/did not arrive through CTMS_DB_URL/,
-                qr/CTMS_LISTEN_DB_URL/);
-            finds(doctor({ %pooled, CTMS_LISTEN_DB_URL => url_as('operator') }), 'listen', 'ok',
-                qr/arrive through CTMS_LISTEN_DB_URL/);
-        }
-        $harness->signal('INT');
-        $harness->finish;
-    }
+    my ($newer) = grep { CTMS::PgBouncer::version($_) >= 1021 } @programs;
+    skip 'no PgBouncer from 1.21 on (CTMS_TEST_PGBOUNCER)', 1 if !$newer;
+    my $bouncer = CTMS::PgBouncer->new($ctms, 'tracking', program => $newer,
+        pool_mode => 'transaction', default_pool_size => 5, max_prepared_statements => 100);
+    finds(doctor({ CTMS_DB_URL => $bouncer->url('operator') }), 'pooler', 'ok',
+        qr/keeps prepared statements of clients/);
+    $bouncer->stop;
 }
 
 # ---- a replica -------------------------------------------------------------------------------
