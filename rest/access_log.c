@@ -46,7 +46,7 @@ is_plain_name(const char *name, size_t length)
     if (length == 0 || length > NAME_MAX_SHOWN)
         return false;
     for (size_t i = 0; i < length; i++) {
-        if (!isalnum((unsigned char)name[i]) && memchr("-_.", name[i], 3) == NULL)
+        if (!isalnum((unsigned char)name[i]) && (name[i] == '\0' || strchr("-_.", name[i]) == NULL))
             return false;
     }
     return true;

@@ -19,7 +19,8 @@ check(const char *text, const char *expected)
     size_t length = strlen(text);
     char *copy = malloc(length + !length);
 
-    memcpy(copy, text, length);
+    for (size_t i = 0; i < length; i++)
+        copy[i] = text[i];
     trace_search(&t, copy, length);
     assert_string_equal(buf_text(&t.addresses), expected);
     trace_free(&t);
