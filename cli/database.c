@@ -50,6 +50,7 @@ report_connection(struct cli *cli)
         fprintf(stderr, "  hint: %s\n", PG_CONNECTOR_PARAMETER_ADVICE);
 }
 
+/* Parameters are addresses, which do not belong into the server's log: docs/security.md. */
 static bool
 set_limits(struct cli *cli)
 {
@@ -63,7 +64,10 @@ set_limits(struct cli *cli)
     snprintf(timeout, sizeof(timeout), "%ds", timeout_s);
     result = database_query(
         cli,
-        "SELECT pg_catalog.set_config('statement_timeout', $1, false), "
+        "SELECT CASE WHEN pg_catalog.has_parameter_privilege('log_parameter_max_length', 'SET')"
+        " THEN pg_catalog.set_config('log_parameter_max_length', '0', false) END, "
+        "pg_catalog.set_config('log_parameter_max_length_on_error', '0', false), "
+        "pg_catalog.set_config('statement_timeout', $1, false), "
         "pg_catalog.set_config('idle_in_transaction_session_timeout', '10min', false), "
         "pg_catalog.set_config('timezone', 'UTC', false), "
         "pg_catalog.set_config('datestyle', 'ISO', false)",

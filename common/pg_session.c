@@ -17,6 +17,8 @@
  * - A session that may be shared keeps its time limit, because `ctms` has longer ones. The pool
  *   itself cancels what takes too long.
  * - A statement whose client is gone ends, also while it waits for a lock.
+ * - Parameters are addresses and contacts: they do not belong into the server's log. Not everybody
+ *   may set the second of these settings; see docs/security.md.
  *
  * A parameter that is null leaves its setting alone.
  */
@@ -31,11 +33,14 @@ const pg_statement pg_session_set_up = {
            " pg_catalog.set_config('statement_timeout', p.timeout, false) END AS b,"
            " CASE WHEN p.check_interval IS NOT NULL THEN"
            " pg_catalog.set_config('client_connection_check_interval', p.check_interval, false) "
-           "END AS c"
+           "END AS c,"
+           " pg_catalog.set_config('log_parameter_max_length_on_error', '0', false) AS d,"
+           " CASE WHEN pg_catalog.has_parameter_privilege('log_parameter_max_length', 'SET')"
+           " THEN pg_catalog.set_config('log_parameter_max_length', '0', false) END AS e"
            " FROM (SELECT $1::pg_catalog.int4, $2::pg_catalog.text, $3::pg_catalog.text,"
            " $4::pg_catalog.text) AS p (pid, isolation, timeout, check_interval)",
     .parameter_count = PG_SESSION_PARAMETERS,
-    .columns = "has_standbys,is_isolated,a,b,c",
+    .columns = "has_standbys,is_isolated,a,b,c,d,e",
     .rows = PG_ONE_ROW,
 };
 

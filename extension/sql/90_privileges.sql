@@ -16,3 +16,7 @@ GRANT SELECT (client_id, email, enabled, last_access, create_timestamp, update_t
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ctms TO ctms_admin;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA ctms TO ctms_admin;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ctms TO ctms_admin;
+
+-- The programs keep the parameters of their statements, addresses among them, out of the server's
+-- log. Whoever may set this could only hide his own.
+GRANT SET ON PARAMETER log_parameter_max_length TO ctms_api, ctms_agent, ctms_admin;
