@@ -115,11 +115,13 @@ doctor_fail(struct doctor *d, const char *advice, const char *format, ...)
 void
 doctor_summarize(struct doctor *d)
 {
-    if (d->cli->is_json) {
-        json_dumpf(d->findings, stdout, JSON_INDENT(2));
-        putchar('\n');
+    char *json = d->cli->is_json ? json_dumps(d->findings, JSON_INDENT(2)) : NULL;
+
+    if (json)
+        output_json(json);
+    free(json);
+    if (d->cli->is_json)
         return;
-    }
     printf("\nok: %d, warnings: %d, errors: %d, skipped: %d\n", d->counts[DOCTOR_OK],
            d->counts[DOCTOR_WARNING], d->counts[DOCTOR_ERROR], d->counts[DOCTOR_SKIPPED]);
 }

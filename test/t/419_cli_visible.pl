@@ -70,6 +70,15 @@ for (
 }
 prints('waitlists list', qr/\Q$shown\E/, qw(waitlists list));
 
+# The name of a role, which ctms doctor tells.
+my $role = encode('UTF-8', join '', map { $_ =~ /$hidden/ ? sprintf('\\+%06X', ord) : $_ }
+    split //, $bad);
+$ctms->sql("CREATE ROLE U&\"$role\" LOGIN IN ROLE ctms_admin");
+my $url = $ctms->db_url . '&user='
+    . encode('UTF-8', $bad) =~ s/([^a-z])/sprintf '%%%02X', ord $1/ger;
+prints('doctor', qr/as "\Q$shown\E"/, 'doctor', '--db-url', $url);
+prints_json('doctor', sub { join ' ', map { $_->{message} } @{ $_[0] } }, 'doctor', '--db-url', $url);
+
 # Columns stay aligned.
 my ($head, $row) = split /\n/, prints('alignment', qr/id_/, qw(clients list));
 is(index($head, 'enabled'), index($row, 'yes'), 'columns are aligned');
