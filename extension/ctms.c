@@ -14,6 +14,7 @@
 #include "extension/base/drop_guard.h"
 #include "extension/base/gate.h"
 #include "extension/base/kept_plan.h"
+#include "extension/base/memory_limit.h"
 #include "extension/base/restore.h"
 #include "extension/json_schema/sql/cache.h"
 #include "extension/queue/agent.h"
@@ -40,6 +41,7 @@ _PG_init(void)
     queue_flush_init();
     drop_guard_init();
     kept_plan_init();
+    memory_limit_init();
     queue_agent_init();
     queue_memory_init();
     json_schema_cache_init();

@@ -11,14 +11,20 @@
 #include "extension/base/compat.h"
 
 #include "common/hashfn.h"
+#include "lib/ilist.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "extension/base/memory_limit.h"
 #include "extension/base/utf8.h"
 #include "extension/regex/internal.h"
 
+/* With more classes, tables of sets and of states by class would be too large. */
+#define MAX_CLASSES 4096
 /* When the states take more memory than this, all of them are dropped together. */
 #define MAX_STATE_BYTES (1024 * 1024)
+/* When those of all automata of the session take more, others drop theirs. */
+#define MAX_STATE_BYTES_OF_ALL (32 * 1024 * 1024)
 #define INTERRUPT_EVERY 8192
 
 #define NEXT_UNKNOWN (-1)
@@ -57,12 +63,17 @@ struct RegexAutomaton {
     int32 *next; /* [state * (n_classes + 1) + class] */
     int buckets[N_BUCKETS];
     int start_state;
+    dlist_node node; /* in the list of all */
+    MemoryContextCallback forget;
     /* Scratch for one step. */
     uint32 *marks;
     uint32 mark;
     int *stack;
     int *threads;
 };
+
+static dlist_head all_automata = DLIST_STATIC_INIT(all_automata);
+static Size state_bytes_of_all;
 
 /* ---- classes ------------------------------------------------------------------------ */
 
@@ -79,14 +90,15 @@ by_value(const void *a, const void *b)
 static void
 find_intervals(RegexAutomaton *automaton, RegexSet **sets, int n_sets)
 {
-    int n = 1;
+    Size total = 1;
+    int n = 0;
     int unique = 0;
     uint32 *starts;
 
     for (int i = 0; i < n_sets; i++)
-        n += 2 * sets[i]->n;
-    starts = palloc(sizeof(uint32) * n);
-    n = 0;
+        total += 2 * (Size)sets[i]->n;
+    memory_limit_check(sizeof(uint32) * total);
+    starts = palloc(sizeof(uint32) * total);
     starts[n++] = 0;
     for (int i = 0; i < n_sets; i++)
         for (int j = 0; j < sets[i]->n; j++) {
@@ -101,14 +113,20 @@ find_intervals(RegexAutomaton *automaton, RegexSet **sets, int n_sets)
     automaton->n_intervals = unique;
 }
 
-/* Intervals that are in the same sets form one class. */
-static void
+/*
+ * Intervals that are in the same sets form one class. The answer is false when there are too many
+ * classes.
+ */
+static bool
 find_classes(RegexAutomaton *automaton, RegexSet **sets, int n_sets)
 {
     int n_bytes = (n_sets + 7) / 8;
-    uint8 *signatures = palloc0(Max(n_bytes, 1) * automaton->n_intervals);
+    Size signatures_size = (Size)Max(n_bytes, 1) * automaton->n_intervals;
     int *first = palloc(sizeof(int) * automaton->n_intervals);
+    uint8 *signatures;
 
+    memory_limit_check(signatures_size);
+    signatures = palloc0(signatures_size);
     automaton->interval_classes = palloc(sizeof(int16) * automaton->n_intervals);
     for (int i = 0; i < automaton->n_intervals; i++) {
         uint8 *signature = signatures + i * n_bytes;
@@ -121,6 +139,8 @@ find_classes(RegexAutomaton *automaton, RegexSet **sets, int n_sets)
         while (class < automaton->n_classes &&
                memcmp(signatures + first[class] * n_bytes, signature, n_bytes) != 0)
             class ++;
+        if (class == MAX_CLASSES)
+            return false;
         if (class == automaton->n_classes)
             first[automaton->n_classes++] = i;
         automaton->interval_classes[i] = class;
@@ -135,6 +155,7 @@ find_classes(RegexAutomaton *automaton, RegexSet **sets, int n_sets)
         automaton->class_is_word[class] = regex_is_word(automaton->interval_starts[first[class]]);
     pfree(signatures);
     pfree(first);
+    return true;
 }
 
 static int
@@ -154,7 +175,7 @@ class_of(const RegexAutomaton *automaton, uint32 c)
     return automaton->interval_classes[low];
 }
 
-static void
+static bool
 build_classes(RegexAutomaton *automaton)
 {
     const RegexProgram *program = automaton->program;
@@ -166,10 +187,12 @@ build_classes(RegexAutomaton *automaton)
     if (program->has_word_edge)
         sets[n_sets++] = regex_set_of_class('w');
     find_intervals(automaton, sets, n_sets);
-    find_classes(automaton, sets, n_sets);
+    if (!find_classes(automaton, sets, n_sets))
+        return false;
     for (int c = 0; c < 128; c++)
         automaton->ascii[c] = class_of(automaton, c);
     pfree(sets);
+    return true;
 }
 
 /* ---- states ------------------------------------------------------------------------- */
@@ -178,6 +201,7 @@ static void
 drop_states(RegexAutomaton *automaton)
 {
     MemoryContextReset(automaton->states_context);
+    state_bytes_of_all -= automaton->state_bytes;
     automaton->n_states = 0;
     automaton->allocated_states = 8;
     automaton->state_bytes = 0;
@@ -191,13 +215,49 @@ drop_states(RegexAutomaton *automaton)
         automaton->buckets[i] = -1;
 }
 
+/*
+ * Automata drop their states in turn until half of the room is free. The one that is running keeps
+ * its own.
+ */
+static void
+make_room(const RegexAutomaton *running)
+{
+    dlist_mutable_iter iter;
+    dlist_node *last = dlist_tail_node(&all_automata);
+
+    dlist_foreach_modify(iter, &all_automata)
+    {
+        RegexAutomaton *automaton = dlist_container(RegexAutomaton, node, iter.cur);
+
+        if (automaton != running)
+            drop_states(automaton);
+        dlist_delete(&automaton->node);
+        dlist_push_tail(&all_automata, &automaton->node);
+        if (iter.cur == last || state_bytes_of_all <= MAX_STATE_BYTES_OF_ALL / 2)
+            break;
+    }
+}
+
+/* Called when the context of the automaton goes. */
+static void
+forget_automaton(void *argument)
+{
+    RegexAutomaton *automaton = argument;
+
+    state_bytes_of_all -= automaton->state_bytes;
+    dlist_delete(&automaton->node);
+}
+
 static int
 add_state(RegexAutomaton *automaton, Before before, int n_threads, uint32 hash)
 {
     int width = automaton->n_classes + 1;
+    Size bytes = sizeof(State) + sizeof(int) * n_threads + sizeof(int32) * width + 32;
     State *state;
     int number;
 
+    if (state_bytes_of_all > MAX_STATE_BYTES_OF_ALL)
+        make_room(automaton);
     if (automaton->n_states == automaton->allocated_states) {
         automaton->allocated_states *= 2;
         automaton->states =
@@ -216,7 +276,8 @@ add_state(RegexAutomaton *automaton, Before before, int n_threads, uint32 hash)
     automaton->buckets[hash % N_BUCKETS] = number;
     for (int i = 0; i < width; i++)
         automaton->next[number * width + i] = NEXT_UNKNOWN;
-    automaton->state_bytes += sizeof(State) + sizeof(int) * n_threads + sizeof(int32) * width + 32;
+    automaton->state_bytes += bytes;
+    state_bytes_of_all += bytes;
     return number;
 }
 
@@ -415,7 +476,8 @@ regex_automaton_new(const RegexProgram *program)
 
     automaton->program = program;
     automaton->context = CurrentMemoryContext;
-    build_classes(automaton);
+    if (!build_classes(automaton))
+        return NULL;
     /* Each instruction may be pushed by two others, and each thread starts a walk of its own. */
     automaton->marks = palloc0(sizeof(uint32) * n);
     automaton->stack = palloc(sizeof(int) * (2 * n + 2));
@@ -423,5 +485,9 @@ regex_automaton_new(const RegexProgram *program)
     automaton->states_context = AllocSetContextCreate(
         CurrentMemoryContext, "regular expression states", ALLOCSET_SMALL_SIZES);
     drop_states(automaton);
+    dlist_push_tail(&all_automata, &automaton->node);
+    automaton->forget.func = forget_automaton;
+    automaton->forget.arg = automaton;
+    MemoryContextRegisterResetCallback(CurrentMemoryContext, &automaton->forget);
     return automaton;
 }

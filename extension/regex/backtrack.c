@@ -2,20 +2,24 @@
  * regex/backtrack.c: runs expressions with lookaround or back-references. An automaton cannot run
  * these, so this tries the alternatives in the order of ECMA-262.
  *
- * The time of such a match can grow very fast with the length of the subject. But the choices are
- * not kept on the C stack, and a match can be cancelled at any moment.
+ * The time of such a match can grow very fast with the length of the subject, and the memory for
+ * its choices with both. So both are limited. The choices are not kept on the C stack, and a match
+ * can be cancelled at any moment.
  */
 #include "extension/base/compat.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "extension/base/memory_limit.h"
 #include "extension/base/utf8.h"
 #include "extension/regex/internal.h"
 
 #define MAX_INSTRUCTIONS 50000
 #define INTERRUPT_EVERY 1024
 #define MAX_STEPS 100000000
+/* So many slots are looked at in the time of a step. */
+#define SLOTS_OF_STEP 8
 
 typedef enum BacktrackOp {
     TRY_SET,
@@ -64,9 +68,10 @@ typedef struct Match {
     const unsigned char *end;
     const unsigned char **slots;
     Choice *choices;
-    int n_choices;
-    int allocated;
-    uint32 steps;
+    Size n_choices;
+    Size allocated;
+    int64 steps;
+    int64 next_check; /* of the steps, and for interrupts */
 } Match;
 
 /* ---- translation ---------------------------------------------------------------------- */
@@ -255,7 +260,8 @@ push_choice(Match *match, int instruction, const unsigned char *at, const unsign
 
     if (match->n_choices == match->allocated) {
         match->allocated *= 2;
-        match->choices = repalloc_huge(match->choices, sizeof(Choice) * (Size)match->allocated);
+        memory_limit_check(sizeof(Choice) * match->allocated);
+        match->choices = repalloc_huge(match->choices, sizeof(Choice) * match->allocated);
     }
     choice = &match->choices[match->n_choices++];
     choice->instruction = instruction;
@@ -270,9 +276,19 @@ set_slot(Match *match, int slot, const unsigned char *value)
     match->slots[slot] = value;
 }
 
+/* Slots that are unset already cost no memory, and little time. */
+static void
+clear_slots(Match *match, int first, int last)
+{
+    for (int i = first; i <= last; i++)
+        if (match->slots[i])
+            set_slot(match, i, NULL);
+    match->steps += (last - first) / SLOTS_OF_STEP;
+}
+
 /* Goes back to the last choice above the floor; -1 when there is none. */
 static int
-go_back(Match *match, int floor, const unsigned char **at)
+go_back(Match *match, Size floor, const unsigned char **at)
 {
     while (match->n_choices > floor) {
         const Choice *choice = &match->choices[--match->n_choices];
@@ -334,9 +350,9 @@ static bool run(Match *match, int instruction, const unsigned char *at);
 static bool
 look(Match *match, const Instruction *instruction, const unsigned char *at)
 {
-    int floor = match->n_choices;
+    Size floor = match->n_choices;
     bool matches;
-    int kept = floor;
+    Size kept = floor;
 
     check_stack_depth();
     matches = run(match, instruction->argument, at);
@@ -349,7 +365,7 @@ look(Match *match, const Instruction *instruction, const unsigned char *at)
         }
         return matches != instruction->is_negative;
     }
-    for (int i = floor; i < match->n_choices; i++)
+    for (Size i = floor; i < match->n_choices; i++)
         if (!match->choices[i].at)
             match->choices[kept++] = match->choices[i];
     match->n_choices = kept;
@@ -368,10 +384,7 @@ try_instruction(Match *match, const Instruction *instruction, const unsigned cha
     case TRY_WORD_EDGE: return is_word_edge(match, *at);
     case TRY_NO_WORD_EDGE: return !is_word_edge(match, *at);
     case TRY_SAVE: set_slot(match, instruction->argument, *at); return true;
-    case TRY_CLEAR:
-        for (int i = instruction->argument; i <= instruction->other; i++)
-            set_slot(match, i, NULL);
-        return true;
+    case TRY_CLEAR: clear_slots(match, instruction->argument, instruction->other); return true;
     case TRY_PROGRESS: return *at != match->slots[instruction->argument];
     case TRY_LOOK: return look(match, instruction, *at);
     case TRY_BACK_REFERENCE: return read_back_reference(match, instruction, at);
@@ -381,9 +394,10 @@ try_instruction(Match *match, const Instruction *instruction, const unsigned cha
 }
 
 static void
-check_steps(const Match *match)
+check_steps(Match *match)
 {
     CHECK_FOR_INTERRUPTS();
+    match->next_check = match->steps + INTERRUPT_EVERY;
     if (match->steps > MAX_STEPS)
         ereport(ERROR, errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
                 errmsg("regular expression takes too many steps for this value"),
@@ -394,12 +408,12 @@ check_steps(const Match *match)
 static bool
 run(Match *match, int instruction, const unsigned char *at)
 {
-    int floor = match->n_choices;
+    Size floor = match->n_choices;
 
     while (instruction >= 0) {
         const Instruction *current = &match->expression->instructions[instruction];
 
-        if (++match->steps % INTERRUPT_EVERY == 0)
+        if (++match->steps >= match->next_check)
             check_steps(match);
         if (current->op == TRY_MATCH)
             return true;
@@ -427,9 +441,11 @@ regex_backtracker_matches(const RegexBacktracker *backtracker, const char *subje
     match.allocated = 64;
     match.choices = palloc(sizeof(Choice) * match.allocated);
     match.steps = 0;
+    match.next_check = INTERRUPT_EVERY;
     for (at = match.start; !matches; utf8_decode(&at, match.end)) {
         match.n_choices = 0;
         memset(match.slots, 0, sizeof(unsigned char *) * backtracker->n_slots);
+        match.steps += backtracker->n_slots / SLOTS_OF_STEP;
         matches = run(&match, backtracker->start, at);
         if (at >= match.end || backtracker->is_anchored)
             break;

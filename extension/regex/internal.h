@@ -65,6 +65,7 @@ extern RegexProgram *regex_program_new(const RegexTree *tree);
 
 typedef struct RegexAutomaton RegexAutomaton;
 
+/* NULL when the expression is too large. */
 extern RegexAutomaton *regex_automaton_new(const RegexProgram *program);
 /* The subject is UTF-8. */
 extern bool regex_automaton_matches(RegexAutomaton *automaton, const char *subject, uint32 length);

@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 
 #include "extension/base/hex.h"
+#include "extension/base/memory_limit.h"
 #include "extension/base/utf8.h"
 #include "extension/regex/internal.h"
 
@@ -21,6 +22,7 @@ typedef struct Parser {
     List *group_names; /* char *, NULL for groups without a name */
     List *references;  /* RegexTree, to be resolved at the end */
     bool has_names;
+    MemoryUse memory;
 } Parser;
 
 static RegexTree *parse_choice(Parser *parser);
@@ -40,6 +42,14 @@ fail(Parser *parser, const char *error)
     if (!parser->result.error)
         parser->result.error = pstrdup(error);
     parser->at = parser->end;
+}
+
+/* A property takes a hundred times more memory than its name. */
+static void
+check_growth(const Parser *parser)
+{
+    CHECK_FOR_INTERRUPTS();
+    memory_use_check(&parser->memory, 0);
 }
 
 static bool
@@ -240,6 +250,7 @@ parse_bracket(Parser *parser)
         bool is_range =
             parser->end - parser->at > 1 && parser->at[0] == '-' && parser->at[1] != ']';
 
+        check_growth(parser);
         if (is_range) {
             RegexSet *other;
 
@@ -529,8 +540,10 @@ parse_sequence(Parser *parser)
 {
     RegexTree *tree = new_tree(TREE_SEQUENCE);
 
-    while (!at_end(parser) && !next_is(parser, '|') && !next_is(parser, ')'))
+    while (!at_end(parser) && !next_is(parser, '|') && !next_is(parser, ')')) {
+        check_growth(parser);
         tree->children = lappend(tree->children, parse_term(parser));
+    }
     return tree;
 }
 
@@ -557,6 +570,7 @@ regex_parse(const char *pattern, uint32 length)
     Parser parser;
 
     memset(&parser, 0, sizeof(parser));
+    parser.memory = memory_use_begin();
     parser.at = (const unsigned char *)pattern;
     parser.end = parser.at + length;
     parser.result.tree = parse_choice(&parser);

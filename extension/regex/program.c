@@ -1,7 +1,8 @@
 /*
  * regex/program.c: translates a tree into the instructions of a nondeterministic automaton.
  *
- * Counted repetitions are written out. The number of all instructions is limited.
+ * Counted repetitions are written out. The numbers of instructions and of different sets are
+ * limited.
  */
 #include "extension/base/compat.h"
 
@@ -10,6 +11,7 @@
 #include "extension/regex/internal.h"
 
 #define MAX_INSTRUCTIONS 50000
+#define MAX_SETS 4096
 
 static int translate(RegexProgram *program, const RegexTree *tree, int next);
 
@@ -47,6 +49,10 @@ find_set(RegexProgram *program, RegexSet *set)
     for (int i = 0; i < program->n_sets; i++)
         if (same_set(program->sets[i], set))
             return i;
+    if (program->n_sets == MAX_SETS) {
+        program->is_too_large = true;
+        return 0;
+    }
     if (program->n_sets == program->allocated_sets) {
         program->allocated_sets *= 2;
         program->sets = repalloc(program->sets, sizeof(RegexSet *) * program->allocated_sets);

@@ -69,7 +69,7 @@ add_condition(Regex *regex, const RegexTree *tree, bool is_negative)
         return false;
     condition->automaton = regex_automaton_new(program);
     condition->is_negative = is_negative;
-    return true;
+    return condition->automaton != NULL;
 }
 
 /*

@@ -3,6 +3,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/base/memory_limit.h"
 #include "extension/base/utf8.h"
 #include "extension/regex/internal.h"
 
@@ -22,6 +23,7 @@ regex_set_add(RegexSet *set, uint32 low, uint32 high)
 {
     if (set->n == set->allocated) {
         set->allocated *= 2;
+        memory_limit_check(sizeof(RegexRange) * set->allocated);
         set->ranges = repalloc(set->ranges, sizeof(RegexRange) * set->allocated);
     }
     set->ranges[set->n].low = low;

@@ -30,9 +30,25 @@ sub doubling
     return $json->encode({ '$ref' => '#/$defs/d60', '$defs' => \%defs });
 }
 
+# A code point beyond U+FFFF, escaped; and all of 65,536 whose number has that bit.
+sub letter
+{
+    my ($code) = @_;
+    return sprintf '\\u%04x\\u%04x', 0xD800 + ($code - 0x10000 >> 10), 0xDC00 + ($code & 0x3FF);
+}
+
+sub bit_set
+{
+    my ($bit) = @_;
+    my $width = 1 << $bit;
+    return '[' . join('', map { letter(0x10000 + (2 * $_ + 1) * $width) . '-'
+        . letter(0x10000 + (2 * $_ + 2) * $width - 1) } 0 .. 0x8000 / $width - 1) . ']';
+}
+
 # The stack of a server with small frames is deep enough: then the verdict is that it is valid.
 my $too_deep = qr/\A(?:54001: stack depth limit exceeded|t)\z/;
 my $too_many = '54001: JSON Schema takes too many steps for this value';
+my $too_much = '54000: JSON Schema needs too much memory';
 my $endless = '22023: invalid JSON Schema: the schema applies itself to the same value without end';
 my $doubling_any_of = doubling(sub { { anyOf => [ $_[0], $_[0] ] } });
 my $doubling_one_of = doubling(sub { { oneOf => [ $_[0], $_[0], { minimum => 5 } ] } });
@@ -108,6 +124,17 @@ my @cases = (
         '"' . 'a' x 50_000 . 'b"', 'f' ],
     [ 'an expression that is too large', '{"pattern": "((a{1000}){1000}){1000}"}', '"a"',
         '22023: invalid JSON Schema: invalid regular expression: the expression is too large' ],
+    [ 'an expression with more choices than memory', '{"pattern": "^(?:a' . '()' x 500
+        . '|b)*\\\\1c"}', '"' . 'ab' x 500_000 . '"', $too_much ],
+    [ 'an expression of 40,000 different letters', '{"pattern": "'
+        . join('', map { letter(0x20000 + $_) } 1 .. 40_000) . '"}', '"a"',
+        '22023: invalid JSON Schema: invalid regular expression: the expression is too large' ],
+    # Each of 65,536 letters is in a different choice of the 16 sets.
+    [ 'an expression of 65,536 classes', '{"pattern": "^(?:'
+        . join('|', map { bit_set($_) } 0 .. 15) . ')$"}', '"' . letter(0x1FFFF) . '"',
+        '22023: invalid JSON Schema: invalid regular expression: the expression is too large' ],
+    [ 'unevaluated items of 100,000 on 1,000 levels', '{"allOf": [' x 1000 . '{}'
+        . '], "unevaluatedItems": true}' x 1000, '[' . numbered(100_000, sub { 1 }) . ']', 't' ],
     [ 'groups 10,000 deep', '{"pattern": "' . nested('(', 'a', ')', 10_000)
         . '"}', '"a"', $too_deep ]);
 
