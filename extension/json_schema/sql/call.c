@@ -11,8 +11,8 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+#include "extension/json/from_text.h"
 #include "extension/json_schema/sql/call.h"
-#include "extension/json_schema/sql/text.h"
 
 static void
 release_site(void *arg)
@@ -36,18 +36,28 @@ is_constant(FunctionCallInfo fcinfo, int arg)
            (arg < list_length(args) && IsA(list_nth(args, arg), Const));
 }
 
+/* Raises the error of type json if it does not accept the text. */
+static void
+check_json(text *value)
+{
+    char *json = text_to_cstring(value);
+
+    pfree(DatumGetPointer(DirectFunctionCall1(json_in, CStringGetDatum(json))));
+    pfree(json);
+}
+
 Jsonb *
 json_schema_call_value(FunctionCallInfo fcinfo, int arg)
 {
     Oid type = get_fn_expr_argtype(fcinfo->flinfo, arg);
-    char *json;
+    text *json;
 
     if (type != JSONOID && type != TEXTOID)
         return PG_GETARG_JSONB_P(arg);
-    json = text_to_cstring(PG_GETARG_TEXT_PP(arg));
+    json = PG_GETARG_TEXT_PP(arg);
     if (type == TEXTOID)
-        DirectFunctionCall1(json_in, CStringGetDatum(json));
-    return json_schema_text_parse(json, strlen(json));
+        check_json(json);
+    return json_from_text(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json));
 }
 
 static JsonSchemaSite *

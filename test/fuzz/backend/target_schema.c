@@ -14,7 +14,7 @@
 #include "extension/json/pointer.h"
 #include "extension/json_schema/json_schema.h"
 #include "extension/json_schema/output.h"
-#include "extension/json_schema/sql/text.h"
+#include "extension/json/from_text.h"
 
 #define SCHEMA_URI "urn:fuzz:schema"
 
@@ -141,7 +141,7 @@ static void
 check_from_text(const JsonSchemaProgram *program, Jsonb *instance, bool is_valid)
 {
     char *text = JsonbToCString(NULL, &instance->root, VARSIZE(instance));
-    Jsonb *again = json_schema_text_parse(text, strlen(text));
+    Jsonb *again = json_from_text(text, strlen(text));
 
     FUZZ_CHECK(VARSIZE(again) == VARSIZE(instance));
     FUZZ_CHECK(memcmp(again, instance, VARSIZE(again)) == 0);

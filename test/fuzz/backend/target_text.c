@@ -9,7 +9,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "extension/contact/body_parse.h"
-#include "extension/json_schema/sql/text.h"
+#include "extension/json/from_text.h"
 
 typedef struct Reading {
     const char *text;
@@ -42,7 +42,7 @@ read_as_instance(void *argument)
     DirectFunctionCall1(json_in, CStringGetDatum(reading->text));
     exact = palloc(reading->size);
     memcpy(exact, reading->text, reading->size);
-    reading->result = json_schema_text_parse(exact, reading->size);
+    reading->result = json_from_text(exact, reading->size);
 }
 
 static bool
