@@ -8,7 +8,9 @@
 
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
+#include "utils/memutils.h"
 
+#include "extension/base/memory_limit.h"
 #include "extension/json/hash.h"
 #include "extension/json/number.h"
 
@@ -136,14 +138,17 @@ json_value_hash(JsonValue value)
 /* ---- sets ------------------------------------------------------------------------------ */
 
 JsonSet
-json_set_new(const JsonValue *items, uint32 n)
+json_set_new(JsonValue array, const JsonValue *items)
 {
-    uint32 n_slots = pg_nextpower2_32(Max(n, 1) * 2);
-    JsonSet set = {items, NULL, n_slots - 1};
+    uint32 n = Max(json_count(array), 1);
+    uint32 n_slots = pg_nextpower2_32(n + n / 2 + 1);
+    Size size = (Size)n_slots * sizeof(JsonSetSlot);
+    JsonSet set = {array, items, NULL, n_slots - 1};
 
     make_key();
-    set.slots = MemoryContextAllocHuge(CurrentMemoryContext, (Size)n_slots * sizeof(JsonSetSlot));
-    memset(set.slots, 0, (Size)n_slots * sizeof(JsonSetSlot));
+    memory_limit_check(size);
+    set.slots =
+        MemoryContextAllocExtended(CurrentMemoryContext, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     return set;
 }
 
@@ -153,7 +158,16 @@ json_set_free(JsonSet *set)
     pfree(set->slots);
 }
 
-/* The slot of an equal value, or the free one where it belongs. */
+static inline JsonValue
+item_at(const JsonSet *set, uint32 index)
+{
+    return set->items ? set->items[index] : json_array_item(set->array, index);
+}
+
+/*
+ * The slot of an equal value, or the free one where it belongs. An item is only looked up when its
+ * tag is equal, so the set needs no list of items.
+ */
 static inline JsonSetSlot *
 find_slot(const JsonSet *set, JsonValue value, uint64 hash)
 {
@@ -162,15 +176,15 @@ find_slot(const JsonSet *set, JsonValue value, uint64 hash)
 
     for (; set->slots[at].index != 0; at = (at + 1) & set->mask)
         if (set->slots[at].tag == tag &&
-            json_values_equal(set->items[set->slots[at].index - 1], value))
+            json_values_equal(item_at(set, set->slots[at].index - 1), value))
             break;
     return &set->slots[at];
 }
 
 bool
-json_set_enter(JsonSet *set, uint32 index, uint64 hash)
+json_set_enter(JsonSet *set, uint32 index, JsonValue item, uint64 hash)
 {
-    JsonSetSlot *slot = find_slot(set, set->items[index], hash);
+    JsonSetSlot *slot = find_slot(set, item, hash);
 
     if (slot->index != 0)
         return false;

@@ -30,19 +30,20 @@ few_items_are_unique(JsonValue array, uint32 count)
  * The set is larger than the CPU caches, so the slots of a whole batch are prefetched before use.
  */
 static bool
-enter_batch(JsonSet *set, JsonValue *items, JsonWalk *walk, uint32 first)
+enter_batch(JsonSet *set, JsonWalk *walk, uint32 first)
 {
+    JsonValue items[BATCH];
     uint64 hashes[BATCH];
     uint32 n = 0;
 
     CHECK_FOR_INTERRUPTS();
     for (; n < BATCH && !json_walk_ended(walk); n++) {
-        items[first + n] = json_walk_next(walk);
-        hashes[n] = json_value_hash(items[first + n]);
+        items[n] = json_walk_next(walk);
+        hashes[n] = json_value_hash(items[n]);
         json_set_prefetch(set, hashes[n]);
     }
     for (uint32 i = 0; i < n; i++)
-        if (!json_set_enter(set, first + i, hashes[i]))
+        if (!json_set_enter(set, first + i, items[i], hashes[i]))
             return false;
     return true;
 }
@@ -51,15 +52,12 @@ static bool
 many_items_are_unique(JsonValue array, uint32 count)
 {
     JsonWalk walk = json_walk_array(array);
-    JsonValue *items =
-        MemoryContextAllocHuge(CurrentMemoryContext, (Size)count * sizeof(JsonValue));
-    JsonSet set = json_set_new(items, count);
+    JsonSet set = json_set_new(array, NULL);
     bool is_unique = true;
 
     for (uint32 i = 0; i < count && is_unique; i += BATCH)
-        is_unique = enter_batch(&set, items, &walk, i);
+        is_unique = enter_batch(&set, &walk, i);
     json_set_free(&set);
-    pfree(items);
     return is_unique;
 }
 

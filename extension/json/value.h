@@ -186,8 +186,8 @@ extern bool json_object_has_names(JsonValue object, JsonValue names);
 extern bool json_values_equal(JsonValue a, JsonValue b);
 
 /*
- * Whether no two items are equal (json/unique.c). Allocates only for large arrays, and frees that
- * memory itself.
+ * Whether no two items are equal (json/unique.c). Allocates only for large arrays, 12 to 24 bytes
+ * an item, and frees that memory itself. An error (54000) if that is more than is allowed.
  */
 extern bool json_items_are_unique(JsonValue array);
 

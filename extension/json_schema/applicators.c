@@ -82,6 +82,7 @@ compile_pattern_properties(JsonSchemaCompile *compile, JsonSchemaNode *node,
 
         keyword->patterns[i] =
             regex_compile(keyword->names[i].data, keyword->names[i].length, &error);
+        json_schema_check_size(compile->program);
         if (error)
             json_schema_problem(
                 compile, node->resource,

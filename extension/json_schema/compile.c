@@ -175,6 +175,7 @@ compile_all(JsonSchemaCompile *compile)
             JsonSchemaNode *node = list_nth(compile->all_nodes, done);
 
             CHECK_FOR_INTERRUPTS();
+            json_schema_check_size(compile->program);
             compile_node(compile, node);
             link_candidates(compile, node);
         }

@@ -10,6 +10,7 @@
 
 #include "miscadmin.h"
 
+#include "extension/json/from_text.h"
 #include "extension/json/pointer.h"
 #include "extension/json_schema/evaluate.h"
 #include "extension/json_schema/uri.h"
@@ -28,6 +29,7 @@ static void
 count_said(Evaluation *evaluation, Size bytes)
 {
     CHECK_FOR_INTERRUPTS();
+    memory_use_check(&evaluation->memory, 0);
     evaluation->said += bytes;
     if (evaluation->said > TOO_MUCH_SAID)
         ereport(ERROR, errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
@@ -51,14 +53,37 @@ append_location(StringInfo out, const Location *location)
         appendStringInfo(out, "/%u", location->index);
 }
 
-static char *
-location_text(const Location *location)
+static StringInfo
+new_text(Evaluation *evaluation)
 {
-    StringInfoData text;
+    if (!evaluation->text.data)
+        initStringInfo(&evaluation->text);
+    resetStringInfo(&evaluation->text);
+    return &evaluation->text;
+}
 
-    initStringInfo(&text);
-    append_location(&text, location);
-    return text.data;
+/* A copy that is not longer than it must be. */
+static char *
+location_text(Evaluation *evaluation, const Location *location)
+{
+    StringInfo text = new_text(evaluation);
+
+    append_location(text, location);
+    return pnstrdup(text->data, text->len);
+}
+
+static char *
+absolute_location(Evaluation *evaluation, const JsonSchemaNode *node)
+{
+    StringInfo text = new_text(evaluation);
+    char *pointer = json_schema_pointer_text(node->pointer);
+    char *fragment = json_schema_uri_encode_fragment(pointer);
+
+    appendStringInfo(text, "%s#%s", node->resource->uri, fragment);
+    if (fragment != pointer)
+        pfree(fragment);
+    pfree(pointer);
+    return pnstrdup(text->data, text->len);
 }
 
 static Size
@@ -80,20 +105,16 @@ static JsonSchemaUnit *
 frame_unit(Frame *frame)
 {
     if (!frame->unit) {
+        Evaluation *evaluation = frame->evaluation;
         JsonSchemaUnit *unit = palloc0(sizeof(JsonSchemaUnit));
-        char *pointer = json_schema_pointer_text(frame->node->pointer);
-        char *fragment = json_schema_uri_encode_fragment(pointer);
 
-        effort_spend(frame->evaluation->effort, EFFORT_OF_UNIT);
+        effort_spend(evaluation->effort, EFFORT_OF_UNIT);
         unit->valid = true;
-        unit->keyword_location = location_text(frame->schema_location);
-        unit->absolute_keyword_location = psprintf("%s#%s", frame->node->resource->uri, fragment);
-        unit->instance_location = location_text(frame->instance_location);
+        unit->keyword_location = location_text(evaluation, frame->schema_location);
+        unit->absolute_keyword_location = absolute_location(evaluation, frame->node);
+        unit->instance_location = location_text(evaluation, frame->instance_location);
         frame->unit = unit;
-        count_said(frame->evaluation, unit_size(unit));
-        if (fragment != pointer)
-            pfree(fragment);
-        pfree(pointer);
+        count_said(evaluation, unit_size(unit));
     }
     return frame->unit;
 }
@@ -218,6 +239,15 @@ evaluate_report_annotation(Frame *frame, const char *keyword, Jsonb *annotation)
     entry->annotation = annotation;
     count_said(frame->evaluation, message_size(entry));
     frame_unit(frame)->annotations = lappend(frame_unit(frame)->annotations, entry);
+}
+
+void
+evaluate_report_annotation_text(Frame *frame, const char *keyword, StringInfo annotation)
+{
+    Jsonb *jsonb = json_from_text(annotation->data, annotation->len);
+
+    pfree(annotation->data);
+    evaluate_report_annotation(frame, keyword, jsonb);
 }
 
 bool
@@ -414,12 +444,17 @@ evaluate_keyword(Frame *frame, const JsonSchemaKeyword *keyword)
 /* ---- subschemas ------------------------------------------------------------------- */
 
 static Evaluated *
-new_evaluated(JsonValue instance)
+new_evaluated(Frame *frame)
 {
-    uint32 n = json_count(instance);
-    Evaluated *evaluated = palloc0(offsetof(Evaluated, done) + n);
+    uint32 n = json_count(frame->instance);
+    uint32 n_words = n / 64 + 1;
+    Size size = offsetof(Evaluated, done) + n_words * sizeof(uint64);
+    Evaluated *evaluated;
 
-    evaluated->n = n;
+    effort_spend(frame->evaluation->effort, n / MARKS_OF_STEP);
+    memory_use_check(&frame->evaluation->memory, size);
+    evaluated = palloc0(size);
+    evaluated->n_words = n_words;
     return evaluated;
 }
 
@@ -461,9 +496,8 @@ evaluate_node(Frame *frame, Evaluated *outer)
     effort_spend(frame->evaluation->effort, EFFORT_OF_EVALUATION);
     if (!outer_scope || outer_scope->resource != frame->node->resource)
         frame->scope = &scope;
-    frame->evaluated = is_container && (outer || frame->node->has_unevaluated)
-                           ? new_evaluated(frame->instance)
-                           : NULL;
+    frame->evaluated =
+        is_container && (outer || frame->node->has_unevaluated) ? new_evaluated(frame) : NULL;
     if (frame->evaluation->flags & JSON_SCHEMA_VERBOSE)
         frame_unit(frame);
     valid = evaluate_keywords(frame);
@@ -471,7 +505,7 @@ evaluate_node(Frame *frame, Evaluated *outer)
     if (!valid && (frame->unit || may_report(frame->evaluation)))
         frame_unit(frame)->valid = false;
     if (valid && outer && frame->evaluated)
-        for (uint32 i = 0; i < outer->n; i++)
+        for (uint32 i = 0; i < outer->n_words; i++)
             outer->done[i] |= frame->evaluated->done[i];
     if (frame->evaluated)
         pfree(frame->evaluated);
@@ -519,7 +553,7 @@ json_schema_interpret(const JsonSchemaNode *node, JsonValue instance, const Scop
                       Effort *effort)
 {
     Effort own = {EFFORT_OF_ONE, NULL, instance};
-    Evaluation evaluation = {effort ? effort : &own, 0, 0, 0, false, 0};
+    Evaluation evaluation = {.effort = effort ? effort : &own, .memory = memory_use_begin()};
     Frame frame;
 
     memset(&frame, 0, sizeof(frame));
@@ -535,7 +569,10 @@ json_schema_evaluate(const JsonSchemaProgram *program, JsonValue instance, int f
                      int error_limit)
 {
     Effort effort = {EFFORT_OF_ONE, program, instance};
-    Evaluation evaluation = {&effort, flags, 0, error_limit, false, 0};
+    Evaluation evaluation = {.effort = &effort,
+                             .flags = flags,
+                             .error_limit = error_limit,
+                             .memory = memory_use_begin()};
     Frame frame;
     JsonSchemaVerdict verdict;
 
@@ -546,5 +583,7 @@ json_schema_evaluate(const JsonSchemaProgram *program, JsonValue instance, int f
     verdict.valid = evaluate_node(&frame, NULL);
     verdict.unit = frame.unit;
     verdict.is_cut = evaluation.is_cut;
+    if (evaluation.text.data)
+        pfree(evaluation.text.data);
     return verdict;
 }

@@ -5,6 +5,9 @@
 #ifndef CTMS_JSON_SCHEMA_EVALUATE_H
 #define CTMS_JSON_SCHEMA_EVALUATE_H
 
+#include "lib/stringinfo.h"
+
+#include "extension/base/memory_limit.h"
 #include "extension/json_schema/internal.h"
 
 /* A location is a chain of tokens on the stack. It only becomes text in a message. */
@@ -21,16 +24,23 @@ typedef struct Scope {
     const JsonSchemaResource *resource;
 } Scope;
 
-/* Which members or items of an instance a schema has evaluated. */
+/* Which members or items of an instance a schema has evaluated: a bit for each. */
 typedef struct Evaluated {
-    uint32 n;
-    bool done[FLEXIBLE_ARRAY_MEMBER];
+    uint32 n_words;
+    uint64 done[FLEXIBLE_ARRAY_MEMBER];
 } Evaluated;
+
+static inline bool
+evaluated_has(const Evaluated *evaluated, uint32 index)
+{
+    return (evaluated->done[index / 64] & UINT64CONST(1) << index % 64) != 0;
+}
 
 /* How many steps a verdict may take, and how many an evaluation of a subschema counts for. */
 #define EFFORT_OF_ONE 20000000
 #define EFFORT_OF_EVALUATION 20
 #define EFFORT_OF_UNIT 100 /* for a unit with something to report, and its locations */
+#define MARKS_OF_STEP 4096 /* how many marks of what is evaluated are handled in one step */
 
 /* What one verdict may still cost. */
 typedef struct Effort {
@@ -60,6 +70,8 @@ typedef struct Evaluation {
     int error_limit;
     bool is_cut;
     Size said; /* bytes of all units with their locations and messages */
+    MemoryUse memory;
+    StringInfoData text; /* for locations that are being made; its data is NULL before the first */
 } Evaluation;
 
 /* The evaluation of one subschema on one instance. */
@@ -82,6 +94,9 @@ extern bool evaluate_part(Frame *frame, const JsonSchemaNode *node, const Locati
                           JsonValue part, const Location *instance_location);
 extern void evaluate_report_error(Frame *frame, const char *keyword, char *message);
 extern void evaluate_report_annotation(Frame *frame, const char *keyword, Jsonb *annotation);
+/* The same for an annotation in the form of JSON text, which is freed. */
+extern void
+evaluate_report_annotation_text(Frame *frame, const char *keyword, StringInfo annotation);
 extern bool evaluate_wants_annotations(const Frame *frame);
 
 /* The node that a dynamic reference means in this scope. */

@@ -5,13 +5,38 @@
  */
 #include "extension/base/compat.h"
 
+#include "extension/json/text.h"
 #include "extension/json_schema/evaluate.h"
 
 static void
 mark(Frame *frame, uint32 index)
 {
     if (frame->evaluated)
-        frame->evaluated->done[index] = true;
+        frame->evaluated->done[index / 64] |= UINT64CONST(1) << index % 64;
+}
+
+/* ---- annotations that are lists --------------------------------------------------- */
+
+static void
+begin_list(StringInfo list)
+{
+    initStringInfo(list);
+    appendStringInfoChar(list, '[');
+}
+
+static void
+begin_item(const Frame *frame, StringInfo list)
+{
+    memory_use_check(&frame->evaluation->memory, 0);
+    if (list->len > 1)
+        appendStringInfoChar(list, ',');
+}
+
+static void
+report_list(Frame *frame, const JsonSchemaKeyword *keyword, StringInfo list)
+{
+    appendStringInfoChar(list, ']');
+    evaluate_report_annotation_text(frame, keyword->name, list);
 }
 
 /* ---- objects ---------------------------------------------------------------------- */
@@ -74,7 +99,7 @@ evaluate_member(Frame *frame, const JsonSchemaKeyword *keyword, uint32 index, Js
         valid = evaluate_part(frame, keyword->nodes[0], &base, value, &instance);
         break;
     case KEYWORD_UNEVALUATED_PROPERTIES:
-        if (frame->evaluated->done[index])
+        if (evaluated_has(frame->evaluated, index))
             return true;
         valid = evaluate_part(frame, keyword->nodes[0], &base, value, &instance);
         break;
@@ -95,13 +120,13 @@ static bool
 evaluate_object(Frame *frame, const JsonSchemaKeyword *keyword)
 {
     bool annotates = evaluate_wants_annotations(frame) && keyword->kind != KEYWORD_PROPERTY_NAMES;
-    JsonbParseState *state = NULL;
+    StringInfoData annotation;
     bool valid = true;
     JsonWalk names;
     JsonWalk values;
 
     if (annotates)
-        pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+        begin_list(&annotation);
     json_walk_object(frame->instance, &names, &values);
     for (uint32 i = 0; !json_walk_ended(&names); i++) {
         JsonValue name = json_walk_next(&names);
@@ -109,16 +134,12 @@ evaluate_object(Frame *frame, const JsonSchemaKeyword *keyword)
 
         valid &= evaluate_member(frame, keyword, i, name, json_walk_next(&values), &is_named);
         if (annotates && is_named) {
-            JsonbValue element = {.type = jbvString};
-
-            element.val.string.val = (char *)name.data;
-            element.val.string.len = name.length;
-            pushJsonbValue(&state, WJB_ELEM, &element);
+            begin_item(frame, &annotation);
+            json_text_write(&annotation, name.data, (int)name.length);
         }
     }
     if (annotates)
-        evaluate_report_annotation(frame, keyword->name,
-                                   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
+        report_list(frame, keyword, &annotation);
     return valid;
 }
 
@@ -181,7 +202,8 @@ evaluate_rest(Frame *frame, const JsonSchemaKeyword *keyword)
         JsonValue item = json_walk_next(&walk);
         Location instance = location_of_index(frame->instance_location, i);
 
-        if (i < skip || (keyword->kind == KEYWORD_UNEVALUATED_ITEMS && frame->evaluated->done[i]))
+        if (i < skip ||
+            (keyword->kind == KEYWORD_UNEVALUATED_ITEMS && evaluated_has(frame->evaluated, i)))
             continue;
         valid &= evaluate_part(frame, keyword->nodes[0], &base, item, &instance);
         mark(frame, i);
@@ -219,11 +241,12 @@ evaluate_contains(Frame *frame, const JsonSchemaKeyword *keyword)
     Location base = location_of_keyword(frame, keyword->name);
     JsonWalk walk = json_walk_array(frame->instance);
     bool marks = frame->node->resource->dialect.draft >= 2020;
-    JsonbParseState *state = NULL;
+    bool annotates = evaluate_wants_annotations(frame);
+    StringInfoData annotation;
     int64 n_matches = 0;
 
-    if (evaluate_wants_annotations(frame))
-        pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+    if (annotates)
+        begin_list(&annotation);
     for (uint32 i = 0; !json_walk_ended(&walk); i++) {
         JsonValue item = json_walk_next(&walk);
         Location instance = location_of_index(frame->instance_location, i);
@@ -233,16 +256,13 @@ evaluate_contains(Frame *frame, const JsonSchemaKeyword *keyword)
         n_matches++;
         if (marks)
             mark(frame, i);
-        if (evaluate_wants_annotations(frame)) {
-            JsonbValue index = {.type = jbvNumeric};
-
-            index.val.numeric = int64_to_numeric(i);
-            pushJsonbValue(&state, WJB_ELEM, &index);
+        if (annotates) {
+            begin_item(frame, &annotation);
+            appendStringInfo(&annotation, "%u", i);
         }
     }
-    if (evaluate_wants_annotations(frame))
-        evaluate_report_annotation(frame, keyword->name,
-                                   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
+    if (annotates)
+        report_list(frame, keyword, &annotation);
     return report_contains(frame, keyword, n_matches);
 }
 

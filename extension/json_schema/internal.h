@@ -8,6 +8,7 @@
 #ifndef CTMS_JSON_SCHEMA_INTERNAL_H
 #define CTMS_JSON_SCHEMA_INTERNAL_H
 
+#include "extension/base/memory_limit.h"
 #include "extension/json_schema/json_schema.h"
 #include "extension/regex/regex.h"
 #include "utils/hsearch.h"
@@ -246,6 +247,13 @@ struct JsonSchemaProgram {
     bool has_dynamic_scope; /* some reference depends on the dynamic scope */
     int n_nodes;
 };
+
+/* Raises an error if the program takes more memory than is allowed. */
+static inline void
+json_schema_check_size(const JsonSchemaProgram *program)
+{
+    memory_limit_check(program->context->mem_allocated);
+}
 
 /* One compilation. */
 typedef struct JsonSchemaCompile {

@@ -69,10 +69,10 @@ index_enum(JsonSchemaKeyword *keyword)
 {
     JsonSet *set = palloc(sizeof(JsonSet));
 
-    *set = json_set_new(keyword->names, keyword->n);
+    *set = json_set_new(keyword->value, keyword->names);
     for (int i = 0; i < keyword->n; i++) {
         CHECK_FOR_INTERRUPTS();
-        json_set_enter(set, i, json_value_hash(keyword->names[i]));
+        json_set_enter(set, i, keyword->names[i], json_value_hash(keyword->names[i]));
     }
     keyword->set = set;
 }
@@ -159,6 +159,7 @@ compile_pattern(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyw
     keyword->patterns = palloc(sizeof(Regex *));
     keyword->patterns[0] = regex_compile(keyword->value.data, keyword->value.length, &error);
     keyword->n = 1;
+    json_schema_check_size(compile->program);
     if (error)
         json_schema_problem(compile, node->resource, node->pointer, keyword->name,
                             "invalid regular expression: %s", error);

@@ -484,7 +484,9 @@ json_schema_lower(JsonSchemaProgram *program)
     FastLower lower = {program, NIL};
 
     program->fast = lower_node(&lower, program->root);
-    for (int i = 0; i < list_length(lower.queue); i++)
+    for (int i = 0; i < list_length(lower.queue); i++) {
+        json_schema_check_size(program);
         lower_node(&lower, ((const FastNode *)list_nth(lower.queue, i))->source);
+    }
     list_free(lower.queue);
 }

@@ -190,6 +190,7 @@ json_schema_node(JsonSchemaCompile *compile, JsonValue source, const JsonSchemaR
             pointer = NULL;
         }
     }
+    json_schema_check_size(compile->program);
     node = palloc0(sizeof(JsonSchemaNode));
     node->source = source;
     node->resource = resource;

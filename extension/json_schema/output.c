@@ -7,10 +7,22 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/memutils.h"
 
+#include "extension/base/memory_limit.h"
+#include "extension/json/from_text.h"
+#include "extension/json/text.h"
 #include "extension/json_schema/output.h"
 
-typedef JsonbParseState *Builder;
+/*
+ * The output as JSON text, which becomes jsonb at the end. A tree of JsonbValues would take ten
+ * times the memory.
+ */
+typedef struct Builder {
+    StringInfoData text;
+    MemoryUse memory;
+    MemoryContext scratch; /* emptied after each annotation */
+} Builder;
 
 bool
 json_schema_output_find(const char *name, JsonSchemaOutputFormat *format)
@@ -40,74 +52,97 @@ json_schema_output_flags(JsonSchemaOutputFormat format)
 
 /* ---- building ------------------------------------------------------------------------ */
 
+/* Begins a member, or an item if the key is NULL. */
 static void
-put_string(Builder *builder, JsonbIteratorToken token, const char *text)
+put_key(Builder *builder, const char *key)
 {
-    JsonbValue value = {.type = jbvString};
+    StringInfo text = &builder->text;
+    char before = text->data[text->len - 1];
 
     CHECK_FOR_INTERRUPTS();
-    value.val.string.val = (char *)text;
-    value.val.string.len = strlen(text);
-    pushJsonbValue(builder, token, &value);
+    memory_use_check(&builder->memory, 0);
+    if (before != '{' && before != '[')
+        appendStringInfoChar(text, ',');
+    if (!key)
+        return;
+    json_text_write(text, key, (int)strlen(key));
+    appendStringInfoChar(text, ':');
 }
 
 static void
-put_member(Builder *builder, const char *key, const char *text)
+put_member(Builder *builder, const char *key, const char *value)
 {
-    put_string(builder, WJB_KEY, key);
-    put_string(builder, WJB_VALUE, text);
+    put_key(builder, key);
+    json_text_write(&builder->text, value, (int)strlen(value));
 }
 
 static void
 put_valid(Builder *builder, bool valid)
 {
-    JsonbValue value = {.type = jbvBool};
-
-    value.val.boolean = valid;
-    put_string(builder, WJB_KEY, "valid");
-    pushJsonbValue(builder, WJB_VALUE, &value);
+    put_key(builder, "valid");
+    appendStringInfoString(&builder->text, valid ? "true" : "false");
 }
 
 static void
 put_jsonb(Builder *builder, const char *key, Jsonb *jsonb)
 {
-    JsonbValue value;
+    MemoryContext caller;
 
-    put_string(builder, WJB_KEY, key);
-    if (jsonb->root.header & JB_FSCALAR) {
-        JsonbExtractScalar(&jsonb->root, &value);
-    } else {
-        value.type = jbvBinary;
-        value.val.binary.data = &jsonb->root;
-        value.val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+    put_key(builder, key);
+    caller = MemoryContextSwitchTo(builder->scratch);
+    (void)JsonbToCString(&builder->text, &jsonb->root, (int)VARSIZE(jsonb));
+    MemoryContextSwitchTo(caller);
+    MemoryContextReset(builder->scratch);
+}
+
+/* Begins a container as a member, or as an item if the key is NULL. */
+static void
+begin(Builder *builder, const char *key, char bracket)
+{
+    put_key(builder, key);
+    appendStringInfoChar(&builder->text, bracket);
+}
+
+static void
+end(Builder *builder, char bracket)
+{
+    appendStringInfoChar(&builder->text, bracket);
+}
+
+/* A location, followed by the keyword unless that is NULL. */
+static void
+put_location(Builder *builder, const char *key, const char *location, const char *keyword)
+{
+    char *both;
+
+    if (!keyword) {
+        put_member(builder, key, location);
+        return;
     }
-    pushJsonbValue(builder, WJB_VALUE, &value);
+    both = psprintf("%s/%s", location, keyword);
+    put_member(builder, key, both);
+    pfree(both);
 }
 
 static void
 put_locations(Builder *builder, const JsonSchemaUnit *unit, const char *keyword)
 {
-    const char *separator = keyword ? "/" : "";
-
-    put_member(builder, "keywordLocation",
-               psprintf("%s%s%s", unit->keyword_location, separator, keyword ? keyword : ""));
-    put_member(
-        builder, "absoluteKeywordLocation",
-        psprintf("%s%s%s", unit->absolute_keyword_location, separator, keyword ? keyword : ""));
+    put_location(builder, "keywordLocation", unit->keyword_location, keyword);
+    put_location(builder, "absoluteKeywordLocation", unit->absolute_keyword_location, keyword);
     put_member(builder, "instanceLocation", unit->instance_location);
 }
 
 static void
 put_message(Builder *builder, const JsonSchemaUnit *unit, const JsonSchemaMessage *message)
 {
-    pushJsonbValue(builder, WJB_BEGIN_OBJECT, NULL);
+    begin(builder, NULL, '{');
     put_valid(builder, message->text == NULL);
     put_locations(builder, unit, message->keyword);
     if (message->text)
         put_member(builder, "error", message->text);
     else
         put_jsonb(builder, "annotation", message->annotation);
-    pushJsonbValue(builder, WJB_END_OBJECT, NULL);
+    end(builder, '}');
 }
 
 static void
@@ -140,10 +175,9 @@ put_basic(Builder *builder, const JsonSchemaVerdict *verdict)
 {
     if (!verdict->unit)
         return;
-    put_string(builder, WJB_KEY, verdict->valid ? "annotations" : "errors");
-    pushJsonbValue(builder, WJB_BEGIN_ARRAY, NULL);
+    begin(builder, verdict->valid ? "annotations" : "errors", '[');
     put_flat(builder, verdict->unit, verdict->valid);
-    pushJsonbValue(builder, WJB_END_ARRAY, NULL);
+    end(builder, ']');
 }
 
 /* ---- detailed and verbose --------------------------------------------------------------- */
@@ -163,9 +197,9 @@ put_children(Builder *builder, const JsonSchemaUnit *unit, bool all)
 
         if (!all && child->valid != unit->valid)
             continue;
-        pushJsonbValue(builder, WJB_BEGIN_OBJECT, NULL);
+        begin(builder, NULL, '{');
         put_tree(builder, child, all);
-        pushJsonbValue(builder, WJB_END_OBJECT, NULL);
+        end(builder, '}');
     }
 }
 
@@ -175,10 +209,9 @@ put_tree(Builder *builder, const JsonSchemaUnit *unit, bool all)
     check_stack_depth();
     put_valid(builder, unit->valid);
     put_locations(builder, unit, NULL);
-    put_string(builder, WJB_KEY, unit->valid ? "annotations" : "errors");
-    pushJsonbValue(builder, WJB_BEGIN_ARRAY, NULL);
+    begin(builder, unit->valid ? "annotations" : "errors", '[');
     put_children(builder, unit, all);
-    pushJsonbValue(builder, WJB_END_ARRAY, NULL);
+    end(builder, ']');
 }
 
 /* ---- list and hierarchical ---------------------------------------------------------------- */
@@ -190,8 +223,7 @@ put_by_keyword(Builder *builder, const char *key, List *messages)
 
     if (!messages)
         return;
-    put_string(builder, WJB_KEY, key);
-    pushJsonbValue(builder, WJB_BEGIN_OBJECT, NULL);
+    begin(builder, key, '{');
     foreach (cell, messages) {
         const JsonSchemaMessage *message = lfirst(cell);
         const char *keyword = message->keyword ? message->keyword : "";
@@ -201,7 +233,7 @@ put_by_keyword(Builder *builder, const char *key, List *messages)
         else
             put_jsonb(builder, keyword, message->annotation);
     }
-    pushJsonbValue(builder, WJB_END_OBJECT, NULL);
+    end(builder, '}');
 }
 
 static void
@@ -221,9 +253,9 @@ put_units(Builder *builder, const JsonSchemaUnit *unit)
     ListCell *cell;
 
     check_stack_depth();
-    pushJsonbValue(builder, WJB_BEGIN_OBJECT, NULL);
+    begin(builder, NULL, '{');
     put_unit(builder, unit);
-    pushJsonbValue(builder, WJB_END_OBJECT, NULL);
+    end(builder, '}');
     foreach (cell, unit->children)
         put_units(builder, lfirst(cell));
 }
@@ -237,24 +269,22 @@ put_hierarchy(Builder *builder, const JsonSchemaUnit *unit)
     put_unit(builder, unit);
     if (!unit->children)
         return;
-    put_string(builder, WJB_KEY, "details");
-    pushJsonbValue(builder, WJB_BEGIN_ARRAY, NULL);
+    begin(builder, "details", '[');
     foreach (cell, unit->children) {
-        pushJsonbValue(builder, WJB_BEGIN_OBJECT, NULL);
+        begin(builder, NULL, '{');
         put_hierarchy(builder, lfirst(cell));
-        pushJsonbValue(builder, WJB_END_OBJECT, NULL);
+        end(builder, '}');
     }
-    pushJsonbValue(builder, WJB_END_ARRAY, NULL);
+    end(builder, ']');
 }
 
 static void
 put_list(Builder *builder, const JsonSchemaVerdict *verdict)
 {
-    put_string(builder, WJB_KEY, "details");
-    pushJsonbValue(builder, WJB_BEGIN_ARRAY, NULL);
+    begin(builder, "details", '[');
     if (verdict->unit)
         put_units(builder, verdict->unit);
-    pushJsonbValue(builder, WJB_END_ARRAY, NULL);
+    end(builder, ']');
 }
 
 static void
@@ -289,13 +319,21 @@ put_verdict(Builder *builder, const JsonSchemaVerdict *verdict, JsonSchemaOutput
 Jsonb *
 json_schema_output(const JsonSchemaVerdict *verdict, JsonSchemaOutputFormat format)
 {
-    Builder builder = NULL;
+    Builder builder = {.memory = memory_use_begin()};
+    Jsonb *output;
 
-    pushJsonbValue(&builder, WJB_BEGIN_OBJECT, NULL);
+    builder.scratch = AllocSetContextCreate(CurrentMemoryContext, "JSON Schema annotation",
+                                            ALLOCSET_DEFAULT_SIZES);
+    initStringInfo(&builder.text);
+    appendStringInfoChar(&builder.text, '{');
     put_verdict(&builder, verdict, format);
     if (verdict->is_cut)
         put_member(&builder, "note", "there are more errors than are listed");
-    return JsonbValueToJsonb(pushJsonbValue(&builder, WJB_END_OBJECT, NULL));
+    end(&builder, '}');
+    MemoryContextDelete(builder.scratch);
+    output = json_from_text(builder.text.data, builder.text.len);
+    pfree(builder.text.data);
+    return output;
 }
 
 /* ---- for DETAIL ------------------------------------------------------------------------- */
