@@ -154,12 +154,14 @@ CREATE TABLE ctms.api_client (
     email varchar(255) NOT NULL,
     enabled boolean DEFAULT true,
     hashed_secret text NOT NULL,
+    scopes text[] CHECK (scopes <@ ARRAY['contacts:read', 'contacts:write', 'contacts:delete', 'stripe:write']),
     last_access timestamptz,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
 COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
+COMMENT ON COLUMN ctms.api_client.scopes IS 'What the client may do; NULL: everything. contacts:write includes contacts:read';
 
 -- Numbers of rows and of generations are 63 random bits. They come from functions that every role
 -- may call.
@@ -1438,16 +1440,17 @@ GRANT EXECUTE ON FUNCTION
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.get_api_client(
-    INOUT client_id text, OUT enabled boolean, OUT hashed_secret text, OUT create_timestamp timestamptz)
+    INOUT client_id text, OUT enabled boolean, OUT hashed_secret text, OUT create_timestamp timestamptz,
+    OUT scopes text[])
     RETURNS SETOF record
     LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 1
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT c.client_id::text, coalesce(c.enabled, false), c.hashed_secret, c.create_timestamp
+    SELECT c.client_id::text, coalesce(c.enabled, false), c.hashed_secret, c.create_timestamp, c.scopes
     FROM ctms.api_client AS c
     WHERE c.client_id = $1;
 $$;
-COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret and the time at which it was made; no row when the client is unknown';
+COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret, the time at which it was made, and its scopes (NULL: all); no row when the client is unknown';
 
 CREATE FUNCTION ctms.touch_api_client(client_id text) RETURNS void
     LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
@@ -1479,7 +1482,7 @@ CREATE TRIGGER ctms_api_client_notifies_change
     AFTER UPDATE ON ctms.api_client FOR EACH ROW
     WHEN (OLD.client_id IS DISTINCT FROM NEW.client_id OR OLD.enabled IS DISTINCT FROM NEW.enabled
           OR OLD.hashed_secret IS DISTINCT FROM NEW.hashed_secret
-          OR OLD.create_timestamp IS DISTINCT FROM NEW.create_timestamp)
+          OR OLD.create_timestamp IS DISTINCT FROM NEW.create_timestamp OR OLD.scopes IS DISTINCT FROM NEW.scopes)
     EXECUTE FUNCTION ctms._notify_api_client();
 CREATE TRIGGER ctms_api_client_notifies_truncate
     AFTER TRUNCATE ON ctms.api_client
@@ -1522,7 +1525,7 @@ GRANT USAGE ON TYPE ctms.json_schema, ctms.segment TO ctms_api, ctms_agent, ctms
 
 GRANT SELECT ON ALL TABLES IN SCHEMA ctms TO ctms_reader;
 REVOKE ALL ON ctms.api_client FROM ctms_reader;
-GRANT SELECT (client_id, email, enabled, last_access, create_timestamp, update_timestamp)
+GRANT SELECT (client_id, email, enabled, scopes, last_access, create_timestamp, update_timestamp)
     ON ctms.api_client TO ctms_reader;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ctms TO ctms_admin;

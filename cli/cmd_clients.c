@@ -1,6 +1,6 @@
 /*
  * cmd_clients.c: `ctms clients`: adds, lists, disables and enables the clients of the REST API, and
- * changes their secrets.
+ * changes their secrets and scopes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "cli/database.h"
 #include "cli/output.h"
 #include "cli/secret.h"
+#include "common/scope.h"
 
 #define ID_SIZE 256
 
@@ -47,6 +48,28 @@ check_email(struct cli *cli, const char *email)
     return false;
 }
 
+/*
+ * Turns what was given as scopes into the list that is stored, with commas: NULL in *list for
+ * "all". text may be NULL: those of a new client.
+ */
+static bool
+read_scopes(struct cli *cli, const char *text, buf *names, const char **list)
+{
+    scope_set set = SCOPE_DEFAULT;
+
+    *list = NULL;
+    if (text && strcmp(text, "all") == 0)
+        return true;
+    if (text && (!scope_read(text, ", ", &set) || set == SCOPE_NONE)) {
+        scope_append_names(SCOPE_ALL, ',', names);
+        output_error(cli, CLI_USAGE, "scopes are \"all\", or some of %s", buf_text(names));
+        return false;
+    }
+    scope_append_names(set, ',', names);
+    *list = buf_text(names);
+    return true;
+}
+
 /* Needs no quoting: ids and secrets have no character that is special in JSON or a shell. */
 static void
 print_credentials(struct cli *cli, const char *id, const char *secret)
@@ -66,19 +89,22 @@ print_credentials(struct cli *cli, const char *id, const char *secret)
            id, secret, id, secret, url, url);
 }
 
-/* Stores a new secret with the statement and shows it. Parameters: $1 id, $2 hash, $3 e-mail. */
+/*
+ * Stores a new secret with the statement and shows it. Parameters: $1 id, $2 hash; if there is an
+ * e-mail, $3 is that, and $4 the scopes.
+ */
 static int
 store_secret(struct cli *cli, const char *sql, const char *id, const char *email,
-             enum cli_exit none_status, const char *none_message)
+             const char *scopes, enum cli_exit none_status, const char *none_message)
 {
     char secret[SECRET_SIZE];
     char hash[SECRET_HASH_SIZE];
-    const char *parameters[] = {id, hash, email};
+    const char *parameters[] = {id, hash, email, scopes};
     PGresult *result;
 
     if (!secret_make(secret, hash))
         return output_error(cli, CLI_FAILED, "could not make a secret: no randomness or memory");
-    result = database_query(cli, sql, email ? 3 : 2, parameters);
+    result = database_query(cli, sql, email ? 4 : 2, parameters);
     if (result && PQntuples(result) == 0)
         output_error(cli, none_status, none_message, id);
     else if (result)
@@ -92,16 +118,46 @@ static int
 run_add(struct cli *cli)
 {
     const char *email = cli_get_option(cli, "email");
+    const char *scopes;
+    buf names = BUF_INIT;
     char id[ID_SIZE];
 
-    if (!make_id(cli, cli->arguments[0], id) || !check_email(cli, email))
-        return cli->status;
-    return store_secret(cli,
-                        "INSERT INTO ctms.api_client (client_id, hashed_secret, email) "
-                        "VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING client_id",
-                        id, email, CLI_EXISTS,
-                        "client \"%s\" exists already; \"ctms clients rotate-secret\" gives it a "
-                        "new secret");
+    if (make_id(cli, cli->arguments[0], id) && check_email(cli, email) &&
+        read_scopes(cli, cli_get_option(cli, "scope"), &names, &scopes))
+        store_secret(cli,
+                     "INSERT INTO ctms.api_client (client_id, hashed_secret, email, scopes) "
+                     "VALUES ($1, $2, $3, string_to_array($4, ',')) "
+                     "ON CONFLICT DO NOTHING RETURNING client_id",
+                     id, email, scopes, CLI_EXISTS,
+                     "client \"%s\" exists already; \"ctms clients rotate-secret\" gives it a "
+                     "new secret");
+    buf_free(&names);
+    return cli->status;
+}
+
+static int
+run_scope(struct cli *cli)
+{
+    const char *scopes;
+    buf names = BUF_INIT;
+    char id[ID_SIZE];
+    PGresult *result = NULL;
+
+    if (make_id(cli, cli->arguments[0], id) && read_scopes(cli, cli->arguments[1], &names, &scopes))
+        result = database_query(cli,
+                                "UPDATE ctms.api_client SET scopes = string_to_array($2, ',') "
+                                "WHERE client_id = $1 RETURNING client_id, to_json(scopes)",
+                                2, (const char *const[]){id, scopes});
+    if (result && PQntuples(result) == 0)
+        output_error(cli, CLI_NOT_FOUND, "there is no client \"%s\"", id);
+    else if (result && cli->is_json)
+        printf("{\"client_id\": \"%s\", \"scopes\": %s}\n", id,
+               PQgetisnull(result, 0, 1) ? "null" : PQgetvalue(result, 0, 1));
+    else if (result)
+        printf("%s has %s\n", id, scopes ? scopes : "all scopes");
+    PQclear(result);
+    buf_free(&names);
+    return cli->status;
 }
 
 static int
@@ -118,7 +174,7 @@ run_rotate_secret(struct cli *cli)
     return store_secret(cli,
                         "UPDATE ctms.api_client SET hashed_secret = $2 WHERE client_id = $1 "
                         "RETURNING client_id",
-                        id, NULL, CLI_NOT_FOUND, "there is no client \"%s\"");
+                        id, NULL, NULL, CLI_NOT_FOUND, "there is no client \"%s\"");
 }
 
 static int
@@ -128,10 +184,11 @@ run_list(struct cli *cli)
         cli,
         "SELECT client_id, email, CASE WHEN enabled THEN 'yes' ELSE 'no' END "
         "AS enabled, coalesce(to_char(last_access, 'YYYY-MM-DD HH24:MI:SS'), "
-        "'never') AS last_access FROM ctms.api_client ORDER BY client_id",
+        "'never') AS last_access, coalesce(array_to_string(scopes, ','), 'all') AS scopes "
+        "FROM ctms.api_client ORDER BY client_id",
         "SELECT coalesce(json_agg(c ORDER BY client_id), '[]') FROM "
         "(SELECT client_id, email, coalesce(enabled, false) AS enabled, "
-        "last_access, create_timestamp FROM ctms.api_client) c",
+        "scopes, last_access, create_timestamp FROM ctms.api_client) c",
         0, NULL);
 }
 
@@ -170,8 +227,13 @@ run_disable(struct cli *cli)
     return set_enabled(cli, "false");
 }
 
+#define SCOPES_HELP                                                                                \
+    "SCOPES are \"all\", or some of contacts:read, contacts:write (includes\n"                     \
+    "contacts:read), contacts:delete and stripe:write, with commas between them."
+
 static const struct cli_option add_options[] = {
     {"email", 'e', "ADDRESS", "address of the person to ask about this client"},
+    {"scope", 's', "SCOPES", "what it may do, with commas; \"all\": everything"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -180,7 +242,9 @@ const struct cli_command cmd_clients[] = {
         .verb = "add",
         .arguments = "NAME --email ADDRESS",
         .summary = "make a client and show its secret, once",
-        .text = "The client id is \"id_\" and NAME. Only a hash of the secret is stored.",
+        .text =
+            "The client id is \"id_\" and NAME. Only a hash of the secret is stored.\n" SCOPES_HELP
+            "\nWithout --scope a client has all but contacts:delete.",
         .options = add_options,
         .min_arguments = 1,
         .max_arguments = 1,
@@ -207,6 +271,15 @@ const struct cli_command cmd_clients[] = {
         .min_arguments = 1,
         .max_arguments = 1,
         .run = run_disable,
+    },
+    {
+        .verb = "scope",
+        .arguments = "ID SCOPES",
+        .summary = "change what a client may do",
+        .text = SCOPES_HELP "\nIt holds within a second, for its access tokens too.",
+        .min_arguments = 2,
+        .max_arguments = 2,
+        .run = run_scope,
     },
     {
         .verb = "rotate-secret",

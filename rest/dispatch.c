@@ -43,6 +43,11 @@ use_auth_result(exchange *ex, auth_result result, const pg_reply *reply)
         exchange_note(ex, FIELD_AUTH_FAIL, "disabled client");
         exchange_answer_detail(ex, 400, "API Client has been disabled");
         break;
+    case AUTH_LACKS_SCOPE:
+        ex->is_client_known = true;
+        exchange_note(ex, FIELD_AUTH_FAIL, "insufficient scope");
+        exchange_answer_lacks_scope(ex, ex->route->scope);
+        break;
     case AUTH_UNAVAILABLE:
         exchange_note(ex, FIELD_AUTH_FAIL, "database unavailable");
         if (reply != NULL)
@@ -75,8 +80,8 @@ authorize(exchange *ex)
     auth_lookup *lookup;
     auth_result result;
 
-    if (auth_check(ex->app->auth, authorization, &ex->client_id, &result, &lookup, on_auth_result,
-                   ex))
+    if (auth_check(ex->app->auth, authorization, ex->route->scope, &ex->client_id, &result, &lookup,
+                   on_auth_result, ex))
         use_auth_result(ex, result, NULL);
     else
         exchange_wait(ex, lookup, abandon_lookup);

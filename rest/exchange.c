@@ -167,6 +167,21 @@ exchange_answer_bad_token(exchange *ex)
 }
 
 void
+exchange_answer_lacks_scope(exchange *ex, scope_set needed)
+{
+    buf names = BUF_INIT, header = BUF_INIT, detail = BUF_INIT;
+
+    scope_append_names(needed, ' ', &names);
+    buf_printf(&header, "WWW-Authenticate: Bearer error=\"insufficient_scope\", scope=\"%s\"\r\n",
+               buf_text(&names));
+    buf_printf(&detail, "This needs the scope %s", buf_text(&names));
+    exchange_answer_detail_with(ex, 403, buf_text(&header), buf_text(&detail));
+    buf_free(&names);
+    buf_free(&header);
+    buf_free(&detail);
+}
+
+void
 exchange_answer_invalid(exchange *ex, const char *where, const char *name, const char *message,
                         const char *type)
 {

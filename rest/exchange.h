@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "common/scope.h"
 #include "rest/app.h"
 #include "rest/http/uri.h"
 
@@ -108,6 +109,8 @@ void exchange_answer_detail_with(exchange *ex, int status, const char *headers, 
 /* 401 with the challenge of RFC 6750, 3: there is no bearer token, or it is not to be used. */
 void exchange_answer_no_token(exchange *ex);
 void exchange_answer_bad_token(exchange *ex);
+/* 403: the token is good, but not for what needs these scopes. */
+void exchange_answer_lacks_scope(exchange *ex, scope_set needed);
 /* 422 with one error at [where, name], or at [where] when name is NULL. */
 void exchange_answer_invalid(exchange *ex, const char *where, const char *name, const char *message,
                              const char *type);

@@ -153,7 +153,7 @@ describe_answer(const route *r, int status)
     json_t *answer = json_pack("{s:s}", "description", http_reason(status));
     const char *header = status == 307 || is_location_told(r, status) ? "Location"
                          : status == 503 && r->answer != NULL         ? "Retry-After"
-                         : status == 401                              ? "WWW-Authenticate"
+                         : status == 401 || status == 403             ? "WWW-Authenticate"
                                                                       : NULL;
 
     if (schema != NULL)
@@ -184,10 +184,24 @@ describe_answers(const route *r)
 /* ---- operations -------------------------------------------------------------------------- */
 
 static json_t *
-describe_access(route_access access)
+list_scopes(scope_set set)
 {
-    switch (access) {
-    case ACCESS_BEARER: return json_pack("[{s:[]}, {s:[]}]", "client_credentials", "access_token");
+    json_t *list = json_array();
+
+    for (const scope *s = scope_table; s->name != NULL; s++) {
+        if (set & s->bit)
+            json_array_append_new(list, json_string(s->name));
+    }
+    return list;
+}
+
+static json_t *
+describe_access(const route *r)
+{
+    switch (r->access) {
+    case ACCESS_BEARER:
+        return json_pack("[{s:o}, {s:o}]", "client_credentials", list_scopes(r->scope),
+                         "access_token", list_scopes(r->scope));
     case ACCESS_METRICS: return json_pack("[{}, {s:[]}]", "metrics_token");
     case ACCESS_PUBSUB: return json_pack("[{s:[]}]", "pubsub");
     case ACCESS_PUBLIC: break;
@@ -215,7 +229,7 @@ describe_operation(const json_t *parts, const route *r, const char *path, const 
 {
     json_t *operation =
         json_pack("{s:s, s:[s], s:o, s:o}", "summary", r->summary, "tags", tag_of(r), "security",
-                  describe_access(r->access), "responses", describe_answers(r));
+                  describe_access(r), "responses", describe_answers(r));
     json_t *parameters = describe_parameters(parts, r, path);
     buf id = BUF_INIT;
 
@@ -269,6 +283,17 @@ describe_paths(const json_t *parts, const app *a)
     return paths;
 }
 
+/* The scheme client_credentials of the parts, with the scopes that there are. */
+static void
+add_scopes(json_t *schemes)
+{
+    json_t *flows = json_object_get(json_object_get(schemes, "client_credentials"), "flows");
+    json_t *scopes = json_object_get(json_object_get(flows, "clientCredentials"), "scopes");
+
+    for (const scope *s = scope_table; s->name != NULL; s++)
+        json_object_set_new(scopes, s->name, json_string(s->description));
+}
+
 /* The path under which clients reach the server, which may be behind a proxy. */
 static const char *
 base_path(const char *prefix)
@@ -288,6 +313,7 @@ build(const char *contact_schemas, const app *a)
     char *text;
 
     json_object_update(schemas, json_object_get(parts, "schemas"));
+    add_scopes(json_object_get(parts, "securitySchemes"));
     document = json_pack(
         "{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:o, s:{s:o, s:O}}", "openapi", "3.1.0", "info",
         "title", "ctms", "version", config_version(), "description",

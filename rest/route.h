@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/scope.h"
 #include "rest/http/http.h"
 
 struct exchange;
@@ -28,6 +29,7 @@ typedef struct route {
     http_method method;
     const char *path; /* "/ctms/{email_id}": at most one parameter, the last segment */
     route_access access;
+    scope_set scope;                      /* that the token must have; of ACCESS_BEARER */
     void (*handler)(struct exchange *ex); /* answers the exchange, at once or later */
     const struct resource *resource; /* for resource_handle_request(); NULL for other handlers */
     const char *summary;             /* for the OpenAPI document, like the next two */

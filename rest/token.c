@@ -17,10 +17,18 @@ typedef struct credentials {
     char *secret;
 } credentials;
 
+/* The scopes that a token is asked for. */
+typedef struct scope_request {
+    bool is_given;
+    bool is_known; /* all of its names are */
+    scope_set scopes;
+} scope_request;
+
 /* A request whose secret is being checked. */
 typedef struct grant {
     exchange *ex;
     api_client client;
+    scope_request asked;
     secret_check *check;
 } grant;
 
@@ -62,24 +70,46 @@ refuse(exchange *ex, const char *error, const char *reason)
 }
 
 static void
-answer_token(exchange *ex, const api_client *client)
+answer_token(exchange *ex, const api_client *client, const scope_request *asked)
 {
     const app *a = ex->app;
-    char *token = auth_make_token(a->auth, ex->client_id, client, a->token_lifetime_s);
+    scope_set granted = asked->is_given ? asked->scopes : client->scopes;
+    const char *shown;
+    buf names = BUF_INIT;
+    char *token, *body;
     json_t *json;
-    char *body;
 
+    scope_append_names(granted, ' ', &names);
+    token = auth_make_token(a->auth, ex->client_id, client,
+                            asked->is_given ? buf_text(&names) : NULL, a->token_lifetime_s);
     if (token == NULL) {
+        buf_free(&names);
         exchange_answer_failure(ex, "could not sign a token", NULL);
         return;
     }
-    json = json_pack("{s:s, s:s, s:I}", "access_token", token, "token_type", "bearer", "expires_in",
-                     (json_int_t)a->token_lifetime_s);
+    shown = asked->is_given || granted != SCOPE_ALL ? buf_text(&names) : NULL;
+    json = json_pack("{s:s, s:s, s:I, s:s*}", "access_token", token, "token_type", "bearer",
+                     "expires_in", (json_int_t)a->token_lifetime_s, "scope", shown);
     body = json_dumps(json, JSON_COMPACT);
     exchange_answer(ex, 200, "Pragma: no-cache\r\n", "application/json", body, strlen(body));
     free(body);
     json_decref(json);
+    buf_free(&names);
     free(token);
+}
+
+/* Only a client with its secret learns anything of scopes. */
+static void
+answer_client(exchange *ex, const api_client *client, const scope_request *asked)
+{
+    if (asked->is_given &&
+        (!asked->is_known || (asked->scopes & ~scope_expand(client->scopes)) != 0)) {
+        exchange_note(ex, FIELD_TOKEN_FAIL, "invalid scope");
+        answer_error(ex, 400, "invalid_scope", "Unknown scope, or more than the client has");
+        return;
+    }
+    ex->is_client_allowed = true;
+    answer_token(ex, client, asked);
 }
 
 static void
@@ -88,6 +118,7 @@ on_secret_checked(void *arg, bool is_match)
     grant *g = arg;
     exchange *ex = g->ex;
     api_client client = g->client;
+    scope_request asked = g->asked;
 
     free(g);
     exchange_end_wait(ex);
@@ -98,8 +129,7 @@ on_secret_checked(void *arg, bool is_match)
     } else if (!client.is_enabled) {
         refuse(ex, INVALID_CLIENT, "disabled client");
     } else {
-        ex->is_client_allowed = true;
-        answer_token(ex, &client);
+        answer_client(ex, &client, &asked);
     }
 }
 
@@ -114,7 +144,7 @@ abandon_grant(void *awaited)
 
 /* Reads id and secret from the header or the form. Returns false unless both are there. */
 static bool
-read_credentials(exchange *ex, const form_field fields[3], credentials *given)
+read_credentials(exchange *ex, const form_field fields[2], credentials *given)
 {
     const char *authorization = http_get_header(ex->request, "Authorization");
 
@@ -146,14 +176,16 @@ typedef struct form_problem {
  * meanwhile.
  */
 static form_problem
-read_form(exchange *ex, credentials *given)
+read_form(exchange *ex, credentials *given, scope_request *asked)
 {
     const http_request *request = ex->request;
-    form_field fields[3] = {{"client_id", NULL}, {"client_secret", NULL}, {"grant_type", NULL}};
+    form_field fields[] = {
+        {"client_id", NULL}, {"client_secret", NULL}, {"grant_type", NULL}, {"scope", NULL}};
+    const size_t count = sizeof(fields) / sizeof(fields[0]);
     form_problem problem = {NULL, NULL};
 
     if (!form_read(http_get_header(request, "Content-Type"), request->body ? request->body : "",
-                   request->body_length, fields, 3))
+                   request->body_length, fields, count))
         problem = (form_problem){"not a form", "invalid_request"};
     else if (!is_known_grant(fields[2].value))
         problem = (form_problem){"unknown grant type", "unsupported_grant_type"};
@@ -161,7 +193,12 @@ read_form(exchange *ex, credentials *given)
         problem = (form_problem){"no credentials", INVALID_CLIENT};
     if (fields[1].value != NULL)
         explicit_bzero(fields[1].value, strlen(fields[1].value));
-    form_free(fields, 3);
+    /* An empty one counts as left out: RFC 6749, 3.1. */
+    if (fields[3].value != NULL && fields[3].value[strspn(fields[3].value, " ")] != '\0') {
+        asked->is_given = true;
+        asked->is_known = scope_read(fields[3].value, " ", &asked->scopes);
+    }
+    form_free(fields, count);
     return problem;
 }
 
@@ -170,12 +207,14 @@ read_form(exchange *ex, credentials *given)
  * somebody. result: of get_client.
  */
 static void
-check_secret(exchange *ex, const credentials *given, const PGresult *result)
+check_secret(exchange *ex, const credentials *given, const scope_request *asked,
+             const PGresult *result)
 {
     const char *hash = NULL;
     grant *g = xcalloc(1, sizeof(*g));
 
     g->ex = ex;
+    g->asked = *asked;
     if (PQntuples(result) == 1) {
         hash = PQgetvalue(result, 0, API_CLIENT_SECRET_COLUMN);
         auth_read_client(ex->app->auth, given->id, result, &g->client);
@@ -197,6 +236,7 @@ on_client(void *arg, const pg_reply *reply)
 {
     exchange *ex = arg;
     credentials given = {NULL, NULL};
+    scope_request asked = {.is_given = false};
     form_problem problem;
 
     exchange_end_wait(ex);
@@ -204,11 +244,11 @@ on_client(void *arg, const pg_reply *reply)
         resource_answer_error(ex, reply);
         return;
     }
-    problem = read_form(ex, &given);
+    problem = read_form(ex, &given, &asked);
     if (problem.reason != NULL)
         refuse(ex, problem.error, problem.reason);
     else
-        check_secret(ex, &given, reply->result);
+        check_secret(ex, &given, &asked, reply->result);
     forget(&given);
 }
 
@@ -216,13 +256,14 @@ void
 token_handle_grant(exchange *ex)
 {
     credentials given = {NULL, NULL};
+    scope_request asked = {.is_given = false};
     form_problem problem;
 
     if (ex->request->is_body_too_large) {
         answer_error(ex, 413, "invalid_request", "Request body too large");
         return;
     }
-    problem = read_form(ex, &given);
+    problem = read_form(ex, &given, &asked);
     if (problem.reason != NULL)
         refuse(ex, problem.error, problem.reason);
     else

@@ -124,12 +124,14 @@ CREATE TABLE ctms.api_client (
     email varchar(255) NOT NULL,
     enabled boolean DEFAULT true,
     hashed_secret text NOT NULL,
+    scopes text[] CHECK (scopes <@ ARRAY['contacts:read', 'contacts:write', 'contacts:delete', 'stripe:write']),
     last_access timestamptz,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
 COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
+COMMENT ON COLUMN ctms.api_client.scopes IS 'What the client may do; NULL: everything. contacts:write includes contacts:read';
 
 -- Numbers of rows and of generations are 63 random bits. They come from functions that every role
 -- may call.

@@ -3,16 +3,17 @@
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.get_api_client(
-    INOUT client_id text, OUT enabled boolean, OUT hashed_secret text, OUT create_timestamp timestamptz)
+    INOUT client_id text, OUT enabled boolean, OUT hashed_secret text, OUT create_timestamp timestamptz,
+    OUT scopes text[])
     RETURNS SETOF record
     LANGUAGE sql STABLE STRICT PARALLEL SAFE ROWS 1
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT c.client_id::text, coalesce(c.enabled, false), c.hashed_secret, c.create_timestamp
+    SELECT c.client_id::text, coalesce(c.enabled, false), c.hashed_secret, c.create_timestamp, c.scopes
     FROM ctms.api_client AS c
     WHERE c.client_id = $1;
 $$;
-COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret and the time at which it was made; no row when the client is unknown';
+COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret, the time at which it was made, and its scopes (NULL: all); no row when the client is unknown';
 
 CREATE FUNCTION ctms.touch_api_client(client_id text) RETURNS void
     LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
@@ -44,7 +45,7 @@ CREATE TRIGGER ctms_api_client_notifies_change
     AFTER UPDATE ON ctms.api_client FOR EACH ROW
     WHEN (OLD.client_id IS DISTINCT FROM NEW.client_id OR OLD.enabled IS DISTINCT FROM NEW.enabled
           OR OLD.hashed_secret IS DISTINCT FROM NEW.hashed_secret
-          OR OLD.create_timestamp IS DISTINCT FROM NEW.create_timestamp)
+          OR OLD.create_timestamp IS DISTINCT FROM NEW.create_timestamp OR OLD.scopes IS DISTINCT FROM NEW.scopes)
     EXECUTE FUNCTION ctms._notify_api_client();
 CREATE TRIGGER ctms_api_client_notifies_truncate
     AFTER TRUNCATE ON ctms.api_client

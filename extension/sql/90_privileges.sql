@@ -10,7 +10,7 @@ GRANT USAGE ON TYPE ctms.json_schema, ctms.segment TO ctms_api, ctms_agent, ctms
 
 GRANT SELECT ON ALL TABLES IN SCHEMA ctms TO ctms_reader;
 REVOKE ALL ON ctms.api_client FROM ctms_reader;
-GRANT SELECT (client_id, email, enabled, last_access, create_timestamp, update_timestamp)
+GRANT SELECT (client_id, email, enabled, scopes, last_access, create_timestamp, update_timestamp)
     ON ctms.api_client TO ctms_reader;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ctms TO ctms_admin;

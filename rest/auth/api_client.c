@@ -56,6 +56,10 @@ api_client_read(const unsigned char key[API_CLIENT_KEY_SIZE], const char *client
                 const PGresult *result, api_client *client)
 {
     client->is_enabled = PQgetvalue(result, 0, 0)[0] == 't';
+    /* A newer database may have scopes that we do not know; they allow nothing here. */
+    client->scopes = SCOPE_ALL;
+    if (!PQgetisnull(result, 0, 3))
+        scope_read(PQgetvalue(result, 0, 3), " ", &client->scopes);
     make_version(key, client_id, PQgetvalue(result, 0, API_CLIENT_SECRET_COLUMN),
                  PQgetvalue(result, 0, 2), client->version);
 }

@@ -8,20 +8,24 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
+#include "common/scope.h"
+
 #define API_CLIENT_KEY_SIZE 32
 /* 128 bits in base64url, with the final zero. */
 #define API_CLIENT_VERSION_SIZE 23
 
 typedef struct api_client {
     bool is_enabled;
+    scope_set scopes;
     /* Another one after the client's secret has changed, or after the client was made anew. */
     char version[API_CLIENT_VERSION_SIZE];
 } api_client;
 
 /* The columns of ctms.get_api_client() AS c that api_client_read() reads: the first of a row. */
 #define API_CLIENT_COLUMNS                                                                         \
-    "c.enabled, c.hashed_secret, extract(epoch FROM c.create_timestamp) AS created"
-#define API_CLIENT_COLUMN_NAMES "enabled,hashed_secret,created"
+    "c.enabled, c.hashed_secret, extract(epoch FROM c.create_timestamp) AS created,"               \
+    " array_to_string(c.scopes, ' ') AS scopes"
+#define API_CLIENT_COLUMN_NAMES "enabled,hashed_secret,created,scopes"
 /* hashed_secret among them; it is never NULL in the row of a client. */
 #define API_CLIENT_SECRET_COLUMN 1
 

@@ -30,6 +30,7 @@
 /* What a token says about its client, beside the id. */
 typedef struct token_terms {
     char version[API_CLIENT_VERSION_SIZE]; /* of the client, when it got the token */
+    scope_set scopes;
 } token_terms;
 
 typedef struct known_token {
@@ -56,6 +57,7 @@ struct auth_lookup {
     auth_lookup *previous, *next;
     char *client_id;
     token_terms terms;
+    scope_set needed;
     unsigned generation;
     auth_callback callback; /* NULL: abandoned; the answer is remembered anyway */
     void *arg;
@@ -151,7 +153,7 @@ auth_read_client(const auth *a, const char *client_id, const PGresult *result, a
 }
 
 char *
-auth_make_token(const auth *a, const char *client_id, const api_client *client,
+auth_make_token(const auth *a, const char *client_id, const api_client *client, const char *granted,
                 long long lifetime_s)
 {
     time_t now = time(NULL);
@@ -159,7 +161,8 @@ auth_make_token(const auth *a, const char *client_id, const api_client *client,
     char *token;
 
     buf_printf(&subject, SUBJECT_PREFIX "%s", client_id);
-    token = jwt_sign(a->key, buf_text(&subject), client->version, now, now + (time_t)lifetime_s);
+    token = jwt_sign(a->key, buf_text(&subject), client->version, granted, now,
+                     now + (time_t)lifetime_s);
     buf_free(&subject);
     return token;
 }
@@ -185,6 +188,9 @@ remember_token(known_token *known, const char *token, const jwt_claims *claims)
     known->client_id = xstrdup(claims->subject + strlen(SUBJECT_PREFIX));
     known->refused_from = claims->refused_from;
     memcpy(known->terms.version, claims->version, API_CLIENT_VERSION_SIZE);
+    known->terms.scopes = SCOPE_ALL;
+    if (claims->scope != NULL)
+        scope_read(claims->scope, " ", &known->terms.scopes);
     return known;
 }
 
@@ -219,14 +225,18 @@ read_token(auth *a, const char *token, auth_result *result)
 
 /* ---- clients ------------------------------------------------------------------ */
 
-/* Whether a client may use a token with these terms. */
+/* Whether a client may use a token with these terms for what needs these scopes. */
 static auth_result
-judge(const api_client *client, const token_terms *terms)
+judge(const api_client *client, const token_terms *terms, scope_set needed)
 {
+    scope_set held = scope_expand(client->scopes) & scope_expand(terms->scopes);
+
     if (client->version[0] == '\0' ||
         CRYPTO_memcmp(client->version, terms->version, API_CLIENT_VERSION_SIZE) != 0)
         return AUTH_ENDED_TOKEN;
-    return client->is_enabled ? AUTH_ALLOWED : AUTH_DISABLED_CLIENT;
+    if (!client->is_enabled)
+        return AUTH_DISABLED_CLIENT;
+    return (needed & ~held) == 0 ? AUTH_ALLOWED : AUTH_LACKS_SCOPE;
 }
 
 static void
@@ -245,13 +255,14 @@ note_access(auth *a, const char *client_id)
 }
 
 static auth_lookup *
-lookup_new(auth *a, const known_token *token, auth_callback callback, void *arg)
+lookup_new(auth *a, const known_token *token, scope_set needed, auth_callback callback, void *arg)
 {
     auth_lookup *lookup = xcalloc(1, sizeof(*lookup));
 
     lookup->owner = a;
     lookup->client_id = xstrdup(token->client_id);
     lookup->terms = token->terms;
+    lookup->needed = needed;
     lookup->generation = a->generation;
     lookup->callback = callback;
     lookup->arg = arg;
@@ -294,7 +305,7 @@ on_client(void *arg, const pg_reply *reply)
         api_client client;
 
         auth_read_client(a, pending->client_id, reply->result, &client);
-        result = judge(&client, &pending->terms);
+        result = judge(&client, &pending->terms, pending->needed);
         /* If clients have changed since we asked, the answer may be out of date. */
         if (pending->generation == a->generation)
             api_client_remember(a->clients, pending->client_id, &client);
@@ -305,8 +316,8 @@ on_client(void *arg, const pg_reply *reply)
 }
 
 bool
-auth_check(auth *a, const char *authorization, char **client_id, auth_result *result,
-           auth_lookup **lookup, auth_callback callback, void *arg)
+auth_check(auth *a, const char *authorization, scope_set needed, char **client_id,
+           auth_result *result, auth_lookup **lookup, auth_callback callback, void *arg)
 {
     const char *text = bearer_find_token(authorization);
     const known_token *token;
@@ -324,13 +335,13 @@ auth_check(auth *a, const char *authorization, char **client_id, auth_result *re
     client = api_client_recall(a->clients, token->client_id,
                                a->is_listening ? CLIENT_TTL_S : CLIENT_TTL_DEAF_S);
     if (client != NULL)
-        *result = judge(client, &token->terms);
+        *result = judge(client, &token->terms, needed);
     if (client != NULL && *result == AUTH_ALLOWED)
         note_access(a, token->client_id);
     /* The client may have got a new secret, and we have not heard of it yet: then we ask. */
     if (client != NULL && *result != AUTH_ENDED_TOKEN)
         return true;
-    *lookup = lookup_new(a, token, callback, arg);
+    *lookup = lookup_new(a, token, needed, callback, arg);
     if (pg_pool_query(a->pool, &get_client, (const char *const[]){*client_id}, on_client,
                       *lookup) != NULL)
         return false;

@@ -26,6 +26,7 @@ typedef enum auth_result {
     AUTH_ENDED_TOKEN, /* the client's secret has changed since, or the client was made anew */
     AUTH_UNKNOWN_CLIENT,
     AUTH_DISABLED_CLIENT,
+    AUTH_LACKS_SCOPE, /* the token was got for less, or the client has less now */
     AUTH_UNAVAILABLE, /* the database could not be asked */
 } auth_result;
 
@@ -45,17 +46,19 @@ void auth_set_listening(auth *a, bool is_listening);
 /* Reads the first row of a result that begins with API_CLIENT_COLUMNS. */
 void
 auth_read_client(const auth *a, const char *client_id, const PGresult *result, api_client *client);
-/* A token for a client whose secret was verified; it ends with that secret. Free with free(). */
+/* A token for a client whose secret was verified; it ends with that secret. granted: names of
+ * scopes, with spaces between them, that it is restricted to; or NULL. Free with free(). */
 char *auth_make_token(const auth *a, const char *client_id, const api_client *client,
-                      long long lifetime_s);
+                      const char *granted, long long lifetime_s);
 
 /*
- * Checks an Authorization header (NULL when there is none). If the token names a client, *client_id
- * becomes a string that the caller frees. Returns true, with the result, when it is known at once.
- * Otherwise the callback is called later, unless *lookup is abandoned.
+ * Checks an Authorization header (NULL when there is none) for what needs these scopes. If the
+ * token names a client, *client_id becomes a string that the caller frees. Returns true, with the
+ * result, when it is known at once. Otherwise the callback is called later, unless *lookup is
+ * abandoned.
  */
-bool auth_check(auth *a, const char *authorization, char **client_id, auth_result *result,
-                auth_lookup **lookup, auth_callback callback, void *arg);
+bool auth_check(auth *a, const char *authorization, scope_set needed, char **client_id,
+                auth_result *result, auth_lookup **lookup, auth_callback callback, void *arg);
 /* The callback will not be called. */
 void auth_abandon(auth_lookup *lookup);
 

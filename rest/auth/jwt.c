@@ -41,10 +41,11 @@ jwt_key_free(jwt_key *key)
 }
 
 char *
-jwt_sign(const jwt_key *key, const char *subject, const char *version, time_t now, time_t expires)
+jwt_sign(const jwt_key *key, const char *subject, const char *version, const char *scope,
+         time_t now, time_t expires)
 {
-    json_t *claims = json_pack("{s:s, s:s, s:I, s:I}", "sub", subject, "ver", version, "iat",
-                               (json_int_t)now, "exp", (json_int_t)expires);
+    json_t *claims = json_pack("{s:s, s:s, s:s*, s:I, s:I}", "sub", subject, "ver", version,
+                               "scope", scope, "iat", (json_int_t)now, "exp", (json_int_t)expires);
     char *payload = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
     cjose_header_t *header = NULL;
     cjose_jws_t *jws = NULL;
@@ -86,8 +87,10 @@ check_claims(const json_t *json, time_t now, jwt_claims *claims)
 {
     const json_t *subject = json_object_get(json, "sub");
     const json_t *version = json_object_get(json, "ver");
+    const json_t *granted = json_object_get(json, "scope");
 
-    if (!json_is_string(subject) || (version != NULL && !json_is_string(version)))
+    if (!json_is_string(subject) || (version != NULL && !json_is_string(version)) ||
+        (granted != NULL && !json_is_string(granted)))
         return JWT_UNUSABLE;
     switch (claims_check_time(json, now, &claims->refused_from)) {
     case CLAIMS_VALID: break;
@@ -98,6 +101,7 @@ check_claims(const json_t *json, time_t now, jwt_claims *claims)
     }
     claims->subject = xstrdup(json_string_value(subject));
     claims->version = version ? xstrdup(json_string_value(version)) : NULL;
+    claims->scope = granted ? xstrdup(json_string_value(granted)) : NULL;
     return JWT_VALID;
 }
 
@@ -145,5 +149,6 @@ jwt_claims_free(jwt_claims *claims)
 {
     free(claims->subject);
     free(claims->version);
+    free(claims->scope);
     *claims = (jwt_claims){.subject = NULL};
 }

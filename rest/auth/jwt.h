@@ -21,6 +21,7 @@ typedef enum jwt_status {
 /* Of JWT_VALID; free with jwt_claims_free(). */
 typedef struct jwt_claims {
     char *subject;
+    char *scope;         /* NULL: none */
     char *version;       /* "ver"; NULL: none */
     time_t refused_from; /* see claims.h */
 } jwt_claims;
@@ -29,9 +30,9 @@ typedef struct jwt_claims {
 jwt_key *jwt_key_new(const char *secret);
 void jwt_key_free(jwt_key *key);
 
-/* The compact form; free with free(). NULL on failure. */
-char *
-jwt_sign(const jwt_key *key, const char *subject, const char *version, time_t now, time_t expires);
+/* The compact form; free with free(). NULL on failure. scope may be NULL. */
+char *jwt_sign(const jwt_key *key, const char *subject, const char *version, const char *scope,
+               time_t now, time_t expires);
 jwt_status jwt_verify(const jwt_key *key, const char *token, time_t now, jwt_claims *claims);
 /* Also after other statuses. */
 void jwt_claims_free(jwt_claims *claims);

@@ -1,10 +1,10 @@
 -- API clients: what the REST server asks, and what it is told of changes.
 \set QUIET on
 SET timezone = 'UTC';
-INSERT INTO ctms.api_client (client_id, email, enabled, hashed_secret, create_timestamp) VALUES
-    ('id_plain', 'plain@example.com', true, '$argon2id$plain', '2020-01-01Z'),
-    ('id_null', 'null@example.com', NULL, '$argon2id$null', '2020-01-02Z'),
-    ('id_off', 'off@example.com', false, '$argon2id$off', '2020-01-03Z');
+INSERT INTO ctms.api_client (client_id, email, enabled, hashed_secret, create_timestamp, scopes) VALUES
+    ('id_plain', 'plain@example.com', true, '$argon2id$plain', '2020-01-01Z', '{contacts:read,stripe:write}'),
+    ('id_null', 'null@example.com', NULL, '$argon2id$null', '2020-01-02Z', NULL),
+    ('id_off', 'off@example.com', false, '$argon2id$off', '2020-01-03Z', '{}');
 
 SELECT c.* FROM unnest(ARRAY['id_plain', 'id_null', 'id_off', 'id_unknown', '', NULL]) AS id,
     ctms.get_api_client(id) AS c ORDER BY c.client_id;

@@ -23,6 +23,15 @@ $ctms->start_rest(CTMS_PUBSUB_AUDIENCE => 'https://ctms.example.com',
 $ctms->login;
 my $google = $keys->token({ iss => 'https://accounts.google.com', aud => 'https://ctms.example.com',
         email => 'p@example.com', email_verified => JSON::PP::true, exp => time + 3000 });
+# The token of a client without scopes.
+my $nothing = do {
+    local $ctms->{token};
+    $ctms->sql("INSERT INTO ctms.api_client (client_id, email, hashed_secret, scopes)
+        SELECT 'id_nothing', email, hashed_secret, '{}' FROM ctms.api_client");
+    $ctms->request(POST => '/token',
+        "client_id=id_nothing&client_secret=$ctms->{client_secret}",
+        { 'Content-Type' => 'application/x-www-form-urlencoded' })->{json}{access_token};
+};
 my $document = $ctms->request(GET => '/openapi.json')->{json};
 my $schemas = $document->{components}{schemas};
 
@@ -228,6 +237,8 @@ for my $path (sort keys %{ $document->{paths} })
 
         ask($method, $path, target($path, $operation), @body) for 1 .. 2;
         ask($method, $path, target($path, $operation), @body, anonymous => 1);
+        ask($method, $path, target($path, $operation), @body,
+            headers => { Authorization => "Bearer $nothing" });
         ask($method, $path, target($path, $operation), @body, headers => { Authorization => $_ })
             for 'Bearer x', 'Basic eDp5', 'Bearer a.b.c';
         ask('head', $path, target($path, $operation)) if $method eq 'get';

@@ -96,6 +96,18 @@ ok(@paths > 20, 'routes were found: ' . @paths);
 is(sorted(grep { $resources !~ m{[ `]\Q$_\E[`?]} && !m{^/(?:docs/.*)?$} } @paths),
     '', 'docs/rest.md has each path');
 
+# ---- scopes ----------------------------------------------------------------------------
+
+my @scopes = slurp("$top/common/scope.c") =~ /^    \{"([\w:]+)"/mg;
+my ($check) = $tables =~ /scopes text\[\] CHECK \(scopes <@ ARRAY\[(.*?)\]\)/;
+ok(@scopes > 3, 'scopes were found: ' . @scopes);
+is(join(' ', $check =~ /'([^']+)'/g), "@scopes", 'the table of clients allows the same');
+for my $file (qw(docs/rest.md docs/command-line.md cli/cmd_clients.c))
+{
+    my $text = slurp("$top/$file");
+    is(sorted(grep { $text !~ /\b\Q$_\E\b/ } @scopes), '', "$file has each");
+}
+
 # ---- keywords of JSON Schema ---------------------------------------------------------
 
 my @keywords = slurp("$top/extension/json_schema/dialect.c") =~ /RULE\("([^"]+)"/g;

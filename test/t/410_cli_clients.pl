@@ -55,8 +55,9 @@ is($ctms->sql('SELECT count(*) FROM ctms.api_client'), 3, 'nothing else was stor
 
 ($rc, $out) = $ctms->cli(qw(clients list));
 is($rc, 0, 'list');
-like($out, qr/^client_id\s+email\s+enabled\s+last_access\n/, 'heading');
-like($out, qr/^id_basket\s+web\@example\.com\s+yes\s+never$/m, 'a row');
+like($out, qr/^client_id\s+email\s+enabled\s+last_access\s+scopes\n/, 'heading');
+my $usual = 'contacts:read,contacts:write,stripe:write';
+like($out, qr/^id_basket\s+web\@example\.com\s+yes\s+never\s+$usual$/m, 'a row');
 unlike($out, qr/argon2/, 'no hash in the list');
 ($rc, $out) = $ctms->cli(qw(clients list --json));
 is_deeply([ map { $_->{client_id} } @{ $json->decode($out) } ],
@@ -74,6 +75,44 @@ for my $verb (qw(enable disable))
     ($rc, $out, $err) = $ctms->cli('clients', $verb, 'id_nobody');
     is($rc, 4, "$verb of an unknown client");
     is($err, qq(ctms: there is no client "id_nobody"\n), 'said so');
+}
+
+# ---- scopes ------------------------------------------------------------------------
+
+sub scopes_of
+{
+    return $ctms->sql("SELECT coalesce(scopes::text, 'all') FROM ctms.api_client
+        WHERE client_id = 'id_$_[0]'");
+}
+is(scopes_of('basket'), "{$usual}", 'a new client may not delete');
+for ([ 'contacts:delete' => '{contacts:delete}' ],
+    [ 'stripe:write, contacts:read' => '{contacts:read,stripe:write}' ], [ all => 'all' ])
+{
+    my ($given, $stored) = @$_;
+    ($rc, $out) = $ctms->cli('clients', 'scope', 'basket', $given);
+    is($rc, 0, "scope $given");
+    is(scopes_of('basket'), $stored, 'stored');
+    my ($first) = grep { $_->{client_id} eq 'id_basket' }
+        @{ $json->decode(($ctms->cli(qw(clients list --json)))[1]) };
+    is_deeply($first->{scopes}, $stored eq 'all' ? undef : [ split /,/, $stored =~ s/[{}]//gr ],
+        'listed');
+}
+($rc, $out) = $ctms->cli(qw(clients scope basket contacts:read --json));
+is_deeply($json->decode($out), { client_id => 'id_basket', scopes => ['contacts:read'] },
+    'scope as JSON');
+for my $bad ('', ',', 'contacts', 'contacts:read;stripe:write', 'ALL', 'all,contacts:read')
+{
+    ($rc, $out, $err) = $ctms->cli('clients', 'scope', 'basket', $bad);
+    is($rc, 2, "scope '$bad'");
+    like($err, qr/contacts:read,contacts:write,contacts:delete,stripe:write/, 'is told which there are');
+    is(($ctms->cli(qw(clients add bad --email x@example.com --scope), $bad))[0], 2, 'nor added');
+}
+is(scopes_of('basket'), '{contacts:read}', 'nothing changed');
+is(($ctms->cli(qw(clients scope nobody all)))[0], 4, 'an unknown client');
+for my $bad ('{admin}', '{NULL}', '{contacts:read,NULL}', '{""}')
+{
+    is($ctms->sql_error("UPDATE ctms.api_client SET scopes = '$bad'")->{state}, '23514',
+        "refused by the table: $bad");
 }
 
 # ---- rotate-secret ----------------------------------------------------------------

@@ -189,9 +189,12 @@ sql('source_older', q{
         VALUES (contact(0), 'new@example.com', '2030-01-01Z');
     INSERT INTO newsletters (email_id, name, update_timestamp)
         VALUES (contact(0), 'hubs', '2030-01-01Z');
-    UPDATE emails SET update_timestamp = '2030-01-01Z' WHERE email_id = contact(501, 'twin1')});
+    UPDATE emails SET update_timestamp = '2030-01-01Z' WHERE email_id = contact(501, 'twin1');
+    UPDATE api_client SET email = 'new@example.com', update_timestamp = '2030-01-01Z'
+        WHERE client_id = 'id_basket'});
 sql('ours_older', q{
     UPDATE ctms.emails SET last_name = 'ours' WHERE email_id = older.contact(3);
+    UPDATE ctms.api_client SET scopes = '{contacts:read}' WHERE client_id = 'id_basket';
     INSERT INTO ctms.emails (email_id, primary_email)
         VALUES (older.contact(0, 'native'), 'native@example.com');
     INSERT INTO ctms.newsletters (email_id, name) VALUES (older.contact(0, 'native'), 'hubs');
@@ -206,6 +209,9 @@ is(sql('ours_older',
         FROM ctms.newsletters WHERE email_id IN (older.contact(0), older.contact(0, 'native'))),
     (SELECT count(*) FROM ctms.pending_acoustic)}), 'Changed|f|ours|2|0',
     'what changed there replaces ours, what changed here stays; nothing is enqueued');
+is(sql('ours_older', 'SELECT client_id, email, scopes, enabled FROM ctms.api_client ORDER BY 1'),
+    "id_basket|new\@example.com|{contacts:read}|t\nid_old|old\@example.com||",
+    'a client that changed there keeps the scopes that it has here');
 is(sql('ours_older', q{SELECT count(*)
     FROM ctms.emails WHERE email_id = older.contact(501)}) + sql('ours_older',
         q{SELECT count(*) FROM ctms.emails WHERE email_id = older.contact(501, 'twin1')}),

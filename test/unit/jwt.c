@@ -21,13 +21,14 @@ static void
 signs_and_verifies(void **state)
 {
     jwt_key *key = jwt_key_new("k"), *other = jwt_key_new("l");
-    char *token = jwt_sign(key, "api_client:\"x\"", "v", 1000, 2000);
+    char *token = jwt_sign(key, "api_client:\"x\"", "v", "s t", 1000, 2000);
     jwt_claims claims;
 
     (void)state;
     assert_int_equal(jwt_verify(key, token, 2059, &claims), JWT_VALID);
     assert_string_equal(claims.subject, "api_client:\"x\"");
     assert_string_equal(claims.version, "v");
+    assert_string_equal(claims.scope, "s t");
     assert_int_equal(claims.refused_from, 2060);
     jwt_claims_free(&claims);
     assert_int_equal(jwt_verify(key, token, 2060, &claims), JWT_EXPIRED);
@@ -80,7 +81,7 @@ static void
 refuses_changed_tokens(void **state)
 {
     jwt_key *key = jwt_key_new("a key");
-    char *token = jwt_sign(key, "api_client:x", "v", 1000, 2000);
+    char *token = jwt_sign(key, "api_client:x", "v", "s t", 1000, 2000);
     jwt_claims claims;
 
     (void)state;

@@ -201,7 +201,7 @@ sub login
 {
     my ($self) = @_;
     my ($rc, $out, $err) = $self->cli('clients', 'add', 'test', '--email',
-        'test@example.com', '--json');
+        'test@example.com', '--scope', 'all', '--json');
     die "ctms clients add: $err" if $rc;
     @$self{qw(client_id client_secret)} = @{ $json->decode($out) }{qw(client_id client_secret)};
     my $r = $self->request(POST => '/token',
