@@ -27,11 +27,14 @@ pg_pool_has_sqlstate(const PGresult *error, const char *prefix)
 
 /* ---- prepared statements ----------------------------------------------------- */
 
+/* Two statements of the same text are the same to the server. */
 static struct prepared_statement *
 find(connection *conn, const pg_statement *statement)
 {
     for (int i = 0; i < conn->statement_count; i++) {
-        if (conn->statements[i].statement == statement)
+        const pg_statement *known = conn->statements[i].statement;
+
+        if (known == statement || strcmp(known->sql, statement->sql) == 0)
             return &conn->statements[i];
     }
     return NULL;

@@ -32,8 +32,9 @@ sub start_rest_as
         CTMS_SERVER_PREFIX => "http://127.0.0.1:$port", CTMS_DB_CONNECTIONS => 2,
         CTMS_SECRET_KEY => 'a secret key for tests only, 32+', %env });
     $ctms->wait_for_port($name, $port);
-    poll_until(sub { $ctms->request(GET => "http://127.0.0.1:$port/__heartbeat__")->{status} == 200 },
-        "$name is up");
+    poll_until(sub {
+        $ctms->request(GET => "http://127.0.0.1:$port/__heartbeat__")->{status} == 200
+    }, "$name is up");
     return $port;
 }
 
@@ -131,7 +132,7 @@ sub check_contacts
     $ctms->login if !$ctms->{token};
     start_agent_as($bouncer);
     my @wrong = use_contacts(6, 4, @ports);
-    is(join("\n", @wrong[ 0 .. ($#wrong > 9 ? 9 : $#wrong) ]), '', 'every contact is as it should be');
+    is(join("\n", splice @wrong, 0, 10), '', 'every contact is as it should be');
     for my $round (1 .. 3)
     {
         my ($rc, $out, $err) = cli_through($bouncer, 'clients', 'list');
@@ -143,8 +144,8 @@ sub check_contacts
         invoice_settings => { default_payment_method => undef } }));
     my ($rc, $out, $err) = cli_through($bouncer, 'stripe', 'ingest', $object);
     like("$rc $out", qr/^[01] /, 'ctms stripe ingest') or diag $err;
-    is($ctms->node->safe_psql('ctms', 'SHOW synchronous_commit', connstr => $bouncer->url('operator')),
-        'on', 'leaves nothing behind in the session');
+    is($ctms->node->safe_psql('ctms', 'SHOW synchronous_commit',
+        connstr => $bouncer->url('operator')), 'on', 'leaves nothing behind in the session');
     ok(poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') eq '0' }),
         'everything was sent');
     for my $name ('first', 'second')
@@ -153,7 +154,8 @@ sub check_contacts
         my $log = slurp("$log_path/pgbouncer_$name.log");
         unlike($log, qr/ended unexpectedly|worker.*signal|unexpected error|connection.*lost/,
             'nothing crashed');
-        is(scalar(() = $log =~ /$told/g), $keeps ? 0 : 1, $keeps ? 'nothing to say' : 'it is said once');
+        is(scalar(() = $log =~ /$told/g), $keeps ? 0 : 1,
+            $keeps ? 'nothing to say' : 'it is said once');
     }
     is($ctms->stop_program('agent'), 0, 'the agent stops');
     my $log = slurp("$log_path/pgbouncer_agent.log");

@@ -25,7 +25,7 @@ $ctms->start_agent(CTMS_DB_URL => "$direct user=sync");
     $ctms->login;
     my %email = (primary_email => 'secret1@example.com', first_name => 'Secret2');
     is($ctms->request(POST => '/ctms', { email => {%email} })->{status}, 201, 'a contact is made');
-    is($ctms->request(GET => '/ctms?primary_email=secret1@example.com')->{status}, 200, 'and found');
+    is($ctms->request(GET => '/ctms?primary_email=secret1@example.com')->{status}, 200, 'found');
     is($ctms->request(POST => '/ctms', { email => { %email, first_name => 'Secret3' } })->{status},
         409, 'and not made again');
     ok(poll_until(sub { logged() =~ /finish_acoustic/ }), 'the agent sends it');
