@@ -12,7 +12,8 @@ my $json = JSON::PP->new->canonical->utf8;
 my $server = CTMS::KeyServer->new;
 my %keys = map { $_ => $server->make_key($_) } qw(one two three);
 $keys{short} = $server->make_key('short', 1024);
-$server->publish(1000, @keys{qw(one short)}, { kty => 'EC', kid => 'ec', crv => 'P-256', x => 'x', y => 'y' },
+$server->publish(1000, @keys{qw(one short)},
+    { kty => 'EC', kid => 'ec', crv => 'P-256', x => 'x', y => 'y' },
     'noise', { kid => 'broken', kty => 'RSA' },
     map { +{ %{ $keys{two} }, kid => "odd $_", n => $_ } } 'A===', 'A', 'A=AA');
 my $key_server = $server->start;

@@ -1,5 +1,5 @@
-# Scopes: what a client may do, what its tokens may do, and how both change. Every row of the table of
-# routes is tried with each scope, as the OpenAPI document says.
+# Scopes: what a client may do, what its tokens may do, and how both change. Every operation of the
+# OpenAPI document is tried with each scope.
 use strict;
 use warnings;
 use CTMS::RestTest;
@@ -42,7 +42,8 @@ my $usual = add('usual');
 my $reader = add('reader', '--scope', 'contacts:read');
 my $writer = add('writer', '--scope', 'contacts:write, stripe:write');
 is($ctms->sql('SELECT client_id, scopes FROM ctms.api_client ORDER BY client_id'), join("\n",
-    'id_every|', 'id_reader|{contacts:read}', 'id_usual|{contacts:read,contacts:write,stripe:write}',
+    'id_every|', 'id_reader|{contacts:read}',
+    'id_usual|{contacts:read,contacts:write,stripe:write}',
     'id_writer|{contacts:write,stripe:write}'), 'what is stored');
 
 my $r = ask($every);
@@ -75,7 +76,7 @@ for ([ client_secret => 'wrong' ], [ client_id => 'id_nobody' ])
         "a stranger hears nothing of scopes: $_->[0]");
 }
 
-# ---- using it: every operation with every scope, as the document says --------------------------------
+# ---- using it: every operation with every scope, as the document says --------------------------
 my $document = $ctms->request(GET => '/openapi.json')->{json};
 is_deeply($document->{components}{securitySchemes}{client_credentials}{flows}{clientCredentials}
         {scopes} && [ sort keys %{ $document->{components}{securitySchemes}{client_credentials}

@@ -25,7 +25,8 @@ for my $role (@roles)
     for my $table (@tables)
     {
         my $may = $may_table{$role} // '';
-        $may = 'SELECT of client_id create_timestamp email enabled last_access scopes update_timestamp'
+        $may = 'SELECT of client_id create_timestamp email enabled last_access scopes'
+            . ' update_timestamp'
             if $role eq 'ctms_reader' && $table eq 'api_client';
         $may = "SELECT" if $may =~ /INSERT/ && $table eq 'queue_flush';
         push @expected, "$role $table: $may"

@@ -104,7 +104,8 @@ for my $bad ('', ',', 'contacts', 'contacts:read;stripe:write', 'ALL', 'all,cont
 {
     ($rc, $out, $err) = $ctms->cli('clients', 'scope', 'basket', $bad);
     is($rc, 2, "scope '$bad'");
-    like($err, qr/contacts:read,contacts:write,contacts:delete,stripe:write/, 'is told which there are');
+    like($err, qr/contacts:read,contacts:write,contacts:delete,stripe:write/,
+        'is told which there are');
     is(($ctms->cli(qw(clients add bad --email x@example.com --scope), $bad))[0], 2, 'nor added');
 }
 is(scopes_of('basket'), '{contacts:read}', 'nothing changed');

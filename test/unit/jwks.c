@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include <netinet/in.h>
+
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <jansson.h>
@@ -191,7 +193,7 @@ set_up(void **state)
 {
     char path[] = "/tmp/jwks-log-XXXXXX";
     struct evhttp_bound_socket *socket;
-    struct sockaddr_storage address;
+    struct sockaddr_in address = {0};
     socklen_t size = sizeof(address);
 
     (void)state;
@@ -199,8 +201,7 @@ set_up(void **state)
     t.server = evhttp_new(t.base);
     socket = evhttp_bind_socket_with_handle(t.server, "127.0.0.1", 0);
     getsockname(evhttp_bound_socket_get_fd(socket), (struct sockaddr *)&address, &size);
-    snprintf(t.url, sizeof(t.url), "http://127.0.0.1:%d/certs",
-             ntohs(((struct sockaddr_in *)&address)->sin_port));
+    snprintf(t.url, sizeof(t.url), "http://127.0.0.1:%d/certs", ntohs(address.sin_port));
     evhttp_set_gencb(t.server, answer_keys, NULL);
     t.client = http_client_new(t.base, "test");
     t.log_fd = mkstemp(path);
