@@ -148,7 +148,7 @@ my @calls = (
     "SELECT * FROM ctms.product_subscriptions('$id')", 'SELECT * FROM ctms.acoustic_backlog(6)',
     'SELECT ctms.acoustic_age(6) > 0', 'SELECT ctms.acoustic_configuration()',
     "SELECT ctms.get_api_client('9001')", "SELECT ctms.touch_api_client('9001')",
-    'SELECT ctms.contact_schemas()',
+    'SELECT ctms.contact_schemas()', 'SELECT ctms.library_version()',
     "SELECT ctms.json_schema_check('{\"\$ref\": \"https://example.com/x\"}'::jsonb)",
     "SELECT ctms.delete_contact('one\@example.com')",
     "SELECT ctms.enqueue_contacts('{$id}')", 'SELECT ctms.reset_acoustic_retries()',
@@ -366,7 +366,8 @@ my %others = (
     uuid => ['text'], text => [ 'integer', 'varchar(300)' ], varchar => [ 'integer', 'text' ],
     int4 => [ 'numeric', 'text', 'bigint' ], int8 => [ 'numeric', 'text', 'integer' ],
     bool => [ 'text', 'integer' ], date => [ 'timestamptz', 'text' ],
-    timestamptz => [ 'text', 'timestamp' ], jsonb => [ 'json', 'text' ]);
+    timestamptz => [ 'text', 'timestamp' ], jsonb => [ 'json', 'text' ],
+    _text => [ 'text', 'varchar(300)[]' ]);
 
 sub restore
 {
