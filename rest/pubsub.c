@@ -201,16 +201,12 @@ on_key(void *arg, jwks_result result, const cjose_jwk_t *key)
 {
     token_check *check = arg;
     exchange *ex = check->ex;
-    const char *problem = result == JWKS_FOUND ? check_token(ex, check->jws, key) : "unknown key";
+    const char *problem = result == JWKS_FOUND         ? check_token(ex, check->jws, key)
+                          : result == JWKS_UNAVAILABLE ? "no keys"
+                                                       : "unknown key";
 
     exchange_end_wait(ex);
     free_check(check);
-    /* The token may be good: that we cannot tell is our affair, so Pub/Sub sends it again. */
-    if (result == JWKS_UNAVAILABLE) {
-        exchange_note(ex, FIELD_AUTH_FAIL, "no keys");
-        exchange_answer_unavailable(ex, "the keys of Pub/Sub could not be fetched");
-        return;
-    }
     if (problem != NULL) {
         refuse(ex, problem);
         return;

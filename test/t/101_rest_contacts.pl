@@ -152,7 +152,8 @@ for my $query (
 }
 for my $query ('primary_email=a+b%40example.com', "email_id=$nobody", "email_id=$id&fxa_id=other",
     'sfdc_id=x', 'basket_token=x', "email_id=$id&fxa_id=6eb6ed6a&sfdc_id=",
-    'fxa_id=6eb6ed6a&amo_user_id', 'email_id=&fxa_id=6eb6ed6a', 'email_id=', 'sfdc_id=&fxa_id=', 'fxa_id=6eb6ed6a&fxa_id=',
+    'fxa_id=6eb6ed6a&amo_user_id', 'email_id=&fxa_id=6eb6ed6a', 'email_id=', 'sfdc_id=&fxa_id=',
+    'fxa_id=6eb6ed6a&fxa_id=',
     map { "fxa_id=6eb6ed6a&$_=" } grep { $_ ne 'fxa_id' } sort keys %identity)
 {
     check(GET => "/$_?$query", 200, [], name => "$_?$query") for qw(ctms identities);

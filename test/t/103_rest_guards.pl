@@ -79,7 +79,8 @@ gives('too many headers', 431, $beat . join('', map { "X$_: 1\r\n" } 1 .. 70) . 
 my $refusal = raw_exchange($port, "hello\r\n\r\n");
 like($refusal, qr{\r\nContent-Type: application/json\r\n.*\{"detail":"Bad Request"\}$}s,
     'refusals are JSON too');
-# RFC 9112 3.2: the target and the Host header are what they must be, or the answer says what is wrong.
+# RFC 9112 3.2: the target and the Host header are what they must be, or the answer says what is
+# wrong.
 for (
     (map { [ 'invalid Host header' => '/', $_ ] } 'a b@c/d?e#f', 'user@a', 'a/b', 'a:b', 'a:65536',
         '[::1', '::1', 'a,b c', "\xc3\xa9", ':80'),
@@ -137,7 +138,8 @@ gives('HTTP/1.' . $_, 200, "GET /__lbheartbeat__ HTTP/1.$_\r\n${host}Connection:
 gives("the host $_", 200, "GET /__lbheartbeat__ HTTP/1.1\r\nHost: $_\r\nConnection: close\r\n\r\n")
     for 'a.example', 'A:80', 'my_host:', '127.0.0.1:8000', '[::1]:8000', 'a%C3%A9';
 gives("the target $_", 200, "GET $_ HTTP/1.1\r\n${host}Connection: close\r\n\r\n")
-    for '/__lbheartbeat__?a@b:c', 'HTTP://[::1]:80/__lbheartbeat__', 'https://a.example/__lbheartbeat__?',
+    for '/__lbheartbeat__?a@b:c', 'HTTP://[::1]:80/__lbheartbeat__',
+    'https://a.example/__lbheartbeat__?',
     '/%5F%5flbheartbeat%5F_', 'http://x/%5F%5Flbheartbeat__';
 gives('a client that closes its half', 200, "$beat\r\n", half_close => 1);
 my $big = 'client_id=' . 'x' x 60 . '&client_secret=y&' . 'z' x 5000;

@@ -77,7 +77,8 @@ $ctms->sql("CREATE ROLE U&\"$role\" LOGIN IN ROLE ctms_admin");
 my $url = $ctms->db_url . '&user='
     . encode('UTF-8', $bad) =~ s/([^a-z])/sprintf '%%%02X', ord $1/ger;
 prints('doctor', qr/as "\Q$shown\E"/, 'doctor', '--db-url', $url);
-prints_json('doctor', sub { join ' ', map { $_->{message} } @{ $_[0] } }, 'doctor', '--db-url', $url);
+prints_json('doctor', sub { join ' ', map { $_->{message} } @{ $_[0] } },
+    'doctor', '--db-url', $url);
 
 # Columns stay aligned.
 my ($head, $row) = split /\n/, prints('alignment', qr/id_/, qw(clients list));
