@@ -1,13 +1,22 @@
 /*
  * log.c: one line for each event on standard output, as MozLog JSON or as text for people; see
  * log.h.
+ *
+ * Processes that were forked after log_open() share a lock, and only its holder writes. A line that
+ * needs several writes (it is longer than a pipe takes in one piece, or a socket took a part of it)
+ * is thus never mixed with another: the holder keeps the lock until the line is complete. Nobody
+ * waits for the lock; whoever does not get it keeps its lines until the next log_flush(). A holder
+ * that dies leaves the lock to the next one, which ends the torn line first.
  */
 #include "common/log.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,8 +25,17 @@
 /* Bytes that may wait while nobody reads standard output. */
 #define WAITING_MAX (1024 * 1024)
 #define FLUSH_AT (16 * 1024)
-/* A pipe takes this many bytes in one piece, so that lines of several processes do not mix. */
+/* A pipe that is ready takes this many bytes, in one piece. */
 #define WRITE_MAX PIPE_BUF
+#define CLOSE_MS 1000
+/* log_close() tries again after this time while another process writes. */
+#define CLOSE_STEP_MS 10
+
+/* What the processes share. */
+typedef struct turn {
+    pthread_mutex_t lock;
+    bool is_in_line; /* a line has been written in part */
+} turn;
 
 struct log_line {
     log_level level;
@@ -37,6 +55,8 @@ static struct {
     unsigned long long dropped;
     log_line line;
     buf message;
+    turn *turn; /* NULL: there was no memory to share */
+    bool has_turn;
 } state = {.is_mozlog = true, .level = LOG_LEVEL_INFO, .fd = 1};
 
 /* NULL for a number that is not a level. */
@@ -53,6 +73,23 @@ level_name(log_level level)
     return NULL;
 }
 
+static void
+make_turn(void)
+{
+    pthread_mutexattr_t how;
+    turn *made =
+        mmap(NULL, sizeof(*made), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (made == MAP_FAILED)
+        return;
+    pthread_mutexattr_init(&how);
+    pthread_mutexattr_setpshared(&how, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&how, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&made->lock, &how);
+    pthread_mutexattr_destroy(&how);
+    state.turn = made;
+}
+
 void
 log_open(bool is_mozlog, const char *name)
 {
@@ -64,6 +101,8 @@ log_open(bool is_mozlog, const char *name)
     if (gethostname(state.hostname, sizeof(state.hostname) - 1) != 0)
         state.hostname[0] = '\0';
     state.pid = getpid();
+    if (state.turn == NULL)
+        make_turn();
 }
 
 void
@@ -77,6 +116,7 @@ log_after_fork(void)
 {
     buf_reset(&state.waiting);
     state.dropped = 0;
+    state.has_turn = false; /* if there is one, it is the parent's */
     state.pid = getpid();
 }
 
@@ -105,24 +145,94 @@ next_chunk(const char *data, size_t length)
     return end ? (size_t)(end - data) + 1 : WRITE_MAX;
 }
 
+/* Returns false if another process has the turn. */
+static bool
+take_turn(void)
+{
+    int error;
+
+    if (state.has_turn || state.turn == NULL)
+        return true;
+    error = pthread_mutex_trylock(&state.turn->lock);
+    if (error == EOWNERDEAD)
+        pthread_mutex_consistent(&state.turn->lock);
+    else if (error != 0)
+        return false;
+    state.has_turn = true;
+    return true;
+}
+
 static void
-flush_for(int timeout_ms)
+give_turn(void)
+{
+    if (state.has_turn)
+        pthread_mutex_unlock(&state.turn->lock);
+    state.has_turn = false;
+}
+
+/* Returns how many bytes were written, 0 or less if that was not possible in time. */
+static ssize_t
+write_when_ready(const char *data, size_t length, int timeout_ms)
+{
+    struct pollfd poller = {.fd = state.fd, .events = POLLOUT};
+
+    if (poll(&poller, 1, timeout_ms) <= 0 || !(poller.revents & POLLOUT))
+        return -1;
+    /* If we die here, nobody knows how much of it was written. */
+    if (state.turn != NULL)
+        state.turn->is_in_line = true;
+    return write(state.fd, data, length);
+}
+
+/* Ends a line that a process which is gone has not completed. */
+static bool
+end_torn_line(int timeout_ms)
+{
+    if (state.turn == NULL || !state.turn->is_in_line)
+        return true;
+    if (write_when_ready("\n", 1, timeout_ms) != 1)
+        return false;
+    state.turn->is_in_line = false;
+    return true;
+}
+
+/* Writes what waits, as far as that is possible. We have the turn. Returns false if it stopped in a
+ * line. */
+static bool
+write_waiting(bool is_in_line, int timeout_ms)
 {
     size_t done = 0;
 
     while (done < state.waiting.length) {
-        struct pollfd poller = {.fd = state.fd, .events = POLLOUT};
         const char *data = state.waiting.data + done;
-        ssize_t written;
+        ssize_t written =
+            write_when_ready(data, next_chunk(data, state.waiting.length - done), timeout_ms);
 
-        if (poll(&poller, 1, timeout_ms) <= 0 || !(poller.revents & POLLOUT))
-            break;
-        written = write(state.fd, data, next_chunk(data, state.waiting.length - done));
+        if (written > 0) {
+            done += (size_t)written;
+            is_in_line = state.waiting.data[done - 1] != '\n';
+        }
+        if (state.turn != NULL)
+            state.turn->is_in_line = is_in_line;
         if (written <= 0)
             break;
-        done += (size_t)written;
     }
     buf_consume(&state.waiting, done);
+    return !is_in_line;
+}
+
+/* Returns false if another process has the turn. */
+static bool
+flush_for(int timeout_ms)
+{
+    bool is_in_line = state.has_turn;
+
+    if (!take_turn())
+        return false;
+    if ((is_in_line || end_torn_line(timeout_ms)) && !write_waiting(is_in_line, timeout_ms))
+        return true;
+    give_turn();
+    return true;
 }
 
 void
@@ -135,7 +245,11 @@ log_flush(void)
 void
 log_close(void)
 {
-    flush_for(1000);
+    for (int waited_ms = 0;
+         state.waiting.length > 0 && waited_ms < CLOSE_MS && !flush_for(CLOSE_MS);
+         waited_ms += CLOSE_STEP_MS)
+        poll(NULL, 0, CLOSE_STEP_MS);
+    give_turn();
     buf_free(&state.waiting);
     buf_free(&state.line.fields);
     buf_free(&state.message);

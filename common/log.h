@@ -11,6 +11,9 @@
  * Logging never blocks and never fails its caller. When nobody reads standard output, lines wait in
  * a bounded buffer. When that is full, lines are dropped and counted, and the count is logged as
  * soon as there is room again.
+ *
+ * Several processes may log to the same descriptor if they were forked after the first log_open():
+ * the lines of one are never mixed with those of another, however long they are.
  */
 #ifndef CTMS_COMMON_LOG_H
 #define CTMS_COMMON_LOG_H

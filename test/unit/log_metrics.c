@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +233,138 @@ does_not_block(void **state)
     assert_int_equal(status, 0);
 }
 
+#define WRITERS 3
+#define LINES_OF_EACH 60
+
+/* Logs long and short lines, then goes on flushing until it is killed. */
+static void
+write_many_lines(char letter)
+{
+    char text[12001];
+
+    log_after_fork();
+    log_set_buffered(true);
+    memset(text, letter, sizeof(text));
+    for (int i = 0; i < LINES_OF_EACH; i++) {
+        log_message(LOG_LEVEL_INFO, "ctms.test", "%.*s", i % 3 == 0 ? 12000 : 100 + i, text);
+        if (i % 5 == 0)
+            log_flush();
+    }
+    for (;;) {
+        log_flush();
+        poll(NULL, 0, 1);
+    }
+}
+
+/* Reads until there are this many lines, little at a time. */
+static char *
+read_lines(int fd, int count)
+{
+    buf b = BUF_INIT;
+    char piece[500];
+
+    while (count > 0) {
+        ssize_t length = read(fd, piece, sizeof(piece));
+
+        if (length <= 0)
+            break;
+        buf_append(&b, piece, (size_t)length);
+        for (ssize_t i = 0; i < length; i++)
+            count -= piece[i] == '\n';
+    }
+    return buf_steal(&b);
+}
+
+/* The message is one letter, many times. */
+static bool
+is_whole_line(const char *line)
+{
+    json_t *json = json_loads(line, 0, NULL);
+    const char *message =
+        json_string_value(json_object_get(json_object_get(json, "Fields"), "msg"));
+    bool is_whole =
+        message != NULL && strspn(message, (char[]){message[0], '\0'}) == strlen(message);
+
+    json_decref(json);
+    return is_whole;
+}
+
+static int
+count_torn_lines(char *text)
+{
+    char *rest = text;
+    int torn = 0;
+
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        torn += !is_whole_line(line);
+    return torn;
+}
+
+static void
+keeps_lines_of_processes_apart(void **state)
+{
+    pid_t writers[WRITERS];
+    int ends[2];
+    char *text;
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    log_open(true, "INFO");
+    log_set_fd(ends[1]);
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i] = fork();
+        if (writers[i] == 0)
+            write_many_lines((char)('a' + i));
+    }
+    text = read_lines(ends[0], WRITERS * LINES_OF_EACH);
+    for (int i = 0; i < WRITERS; i++) {
+        kill(writers[i], SIGKILL);
+        waitpid(writers[i], NULL, 0);
+    }
+    assert_int_equal(count_torn_lines(text), 0);
+    free(text);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* A process dies in a line: the next line is a line of its own. */
+static void
+ends_the_line_of_the_dead(void **state)
+{
+    int ends[2];
+    pid_t writer;
+    char *first, *second, byte;
+    const char *line;
+    buf all = BUF_INIT;
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    log_open(true, "INFO");
+    log_set_fd(ends[1]);
+    assert_true(fcntl(ends[1], F_SETPIPE_SZ, 8192) > 0);
+    writer = fork();
+    if (writer == 0)
+        write_many_lines('a');
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    kill(writer, SIGKILL);
+    waitpid(writer, NULL, 0);
+    log_message(LOG_LEVEL_INFO, "ctms.test", "bbb"); /* there is no room yet */
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    first = read_all(ends[0]);
+    log_close();
+    second = read_all(ends[0]);
+    close(ends[0]);
+    close(ends[1]);
+    buf_printf(&all, "%s%s", first, second);
+    line = strchr(buf_text(&all), '\n');
+    assert_non_null(line);
+    assert_true(is_whole_line(line + 1));
+    assert_ptr_equal(strchr(line + 1, '\n'), buf_text(&all) + all.length - 1);
+    free(first);
+    free(second);
+    buf_free(&all);
+}
+
 /* ---- metrics ----------------------------------------------------------------------- */
 
 static const metrics_family counters = {"c_total", "Counts.", METRICS_COUNTER, 0, {0}};
@@ -302,6 +436,8 @@ main(void)
         cmocka_unit_test(logs_json),
         cmocka_unit_test(logs_for_people),
         cmocka_unit_test(does_not_block),
+        cmocka_unit_test(keeps_lines_of_processes_apart),
+        cmocka_unit_test(ends_the_line_of_the_dead),
         cmocka_unit_test(counts_over_processes),
         cmocka_unit_test(survives_too_many_series),
     };
