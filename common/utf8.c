@@ -70,18 +70,43 @@ utf8_code_point(const unsigned char *text, size_t character_length)
     return code_point;
 }
 
+/* Sorted. */
+static const struct {
+    uint32_t first, last;
+} hidden[] = {
+    {0x00, 0x1F},        /* controls */
+    {0x7F, 0xA0},        /* controls, no-break space */
+    {0xAD, 0xAD},        /* soft hyphen */
+    {0x34F, 0x34F},      /* grapheme joiner */
+    {0x61C, 0x61C},      /* mark of direction */
+    {0x115F, 0x1160},    /* Hangul fillers */
+    {0x1680, 0x1680},    /* space */
+    {0x17B4, 0x17B5},    /* Khmer vowels without a shape */
+    {0x180B, 0x180F},    /* Mongolian selectors of variants and separator */
+    {0x2000, 0x200F},    /* spaces, joiners, marks of direction */
+    {0x2028, 0x202F},    /* separators, marks of direction, space */
+    {0x205F, 0x206F},    /* space, operators without a shape, marks of direction */
+    {0x2800, 0x2800},    /* Braille without dots */
+    {0x3000, 0x3000},    /* wide space */
+    {0x3164, 0x3164},    /* Hangul filler */
+    {0xE000, 0xF8FF},    /* private use */
+    {0xFDD0, 0xFDEF},    /* not characters */
+    {0xFE00, 0xFE0F},    /* selectors of variants */
+    {0xFEFF, 0xFEFF},    /* mark of byte order */
+    {0xFFA0, 0xFFA0},    /* Hangul filler */
+    {0xFFF0, 0xFFFB},    /* unassigned, marks of annotations */
+    {0x1BCA0, 0x1BCA3},  /* controls of shorthand */
+    {0x1D173, 0x1D17A},  /* controls of music */
+    {0xE0000, 0xE0FFF},  /* tags, selectors of variants */
+    {0xF0000, 0x10FFFF}, /* private use */
+};
+
 bool
 utf8_is_shown(uint32_t code_point)
 {
-    /* The joiners U+200C and U+200D are part of words and emoji, so they are shown. */
-    static const struct {
-        uint32_t first, last;
-    } hidden[] = {
-        {0x00, 0x1F},     {0x7F, 0x9F},     {0xAD, 0xAD},       {0x61C, 0x61C},   {0x180E, 0x180E},
-        {0x200B, 0x200B}, {0x200E, 0x200F}, {0x2028, 0x202E},   {0x2060, 0x206F}, {0xFEFF, 0xFEFF},
-        {0xFFF9, 0xFFFB}, {0xFFFE, 0xFFFF}, {0xE0000, 0xE007F},
-    };
-
+    /* The last two of every plane are not characters. */
+    if ((code_point & 0xFFFE) == 0xFFFE)
+        return false;
     for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]) && code_point >= hidden[i].first;
          i++) {
         if (code_point <= hidden[i].last)

@@ -69,7 +69,9 @@ hides_what_must_not_be_shown(void **state)
     static const struct {
         const char *text, *visible, *json;
     } cases[] = {
-        {"plain \xc3\xab \xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb", NULL, NULL},
+        {"plain \xc3\xab \xf0\x9f\x91\xa9\xf0\x9f\x92\xbb", NULL, NULL},
+        {"\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb", "\xf0\x9f\x91\xa9\\u200d\xf0\x9f\x92\xbb",
+         "\xf0\x9f\x91\xa9\\u200d\xf0\x9f\x92\xbb"},
         {"\x1b[2J", "\\x1b[2J", "\\u001b[2J"},
         {"a\x7f", "a\\x7f", "a\\u007f"},
         {"\xc2\x9b"
@@ -108,6 +110,30 @@ hides_what_must_not_be_shown(void **state)
         free((char *)(uintptr_t)text);
     }
     buf_free(&b);
+}
+
+/* The first and the last of each range are hidden, and their neighbours are shown. */
+static void
+knows_what_cannot_be_seen(void **state)
+{
+    static const uint32_t ranges[][2] = {
+        {0x00, 0x1F},       {0x7F, 0xA0},       {0xAD, 0xAD},       {0x34F, 0x34F},
+        {0x61C, 0x61C},     {0x115F, 0x1160},   {0x1680, 0x1680},   {0x17B4, 0x17B5},
+        {0x180B, 0x180F},   {0x2000, 0x200F},   {0x2028, 0x202F},   {0x205F, 0x206F},
+        {0x2800, 0x2800},   {0x3000, 0x3000},   {0x3164, 0x3164},   {0xE000, 0xF8FF},
+        {0xFDD0, 0xFDEF},   {0xFE00, 0xFE0F},   {0xFEFF, 0xFEFF},   {0xFFA0, 0xFFA0},
+        {0xFFF0, 0xFFFB},   {0xFFFE, 0xFFFF},   {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A},
+        {0x1FFFE, 0x1FFFF}, {0x7FFFE, 0x7FFFF}, {0xDFFFE, 0xE0FFF}, {0xEFFFE, 0x10FFFF},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        assert_true(ranges[i][0] == 0 || utf8_is_shown(ranges[i][0] - 1));
+        for (uint32_t c = ranges[i][0]; c <= ranges[i][1]; c++)
+            assert_false(utf8_is_shown(c));
+        assert_true(ranges[i][1] == 0x10FFFF || ranges[i][1] == 0xFFFF ||
+                    utf8_is_shown(ranges[i][1] + 1));
+    }
 }
 
 static void
@@ -432,6 +458,7 @@ main(void)
         cmocka_unit_test(writes_json_strings),
         cmocka_unit_test(knows_utf8),
         cmocka_unit_test(hides_what_must_not_be_shown),
+        cmocka_unit_test(knows_what_cannot_be_seen),
         cmocka_unit_test(drops_bytes),
         cmocka_unit_test(logs_json),
         cmocka_unit_test(logs_for_people),
