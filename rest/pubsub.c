@@ -113,8 +113,6 @@ check_claims(const pubsub *p, const json_t *claims)
     case CLAIMS_BAD_START: return "nbf is not a number";
     case CLAIMS_TOO_EARLY: return "token not valid yet";
     }
-    if (p->email == NULL)
-        return "CTMS_PUBSUB_EMAIL is not set";
     if (!is_string(json_object_get(claims, "email"), p->email))
         return "wrong email";
     if (!json_is_true(json_object_get(claims, "email_verified")))
@@ -122,11 +120,14 @@ check_claims(const pubsub *p, const json_t *claims)
     return NULL;
 }
 
+/* What is wrong with the settings or the secret: all that needs no key. */
 static const char *
 check_client(const pubsub *p, const exchange *ex)
 {
     const uri_text *given = uri_query_get(&ex->query, "pubsub_client");
 
+    if (p->email == NULL)
+        return "CTMS_PUBSUB_EMAIL is not set";
     if (p->client == NULL)
         return "CTMS_PUBSUB_CLIENT is not set";
     if (given == NULL || given->length == 0)
@@ -171,8 +172,6 @@ check_token(exchange *ex, cjose_jws_t *jws, const cjose_jwk_t *key)
         return "no claims";
     claims = json_loadb((const char *)text, length, 0, NULL);
     problem = check_claims(p, claims);
-    if (problem == NULL)
-        problem = check_client(p, ex);
     /* Google signs tokens for everybody; another person's address is not for our log. */
     if (problem == NULL)
         note_claims(ex, claims);
@@ -250,13 +249,19 @@ void
 pubsub_authorize_push(exchange *ex)
 {
     const char *token = bearer_find_token(http_get_header(ex->request, "Authorization"));
-    const char *kid;
+    const char *problem, *kid;
     cjose_jws_t *jws;
     cjose_err error;
 
     if (token == NULL) {
         exchange_note(ex, FIELD_AUTH_FAIL, "no token");
         exchange_answer_no_token(ex);
+        return;
+    }
+    /* Before a key is fetched: strangers must not make us ask for keys. */
+    problem = check_client(ex->app->pubsub, ex);
+    if (problem != NULL) {
+        refuse(ex, problem);
         return;
     }
     jws = strlen(token) <= TOKEN_MAX && jose_text_is_compact_jws(token, strlen(token))

@@ -181,9 +181,19 @@ rename "$PostgreSQL::Test::Utils::log_path/rest_pubsub_rest.log",
 for my $missing (qw(CTMS_PUBSUB_EMAIL CTMS_PUBSUB_CLIENT CTMS_PUBSUB_AUDIENCE))
 {
     $ctms->start_rest(%settings, $missing => '');
+    $server->spew('asked', '');
     denied("$missing is not set", token => $two);
+    is($server->asked, $missing eq 'CTMS_PUBSUB_AUDIENCE' ? 1 : 0, 'whether keys are asked for');
     $ctms->stop_program('rest');
 }
+
+# Who does not know the secret makes us ask for no keys.
+$ctms->start_rest(%settings);
+$server->spew('asked', '');
+denied('a stranger', token => $two, path => "/stripe_from_pubsub$_")
+    for '', '?pubsub_client=', '?pubsub_client=x';
+is($server->asked, 0, 'strangers make nobody ask for keys');
+$ctms->stop_program('rest');
 kill TERM => $key_server;
 waitpid $key_server, 0;
 
