@@ -30,8 +30,8 @@ static const struct {
 void
 docs_handle_page(exchange *ex)
 {
-    exchange_answer(ex, 200, POLICY, "text/html; charset=utf-8", docs_index,
-                    (size_t)(docs_index_end - docs_index));
+    exchange_answer_fixed(ex, 200, POLICY, "text/html; charset=utf-8", docs_index,
+                          (size_t)(docs_index_end - docs_index));
 }
 
 void
@@ -40,8 +40,8 @@ docs_handle_file(exchange *ex)
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         if (ex->path_value.length == strlen(files[i].name) &&
             strcmp(ex->path_value.data, files[i].name) == 0) {
-            exchange_answer(ex, 200, "Cache-Control: max-age=3600\r\n", files[i].type,
-                            files[i].begin, (size_t)(files[i].end - files[i].begin));
+            exchange_answer_fixed(ex, 200, "Cache-Control: max-age=3600\r\n", files[i].type,
+                                  files[i].begin, (size_t)(files[i].end - files[i].begin));
             return;
         }
     }

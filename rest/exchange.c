@@ -77,6 +77,20 @@ exchange_answer(exchange *ex, int status, const char *headers, const char *conte
 }
 
 void
+exchange_answer_fixed(exchange *ex, int status, const char *headers, const char *content_type,
+                      const char *body, size_t length)
+{
+    server_call *call;
+    buf all = BUF_INIT;
+
+    count_and_log(ex, status, body, length);
+    append_headers(ex, headers, &all);
+    call = let_go(ex);
+    server_answer_fixed(call, status, buf_text(&all), content_type, body, length);
+    buf_free(&all);
+}
+
+void
 exchange_answer_json(exchange *ex, int status, const char *json)
 {
     exchange_answer(ex, status, NULL, JSON_TYPE, json, strlen(json));

@@ -93,6 +93,9 @@ void exchange_gone(void *arg, server_call *call, const char *why);
 /* The answers; each of them ends the exchange. headers: see server_answer(). */
 void exchange_answer(exchange *ex, int status, const char *headers, const char *content_type,
                      const char *body, size_t length);
+/* The same with a body that lives as long as the server; it is not copied. */
+void exchange_answer_fixed(exchange *ex, int status, const char *headers, const char *content_type,
+                           const char *body, size_t length);
 /*
  * A JSON answer with status 200 that consists of one or more parts. It is streamed if it has
  * several parts and the client can read chunks. It can be broken off only after streaming has

@@ -299,6 +299,8 @@ worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd, i
     int status = WORKER_CANNOT_RUN;
 
     a.base = event_base_new();
+    /* What comes before all other events has 0 (server_new()), the others have 1. */
+    event_base_priority_init(a.base, 2);
     a.server_prefix = without_slash(config_string(settings, "CTMS_SERVER_PREFIX"));
     a.version = version_read(config_string(settings, "CTMS_VERSION_FILE"));
     a.body_max = (size_t)config_int(settings, "CTMS_MAX_BODY_BYTES");

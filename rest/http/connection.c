@@ -60,6 +60,7 @@ connection_close(server_call *call, const char *why)
     s->closed = call;
     s->call_count--;
     s->buffered -= call->buffered;
+    s->closed_buffered += call->buffered;
     if (call->state == STATE_WORKING)
         s->events.gone(s->arg, call, why);
     else if (call->state == STATE_WRITING && *why != '\0')
@@ -79,19 +80,26 @@ connection_free_closed(server *s)
         buf_free(&call->out);
         free(call);
     }
+    s->closed_buffered = 0;
 }
 
 void
 connection_count_buffered(server_call *call)
 {
+    server *s = call->owner;
     size_t bytes = call->in.capacity + call->out.capacity + call->body.capacity;
+    bool grows;
 
     if (call->is_closed)
         return;
     if (call->request != NULL)
         bytes += sizeof(*call->request) + call->request->head_length + call->request->body_length;
-    call->owner->buffered += bytes - call->buffered;
+    grows = bytes > call->buffered;
+    s->buffered += bytes - call->buffered;
     call->buffered = bytes;
+    /* Functions further up the stack still use connections, so none ends here. */
+    if (grows && s->buffered + s->closed_buffered > s->options.buffered_max)
+        event_active(s->excess, EV_TIMEOUT, 1);
 }
 
 /* ---- after an answer ------------------------------------------------------------- */
@@ -173,7 +181,7 @@ write_refusal(server_call *call, int status, const char *detail)
     call->will_close = true;
     snprintf(body, sizeof(body), "{\"detail\":\"%s\"}", detail);
     connection_write_answer(call, status, status == 503 ? "Retry-After: 1\r\n" : NULL,
-                            "application/json", body, strlen(body));
+                            "application/json", body, strlen(body), false);
 }
 
 /* Answers bytes that never became a request, and ends the connection. */

@@ -8,12 +8,33 @@
 
 #include "rest/http/internal.h"
 
+/* Sends once: of the bytes of the answer that are a copy, or then of those that are not. */
+static ssize_t
+send_some(server_call *call)
+{
+    size_t left = call->out.length - call->out_done;
+    ssize_t sent;
+
+    if (left > 0) {
+        sent = send(call->fd, call->out.data + call->out_done, left,
+                    MSG_NOSIGNAL | (call->fixed_length > 0 ? MSG_MORE : 0));
+        if (sent > 0)
+            call->out_done += (size_t)sent;
+        return sent;
+    }
+    sent = send(call->fd, call->fixed, call->fixed_length, MSG_NOSIGNAL);
+    if (sent > 0) {
+        call->fixed += sent;
+        call->fixed_length -= (size_t)sent;
+    }
+    return sent;
+}
+
 write_result
 connection_write_out(server_call *call)
 {
-    while (call->out_done < call->out.length) {
-        ssize_t sent = send(call->fd, call->out.data + call->out_done,
-                            call->out.length - call->out_done, MSG_NOSIGNAL);
+    while (call->out_done < call->out.length || call->fixed_length > 0) {
+        ssize_t sent = send_some(call);
 
         if (sent < 0 && errno == EINTR)
             continue;
@@ -23,7 +44,6 @@ connection_write_out(server_call *call)
         }
         if (sent < 0)
             return WRITE_FAILED;
-        call->out_done += (size_t)sent;
     }
     buf_reset(&call->out);
     call->out_done = 0;
@@ -65,13 +85,19 @@ connection_write_head(server_call *call, int status, const char *framing, const 
 
 void
 connection_write_answer(server_call *call, int status, const char *headers,
-                        const char *content_type, const char *body, size_t length)
+                        const char *content_type, const char *body, size_t length, bool is_fixed)
 {
     bool is_head = call->request && call->request->method == HTTP_HEAD;
     char framing[48];
 
     snprintf(framing, sizeof(framing), "Content-Length: %zu", length);
     connection_write_head(call, status, framing, headers, content_type);
-    if (!is_head)
+    if (is_head)
+        return;
+    if (is_fixed) {
+        call->fixed = body;
+        call->fixed_length = length;
+    } else {
         buf_append(&call->out, body, length);
+    }
 }

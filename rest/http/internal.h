@@ -63,6 +63,8 @@ struct server_call {
     buf in;
     buf out;
     size_t out_done;
+    const char *fixed; /* bytes to send after out; not ours, and not counted */
+    size_t fixed_length;
     http_request *request;
     http_chunks chunks;
     buf body;
@@ -84,7 +86,9 @@ struct server {
     int call_count;
     room_queue waiting[ROOM_WAITS];
     peer_table peers;
-    size_t buffered; /* bytes that the connections hold */
+    size_t buffered;        /* bytes that the connections hold */
+    size_t closed_buffered; /* bytes of closed connections, until they are freed */
+    struct event *excess;   /* there are more than allowed; before all other events */
     bool is_accepting;
     double drain_deadline_s; /* 0: not draining */
     double drain_idle_s;
@@ -120,9 +124,11 @@ write_result connection_write_out(server_call *call);
 /* Appends the head of an answer; framing is the header that says where the body ends. */
 void connection_write_head(server_call *call, int status, const char *framing, const char *headers,
                            const char *content_type);
-/* Appends a whole answer to call->request, or to bytes that could not become a request. */
-void connection_write_answer(server_call *call, int status, const char *headers,
-                             const char *content_type, const char *body, size_t length);
+/* Appends a whole answer to call->request, or to bytes that could not become a request. The body
+ * is copied, unless it is fixed. */
+void
+connection_write_answer(server_call *call, int status, const char *headers,
+                        const char *content_type, const char *body, size_t length, bool is_fixed);
 
 /* http/connection.c. Adds an accepted socket to the server. */
 void connection_add(server *s, int fd, const struct sockaddr_storage *address);
@@ -133,7 +139,8 @@ void connection_close(server_call *call, const char *why);
 void connection_flush(server_call *call);
 /* Processes the bytes that have arrived, until it is the turn of other connections. */
 void connection_advance(server_call *call);
-/* Must be called after every change of the memory that the connection holds. */
+/* Must be called after every change of the memory that the connection holds. If it is too much,
+ * connections that hold most end before the next event. */
 void connection_count_buffered(server_call *call);
 /* Too much memory is in use, and this connection is among those that hold most. */
 void connection_end_greedy(server_call *call);

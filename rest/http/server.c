@@ -92,6 +92,18 @@ free_bytes(server *s)
 }
 
 static void
+on_excess(evutil_socket_t fd, short what, void *arg)
+{
+    server *s = arg;
+
+    (void)fd;
+    (void)what;
+    connection_free_closed(s);
+    free_bytes(s);
+    connection_free_closed(s);
+}
+
+static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
     server *s = arg;
@@ -105,7 +117,6 @@ on_tick(evutil_socket_t fd, short what, void *arg)
         if (call->deadline_s < now)
             connection_end_overdue(call);
     }
-    free_bytes(s);
     connection_free_closed(s);
     listen_start_accepting(s);
     if (s->drain_deadline_s == 0)
@@ -152,6 +163,8 @@ server_new(struct event_base *base, int listening_fd, const server_options *opti
     s->listening_fd = listening_fd;
     s->acceptable = event_new(base, listening_fd, EV_READ | EV_PERSIST, on_acceptable, s);
     s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
+    s->excess = event_new(base, -1, 0, on_excess, s);
+    event_priority_set(s->excess, 0);
     event_add(s->tick, &tick);
     listen_start_accepting(s);
     return s;
@@ -168,5 +181,6 @@ server_free(server *s)
     connection_free_closed(s);
     event_free(s->acceptable);
     event_free(s->tick);
+    event_free(s->excess);
     free(s);
 }

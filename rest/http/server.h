@@ -47,7 +47,10 @@ typedef struct server_options {
     double keepalive_timeout_s;
 } server_options;
 
-/* Serves connections of a listening socket, which still belongs to the caller. */
+/*
+ * Serves connections of a listening socket, which still belongs to the caller. The limit of bytes
+ * is kept between any two events if base has several priorities.
+ */
 server *server_new(struct event_base *base, int listening_fd, const server_options *options,
                    const server_events *events, void *arg);
 /* Closes all connections at once. */
@@ -66,6 +69,10 @@ int server_connection_count(const server *s);
  */
 void server_answer(server_call *call, int status, const char *headers, const char *content_type,
                    const char *body, size_t length);
+/* The same with a body that outlives the server: it is not copied, and costs a slow reader nothing.
+ */
+void server_answer_fixed(server_call *call, int status, const char *headers,
+                         const char *content_type, const char *body, size_t length);
 
 /*
  * An answer in pieces, for a request that can take one (server_can_stream()). The call stays at

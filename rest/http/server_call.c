@@ -37,16 +37,30 @@ is_last_answer(const server_call *call)
            call->owner->drain_deadline_s != 0;
 }
 
+static void
+give_answer(server_call *call, int status, const char *headers, const char *content_type,
+            const char *body, size_t length, bool is_fixed)
+{
+    if (is_last_answer(call))
+        call->will_close = true;
+    connection_write_answer(call, status, headers, content_type, body, length, is_fixed);
+    call->state = STATE_WRITING;
+    connection_flush(call);
+    connection_advance(call);
+}
+
 void
 server_answer(server_call *call, int status, const char *headers, const char *content_type,
               const char *body, size_t length)
 {
-    if (is_last_answer(call))
-        call->will_close = true;
-    connection_write_answer(call, status, headers, content_type, body, length);
-    call->state = STATE_WRITING;
-    connection_flush(call);
-    connection_advance(call);
+    give_answer(call, status, headers, content_type, body, length, false);
+}
+
+void
+server_answer_fixed(server_call *call, int status, const char *headers, const char *content_type,
+                    const char *body, size_t length)
+{
+    give_answer(call, status, headers, content_type, body, length, true);
 }
 
 /* ---- an answer in pieces ----------------------------------------------------------- */

@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 use CTMS::RestTest;
-use CTMS::Test qw(poll_until);
+use CTMS::Test qw(poll_until slurp);
 use IO::Select;
 use IO::Socket::INET;
 use Socket qw(SO_RCVBUF);
@@ -131,6 +131,37 @@ my ($file) = $ctms->request(GET => '/docs')->{content} =~ /(swagger-ui-bundle[\w
 my @readers = crowd(12, "GET /docs/$file HTTP/1.1\r\n$host\r\n" x 12, small => 1);
 is_served('a client among others that do not read');
 close $_ for @readers;
+$ctms->stop_program('rest');
+
+# ---- memory --------------------------------------------------------------------------------------
+# Bodies that have all arrived before the server sees the first of them.
+my $budget = 4_000_000;
+$ctms->start_rest(%patient, CTMS_MAX_CONNECTIONS => 400, CTMS_MAX_BUFFERED_BYTES => $budget);
+$port = $ctms->{rest_port};
+my ($worker) = split ' ', `pgrep -P @{[ $ctms->pid('rest') ]}`;
+sub peak_kb { return slurp("/proc/$worker/status") =~ /^VmHWM:\s+(\d+) kB/m ? $1 : die }
+my $whole = length $ctms->request(GET => "/docs/$file")->{content};
+@readers = crowd(20, "GET /docs/$file HTTP/1.1\r\n${host}Connection: close\r\n\r\n", small => 1);
+is_served('a client among many that are slow to read');
+my $before = peak_kb();
+kill STOP => $worker;
+@bodies = crowd(200, '');
+for my $body (@bodies)
+{
+    my $left = "POST /ctms HTTP/1.1\r\n${host}Content-Length: 1000000\r\n\r\n" . 'x' x 999_999;
+    $body->blocking(0);
+    while (my $sent = $body->syswrite($left)) { substr($left, 0, $sent) = '' }
+}
+kill CONT => $worker;
+is_served('a client after many bodies');
+my $refused = 0;
+ok(poll_until(sub { ($refused = () = IO::Select->new(@bodies)->can_read(0)) > 150 },
+    'bodies that are too much are refused'), 'most bodies are too much') or diag $refused;
+cmp_ok(peak_kb() - $before, '<', 4 * $budget / 1024, 'and never cost more than allowed');
+close $_ for @bodies;
+like($_, qr{\AHTTP/1\.1 200 }, 'who reads a file slowly is left alone'),
+    cmp_ok(length $_, '>', $whole, 'and gets all of it')
+    for map { ending($_, 30) // '' } @readers;
 $ctms->stop_program('rest');
 
 # ---- the share of an address ---------------------------------------------------------------------
