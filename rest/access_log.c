@@ -1,25 +1,26 @@
 /* access_log.c: writes the lines of the log and decides what may be in them; see access_log.h. */
 #include "rest/access_log.h"
 
-#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
+#include "rest/log_rules.h"
 #include "rest/resource.h"
-#include "rest/route.h"
+#include "rest/routes.h"
 #include "rest/trace.h"
 
 #define LOG_TYPE "ctms.web"
-#define OMITTED "[OMITTED]"
+#define OMITTED LOG_OMITTED
 /* Answers larger than this are not searched for addresses to trace. */
 #define TRACE_SEARCH_MAX (64 * 1024)
 /* Larger bodies are not logged. */
 #define TRACE_JSON_MAX (16 * 1024)
-/* Longer names of headers and parameters are not shown. */
-#define NAME_MAX_SHOWN 40
+/* Longer texts are cut, so that a line stays short enough for whoever collects them. */
+#define TEXT_MAX 256
+#define CUT "[CUT]"
 
 static const struct {
     const char *name;
@@ -32,32 +33,9 @@ static const struct {
 
 /* ---- what may be shown -------------------------------------------------------- */
 
-/* An address may be anywhere in a text; an at sign shows that there may be one. */
 static bool
-may_hold_address(const char *text, size_t length)
+has_parameter(const resource *known, const uri_text *name)
 {
-    return memchr(text, '@', length) != NULL || memmem(text, length, "%40", 3) != NULL;
-}
-
-/* What a caller may call a header or a parameter and still be shown: shorter than any secret. */
-static bool
-is_plain_name(const char *name, size_t length)
-{
-    if (length == 0 || length > NAME_MAX_SHOWN)
-        return false;
-    for (size_t i = 0; i < length; i++) {
-        if (!isalnum((unsigned char)name[i]) && (name[i] == '\0' || strchr("-_.", name[i]) == NULL))
-            return false;
-    }
-    return true;
-}
-
-/* Only the parameters of the route: the values of others may be anything. */
-static bool
-is_known_parameter(const exchange *ex, const uri_text *name)
-{
-    const resource *known = ex->route ? ex->route->resource : NULL;
-
     for (size_t i = 0; known != NULL && i < RESOURCE_PARAMETERS_MAX; i++) {
         const resource_parameter *parameter = &known->parameters[i];
 
@@ -68,6 +46,27 @@ is_known_parameter(const exchange *ex, const uri_text *name)
     return false;
 }
 
+/* Only the parameters of the route: the values of others may be anything. */
+static bool
+is_known_parameter(const exchange *ex, const uri_text *name)
+{
+    return ex->route != NULL && has_parameter(ex->route->resource, name);
+}
+
+/* The name of a parameter is shown if any route has it: other names may be anything. */
+static bool
+is_known_name(const uri_text *name)
+{
+    static const char pubsub_client[] = "pubsub_client";
+
+    for (size_t i = 0; i < routes_count; i++) {
+        if (has_parameter(routes_table[i].resource, name))
+            return true;
+    }
+    return name->length == strlen(pubsub_client) &&
+           memcmp(name->data, pubsub_client, name->length) == 0;
+}
+
 /* Of the known parameters, those that are addresses. email_id and basket_token are identifiers. */
 static bool
 is_address_parameter(const char *name)
@@ -75,70 +74,44 @@ is_address_parameter(const char *name)
     return strstr(name, "primary_email") != NULL;
 }
 
-static int
-compare_names(const void *name, const void *entry)
+/* Appends a text that may be shown, but not all of it if it is long. */
+static void
+cut_text(buf *out, const char *text, size_t length)
 {
-    return strcmp(name, *(const char *const *)entry);
+    size_t shown = length;
+
+    if (length > TEXT_MAX) {
+        for (shown = TEXT_MAX; shown > TEXT_MAX - 4 && (text[shown] & 0xC0) == 0x80;)
+            shown--;
+    }
+    buf_append(out, text, shown);
+    buf_append_string(out, shown < length ? CUT : "");
 }
 
-/* Other headers may be credentials, whatever they are called; more of them are invented each year.
- * name is in small letters. */
+/* A route has the path, or has it with another method. */
 static bool
-is_shown_header(const char *name)
+is_known_path(const exchange *ex)
 {
-    /* Sorted. */
-    static const char *const names[] = {
-        "accept",
-        "accept-charset",
-        "accept-encoding",
-        "accept-language",
-        "cache-control",
-        "cf-ray",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "forwarded",
-        "host",
-        "te",
-        "traceparent",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-        "via",
-        "x-amzn-trace-id",
-        "x-cloud-trace-context",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-prefix",
-        "x-forwarded-proto",
-        "x-real-ip",
-        "x-request-id",
-    };
-
-    return bsearch(name, names, sizeof(names) / sizeof(names[0]), sizeof(names[0]),
-                   compare_names) != NULL;
+    return ex->path_template[0] != '\0';
 }
 
-/* True if the last segment of the path must not be shown. */
+/* True if the parameter of a known path must not be shown. */
 static bool
-is_private_path(const exchange *ex)
+is_private_value(const exchange *ex)
 {
-    if (ex->path_value.data == NULL)
-        return may_hold_address(ex->path, ex->path_length);
     return ex->request->method == HTTP_DELETE ||
-           may_hold_address(ex->path_value.data, ex->path_value.length);
+           log_rules_may_hold_address(ex->path_value.data, ex->path_value.length);
 }
 
+/* A path that is not known may be anything, such as that of a DELETE with a slash too many. */
 static void
 append_path(buf *out, const exchange *ex)
 {
-    if (!is_private_path(ex))
-        buf_append(out, ex->path, ex->path_length);
-    else if (ex->path_value.data != NULL)
+    if (is_known_path(ex) && ex->path_value.data != NULL && is_private_value(ex))
         buf_printf(out, "%.*s" OMITTED, (int)strcspn(ex->path_template, "{"), ex->path_template);
+    else if (is_known_path(ex) || (ex->request->method != HTTP_DELETE &&
+                                   log_rules_is_plain_path(ex->path, ex->path_length)))
+        cut_text(out, ex->path, ex->path_length);
     else
         buf_append_string(out, "/" OMITTED);
 }
@@ -150,13 +123,17 @@ static void
 append_pair(buf *object, const char *name, size_t name_length, const char *value,
             size_t value_length)
 {
+    buf shown = BUF_INIT;
+
     buf_append_string(object, object->length > 0 ? ", " : "{");
     buf_append_json(object, name, name_length);
     buf_append_string(object, ": ");
     if (value != NULL)
-        buf_append_json(object, value, value_length);
+        cut_text(&shown, value, value_length);
     else
-        buf_append_json_string(object, OMITTED);
+        buf_append_string(&shown, OMITTED);
+    buf_append_json(object, buf_text(&shown), shown.length);
+    buf_free(&shown);
 }
 
 static void
@@ -176,7 +153,7 @@ log_path_parameters(log_line *line, const exchange *ex)
         char name[64];
 
         route_name_parameter(ex->route, name, sizeof(name));
-        append_pair(&object, name, strlen(name), is_private_path(ex) ? NULL : ex->path_value.data,
+        append_pair(&object, name, strlen(name), is_private_value(ex) ? NULL : ex->path_value.data,
                     ex->path_value.length);
     }
     log_object(line, "path_params", &object);
@@ -193,11 +170,11 @@ log_query(log_line *line, const exchange *ex)
         const uri_text *value = &ex->query.parameters[i].value;
         bool is_private = value->length > 0 &&
                           (!is_known_parameter(ex, name) || is_address_parameter(name->data) ||
-                           may_hold_address(value->data, value->length));
+                           log_rules_may_hold_address(value->data, value->length));
 
         if (uri_query_get(&ex->query, name->data) != value)
             continue;
-        if (is_plain_name(name->data, name->length))
+        if (is_known_name(name))
             append_pair(&object, name->data, name->length, is_private ? NULL : value->data,
                         value->length);
         else
@@ -208,30 +185,44 @@ log_query(log_line *line, const exchange *ex)
     log_object(line, "query", &object);
 }
 
-static void
-log_headers(log_line *line, const http_request *request)
+/* The bytes of a header's value that may be shown; 0 if it must not be shown. */
+static size_t
+shown_of_header(const exchange *ex, log_rules_header kind, const char *value)
 {
+    size_t length = strlen(value);
+
+    switch (kind) {
+    case LOG_HEADER_UNKNOWN:
+    case LOG_HEADER_SECRET: return 0;
+    case LOG_HEADER_TYPE: length = strcspn(value, "; \t"); break;
+    case LOG_HEADER_ID: length = ex->is_rid_ours ? 0 : length; break;
+    case LOG_HEADER_SHOWN: break;
+    }
+    return log_rules_may_hold_address(value, length) ? 0 : length;
+}
+
+static void
+log_headers(log_line *line, const exchange *ex)
+{
+    const http_request *request = ex->request;
     buf object = BUF_INIT;
     bool has_unnamed = false;
 
     for (size_t i = 0; i < request->header_count; i++) {
-        const char *name = request->headers[i].name;
         const char *value = request->headers[i].value;
-        size_t length = strlen(name);
-        char lower[NAME_MAX_SHOWN + 1];
+        const char *name;
+        log_rules_header kind = log_rules_find_header(request->headers[i].name, &name);
+        size_t shown;
 
-        if (http_get_header(request, name) != value)
+        if (http_get_header(request, request->headers[i].name) != value)
             continue;
-        if (!is_plain_name(name, length)) {
+        if (kind == LOG_HEADER_UNKNOWN) {
             has_unnamed = true;
             continue;
         }
-        for (size_t j = 0; j <= length; j++)
-            lower[j] = (char)tolower((unsigned char)name[j]);
-        if (is_shown_header(lower) && !may_hold_address(value, strlen(value)))
-            append_pair(&object, lower, length, value, strlen(value));
-        else
-            append_pair(&object, lower, length, NULL, 0);
+        shown = shown_of_header(ex, kind, value);
+        append_pair(&object, name, strlen(name), shown > 0 || value[0] == '\0' ? value : NULL,
+                    shown);
     }
     if (has_unnamed)
         append_pair(&object, OMITTED, strlen(OMITTED), NULL, 0);
@@ -354,12 +345,12 @@ access_log_write(const exchange *ex, int status, double duration_s, const char *
         return;
     append_path(&path, ex);
     log_string(line, "client_host", server_call_host(ex->call));
-    log_string(line, "method", ex->request->method_name);
+    log_string(line, "method", log_rules_method(ex->request));
     log_string_n(line, "path", path.data, path.length);
     log_string(line, "path_template", ex->path_template);
     log_path_parameters(line, ex);
     log_query(line, ex);
-    log_headers(line, ex->request);
+    log_headers(line, ex);
     log_string(line, "rid", ex->rid);
     log_client(line, ex);
     log_fields(line, ex);
@@ -369,7 +360,7 @@ access_log_write(const exchange *ex, int status, double duration_s, const char *
     log_int(line, "status_code", status);
     log_real(line, "duration_s", duration_s);
     log_end(line, "%s:%d %s '%s %s HTTP/1.%d' %d", server_call_host(ex->call),
-            server_call_port(ex->call), client_id ? client_id : "-", ex->request->method_name,
+            server_call_port(ex->call), client_id ? client_id : "-", log_rules_method(ex->request),
             buf_text(&path), ex->request->minor_version, status);
     buf_free(&path);
 }

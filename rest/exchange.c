@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/sentry.h"
 #include "rest/access_log.h"
+#include "rest/log_rules.h"
 #include "rest/metrics.h"
 #include "rest/route.h"
 
@@ -453,7 +454,7 @@ exchange_gone(void *arg, server_call *call, const char *why)
     (void)arg;
     stop_waiting(ex);
     log_string(line, "client_host", server_call_host(call));
-    log_string(line, "method", ex->request->method_name);
+    log_string(line, "method", log_rules_method(ex->request));
     log_string(line, "path_template", ex->path_template);
     log_string(line, "rid", ex->rid);
     log_real(line, "duration_s", clock_now_s() - ex->started_s);

@@ -37,7 +37,10 @@ my $email = 'secret@example.com';
 my $fields = ask(POST => '/ctms', { email => { primary_email => $email } }, Cookie => 'a=b',
     'X-Other' => 'hush', From => $email, 'User-Agent' => 'tester/1',
     'X-Forwarded-For' => '192.0.2.1',
-    'secret-in-a-name-that-is-longer-than-names' => 'x', 'secret%40example.com' => 'x',
+    'secret-name' => 'x', 'secret%40example.com' => 'x',
+    'Content-Type' => 'application/json; charset=secret', Via => 'secret\\u0040example.com',
+    'X-Real-Ip' => 'secret&#64;x', TE => "secret\xef\xbc\xa0x", Forwarded => 'secret%2540x',
+    'X-Forwarded-Host' => 'h' x 300,
     map { $_ => 'hush' } qw(X-Api-Key X-Forwarded-Access-Token X-Amzn-Oidc-Data
         X-Goog-Iap-Jwt-Assertion X-Goog-Authenticated-User-Id Proxy-Authorization Referer));
 is_deeply([ sort keys %$fields ],
@@ -49,13 +52,14 @@ is($fields->{$_}, { client_host => '127.0.0.1', client_id => 'id_test', method =
 like($fields->{msg}, qr{^127\.0\.0\.1:\d+ id_test 'POST /ctms HTTP/1\.1' 201$}, 'msg');
 ok($fields->{duration_s} > 0 && $fields->{duration_s} < 30, 'duration');
 is($fields->{headers}{$_}, '[OMITTED]', "$_ is omitted")
-    for qw(authorization cookie from x-other x-api-key x-forwarded-access-token x-amzn-oidc-data
+    for qw(authorization cookie from via x-real-ip te forwarded x-api-key
+    x-forwarded-access-token x-amzn-oidc-data
     x-goog-iap-jwt-assertion x-goog-authenticated-user-id proxy-authorization referer [OMITTED]);
 is($fields->{headers}{$_}, { 'user-agent' => 'tester/1', 'x-forwarded-for' => '192.0.2.1',
         'content-type' => 'application/json', 'x-request-id' => 'rid-1' }->{$_}, "$_ is not")
     for qw(user-agent x-forwarded-for content-type x-request-id);
-is(scalar(grep { length > 40 || /secret/ } keys %{ $fields->{headers} }), 0,
-    'odd names are omitted');
+is(scalar(grep { /secret|other/ } keys %{ $fields->{headers} }), 0, 'unknown names are omitted');
+is($fields->{headers}{'x-forwarded-host'}, 'h' x 256 . '[CUT]', 'a long value is cut');
 my $line = line_of('rid-1');
 is_deeply([ map { $line->{$_} } qw(Type Logger EnvVersion Severity) ],
     [ 'ctms.web', 'ctms', '2.0', 6 ], 'the envelope');
@@ -65,11 +69,12 @@ isnt($line->{Pid}, $ctms->pid('rest'), 'a process, not the one that supervises')
 # ---- addresses ---------------------------------------------------------------------------
 $fields = ask(GET => '/ctms?primary_email=secret%40example.com&sfdc_id=s1&fxa_id='
     . '&mofo_email_id=m1&other=secret%40example.com&secret%40example.com=1&x=hush'
-    . '&mofo_relevant=hush&y=&start%00=hush&' . 'secret_' . 'x' x 43 . '=1');
+    . '&secret=&y=&start%00=hush&secret_x=1');
 is_deeply($fields->{query}, { primary_email => '[OMITTED]', sfdc_id => 's1', fxa_id => '',
-        mofo_email_id => 'm1', other => '[OMITTED]', '[OMITTED]' => '[OMITTED]', x => '[OMITTED]',
-        mofo_relevant => '[OMITTED]', y => '' },
+        mofo_email_id => 'm1', '[OMITTED]' => '[OMITTED]' },
     'addresses in the query');
+is_deeply(ask(GET => "/ctms?fxa_id=secret$_")->{query}, { fxa_id => '[OMITTED]' }, "as $_")
+    for qw(%2540x %252540x %EF%BC%A0x %EF%B9%ABx %26%2364;x %26commat;x %5Cu0040x);
 $fields = ask(GET => '/ctms?fxa_primary_email=not-an-address&basket_token=t');
 is_deeply($fields->{query}, { fxa_primary_email => '[OMITTED]', basket_token => 't' },
     'parameters for addresses');
@@ -87,6 +92,13 @@ is(ask(GET => '/none/secret%40example.com')->{path}, '/[OMITTED]',
     'and in one that does not exist');
 is(ask(POST => '/ctms/secret@example.com')->{path}, '/ctms/[OMITTED]',
     'and in one with another method');
+is(ask(DELETE => $_)->{path}, '/[OMITTED]', 'that no DELETE has')
+    for qw(/ctms/secret/ //ctms/secret /ctms//secret /ctms/a/secret /contacts/secret /secret);
+is(ask(GET => $_)->{path}, '/[OMITTED]', 'that nothing has')
+    for '/none/' . 'secret' x 3, '/secret%2540x', "/secret\xef\xbc\xa0x", '/a' x 65;
+is(ask(GET => $_)->{path}, $_, 'short words') for qw(/ /none/a-b/c_d.e /ctms/);
+is(ask($_ => '/ctms')->{method}, '[OMITTED]', 'no method') for qw(secret%40example.com secret);
+is(ask(OPTIONS => '/ctms')->{method}, 'OPTIONS', 'a method that nothing has');
 is(ask(GET => '/ctms/?primary_email=secret@example.com')->{status_code}, 307, 'a redirect');
 is(ask(POST => '/stripe_from_pubsub?pubsub_client=hush')->{query}{pubsub_client}, '[OMITTED]',
     'the secret of Pub/Sub');
@@ -158,7 +170,7 @@ like($conflict, qr/IntegrityError converted to 409/, 'with its words');
 $ctms->stop_program('rest');
 my $log = slurp($file);
 unlike($log, qr/secret(\@|%40|\\u0040)example/i, 'no address that is not traced');
-unlike($log, qr/Bearer|hush|secret_x/, 'no secrets');
+unlike($log, qr/Bearer|hush|secret/, 'no secrets');
 my $server_log = slurp($ctms->node->logfile);
 like($server_log, qr/Contact already exists/, 'the log of the database has errors,');
 unlike($server_log, qr/secret(\@|%40|\\u0040)example/i, 'none with an address');
@@ -174,12 +186,12 @@ my $message = qr{127\.0\.0\.1:\d+ - 'GET /__lbheartbeat__ HTTP/1\.1' 200 };
 like(slurp($file), qr{^$time INFO +ctms\.web: $message}m, 'a line for people');
 unlink $file;
 $ctms->start_rest(CTMS_USE_MOZLOG => 'false');
-raw_exchange($ctms->{rest_port}, "GET /a\xe2\x80\xaeb\xc2\x9bc\xff HTTP/1.1\r\nHost: x\r\n"
+raw_exchange($ctms->{rest_port}, "GET /ctms/a\xe2\x80\xaeb\xc2\x9bc\xff HTTP/1.1\r\nHost: x\r\n"
         . "User-Agent: \xe2\x80\xa8\xc2\x85\xfe\r\nConnection: close\r\n\r\n");
 $ctms->stop_program('rest');
 my $odd = slurp($file);
 unlike($odd, qr/[^\n\x20-\x7e]/, 'with nothing that deceives them');
-like($odd, qr/GET \/a\\u202eb\\u009bc\\xff HTTP/, 'the path, escaped');
+like($odd, qr/GET \/ctms\/a\\u202eb\\u009bc\\xff HTTP/, 'the path, escaped');
 like($odd, qr/"user-agent": "\\u2028\\u0085\\ufffd"/, 'and a header');
 unlink $file;
 $ctms->start_rest(CTMS_LOGGING_LEVEL => 'warning');
