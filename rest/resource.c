@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "common/utf8.h"
+#include "rest/legacy.h"
 #include "rest/metrics.h"
 #include "rest/replica.h"
 #include "rest/route.h"
@@ -306,28 +307,6 @@ on_reply(void *arg, const pg_reply *reply)
                     (size_t)PQgetlength(reply->result, 0, 0));
 }
 
-static bool
-is_given(const json_t *body, const char *name)
-{
-    return json_object_get(body, name) != NULL;
-}
-
-/* Counts bodies that still use the older waitlist fields. For most bodies a search for the names is
- * enough. */
-static void
-count_legacy_waitlists(const exchange *ex, const char *body)
-{
-    json_t *json;
-
-    if (strstr(body, "\"vpn_waitlist\"") == NULL && strstr(body, "\"relay_waitlist\"") == NULL)
-        return;
-    json = json_loads(body, 0, NULL);
-    if ((is_given(json, "vpn_waitlist") || is_given(json, "relay_waitlist")) &&
-        json_array_size(json_object_get(json, "waitlists")) == 0)
-        rest_metrics_count_legacy_waitlists(ex->app->metrics);
-    json_decref(json);
-}
-
 void
 resource_handle_request(exchange *ex)
 {
@@ -338,8 +317,9 @@ resource_handle_request(exchange *ex)
     for (int i = 0; i < r->statement.parameter_count; i++) {
         if (!read_parameter(ex, &r->parameters[i], &values[i]))
             return;
-        if (r->parameters[i].source == FROM_BODY && !r->is_stripe)
-            count_legacy_waitlists(ex, values[i]);
+        if (r->parameters[i].source == FROM_BODY && !r->is_stripe &&
+            legacy_uses_waitlists(values[i]))
+            rest_metrics_count_legacy_waitlists(ex->app->metrics);
     }
     if (r->statement.is_read_only && ex->app->replica != NULL)
         replica_query(ex, &r->statement, values, r->is_streamed, callback);
