@@ -25,8 +25,9 @@ struct doctor {
     /* The connections of the programs' CTMS_DB_URL; programs with the same URL have the same. Null:
      * not configured here, not reached, or lost. */
     PGconn *db[DOCTOR_PROGRAMS];
-    bool is_replica;   /* the database of doctor_db() is one */
-    bool is_installed; /* it has the extension */
+    bool shares_sessions[DOCTOR_PROGRAMS]; /* a pooler gives them to others too, or may */
+    bool is_replica;                       /* the database of doctor_db() is one */
+    bool is_installed;                     /* it has the extension */
 
     const char *check; /* name of the running check */
     double deadline_s; /* when it must have ended, as clock_now_s() */

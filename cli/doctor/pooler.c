@@ -120,8 +120,10 @@ judge_pooler(struct doctor *d, int program, const char *url)
 {
     const char *name = doctor_program_names[program];
     char problem[512] = "";
+    enum pooling found = find_pooling(d, url, problem, sizeof(problem));
 
-    switch (find_pooling(d, url, problem, sizeof(problem))) {
+    d->shares_sessions[program] = found != POOLING_SESSIONS;
+    switch (found) {
     case POOLING_UNKNOWN:
         doctor_warn(d, "A pooler needs a connection for each client that it serves at once.",
                     "%s: there is a pooler; its mode is not known: %s", name, problem);

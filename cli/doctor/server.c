@@ -167,7 +167,8 @@ doctor_check_durability(struct doctor *d)
 
 /*
  * Whether statements, or their parameters, get into the server's log, as sessions of this role log.
- * Sessions of our programs turn parameters off themselves, if they may.
+ * Sessions of our programs turn parameters off themselves, if they may; behind a pooler, the next
+ * statement may run in another session, where they have not.
  */
 #define LOG_SQL                                                                                    \
     "SELECT current_setting('log_statement') IN ('mod', 'all'), "                                  \
@@ -177,7 +178,8 @@ doctor_check_durability(struct doctor *d)
     "s.plans <> '-1' AND s.plan_length <> '0', "                                                   \
     "has_parameter_privilege('log_parameter_max_length', 'SET') AND NOT EXISTS (SELECT FROM "      \
     "pg_roles r WHERE r.rolname IN ('ctms_api', 'ctms_agent') "                                    \
-    "AND NOT has_parameter_privilege(r.oid, 'log_parameter_max_length', 'SET')) FROM (SELECT "     \
+    "AND NOT has_parameter_privilege(r.oid, 'log_parameter_max_length', 'SET')), "                 \
+    "format('ALTER ROLE %I SET log_parameter_max_length = 0', current_user) FROM (SELECT "         \
     "current_setting('log_min_duration_statement') AS min_duration, "                              \
     "current_setting('log_min_duration_sample') AS min_sample, "                                   \
     "current_setting('log_transaction_sample_rate') AS transactions, "                             \
@@ -194,14 +196,22 @@ is_yes(const PGresult *result, int column)
 }
 
 static void
-judge_log(struct doctor *d, const char *name, const PGresult *result)
+judge_log(struct doctor *d, int program, const PGresult *result)
 {
+    const char *name = doctor_program_names[program];
+    bool is_shared = d->shares_sessions[program];
     bool are_logged = is_yes(result, 1) && is_yes(result, 2);
     int warnings = d->counts[DOCTOR_WARNING];
+    char advice[256];
 
-    if (are_logged && !is_yes(result, 5))
-        doctor_warn(d, "Set log_parameter_max_length = 0. See docs/security.md.",
-                    "%s: the server logs the parameters of statements, and so addresses", name);
+    snprintf(advice, sizeof(advice), "As a superuser: %s%s", PQgetvalue(result, 0, 6),
+             is_shared ? "; then let the pooler connect anew" : "");
+    if (are_logged && (is_shared || !is_yes(result, 5)))
+        doctor_warn(d, advice,
+                    "%s: the server logs the parameters of statements, and so addresses%s", name,
+                    is_shared ? ": the pooler does not keep sessions apart, so the program cannot "
+                                "turn that off"
+                              : "");
     if (is_yes(result, 3))
         doctor_warn(d, "Set log_parameter_max_length_on_error = 0. See docs/security.md.",
                     "%s: the server logs parameters of statements that fail, and so addresses",
@@ -229,7 +239,7 @@ doctor_check_log(struct doctor *d)
             continue;
         result = doctor_try_query(d, d->db[program], LOG_SQL);
         if (result && PQresultStatus(result) == PGRES_TUPLES_OK)
-            judge_log(d, name, result);
+            judge_log(d, program, result);
         else
             doctor_warn(d, "Try again.", "%s: could not be checked: %s", name,
                         doctor_problem(result, d->db[program]));

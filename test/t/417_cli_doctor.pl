@@ -17,7 +17,7 @@ my $ctms = CTMS::Test->new('doctor', conf => join "\n", 'fsync = on', 'log_state
 my $node = $ctms->node;
 $ctms->sql(q{CREATE ROLE operator LOGIN IN ROLE ctms_admin, pg_monitor;
     CREATE ROLE rest LOGIN IN ROLE ctms_api; CREATE ROLE agent LOGIN IN ROLE ctms_agent;
-    CREATE ROLE stranger LOGIN;});
+    CREATE ROLE stranger LOGIN; CREATE ROLE "log-ged" LOGIN IN ROLE ctms_admin, pg_monitor;});
 sub url_as { my ($role, $database) = @_; return $ctms->db_url($database) . "&user=$role" }
 
 my $secret = 'a secret key for tests only, 32+';
@@ -467,6 +467,19 @@ for my $case (
             qr/CTMS_LISTEN_DB_URL/);
         finds(doctor({ %pooled, CTMS_LISTEN_DB_URL => url_as('operator') }), 'listen', 'ok',
             qr/arrive through CTMS_LISTEN_DB_URL/);
+    }
+    # What a program sets for its session is set in that of others, and not in all of its own.
+    if ($size == 5)
+    {
+        my $logging = CTMS::PgBouncer->new($ctms, "logging$mode", pool_mode => $mode,
+            default_pool_size => $size);
+        $ctms->sql('ALTER ROLE "log-ged" SET log_min_duration_statement = 0');
+        $found = doctor({ CTMS_DB_URL => $logging->url('log-ged') }, '--timeout', 8);
+        finds($found, 'log', 'warning', qr/parameters of statements.*pooler does not keep/,
+            qr/: ALTER ROLE "log-ged" SET log_parameter_max_length = 0;/) if $mode ne 'session';
+        finds($found, 'log', 'ok', qr/because the programs turn that off/) if $mode eq 'session';
+        $ctms->sql('ALTER ROLE "log-ged" RESET log_min_duration_statement');
+        $logging->stop;
     }
     $bouncer->stop;
 }
