@@ -369,6 +369,15 @@ exchange_note_json(exchange *ex, exchange_field field, const json_t *value)
 }
 
 void
+exchange_note_report(exchange *ex, exchange_field field, const json_t *value)
+{
+    json_t *shown = value ? log_rules_hide_texts(value, field == FIELD_INGEST_WARNINGS) : NULL;
+
+    exchange_note_json(ex, field, shown);
+    json_decref(shown);
+}
+
+void
 exchange_note_list(exchange *ex, exchange_field field, const json_t *list)
 {
     buf text = BUF_INIT;
@@ -378,7 +387,7 @@ exchange_note_list(exchange *ex, exchange_field field, const json_t *list)
     json_array_foreach((json_t *)list, i, one)
     {
         buf_append_string(&text, i > 0 ? "," : "");
-        buf_append_string(&text, json_is_string(one) ? json_string_value(one) : "?");
+        buf_append_string(&text, log_rules_shown_identifier(one));
     }
     if (text.length > 0)
         set_field(ex, field, buf_steal(&text));

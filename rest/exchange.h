@@ -141,7 +141,10 @@ double exchange_database_deadline_s(const exchange *ex);
 /* Notes a field for the log line; a later text replaces an earlier one. NULL changes nothing. */
 void exchange_note(exchange *ex, exchange_field field, const char *text);
 void exchange_note_json(exchange *ex, exchange_field field, const json_t *value);
-/* The texts of a list, separated by commas; an empty list changes nothing. */
+/* As exchange_note_json(), of what a caller sent: only identifiers in it are shown (log_rules.h).
+ */
+void exchange_note_report(exchange *ex, exchange_field field, const json_t *value);
+/* The identifiers in a list, separated by commas; an empty list changes nothing. */
 void exchange_note_list(exchange *ex, exchange_field field, const json_t *list);
 
 /*

@@ -181,6 +181,15 @@ log_rules_find_header(const char *name, const char **shown)
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
+const char *
+log_rules_shown_identifier(const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    return text != NULL && log_rules_is_identifier(text, json_string_length(value)) ? text
+                                                                                    : LOG_OMITTED;
+}
+
 static json_t *
 hide_text(const json_t *text, bool is_own)
 {
@@ -205,7 +214,7 @@ hide_texts(const json_t *value, bool is_own)
         copy = json_array();
         json_array_foreach((json_t *)value, i, one)
         {
-            json_array_append_new(copy, hide_texts(one, false));
+            json_array_append_new(copy, hide_texts(one, is_own));
         }
         return copy;
     }
@@ -215,13 +224,13 @@ hide_texts(const json_t *value, bool is_own)
     json_object_foreach((json_t *)value, key, one)
     {
         json_object_set_new(copy, log_rules_is_identifier(key, strlen(key)) ? key : LOG_OMITTED,
-                            hide_texts(one, strcmp(key, "message") == 0));
+                            hide_texts(one, is_own || strcmp(key, "message") == 0));
     }
     return copy;
 }
 
 json_t *
-log_rules_hide_texts(const json_t *value)
+log_rules_hide_texts(const json_t *value, bool are_own)
 {
-    return hide_texts(value, false);
+    return hide_texts(value, are_own);
 }

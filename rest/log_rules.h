@@ -20,6 +20,9 @@ bool log_rules_may_hold_address(const char *text, size_t length);
 /* An identifier that may be shown: letters, digits and "_.:-", not many of them. */
 bool log_rules_is_identifier(const char *text, size_t length);
 
+/* The text of value if it is an identifier, else LOG_OMITTED. */
+const char *log_rules_shown_identifier(const json_t *value);
+
 /* A path that no route has: shown only if its segments are words, too short for a secret. */
 bool log_rules_is_plain_path(const char *path, size_t length);
 
@@ -39,8 +42,9 @@ log_rules_header log_rules_find_header(const char *name, const char **shown);
 
 /*
  * A copy of value in which texts that are not identifiers are LOG_OMITTED, except for the members
- * "message", which are the database's own words; they are omitted if they may hold an address.
+ * "message", which are the database's own words. They are omitted if they may hold an address.
+ * are_own: all of them are such words.
  */
-json_t *log_rules_hide_texts(const json_t *value);
+json_t *log_rules_hide_texts(const json_t *value, bool are_own);
 
 #endif

@@ -314,11 +314,11 @@ note_report(exchange *ex, const json_t *report)
 {
     const char *trace = json_string_value(json_object_get(report, "trace"));
 
-    exchange_note_json(ex, FIELD_INGEST_ACTIONS, member(report, "ingest_actions"));
-    exchange_note_json(ex, FIELD_INGEST_ERRORS, member(report, "errors"));
-    exchange_note_json(ex, FIELD_INGEST_WARNINGS, member(report, "warnings"));
+    exchange_note_report(ex, FIELD_INGEST_ACTIONS, member(report, "ingest_actions"));
+    exchange_note_report(ex, FIELD_INGEST_ERRORS, member(report, "errors"));
+    exchange_note_report(ex, FIELD_INGEST_WARNINGS, member(report, "warnings"));
     exchange_note_list(ex, FIELD_FXA_ID_CONFLICT, member(report, "fxa_id_conflict"));
-    exchange_note_json(ex, FIELD_PUBSUB_MESSAGE_ID, json_object_get(report, "message_id"));
+    exchange_note_report(ex, FIELD_PUBSUB_MESSAGE_ID, json_object_get(report, "message_id"));
     exchange_note(ex, FIELD_TRACE, trace);
     if (trace != NULL)
         exchange_note_json(ex, FIELD_TRACE_JSON, member(report, "trace_json"));

@@ -18,7 +18,7 @@ note_report(exchange *ex, const char *text)
         if (json_array_size(list) > 0)
             json_object_set(done, actions[i], list);
     }
-    exchange_note_json(ex, FIELD_INGEST_ACTIONS, done);
+    exchange_note_report(ex, FIELD_INGEST_ACTIONS, done);
     exchange_note_list(ex, FIELD_FXA_ID_CONFLICT, json_object_get(report, "fxa_id_conflict"));
     json_decref(done);
     json_decref(report);

@@ -72,7 +72,7 @@ BEGIN
     ELSIF jsonb_typeof(payload) = 'object' AND payload <> '{}'
           AND NOT EXISTS (SELECT FROM jsonb_object_keys(payload) AS key WHERE key !~ '^[^:]*:[^:]*$') THEN
         SELECT COALESCE(jsonb_agg(value ORDER BY key) FILTER (WHERE NOT is_empty), '[]'),
-               COALESCE(array_agg(left(key, 300) || ' is empty' ORDER BY key) FILTER (WHERE is_empty), '{}')
+               COALESCE(array_agg(CASE WHEN key ~ '^[A-Za-z0-9_.:-]{1,128}$' THEN key ELSE 'an object' END || ' is empty' ORDER BY key) FILTER (WHERE is_empty), '{}')
         INTO objects, warnings
         FROM jsonb_each(payload), LATERAL (SELECT value IN ('null', '{}', '[]', '""')) AS v (is_empty);
     ELSIF refusal IS NULL THEN

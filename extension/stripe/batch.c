@@ -162,10 +162,10 @@ check_needs(const StripeBatch *batch, StripeObject *object)
         CHECK_FOR_INTERRUPTS();
         if (stripe_is_stored(need->kind, need->id) || is_in_batch(batch, need))
             continue;
-        object->problem =
-            stripe_problem(ERRCODE_CTMS_STRIPE_REFERENCE,
-                           "Stripe %s \"%s\" needs %s \"%s\", which is not stored yet",
-                           object->type, object->id, stripe_maps[need->kind].object, need->id);
+        object->problem = stripe_problem(ERRCODE_CTMS_STRIPE_REFERENCE,
+                                         "Stripe %s needs %s, which is not stored yet",
+                                         stripe_describe(object->type, object->id),
+                                         stripe_describe(stripe_maps[need->kind].object, need->id));
         return false;
     }
     return true;

@@ -131,8 +131,8 @@ write_parent(StripeBatch *batch, StripeRecord *parent)
     stripe_read(batch, parent, true, &parent->row, &none);
     if (!parent->row.is_found)
         ereport(ERROR, errcode(ERRCODE_CTMS_STRIPE_REFERENCE),
-                errmsg("Stripe %s \"%s\" is not stored any more", stripe_maps[parent->kind].object,
-                       parent->id));
+                errmsg("Stripe %s is not stored any more",
+                       stripe_describe(stripe_maps[parent->kind].object, parent->id)));
 }
 
 /* ---- the batch ---------------------------------------------------------------------------- */

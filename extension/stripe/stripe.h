@@ -170,6 +170,11 @@ typedef struct StripeBatch {
 extern StripeObject *stripe_parse(JsonbValue *value, int *sequence);
 extern StripeProblem *
 stripe_problem(int sqlstate, const char *format, ...) pg_attribute_printf(2, 3);
+/*
+ * Names an object in a message, which gets into the log of the server: kind "id", without the id
+ * unless it looks like one, because a caller may send anything as an id, such as an address.
+ */
+extern char *stripe_describe(const char *type, const char *id);
 
 /*
  * Rows. SPI must be connected.

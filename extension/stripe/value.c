@@ -10,6 +10,8 @@
 #include "utils/numeric.h"
 
 #define MAX_UNIX_TIME INT64CONST(253402300799) /* the end of the year 9999 */
+/* Ids of Stripe are shorter. */
+#define SHOWN_ID_LENGTH 64
 #define UNIX_TO_POSTGRES_SECONDS                                                                   \
     (((int64)POSTGRES_EPOCH_JDATE - (int64)UNIX_EPOCH_JDATE) * SECS_PER_DAY)
 
@@ -26,15 +28,30 @@ stripe_problem(int sqlstate, const char *format, ...)
     return problem;
 }
 
+static bool
+is_word(const char *text)
+{
+    return text[0] != '\0' && strlen(text) <= SHOWN_ID_LENGTH &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+               strlen(text);
+}
+
+char *
+stripe_describe(const char *type, const char *id)
+{
+    const char *kind = is_word(type) ? type : "object";
+
+    return is_word(id) ? psprintf("%s \"%s\"", kind, id) : psprintf("%s with an odd id", kind);
+}
+
 /* Notes what is wrong with a key; "prefix" leads to the object that has it. */
 bool
 stripe_refuse(StripeReader *reader, const char *prefix, const char *path, const char *what)
 {
     StripeObject *object = reader->object;
 
-    object->problem =
-        stripe_problem(ERRCODE_CTMS_STRIPE_CONTENT, "Stripe %s \"%s\": key \"%s%s\" %s",
-                       object->type, object->id, prefix, path, what);
+    object->problem = stripe_problem(ERRCODE_CTMS_STRIPE_CONTENT, "Stripe %s: key \"%s%s\" %s",
+                                     stripe_describe(object->type, object->id), prefix, path, what);
     return false;
 }
 

@@ -46,6 +46,11 @@ SELECT stripe_id FROM ctms.stripe_customer WHERE fxa_id = 'stripe_p_5';
 -- Errors in some: the others are stored all the same.
 SELECT ctms.ingest_pubsub(pg_temp.message(jsonb_build_object('a:1', pg_temp.subscription('4', 'active', pg_temp.item('6', pg_temp.price('4') - 'currency')),
     'b:1', pg_temp.price('5'), 'c:1', 5, 'd:1', '{"object": "customer"}'::jsonb, 'e:1', pg_temp.customer('3', '') || '{"description": null}')::text, 9));
+-- What is no id, such as an address, is not in a message, which the log of the server gets.
+SELECT error ->> 'message' AS message, report ->> 'warnings' AS warnings FROM ctms.ingest_pubsub(pg_temp.message(jsonb_build_object(
+    'a:1', pg_temp.price('5') || '{"id": "a@example.com", "created": ""}', 'b@example.com:1', '{}'::jsonb,
+    'c:1', pg_temp.item('1', '"a b"', '{"subscription": "sub_p1"}'), 'd:1', pg_temp.price('5') || jsonb_build_object('id', repeat('x', 65), 'created', ''))::text, 9)) AS report,
+    json_array_elements(report -> 'errors') AS error;
 -- What is not stored yet: 409, so that it comes again; also when others have errors, or need it in turn.
 SELECT ctms.ingest_pubsub(pg_temp.message(jsonb_build_object('a:1', pg_temp.item('7', pg_temp.price('6'), '{"subscription": "sub_p5"}'), 'b:1', pg_temp.price('7'), 'c:1', '{}'::jsonb,
     'd:1', pg_temp.price('8') - 'currency')::text, 9));

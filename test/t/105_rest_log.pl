@@ -161,6 +161,19 @@ like($fields->{trace_json}, qr/^\[TOO LARGE: \d{5} bytes\]$/, 'but it is not in 
 ok(!exists ask(POST => '/ctms', "{$traced")->{trace_json}, 'what is no JSON is not shown as such');
 is(ask(DELETE => "/ctms/$traced")->{trace}, $traced, 'in the path of a DELETE');
 
+# ---- what is in bodies ----------------------------------------------------------------------------
+my %customer = (object => 'customer', id => 'cus_1', description => 'fxa1', created => 1);
+is_deeply(ask(POST => '/stripe', \%customer)->{ingest_actions}, { created => ['customer:cus_1'] },
+    'an object of Stripe');
+is_deeply(ask(POST => '/stripe', $_)->{ingest_actions}, { skipped => ['[OMITTED]'] }, 'an odd one')
+    for { object => $email, id => $email }, { object => 'charge', id => 'secret name' };
+is_deeply(ask(POST => '/stripe', { %customer, id => $email, description => $email })
+        ->{ingest_actions}, { created => ['[OMITTED]'] }, 'an address as an id');
+is(ask(POST => '/stripe', { %customer, id => 'cus_2', description => $email })->{fxa_id_conflict},
+    '[OMITTED]', 'an address that two have as their FxA ID');
+is(ask(POST => '/stripe', { %customer, id => $_, created => 'x' })->{status_code}, 400,
+    'one that is refused') for $email, 'secret name';
+
 # ---- conflicts -----------------------------------------------------------------------------------
 ask(POST => '/ctms', { email => { primary_email => $_ } }) for $email, 'SECRET@example.com';
 my ($conflict) = grep { /"rid": "rid-$count"/ && /converted to 409/ } split /\n/, slurp($file);
@@ -173,7 +186,7 @@ unlike($log, qr/secret(\@|%40|\\u0040)example/i, 'no address that is not traced'
 unlike($log, qr/Bearer|hush|secret/, 'no secrets');
 my $server_log = slurp($ctms->node->logfile);
 like($server_log, qr/Contact already exists/, 'the log of the database has errors,');
-unlike($server_log, qr/secret(\@|%40|\\u0040)example/i, 'none with an address');
+unlike($server_log, qr/secret(\@|%40|\\u0040)example|secret name/i, 'none with an address');
 is(scalar(grep { !eval { decode_json($_); 1 } } split /\n/, $log), 0, 'every line is JSON');
 
 # ---- for people ----------------------------------------------------------------------------------

@@ -81,6 +81,10 @@ for (
     my ($name, $body) = @$_;
     push_is($name, 202, $accepted, $body);
 }
+my $secret = 'secret@example.com';
+push_is('an address as an id', 202, $accepted, message({ 'a:1' => { %customer, id => $secret,
+        created => 'x' }, 'b:1' => { object => $secret, id => $secret }, "$secret:1" => {},
+        'c:1' => { object => 'charge', id => 'secret name' } }, messageId => $secret));
 push_is('a subscription item without its subscription', 409, undef,
     message({ object => 'subscription_item', id => 'si_1',
         created => 1600000000, subscription => 'sub_1',
@@ -229,4 +233,13 @@ ok($reasons{$_}, "a reason: $_") for 'no token', 'not a token', 'wrong pubsub_cl
 is_deeply([ grep { /^pubsub_/ } map { keys %$_ } grep { $_->{auth_fail} } @lines ],
     [], 'nothing of the claims of others');
 ok((grep { $_->{ingest_errors} } @lines), 'errors of the content are told');
+my ($odd) = grep { join(' ', @{ $_->{ingest_warnings} // [] }) =~ /object is empty/ } @lines;
+is_deeply([ @$odd{qw(ingest_actions ingest_warnings pubsub_message_id)} ],
+    [ { skipped => [ '[OMITTED]', '[OMITTED]' ] }, ['an object is empty'], '[OMITTED]' ],
+    'texts that are no identifiers are not');
+is_deeply($odd->{ingest_errors}, [ { code => 'CTS02', object => '[OMITTED]', message =>
+            'Stripe customer with an odd id: key "created" must be a time in Unix seconds' } ],
+    'nor those in errors');
+unlike(slurp($_), qr/secret(\@example| name)/, "none in $_")
+    for "$PostgreSQL::Test::Utils::log_path/kept.log", $ctms->node->logfile;
 done_testing();
