@@ -9,6 +9,43 @@
 
 static const char *const group_roles[] = {"ctms_admin", "ctms_api", "ctms_agent"};
 
+/* Whether the connection is that of a server too, and not of `ctms` alone. */
+static bool
+is_of_server(const struct doctor *d, int program)
+{
+    for (int other = DOCTOR_REST; other < DOCTOR_PROGRAMS; other++) {
+        if (other == program ||
+            (doctor_url(d, other) && strcmp(doctor_url(d, other), doctor_url(d, program)) == 0))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the program can change data over it; reports why not. */
+static bool
+check_writable(struct doctor *d, int program, const PGresult *result)
+{
+    const char *name = doctor_program_names[program];
+    bool is_replica = *PQgetvalue(result, 0, 3) == 't';
+    char advice[320];
+    const char *why =
+        is_replica ? "the database is a replica" : "default_transaction_read_only is on";
+
+    if (!is_replica && strcmp(PQgetvalue(result, 0, 6), "on") != 0)
+        return true;
+    if (is_replica)
+        snprintf(advice, sizeof(advice), "Name the primary in CTMS_DB_URL%s.",
+                 program == DOCTOR_REST ? "; a replica belongs into CTMS_DB_READ_URL" : "");
+    else
+        snprintf(advice, sizeof(advice), "Take it away: %s.", PQgetvalue(result, 0, 7));
+    /* Much of what `ctms` does is to read. */
+    if (!is_of_server(d, program))
+        doctor_warn(d, advice, "%s: nothing can be changed: %s", name, why);
+    else
+        doctor_fail(d, advice, "%s: nothing can be changed: %s", name, why);
+    return false;
+}
+
 static void
 describe_database(struct doctor *d, int program)
 {
@@ -17,7 +54,10 @@ describe_database(struct doctor *d, int program)
         d, db,
         "SELECT current_database(), current_setting('server_version'), "
         "current_user, pg_is_in_recovery(), current_setting('server_version_num'), "
-        "pg_encoding_to_char(encoding) FROM pg_database "
+        "pg_encoding_to_char(encoding), current_setting('default_transaction_read_only'), "
+        "format('ALTER ROLE %I RESET default_transaction_read_only, or the same of "
+        "ALTER DATABASE %I', "
+        "current_user, current_database()) FROM pg_database "
         "WHERE datname = current_database()");
     const char *name = doctor_program_names[program];
 
@@ -36,10 +76,9 @@ describe_database(struct doctor *d, int program)
     else if (strcmp(PQgetvalue(result, 0, 5), "UTF8") != 0)
         doctor_fail(d, "Make the database anew, with encoding UTF8.",
                     "%s: the database has encoding %s", name, PQgetvalue(result, 0, 5));
-    else
-        doctor_ok(d, "%s: \"%s\" as \"%s\", PostgreSQL %s%s", name, PQgetvalue(result, 0, 0),
-                  PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 1),
-                  *PQgetvalue(result, 0, 3) == 't' ? ", a replica" : "");
+    else if (check_writable(d, program, result))
+        doctor_ok(d, "%s: \"%s\" as \"%s\", PostgreSQL %s", name, PQgetvalue(result, 0, 0),
+                  PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 1));
     PQclear(result);
 }
 
@@ -65,6 +104,58 @@ connect_program(struct doctor *d, int program)
         doctor_fail(d,
                     "Is the server up, and is CTMS_DB_URL right? pg_hba.conf says who may connect.",
                     "%s: %s", doctor_program_names[program], problem);
+}
+
+/*
+ * Which database it is, and its name for people. A cluster and its copy have the same identifier,
+ * but were not started at the same instant; a primary and its replica neither.
+ */
+#define IDENTITY_SQL                                                                               \
+    "SELECT concat_ws(' ', c.system_identifier, d.oid), "                                          \
+    "CASE WHEN pg_is_in_recovery() THEN '' ELSE pg_postmaster_start_time()::text END, "            \
+    "format('\"%s\" at %s port %s', d.datname, "                                                   \
+    "coalesce(host(inet_server_addr()), 'a local socket,'), current_setting('port')) "             \
+    "FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()"
+
+static bool
+is_same_database(const PGresult *one, const PGresult *other)
+{
+    const char *start = PQgetvalue(one, 0, 1);
+    const char *other_start = PQgetvalue(other, 0, 1);
+
+    return strcmp(PQgetvalue(one, 0, 0), PQgetvalue(other, 0, 0)) == 0 &&
+           (!*start || !*other_start || strcmp(start, other_start) == 0);
+}
+
+/* The programs work together in one database. */
+static void
+compare_databases(struct doctor *d)
+{
+    PGresult *first = NULL;
+    int first_program = 0;
+
+    for (int program = 0; program < DOCTOR_PROGRAMS; program++) {
+        PGresult *result = NULL;
+
+        if (doctor_is_distinct(d, program)) {
+            doctor_begin(d);
+            result = doctor_try_query(d, d->db[program], IDENTITY_SQL);
+        }
+        if (!result || PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
+            PQclear(result);
+        } else if (!first) {
+            first = result;
+            first_program = program;
+        } else {
+            if (!is_same_database(first, result))
+                doctor_fail(d, "Correct one CTMS_DB_URL: all programs need the same database.",
+                            "%s uses the database %s, but %s uses %s",
+                            doctor_program_names[program], PQgetvalue(result, 0, 2),
+                            doctor_program_names[first_program], PQgetvalue(first, 0, 2));
+            PQclear(result);
+        }
+    }
+    PQclear(first);
 }
 
 /* The replica that REST reads from, with CTMS_DB_READ_URL. */
@@ -103,6 +194,7 @@ doctor_check_database(struct doctor *d)
         doctor_skip(d, "ctms: not checked: needs settings without an error");
     for (int program = 0; program < DOCTOR_PROGRAMS; program++)
         connect_program(d, program);
+    compare_databases(d);
     if (read_url)
         check_read_url(d, read_url);
 }

@@ -49,6 +49,25 @@ check_library(struct doctor *d, const char *objects)
     PQclear(result);
 }
 
+/* Programs may use other databases than doctor_db(): by mistake, which is reported too. */
+static void
+check_others(struct doctor *d)
+{
+    for (int program = 0; program < DOCTOR_PROGRAMS; program++) {
+        PGconn *db = d->db[program];
+        PGresult *result;
+
+        if (db == doctor_db(d) || !doctor_is_distinct(d, program))
+            continue;
+        result = doctor_try_query(d, db, "SELECT FROM pg_extension WHERE extname = 'ctms'");
+        if (result && PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 0)
+            doctor_fail(d, "As a superuser, in that database: CREATE EXTENSION ctms",
+                        "%s: the database \"%s\" does not have the extension",
+                        doctor_program_names[program], PQdb(db));
+        PQclear(result);
+    }
+}
+
 void
 doctor_check_extension(struct doctor *d)
 {
@@ -81,6 +100,7 @@ doctor_check_extension(struct doctor *d)
         else
             doctor_ok(d, "version %s, as this program", objects);
         check_library(d, objects);
+        check_others(d);
     }
     PQclear(result);
 }

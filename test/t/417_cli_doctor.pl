@@ -223,6 +223,32 @@ finds($found, 'queue', 'warning', qr/could not be checked: .*(timeout|in time)/,
 finds_nothing_else($found, 'queue');
 $holder->quit;
 
+# Each program by itself is well, but they do not work together.
+for my $role (qw(rest agent))
+{
+    my $program = "ctms-$role";
+    my %changed = (CTMS_DB_URL => url_as($role, 'postgres'));
+    write_settings($rest_file, %rest, $role eq 'rest' ? %changed : ());
+    write_settings($agent_file, %agent, $role eq 'agent' ? %changed : ());
+    $found = doctor({}, '--rest-config', $rest_file, '--agent-config', $agent_file);
+    is($found->{rc}, 1, "$program in another database");
+    finds($found, 'database', 'error',
+        qr/^$program uses the database "postgres" at .*, but ctms uses "ctms" at/, qr/CTMS_DB_URL/);
+    finds($found, 'extension', 'error', qr/^$program: the database "postgres" does not have/);
+}
+for my $role (qw(rest agent operator))
+{
+    $ctms->sql("ALTER ROLE $role SET default_transaction_read_only = on");
+    my $is_server = $role ne 'operator';
+    my $program = $is_server ? "ctms-$role" : 'ctms';
+    $found = doctor_of_all();
+    finds($found, 'database', $is_server ? 'error' : 'warning',
+        qr/^$program: nothing can be changed: default_transaction_read_only/,
+        qr/ALTER ROLE $role RESET default_transaction_read_only/);
+    finds_nothing_else($found, 'database');
+    $ctms->sql("ALTER ROLE $role RESET default_transaction_read_only");
+}
+
 # ---- roles -----------------------------------------------------------------------------------
 
 finds(doctor({ CTMS_DB_URL => $ctms->db_url }), 'roles', 'warning', qr/is a superuser/,
@@ -514,7 +540,19 @@ finds(doctor_of_all(CTMS_DB_READ_URL => "$replica_url&user=rest"), 'database', '
     qr/CTMS_DB_READ_URL names a replica/);
 $found = doctor({ CTMS_DB_URL => "$replica_url&user=operator" });
 is($found->{rc}, 0, 'it works on a replica');
-finds_nothing_else($found);
+finds($found, 'database', 'warning', qr/^ctms: nothing .*: the database is a replica/,
+    qr/Name the primary in CTMS_DB_URL/);
+finds_nothing_else($found, 'database');
 finds($found, 'listen', 'skipped', qr/needs the primary/);
+for my $program (qw(rest agent))
+{
+    my %changed = (CTMS_DB_URL => "$replica_url&user=$program");
+    write_settings($rest_file, %rest, $program eq 'rest' ? %changed : ());
+    write_settings($agent_file, %agent, $program eq 'agent' ? %changed : ());
+    $found = doctor({}, '--rest-config', $rest_file, '--agent-config', $agent_file);
+    finds($found, 'database', 'error', qr/^ctms-$program: nothing .*: the database is a replica/,
+        qr/Name the primary in CTMS_DB_URL/);
+    finds_nothing_else($found, 'database', 'listen', 'keys');    # its server has ended
+}
 
 done_testing();
