@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/config_file.h"
 
 #ifndef CTMS_VERSION
 #define CTMS_VERSION "1.0"
@@ -17,6 +18,7 @@
 /* Names with this prefix belong to test harnesses. They are ignored. */
 #define IGNORED_PREFIX "CTMS_TEST_"
 #define SECRET_FILE_MAX (64 * 1024)
+#define SETTINGS_FILE_MAX (1024 * 1024)
 
 extern char **environ;
 
@@ -185,27 +187,25 @@ check_value(const config_setting *setting, const char *value, config_error *erro
 static char *
 read_secret_file(const char *name, const char *path, config_error *error)
 {
-    FILE *in = fopen(path, "r");
-    char *text;
+    buf text = BUF_INIT;
+    char problem[400];
+    char *secret;
     size_t length;
 
-    if (in == NULL) {
-        fail(error, "%s_FILE: could not open \"%s\": %s", name, path, strerror(errno));
-        return NULL;
-    }
-    text = xmalloc(SECRET_FILE_MAX + 1);
-    length = fread(text, 1, SECRET_FILE_MAX + 1, in);
-    if (ferror(in) || length > SECRET_FILE_MAX || memchr(text, '\0', length) != NULL) {
+    if (!config_file_read(path, SECRET_FILE_MAX, &text, problem, sizeof(problem)))
+        fail(error, "%s_FILE: %s", name, problem);
+    else if (memchr(buf_text(&text), '\0', text.length) != NULL)
         fail(error, "%s_FILE: \"%s\" is not a file with a secret", name, path);
-        fclose(in);
-        free(text);
-        return NULL;
+    else {
+        length = text.length;
+        secret = buf_steal(&text);
+        while (length > 0 && (secret[length - 1] == '\n' || secret[length - 1] == '\r'))
+            length--;
+        secret[length] = '\0';
+        return secret;
     }
-    fclose(in);
-    while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
-        length--;
-    text[length] = '\0';
-    return text;
+    buf_free(&text);
+    return NULL;
 }
 
 /*
@@ -284,20 +284,24 @@ take_line(config *c, char *line, int number, bool *seen, config_error *error)
 static bool
 take_file(config *c, bool *seen, config_error *error)
 {
-    FILE *in = fopen(c->file, "r");
-    char *line = NULL;
-    size_t capacity = 0;
+    buf text = BUF_INIT;
+    char problem[400];
     int number = 0;
     bool ok = true;
+    char *content;
+    char *rest;
 
-    if (in == NULL)
-        return fail(error, "could not open \"%s\": %s", c->file, strerror(errno));
-    while (ok && getline(&line, &capacity, in) >= 0)
+    if (!config_file_read(c->file, SETTINGS_FILE_MAX, &text, problem, sizeof(problem)))
+        ok = fail(error, "%s", problem);
+    else if (memchr(buf_text(&text), '\0', text.length) != NULL)
+        ok = fail(error, "%s: holds a NUL byte", c->file);
+    content = rest = buf_steal(&text);
+    while (ok && rest != NULL) {
+        char *line = strsep(&rest, "\n");
+
         ok = take_line(c, line, ++number, seen, error);
-    if (ok && ferror(in))
-        ok = fail(error, "could not read \"%s\": %s", c->file, strerror(errno));
-    free(line);
-    fclose(in);
+    }
+    free(content);
     return ok;
 }
 

@@ -24,6 +24,9 @@ for my $program (qw(ctms-rest ctms-agent))
         "$program with an unknown argument");
     is(system("$ENV{CTMS_TEST_BIN}/$program --config /nonexistent 2>/dev/null") >> 8, 2,
         "$program without its file");
+    my $said = `timeout 30 $ENV{CTMS_TEST_BIN}/$program --config "$ENV{TESTDIR}" 2>&1`;
+    is($? >> 8, 2, "$program with a folder for its file");
+    like($said, qr/^$program: could not read "\Q$ENV{TESTDIR}\E": it is a folder$/, '... says so');
 }
 is_deeply([ sort keys %described ], [ sort keys %found ],
     'the guide and the programs know the same settings');

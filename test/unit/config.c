@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -114,6 +116,55 @@ reads_secrets_from_files(void **state)
     refuse((char *[]){KEY, "CTMS_PORT_FILE=x", NULL}, NULL, "CTMS_PORT_FILE");
 }
 
+/* A start that hangs says nothing; the alarm ends the test. */
+static void
+does_not_wait_for_files(void **state)
+{
+    char fifo[64];
+    char from_file[200];
+    char *const nothing[] = {NULL};
+    int ends[2];
+    char pipe_path[32];
+    config *c;
+
+    (void)state;
+    alarm(60);
+    snprintf(fifo, sizeof(fifo), "%s.fifo", file_path);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    refuse((char **)nothing, fifo, "did not end within 5 s");
+    snprintf(from_file, sizeof(from_file), "CTMS_SECRET_KEY_FILE=%s", fifo);
+    refuse((char *[]){from_file, NULL}, NULL, "CTMS_SECRET_KEY_FILE: could not read");
+    unlink(fifo);
+    refuse((char **)nothing, "/", "it is a folder");
+    refuse((char *[]){"CTMS_SECRET_KEY_FILE=/", NULL}, NULL, "CTMS_SECRET_KEY_FILE: could not");
+    refuse((char **)nothing, "/dev/zero", "it is too long");
+    refuse((char *[]){"CTMS_DB_URL_FILE=/dev/zero", NULL}, NULL, "CTMS_DB_URL_FILE: could not");
+    config_free(read_rest((char *[]){KEY, NULL}, "/dev/null"));
+
+    /* The shell's <(…): its writer may have gone, or be slow. */
+    for (int is_slow = 0; is_slow < 2; is_slow++) {
+        pid_t writer;
+
+        assert_int_equal(pipe(ends), 0);
+        writer = fork();
+        if (writer == 0) {
+            usleep(is_slow ? 300000 : 0);
+            _exit(write(ends[1], KEY "\n", strlen(KEY "\n")) < 0);
+        }
+        close(ends[1]);
+        if (!is_slow)
+            waitpid(writer, NULL, 0);
+        snprintf(pipe_path, sizeof(pipe_path), "/dev/fd/%d", ends[0]);
+        c = read_rest((char **)nothing, pipe_path);
+        assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), SECRET);
+        config_free(c);
+        close(ends[0]);
+        if (is_slow)
+            waitpid(writer, NULL, 0);
+    }
+    alarm(0);
+}
+
 static void
 refuses_bad_values(void **state)
 {
@@ -172,6 +223,7 @@ main(void)
         cmocka_unit_test(takes_environment_over_file),
         cmocka_unit_test(prefers_own_name_to_alias),
         cmocka_unit_test(reads_secrets_from_files),
+        cmocka_unit_test(does_not_wait_for_files),
         cmocka_unit_test(refuses_bad_values),
     };
 
