@@ -17,6 +17,7 @@
 #   make bench-rest         the REST server, next to pgbench
 #   make bench-replica      reads from a replica, next to reads from the primary
 #   make bench-direct       each path below the executor, next to the same by SQL
+#   make bench-token-flood  tokens while others attack /token
 #   make bench-agent        the agent: throughput, and how soon it begins
 #   make bench-json-schema  the JSON Schema engine, next to Blaze and ajv    (CORPORA=…)
 #   make bench-json-schema-cancel  how soon hostile schemas and values are cancelled

@@ -1452,6 +1452,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms.get_api_client(text) IS 'A client of the REST API, with the argon2 hash of its secret, the time at which it was made, and its scopes (NULL: all); no row when the client is unknown';
 
+CREATE FUNCTION ctms.api_client_costs(OUT cost text, OUT clients bigint) RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT h.cost, count(*)
+    FROM (SELECT substring(a.hashed_secret::text COLLATE "C"
+              FROM '^\$argon2(?:id|i|d)\$(?:v=\d+\$)?m=\d+,t=\d+,p=\d+\$') AS cost
+          FROM ctms.api_client AS a) AS h
+    WHERE h.cost IS NOT NULL
+    GROUP BY h.cost
+    ORDER BY h.cost;
+$$;
+COMMENT ON FUNCTION ctms.api_client_costs() IS 'What the hashes of clients begin with, up to their salt, and of how many clients; it says how much work a hash makes';
+
 CREATE FUNCTION ctms.touch_api_client(client_id text) RETURNS void
     LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1492,7 +1506,8 @@ ALTER TABLE ctms.api_client
     ENABLE ALWAYS TRIGGER ctms_api_client_notifies_change,
     ENABLE ALWAYS TRIGGER ctms_api_client_notifies_truncate;
 
-GRANT EXECUTE ON FUNCTION ctms.get_api_client(text), ctms.touch_api_client(text) TO ctms_api;
+GRANT EXECUTE ON FUNCTION ctms.get_api_client(text), ctms.touch_api_client(text),
+    ctms.api_client_costs() TO ctms_api;
 -- ---------------------------------------------------------------------------
 -- The description of contacts for the REST API.
 -- ---------------------------------------------------------------------------

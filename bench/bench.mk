@@ -22,6 +22,9 @@ bench-replica: set-up
 bench-direct: set-up
 	scripts/check bench/direct.pl
 
+bench-token-flood: set-up
+	scripts/check bench/token_flood.pl
+
 CONTACTS ?= 1000000
 bench-import: set-up
 	BENCH_CONTACTS=$(CONTACTS) scripts/check bench/import.pl
@@ -68,5 +71,5 @@ fuzz-http: set-up
 	$(quiet)+$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs
 	$(quiet)CTMS_FUZZ_SECONDS=$(or $(SECONDS),1800) BUILD=build/sanitize $(LONG_TEST) test/t/131_rest_fuzz.pl
 
-.PHONY: set-up bench-agent bench-rest bench-replica bench-direct bench-import bench-json-schema \
+.PHONY: set-up bench-agent bench-rest bench-replica bench-direct bench-token-flood bench-import bench-json-schema \
 	bench-json-schema-cancel conformance soak-agent soak-ddl soak-rest soak-schemas soak-stripe fuzz-http

@@ -14,6 +14,7 @@
 #include "common/pg_pool.h"
 #include "rest/auth/auth.h"
 #include "rest/auth/secret_check.h"
+#include "rest/auth/secret_cost.h"
 #include "rest/http/server.h"
 
 struct pubsub;
@@ -33,6 +34,7 @@ typedef struct app {
     bool is_deaf; /* changes of clients are not announced; logged already */
     auth *auth;
     secret_checker *secrets;
+    secret_costs *secret_costs;
     http_client *http;
     struct pubsub *pubsub;
     server *server;

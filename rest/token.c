@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "rest/http/form.h"
 #include "rest/resource.h"
 
@@ -37,6 +38,13 @@ static const pg_statement get_client = {
     .parameter_count = 1,
     .is_read_only = true,
     .columns = API_CLIENT_COLUMN_NAMES,
+    .rows = PG_ANY_ROWS,
+};
+
+static const pg_statement get_costs = {
+    .sql = "SELECT cost, clients FROM ctms.api_client_costs()",
+    .is_read_only = true,
+    .columns = "cost,clients",
     .rows = PG_ANY_ROWS,
 };
 
@@ -113,7 +121,7 @@ answer_client(exchange *ex, const api_client *client, const scope_request *asked
 }
 
 static void
-on_secret_checked(void *arg, bool is_match)
+on_secret_checked(void *arg, secret_result result)
 {
     grant *g = arg;
     exchange *ex = g->ex;
@@ -122,15 +130,25 @@ on_secret_checked(void *arg, bool is_match)
 
     free(g);
     exchange_end_wait(ex);
-    if (!ex->is_client_known) {
+    if (result == SECRET_NOT_CHECKED) {
+        exchange_answer_unavailable(ex, "too many secrets are being verified");
+    } else if (!ex->is_client_known) {
         refuse(ex, INVALID_CLIENT, "unknown client");
-    } else if (!is_match) {
+    } else if (result == SECRET_DIFFERS) {
         refuse(ex, INVALID_CLIENT, "wrong secret");
     } else if (!client.is_enabled) {
         refuse(ex, INVALID_CLIENT, "disabled client");
     } else {
         answer_client(ex, &client, &asked);
     }
+}
+
+static bool
+is_grant_awaited(void *arg)
+{
+    const grant *g = arg;
+
+    return !server_call_is_at_end(g->ex->call);
 }
 
 static void
@@ -222,12 +240,17 @@ check_secret(exchange *ex, const credentials *given, const scope_request *asked,
         ex->is_client_known = true;
     }
     /* This is also done for unknown clients, so that the time taken reveals nothing. */
-    g->check = secret_check_begin(ex->app->secrets, hash, given->secret, on_secret_checked, g);
-    if (g->check == NULL) {
-        free(g);
-        exchange_answer_unavailable(ex, "too many secrets are being verified");
-        return;
-    }
+    g->check = secret_check_begin(ex->app->secrets,
+                                  &(secret_question){
+                                      .address = server_call_host(ex->call),
+                                      .client_id = given->id,
+                                      .secret = given->secret,
+                                      .hash = hash,
+                                      .cost = secret_costs_of(ex->app->secret_costs, given->id),
+                                      .callback = on_secret_checked,
+                                      .is_awaited = is_grant_awaited,
+                                      .arg = g,
+                                  });
     exchange_wait(ex, g, abandon_grant);
 }
 
@@ -252,6 +275,24 @@ on_client(void *arg, const pg_reply *reply)
     forget(&given);
 }
 
+static void
+on_costs(void *arg, const pg_reply *reply)
+{
+    exchange *ex = arg;
+    secret_costs *costs = ex->app->secret_costs;
+
+    exchange_end_wait(ex);
+    if (reply->status != PG_OK) {
+        resource_answer_error(ex, reply);
+        return;
+    }
+    secret_costs_begin(costs, clock_now_s());
+    for (int i = 0; i < PQntuples(reply->result); i++)
+        secret_costs_add(costs, PQgetvalue(reply->result, i, 0),
+                         strtoll(PQgetvalue(reply->result, i, 1), NULL, 10));
+    token_handle_grant(ex);
+}
+
 void
 token_handle_grant(exchange *ex)
 {
@@ -266,6 +307,8 @@ token_handle_grant(exchange *ex)
     problem = read_form(ex, &given, &asked);
     if (problem.reason != NULL)
         refuse(ex, problem.error, problem.reason);
+    else if (secret_costs_are_old(ex->app->secret_costs, clock_now_s()))
+        exchange_query(ex, &get_costs, NULL, on_costs);
     else
         exchange_query(ex, &get_client, (const char *const[]){given.id}, on_client);
     forget(&given);

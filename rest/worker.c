@@ -31,6 +31,8 @@
 #define IDLE_AT_REPLACEMENT_S 10.0
 /* After this time a worker counts as ready even without a database: it answers 503. */
 #define READY_WAIT_S 2.0
+/* How much later than its token a client may ask for the next one to be still known. */
+#define KNOWN_SECRET_SLACK_S 600.0
 /* Pub/Sub encodes bodies in base64 and JSON, and may put several into one. */
 #define LARGE_BODY_FACTOR 16
 
@@ -255,7 +257,9 @@ serve(app *a, int listening_fd)
         event_add(signals[i], NULL);
     }
     event_add(flush, &flush_interval);
-    a->secrets = secret_checker_new(a->base, (int)config_int(a->settings, "CTMS_ARGON2_THREADS"));
+    a->secrets = secret_checker_new(a->base, (int)config_int(a->settings, "CTMS_ARGON2_THREADS"),
+                                    (double)a->token_lifetime_s + KNOWN_SECRET_SLACK_S);
+    a->secret_costs = secret_costs_new(config_string(a->settings, "CTMS_SECRET_KEY"));
     a->http = http_client_new(a->base, "ctms-rest");
     a->pubsub = pubsub_new(a->http, a->settings, a->server_prefix);
     add_server(a, listening_fd);
@@ -264,6 +268,7 @@ serve(app *a, int listening_fd)
     http_client_free(a->http);
     pubsub_free(a->pubsub);
     secret_checker_free(a->secrets);
+    secret_costs_free(a->secret_costs);
     for (int i = 0; i < 3; i++)
         event_free(signals[i]);
     event_free(flush);

@@ -1,212 +1,365 @@
 /*
- * auth/secret_check.c: compares client secrets with argon2 hashes in threads of their own; see
- * secret_check.h.
+ * auth/secret_check.c: takes checks of client secrets from the question to the answer; see
+ * secret_check.h. All of it runs in the thread of the event loop.
  */
 #include "rest/auth/secret_check.h"
 
-#include <argon2.h>
-#include <pthread.h>
-#include <signal.h>
+#include <arpa/inet.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
+#include <sys/random.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
+#include "rest/auth/secret_memory.h"
+#include "rest/auth/secret_pace.h"
+#include "rest/auth/secret_queue.h"
 
-#define WAITING_MAX 64
+/* Longer ones belong to no client. */
+#define ID_MAX 255
+#define SECRET_MAX 1024
+/* Checks that wait: with one id from one address, from one address, and all. */
+#define WAITING_OF_ID_MAX 256
+#define WAITING_OF_ADDRESS_MAX 512
+#define WAITING_MAX 2048
+/* Checks that probably nobody waits for, and that are done when nothing else waits. */
+#define LEFT_BEHIND_MAX 16
+/* Refusals that wait at one time; each holds a connection. */
+#define HELD_MAX 1024
+#define GOOD_PAIRS 1024
+#define BAD_PAIRS 4096
+#define BAD_PAIR_S 10.0
+/* A refusal that needed no argon2 counts as this much work. */
+#define REFUSAL_WORK_S 0.005
+/* How often to look for those who have gone. */
+#define SWEEP_S 0.05
+
+typedef enum check_state {
+    CHECK_WAITING,     /* in the queue */
+    CHECK_LEFT_BEHIND, /* waits, but probably nobody waits for it */
+    CHECK_RUNNING,     /* with a thread */
+    CHECK_FINISHED,    /* its result will be told when the time has come */
+} check_state;
 
 struct secret_check {
-    char *hash;
-    char *secret;
-    bool is_decoy; /* no such client: the hash is only there to take the time */
-    bool is_match;
-    secret_callback callback; /* NULL: abandoned; used only in the loop's thread */
+    secret_turn turn;
+    secret_job job;
+    secret_checker *owner;
+    secret_check *previous, *next; /* of all checks, the oldest first */
+    check_state state;
+    char address[INET6_ADDRSTRLEN]; /* as queue and pace know it */
+    char *client_id, *secret;
+    char *hash, *cost; /* may be NULL */
+    secret_digest pair;
+    secret_callback callback; /* NULL: abandoned */
+    bool (*is_awaited)(void *arg);
     void *arg;
-    secret_check *next;
+    double before_s; /* last turn of its address before this one */
+    bool is_held;
+    secret_result result;
+    struct event *told; /* when it is finished */
 };
 
 struct secret_checker {
-    pthread_mutex_t lock;
-    pthread_cond_t work;
-    secret_check *waiting, *waiting_tail;
-    secret_check *finished;
-    int waiting_count;
-    bool is_stopping;
-    int thread_count;
-    pthread_t *threads;
-    int wake_fd;
-    struct event *woken;
-    char *decoy; /* a hash as costly as those of real clients; used only in the loop's thread */
+    struct event_base *base;
+    secret_threads *threads;
+    secret_queue queue;
+    secret_memory *good, *bad;
+    secret_pace pace;
+    secret_digest key;
+    secret_check *first, *last;
+    int running_count, left_behind_count, held_count;
+    struct event *sweep;
 };
 
-static bool
-is_secret_of(const char *hash, const char *secret)
-{
-    argon2_type type = strncmp(hash, "$argon2id$", 10) == 0 ? Argon2_id
-                       : strncmp(hash, "$argon2i$", 9) == 0 ? Argon2_i
-                                                            : Argon2_d;
+static void begin_next(secret_checker *checker);
 
-    return argon2_verify(hash, secret, strlen(secret), type) == ARGON2_OK;
+/* ---- one check --------------------------------------------------------------------- */
+
+/* The networks of IPv6 give a customer 2^64 addresses, which count as one. */
+static void
+name_address(const char *address, char name[INET6_ADDRSTRLEN])
+{
+    struct in6_addr parsed;
+
+    if (inet_pton(AF_INET6, address, &parsed) == 1 && !IN6_IS_ADDR_V4MAPPED(&parsed)) {
+        memset(parsed.s6_addr + 8, 0, 8);
+        inet_ntop(AF_INET6, &parsed, name, INET6_ADDRSTRLEN);
+        return;
+    }
+    strncpy(name, address, INET6_ADDRSTRLEN - 1);
+    name[INET6_ADDRSTRLEN - 1] = '\0';
+}
+
+static char *
+copy(const char *text)
+{
+    return text ? xstrdup(text) : NULL;
+}
+
+static secret_check *
+check_new(secret_checker *checker, const secret_question *question)
+{
+    secret_check *check = xcalloc(1, sizeof(*check));
+
+    check->owner = checker;
+    name_address(question->address, check->address);
+    check->client_id = xstrdup(question->client_id);
+    check->secret = xstrdup(question->secret);
+    check->hash = copy(question->hash);
+    check->cost = copy(question->cost);
+    check->callback = question->callback;
+    check->is_awaited = question->is_awaited;
+    check->arg = question->arg;
+    check->job = (secret_job){
+        .secret = check->secret, .hash = check->hash, .cost = check->cost, .arg = check};
+    check->pair = secret_memory_digest(&checker->key, check->client_id,
+                                       check->hash ? check->hash : "", check->secret);
+    check->previous = checker->last;
+    if (checker->last != NULL)
+        checker->last->next = check;
+    else
+        checker->first = check;
+    checker->last = check;
+    return check;
 }
 
 static void
-free_check(secret_check *check)
+check_free(secret_check *check)
 {
+    secret_checker *checker = check->owner;
+
+    if (check->previous != NULL)
+        check->previous->next = check->next;
+    else
+        checker->first = check->next;
+    if (check->next != NULL)
+        check->next->previous = check->previous;
+    else
+        checker->last = check->previous;
+    if (check->state == CHECK_LEFT_BEHIND)
+        checker->left_behind_count--;
+    checker->held_count -= check->is_held;
+    if (check->told != NULL)
+        event_free(check->told);
     explicit_bzero(check->secret, strlen(check->secret));
     free(check->secret);
+    free(check->client_id);
     free(check->hash);
+    free(check->cost);
     free(check);
 }
 
-static void *
-run_thread(void *arg)
+static bool
+is_awaited(const secret_check *check)
+{
+    return check->callback != NULL && (check->is_awaited == NULL || check->is_awaited(check->arg));
+}
+
+/* ---- its end ------------------------------------------------------------------------- */
+
+static void
+on_told(evutil_socket_t fd, short what, void *arg)
+{
+    secret_check *check = arg;
+    secret_callback callback = check->callback;
+    void *callback_arg = check->arg;
+    secret_result result = check->result;
+
+    (void)fd;
+    (void)what;
+    check_free(check);
+    callback(callback_arg, result);
+}
+
+/* Counts a result; returns how long it is to wait. work_s: what it cost; 0 when it was known. */
+static double
+charge(secret_check *check, secret_result result, double work_s)
+{
+    if (result != SECRET_DIFFERS)
+        return 0;
+    return secret_pace_charge(&check->owner->pace, check->address,
+                              work_s > REFUSAL_WORK_S ? work_s : REFUSAL_WORK_S, clock_now_s());
+}
+
+static void
+finish(secret_check *check, secret_result result, double work_s)
+{
+    secret_checker *checker = check->owner;
+    double wait_s = charge(check, result, work_s);
+    struct timeval delay;
+
+    if (wait_s > 0 && (checker->held_count == HELD_MAX || !is_awaited(check)))
+        wait_s = 0;
+    check->state = CHECK_FINISHED;
+    check->result = result;
+    check->is_held = wait_s > 0;
+    checker->held_count += check->is_held;
+    delay = clock_timeval(wait_s);
+    check->told = evtimer_new(checker->base, on_told, check);
+    event_add(check->told, &delay);
+}
+
+/* Finishes a check whose result is remembered. */
+static bool
+recall(secret_check *check)
+{
+    secret_checker *checker = check->owner;
+    double now_s = clock_now_s();
+
+    if (check->hash != NULL && secret_memory_has(checker->good, &check->pair, now_s, true))
+        finish(check, SECRET_MATCHES, 0);
+    else if (secret_memory_has(checker->bad, &check->pair, now_s, false))
+        finish(check, SECRET_DIFFERS, 0);
+    else
+        return false;
+    return true;
+}
+
+static void
+on_job_done(void *arg, secret_job *job)
 {
     secret_checker *checker = arg;
-    const uint64_t one = 1;
+    secret_check *check = job->arg;
 
-    pthread_mutex_lock(&checker->lock);
-    while (!checker->is_stopping) {
-        secret_check *check = checker->waiting;
+    checker->running_count--;
+    switch (job->result) {
+    case SECRET_MATCHES:
+        secret_memory_add(checker->good, &check->pair, clock_now_s());
+        /* A right secret is not held against its address. */
+        secret_pace_set_last_s(&checker->pace, check->address, check->before_s);
+        break;
+    case SECRET_DIFFERS: secret_memory_add(checker->bad, &check->pair, clock_now_s()); break;
+    case SECRET_NOT_CHECKED: break;
+    }
+    if (check->callback != NULL) {
+        finish(check, job->result, job->work_s);
+    } else {
+        (void)charge(check, job->result, job->work_s);
+        check_free(check);
+    }
+    begin_next(checker);
+}
 
-        if (check == NULL) {
-            pthread_cond_wait(&checker->work, &checker->lock);
-            continue;
-        }
-        checker->waiting = check->next;
-        if (checker->waiting == NULL)
-            checker->waiting_tail = NULL;
-        checker->waiting_count--;
-        pthread_mutex_unlock(&checker->lock);
-        check->is_match = is_secret_of(check->hash, check->secret) && !check->is_decoy;
-        pthread_mutex_lock(&checker->lock);
-        check->next = checker->finished;
-        checker->finished = check;
-        if (write(checker->wake_fd, &one, sizeof(one)) < 0) {
-            /* The counter is full, so the loop is awake already. */
+/* ---- whose turn it is ------------------------------------------------------------------- */
+
+/* The check does not wait in the queue, and nobody seems to wait for it. */
+static void
+leave_behind(secret_check *check)
+{
+    secret_checker *checker = check->owner;
+
+    secret_pace_set_last_s(&checker->pace, check->address, clock_now_s());
+    if (checker->left_behind_count == LEFT_BEHIND_MAX) {
+        finish(check, SECRET_NOT_CHECKED, 0);
+        return;
+    }
+    check->state = CHECK_LEFT_BEHIND;
+    checker->left_behind_count++;
+}
+
+static secret_check *
+take_next(secret_checker *checker)
+{
+    secret_turn *turn = secret_queue_take(&checker->queue);
+
+    if (turn != NULL)
+        return (secret_check *)((char *)turn - offsetof(secret_check, turn));
+    for (secret_check *check = checker->first; checker->left_behind_count > 0 && check != NULL;
+         check = check->next) {
+        if (check->state == CHECK_LEFT_BEHIND) {
+            checker->left_behind_count--;
+            return check;
         }
     }
-    pthread_mutex_unlock(&checker->lock);
     return NULL;
 }
 
 static void
-on_woken(evutil_socket_t fd, short what, void *arg)
+start(secret_check *check)
+{
+    secret_checker *checker = check->owner;
+    double now_s = clock_now_s();
+
+    check->state = CHECK_RUNNING;
+    checker->running_count++;
+    check->before_s = secret_pace_last_s(&checker->pace, check->address, now_s);
+    secret_pace_set_last_s(&checker->pace, check->address, now_s);
+    secret_threads_run(checker->threads, &check->job);
+}
+
+static void
+begin_next(secret_checker *checker)
+{
+    secret_check *check;
+
+    while (checker->running_count < secret_threads_count(checker->threads) &&
+           (check = take_next(checker)) != NULL) {
+        /* Another check may have found it out meanwhile. */
+        if (recall(check))
+            continue;
+        start(check);
+    }
+}
+
+/* Those who have gone keep no place in the queue, and no connection. */
+static void
+on_sweep(evutil_socket_t fd, short what, void *arg)
 {
     secret_checker *checker = arg;
-    secret_check *check, *next;
-    uint64_t count;
+    struct timeval interval = clock_timeval(SWEEP_S), at_once = {0, 0};
+    secret_check *next;
 
+    (void)fd;
     (void)what;
-    if (read(fd, &count, sizeof(count)) < 0)
-        return;
-    pthread_mutex_lock(&checker->lock);
-    check = checker->finished;
-    checker->finished = NULL;
-    pthread_mutex_unlock(&checker->lock);
-    for (; check != NULL; check = next) {
+    for (secret_check *check = checker->first; check != NULL; check = next) {
         next = check->next;
-        if (check->callback != NULL)
-            check->callback(check->arg, check->is_match);
-        free_check(check);
-    }
-}
-
-/* The decoy until a real hash has been seen, with the parameters of `ctms clients add`. */
-static char *
-first_decoy(void)
-{
-    char encoded[256] = "";
-
-    argon2id_hash_encoded(2, 19456, 1, "decoy", 5, "no real salt", 12, 32, encoded,
-                          sizeof(encoded));
-    return xstrdup(encoded);
-}
-
-secret_checker *
-secret_checker_new(struct event_base *base, int threads)
-{
-    secret_checker *checker = xcalloc(1, sizeof(*checker));
-    sigset_t all, old;
-
-    pthread_mutex_init(&checker->lock, NULL);
-    pthread_cond_init(&checker->work, NULL);
-    checker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    checker->woken = event_new(base, checker->wake_fd, EV_READ | EV_PERSIST, on_woken, checker);
-    event_add(checker->woken, NULL);
-    checker->decoy = first_decoy();
-    checker->threads = xcalloc((size_t)threads, sizeof(pthread_t));
-    /* Signals are handled in the thread of the event loop. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    for (int i = 0; i < threads; i++) {
-        if (pthread_create(&checker->threads[checker->thread_count], NULL, run_thread, checker) ==
-            0)
-            checker->thread_count++;
-    }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return checker;
-}
-
-void
-secret_checker_free(secret_checker *checker)
-{
-    secret_check *lists[2];
-
-    if (checker == NULL)
-        return;
-    pthread_mutex_lock(&checker->lock);
-    checker->is_stopping = true;
-    pthread_cond_broadcast(&checker->work);
-    pthread_mutex_unlock(&checker->lock);
-    for (int i = 0; i < checker->thread_count; i++)
-        pthread_join(checker->threads[i], NULL);
-    lists[0] = checker->waiting;
-    lists[1] = checker->finished;
-    for (int i = 0; i < 2; i++) {
-        for (secret_check *check = lists[i], *next; check != NULL; check = next) {
-            next = check->next;
-            free_check(check);
+        if (is_awaited(check))
+            continue;
+        if (check->state == CHECK_WAITING) {
+            secret_queue_remove(&check->turn);
+            leave_behind(check);
+        } else if (check->is_held) {
+            event_add(check->told, &at_once);
         }
     }
-    event_free(checker->woken);
-    close(checker->wake_fd);
-    pthread_cond_destroy(&checker->work);
-    pthread_mutex_destroy(&checker->lock);
-    free(checker->threads);
-    free(checker->decoy);
-    free(checker);
+    if (checker->first != NULL)
+        event_add(checker->sweep, &interval);
+}
+
+static void
+enqueue(secret_check *check)
+{
+    secret_checker *checker = check->owner;
+    secret_turn *loser;
+
+    if (!is_awaited(check)) {
+        leave_behind(check);
+        return;
+    }
+    check->state = CHECK_WAITING;
+    loser = secret_queue_add(&checker->queue, &check->turn, check->address, check->client_id);
+    if (loser != NULL)
+        finish((secret_check *)((char *)loser - offsetof(secret_check, turn)), SECRET_NOT_CHECKED,
+               0);
 }
 
 secret_check *
-secret_check_begin(secret_checker *checker, const char *hash, const char *secret,
-                   secret_callback callback, void *arg)
+secret_check_begin(secret_checker *checker, const secret_question *question)
 {
-    secret_check *check = xcalloc(1, sizeof(*check));
+    struct timeval interval = clock_timeval(SWEEP_S);
+    secret_check *check = check_new(checker, question);
 
-    if (hash != NULL && strcmp(hash, checker->decoy) != 0) {
-        free(checker->decoy);
-        checker->decoy = xstrdup(hash);
-    }
-    check->hash = xstrdup(hash ? hash : checker->decoy);
-    check->secret = xstrdup(secret);
-    check->is_decoy = hash == NULL;
-    check->callback = callback;
-    check->arg = arg;
-    pthread_mutex_lock(&checker->lock);
-    if (checker->waiting_count >= WAITING_MAX || checker->thread_count == 0) {
-        pthread_mutex_unlock(&checker->lock);
-        free_check(check);
-        return NULL;
-    }
-    if (checker->waiting_tail != NULL)
-        checker->waiting_tail->next = check;
-    else
-        checker->waiting = check;
-    checker->waiting_tail = check;
-    checker->waiting_count++;
-    pthread_cond_signal(&checker->work);
-    pthread_mutex_unlock(&checker->lock);
+    if (!event_pending(checker->sweep, EV_TIMEOUT, NULL))
+        event_add(checker->sweep, &interval);
+    if (secret_threads_count(checker->threads) == 0)
+        finish(check, SECRET_NOT_CHECKED, 0);
+    else if (strlen(question->client_id) > ID_MAX || strlen(question->secret) > SECRET_MAX)
+        finish(check, SECRET_DIFFERS, 0);
+    else if (!recall(check))
+        enqueue(check);
+    begin_next(checker);
     return check;
 }
 
@@ -214,4 +367,75 @@ void
 secret_check_abandon(secret_check *check)
 {
     check->callback = NULL;
+    switch (check->state) {
+    case CHECK_RUNNING: return; /* its result is worth remembering */
+    case CHECK_WAITING:
+        /* Whoever goes, and comes again at once, is no newcomer. */
+        secret_pace_set_last_s(&check->owner->pace, check->address, clock_now_s());
+        secret_queue_remove(&check->turn);
+        break;
+    case CHECK_LEFT_BEHIND:
+    case CHECK_FINISHED: break;
+    }
+    check_free(check);
+}
+
+/* ---- the checker --------------------------------------------------------------------------- */
+
+static double
+last_s(void *arg, const char *address)
+{
+    const secret_checker *checker = arg;
+
+    return secret_pace_last_s(&checker->pace, address, clock_now_s());
+}
+
+static void
+fill_random(void *bytes, size_t length)
+{
+    /* Up to 256 bytes come as a whole; without them nothing may be remembered. */
+    if (getrandom(bytes, length, 0) != (ssize_t)length)
+        abort();
+}
+
+secret_checker *
+secret_checker_new(struct event_base *base, int threads, double remembered_s)
+{
+    secret_checker *checker = xcalloc(1, sizeof(*checker));
+
+    checker->base = base;
+    checker->queue.id_max = WAITING_OF_ID_MAX;
+    checker->queue.address_max = WAITING_OF_ADDRESS_MAX;
+    checker->queue.all_max = WAITING_MAX;
+    checker->queue.last_s = last_s;
+    checker->queue.arg = checker;
+    checker->good = secret_memory_new(GOOD_PAIRS, remembered_s);
+    checker->bad = secret_memory_new(BAD_PAIRS, BAD_PAIR_S);
+    checker->pace.threads = threads;
+    fill_random(&checker->pace.seed, sizeof(checker->pace.seed));
+    fill_random(&checker->key, sizeof(checker->key));
+    checker->sweep = evtimer_new(base, on_sweep, checker);
+    checker->threads = secret_threads_new(base, threads, on_job_done, checker);
+    return checker;
+}
+
+void
+secret_checker_free(secret_checker *checker)
+{
+    secret_check *next;
+
+    if (checker == NULL)
+        return;
+    secret_threads_free(checker->threads);
+    for (secret_check *check = checker->first; check != NULL; check = next) {
+        next = check->next;
+        if (check->state == CHECK_WAITING)
+            secret_queue_remove(&check->turn);
+        check_free(check);
+    }
+    event_free(checker->sweep);
+    secret_memory_free(checker->good);
+    secret_memory_free(checker->bad);
+    explicit_bzero(&checker->key, sizeof(checker->key));
+    free(checker);
 }

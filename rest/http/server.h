@@ -89,6 +89,8 @@ void server_break_stream(server_call *call);
 
 const char *server_call_host(const server_call *call); /* the client's address */
 int server_call_port(const server_call *call);
+/* The client sends no more: it has closed the connection, or only its half and still reads. */
+bool server_call_is_at_end(const server_call *call);
 void server_call_set_context(server_call *call, void *context);
 void *server_call_context(const server_call *call);
 

@@ -16,6 +16,12 @@ server_call_port(const server_call *call)
     return call->port;
 }
 
+bool
+server_call_is_at_end(const server_call *call)
+{
+    return call->is_at_end;
+}
+
 void
 server_call_set_context(server_call *call, void *context)
 {

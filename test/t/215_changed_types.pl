@@ -148,6 +148,7 @@ my @calls = (
     "SELECT * FROM ctms.product_subscriptions('$id')", 'SELECT * FROM ctms.acoustic_backlog(6)',
     'SELECT ctms.acoustic_age(6) > 0', 'SELECT ctms.acoustic_configuration()',
     "SELECT ctms.get_api_client('9001')", "SELECT ctms.touch_api_client('9001')",
+    'SELECT ctms.api_client_costs()',
     'SELECT ctms.contact_schemas()', 'SELECT ctms.library_version()',
     "SELECT ctms.json_schema_check('{\"\$ref\": \"https://example.com/x\"}'::jsonb)",
     "SELECT ctms.delete_contact('one\@example.com')",

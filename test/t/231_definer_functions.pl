@@ -154,6 +154,7 @@ my @calls = (
     "SELECT * FROM ctms.product_subscriptions('$id')", "SELECT * FROM ctms.acoustic_backlog(6)",
     "SELECT ctms.acoustic_age(6)", "SELECT ctms.acoustic_configuration()",
     "SELECT ctms.get_api_client('x')", "SELECT ctms.touch_api_client('x')",
+    "SELECT count(*) FROM ctms.api_client_costs()",
     "SELECT ctms.contact_schemas() IS NULL",
     "SELECT ctms.json_schema_is_valid('{\"type\": \"object\"}'::jsonb, '{}'::jsonb)",
     "SELECT ctms.json_schema_check('{\"\$ref\": \"https://example.com/x\"}'::jsonb)",

@@ -90,6 +90,7 @@ for my $query (
     q{SELECT ctms.get_waitlist('vpn')},
     'SELECT ctms.acoustic_configuration()',
     'SELECT ctms.contact_schemas()', q{SELECT ctms.get_api_client('id_dump')},
+    'SELECT ctms.api_client_costs()',
     q{SELECT ctms.json_schema_is_valid('{"type": "object"}'::jsonb, '[]'::jsonb)},
     q{SELECT json_agg(e)
         FROM ctms.json_schema_errors('{"$ref": "https://example.com/x"}'::jsonb, '1'::jsonb) e},

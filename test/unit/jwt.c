@@ -1,21 +1,15 @@
-/*
- * Tests of tokens, and of the secrets with which clients get them.
- * uses: rest/auth/jwt.c rest/auth/claims.c rest/auth/jose_text.c rest/auth/secret_check.c
- */
+/* Tests of tokens. uses: rest/auth/jwt.c rest/auth/claims.c rest/auth/jose_text.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <argon2.h>
 #include <cmocka.h>
-#include <event2/event.h>
 
 #include "common/buf.h"
 #include "rest/auth/claims.h"
 #include "rest/auth/jwt.h"
-#include "rest/auth/secret_check.h"
 
 static void
 signs_and_verifies(void **state)
@@ -97,80 +91,13 @@ refuses_changed_tokens(void **state)
     jwt_key_free(key);
 }
 
-typedef struct check_result {
-    struct event_base *base;
-    int left;
-    int matches;
-} check_result;
-
-static void
-on_checked(void *arg, bool is_match)
-{
-    check_result *result = arg;
-
-    result->matches += is_match;
-    if (--result->left == 0)
-        event_base_loopbreak(result->base);
-}
-
-static void
-never_called(void *arg, bool is_match)
-{
-    (void)arg;
-    (void)is_match;
-    fail_msg("an abandoned check came back");
-}
-
-static void
-checks_secrets(void **state)
-{
-    struct event_base *base = event_base_new();
-    secret_checker *checker = secret_checker_new(base, 2);
-    check_result result = {base, 0, 0};
-    char hashes[3][200];
-
-    (void)state;
-    argon2i_hash_encoded(1, 64, 1, "right", 5, "some salt", 9, 32, hashes[0], sizeof(hashes[0]));
-    argon2id_hash_encoded(3, 128, 2, "right", 5, "some salt", 9, 16, hashes[1], sizeof(hashes[1]));
-    argon2d_hash_encoded(1, 64, 1, "right", 5, "some salt", 9, 32, hashes[2], sizeof(hashes[2]));
-    for (int i = 0; i < 3; i++) {
-        result.left += 2;
-        assert_non_null(secret_check_begin(checker, hashes[i], "right", on_checked, &result));
-        assert_non_null(secret_check_begin(checker, hashes[i], "wrong", on_checked, &result));
-    }
-    result.left += 3;
-    assert_non_null(secret_check_begin(checker, NULL, "right", on_checked, &result));
-    assert_non_null(secret_check_begin(checker, "", "", on_checked, &result));
-    assert_non_null(secret_check_begin(checker, "$argon2id$", "x", on_checked, &result));
-    secret_check_abandon(secret_check_begin(checker, hashes[0], "right", never_called, NULL));
-    event_base_dispatch(base);
-    assert_int_equal(result.matches, 3);
-    secret_checker_free(checker);
-    event_base_free(base);
-}
-
-static void
-limits_what_waits(void **state)
-{
-    struct event_base *base = event_base_new();
-    secret_checker *checker = secret_checker_new(base, 1);
-    int accepted = 0;
-
-    (void)state;
-    while (accepted < 1000 && secret_check_begin(checker, NULL, "x", never_called, NULL) != NULL)
-        accepted++;
-    assert_true(accepted < 1000);
-    secret_checker_free(checker);
-    event_base_free(base);
-}
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(signs_and_verifies),     cmocka_unit_test(knows_when_tokens_are_valid),
-        cmocka_unit_test(refuses_changed_tokens), cmocka_unit_test(checks_secrets),
-        cmocka_unit_test(limits_what_waits),
+        cmocka_unit_test(signs_and_verifies),
+        cmocka_unit_test(knows_when_tokens_are_valid),
+        cmocka_unit_test(refuses_changed_tokens),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
