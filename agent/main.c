@@ -20,6 +20,7 @@
 #include "agent/settings.h"
 #include "agent/sync.h"
 #include "common/config.h"
+#include "common/event_log.h"
 #include "common/log.h"
 #include "common/pg_listen.h"
 #include "common/pg_pool.h"
@@ -275,6 +276,7 @@ main(int argc, char **argv)
     set_up_libraries();
     log_open(config_bool(a.config, "CTMS_USE_MOZLOG"),
              config_string(a.config, "CTMS_LOGGING_LEVEL"));
+    event_log_open();
     if (!agent_settings_fill(&a.settings, a.config, message, sizeof(message))) {
         fprintf(stderr, "ctms-agent: %s\n", message);
         agent_close(&a);

@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/config.h"
+#include "common/event_log.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "rest/http/listen.h"
@@ -59,6 +60,7 @@ main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
     log_open(config_bool(settings, "CTMS_USE_MOZLOG"),
              config_string(settings, "CTMS_LOGGING_LEVEL"));
+    event_log_open();
     if (config_string(settings, "CTMS_METRICS_TOKEN") == NULL)
         log_message(LOG_LEVEL_INFO, LOG_TYPE,
                     "CTMS_METRICS_TOKEN is not set: /metrics is public, and names no client");
