@@ -28,8 +28,20 @@ is_anybody_waiting(const server *s)
     return poll(&poller, 1, 0) > 0;
 }
 
-/* When the limit is reached and no connection can be spared, new ones wait in the kernel's queue.
- */
+/* Ends the connection that can best be spared. Returns false when there is none. */
+static bool
+make_room(server *s)
+{
+    server_call *spare = room_find(s, NULL);
+
+    if (spare == NULL)
+        return false;
+    connection_give_up(spare);
+    return true;
+}
+
+/* When there is no room, or are no descriptors, and no connection can be spared, new ones wait in
+ * the kernel's queue. */
 static void
 accept_calls(server *s, int limit)
 {
@@ -39,22 +51,25 @@ accept_calls(server *s, int limit)
         int fd;
 
         if (s->call_count >= s->options.connections_max) {
-            server_call *spare;
-
             if (!is_anybody_waiting(s))
                 return;
-            spare = room_find(s, NULL);
-            if (spare == NULL) {
+            if (!make_room(s)) {
                 listen_stop_accepting(s);
                 return;
             }
-            connection_give_up(spare);
         }
         fd = accept4(s->listening_fd, (struct sockaddr *)&address, &length,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            /* There are no more descriptors; the next tick accepts again. */
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            int error = errno;
+
+            /* Without descriptors the kernel says so also when nobody waits. */
+            if (error == EMFILE && !is_anybody_waiting(s))
+                return;
+            if (error == EMFILE && make_room(s))
+                continue;
+            /* The next tick accepts again. */
+            if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
                 listen_stop_accepting(s);
             return;
         }
