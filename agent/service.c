@@ -1,5 +1,6 @@
 /*
- * service.c: see service.h. It is meant for a few trusted callers; limits protect it from others.
+ * service.c: see service.h. It is meant for a few trusted callers; the limits of rest/http, with
+ * which it speaks HTTP, protect it from others.
  */
 #include "agent/service.h"
 
@@ -8,37 +9,32 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <event2/buffer.h>
-#include <event2/http.h>
-
 #include "agent/report.h"
 #include "common/bearer.h"
 #include "common/http_client.h"
 #include "common/log.h"
+#include "rest/http/listen.h"
+#include "rest/http/server.h"
+#include "rest/http/uri.h"
 
-enum { HEADERS_MAX = 16 * 1024, BODY_MAX = 1024, IDLE_S = 30, PUSH_ANSWER_MAX = 64 * 1024 };
+enum { CONNECTIONS_MAX = 64, BUFFERED_MAX = 4 * 1024 * 1024, BODY_MAX = 1024 };
+#define HEAD_TIMEOUT_S 5.0
+#define REQUEST_TIMEOUT_S 30.0
+#define IDLE_S 30.0
+enum { PUSH_ANSWER_MAX = 64 * 1024 };
 #define PUSH_TIMEOUT_S 5.0
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define JSON_TYPE "application/json"
 
 struct service {
     service_options options;
-    struct evhttp *http;
+    int listening_fd; /* -1: none */
+    server *server;
     http_client *client; /* for pushing */
     char *push_url;
     bool is_pushing;
     bool is_push_failing; /* logged already */
 };
-
-static void
-answer(struct evhttp_request *request, int status, const char *type, const buf *text)
-{
-    struct evbuffer *body = evbuffer_new();
-
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
-    evbuffer_add(body, buf_text(text), text->length);
-    evhttp_send_reply(request, status, NULL, body);
-    evbuffer_free(body);
-}
 
 static void
 write_metrics(service *s, buf *text)
@@ -49,45 +45,61 @@ write_metrics(service *s, buf *text)
     agent_metrics_write(s->options.metrics, text);
 }
 
-/* How to ask for the token of the metrics, or NULL if the request has it or none is needed. */
-static const char *
-challenge(const service *s, struct evhttp_request *request)
-{
-    const char *expected = s->options.settings->metrics_token;
-    const char *token = bearer_find_token(
-        evhttp_find_header(evhttp_request_get_input_headers(request), "Authorization"));
+/* ---- requests --------------------------------------------------------------------- */
 
-    if (expected == NULL || (token != NULL && bearer_is_same(token, expected)))
-        return NULL;
-    return token ? "Bearer error=\"invalid_token\"" : "Bearer";
+static void
+answer(server_call *call, int status, const char *headers, const char *type, const buf *text)
+{
+    server_answer(call, status, headers, type, buf_text(text), text->length);
 }
 
 static void
-on_metrics(struct evhttp_request *request, void *arg)
+refuse(server_call *call, int status, const char *headers, const char *detail)
 {
-    const char *wanted = challenge(arg, request);
+    buf text = BUF_INIT;
+
+    buf_printf(&text, "{\"detail\":\"%s\"}", detail);
+    answer(call, status, headers, JSON_TYPE, &text);
+    buf_free(&text);
+}
+
+/* The header that asks for the token of the metrics, or NULL if the request has it or none is
+ * needed. */
+static const char *
+challenge(const service *s, const http_request *request)
+{
+    const char *expected = s->options.settings->metrics_token;
+    const char *token = bearer_find_token(http_get_header(request, "Authorization"));
+
+    if (expected == NULL || (token != NULL && bearer_is_same(token, expected)))
+        return NULL;
+    return token ? "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
+                 : "WWW-Authenticate: Bearer\r\n";
+}
+
+static void
+answer_metrics(service *s, server_call *call, const http_request *request)
+{
+    const char *wanted = challenge(s, request);
     buf text = BUF_INIT;
 
     if (wanted != NULL) {
-        evhttp_add_header(evhttp_request_get_output_headers(request), "WWW-Authenticate", wanted);
-        buf_append_string(&text, "{\"detail\":\"Could not validate credentials\"}");
-        answer(request, 401, "application/json", &text);
-        buf_free(&text);
+        refuse(call, 401, wanted, "Could not validate credentials");
         return;
     }
-    write_metrics(arg, &text);
-    answer(request, 200, METRICS_TYPE, &text);
+    write_metrics(s, &text);
+    answer(call, 200, NULL, METRICS_TYPE, &text);
     buf_free(&text);
 }
 
 static void
-on_heartbeat(struct evhttp_request *request, void *arg)
+answer_heartbeat(service *s, server_call *call, const http_request *request)
 {
-    service *s = arg;
     service_health health = s->options.health(s->options.arg);
     bool is_well = health.is_database_up && health.stopped == NULL;
     buf text = BUF_INIT;
 
+    (void)request;
     buf_printf(&text,
                "{\"database\":{\"up\":%s,\"listening\":%s},"
                "\"acoustic\":{\"success\":%s,\"stopped\":",
@@ -96,37 +108,111 @@ on_heartbeat(struct evhttp_request *request, void *arg)
     buf_append_json_string(&text, health.stopped);
     buf_printf(&text, ",\"in_flight\":%d,\"in_flight_allowed\":%d}}", health.in_flight,
                health.in_flight_allowed);
-    answer(request, is_well ? 200 : 503, "application/json", &text);
+    answer(call, is_well ? 200 : 503, NULL, JSON_TYPE, &text);
     buf_free(&text);
 }
 
 static void
-on_lbheartbeat(struct evhttp_request *request, void *arg)
+answer_lbheartbeat(service *s, server_call *call, const http_request *request)
 {
-    buf text = BUF_INIT;
+    static const char text[] = "{\"status\":\"OK\"}";
 
+    (void)s;
+    (void)request;
+    server_answer(call, 200, NULL, JSON_TYPE, text, sizeof(text) - 1);
+}
+
+static void
+on_request(void *arg, server_call *call, const http_request *request)
+{
+    static const struct {
+        const char *path;
+        void (*handler)(service *s, server_call *call, const http_request *request);
+    } routes[] = {
+        {"/metrics", answer_metrics},
+        {"/__heartbeat__", answer_heartbeat},
+        {"/__lbheartbeat__", answer_lbheartbeat},
+    };
+    const char *path, *query;
+    size_t length;
+
+    uri_split(request->target, &path, &length, &query);
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (strlen(routes[i].path) != length || memcmp(routes[i].path, path, length) != 0)
+            continue;
+        if (request->method != HTTP_GET && request->method != HTTP_HEAD)
+            refuse(call, 405, "Allow: GET, HEAD\r\n", "Method Not Allowed");
+        else if (request->is_body_too_large)
+            refuse(call, 413, NULL, http_reason(413));
+        else
+            routes[i].handler(arg, call, request);
+        return;
+    }
+    refuse(call, 404, NULL, "Not Found");
+}
+
+/* Every request is answered at once. */
+static void
+on_overdue(void *arg, server_call *call)
+{
     (void)arg;
-    buf_append_string(&text, "{\"status\":\"OK\"}");
-    answer(request, 200, "application/json", &text);
-    buf_free(&text);
+    refuse(call, 503, NULL, http_reason(503));
+}
+
+static void
+on_gone(void *arg, server_call *call, const char *why)
+{
+    (void)arg;
+    (void)call;
+    (void)why;
+}
+
+static void
+on_cut_off(void *arg, const server_call *call, const char *why)
+{
+    (void)arg;
+    (void)call;
+    (void)why;
+}
+
+static void
+on_refused(void *arg, const server_call *call, int status, const char *detail)
+{
+    (void)arg;
+    (void)call;
+    (void)status;
+    (void)detail;
+}
+
+static size_t
+body_max(void *arg, const http_request *request)
+{
+    (void)arg;
+    (void)request;
+    return BODY_MAX;
 }
 
 static bool
 listen_on(service *s, struct event_base *base, char *message, size_t size)
 {
-    s->http = evhttp_new(base);
-    evhttp_set_max_headers_size(s->http, HEADERS_MAX);
-    evhttp_set_max_body_size(s->http, BODY_MAX);
-    evhttp_set_timeout(s->http, IDLE_S);
-    evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
-    evhttp_set_cb(s->http, "/metrics", on_metrics, s);
-    evhttp_set_cb(s->http, "/__heartbeat__", on_heartbeat, s);
-    evhttp_set_cb(s->http, "/__lbheartbeat__", on_lbheartbeat, s);
-    if (evhttp_bind_socket(s->http, s->options.host, (ev_uint16_t)s->options.port) == 0)
-        return true;
-    snprintf(message, size, "could not listen on %s port %d (CTMS_HOST, CTMS_AGENT_METRICS_PORT)",
-             s->options.host, s->options.port);
-    return false;
+    static const server_events events = {on_request, on_overdue, on_gone,
+                                         on_cut_off, on_refused, body_max};
+    static const server_options limits = {.connections_max = CONNECTIONS_MAX,
+                                          .connections_per_peer_max = CONNECTIONS_MAX,
+                                          .buffered_max = BUFFERED_MAX,
+                                          .head_timeout_s = HEAD_TIMEOUT_S,
+                                          .request_timeout_s = REQUEST_TIMEOUT_S,
+                                          .keepalive_timeout_s = IDLE_S};
+    char problem[256];
+    int port = s->options.port;
+
+    if (!listen_open_sockets(s->options.host, &port, &s->listening_fd, 1, problem,
+                             sizeof(problem))) {
+        snprintf(message, size, "%s (CTMS_HOST, CTMS_AGENT_METRICS_PORT)", problem);
+        return false;
+    }
+    s->server = server_new(base, s->listening_fd, &limits, &events, s);
+    return true;
 }
 
 /* ---- pushing ---------------------------------------------------------------------- */
@@ -190,6 +276,7 @@ service_new(struct event_base *base, const service_options *options, char *messa
 {
     service *s = xcalloc(1, sizeof(*s));
 
+    s->listening_fd = -1;
     s->options = *options;
     s->options.host = xstrdup(options->host);
     if (options->gateway != NULL) {
@@ -213,8 +300,9 @@ service_free(service *s)
 {
     if (s == NULL)
         return;
-    if (s->http != NULL)
-        evhttp_free(s->http);
+    server_free(s->server);
+    if (s->listening_fd >= 0)
+        close(s->listening_fd);
     http_client_free(s->client);
     free(s->push_url);
     free((char *)s->options.host);

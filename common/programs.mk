@@ -1,5 +1,6 @@
 # Builds the programs and the C unit tests; included by the top Makefile.
-# Every program is the objects of its folder plus the objects of common/.
+# Every program is the objects of its folder plus the objects of common/; the agent speaks HTTP with
+# those of rest/http/.
 
 CC ?= gcc
 PROGRAM_PACKAGES = libpq libevent libevent_pthreads libcurl libxml-2.0 jansson cjose libargon2 libcrypto
@@ -17,6 +18,7 @@ COMMON_OBJS = $(call object,common)
 
 ctms-rest_DIR = rest
 ctms-agent_DIR = agent
+ctms-agent_MORE = rest/http
 ctms_DIR = cli
 acoustic-sandbox_DIR = test/acoustic-sandbox
 http-load_DIR = bench/http-load
@@ -49,7 +51,7 @@ $(SWAGGER_UI) &: rest/swagger-ui/package-lock.json
 			>build/swagger-ui/$$file || exit 1; done
 
 define program_rule
-$(BUILD)/bin/$(1): $(call object,$($(1)_DIR)) $(COMMON_OBJS)
+$(BUILD)/bin/$(1): $(call object,$($(1)_DIR) $($(1)_MORE)) $(COMMON_OBJS)
 	@mkdir -p $$(@D)
 	$$(call say,LINK,$$@)
 	$$(quiet)$(CC) $(PROGRAM_LDFLAGS) -o $$@ $$^ $(PROGRAM_LIBS)

@@ -93,6 +93,36 @@ subtest 'an ordinary member of ctms_agent, and a database that comes late' => su
     ok(!lines('permission denied'), 'with the rights of its role');
 };
 
+subtest 'clients of the port that send nothing whole' => sub {
+    my $pid = $ctms->pid('agent');
+    my $descriptors = sub { my @all = glob "/proc/$pid/fd/*"; return scalar @all };
+    my $before = $descriptors->();
+    my $crowd = sub {
+        return map { my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or die $!;
+            $socket->syswrite("GET /metrics HTTP/1.1\r\nX: ");
+            $socket } 1 .. 190;
+    };
+    my @clients = $crowd->();
+    is(get('/metrics')->{status}, 200, 'leave room for others');
+    cmp_ok($descriptors->() - $before, '<=', 72, 'and hold few descriptors');
+    ok(poll_until(sub { IO::Select->new(@clients)->can_read(0) == 190 }, 'heads end', 60),
+        'all are let go');
+    close $_ for splice @clients;
+
+    # Now it runs out of descriptors.
+    ok(poll_until(sub { $descriptors->() <= $before + 8 }), 'they are closed');
+    my $limit = $descriptors->() + 10;
+    system("prlimit --pid $pid --nofile=$limit:") == 0 or die "prlimit: $?";
+    @clients = $crowd->();
+    is(get('/metrics')->{status}, 200, 'without descriptors it serves others all the same');
+    close $_ for splice @clients;
+    my $said = () = $ctms->log_of('agent') =~ /accept\(|open files/g;
+    cmp_ok($said, '<', 20, 'and does not fill the log');
+    $ctms->stop_program('agent');
+    $ctms->start_agent(@own);
+    poll_until(sub { (get('/__heartbeat__')->{status} // 0) == 200 }, 'it runs again');
+};
+
 subtest 'a database that does not do what is needed' => sub {
     $ctms->stop_program('agent');
     $ctms->start_agent(@own, CTMS_DB_URL => $ctms->db_url('postgres') . '&user=sender',
