@@ -82,6 +82,30 @@ describe_database(struct doctor *d, int program)
     PQclear(result);
 }
 
+/* What to do about the state of a failed connection. */
+static const char *
+advise_connection(const char *state)
+{
+    static const char *const advice[][2] = {
+        {"53300", "Raise max_connections or the limit of the role or database, or lower "
+                  "CTMS_PROCESSES or CTMS_DB_CONNECTIONS; CTMS_DB_URL itself is right."},
+        {"3D000", "Create the database, or correct its name in CTMS_DB_URL."},
+        {"28P01", "Correct the password in CTMS_DB_URL, or set it: ALTER ROLE … PASSWORD."},
+        {"28000", "Is the role of CTMS_DB_URL there, with LOGIN, and does a line of pg_hba.conf "
+                  "allow it this database from here?"},
+        {"57P03", "Wait until the server has started or recovered; its log says how far it is. "
+                  "CTMS_DB_URL itself is right."},
+    };
+
+    for (size_t i = 0; i < sizeof(advice) / sizeof(*advice); i++) {
+        if (strcmp(state, advice[i][0]) == 0)
+            return advice[i][1];
+    }
+    return *state ? "The server refused it; its log may say more. Is CTMS_DB_URL right?"
+                  : "Is the server up, and are host and port in CTMS_DB_URL right? A firewall or a "
+                    "password that is missing is another reason.";
+}
+
 static void
 connect_program(struct doctor *d, int program)
 {
@@ -101,9 +125,8 @@ connect_program(struct doctor *d, int program)
     if (d->db[program])
         describe_database(d, program);
     else
-        doctor_fail(d,
-                    "Is the server up, and is CTMS_DB_URL right? pg_hba.conf says who may connect.",
-                    "%s: %s", doctor_program_names[program], problem);
+        doctor_fail(d, advise_connection(d->connect_state), "%s: %s", doctor_program_names[program],
+                    problem);
 }
 
 /*

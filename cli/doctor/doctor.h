@@ -25,6 +25,7 @@ struct doctor {
     /* The connections of the programs' CTMS_DB_URL; programs with the same URL have the same. Null:
      * not configured here, not reached, or lost. */
     PGconn *db[DOCTOR_PROGRAMS];
+    char connect_state[6]; /* SQLSTATE of the last failure of doctor_connect(), or empty */
     bool shares_sessions[DOCTOR_PROGRAMS]; /* a pooler gives them to others too, or may */
     bool is_replica;                       /* the database of doctor_db() is one */
     bool is_installed;                     /* it has the extension */
@@ -72,7 +73,8 @@ bool doctor_run(struct doctor *d, void (*work)(void *job), void *job);
 /* The URL that the program connects with; null when its settings are not known. */
 const char *doctor_url(const struct doctor *d, int program);
 
-/* Returns null, and one line of text, when there is no connection before the deadline. */
+/* Returns null, one line of text, and d->connect_state, when there is no connection before the
+ * deadline. */
 PGconn *doctor_connect(struct doctor *d, const char *url, char *problem, size_t size);
 
 /*

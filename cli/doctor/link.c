@@ -144,6 +144,25 @@ ignore_notice(void *unused, const char *message)
 }
 
 static void
+finish_connecting(PGconn *db, double until_s)
+{
+    PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+
+    while (PQstatus(db) != CONNECTION_BAD && next != PGRES_POLLING_OK &&
+           next != PGRES_POLLING_FAILED) {
+        struct pollfd socket = {.fd = PQsocket(db),
+                                .events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        double left_s = until_s - clock_now_s();
+        int ready = poll(&socket, 1, left_s > 0 ? (int)(left_s * 1000) + 1 : 0);
+
+        if (ready == 0 || (ready < 0 && errno != EINTR))
+            return;
+        if (ready > 0)
+            next = PQconnectPoll(db);
+    }
+}
+
+static void
 attempt_run(void *job)
 {
     static const char *const names[] = {"connect_timeout", "fallback_application_name", "dbname",
@@ -151,7 +170,13 @@ attempt_run(void *job)
     struct attempt *attempt = job;
     const char *const values[] = {attempt->limit_s, "ctms", attempt->url, "UTF8", NULL};
 
-    attempt->db = PQconnectdbParams(names, values, 1);
+    attempt->db = PQconnectStartParams(names, values, 1);
+    if (!attempt->db)
+        return;
+    /* Only then has the message of a refusal its SQLSTATE. */
+    PQsetErrorVerbosity(attempt->db, PQERRORS_VERBOSE);
+    finish_connecting(attempt->db, clock_now_s() + strtod(attempt->limit_s, NULL));
+    PQsetErrorVerbosity(attempt->db, PQERRORS_DEFAULT);
 }
 
 /* A part of a URL that can only be there because another part was not written as it must be. */
@@ -187,12 +212,44 @@ is_readable(const char *url, char *problem, size_t size)
     return options && is_whole;
 }
 
+/* Where the message has ":  SQLSTATE: ", or null; what is before it may be translated. */
+static const char *
+find_state(const char *message)
+{
+    while ((message = strstr(message, ":  ")) != NULL) {
+        message += 3;
+        if (strspn(message, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 &&
+            strncmp(message + 5, ": ", 2) == 0)
+            return message;
+    }
+    return NULL;
+}
+
+/* Takes the line of the message that has an SQLSTATE, without it, or else the first one. */
+static void
+keep_problem(struct doctor *d, const char *message, char *problem, size_t size)
+{
+    const char *state = find_state(message);
+    const char *line = message;
+
+    if (!state) {
+        snprintf(problem, size, "%.*s", (int)strcspn(message, "\n"), message);
+        return;
+    }
+    memcpy(d->connect_state, state, 5);
+    for (const char *c = message; c < state; c++)
+        line = *c == '\n' ? c + 1 : line;
+    snprintf(problem, size, "%.*s%.*s", (int)(state - line), line, (int)strcspn(state + 7, "\n"),
+             state + 7);
+}
+
 PGconn *
 doctor_connect(struct doctor *d, const char *url, char *problem, size_t size)
 {
     struct attempt *attempt;
     PGconn *db;
 
+    memset(d->connect_state, 0, sizeof(d->connect_state));
     if (!is_readable(url, problem, size))
         return NULL;
     attempt = xcalloc(1, sizeof(*attempt));
@@ -206,9 +263,7 @@ doctor_connect(struct doctor *d, const char *url, char *problem, size_t size)
     free(attempt->url);
     free(attempt);
     if (PQstatus(db) != CONNECTION_OK) {
-        const char *message = PQerrorMessage(db);
-
-        snprintf(problem, size, "%.*s", (int)strcspn(message, "\n"), message);
+        keep_problem(d, PQerrorMessage(db), problem, size);
         PQfinish(db);
         return NULL;
     }

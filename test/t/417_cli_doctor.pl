@@ -210,6 +210,17 @@ for my $case ([ "postgresql://x:pass.word\@127.0.0.1:$no_port/ctms", qr/refused/
     finds($found, 'database', 'error', $case->[1], qr/CTMS_DB_URL/);
     finds($found, $_, 'skipped', qr/needs a connection/) for qw(roles extension queue log);
 }
+# The advice is that of the SQLSTATE, which is not in the message.
+$ctms->sql('ALTER ROLE "log-ged" CONNECTION LIMIT 0; CREATE ROLE no_login');
+for my $case ([ url_as('operator', 'nowhere'), qr/FATAL:  database "nowhere"/, qr/^Create the database/ ],
+    [ url_as('nobody'), qr/FATAL:  role "nobody" does not/, qr/^Is the role .* with LOGIN/ ],
+    [ url_as('no_login'), qr/FATAL:  role "no_login" is not/, qr/^Is the role .* with LOGIN/ ],
+    [ url_as('log-ged'), qr/FATAL:  too many connections for/, qr/max_connections/ ],
+    [ "postgresql://127.0.0.1:$no_port/ctms", qr/refused/, qr/host and port/ ])
+{
+    finds(doctor({ CTMS_DB_URL => $case->[0] }), 'database', 'error', $case->[1], $case->[2]);
+}
+$ctms->sql('ALTER ROLE "log-ged" CONNECTION LIMIT -1');
 $found = doctor({ CTMS_DB_URL => $deaf_url }, '--timeout', 3, '--rest-config', $rest_file);
 finds($found, 'queue', 'ok', qr/0 contacts wait/);
 finds(doctor({ CTMS_DB_URL => url_as('operator', 'postgres') }), 'extension', 'error',
