@@ -5,6 +5,7 @@
 #include "cli/doctor/doctor.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "cli/database.h"
 #include "common/buf.h"
@@ -19,7 +20,26 @@ INCLUDE_FILE(triggers_sql, "cli/doctor/triggers.sql");
 
 /* ---- versions ---------------------------------------------------------------------------- */
 
-/* objects: the version of the SQL objects. */
+/* Below, above or equal to 0, number by number: 1.10 comes after 1.9. */
+static long
+compare_versions(const char *one, const char *other)
+{
+    while (*one && *other) {
+        char *one_end;
+        char *other_end;
+        long difference = strtol(one, &one_end, 10) - strtol(other, &other_end, 10);
+
+        if (difference != 0)
+            return difference;
+        if (one_end == one || other_end == other)
+            return strcmp(one, other);
+        one = one_end + (*one_end == '.');
+        other = other_end + (*other_end == '.');
+    }
+    return (long)(unsigned char)*one - (long)(unsigned char)*other;
+}
+
+/* objects: the version of the SQL objects, which follows that of the library in an upgrade. */
 static void
 check_library(struct doctor *d, const char *objects)
 {
@@ -29,13 +49,21 @@ check_library(struct doctor *d, const char *objects)
     if (result && PQresultStatus(result) == PGRES_TUPLES_OK) {
         const char *library = PQgetvalue(result, 0, 0);
 
-        if (strcmp(library, objects) == 0)
+        long ahead = compare_versions(library, objects);
+
+        if (ahead == 0)
             doctor_ok(d, "the library ctms.so has version %s too", library);
+        else if (ahead > 0)
+            doctor_warn(d, UPDATE,
+                        "the server has loaded version %s of ctms.so, for older objects of "
+                        "version %s",
+                        library, objects);
         else
             doctor_fail(d,
-                        "Install the library of the same version; if it is in "
+                        "Install the package of the newer library; if it is in "
                         "shared_preload_libraries, restart the server.",
-                        "the server has loaded version %s of ctms.so, for objects of version %s",
+                        "the server has loaded version %s of ctms.so, for newer objects of "
+                        "version %s",
                         library, objects);
     } else if (result && database_is_state(result, "42501")) {
         doctor_skip(d, "library: not checked: needs a role of ctms");
@@ -90,11 +118,18 @@ doctor_check_extension(struct doctor *d)
                                : "Install its package, or run make install; then CREATE EXTENSION.",
                     "this database does not have the extension");
     } else {
-        if (*available && strcmp(objects, available) != 0)
+        if (*available && compare_versions(objects, available) > 0)
+            doctor_fail(d, "Install the newer package of the extension on the server.",
+                        "the SQL objects have version %s, but only %s is installed", objects,
+                        available);
+        else if (*available && strcmp(objects, available) != 0)
             doctor_warn(d, UPDATE, "the SQL objects have version %s; %s is installed", objects,
                         available);
         else if (strcmp(objects, config_version()) != 0)
-            doctor_warn(d, "Use the programs of the extension's version. See docs/upgrade.md.",
+            doctor_warn(d,
+                        compare_versions(objects, config_version()) > 0
+                            ? "Install the newer package of the programs. See docs/upgrade.md."
+                            : "Install the newer package of the extension. See docs/upgrade.md.",
                         "this program has version %s, the SQL objects have %s", config_version(),
                         objects);
         else
@@ -131,14 +166,39 @@ check_switches(struct doctor *d, int program)
     PQclear(result);
 }
 
+/* Statements for what is there, each once; names of what is missing. */
+static void
+advise_triggers(const PGresult *result, buf *advice)
+{
+    buf statements = BUF_INIT;
+    buf missing = BUF_INIT;
+    const char *last = "";
+
+    for (int row = 0; row < PQntuples(result); row++) {
+        const char *statement = PQgetvalue(result, row, 3);
+
+        if (!*statement)
+            buf_printf(&missing, "%s%s", missing.length > 0 ? ", " : "",
+                       PQgetvalue(result, row, 1));
+        else if (strcmp(statement, last) != 0)
+            buf_printf(&statements, "%s%s", statements.length > 0 ? "; " : "", statement);
+        if (*statement)
+            last = statement;
+    }
+    if (statements.length > 0)
+        buf_printf(advice, "As a superuser: %s", buf_text(&statements));
+    if (missing.length > 0)
+        buf_printf(advice, "%sMake as the file ctms--%s.sql of the installation does: %s",
+                   statements.length > 0 ? ". " : "", config_version(), buf_text(&missing));
+    buf_free(&statements);
+    buf_free(&missing);
+}
+
 static void
 report_triggers(struct doctor *d, const PGresult *result)
 {
     int count = PQntuples(result);
-    const char *table = PQgetvalue(result, 0, 0);
-    const char *name = PQgetvalue(result, 0, 1);
-    bool is_missing = strcmp(PQgetvalue(result, 0, 2), "missing") == 0;
-    char advice[320];
+    buf advice = BUF_INIT;
     buf list = BUF_INIT;
 
     for (int row = 0; row < count && row < NAMED_TRIGGERS; row++)
@@ -146,17 +206,9 @@ report_triggers(struct doctor *d, const PGresult *result)
                    PQgetvalue(result, row, 2));
     if (count > NAMED_TRIGGERS)
         buf_printf(&list, ", and %d more", count - NAMED_TRIGGERS);
-    if (is_missing)
-        snprintf(advice, sizeof(advice),
-                 "Make it as the file ctms--%s.sql of the installation does: %s", config_version(),
-                 name);
-    else if (*table)
-        snprintf(advice, sizeof(advice), "As a superuser: ALTER TABLE ctms.%s %s %s", table,
-                 PQgetvalue(result, 0, 3), name);
-    else
-        snprintf(advice, sizeof(advice), "As a superuser: ALTER EVENT TRIGGER %s %s", name,
-                 PQgetvalue(result, 0, 3));
-    doctor_fail(d, advice, "%s", buf_text(&list));
+    advise_triggers(result, &advice);
+    doctor_fail(d, buf_text(&advice), "%s", buf_text(&list));
+    buf_free(&advice);
     buf_free(&list);
 }
 

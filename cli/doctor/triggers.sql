@@ -93,22 +93,35 @@ WITH expected (relation, name, enabled) AS (VALUES
     SELECT c.relname, t.tgname, t.tgenabled, t.tgisinternal
     FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid JOIN pg_trigger t ON t.tgrelid = c.oid
     WHERE n.nspname = 'ctms'
+), whole (relation, statements) AS (
+    -- The names of triggers of foreign keys are not the same in all databases, so they are enabled
+    -- together. That takes the others of their table out of their mode.
+    SELECT a.relation, concat_ws('; ', format('ALTER TABLE ctms.%I ENABLE TRIGGER ALL', a.relation),
+        (SELECT string_agg(format('ALTER TABLE ctms.%I ENABLE ALWAYS TRIGGER %I', e.relation, e.name),
+                '; ' ORDER BY e.name)
+            FROM expected e JOIN actual o ON o.relation = e.relation AND o.name = e.name
+            WHERE e.relation = a.relation AND e.enabled = 'A'))
+    FROM actual a WHERE a.is_internal AND a.enabled = 'D' GROUP BY a.relation
 )
+-- relation is empty for an event trigger; the last column is null for what is missing.
 SELECT e.relation, e.name, CASE
         WHEN a.name IS NULL THEN 'missing'
         WHEN a.enabled = 'D' THEN 'disabled'
         ELSE 'not in its mode' END,
-    CASE e.enabled WHEN 'A' THEN 'ENABLE ALWAYS TRIGGER' ELSE 'ENABLE TRIGGER' END
+    CASE WHEN a.name IS NOT NULL THEN coalesce(w.statements, format('ALTER TABLE ctms.%I %s TRIGGER %I',
+        e.relation, CASE e.enabled WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END, e.name)) END
 FROM expected e LEFT JOIN actual a ON a.relation = e.relation AND a.name = e.name
+LEFT JOIN whole w ON w.relation = e.relation
 WHERE a.name IS NULL OR a.enabled::text <> e.enabled
 UNION ALL
-SELECT a.relation, a.name, 'disabled', 'ENABLE TRIGGER'
-FROM actual a WHERE a.is_internal AND a.enabled = 'D'
+SELECT a.relation, a.name, 'disabled', w.statements
+FROM actual a JOIN whole w ON w.relation = a.relation WHERE a.is_internal AND a.enabled = 'D'
 UNION ALL
 SELECT '', 'ctms_guard_drop', CASE
         WHEN g.oid IS NULL THEN 'missing'
         WHEN g.evtenabled = 'D' THEN 'disabled'
-        ELSE 'not in its mode' END, 'ENABLE ALWAYS'
+        ELSE 'not in its mode' END,
+    CASE WHEN g.oid IS NOT NULL THEN format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', e.name) END
 FROM (VALUES ('ctms_guard_drop')) AS e (name) LEFT JOIN pg_event_trigger g ON g.evtname = e.name
 WHERE g.oid IS NULL OR g.evtenabled <> 'A'
-ORDER BY 3, 1, 2
+ORDER BY 1, 4, 3, 2
