@@ -147,10 +147,10 @@ open_service(agent *a, char *message, size_t size)
 /* ---- the database ----------------------------------------------------------------- */
 
 static void
-log_pool(void *arg, bool is_error, const char *message)
+log_pool(void *arg, log_level level, const char *message)
 {
     (void)arg;
-    log_message(is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, REPORT_SYNC, "%s", message);
+    log_message(level, REPORT_SYNC, "%s", message);
 }
 
 static void

@@ -36,7 +36,7 @@ on_connect_failed(void *arg, const char *reason)
     snprintf(message, sizeof(message), "could not connect to the database: %s%s%s", reason,
              is_refused ? ": " : "", is_refused ? PG_CONNECTOR_PARAMETER_ADVICE : "");
     if (!pool->is_away)
-        pg_pool_connection_report(pool, true, message);
+        pg_pool_connection_report(pool, LOG_LEVEL_ERROR, message);
     pool->is_away = true;
     pool->queue = (request_list){NULL, NULL};
     pool->queue_count = 0;

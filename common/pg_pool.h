@@ -20,6 +20,8 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
+#include "common/log.h"
+
 typedef struct pg_pool pg_pool;
 typedef struct pg_request pg_request;
 
@@ -68,7 +70,7 @@ typedef struct pg_pool_options {
     /* For a request: waiting for a connection and for the requests before it is included. What runs
      * then is cancelled. It is also the statement_timeout of sessions that are ours alone. */
     double timeout_s;
-    void (*log)(void *arg, bool is_error, const char *message); /* may be NULL */
+    void (*log)(void *arg, log_level level, const char *message); /* may be NULL */
     void *log_arg;
 } pg_pool_options;
 

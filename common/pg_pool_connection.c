@@ -16,10 +16,10 @@
 /* ---- connections --------------------------------------------------------------- */
 
 void
-pg_pool_connection_report(const pg_pool *pool, bool is_error, const char *message)
+pg_pool_connection_report(const pg_pool *pool, log_level level, const char *message)
 {
     if (pool->options.log)
-        pool->options.log(pool->options.log_arg, is_error, message);
+        pool->options.log(pool->options.log_arg, level, message);
 }
 
 void
@@ -81,7 +81,7 @@ pg_pool_connection_lose(connection *conn, const char *reason)
     conn->in_flight = (request_list){NULL, NULL};
     pg_pool_connection_drop(conn);
     pg_connector_start(conn->connector);
-    pg_pool_connection_report(pool, true, message);
+    pg_pool_connection_report(pool, LOG_LEVEL_ERROR, message);
     end_in_flight(&in_flight, message);
 }
 
@@ -132,7 +132,7 @@ tell_of_pooler(const connection *conn)
 {
     if (!conn->is_unnamed || conn->pool->has_told_of_pooler)
         return;
-    pg_pool_connection_report(conn->pool, true,
+    pg_pool_connection_report(conn->pool, LOG_LEVEL_WARNING,
                               "the pooler before the database does not keep prepared statements"
                               " (PgBouncer: " PG_CONNECTOR_POOLER_ADVICE
                               "): every request is parsed anew, which is slower");
@@ -331,14 +331,14 @@ on_session_set_up(void *arg, const pg_reply *reply)
     if (reply->status == PG_ERROR) {
         snprintf(message, sizeof(message), "could not set up a session: %s %s", reply->sqlstate,
                  reply->message);
-        pg_pool_connection_report(pool, true, message);
+        pg_pool_connection_report(pool, LOG_LEVEL_ERROR, message);
     }
     if (reply->status != PG_OK)
         return;
     session = pg_session_read(reply->result);
     conn->may_stop_writes = !session.has_standbys;
     if (session.is_isolated && !pool->has_told_of_isolation) {
-        pg_pool_connection_report(pool, true, PG_SESSION_ISOLATION_ADVICE);
+        pg_pool_connection_report(pool, LOG_LEVEL_ERROR, PG_SESSION_ISOLATION_ADVICE);
         pool->has_told_of_isolation = true;
     }
 }
@@ -379,7 +379,7 @@ pg_pool_connection_open(connection *conn, PGconn *pg)
     PQsetNoticeReceiver(pg, on_notice, conn);
     set_up_session(conn);
     if (pool->is_away)
-        pg_pool_connection_report(pool, false, "the database is back");
+        pg_pool_connection_report(pool, LOG_LEVEL_INFO, "the database is back");
     pool->is_away = false;
     pool->dispatch(pool);
 }

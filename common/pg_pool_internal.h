@@ -99,7 +99,7 @@ void pg_pool_request_deliver(pg_request *request, pg_status status, const char *
 void pg_pool_request_requeue(pg_request *request);
 
 /* pg_pool_connection.c. Logs what happened to a connection. */
-void pg_pool_connection_report(const pg_pool *pool, bool is_error, const char *message);
+void pg_pool_connection_report(const pg_pool *pool, log_level level, const char *message);
 void pg_pool_connection_open(connection *conn, PGconn *pg);
 /* Closes the connection, ends its requests, and begins to connect again. */
 void pg_pool_connection_lose(connection *conn, const char *reason);

@@ -37,9 +37,9 @@
 #define LARGE_BODY_FACTOR 16
 
 static void
-log_pool(void *arg, bool is_error, const char *message)
+log_pool(void *arg, log_level level, const char *message)
 {
-    log_message(is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, LOG_TYPE, "%s%s", (const char *)arg,
+    log_message(level, LOG_TYPE, "%s%s", (const char *)arg,
                 message);
 }
 

@@ -156,6 +156,7 @@ sub check_contacts
             'nothing crashed');
         is(scalar(() = $log =~ /$told/g), $keeps ? 0 : 1,
             $keeps ? 'nothing to say' : 'it is said once');
+        unlike($log, qr/(?:"Severity": 3|ERROR).*$told/, '... as a warning');
     }
     is($ctms->stop_program('agent'), 0, 'the agent stops');
     my $log = slurp("$log_path/pgbouncer_agent.log");
