@@ -22,7 +22,7 @@ static const struct cli_option resync_options[] = {
 static const struct cli_option dump_options[] = {
     {"query", 'q', "SQL", "which contacts: a SELECT with a column email_id"},
     {"table", 't', "TABLE", "main (the default), newsletter, waitlist or product"},
-    {"output", 'o', "FILE", "file to write instead of standard output"},
+    {"output", 'o', "FILE", "file to write instead of standard output (\"-\")"},
     {"raw", 0, NULL, "no apostrophe before what a spreadsheet takes for a formula"},
     {NULL, 0, NULL, NULL},
 };

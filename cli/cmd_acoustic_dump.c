@@ -133,7 +133,8 @@ is_table(const char *name)
 int
 cmd_acoustic_dump(struct cli *cli)
 {
-    const char *path = cli_get_option(cli, "output");
+    const char *output = cli_get_option(cli, "output");
+    const char *path = output && strcmp(output, "-") != 0 ? output : NULL;
     const char *table = cli_get_option(cli, "table");
     struct dump dump = {.cli = cli, .table = table ? table : "main", .file = stdout};
     new_file file;

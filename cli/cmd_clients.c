@@ -184,7 +184,8 @@ run_list(struct cli *cli)
         cli,
         "SELECT client_id, email, CASE WHEN enabled THEN 'yes' ELSE 'no' END "
         "AS enabled, coalesce(to_char(last_access, 'YYYY-MM-DD HH24:MI:SS'), "
-        "'never') AS last_access, coalesce(array_to_string(scopes, ','), 'all') AS scopes "
+        "'never') AS last_access, CASE WHEN scopes = '{}' THEN 'none' "
+        "ELSE coalesce(array_to_string(scopes, ','), 'all') END AS scopes "
         "FROM ctms.api_client ORDER BY client_id",
         "SELECT coalesce(json_agg(c ORDER BY client_id), '[]') FROM "
         "(SELECT client_id, email, coalesce(enabled, false) AS enabled, "

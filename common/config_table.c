@@ -22,7 +22,7 @@ const config_setting config_table[] = {
      .programs = CONFIG_REST,
      .description = "requests of a process that may wait for PostgreSQL; any more are answered 503"},
     {.name = "CTMS_DB_TIMEOUT_S", .type = CONFIG_REAL, .default_value = "10", .min = 0.1, .max = 3600,
-     .programs = SERVERS, .description = "time that one statement may take"},
+     .programs = SERVERS, .description = "time that one request may spend on the database"},
 
     /* REST server */
     {.name = "CTMS_SECRET_KEY", .is_secret = true, .min = 32, .programs = CONFIG_REST,

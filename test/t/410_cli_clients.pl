@@ -109,6 +109,9 @@ for my $bad ('', ',', 'contacts', 'contacts:read;stripe:write', 'ALL', 'all,cont
     is(($ctms->cli(qw(clients add bad --email x@example.com --scope), $bad))[0], 2, 'nor added');
 }
 is(scopes_of('basket'), '{contacts:read}', 'nothing changed');
+$ctms->sql(q{UPDATE ctms.api_client SET scopes = '{}' WHERE client_id = 'id_basket'});
+like(($ctms->cli(qw(clients list)))[1], qr/^id_basket .* none\s*$/m, 'one that may do nothing');
+$ctms->sql(q{UPDATE ctms.api_client SET scopes = '{contacts:read}' WHERE client_id = 'id_basket'});
 is(($ctms->cli(qw(clients scope nobody all)))[0], 4, 'an unknown client');
 for my $bad ('{admin}', '{NULL}', '{contacts:read,NULL}', '{""}')
 {

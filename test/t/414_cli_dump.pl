@@ -27,6 +27,8 @@ $ctms->sql(qq{
 
 my ($rc, $out, $err) = dump_rows();
 is($rc, 0, 'main') or diag $err;
+is((dump_rows('-o', '-'))[1], $out, '"-" is standard output');
+ok(!-e '-', '... and no file');
 my ($heading, @rows) = split /\n/, $out;
 is(scalar @rows, 2, 'a row for each contact');
 my @names = split /,/, $heading;
