@@ -19,9 +19,9 @@ bool utf8_is_text(const char *text, size_t length);
 uint32_t utf8_code_point(const unsigned char *text, size_t character_length);
 /*
  * False for what must not reach a terminal, an editor or a log as it is: controls (C0, DEL, C1),
- * separators of lines and paragraphs, marks that turn the direction of text, other spaces than U+0020,
- * characters that cannot be seen (the joiners of words and emoji too) or that have no shape of their
- * own (private use, not characters).
+ * separators of lines and paragraphs, marks that turn the direction of text, spaces other than
+ * U+0020, characters that cannot be seen (also the joiners of words and emoji) or that have no
+ * shape of their own (private use, not characters).
  */
 bool utf8_is_shown(uint32_t code_point);
 

@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "rest/log_rules.h"
 #include "rest/resource.h"
-#include "rest/routes.h"
+#include "rest/route.h"
 #include "rest/trace.h"
 
 #define LOG_TYPE "ctms.web"
@@ -33,9 +33,12 @@ static const struct {
 
 /* ---- what may be shown -------------------------------------------------------- */
 
+/* Only the parameters of the route: others may be anything, their names too. */
 static bool
-has_parameter(const resource *known, const uri_text *name)
+is_known_parameter(const exchange *ex, const uri_text *name)
 {
+    const resource *known = ex->route ? ex->route->resource : NULL;
+
     for (size_t i = 0; known != NULL && i < RESOURCE_PARAMETERS_MAX; i++) {
         const resource_parameter *parameter = &known->parameters[i];
 
@@ -46,23 +49,12 @@ has_parameter(const resource *known, const uri_text *name)
     return false;
 }
 
-/* Only the parameters of the route: the values of others may be anything. */
+/* It is a secret, so that only its name is shown. */
 static bool
-is_known_parameter(const exchange *ex, const uri_text *name)
-{
-    return ex->route != NULL && has_parameter(ex->route->resource, name);
-}
-
-/* The name of a parameter is shown if any route has it: other names may be anything. */
-static bool
-is_known_name(const uri_text *name)
+is_secret_parameter(const uri_text *name)
 {
     static const char pubsub_client[] = "pubsub_client";
 
-    for (size_t i = 0; i < routes_count; i++) {
-        if (has_parameter(routes_table[i].resource, name))
-            return true;
-    }
     return name->length == strlen(pubsub_client) &&
            memcmp(name->data, pubsub_client, name->length) == 0;
 }
@@ -174,7 +166,7 @@ log_query(log_line *line, const exchange *ex)
 
         if (uri_query_get(&ex->query, name->data) != value)
             continue;
-        if (is_known_name(name))
+        if (is_known_parameter(ex, name) || is_secret_parameter(name))
             append_pair(&object, name->data, name->length, is_private ? NULL : value->data,
                         value->length);
         else

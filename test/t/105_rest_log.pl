@@ -161,7 +161,7 @@ like($fields->{trace_json}, qr/^\[TOO LARGE: \d{5} bytes\]$/, 'but it is not in 
 ok(!exists ask(POST => '/ctms', "{$traced")->{trace_json}, 'what is no JSON is not shown as such');
 is(ask(DELETE => "/ctms/$traced")->{trace}, $traced, 'in the path of a DELETE');
 
-# ---- what is in bodies ----------------------------------------------------------------------------
+# ---- what is in bodies -------------------------------------------------------------------------
 my %customer = (object => 'customer', id => 'cus_1', description => 'fxa1', created => 1);
 is_deeply(ask(POST => '/stripe', \%customer)->{ingest_actions}, { created => ['customer:cus_1'] },
     'an object of Stripe');
