@@ -1,6 +1,6 @@
-# Where hashes of clients differ in cost, time must not tell which ids there are: an unknown id costs
-# what one of the clients costs, the same one each time. What is measured is processor time of the
-# server, since others may use the machine too.
+# Where hashes of clients differ in cost, time must not tell which ids there are: an unknown id
+# costs what one of the clients costs, the same one each time. What is measured is processor time of
+# the server, since others may use the machine too.
 use strict;
 use warnings;
 use CTMS::Test qw(slurp);
