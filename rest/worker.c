@@ -39,8 +39,7 @@
 static void
 log_pool(void *arg, log_level level, const char *message)
 {
-    log_message(level, LOG_TYPE, "%s%s", (const char *)arg,
-                message);
+    log_message(level, LOG_TYPE, "%s%s", (const char *)arg, message);
 }
 
 /* ---- changes of clients ----------------------------------------------------- */

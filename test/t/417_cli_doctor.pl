@@ -212,7 +212,8 @@ for my $case ([ "postgresql://x:pass.word\@127.0.0.1:$no_port/ctms", qr/refused/
 }
 # The advice is that of the SQLSTATE, which is not in the message.
 $ctms->sql('ALTER ROLE "log-ged" CONNECTION LIMIT 0; CREATE ROLE no_login');
-for my $case ([ url_as('operator', 'nowhere'), qr/FATAL:  database "nowhere"/, qr/^Create the database/ ],
+for my $case (
+    [ url_as('operator', 'nowhere'), qr/FATAL:  database "nowhere"/, qr/^Create the database/ ],
     [ url_as('nobody'), qr/FATAL:  role "nobody" does not/, qr/^Is the role .* with LOGIN/ ],
     [ url_as('no_login'), qr/FATAL:  role "no_login" is not/, qr/^Is the role .* with LOGIN/ ],
     [ url_as('log-ged'), qr/FATAL:  too many connections for/, qr/max_connections/ ],
@@ -302,7 +303,8 @@ for my $newer ('1.0.1', '1.10')
     $found = doctor({});
     finds($found, 'extension', 'error', qr/objects have version \Q$newer\E, but only 1\.0 is inst/,
         qr/Install the newer package/);
-    finds($found, 'extension', 'error', qr/loaded version 1\.0 of ctms\.so, for newer .* \Q$newer\E/,
+    finds($found, 'extension', 'error',
+        qr/loaded version 1\.0 of ctms\.so, for newer .* \Q$newer\E/,
         qr/newer library.*restart the server/);
 }
 $ctms->sql(q{UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'ctms';
