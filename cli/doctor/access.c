@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/buf.h"
 
 #define OLDEST_SERVER 150000
 
@@ -229,7 +230,9 @@ doctor_check_database(struct doctor *d)
     "SELECT u.rolname, u.rolsuper, r.name, g.oid IS NOT NULL, "                                    \
     "CASE WHEN u.rolsuper THEN false ELSE pg_has_role(u.oid, g.oid, 'USAGE') END, "                \
     "g.rolsuper OR g.rolcanlogin OR g.rolcreaterole OR g.rolcreatedb OR g.rolreplication "         \
-    "OR g.rolbypassrls FROM pg_roles u CROSS JOIN unnest(ARRAY['ctms_admin', 'ctms_api', "         \
+    "OR g.rolbypassrls, pg_has_role(u.oid, g.oid, 'MEMBER'), "                                     \
+    "format('ALTER ROLE %I INHERIT', u.rolname) FROM pg_roles u CROSS JOIN "                       \
+    "unnest(ARRAY['ctms_admin', 'ctms_api', "                                                      \
     "'ctms_agent', 'ctms_reader']) WITH ORDINALITY AS r (name, place) "                            \
     "LEFT JOIN pg_roles g ON g.rolname = r.name WHERE u.rolname = current_user ORDER BY r.place"
 
@@ -276,13 +279,17 @@ judge_role(struct doctor *d, int program, const PGresult *result)
     const char *role = PQgetvalue(result, 0, 0);
     int other = find_group(result, 0, program);
     bool is_member = is_true(result, program, 4);
-    char advice[160];
+    char advice[200];
 
     snprintf(advice, sizeof(advice), "Give it a role of its own: CREATE ROLE … LOGIN IN ROLE %s.",
              group_roles[program]);
     if (is_true(result, 0, 1))
         doctor_warn(d, advice, "%s: \"%s\" is a superuser", name, role);
-    else if (!is_member && (program != DOCTOR_CLI || other < 0))
+    else if (!is_member && is_true(result, program, 6)) {
+        snprintf(advice, sizeof(advice), "As a superuser: %s", PQgetvalue(result, 0, 7));
+        doctor_fail(d, advice, "%s: \"%s\" is a member of %s that does not inherit what it may",
+                    name, role, group_roles[program]);
+    } else if (!is_member && (program != DOCTOR_CLI || other < 0))
         doctor_fail(d, advice, "%s: \"%s\" is not a member of %s", name, role,
                     group_roles[program]);
     else if (program != DOCTOR_CLI && other >= 0)
@@ -291,6 +298,41 @@ judge_role(struct doctor *d, int program, const PGresult *result)
     else
         doctor_ok(d, "%s: \"%s\" is a member of %s", name, role,
                   is_member ? group_roles[program] : PQgetvalue(result, other, 2));
+}
+
+/* What a program cannot do without, of the much that its group may: if one is gone, look at all. */
+#define MISSING_SQL                                                                                \
+    "SELECT string_agg(format('GRANT %%s TO %s', m.what), '; ' ORDER BY m.what) FROM ("            \
+    "SELECT 'USAGE ON SCHEMA ctms' FROM pg_namespace n WHERE n.nspname = 'ctms' "                  \
+    "AND NOT has_schema_privilege(n.oid, 'USAGE') UNION ALL "                                      \
+    "SELECT format('EXECUTE ON FUNCTION %%s', p.oid::regprocedure) FROM pg_namespace n "           \
+    "JOIN pg_proc p ON p.pronamespace = n.oid WHERE n.nspname = 'ctms' "                           \
+    "AND p.proname IN (%s) AND NOT has_function_privilege(p.oid, 'EXECUTE') UNION ALL "            \
+    "SELECT format('SELECT ON %%s', c.oid::regclass) FROM pg_namespace n "                         \
+    "JOIN pg_class c ON c.relnamespace = n.oid WHERE n.nspname = 'ctms' "                          \
+    "AND c.relname IN (%s) AND NOT has_table_privilege(c.oid, 'SELECT')) AS m (what)"
+
+static void
+check_privileges(struct doctor *d, int program)
+{
+    static const char *const functions[] = {"'acoustic_backlog'",
+                                            "'get_api_client', 'create_contact', 'upsert_stripe'",
+                                            "'acoustic_rows', 'share_acoustic'"};
+    static const char *const tables[] = {"'emails', 'api_client'", "''", "''"};
+    char sql[1200];
+    buf advice = BUF_INIT;
+    PGresult *result;
+
+    snprintf(sql, sizeof(sql), MISSING_SQL, group_roles[program], functions[program],
+             tables[program]);
+    result = doctor_try_query(d, d->db[program], sql);
+    if (result && PQresultStatus(result) == PGRES_TUPLES_OK && !PQgetisnull(result, 0, 0)) {
+        buf_printf(&advice, "As a superuser: %s", PQgetvalue(result, 0, 0));
+        doctor_fail(d, buf_text(&advice), "%s: %s may not do what the program does",
+                    doctor_program_names[program], group_roles[program]);
+    }
+    buf_free(&advice);
+    PQclear(result);
 }
 
 void
@@ -306,6 +348,8 @@ doctor_check_roles(struct doctor *d)
             are_known = are_known || check_groups(d, result);
             if (are_known)
                 judge_role(d, program, result);
+            if (are_known && is_true(result, program, 4))
+                check_privileges(d, program);
         } else if (db) {
             doctor_warn(d, "Try again.", "%s: could not be checked: %s",
                         doctor_program_names[program], doctor_problem(result, db));

@@ -215,9 +215,14 @@ report_triggers(struct doctor *d, const PGresult *result)
 void
 doctor_check_triggers(struct doctor *d)
 {
-    PGresult *result = doctor_query(d, NULL, triggers_sql);
     int errors = d->counts[DOCTOR_ERROR] + d->counts[DOCTOR_WARNING];
+    PGresult *result;
 
+    if (!d->is_installed) {
+        doctor_skip(d, "not checked: needs the extension");
+        return;
+    }
+    result = doctor_query(d, NULL, triggers_sql);
     if (result && PQntuples(result) > 0)
         report_triggers(d, result);
     for (int program = 0; program < DOCTOR_PROGRAMS; program++) {

@@ -114,6 +114,27 @@ doctor_check_settings(struct doctor *d)
 
 /* ---- files -------------------------------------------------------------------------------- */
 
+/* Who may write to its folder may put another file in its place. */
+static bool
+check_folder(struct doctor *d, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
+    struct stat status;
+    char folder[4096];
+
+    if (length >= sizeof(folder))
+        return true;
+    snprintf(folder, sizeof(folder), "%.*s", (int)length, slash ? path : ".");
+    if (stat(folder, &status) != 0 || !(status.st_mode & (S_IWOTH | S_IWGRP)) ||
+        (status.st_mode & S_ISVTX))
+        return true;
+    doctor_warn(d, "Let only its owner write to the folder: chmod go-w",
+                "\"%s\": its folder has mode %04o: others may replace it", path,
+                (unsigned)status.st_mode & 07777);
+    return false;
+}
+
 /* Reports a file that others may read or change; counts the files that were looked at. */
 static bool
 check_file(struct doctor *d, const char *path, int *count)
@@ -124,7 +145,7 @@ check_file(struct doctor *d, const char *path, int *count)
         return true;
     ++*count;
     if (!(status.st_mode & (S_IRWXO | S_IWGRP)))
-        return true;
+        return check_folder(d, path);
     doctor_warn(d, "Let only its owner write it, and only its group read it: chmod 0640",
                 "\"%s\" has mode %04o: others may %s it", path, (unsigned)status.st_mode & 07777,
                 status.st_mode & (S_IWOTH | S_IWGRP) ? "change" : "read");
@@ -153,6 +174,7 @@ doctor_check_secrets(struct doctor *d)
     }
     if (is_private && count > 0)
         doctor_ok(d, "others may read none of the %d files with settings", count);
-    else if (is_private)
+    /* After an error nobody knows all the files. */
+    else if (is_private && d->counts[DOCTOR_ERROR] == 0)
         doctor_ok(d, "settings come from the environment alone");
 }

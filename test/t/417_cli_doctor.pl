@@ -186,9 +186,20 @@ for my $case ([ 0644, 'read' ], [ 0660, 'change' ], [ 0602, 'change' ])
         qr/chmod 0640/);
     finds_nothing_else($found, 'secrets', 'roles');    # REST's is the operator's here
 }
+chmod 0640, $key_file;
+my $folder = "$ENV{TESTDIR}/doctor-folder";
+mkdir $folder;
+write_settings("$folder/key", $secret => '');
+for my $case ([ 0770, 'warning', qr{"\Q$folder\E/key": its folder has mode 0770: others may repl} ],
+    [ 01777, 'ok', qr/none of the 1 files/ ])
+{
+    chmod $case->[0], $folder;
+    finds(doctor({ CTMS_SECRET_KEY_FILE => "$folder/key" }), 'secrets', @$case[1, 2]);
+}
 chmod 0000, $key_file;
 finds(doctor({ CTMS_SECRET_KEY_FILE => $key_file }), 'settings', 'error',
     qr/CTMS_SECRET_KEY_FILE: could not open/);
+finds(doctor({ CTMS_SECRET_KEY_FILE => $key_file }), 'secrets', 'skipped', qr/settings without an/);
 chmod 0644, $rest_file;
 finds(doctor({}, '--rest-config', $rest_file), 'secrets', 'warning', qr/"\Q$rest_file\E" has mode/);
 
@@ -226,6 +237,8 @@ $found = doctor({ CTMS_DB_URL => $deaf_url }, '--timeout', 3, '--rest-config', $
 finds($found, 'queue', 'ok', qr/0 contacts wait/);
 finds(doctor({ CTMS_DB_URL => url_as('operator', 'postgres') }), 'extension', 'error',
     qr/does not have the extension/, qr/CREATE EXTENSION ctms/);
+finds(doctor({ CTMS_DB_URL => url_as('operator', 'postgres') }), 'triggers', 'skipped',
+    qr/needs the extension/);
 
 # A query that waits for a lock is given up, and the others are asked.
 my $holder = $node->background_psql('ctms');
@@ -279,6 +292,25 @@ $ctms->sql('ALTER ROLE ctms_reader NOLOGIN; ALTER ROLE ctms_reader RENAME TO ren
 finds(doctor({}), 'roles', 'error', qr/there is no role "ctms_reader"/);
 $ctms->sql('ALTER ROLE renamed RENAME TO ctms_reader');
 
+# What the groups may can be taken away, and given back as it says.
+for my $case ([ 'USAGE ON SCHEMA ctms', 'ctms_api', 'ctms-rest' ],
+    [ 'EXECUTE ON FUNCTION ctms.acoustic_rows(uuid[])', 'ctms_agent', 'ctms-agent' ],
+    [ 'SELECT ON ctms.emails', 'ctms_admin', 'ctms' ])
+{
+    my ($what, $group, $program) = @$case;
+    $ctms->sql("REVOKE $what FROM $group");
+    $found = doctor_of_all();
+    finds($found, 'roles', 'error', qr/^$program: $group may not do/,
+        qr/: GRANT \Q$what\E TO $group\z/);
+    $ctms->sql("GRANT $what TO $group");
+}
+finds_nothing_else(doctor_of_all());
+$ctms->sql('ALTER ROLE "log-ged" NOINHERIT');
+finds(doctor({ CTMS_DB_URL => url_as('log-ged') }), 'roles', 'error',
+    qr/^ctms: "log-ged" is a member of ctms_admin that does not inherit/,
+    qr/ALTER ROLE "log-ged" INHERIT/);
+$ctms->sql('ALTER ROLE "log-ged" INHERIT');
+
 # The roles of the servers may run it too. What they may not see is not checked.
 for my $role (qw(rest agent))
 {
@@ -294,7 +326,7 @@ for my $role (qw(rest agent))
 $ctms->sql(q{UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'ctms'});
 $found = doctor({});
 finds($found, 'extension', 'warning', qr/objects have version 0\.9; 1\.0 is installed/, qr/UPDATE/);
-finds($found, 'extension', 'warning', qr/has loaded version 1\.0 of ctms\.so, for older .* 0\.9/,
+finds($found, 'extension', 'warning', qr/loaded version 1\.0 of ctms\.so, for older .* 0\.9/,
     qr/ALTER EXTENSION ctms UPDATE/);
 is($found->{rc}, 0, 'a step of an upgrade is no error');
 for my $newer ('1.0.1', '1.10')
