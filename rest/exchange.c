@@ -63,32 +63,33 @@ let_go(exchange *ex)
     return call;
 }
 
-void
-exchange_answer(exchange *ex, int status, const char *headers, const char *content_type,
-                const char *body, size_t length)
+typedef void (*answer_sender)(server_call *call, int status, const char *headers,
+                              const char *content_type, const char *body, size_t length);
+
+static void
+answer_by(answer_sender send, exchange *ex, int status, const char *headers,
+          const char *content_type, const char *body, size_t length)
 {
-    server_call *call;
     buf all = BUF_INIT;
 
     count_and_log(ex, status, body, length);
     append_headers(ex, headers, &all);
-    call = let_go(ex);
-    server_answer(call, status, buf_text(&all), content_type, body, length);
+    send(let_go(ex), status, buf_text(&all), content_type, body, length);
     buf_free(&all);
+}
+
+void
+exchange_answer(exchange *ex, int status, const char *headers, const char *content_type,
+                const char *body, size_t length)
+{
+    answer_by(server_answer, ex, status, headers, content_type, body, length);
 }
 
 void
 exchange_answer_fixed(exchange *ex, int status, const char *headers, const char *content_type,
                       const char *body, size_t length)
 {
-    server_call *call;
-    buf all = BUF_INIT;
-
-    count_and_log(ex, status, body, length);
-    append_headers(ex, headers, &all);
-    call = let_go(ex);
-    server_answer_fixed(call, status, buf_text(&all), content_type, body, length);
-    buf_free(&all);
+    answer_by(server_answer_fixed, ex, status, headers, content_type, body, length);
 }
 
 void
