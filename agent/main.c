@@ -26,6 +26,9 @@
 #include "common/pg_pool.h"
 #include "common/sentry.h"
 
+/* An agent has no more statements to run at a time. */
+#define CONNECTIONS_MAX 8
+
 typedef struct agent {
     struct event_base *base;
     config *config;
@@ -190,9 +193,11 @@ open_database(agent *a, char *message, size_t size)
     static const char *const channels[] = {"ctms_acoustic", NULL};
     static const pg_listener_events events = {on_listening, on_notified, on_deaf};
     const char *listen_url = config_string(a->config, "CTMS_LISTEN_DB_URL");
+    int connections = (int)config_int(a->config, "CTMS_DB_CONNECTIONS");
     pg_pool_options options = {.url = config_string(a->config, "CTMS_DB_URL"),
                                .application = "ctms-agent",
-                               .connections = (int)config_int(a->config, "CTMS_DB_CONNECTIONS"),
+                               .connections =
+                                   connections < CONNECTIONS_MAX ? connections : CONNECTIONS_MAX,
                                .queue_max = 1024,
                                .timeout_s = config_real(a->config, "CTMS_DB_TIMEOUT_S"),
                                .log = log_pool};

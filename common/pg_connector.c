@@ -285,3 +285,10 @@ pg_connector_start(pg_connector *connector)
     drop_attempt(connector);
     set_timer(connector, 0, on_retry_time);
 }
+
+void
+pg_connector_stop(pg_connector *connector)
+{
+    drop_attempt(connector);
+    connector->backoff_s = BACKOFF_FIRST_S;
+}

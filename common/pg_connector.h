@@ -40,6 +40,8 @@ pg_connector_new(struct event_base *base, const char *url, const char *applicati
 void pg_connector_free(pg_connector *connector);
 /* Tries to connect, beginning with the next turn of the event loop. */
 void pg_connector_start(pg_connector *connector);
+/* Stops trying. May be called from failed(). */
+void pg_connector_stop(pg_connector *connector);
 
 /* Sends what libpq has buffered. When the socket does not take all of it, the event writable is
  * added. Returns false on failure. */

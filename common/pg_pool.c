@@ -1,6 +1,6 @@
 /*
- * pg_pool.c: the queue of the pool: it hands requests to connections, enforces time limits, and
- * creates and frees the pool. A single connection is in pg_pool_connection.c. See pg_pool.h.
+ * pg_pool.c: takes requests into the queues of the pool, ends those that wait there for too long,
+ * and makes and frees the pool. See pg_pool.h; pg_pool_internal.h says where everything else is.
  */
 #include "common/pg_pool.h"
 
@@ -15,91 +15,18 @@
 /* How often time limits are checked. */
 #define SWEEP_INTERVAL_MS 250
 
-static void
-on_opened(void *arg, PGconn *pg)
-{
-    pg_pool_connection_open(arg, pg);
-}
+/* ---- time ------------------------------------------------------------------------------ */
 
 static void
-on_connect_failed(void *arg, const char *reason)
+end_overdue_queued(pg_pool *pool, pool_lane lane, double now)
 {
-    connection *conn = arg;
-    pg_pool *pool = conn->pool;
-    request_list queue = pool->queue;
-    pg_request *request;
-    bool is_refused = strstr(reason, PG_CONNECTOR_REFUSED_PARAMETER) != NULL;
-    char message[800];
-
-    if (pool->ready_count > 0)
-        return;
-    snprintf(message, sizeof(message), "could not connect to the database: %s%s%s", reason,
-             is_refused ? ": " : "", is_refused ? PG_CONNECTOR_PARAMETER_ADVICE : "");
-    if (!pool->is_away)
-        pg_pool_connection_report(pool, LOG_LEVEL_ERROR, message);
-    pool->is_away = true;
-    pool->queue = (request_list){NULL, NULL};
-    pool->queue_count = 0;
-    while ((request = pg_pool_list_take(&queue)) != NULL)
-        pg_pool_request_deliver(request, PG_UNAVAILABLE, message);
-}
-
-/* ---- the queue ------------------------------------------------------------------------ */
-
-/* The open connection with the fewest requests in flight, NULL when all are full or stuck. */
-static connection *
-pick_connection(pg_pool *pool)
-{
-    connection *best = NULL;
-
-    for (int i = 0; i < pool->options.connections; i++) {
-        connection *conn = &pool->connections[i];
-
-        if (conn->pg == NULL || conn->is_broken || conn->is_unwanted ||
-            conn->stopping_since_s > 0 || conn->in_flight_count >= PIPELINE_DEPTH)
-            continue;
-        if (best == NULL || conn->in_flight_count < best->in_flight_count)
-            best = conn;
-    }
-    return best;
-}
-
-/* Sends waiting requests to connections that have room. */
-static void
-dispatch(pg_pool *pool)
-{
-    connection *conn;
-
-    while (pool->queue.head != NULL && (conn = pick_connection(pool)) != NULL) {
-        pg_request *request = pg_pool_list_take(&pool->queue);
-
-        if (request->callback == NULL) {
-            pg_pool_request_free(request);
-            continue;
-        }
-        pool->queue_count--;
-        if (!pg_pool_connection_send(conn, request)) {
-            pg_pool_request_requeue(request);
-            conn->is_broken = true;
-        }
-        if (conn->is_broken) {
-            /* The callbacks must not run inside pg_pool_query(), so the event is only made
-             * active. */
-            event_active(conn->readable, EV_READ, 0);
-        }
-    }
-}
-
-static void
-end_overdue_queued(pg_pool *pool, double now)
-{
-    request_list queue = pool->queue;
+    request_list queue = pool->queues[lane];
     pg_request *request;
 
-    pool->queue = (request_list){NULL, NULL};
+    pool->queues[lane] = (request_list){NULL, NULL};
     while ((request = pg_pool_list_take(&queue)) != NULL) {
         if (request->callback != NULL && request->deadline_s > now) {
-            pg_pool_list_append(&pool->queue, request);
+            pg_pool_list_append(&pool->queues[lane], request);
             continue;
         }
         if (request->callback != NULL)
@@ -116,16 +43,27 @@ on_sweep(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (pool->queue.head != NULL)
-        end_overdue_queued(pool, now);
+    for (pool_lane lane = LANE_READ; lane < LANES; lane++)
+        end_overdue_queued(pool, lane, now);
     for (int i = 0; i < pool->options.connections; i++) {
         connection *conn = &pool->connections[i];
 
         if (!pg_pool_deadline_sweep(conn, now))
             pg_pool_connection_lose(conn, "no answer in time");
     }
-    dispatch(pool);
+    pg_pool_size_shrink(pool, now);
+    pool->dispatch(pool);
 }
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    pg_pool_lane_dispatch(arg);
+}
+
+/* ---- requests -------------------------------------------------------------------------- */
 
 static pg_request *
 send_or_queue(pg_pool *pool, const pg_statement *statement, const char *const *values,
@@ -137,11 +75,12 @@ send_or_queue(pg_pool *pool, const pg_statement *statement, const char *const *v
         return NULL;
     request = pg_pool_request_new(pool, statement, values);
     request->is_streamed = is_streamed;
+    request->lane = pg_pool_lane_of(request);
     request->callback = callback;
     request->arg = arg;
-    pg_pool_list_append(&pool->queue, request);
+    pg_pool_list_append(&pool->queues[request->lane], request);
     pool->queue_count++;
-    dispatch(pool);
+    pool->dispatch(pool);
     return request;
 }
 
@@ -190,26 +129,18 @@ pg_pool *
 pg_pool_new(struct event_base *base, const pg_pool_options *options, char *message,
             size_t message_size)
 {
-    static const pg_connector_events events = {on_opened, on_connect_failed};
     pg_pool *pool = xcalloc(1, sizeof(*pool));
     struct timeval interval = {.tv_usec = SWEEP_INTERVAL_MS * 1000};
 
     pool->base = base;
     pool->options = *options;
-    pool->dispatch = dispatch;
+    pool->dispatch = pg_pool_lane_dispatch;
     pool->connections = xcalloc((size_t)options->connections, sizeof(connection));
     pool->sweep = event_new(base, -1, EV_PERSIST, on_sweep, pool);
-    for (int i = 0; i < options->connections; i++) {
-        connection *conn = &pool->connections[i];
-
-        conn->pool = pool;
-        conn->connector = pg_connector_new(base, options->url, options->application, &events, conn,
-                                           message, message_size);
-        if (conn->connector == NULL) {
-            pg_pool_free(pool);
-            return NULL;
-        }
-        pg_connector_start(conn->connector);
+    pool->tick = evtimer_new(base, on_tick, pool);
+    if (!pg_pool_size_init(pool, message, message_size)) {
+        pg_pool_free(pool);
+        return NULL;
     }
     event_add(pool->sweep, &interval);
     return pool;
@@ -236,7 +167,9 @@ pg_pool_free(pg_pool *pool)
         pg_pool_connection_drop(conn);
         pg_connector_free(conn->connector);
     }
-    free_list(&pool->queue);
+    for (pool_lane lane = LANE_READ; lane < LANES; lane++)
+        free_list(&pool->queues[lane]);
+    event_free(pool->tick);
     event_free(pool->sweep);
     free(pool->connections);
     free(pool);

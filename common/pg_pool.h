@@ -2,9 +2,12 @@
  * pg_pool.h: many requests over few connections to PostgreSQL, from the event loop. The REST server
  * and the agent use it.
  *
- * Each request is one prepared statement and one transaction of its own. Connections run in
- * pipeline mode: a request is sent without waiting for the answers to earlier ones. The pool is not
- * for transactions of several statements, COPY, or results that do not fit into memory.
+ * Each request is one prepared statement and one transaction of its own. Reads share a few
+ * connections, on which they are sent without waiting for the answers to earlier ones. A write has
+ * a connection for itself until it is committed, so nobody waits for its disk; nobody waits for a
+ * slow statement either. Connections are opened when they are needed and closed when they are idle:
+ * docs/decisions/database-connections.md. The pool is not for transactions of several statements,
+ * COPY, or results that do not fit into memory.
  *
  * Each request ends in exactly one call of its callback, from the event loop, never from within
  * pg_pool_query(). For a streamed request, calls with its rows come before that one.
@@ -65,8 +68,9 @@ typedef void (*pg_callback)(void *arg, const pg_reply *reply);
 typedef struct pg_pool_options {
     const char *url;         /* as CTMS_DB_URL */
     const char *application; /* the name that pg_stat_activity shows */
-    int connections;
-    int queue_max; /* requests that may wait for a connection */
+    int connections;         /* the most that there may be */
+    bool does_reads_first;   /* writes give way to reads: both come from many clients */
+    int queue_max;           /* requests that may wait for a connection */
     /* For a request: waiting for a connection and for the requests before it is included. What runs
      * then is cancelled. It is also the statement_timeout of sessions that are ours alone. */
     double timeout_s;

@@ -1,17 +1,22 @@
 /*
- * pg_pool_connection.c: one connection of a pool: opening, sending, taking results, losing it. The
- * queue is in pg_pool.c, which stands above this file: it is called (pool->dispatch) when there is
- * room for more requests.
+ * pg_pool_connection.c: one connection of a pool: opening, sending, taking results, losing it.
+ * Which request is sent where is decided in pg_pool_lane.c, which stands above this file: it is
+ * called (pool->dispatch) when there is room for more requests.
  *
  * On the wire a request is [Parse] Bind Execute Sync; pg_pool_statement.c sends all but the Sync.
  * It waits in the list of requests in flight, in the order of sending. It ends when its Sync is
- * answered, because only then its transaction is known to be committed.
+ * answered, because only then its transaction is known to be committed. Before the Sync of some
+ * writes there is a Flush: their rows come when they are executed, before the commit.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/pg_pool_internal.h"
 #include "common/pg_session.h"
+
+/* How often the log tells of a lost connection. */
+#define LOSS_TOLD_EVERY_S 1.0
 
 /* ---- connections --------------------------------------------------------------- */
 
@@ -37,6 +42,7 @@ pg_pool_connection_drop(connection *conn)
     conn->pg = NULL;
     conn->statement_count = 0;
     conn->in_flight_count = 0;
+    conn->lane = LANE_NONE;
     conn->is_broken = conn->is_unwanted = conn->is_unnamed = conn->may_stop_writes = false;
     conn->complaint[0] = '\0';
     conn->stopping_since_s = conn->may_hit_other_until_s = 0;
@@ -80,8 +86,12 @@ pg_pool_connection_lose(connection *conn, const char *reason)
     snprintf(message, sizeof(message), "connection to the database lost: %s", reason);
     conn->in_flight = (request_list){NULL, NULL};
     pg_pool_connection_drop(conn);
-    pg_connector_start(conn->connector);
-    pg_pool_connection_report(pool, LOG_LEVEL_ERROR, message);
+    pool->is_kept_one_lost |= conn->is_kept;
+    /* They are often lost together. */
+    if (clock_now_s() - pool->loss_told_s > LOSS_TOLD_EVERY_S) {
+        pg_pool_connection_report(pool, LOG_LEVEL_ERROR, message);
+        pool->loss_told_s = clock_now_s();
+    }
     end_in_flight(&in_flight, message);
 }
 
@@ -117,10 +127,16 @@ pg_pool_connection_send(connection *conn, pg_request *request)
         return false;
     /* From here on the server may execute the request. */
     request->sent_on = conn;
+    if (conn->in_flight.head == NULL)
+        conn->head_since_s = clock_now_s();
+    if (request->lane != LANE_NONE)
+        conn->lane = request->lane;
     pg_pool_list_append(&conn->in_flight, request);
     conn->in_flight_count++;
     ask_for_rows(conn);
-    if (!PQpipelineSync(conn->pg) || !pg_connector_flush(conn->pg, conn->writable))
+    request->is_sampled = pg_pool_pace_is_sampled(conn->pool, request);
+    if ((request->is_sampled && !PQsendFlushRequest(conn->pg)) || !PQpipelineSync(conn->pg) ||
+        !pg_connector_flush(conn->pg, conn->writable))
         conn->is_broken = true;
     return true;
 }
@@ -157,13 +173,30 @@ is_worth_retrying(connection *conn, pg_request *request)
     return false;
 }
 
+/* The server does not take writes any more. Connections that are idle learn of it without a request
+ * that fails. */
+static void
+avoid_all(pg_pool *pool)
+{
+    for (int i = 0; i < pool->options.connections; i++) {
+        connection *conn = &pool->connections[i];
+
+        if (conn->pg == NULL)
+            continue;
+        conn->is_unwanted = true;
+        event_active(conn->readable, EV_READ, 0);
+    }
+}
+
 /* The server refused the request; nothing was changed. */
 static void
 finish_refused(connection *conn, pg_request *request, bool was_stopped)
 {
-    /* The server is a standby now, or it is being stopped: look for another one. */
-    if (pg_pool_has_sqlstate(request->error, "25006") ||
-        pg_pool_has_sqlstate(request->error, "57P"))
+    /* The server is a standby now, for all its connections, or this one is being stopped: look for
+     * another one. */
+    if (pg_pool_has_sqlstate(request->error, "25006"))
+        avoid_all(conn->pool);
+    if (pg_pool_has_sqlstate(request->error, "57P"))
         conn->is_unwanted = true;
     if (is_worth_retrying(conn, request))
         pg_pool_request_requeue(request);
@@ -181,6 +214,11 @@ finish_request(connection *conn)
     bool was_stopped = conn->stopping_since_s > 0;
 
     conn->in_flight_count--;
+    conn->head_since_s = clock_now_s();
+    if (conn->in_flight.head == NULL) {
+        conn->lane = LANE_NONE;
+        conn->idle_since_s = conn->head_since_s;
+    }
     request->sent_on = NULL;
     pg_pool_deadline_end(conn);
     if (request->error != NULL)
@@ -223,6 +261,9 @@ take_rows(connection *conn, pg_request *request, PGresult *result)
     } else {
         PQclear(request->result);
         request->result = result;
+        request->is_executed = true;
+        if (request->is_sampled)
+            pg_pool_pace_note_executed(conn);
     }
 }
 
@@ -354,6 +395,7 @@ set_up_session(connection *conn)
     request = pg_pool_request_new(conn->pool, &pg_session_set_up, values.values);
     request->callback = on_session_set_up;
     request->arg = conn;
+    request->lane = LANE_NONE;
     request->is_unnamed = true;
     if (!pg_pool_connection_send(conn, request)) {
         pg_pool_request_free(request);
@@ -368,6 +410,8 @@ pg_pool_connection_open(connection *conn, PGconn *pg)
     pg_pool *pool = conn->pool;
 
     conn->pg = pg;
+    conn->is_opening = false;
+    conn->idle_since_s = clock_now_s();
     pool->ready_count++;
     if (!PQenterPipelineMode(pg)) {
         lose_by_error(conn);

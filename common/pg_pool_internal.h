@@ -1,8 +1,9 @@
 /*
- * pg_pool_internal.h: what the files of the pool share: pg_pool.c (the queue),
- * pg_pool_connection.c (one connection), pg_pool_deadline.c (its time limits),
- * pg_pool_statement.c (prepared statements, and what results look like) and pg_pool_request.c
- * (requests and lists of them). No other file includes it.
+ * pg_pool_internal.h: what the files of the pool share: pg_pool.c (taking requests), pg_pool_lane.c
+ * (which of them is sent next, and where), pg_pool_pace.c (how long statements take),
+ * pg_pool_size.c (how many connections there are), pg_pool_connection.c (one connection),
+ * pg_pool_deadline.c (time limits), pg_pool_statement.c (prepared statements, and what results look
+ * like) and pg_pool_request.c (requests and lists of them). No other file includes it.
  */
 #ifndef CTMS_COMMON_PG_POOL_INTERNAL_H
 #define CTMS_COMMON_PG_POOL_INTERNAL_H
@@ -13,8 +14,18 @@
 /* Requests in flight on one connection. */
 #define PIPELINE_DEPTH 16
 #define STATEMENTS_MAX 64
+#define SHORTEST_MAX 16
 /* "ctms_", 32 hexadecimal digits and a NUL. */
 #define STATEMENT_NAME_SIZE 38
+
+/* What may wait for what: see pg_pool_lane.c. */
+typedef enum pool_lane {
+    LANE_READ,      /* short, and never waits for a disk: shares its connection */
+    LANE_WRITE,     /* may wait for its commit: has its connection for itself */
+    LANE_LONG_READ, /* delivers row by row: has its connection for itself */
+    LANES,
+    LANE_NONE = LANES, /* of a connection that is free */
+} pool_lane;
 
 typedef struct request_list {
     pg_request *head;
@@ -24,11 +35,16 @@ typedef struct request_list {
 typedef struct connection {
     pg_pool *pool;
     pg_connector *connector;
-    PGconn *pg; /* NULL while it is away */
+    bool is_kept;    /* opened again when it is lost, and never closed */
+    bool is_opening; /* the connector is at work */
+    PGconn *pg;      /* NULL while it is away */
     struct event *readable;
     struct event *writable;
     request_list in_flight;
     int in_flight_count;
+    pool_lane lane;      /* of what is in flight; LANE_NONE also while the session is set up */
+    double head_since_s; /* since when the first in flight is the first */
+    double idle_since_s;
     bool is_broken;      /* to be replaced as soon as its results are read */
     bool is_unwanted;    /* to be replaced as soon as nothing is in flight */
     char complaint[400]; /* why it is broken, if the connection itself does not know; else "" */
@@ -51,8 +67,12 @@ struct pg_request {
     const pg_statement *statement;
     pg_callback callback; /* NULL: abandoned */
     void *arg;
+    pool_lane lane;
     connection *sent_on; /* NULL: in the queue */
     double deadline_s;
+    bool is_sampled;   /* its rows come when it is executed, before its commit */
+    bool is_executed;  /* the rows are there; only the commit is waited for */
+    int move_count;    /* how often it was taken away from behind a slow one */
     bool is_preparing; /* the next result is that of Parse */
     bool is_unnamed;   /* to be sent, or was sent, without a prepared statement */
     bool was_retried;
@@ -70,17 +90,61 @@ struct pg_request {
 struct pg_pool {
     struct event_base *base;
     pg_pool_options options;
-    connection *connections;
-    request_list queue;
-    int queue_count; /* without abandoned ones */
+    connection *connections; /* as many as there may be */
+    request_list queues[LANES];
+    int queue_count; /* of all lanes, without abandoned ones */
     int ready_count;
-    bool is_away; /* no connection, and the last attempt failed */
+    int readers_max; /* connections that reads may have */
+    int alone_max;   /* connections that writes and long reads may have */
+    bool is_away;    /* no connection, and the last attempt failed */
+    double loss_told_s;
+    bool is_connection_wanted; /* something waits only because no connection is free */
+    bool is_kept_one_lost;
+    double may_grow_from_s;
+    unsigned write_count;
+    double execution_s;  /* the time that a write executes, in the mean, lately */
+    double last_read_s;  /* when the last read was sent */
+    double next_write_s; /* when the next write may be sent, while there are reads */
+    struct {
+        const pg_statement *statement;
+        double time_s;
+    } shortest[SHORTEST_MAX];
+    bool has_told_of_limit;
     bool has_told_of_pooler;
     bool has_told_of_isolation;
+    struct event *tick; /* only added while something waits */
     struct event *sweep;
-    /* Implemented in pg_pool.c. Sends waiting requests to connections that have room. */
+    /* Implemented in pg_pool_lane.c, which stands above pg_pool_connection.c. Sends what waits to
+     * the connections that may take it. */
     void (*dispatch)(pg_pool *pool);
 };
+
+/* pg_pool_lane.c */
+void pg_pool_lane_dispatch(pg_pool *pool);
+pool_lane pg_pool_lane_of(const pg_request *request);
+
+/* pg_pool_pace.c */
+/* The first in flight takes long: it waits for a lock, say. */
+bool pg_pool_pace_is_slow(const connection *conn, double now_s);
+/* Whether what has the connection for itself is at work, as far as we know. */
+bool pg_pool_pace_is_at_work(const connection *conn, double now_s);
+/* True if there are reads that writes have to give way to. */
+bool pg_pool_pace_has_reads(const pg_pool *pool, double now_s);
+/* Beside reads: no write may be sent now. */
+bool pg_pool_pace_is_paused(const pg_pool *pool, double now_s);
+void pg_pool_pace_note_read(pg_pool *pool, double now_s);
+/* True if the server shall tell when the request is executed, before its commit. */
+bool pg_pool_pace_is_sampled(pg_pool *pool, const pg_request *request);
+/* The first in flight, such a one, is executed. */
+void pg_pool_pace_note_executed(connection *conn);
+
+/* pg_pool_size.c */
+bool pg_pool_size_init(pg_pool *pool, char *message, size_t message_size);
+/* Begins to open connections: those to be kept that were lost, and one more if one is wanted and
+ * there may be one more. */
+void pg_pool_size_adjust(pg_pool *pool);
+/* Closes what has been idle for long. */
+void pg_pool_size_shrink(pg_pool *pool, double now_s);
 
 /* pg_pool_request.c */
 void pg_pool_list_append(request_list *list, pg_request *request);
@@ -95,8 +159,11 @@ void pg_pool_request_deliver_row(pg_request *request, const PGresult *row);
 void pg_pool_request_answer(pg_request *request, pg_status status, const char *message);
 /* Calls the callback and frees the request. */
 void pg_pool_request_deliver(pg_request *request, pg_status status, const char *message);
-/* Puts it back at the front of the queue, to be sent once more. */
+/* Puts it back at the front of its queue, to be sent once more. */
 void pg_pool_request_requeue(pg_request *request);
+/* One that takes its place on its connection, and whose answer nobody wants: what was sent cannot
+ * be taken back. */
+pg_request *pg_pool_request_stand_in(const pg_request *request);
 
 /* pg_pool_connection.c. Logs what happened to a connection. */
 void pg_pool_connection_report(const pg_pool *pool, log_level level, const char *message);
@@ -105,7 +172,8 @@ void pg_pool_connection_open(connection *conn, PGconn *pg);
 void pg_pool_connection_lose(connection *conn, const char *reason);
 /* Closes the connection; its requests are not told. */
 void pg_pool_connection_drop(connection *conn);
-/* Sends a request. On failure the connection is broken, and the request has still to be sent. */
+/* Sends a request, in the lane that it is in. On failure the connection is broken, and the request
+ * has still to be sent. */
 bool pg_pool_connection_send(connection *conn, pg_request *request);
 
 /* pg_pool_deadline.c. Answers the requests in flight whose time is over, and has the server stop

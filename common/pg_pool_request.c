@@ -65,7 +65,7 @@ forget_results(pg_request *request)
     PQclear(request->result);
     PQclear(request->error);
     request->result = request->error = NULL;
-    request->is_preparing = request->is_unconfirmed = false;
+    request->is_preparing = request->is_unconfirmed = request->is_executed = false;
 }
 
 void
@@ -123,15 +123,31 @@ void
 pg_pool_request_requeue(pg_request *request)
 {
     pg_pool *pool = request->pool;
+    request_list *queue = &pool->queues[request->lane];
 
     forget_results(request);
     request->sent_on = NULL;
-    request->next = pool->queue.head;
-    pool->queue.head = request;
-    if (pool->queue.tail == NULL)
-        pool->queue.tail = request;
+    request->next = queue->head;
+    queue->head = request;
+    if (queue->tail == NULL)
+        queue->tail = request;
     if (request->callback != NULL)
         pool->queue_count++;
+}
+
+pg_request *
+pg_pool_request_stand_in(const pg_request *request)
+{
+    pg_request *stand_in = xcalloc(1, sizeof(*stand_in));
+
+    stand_in->pool = request->pool;
+    stand_in->statement = request->statement;
+    stand_in->lane = request->lane;
+    stand_in->sent_on = request->sent_on;
+    stand_in->deadline_s = request->deadline_s;
+    stand_in->is_preparing = request->is_preparing;
+    stand_in->is_unnamed = request->is_unnamed;
+    return stand_in;
 }
 
 bool

@@ -166,6 +166,7 @@ connect_pool(app *a, const char *setting, const char *log_prefix)
         .url = config_string(a->settings, setting),
         .application = "ctms-rest",
         .connections = (int)config_int(a->settings, "CTMS_DB_CONNECTIONS"),
+        .does_reads_first = true,
         .queue_max = (int)config_int(a->settings, "CTMS_DB_QUEUE_MAX"),
         .timeout_s = config_real(a->settings, "CTMS_DB_TIMEOUT_S"),
         .log = log_pool,

@@ -58,9 +58,12 @@ doctor_check_clock(struct doctor *d)
     PQclear(result);
 }
 
+/* An agent uses no more, whatever it is allowed. */
+#define AGENT_CONNECTIONS 8
+
 /* ---- connections --------------------------------------------------------------------------- */
 
-/* The most that a program opens; REST has twice as many while it is reloaded. */
+/* The most that the programs open, a reload aside. */
 static long long
 count_wanted(const struct doctor *d)
 {
@@ -70,9 +73,11 @@ count_wanted(const struct doctor *d)
 
     if (rest)
         wanted +=
-            2 * config_int(rest, "CTMS_PROCESSES") * (config_int(rest, "CTMS_DB_CONNECTIONS") + 1);
+            config_int(rest, "CTMS_PROCESSES") * (config_int(rest, "CTMS_DB_CONNECTIONS") + 1);
     if (agent)
-        wanted += config_int(agent, "CTMS_DB_CONNECTIONS") + 1;
+        wanted += 1 + (config_int(agent, "CTMS_DB_CONNECTIONS") < AGENT_CONNECTIONS
+                           ? config_int(agent, "CTMS_DB_CONNECTIONS")
+                           : AGENT_CONNECTIONS);
     return wanted;
 }
 
