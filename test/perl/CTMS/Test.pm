@@ -9,6 +9,8 @@ package CTMS::Test;
 #   my $r = $ctms->request(GET => '/ctms/...');   # {status, headers, content, json}
 #
 # Everything that was started is stopped when the object is destroyed or the test ends.
+#
+# With durable => 1 a crash loses what a power cut would lose.
 
 use strict;
 use warnings;
@@ -29,13 +31,22 @@ my @live;
 # Standard error goes to a log that is soon gone: tells prove too why a test ends.
 $SIG{__DIE__} = sub { diag("died: $_[0]") if defined $^S && !$^S };
 
+# What PostgreSQL has written survives the end of its processes, flushed or not. So here it writes
+# late: a commit that waits for its flush first sleeps (commit_delay, microseconds) with its record
+# in memory, and what does not wait stays there until a page is full. Who answers before the commit
+# has returned loses what was answered.
+my @durable = ('fsync = on', 'full_page_writes = on', 'synchronous_commit = on',
+    'commit_delay = 20000', 'commit_siblings = 0', 'wal_writer_delay = 10s',
+    'wal_writer_flush_after = 1GB');
+
 sub new
 {
     my ($class, $name, %options) = @_;
     my $node = PostgreSQL::Test::Cluster->new($name);
     $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
     $node->append_conf('postgresql.conf', join "\n",
-        'fsync = off', 'log_min_messages = warning', $options{conf} // '', '');
+        $options{durable} ? @durable : 'fsync = off', 'log_min_messages = warning',
+        $options{conf} // '', '');
     $node->start;
     $node->safe_psql('postgres', 'CREATE DATABASE ctms');
     $node->safe_psql('ctms', 'CREATE EXTENSION ctms') unless $options{no_extension};
