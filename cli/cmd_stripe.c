@@ -4,8 +4,7 @@
  *
  * Each object is a transaction of its own, so a bad object does not prevent others from being
  * stored. An object that refers to an object that is not stored yet is tried again after the
- * others. Commits do not wait for the disk one by one; when the command ends, all of them are on
- * disk.
+ * others. Each commit waits for the disk: others see the object at once, and may answer by it.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -33,10 +32,6 @@ static const struct action ingest_actions[] = {
 };
 static const struct action enqueue_actions[] = {
     {"enqueued", "enqueued"}, {"skipped", "skipped"}, {NULL, NULL}};
-
-/* The commit does not wait for the disk. Through a pooler another program may have the session
- * next, so this ends with the transaction. */
-#define NO_WAIT ", pg_catalog.set_config('synchronous_commit', 'off', true)"
 
 /* SQLSTATE of an object that refers to one that is not stored yet. */
 #define STATE_REFERENCE "CTS03"
@@ -304,14 +299,6 @@ give_up_waiting(struct ingest *ingest)
     }
 }
 
-/* A commit that waits for the disk also writes all earlier commits. */
-static bool
-flush_commits(struct cli *cli)
-{
-    return database_run_statement(cli,
-                                  "SELECT pg_catalog.pg_logical_emit_message(true, 'ctms', '')");
-}
-
 static int
 run(struct cli *cli, const char *sql, const struct action *actions)
 {
@@ -331,8 +318,6 @@ run(struct cli *cli, const char *sql, const struct action *actions)
         /* If a round stored no object, the next one reports the errors. */
         ingest.is_last_round = ingest.waiting_count == before;
     }
-    if (is_going)
-        flush_commits(cli);
     give_up_waiting(&ingest);
     print_summary(&ingest);
     return cli->status;
@@ -341,13 +326,13 @@ run(struct cli *cli, const char *sql, const struct action *actions)
 static int
 run_ingest(struct cli *cli)
 {
-    return run(cli, "SELECT ctms.upsert_stripe($1::jsonb)" NO_WAIT, ingest_actions);
+    return run(cli, "SELECT ctms.upsert_stripe($1::jsonb)", ingest_actions);
 }
 
 static int
 run_enqueue(struct cli *cli)
 {
-    return run(cli, "SELECT ctms.enqueue_stripe($1::jsonb)" NO_WAIT, enqueue_actions);
+    return run(cli, "SELECT ctms.enqueue_stripe($1::jsonb)", enqueue_actions);
 }
 
 static const struct cli_option stripe_options[] = {

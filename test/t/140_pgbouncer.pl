@@ -144,8 +144,6 @@ sub check_contacts
         invoice_settings => { default_payment_method => undef } }));
     my ($rc, $out, $err) = cli_through($bouncer, 'stripe', 'ingest', $object);
     like("$rc $out", qr/^[01] /, 'ctms stripe ingest') or diag $err;
-    is($ctms->node->safe_psql('ctms', 'SHOW synchronous_commit',
-        connstr => $bouncer->url('operator')), 'on', 'leaves nothing behind in the session');
     ok(poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') eq '0' }),
         'everything was sent');
     for my $name ('first', 'second')

@@ -224,6 +224,28 @@ for my $case (@commands)
     is($ctms->sql("SELECT $is_done"), 't', 'and it is done');
 }
 
+# What others see of a command that has not ended, they may rely on: the same object once more is
+# answered with success, although nothing is left to store and so to wait for.
+my $object = { %{ customer('cus_seen', 'v1') }, description => 'seen' };
+my $input = $json->encode($object) . "\n";
+my ($out, $err) = ('', '');
+my $ingest;
+{
+    local $ENV{CTMS_DB_URL} = $ctms->db_url;
+    $ingest = IPC::Run::start([ "$ENV{CTMS_TEST_BIN}/ctms", qw(stripe ingest -) ],
+        '<', \$input, '>', \$out, '2>', \$err, IPC::Run::timeout(60));
+}
+poll_until(sub {
+    $ingest->pump_nb;
+    return $ctms->sql(q{SELECT count(*) FROM ctms.stripe_customer WHERE stripe_id = 'cus_seen'});
+}, 'the object is seen');
+ok(poll_until(sub { $ctms->request(POST => '/stripe', $object)->{status} == 200 },
+    'the server is back'), 'the same object by REST');
+$ctms->crash_database;
+is($ctms->sql(q{SELECT count(*) FROM ctms.stripe_customer WHERE stripe_id = 'cus_seen'}), 1,
+    'is there');
+$ingest->kill_kill(grace => 0);
+
 # ---- this test can fail --------------------------------------------------------------------------
 
 $ctms->sql('ALTER DATABASE ctms SET synchronous_commit = off');
