@@ -6,7 +6,7 @@ use CTMS::Test qw(poll_until);
 use JSON::PP;
 use Test::More;
 
-my $ctms = CTMS::Test->new('rest_database', conf => 'max_connections = 20');
+my $ctms = CTMS::Test->new('rest_database', durable => 1, conf => 'max_connections = 20');
 my $node = $ctms->node;
 $ctms->start_rest(CTMS_DB_CONNECTIONS => 2, CTMS_DB_TIMEOUT_S => 2, CTMS_DB_QUEUE_MAX => 8);
 $ctms->login;

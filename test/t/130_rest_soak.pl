@@ -14,7 +14,7 @@ use Time::HiRes qw(sleep time);
 my $seconds = $ENV{CTMS_SOAK_SECONDS} || 20;
 delete $ENV{CTMS_SOAK_SECONDS};
 my $clients = 4;
-my $ctms = CTMS::Test->new('rest_soak');
+my $ctms = CTMS::Test->new('rest_soak', durable => 1);
 my $node = $ctms->node;
 my $dir = "$PostgreSQL::Test::Utils::tmp_check/rest_soak";
 mkdir $dir or die "$dir: $!";

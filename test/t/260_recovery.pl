@@ -7,7 +7,7 @@ use CTMS::Test qw(poll_until slurp);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $ctms = CTMS::Test->new('primary',
+my $ctms = CTMS::Test->new('primary', durable => 1,
     conf => "wal_level = replica\nmax_wal_senders = 10\nhot_standby = on\n");
 my $node = $ctms->node;
 $node->enable_archiving;
@@ -142,6 +142,49 @@ ok(poll_until(sub { $ctms->request(GET => "/ctms/$id")->{json}{email}{first_name
     'and follows the primary');
 
 $ctms->stop_program('rest');
+
+# ---- writes that wait until the replica shows them ----------------------------------------------
+
+$node->append_conf('postgresql.conf',
+    "synchronous_standby_names = '*'\nsynchronous_commit = remote_apply\n");
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT sync_state = 'sync' FROM pg_stat_replication})
+    or die 'the replica is not synchronous';
+$ctms->start_rest;
+sub first_name
+{
+    return $_[0]->safe_psql('ctms', "SELECT first_name FROM ctms.emails WHERE email_id = '$id'");
+}
+sub rename_contact
+{
+    return $ctms->request(PATCH => "/ctms/$id", { email => { first_name => $_[0] } })->{status};
+}
+my $behind = 0;
+for my $n (1 .. 10)
+{
+    die 'PATCH' if rename_contact("applied $n") != 200;
+    $behind++ if first_name($standby) ne "applied $n";
+}
+is($behind, 0, 'with remote_apply, what was answered is seen on the replica');
+$standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+$standby->poll_query_until('postgres', q{SELECT pg_get_wal_replay_pause_state() = 'paused'})
+    or die 'the replica does not pause';
+my $writer = fork // die "fork: $!";
+POSIX::_exit(rename_contact('waits') == 200 ? 0 : 1) if !$writer;
+$node->poll_query_until('postgres',
+    q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')})
+    or die 'no commit waits';
+is(waitpid($writer, POSIX::WNOHANG()), 0, 'while it does not apply, nothing is answered');
+is($ctms->request(GET => "/ctms/$id")->{json}{email}{first_name}, 'applied 10',
+    'and nobody sees the change');
+$standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+waitpid $writer, 0;
+is($?, 0, 'then it is answered');
+is(first_name($standby), 'waits', 'and seen there');
+$ctms->stop_program('rest');
+$node->append_conf('postgresql.conf',
+    "synchronous_standby_names = ''\nsynchronous_commit = on\n");
+$node->reload;
 
 # ---- reads from the replica, never older than a write that was answered --------------------------
 

@@ -2,13 +2,15 @@
 # follow by libpq's list of hosts, and nothing that was answered 2xx is lost.
 use strict;
 use warnings;
+use CTMS::SoakClient;
 use CTMS::Test qw(poll_until slurp);
+use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
-my $ctms = CTMS::Test->new('failover', conf => "wal_level = replica\nmax_wal_senders = 10\n"
-    . "hot_standby = on\nsynchronous_commit = on\nmax_connections = 60\n");
+my $ctms = CTMS::Test->new('failover', durable => 1, conf => "wal_level = replica\n"
+    . "max_wal_senders = 10\nhot_standby = on\nmax_connections = 60\n");
 my $old = $ctms->node;
 $old->backup('base');
 my $new = PostgreSQL::Test::Cluster->new('successor');
@@ -59,6 +61,16 @@ for my $writer (1 .. 4)
     }
     POSIX::_exit(0);
 }
+# These also replace, delete and send customers.
+my @soak = map { "$folder/soak$_" } 1 .. 2;
+for my $number (1 .. @soak)
+{
+    my $pid = fork // die "fork: $!";
+    if ($pid) { push @writers, $pid; next }
+    CTMS::SoakClient->new(number => $number, port => $ctms->{rest_port}, token => $ctms->{token},
+        until => $stop, report => $soak[ $number - 1 ])->run;
+    POSIX::_exit(0);
+}
 sub answers { return map { [ split / / ] } map { split /\n/, slurp("$folder/writer$_") } 1 .. 4 }
 poll_until(sub { 100 < grep { $_->[1] == 201 } answers() }, 'there is load');
 
@@ -87,6 +99,20 @@ is(join(' ', sort keys %{ { map { $_->[1] => 1 } grep { $_->[1] !~ /^(?:20[01]|5
 
 # ---- nothing is lost -----------------------------------------------------------------------------
 
+$ctms->{node} = $new;
+my (%contacts, %customers, @wrong);
+for my $report (map { JSON::PP->new->utf8->decode(slurp($_)) } @soak)
+{
+    %contacts = (%contacts, %{ $report->{contacts} });
+    %customers = (%customers, %{ $report->{customers} });
+    push @wrong, @{ $report->{wrong} };
+}
+is_deeply(\@wrong, [], 'every answer was right');
+is_deeply(CTMS::SoakClient::strangers(\%contacts, CTMS::SoakClient::stored_contacts($ctms)), [],
+    keys(%contacts) . ' contacts are as their last answers said');
+is_deeply(CTMS::SoakClient::strangers(\%customers, { map { split /\|/ } split /\n/,
+        $ctms->sql(q{SELECT stripe_id, substr(default_source_id, 2) FROM ctms.stripe_customer}) }),
+    [], 'so are ' . keys(%customers) . ' customers');
 my %stored = map { split /\|/, $_, 2 } split /\n/,
     $new->safe_psql('ctms', 'SELECT primary_email, first_name FROM ctms.emails');
 my @created = map { $_->[3] } grep { $_->[2] eq 'POST' && $_->[1] == 201 } @answers;
@@ -97,8 +123,10 @@ is(scalar(grep { ($stored{ $_->[3] } // '') ne $_->[4] } @patched), 0, @patched 
 
 ok(poll_until(sub { $new->safe_psql('ctms', 'SELECT count(*) FROM ctms.pending_acoustic') eq '0' },
         'the queue is empty', 90), 'the agent goes on until the queue is empty');
-my @ids = split /\n/, $new->safe_psql('ctms', 'SELECT email_id FROM ctms.emails ORDER BY 1');
-is(scalar(grep { $ctms->sandbox("/_sandbox/recipients/$_")->{status} != 200 } @ids), 0,
-    @ids . ' contacts are at Acoustic');
+my %names = map { split /\|/, $_, 2 } split /\n/,
+    $new->safe_psql('ctms', 'SELECT email_id, first_name FROM ctms.emails');
+is(scalar(grep {
+    ($ctms->sandbox("/_sandbox/recipients/$_")->{json}{main}{first_name} // '') ne $names{$_}
+} keys %names), 0, keys(%names) . ' contacts are at Acoustic as they are in the database');
 
 done_testing();
