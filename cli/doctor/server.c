@@ -146,13 +146,48 @@ doctor_check_autovacuum(struct doctor *d)
     PQclear(result);
 }
 
+/* Asks as the program's role. Returns one row; or null, after reporting why. */
+static PGresult *
+query_as(struct doctor *d, int program, const char *sql)
+{
+    PGresult *result = doctor_try_query(d, d->db[program], sql);
+
+    if (result && PQresultStatus(result) == PGRES_TUPLES_OK)
+        return result;
+    doctor_warn(d, "Try again.", "%s: could not be checked: %s", doctor_program_names[program],
+                doctor_problem(result, d->db[program]));
+    PQclear(result);
+    return NULL;
+}
+
+/* A role may have it off where the server has it on. */
+static void
+check_commits(struct doctor *d, int program)
+{
+    const char *name = doctor_program_names[program];
+    PGresult *result = query_as(d, program,
+                                "SELECT current_setting('synchronous_commit'), "
+                                "current_setting('synchronous_standby_names') = ''");
+    const char *value;
+
+    if (!result)
+        return;
+    value = PQgetvalue(result, 0, 0);
+    if (strcmp(value, "off") == 0)
+        doctor_warn(d, "Turn it on: after a crash, changes that were answered may be lost.",
+                    "%s: synchronous_commit is off", name);
+    else if (strcmp(value, "local") == 0 && *PQgetvalue(result, 0, 1) == 'f')
+        doctor_warn(d, "Set it to on: after a failover, changes that were answered may be lost.",
+                    "%s: synchronous_commit is local: no commit waits for a standby", name);
+    PQclear(result);
+}
+
 void
 doctor_check_durability(struct doctor *d)
 {
-    PGresult *result = doctor_query(d, NULL,
-                                    "SELECT current_setting('fsync'), "
-                                    "current_setting('full_page_writes'), "
-                                    "current_setting('synchronous_commit')");
+    PGresult *result = doctor_query(
+        d, NULL, "SELECT current_setting('fsync'), current_setting('full_page_writes')");
+    int problems = d->counts[DOCTOR_ERROR] + d->counts[DOCTOR_WARNING];
 
     if (!result)
         return;
@@ -162,12 +197,13 @@ doctor_check_durability(struct doctor *d)
     else if (!is_on(PQgetvalue(result, 0, 1)))
         doctor_warn(d, "Turn it on, unless the file system writes pages whole.",
                     "full_page_writes is off");
-    else if (strcmp(PQgetvalue(result, 0, 2), "off") == 0)
-        doctor_warn(d, "Turn it on: after a crash, changes that were answered may be lost.",
-                    "synchronous_commit is off");
-    else
-        doctor_ok(d, "what is committed survives a crash");
     PQclear(result);
+    for (int program = 0; program < DOCTOR_PROGRAMS; program++) {
+        if (doctor_is_distinct(d, program))
+            check_commits(d, program);
+    }
+    if (d->counts[DOCTOR_ERROR] + d->counts[DOCTOR_WARNING] == problems)
+        doctor_ok(d, "what is committed survives a crash");
 }
 
 /*
@@ -237,17 +273,12 @@ void
 doctor_check_log(struct doctor *d)
 {
     for (int program = 0; program < DOCTOR_PROGRAMS; program++) {
-        const char *name = doctor_program_names[program];
-        PGresult *result;
+        PGresult *result = NULL;
 
-        if (!doctor_is_distinct(d, program))
-            continue;
-        result = doctor_try_query(d, d->db[program], LOG_SQL);
-        if (result && PQresultStatus(result) == PGRES_TUPLES_OK)
+        if (doctor_is_distinct(d, program))
+            result = query_as(d, program, LOG_SQL);
+        if (result)
             judge_log(d, program, result);
-        else
-            doctor_warn(d, "Try again.", "%s: could not be checked: %s", name,
-                        doctor_problem(result, d->db[program]));
         PQclear(result);
     }
 }

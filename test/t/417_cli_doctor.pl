@@ -465,6 +465,21 @@ for my $case ([ 'autovacuum', 'autovacuum', 'error', qr/does not run/ ],
     finds(doctor({}), $check, @expected);
     set_server($name => undef);
 }
+# A role may have another value than the server; each program has a role of its own.
+$ctms->sql('ALTER ROLE rest SET synchronous_commit = off;
+    ALTER ROLE agent SET synchronous_commit = local');
+$found = doctor_of_all();
+finds($found, 'durability', 'warning', qr/^ctms-rest: synchronous_commit is off/, qr/be lost/);
+finds_nothing_else($found, 'durability');
+is(@{ $found->{durability} }, 1, 'local is enough without a synchronous standby');
+$ctms->sql('ALTER ROLE rest RESET synchronous_commit');
+set_server(synchronous_standby_names => 'nowhere');
+finds(doctor_of_all(), 'durability', 'warning', qr/^ctms-agent: synchronous_commit is local/,
+    qr/failover/);
+$ctms->sql('SET synchronous_commit = local; ALTER SYSTEM RESET synchronous_standby_names');
+$node->reload;
+$ctms->sql('ALTER ROLE agent RESET synchronous_commit');
+finds(doctor_of_all(), 'durability', 'ok', qr/survives a crash/);
 $ctms->sql('ALTER TABLE ctms.emails SET (autovacuum_enabled = false)');
 finds(doctor({}), 'autovacuum', 'warning', qr/leaves out the table ctms\.emails/);
 $ctms->sql('ALTER TABLE ctms.emails RESET (autovacuum_enabled)');
