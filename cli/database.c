@@ -29,13 +29,21 @@ cancel_statement(int signal_number)
     raise(signal_number);
 }
 
-/* A notice may have several lines. */
+/*
+ * A notice may have several lines. A commit that was cancelled while it waited for a standby is
+ * only a warning to the server, but nobody may take it for done. The text is translated, so we know
+ * it by the function that it comes from.
+ */
 static void
-print_notice(void *unused, const char *message)
+take_notice(void *arg, const PGresult *notice)
 {
-    (void)unused;
+    struct cli *cli = arg;
+    const char *function = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
+
     fputs("ctms: ", stderr);
-    error_text_print_lines(stderr, message);
+    error_text_print_lines(stderr, PQresultErrorMessage(notice));
+    if (function && strcmp(function, "SyncRepWaitForLSN") == 0)
+        cli->status = CLI_UNAVAILABLE;
 }
 
 /* Prints the first line of libpq's message, without a repeated "connection to ... failed:". */
@@ -90,7 +98,7 @@ database_open(struct cli *cli, const char *url)
         report_connection(cli);
         return false;
     }
-    PQsetNoticeProcessor(cli->db, print_notice, NULL);
+    PQsetNoticeReceiver(cli->db, take_notice, cli);
     cancel_handle = PQgetCancel(cli->db);
     sigaction(SIGINT, &action, NULL);
     return set_limits(cli);

@@ -18,7 +18,8 @@ my $rounds = 3;
 my $clients = 6;
 my $others = 2;
 my $json = JSON::PP->new->canonical->utf8;
-my $ctms = CTMS::Test->new('durable', durable => 1, conf => 'commit_delay = 100000');
+my $ctms = CTMS::Test->new('durable', durable => 1,
+    conf => "commit_delay = 100000\nwal_level = replica\nmax_wal_senders = 2");
 my $node = $ctms->node;
 my $dir = "$PostgreSQL::Test::Utils::tmp_check/durable";
 mkdir $dir or die "$dir: $!";
@@ -91,7 +92,7 @@ sub start_client
     my ($run) = @_;
     my $pid = fork // die "fork: $!";
     return $pid if $pid;
-    $run->();
+    eval { $run->(); 1 } or diag $@;
     POSIX::_exit(0);
 }
 
@@ -224,11 +225,25 @@ for my $case (@commands)
     is($ctms->sql("SELECT $is_done"), 't', 'and it is done');
 }
 
+# A commit that is cancelled while it waits for a replica is done here, but not safe.
+$ctms->sql(q{ALTER SYSTEM SET synchronous_standby_names = 'away'});
+$node->reload;
+my $cancels = start_client(sub {
+    poll_until(sub { $ctms->node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid)
+        FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) eq 't' }, 'the commit waits');
+});
+my ($rc, $out, $err) = $ctms->cli('clients', 'enable', 'id_cli');
+waitpid $cancels, 0;
+is($rc, 3, 'a cancelled wait for a replica is no success');
+like($err, qr/wait for synchronous replication/, 'and says why');
+$ctms->sql('SET synchronous_commit = local; ALTER SYSTEM RESET synchronous_standby_names');
+$node->reload;
+poll_until(sub { $ctms->sql('SHOW synchronous_standby_names') eq '' }, 'nobody waits');
+
 # What others see of a command that has not ended, they may rely on: the same object once more is
 # answered with success, although nothing is left to store and so to wait for.
 my $object = { %{ customer('cus_seen', 'v1') }, description => 'seen' };
 my $input = $json->encode($object) . "\n";
-my ($out, $err) = ('', '');
 my $ingest;
 {
     local $ENV{CTMS_DB_URL} = $ctms->db_url;
