@@ -1783,6 +1783,10 @@ BEGIN
             MESSAGE = format('requests cannot be shared in a %s transaction', current_setting('transaction_isolation')),
             HINT = 'Call it in a READ COMMITTED transaction.';
     END IF;
+    -- Requests are sent when this is committed, so a crash must not undo it.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'local', true);
+    END IF;
     -- One at a time, because a share is computed from the rows of all agents. The lock is on the
     -- table, because any role may take an advisory lock, and hold it.
     LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE;

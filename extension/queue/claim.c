@@ -11,6 +11,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/instrument.h"
 #include "funcapi.h"
@@ -285,6 +286,13 @@ ctms_claim_acoustic(PG_FUNCTION_ARGS)
     claim_batch(&claim);
     if (claim.count == 0 && wake_arm_agent())
         claim_again(&claim);
+    /*
+     * The agent sends as soon as this commit is done. If a crash could still undo it, nobody would
+     * know that Acoustic may have the contacts, or would tell a late outcome from that of another
+     * claim.
+     */
+    if (claim.count > 0)
+        ForceSyncCommit();
     put_rows(&claim, (ReturnSetInfo *)fcinfo->resultinfo);
     SPI_finish();
     return (Datum)0;
