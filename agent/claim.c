@@ -14,6 +14,9 @@ enum { CLAIM_MIN = 20, PROBE_CLAIM = 10 };
  * hand too. */
 enum { IN_HAND_CLAIMS = 4 };
 #define CLAIM_RETRY_MIN_S 0.2
+/* After this time an empty queue is looked at again; then after twice the time, and so on until the
+ * loop interval is shorter. */
+#define LOOK_MIN_S 0.1
 
 /* Size of the next claim, as the results of the last ones suggest it. */
 static int
@@ -54,14 +57,17 @@ void
 claim_ahead(struct line *l)
 {
     int limit = l->settings->batch_limit;
+    double now_s = clock_now_s();
 
-    if (!may_claim(l, clock_now_s()))
+    l->is_hungry |= l->next_look_s > 0 && l->next_look_s <= now_s;
+    if (!may_claim(l, now_s))
         return;
     if (next_size(l) < limit)
         limit = next_size(l);
     if (l->stop.class != CLASS_SUCCESS && limit > PROBE_CLAIM)
         limit = PROBE_CLAIM;
     l->was_notified = false;
+    l->next_look_s = 0;
     if (!queue_claim(l->queue, limit))
         claim_note_failure(l);
 }
@@ -87,6 +93,29 @@ take_claimed(struct line *l, struct contact_list *contacts, bool are_suspects)
     }
 }
 
+/*
+ * A change whose commit began before we waited notifies nobody. An empty claim waits for such
+ * commits, but only for a moment. One that takes longer, on a slow disk or until a far replica has
+ * it, is found by another look.
+ */
+static void
+plan_look(struct line *l, bool is_empty)
+{
+    if (!is_empty) {
+        l->look_wait_s = 0;
+        return;
+    }
+    l->look_wait_s = l->look_wait_s > 0 ? 2 * l->look_wait_s : LOOK_MIN_S;
+    if (l->look_wait_s < l->settings->loop_s)
+        l->next_look_s = clock_now_s() + l->look_wait_s;
+}
+
+double
+claim_next_due_s(const struct line *l)
+{
+    return l->is_hungry ? l->next_claim_s : l->next_look_s;
+}
+
 void
 claim_take_contacts(struct line *l, struct contact_list *contacts, int claimed, int limit)
 {
@@ -102,5 +131,6 @@ claim_take_contacts(struct line *l, struct contact_list *contacts, int claimed, 
     /* Only an empty claim shows that the queue is empty, because an agent that is busy is not
      * notified. */
     l->is_hungry = claimed > 0 || l->was_notified;
+    plan_look(l, claimed == 0);
     line_turn_soon(l);
 }

@@ -12,5 +12,8 @@ void claim_ahead(struct line *l);
 /* Takes the result of a claim; the parameters are those of queue_events.claimed. */
 void claim_take_contacts(struct line *l, struct contact_list *contacts, int claimed, int limit);
 void claim_note_failure(struct line *l);
+/* When claim_ahead() may have something to do even if nothing else happens; 0 or past: no such
+ * time. */
+double claim_next_due_s(const struct line *l);
 
 #endif

@@ -92,6 +92,8 @@ struct line {
     int claim_size;      /* contacts; 0: small, as at the start */
     int claim_failures;  /* in a row */
     double next_claim_s; /* after a failure no claim before this time */
+    double next_look_s;  /* at an empty queue; 0: none is planned */
+    double look_wait_s;  /* between the last two looks */
 
     bool is_hungry;         /* the queue may have contacts to claim */
     bool was_notified;      /* a notification came while a claim was running */

@@ -136,10 +136,11 @@ set_alarm(struct sync *s)
 {
     const struct line *l = &s->line;
     double due_s = send_next_due_s(l);
+    double claim_s = claim_next_due_s(l);
     struct timeval delay;
 
-    if (l->is_hungry && l->next_claim_s > clock_now_s() && (due_s == 0 || l->next_claim_s < due_s))
-        due_s = l->next_claim_s;
+    if (claim_s > clock_now_s() && (due_s == 0 || claim_s < due_s))
+        due_s = claim_s;
     if (has_cycle_ended(s) && (due_s == 0 || s->last_report_s + REPORT_MIN_S < due_s))
         due_s = s->last_report_s + REPORT_MIN_S;
     if (due_s == 0) {

@@ -1,11 +1,12 @@
 # Commits that take their time, or that a crash would undo: nothing is sent before its claim is
-# safe.
+# safe, and no change goes unnoticed.
 #
 # A commit takes its time because it waits for a synchronous replica that is not there.
 
 use strict;
 use warnings;
 use Test::More;
+use IPC::Run;
 use CTMS::Test qw(poll_until);
 
 my $ctms = CTMS::Test->new('commits', conf => join "\n", 'wal_level = replica',
@@ -67,6 +68,37 @@ is(is_sent('claimed@example.com'), 0, 'nothing is sent while the commit of its c
 set_replica('');
 ok(poll_until(sub { is_sent('claimed@example.com') }, 'it is sent'), 'and then it is');
 $ctms->stop_program('agent');
+
+# ---- a change -------------------------------------------------------------------------
+
+# Two changes begin to commit while an agent waits. The first notifies; the second need not. When
+# the agent waits again, the second is still at it.
+start_agent('local');
+set_replica('missing');
+my @writers;
+for my $name (qw(first second))
+{
+    push @writers, IPC::Run::start([ 'psql', '-XAtq', '-d', $ctms->db_url, '-c',
+            'SET synchronous_commit = on', '-c', add("$name\@example.com") ], '<', \'',
+        '>', \my $out, '2>', \my $err);
+    waits("$name\@example.com");
+}
+$ctms->sql('SELECT pg_cancel_backend(' . waits('first@') . ')');
+poll_until(sub { is_sent('first@example.com') }, 'the first is sent');
+wait_until_idle();
+is(is_sent('second@example.com'), 0, 'a change whose commit waits is not seen');
+$ctms->sql('SELECT pg_cancel_backend(' . waits('second@') . ')');
+ok(eval { poll_until(sub { is_sent('second@example.com') }, 'it is sent') },
+    'when it is done, it is found although nobody was notified');
+$_->finish for @writers;
+set_replica('');
+$ctms->stop_program('agent');
+
+# ---- looking --------------------------------------------------------------------------
+
+is($ctms->sql(q{SELECT count(*) FROM ctms.claim_acoustic('looker', 10, 6, '1 hour');
+    BEGIN; SELECT count(*) FROM ctms.claim_acoustic('looker', 10, 6, '1 hour');
+    SELECT pg_current_xact_id_if_assigned() IS NULL}), "0\n0\nt", 'looking again writes nothing');
 
 # ---- a crash ----------------------------------------------------------------------------
 
