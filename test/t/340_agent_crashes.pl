@@ -4,7 +4,8 @@
 #
 # A round changes contacts for a second while requests go wrong at random, then something
 # dies. Rounds that are named for a step bring an agent to exactly there first: what it
-# asked of the database waits for a lock, or its request for an answer.
+# asked of the database waits for a lock, or its request for an answer. Commits are flushed, in
+# every other run with a delay.
 #
 # CTMS_TEST_ROUNDS (6) and CTMS_TEST_SEED (random) make it long, or the same again:
 # "make soak-agent ROUNDS=200".
@@ -22,6 +23,7 @@ srand $seed;
 note "seed $seed, $rounds rounds";
 
 my $ctms = CTMS::Test->new('crashes', conf => join "\n", "ctms.acoustic_retry_delay = '50ms'",
+    'fsync = on', 'commit_siblings = 0', 'commit_delay = ' . (rand() < 0.5 ? 5000 : 0),
     'ctms.acoustic_deletions = on',
     'ctms.acoustic_skip_unchanged = ' . (rand() < 0.5 ? 'on' : 'off'),
     "ctms.acoustic_history = '1d'");
@@ -161,9 +163,10 @@ sub in_ledger
 # Brings the agents to a step that waits for a lock, and kills there.
 sub at_lock
 {
-    my ($lock, $what, $before) = @_;
+    my ($lock, $what, $before, $after) = @_;
     $before->() if $before;
     my ($pid) = hold($lock);
+    $after->() if $after;
     my $is_reached = waits_for_lock($what);
     strike();
     let_go($pid);
@@ -201,10 +204,8 @@ sub at_deletion
 my %steps = (
     claim => sub { at_lock('LOCK TABLE ctms.pending_acoustic IN SHARE MODE',
         'claim_acoustic', \&work) },
-    rows => sub {
-        settings(latency_ms => 50);
-        at_lock('LOCK TABLE ctms.waitlists IN ACCESS EXCLUSIVE MODE', 'acoustic_outgoing', \&work);
-    },
+    rows => sub { at_lock('LOCK TABLE ctms.waitlists IN ACCESS EXCLUSIVE MODE',
+        'acoustic_outgoing', undef, \&work) },
     share => sub { at_lock('LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE',
         'share_acoustic', \&work) },
     finish => sub {
