@@ -6,11 +6,14 @@
  *
  * TEMPLATE is a file with a whole request. In it {n} is replaced by a number that is different each
  * time, {line} by a random line of the file LINES, and {length} by the length of the body.
+ *
+ * SIGTERM ends it before SECONDS are over; what was answered until then is printed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +47,15 @@ static struct {
     size_t sample_count;
     unsigned long long broken; /* connections that ended */
 } load;
+
+static volatile sig_atomic_t is_told_to_end;
+
+static void
+on_signal(int number)
+{
+    (void)number;
+    is_told_to_end = 1;
+}
 
 static void __attribute__((noreturn)) give_up(const char *what)
 {
@@ -252,6 +264,7 @@ main(int argc, char **argv)
         fprintf(stderr, "usage: http-load PORT CONNECTIONS SECONDS TEMPLATE [LINES]\n");
         return 2;
     }
+    signal(SIGTERM, on_signal);
     load.server.sin_family = AF_INET;
     load.server.sin_port = htons((unsigned short)atoi(argv[1]));
     load.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -269,7 +282,7 @@ main(int argc, char **argv)
     end = begin + atof(argv[3]);
     for (int i = 0; i < count; i++)
         ask(&clients[i]);
-    while (clock_now_s() < end) {
+    while (clock_now_s() < end && !is_told_to_end) {
         int ready = epoll_wait(poller, events, 64, 100);
 
         for (int i = 0; i < ready; i++)
