@@ -15,6 +15,8 @@
 # How fast it is, as ratios measured side by side:
 #
 #   make bench-rest         the REST server, next to pgbench
+#   make bench-rest-beside  short requests while others make the server busy
+#   make bench-rest-size    very many contacts, next to few
 #   make bench-replica      reads from a replica, next to reads from the primary
 #   make bench-direct       each path below the executor, next to the same by SQL
 #   make bench-token-flood  tokens while others attack /token

@@ -16,6 +16,12 @@ bench-agent: set-up
 bench-rest: set-up
 	scripts/check bench/rest.pl
 
+bench-rest-beside: set-up
+	scripts/check bench/rest_beside.pl
+
+bench-rest-size: set-up
+	scripts/check bench/rest_size.pl
+
 bench-replica: set-up
 	scripts/check bench/replica.pl
 
@@ -71,5 +77,5 @@ fuzz-http: set-up
 	$(quiet)+$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs
 	$(quiet)CTMS_FUZZ_SECONDS=$(or $(SECONDS),1800) BUILD=build/sanitize $(LONG_TEST) test/t/131_rest_fuzz.pl
 
-.PHONY: set-up bench-agent bench-rest bench-replica bench-direct bench-token-flood bench-import bench-json-schema \
+.PHONY: set-up bench-agent bench-rest bench-rest-beside bench-rest-size bench-replica bench-direct bench-token-flood bench-import bench-json-schema \
 	bench-json-schema-cancel conformance soak-agent soak-ddl soak-rest soak-schemas soak-stripe fuzz-http

@@ -28,7 +28,7 @@ use PostgreSQL::Test::Cluster;
 use Test::More;
 use Time::HiRes qw(time);
 
-our @EXPORT_OK = qw(backends by_turns middle median processor_s quantile ratio ratios
+our @EXPORT_OK = qw(by_turns middle median processor_s quantile ratio ratios
     setting spew);
 
 # Taken away from the programs that are started, which have no such settings.
@@ -67,6 +67,23 @@ sub new
 }
 
 sub disks { return @{ $_[0]{disks} } }
+
+# Clusters for tests give all sessions the name of the test. Those of a server get its own.
+sub start_rest
+{
+    my ($self, %env) = @_;
+    return $self->SUPER::start_rest(PGAPPNAME => $self->{name}, %env);
+}
+
+# A second REST server for a database of this cluster, with the token of the first.
+sub start_beside
+{
+    my ($self, $name, %env) = @_;
+    my $beside = (ref $self)->programs_only($name);
+    @$beside{qw(node token)} = @$self{qw(node token)};
+    $beside->start_rest(%env);
+    return $beside;
+}
 
 # ---- what is measured on -----------------------------------------------------------------------
 
@@ -134,10 +151,11 @@ sub use_disk
     return;
 }
 
+# A replica of this moment, which it returns; asynchronous unless the disk is "replica".
 sub start_standby
 {
     my ($self) = @_;
-    return if $self->{standby};
+    return $self->{standby} if $self->{standby};
     my $number = ++$self->{standbys};
     $self->node->backup("standby$number");
     my $standby = PostgreSQL::Test::Cluster->new("standby$number");
@@ -180,14 +198,6 @@ sub show_commit
 
 # In seconds, of processes that run.
 sub processor_s { return sum0(map { (split ' ', slurp("/proc/$_/schedstat") || 0)[0] } @_) / 1e9 }
-
-# Sessions of clients in a database.
-sub backends
-{
-    my ($node, $database) = @_;
-    return split /\n/, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity
-        WHERE datname = '$database' AND backend_type = 'client backend'");
-}
 
 # ---- turns ---------------------------------------------------------------------------------------
 
