@@ -14,11 +14,14 @@
 #
 # How fast it is, as ratios measured side by side:
 #
+#   make bench              all of these; two hours           (DISKS=native,2,5,replica)
 #   make bench-rest         the REST server, next to pgbench
 #   make bench-rest-beside  short requests while others make the server busy
 #   make bench-rest-size    very many contacts, next to few
 #   make bench-replica      reads from a replica, next to reads from the primary
 #   make bench-direct       each path below the executor, next to the same by SQL
+#   make bench-stripe       Stripe objects by one session, next to sixteen
+#   make bench-queue        what the queue to Acoustic costs
 #   make bench-token-flood  tokens while others attack /token
 #   make bench-agent        the agent: throughput, and how soon it begins
 #   make bench-json-schema  the JSON Schema engine, next to Blaze and ajv    (CORPORA=…)

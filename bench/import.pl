@@ -1,26 +1,26 @@
 # How long `ctms import ctms-api` takes for a million contacts, from both layouts of an older
 # database, on a private server that writes durably; then again, and after it was killed on the way.
-# Every row is compared with what the rules say.
+# Every row is compared with what the rules say. Run by "make bench-import".
 #
-# BENCH_CONTACTS (1000000), BENCH_LAYOUTS ("older waitlists"), BENCH_SEED (where it is killed),
-# BENCH_PREFIX (a command before the measured one, such as "taskset -c 0").
+# CTMS_BENCH_CONTACTS (1000000), CTMS_BENCH_LAYOUTS ("older waitlists"), CTMS_BENCH_SEED (where it
+# is killed), CTMS_BENCH_PREFIX (a command before the measured one, such as "taskset -c 0").
 use strict;
 use warnings;
 use CTMS::Adoption qw(differences make_older);
+use CTMS::Bench qw(setting);
 use CTMS::Test qw(poll_until);
 use IPC::Run;
 use JSON::PP;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $contacts = $ENV{BENCH_CONTACTS} // 1_000_000;
-my $seed = $ENV{BENCH_SEED} // time;
+my $contacts = setting(CONTACTS => 1_000_000);
+my $seed = setting(SEED => time);
 srand $seed;
-my $ctms = CTMS::Test->new('bench_import', no_extension => 1,
-    conf => "fsync = on\nsynchronous_commit = on\nshared_buffers = 512MB\n"
-        . "max_wal_size = 4GB\nmaintenance_work_mem = 256MB");
+my $ctms = CTMS::Bench->new('bench_import', no_extension => 1,
+    conf => "shared_buffers = 512MB\nmaintenance_work_mem = 256MB\n");
 my $json = JSON::PP->new->utf8;
-my @prefix = split ' ', $ENV{BENCH_PREFIX} // '';
+my @prefix = split ' ', setting(PREFIX => '');
 
 sub command
 {
@@ -49,7 +49,7 @@ sub import_older
 }
 
 $ctms->node->safe_psql('postgres', 'CREATE ROLE operator LOGIN');
-for my $layout (split ' ', $ENV{BENCH_LAYOUTS} // 'older waitlists')
+for my $layout (split ' ', setting(LAYOUTS => 'older waitlists'))
 {
     my $database = "bench_$layout";
     my $node = $ctms->node;
@@ -63,8 +63,9 @@ for my $layout (split ' ', $ENV{BENCH_LAYOUTS} // 'older waitlists')
     # Killed somewhere on the way: nothing is stored.
     my ($out, $err) = ('', '');
     my $handle = IPC::Run::start(command($database), \'', \$out, \$err);
-    my $wait = 1 + rand($contacts / 40_000);
+    my $wait = 0.1 + rand($contacts / 40_000);
     sleep $wait;
+    die "ctms: $contacts contacts are imported before that can be killed\n" if !$handle->pumpable;
     my $activity = $node->safe_psql($database,
         "SELECT left(query, 60) FROM pg_stat_activity WHERE application_name = 'adopt' LIMIT 1");
     $handle->signal('KILL');

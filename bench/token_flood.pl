@@ -9,16 +9,15 @@
 
 use strict;
 use warnings;
-use CTMS::Test;
+use CTMS::Bench qw(setting);
 use CTMS::TokenFlood;
 use HTTP::Tiny;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $connections = $ENV{CTMS_BENCH_CONNECTIONS} // 200;
-my $requests = $ENV{CTMS_BENCH_REQUESTS} // 100;
-delete @ENV{ grep { /^CTMS_BENCH_/ } keys %ENV };
-my $ctms = CTMS::Test->new('bench_token_flood', conf => 'log_statement = none');
+my $connections = setting(CONNECTIONS => 200);
+my $requests = setting(REQUESTS => 100);
+my $ctms = CTMS::Bench->new('bench_token_flood');
 $ctms->start_rest(CTMS_LOGGING_LEVEL => 'CRITICAL');
 $ctms->login;
 my ($port, $secret) = @$ctms{qw(rest_port client_secret)};

@@ -7,6 +7,7 @@
 # first holds what other work on the machine adds.
 use strict;
 use warnings;
+use CTMS::Bench qw(setting);
 use CTMS::HostileSchemas qw(hostile_cases);
 use CTMS::JsonSchemaSuite qw(literal);
 use CTMS::Test qw(slurp);
@@ -15,17 +16,15 @@ use List::Util qw(max);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $cancels = $ENV{CTMS_BENCH_CANCELS} // 10;
-my $only = $ENV{CTMS_BENCH_ONLY} // '.';
+my $cancels = setting(CANCELS => 10);
+my $only = setting(ONLY => '.');
 my @kinds = (
     [ compile => 'SELECT count(*) FROM ctms.json_schema_check(s)' ],
     [ verdict => 'SELECT ctms.json_schema_is_valid(s, v)' ],
     [ reasons => 'SELECT count(*) FROM ctms.json_schema_errors(s, v)' ],
     [ verbose => q{SELECT ctms.json_schema_validate(s, v, 'verbose')} ]);
 
-my $ctms = CTMS::Test->new('cancel', conf => 'log_statement = none');
-$ctms->node->safe_psql('postgres', "ALTER SYSTEM SET log_statement = 'none'");
-$ctms->node->reload;
+my $ctms = CTMS::Bench->new('cancel');
 $ctms->sql('CREATE TABLE public.input (name text, schema jsonb, value jsonb)');
 my $psql_pid = open2(my $from, my $to, q{exec psql -X -q -A -t -d '}
     . $ctms->node->connstr('ctms') =~ s/'/'\\''/gr . q{' 2>&1});

@@ -14,6 +14,7 @@ use Cwd qw(abs_path);
 use IPC::Run;
 use Test::More;
 use Time::HiRes qw(sleep time);
+use CTMS::Bench qw(setting);
 use CTMS::Test qw(data_folder slurp);
 use CTMS::JsonSchemaSuite qw(corpora_names literal);
 
@@ -27,19 +28,16 @@ for my $needed ($tools eq '' ? () : ($blaze, "$tools/node_modules/ajv"))
 {
     die "ctms: no comparison with other validators: $needed is not there\n" unless -x $needed;
 }
-my $documents = $ENV{CTMS_BENCH_DOCUMENTS} // 300;
-my $rounds = $ENV{CTMS_BENCH_ROUNDS} // 300;
-my $passes = $ENV{CTMS_BENCH_PASSES} // 5;
+my $documents = setting(DOCUMENTS => 300);
+my $rounds = setting(ROUNDS => 300);
+my $passes = setting(PASSES => 5);
 my $vpn = '{"type": "object", "additionalProperties": false,
     "properties": {"geo": {"type": ["string", "null"], "maxLength": 100},'
     . ' "platform": {"type": ["string", "null"], "maxLength": 100}}}';
 my $small = '{"geo": "fr", "platform": "win64"}';
 
-my $ctms = CTMS::Test->new('bench', conf => join "\n", 'shared_buffers = 512MB',
-    'log_statement = none', 'jit = off',
-    'max_parallel_workers_per_gather = 0', 'autovacuum = off', 'max_wal_size = 4GB');
-$ctms->node->safe_psql('postgres', "ALTER SYSTEM SET log_statement = 'none'");
-$ctms->node->reload;
+my $ctms = CTMS::Bench->new('bench', conf => join "\n", 'shared_buffers = 512MB', 'jit = off',
+    'max_parallel_workers_per_gather = 0', 'autovacuum = off', '');
 my $dir = $ctms->node->basedir;
 
 sub spew

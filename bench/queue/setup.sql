@@ -1,7 +1,5 @@
--- Contacts, and procedures that measure the processor time of their own session, which
+-- Procedures that measure the processor time of their own session, which
 -- other work on the machine disturbs less than the clock.
-CREATE FUNCTION contact(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
 -- The kernel brings the figure up to date when the session gives up the processor.
 CREATE FUNCTION processor_us() RETURNS numeric LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -39,7 +37,7 @@ DECLARE
     word text := clock_timestamp()::text;
 BEGIN
     FOR n IN first..first + changes - 1 LOOP
-        UPDATE ctms.emails SET first_name = word WHERE email_id = contact(n);
+        UPDATE ctms.emails SET first_name = word WHERE email_id = public.id_of(n);
         COMMIT;
     END LOOP;
     change_us := (processor_us() - start) / changes;
@@ -63,7 +61,7 @@ DECLARE
     start numeric := processor_us();
 BEGIN
     FOR i IN 0..batches - 1 LOOP
-        PERFORM count(*) FROM ctms.acoustic_rows((SELECT array_agg(contact(n)) FROM generate_series(i * 100 + 1, i * 100 + 100) n));
+        PERFORM count(*) FROM ctms.acoustic_rows((SELECT array_agg(public.id_of(n)) FROM generate_series(i * 100 + 1, i * 100 + 100) n));
     END LOOP;
     render_us := round((processor_us() - start) / batches / 100, 1);
 END $$;

@@ -31,9 +31,7 @@ use Time::HiRes qw(time);
 our @EXPORT_OK = qw(by_turns middle median processor_s quantile ratio ratios
     setting spew);
 
-# Taken away from the programs that are started, which have no such settings.
-my %given;
-$given{$_} = delete $ENV{"CTMS_BENCH_$_"} for map { /^CTMS_BENCH_(.*)/ ? $1 : () } keys %ENV;
+my %given = map { /^CTMS_BENCH_(.*)/ ? ($1 => $ENV{$_}) : () } keys %ENV;
 
 sub setting { my ($name, $default) = @_; return $given{$name} // $default }
 
@@ -60,6 +58,8 @@ sub new
         @disks;
     die "ctms: no such disk: @unknown (native, replica, or milliseconds up to 100)\n" if @unknown;
     die "ctms: no disk to measure on\n" if !@disks;
+    # The programs that are started have no such settings.
+    delete @ENV{ map { "CTMS_BENCH_$_" } keys %given };
     my $self = CTMS::Test::new($class, $name, %options, conf => $CONF . ($options{conf} // ''));
     $self->{disks} = \@disks;
     $self->show_machine;

@@ -12,12 +12,13 @@ use warnings;
 use CTMS::Bench qw(spew);
 use Exporter 'import';
 
-our @EXPORT_OK = qw(%HAND %REQUEST %SCRIPT fill fill_by_hand lines number_of);
+our @EXPORT_OK = qw(%HAND %REQUEST %SCRIPT $FUNCTIONS fill fill_by_hand lines number_of);
 
 # The milliseconds of contact 0: those of 2024. Contact n comes n later.
 my $BEGIN_MS = 1704067200000;
 
-my $FUNCTIONS = <<"SQL";
+# For benchmarks that make contacts of their own, too.
+our $FUNCTIONS = <<"SQL";
 CREATE FUNCTION public.id_of(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS \$\$ SELECT ('0' || to_hex($BEGIN_MS + n) || '7'
         || overlay(substr(md5(n::text), 14) PLACING '8' FROM 4))::uuid \$\$;
