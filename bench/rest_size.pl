@@ -1,7 +1,7 @@
 # What very many contacts cost: the REST server on CTMS_BENCH_LARGE (1000000) contacts next to one
 # on CTMS_BENCH_CONTACTS (10000), by turns; how much room a contact takes; and a walk over /updates
-# through all, while some change. Run by "make bench-rest-size". Ten millions take about ten
-# minutes to be made, and 25 GB of disk while it lasts.
+# through all, while some change. Run by "make bench-rest-size". To make a contact takes 20 us of
+# processor time; ten millions need up to 30 GB of disk, more than half of it for WAL.
 #
 # Both databases are in one cluster, in huge pages where the system has some
 # (vm.nr_hugepages=1600). CTMS_BENCH_CALLS (get,find,patch,create,stripe), CTMS_BENCH_SECONDS (2)

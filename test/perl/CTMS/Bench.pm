@@ -223,7 +223,7 @@ sub quantile
 {
     my ($part, @values) = @_;
     die "ctms: nothing was measured\n" if !@values;
-    return (sort { $a <=> $b } @values)[ $#values * $part ];
+    return (sort { $a <=> $b } @values)[ $#values * $part + 0.5 ];
 }
 
 sub median
