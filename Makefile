@@ -22,6 +22,7 @@
 #   make bench-direct       each path below the executor, next to the same by SQL
 #   make bench-stripe       Stripe objects by one session, next to sixteen
 #   make bench-queue        what the queue to Acoustic costs
+#   make bench-writes       what a contact takes on disk, and what writes cost in WAL
 #   make bench-token-flood  tokens while others attack /token
 #   make bench-agent        the agent: throughput, and how soon it begins
 #   make bench-json-schema  the JSON Schema engine, next to Blaze and ajv    (CORPORA=…)
