@@ -30,7 +30,9 @@ COMMENT ON SCHEMA ctms IS 'Contact management: everything of the extension ctms 
 GRANT USAGE ON SCHEMA ctms TO ctms_api, ctms_agent, ctms_admin, ctms_reader;
 -- ---------------------------------------------------------------------------
 -- Tables. Names of tables and columns are those of existing CTMS databases, so
--- that their data loads unchanged. Every contact table is keyed by email_id.
+-- that their data loads unchanged. Every contact table is keyed by email_id. The
+-- columns "id" are for those who read them: nothing searches for them, so they
+-- have no index, which each new row would have to write.
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE ctms.emails (
@@ -63,7 +65,7 @@ COMMENT ON COLUMN ctms.emails.email_format IS 'H (HTML), T (text), N (none) or e
 COMMENT ON COLUMN ctms.emails.update_timestamp IS 'Set by every UPDATE that changes a value of the row, and by every PATCH of the contact';
 
 CREATE TABLE ctms.newsletters (
-    id serial PRIMARY KEY,
+    id bigserial NOT NULL,
     email_id uuid NOT NULL REFERENCES ctms.emails,
     name varchar(255) NOT NULL,
     subscribed boolean,
@@ -73,13 +75,13 @@ CREATE TABLE ctms.newsletters (
     unsub_reason text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (email_id, name)
+    PRIMARY KEY (email_id, name)
 );
 COMMENT ON TABLE ctms.newsletters IS 'Newsletter subscriptions of contacts, current and past';
 COMMENT ON COLUMN ctms.newsletters.name IS 'Slug of the newsletter';
 
 CREATE TABLE ctms.waitlists (
-    id serial PRIMARY KEY,
+    id bigserial NOT NULL,
     email_id uuid NOT NULL REFERENCES ctms.emails,
     name varchar(255) NOT NULL,
     source text,
@@ -88,7 +90,7 @@ CREATE TABLE ctms.waitlists (
     fields jsonb NOT NULL DEFAULT '{}',
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (email_id, name)
+    PRIMARY KEY (email_id, name)
 );
 COMMENT ON TABLE ctms.waitlists IS 'Waiting lists that contacts have joined';
 COMMENT ON COLUMN ctms.waitlists.fields IS 'The fields that the waitlist asks for; valid under the schema of its name in ctms.waitlist_fields_schemas, or under the schema "default" if there is none';
@@ -102,9 +104,9 @@ CREATE TABLE ctms.waitlist_fields_schemas (
 COMMENT ON TABLE ctms.waitlist_fields_schemas IS 'JSON Schema of the fields of each waitlist; "default" applies to every name without a row. Change it with ctms.set_waitlist_schema()';
 
 CREATE TABLE ctms.fxa (
-    id serial PRIMARY KEY,
+    id bigserial NOT NULL,
     fxa_id varchar(255) UNIQUE,
-    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails,
+    email_id uuid PRIMARY KEY REFERENCES ctms.emails,
     primary_email varchar(255),
     created_date varchar(50),
     lang varchar(255),
@@ -119,8 +121,8 @@ COMMENT ON TABLE ctms.fxa IS 'Firefox Accounts (FxA) data of a contact';
 COMMENT ON COLUMN ctms.fxa.created_date IS 'As FxA sent it; not always a date';
 
 CREATE TABLE ctms.amo (
-    id serial PRIMARY KEY,
-    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails,
+    id bigserial NOT NULL,
+    email_id uuid PRIMARY KEY REFERENCES ctms.emails,
     add_on_ids varchar(500),
     display_name varchar(255),
     email_opt_in boolean,
@@ -138,8 +140,8 @@ CREATE INDEX amo_user_id_idx ON ctms.amo (user_id);
 COMMENT ON TABLE ctms.amo IS 'addons.mozilla.org (AMO) data of a contact';
 
 CREATE TABLE ctms.mofo (
-    id serial PRIMARY KEY,
-    email_id uuid NOT NULL UNIQUE REFERENCES ctms.emails,
+    id bigserial NOT NULL,
+    email_id uuid PRIMARY KEY REFERENCES ctms.emails,
     mofo_email_id varchar(255) UNIQUE,
     mofo_contact_id varchar(255),
     mofo_relevant boolean,

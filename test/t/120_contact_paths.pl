@@ -101,7 +101,7 @@ for my $change (
     'ALTER TABLE ctms.fxa DROP COLUMN note',
     'REINDEX TABLE ctms.newsletters', 'VACUUM FULL ctms.emails',
     'CREATE TABLE child () INHERITS (ctms.amo)', 'DROP TABLE child',
-    'ALTER TABLE ctms.mofo DROP CONSTRAINT mofo_email_id_key',
+    'ALTER TABLE ctms.mofo DROP CONSTRAINT mofo_pkey',
     'ALTER TABLE ctms.mofo ADD UNIQUE (email_id)',
     'ALTER TABLE ctms.newsletters ALTER COLUMN source TYPE varchar(70000)')
 {
