@@ -93,12 +93,6 @@ body_form_read_uuid(const char *input, int length, pg_uuid_t *uuid)
     return at == end;
 }
 
-bool
-body_form_is_uuid_4(const pg_uuid_t *uuid)
-{
-    return uuid->data[6] >> 4 == 4 && uuid->data[8] >> 6 == 2;
-}
-
 text *
 body_form_uuid_text(const pg_uuid_t *uuid)
 {

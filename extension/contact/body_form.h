@@ -18,7 +18,6 @@ extern char *body_form_flag_pattern(bool is_true, bool is_false);
 
 /* A UUID in any form that PostgreSQL reads; false for anything else. */
 extern bool body_form_read_uuid(const char *input, int length, pg_uuid_t *uuid);
-extern bool body_form_is_uuid_4(const pg_uuid_t *uuid);
 /* The canonical form of a UUID, in which tokens are stored. */
 extern text *body_form_uuid_text(const pg_uuid_t *uuid);
 extern const char body_form_uuid_pattern[];

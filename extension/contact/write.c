@@ -10,12 +10,12 @@
 #include "extension/base/errors.h"
 #include "extension/base/kept_plan.h"
 #include "extension/contact/body.h"
-#include "extension/contact/body_form.h"
 #include "extension/contact/body_parse.h"
 #include "extension/contact/conflict.h"
 #include "extension/contact/json.h"
 #include "extension/contact/load.h"
 #include "extension/contact/merge.h"
+#include "extension/contact/new_id.h"
 #include "extension/contact/sql.h"
 #include "extension/contact/store.h"
 #include "extension/contact/waitlist.h"
@@ -27,7 +27,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
@@ -78,8 +77,9 @@ read_body(const WriteCall *call, ContactBody *body, BodyErrors *errors)
 
     body_errors_init(errors);
     contact_body_read(body, call->method, json, errors);
-    if (body->has_email_id && call->method == METHOD_POST && !body_form_is_uuid_4(&body->email_id))
-        body_error_add(errors, &id_place, "value_error.uuid.version", "uuid version 4 expected");
+    if (body->has_email_id && call->method == METHOD_POST && !new_id_is_accepted(&body->email_id))
+        body_error_add(errors, &id_place, "value_error.uuid.version",
+                       "uuid version 4 or 7 expected");
     if (body->has_email_id && call->method != METHOD_POST &&
         memcmp(&body->email_id, &call->email_id, UUID_LEN) != 0)
         body_error_add(errors, &id_place, "value_error.email_id",
@@ -154,9 +154,10 @@ create(WriteCall *call, const ContactBody *body, BodyErrors *errors)
     Contact nothing, wanted, existing;
 
     contact_init(&nothing);
-    nothing.email_id = body->has_email_id
-                           ? body->email_id
-                           : *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum)0));
+    if (body->has_email_id)
+        nothing.email_id = body->email_id;
+    else
+        new_id_make(&nothing.email_id);
     merge(body, &nothing, &wanted, errors);
     call->is_created = contact_store_new(&wanted);
     if (call->is_created) {
@@ -179,8 +180,8 @@ check_new_id(const WriteCall *call)
     BodyErrors errors;
 
     body_errors_init(&errors);
-    if (!body_form_is_uuid_4(&call->email_id))
-        body_error_add(&errors, &place, "value_error.uuid.version", "uuid version 4 expected");
+    if (!new_id_is_accepted(&call->email_id))
+        body_error_add(&errors, &place, "value_error.uuid.version", "uuid version 4 or 7 expected");
     body_errors_raise(&errors);
 }
 

@@ -23,6 +23,17 @@ SELECT :'is_created' AS is_created, :'email_id' = email_id::text AS is_same_id,
        :'contact'::jsonb #>> '{email,email_id}' = email_id::text AS is_shown,
        substr(:'email_id', 15, 1) AS uuid_version
 FROM ctms.emails WHERE primary_email = 'create-minimal@example.com';
+-- Ids begin with the time, and each is greater than the last, also by the default of the table.
+SELECT count(DISTINCT id), bool_and(id > earlier) AS is_ascending,
+       bool_and(id::text ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$') AS is_version_7,
+       bool_and(abs(('x0000' || translate(left(id::text, 13), '-', ''))::bit(64)::bigint
+                    - extract(epoch FROM clock_timestamp()) * 1000) < 600000) AS is_now
+FROM (SELECT n, id, lag(id) OVER (ORDER BY n) AS earlier
+      FROM (SELECT n, ctms.new_email_id() AS id FROM generate_series(1, 1000) AS n) AS made) AS ids
+WHERE n > 1;
+INSERT INTO ctms.emails (primary_email) VALUES ('create-by-sql@example.com')
+    RETURNING email_id > :'email_id' AS is_later;
+DELETE FROM ctms.emails WHERE primary_email = 'create-by-sql@example.com';
 SELECT jsonb_pretty(:'contact'::jsonb #- '{email,email_id}' #- '{email,create_timestamp}'
                     #- '{email,update_timestamp}') AS contact;
 SELECT e.primary_email, email_format, email_lang, double_opt_in, has_opted_out_of_email,
