@@ -205,23 +205,23 @@ append_field_names(StringInfo sql, const ContactGroupSpec *spec)
 }
 
 SPIPlanPtr
-contact_sql_insert_items(ContactGroup group)
+contact_sql_insert_items(ContactGroup group, bool is_new)
 {
-    static SPIPlanPtr plans[CONTACT_STORED_GROUPS];
+    static SPIPlanPtr plans[CONTACT_STORED_GROUPS][2];
     const ContactGroupSpec *spec = &contact_groups[group];
     Oid types[MAX_PARAMETERS];
     int count = parameter_types(spec, false, true, types);
     StringInfoData sql;
 
-    if (plans[group] != NULL)
-        return plans[group];
+    if (plans[group][is_new] != NULL)
+        return plans[group][is_new];
     initStringInfo(&sql);
     appendStringInfo(&sql, "INSERT INTO ctms.%s (email_id", spec->table);
     append_field_names(&sql, spec);
     appendStringInfoString(&sql, ") SELECT $1, item.* FROM ");
     append_unnest(&sql, 2, count);
-    appendStringInfoString(&sql, " AS item ON CONFLICT DO NOTHING");
-    return kept_plan_prepare(&plans[group], sql.data, count, types);
+    appendStringInfoString(&sql, is_new ? " AS item" : " AS item ON CONFLICT DO NOTHING");
+    return kept_plan_prepare(&plans[group][is_new], sql.data, count, types);
 }
 
 SPIPlanPtr

@@ -27,8 +27,11 @@ extern SPIPlanPtr contact_sql_update_row(ContactGroup group);
 /* $1 email_id */
 extern SPIPlanPtr contact_sql_delete_row(ContactGroup group);
 
-/* $1 email_id, then one array for each field. Does nothing for an item that conflicts. */
-extern SPIPlanPtr contact_sql_insert_items(ContactGroup group);
+/*
+ * $1 email_id, then one array for each field. Does nothing for an item that conflicts. A contact
+ * that this transaction has made is new: nobody else can have added items, so none are looked for.
+ */
+extern SPIPlanPtr contact_sql_insert_items(ContactGroup group, bool is_new);
 /* $1 email_id, $2 an array of bits for each field to set, then one array for each field. */
 extern SPIPlanPtr contact_sql_update_items(ContactGroup group);
 /* $1 email_id, $2 array of names */

@@ -142,25 +142,36 @@ batch_masks(const ItemBatch *batch)
         construct_array(values, batch->count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
-/* False when not all items could be inserted. */
-static bool
-write_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *batch, bool is_update)
+static Datum *
+batch_values(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *batch, bool has_masks)
 {
     const ContactGroupSpec *spec = &contact_groups[group];
-    Datum values[MAX_PARAMETERS] = {UUIDPGetDatum(email_id)};
-    int count = 1;
+    Datum *values = palloc(MAX_PARAMETERS * sizeof(Datum));
+    int count = 0;
 
-    if (batch->count == 0)
-        return true;
-    if (is_update)
+    values[count++] = UUIDPGetDatum(email_id);
+    if (has_masks)
         values[count++] = batch_masks(batch);
     for (int i = 0; i < spec->field_count; i++)
         values[count++] = batch_array(batch, &spec->fields[i], i);
-    if (!is_update)
-        return kept_plan_execute(contact_sql_insert_items(group), values, NULL, false,
-                                 SPI_OK_INSERT) == (uint64)batch->count;
-    kept_plan_execute(contact_sql_update_items(group), values, NULL, false, SPI_OK_UPDATE);
-    return true;
+    return values;
+}
+
+/* False when not all items could be inserted. */
+static bool
+insert_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *batch, bool is_new)
+{
+    return batch->count == 0 || kept_plan_execute(contact_sql_insert_items(group, is_new),
+                                                  batch_values(email_id, group, batch, false), NULL,
+                                                  false, SPI_OK_INSERT) == (uint64)batch->count;
+}
+
+static void
+update_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *batch)
+{
+    if (batch->count > 0)
+        kept_plan_execute(contact_sql_update_items(group),
+                          batch_values(email_id, group, batch, true), NULL, false, SPI_OK_UPDATE);
 }
 
 static void
@@ -180,7 +191,7 @@ delete_batch(const pg_uuid_t *email_id, ContactGroup group, const ItemBatch *bat
  */
 static bool
 store_list(const pg_uuid_t *email_id, ContactGroup group, const ContactList *stored,
-           const ContactList *wanted, bool *is_changed)
+           const ContactList *wanted, bool is_new, bool *is_changed)
 {
     ItemBatch inserts = {0}, updates = {0}, deletes = {0};
     int i = 0;
@@ -207,8 +218,8 @@ store_list(const pg_uuid_t *email_id, ContactGroup group, const ContactList *sto
     }
     *is_changed |= inserts.count + updates.count + deletes.count > 0;
     delete_batch(email_id, group, &deletes);
-    write_batch(email_id, group, &updates, true);
-    return write_batch(email_id, group, &inserts, false);
+    update_batch(email_id, group, &updates);
+    return insert_batch(email_id, group, &inserts, is_new);
 }
 
 /* ---- whole contacts ----------------------------------------------------------------- */
@@ -242,7 +253,8 @@ contact_store(const Contact *stored, const Contact *wanted, bool always_touch)
         if (!store_row(email_id, group, &stored->rows[group], &wanted->rows[group], &is_changed))
             return false;
     for (int group = CONTACT_ROW_GROUPS; group < CONTACT_STORED_GROUPS; group++)
-        if (!store_list(email_id, group, &stored->lists[group], &wanted->lists[group], &is_changed))
+        if (!store_list(email_id, group, &stored->lists[group], &wanted->lists[group], is_new,
+                        &is_changed))
             return false;
     if (is_changed && !is_written)
         update_row(email_id, GROUP_EMAIL, email, 0);

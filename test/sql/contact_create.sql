@@ -98,3 +98,16 @@ RESET ROLE;
 
 SELECT ctms.delete_contact(primary_email) IS NOT NULL AS deleted
 FROM (SELECT primary_email FROM ctms.emails WHERE primary_email LIKE 'create-%' ORDER BY 1 OFFSET 0) AS e;
+
+-- A trigger of somebody else adds the newsletter first.
+BEGIN;
+CREATE FUNCTION pg_temp.subscribe() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ctms.newsletters (email_id, name) VALUES (NEW.email_id, 'hubs');
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER subscribe AFTER INSERT ON ctms.emails FOR EACH ROW EXECUTE FUNCTION pg_temp.subscribe();
+SELECT pg_temp.try('{"email": {"primary_email": "create-trigger@example.com"}, "newsletters": [{"name": "hubs"}]}');
+SELECT pg_temp.try('{"email": {"primary_email": "create-trigger@example.com"}, "newsletters": [{"name": "other"}]}');
+ROLLBACK;
