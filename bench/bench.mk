@@ -16,8 +16,7 @@ DISKS ?= native,2,5,replica
 bench: set-up
 	+CTMS_BENCH_DISKS=$(DISKS) $(MAKE) --no-print-directory -k -j1 CONTACTS=100000 bench-rest bench-rest-beside \
 		bench-rest-size bench-replica bench-direct bench-writes bench-stripe bench-queue bench-agent bench-token-flood \
-		bench-import \
-		bench-json-schema bench-json-schema-cancel
+		bench-import bench-json-schema bench-json-schema-cancel
 
 bench-agent: set-up
 	scripts/check bench/agent.pl
