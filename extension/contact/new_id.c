@@ -1,8 +1,9 @@
 /*
  * contact/new_id.c: see new_id.h, and ctms.new_email_id(), the default of ctms.emails.email_id.
  *
- * An id is a UUID of version 7 (RFC 9562): 48 bits of milliseconds since 1970, 12 bits of the
- * fraction, 62 random bits. So what belongs to new contacts is at the right edge of each index on
+ * An id has the bits of a UUID of version 7 (RFC 9562): 48 of milliseconds since 1970, 12 of the
+ * fraction, 62 random ones. But it says version 4, which the API promises and clients check. So what
+ * belongs to new contacts is at the right edge of each index on
  * email_id (docs/decisions/ids-in-order.md). Within a session each id is greater than the last.
  */
 #include "extension/base/compat.h"
@@ -39,7 +40,7 @@ new_id_make(pg_uuid_t *id)
         ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values"));
     for (int i = 0; i < 6; i++)
         id->data[i] = (unsigned char)(milliseconds >> 8 * (5 - i));
-    id->data[6] = (unsigned char)(0x70 | (moment >> 8 & 0x0F));
+    id->data[6] = (unsigned char)(0x40 | (moment >> 8 & 0x0F));
     id->data[7] = (unsigned char)moment;
     id->data[8] = (unsigned char)(0x80 | (id->data[8] & 0x3F));
 }
@@ -47,9 +48,7 @@ new_id_make(pg_uuid_t *id)
 bool
 new_id_is_accepted(const pg_uuid_t *id)
 {
-    int version = id->data[6] >> 4;
-
-    return (version == 4 || version == 7) && id->data[8] >> 6 == 2;
+    return id->data[6] >> 4 == 4 && id->data[8] >> 6 == 2;
 }
 
 PG_FUNCTION_INFO_V1(ctms_new_email_id);

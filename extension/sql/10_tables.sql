@@ -7,7 +7,7 @@
 
 CREATE FUNCTION ctms.new_email_id() RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_new_email_id';
-COMMENT ON FUNCTION ctms.new_email_id() IS 'An id for a new contact: a UUID of version 7, which begins with the time, so that new contacts lie side by side';
+COMMENT ON FUNCTION ctms.new_email_id() IS 'An id for a new contact: a UUID in the form of version 4 that begins with the time, so that new contacts lie side by side';
 
 CREATE TABLE ctms.emails (
     email_id uuid PRIMARY KEY DEFAULT ctms.new_email_id(),

@@ -82,9 +82,9 @@ FROM unnest('{2020-02-29,2021-02-29,2000-02-29,1900-02-29,2021-13-01,2021-00-10,
 SELECT value, pg_temp.try('POST', pg_temp.field('email', 'basket_token', to_jsonb(value)))
 FROM unnest('{c4a7d759-bb52-457b-896b-90f1d3ef8433,C4A7D759-BB52-457B-896B-90F1D3EF8433,c4a7d759bb52457b896b90f1d3ef8433,"{c4a7d759-bb52-457b-896b-90f1d3ef8433}",c4a7-d759-bb52-457b-896b-90f1-d3ef-8433,c4a7d759-bb52-457b-896b-90f1d3ef843,c4a7d759-bb52-457b-896b-90f1d3ef84333,c4a7d75-9bb52-457b-896b-90f1d3ef8433,"{c4a7d759-bb52-457b-896b-90f1d3ef8433",c4a7d759-bb52-457b-896b-90f1d3ef843-,x4a7d759-bb52-457b-896b-90f1d3ef8433,"{}"}'::text[])
     WITH ORDINALITY AS vals(value, n) ORDER BY n;
--- email_id is of version 4 or 7.
+-- email_id is of version 4.
 SELECT value, pg_temp.try('POST', pg_temp.field('email', 'email_id', to_jsonb(value)))
-FROM unnest('{332de237-cab7-4461-bcc3-48e68f42bd5c,332de237-cab7-7461-bcc3-48e68f42bd5c,332de237-cab7-1461-bcc3-48e68f42bd5c,332de237-cab7-4461-1cc3-48e68f42bd5c,00000000-0000-0000-0000-000000000000}'::text[])
+FROM unnest('{332de237-cab7-4461-bcc3-48e68f42bd5c,332de237-cab7-1461-bcc3-48e68f42bd5c,332de237-cab7-4461-1cc3-48e68f42bd5c,00000000-0000-0000-0000-000000000000}'::text[])
     WITH ORDINALITY AS vals(value, n) ORDER BY n;
 
 -- URLs.

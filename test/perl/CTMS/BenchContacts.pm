@@ -5,7 +5,7 @@ package CTMS::BenchContacts;
 #
 # The email_id of contact n is public.id_of(n) and its address is public.address_of(n), so a script
 # of pgbench finds one without asking the database first. Ids come in the order of creation, as the
-# database itself makes them: UUIDs of version 7, of a time and of random bits. Addresses do not.
+# database itself makes them: of a time and of random bits. Addresses do not.
 
 use strict;
 use warnings;
@@ -20,7 +20,7 @@ my $BEGIN_MS = 1704067200000;
 # For benchmarks that make contacts of their own, too.
 our $FUNCTIONS = <<"SQL";
 CREATE FUNCTION public.id_of(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS \$\$ SELECT ('0' || to_hex($BEGIN_MS + n) || '7'
+    AS \$\$ SELECT ('0' || to_hex($BEGIN_MS + n) || '4'
         || overlay(substr(md5(n::text), 14) PLACING '8' FROM 4))::uuid \$\$;
 CREATE FUNCTION public.address_of(n bigint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS \$\$ SELECT substr(md5(n::text), 1, 8) || n || '\@example.com' \$\$;
