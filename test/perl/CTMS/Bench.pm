@@ -44,6 +44,7 @@ wal_level = replica
 max_wal_senders = 4
 checkpoint_timeout = 1h
 max_wal_size = 16GB
+max_connections = 300
 log_statement = none
 log_connections = off
 log_disconnections = off
