@@ -9,7 +9,7 @@
 # measures what matches, CTMS_BENCH_CONTACTS (100000) is the large backlog.
 use strict;
 use warnings;
-use CTMS::Bench qw(median setting);
+use CTMS::Bench qw($PROCESSOR_US median setting);
 use CTMS::BenchContacts qw($FUNCTIONS);
 use Test::More;
 
@@ -25,12 +25,7 @@ my $node = $ctms->node;
 my $rich = 10_000;
 $ctms->sql(<<"SQL");
 $FUNCTIONS
--- The kernel brings the figure up to date when the session gives up the processor.
-CREATE FUNCTION processor_us() RETURNS numeric LANGUAGE plpgsql VOLATILE AS \$\$
-BEGIN
-    PERFORM pg_sleep(0.0001);
-    RETURN split_part(pg_read_file('/proc/self/schedstat', 0, 100), ' ', 1)::numeric / 1000;
-END \$\$;
+$PROCESSOR_US
 CREATE FUNCTION contacts(first bigint, last bigint) RETURNS uuid[] LANGUAGE sql IMMUTABLE
     AS \$\$ SELECT array_agg(public.id_of(n) ORDER BY n)
         FROM generate_series(first, last) AS n \$\$;

@@ -12,7 +12,7 @@
 # on).
 use strict;
 use warnings;
-use CTMS::Bench qw(by_turns middle ratio setting spew);
+use CTMS::Bench qw($PROCESSOR_US by_turns middle ratio setting spew);
 use CTMS::BenchContacts qw($FUNCTIONS);
 use CTMS::BenchLoad qw(pgbench);
 use CTMS::Test qw(slurp);
@@ -35,7 +35,7 @@ die "ctms: nothing to measure\n" if !@parts;
 my $bench = CTMS::Bench->new('bench_queue',
     conf => "shared_buffers = 512MB\nautovacuum_naptime = 5s\n");
 my $node = $bench->node;
-my $setup = $FUNCTIONS . slurp("$ENV{CTMS_TEST_TOP}/bench/queue/setup.sql");
+my $setup = $FUNCTIONS . $PROCESSOR_US . slurp("$ENV{CTMS_TEST_TOP}/bench/queue/setup.sql");
 $bench->sql($setup);
 $bench->sql("SET ctms.enqueue = off; INSERT INTO ctms.emails (email_id, primary_email)
     SELECT public.id_of(n), public.address_of(n) FROM generate_series(1, $contacts) AS n;

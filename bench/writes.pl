@@ -10,32 +10,22 @@
 # CTMS_BENCH_TURNS (3) turns.
 use strict;
 use warnings;
-use CTMS::Test;
+use CTMS::Bench qw($PROCESSOR_US setting);
 use List::Util qw(min sum0);
 use Test::More;
 
-my $contacts = $ENV{CTMS_BENCH_CONTACTS} // 200_000;
-my $calls = $ENV{CTMS_BENCH_CALLS} // 2000;
-my $turns = $ENV{CTMS_BENCH_TURNS} // 3;
-my $compression = $ENV{CTMS_BENCH_COMPRESSION} // 'off';
-delete @ENV{ grep { /^CTMS_BENCH_/ } keys %ENV };
-my $ctms = CTMS::Test->new('bench_writes', conf => join "\n", 'fsync = on',
-    'synchronous_commit = off', 'shared_buffers = 1GB', 'max_wal_size = 16GB',
-    'wal_keep_size = 16GB', 'checkpoint_timeout = 1h', 'autovacuum = off',
-    "wal_compression = $compression", 'bgwriter_lru_maxpages = 0', 'log_statement = none',
-    'log_connections = off', 'log_disconnections = off', 'log_min_messages = error');
+my $contacts = setting(CONTACTS => 200_000);
+my $calls = setting(CALLS => 2000);
+my $turns = setting(TURNS => 3);
+my $compression = setting(COMPRESSION => 'off');
+my $ctms = CTMS::Bench->new('bench_writes', conf => join "\n", 'synchronous_commit = off',
+    'shared_buffers = 1GB', 'wal_keep_size = 16GB', 'autovacuum = off',
+    "wal_compression = $compression", 'bgwriter_lru_maxpages = 0', 'log_min_messages = error', '');
 my $node = $ctms->node;
-$node->safe_psql('postgres', "ALTER SYSTEM SET log_statement = 'none'");
-$node->reload;
 
 $ctms->sql(<<"SQL");
 CREATE EXTENSION pg_walinspect;
--- The kernel brings the figure up to date when the session gives up the processor.
-CREATE FUNCTION processor_us() RETURNS numeric LANGUAGE plpgsql VOLATILE AS \$\$
-BEGIN
-    PERFORM pg_sleep(0.0001);
-    RETURN split_part(pg_read_file('/proc/self/schedstat', 0, 100), ' ', 1)::numeric / 1000;
-END \$\$;
+$PROCESSOR_US
 CREATE TABLE contact (n bigint, email_id uuid);
 SET ctms.enqueue = off;
 WITH new AS (

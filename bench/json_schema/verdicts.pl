@@ -14,7 +14,7 @@ use Cwd qw(abs_path);
 use IPC::Run;
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CTMS::Bench qw(setting);
+use CTMS::Bench qw(setting spew);
 use CTMS::Test qw(data_folder slurp);
 use CTMS::JsonSchemaSuite qw(corpora_names literal);
 
@@ -40,14 +40,6 @@ my $ctms = CTMS::Bench->new('bench', conf => join "\n", 'shared_buffers = 512MB'
     'max_parallel_workers_per_gather = 0', 'autovacuum = off', '');
 my $dir = $ctms->node->basedir;
 
-sub spew
-{
-    my ($name, $text) = @_;
-    open my $f, '>', "$dir/$name" or die $!;
-    print {$f} $text;
-    close $f;
-    return "$dir/$name";
-}
 sub row { my ($sql) = @_; return split /\|/, $ctms->sql($sql) }
 sub line
 {
@@ -126,9 +118,9 @@ sub small_instance
         map { "ctms._json_schema_bench($v, $s, '$_->[0]', $_->[1], $_->[2])" }
         [ walk => 4_000_000, 4000 ], [ run => 4_000_000, 4000 ], [ explain => 100_000, 500 ],
         [ compile => 2000, 200 ]);
-    my ($schema, $instance) = (spew('vpn.json',
+    my ($schema, $instance) = (spew("$dir/vpn.json",
             qq({"\$schema": "https://json-schema.org/draft/2020-12/schema", ) . substr($vpn, 1)),
-        spew('small.jsonl', "$small\n"));
+        spew("$dir/small.jsonl", "$small\n"));
     my $blaze = mean_of_best(map { [ blaze($schema, $instance, 2000) ] } 1 .. 20);
     my $ajv = mean_of_best(map { [ ajv($schema, $instance, 20_000) ] } 1 .. 5);
     line('small instance, verdict in a loop inside one call, ns', sprintf('%.1f', $run), '25');
@@ -262,7 +254,7 @@ sub corpus
     my $s = literal(slurp($file));
     my @lines = split /\n/, slurp("$corpora/$name/instances.jsonl");
     splice @lines, $documents if @lines > $documents;
-    my $instances = spew("$name.jsonl", join '', map { "$_\n" } @lines);
+    my $instances = spew("$dir/$name.jsonl", join '', map { "$_\n" } @lines);
     $ctms->sql('DROP TABLE IF EXISTS public.d; CREATE TABLE public.d (id serial, doc jsonb);
         INSERT INTO public.d (doc) VALUES '
         . join ',', map { '(' . literal($_) . ')' } @lines);

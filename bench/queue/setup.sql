@@ -1,11 +1,5 @@
 -- Procedures that measure the processor time of their own session, which
 -- other work on the machine disturbs less than the clock.
--- The kernel brings the figure up to date when the session gives up the processor.
-CREATE FUNCTION processor_us() RETURNS numeric LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    PERFORM pg_sleep(0.0001);
-    RETURN split_part(pg_read_file('/proc/self/schedstat', 0, 100), ' ', 1)::numeric / 1000;
-END $$;
 
 -- Claims and finishes batches as an agent does; returns the time per contact of either.
 CREATE PROCEDURE send(batches integer, batch_limit integer, INOUT claim_us numeric, INOUT finish_us numeric, INOUT sent bigint)

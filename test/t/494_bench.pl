@@ -2,7 +2,7 @@
 # come in order, and figures that are what they are called.
 use strict;
 use warnings;
-use CTMS::Bench qw(by_turns middle quantile ratio);
+use CTMS::Bench qw($PROCESSOR_US by_turns middle quantile ratio);
 use CTMS::BenchContacts qw(fill number_of);
 use Test::More;
 
@@ -10,7 +10,7 @@ my $bench = CTMS::Bench->new('bench');
 my @durable = map { $bench->sql("SHOW $_") } qw(fsync synchronous_commit full_page_writes);
 is("@durable", 'on on on', 'commits are durable');
 
-$bench->use_disk('0.5');
+cmp_ok($bench->use_disk('0.5'), '>=', 0.5, 'what a commit takes is told');
 is($bench->sql('SHOW commit_delay'), 500, 'a flush takes longer');
 $bench->use_disk('replica');
 is($bench->sql('SELECT sync_state FROM pg_stat_replication'), 'sync', 'a replica is waited for');
@@ -28,6 +28,9 @@ is($bench->sql('SELECT count(*) FROM (SELECT email_id > lag(email_id)
     WHERE is_later'), 2999, 'and come in order');
 is(number_of($bench->sql('SELECT public.id_of(1234)'), 3000), 1234, 'an id tells the contact');
 is(number_of('11111111-1111-4111-8111-111111111111', 3000), undef, 'if it is one of these');
+
+is($bench->sql("$PROCESSOR_US SELECT processor_us() > 0"), 't',
+    'a session knows its processor time');
 
 # The second is measured first in each second turn.
 my @order;

@@ -24,11 +24,12 @@ use CTMS::Test qw(poll_until slurp);
 use Exporter 'import';
 use Fcntl qw(O_DSYNC O_WRONLY);
 use List::Util qw(sum0);
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use Test::More;
 use Time::HiRes qw(time);
 
-our @EXPORT_OK = qw(by_turns middle median processor_s quantile ratio ratios
+our @EXPORT_OK = qw($PROCESSOR_US by_turns ended_s middle median processor_s quantile ratio ratios
     setting spew);
 
 my %given = map { /^CTMS_BENCH_(.*)/ ? ($1 => $ENV{$_}) : () } keys %ENV;
@@ -128,6 +129,7 @@ sub show_machine
 # ---- disks ---------------------------------------------------------------------------------------
 
 # Sessions that are open follow with their next command, and a standby is there when it is needed.
+# Returns the milliseconds that a commit of one session takes.
 sub use_disk
 {
     my ($self, $disk) = @_;
@@ -148,8 +150,7 @@ sub use_disk
     # has made the next checkpoint. And each disk begins with one.
     $self->node->safe_psql('postgres', 'CHECKPOINT');
     $self->stop_standby if !$has_replica;
-    $self->show_commit($disk, $delay_us / 1000);
-    return;
+    return $self->show_commit($disk, $delay_us / 1000);
 }
 
 # A replica of this moment, which it returns; asynchronous unless the disk is "replica".
@@ -192,13 +193,32 @@ sub show_commit
     die "ctms: a commit takes $middle ms: this is no flush of $disk ms\n" if $middle < $least_ms;
     diag sprintf 'disk %s: a commit of one session p50 %.2f ms, p99 %.2f ms', $disk, $middle,
         quantile(0.99, @ms);
-    return;
+    return $middle;
 }
 
 # ---- processor time ------------------------------------------------------------------------------
 
 # In seconds, of processes that run.
 sub processor_s { return sum0(map { (split ' ', slurp("/proc/$_/schedstat") || 0)[0] } @_) / 1e9 }
+
+# Of sessions that have ended.
+sub ended_s
+{
+    my ($ctms) = @_;
+    my ($postmaster) = split /\n/, slurp($ctms->node->data_dir . '/postmaster.pid');
+    my @field = split ' ', slurp("/proc/$postmaster/stat") =~ s/.*\) //sr;
+    return ($field[13] + $field[14]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+# For procedures that measure that of their own session, in microseconds. The kernel brings the
+# figure up to date when the session gives up the processor.
+our $PROCESSOR_US = <<'SQL';
+CREATE FUNCTION public.processor_us() RETURNS numeric LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM pg_sleep(0.0001);
+    RETURN split_part(pg_read_file('/proc/self/schedstat', 0, 100), ' ', 1)::numeric / 1000;
+END $$;
+SQL
 
 # ---- turns ---------------------------------------------------------------------------------------
 

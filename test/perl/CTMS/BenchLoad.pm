@@ -13,7 +13,7 @@ package CTMS::BenchLoad;
 
 use strict;
 use warnings;
-use CTMS::Bench qw(processor_s quantile spew);
+use CTMS::Bench qw(ended_s processor_s quantile spew);
 use CTMS::Test qw(poll_until slurp);
 use Exporter 'import';
 use IPC::Run ();
@@ -52,15 +52,6 @@ sub finish_pgbench
     } map { split /\n/, slurp($_) } @logs;
     unlink @logs;
     return @samples;
-}
-
-# Processor time of sessions that have ended.
-sub ended_s
-{
-    my ($ctms) = @_;
-    my ($postmaster) = split /\n/, slurp($ctms->node->data_dir . '/postmaster.pid');
-    my @field = split ' ', slurp("/proc/$postmaster/stat") =~ s/.*\) //sr;
-    return ($field[13] + $field[14]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
 
 # Sessions of pgbench that have been given a statement; those that it ends report what they wrote
