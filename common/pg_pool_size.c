@@ -53,10 +53,13 @@ end_all_queued(pg_pool *pool, const char *message)
 
     memcpy(queues, pool->queues, sizeof(queues));
     memset(pool->queues, 0, sizeof(pool->queues));
-    pool->queue_count = 0;
     for (pool_lane lane = LANE_READ; lane < LANES; lane++) {
-        while ((request = pg_pool_list_take(&queues[lane])) != NULL)
+        while ((request = pg_pool_list_take(&queues[lane])) != NULL) {
+            /* A callback may abandon others, and those are not counted any more. */
+            if (request->callback != NULL)
+                pool->queue_count--;
             pg_pool_request_deliver(request, PG_UNAVAILABLE, message);
+        }
     }
 }
 
