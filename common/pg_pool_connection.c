@@ -17,6 +17,8 @@
 
 /* How often the log tells of a lost connection. */
 #define LOSS_TOLD_EVERY_S 1.0
+/* How often all connections are replaced. */
+#define AVOIDED_EVERY_S 1.0
 
 /* ---- connections --------------------------------------------------------------- */
 
@@ -174,10 +176,15 @@ is_worth_retrying(connection *conn, pg_request *request)
 }
 
 /* The server does not take writes any more. Connections that are idle learn of it without a request
- * that fails. */
+ * that fails. A server that only reads for longer still answers reads, so not at each write. */
 static void
 avoid_all(pg_pool *pool)
 {
+    double now_s = clock_now_s();
+
+    if (now_s < pool->avoided_s + AVOIDED_EVERY_S)
+        return;
+    pool->avoided_s = now_s;
     for (int i = 0; i < pool->options.connections; i++) {
         connection *conn = &pool->connections[i];
 

@@ -98,6 +98,7 @@ struct pg_pool {
     int alone_max;   /* connections that writes and long reads may have */
     bool is_away;    /* no connection, and the last attempt failed */
     double loss_told_s;
+    double avoided_s; /* when all connections were last replaced */
     bool is_connection_wanted; /* something waits only because no connection is free */
     bool is_kept_one_lost;
     double may_grow_from_s;

@@ -41,8 +41,8 @@ for my $round (1 .. 3)
     ok(poll_until(sub { $ctms->request(GET => '/ctms?sfdc_id=x')->{status} == 200 }),
         "back after crash $round");
 }
-$ctms->sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE application_name = 'ctms-rest'");
+$ctms->sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE datname = 'ctms' AND pid <> pg_backend_pid()");
 check(GET => '/ctms?sfdc_id=x', 200, undef, name => 'what only reads is asked again');
 ok(poll_until(sub { $ctms->request(GET => '/__heartbeat__')->{status} == 200 }),
     'the heartbeat is well');
@@ -81,6 +81,14 @@ check(GET => '/ctms?sfdc_id=x', 200, undef, name => 'and well again');
 $ctms->sql("ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()");
 ok(poll_until(sub { $ctms->request(POST => '/ctms',
         { email => { primary_email => 'b@example.com' } })->{status} == 503 }), 'read-only: 503');
+# Each write that is refused could have all connections replaced, and so stop reads.
+ok(poll_until(sub {
+    my $now = $ctms->sql('SELECT clock_timestamp()');
+    $ctms->request(POST => '/ctms', $body);
+    $ctms->request(GET => '/ctms?sfdc_id=x')->{status} == 200 or return;
+    return $ctms->sql("SELECT max(backend_start) < '$now' FROM pg_stat_activity
+        WHERE datname = 'ctms' AND pid <> pg_backend_pid()") eq 't';
+}), 'a write that is refused does not always cost the connections');
 $ctms->sql("SET transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only");
 $node->reload;
 ok(poll_until(sub { $ctms->request(POST => '/ctms', { email =>
