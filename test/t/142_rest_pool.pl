@@ -43,8 +43,10 @@ sub let_commits_go
 my $limit = 24;
 $ctms->start_rest(CTMS_DB_CONNECTIONS => $limit, CTMS_DB_TIMEOUT_S => 60);
 $ctms->login;
-my @ids = map { $ctms->request(POST => '/ctms', { email => { primary_email => "u$_\@example.com" } })
-        ->{json}{email}{email_id} } 1 .. 60;
+my @ids = map {
+    my $body = { email => { primary_email => "u$_\@example.com" } };
+    $ctms->request(POST => '/ctms', $body)->{json}{email}{email_id};
+} 1 .. 60;
 sub get { return $ctms->request(GET => "/ctms/$ids[0]")->{status} }
 sub patch { return begin(PATCH => "/ctms/$ids[ $_[0] ]", { email => { first_name => 'X' } }) }
 
@@ -59,7 +61,7 @@ is($ctms->request(GET => '/updates?start=2000-01-01')->{status}, 200, 'a long on
 push @writes, map { patch($_) } 13 .. 50;
 ok(poll_until(sub { $ctms->sql($in_commit) == $limit - 4 }), 'up to the limit, four are for reads');
 is(get(), 200, 'reads still go');
-cmp_ok($ctms->sql($sessions), '<=', $limit + 1, 'no more connections than the limit and the listener');
+cmp_ok($ctms->sql($sessions), '<=', $limit + 1, 'no more connections than that, and the listener');
 let_commits_go();
 is(statuses(@writes), join(' ', (200) x 50), 'every write is answered');
 
@@ -103,7 +105,7 @@ is(statuses(@writes), join(' ', (200) x 40), 'all are answered with fewer connec
 my @warnings = slurp($log) =~ /could not open more than/g;
 is(scalar @warnings, 1, 'it is told once');
 
-# ---- one connection -------------------------------------------------------------------------------
+# ---- one connection ------------------------------------------------------------------------
 is($ctms->stop_program('rest'), 0, 'the server stops again');
 $ctms->start_rest(CTMS_DB_CONNECTIONS => 1);
 is(statuses(map { ($_ % 2 ? patch($_) : begin(GET => "/ctms/$ids[$_]")) } 1 .. 30),
