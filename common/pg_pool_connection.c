@@ -219,9 +219,12 @@ finish_request(connection *conn)
 {
     pg_request *request = pg_pool_list_take(&conn->in_flight);
     bool was_stopped = conn->stopping_since_s > 0;
+    double now_s = clock_now_s();
 
     conn->in_flight_count--;
-    conn->head_since_s = clock_now_s();
+    if (request->lane == LANE_READ)
+        pg_pool_pace_note_answered(conn, now_s);
+    conn->head_since_s = now_s;
     if (conn->in_flight.head == NULL) {
         conn->lane = LANE_NONE;
         conn->idle_since_s = conn->head_since_s;

@@ -98,12 +98,13 @@ struct pg_pool {
     int alone_max;   /* connections that writes and long reads may have */
     bool is_away;    /* no connection, and the last attempt failed */
     double loss_told_s;
-    double avoided_s; /* when all connections were last replaced */
+    double avoided_s;          /* when all connections were last replaced */
     bool is_connection_wanted; /* something waits only because no connection is free */
     bool is_kept_one_lost;
     double may_grow_from_s;
     unsigned write_count;
     double execution_s;  /* the time that a write executes, in the mean, lately */
+    double read_s;       /* the time that a read takes once it is the first, in the mean, lately */
     double last_read_s;  /* when the last read was sent */
     double next_write_s; /* when the next write may be sent, while there are reads */
     struct {
@@ -134,6 +135,8 @@ bool pg_pool_pace_has_reads(const pg_pool *pool, double now_s);
 /* Beside reads: no write may be sent now. */
 bool pg_pool_pace_is_paused(const pg_pool *pool, double now_s);
 void pg_pool_pace_note_read(pg_pool *pool, double now_s);
+/* The first in flight, a read, is answered. */
+void pg_pool_pace_note_answered(connection *conn, double now_s);
 /* True if the server shall tell when the request is executed, before its commit. */
 bool pg_pool_pace_is_sampled(pg_pool *pool, const pg_request *request);
 /* The first in flight, such a one, is executed. */

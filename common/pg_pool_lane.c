@@ -221,14 +221,14 @@ pg_pool_lane_dispatch(pg_pool *pool)
     static const struct timeval tick = {.tv_usec = TICK_MS * 1000};
     double now_s = clock_now_s();
 
+    pool->is_connection_wanted = false;
     for (int i = 0; i < pool->options.connections; i++) {
         connection *conn = &pool->connections[i];
 
         if (conn->lane == LANE_READ && conn->in_flight_count > 1 &&
-            pg_pool_pace_is_slow(conn, now_s))
+            pg_pool_pace_is_slow(conn, now_s) && pick_for_read(pool, now_s) != NULL)
             move_followers(conn);
     }
-    pool->is_connection_wanted = false;
     for (pool_lane lane = LANE_READ; lane < LANES; lane++)
         serve(pool, lane, now_s);
     if (pool->is_connection_wanted || pool->is_kept_one_lost)

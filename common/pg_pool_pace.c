@@ -6,8 +6,13 @@
 #include "common/clock.h"
 #include "common/pg_pool_internal.h"
 
-/* A statement that takes longer is slow. */
+/* A statement that takes longer is slow, ... */
 #define SLOW_S 0.01
+/* ... unless reads take long: the machine is busy, and would be busier if it did them twice. */
+#define SLOW_READS 32
+#define SLOW_MAX_S 0.25
+/* Weight of the last one in the mean time of a read. */
+#define READ_WEIGHT 0.01
 /* There are reads if one was sent this short a time ago. */
 #define RECENT_S 0.005
 /* One write of so many tells when it is executed; beside reads each one does. */
@@ -19,17 +24,24 @@
 /* How fast the shortest time of a statement is forgotten. */
 #define FORGET 1.001
 
+static double
+get_slow_s(const pg_pool *pool)
+{
+    double slow_s = SLOW_READS * pool->read_s;
+
+    return slow_s < SLOW_S ? SLOW_S : slow_s > SLOW_MAX_S ? SLOW_MAX_S : slow_s;
+}
+
 bool
 pg_pool_pace_is_slow(const connection *conn, double now_s)
 {
-    return conn->in_flight.head != NULL && conn->head_since_s + SLOW_S < now_s;
+    return conn->in_flight.head != NULL && conn->head_since_s + get_slow_s(conn->pool) < now_s;
 }
 
 bool
 pg_pool_pace_has_reads(const pg_pool *pool, double now_s)
 {
-    return pool->options.does_reads_first &&
-           (pool->queues[LANE_READ].head != NULL || now_s < pool->last_read_s + RECENT_S);
+    return pool->options.does_reads_first && now_s < pool->last_read_s + RECENT_S;
 }
 
 bool
@@ -42,6 +54,17 @@ void
 pg_pool_pace_note_read(pg_pool *pool, double now_s)
 {
     pool->last_read_s = now_s;
+}
+
+/* What waited for a lock must not hide the next ones that do. */
+void
+pg_pool_pace_note_answered(connection *conn, double now_s)
+{
+    pg_pool *pool = conn->pool;
+    double took_s = now_s - conn->head_since_s;
+    double slow_s = get_slow_s(pool);
+
+    pool->read_s += READ_WEIGHT * ((took_s < slow_s ? took_s : slow_s) - pool->read_s);
 }
 
 /* A write is, as far as we know, until its rows arrive, or for as long as writes take lately. */
