@@ -94,19 +94,19 @@ struct pg_pool {
     request_list queues[LANES];
     int queue_count; /* of all lanes, without abandoned ones */
     int ready_count;
-    int readers_max; /* connections that reads may have */
-    int alone_max;   /* connections that writes and long reads may have */
     bool is_away;    /* no connection, and the last attempt failed */
+    bool is_limited; /* the server has given fewer connections than there may be */
     double loss_told_s;
     double avoided_s;          /* when all connections were last replaced */
     bool is_connection_wanted; /* something waits only because no connection is free */
     bool is_kept_one_lost;
     double may_grow_from_s;
     unsigned write_count;
-    double execution_s;  /* the time that a write executes, in the mean, lately */
-    double read_s;       /* the time that a read takes once it is the first, in the mean, lately */
-    double last_read_s;  /* when the last read was sent */
-    double next_write_s; /* when the next write may be sent, while there are reads */
+    double execution_s;   /* the time that a write executes, in the mean, lately */
+    double read_s;        /* the time that a read takes once it is the first, in the mean, lately */
+    double last_read_s;   /* when the last read was sent */
+    double next_write_s;  /* when the next write may be sent, while there are reads */
+    pool_lane last_alone; /* what got the last connection for itself */
     struct {
         const pg_statement *statement;
         double time_s;

@@ -11,7 +11,7 @@
  *
  * A statement that is slow, as it waits for a lock, say, holds up nobody else: it is not counted
  * either, reads behind it are sent again on another connection, and it may not be slow on more than
- * half of the connections.
+ * half of the connections. Reads, and what is not a read, each leave some connections to the other.
  */
 #include "common/clock.h"
 #include "common/pg_pool_internal.h"
@@ -23,6 +23,8 @@
 /* Writes at work at a time while there are reads, which come first. */
 #define WRITERS_BESIDE_READS 1
 #define LONG_READERS 4
+/* Connections that are left to reads, if there are four times as many. */
+#define FOR_READS 4
 /* A read is sent again so often at most, as it is behind a slow one. */
 #define MOVES_MAX 3
 /* How often we look for slow ones while something waits. */
@@ -43,15 +45,43 @@ is_usable(const connection *conn)
            conn->stopping_since_s <= 0;
 }
 
-/* The first free one, so that the last ones become idle and are closed. */
+/* The first free one, so that the last ones become idle and are closed. Not one whose session is
+ * long in being set up: it waits for its turn in a pooler, say. */
 static connection *
-find_free(pg_pool *pool)
+find_free(pg_pool *pool, double now_s)
 {
     for (int i = 0; i < pool->options.connections; i++) {
-        if (is_usable(&pool->connections[i]) && pool->connections[i].lane == LANE_NONE)
-            return &pool->connections[i];
+        connection *conn = &pool->connections[i];
+
+        if (is_usable(conn) && conn->lane == LANE_NONE && !pg_pool_pace_is_slow(conn, now_s))
+            return conn;
     }
     return NULL;
+}
+
+/* How many connections there may be, as far as the server gives them. */
+static int
+count_most(const pg_pool *pool)
+{
+    return pool->is_limited ? pool->ready_count : pool->options.connections;
+}
+
+/* Of so many connections, those that reads may have. */
+static int
+share_of_reads(int connections)
+{
+    return connections > 1 ? connections - (connections + 3) / 4 : 1;
+}
+
+/* Of so many connections, those that writes and long reads may have. */
+static int
+share_of_others(int connections)
+{
+    int for_reads = connections / 4 < FOR_READS ? connections / 4 : FOR_READS;
+
+    if (connections > 1 && for_reads == 0)
+        for_reads = 1;
+    return connections - for_reads;
 }
 
 /* A free connection, or the one with the fewest reads in flight. */
@@ -59,7 +89,7 @@ static connection *
 pick_for_read(pg_pool *pool, double now_s)
 {
     int readers = 0, slow = 0;
-    connection *shared = NULL, *free_one;
+    connection *shared = NULL, *free_one = NULL;
 
     for (int i = 0; i < pool->options.connections; i++) {
         connection *conn = &pool->connections[i];
@@ -75,20 +105,24 @@ pick_for_read(pg_pool *pool, double now_s)
             (shared == NULL || conn->in_flight_count < shared->in_flight_count))
             shared = conn;
     }
-    if (readers >= READERS || readers + slow >= pool->readers_max)
+    if (readers >= READERS)
         return shared;
-    free_one = find_free(pool);
-    pool->is_connection_wanted |= free_one == NULL && shared == NULL;
+    if (readers + slow < share_of_reads(count_most(pool)))
+        free_one = find_free(pool, now_s);
+    pool->is_connection_wanted |= free_one == NULL && shared == NULL &&
+                                  readers + slow < share_of_reads(pool->options.connections);
     return free_one != NULL ? free_one : shared;
 }
 
 static int
 limit_of(const pg_pool *pool, pool_lane lane, double now_s)
 {
+    int share = share_of_others(pool->options.connections);
+
     if (lane == LANE_LONG_READ)
-        return LONG_READERS;
+        return share / 2 < LONG_READERS ? (share + 1) / 2 : LONG_READERS;
     if (!pg_pool_pace_has_reads(pool, now_s))
-        return pool->alone_max;
+        return share;
     return pg_pool_pace_is_paused(pool, now_s) ? 0 : WRITERS_BESIDE_READS;
 }
 
@@ -96,7 +130,7 @@ static connection *
 pick_alone(pg_pool *pool, pool_lane lane, double now_s)
 {
     int alone = 0, at_work = 0;
-    connection *free_one;
+    connection *free_one = NULL;
 
     for (int i = 0; i < pool->options.connections; i++) {
         const connection *conn = &pool->connections[i];
@@ -104,10 +138,15 @@ pick_alone(pg_pool *pool, pool_lane lane, double now_s)
         alone += conn->lane == LANE_WRITE || conn->lane == LANE_LONG_READ;
         at_work += conn->lane == lane && pg_pool_pace_is_at_work(conn, now_s);
     }
-    if (alone >= pool->alone_max || at_work >= limit_of(pool, lane, now_s))
+    if (at_work >= limit_of(pool, lane, now_s))
         return NULL;
-    free_one = find_free(pool);
-    pool->is_connection_wanted |= free_one == NULL && at_work < WRITERS;
+    /* Of those that are open, because the server may not give the next one. */
+    if (alone < share_of_others(pool->ready_count))
+        free_one = find_free(pool, now_s);
+    pool->is_connection_wanted |=
+        free_one == NULL && at_work < WRITERS && alone < share_of_others(pool->options.connections);
+    if (free_one != NULL)
+        pool->last_alone = lane;
     return free_one;
 }
 
@@ -116,7 +155,8 @@ pick_alone(pg_pool *pool, pool_lane lane, double now_s)
 static bool
 is_crowded(const pg_pool *pool, const pg_request *request, double now_s)
 {
-    int most = request->lane == LANE_READ ? pool->readers_max : pool->alone_max;
+    int most = request->lane == LANE_READ ? share_of_reads(count_most(pool))
+                                          : share_of_others(count_most(pool));
     int under_way = 0, known = 0, slow = 0;
 
     for (int i = 0; i < pool->options.connections; i++) {
@@ -154,6 +194,8 @@ static void
 serve(pg_pool *pool, pool_lane lane, double now_s)
 {
     request_list *queue = &pool->queues[lane], passed = {NULL, NULL};
+    /* Hundreds may wait for the same. */
+    const pg_statement *crowded = NULL;
     connection *conn;
 
     while (queue->head != NULL) {
@@ -161,7 +203,8 @@ serve(pg_pool *pool, pool_lane lane, double now_s)
             pg_pool_request_free(pg_pool_list_take(queue));
             continue;
         }
-        if (is_crowded(pool, queue->head, now_s)) {
+        if (queue->head->statement == crowded || is_crowded(pool, queue->head, now_s)) {
+            crowded = queue->head->statement;
             pg_pool_list_append(&passed, pg_pool_list_take(queue));
             continue;
         }
@@ -172,6 +215,8 @@ serve(pg_pool *pool, pool_lane lane, double now_s)
     }
     if (passed.head == NULL)
         return;
+    /* It is crowded on the connections that there are; there may be more again. */
+    pool->is_connection_wanted |= pool->is_limited;
     passed.tail->next = queue->head;
     queue->head = passed.head;
     if (queue->tail == NULL)
@@ -220,6 +265,8 @@ pg_pool_lane_dispatch(pg_pool *pool)
 {
     static const struct timeval tick = {.tv_usec = TICK_MS * 1000};
     double now_s = clock_now_s();
+    /* By turns, so that neither takes each connection that becomes free. */
+    pool_lane second = pool->last_alone == LANE_WRITE ? LANE_LONG_READ : LANE_WRITE;
 
     pool->is_connection_wanted = false;
     for (int i = 0; i < pool->options.connections; i++) {
@@ -229,8 +276,9 @@ pg_pool_lane_dispatch(pg_pool *pool)
             pg_pool_pace_is_slow(conn, now_s) && pick_for_read(pool, now_s) != NULL)
             move_followers(conn);
     }
-    for (pool_lane lane = LANE_READ; lane < LANES; lane++)
-        serve(pool, lane, now_s);
+    serve(pool, LANE_READ, now_s);
+    serve(pool, second, now_s);
+    serve(pool, second == LANE_WRITE ? LANE_LONG_READ : LANE_WRITE, now_s);
     if (pool->is_connection_wanted || pool->is_kept_one_lost)
         pg_pool_size_adjust(pool);
     if (needs_tick(pool) && !evtimer_pending(pool->tick, NULL))

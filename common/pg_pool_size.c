@@ -15,8 +15,6 @@
 #define IDLE_S 30.0
 /* After the server refused one more connection. */
 #define GROW_PAUSE_S 5.0
-/* Connections that others leave to reads, if there are twice as many. */
-#define FOR_READS 4
 
 static void
 on_opened(void *arg, PGconn *pg)
@@ -29,11 +27,11 @@ on_opened(void *arg, PGconn *pg)
 
 /* The pool goes on with the connections that it has. */
 static void
-do_without(connection *conn, const char *reason)
+do_without(pg_pool *pool, const char *reason)
 {
-    pg_pool *pool = conn->pool;
     char message[800];
 
+    pool->is_limited = true;
     pool->may_grow_from_s = clock_now_s() + GROW_PAUSE_S;
     if (pool->has_told_of_limit)
         return;
@@ -76,8 +74,7 @@ on_connect_failed(void *arg, const char *reason)
         conn->is_opening = false;
     }
     if (pool->ready_count > 0) {
-        if (!conn->is_kept)
-            do_without(conn, reason);
+        do_without(pool, reason);
         return;
     }
     snprintf(message, sizeof(message), "could not connect to the database: %s%s%s", reason,
@@ -100,10 +97,7 @@ pg_pool_size_init(pg_pool *pool, char *message, size_t message_size)
 {
     static const pg_connector_events events = {on_opened, on_connect_failed};
     const pg_pool_options *options = &pool->options;
-    int for_reads = options->connections / 2 < FOR_READS ? options->connections / 2 : FOR_READS;
 
-    pool->alone_max = options->connections - for_reads;
-    pool->readers_max = options->connections - options->connections / 4;
     for (int i = 0; i < options->connections; i++) {
         connection *conn = &pool->connections[i];
 
@@ -149,8 +143,9 @@ pg_pool_size_shrink(pg_pool *pool, double now_s)
     for (int i = 0; i < pool->options.connections; i++) {
         connection *conn = &pool->connections[i];
 
+        /* One that is to be kept may be away. */
         if (conn->pg != NULL && !conn->is_kept && conn->in_flight.head == NULL &&
-            conn->idle_since_s + IDLE_S < now_s)
+            conn->idle_since_s + IDLE_S < now_s && pool->ready_count > KEPT)
             pg_pool_connection_drop(conn);
     }
 }

@@ -100,10 +100,32 @@ hold_commits();
 my $log = "$PostgreSQL::Test::Utils::log_path/rest_pool_rest.log";
 my $warning = qr/could not open more than 6 of 64 connections to the database: .*too many/;
 ok(poll_until(sub { slurp($log) =~ $warning }), 'the log tells of the limit of the database');
+is(get(), 200, 'reads still go');
+is($ctms->request(GET => '/__heartbeat__')->{status}, 200, 'of each kind');
 let_commits_go();
 is(statuses(@writes), join(' ', (200) x 40), 'all are answered with fewer connections');
 my @warnings = slurp($log) =~ /could not open more than/g;
 is(scalar @warnings, 1, 'it is told once');
+
+# ---- by turns ----------------------------------------------------------------------------------
+# Of two connections, one is for what has it for itself. The lock of the first write is given up,
+# those of the others are kept.
+is($ctms->stop_program('rest'), 0, 'the server stops again');
+$ctms->start_rest(CTMS_DB_CONNECTIONS => 2, CTMS_DB_TIMEOUT_S => 60);
+my @locks = map { $node->background_psql('ctms') } 1, 2;
+$locks[$_]->query_safe("BEGIN; SELECT FROM ctms.emails WHERE email_id "
+        . ($_ ? '<>' : '=') . " '$ids[1]' FOR UPDATE") for 0, 1;
+@writes = patch(1);
+ok(poll_until(sub { $ctms->sql($in_lock) == 1 }), 'a write waits for a lock');
+push @writes, map { patch($_) } 2 .. 6;
+is(get(), 200, 'reads go on the other connection') for 1 .. 3;
+my $long = begin(GET => '/updates?start=2000-01-01');
+is(get(), 200, 'and again') for 1 .. 3;
+$locks[0]->query_safe('ROLLBACK');
+is($long->(), 200, 'a long read takes turns with writes that wait');
+$locks[1]->query_safe('ROLLBACK');
+$_->quit for @locks;
+is(statuses(@writes), join(' ', (200) x 6), 'and then they are done');
 
 # ---- one connection ------------------------------------------------------------------------
 is($ctms->stop_program('rest'), 0, 'the server stops again');
