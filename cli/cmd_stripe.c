@@ -1,10 +1,13 @@
 /*
- * cmd_stripe.c: `ctms stripe`: feeds Stripe objects from files to a function of the extension:
- * ctms.upsert_stripe() stores them, ctms.enqueue_stripe() enqueues their contacts.
+ * cmd_stripe.c: `ctms stripe`: feeds Stripe objects from files to functions of the extension:
+ * ctms.upsert_stripe_list() and ctms.upsert_stripe() store them, ctms.enqueue_stripe() enqueues
+ * their contacts.
  *
- * Each object is a transaction of its own, so a bad object does not prevent others from being
- * stored. An object that refers to an object that is not stored yet is tried again after the
- * others. Each commit waits for the disk: others see the object at once, and may answer by it.
+ * Each commit waits for the disk, because others see the objects at once, and may answer by them.
+ * So objects are stored many in a transaction. Those that the list function leaves out are stored
+ * by themselves, and so are all of a list that fails: a bad object does not prevent others from
+ * being stored. An object that refers to an object that is not stored yet is tried again after the
+ * others.
  */
 #include <jansson.h>
 #include <stdlib.h>
@@ -17,6 +20,7 @@
 #include "cli/json_split.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "common/buf.h"
 
 /* An action that a function reports, and its name in the output. */
 struct action {
@@ -40,30 +44,40 @@ static const struct action enqueue_actions[] = {
 /* Limits of the objects that wait for others: their number, and the size of their text. */
 #define WAITING_MAX 10000
 #define WAITING_BYTES_MAX ((size_t)64 << 20)
+/* Limits of the objects of a transaction. One that is larger is stored by itself. */
+#define BATCH_MAX 100
+#define BATCH_BYTES_MAX ((size_t)1 << 20)
 
-/* An object that waits for the object to which it refers. */
-struct waiting {
-    struct waiting *next;
-    const char *source;
-    unsigned long long number;
+struct object {
+    struct object *next;
+    const char *source;        /* its file */
+    unsigned long long number; /* in its file, from 1 */
+    size_t length;
     char text[];
+};
+
+struct object_list {
+    struct object *first;
+    struct object **end;
+    size_t count;
+    size_t bytes;
 };
 
 struct ingest {
     struct cli *cli;
-    const char *sql; /* statement that takes the object */
+    const char *sql;      /* statement that takes an object */
+    const char *list_sql; /* that takes an array of them; NULL: there is none */
     const struct action *actions;
     bool is_quiet;
     const char *source;        /* file of the current object */
-    unsigned long long number; /* of the object in its file, from 1 */
+    unsigned long long number; /* of the current object in its file */
     unsigned long long objects;
     unsigned long long failed;
     unsigned long long counts[ACTION_COUNT_MAX];
-    struct waiting *waiting;
-    struct waiting **waiting_end;
-    size_t waiting_count;
-    size_t waiting_bytes;
-    bool is_last_round; /* objects do not wait any more */
+    struct object_list batch;   /* read, and not stored yet */
+    struct object_list waiting; /* for the objects to which they refer */
+    bool is_again;              /* the objects have been tried before */
+    bool is_last_round;         /* objects do not wait any more */
 };
 
 /* ---- reports ---------------------------------------------------------------- */
@@ -105,24 +119,19 @@ print_report(const struct action *actions, const json_t *report)
 }
 
 static void
-take_report(struct ingest *ingest, const char *text)
+take_report(struct ingest *ingest, json_t *report)
 {
-    json_t *report = json_loads(text, 0, NULL);
-
     for (size_t i = 0; ingest->actions[i].key; i++)
         ingest->counts[i] += json_array_size(json_object_get(report, ingest->actions[i].key));
-    if (ingest->is_quiet) {
-        json_decref(report);
+    if (ingest->is_quiet)
         return;
-    }
     if (ingest->cli->is_json) {
-        print_line_as_json(ingest, "report", report ? report : json_null());
+        print_line_as_json(ingest, "report", report ? json_incref(report) : json_null());
         return;
     }
     output_text(stdout, ingest->source);
     printf(" %llu: ", ingest->number);
     print_report(ingest->actions, report);
-    json_decref(report);
 }
 
 static void
@@ -163,37 +172,71 @@ print_summary(const struct ingest *ingest)
 
 /* ---- objects ------------------------------------------------------------------ */
 
-/* False when too many objects wait already. */
-static bool
-make_wait(struct ingest *ingest, const char *text)
+static void
+list_init(struct object_list *list)
 {
-    size_t size = strlen(text) + 1;
-    struct waiting *entry;
+    *list = (struct object_list){.end = &list->first};
+}
 
-    if (ingest->is_last_round || ingest->waiting_count >= WAITING_MAX ||
-        ingest->waiting_bytes + size > WAITING_BYTES_MAX)
+static void
+list_add(struct object_list *list, struct object *object)
+{
+    object->next = NULL;
+    *list->end = object;
+    list->end = &object->next;
+    list->count++;
+    list->bytes += object->length;
+}
+
+/* Takes the first object out of the list. There must be one. */
+static struct object *
+list_take(struct object_list *list)
+{
+    struct object *object = list->first;
+
+    list->first = object->next;
+    if (!list->first)
+        list->end = &list->first;
+    list->count--;
+    list->bytes -= object->length;
+    return object;
+}
+
+/* Makes an object the current one, and counts it when it is tried for the first time. */
+static void
+begin_object(struct ingest *ingest, const struct object *object)
+{
+    ingest->source = object->source;
+    ingest->number = object->number;
+    ingest->objects += !ingest->is_again;
+}
+
+/* Takes the object; false when too many objects wait already. */
+static bool
+make_wait(struct ingest *ingest, struct object *object)
+{
+    if (ingest->is_last_round || ingest->waiting.count >= WAITING_MAX ||
+        ingest->waiting.bytes + object->length > WAITING_BYTES_MAX)
         return false;
-    entry = malloc(sizeof(*entry) + size);
-    if (!entry)
-        return false;
-    entry->next = NULL;
-    entry->source = ingest->source;
-    entry->number = ingest->number;
-    memcpy(entry->text, text, size);
-    *ingest->waiting_end = entry;
-    ingest->waiting_end = &entry->next;
-    ingest->waiting_count++;
-    ingest->waiting_bytes += size;
+    list_add(&ingest->waiting, object);
     return true;
 }
 
+/* Frees an object that is not tried any more. If it has been tried before, it has failed. */
+static void
+give_up(struct ingest *ingest, struct object *object, bool is_tried)
+{
+    ingest->failed += is_tried;
+    free(object);
+}
+
 static PGresult *
-call(struct ingest *ingest, const char *text)
+call(struct ingest *ingest, const char *sql, const char *text)
 {
     const char *parameters[] = {text};
 
     for (int tries = 1;; tries++) {
-        PGresult *result = database_try_query(ingest->cli, ingest->sql, 1, parameters);
+        PGresult *result = database_try_query(ingest->cli, sql, 1, parameters);
 
         if (tries == CONFLICT_TRIES ||
             !(database_is_state(result, "40001") || database_is_state(result, "40P01")))
@@ -202,23 +245,126 @@ call(struct ingest *ingest, const char *text)
     }
 }
 
-/* False when the database is away, so that it is useless to continue. */
+/* Stores an object by itself, and takes it. False when it is useless to continue. */
 static bool
-ingest_object(struct ingest *ingest, const char *text)
+store_alone(struct ingest *ingest, struct object *object)
 {
-    PGresult *result = call(ingest, text);
+    PGresult *result = call(ingest, ingest->sql, object->text);
 
-    if (database_is_ok(result))
-        take_report(ingest, PQgetvalue(result, 0, 0));
-    else if (!database_is_state(result, STATE_REFERENCE) || !make_wait(ingest, text))
+    if (database_is_ok(result)) {
+        json_t *report = json_loads(PQgetvalue(result, 0, 0), 0, NULL);
+
+        take_report(ingest, report);
+        json_decref(report);
+    } else if (database_is_state(result, STATE_REFERENCE) && make_wait(ingest, object)) {
+        object = NULL;
+    } else {
         take_error(ingest, result);
+    }
+    free(object);
     PQclear(result);
     return ingest->cli->status != CLI_UNAVAILABLE;
 }
 
+/*
+ * Stores the first objects of the batch in one transaction, at most "limit", as far as that is
+ * possible. Sets their reports: null for an object that must be stored by itself, none for one that
+ * belongs into the next transaction; no array when all must be stored by themselves. False when it
+ * is useless to continue.
+ */
+static bool
+store_together(struct ingest *ingest, size_t limit, json_t **reports)
+{
+    struct object *object = ingest->batch.first;
+    buf array = BUF_INIT;
+    PGresult *result;
+
+    for (size_t i = 0; object && i < limit; i++, object = object->next) {
+        buf_append_char(&array, i > 0 ? ',' : '[');
+        buf_append(&array, object->text, object->length);
+    }
+    buf_append_char(&array, ']');
+    result = call(ingest, ingest->list_sql, buf_text(&array));
+    buf_free(&array);
+    if (database_is_ok(result)) {
+        *reports = json_loads(PQgetvalue(result, 0, 0), 0, NULL);
+    } else if (PQstatus(ingest->cli->db) != CONNECTION_OK || database_was_interrupted()) {
+        object = list_take(&ingest->batch);
+        begin_object(ingest, object);
+        take_error(ingest, result);
+        free(object);
+    }
+    PQclear(result);
+    return ingest->cli->status != CLI_UNAVAILABLE;
+}
+
+/*
+ * Stores some objects of the batch: those that may be stored together, the others by themselves.
+ * Returns how many.
+ */
+static size_t
+store_some(struct ingest *ingest, size_t limit, bool *is_going)
+{
+    json_t *reports = NULL;
+    size_t count;
+
+    if (limit > 1)
+        *is_going = store_together(ingest, limit, &reports);
+    count = reports ? json_array_size(reports) : limit;
+    for (size_t i = 0; i < count && ingest->batch.first; i++) {
+        json_t *report = json_array_get(reports, i);
+        struct object *object = list_take(&ingest->batch);
+
+        if (json_is_object(report)) {
+            begin_object(ingest, object);
+            take_report(ingest, report);
+            free(object);
+        } else if (*is_going) {
+            begin_object(ingest, object);
+            *is_going = store_alone(ingest, object);
+        } else {
+            give_up(ingest, object, ingest->is_again);
+        }
+    }
+    json_decref(reports);
+    return count;
+}
+
+/* Stores the batch and empties it. False when it is useless to continue. */
+static bool
+store_batch(struct ingest *ingest)
+{
+    size_t limit = ingest->list_sql ? BATCH_MAX : 1;
+    bool is_going = true;
+
+    while (is_going && ingest->batch.first) {
+        size_t wanted = limit < ingest->batch.count ? limit : ingest->batch.count;
+        size_t stored = store_some(ingest, wanted, &is_going);
+
+        /* Where objects depend on each other, not all of the rest is sent again for a few. */
+        limit = stored > 0 ? 2 * stored : 1;
+    }
+    while (ingest->batch.first)
+        give_up(ingest, list_take(&ingest->batch), ingest->is_again);
+    return is_going;
+}
+
+/* Takes an object. False when it is useless to continue. */
+static bool
+add_to_batch(struct ingest *ingest, struct object *object)
+{
+    if (ingest->batch.bytes + object->length > BATCH_BYTES_MAX && !store_batch(ingest)) {
+        give_up(ingest, object, ingest->is_again);
+        return false;
+    }
+    list_add(&ingest->batch, object);
+    return ingest->batch.count < (ingest->list_sql ? BATCH_MAX : 1) || store_batch(ingest);
+}
+
 /* No progress is shown when the terminal shows the reports of all objects. */
 static void
-show_progress(const struct ingest *ingest, FILE *file)
+show_progress(const struct ingest *ingest, const char *source, unsigned long long number,
+              FILE *file)
 {
     struct stat status;
     off_t place = ftello(file);
@@ -226,17 +372,18 @@ show_progress(const struct ingest *ingest, FILE *file)
     if (!ingest->is_quiet && isatty(STDOUT_FILENO))
         return;
     if (place > 0 && fstat(fileno(file), &status) == 0 && status.st_size > 0)
-        progress_show("%s: %llu objects, %d %%", ingest->source, ingest->number,
+        progress_show("%s: %llu objects, %d %%", source, number,
                       (int)(100 * place / status.st_size));
     else
-        progress_show("%s: %llu objects", ingest->source, ingest->number);
+        progress_show("%s: %llu objects", source, number);
 }
 
 static bool
 ingest_file(struct ingest *ingest, const char *path)
 {
     struct json_split split;
-    enum json_split_result found;
+    enum json_split_result found = JSON_SPLIT_END;
+    unsigned long long number = 0;
     bool is_going = true;
     FILE *file = input_open(ingest->cli, path);
 
@@ -244,15 +391,19 @@ ingest_file(struct ingest *ingest, const char *path)
         ingest->failed++;
         return true;
     }
-    ingest->source = path;
-    ingest->number = 0;
     json_split_init(&split, file);
     while (is_going && (found = json_split_next(&split)) == JSON_SPLIT_OBJECT) {
-        ingest->number++;
-        ingest->objects++;
-        is_going = ingest_object(ingest, split.text);
-        show_progress(ingest, file);
+        struct object *object = xmalloc(sizeof(*object) + split.length + 1);
+
+        *object = (struct object){.source = path, .number = ++number, .length = split.length};
+        memcpy(object->text, split.text, split.length + 1);
+        is_going = add_to_batch(ingest, object);
+        /* What is there is not held back for what is still to come. */
+        if (is_going && !input_is_ready(file))
+            is_going = store_batch(ingest);
+        show_progress(ingest, path, number, file);
     }
+    is_going = is_going && store_batch(ingest);
     progress_clear();
     if (is_going && found == JSON_SPLIT_INVALID) {
         ingest->failed++;
@@ -267,72 +418,64 @@ ingest_file(struct ingest *ingest, const char *path)
 static bool
 ingest_waiting(struct ingest *ingest)
 {
-    struct waiting *entry = ingest->waiting;
+    struct object_list list = ingest->waiting;
     bool is_going = true;
 
-    ingest->waiting = NULL;
-    ingest->waiting_end = &ingest->waiting;
-    ingest->waiting_count = 0;
-    ingest->waiting_bytes = 0;
-    while (entry) {
-        struct waiting *next = entry->next;
+    list_init(&ingest->waiting);
+    while (list.first) {
+        struct object *object = list_take(&list);
 
-        ingest->source = entry->source;
-        ingest->number = entry->number;
-        is_going = is_going && ingest_object(ingest, entry->text);
-        free(entry);
-        entry = next;
+        if (is_going)
+            is_going = add_to_batch(ingest, object);
+        else
+            give_up(ingest, object, true);
     }
-    return is_going;
-}
-
-/* Counts objects as failed that still waited when the database went away. */
-static void
-give_up_waiting(struct ingest *ingest)
-{
-    while (ingest->waiting) {
-        struct waiting *next = ingest->waiting->next;
-
-        ingest->failed++;
-        free(ingest->waiting);
-        ingest->waiting = next;
-    }
+    return is_going && store_batch(ingest);
 }
 
 static int
-run(struct cli *cli, const char *sql, const struct action *actions)
+run(struct ingest *ingest)
 {
-    struct ingest ingest = {.cli = cli,
-                            .sql = sql,
-                            .actions = actions,
-                            .is_quiet = cli_get_option(cli, "quiet") != NULL,
-                            .waiting_end = &ingest.waiting};
+    struct cli *cli = ingest->cli;
     bool is_going = true;
 
+    ingest->is_quiet = cli_get_option(cli, "quiet") != NULL;
+    list_init(&ingest->batch);
+    list_init(&ingest->waiting);
     for (int i = 0; i < cli->argument_count && is_going; i++)
-        is_going = ingest_file(&ingest, cli->arguments[i]);
-    while (is_going && ingest.waiting) {
-        size_t before = ingest.waiting_count;
+        is_going = ingest_file(ingest, cli->arguments[i]);
+    ingest->is_again = true;
+    while (is_going && ingest->waiting.first) {
+        size_t before = ingest->waiting.count;
 
-        is_going = ingest_waiting(&ingest);
+        is_going = ingest_waiting(ingest);
         /* If a round stored no object, the next one reports the errors. */
-        ingest.is_last_round = ingest.waiting_count == before;
+        ingest->is_last_round = ingest->waiting.count == before;
     }
-    give_up_waiting(&ingest);
-    print_summary(&ingest);
+    while (ingest->waiting.first)
+        give_up(ingest, list_take(&ingest->waiting), true);
+    print_summary(ingest);
     return cli->status;
 }
 
 static int
 run_ingest(struct cli *cli)
 {
-    return run(cli, "SELECT ctms.upsert_stripe($1::jsonb)", ingest_actions);
+    struct ingest ingest = {.cli = cli,
+                            .sql = "SELECT ctms.upsert_stripe($1::jsonb)",
+                            .list_sql = "SELECT ctms.upsert_stripe_list($1::jsonb)",
+                            .actions = ingest_actions};
+
+    return run(&ingest);
 }
 
 static int
 run_enqueue(struct cli *cli)
 {
-    return run(cli, "SELECT ctms.enqueue_stripe($1::jsonb)", enqueue_actions);
+    struct ingest ingest = {
+        .cli = cli, .sql = "SELECT ctms.enqueue_stripe($1::jsonb)", .actions = enqueue_actions};
+
+    return run(&ingest);
 }
 
 static const struct cli_option stripe_options[] = {
@@ -347,8 +490,8 @@ const struct cli_command cmd_stripe[] = {
         .summary = "store Stripe objects from files",
         .text =
             "A FILE holds an object as Stripe's API renders it, a list of them, or one a line;\n"
-            "\"-\" is standard input. Each object is stored by itself. Storing the same\n"
-            "content again changes nothing. Objects may come in any order.",
+            "\"-\" is standard input. A bad object does not prevent others from being stored.\n"
+            "Storing the same content again changes nothing. Objects may come in any order.",
         .options = stripe_options,
         .min_arguments = 1,
         .max_arguments = -1,

@@ -14,6 +14,7 @@
 /* The connection whose statement SIGINT cancels. A signal handler may call PQcancel(). */
 static PGcancel *volatile cancel_handle;
 static volatile sig_atomic_t is_waiting; /* a statement is running */
+static volatile sig_atomic_t is_interrupted;
 
 static void
 cancel_statement(int signal_number)
@@ -21,6 +22,7 @@ cancel_statement(int signal_number)
     char message[256];
 
     if (is_waiting && cancel_handle) {
+        is_interrupted = 1;
         PQcancel(cancel_handle, message, sizeof(message));
         return;
     }
@@ -130,6 +132,12 @@ database_is_state(const PGresult *result, const char *state)
     const char *actual = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
     return actual && strcmp(actual, state) == 0;
+}
+
+bool
+database_was_interrupted(void)
+{
+    return is_interrupted;
 }
 
 static bool

@@ -56,6 +56,9 @@ bool database_is_ok(const PGresult *result);
  */
 void database_report(struct cli *cli, const PGresult *result, const char *hint);
 
+/* True when SIGINT has cancelled a statement. */
+bool database_was_interrupted(void);
+
 /* True when the error has this SQLSTATE. */
 bool database_is_state(const PGresult *result, const char *state);
 

@@ -2,6 +2,7 @@
 #include "cli/input.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli/output.h"
@@ -16,6 +17,14 @@ input_open(struct cli *cli, const char *path)
     if (!file)
         output_error(cli, CLI_FAILED, "could not open \"%s\": %s", path, strerror(errno));
     return file;
+}
+
+bool
+input_is_ready(FILE *file)
+{
+    struct pollfd input = {.fd = fileno(file), .events = POLLIN};
+
+    return poll(&input, 1, 0) != 0;
 }
 
 void

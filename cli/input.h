@@ -14,6 +14,9 @@ char *input_read_argument(struct cli *cli, const char *argument);
 
 /* Opens a file, or standard input for "-". Returns null after reporting an error. */
 FILE *input_open(struct cli *cli, const char *path);
+/* False when reading would have to wait for the other end of a pipe or for a terminal. It does not
+ * know of what was read ahead. */
+bool input_is_ready(FILE *file);
 /* Closes it, unless it is standard input. */
 void input_close(FILE *file);
 

@@ -2,7 +2,7 @@
 -- Stripe: objects and product segments.
 -- ---------------------------------------------------------------------------
 
--- Every statement of these two functions finds its rows by an index. Without
+-- Every statement of these three functions finds its rows by an index. Without
 -- enable_seqscan = off, a plan that was made while a table was small would read the whole
 -- table until it is analysed.
 CREATE FUNCTION ctms.upsert_stripe(object jsonb, message_time timestamptz DEFAULT NULL)
@@ -12,6 +12,16 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe';
 COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and the objects inside it; returns lists of "kind:id" in created, updated, no_change, deleted and skipped, the contacts in email_ids, and FxA IDs that more than one customer claimed in fxa_id_conflict. Skips content that is older than the stored content, by the time of the message';
 GRANT EXECUTE ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) TO ctms_api;
+
+-- It soon gives up waiting for a lock, before anybody looks for a deadlock (deadlock_timeout): others
+-- may wait for all the rows that it has locked.
+CREATE FUNCTION ctms.upsert_stripe_list(objects jsonb)
+RETURNS jsonb
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET lock_timeout = '500ms'
+AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_list';
+COMMENT ON FUNCTION ctms.upsert_stripe_list(jsonb) IS 'Stores the first Stripe objects of an array in one lock order, up to the first that has to do with an earlier one; returns an array with the report of ctms.upsert_stripe() for each of these. The report is null for an object that was not stored: call ctms.upsert_stripe() for it. Objects for which there is no report belong into the next call';
+GRANT EXECUTE ON FUNCTION ctms.upsert_stripe_list(jsonb) TO ctms_admin;
 
 CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz)
 RETURNS jsonb

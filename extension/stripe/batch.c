@@ -34,7 +34,10 @@ stripe_find_record(const StripeBatch *batch, StripeKind kind, const char *id)
     return found == NULL ? NULL : *found;
 }
 
-/* Sorts by id. Of several records with the same id, only the last one is kept. */
+/*
+ * Sorts by id. Of several records with the same id, only the last one is kept. In a list, that of
+ * another object is a price that is stored with the same content by then.
+ */
 void
 stripe_sort_records(StripeBatch *batch, StripeKind kind)
 {
@@ -47,8 +50,11 @@ stripe_sort_records(StripeBatch *batch, StripeKind kind)
     qsort(records, batch->counts[kind], sizeof(StripeRecord *), stripe_compare_records);
     for (i = 1; i < batch->counts[kind]; i++) {
         if (strcmp(records[kept]->id, records[i]->id) != 0)
-            kept++;
-        records[kept] = records[i];
+            records[++kept] = records[i];
+        else if (records[kept]->report == records[i]->report)
+            records[kept] = records[i];
+        else
+            stripe_report_action(records[i]->report, kind, records[i]->id, STRIPE_NO_CHANGE);
     }
     batch->counts[kind] = kept + 1;
 }
@@ -113,8 +119,12 @@ stripe_gather_records(StripeBatch *batch)
 
         if (object->problem != NULL)
             continue;
-        foreach (cell, object->records)
-            stripe_add_record(batch, lfirst(cell));
+        foreach (cell, object->records) {
+            StripeRecord *record = lfirst(cell);
+
+            record->report = object->report;
+            stripe_add_record(batch, record);
+        }
     }
     for (kind = 0; kind < STRIPE_KINDS; kind++)
         stripe_sort_records(batch, kind);

@@ -17,14 +17,22 @@ stripe_decide_customer(const StripeBatch *batch, StripeRecord *record, const Str
     record->is_touch_due = false;
 }
 
+static void
+note_conflict(const StripeRecord *record)
+{
+    StripeReport *report = record->report;
+
+    report->conflicts = lappend(report->conflicts, pstrdup(stripe_owner_of(record)));
+}
+
 /* Removes the other customer that has the same FxA ID. */
 static void
-remove_other_customer(StripeBatch *batch, const StripeRow *other)
+remove_other_customer(StripeReport *report, const StripeRow *other)
 {
     if (!stripe_delete(STRIPE_CUSTOMER, other->id, other->owner))
         return;
-    stripe_report_action(batch, STRIPE_CUSTOMER, other->id, STRIPE_DELETED);
-    batch->conflicts = lappend(batch->conflicts, pstrdup(other->owner));
+    stripe_report_action(report, STRIPE_CUSTOMER, other->id, STRIPE_DELETED);
+    report->conflicts = lappend(report->conflicts, pstrdup(other->owner));
 }
 
 /*
@@ -35,12 +43,12 @@ remove_other_customer(StripeBatch *batch, const StripeRow *other)
  * the INSERT waits too, but then it stores nothing and does not fail.
  */
 static bool
-try_customer(StripeBatch *batch, StripeRecord *record, StripeRow *replaced)
+try_customer(const StripeBatch *batch, StripeRecord *record, StripeRow *replaced)
 {
     switch (record->action) {
     case STRIPE_DELETED:
         stripe_delete(STRIPE_CUSTOMER, record->id, record->row.owner);
-        batch->conflicts = lappend(batch->conflicts, pstrdup(stripe_owner_of(record)));
+        note_conflict(record);
         return true;
     case STRIPE_UPDATED:
         if (record->purpose == STRIPE_MARK_DELETED) {
@@ -66,7 +74,7 @@ try_customer(StripeBatch *batch, StripeRecord *record, StripeRow *replaced)
 }
 
 void
-stripe_write_customer(StripeBatch *batch, StripeRecord *record)
+stripe_write_customer(const StripeBatch *batch, StripeRecord *record)
 {
     StripeRow replaced = {
         .create_time = DT_NOBEGIN, .message_time = DT_NOBEGIN, .deletion_time = DT_NOBEGIN};
@@ -79,7 +87,7 @@ stripe_write_customer(StripeBatch *batch, StripeRecord *record)
         stripe_decide_customer(batch, record, &other);
         if (other.is_found &&
             (record->action == STRIPE_CREATED || record->action == STRIPE_UPDATED))
-            remove_other_customer(batch, &other);
+            remove_other_customer(record->report, &other);
     } while (!try_customer(batch, record, &replaced));
     if (!replaced.is_found)
         return;
@@ -90,7 +98,7 @@ stripe_write_customer(StripeBatch *batch, StripeRecord *record)
     if (record->action != STRIPE_SKIPPED)
         return;
     record->action = STRIPE_DELETED;
-    batch->conflicts = lappend(batch->conflicts, pstrdup(stripe_owner_of(record)));
+    note_conflict(record);
 }
 
 /* Compares by the FxA ID that a customer claims or, if it is marked deleted, has in its row. */

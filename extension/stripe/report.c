@@ -19,10 +19,10 @@ static const char *const ACTION_NAMES[] = {
 StaticAssertDecl(lengthof(ACTION_NAMES) == STRIPE_ACTIONS, "an action has no name");
 
 void
-stripe_report_action(StripeBatch *batch, StripeKind kind, const char *id, StripeAction action)
+stripe_report_action(StripeReport *report, StripeKind kind, const char *id, StripeAction action)
 {
-    batch->names[action] =
-        lappend(batch->names[action], psprintf("%s:%s", stripe_maps[kind].object, id));
+    report->names[action] =
+        lappend(report->names[action], psprintf("%s:%s", stripe_maps[kind].object, id));
 }
 
 /* The string must stay valid until the report is made. */
@@ -97,12 +97,12 @@ push_error(JsonbParseState **state, const StripeObject *object)
 }
 
 static void
-push_errors(JsonbParseState **state, const StripeBatch *batch)
+push_errors(JsonbParseState **state, const List *objects)
 {
     ListCell *cell;
     bool is_any = false;
 
-    foreach (cell, batch->objects) {
+    foreach (cell, objects) {
         StripeObject *object = lfirst(cell);
 
         if (object->problem == NULL)
@@ -118,18 +118,46 @@ push_errors(JsonbParseState **state, const StripeBatch *batch)
         pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
-Jsonb *
-stripe_report(const StripeBatch *batch, ArrayType *email_ids, bool with_errors)
+static void
+push_report(JsonbParseState **state, const StripeReport *report)
 {
-    JsonbParseState *state = NULL;
     int action;
 
-    pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
     for (action = 0; action < STRIPE_ACTIONS; action++)
-        push_list(&state, ACTION_NAMES[action], batch->names[action]);
-    push_list(&state, "email_ids", uuid_strings(email_ids));
-    push_list(&state, "fxa_id_conflict", batch->conflicts);
-    if (with_errors)
-        push_errors(&state, batch);
+        push_list(state, ACTION_NAMES[action], report->names[action]);
+    push_list(state, "email_ids", uuid_strings(report->email_ids));
+    push_list(state, "fxa_id_conflict", report->conflicts);
+}
+
+Jsonb *
+stripe_report(const StripeReport *report, const List *objects)
+{
+    JsonbParseState *state = NULL;
+
+    pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+    push_report(&state, report);
+    push_errors(&state, objects);
     return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+Jsonb *
+stripe_report_list(const List *objects)
+{
+    JsonbParseState *state = NULL;
+    JsonbValue nothing = {.type = jbvNull};
+    ListCell *cell;
+
+    pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+    foreach (cell, objects) {
+        StripeObject *object = lfirst(cell);
+
+        if (!object->is_stored) {
+            pushJsonbValue(&state, WJB_ELEM, &nothing);
+            continue;
+        }
+        pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+        push_report(&state, object->report);
+        pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+    }
+    return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
 }

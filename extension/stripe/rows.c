@@ -502,21 +502,21 @@ compare_ids(const void *a, const void *b)
     return memcmp(DatumGetUUIDP(*(const Datum *)a), DatumGetUUIDP(*(const Datum *)b), UUID_LEN);
 }
 
-ArrayType *
-stripe_affected_contacts(const StripeBatch *batch)
+void
+stripe_find_contacts(StripeReport *report)
 {
     Datum *ids = NULL;
     int count = 0;
     int kept = 0;
 
     for (StripeKind kind = 0; kind < STRIPE_KINDS; kind++)
-        if (batch->affected[kind] != NIL)
-            append_contacts(kind, batch->affected[kind], &ids, &count);
+        if (report->affected[kind] != NIL)
+            append_contacts(kind, report->affected[kind], &ids, &count);
     if (count == 0)
-        return NULL;
+        return;
     qsort(ids, count, sizeof(Datum), compare_ids);
     for (int i = 0; i < count; i++)
         if (i == 0 || compare_ids(&ids[i], &ids[kept - 1]) != 0)
             ids[kept++] = ids[i];
-    return construct_array(ids, kept, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+    report->email_ids = construct_array(ids, kept, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
 }

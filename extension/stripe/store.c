@@ -27,10 +27,10 @@ is_settled(const StripeRecord *record)
 /* ---- writing -------------------------------------------------------------------------------- */
 
 static void
-note_affected(StripeBatch *batch, StripeKind kind, const char *owner)
+note_affected(StripeReport *report, StripeKind kind, const char *owner)
 {
     if (owner != NULL)
-        batch->affected[kind] = lappend(batch->affected[kind], pstrdup(owner));
+        report->affected[kind] = lappend(report->affected[kind], pstrdup(owner));
 }
 
 /*
@@ -38,21 +38,21 @@ note_affected(StripeBatch *batch, StripeKind kind, const char *owner)
  * contact.
  */
 static void
-note_done(StripeBatch *batch, const StripeRecord *record)
+note_done(const StripeRecord *record)
 {
-    stripe_report_action(batch, record->kind, record->id, record->action);
+    stripe_report_action(record->report, record->kind, record->id, record->action);
     if (record->action == STRIPE_NO_CHANGE || record->action == STRIPE_SKIPPED)
         return;
     if (record->row.is_found && record->row.is_seen_same)
         return;
-    note_affected(batch, record->kind, stripe_owner_of(record));
+    note_affected(record->report, record->kind, stripe_owner_of(record));
     if (record->row.is_found && record->kind != STRIPE_PRICE)
-        note_affected(batch, record->kind, record->row.owner);
+        note_affected(record->report, record->kind, record->row.owner);
 }
 
 /* Writes a record of any kind but a customer, as its locked row requires. */
 static void
-write_record(StripeBatch *batch, StripeRecord *record)
+write_record(const StripeBatch *batch, StripeRecord *record)
 {
     StripeRow none;
     int attempts = 0;
@@ -72,12 +72,12 @@ write_record(StripeBatch *batch, StripeRecord *record)
 
 /* Writes a child. Its parent must be locked. */
 static void
-remove_record(StripeBatch *batch, const StripeRecord *record)
+remove_record(const StripeRecord *record)
 {
     if (!stripe_delete(record->kind, record->id, record->parent_id))
         return;
-    stripe_report_action(batch, record->kind, record->id, STRIPE_DELETED);
-    note_affected(batch, record->kind, record->parent_id);
+    stripe_report_action(record->report, record->kind, record->id, STRIPE_DELETED);
+    note_affected(record->report, record->kind, record->parent_id);
 }
 
 /* ---- families: a parent and its children --------------------------------------------- */
@@ -110,6 +110,7 @@ add_removals(StripeBatch *batch, const StripeRecord *parent)
 
         record->kind = stripe_maps[parent->kind].child;
         record->purpose = STRIPE_REMOVE;
+        record->report = parent->report;
         record->id = lfirst(cell);
         record->parent_id = parent->id;
         batch->removals = lappend(batch->removals, record);
@@ -124,7 +125,7 @@ write_parent(StripeBatch *batch, StripeRecord *parent)
 
     if (parent->purpose == STRIPE_STORE) {
         write_record(batch, parent);
-        note_done(batch, parent);
+        note_done(parent);
         add_removals(batch, parent);
         return;
     }
@@ -138,10 +139,24 @@ write_parent(StripeBatch *batch, StripeRecord *parent)
 /* ---- the batch ---------------------------------------------------------------------------- */
 
 /*
- * Reads all rows without locking them. Parents come first, because their times decide about
- * children.
+ * Whether a record takes over what another record of the batch has stored so far: the FxA ID of a
+ * customer, or an item of another parent. It then matters which of both is written first.
  */
-static void
+static bool
+is_taking_over(const StripeBatch *batch, const StripeRecord *record, const StripeRow *other)
+{
+    if (other->is_found)
+        return stripe_find_record(batch, STRIPE_CUSTOMER, other->id) != NULL;
+    return record->parent != NULL && record->row.is_found &&
+           strcmp(record->row.owner, record->parent_id) != 0 &&
+           stripe_find_record(batch, record->parent->kind, record->row.owner) != NULL;
+}
+
+/*
+ * Reads all rows without locking them. Parents come first, because their times decide about
+ * children. False when a list must be stored object by object.
+ */
+static bool
 survey(StripeBatch *batch)
 {
     int kind;
@@ -154,6 +169,8 @@ survey(StripeBatch *batch)
 
             CHECK_FOR_INTERRUPTS();
             stripe_read(batch, record, false, &record->row, &other);
+            if (batch->is_list && is_taking_over(batch, record, &other))
+                return false;
             stripe_decide_customer(batch, record, &other);
             if (record->parent != NULL && !is_settled(record))
                 record->parent->is_family_open = true;
@@ -169,6 +186,7 @@ survey(StripeBatch *batch)
                 parent->is_family_open = true;
         }
     }
+    return true;
 }
 
 /*
@@ -216,7 +234,7 @@ write_kind(StripeBatch *batch, StripeKind kind)
         StripeRecord *record = batch->records[kind][i];
 
         if (record->purpose == STRIPE_REMOVE) {
-            remove_record(batch, record);
+            remove_record(record);
             continue;
         }
         if (stripe_maps[kind].child != STRIPE_NO_KIND && record->is_family_open) {
@@ -230,32 +248,35 @@ write_kind(StripeBatch *batch, StripeKind kind)
             stripe_write_customer(batch, record);
         else if (!is_settled(record))
             write_record(batch, record);
-        note_done(batch, record);
+        note_done(record);
     }
 }
 
 static void
-report_unknown_types(StripeBatch *batch)
+report_unknown_types(const StripeBatch *batch)
 {
     ListCell *cell;
 
     foreach (cell, batch->objects) {
         StripeObject *object = lfirst(cell);
+        StripeReport *report = object->report;
 
         if (object->problem == NULL && object->records == NIL)
-            batch->names[STRIPE_SKIPPED] =
-                lappend(batch->names[STRIPE_SKIPPED], psprintf("%s:%s", object->type, object->id));
+            report->names[STRIPE_SKIPPED] =
+                lappend(report->names[STRIPE_SKIPPED], psprintf("%s:%s", object->type, object->id));
     }
 }
 
-void
+bool
 stripe_store(StripeBatch *batch)
 {
     int kind;
 
     report_unknown_types(batch);
     stripe_gather_records(batch);
-    survey(batch);
+    if (!survey(batch))
+        return false;
     for (kind = 0; kind < STRIPE_KINDS; kind++)
         write_kind(batch, kind);
+    return true;
 }

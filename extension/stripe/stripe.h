@@ -5,6 +5,7 @@
  *   stripe/value.c   single values of an object, checked
  *   stripe/parse.c   a jsonb object becomes records, or a problem; touches no table
  *   stripe/batch.c   the records of a batch and what they refer to
+ *   stripe/apart.c   how many objects of a list have nothing to do with each other
  *   stripe/rows.c    reads and writes one row, with kept plans
  *   stripe/store.c   stores the records of a batch in the one lock order
  *   stripe/customer.c  customers, of which only one may have an FxA ID
@@ -113,6 +114,14 @@ typedef struct StripeRow {
     TimestampTz create_time;
 } StripeRow;
 
+/* What was done, for an object or for all objects of a call. */
+typedef struct StripeReport {
+    List *names[STRIPE_ACTIONS];  /* "customer:cus_1" */
+    List *conflicts;              /* FxA IDs */
+    List *affected[STRIPE_KINDS]; /* owners (they lead to contacts), by kind of owned row */
+    ArrayType *email_ids;         /* the contacts that were affected, sorted; or NULL */
+} StripeReport;
+
 /* A row to be written: for an object, or for one inside it. */
 typedef struct StripeRecord {
     StripeKind kind;
@@ -124,6 +133,7 @@ typedef struct StripeRecord {
     bool is_list_complete;         /* it lists all its children */
     int sequence;                  /* the place in the message; of equal ids the last one counts */
     /* Filled in while storing. */
+    StripeReport *report; /* of its object */
     struct StripeRecord *parent;
     StripeRow row;       /* as last read */
     StripeAction action; /* due or done */
@@ -149,8 +159,10 @@ typedef struct StripeObject {
     List *records; /* of StripeRecord; empty when ctms does not know the type */
     List *needs;   /* of StripeNeed */
     StripeProblem *problem;
+    StripeReport *report;
     int place;          /* in the message */
     bool is_superseded; /* the same object comes again later in the message */
+    bool is_stored;     /* of an object of a list */
 } StripeObject;
 
 typedef struct StripeBatch {
@@ -160,10 +172,7 @@ typedef struct StripeBatch {
     StripeRecord **records[STRIPE_KINDS];
     int counts[STRIPE_KINDS];
     List *removals; /* of StripeRecord: children that are no longer listed */
-    /* The report. */
-    List *names[STRIPE_ACTIONS];  /* "customer:cus_1" */
-    List *conflicts;              /* FxA IDs */
-    List *affected[STRIPE_KINDS]; /* owners (they lead to contacts), by kind of owned row */
+    bool is_list;   /* the rows must be as if the objects had been stored one after the other */
 } StripeBatch;
 
 /* Raises no error for anything that the value contains. "sequence" numbers the records. */
@@ -198,12 +207,12 @@ extern bool stripe_delete(StripeKind kind, const char *id, const char *owner);
 extern bool stripe_is_stored(StripeKind kind, const char *id);
 /* The ids of the stored children of a parent that are not newer than the message. */
 extern List *stripe_stored_children(const StripeBatch *batch, const StripeRecord *parent);
-/* The contacts that the batch has changed, sorted; NULL when there are none. */
-extern ArrayType *stripe_affected_contacts(const StripeBatch *batch);
+/* Sets the contacts of a report. */
+extern void stripe_find_contacts(StripeReport *report);
 
 /*
  * Collects the records of a batch, each kind sorted by id. Of several with the same id the last
- * counts.
+ * counts; objects of a list that have a price in common bring the same content of it.
  */
 extern void stripe_gather_records(StripeBatch *batch);
 extern void stripe_add_record(StripeBatch *batch, StripeRecord *record);
@@ -216,8 +225,13 @@ extern int stripe_compare_records(const void *left, const void *right);
  * batch.
  */
 extern void stripe_check_needs(const StripeBatch *batch);
-/* Stores the objects that have no problem. */
-extern void stripe_store(StripeBatch *batch);
+/* How many objects of a list, from its beginning, may be stored together, in whatever order. */
+extern int stripe_count_apart(const List *objects);
+/*
+ * Stores the objects that have no problem. False when a list must be stored object by object,
+ * because one takes a row over from another; then nothing is written.
+ */
+extern bool stripe_store(StripeBatch *batch);
 /* Decides what to do with a record. Its row must have been read. */
 extern void stripe_decide(const StripeBatch *batch, StripeRecord *record);
 /* The owner of a record, which leads to its contact. */
@@ -231,12 +245,15 @@ extern void stripe_count_attempt(int *attempts);
 /* Customers. "other" is the row that already has the FxA ID. */
 extern void
 stripe_decide_customer(const StripeBatch *batch, StripeRecord *record, const StripeRow *other);
-extern void stripe_write_customer(StripeBatch *batch, StripeRecord *record);
+extern void stripe_write_customer(const StripeBatch *batch, StripeRecord *record);
 /* Orders customers by the FxA ID that they claim or, if they are marked deleted, have. */
 extern int stripe_compare_claims(const void *left, const void *right);
 
 extern void
-stripe_report_action(StripeBatch *batch, StripeKind kind, const char *id, StripeAction action);
-extern Jsonb *stripe_report(const StripeBatch *batch, ArrayType *email_ids, bool with_errors);
+stripe_report_action(StripeReport *report, StripeKind kind, const char *id, StripeAction action);
+/* The report of a call. The problems of the objects are listed unless "objects" is NIL. */
+extern Jsonb *stripe_report(const StripeReport *report, const List *objects);
+/* An array with the report of each object; null for those that were not stored. */
+extern Jsonb *stripe_report_list(const List *objects);
 
 #endif

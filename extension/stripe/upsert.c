@@ -3,7 +3,8 @@
  *
  * ctms.upsert_stripe() takes one object and raises an error if it has a problem.
  * ctms._upsert_stripe_batch() takes many, stores the good ones and lists the problems of the
- * others.
+ * others. ctms.upsert_stripe_list() takes many too, and stores the first of them, as many as end as
+ * if they had been stored one after the other.
  */
 #include "extension/stripe/stripe.h"
 
@@ -38,8 +39,8 @@ static Jsonb *
 store_and_report(StripeBatch *batch, bool is_soft)
 {
     MemoryContext caller = CurrentMemoryContext;
-    ArrayType *email_ids;
-    Jsonb *report;
+    StripeReport report = {0};
+    Jsonb *result;
     ListCell *cell;
 
     SPI_connect();
@@ -47,15 +48,16 @@ store_and_report(StripeBatch *batch, bool is_soft)
     foreach (cell, batch->objects) {
         StripeObject *object = lfirst(cell);
 
+        object->report = &report;
         if (object->problem != NULL && !is_soft)
             raise_problem(object->problem);
     }
     stripe_store(batch);
-    email_ids = stripe_affected_contacts(batch);
+    stripe_find_contacts(&report);
     MemoryContextSwitchTo(caller);
-    report = stripe_report(batch, email_ids, is_soft);
+    result = stripe_report(&report, is_soft ? batch->objects : NIL);
     SPI_finish();
-    return report;
+    return result;
 }
 
 PG_FUNCTION_INFO_V1(ctms_upsert_stripe);
@@ -119,17 +121,14 @@ drop_superseded(StripeBatch *batch)
     batch->objects = kept;
 }
 
-PG_FUNCTION_INFO_V1(ctms_upsert_stripe_batch);
-/* ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz); objects is an array */
-PGDLLEXPORT Datum
-ctms_upsert_stripe_batch(PG_FUNCTION_ARGS)
+static List *
+parse_objects(FunctionCallInfo fcinfo)
 {
-    StripeBatch batch = {0};
+    List *objects = NIL;
     JsonbContainer *container;
     int sequence = 0;
     uint32 i;
 
-    set_message_time(&batch, fcinfo);
     if (PG_ARGISNULL(0) || !JB_ROOT_IS_ARRAY(PG_GETARG_JSONB_P(0)))
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("Stripe objects must be in a JSON array"));
@@ -139,8 +138,51 @@ ctms_upsert_stripe_batch(PG_FUNCTION_ARGS)
 
         CHECK_FOR_INTERRUPTS();
         object->place = i;
-        batch.objects = lappend(batch.objects, object);
+        objects = lappend(objects, object);
     }
+    return objects;
+}
+
+PG_FUNCTION_INFO_V1(ctms_upsert_stripe_batch);
+/* ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz); objects is an array */
+PGDLLEXPORT Datum
+ctms_upsert_stripe_batch(PG_FUNCTION_ARGS)
+{
+    StripeBatch batch = {0};
+
+    set_message_time(&batch, fcinfo);
+    batch.objects = parse_objects(fcinfo);
     drop_superseded(&batch);
     PG_RETURN_JSONB_P(store_and_report(&batch, true));
+}
+
+PG_FUNCTION_INFO_V1(ctms_upsert_stripe_list);
+/* ctms.upsert_stripe_list(objects jsonb); objects is an array */
+PGDLLEXPORT Datum
+ctms_upsert_stripe_list(PG_FUNCTION_ARGS)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    StripeBatch batch = {.message_time = DT_NOEND, .is_list = true};
+    bool is_stored;
+    Jsonb *result;
+    ListCell *cell;
+
+    batch.objects = parse_objects(fcinfo);
+    batch.objects = list_truncate(batch.objects, stripe_count_apart(batch.objects));
+    foreach (cell, batch.objects)
+        ((StripeObject *)lfirst(cell))->report = palloc0(sizeof(StripeReport));
+    SPI_connect();
+    stripe_check_needs(&batch);
+    is_stored = stripe_store(&batch);
+    foreach (cell, batch.objects) {
+        StripeObject *object = lfirst(cell);
+
+        object->is_stored = is_stored && object->problem == NULL;
+        if (object->is_stored)
+            stripe_find_contacts(object->report);
+    }
+    MemoryContextSwitchTo(caller);
+    result = stripe_report_list(batch.objects);
+    SPI_finish();
+    PG_RETURN_JSONB_P(result);
 }

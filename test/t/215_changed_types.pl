@@ -141,6 +141,7 @@ my @calls = (
     (map { ("SELECT ctms.upsert_stripe('$_', $now)") } $customer, $subscription, $invoice, $price,
         $deleted),
     "SELECT ctms.upsert_stripe('$subscription')",
+    "SELECT ctms.upsert_stripe_list('[$customer, $subscription, $deleted, $invoice, $price]')",
     (map { ("SELECT ctms.enqueue_stripe('$_')") } $price, $customer, $subscription, $invoice),
     "SELECT ctms.ingest_pubsub(format('{\"message\": {\"data\": \"%s\", \"publishTime\":
         \"2022-01-01T00:00:00Z\"}}', replace(encode(convert_to('$subscription', 'UTF8'),
