@@ -16,11 +16,11 @@
 /* There are reads if one was sent this short a time ago. */
 #define RECENT_S 0.005
 /* One write of so many tells when it is executed; beside reads each one does. */
-#define SAMPLE 4
+#define SAMPLE 8
 /* Weight of the last one in the mean time of execution. */
 #define MEAN_WEIGHT 0.06
 /* The pause after a write beside reads, in times of what it took too long. */
-#define PAUSE 4
+#define PAUSE 6
 /* How fast the shortest time of a statement is forgotten. */
 #define FORGET 1.001
 
