@@ -63,22 +63,37 @@ doctor_check_clock(struct doctor *d)
 
 /* ---- connections --------------------------------------------------------------------------- */
 
-/* The most that the programs open, a reload aside. */
+/* The most that a program opens, a reload aside. */
 static long long
-count_wanted(const struct doctor *d)
+count_wanted(const struct doctor *d, int program)
 {
-    const config *rest = d->settings[DOCTOR_REST];
-    const config *agent = d->settings[DOCTOR_AGENT];
-    long long wanted = 0;
+    const config *settings = d->settings[program];
+    long long each = settings ? config_int(settings, "CTMS_DB_CONNECTIONS") : 0;
 
-    if (rest)
-        wanted +=
-            config_int(rest, "CTMS_PROCESSES") * (config_int(rest, "CTMS_DB_CONNECTIONS") + 1);
-    if (agent)
-        wanted += 1 + (config_int(agent, "CTMS_DB_CONNECTIONS") < AGENT_CONNECTIONS
-                           ? config_int(agent, "CTMS_DB_CONNECTIONS")
-                           : AGENT_CONNECTIONS);
-    return wanted;
+    if (!settings || program == DOCTOR_CLI)
+        return 0;
+    if (program == DOCTOR_REST)
+        return config_int(settings, "CTMS_PROCESSES") * (each + 1);
+    return 1 + (each < AGENT_CONNECTIONS ? each : AGENT_CONNECTIONS);
+}
+
+/* The limit of a program's role; what is refused beyond it fills the server's log. */
+static void
+check_role_limit(struct doctor *d, int program)
+{
+    long long wanted = count_wanted(d, program);
+    PGresult *result = doctor_try_query(d, d->db[program],
+                                        "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname "
+                                        "= current_user AND rolconnlimit >= 0 AND NOT rolsuper");
+
+    if (result && PQntuples(result) == 1 && wanted > strtoll(PQgetvalue(result, 0, 1), NULL, 10))
+        doctor_warn(d,
+                    "Raise the limit (ALTER ROLE … CONNECTION LIMIT), or lower CTMS_PROCESSES or "
+                    "CTMS_DB_CONNECTIONS; or is there a pooler?",
+                    "%s: may open %lld connections, its role \"%s\" may have %s",
+                    doctor_program_names[program], wanted, PQgetvalue(result, 0, 0),
+                    PQgetvalue(result, 0, 1));
+    PQclear(result);
 }
 
 void
@@ -86,37 +101,40 @@ doctor_check_connections(struct doctor *d)
 {
     PGresult *result = doctor_query(
         d, NULL,
-        "SELECT current_setting('max_connections')::int "
+        "SELECT least(s.most, b.most), least(s.most - s.used, b.most - b.used) FROM "
+        "(SELECT current_setting('max_connections')::int "
         "- current_setting('superuser_reserved_connections')::int "
-        "- coalesce(current_setting('reserved_connections', true)::int, 0), "
-        "(SELECT sum(numbackends) FROM pg_stat_database), r.rolconnlimit, d.datconnlimit "
-        "FROM pg_roles r, pg_database d "
-        "WHERE r.rolname = current_user AND d.datname = current_database()");
-    long long wanted = count_wanted(d);
+        "- coalesce(current_setting('reserved_connections', true)::int, 0) AS most, "
+        "sum(numbackends) AS used FROM pg_stat_database) AS s, "
+        "(SELECT nullif(datconnlimit, -1) AS most, pg_stat_get_db_numbackends(oid) AS used "
+        "FROM pg_database WHERE datname = current_database()) AS b");
+    long long wanted = 0;
     long long most;
-    long long used;
+    long long left;
 
     if (!result)
         return;
     most = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
-    used = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
-    /* Of the database; -1 means none. */
-    if (*PQgetvalue(result, 0, 3) != '-' && strtoll(PQgetvalue(result, 0, 3), NULL, 10) < most)
-        most = strtoll(PQgetvalue(result, 0, 3), NULL, 10);
+    left = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+    for (int program = 0; program < DOCTOR_PROGRAMS; program++)
+        wanted += count_wanted(d, program);
     if (wanted > most)
         doctor_warn(d,
                     "Raise max_connections, or lower CTMS_PROCESSES or CTMS_DB_CONNECTIONS; or is "
                     "there a pooler?",
                     "the programs may open %lld connections, the server allows %lld", wanted, most);
-    else if (most - used < FEW_CONNECTIONS)
+    else if (left < FEW_CONNECTIONS)
         doctor_warn(d, "Raise max_connections, or end clients that are not needed.",
-                    "%lld of %lld connections are free", most > used ? most - used : 0, most);
+                    "%lld of %lld connections are free", left > 0 ? left : 0, most);
     else if (wanted == 0)
-        doctor_ok(d, "%lld of %lld are free", most - used, most);
+        doctor_ok(d, "%lld of %lld are free", left, most);
     else
-        doctor_ok(d, "%lld of %lld are free; the programs may open %lld", most - used, most,
-                  wanted);
+        doctor_ok(d, "%lld of %lld are free; the programs may open %lld", left, most, wanted);
     PQclear(result);
+    for (int program = 0; program < DOCTOR_PROGRAMS; program++) {
+        if (d->db[program])
+            check_role_limit(d, program);
+    }
 }
 
 /* ---- settings of the server ---------------------------------------------------------------- */

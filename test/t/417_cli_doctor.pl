@@ -12,7 +12,7 @@ use JSON::PP;
 use Test::More;
 
 my $ctms = CTMS::Test->new('doctor', conf => join "\n", 'fsync = on', 'log_statement = none',
-    'max_connections = 60', 'wal_level = replica', 'max_wal_senders = 4',
+    'max_connections = 100', 'wal_level = replica', 'max_wal_senders = 4',
     'max_prepared_transactions = 4', 'shared_buffers = 16MB');
 my $node = $ctms->node;
 $ctms->sql(q{CREATE ROLE operator LOGIN IN ROLE ctms_admin, pg_monitor;
@@ -125,7 +125,7 @@ is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'by
 finds($found, 'database', 'ok', qr/^ctms-rest: "ctms" as "rest", PostgreSQL \d/);
 finds($found, 'extension', 'ok', qr/^the library ctms\.so has version/);
 finds($found, 'listen', 'ok', qr/^ctms-agent: notifications arrive/);
-finds($found, 'connections', 'ok', qr/of 57 are free; the programs may open 15\z/);
+finds($found, 'connections', 'ok', qr/of 97 are free; the programs may open 74\z/);
 finds($found, 'acoustic', 'ok', qr/gave a token/);
 finds($found, 'keys', 'ok', qr/^1 keys/);
 
@@ -403,10 +403,18 @@ for my $case ([ '+30s', 'warning', qr/clock is (29|30) s behind this machine's/ 
 }
 
 finds(doctor_of_all(CTMS_PROCESSES => 20), 'connections', 'warning',
-    qr/may open 205 connections, the server allows 57/, qr/max_connections/);
+    qr/may open 1309 connections, the server allows 97/, qr/max_connections/);
 $ctms->sql('ALTER DATABASE ctms CONNECTION LIMIT 5');
 finds(doctor({}), 'connections', 'warning', qr/^[0-4] of 5 connections are free/);
-$ctms->sql('ALTER DATABASE ctms CONNECTION LIMIT -1');
+# Sessions of other databases are not counted.
+$ctms->sql('ALTER DATABASE ctms CONNECTION LIMIT 20');
+my @elsewhere = map { $node->background_psql('postgres') } 1 .. 12;
+finds(doctor({}), 'connections', 'ok', qr/^1\d of 20 are free/);
+$_->quit for @elsewhere;
+$ctms->sql('ALTER DATABASE ctms CONNECTION LIMIT -1; ALTER ROLE rest CONNECTION LIMIT 7');
+finds(doctor_of_all(), 'connections', 'warning',
+    qr/^ctms-rest: may open 65 connections, its role "rest" may have 7\z/, qr/CONNECTION LIMIT/);
+$ctms->sql('ALTER ROLE rest CONNECTION LIMIT -1');
 
 # ---- queue and snapshots ---------------------------------------------------------------------
 
