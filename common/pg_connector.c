@@ -7,11 +7,14 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 
 /* libpq's own connect_timeout does not work without blocking. */
 #define CONNECT_TIMEOUT_S 10.0
 #define BACKOFF_FIRST_S 0.05
 #define BACKOFF_MAX_S 2.0
+/* A connection that is lost sooner was of no use: a pooler without a server opens it, too. */
+#define OF_USE_S 1.0
 #define PARAMETERS_MAX 64
 
 struct pg_connector {
@@ -25,6 +28,7 @@ struct pg_connector {
     struct event *io;
     struct event *timer; /* the attempt's time limit, or the wait before the next one */
     double backoff_s;
+    double opened_s; /* when the last connection was opened */
 };
 
 static void attempt(pg_connector *connector);
@@ -187,8 +191,9 @@ on_retry_time(evutil_socket_t fd, short what, void *arg)
     attempt(arg);
 }
 
+/* Each wait is longer than the one before. */
 static void
-fail_attempt(pg_connector *connector, const char *message)
+try_later(pg_connector *connector)
 {
     double jitter = 0.5 + (double)(random() % 1000) / 1000.0;
 
@@ -197,6 +202,12 @@ fail_attempt(pg_connector *connector, const char *message)
     connector->backoff_s *= 2;
     if (connector->backoff_s > BACKOFF_MAX_S)
         connector->backoff_s = BACKOFF_MAX_S;
+}
+
+static void
+fail_attempt(pg_connector *connector, const char *message)
+{
+    try_later(connector);
     connector->events.failed(connector->arg, message);
 }
 
@@ -215,7 +226,7 @@ finish_attempt(pg_connector *connector)
 
     connector->conn = NULL;
     drop_attempt(connector);
-    connector->backoff_s = BACKOFF_FIRST_S;
+    connector->opened_s = clock_now_s();
     PQsetnonblocking(conn, 1);
     connector->events.opened(connector->arg, conn);
 }
@@ -282,6 +293,11 @@ attempt(pg_connector *connector)
 void
 pg_connector_start(pg_connector *connector)
 {
+    if (clock_now_s() < connector->opened_s + OF_USE_S) {
+        try_later(connector);
+        return;
+    }
+    connector->backoff_s = BACKOFF_FIRST_S;
     drop_attempt(connector);
     set_timer(connector, 0, on_retry_time);
 }

@@ -38,7 +38,8 @@ pg_connector *
 pg_connector_new(struct event_base *base, const char *url, const char *application,
                  const pg_connector_events *events, void *arg, char *message, size_t message_size);
 void pg_connector_free(pg_connector *connector);
-/* Tries to connect, beginning with the next turn of the event loop. */
+/* Tries to connect, beginning with the next turn of the event loop; later if the last connection
+ * was lost as soon as it was open. */
 void pg_connector_start(pg_connector *connector);
 /* Stops trying. May be called from failed(). */
 void pg_connector_stop(pg_connector *connector);

@@ -100,10 +100,14 @@ pg_pool_connection_lose(connection *conn, const char *reason)
 static void
 lose_by_error(connection *conn)
 {
+    const PGresult *error = conn->in_flight.head ? conn->in_flight.head->error : NULL;
     char reason[400];
 
     if (conn->complaint[0] != '\0')
         snprintf(reason, sizeof(reason), "%s", conn->complaint);
+    else if (pg_pool_has_sqlstate(error, "08") || pg_pool_has_sqlstate(error, "57P"))
+        /* The last words of a pooler, or of a server that is being stopped. */
+        snprintf(reason, sizeof(reason), "%s", PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY));
     else
         pg_connector_error_line(conn->pg, reason, sizeof(reason));
     pg_pool_connection_lose(conn, reason);
@@ -379,7 +383,8 @@ on_session_set_up(void *arg, const pg_reply *reply)
     char message[400];
     pg_session session;
 
-    if (reply->status == PG_ERROR) {
+    /* Otherwise the connection is lost, and that has been told. */
+    if (reply->status == PG_ERROR && conn->pg != NULL) {
         snprintf(message, sizeof(message), "could not set up a session: %s %s", reply->sqlstate,
                  reply->message);
         pg_pool_connection_report(pool, LOG_LEVEL_ERROR, message);

@@ -246,6 +246,30 @@ subtest 'what takes too long is cancelled through the pooler' => sub {
     $ctms->stop_program('limit');
 };
 
+# ---- a pooler without a server -------------------------------------------------------
+
+subtest 'connections that are of no use are not opened all the time' => sub {
+    my $alone = CTMS::PgBouncer->new($ctms, 'alone', pool_mode => 'transaction',
+        query_wait_timeout => 1, log_connections => 1);
+    $ctms->{rest_port} = start_rest_as('lonely', $alone);
+    $ctms->node->stop('immediate');
+    my $count = sub { scalar(() = slurp("$log_path/pgbouncer_$_[0].log") =~ /$_[1]/g) };
+    my $opened = $count->('alone', qr/login attempt/);
+    ok(poll_until(sub {
+        $ctms->request(GET => '/__heartbeat__');
+        return $count->('lonely', qr/connection to the database lost: \w/) >= 5;
+    }), 'connections are lost');
+    like(slurp("$log_path/pgbouncer_lonely.log"), qr/lost: (?:query_wait|server_login)/,
+        'the log says what the pooler said');
+    is($count->('lonely', qr/could not set up a session/), 0, 'once');
+    cmp_ok($count->('alone', qr/login attempt/) - $opened, '<', 500, 'opened now and then');
+    $ctms->node->start;
+    ok(poll_until(sub { $ctms->request(GET => '/ctms?primary_email=a@example.com')->{status} == 200
+    }), 'and serve again');
+    $ctms->stop_program('lonely');
+    $alone->stop;
+};
+
 # ---- what a pooler refuses ---------------------------------------------------------------
 
 my $refused = $bouncer->url('operator') . '?options=-c%20work_mem%3D8MB';
