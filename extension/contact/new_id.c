@@ -2,9 +2,9 @@
  * contact/new_id.c: see new_id.h, and ctms.new_email_id(), the default of ctms.emails.email_id.
  *
  * An id has the bits of a UUID of version 7 (RFC 9562): 48 of milliseconds since 1970, 12 of the
- * fraction, 62 random ones. But it says version 4, which the API promises and clients check. So what
- * belongs to new contacts is at the right edge of each index on
- * email_id (docs/decisions/ids-in-order.md). Within a session each id is greater than the last.
+ * fraction, 62 random ones. But it says version 4, which the API promises and clients check. So
+ * what belongs to new contacts is at the right edge of each index on email_id
+ * (docs/decisions/ids-in-order.md). Within a session each id is greater than the last.
  */
 #include "extension/base/compat.h"
 

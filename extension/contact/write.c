@@ -78,8 +78,7 @@ read_body(const WriteCall *call, ContactBody *body, BodyErrors *errors)
     body_errors_init(errors);
     contact_body_read(body, call->method, json, errors);
     if (body->has_email_id && call->method == METHOD_POST && !new_id_is_accepted(&body->email_id))
-        body_error_add(errors, &id_place, "value_error.uuid.version",
-                       "uuid version 4 expected");
+        body_error_add(errors, &id_place, "value_error.uuid.version", "uuid version 4 expected");
     if (body->has_email_id && call->method != METHOD_POST &&
         memcmp(&body->email_id, &call->email_id, UUID_LEN) != 0)
         body_error_add(errors, &id_place, "value_error.email_id",
