@@ -267,19 +267,19 @@ store_alone(struct ingest *ingest, struct object *object)
 }
 
 /*
- * Stores the first objects of the batch in one transaction, at most "limit", as far as that is
- * possible. Sets their reports: null for an object that must be stored by itself, none for one that
- * belongs into the next transaction; no array when all must be stored by themselves. False when it
- * is useless to continue.
+ * Stores the first objects of the batch in one transaction, as far as that is possible; "limit" is
+ * their number. Sets their reports: null for an object that must be stored by itself, none for one
+ * that belongs into the next transaction; no array when all must be stored by themselves. False
+ * when it is useless to continue.
  */
 static bool
 store_together(struct ingest *ingest, size_t limit, json_t **reports)
 {
-    struct object *object = ingest->batch.first;
+    const struct object *object = ingest->batch.first;
     buf array = BUF_INIT;
     PGresult *result;
 
-    for (size_t i = 0; object && i < limit; i++, object = object->next) {
+    for (size_t i = 0; i < limit; i++, object = object->next) {
         buf_append_char(&array, i > 0 ? ',' : '[');
         buf_append(&array, object->text, object->length);
     }
@@ -289,10 +289,9 @@ store_together(struct ingest *ingest, size_t limit, json_t **reports)
     if (database_is_ok(result)) {
         *reports = json_loads(PQgetvalue(result, 0, 0), 0, NULL);
     } else if (PQstatus(ingest->cli->db) != CONNECTION_OK || database_was_interrupted()) {
-        object = list_take(&ingest->batch);
-        begin_object(ingest, object);
+        begin_object(ingest, ingest->batch.first);
         take_error(ingest, result);
-        free(object);
+        free(list_take(&ingest->batch));
     }
     PQclear(result);
     return ingest->cli->status != CLI_UNAVAILABLE;
@@ -395,7 +394,8 @@ ingest_file(struct ingest *ingest, const char *path)
     while (is_going && (found = json_split_next(&split)) == JSON_SPLIT_OBJECT) {
         struct object *object = xmalloc(sizeof(*object) + split.length + 1);
 
-        *object = (struct object){.source = path, .number = ++number, .length = split.length};
+        number++;
+        *object = (struct object){.source = path, .number = number, .length = split.length};
         memcpy(object->text, split.text, split.length + 1);
         is_going = add_to_batch(ingest, object);
         /* What is there is not held back for what is still to come. */

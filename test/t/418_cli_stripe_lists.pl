@@ -9,6 +9,9 @@ use IPC::Run;
 use JSON::PP;
 use Test::More;
 
+# ctms does not know these settings.
+my $seed = delete $ENV{CTMS_STRESS_SEED} // time;
+my $rounds = delete $ENV{CTMS_STRESS_ROUNDS} // 25;
 my $ctms = CTMS::Test->new('cli_stripe_lists');
 my $json = JSON::PP->new->utf8->canonical;
 $ctms->node->safe_psql('postgres', 'CREATE DATABASE other');
@@ -150,7 +153,6 @@ my @tables = map { "ctms.stripe_$_" }
 my $rows = join ' UNION ALL ', map { "SELECT '$_ ' || (to_jsonb(t)
     - '{create_timestamp,update_timestamp}'::text[])::text AS row FROM $_ AS t" } @tables;
 
-my $seed = $ENV{CTMS_STRESS_SEED} // time;
 note "CTMS_STRESS_SEED=$seed";
 srand $seed;
 for my $database (qw(ctms other))
@@ -158,7 +160,7 @@ for my $database (qw(ctms other))
     $ctms->node->safe_psql($database, 'TRUNCATE ' . join ', ', @tables);
 }
 my $differing = '';
-for my $round (1 .. $ENV{CTMS_STRESS_ROUNDS} // 25)
+for my $round (1 .. $rounds)
 {
     my @objects = map { $kinds[ rand @kinds ]->() } 1 .. 5 + any(30);
     my $together = ingest('ctms', write_file('list', @objects));
