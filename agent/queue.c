@@ -13,24 +13,44 @@
 static const pg_statement claim_statement = {
     "SELECT email_id, generation, retry, state"
     " FROM ctms.claim_acoustic($1, $2::int, $3::int, make_interval(secs => $4::float8))",
-    4, false, "email_id,generation,retry,state", PG_ANY_ROWS};
+    4,
+    false,
+    "email_id,generation,retry,state",
+    PG_ANY_ROWS,
+    false};
 static const pg_statement rows_statement = {
-    "SELECT email_id, kind, fields FROM ctms.acoustic_outgoing($1::uuid[], $2::text[])", 2, true,
-    "email_id,kind,fields", PG_ANY_ROWS};
+    "SELECT email_id, kind, fields FROM ctms.acoustic_outgoing($1::uuid[], $2::text[])",
+    2,
+    true,
+    "email_id,kind,fields",
+    PG_ANY_ROWS,
+    false};
 static const pg_statement finish_statement = {
-    "SELECT ctms.finish_acoustic($1, $2::uuid[], $3::bigint[], $4::text[], $5::text[])", 5, false,
-    "finish_acoustic", PG_ONE_ROW};
+    "SELECT ctms.finish_acoustic($1, $2::uuid[], $3::bigint[], $4::text[], $5::text[])",
+    5,
+    false,
+    "finish_acoustic",
+    PG_ONE_ROW,
+    false};
 static const pg_statement fail_statement = {
     "SELECT ctms.fail_acoustic($1, $2::uuid[], $3::bigint[], $4::text[], $5::boolean[], $6::int)",
-    6, false, "fail_acoustic", PG_ONE_ROW};
-static const pg_statement release_statement = {"SELECT ctms.release_acoustic($1)", 1, false,
-                                               "release_acoustic", PG_ONE_ROW};
+    6,
+    false,
+    "fail_acoustic",
+    PG_ONE_ROW,
+    false};
+static const pg_statement release_statement = {
+    "SELECT ctms.release_acoustic($1)", 1, false, "release_acoustic", PG_ONE_ROW, false};
 static const pg_statement backlog_statement = {
     "SELECT backlog, retry_backlog, ctms.acoustic_age($1::int) FROM ctms.acoustic_backlog($1::int)",
-    1, true, "backlog,retry_backlog,acoustic_age", PG_ONE_ROW};
+    1,
+    true,
+    "backlog,retry_backlog,acoustic_age",
+    PG_ONE_ROW,
+    false};
 
-static const pg_statement configuration_statement = {"SELECT ctms.acoustic_configuration()", 0,
-                                                     true, "acoustic_configuration", PG_ONE_ROW};
+static const pg_statement configuration_statement = {
+    "SELECT ctms.acoustic_configuration()", 0, true, "acoustic_configuration", PG_ONE_ROW, false};
 
 struct queue {
     pg_pool *pool;

@@ -17,7 +17,11 @@
 
 static const pg_statement share_statement = {
     "SELECT ctms.share_acoustic($1, $2::int, $3::int, $4::int, make_interval(secs => $5::float8))",
-    5, false, "share_acoustic", PG_ONE_ROW};
+    5,
+    false,
+    "share_acoustic",
+    PG_ONE_ROW,
+    false};
 
 struct share {
     pg_pool *pool;

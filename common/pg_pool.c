@@ -45,6 +45,7 @@ on_sweep(evutil_socket_t fd, short what, void *arg)
     (void)what;
     for (pool_lane lane = LANE_READ; lane < LANES; lane++)
         end_overdue_queued(pool, lane, now);
+    pg_pool_deadline_look_ahead(pool, now);
     for (int i = 0; i < pool->options.connections; i++) {
         connection *conn = &pool->connections[i];
 

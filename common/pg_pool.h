@@ -41,6 +41,9 @@ typedef struct pg_statement {
     /* What a result must look like; a callback never sees any other. */
     const char *columns; /* their names, with commas between them */
     pg_rows rows;
+    /* A write that changes what its first parameter names: of several for the same, one is sent
+     * after the other. They would wait for each other's lock, each on a connection of its own. */
+    bool is_keyed;
 } pg_statement;
 
 typedef enum pg_status {

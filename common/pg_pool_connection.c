@@ -46,7 +46,7 @@ pg_pool_connection_drop(connection *conn)
     conn->in_flight_count = 0;
     conn->lane = LANE_NONE;
     conn->is_broken = conn->is_unwanted = conn->is_unnamed = conn->may_stop_writes = false;
-    conn->complaint[0] = '\0';
+    conn->complaint[0] = conn->last_words[0] = '\0';
     conn->stopping_since_s = conn->may_hit_other_until_s = 0;
 }
 
@@ -62,14 +62,16 @@ end_in_flight(request_list *list, const char *message)
     pg_request *request;
 
     while ((request = pg_pool_list_take(list)) != NULL) {
-        if (request->error != NULL) {
-            pg_pool_request_deliver(request, PG_ERROR, NULL);
-        } else if (request->statement->is_read_only && !request->was_retried &&
-                   !request->has_begun && !request->is_misfit && request->callback != NULL) {
+        bool is_refused = request->error != NULL && !pg_pool_has_sqlstate(request->error, "57P");
+
+        if (!is_refused && request->statement->is_read_only && !request->was_retried &&
+            !request->has_begun && !request->is_misfit && request->callback != NULL) {
             /* This reverses the order; pg_pool_request_requeue() reverses it again. */
             request->was_retried = true;
             request->next = again.head;
             again.head = request;
+        } else if (request->error != NULL) {
+            pg_pool_request_deliver(request, PG_ERROR, NULL);
         } else {
             pg_pool_request_deliver(request, PG_LOST, message);
         }
@@ -108,6 +110,8 @@ lose_by_error(connection *conn)
     else if (pg_pool_has_sqlstate(error, "08") || pg_pool_has_sqlstate(error, "57P"))
         /* The last words of a pooler, or of a server that is being stopped. */
         snprintf(reason, sizeof(reason), "%s", PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY));
+    else if (conn->last_words[0] != '\0')
+        snprintf(reason, sizeof(reason), "%s", conn->last_words);
     else
         pg_connector_error_line(conn->pg, reason, sizeof(reason));
     pg_pool_connection_lose(conn, reason);
@@ -173,8 +177,10 @@ is_worth_retrying(connection *conn, pg_request *request)
     }
     if (pg_pool_deadline_was_mishit(conn, request) && !request->was_hit)
         return request->was_hit = true;
-    if (!request->was_retried && (pg_pool_has_sqlstate(request->error, "40001") ||
-                                  pg_pool_has_sqlstate(request->error, "40P01")))
+    if (!request->was_retried &&
+        (pg_pool_has_sqlstate(request->error, "40001") ||
+         pg_pool_has_sqlstate(request->error, "40P01") ||
+         (request->statement->is_read_only && pg_pool_has_sqlstate(request->error, "57P"))))
         return request->was_retried = true;
     return false;
 }
@@ -369,6 +375,12 @@ on_notice(void *arg, const PGresult *notice)
 {
     connection *conn = arg;
     const char *function = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
+    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    /* The session is ended while nothing is asked of it. */
+    if (severity != NULL && strcmp(severity, "FATAL") == 0)
+        snprintf(conn->last_words, sizeof(conn->last_words), "%s",
+                 PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY));
 
     if (conn->in_flight.head != NULL && function != NULL &&
         strcmp(function, "SyncRepWaitForLSN") == 0)

@@ -6,6 +6,9 @@
  * is cancelled first, so that the answer can be that nothing was changed. The requests behind one
  * that is stuck get their turn when that is cancelled. If cancelling has no effect, the connection
  * is given up.
+ *
+ * A write whose commit waits for a standby keeps its connection: its session would go on waiting,
+ * and with a new one in its place each time the server would soon have none left.
  */
 #include "common/clock.h"
 #include "common/pg_cancel.h"
@@ -34,15 +37,61 @@ answer_overdue(connection *conn, double now_s)
  * A commit that waits for a standby would be done, and seen by all, when it is cancelled. So where
  * commits wait, writes are not cancelled: the server's own time limit does not count that wait.
  */
+static bool
+may_stop_first(const connection *conn, double now_s)
+{
+    const pg_pool *pool = conn->pool;
+
+    if (conn->in_flight.head->statement->is_read_only)
+        return true;
+    /* Nobody else could ask. */
+    if (pool->options.connections == 1)
+        return conn->may_stop_writes;
+    return !pool->has_standbys && now_s < pool->standbys_known_s + pool->options.timeout_s;
+}
+
 static void
 stop_first(connection *conn, double now_s)
 {
-    const pg_request *first = conn->in_flight.head;
-
     if (conn->stopping_since_s <= 0)
         conn->stopping_since_s = now_s;
-    if (first->statement->is_read_only || conn->may_stop_writes)
+    if (may_stop_first(conn, now_s))
         pg_cancel_begin(conn->pg);
+}
+
+static void
+on_standbys(void *arg, const pg_reply *reply)
+{
+    pg_pool *pool = arg;
+
+    if (reply->status != PG_OK)
+        return;
+    pool->has_standbys = PQgetvalue(reply->result, 0, 0)[0] == 't';
+    pool->standbys_known_s = clock_now_s();
+}
+
+void
+pg_pool_deadline_look_ahead(pg_pool *pool, double now_s)
+{
+    static const pg_statement statement = {
+        .sql = "SELECT pg_catalog.current_setting('synchronous_standby_names') <> ''"
+               " AS has_standbys",
+        .is_read_only = true,
+        .columns = "has_standbys",
+    };
+    double half_s = pool->options.timeout_s / 2;
+    bool is_needed = false;
+
+    for (int i = 0; i < pool->options.connections; i++) {
+        const connection *conn = &pool->connections[i];
+
+        is_needed |= conn->lane == LANE_WRITE && conn->in_flight.head != NULL &&
+                     conn->in_flight.head->deadline_s < now_s + half_s;
+    }
+    if (!is_needed || now_s < pool->standbys_asked_s + half_s / 2)
+        return;
+    pool->standbys_asked_s = now_s;
+    pg_pool_query(pool, &statement, NULL, on_standbys, pool);
 }
 
 bool
@@ -52,7 +101,7 @@ pg_pool_deadline_sweep(connection *conn, double now_s)
     if (conn->in_flight.head == NULL || conn->in_flight.head->deadline_s > now_s)
         return true;
     if (conn->stopping_since_s > 0 && conn->stopping_since_s + GRACE_S < now_s)
-        return false;
+        return conn->pool->options.connections > 1 && !may_stop_first(conn, now_s);
     stop_first(conn, now_s);
     return true;
 }

@@ -45,9 +45,10 @@ typedef struct connection {
     pool_lane lane;      /* of what is in flight; LANE_NONE also while the session is set up */
     double head_since_s; /* since when the first in flight is the first */
     double idle_since_s;
-    bool is_broken;      /* to be replaced as soon as its results are read */
-    bool is_unwanted;    /* to be replaced as soon as nothing is in flight */
-    char complaint[400]; /* why it is broken, if the connection itself does not know; else "" */
+    bool is_broken;       /* to be replaced as soon as its results are read */
+    bool is_unwanted;     /* to be replaced as soon as nothing is in flight */
+    char last_words[200]; /* of the server that ended it; else "" */
+    char complaint[400];  /* why it is broken, if the connection itself does not know; else "" */
 
     bool may_stop_writes;    /* cancelling one never makes a commit skip its wait for a standby */
     double stopping_since_s; /* since when the first in flight is being cancelled; 0: it is not */
@@ -70,11 +71,12 @@ struct pg_request {
     pool_lane lane;
     connection *sent_on; /* NULL: in the queue */
     double deadline_s;
-    bool is_sampled;   /* its rows come when it is executed, before its commit */
-    bool is_executed;  /* the rows are there; only the commit is waited for */
-    int move_count;    /* how often it was taken away from behind a slow one */
-    bool is_preparing; /* the next result is that of Parse */
-    bool is_unnamed;   /* to be sent, or was sent, without a prepared statement */
+    bool is_sampled;        /* its rows come when it is executed, before its commit */
+    bool is_executed;       /* the rows are there; only the commit is waited for */
+    unsigned long long key; /* of a write: hash of what it changes; 0: none */
+    int move_count;         /* how often it was taken away from behind a slow one */
+    bool is_preparing;      /* the next result is that of Parse */
+    bool is_unnamed;        /* to be sent, or was sent, without a prepared statement */
     bool was_retried;
     bool was_hit;        /* by a cancellation that was not for it */
     bool is_misfit;      /* a result is not one of this statement */
@@ -114,6 +116,9 @@ struct pg_pool {
     bool has_told_of_limit;
     bool has_told_of_pooler;
     bool has_told_of_isolation;
+    double standbys_asked_s; /* when the server was last asked whether commits wait for standbys */
+    double standbys_known_s; /* and when it answered */
+    bool has_standbys;
     struct event *tick; /* only added while something waits */
     struct event *sweep;
     /* Implemented in pg_pool_lane.c, which stands above pg_pool_connection.c. Sends what waits to
@@ -184,6 +189,9 @@ bool pg_pool_connection_send(connection *conn, pg_request *request);
  * the first of them. Call it from time to time. Returns false when the server does not: then the
  * connection is of no use. */
 bool pg_pool_deadline_sweep(connection *conn, double now_s);
+/* Before a write becomes overdue: finds out whether commits wait for standbys now, which a reload
+ * of the server's settings changes. */
+void pg_pool_deadline_look_ahead(pg_pool *pool, double now_s);
 /* The first request in flight is answered: call it before anyone is told. */
 void pg_pool_deadline_end(connection *conn);
 /* No more results have arrived: has the first request in flight stopped if its time is over. */

@@ -11,7 +11,8 @@
  *
  * A statement that is slow, as it waits for a lock, say, holds up nobody else: it is not counted
  * either, reads behind it are sent again on another connection, and it may not be slow on more than
- * half of the connections. Reads, and what is not a read, each leave some connections to the other.
+ * half of the connections. Writes for the same contact go one after the other. Reads, and what is
+ * not a read, each leave some connections to the other.
  */
 #include "common/clock.h"
 #include "common/pg_pool_internal.h"
@@ -46,14 +47,14 @@ is_usable(const connection *conn)
 }
 
 /* The first free one, so that the last ones become idle and are closed. Not one whose session is
- * long in being set up: it waits for its turn in a pooler, say. */
+ * still being set up: it may have to wait for its turn in a pooler. */
 static connection *
-find_free(pg_pool *pool, double now_s)
+find_free(pg_pool *pool)
 {
     for (int i = 0; i < pool->options.connections; i++) {
         connection *conn = &pool->connections[i];
 
-        if (is_usable(conn) && conn->lane == LANE_NONE && !pg_pool_pace_is_slow(conn, now_s))
+        if (is_usable(conn) && conn->in_flight.head == NULL)
             return conn;
     }
     return NULL;
@@ -108,7 +109,7 @@ pick_for_read(pg_pool *pool, double now_s)
     if (readers >= READERS)
         return shared;
     if (readers + slow < share_of_reads(count_most(pool)))
-        free_one = find_free(pool, now_s);
+        free_one = find_free(pool);
     pool->is_connection_wanted |= free_one == NULL && shared == NULL &&
                                   readers + slow < share_of_reads(pool->options.connections);
     return free_one != NULL ? free_one : shared;
@@ -142,7 +143,7 @@ pick_alone(pg_pool *pool, pool_lane lane, double now_s)
         return NULL;
     /* Of those that are open, because the server may not give the next one. */
     if (alone < share_of_others(pool->ready_count))
-        free_one = find_free(pool, now_s);
+        free_one = find_free(pool);
     pool->is_connection_wanted |=
         free_one == NULL && at_work < WRITERS && alone < share_of_others(pool->options.connections);
     if (free_one != NULL)
@@ -189,6 +190,19 @@ send_on(pg_pool *pool, connection *conn, pg_request *request, double now_s)
         event_active(conn->readable, EV_READ, 0);
 }
 
+/* True if a write for the same is under way. */
+static bool
+has_twin(const pg_pool *pool, const pg_request *request)
+{
+    for (int i = 0; request->key != 0 && i < pool->options.connections; i++) {
+        const pg_request *last = pool->connections[i].in_flight.tail;
+
+        if (last != NULL && last->key == request->key)
+            return true;
+    }
+    return false;
+}
+
 /* Sends what may be sent of a lane, in its order. */
 static void
 serve(pg_pool *pool, pool_lane lane, double now_s)
@@ -196,11 +210,17 @@ serve(pg_pool *pool, pool_lane lane, double now_s)
     request_list *queue = &pool->queues[lane], passed = {NULL, NULL};
     /* Hundreds may wait for the same. */
     const pg_statement *crowded = NULL;
+    unsigned long long twin = 0;
     connection *conn;
 
     while (queue->head != NULL) {
         if (queue->head->callback == NULL) {
             pg_pool_request_free(pg_pool_list_take(queue));
+            continue;
+        }
+        if ((twin != 0 && queue->head->key == twin) || has_twin(pool, queue->head)) {
+            twin = queue->head->key;
+            pg_pool_list_append(&passed, pg_pool_list_take(queue));
             continue;
         }
         if (queue->head->statement == crowded || is_crowded(pool, queue->head, now_s)) {

@@ -7,6 +7,7 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/hash.h"
 #include "common/pg_pool_internal.h"
 
 void
@@ -49,6 +50,8 @@ pg_pool_request_new(pg_pool *pool, const pg_statement *statement, const char *co
     request->pool = pool;
     request->statement = statement;
     request->deadline_s = clock_now_s() + pool->options.timeout_s;
+    if (statement->is_keyed && values[0] != NULL)
+        request->key = hash_string(0, values[0]) | 1;
     text = (char *)&request->values[count];
     for (size_t i = 0; i < count; i++) {
         size_t length = values[i] ? strlen(values[i]) + 1 : 0;

@@ -69,9 +69,10 @@ on_connect_failed(void *arg, const char *reason)
     bool is_refused = strstr(reason, PG_CONNECTOR_REFUSED_PARAMETER) != NULL;
     char message[800];
 
-    if (!conn->is_kept) {
+    if (!conn->is_kept || pool->ready_count > 0) {
         pg_connector_stop(conn->connector);
         conn->is_opening = false;
+        pool->is_kept_one_lost |= conn->is_kept;
     }
     if (pool->ready_count > 0) {
         do_without(pool, reason);
@@ -118,14 +119,17 @@ void
 pg_pool_size_adjust(pg_pool *pool)
 {
     connection *closed = NULL;
-    bool may_grow = pool->is_connection_wanted && pool->ready_count > 0 &&
-                    clock_now_s() >= pool->may_grow_from_s;
+    bool may_open = pool->ready_count == 0 || clock_now_s() >= pool->may_grow_from_s;
+    bool may_grow = pool->is_connection_wanted && pool->ready_count > 0 && may_open;
 
+    if (!may_open)
+        return;
     pool->is_kept_one_lost = false;
     for (int i = 0; i < pool->options.connections; i++) {
         connection *conn = &pool->connections[i];
 
-        may_grow &= !conn->is_opening;
+        /* One after the other, and the last one must have been set up. */
+        may_grow &= !conn->is_opening && (conn->lane != LANE_NONE || conn->in_flight.head == NULL);
         if (conn->pg != NULL || conn->is_opening)
             continue;
         if (conn->is_kept)

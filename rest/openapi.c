@@ -16,8 +16,8 @@ INCLUDE_FILE(openapi_parts, "rest/openapi_parts.json");
 
 #define REFERENCE "#/components/schemas/%s"
 
-static const pg_statement get_schemas = {"SELECT ctms.contact_schemas()", 0, true,
-                                         "contact_schemas", PG_ONE_ROW};
+static const pg_statement get_schemas = {
+    "SELECT ctms.contact_schemas()", 0, true, "contact_schemas", PG_ONE_ROW, false};
 
 static json_t *
 reference(const char *schema)

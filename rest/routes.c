@@ -36,44 +36,44 @@
 #define UNKNOWN_CONTACT "Unknown email_id"
 
 static const resource get_contact = {
-    .statement = {"SELECT ctms.get_contact($1::uuid)", 1, true, "get_contact", PG_ONE_ROW},
+    .statement = {"SELECT ctms.get_contact($1::uuid)", 1, true, "get_contact", PG_ONE_ROW, false},
     .parameters = {{FROM_PATH, "email_id", true}},
     .status = 200,
     .missing = UNKNOWN_CONTACT,
 };
 
 static const resource find_contacts = {
-    .statement = {"SELECT ctms.find_contacts(" IDENTIFIER_VALUES ")", 9, true, "find_contacts", PG_ONE_ROW},
+    .statement = {"SELECT ctms.find_contacts(" IDENTIFIER_VALUES ")", 9, true, "find_contacts", PG_ONE_ROW, false},
     .parameters = IDENTIFIERS,
     .status = 200,
 };
 
 static const resource create_contact = {
-    .statement = {"SELECT contact, is_created, email_id FROM ctms.create_contact($1)", 1, false, "contact,is_created,email_id", PG_ONE_ROW},
+    .statement = {"SELECT contact, is_created, email_id FROM ctms.create_contact($1)", 1, false, "contact,is_created,email_id", PG_ONE_ROW, false},
     .parameters = {{FROM_BODY, NULL, false}},
     .answer = contact_answer_created,
 };
 
 static const resource put_contact = {
-    .statement = {"SELECT ctms.put_contact($1::uuid, $2)", 2, false, "put_contact", PG_ONE_ROW},
+    .statement = {"SELECT ctms.put_contact($1::uuid, $2)", 2, false, "put_contact", PG_ONE_ROW, true},
     .parameters = {{FROM_PATH, "email_id", true}, {FROM_BODY, NULL, false}},
     .status = 201,
 };
 
 static const resource patch_contact = {
-    .statement = {"SELECT ctms.patch_contact($1::uuid, $2)", 2, false, "patch_contact", PG_ONE_ROW},
+    .statement = {"SELECT ctms.patch_contact($1::uuid, $2)", 2, false, "patch_contact", PG_ONE_ROW, true},
     .parameters = {{FROM_PATH, "email_id", true}, {FROM_BODY, NULL, false}},
     .status = 200,
 };
 
 static const resource delete_contact = {
-    .statement = {"SELECT ctms.delete_contact($1)", 1, false, "delete_contact", PG_ONE_ROW},
+    .statement = {"SELECT ctms.delete_contact($1)", 1, false, "delete_contact", PG_ONE_ROW, true},
     .parameters = {{FROM_PATH, "primary_email", false}},
     .answer = contact_answer_deleted,
 };
 
 static const resource get_updates = {
-    .statement = {"SELECT ctms.get_updates_parts($1, $2, $3, $4, $5, $6)", 6, true, "get_updates_parts", PG_ONE_ROW},
+    .statement = {"SELECT ctms.get_updates_parts($1, $2, $3, $4, $5, $6)", 6, true, "get_updates_parts", PG_ONE_ROW, false},
     .is_streamed = true,
     .parameters = {{FROM_QUERY, "start", false}, {FROM_QUERY, "end", false},
                    {FROM_QUERY, "limit", false}, {FROM_QUERY, "after", false},
@@ -82,46 +82,46 @@ static const resource get_updates = {
 };
 
 static const resource get_identity = {
-    .statement = {"SELECT ctms.get_identity($1::uuid)", 1, true, "get_identity", PG_ONE_ROW},
+    .statement = {"SELECT ctms.get_identity($1::uuid)", 1, true, "get_identity", PG_ONE_ROW, false},
     .parameters = {{FROM_PATH, "email_id", true}},
     .status = 200,
     .missing = UNKNOWN_CONTACT,
 };
 
 static const resource find_identities = {
-    .statement = {"SELECT ctms.find_identities(" IDENTIFIER_VALUES ")", 9, true, "find_identities", PG_ONE_ROW},
+    .statement = {"SELECT ctms.find_identities(" IDENTIFIER_VALUES ")", 9, true, "find_identities", PG_ONE_ROW, false},
     .parameters = IDENTIFIERS,
     .status = 200,
 };
 
 static const resource upsert_stripe = {
-    .statement = {"SELECT ctms.upsert_stripe(ctms.parse_body($1))", 1, false, "upsert_stripe", PG_ONE_ROW},
+    .statement = {"SELECT ctms.upsert_stripe(ctms.parse_body($1))", 1, false, "upsert_stripe", PG_ONE_ROW, false},
     .parameters = {{FROM_BODY, NULL, false}},
     .answer = stripe_answer_stored,
     .is_stripe = true,
 };
 
 static const resource ingest_pubsub = {
-    .statement = {"SELECT ctms.ingest_pubsub($1)", 1, false, "ingest_pubsub", PG_ONE_ROW},
+    .statement = {"SELECT ctms.ingest_pubsub($1)", 1, false, "ingest_pubsub", PG_ONE_ROW, false},
     .parameters = {{FROM_BODY, NULL, false}},
     .answer = pubsub_answer_report,
     .is_stripe = true,
 };
 
 static const resource list_waitlists = {
-    .statement = {"SELECT ctms.list_waitlists()", 0, true, "list_waitlists", PG_ONE_ROW},
+    .statement = {"SELECT ctms.list_waitlists()", 0, true, "list_waitlists", PG_ONE_ROW, false},
     .status = 200,
 };
 
 static const resource get_waitlist = {
-    .statement = {"SELECT ctms.get_waitlist($1)", 1, true, "get_waitlist", PG_ONE_ROW},
+    .statement = {"SELECT ctms.get_waitlist($1)", 1, true, "get_waitlist", PG_ONE_ROW, false},
     .parameters = {{FROM_PATH, "name", false}},
     .status = 200,
     .missing = "Unknown waitlist",
 };
 
 static const resource acoustic_configuration = {
-    .statement = {"SELECT ctms.acoustic_configuration()", 0, true, "acoustic_configuration", PG_ONE_ROW},
+    .statement = {"SELECT ctms.acoustic_configuration()", 0, true, "acoustic_configuration", PG_ONE_ROW, false},
     .status = 200,
 };
 

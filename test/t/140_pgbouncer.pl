@@ -246,6 +246,24 @@ subtest 'what takes too long is cancelled through the pooler' => sub {
     $ctms->stop_program('limit');
 };
 
+# ---- fewer servers than connections ----------------------------------------------------
+# In session mode a connection too many waits until another one ends. Nobody waits for it.
+{
+    my $small = CTMS::PgBouncer->new($ctms, 'small', pool_mode => 'session',
+        default_pool_size => 5);
+    my $port = start_rest_as('small', $small, CTMS_DB_CONNECTIONS => 64, CTMS_DB_TIMEOUT_S => 5);
+    $ctms->node->safe_psql('postgres', 'ALTER SYSTEM SET commit_delay = 50000');
+    $ctms->node->safe_psql('postgres', 'ALTER SYSTEM SET commit_siblings = 0');
+    $ctms->node->reload;
+    my @wrong = use_contacts(24, 2, $port);
+    is("@wrong", '', 'session mode, five servers for 24 clients: all are served');
+    $ctms->node->safe_psql('postgres', "ALTER SYSTEM RESET $_")
+        for 'commit_delay', 'commit_siblings';
+    $ctms->node->reload;
+    $ctms->stop_program('small');
+    $small->stop;
+}
+
 # ---- a pooler without a server -------------------------------------------------------
 
 subtest 'connections that are of no use are not opened all the time' => sub {

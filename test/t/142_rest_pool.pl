@@ -48,7 +48,11 @@ my @ids = map {
     $ctms->request(POST => '/ctms', $body)->{json}{email}{email_id};
 } 1 .. 60;
 sub get { return $ctms->request(GET => "/ctms/$ids[0]")->{status} }
-sub patch { return begin(PATCH => "/ctms/$ids[ $_[0] ]", { email => { first_name => 'X' } }) }
+sub patch
+{
+    my ($n, $name) = @_;
+    return begin(PATCH => "/ctms/$ids[$n]", { email => { first_name => $name // 'X' } });
+}
 
 # ---- commits that wait --------------------------------------------------------------------
 my $few = $ctms->sql($sessions);
@@ -67,14 +71,16 @@ is(statuses(@writes), join(' ', (200) x 50), 'every write is answered');
 
 # ---- slow statements ------------------------------------------------------------------------
 my $lock = $node->background_psql('ctms');
-$lock->query_safe("BEGIN; SELECT FROM ctms.emails WHERE email_id = '$ids[1]' FOR UPDATE");
-@writes = map { patch(1) } 1 .. 7;
+my $locked = join ', ', map { "'$_'" } @ids[ 1 .. 7 ];
+$lock->query_safe("BEGIN; SELECT FROM ctms.emails WHERE email_id IN ($locked) FOR UPDATE");
+@writes = map { patch($_ % 7 + 1) } 1 .. 40;
 my $in_lock = "$sessions AND wait_event_type = 'Lock'";
-ok(poll_until(sub { $ctms->sql($in_lock) == 7 }), 'seven writes wait for a lock');
+ok(poll_until(sub { $ctms->sql($in_lock) == 7 }), 'a write for each of seven contacts waits');
 is(get(), 200, 'a read does not wait for them');
-is(patch(2)->(), 200, 'a write neither');
+is(patch($_)->(), 200, 'a write for another contact neither') for 8 .. 12;
+is($ctms->sql($in_lock), 7, 'the others for the same contacts are not sent yet');
 $lock->query_safe('ROLLBACK');
-is(statuses(@writes), join(' ', (200) x 7), 'then they are done');
+is(statuses(@writes), join(' ', (200) x 40), 'then they are done');
 
 # The heartbeat reads a table that contacts do not.
 $lock->query_safe('BEGIN; LOCK TABLE ctms.pending_acoustic IN ACCESS EXCLUSIVE MODE');
@@ -126,6 +132,24 @@ is($long->(), 200, 'a long read takes turns with writes that wait');
 $locks[1]->query_safe('ROLLBACK');
 $_->quit for @locks;
 is(statuses(@writes), join(' ', (200) x 6), 'and then they are done');
+
+# ---- a standby that is away for long ------------------------------------------------------------
+# Writes are answered in time; their sessions wait on, and no others take their place.
+is($ctms->stop_program('rest'), 0, 'the server stops again');
+$ctms->start_rest(CTMS_DB_CONNECTIONS => 8, CTMS_DB_TIMEOUT_S => 2);
+is(get(), 200, 'it serves');
+hold_commits();
+for my $round (1 .. 2)
+{
+    is(statuses(map { patch($_, 'Held') } 1 .. 20), join(' ', (500) x 20),
+        "round $round: 503, in time");
+    is(get(), 200, 'reads go on');
+    cmp_ok($ctms->sql($sessions), '<=', 9, 'no more sessions than the limit and the listener');
+}
+is($ctms->sql("SELECT count(*) FROM ctms.emails WHERE first_name = 'Held'"), 0,
+    'nobody sees what no standby has');
+let_commits_go();
+is(patch(1)->(), 200, 'and writes go on');
 
 # ---- one connection ------------------------------------------------------------------------
 is($ctms->stop_program('rest'), 0, 'the server stops again');

@@ -12,7 +12,7 @@
 
 static const pg_statement one = {.sql = "SELECT a, b FROM f()", .columns = "a,b"};
 static const pg_statement any = {
-    .sql = "SELECT a, b FROM g()", .columns = "a,b", .rows = PG_ANY_ROWS};
+    .sql = "SELECT a, b FROM g()", .columns = "a,b", .rows = PG_ANY_ROWS, false};
 
 /* A result with these columns, up to a NULL name, and that many rows. */
 static PGresult *
