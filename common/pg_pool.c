@@ -36,6 +36,45 @@ end_overdue_queued(pg_pool *pool, pool_lane lane, double now)
 }
 
 static void
+on_standbys(void *arg, const pg_reply *reply)
+{
+    pg_pool *pool = arg;
+
+    if (reply->status != PG_OK)
+        return;
+    pool->has_standbys = PQgetvalue(reply->result, 0, 0)[0] == 't';
+    pool->standbys_known_s = clock_now_s();
+}
+
+/*
+ * Before a write becomes overdue, and is cancelled: finds out whether commits wait for standbys
+ * now. A reload of the settings of the server changes that.
+ */
+static void
+ask_for_standbys(pg_pool *pool, double now_s)
+{
+    static const pg_statement statement = {
+        .sql = "SELECT pg_catalog.current_setting('synchronous_standby_names') <> ''"
+               " AS has_standbys",
+        .is_read_only = true,
+        .columns = "has_standbys",
+    };
+    double half_s = pool->options.timeout_s / 2;
+    bool is_needed = false;
+
+    for (int i = 0; i < pool->options.connections; i++) {
+        const connection *conn = &pool->connections[i];
+
+        is_needed |= conn->lane == LANE_WRITE && conn->in_flight.head != NULL &&
+                     conn->in_flight.head->deadline_s < now_s + half_s;
+    }
+    if (!is_needed || now_s < pool->standbys_asked_s + half_s / 2)
+        return;
+    pool->standbys_asked_s = now_s;
+    pg_pool_query(pool, &statement, NULL, on_standbys, pool);
+}
+
+static void
 on_sweep(evutil_socket_t fd, short what, void *arg)
 {
     pg_pool *pool = arg;
@@ -45,7 +84,7 @@ on_sweep(evutil_socket_t fd, short what, void *arg)
     (void)what;
     for (pool_lane lane = LANE_READ; lane < LANES; lane++)
         end_overdue_queued(pool, lane, now);
-    pg_pool_deadline_look_ahead(pool, now);
+    ask_for_standbys(pool, now);
     for (int i = 0; i < pool->options.connections; i++) {
         connection *conn = &pool->connections[i];
 

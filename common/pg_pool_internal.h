@@ -189,9 +189,6 @@ bool pg_pool_connection_send(connection *conn, pg_request *request);
  * the first of them. Call it from time to time. Returns false when the server does not: then the
  * connection is of no use. */
 bool pg_pool_deadline_sweep(connection *conn, double now_s);
-/* Before a write becomes overdue: finds out whether commits wait for standbys now, which a reload
- * of the server's settings changes. */
-void pg_pool_deadline_look_ahead(pg_pool *pool, double now_s);
 /* The first request in flight is answered: call it before anyone is told. */
 void pg_pool_deadline_end(connection *conn);
 /* No more results have arrived: has the first request in flight stopped if its time is over. */
