@@ -211,10 +211,10 @@ my @ON_TABLES = (
 my %TYPES = (
     emails => [ [qw(first_name text varchar(255))], [qw(email_lang varchar(50) varchar(5))],
         [qw(unsubscribe_reason soak.long_text text)], [qw(primary_email text varchar(255))] ],
-    newsletters => [ [qw(id bigint integer)], [qw(format varchar(7) varchar(1))],
+    newsletters => [ [qw(id numeric bigint)], [qw(format varchar(7) varchar(1))],
         [qw(source soak.long_text text)] ],
-    waitlists => [ [qw(source soak.long_text text)], [qw(id bigint integer)] ],
-    fxa => [ [qw(fxa_id text varchar(255))], [qw(id bigint integer)] ],
+    waitlists => [ [qw(source soak.long_text text)], [qw(id numeric bigint)] ],
+    fxa => [ [qw(fxa_id text varchar(255))], [qw(id numeric bigint)] ],
     amo => [ [qw(user_id text varchar(40))], [qw(last_login timestamptz date)] ],
     mofo => [ [qw(mofo_email_id text varchar(255))] ],
     pending_acoustic => [ [qw(generation numeric bigint)], [qw(retry bigint integer)],
