@@ -20,7 +20,7 @@
 /* Weight of the last one in the mean time of execution. */
 #define MEAN_WEIGHT 0.06
 /* The pause after a write beside reads, in times of what it took too long. */
-#define PAUSE 6
+#define PAUSE 14
 /* How fast the shortest time of a statement is forgotten. */
 #define FORGET 1.001
 
