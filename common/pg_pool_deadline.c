@@ -8,7 +8,8 @@
  * is given up.
  *
  * A write whose commit waits for a standby keeps its connection: its session would go on waiting,
- * and with a new one in its place each time the server would soon have none left.
+ * and with a new one in its place each time the server would soon have none left. That is so only
+ * while the server says that commits wait: one that does not answer at all is given up.
  */
 #include "common/clock.h"
 #include "common/pg_cancel.h"
@@ -33,6 +34,13 @@ answer_overdue(connection *conn, double now_s)
     }
 }
 
+/* True if the server has said lately whether commits wait for standbys. */
+static bool
+is_known(const pg_pool *pool, double now_s)
+{
+    return now_s < pool->standbys_known_s + pool->options.timeout_s;
+}
+
 /*
  * A commit that waits for a standby would be done, and seen by all, when it is cancelled. So where
  * commits wait, writes are not cancelled: the server's own time limit does not count that wait.
@@ -47,7 +55,13 @@ may_stop_first(const connection *conn, double now_s)
     /* Nobody else could ask. */
     if (pool->options.connections == 1)
         return conn->may_stop_writes;
-    return !pool->has_standbys && now_s < pool->standbys_known_s + pool->options.timeout_s;
+    return !pool->has_standbys && is_known(pool, now_s);
+}
+
+static bool
+may_wait_for_standby(const connection *conn, double now_s)
+{
+    return conn->lane == LANE_WRITE && conn->pool->has_standbys && is_known(conn->pool, now_s);
 }
 
 static void
@@ -66,7 +80,7 @@ pg_pool_deadline_sweep(connection *conn, double now_s)
     if (conn->in_flight.head == NULL || conn->in_flight.head->deadline_s > now_s)
         return true;
     if (conn->stopping_since_s > 0 && conn->stopping_since_s + GRACE_S < now_s)
-        return conn->pool->options.connections > 1 && !may_stop_first(conn, now_s);
+        return may_wait_for_standby(conn, now_s);
     stop_first(conn, now_s);
     return true;
 }
