@@ -151,6 +151,14 @@ is($ctms->sql("SELECT count(*) FROM ctms.emails WHERE first_name = 'Held'"), 0,
 let_commits_go();
 is(patch(1)->(), 200, 'and writes go on');
 
+# ---- sessions that do not answer -----------------------------------------------------------------
+my @frozen = split /\n/, $ctms->sql($sessions =~ s/count\(\*\)/pid/r . " AND query !~ '^LISTEN'");
+kill STOP => @frozen;
+is(statuses(map { patch($_) } 1 .. @frozen), join(' ', (500) x @frozen), 'frozen: 503, in time');
+ok(poll_until(sub { patch(1)->() == 200 }), 'they are given up, and others serve');
+ok(poll_until(sub { get() == 200 }), 'reads, too');
+kill CONT => @frozen;
+
 # ---- one connection ------------------------------------------------------------------------
 is($ctms->stop_program('rest'), 0, 'the server stops again');
 $ctms->start_rest(CTMS_DB_CONNECTIONS => 1);
