@@ -1,7 +1,7 @@
 /*
  * cmd_stripe.c: `ctms stripe`: feeds Stripe objects from files to functions of the extension:
  * ctms.upsert_stripe_list() and ctms.upsert_stripe() store them, ctms.enqueue_stripe() enqueues
- * their contacts.
+ * their contacts, ctms.unwrap_stripe() takes the objects out of a Stripe list.
  *
  * Each commit waits for the disk, because others see the objects at once, and may answer by them.
  * So objects are stored many in a transaction. Those that the list function leaves out are stored
@@ -9,26 +9,17 @@
  * being stored. An object that refers to an object that is not stored yet is tried again after the
  * others.
  */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "cli/cli.h"
+#include "cli/cmd_stripe.h"
 #include "cli/database.h"
 #include "cli/input.h"
 #include "cli/json_split.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "common/buf.h"
-
-/* An action that a function reports, and its name in the output. */
-struct action {
-    const char *key;
-    const char *label;
-};
-
-#define ACTION_COUNT_MAX 5
 
 static const struct action ingest_actions[] = {
     {"created", "created"}, {"updated", "updated"}, {"no_change", "unchanged"},
@@ -47,128 +38,6 @@ static const struct action enqueue_actions[] = {
 /* Limits of the objects of a transaction. One that is larger is stored by itself. */
 #define BATCH_MAX 100
 #define BATCH_BYTES_MAX ((size_t)1 << 20)
-
-struct object {
-    struct object *next;
-    const char *source;        /* its file */
-    unsigned long long number; /* in its file, from 1 */
-    size_t length;
-    char text[];
-};
-
-struct object_list {
-    struct object *first;
-    struct object **end;
-    size_t count;
-    size_t bytes;
-};
-
-struct ingest {
-    struct cli *cli;
-    const char *sql;      /* statement that takes an object */
-    const char *list_sql; /* that takes an array of them; NULL: there is none */
-    const struct action *actions;
-    bool is_quiet;
-    const char *source;        /* file of the current object */
-    unsigned long long number; /* of the current object in its file */
-    unsigned long long objects;
-    unsigned long long failed;
-    unsigned long long counts[ACTION_COUNT_MAX];
-    struct object_list batch;   /* read, and not stored yet */
-    struct object_list waiting; /* for the objects to which they refer */
-    bool is_again;              /* the objects have been tried before */
-    bool is_last_round;         /* objects do not wait any more */
-};
-
-/* ---- reports ---------------------------------------------------------------- */
-
-static void
-print_line_as_json(const struct ingest *ingest, const char *key, json_t *value)
-{
-    json_t *line = json_pack("{s:s, s:I, s:o}", "source", ingest->source, "object",
-                             (json_int_t)ingest->number, key, value);
-
-    if (line)
-        output_json_value(line);
-    json_decref(line);
-}
-
-static void
-print_report(const struct action *actions, const json_t *report)
-{
-    const char *separator = "";
-
-    for (size_t i = 0; actions[i].key; i++) {
-        const json_t *list = json_object_get(report, actions[i].key);
-        size_t place;
-        json_t *name;
-
-        if (json_array_size(list) == 0)
-            continue;
-        printf("%s%s", separator, actions[i].label);
-        separator = "; ";
-        json_array_foreach(list, place, name)
-        {
-            fputs(place > 0 ? ", " : " ", stdout);
-            output_text(stdout, json_string_value(name) ? json_string_value(name) : "?");
-        }
-    }
-    if (json_array_size(json_object_get(report, "fxa_id_conflict")) > 0)
-        printf("%sits FxA ID was that of another customer", separator);
-    putchar('\n');
-}
-
-static void
-take_report(struct ingest *ingest, json_t *report)
-{
-    for (size_t i = 0; ingest->actions[i].key; i++)
-        ingest->counts[i] += json_array_size(json_object_get(report, ingest->actions[i].key));
-    if (ingest->is_quiet)
-        return;
-    if (ingest->cli->is_json) {
-        print_line_as_json(ingest, "report", report ? json_incref(report) : json_null());
-        return;
-    }
-    output_text(stdout, ingest->source);
-    printf(" %llu: ", ingest->number);
-    print_report(ingest->actions, report);
-}
-
-static void
-take_error(struct ingest *ingest, const PGresult *result)
-{
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-
-    ingest->failed++;
-    progress_clear();
-    if (ingest->cli->is_json)
-        print_line_as_json(ingest, "error",
-                           json_pack("{s:s?, s:s?}", "state", state, "message", message));
-    fflush(stdout);
-    fputs("ctms: ", stderr);
-    output_text(stderr, ingest->source);
-    fprintf(stderr, ", object %llu:\n", ingest->number);
-    database_report(ingest->cli, result, NULL);
-    if (ingest->cli->status != CLI_UNAVAILABLE)
-        ingest->cli->status = CLI_FAILED;
-}
-
-static void
-print_summary(const struct ingest *ingest)
-{
-    if (ingest->cli->is_json) {
-        printf("{\"summary\": {\"objects\": %llu", ingest->objects);
-        for (size_t i = 0; ingest->actions[i].key; i++)
-            printf(", \"%s\": %llu", ingest->actions[i].key, ingest->counts[i]);
-        printf(", \"failed\": %llu}}\n", ingest->failed);
-        return;
-    }
-    printf("%llu object%s:", ingest->objects, ingest->objects == 1 ? "" : "s");
-    for (size_t i = 0; ingest->actions[i].key; i++)
-        printf(" %llu %s,", ingest->counts[i], ingest->actions[i].label);
-    printf(" %llu failed\n", ingest->failed);
-}
 
 /* ---- objects ------------------------------------------------------------------ */
 
@@ -202,12 +71,34 @@ list_take(struct object_list *list)
     return object;
 }
 
+/* Puts objects in front of a list, which takes them all. */
+static void
+list_put_first(struct object_list *list, struct object_list *first)
+{
+    if (!first->first)
+        return;
+    *first->end = list->first;
+    if (!list->first)
+        list->end = first->end;
+    list->first = first->first;
+    list->count += first->count;
+    list->bytes += first->bytes;
+}
+
+/* Makes an object the current one. */
+static void
+set_current(struct ingest *ingest, const struct object *object)
+{
+    ingest->source = object->source;
+    ingest->number = object->number;
+    ingest->path = object->path;
+}
+
 /* Makes an object the current one, and counts it when it is tried for the first time. */
 static void
 begin_object(struct ingest *ingest, const struct object *object)
 {
-    ingest->source = object->source;
-    ingest->number = object->number;
+    set_current(ingest, object);
     ingest->objects += !ingest->is_again;
 }
 
@@ -254,12 +145,12 @@ store_alone(struct ingest *ingest, struct object *object)
     if (database_is_ok(result)) {
         json_t *report = json_loads(PQgetvalue(result, 0, 0), 0, NULL);
 
-        take_report(ingest, report);
+        cmd_stripe_take_report(ingest, report);
         json_decref(report);
     } else if (database_is_state(result, STATE_REFERENCE) && make_wait(ingest, object)) {
         object = NULL;
     } else {
-        take_error(ingest, result);
+        cmd_stripe_take_error(ingest, result);
     }
     free(object);
     PQclear(result);
@@ -290,16 +181,71 @@ store_together(struct ingest *ingest, size_t limit, json_t **reports)
         *reports = json_loads(PQgetvalue(result, 0, 0), 0, NULL);
     } else if (PQstatus(ingest->cli->db) != CONNECTION_OK || database_was_interrupted()) {
         begin_object(ingest, ingest->batch.first);
-        take_error(ingest, result);
+        cmd_stripe_take_error(ingest, result);
         free(list_take(&ingest->batch));
     }
     PQclear(result);
     return ingest->cli->status != CLI_UNAVAILABLE;
 }
 
+/* Puts the objects of a Stripe list in front of the batch. */
+static void
+add_listed(struct ingest *ingest, const struct object *list, const PGresult *result)
+{
+    struct object_list listed;
+    bool has_more = false;
+
+    list_init(&listed);
+    for (int i = 0; i < PQntuples(result); i++) {
+        size_t length = (size_t)PQgetlength(result, i, 1);
+        struct object *object = xmalloc(sizeof(*object) + length + 1);
+
+        *object = (struct object){.source = list->source, .number = list->number, .length = length};
+        snprintf(object->path, sizeof(object->path), "%s", PQgetvalue(result, i, 0));
+        memcpy(object->text, PQgetvalue(result, i, 1), length + 1);
+        list_add(&listed, object);
+        has_more |= PQgetvalue(result, i, 2)[0] == 't';
+    }
+    list_put_first(&ingest->batch, &listed);
+    if (has_more) {
+        set_current(ingest, list);
+        cmd_stripe_warn_of_more(ingest);
+    }
+}
+
+/*
+ * Takes an object that is a Stripe list, whose objects are then the first of the batch. False, and
+ * nothing is done, when it is none. Most objects have lists in them, so the database decides.
+ */
+static bool
+try_list(struct ingest *ingest, struct object *object)
+{
+    bool is_list = !object->path[0] &&
+                   (strstr(object->text, "\"list\"") || strstr(object->text, "\"search_result\""));
+    PGresult *result;
+
+    if (!is_list)
+        return false;
+    result = call(ingest, "SELECT path, object::text, has_more FROM ctms.unwrap_stripe($1::jsonb)",
+                  object->text);
+    if (!database_is_ok(result)) {
+        begin_object(ingest, object);
+        cmd_stripe_take_error(ingest, result);
+    } else if (PQntuples(result) == 1 && PQgetlength(result, 0, 0) == 0) {
+        is_list = false;
+    } else {
+        add_listed(ingest, object, result);
+    }
+    if (is_list)
+        free(object);
+    PQclear(result);
+    return is_list;
+}
+
 /*
  * Stores some objects of the batch: those that may be stored together, the others by themselves.
- * Returns how many.
+ * Returns how many to try next: where objects depend on each other, not all of the rest is sent
+ * again for a few.
  */
 static size_t
 store_some(struct ingest *ingest, size_t limit, bool *is_going)
@@ -316,8 +262,12 @@ store_some(struct ingest *ingest, size_t limit, bool *is_going)
 
         if (json_is_object(report)) {
             begin_object(ingest, object);
-            take_report(ingest, report);
+            cmd_stripe_take_report(ingest, report);
             free(object);
+        } else if (*is_going && try_list(ingest, object)) {
+            *is_going = ingest->cli->status != CLI_UNAVAILABLE;
+            json_decref(reports);
+            return BATCH_MAX;
         } else if (*is_going) {
             begin_object(ingest, object);
             *is_going = store_alone(ingest, object);
@@ -326,6 +276,26 @@ store_some(struct ingest *ingest, size_t limit, bool *is_going)
         }
     }
     json_decref(reports);
+    return count > 0 ? 2 * count : 1;
+}
+
+/* How many objects of the batch may go into one transaction, at most "limit". */
+static size_t
+count_together(const struct ingest *ingest, size_t limit)
+{
+    const struct object *object = ingest->batch.first;
+    size_t bytes = 0;
+    size_t count = 0;
+
+    if (!ingest->list_sql)
+        return 1;
+    while (object && count < limit && count < BATCH_MAX) {
+        bytes += object->length;
+        if (count > 0 && bytes > BATCH_BYTES_MAX)
+            break;
+        count++;
+        object = object->next;
+    }
     return count;
 }
 
@@ -333,16 +303,11 @@ store_some(struct ingest *ingest, size_t limit, bool *is_going)
 static bool
 store_batch(struct ingest *ingest)
 {
-    size_t limit = ingest->list_sql ? BATCH_MAX : 1;
+    size_t limit = BATCH_MAX;
     bool is_going = true;
 
-    while (is_going && ingest->batch.first) {
-        size_t wanted = limit < ingest->batch.count ? limit : ingest->batch.count;
-        size_t stored = store_some(ingest, wanted, &is_going);
-
-        /* Where objects depend on each other, not all of the rest is sent again for a few. */
-        limit = stored > 0 ? 2 * stored : 1;
-    }
+    while (is_going && ingest->batch.first)
+        limit = store_some(ingest, count_together(ingest, limit), &is_going);
     while (ingest->batch.first)
         give_up(ingest, list_take(&ingest->batch), ingest->is_again);
     return is_going;
@@ -390,6 +355,7 @@ ingest_file(struct ingest *ingest, const char *path)
         ingest->failed++;
         return true;
     }
+    input_skip_mark(file);
     json_split_init(&split, file);
     while (is_going && (found = json_split_next(&split)) == JSON_SPLIT_OBJECT) {
         struct object *object = xmalloc(sizeof(*object) + split.length + 1);
@@ -440,6 +406,7 @@ run(struct ingest *ingest)
     bool is_going = true;
 
     ingest->is_quiet = cli_get_option(cli, "quiet") != NULL;
+    ingest->unused_types = json_object();
     list_init(&ingest->batch);
     list_init(&ingest->waiting);
     for (int i = 0; i < cli->argument_count && is_going; i++)
@@ -454,7 +421,8 @@ run(struct ingest *ingest)
     }
     while (ingest->waiting.first)
         give_up(ingest, list_take(&ingest->waiting), true);
-    print_summary(ingest);
+    cmd_stripe_print_summary(ingest);
+    json_decref(ingest->unused_types);
     return cli->status;
 }
 
@@ -489,8 +457,9 @@ const struct cli_command cmd_stripe[] = {
         .arguments = "FILE...",
         .summary = "store Stripe objects from files",
         .text =
-            "A FILE holds an object as Stripe's API renders it, a list of them, or one a line;\n"
-            "\"-\" is standard input. A bad object does not prevent others from being stored.\n"
+            "A FILE holds an object as Stripe's API renders it, a list of them, or one a line.\n"
+            "Stripe's own lists and events are taken, too. \"-\" is standard input. A bad object\n"
+            "does not prevent others from being stored.\n"
             "Storing the same content again changes nothing. Objects may come in any order.",
         .options = stripe_options,
         .min_arguments = 1,

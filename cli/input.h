@@ -17,6 +17,9 @@ FILE *input_open(struct cli *cli, const char *path);
 /* False when reading would have to wait for the other end of a pipe or for a terminal. It does not
  * know of what was read ahead. */
 bool input_is_ready(FILE *file);
+/* Skips the byte order mark that a text in UTF-8 may begin with. To be called before any reading.
+ */
+void input_skip_mark(FILE *file);
 /* Closes it, unless it is standard input. */
 void input_close(FILE *file);
 

@@ -170,6 +170,21 @@ exchange_answer_detail(exchange *ex, int status, const char *detail)
 }
 
 void
+exchange_answer_reason(exchange *ex, int status, const char *detail, const char *reason)
+{
+    buf body = BUF_INIT;
+
+    exchange_note_reason(ex, reason);
+    buf_append_string(&body, "{\"detail\":");
+    buf_append_json_string(&body, detail);
+    buf_append_string(&body, ",\"reason\":");
+    buf_append_json_string(&body, reason);
+    buf_append_char(&body, '}');
+    exchange_answer_json(ex, status, body.data);
+    buf_free(&body);
+}
+
+void
 exchange_answer_no_token(exchange *ex)
 {
     exchange_answer_detail_with(ex, 401, "WWW-Authenticate: Bearer\r\n", "Not authenticated");
@@ -393,6 +408,13 @@ exchange_note_list(exchange *ex, exchange_field field, const json_t *list)
     if (text.length > 0)
         set_field(ex, field, buf_steal(&text));
     buf_free(&text);
+}
+
+void
+exchange_note_reason(exchange *ex, const char *reason)
+{
+    exchange_note(ex, FIELD_REASON,
+                  log_rules_may_hold_address(reason, strlen(reason)) ? LOG_OMITTED : reason);
 }
 
 /* ---- its beginning and its end ------------------------------------------------------- */

@@ -26,6 +26,7 @@ struct route;
     FIELD(AUTH_FAIL, "auth_fail", false)                                                           \
     FIELD(TOKEN_FAIL, "token_fail", false)                                                         \
     FIELD(TOKEN_CREDS_FROM, "token_creds_from", false)                                             \
+    FIELD(REASON, "reason", false)                                                                 \
     FIELD(INGEST_ACTIONS, "ingest_actions", true)                                                  \
     FIELD(INGEST_ERRORS, "ingest_errors", true)                                                    \
     FIELD(INGEST_WARNINGS, "ingest_warnings", true)                                                \
@@ -109,6 +110,8 @@ void exchange_answer_json(exchange *ex, int status, const char *json);
 /* {"detail": text} */
 void exchange_answer_detail(exchange *ex, int status, const char *detail);
 void exchange_answer_detail_with(exchange *ex, int status, const char *headers, const char *detail);
+/* {"detail": text, "reason": text}; the reason, which is the database's own words, is logged. */
+void exchange_answer_reason(exchange *ex, int status, const char *detail, const char *reason);
 /* 401 with the challenge of RFC 6750, 3: there is no bearer token, or it is not to be used. */
 void exchange_answer_no_token(exchange *ex);
 void exchange_answer_bad_token(exchange *ex);
@@ -146,6 +149,9 @@ void exchange_note_json(exchange *ex, exchange_field field, const json_t *value)
 void exchange_note_report(exchange *ex, exchange_field field, const json_t *value);
 /* The identifiers in a list, separated by commas; an empty list changes nothing. */
 void exchange_note_list(exchange *ex, exchange_field field, const json_t *list);
+
+/* Notes why a request was refused, in our own words, unless these may hold an address. */
+void exchange_note_reason(exchange *ex, const char *reason);
 
 /*
  * Sends a statement and waits for it; the callback gets the exchange as its arg. Answers 503 when

@@ -111,6 +111,8 @@ answer_schema(const route *r, int status)
     /* The codes of RFC 6749, 5.2, are for what the client can mend. */
     if (strcmp(r->path, "/token") == 0 && (status == 400 || status == 413))
         return "token_error";
+    if (strcmp(r->path, "/stripe") == 0 && (status == 400 || status == 409))
+        return "stripe_error";
     switch (status) {
     case 200:
     case 201: return r->answer;

@@ -114,6 +114,26 @@ resource_log_conflict(const exchange *ex, const char *kind, const char *sqlstate
     log_end(line, "%s converted to 409", kind);
 }
 
+/* The first error, as the log shows it: "body[12]: the input ends unexpectedly". */
+static void
+note_first_error(exchange *ex, const char *detail)
+{
+    json_t *errors = detail ? json_loads(detail, 0, NULL) : NULL;
+    const json_t *error = json_array_get(errors, 0);
+    const char *message = json_string_value(json_object_get(error, "msg"));
+    const json_t *place = json_array_get(json_object_get(error, "loc"), 1);
+    buf reason = BUF_INIT;
+
+    if (json_is_integer(place))
+        buf_printf(&reason, "body[%lld]: ", (long long)json_integer_value(place));
+    if (message != NULL) {
+        buf_append_string(&reason, message);
+        exchange_note_reason(ex, buf_text(&reason));
+    }
+    buf_free(&reason);
+    json_decref(errors);
+}
+
 /* DETAIL is the list of errors already. Only a list may be passed through. */
 static void
 answer_error_list(exchange *ex, const char *detail, const char *message)
@@ -185,16 +205,18 @@ answer_own_error(exchange *ex, const pg_reply *reply)
         resource_log_conflict(ex, "IntegrityError", reply->sqlstate);
         exchange_answer_detail(ex, 409, reply->message);
     } else if (strcmp(state, "CT422") == 0) {
+        if (ex->route->resource->is_stripe)
+            note_first_error(ex, reply->detail);
         answer_error_list(ex, reply->detail, reply->message);
     } else if (strcmp(state, "CT001") == 0) {
         answer_waitlist_errors(ex, reply);
     } else if (strcmp(state, "CTS01") == 0) {
-        exchange_answer_detail(ex, 400, "Request JSON is not recognized.");
+        exchange_answer_reason(ex, 400, "Request JSON is not recognized.", reply->message);
     } else if (strcmp(state, "CTS02") == 0) {
-        exchange_answer_detail(ex, 400, "Unable to process Stripe object.");
+        exchange_answer_reason(ex, 400, "Unable to process Stripe object.", reply->message);
     } else if (strcmp(state, "CTS03") == 0) {
         resource_log_conflict(ex, "IntegrityError", reply->sqlstate);
-        exchange_answer_detail(ex, 409, "Write conflict, try again");
+        exchange_answer_reason(ex, 409, "Write conflict, try again", reply->message);
     } else {
         return false;
     }
@@ -229,6 +251,7 @@ answer_server_error(exchange *ex, const pg_reply *reply)
         resource_log_conflict(ex, "OperationalError", reply->sqlstate);
         exchange_answer_detail(ex, 409, "Deadlock or other issue, try again");
     } else if (pg_reply_has_sqlstate(reply, "54")) {
+        exchange_note_reason(ex, "too deeply nested or too large");
         exchange_answer_invalid(ex, "body", NULL, "too deeply nested or too large", "value_error");
     } else if (is_unavailable(reply)) {
         exchange_answer_unavailable(ex, reply->message);

@@ -2,32 +2,46 @@
 #include "rest/stripe.h"
 
 #include <jansson.h>
-#include <string.h>
+#include <stdlib.h>
 
-/* Notes the report of ctms.upsert_stripe() for the log: what was done, and a conflict. */
+/* Notes what was done for the log, and a conflict. */
 static void
-note_report(exchange *ex, const char *text)
+note_report(exchange *ex, const json_t *report)
 {
-    static const char *const actions[] = {"created", "updated", "no_change", "deleted", "skipped"};
-    json_t *report = json_loads(text, 0, NULL);
+    static const char *const shown[] = {"created", "updated", "no_change",
+                                        "deleted", "skipped", "skip_reasons"};
     json_t *done = json_object();
 
-    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
-        json_t *list = json_object_get(report, actions[i]);
+    for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+        json_t *value = json_object_get(report, shown[i]);
 
-        if (json_array_size(list) > 0)
-            json_object_set(done, actions[i], list);
+        if (value != NULL)
+            json_object_set(done, shown[i], value);
     }
     exchange_note_report(ex, FIELD_INGEST_ACTIONS, done);
+    exchange_note_report(ex, FIELD_INGEST_WARNINGS, json_object_get(report, "warnings"));
     exchange_note_list(ex, FIELD_FXA_ID_CONFLICT, json_object_get(report, "fxa_id_conflict"));
     json_decref(done);
-    json_decref(report);
 }
 
 void
 stripe_answer_stored(exchange *ex, const PGresult *result)
 {
-    if (PQntuples(result) == 1 && !PQgetisnull(result, 0, 0))
-        note_report(ex, PQgetvalue(result, 0, 0));
-    exchange_answer_json(ex, 200, "{\"status\":\"OK\"}");
+    static const char *const told[] = {"count", "skipped", "skip_reasons", "warnings"};
+    json_t *report = PQntuples(result) == 1 ? json_loads(PQgetvalue(result, 0, 0), 0, NULL) : NULL;
+    json_t *answer = json_pack("{s:s}", "status", "OK");
+    char *text;
+
+    note_report(ex, report);
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        json_t *value = json_object_get(report, told[i]);
+
+        if (value != NULL)
+            json_object_set(answer, told[i], value);
+    }
+    text = json_dumps(answer, JSON_COMPACT);
+    exchange_answer_json(ex, 200, text);
+    free(text);
+    json_decref(answer);
+    json_decref(report);
 }

@@ -4,7 +4,7 @@
 
 #include "rest/exchange.h"
 
-/* The answer of POST /stripe. */
+/* The answer of POST /stripe: what was skipped, and why, and how much was not. */
 void stripe_answer_stored(exchange *ex, const PGresult *result);
 
 #endif

@@ -2,6 +2,14 @@
 -- Stripe: objects and product segments.
 -- ---------------------------------------------------------------------------
 
+CREATE FUNCTION ctms.unwrap_stripe(object jsonb)
+RETURNS TABLE (path text, object jsonb, content jsonb, has_more boolean)
+LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'ctms_unwrap_stripe';
+COMMENT ON FUNCTION ctms.unwrap_stripe(jsonb) IS 'The objects and events in a Stripe list, in the order in which they must be stored: path leads to them from the value, content is the object of an event or the object itself, has_more says that there are more pages. A value that is no list is returned itself, with an empty path';
+GRANT EXECUTE ON FUNCTION ctms.unwrap_stripe(jsonb) TO ctms_admin;
+
 -- Every statement of these three functions finds its rows by an index. Without
 -- enable_seqscan = off, a plan that was made while a table was small would read the whole
 -- table until it is analysed.
@@ -10,7 +18,7 @@ RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe';
-COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and the objects inside it; returns lists of "kind:id" in created, updated, no_change, deleted and skipped, the contacts in email_ids, and FxA IDs that more than one customer claimed in fxa_id_conflict. Skips content that is older than the stored content, by the time of the message';
+COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and the objects inside it, or those of a Stripe event or list, all or none; returns lists of "kind:id" in created, updated, no_change, deleted and skipped, the contacts in email_ids, FxA IDs that more than one customer claimed in fxa_id_conflict, the names in skipped by reason in skip_reasons, and for an event or list count (objects that were not skipped) and warnings. Skips content that is older than the stored content, by the time of the message; that of an event is its time unless another is given';
 GRANT EXECUTE ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) TO ctms_api;
 
 -- It soon gives up waiting for a lock, before anybody looks for a deadlock (deadlock_timeout): others
@@ -20,7 +28,7 @@ RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET lock_timeout = '500ms'
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_list';
-COMMENT ON FUNCTION ctms.upsert_stripe_list(jsonb) IS 'Stores the first Stripe objects of an array in one lock order, up to the first that has to do with an earlier one; returns an array with the report of ctms.upsert_stripe() for each of these. The report is null for an object that was not stored: call ctms.upsert_stripe() for it. Objects for which there is no report belong into the next call';
+COMMENT ON FUNCTION ctms.upsert_stripe_list(jsonb) IS 'Stores the first Stripe objects or events of an array in one lock order, up to the first that has to do with an earlier one, has another time or is a Stripe list; returns an array with the report of ctms.upsert_stripe() for each of these. The report is null for an object that was not stored: call ctms.upsert_stripe() for it. Objects for which there is no report belong into the next call';
 GRANT EXECUTE ON FUNCTION ctms.upsert_stripe_list(jsonb) TO ctms_admin;
 
 CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz)
@@ -28,7 +36,7 @@ RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_batch';
-COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects of an array in one lock order; objects with a problem are listed in "errors" of the report instead';
+COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects, events and lists of an array, those with the same time in one lock order; objects with a problem are listed in "errors" of the report instead, and count is how many were not skipped';
 
 CREATE FUNCTION ctms._pubsub_time(moment jsonb) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -99,8 +107,7 @@ BEGIN
         ORDER BY 1 LIMIT 10) AS traced;
 
     report := ctms._upsert_stripe_batch(objects, message_time);
-    processed := (SELECT count(*) FROM jsonb_array_elements(objects) AS object
-                  WHERE (report -> 'skipped' ? concat(object ->> 'object', ':', object ->> 'id')) IS NOT TRUE);
+    processed := report -> 'count';
     IF report @? '$.errors[*] ? (@.code == "CTS03")' THEN
         status := 409;
     ELSIF report ? 'errors' THEN
@@ -115,11 +122,11 @@ BEGIN
             WHEN 200 THEN json_build_object('status', 'OK', 'count', processed)
             WHEN 202 THEN json_build_object('status', 'Accepted but not processed', 'message', refusal)
             ELSE json_build_object('detail', 'Write conflict, try again') END,
-        'ingest_actions', report - '{errors,email_ids,fxa_id_conflict}'::text[],
+        'ingest_actions', report - '{errors,email_ids,fxa_id_conflict,count,warnings}'::text[],
         'email_ids', COALESCE(report -> 'email_ids', '[]'),
         'fxa_id_conflict', COALESCE(report -> 'fxa_id_conflict', '[]'),
         'errors', COALESCE(report -> 'errors', '[]'),
-        'warnings', warnings,
+        'warnings', to_jsonb(warnings) || COALESCE(report -> 'warnings', '[]'),
         'message_id', message ->> 'messageId',
         'trace', trace,
         'trace_json', CASE WHEN trace IS NOT NULL THEN payload END);
@@ -133,38 +140,61 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
-    kind text := object ->> 'object';
-    id text := object ->> 'id';
-    -- A reference is an id or the object that has it.
-    customer text := COALESCE(object #>> '{customer,id}', object ->> 'customer');
-    subscription text := COALESCE(object #>> '{subscription,id}', object ->> 'subscription');
+    part record;
+    kind text;
+    id text;
+    customer text;
+    subscription text;
     contacts uuid[];
+    all_contacts uuid[] := '{}';
+    enqueued text[] := '{}';
+    unused text[] := '{}';
+    unconnected text[] := '{}';
 BEGIN
-    IF jsonb_typeof(object -> 'object') IS DISTINCT FROM 'string' OR jsonb_typeof(object -> 'id') IS DISTINCT FROM 'string' THEN
-        RAISE EXCEPTION 'not a Stripe object: "object" and "id" are needed' USING ERRCODE = 'CTS01';
+    FOR part IN SELECT u.path, u.content FROM ctms.unwrap_stripe(enqueue_stripe.object) AS u LOOP
+        IF jsonb_typeof(part.content -> 'object') IS DISTINCT FROM 'string' OR jsonb_typeof(part.content -> 'id') IS DISTINCT FROM 'string' THEN
+            RAISE EXCEPTION '%not a Stripe object: "object" and "id" are needed', part.path || CASE WHEN part.path <> '' THEN ': ' ELSE '' END
+                USING ERRCODE = 'CTS01';
+        END IF;
+        kind := part.content ->> 'object';
+        id := part.content ->> 'id';
+        -- A reference is an id or the object that has it.
+        customer := COALESCE(part.content #>> '{customer,id}', part.content ->> 'customer');
+        subscription := COALESCE(part.content #>> '{subscription,id}', part.content ->> 'subscription');
+        SELECT array_agg(DISTINCT f.email_id) INTO contacts FROM (
+            SELECT part.content ->> 'description' AS fxa_id WHERE kind = 'customer'
+            UNION ALL
+            SELECT c.fxa_id FROM ctms.stripe_customer AS c
+            WHERE c.stripe_id = CASE kind WHEN 'customer' THEN id WHEN 'subscription' THEN customer WHEN 'invoice' THEN customer END
+            UNION ALL
+            SELECT c.fxa_id FROM ctms.stripe_subscription AS s JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
+            WHERE s.stripe_id = CASE kind WHEN 'subscription_item' THEN subscription END
+            UNION ALL
+            SELECT c.fxa_id FROM ctms.stripe_subscription_item AS i
+            JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id
+            JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
+            WHERE i.stripe_price_id = CASE kind WHEN 'price' THEN id END
+        ) AS k JOIN ctms.fxa AS f ON f.fxa_id = k.fxa_id;
+        IF kind NOT IN ('customer', 'subscription', 'subscription_item', 'invoice', 'price') THEN
+            unused := unused || (left(kind, 255) || ':' || left(id, 255));
+        ELSIF contacts IS NULL THEN
+            unconnected := unconnected || (kind || ':' || left(id, 255));
+        ELSE
+            enqueued := enqueued || (kind || ':' || id);
+            all_contacts := all_contacts || contacts;
+        END IF;
+    END LOOP;
+    all_contacts := ARRAY(SELECT DISTINCT e FROM unnest(all_contacts) AS e ORDER BY e);
+    IF cardinality(all_contacts) > 0 THEN
+        PERFORM ctms.enqueue_contacts(all_contacts);
     END IF;
-    SELECT array_agg(DISTINCT f.email_id ORDER BY f.email_id) INTO contacts FROM (
-        SELECT object ->> 'description' AS fxa_id WHERE kind = 'customer'
-        UNION ALL
-        SELECT c.fxa_id FROM ctms.stripe_customer AS c
-        WHERE c.stripe_id = CASE kind WHEN 'customer' THEN id WHEN 'subscription' THEN customer WHEN 'invoice' THEN customer END
-        UNION ALL
-        SELECT c.fxa_id FROM ctms.stripe_subscription AS s JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
-        WHERE s.stripe_id = CASE kind WHEN 'subscription_item' THEN subscription END
-        UNION ALL
-        SELECT c.fxa_id FROM ctms.stripe_subscription_item AS i
-        JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id
-        JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
-        WHERE i.stripe_price_id = CASE kind WHEN 'price' THEN id END
-    ) AS k JOIN ctms.fxa AS f ON f.fxa_id = k.fxa_id;
-    IF kind NOT IN ('customer', 'subscription', 'subscription_item', 'invoice', 'price') OR contacts IS NULL THEN
-        RETURN jsonb_build_object('skipped', jsonb_build_array(left(kind, 255) || ':' || left(id, 255)));
-    END IF;
-    PERFORM ctms.enqueue_contacts(contacts);
-    RETURN jsonb_build_object('enqueued', jsonb_build_array(kind || ':' || id), 'email_ids', to_jsonb(contacts));
+    RETURN (SELECT COALESCE(jsonb_object_agg(key, value), '{}') FROM (VALUES
+        ('enqueued', to_jsonb(enqueued)), ('email_ids', to_jsonb(all_contacts)), ('skipped', to_jsonb(unused || unconnected)),
+        ('skip_reasons', jsonb_strip_nulls(jsonb_build_object('unused_type', NULLIF(unused, '{}'), 'no_contact', NULLIF(unconnected, '{}')))))
+        AS v (key, value) WHERE value NOT IN ('[]', '{}'));
 END
 $$;
-COMMENT ON FUNCTION ctms.enqueue_stripe(jsonb) IS 'Enqueues the contacts that a Stripe object concerns as if they had changed, and does not store the object; a price concerns everyone who subscribes to it. Returns enqueued and email_ids, or skipped';
+COMMENT ON FUNCTION ctms.enqueue_stripe(jsonb) IS 'Enqueues the contacts that a Stripe object, or those of a Stripe event or list, concern as if they had changed, and does not store the object; a price concerns everyone who subscribes to it. Returns enqueued and email_ids, or skipped with skip_reasons';
 
 CREATE TYPE ctms.segment AS ENUM (
     'active', 're-active', 'cancelling', 're-cancelling', 'canceled', 're-canceled', 'other'

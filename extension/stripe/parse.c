@@ -272,17 +272,6 @@ clip(const char *name)
     return pnstrdup(name, pg_mbcliplen(name, strlen(name), CLIPPED_LENGTH));
 }
 
-/* A string at the top level that says what the object is; NULL when there is none. */
-static char *
-get_identity(JsonbContainer *container, const char *key)
-{
-    JsonbValue *value = stripe_get_key(container, key, strlen(key));
-
-    if (value == NULL || value->type != jbvString || value->val.string.len == 0)
-        return NULL;
-    return pnstrdup(value->val.string.val, value->val.string.len);
-}
-
 static bool
 read_is_deleted(StripeReader *reader, JsonbContainer *container, bool *is_deleted)
 {
@@ -312,20 +301,20 @@ read_parent_id(StripeReader *reader, JsonbContainer *container, StripeRecord *re
 }
 
 static bool
-read_object(StripeReader *reader, JsonbContainer *container, StripeKind kind)
+read_object(StripeReader *reader, JsonbContainer *container, StripeKind kind, bool is_deleted)
 {
     StripeRecord *record = new_record(reader, kind, reader->object->id);
 
-    if (kind == STRIPE_CUSTOMER) {
-        bool is_deleted = false;
-
-        if (!read_is_deleted(reader, container, &is_deleted))
-            return false;
-        if (is_deleted) {
-            record->purpose = STRIPE_MARK_DELETED;
-            reader->object->records = lappend(reader->object->records, record);
-            return true;
-        }
+    if (!is_deleted && !read_is_deleted(reader, container, &is_deleted))
+        return false;
+    if (is_deleted && kind != STRIPE_CUSTOMER) {
+        reader->object->skip = STRIPE_SKIP_DELETION;
+        return true;
+    }
+    if (is_deleted) {
+        record->purpose = STRIPE_MARK_DELETED;
+        reader->object->records = lappend(reader->object->records, record);
+        return true;
     }
     if (stripe_maps[kind].parent != STRIPE_NO_KIND && !read_parent_id(reader, container, record))
         return false;
@@ -333,7 +322,7 @@ read_object(StripeReader *reader, JsonbContainer *container, StripeKind kind)
 }
 
 StripeObject *
-stripe_parse(JsonbValue *value, int *sequence)
+stripe_parse(JsonbValue *value, bool is_deletion, int *sequence)
 {
     StripeObject *object = palloc0(sizeof(StripeObject));
     JsonbContainer *container = stripe_object_of(value);
@@ -341,8 +330,8 @@ stripe_parse(JsonbValue *value, int *sequence)
     StripeKind kind;
 
     if (container != NULL) {
-        object->type = get_identity(container, "object");
-        object->id = get_identity(container, "id");
+        object->type = stripe_get_string(container, "object");
+        object->id = stripe_get_string(container, "id");
     }
     if (object->type == NULL || object->id == NULL) {
         object->problem = stripe_problem(ERRCODE_CTMS_STRIPE_UNRECOGNIZED,
@@ -360,7 +349,7 @@ stripe_parse(JsonbValue *value, int *sequence)
         return object;
     if (stripe_maps[kind].parent != STRIPE_NO_KIND && stripe_maps[kind].parent_path == NULL)
         return object;
-    read_object(&reader, container, kind);
+    read_object(&reader, container, kind, is_deletion);
     if (object->problem != NULL)
         object->records = NIL;
     return object;

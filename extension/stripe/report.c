@@ -2,13 +2,15 @@
  * stripe/report.c: reports what a call has done, as jsonb.
  *
  * {"created": ["customer:cus_1"], "updated": [], ...}: each list is sorted and has no
- * repetitions. A key whose list is empty is left out.
+ * repetitions. A key whose list is empty is left out. skip_reasons has the names of "skipped"
+ * again, by reason.
  */
 #include "extension/stripe/stripe.h"
 
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 #include "utils/uuid.h"
 
 static const char *const ACTION_NAMES[] = {
@@ -18,11 +20,37 @@ static const char *const ACTION_NAMES[] = {
 
 StaticAssertDecl(lengthof(ACTION_NAMES) == STRIPE_ACTIONS, "an action has no name");
 
+static const char *const SKIP_NAMES[] = {
+    [STRIPE_SKIP_UNUSED_TYPE] = "unused_type",
+    [STRIPE_SKIP_DELETION] = "deletion",
+    [STRIPE_SKIP_OUTDATED] = "outdated",
+    [STRIPE_SKIP_NOT_STORED] = "not_stored",
+};
+
+StaticAssertDecl(lengthof(SKIP_NAMES) == STRIPE_SKIPS, "a reason has no name");
+
 void
 stripe_report_action(StripeReport *report, StripeKind kind, const char *id, StripeAction action)
 {
     report->names[action] =
         lappend(report->names[action], psprintf("%s:%s", stripe_maps[kind].object, id));
+}
+
+void
+stripe_report_skip(StripeReport *report, StripeSkip skip, const char *type, const char *id)
+{
+    char *name = psprintf("%s:%s", type, id);
+
+    report->names[STRIPE_SKIPPED] = lappend(report->names[STRIPE_SKIPPED], name);
+    report->skipped[skip] = lappend(report->skipped[skip], name);
+}
+
+char *
+stripe_problem_message(const StripeObject *object)
+{
+    const char *message = object->problem->message;
+
+    return object->path[0] == '\0' ? pstrdup(message) : psprintf("%s: %s", object->path, message);
 }
 
 /* The string must stay valid until the report is made. */
@@ -88,7 +116,7 @@ push_error(JsonbParseState **state, const StripeObject *object)
     push_string(state, WJB_KEY, "code");
     push_string(state, WJB_VALUE, pstrdup(unpack_sql_state(object->problem->sqlstate)));
     push_string(state, WJB_KEY, "message");
-    push_string(state, WJB_VALUE, object->problem->message);
+    push_string(state, WJB_VALUE, stripe_problem_message(object));
     if (object->type != NULL && object->id != NULL) {
         push_string(state, WJB_KEY, "object");
         push_string(state, WJB_VALUE, psprintf("%s:%s", object->type, object->id));
@@ -105,7 +133,7 @@ push_errors(JsonbParseState **state, const List *objects)
     foreach (cell, objects) {
         StripeObject *object = lfirst(cell);
 
-        if (object->problem == NULL)
+        if (object->problem == NULL || object->is_superseded)
             continue;
         if (!is_any) {
             push_string(state, WJB_KEY, "errors");
@@ -119,12 +147,41 @@ push_errors(JsonbParseState **state, const List *objects)
 }
 
 static void
+push_skip_reasons(JsonbParseState **state, const StripeReport *report)
+{
+    int skip;
+
+    if (report->names[STRIPE_SKIPPED] == NIL)
+        return;
+    push_string(state, WJB_KEY, "skip_reasons");
+    pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+    for (skip = 0; skip < STRIPE_SKIPS; skip++)
+        push_list(state, SKIP_NAMES[skip], report->skipped[skip]);
+    pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+static void
+push_count(JsonbParseState **state, const StripeReport *report)
+{
+    JsonbValue count = {.type = jbvNumeric};
+
+    if (!report->is_counted)
+        return;
+    push_string(state, WJB_KEY, "count");
+    count.val.numeric = int64_to_numeric(report->count);
+    pushJsonbValue(state, WJB_VALUE, &count);
+}
+
+static void
 push_report(JsonbParseState **state, const StripeReport *report)
 {
     int action;
 
     for (action = 0; action < STRIPE_ACTIONS; action++)
         push_list(state, ACTION_NAMES[action], report->names[action]);
+    push_skip_reasons(state, report);
+    push_list(state, "warnings", report->warnings);
+    push_count(state, report);
     push_list(state, "email_ids", uuid_strings(report->email_ids));
     push_list(state, "fxa_id_conflict", report->conflicts);
 }

@@ -40,8 +40,16 @@ note_affected(StripeReport *report, StripeKind kind, const char *owner)
 static void
 note_done(const StripeRecord *record)
 {
+    if (record->action == STRIPE_SKIPPED) {
+        bool is_stored = record->row.is_found || record->purpose != STRIPE_MARK_DELETED;
+
+        stripe_report_skip(record->report,
+                           is_stored ? STRIPE_SKIP_OUTDATED : STRIPE_SKIP_NOT_STORED,
+                           stripe_maps[record->kind].object, record->id);
+        return;
+    }
     stripe_report_action(record->report, record->kind, record->id, record->action);
-    if (record->action == STRIPE_NO_CHANGE || record->action == STRIPE_SKIPPED)
+    if (record->action == STRIPE_NO_CHANGE)
         return;
     if (record->row.is_found && record->row.is_seen_same)
         return;
@@ -253,17 +261,15 @@ write_kind(StripeBatch *batch, StripeKind kind)
 }
 
 static void
-report_unknown_types(const StripeBatch *batch)
+report_unused(const StripeBatch *batch)
 {
     ListCell *cell;
 
     foreach (cell, batch->objects) {
         StripeObject *object = lfirst(cell);
-        StripeReport *report = object->report;
 
         if (object->problem == NULL && object->records == NIL)
-            report->names[STRIPE_SKIPPED] =
-                lappend(report->names[STRIPE_SKIPPED], psprintf("%s:%s", object->type, object->id));
+            stripe_report_skip(object->report, object->skip, object->type, object->id);
     }
 }
 
@@ -272,7 +278,7 @@ stripe_store(StripeBatch *batch)
 {
     int kind;
 
-    report_unknown_types(batch);
+    report_unused(batch);
     stripe_gather_records(batch);
     if (!survey(batch))
         return false;

@@ -3,6 +3,7 @@
  *
  *   stripe/map.c     which key of which object goes to which column
  *   stripe/value.c   single values of an object, checked
+ *   stripe/unwrap.c  the objects in lists and events
  *   stripe/parse.c   a jsonb object becomes records, or a problem; touches no table
  *   stripe/batch.c   the records of a batch and what they refer to
  *   stripe/apart.c   how many objects of a list have nothing to do with each other
@@ -100,6 +101,15 @@ typedef enum StripeAction {
     STRIPE_ACTIONS
 } StripeAction;
 
+/* Why something was skipped; also the order of the lists in the report. */
+typedef enum StripeSkip {
+    STRIPE_SKIP_UNUSED_TYPE,
+    STRIPE_SKIP_DELETION, /* of an object that ctms keeps */
+    STRIPE_SKIP_OUTDATED,
+    STRIPE_SKIP_NOT_STORED, /* the deletion of a customer that is not stored */
+    STRIPE_SKIPS
+} StripeSkip;
+
 /* A row as it is stored. Times that are not known are DT_NOBEGIN. */
 typedef struct StripeRow {
     bool is_found;
@@ -117,9 +127,13 @@ typedef struct StripeRow {
 /* What was done, for an object or for all objects of a call. */
 typedef struct StripeReport {
     List *names[STRIPE_ACTIONS];  /* "customer:cus_1" */
+    List *skipped[STRIPE_SKIPS];  /* the names of what was skipped, by reason */
     List *conflicts;              /* FxA IDs */
     List *affected[STRIPE_KINDS]; /* owners (they lead to contacts), by kind of owned row */
     ArrayType *email_ids;         /* the contacts that were affected, sorted; or NULL */
+    List *warnings;               /* of char * */
+    bool is_counted;              /* it tells the count */
+    int count;                    /* objects that were not skipped */
 } StripeReport;
 
 /* A row to be written: for an object, or for one inside it. */
@@ -156,10 +170,14 @@ typedef struct StripeNeed {
 typedef struct StripeObject {
     const char *type; /* NULL when the object does not say what it is */
     const char *id;
-    List *records; /* of StripeRecord; empty when ctms does not know the type */
-    List *needs;   /* of StripeNeed */
+    List *records;   /* of StripeRecord, its own first; empty when it is skipped */
+    StripeSkip skip; /* why there are no records */
+    List *needs;     /* of StripeNeed */
     StripeProblem *problem;
     StripeReport *report;
+    const char *path;   /* leads to it from the value that the caller gave; "": it is that value */
+    bool has_time;      /* it comes from an event that says when it happened */
+    TimestampTz time;   /* DT_NOEND without a time */
     int place;          /* in the message */
     bool is_superseded; /* the same object comes again later in the message */
     bool is_stored;     /* of an object of a list */
@@ -175,8 +193,11 @@ typedef struct StripeBatch {
     bool is_list;   /* the rows must be as if the objects had been stored one after the other */
 } StripeBatch;
 
-/* Raises no error for anything that the value contains. "sequence" numbers the records. */
-extern StripeObject *stripe_parse(JsonbValue *value, int *sequence);
+/*
+ * Raises no error for anything that the value contains. "sequence" numbers the records. With
+ * is_deletion the object was deleted, although it does not say so itself.
+ */
+extern StripeObject *stripe_parse(JsonbValue *value, bool is_deletion, int *sequence);
 extern StripeProblem *
 stripe_problem(int sqlstate, const char *format, ...) pg_attribute_printf(2, 3);
 /*
@@ -251,6 +272,10 @@ extern int stripe_compare_claims(const void *left, const void *right);
 
 extern void
 stripe_report_action(StripeReport *report, StripeKind kind, const char *id, StripeAction action);
+extern void
+stripe_report_skip(StripeReport *report, StripeSkip skip, const char *type, const char *id);
+/* What is wrong with an object, after the path to it. */
+extern char *stripe_problem_message(const StripeObject *object);
 /* The report of a call. The problems of the objects are listed unless "objects" is NIL. */
 extern Jsonb *stripe_report(const StripeReport *report, const List *objects);
 /* An array with the report of each object; null for those that were not stored. */

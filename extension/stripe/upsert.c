@@ -6,76 +6,73 @@
  * others. ctms.upsert_stripe_list() takes many too, and stores the first of them, as many as end as
  * if they had been stored one after the other.
  */
-#include "extension/stripe/stripe.h"
+#include "extension/stripe/unwrap.h"
 
 #include "extension/base/errors.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 
+/* The objects of a call. */
+typedef struct StripeCall {
+    bool has_message_time;
+    TimestampTz message_time; /* of all objects; DT_NOEND without a time */
+    List *objects;            /* in the order in which they must be stored */
+    List *warnings;           /* of char * */
+    int sequence;             /* of the records */
+} StripeCall;
+
 static void
-set_message_time(StripeBatch *batch, FunctionCallInfo fcinfo)
+set_message_time(StripeCall *call, FunctionCallInfo fcinfo)
 {
-    batch->has_message_time = !PG_ARGISNULL(1);
-    batch->message_time = DT_NOEND;
-    if (!batch->has_message_time)
+    call->has_message_time = !PG_ARGISNULL(1);
+    call->message_time = DT_NOEND;
+    if (!call->has_message_time)
         return;
-    batch->message_time = PG_GETARG_TIMESTAMPTZ(1);
-    if (TIMESTAMP_NOT_FINITE(batch->message_time))
+    call->message_time = PG_GETARG_TIMESTAMPTZ(1);
+    if (TIMESTAMP_NOT_FINITE(call->message_time))
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("the time of a message must be finite"));
 }
 
 static void
-raise_problem(const StripeProblem *problem)
+raise_problem(const StripeObject *object)
 {
-    ereport(ERROR, errcode(problem->sqlstate), errmsg_internal("%s", problem->message),
-            problem->sqlstate == ERRCODE_CTMS_STRIPE_REFERENCE
+    int sqlstate = object->problem->sqlstate;
+
+    ereport(ERROR, errcode(sqlstate), errmsg_internal("%s", stripe_problem_message(object)),
+            sqlstate == ERRCODE_CTMS_STRIPE_REFERENCE
                 ? errhint("Send it again after what it refers to.")
                 : 0);
 }
 
-/* Stores the objects that were parsed. With is_soft, problems are listed instead of raised. */
-static Jsonb *
-store_and_report(StripeBatch *batch, bool is_soft)
+static void
+raise_problems(const List *objects)
 {
-    MemoryContext caller = CurrentMemoryContext;
-    StripeReport report = {0};
-    Jsonb *result;
     ListCell *cell;
 
-    SPI_connect();
-    stripe_check_needs(batch);
-    foreach (cell, batch->objects) {
-        StripeObject *object = lfirst(cell);
-
-        object->report = &report;
-        if (object->problem != NULL && !is_soft)
-            raise_problem(object->problem);
+    foreach (cell, objects) {
+        if (((StripeObject *)lfirst(cell))->problem != NULL)
+            raise_problem(lfirst(cell));
     }
-    stripe_store(batch);
-    stripe_find_contacts(&report);
-    MemoryContextSwitchTo(caller);
-    result = stripe_report(&report, is_soft ? batch->objects : NIL);
-    SPI_finish();
-    return result;
 }
 
-PG_FUNCTION_INFO_V1(ctms_upsert_stripe);
-/* ctms.upsert_stripe(object jsonb, message_time timestamptz) */
-PGDLLEXPORT Datum
-ctms_upsert_stripe(PG_FUNCTION_ARGS)
+static void
+add_objects(StripeCall *call, const StripeParts *parts)
 {
-    StripeBatch batch = {0};
-    JsonbValue value = {.type = jbvNull};
-    int sequence = 0;
+    ListCell *cell;
 
-    set_message_time(&batch, fcinfo);
-    if (!PG_ARGISNULL(0)) {
-        value.type = jbvBinary;
-        value.val.binary.data = &PG_GETARG_JSONB_P(0)->root;
+    call->warnings = list_concat(call->warnings, parts->warnings);
+    foreach (cell, parts->parts) {
+        StripeObject *object = stripe_parse_part(lfirst(cell), &call->sequence);
+
+        CHECK_FOR_INTERRUPTS();
+        if (call->has_message_time)
+            object->has_time = true;
+        if (call->has_message_time)
+            object->time = call->message_time;
+        object->place = list_length(call->objects);
+        call->objects = lappend(call->objects, object);
     }
-    batch.objects = list_make1(stripe_parse(&value, &sequence));
-    PG_RETURN_JSONB_P(store_and_report(&batch, false));
 }
 
 static int
@@ -121,26 +118,123 @@ drop_superseded(StripeBatch *batch)
     batch->objects = kept;
 }
 
-static List *
-parse_objects(FunctionCallInfo fcinfo)
+/*
+ * Whether two objects are stored together. Of objects with different times, those with an earlier
+ * one are stored before.
+ */
+static bool
+is_same_time(const StripeObject *a, const StripeObject *b)
 {
-    List *objects = NIL;
+    return a->has_time == b->has_time && a->time == b->time;
+}
+
+static int
+count_objects(const List *objects)
+{
+    int count = 0;
+    ListCell *cell;
+
+    foreach (cell, objects) {
+        const StripeObject *object = lfirst(cell);
+        const StripeRecord *own = object->records == NIL ? NULL : linitial(object->records);
+
+        count += object->problem != NULL || (own != NULL && own->action != STRIPE_SKIPPED);
+    }
+    return count;
+}
+
+/* Stores the objects from a place on that have the same time. Returns the place after them. */
+static int
+store_some(const StripeCall *call, int place, bool is_soft)
+{
+    const StripeObject *first = list_nth(call->objects, place);
+    StripeBatch batch = {.has_message_time = first->has_time, .message_time = first->time};
+
+    for (; place < list_length(call->objects); place++) {
+        StripeObject *object = list_nth(call->objects, place);
+
+        if (!is_same_time(first, object))
+            break;
+        batch.objects = lappend(batch.objects, object);
+    }
+    drop_superseded(&batch);
+    stripe_check_needs(&batch);
+    if (!is_soft)
+        raise_problems(batch.objects);
+    stripe_store(&batch);
+    return place;
+}
+
+/* Stores the objects that were parsed. With is_soft, problems are listed instead of raised. */
+static Jsonb *
+store_and_report(const StripeCall *call, bool is_soft, bool is_counted)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    StripeReport report = {.warnings = call->warnings, .is_counted = is_counted};
+    Jsonb *result;
+    ListCell *cell;
+    int place = 0;
+
+    if (!is_soft)
+        raise_problems(call->objects);
+    SPI_connect();
+    foreach (cell, call->objects)
+        ((StripeObject *)lfirst(cell))->report = &report;
+    while (place < list_length(call->objects))
+        place = store_some(call, place, is_soft);
+    stripe_find_contacts(&report);
+    report.count = count_objects(call->objects);
+    MemoryContextSwitchTo(caller);
+    result = stripe_report(&report, is_soft ? call->objects : NIL);
+    SPI_finish();
+    return result;
+}
+
+static void
+read_object(FunctionCallInfo fcinfo, JsonbValue *value)
+{
+    value->type = jbvNull;
+    if (PG_ARGISNULL(0))
+        return;
+    value->type = jbvBinary;
+    value->val.binary.data = &PG_GETARG_JSONB_P(0)->root;
+}
+
+PG_FUNCTION_INFO_V1(ctms_upsert_stripe);
+/* ctms.upsert_stripe(object jsonb, message_time timestamptz) */
+PGDLLEXPORT Datum
+ctms_upsert_stripe(PG_FUNCTION_ARGS)
+{
+    StripeCall call = {0};
+    StripeParts *parts;
+    StripePart *first;
+    JsonbValue value;
+    bool is_plain;
+
+    set_message_time(&call, fcinfo);
+    read_object(fcinfo, &value);
+    parts = stripe_unwrap(&value);
+    first = parts->parts == NIL ? NULL : linitial(parts->parts);
+    is_plain = first != NULL && first->path[0] == '\0' && first->event == NULL;
+    add_objects(&call, parts);
+    PG_RETURN_JSONB_P(store_and_report(&call, false, !is_plain));
+}
+
+/* The elements of the array that is the first argument. */
+static List *
+read_array(FunctionCallInfo fcinfo)
+{
     JsonbContainer *container;
-    int sequence = 0;
+    List *values = NIL;
     uint32 i;
 
     if (PG_ARGISNULL(0) || !JB_ROOT_IS_ARRAY(PG_GETARG_JSONB_P(0)))
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("Stripe objects must be in a JSON array"));
     container = &PG_GETARG_JSONB_P(0)->root;
-    for (i = 0; i < JsonContainerSize(container); i++) {
-        StripeObject *object = stripe_parse(getIthJsonbValueFromContainer(container, i), &sequence);
-
-        CHECK_FOR_INTERRUPTS();
-        object->place = i;
-        objects = lappend(objects, object);
-    }
-    return objects;
+    for (i = 0; i < JsonContainerSize(container); i++)
+        values = lappend(values, getIthJsonbValueFromContainer(container, i));
+    return values;
 }
 
 PG_FUNCTION_INFO_V1(ctms_upsert_stripe_batch);
@@ -148,12 +242,47 @@ PG_FUNCTION_INFO_V1(ctms_upsert_stripe_batch);
 PGDLLEXPORT Datum
 ctms_upsert_stripe_batch(PG_FUNCTION_ARGS)
 {
-    StripeBatch batch = {0};
+    StripeCall call = {0};
+    ListCell *cell;
 
-    set_message_time(&batch, fcinfo);
-    batch.objects = parse_objects(fcinfo);
-    drop_superseded(&batch);
-    PG_RETURN_JSONB_P(store_and_report(&batch, true));
+    set_message_time(&call, fcinfo);
+    foreach (cell, read_array(fcinfo))
+        add_objects(&call, stripe_unwrap(lfirst(cell)));
+    PG_RETURN_JSONB_P(store_and_report(&call, true, true));
+}
+
+/*
+ * The objects at the beginning of the array that may be stored together. A Stripe list in it is one
+ * that is not: it comes alone.
+ */
+static List *
+parse_first_objects(FunctionCallInfo fcinfo)
+{
+    StripeCall call = {.message_time = DT_NOEND};
+    ListCell *cell;
+    int count;
+
+    foreach (cell, read_array(fcinfo)) {
+        StripeParts list = {0};
+        StripePart part = {.path = ""};
+
+        if (!stripe_is_list(lfirst(cell))) {
+            add_objects(&call, stripe_unwrap(lfirst(cell)));
+            continue;
+        }
+        if (call.objects != NIL)
+            break;
+        part.problem = stripe_problem(ERRCODE_CTMS_STRIPE_CONTENT, "a list");
+        list.parts = list_make1(&part);
+        add_objects(&call, &list);
+        break;
+    }
+    for (count = 0; count < list_length(call.objects); count++) {
+        if (!is_same_time(linitial(call.objects), list_nth(call.objects, count)))
+            break;
+    }
+    call.objects = list_truncate(call.objects, count);
+    return list_truncate(call.objects, stripe_count_apart(call.objects));
 }
 
 PG_FUNCTION_INFO_V1(ctms_upsert_stripe_list);
@@ -167,10 +296,14 @@ ctms_upsert_stripe_list(PG_FUNCTION_ARGS)
     Jsonb *result;
     ListCell *cell;
 
-    batch.objects = parse_objects(fcinfo);
-    batch.objects = list_truncate(batch.objects, stripe_count_apart(batch.objects));
-    foreach (cell, batch.objects)
-        ((StripeObject *)lfirst(cell))->report = palloc0(sizeof(StripeReport));
+    batch.objects = parse_first_objects(fcinfo);
+    foreach (cell, batch.objects) {
+        StripeObject *object = lfirst(cell);
+
+        object->report = palloc0(sizeof(StripeReport));
+        batch.has_message_time = object->has_time;
+        batch.message_time = object->time;
+    }
     SPI_connect();
     stripe_check_needs(&batch);
     is_stored = stripe_store(&batch);

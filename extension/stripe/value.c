@@ -63,6 +63,16 @@ stripe_get_key(JsonbContainer *container, const char *key, int length)
     return value == NULL || value->type == jbvNull ? NULL : value;
 }
 
+char *
+stripe_get_string(JsonbContainer *container, const char *key)
+{
+    JsonbValue *value = stripe_get_key(container, key, strlen(key));
+
+    if (value == NULL || value->type != jbvString || value->val.string.len == 0)
+        return NULL;
+    return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
 JsonbContainer *
 stripe_object_of(JsonbValue *value)
 {

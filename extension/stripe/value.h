@@ -22,6 +22,8 @@ stripe_refuse(StripeReader *reader, const char *prefix, const char *path, const 
 
 /* NULL when the key is absent or null. */
 extern JsonbValue *stripe_get_key(JsonbContainer *container, const char *key, int length);
+/* A copy of the string of a key; NULL when there is none, or an empty one. */
+extern char *stripe_get_string(JsonbContainer *container, const char *key);
 /* NULL when the value is no object. */
 extern JsonbContainer *stripe_object_of(JsonbValue *value);
 /*
