@@ -18,6 +18,26 @@
 
 #define LOG_TYPE "ctms.web"
 
+/* Notes what is wrong with a body that Stripe's objects should be in: "body[12]: invalid UTF-8". */
+static void
+note_bad_body(exchange *ex, size_t offset, const char *message)
+{
+    buf reason = BUF_INIT;
+
+    if (!ex->route->resource->is_stripe)
+        return;
+    buf_printf(&reason, "body[%zu]: %s", offset, message);
+    exchange_note_reason(ex, buf_text(&reason));
+    buf_free(&reason);
+}
+
+static void
+answer_bad_body(exchange *ex, size_t offset, const char *message)
+{
+    note_bad_body(ex, offset, message);
+    exchange_answer_bad_body(ex, offset, message);
+}
+
 /* ---- parameters ------------------------------------------------------------- */
 
 /*
@@ -39,11 +59,11 @@ read_body(exchange *ex, const char **body)
     nul = memchr(*body, '\0', request->body_length);
     valid = utf8_valid_prefix(*body, request->body_length);
     if (nul != NULL && (size_t)(nul - *body) <= valid) {
-        exchange_answer_bad_body(ex, (size_t)(nul - *body), "NUL is not allowed in JSON");
+        answer_bad_body(ex, (size_t)(nul - *body), "NUL is not allowed in JSON");
         return false;
     }
     if (valid < request->body_length) {
-        exchange_answer_bad_body(ex, valid, "invalid UTF-8");
+        answer_bad_body(ex, valid, "invalid UTF-8");
         return false;
     }
     return true;
@@ -114,7 +134,7 @@ resource_log_conflict(const exchange *ex, const char *kind, const char *sqlstate
     log_end(line, "%s converted to 409", kind);
 }
 
-/* The first error, as the log shows it: "body[12]: the input ends unexpectedly". */
+/* Of several errors the log shows the first. */
 static void
 note_first_error(exchange *ex, const char *detail)
 {
@@ -122,15 +142,9 @@ note_first_error(exchange *ex, const char *detail)
     const json_t *error = json_array_get(errors, 0);
     const char *message = json_string_value(json_object_get(error, "msg"));
     const json_t *place = json_array_get(json_object_get(error, "loc"), 1);
-    buf reason = BUF_INIT;
 
-    if (json_is_integer(place))
-        buf_printf(&reason, "body[%lld]: ", (long long)json_integer_value(place));
-    if (message != NULL) {
-        buf_append_string(&reason, message);
-        exchange_note_reason(ex, buf_text(&reason));
-    }
-    buf_free(&reason);
+    if (message != NULL)
+        note_bad_body(ex, (size_t)json_integer_value(place), message);
     json_decref(errors);
 }
 
@@ -205,8 +219,7 @@ answer_own_error(exchange *ex, const pg_reply *reply)
         resource_log_conflict(ex, "IntegrityError", reply->sqlstate);
         exchange_answer_detail(ex, 409, reply->message);
     } else if (strcmp(state, "CT422") == 0) {
-        if (ex->route->resource->is_stripe)
-            note_first_error(ex, reply->detail);
+        note_first_error(ex, reply->detail);
         answer_error_list(ex, reply->detail, reply->message);
     } else if (strcmp(state, "CT001") == 0) {
         answer_waitlist_errors(ex, reply);
@@ -251,7 +264,6 @@ answer_server_error(exchange *ex, const pg_reply *reply)
         resource_log_conflict(ex, "OperationalError", reply->sqlstate);
         exchange_answer_detail(ex, 409, "Deadlock or other issue, try again");
     } else if (pg_reply_has_sqlstate(reply, "54")) {
-        exchange_note_reason(ex, "too deeply nested or too large");
         exchange_answer_invalid(ex, "body", NULL, "too deeply nested or too large", "value_error");
     } else if (is_unavailable(reply)) {
         exchange_answer_unavailable(ex, reply->message);

@@ -85,7 +85,8 @@ add_value(StripeParts *all, JsonbValue *value, const char *path, int depth, bool
     part = add_part(all, path);
     part->value = value;
     part->has_more = has_more;
-    if (value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data))
+    if (value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data) &&
+        !JsonContainerIsScalar(value->val.binary.data))
         part->problem = stripe_problem(
             ERRCODE_CTMS_STRIPE_UNRECOGNIZED,
             "not a Stripe object but an array: send {\"object\": \"list\", \"data\": [...]}");
@@ -259,10 +260,12 @@ PG_FUNCTION_INFO_V1(ctms_unwrap_stripe);
 PGDLLEXPORT Datum
 ctms_unwrap_stripe(PG_FUNCTION_ARGS)
 {
+    Jsonb *object = PG_GETARG_JSONB_P(0);
     JsonbValue value = {.type = jbvBinary};
     ListCell *cell;
 
-    value.val.binary.data = &PG_GETARG_JSONB_P(0)->root;
+    value.val.binary.data = &object->root;
+    value.val.binary.len = VARSIZE(object) - VARHDRSZ;
     InitMaterializedSRF(fcinfo, 0);
     foreach (cell, stripe_unwrap(&value)->parts)
         put_part((ReturnSetInfo *)fcinfo->resultinfo, lfirst(cell));

@@ -190,16 +190,6 @@ store_and_report(const StripeCall *call, bool is_soft, bool is_counted)
     return result;
 }
 
-static void
-read_object(FunctionCallInfo fcinfo, JsonbValue *value)
-{
-    value->type = jbvNull;
-    if (PG_ARGISNULL(0))
-        return;
-    value->type = jbvBinary;
-    value->val.binary.data = &PG_GETARG_JSONB_P(0)->root;
-}
-
 PG_FUNCTION_INFO_V1(ctms_upsert_stripe);
 /* ctms.upsert_stripe(object jsonb, message_time timestamptz) */
 PGDLLEXPORT Datum
@@ -208,11 +198,14 @@ ctms_upsert_stripe(PG_FUNCTION_ARGS)
     StripeCall call = {0};
     StripeParts *parts;
     StripePart *first;
-    JsonbValue value;
+    JsonbValue value = {.type = jbvNull};
     bool is_plain;
 
     set_message_time(&call, fcinfo);
-    read_object(fcinfo, &value);
+    if (!PG_ARGISNULL(0)) {
+        value.type = jbvBinary;
+        value.val.binary.data = &PG_GETARG_JSONB_P(0)->root;
+    }
     parts = stripe_unwrap(&value);
     first = parts->parts == NIL ? NULL : linitial(parts->parts);
     is_plain = first != NULL && first->path[0] == '\0' && first->event == NULL;

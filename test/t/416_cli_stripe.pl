@@ -72,8 +72,74 @@ my @lines = map { $json->decode($_) } split /\n/, $out;
 is($lines[0]{source} . $lines[0]{object}, '-1', 'a line for each object');
 is_deeply($lines[0]{report}{updated}, ['customer:cus_1'], 'with its report');
 is_deeply($lines[2]{summary}, { objects => 2, created => 0, updated => 1, no_change => 3,
-        deleted => 0, skipped => 0, failed => 0 },
+        deleted => 0, skipped => 0, failed => 0, unused_types => {} },
     'and a summary');
+
+# ---- lists and events of Stripe ------------------------------------------------------------
+
+sub customer { my ($id, %more) = @_;
+    return { %$customer, id => "cus_$id", description => "fxa_$id", %more } }
+sub page { my (@objects) = @_;
+    return { object => 'list', url => '/v1/x', has_more => JSON::PP::false, data => \@objects } }
+sub event { my ($type, $object, %more) = @_;
+    return { object => 'event', id => 'evt_1', type => $type, created => 1600000000,
+        data => { object => $object }, %more } }
+my $transactions = q{SELECT count(DISTINCT xmin::text) || '|' || count(*) FROM ctms.stripe_customer
+    WHERE stripe_id ~ '^cus_%s'};
+
+my $page = file({ %{ page(map { customer("p$_") } 1 .. 100) }, has_more => JSON::PP::true });
+($rc, $out, $err) = ingest($page);
+is($rc, 0, 'a page of a list');
+like($out, qr/^\Q$page 1 data[0]: created customer:cus_p1\E$/m, 'each object with its place');
+like($out, qr/^100 objects: 100 created, /m, 'all are counted');
+is($ctms->sql(sprintf $transactions, 'p'), '1|100', 'in one transaction');
+like($err, qr/^ctms: \Q$page\E, object 1: the list has more pages, /m, 'it is not the last page');
+($rc, $out, $err) = ingest(file(join '', map { $json->encode($_) . "\n" }
+            page(customer('q1', description => undef), customer('q2'), page(customer('q3', created => 'x')),
+            { object => 'mandate', id => 'm_1' }, { object => 'product', id => 'prod_1' }),
+        page(), { object => 'search_result', data => [ customer('q4') ] }, customer('q5'),
+        { object => 'mandate', id => 'm_2' }, { object => 'list', data => 'x' }));
+is($rc, 1, 'bad objects in lists');
+like($err, qr/, object 1, data\[0\]:\nctms: Stripe customer "cus_q1": key "description" is missing/,
+    'are named');
+like($err, qr/, object 1, data\[2\]\.data\[0\]:\nctms: Stripe customer "cus_q3"/, 'deep ones, too');
+like($err, qr/, object 6:\nctms: Stripe list: key "data" must be an array \(CTS02\)/,
+    'and what is no list');
+is($ctms->sql(q{SELECT string_agg(stripe_id, ' ' ORDER BY 1) FROM ctms.stripe_customer
+    WHERE stripe_id ~ '^cus_q'}), 'cus_q2 cus_q4 cus_q5', 'the others are stored');
+like($out, qr/^9 objects: 3 created, .* 3 skipped, 3 failed$/m, 'they are counted');
+like($out, qr/^of types that ctms does not use: mandate 2, product 1$/m, 'with their types');
+# The order of a file counts: what is in a list comes where the list is.
+ingest(file(join '', map { $json->encode($_) } customer('o1'), customer('o2'),
+        page(customer('o1', default_source => 'listed'), customer('o2', default_source => 'listed')),
+        customer('o1', default_source => 'last')));
+is($ctms->sql(q{SELECT string_agg(default_source_id, ' ' ORDER BY stripe_id) FROM
+    ctms.stripe_customer WHERE stripe_id ~ '^cus_o'}), 'last listed', 'lists among objects');
+
+# Stripe lists the newest event first, also of those of one second.
+($rc, $out, $err) = ingest(file(page(
+            event('customer.updated', customer('e1', default_source => 'second')),
+            event('customer.created', customer('e1', default_source => 'first')),
+            event('customer.deleted', customer('e2'), created => 1600000002),
+            event('customer.created', customer('e2'), created => 1600000001))));
+is($rc, 0, 'a list of events') or diag $err;
+is($ctms->sql(q{SELECT string_agg(concat_ws(' ', default_source_id, deleted), ', ' ORDER BY
+    stripe_id) FROM ctms.stripe_customer WHERE stripe_id ~ '^cus_e'}), 'second f, t',
+    'ends with the newest');
+($rc, $out) = ingest('--json', file(event('customer.updated', customer('e1'), created => 1)),
+    file(page(customer('e2'))));
+@lines = map { $json->decode($_) } split /\n/, $out;
+is_deeply($lines[0]{report}{skip_reasons}, { outdated => ['customer:cus_e1'] }, 'an older event');
+ok(!exists $lines[0]{path} && $lines[1]{path} eq 'data[0]', 'the place in the list as JSON');
+# An item in a list waits for its subscription, which is in a later file.
+my $early = { object => 'subscription_item', id => 'si_e1', subscription => 'sub_e1',
+    created => 1, price => $price };
+($rc, $out, $err) = ingest(file(page($early)), file(page(subscription('e1'))));
+is($rc, 0, 'an item in a list before its subscription') or diag $err;
+# A byte order mark.
+is((ingest(file("\xEF\xBB\xBF" . $json->encode(customer('b1')))))[0], 0, 'a byte order mark');
+is((ingest(file("\xEF\xBB")))[0], 1, 'half of one');
+is((ingest(file($json->encode(customer('b1')) . "\xEF\xBB\xBF")))[0], 1, 'one at the end');
 
 # ---- conflicts, order -----------------------------------------------------------------
 
@@ -149,6 +215,13 @@ for my $case (@enqueue)
     like($out, $who ? qr/ 1: enqueued \w+:\w+\n1 object: 1 enqueued, 0 skipped, 0 failed\n/
         : qr/ 1: skipped \w+:\w+\n1 object: 0 enqueued, 1 skipped, 0 failed\n/, 'reported');
 }
+$ctms->sql('DELETE FROM ctms.pending_acoustic');
+($rc, $out) = $ctms->cli('stripe', 'enqueue', file(page({ object => 'mandate', id => 'm_1' },
+            event('price.updated', $price), { object => 'invoice', id => 'in_2', customer => 'cus_none' })),
+    '--db-url', $admin);
+like($out, qr/^3 objects: 1 enqueued, 2 skipped, 0 failed\nof types .*: mandate 1$/m,
+    'enqueue: a list with an event');
+is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), 1, 'its contact waits');
 is((($ctms->cli('stripe', 'enqueue', file([ {}, $price ]), '--db-url', $admin))[0]), 1,
     'enqueue: not a Stripe object');
 is($ctms->sql($versions), $before, 'enqueue: nothing is stored');
