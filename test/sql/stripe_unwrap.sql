@@ -94,6 +94,8 @@ SELECT pg_temp.stored('11');
 SELECT ctms._upsert_stripe_batch(jsonb_build_array(pg_temp.event('x', pg_temp.customer('9', '{"default_source": "older"}')), pg_temp.event('x', pg_temp.customer('12'), 1600000060)), NULL);
 SELECT r ->> 'status', r -> 'response', r -> 'ingest_actions', r -> 'warnings' FROM ctms.ingest_pubsub(json_build_object('message', json_build_object('publishTime', '2020-09-14T00:00:00Z', 'data',
     encode(convert_to((pg_temp.list(pg_temp.customer('9'), pg_temp.customer('13')) || '{"has_more": true}')::text, 'UTF8'), 'base64')))::text) AS r;
+SELECT r ->> 'status', r ->> 'trace' FROM ctms.ingest_pubsub(json_build_object('message', json_build_object('publishTime', '2020-09-14T00:00:00Z', 'data',
+    encode(convert_to(pg_temp.list(pg_temp.event('x', pg_temp.customer('13', '{"email": "w+trace_me_mozilla_1@example.com"}')))::text, 'UTF8'), 'base64')))::text) AS r;
 
 -- The list function takes events, of one time together; a list comes alone and has no report.
 SELECT jsonb_array_elements(ctms.upsert_stripe_list(jsonb_build_array(pg_temp.event('x', pg_temp.customer('14')), pg_temp.event('x', pg_temp.customer('15')), pg_temp.event('x', pg_temp.customer('16'), 1))));

@@ -235,7 +235,8 @@ is_deeply([ grep { /^pubsub_/ } map { keys %$_ } grep { $_->{auth_fail} } @lines
 ok((grep { $_->{ingest_errors} } @lines), 'errors of the content are told');
 my ($odd) = grep { join(' ', @{ $_->{ingest_warnings} // [] }) =~ /object is empty/ } @lines;
 is_deeply([ @$odd{qw(ingest_actions ingest_warnings pubsub_message_id)} ],
-    [ { skipped => [ '[OMITTED]', '[OMITTED]' ] }, ['an object is empty'], '[OMITTED]' ],
+    [ { skipped => [ '[OMITTED]', '[OMITTED]' ],
+            skip_reasons => { unused_type => [ '[OMITTED]', '[OMITTED]' ] } }, ['an object is empty'], '[OMITTED]' ],
     'texts that are no identifiers are not');
 is_deeply($odd->{ingest_errors}, [ { code => 'CTS02', object => '[OMITTED]', message =>
             'Stripe customer with an odd id: key "created" must be a time in Unix seconds' } ],

@@ -142,6 +142,7 @@ my @calls = (
         $deleted),
     "SELECT ctms.upsert_stripe('$subscription')",
     "SELECT ctms.upsert_stripe_list('[$customer, $subscription, $deleted, $invoice, $price]')",
+    "SELECT * FROM ctms.unwrap_stripe('{\"object\": \"list\", \"data\": [$customer]}')",
     (map { ("SELECT ctms.enqueue_stripe('$_')") } $price, $customer, $subscription, $invoice),
     "SELECT ctms.ingest_pubsub(format('{\"message\": {\"data\": \"%s\", \"publishTime\":
         \"2022-01-01T00:00:00Z\"}}', replace(encode(convert_to('$subscription', 'UTF8'),
