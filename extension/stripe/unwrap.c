@@ -13,7 +13,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-/* Stripe's lists of events have lists in them only inside the objects. */
+/* Stripe puts lists into lists only inside of objects. */
 #define MAX_LISTS 4
 
 /* ---- lists ------------------------------------------------------------------------- */

@@ -66,10 +66,10 @@ add_objects(StripeCall *call, const StripeParts *parts)
         StripeObject *object = stripe_parse_part(lfirst(cell), &call->sequence);
 
         CHECK_FOR_INTERRUPTS();
-        if (call->has_message_time)
+        if (call->has_message_time) {
             object->has_time = true;
-        if (call->has_message_time)
             object->time = call->message_time;
+        }
         object->place = list_length(call->objects);
         call->objects = lappend(call->objects, object);
     }

@@ -21,7 +21,8 @@ sub post
 }
 
 sub customer { my ($id, %more) = @_;
-    return { object => 'customer', id => "cus_$id", description => "fxa_$id", created => 1, %more } }
+    return { object => 'customer', id => "cus_$id", description => "fxa_$id", created => 1,
+        %more } }
 sub event { my ($type, $object, %more) = @_;
     return { object => 'event', id => 'evt_1', type => $type, created => 1600000000,
         data => { object => $object }, %more } }
@@ -35,7 +36,8 @@ my @stored = (
         { skipped => ['product:prod_1'], skip_reasons => { unused_type => ['product:prod_1'] } } ],
     [ 'the deletion of an unknown customer', { object => 'customer', id => 'cus_404',
             deleted => JSON::PP::true },
-        { skipped => ['customer:cus_404'], skip_reasons => { not_stored => ['customer:cus_404'] } } ],
+        { skipped => ['customer:cus_404'],
+            skip_reasons => { not_stored => ['customer:cus_404'] } } ],
     [ 'an event', event('customer.created', customer(2)), { count => 1 } ],
     [ 'an older one', event('customer.created', customer(2, default_source => 'src'), created => 1),
         { count => 0, skipped => ['customer:cus_2'],

@@ -95,7 +95,8 @@ like($out, qr/^100 objects: 100 created, /m, 'all are counted');
 is($ctms->sql(sprintf $transactions, 'p'), '1|100', 'in one transaction');
 like($err, qr/^ctms: \Q$page\E, object 1: the list has more pages, /m, 'it is not the last page');
 ($rc, $out, $err) = ingest(file(join '', map { $json->encode($_) . "\n" }
-            page(customer('q1', description => undef), customer('q2'), page(customer('q3', created => 'x')),
+            page(customer('q1', description => undef), customer('q2'),
+                page(customer('q3', created => 'x')),
             { object => 'mandate', id => 'm_1' }, { object => 'product', id => 'prod_1' }),
         page(), { object => 'search_result', data => [ customer('q4') ] }, customer('q5'),
         { object => 'mandate', id => 'm_2' }, { object => 'list', data => 'x' }));
@@ -109,9 +110,12 @@ is($ctms->sql(q{SELECT string_agg(stripe_id, ' ' ORDER BY 1) FROM ctms.stripe_cu
     WHERE stripe_id ~ '^cus_q'}), 'cus_q2 cus_q4 cus_q5', 'the others are stored');
 like($out, qr/^9 objects: 3 created, .* 3 skipped, 3 failed$/m, 'they are counted');
 like($out, qr/^of types that ctms does not use: mandate 2, product 1$/m, 'with their types');
+($rc, $out) = ingest(file([ map { { object => "type$_", id => 'x_1' } } 1 .. 120 ]));
+like($out, qr/^120 objects: .* 120 skipped, .*\nof types .* type100 1, other types 20$/m,
+    'not very many of them');
 # The order of a file counts: what is in a list comes where the list is.
 ingest(file(join '', map { $json->encode($_) } customer('o1'), customer('o2'),
-        page(customer('o1', default_source => 'listed'), customer('o2', default_source => 'listed')),
+        page(map { customer($_, default_source => 'listed') } qw(o1 o2)),
         customer('o1', default_source => 'last')));
 is($ctms->sql(q{SELECT string_agg(default_source_id, ' ' ORDER BY stripe_id) FROM
     ctms.stripe_customer WHERE stripe_id ~ '^cus_o'}), 'last listed', 'lists among objects');
@@ -217,7 +221,8 @@ for my $case (@enqueue)
 }
 $ctms->sql('DELETE FROM ctms.pending_acoustic');
 ($rc, $out) = $ctms->cli('stripe', 'enqueue', file(page({ object => 'mandate', id => 'm_1' },
-            event('price.updated', $price), { object => 'invoice', id => 'in_2', customer => 'cus_none' })),
+            event('price.updated', $price),
+            { object => 'invoice', id => 'in_2', customer => 'cus_none' })),
     '--db-url', $admin);
 like($out, qr/^3 objects: 1 enqueued, 2 skipped, 0 failed\nof types .*: mandate 1$/m,
     'enqueue: a list with an event');
