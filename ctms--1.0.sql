@@ -7,7 +7,7 @@ DO $$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['ctms_api', 'ctms_agent', 'ctms_admin', 'ctms_reader'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['ctms_api', 'ctms_agent', 'ctms_admin', 'ctms_reader', 'ctms_monitor'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role_name) THEN
             EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role_name);
         END IF;
@@ -27,7 +27,7 @@ END
 $$;
 
 COMMENT ON SCHEMA ctms IS 'Contact management: everything of the extension ctms lives here';
-GRANT USAGE ON SCHEMA ctms TO ctms_api, ctms_agent, ctms_admin, ctms_reader;
+GRANT USAGE ON SCHEMA ctms TO ctms_api, ctms_agent, ctms_admin, ctms_reader, ctms_monitor;
 -- ---------------------------------------------------------------------------
 -- Tables. Names of tables and columns are those of existing CTMS databases, so
 -- that their data loads unchanged. Every contact table is keyed by email_id. The
@@ -1124,12 +1124,12 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms.acoustic_configuration() IS 'Synced fields by table and the newsletter mapping, as GET /acoustic_configuration shows them';
 
-GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer) TO ctms_api, ctms_agent;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer) TO ctms_api, ctms_agent, ctms_monitor;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_configuration() TO ctms_api, ctms_agent;
 -- ---------------------------------------------------------------------------
 -- What ctms remembers about Acoustic in addition to the queue. Each part is off by default:
--- what was deleted here and is still in Acoustic (ctms.acoustic_deletions), what was last
--- sent (ctms.acoustic_skip_unchanged), and what happened (ctms.acoustic_history).
+-- what was deleted here and is still in Acoustic (the setting acoustic_deletions), what was last
+-- sent (acoustic_skip_unchanged), and what happened (acoustic_history).
 -- There are no foreign keys: these rows outlive their contacts, or a trigger removes them.
 -- ---------------------------------------------------------------------------
 
@@ -1192,7 +1192,7 @@ CREATE TABLE ctms.acoustic_history (
     create_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX acoustic_history_contact_idx ON ctms.acoustic_history (email_id, create_timestamp);
-COMMENT ON TABLE ctms.acoustic_history IS 'The outcome of each attempt to send a contact, kept for the time that the setting ctms.acoustic_history says';
+COMMENT ON TABLE ctms.acoustic_history IS 'The outcome of each attempt to send a contact, kept for the time that the setting acoustic_history says';
 COMMENT ON COLUMN ctms.acoustic_history.outcome IS 'sent, unchanged (nothing to send), skipped (sending is turned off), deleted or failed';
 COMMENT ON COLUMN ctms.acoustic_history.error IS 'What went wrong; never personal data';
 
@@ -1321,7 +1321,7 @@ BEGIN
     THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('cannot truncate "%s.%s" while deletions are carried to Acoustic', TG_TABLE_SCHEMA, TG_TABLE_NAME),
-            HINT = 'DELETE has them carried over; with ctms.acoustic_deletions off, Acoustic keeps what it has.';
+            HINT = 'DELETE has them carried over; with the setting acoustic_deletions off, Acoustic keeps what it has.';
     END IF;
     RETURN NULL;
 END
@@ -1372,6 +1372,74 @@ COMMENT ON FUNCTION ctms.acoustic_diff(uuid[]) IS 'For each row of these contact
 
 GRANT EXECUTE ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) TO ctms_agent;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_diff(uuid[]) TO ctms_agent;
+-- ---------------------------------------------------------------------------
+-- Settings: what is the same for every session of the database, and survives a dump. Only what was
+-- set has a row, so a new version may bring new defaults. Names, types, defaults and limits are in
+-- extension/base/settings_rules.c; sessions keep the values until a row changes
+-- (extension/base/settings.c).
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE ctms.settings (
+    name text PRIMARY KEY,
+    value text NOT NULL,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ctms.settings IS 'Settings that differ from their defaults, or were set to them; ctms.list_settings() shows all';
+COMMENT ON COLUMN ctms.settings.name IS 'One of the names that ctms.list_settings() shows; others come from a dump of a newer version, and are ignored';
+COMMENT ON COLUMN ctms.settings.value IS 'on, off, or a duration such as 10min';
+
+CREATE FUNCTION ctms._check_setting() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__check_setting';
+COMMENT ON FUNCTION ctms._check_setting() IS 'Row trigger BEFORE INSERT, UPDATE or DELETE: refuses unknown names and bad values (22023), and settings that are not for the user (42501)';
+
+CREATE TRIGGER ctms_settings_check BEFORE INSERT OR UPDATE OR DELETE ON ctms.settings
+    FOR EACH ROW EXECUTE FUNCTION ctms._check_setting();
+CREATE TRIGGER ctms_settings_update_timestamp BEFORE UPDATE ON ctms.settings
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+-- These are for changes that were not checked here too.
+CREATE TRIGGER ctms_settings_invalidate
+    AFTER INSERT OR UPDATE OR DELETE ON ctms.settings
+    FOR EACH ROW EXECUTE FUNCTION ctms._invalidate_table();
+CREATE TRIGGER ctms_settings_invalidate_all
+    AFTER TRUNCATE ON ctms.settings
+    FOR EACH STATEMENT EXECUTE FUNCTION ctms._invalidate_table();
+ALTER TABLE ctms.settings
+    ENABLE ALWAYS TRIGGER ctms_settings_invalidate,
+    ENABLE ALWAYS TRIGGER ctms_settings_invalidate_all;
+
+CREATE FUNCTION ctms.get_setting(name text) RETURNS text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_get_setting';
+COMMENT ON FUNCTION ctms.get_setting(text) IS 'The value of a setting now: on, off, or a duration that can be cast to interval';
+
+CREATE FUNCTION ctms.list_settings(OUT name text, OUT value text, OUT default_value text, OUT type text,
+    OUT min_value text, OUT max_value text, OUT description text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 6 AS 'MODULE_PATHNAME', 'ctms_list_settings';
+COMMENT ON FUNCTION ctms.list_settings() IS 'All settings with their values now, by name; warns of rows that this version ignores';
+
+-- Not SECURITY DEFINER: the trigger asks who it is.
+CREATE FUNCTION ctms.set_setting(name text, value text) RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF set_setting.name IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'the name of a setting must not be null';
+    ELSIF set_setting.value IS NULL THEN
+        DELETE FROM ctms.settings AS s WHERE s.name = set_setting.name;
+        IF FOUND AND NOT EXISTS (SELECT FROM ctms.list_settings() AS l WHERE l.name = set_setting.name) THEN
+            RETURN NULL; -- it came from a dump of a newer version
+        END IF;
+    ELSE
+        INSERT INTO ctms.settings AS s (name, value) VALUES (set_setting.name, set_setting.value)
+        ON CONFLICT ON CONSTRAINT settings_pkey DO UPDATE SET value = excluded.value
+        WHERE s.value <> excluded.value;
+    END IF;
+    RETURN ctms.get_setting(set_setting.name);
+END
+$$;
+COMMENT ON FUNCTION ctms.set_setting(text, text) IS 'Changes a setting for every session, at once when it is committed; null takes it back to its default. Returns the value that it has then';
+
+GRANT EXECUTE ON FUNCTION ctms.get_setting(text), ctms.list_settings() TO ctms_reader;
 -- ---------------------------------------------------------------------------
 -- Contacts: the functions that the REST server calls, one for each endpoint. Bodies are text
 -- and parsed here, so that an error can name the offset; results are JSON text.
@@ -1885,7 +1953,36 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Age in seconds of the oldest change that is ready to be sent, or is being sent; 0 when there is none';
 REVOKE ALL ON FUNCTION ctms.acoustic_age(integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin, ctms_monitor;
+-- ---------------------------------------------------------------------------
+-- What a monitoring system watches, for the role ctms_monitor: numbers alone, and no personal data.
+-- It is cheap enough to ask for every few seconds: no count goes on for long.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms.monitor(retry_limit integer DEFAULT 6, OUT backlog bigint, OUT retry_backlog bigint,
+    OUT given_up bigint, OUT oldest_age_s double precision, OUT deletions bigint, OUT agents bigint,
+    OUT agent_slots bigint, OUT agent_wanted bigint, OUT unresolved_stripe bigint, OUT contacts bigint,
+    OUT is_replica integer)
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT b.backlog, b.retry_backlog,
+        (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
+            WHERE p.retry_after = 'infinity' LIMIT 10000) AS up_to),
+        ctms.acoustic_age(monitor.retry_limit),
+        (SELECT count(*) FROM (SELECT FROM ctms.acoustic_deleted_contact d
+            WHERE d.is_to_send LIMIT 10000) AS up_to),
+        a.agents, a.slots, a.wanted,
+        (SELECT count(*) FROM (SELECT FROM ctms.unresolved_stripe LIMIT 10000) AS up_to),
+        (SELECT NULLIF(c.reltuples, -1)::bigint FROM pg_class c WHERE c.oid = 'ctms.emails'::regclass),
+        pg_is_in_recovery()::integer
+    FROM ctms.acoustic_backlog(monitor.retry_limit) AS b
+    CROSS JOIN (SELECT count(*) AS agents, COALESCE(sum(s.slots), 0)::bigint AS slots,
+            COALESCE(sum(s.wanted), 0)::bigint AS wanted
+        FROM ctms.acoustic_agents s WHERE s.lease_until > clock_timestamp()) AS a
+$$;
+COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and unresolved_stripe end at 10000';
+REVOKE ALL ON FUNCTION ctms.monitor(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.monitor(integer) TO ctms_monitor, ctms_reader, ctms_admin;
 -- ---------------------------------------------------------------------------
 -- The moment at which the queue is written (extension/queue/flush.c).
 --
@@ -1950,7 +2047,7 @@ BEGIN
           AND p.prorettype IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
         ORDER BY p.oid
     LOOP
-        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, ctms_api, ctms_agent, ctms_admin, ctms_reader', function);
+        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, ctms_api, ctms_agent, ctms_admin, ctms_reader, ctms_monitor', function);
     END LOOP;
 END
 $$;

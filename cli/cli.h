@@ -78,6 +78,7 @@ extern const struct cli_command cmd_delete[];
 extern const struct cli_command cmd_doctor[];
 extern const struct cli_command cmd_healthcheck[];
 extern const struct cli_command cmd_import[];
+extern const struct cli_command cmd_settings[];
 extern const struct cli_command cmd_stripe[];
 extern const struct cli_command cmd_waitlists[];
 

@@ -118,7 +118,7 @@ const struct cli_command cmd_acoustic[] = {
         .summary = "show what would be sent, row by row",
         .text = "Shows the contacts in the queue, or those of a query with a column email_id.\n"
                 "Rows are compared with what was last sent. That is only kept while the setting\n"
-                "ctms.acoustic_skip_unchanged is on; without it rows are \"unknown\".",
+                "acoustic_skip_unchanged is on; without it rows are \"unknown\".",
         .options = diff_options,
         .timeout_s = 3600,
         .run = cmd_acoustic_diff,
@@ -127,7 +127,7 @@ const struct cli_command cmd_acoustic[] = {
         .verb = "history",
         .arguments = "EMAIL_ID|EMAIL",
         .summary = "show the outcome of each attempt to send a contact, newest first",
-        .text = "The setting ctms.acoustic_history says how long outcomes are kept.\n"
+        .text = "The setting acoustic_history says how long outcomes are kept.\n"
                 "Exit code 4 when there are none.",
         .min_arguments = 1,
         .max_arguments = 1,

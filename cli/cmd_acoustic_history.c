@@ -42,7 +42,7 @@ cmd_acoustic_history(struct cli *cli)
         output_table(stdout, result);
     if (cli->is_json ? strcmp(PQgetvalue(result, 0, 1), "0") == 0 : PQntuples(result) == 0)
         output_error(cli, CLI_NOT_FOUND,
-                     "no history of that contact is kept (see the setting ctms.acoustic_history)");
+                     "no history of that contact is kept (see the setting acoustic_history)");
     PQclear(result);
     return cli->status;
 }

@@ -31,6 +31,7 @@ static const struct check checks[] = {
     {"roles", true, doctor_check_roles},
     {"extension", true, doctor_check_extension},
     {"triggers", true, doctor_check_triggers},
+    {"policy", true, doctor_check_policy},
     {"pooler", true, doctor_check_pooler},
     {"listen", true, doctor_check_listen},
     {"clock", true, doctor_check_clock},

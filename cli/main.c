@@ -17,6 +17,7 @@ static const struct cli_group groups[] = {
     {"waitlists", "the schemas of waitlists", cmd_waitlists},
     {"acoustic", "the sync to Acoustic", cmd_acoustic},
     {"stripe", "Stripe objects", cmd_stripe},
+    {"settings", "settings of the database", cmd_settings},
     {"import", "contacts from other systems", cmd_import},
     {"delete", "delete contacts", cmd_delete},
     {"doctor", "look for what is wrong with the installation", cmd_doctor},

@@ -16,10 +16,9 @@
 #include "extension/base/kept_plan.h"
 #include "extension/base/memory_limit.h"
 #include "extension/base/restore.h"
+#include "extension/base/settings.h"
 #include "extension/json_schema/sql/cache.h"
-#include "extension/queue/agent.h"
 #include "extension/queue/flush.h"
-#include "extension/queue/memory.h"
 #include "extension/waitlist/schema.h"
 
 /* The version whose SQL objects this library belongs to: default_version of ctms.control. */
@@ -37,13 +36,12 @@ _PG_init(void)
     if (!IsPostmasterEnvironment)
         (void)set_stack_base();
     restore_init();
+    settings_init();
     gate_init();
     queue_flush_init();
     drop_guard_init();
     kept_plan_init();
     memory_limit_init();
-    queue_agent_init();
-    queue_memory_init();
     json_schema_cache_init();
     json_schema_registry_init();
     waitlist_schema_init();

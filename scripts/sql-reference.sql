@@ -23,7 +23,7 @@ FROM (
             || CASE WHEN p.proisstrict THEN ', null for a null argument' ELSE '' END,
             CASE WHEN p.prosecdef THEN ' Runs as the owner of the extension.' ELSE '' END,
             COALESCE(' For ' || (SELECT string_agg('`' || r.rolname || '`', ', ' ORDER BY r.rolname) FROM pg_roles r
-                WHERE r.rolname IN ('ctms_admin', 'ctms_agent', 'ctms_api', 'ctms_reader') AND has_function_privilege(r.oid, p.oid, 'EXECUTE')) || '.', '')) AS text
+                WHERE r.rolname IN ('ctms_admin', 'ctms_agent', 'ctms_api', 'ctms_monitor', 'ctms_reader') AND has_function_privilege(r.oid, p.oid, 'EXECUTE')) || '.', '')) AS text
     FROM pg_proc p
     WHERE p.pronamespace = 'ctms'::regnamespace AND p.proname NOT LIKE '\_%'
 ) AS f GROUP BY proname, text ORDER BY proname, min(head);
@@ -52,7 +52,17 @@ SELECT format(E'- `ctms.%s`: %s%s', t.typname, obj_description(t.oid, 'pg_type')
 FROM pg_type t WHERE t.typnamespace = 'ctms'::regnamespace AND t.typtype IN ('b', 'e', 'd') AND t.typcategory <> 'A' ORDER BY t.typname;
 
 \qecho
-\qecho '## Settings'
+\qecho '## Settings of the database'
+\qecho
+\qecho 'Rows of `ctms.settings`, for every session: see [configuration.md](configuration.md#the-database).'
+\qecho
+\qecho '| setting | default | allowed | meaning |'
+\qecho '|---|---|---|---|'
+SELECT format('| `%s` | `%s` | %s | %s |', name, default_value, COALESCE(format('`%s` to `%s`', min_value, max_value), '`on`, `off`'), description)
+FROM ctms.list_settings() ORDER BY name;
+
+\qecho
+\qecho '## Settings of sessions'
 \qecho
 \qecho '| setting | default | who | meaning |'
 \qecho '|---|---|---|---|'

@@ -233,7 +233,7 @@ doctor_check_database(struct doctor *d)
     "OR g.rolbypassrls, pg_has_role(u.oid, g.oid, 'MEMBER'), "                                     \
     "format('ALTER ROLE %I INHERIT', u.rolname) FROM pg_roles u CROSS JOIN "                       \
     "unnest(ARRAY['ctms_admin', 'ctms_api', "                                                      \
-    "'ctms_agent', 'ctms_reader']) WITH ORDINALITY AS r (name, place) "                            \
+    "'ctms_agent', 'ctms_reader', 'ctms_monitor']) WITH ORDINALITY AS r (name, place) "            \
     "LEFT JOIN pg_roles g ON g.rolname = r.name WHERE u.rolname = current_user ORDER BY r.place"
 
 static bool

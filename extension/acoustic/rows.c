@@ -24,7 +24,7 @@
 #include "utils/uuid.h"
 
 #include "extension/acoustic/render.h"
-#include "extension/queue/memory.h"
+#include "extension/base/settings.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 
@@ -147,6 +147,7 @@ typedef struct Outgoing {
     Kept notes;
     Kept sent;
     bool is_diff;
+    bool is_unchanged_skipped; /* the setting, the same for all contacts of a call */
     /* The contacts whose hashes can be trusted, sorted; for a diff, all contacts. */
     Datum *trusted;
     int trusted_count;
@@ -291,7 +292,7 @@ put_outgoing(void *arg, Datum email_id)
     for (int i = 0; is_any_sent && i < out->count; i++)
         if (i == 0 || !out->rows[i].is_sent)
             put(out->result, email_id, out->rows[i].kind, out->rows[i].json, out->rows[i].length);
-    if (memory_is_unchanged_skipped)
+    if (out->is_unchanged_skipped)
         put_hashes(out, email_id, is_any_sent);
     out->count = out->capacity = 0;
 }
@@ -382,16 +383,17 @@ ctms_acoustic_outgoing(PG_FUNCTION_ARGS)
 
     InitMaterializedSRF(fcinfo, 0);
     is_snapshot_new = hold_tables();
+    out.is_unchanged_skipped = settings_is_on(SETTING_ACOUSTIC_SKIP_UNCHANGED);
     sort_contacts(&out, PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), &live, &deleted);
     SPI_connect();
     if (live) {
         email_ids = makeArrayResult(live, CurrentMemoryContext);
         if (is_any_noted)
             out.notes = read_kept(&notes_plan, email_ids);
-        if (memory_is_unchanged_skipped)
+        if (out.is_unchanged_skipped)
             out.sent = read_kept(&sent_plan, email_ids);
         acoustic_render_contacts(DatumGetArrayTypeP(email_ids),
-                                 is_any_noted || memory_is_unchanged_skipped ? &sink : &plain);
+                                 is_any_noted || out.is_unchanged_skipped ? &sink : &plain);
     }
     if (deleted && is_any_noted)
         put_deleted_contacts(&out, makeArrayResult(deleted, CurrentMemoryContext));

@@ -14,6 +14,7 @@
 #include "extension/base/gate.h"
 
 #include "extension/base/gate_look.h"
+#include "extension/base/settings.h"
 
 #include "access/relation.h"
 #include "access/tableam.h"
@@ -186,7 +187,7 @@ open_index(GateTable *table, LOCKMODE lock)
 static bool
 is_open(void)
 {
-    return is_allowed && ExecutorCheckPerms_hook == NULL;
+    return is_allowed && ExecutorCheckPerms_hook == NULL && settings_is_on(SETTING_DIRECT_ACCESS);
 }
 
 bool
@@ -278,8 +279,8 @@ gate_init(void)
 {
     DefineCustomBoolVariable(
         "ctms.direct_access",
-        "Whether contacts and the queue are read and written below the executor.",
-        "When it is off, everything is done by SQL, more slowly. Turn it off for extensions that "
-        "watch the executor, such as those for audits.",
+        "Whether this session may read and write contacts and the queue below the executor.",
+        "When it is off here, or in ctms.settings for everybody, everything is done by SQL, more "
+        "slowly.",
         &is_allowed, true, PGC_SUSET, 0, NULL, NULL, NULL);
 }

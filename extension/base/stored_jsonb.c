@@ -4,7 +4,6 @@
 #include "extension/base/compat.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -12,6 +11,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "extension/base/latest_snapshot.h"
 #include "extension/base/stored_jsonb.h"
 
 static Oid
@@ -38,21 +38,11 @@ kept_plan(const char *query)
     return plan;
 }
 
-/*
- * The latest snapshot. A parallel query cannot take a new one, so there the catalog snapshot is
- * used.
- */
-static Snapshot
-latest_snapshot(Oid table)
-{
-    return RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(table) : GetLatestSnapshot());
-}
-
 static Jsonb *
 execute(Oid table, SPIPlanPtr plan, const char *key, MemoryContext context)
 {
     Datum values[1] = {CStringGetTextDatum(key)};
-    Snapshot snapshot = latest_snapshot(table);
+    Snapshot snapshot = latest_snapshot_register(table);
     Jsonb *found = NULL;
     bool is_null;
 

@@ -14,17 +14,15 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "extension/base/settings.h"
 #include "extension/queue/agent.h"
 #include "extension/queue/give_way.h"
 #include "extension/queue/memory.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 
-/* The setting ctms.acoustic_retry_delay, in milliseconds. */
-static int retry_delay_ms = 10000;
 /* The longest wait between two attempts. */
 #define MAX_RETRY_DELAY_MS (15 * 60 * 1000)
 
@@ -336,7 +334,7 @@ ctms_fail_acoustic(PG_FUNCTION_ARGS)
                      PG_GETARG_DATUM(3),
                      PG_GETARG_DATUM(4),
                      TimestampTzGetDatum(GetCurrentTimestamp()),
-                     Float8GetDatum(retry_delay_ms),
+                     Float8GetDatum(settings_get_ms(SETTING_ACOUSTIC_RETRY_DELAY)),
                      Float8GetDatum(MAX_RETRY_DELAY_MS)};
     Failure failure = {.args = args, .asked = check_lengths(fcinfo, 1, 4)};
 
@@ -379,14 +377,4 @@ ctms_release_acoustic(PG_FUNCTION_ARGS)
     give_way_do(release_rows, &release);
     SPI_finish();
     PG_RETURN_INT64(release.count);
-}
-
-void
-queue_agent_init(void)
-{
-    DefineCustomIntVariable(
-        "ctms.acoustic_retry_delay",
-        "How long a contact waits after its first failed attempt to send it.",
-        "Each further failure doubles the wait, up to 15 minutes; each wait varies by half.",
-        &retry_delay_ms, 10000, 0, MAX_RETRY_DELAY_MS, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 }

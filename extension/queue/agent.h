@@ -7,7 +7,4 @@
 /* Raises an error unless the retry limit is at least 1. */
 extern void queue_check_retry_limit(int retry_limit);
 
-/* Defines ctms.acoustic_retry_delay; called once, by _PG_init. */
-extern void queue_agent_init(void);
-
 #endif

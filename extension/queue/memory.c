@@ -17,12 +17,12 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "extension/base/restore.h"
+#include "extension/base/settings.h"
 #include "extension/queue/flush.h"
 #include "extension/queue/memory.h"
 #include "extension/queue/plan.h"
@@ -32,12 +32,6 @@
 /* How many rows of the history are removed at once, and how often a session looks for old ones. */
 #define PURGE_ROWS 5000
 #define PURGE_INTERVAL_MS 10000
-
-bool memory_is_unchanged_skipped = false;
-/* The setting ctms.acoustic_deletions. */
-static bool are_deletions_carried = false;
-/* The setting ctms.acoustic_history, in minutes. */
-static int history_minutes = 0;
 
 PG_FUNCTION_INFO_V1(ctms__carries_deletions);
 PG_FUNCTION_INFO_V1(ctms__wake_agents);
@@ -160,11 +154,11 @@ memory_remember_sent(const Outcomes *finished)
  * but other purges.
  */
 static void
-purge(void)
+purge(int64 kept_ms)
 {
     static TimestampTz next_purge = 0;
     TimestampTz now = GetCurrentTimestamp();
-    TimestampTz limit = now - history_minutes * USECS_PER_MINUTE;
+    TimestampTz limit = now - kept_ms * 1000;
     Oid history;
 
     if (now < next_purge)
@@ -180,15 +174,16 @@ purge(void)
 void
 memory_write_history(const Outcomes *outcomes)
 {
+    int64 kept_ms = settings_get_ms(SETTING_ACOUSTIC_HISTORY);
     Datum args[3];
 
-    if (history_minutes == 0 || outcomes->count == 0)
+    if (kept_ms == 0 || outcomes->count == 0)
         return;
     args[0] = uuid_array(outcomes);
     args[1] = text_array(outcomes->outcomes, NULL, outcomes->count);
     args[2] = text_array(outcomes->details, outcomes->are_null, outcomes->count);
     queue_run_plan(&history_plan, args, NULL, SPI_OK_INSERT);
-    purge();
+    purge(kept_ms);
 }
 
 /* ---- for triggers --------------------------------------------------------------------- */
@@ -197,7 +192,8 @@ memory_write_history(const Outcomes *outcomes)
 Datum
 ctms__carries_deletions(PG_FUNCTION_ARGS)
 {
-    PG_RETURN_BOOL(are_deletions_carried && feed_is_enabled && !restore_is_running());
+    PG_RETURN_BOOL(feed_is_enabled && !restore_is_running() &&
+                   settings_is_on(SETTING_ACOUSTIC_DELETIONS));
 }
 
 /* ctms._wake_agents() → void */
@@ -206,21 +202,4 @@ ctms__wake_agents(PG_FUNCTION_ARGS)
 {
     wake_agents();
     PG_RETURN_VOID();
-}
-
-void
-queue_memory_init(void)
-{
-    DefineCustomBoolVariable(
-        "ctms.acoustic_deletions", "Whether deletions are carried to Acoustic.",
-        "These are deleted contacts, and removed newsletters, waitlists and products.",
-        &are_deletions_carried, false, PGC_SUSET, 0, NULL, NULL, NULL);
-    DefineCustomBoolVariable("ctms.acoustic_skip_unchanged",
-                             "Whether contacts are sent only when Acoustic would learn something.",
-                             "Hashes of what was last sent are kept in ctms.acoustic_sent.",
-                             &memory_is_unchanged_skipped, false, PGC_SUSET, 0, NULL, NULL, NULL);
-    DefineCustomIntVariable("ctms.acoustic_history",
-                            "How long the outcome of each attempt to send a contact is kept.",
-                            "Zero keeps nothing.", &history_minutes, 0, 0, INT_MAX, PGC_SUSET,
-                            GUC_UNIT_MIN, NULL, NULL, NULL);
 }

@@ -6,9 +6,6 @@
 
 #include "postgres.h"
 
-/* The setting ctms.acoustic_skip_unchanged. */
-extern bool memory_is_unchanged_skipped;
-
 /*
  * The contacts of one call of an agent, as columns for SQL. memory_add_outcome() grows the
  * arrays.
@@ -38,8 +35,5 @@ extern void memory_remember_sent(const Outcomes *finished);
  * removes rows that are too old.
  */
 extern void memory_write_history(const Outcomes *outcomes);
-
-/* Defines the settings; called once, by _PG_init. */
-extern void queue_memory_init(void);
 
 #endif

@@ -1,7 +1,7 @@
 -- ---------------------------------------------------------------------------
 -- What ctms remembers about Acoustic in addition to the queue. Each part is off by default:
--- what was deleted here and is still in Acoustic (ctms.acoustic_deletions), what was last
--- sent (ctms.acoustic_skip_unchanged), and what happened (ctms.acoustic_history).
+-- what was deleted here and is still in Acoustic (the setting acoustic_deletions), what was last
+-- sent (acoustic_skip_unchanged), and what happened (acoustic_history).
 -- There are no foreign keys: these rows outlive their contacts, or a trigger removes them.
 -- ---------------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ CREATE TABLE ctms.acoustic_history (
     create_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX acoustic_history_contact_idx ON ctms.acoustic_history (email_id, create_timestamp);
-COMMENT ON TABLE ctms.acoustic_history IS 'The outcome of each attempt to send a contact, kept for the time that the setting ctms.acoustic_history says';
+COMMENT ON TABLE ctms.acoustic_history IS 'The outcome of each attempt to send a contact, kept for the time that the setting acoustic_history says';
 COMMENT ON COLUMN ctms.acoustic_history.outcome IS 'sent, unchanged (nothing to send), skipped (sending is turned off), deleted or failed';
 COMMENT ON COLUMN ctms.acoustic_history.error IS 'What went wrong; never personal data';
 
@@ -193,7 +193,7 @@ BEGIN
     THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('cannot truncate "%s.%s" while deletions are carried to Acoustic', TG_TABLE_SCHEMA, TG_TABLE_NAME),
-            HINT = 'DELETE has them carried over; with ctms.acoustic_deletions off, Acoustic keeps what it has.';
+            HINT = 'DELETE has them carried over; with the setting acoustic_deletions off, Acoustic keeps what it has.';
     END IF;
     RETURN NULL;
 END

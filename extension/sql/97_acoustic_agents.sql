@@ -98,4 +98,4 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Age in seconds of the oldest change that is ready to be sent, or is being sent; 0 when there is none';
 REVOKE ALL ON FUNCTION ctms.acoustic_age(integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin, ctms_monitor;

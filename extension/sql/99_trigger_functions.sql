@@ -14,7 +14,7 @@ BEGIN
           AND p.prorettype IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
         ORDER BY p.oid
     LOOP
-        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, ctms_api, ctms_agent, ctms_admin, ctms_reader', function);
+        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, ctms_api, ctms_agent, ctms_admin, ctms_reader, ctms_monitor', function);
     END LOOP;
 END
 $$;

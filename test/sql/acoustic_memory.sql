@@ -30,7 +30,7 @@ DELETE FROM ctms.newsletters WHERE email_id = id(1) AND name = 'one';
 SELECT count(*) FROM ctms.acoustic_deleted_row;
 
 -- ---- rows that are deleted ----------------------------------------------------------------
-SET ctms.acoustic_deletions = on;
+SELECT ctms.set_setting('acoustic_deletions', 'on');
 DELETE FROM ctms.newsletters WHERE email_id = id(1) AND name = 'two';
 DELETE FROM ctms.waitlists WHERE email_id = id(1);
 UPDATE ctms.newsletters SET name = 'three' WHERE email_id = id(2) AND name = 'two';
@@ -97,7 +97,7 @@ TRUNCATE held;
 SELECT * FROM claim();
 SELECT finish();
 TRUNCATE held;
-SET ctms.acoustic_deletions = off;
+SELECT ctms.set_setting('acoustic_deletions', NULL);
 -- The same without deletions.
 INSERT INTO ctms.emails (email_id, primary_email) VALUES (id(3), 'memory3@example.com');
 SELECT * FROM claim();
@@ -111,7 +111,7 @@ SELECT finish();
 TRUNCATE held;
 
 -- An outcome that comes after its lease does not touch the lease that the same agent has got since.
-SET ctms.acoustic_deletions = on;
+SELECT ctms.set_setting('acoustic_deletions', 'on');
 UPDATE ctms.emails SET first_name = 'y' WHERE email_id = id(3);
 SELECT * FROM claim();
 SELECT ctms.delete_contact('memory3@example.com') IS NOT NULL AS deleted;
@@ -149,14 +149,14 @@ TRUNCATE ctms.emails CASCADE;
 TRUNCATE ctms.newsletters;
 TRUNCATE ctms.waitlists;
 BEGIN;
-SET LOCAL ctms.acoustic_deletions = off;
+SELECT ctms.set_setting('acoustic_deletions', NULL);
 TRUNCATE ctms.newsletters;
 ROLLBACK;
 TRUNCATE ctms.stripe_subscription_item; -- holds nothing
-SET ctms.acoustic_deletions = off;
+SELECT ctms.set_setting('acoustic_deletions', NULL);
 
 -- ---- what was last sent -------------------------------------------------------------------
-SET ctms.acoustic_skip_unchanged = on;
+SELECT ctms.set_setting('acoustic_skip_unchanged', 'on');
 SELECT kind, name, change FROM ctms.acoustic_diff(ARRAY[id(1)]) ORDER BY 1, 2;
 UPDATE ctms.emails SET first_name = 'A' WHERE email_id = id(1);
 SELECT * FROM claim();
@@ -192,11 +192,11 @@ SELECT * FROM outgoing();
 SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation)) FROM held;
 SELECT count(*) FROM ctms.acoustic_sent;
 TRUNCATE held;
-SET ctms.acoustic_skip_unchanged = off;
+SELECT ctms.set_setting('acoustic_skip_unchanged', NULL);
 
 -- ---- history --------------------------------------------------------------------------------
 SELECT count(*) FROM ctms.acoustic_history;
-SET ctms.acoustic_history = '30d';
+SELECT ctms.set_setting('acoustic_history', '30d');
 UPDATE ctms.emails SET first_name = 'B' WHERE email_id IN (id(1), id(4));
 SELECT * FROM claim();
 SELECT ctms.finish_acoustic('a', ARRAY[id(1)], ARRAY[generation], ARRAY['skipped']) FROM held WHERE email_id = id(1);
@@ -205,7 +205,6 @@ SELECT right(email_id::text, 1) AS n, outcome, error FROM ctms.acoustic_history 
 -- Old rows go, at most once in ten seconds; a new session looks at once.
 UPDATE ctms.acoustic_history SET create_timestamp = now() - interval '31 days' WHERE email_id = id(1);
 \c -
-SET ctms.acoustic_history = '30d';
 UPDATE ctms.emails SET first_name = 'C' WHERE email_id = '00000000-0000-4000-8000-0000000f0001';
 SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation)) FROM ctms.claim_acoustic('a', 100, 6, '1 hour');
 SELECT right(email_id::text, 1) AS n, outcome, error FROM ctms.acoustic_history ORDER BY id;
@@ -215,4 +214,5 @@ SELECT count(*) FROM ctms.acoustic_history;
 SELECT count(ctms.delete_contact(primary_email)) FROM ctms.emails WHERE primary_email LIKE 'memory%';
 DELETE FROM ctms.acoustic_deleted_contact;
 DELETE FROM ctms.acoustic_history;
+SELECT ctms.set_setting('acoustic_history', NULL);
 DROP FUNCTION id, claim, outgoing, finish;

@@ -46,7 +46,7 @@ SELECT * FROM queue ORDER BY n;
 SELECT email_id = pg_temp.contact(6) AS came_last FROM ctms.pending_acoustic ORDER BY retry, create_timestamp DESC LIMIT 1;
 
 -- Transient failures: counted, waiting; fewest retries first.
-SET ctms.acoustic_retry_delay = '1min';
+SELECT ctms.set_setting('acoustic_retry_delay', '1min');
 SELECT pg_temp.claim('a', 1);
 SELECT pg_temp.fail('a', 'server error', false) AS updated;
 SELECT * FROM queue ORDER BY n;
@@ -96,3 +96,4 @@ SELECT ctms.claim_acoustic('a', 1000000, 6, '1 minute');
 SELECT * FROM ctms.claim_acoustic('a', 1, 6, NULL);
 
 DELETE FROM ctms.emails WHERE email_id::text LIKE '00000000-0000-4000-8000-00000003%';
+SELECT ctms.set_setting('acoustic_retry_delay', NULL);

@@ -90,7 +90,7 @@ SELECT count(outcome) >= 7 * (14 + 14 + 14 + 9) AS has_fired FROM outcome;
 
 -- The right moments, the wrong relation.
 SELECT DISTINCT function, relation, regexp_replace(outcome, 'pg_temp_\d+', 'pg_temp') AS outcome FROM outcome WHERE outcome LIKE '% cannot be a trigger of %'
-  AND function IN ('_check_waitlist_fields', '_check_waitlist_schema', '_enqueue', '_invalidate_table', '_lock_waitlists', '_restore_references', '_update_timestamp')
+  AND function IN ('_check_setting', '_check_waitlist_fields', '_check_waitlist_schema', '_enqueue', '_invalidate_table', '_lock_waitlists', '_restore_references', '_update_timestamp')
 ORDER BY 1, 2, 3;
 
 -- Called directly.

@@ -466,7 +466,7 @@ $cases->both('PREPARE while an agent waits' => sub {
     my $enqueue = 'SELECT count(ctms.enqueue_contacts(ARRAY[' . contact(1) . '::uuid]));';
     my $delete = 'DELETE FROM ctms.newsletters WHERE email_id = ' . contact(4)
         . '; DELETE FROM ctms.emails WHERE email_id = ' . contact(4) . ';';
-    $case->sql('SET ctms.acoustic_deletions = on');
+    $case->sql(q{SELECT ctms.set_setting('acoustic_deletions', 'on')});
     for my $try ([ 'a change', $one, '' ], [ 'of a child', change(2, 'child'), '' ],
         [ 'of a price', change(1, 'stripe'), '' ], [ 'after SET CONSTRAINTS', "$one $now", '' ],
         [ 'enqueue_contacts', $enqueue, '1' ], [ 'a deletion', $delete, '' ])
@@ -477,6 +477,7 @@ $cases->both('PREPARE while an agent waits' => sub {
         $case->sql(q{ROLLBACK PREPARED 'p'; ROLLBACK});
         $case->is($agent->ask($all_sent) =~ /^[1-9]/ ? 1 : 0, 1, "$what: a claim finds it");
     }
+    $case->sql(q{SELECT ctms.set_setting('acoustic_deletions', NULL)});
 });
 
 # ---- contacts that others update at the same time -----------------------------------------------

@@ -75,6 +75,7 @@ SKIP:
     my @answers;
     for (
         [ 'AFTER INSERT', 'ROW', q{_enqueue('contact', 'email_id')} ],
+        [ 'BEFORE INSERT', 'ROW', '_check_setting()' ],
         [ 'BEFORE INSERT', 'ROW', '_check_waitlist_fields()' ],
         [ 'BEFORE INSERT', 'ROW', '_check_waitlist_schema()' ],
         [ 'BEFORE INSERT', 'STATEMENT', '_lock_waitlists()' ],
@@ -109,6 +110,7 @@ is($ctms->sql(q{SELECT t.tgrelid::regclass || ' ' || t.tgname FROM pg_trigger t
     'ctms.json_schema_document ctms_json_schema_document_invalidate_all',
     'ctms.queue_flush ctms_queue_flush', 'ctms.queue_flush ctms_queue_flush_keep',
     'ctms.queue_flush ctms_queue_flush_truncated',
+    'ctms.settings ctms_settings_invalidate', 'ctms.settings ctms_settings_invalidate_all',
     'ctms.waitlist_fields_schemas ctms_waitlist_fields_schemas_invalidate',
     'ctms.waitlist_fields_schemas ctms_waitlist_fields_schemas_invalidate_all'),
     'triggers that tell others, and the one that writes the queue, always fire; all others are

@@ -17,12 +17,11 @@ my $wanted = $ENV{CTMS_STRESS_PAIRS} // '';
 srand $seed;
 diag "seed $seed" if $wanted;
 
-my $ctms = CTMS::Test->new('lock_order', conf => 'deadlock_timeout = 100ms');
+my $ctms = CTMS::Test->new('lock_order', conf => 'deadlock_timeout = 100ms',
+    settings => { acoustic_deletions => 'on', acoustic_history => '1h' });
 
 # Contacts 1 to 3 have rows of every kind, 4 to 6 have none that refer to them.
 $ctms->sql(q{
-    ALTER DATABASE ctms SET ctms.acoustic_deletions = on;
-    ALTER DATABASE ctms SET ctms.acoustic_history = 60;
     ALTER DATABASE ctms SET jit = off; -- it would compile for tables without an index
     ALTER DATABASE ctms SET enable_seqscan = off;
     ALTER DATABASE ctms SET enable_hashjoin = off;

@@ -15,8 +15,7 @@ my $is_short = !defined $ENV{CTMS_CHANGED_TYPES};
 my $ctms = CTMS::Test->new('changed_types', conf => join "\n", 'restart_after_crash = on',
     'autovacuum = off', "timezone = 'UTC'", 'log_statement = none', 'log_min_messages = fatal',
     'log_min_error_statement = panic', 'log_connections = off', 'log_disconnections = off',
-    'max_locks_per_transaction = 256', 'ctms.acoustic_deletions = on',
-    'ctms.acoustic_skip_unchanged = on', 'ctms.acoustic_history = 1h');
+    'max_locks_per_transaction = 256');
 my $node = $ctms->node;
 $node->safe_psql('postgres', "ALTER SYSTEM SET $_") for "log_statement = 'none'";
 $node->reload;
@@ -88,6 +87,8 @@ my $rows = qq{
     VALUES ('$id', '9401', '9402');
     INSERT INTO ctms.acoustic_agents (agent, slots, wanted, lease_until)
     VALUES ('9501', 1, 1, '2021-02-03Z');
+    INSERT INTO ctms.settings (name, value) VALUES ('acoustic_deletions', 'on'),
+        ('acoustic_skip_unchanged', 'on'), ('acoustic_history', '1h');
     UPDATE ctms.pending_acoustic SET retry = 1, last_error = '9601', lease_owner = '9602',
         lease_until = '2021-02-03Z' WHERE email_id = '$other';
 };
@@ -148,7 +149,10 @@ my @calls = (
         \"2022-01-01T00:00:00Z\"}}', replace(encode(convert_to('$subscription', 'UTF8'),
             'base64'), E'\\n', '')))",
     "SELECT * FROM ctms.product_subscriptions('$id')", 'SELECT * FROM ctms.acoustic_backlog(6)',
-    'SELECT ctms.acoustic_age(6) > 0', 'SELECT ctms.acoustic_configuration()',
+    'SELECT ctms.acoustic_age(6) > 0', 'SELECT backlog, deletions, agents FROM ctms.monitor()',
+    "SELECT ctms.get_setting('acoustic_history')", 'SELECT ctms.list_settings()',
+    "SELECT ctms.set_setting('acoustic_retry_delay', '5s')",
+    'SELECT ctms.acoustic_configuration()',
     "SELECT ctms.get_api_client('9001')", "SELECT ctms.touch_api_client('9001')",
     'SELECT ctms.api_client_costs()',
     'SELECT ctms.contact_schemas()', 'SELECT ctms.library_version()',

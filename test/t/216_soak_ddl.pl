@@ -29,10 +29,10 @@ my $ctms = CTMS::Test->new('soak_ddl', conf => join "\n", 'max_connections = 60'
     'max_prepared_transactions = 20', 'wal_level = logical', 'allow_in_place_tablespaces = on',
     'autovacuum_naptime = 1', 'deadlock_timeout = 1s', 'restart_after_crash = on',
     'max_pred_locks_per_transaction = 512', 'log_statement = none',
-    q{log_line_prefix = '%m [%p] %a %e '},
-    q{ctms.acoustic_retry_delay = '50ms'});
+    q{log_line_prefix = '%m [%p] %a %e '});
 my $dir = "$PostgreSQL::Test::Utils::tmp_check/soak_ddl";
 mkdir $dir or die "$dir: $!";
+$ctms->set(acoustic_retry_delay => '50ms');
 $ctms->sql($CTMS::SoakDba::SET_UP . $CTMS::SoakAgent::SET_UP);
 $ctms->sql($_) for CTMS::SoakWriter::fill();
 my $url = $ctms->db_url;

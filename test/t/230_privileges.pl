@@ -10,7 +10,7 @@ my $ctms = CTMS::Test->new('privileges');
 CTMS::Attempt::install($ctms);
 $ctms->sql(q{GRANT CREATE ON SCHEMA public TO PUBLIC});
 # A role without any membership stands for PUBLIC.
-my @roles = qw(ctms_api ctms_agent ctms_reader ctms_admin nobody_special);
+my @roles = qw(ctms_api ctms_agent ctms_reader ctms_monitor ctms_admin nobody_special);
 my %may_table = (ctms_reader => 'SELECT', ctms_admin => 'DELETE INSERT SELECT UPDATE');
 my @expected;
 

@@ -125,4 +125,11 @@ ok(@settings > 5, 'settings were found: ' . @settings);
 is(sorted(grep { $security !~ /^\|.*`\Q$_\E`.*\|$/m } @settings),
     '', 'docs/security.md says of each who may set it and what that could do');
 
+my $configuration = slurp("$top/docs/configuration.md");
+my @rules = slurp("$top/extension/base/settings_rules.c")
+    =~ /\[SETTING_\w+\]\s*=\s*\{"(\w+)", SETTING_\w+,/g;
+ok(@rules > 5, 'settings of the database were found: ' . @rules);
+is(sorted(grep { $configuration !~ /^\| `\Q$_\E` \| `\w+` \|/m } @rules), '',
+    'docs/configuration.md has each');
+
 done_testing();

@@ -9,7 +9,7 @@ use Test::More;
 use CTMS::Test qw(poll_until slurp);
 
 my $ctms = CTMS::Test->new('agent', durable => 1,
-    conf => "ctms.acoustic_retry_delay = '100ms'");
+    settings => { acoustic_retry_delay => '100ms' });
 my $health = "$PostgreSQL::Test::Utils::tmp_check/health";
 $ctms->start_sandbox;
 $ctms->start_agent(CTMS_BACKGROUND_HEALTHCHECK_PATH => $health);

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use CTMS::Test qw(poll_until slurp);
 
-my $ctms = CTMS::Test->new('life', conf => "ctms.acoustic_retry_delay = '50ms'");
+my $ctms = CTMS::Test->new('life', settings => { acoustic_retry_delay => '50ms' });
 $ctms->start_sandbox;
 $ctms->sql('CREATE ROLE sender LOGIN IN ROLE ctms_agent');
 # Which the agent must not take over.

@@ -22,11 +22,10 @@ my $seed = $ENV{CTMS_TEST_SEED} // int(rand(1 << 30));
 srand $seed;
 note "seed $seed, $rounds rounds";
 
-my $ctms = CTMS::Test->new('crashes', conf => join "\n", "ctms.acoustic_retry_delay = '50ms'",
-    'fsync = on', 'commit_siblings = 0', 'commit_delay = ' . (rand() < 0.5 ? 5000 : 0),
-    'ctms.acoustic_deletions = on',
-    'ctms.acoustic_skip_unchanged = ' . (rand() < 0.5 ? 'on' : 'off'),
-    "ctms.acoustic_history = '1d'");
+my $ctms = CTMS::Test->new('crashes', conf => join("\n", 'fsync = on',
+        'commit_siblings = 0', 'commit_delay = ' . (rand() < 0.5 ? 5000 : 0)),
+    settings => { acoustic_retry_delay => '50ms', acoustic_deletions => 'on',
+        acoustic_skip_unchanged => rand() < 0.5 ? 'on' : 'off', acoustic_history => '1d' });
 my @own = (CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 0.5,
     CTMS_ACOUSTIC_LEASE_S => 3,
     CTMS_DB_TIMEOUT_S => 3, CTMS_LOGGING_LEVEL => 'ERROR', CTMS_ACOUSTIC_RETRY_LIMIT => 100);

@@ -10,7 +10,7 @@ use CTMS::Test qw(poll_until);
 # A time-out of half a second: such a slot is free again after three and a half.
 my @own = (CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 0.5,
     CTMS_ACOUSTIC_LEASE_S => 8, CTMS_ACOUSTIC_RETRY_LIMIT => 1000);
-my $ctms = CTMS::Test->new('slots', conf => "ctms.acoustic_retry_delay = '50ms'");
+my $ctms = CTMS::Test->new('slots', settings => { acoustic_retry_delay => '50ms' });
 $ctms->start_sandbox;
 
 sub url { return "http://127.0.0.1:$ctms->{sandbox_port}$_[0]" }

@@ -8,8 +8,8 @@ use Test::More;
 use CTMS::Agent;
 use CTMS::Test qw(poll_until);
 
-my $ctms = start_line('memory', 'ctms.acoustic_deletions = on', 'ctms.acoustic_skip_unchanged = on',
-    "ctms.acoustic_history = '30d'");
+my $ctms = start_line('memory', acoustic_deletions => 'on', acoustic_skip_unchanged => 'on',
+    acoustic_history => '30d');
 
 sub ledger
 {

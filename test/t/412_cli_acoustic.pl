@@ -146,8 +146,8 @@ is("$rc $out", "0 0 contacts, 0 new, 0 changed, 0 removed, 0 unknown, 0 unchange
     'diff of an empty queue');
 
 my $id = $ctms->sql("SELECT email_id FROM ctms.emails WHERE primary_email = 'c1\@example.com'");
-my $send = q{SET ctms.acoustic_skip_unchanged = on; SET ctms.acoustic_history = '1d';
-    WITH claimed AS MATERIALIZED (SELECT array_agg(email_id) AS ids,
+$ctms->set(acoustic_skip_unchanged => 'on', acoustic_history => '1d');
+my $send = q{WITH claimed AS MATERIALIZED (SELECT array_agg(email_id) AS ids,
         array_agg(generation) AS generations, array_agg(state) AS states
         FROM ctms.claim_acoustic('a', 100, 6, '1 hour'))
     SELECT ctms.finish_acoustic('a', ids, generations, NULL, ARRAY(SELECT fields::text
@@ -164,7 +164,8 @@ is((acoustic('diff'))[1], "$id  changed    main\n"
     . "1 contacts, 0 new, 1 changed, 0 removed, 0 unknown, 1 unchanged, 0 deleted\n",
     'of one that has changed');
 like((acoustic('diff', '--all'))[1], qr/^$id  unchanged  newsletter hubs$/m, 'with all rows');
-$ctms->sql("SET ctms.acoustic_deletions = on; DELETE FROM ctms.newsletters WHERE email_id = '$id';
+$ctms->set(acoustic_deletions => 'on');
+$ctms->sql("DELETE FROM ctms.newsletters WHERE email_id = '$id';
     SELECT ctms.delete_contact('c2\@example.com')");
 my $diff = $json->decode((acoustic('diff', '--json'))[1]);
 is_deeply([ map { "$_->{kind} $_->{name} $_->{change}" } grep { $_->{email_id} eq $id }

@@ -14,12 +14,12 @@ our @EXPORT = qw(start_line url settings faults stats recipient lines pending ro
 
 my $ctms;
 
-# Starts everything, the server with these additional settings, and waits until the agent has its
+# Starts everything, the database with these additional settings, and waits until the agent has its
 # token; returns the CTMS::Test.
 sub start_line
 {
-    my ($name, @conf) = @_;
-    $ctms = CTMS::Test->new($name, conf => join "\n", "ctms.acoustic_retry_delay = '50ms'", @conf);
+    my ($name, %settings) = @_;
+    $ctms = CTMS::Test->new($name, settings => { acoustic_retry_delay => '50ms', %settings });
     $ctms->start_sandbox;
     $ctms->start_agent(CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 1,
         CTMS_ACOUSTIC_LEASE_S => 10);

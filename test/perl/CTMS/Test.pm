@@ -10,7 +10,8 @@ package CTMS::Test;
 #
 # Everything that was started is stopped when the object is destroyed or the test ends.
 #
-# With durable => 1 a crash loses what a power cut would lose.
+# With durable => 1 a crash loses what a power cut would lose. conf has lines for postgresql.conf,
+# settings those of ctms.settings.
 
 use strict;
 use warnings;
@@ -52,6 +53,7 @@ sub new
     $node->safe_psql('ctms', 'CREATE EXTENSION ctms') unless $options{no_extension};
     my $self = bless { node => $node, name => $name, process => {}, owner => $$ }, $class;
     push @live, $self;
+    $self->set(%{ $options{settings} // {} });
     return $self;
 }
 
@@ -81,6 +83,15 @@ sub db_url
     return 'postgresql:///' . ($_[1] // 'ctms') . '?host=' . $n->host . '&port=' . $n->port;
 }
 sub sql { my ($self, $query) = @_; return $self->{node}->safe_psql('ctms', $query) }
+
+# Changes settings of the database; undef is the default.
+sub set
+{
+    my ($self, %values) = @_;
+    $self->sql("SELECT ctms.set_setting('$_', " . (defined $values{$_} ? "'$values{$_}'" : 'NULL')
+        . ')') for sort keys %values;
+    return;
+}
 
 # Runs SQL that must fail; returns {state, message} as psql shows them with verbosity "verbose".
 sub sql_error
