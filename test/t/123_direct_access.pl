@@ -1,4 +1,4 @@
-# The setting ctms.direct_access: who may change it, and that with it off an extension that watches
+# The setting direct_access, of the database and of a session: who may change it, and that with it off an extension that watches
 # the executor sees every table that a function reads or writes, in the same session at once.
 use strict;
 use warnings;
@@ -70,6 +70,13 @@ for my $statement (sort keys %tables)
     $session->query_safe('SET ctms.direct_access = off');
     is(tables_seen($session, $statement), $tables{$statement}, "by SQL: $statement");
 }
+
+# The setting of the database has the same effect, in the session that is open, whatever the
+# session's own says.
+$session->query_safe('SET ctms.direct_access = on');
+$ctms->set(direct_access => 'off');
+is(tables_seen($session, $_), $tables{$_}, "by SQL for everybody: $_") for sort keys %tables;
+$ctms->set(direct_access => undef);
 
 # In the middle of a transaction: what was noted before is written in the other way.
 for my $way (qw(off on))

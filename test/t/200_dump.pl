@@ -43,6 +43,10 @@ $source->sql(q{SET ctms.enqueue = off;
     SELECT email_id, 'bulk' || n, md5(primary_email || n)
     FROM ctms.emails, generate_series(1, 20) AS n});
 
+# What an operator has decided, and a row of a newer version.
+$source->set(acoustic_deletions => 'on', acoustic_history => '3d', direct_access => 'off');
+$source->sql(q{SET ctms.restore_mode = on; INSERT INTO ctms.settings VALUES ('newer', '17')});
+
 # ---- comparison -----------------------------------------------------------------------
 
 my $expected = CTMS::Data::content($node, 'ctms');
@@ -110,6 +114,38 @@ is($node->safe_psql($restored, q{
     INSERT INTO ctms.newsletters (email_id, name) SELECT email_id, 'next' FROM ctms.emails
         WHERE primary_email = 'dump1@example.com' RETURNING id}),
     '201', 'and goes on with its sequences');
+
+# Settings are rows like others. A session that was there before them follows them.
+sub deletions_of
+{
+    my ($session, $who) = @_;
+    $session->query_safe("SELECT ctms.delete_contact('$who\@example.com')");
+    return $session->query_safe('SELECT count(*) FROM ctms.acoustic_deleted_contact
+        WHERE is_to_send') . ' ' . $session->query_safe(q{SELECT concat_ws(' ',
+        ctms.get_setting('acoustic_deletions'), ctms.get_setting('acoustic_history'),
+        ctms.get_setting('direct_access'))});
+}
+my $first = $node->background_psql($restored);
+my $before = $first->query_safe('SELECT count(*) FROM ctms.acoustic_deleted_contact
+    WHERE is_to_send');
+is(deletions_of($first, 'dump2'), $before + 1 . ' on 3d off',
+    'a deletion in a restored database reaches the queue');
+$first->quit;
+$node->safe_psql('postgres', "CREATE DATABASE early$_") for 1, 2;
+$node->safe_psql('early2', 'SET ctms.restore_mode = on; CREATE EXTENSION ctms');
+command_ok([ 'pg_dump', @from, '--data-only', '-f', "$folder/early2.sql", 'ctms' ], 'early: dump');
+for my $try ([ 'early1', 'plain.sql', '' ],
+    [ 'early2', 'early2.sql', q{SELECT ctms.get_setting('acoustic_deletions')} ])
+{
+    my ($database, $file, $known) = @$try;
+    my $session = $node->background_psql($database);
+    $session->query_safe($known || 'SELECT 1');
+    command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', @from, '-d', $database, '-f',
+            "$folder/$file" ], "$database: restore");
+    is(deletions_of($session, 'dump2'), $before + 1 . ' on 3d off',
+        "$database: so does one in a session that was open before");
+    $session->quit;
+}
 
 # The structure alone, with the rows of a new installation on demand.
 $node->safe_psql('postgres', 'CREATE DATABASE structure');

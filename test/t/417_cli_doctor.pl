@@ -119,8 +119,8 @@ is($found->{rc}, 0, 'an installation without fault');
 my @all = map { @{ $found->{$_} } } grep { $_ ne 'rc' } keys %$found;
 is(join("\n", map { "$_->{check}: $_->{message}" } grep { $_->{status} ne 'ok' } @all), '',
     'all is checked, and well');
-my @names = qw(settings secrets database roles extension triggers pooler listen clock connections
-    queue snapshots autovacuum durability log memory acoustic keys);
+my @names = qw(settings secrets database roles extension triggers policy pooler listen clock
+    connections queue snapshots autovacuum durability log memory acoustic keys);
 is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'by each check');
 finds($found, 'database', 'ok', qr/^ctms-rest: "ctms" as "rest", PostgreSQL \d/);
 finds($found, 'extension', 'ok', qr/^the library ctms\.so has version/);
@@ -136,7 +136,7 @@ like($out,
     qr/^skipped  settings     ctms-rest: not checked: CTMS_SECRET_KEY is not set here; --rest/m,
     'what is not set up here is not checked');
 like($out, qr/^skipped  acoustic     not checked: needs /m, 'nor what needs it');
-like($out, qr/\n\nok: 17, warnings: 0, errors: 0, skipped: 4\n\z/, 'a summary at the end');
+like($out, qr/\n\nok: 18, warnings: 0, errors: 0, skipped: 4\n\z/, 'a summary at the end');
 unlike($out, qr/\e/, 'no colours in a pipe');
 my $at_terminal = { shell => [ 'script', '-qec', "'$ENV{CTMS_TEST_BIN}/ctms' doctor", '/dev/null' ],
     TERM => 'xterm', NO_COLOR => undef };
@@ -384,6 +384,27 @@ for my $case ([ 'session_replication_role', 'replica', qr/triggers do not fire/ 
         qr/RESET \Q$case->[0]\E/);
     $ctms->sql("ALTER ROLE rest RESET $case->[0]");
 }
+
+# ---- settings of the database ----------------------------------------------------------------
+
+finds(doctor({}), 'policy', 'ok', qr/all settings of the database have an effect/);
+for my $case ([ 'DATABASE ctms', 'acoustic_deletions', 'on', 'on' ],
+    [ 'ROLE rest', 'acoustic_history', '60', '60min' ],
+    [ 'ROLE rest IN DATABASE ctms', 'acoustic_retry_delay', q{'1 min'}, '1min' ],
+    [ 'ROLE ALL', 'acoustic_skip_unchanged', 'true', 'true' ])
+{
+    my ($where, $name, $value, $moved) = @$case;
+    $ctms->sql("ALTER $where SET ctms.$name = $value");
+    $found = doctor({});
+    finds($found, 'policy', 'warning', qr/^ctms\.$name has no effect on $where: /,
+        qr/^Move it: ctms settings set $name $moved; and .*: ALTER $where RESET ctms\.$name\z/);
+    my ($reset) = $found->{policy}[0]{advice} =~ /(ALTER .*)/;
+    $ctms->sql($reset);
+    finds(doctor({}), 'policy', 'ok', qr/have an effect/);
+}
+$ctms->sql(q{SET ctms.restore_mode = on; INSERT INTO ctms.settings VALUES ('newer', '17')});
+finds(doctor({}), 'policy', 'warning', qr/setting "newer" comes from another version/, qr/reset/);
+$ctms->sql('TRUNCATE ctms.settings');
 
 # ---- notifications, clock, connections -------------------------------------------------------
 
