@@ -61,7 +61,8 @@ $other->query_safe('COMMIT');
 is(value('acoustic_history'), '5h', 'and afterwards');
 
 # Nothing of a user fails without the table.
-$other->query_safe('BEGIN; ALTER EXTENSION ctms DROP TABLE ctms.settings; DROP TABLE ctms.settings');
+$other->query_safe('BEGIN; ALTER EXTENSION ctms DROP TABLE ctms.settings;
+    DROP TABLE ctms.settings');
 like($other->query(q{INSERT INTO ctms.emails (primary_email) VALUES ('six@example.com');
     DELETE FROM ctms.emails WHERE primary_email = 'six@example.com' RETURNING primary_email}),
     qr/six/, 'without the table');
@@ -75,13 +76,15 @@ my $replica = PostgreSQL::Test::Cluster->new('replica');
 $replica->init_from_backup($node, 'copy', has_streaming => 1);
 $replica->start;
 my $reader = $replica->background_psql('ctms');
-is($reader->query_safe("SELECT ctms.get_setting('acoustic_history')"), '5h', 'a replica reads them');
+is($reader->query_safe("SELECT ctms.get_setting('acoustic_history')"), '5h',
+    'a replica reads them');
 $ctms->set(acoustic_history => '6h');
 $node->wait_for_catchup($replica, 'replay', $node->lsn('flush'));
 is($reader->query_safe("SELECT ctms.get_setting('acoustic_history')"), '6h',
     'an open session there sees a change');
 $ctms->set(direct_access => 'off');
-$ctms->sql(q{INSERT INTO ctms.emails (primary_email, basket_token) VALUES ('seven@example.com', 't')});
+$ctms->sql(q{INSERT INTO ctms.emails (primary_email, basket_token)
+    VALUES ('seven@example.com', 't')});
 $node->wait_for_catchup($replica, 'replay', $node->lsn('flush'));
 like($reader->query_safe(q{SELECT ctms.find_contacts(basket_token => 't')}), qr/seven/,
     'and reads contacts by SQL');

@@ -36,7 +36,8 @@ is($ctms->sql('SELECT count(*) FROM ctms.settings'), 0, 'leaves nothing');
 
 for my $case ([ qr/invalid value of setting "acoustic_history".*from 0 to 36500d/s, 'set',
         'acoustic_history', '1 fortnight' ],
-    [ qr/there is no setting "history".*Settings are acoustic_deletions, /s, 'set', 'history', '1d' ],
+    [ qr/there is no setting "history".*Settings are acoustic_deletions, /s, 'set', 'history',
+        '1d' ],
     [ qr/there is no setting "history"/, 'reset', 'history' ],
     [ qr/permission denied for setting "direct_access"/, 'set', 'direct_access', 'off' ])
 {
