@@ -270,27 +270,30 @@ COMMENT ON TABLE ctms.stripe_price IS 'Stripe prices; amounts are in the smalles
 
 CREATE TABLE ctms.stripe_invoice (
     stripe_id varchar(255) PRIMARY KEY,
-    stripe_customer_id varchar(255) NOT NULL,
+    stripe_customer_id varchar(255),
     default_payment_method_id varchar(255),
     default_source_id varchar(255),
     stripe_created timestamptz NOT NULL,
     currency varchar(3) NOT NULL,
     total bigint NOT NULL,
-    status varchar(15) NOT NULL,
+    status varchar(15),
+    deleted boolean NOT NULL DEFAULT false,
     message_timestamp timestamptz,
+    deletion_timestamp timestamptz,
     list_timestamp timestamptz,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX stripe_invoice_customer_idx ON ctms.stripe_invoice (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_invoice IS 'Stripe invoices; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_invoice.deletion_timestamp IS 'While the invoice is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
 COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; if a line of an older message is not stored, it was removed';
 
 CREATE TABLE ctms.stripe_invoice_line_item (
     stripe_id varchar(255) PRIMARY KEY,
     stripe_invoice_id varchar(255) NOT NULL REFERENCES ctms.stripe_invoice,
-    stripe_type varchar(14) NOT NULL,
-    stripe_price_id varchar(255) NOT NULL REFERENCES ctms.stripe_price,
+    stripe_type varchar(255),
+    stripe_price_id varchar(255) REFERENCES ctms.stripe_price,
     stripe_invoice_item_id varchar(255),
     stripe_subscription_id varchar(255),
     stripe_subscription_item_id varchar(255),
@@ -303,6 +306,8 @@ CREATE TABLE ctms.stripe_invoice_line_item (
 CREATE INDEX stripe_invoice_line_item_invoice_idx ON ctms.stripe_invoice_line_item (stripe_invoice_id);
 CREATE INDEX stripe_invoice_line_item_price_idx ON ctms.stripe_invoice_line_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_invoice_line_item IS 'Lines of Stripe invoices';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_type IS 'subscription, invoiceitem, or another word of Stripe; null if Stripe gives none';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_price_id IS 'Null for an amount without a price';
 
 CREATE TABLE ctms.stripe_subscription (
     stripe_id varchar(255) PRIMARY KEY,
@@ -331,13 +336,17 @@ CREATE TABLE ctms.stripe_subscription_item (
     stripe_subscription_id varchar(255) NOT NULL REFERENCES ctms.stripe_subscription,
     stripe_price_id varchar(255) NOT NULL REFERENCES ctms.stripe_price,
     stripe_created timestamptz NOT NULL,
+    deleted boolean NOT NULL DEFAULT false,
     message_timestamp timestamptz,
+    deletion_timestamp timestamptz,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX stripe_subscription_item_subscription_idx ON ctms.stripe_subscription_item (stripe_subscription_id);
 CREATE INDEX stripe_subscription_item_price_idx ON ctms.stripe_subscription_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_subscription_item IS 'Items of Stripe subscriptions: what is subscribed to, at which price';
+COMMENT ON COLUMN ctms.stripe_subscription_item.deleted IS 'Stripe has deleted the item; it is no product of the contact any more';
+COMMENT ON COLUMN ctms.stripe_subscription_item.deletion_timestamp IS 'While the item is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
 -- ---------------------------------------------------------------------------
 -- JSON Schema, drafts 4 to 2020-12. The functions are STABLE, not IMMUTABLE, because a
 -- schema may refer to documents in ctms.json_schema_document.
@@ -885,7 +894,8 @@ BEGIN
             RAISE EXCEPTION '%not a Stripe object: "object" and "id" are needed', part.path || CASE WHEN part.path <> '' THEN ': ' ELSE '' END
                 USING ERRCODE = 'CTS01';
         END IF;
-        kind := part.content ->> 'object';
+        -- A plan is the older form of a price.
+        kind := CASE part.content ->> 'object' WHEN 'plan' THEN 'price' ELSE part.content ->> 'object' END;
         id := part.content ->> 'id';
         -- A reference is an id or the object that has it.
         customer := COALESCE(part.content #>> '{customer,id}', part.content ->> 'customer');
@@ -897,7 +907,8 @@ BEGIN
             WHERE c.stripe_id = CASE kind WHEN 'customer' THEN id WHEN 'subscription' THEN customer WHEN 'invoice' THEN customer END
             UNION ALL
             SELECT c.fxa_id FROM ctms.stripe_subscription AS s JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
-            WHERE s.stripe_id = CASE kind WHEN 'subscription_item' THEN subscription END
+            WHERE s.stripe_id = CASE kind WHEN 'subscription_item' THEN COALESCE(subscription,
+                (SELECT i.stripe_subscription_id FROM ctms.stripe_subscription_item AS i WHERE i.stripe_id = id)) END
             UNION ALL
             SELECT c.fxa_id FROM ctms.stripe_subscription_item AS i
             JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id
@@ -1037,9 +1048,9 @@ BEGIN
             ('mofo', ARRAY['contact', 'email_id']),
             ('stripe_customer', ARRAY['fxa', 'fxa_id', 'message_timestamp', 'deletion_timestamp', 'update_timestamp']),
             ('stripe_subscription', ARRAY['customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp']),
-            ('stripe_subscription_item', ARRAY['subscription', 'stripe_subscription_id', 'message_timestamp', 'update_timestamp']),
+            ('stripe_subscription_item', ARRAY['subscription', 'stripe_subscription_id', 'message_timestamp', 'deletion_timestamp', 'update_timestamp']),
             ('stripe_price', ARRAY['price', 'stripe_id', 'message_timestamp', 'update_timestamp', 'active', 'stripe_created']),
-            ('stripe_invoice', ARRAY['customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp']),
+            ('stripe_invoice', ARRAY['customer', 'stripe_customer_id', 'message_timestamp', 'deletion_timestamp', 'list_timestamp', 'update_timestamp']),
             ('stripe_invoice_line_item', ARRAY['invoice', 'stripe_invoice_id', 'message_timestamp', 'update_timestamp'])
         ) AS list (relation, args), LATERAL pg_catalog.unnest(list.args) WITH ORDINALITY AS a (arg, n)
         GROUP BY relation ORDER BY relation

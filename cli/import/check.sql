@@ -23,7 +23,7 @@ BEGIN
         EXECUTE format('SELECT count(*), string_agg(s.stripe_id, '', '') FILTER (WHERE s.number <= 5) '
             'FROM (SELECT s.stripe_id, row_number() OVER (ORDER BY s.stripe_id) AS number FROM import_%1$I AS s '
             'LEFT JOIN import_%3$I AS p ON p.stripe_id = s.%2$I LEFT JOIN ctms.%3$I AS t ON t.stripe_id = s.%2$I '
-            'WHERE p.stripe_id IS NULL AND t.stripe_id IS NULL) AS s', t.name, t.reference, t.parent)
+            'WHERE s.%2$I IS NOT NULL AND p.stripe_id IS NULL AND t.stripe_id IS NULL) AS s', t.name, t.reference, t.parent)
             INTO found, examples;
         INSERT INTO import_problems SELECT format('%s rows of "%s" refer by "%s" to a row that does not exist: stripe_id %s', found, t.name,
             t.reference, examples) WHERE found > 0;

@@ -240,27 +240,30 @@ COMMENT ON TABLE ctms.stripe_price IS 'Stripe prices; amounts are in the smalles
 
 CREATE TABLE ctms.stripe_invoice (
     stripe_id varchar(255) PRIMARY KEY,
-    stripe_customer_id varchar(255) NOT NULL,
+    stripe_customer_id varchar(255),
     default_payment_method_id varchar(255),
     default_source_id varchar(255),
     stripe_created timestamptz NOT NULL,
     currency varchar(3) NOT NULL,
     total bigint NOT NULL,
-    status varchar(15) NOT NULL,
+    status varchar(15),
+    deleted boolean NOT NULL DEFAULT false,
     message_timestamp timestamptz,
+    deletion_timestamp timestamptz,
     list_timestamp timestamptz,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX stripe_invoice_customer_idx ON ctms.stripe_invoice (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_invoice IS 'Stripe invoices; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_invoice.deletion_timestamp IS 'While the invoice is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
 COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; if a line of an older message is not stored, it was removed';
 
 CREATE TABLE ctms.stripe_invoice_line_item (
     stripe_id varchar(255) PRIMARY KEY,
     stripe_invoice_id varchar(255) NOT NULL REFERENCES ctms.stripe_invoice,
-    stripe_type varchar(14) NOT NULL,
-    stripe_price_id varchar(255) NOT NULL REFERENCES ctms.stripe_price,
+    stripe_type varchar(255),
+    stripe_price_id varchar(255) REFERENCES ctms.stripe_price,
     stripe_invoice_item_id varchar(255),
     stripe_subscription_id varchar(255),
     stripe_subscription_item_id varchar(255),
@@ -273,6 +276,8 @@ CREATE TABLE ctms.stripe_invoice_line_item (
 CREATE INDEX stripe_invoice_line_item_invoice_idx ON ctms.stripe_invoice_line_item (stripe_invoice_id);
 CREATE INDEX stripe_invoice_line_item_price_idx ON ctms.stripe_invoice_line_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_invoice_line_item IS 'Lines of Stripe invoices';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_type IS 'subscription, invoiceitem, or another word of Stripe; null if Stripe gives none';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_price_id IS 'Null for an amount without a price';
 
 CREATE TABLE ctms.stripe_subscription (
     stripe_id varchar(255) PRIMARY KEY,
@@ -301,10 +306,14 @@ CREATE TABLE ctms.stripe_subscription_item (
     stripe_subscription_id varchar(255) NOT NULL REFERENCES ctms.stripe_subscription,
     stripe_price_id varchar(255) NOT NULL REFERENCES ctms.stripe_price,
     stripe_created timestamptz NOT NULL,
+    deleted boolean NOT NULL DEFAULT false,
     message_timestamp timestamptz,
+    deletion_timestamp timestamptz,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX stripe_subscription_item_subscription_idx ON ctms.stripe_subscription_item (stripe_subscription_id);
 CREATE INDEX stripe_subscription_item_price_idx ON ctms.stripe_subscription_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_subscription_item IS 'Items of Stripe subscriptions: what is subscribed to, at which price';
+COMMENT ON COLUMN ctms.stripe_subscription_item.deleted IS 'Stripe has deleted the item; it is no product of the contact any more';
+COMMENT ON COLUMN ctms.stripe_subscription_item.deletion_timestamp IS 'While the item is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';

@@ -157,7 +157,8 @@ BEGIN
             RAISE EXCEPTION '%not a Stripe object: "object" and "id" are needed', part.path || CASE WHEN part.path <> '' THEN ': ' ELSE '' END
                 USING ERRCODE = 'CTS01';
         END IF;
-        kind := part.content ->> 'object';
+        -- A plan is the older form of a price.
+        kind := CASE part.content ->> 'object' WHEN 'plan' THEN 'price' ELSE part.content ->> 'object' END;
         id := part.content ->> 'id';
         -- A reference is an id or the object that has it.
         customer := COALESCE(part.content #>> '{customer,id}', part.content ->> 'customer');
@@ -169,7 +170,8 @@ BEGIN
             WHERE c.stripe_id = CASE kind WHEN 'customer' THEN id WHEN 'subscription' THEN customer WHEN 'invoice' THEN customer END
             UNION ALL
             SELECT c.fxa_id FROM ctms.stripe_subscription AS s JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
-            WHERE s.stripe_id = CASE kind WHEN 'subscription_item' THEN subscription END
+            WHERE s.stripe_id = CASE kind WHEN 'subscription_item' THEN COALESCE(subscription,
+                (SELECT i.stripe_subscription_id FROM ctms.stripe_subscription_item AS i WHERE i.stripe_id = id)) END
             UNION ALL
             SELECT c.fxa_id FROM ctms.stripe_subscription_item AS i
             JOIN ctms.stripe_subscription AS s ON s.stripe_id = i.stripe_subscription_id

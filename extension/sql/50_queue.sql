@@ -71,9 +71,9 @@ BEGIN
             ('mofo', ARRAY['contact', 'email_id']),
             ('stripe_customer', ARRAY['fxa', 'fxa_id', 'message_timestamp', 'deletion_timestamp', 'update_timestamp']),
             ('stripe_subscription', ARRAY['customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp']),
-            ('stripe_subscription_item', ARRAY['subscription', 'stripe_subscription_id', 'message_timestamp', 'update_timestamp']),
+            ('stripe_subscription_item', ARRAY['subscription', 'stripe_subscription_id', 'message_timestamp', 'deletion_timestamp', 'update_timestamp']),
             ('stripe_price', ARRAY['price', 'stripe_id', 'message_timestamp', 'update_timestamp', 'active', 'stripe_created']),
-            ('stripe_invoice', ARRAY['customer', 'stripe_customer_id', 'message_timestamp', 'list_timestamp', 'update_timestamp']),
+            ('stripe_invoice', ARRAY['customer', 'stripe_customer_id', 'message_timestamp', 'deletion_timestamp', 'list_timestamp', 'update_timestamp']),
             ('stripe_invoice_line_item', ARRAY['invoice', 'stripe_invoice_id', 'message_timestamp', 'update_timestamp'])
         ) AS list (relation, args), LATERAL pg_catalog.unnest(list.args) WITH ORDINALITY AS a (arg, n)
         GROUP BY relation ORDER BY relation

@@ -64,8 +64,8 @@ is_same_content(const StripeRecord *a, const StripeRecord *b)
     int i;
 
     for (i = 0; i < map->field_count; i++) {
-        bool is_text =
-            map->fields[i].type == STRIPE_TEXT || map->fields[i].type == STRIPE_REFERENCE;
+        StripeFieldType type = map->fields[i].type;
+        bool is_text = type == STRIPE_TEXT || type == STRIPE_WORD || type == STRIPE_REFERENCE;
 
         if (a->nulls[i] != b->nulls[i])
             return false;

@@ -74,7 +74,8 @@ stripe_add_record(StripeBatch *batch, StripeRecord *record)
 }
 
 /*
- * Links children to their parents. If an item came without its parent, the parent is only locked.
+ * Links children to their parents. If an item came without its parent, the parent is only locked. A
+ * deleted item does not tell its parent; the lock of its own row is enough to mark it.
  */
 static void
 link_children(StripeBatch *batch, StripeKind kind)
@@ -87,7 +88,8 @@ link_children(StripeBatch *batch, StripeKind kind)
     for (i = 0; i < batch->counts[kind]; i++) {
         StripeRecord *child = batch->records[kind][i];
 
-        if (stripe_find_record(batch, parent_kind, child->parent_id) == NULL)
+        if (child->parent_id != NULL &&
+            stripe_find_record(batch, parent_kind, child->parent_id) == NULL)
             missing = lappend(missing, child);
     }
     foreach (cell, missing) {
@@ -103,7 +105,8 @@ link_children(StripeBatch *batch, StripeKind kind)
     for (i = 0; i < batch->counts[kind]; i++) {
         StripeRecord *child = batch->records[kind][i];
 
-        child->parent = stripe_find_record(batch, parent_kind, child->parent_id);
+        if (child->parent_id != NULL)
+            child->parent = stripe_find_record(batch, parent_kind, child->parent_id);
     }
 }
 

@@ -51,11 +51,8 @@ try_customer(const StripeBatch *batch, StripeRecord *record, StripeRow *replaced
         note_conflict(record);
         return true;
     case STRIPE_UPDATED:
-        if (record->purpose == STRIPE_MARK_DELETED) {
-            stripe_mark_deleted(batch, record);
-            return true;
-        }
-        if (strcmp(record->row.owner, stripe_owner_of(record)) == 0) {
+        if (record->purpose == STRIPE_MARK_DELETED ||
+            strcmp(record->row.owner, stripe_owner_of(record)) == 0) {
             stripe_update(batch, record);
             return true;
         }

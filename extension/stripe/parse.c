@@ -45,22 +45,25 @@ read_fields(StripeReader *reader, JsonbContainer *container, const char *prefix,
 
     for (i = 0; i < map->field_count; i++) {
         const StripeField *field = &map->fields[i];
+        const char *path;
         JsonbValue *value;
         Datum datum;
 
-        if (field->path == NULL)
+        if (field->paths[0] == NULL)
             continue;
-        if (!stripe_get_path(reader, container, prefix, field->path, &value))
+        if (!stripe_find_value(reader, container, prefix, field, &path, &value))
             return false;
         if (value == NULL) {
             if (field->flags & STRIPE_REQUIRED)
-                return stripe_refuse(reader, prefix, field->path, "is missing");
+                return stripe_refuse(reader, prefix, path, "is missing");
             continue;
         }
-        if (!stripe_get_datum(reader, prefix, field, value, &datum))
+        if (!stripe_get_datum(reader, prefix, path, field, value, &datum))
             return false;
         set_value(record, i, datum);
     }
+    if (map->is_deletable && record->nulls[STRIPE_DELETED_FLAG] == 'n')
+        set_value(record, STRIPE_DELETED_FLAG, BoolGetDatum(false));
     return true;
 }
 
@@ -90,15 +93,15 @@ need(StripeReader *reader, StripeKind kind, const char *id)
 static char *
 read_inner_id(StripeReader *reader, JsonbContainer *container, const char *prefix, StripeKind kind)
 {
-    const char *object = stripe_maps[kind].object;
     JsonbValue *value = stripe_get_key(container, "object", 6);
     char *id = NULL;
 
     if (value == NULL)
         stripe_refuse(reader, prefix, "object", "is missing");
-    else if (value->type != jbvString || value->val.string.len != (int)strlen(object) ||
-             memcmp(value->val.string.val, object, value->val.string.len) != 0)
-        stripe_refuse(reader, prefix, "object", psprintf("must be \"%s\"", object));
+    else if (value->type != jbvString ||
+             stripe_kind_of(pnstrdup(value->val.string.val, value->val.string.len)) != kind)
+        stripe_refuse(reader, prefix, "object",
+                      psprintf("must be \"%s\"", stripe_maps[kind].object));
     if (reader->object->problem != NULL)
         return NULL;
     value = stripe_get_key(container, "id", 2);
@@ -111,27 +114,90 @@ read_inner_id(StripeReader *reader, JsonbContainer *container, const char *prefi
     return id;
 }
 
+static bool
+is_prefix_of(const char *prefix, const char *text)
+{
+    return strncmp(prefix, text, strlen(prefix)) == 0;
+}
+
 /*
- * The price of an item or line. A whole price becomes a record; if there is only an id, that
- * price must be stored already.
+ * The id that a child is stored by, or NULL. That is the id that Stripe gives it, unless others
+ * may have the same.
+ */
+static char *
+stored_id(StripeReader *reader, JsonbContainer *child, const char *prefix, StripeKind kind,
+          const char *parent_id, char *id)
+{
+    const StripeMap *map = &stripe_maps[kind];
+    const char *path = map->unique_id_path;
+    JsonbValue *value = path == NULL ? NULL : stripe_get_key(child, path, strlen(path));
+    int i;
+
+    if (value != NULL && value->type != jbvString) {
+        stripe_refuse(reader, prefix, path, "must be a string");
+        return NULL;
+    }
+    if (value != NULL)
+        return stripe_get_text(reader, prefix, path, value, STRIPE_MAX_ID_LENGTH, &id) ? id : NULL;
+    for (i = 0; map->old_ids != NULL && map->old_ids[i] != NULL; i++) {
+        if (!is_prefix_of(map->old_ids[i], id))
+            continue;
+        id = psprintf("%s/%s", parent_id, id);
+        if (strlen(id) <= STRIPE_MAX_ID_LENGTH)
+            return id;
+        stripe_refuse(reader, prefix, "id", "is too long together with that of its parent");
+        return NULL;
+    }
+    return id;
+}
+
+static bool
+read_is_deleted(StripeReader *reader, JsonbContainer *container, const char *prefix,
+                bool *is_deleted)
+{
+    JsonbValue *value = stripe_get_key(container, "deleted", 7);
+
+    if (value != NULL && value->type != jbvBool)
+        return stripe_refuse(reader, prefix, "deleted", "must be true or false");
+    *is_deleted = value != NULL && value->val.boolean;
+    return true;
+}
+
+/*
+ * The price of an item or line. A whole price becomes a record; if there is only an id, or what is
+ * left of a deleted price, that price must be stored already.
  */
 static bool
 read_price(StripeReader *reader, JsonbContainer *container, const char *prefix,
            StripeRecord *record)
 {
     int field = stripe_maps[record->kind].price_field;
-    JsonbContainer *price = stripe_object_of(stripe_get_key(container, "price", 5));
     StripeRecord *price_record;
+    JsonbContainer *price;
+    JsonbValue *value;
+    const char *path;
+    bool is_deleted = false;
     char *id;
 
+    if (!stripe_find_value(reader, container, prefix, &stripe_maps[record->kind].fields[field],
+                           &path, &value))
+        return false;
+    if (value == NULL)
+        return true;
+    id = TextDatumGetCString(record->values[field]);
+    price = stripe_object_of(value);
     if (price == NULL) {
-        need(reader, STRIPE_PRICE, TextDatumGetCString(record->values[field]));
+        need(reader, STRIPE_PRICE, id);
         return true;
     }
-    prefix = psprintf("%sprice.", prefix);
-    id = read_inner_id(reader, price, prefix, STRIPE_PRICE);
-    if (id == NULL)
+    prefix = psprintf("%s%s.", prefix, path);
+    if (read_inner_id(reader, price, prefix, STRIPE_PRICE) == NULL ||
+        !read_is_deleted(reader, price, prefix, &is_deleted))
         return false;
+    if (is_deleted) {
+        need(reader, STRIPE_PRICE, id);
+        return true;
+    }
     price_record = new_record(reader, STRIPE_PRICE, id);
     reader->object->records = lappend(reader->object->records, price_record);
     return read_fields(reader, price, prefix, price_record);
@@ -150,8 +216,6 @@ read_record(StripeReader *reader, JsonbContainer *container, const char *prefix,
     reader->object->records = lappend(reader->object->records, record);
     if (!read_fields(reader, container, prefix, record))
         return false;
-    if (record->kind == STRIPE_CUSTOMER && record->nulls[STRIPE_CUSTOMER_DELETED] == 'n')
-        set_value(record, STRIPE_CUSTOMER_DELETED, BoolGetDatum(false));
     if (map->parent != STRIPE_NO_KIND)
         set_value(record, STRIPE_OWNER, CStringGetTextDatum(record->parent_id));
     if (map->price_field >= 0)
@@ -166,7 +230,7 @@ static bool
 widen_period(StripeReader *reader, JsonbContainer *item, const char *prefix, StripeRecord *record,
              int field, bool is_open)
 {
-    const char *path = stripe_maps[record->kind].fields[field].path;
+    const char *path = stripe_maps[record->kind].fields[field].paths[0];
     JsonbValue *value = stripe_get_key(item, path, strlen(path));
     TimestampTz time;
     TimestampTz bound;
@@ -217,6 +281,8 @@ read_child(StripeReader *reader, JsonbContainer *child, const char *prefix, Stri
     char *id;
 
     id = read_inner_id(reader, child, prefix, kind);
+    if (id != NULL)
+        id = stored_id(reader, child, prefix, kind, parent->id, id);
     if (id == NULL)
         return false;
     record = new_record(reader, kind, id);
@@ -257,7 +323,8 @@ read_children(StripeReader *reader, JsonbContainer *container, StripeRecord *rec
     }
     for (bound = 0; is_subscription && bound < (int)lengthof(PERIOD); bound++) {
         if (record->nulls[PERIOD[bound]] == 'n')
-            return stripe_refuse(reader, "", stripe_maps[record->kind].fields[PERIOD[bound]].path,
+            return stripe_refuse(reader, "",
+                                 stripe_maps[record->kind].fields[PERIOD[bound]].paths[0],
                                  "is missing, and no item has it");
     }
     return true;
@@ -270,17 +337,6 @@ static const char *
 clip(const char *name)
 {
     return pnstrdup(name, pg_mbcliplen(name, strlen(name), CLIPPED_LENGTH));
-}
-
-static bool
-read_is_deleted(StripeReader *reader, JsonbContainer *container, bool *is_deleted)
-{
-    JsonbValue *value = stripe_get_key(container, "deleted", 7);
-
-    if (value != NULL && value->type != jbvBool)
-        return stripe_refuse(reader, "", "deleted", "must be true or false");
-    *is_deleted = value != NULL && value->val.boolean;
-    return true;
 }
 
 /* Reads the id of the parent, which an item that comes without its parent must name. */
@@ -305,9 +361,10 @@ read_object(StripeReader *reader, JsonbContainer *container, StripeKind kind, bo
 {
     StripeRecord *record = new_record(reader, kind, reader->object->id);
 
-    if (!is_deleted && !read_is_deleted(reader, container, &is_deleted))
+    if (!is_deleted && !read_is_deleted(reader, container, "", &is_deleted))
         return false;
-    if (is_deleted && kind != STRIPE_CUSTOMER) {
+    /* Subscriptions are not deleted. A price is, but the subscriptions to it keep it. */
+    if (is_deleted && !stripe_maps[kind].is_deletable) {
         reader->object->skip = STRIPE_SKIP_DELETION;
         return true;
     }
@@ -321,6 +378,23 @@ read_object(StripeReader *reader, JsonbContainer *container, StripeKind kind, bo
     return read_record(reader, container, "", record);
 }
 
+/*
+ * Whether the object shows what Stripe may make some day, as an upcoming invoice: it has no id, or
+ * one that only lasts as long as the answer.
+ */
+static bool
+is_preview(JsonbContainer *container, const StripeObject *object)
+{
+    StripeKind kind = stripe_kind_of(object->type);
+    const char *preview_id = kind == STRIPE_NO_KIND ? NULL : stripe_maps[kind].preview_id;
+
+    if (preview_id == NULL)
+        return false;
+    if (object->id == NULL)
+        return stripe_get_key(container, "id", 2) == NULL;
+    return object->id[0] == '\0' || is_prefix_of(preview_id, object->id);
+}
+
 StripeObject *
 stripe_parse(JsonbValue *value, bool is_deletion, int *sequence)
 {
@@ -332,6 +406,8 @@ stripe_parse(JsonbValue *value, bool is_deletion, int *sequence)
     if (container != NULL) {
         object->type = stripe_get_string(container, "object");
         object->id = stripe_get_string(container, "id");
+        if (object->type != NULL && object->id == NULL && is_preview(container, object))
+            object->id = "";
     }
     if (object->type == NULL || object->id == NULL) {
         object->problem = stripe_problem(ERRCODE_CTMS_STRIPE_UNRECOGNIZED,
@@ -347,6 +423,10 @@ stripe_parse(JsonbValue *value, bool is_deletion, int *sequence)
     kind = stripe_kind_of(object->type);
     if (kind == STRIPE_NO_KIND)
         return object;
+    if (is_preview(container, object)) {
+        object->skip = STRIPE_SKIP_PREVIEW;
+        return object;
+    }
     if (stripe_maps[kind].parent != STRIPE_NO_KIND && stripe_maps[kind].parent_path == NULL)
         return object;
     read_object(&reader, container, kind, is_deletion);

@@ -21,9 +21,8 @@ static const char *const ACTION_NAMES[] = {
 StaticAssertDecl(lengthof(ACTION_NAMES) == STRIPE_ACTIONS, "an action has no name");
 
 static const char *const SKIP_NAMES[] = {
-    [STRIPE_SKIP_UNUSED_TYPE] = "unused_type",
-    [STRIPE_SKIP_DELETION] = "deletion",
-    [STRIPE_SKIP_OUTDATED] = "outdated",
+    [STRIPE_SKIP_UNUSED_TYPE] = "unused_type", [STRIPE_SKIP_PREVIEW] = "preview",
+    [STRIPE_SKIP_DELETION] = "deletion",       [STRIPE_SKIP_OUTDATED] = "outdated",
     [STRIPE_SKIP_NOT_STORED] = "not_stored",
 };
 

@@ -64,13 +64,13 @@ append_columns(StringInfo sql, const StripeMap *map)
 }
 
 /*
- * The new value of a field. A customer stays deleted if the deletion is newer than the content;
+ * The new value of a field. A row stays deleted if the deletion is newer than the content;
  * "deletion" is the expression that gives the time of the deletion.
  */
 static void
 append_value(StringInfo sql, const StripeMap *map, int field, const char *deletion)
 {
-    if (map == &stripe_maps[STRIPE_CUSTOMER] && field == STRIPE_CUSTOMER_DELETED)
+    if (map->is_deletable && field == STRIPE_DELETED_FLAG)
         appendStringInfo(sql, "($%d OR COALESCE(%s >= $%d, false))", field_parameter(field),
                          deletion, message_time_parameter(map));
     else
@@ -109,8 +109,8 @@ append_read(StringInfo sql, StripeKind kind, bool is_locked)
                      ", %s::text, message_timestamp::timestamptz, %s::timestamptz, "
                      "create_timestamp::timestamptz, %s",
                      map->fields[STRIPE_OWNER].column, has_list(map) ? "list_timestamp" : "NULL",
-                     kind == STRIPE_CUSTOMER ? "deleted::boolean, deletion_timestamp::timestamptz"
-                                             : "false, NULL::timestamptz");
+                     map->is_deletable ? "deleted::boolean, deletion_timestamp::timestamptz"
+                                       : "false, NULL::timestamptz");
     appendStringInfo(sql, " FROM ctms.%s WHERE stripe_id = $1", map->table);
     if (kind == STRIPE_CUSTOMER)
         appendStringInfo(sql, " OR fxa_id = $%d ORDER BY stripe_id", field_parameter(STRIPE_OWNER));
@@ -122,7 +122,6 @@ static void
 append_insert(StringInfo sql, const StripeMap *map)
 {
     int message_time = message_time_parameter(map);
-    bool is_customer = map == &stripe_maps[STRIPE_CUSTOMER];
     char deletion[16];
     int i;
 
@@ -131,7 +130,7 @@ append_insert(StringInfo sql, const StripeMap *map)
     append_columns(sql, map);
     appendStringInfo(sql, ", message_timestamp%s%s, create_timestamp) VALUES ($1",
                      has_list(map) ? ", list_timestamp" : "",
-                     is_customer ? ", deletion_timestamp" : "");
+                     map->is_deletable ? ", deletion_timestamp" : "");
     for (i = 0; i < map->field_count; i++) {
         appendStringInfoString(sql, ", ");
         append_value(sql, map, i, deletion);
@@ -139,7 +138,7 @@ append_insert(StringInfo sql, const StripeMap *map)
     appendStringInfo(sql, ", $%d", message_time);
     if (has_list(map))
         appendStringInfo(sql, ", $%d", message_time + 1);
-    if (is_customer)
+    if (map->is_deletable)
         appendStringInfo(sql, ", CASE WHEN %s >= $%d THEN %s END", deletion, message_time,
                          deletion);
     appendStringInfo(sql, ", COALESCE($%d, now())) ON CONFLICT DO NOTHING", message_time + 2);
@@ -169,7 +168,7 @@ append_update(StringInfo sql, const StripeMap *map)
         appendStringInfoString(sql, ", ");
     }
     /* If the content is newer than the deletion, the deletion is forgotten. */
-    if (map == &stripe_maps[STRIPE_CUSTOMER])
+    if (map->is_deletable)
         appendStringInfo(sql,
                          "deletion_timestamp = CASE WHEN deletion_timestamp >= $%d"
                          " THEN deletion_timestamp END, ",
@@ -200,9 +199,11 @@ statement(StripeKind kind, Operation operation)
     case INSERT: append_insert(&sql, map); break;
     case UPDATE: append_update(&sql, map); break;
     case MARK_DELETED:
+        /* Without a time, the deletion is as new as the content: if that comes again, it stays. */
         appendStringInfo(&sql,
                          "UPDATE ctms.%s SET deleted = true, deletion_timestamp ="
-                         " GREATEST(deletion_timestamp, $%d) WHERE stripe_id = $1",
+                         " GREATEST(deletion_timestamp, COALESCE($%d, message_timestamp))"
+                         " WHERE stripe_id = $1",
                          map->table, message_time_parameter(map));
         break;
     case TOUCH:
@@ -227,6 +228,7 @@ parameter_type(StripeFieldType type)
 {
     switch (type) {
     case STRIPE_TEXT:
+    case STRIPE_WORD:
     case STRIPE_REFERENCE: return TEXTOID;
     case STRIPE_TIME: return TIMESTAMPTZOID;
     case STRIPE_BOOLEAN: return BOOLOID;
@@ -379,13 +381,8 @@ stripe_insert(const StripeBatch *batch, const StripeRecord *record, const Stripe
 void
 stripe_update(const StripeBatch *batch, const StripeRecord *record)
 {
-    run_on_record(batch, record, UPDATE, NULL);
-}
-
-void
-stripe_mark_deleted(const StripeBatch *batch, const StripeRecord *record)
-{
-    run_on_record(batch, record, MARK_DELETED, NULL);
+    run_on_record(batch, record, record->purpose == STRIPE_MARK_DELETED ? MARK_DELETED : UPDATE,
+                  NULL);
 }
 
 void

@@ -77,7 +77,7 @@ static const char LATEST_ITEMS[] =
     " JOIN ctms.stripe_subscription s ON s.stripe_customer_id = c.stripe_id"
     " JOIN ctms.stripe_subscription_item i ON i.stripe_subscription_id = s.stripe_id"
     " JOIN ctms.stripe_price p ON p.stripe_id = i.stripe_price_id"
-    " WHERE f.email_id = ANY ($1)"
+    " WHERE f.email_id = ANY ($1) AND NOT i.deleted::boolean"
     " ORDER BY f.email_id, p.stripe_product_id COLLATE \"C\", s.current_period_end DESC,"
     " s.start_date DESC, s.stripe_id COLLATE \"C\" DESC, i.stripe_id COLLATE \"C\" DESC";
 

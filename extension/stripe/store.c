@@ -125,13 +125,13 @@ add_removals(StripeBatch *batch, const StripeRecord *parent)
     }
 }
 
-/* Locks a parent before its children are written, and stores it if it is a record to be stored. */
+/* Locks a parent before its children are written, and writes it if it is a record to be written. */
 static void
 write_parent(StripeBatch *batch, StripeRecord *parent)
 {
     StripeRow none;
 
-    if (parent->purpose == STRIPE_STORE) {
+    if (parent->purpose != STRIPE_LOCK) {
         write_record(batch, parent);
         note_done(parent);
         add_removals(batch, parent);
@@ -260,16 +260,20 @@ write_kind(StripeBatch *batch, StripeKind kind)
     }
 }
 
+/* Objects of types that are not stored, previews, and deleted prices. */
 static void
-report_unused(const StripeBatch *batch)
+report_unstored(const StripeBatch *batch)
 {
     ListCell *cell;
 
     foreach (cell, batch->objects) {
         StripeObject *object = lfirst(cell);
+        StripeKind kind = stripe_kind_of(object->type);
 
         if (object->problem == NULL && object->records == NIL)
-            stripe_report_skip(object->report, object->skip, object->type, object->id);
+            stripe_report_skip(object->report, object->skip,
+                               kind == STRIPE_NO_KIND ? object->type : stripe_maps[kind].object,
+                               object->id);
     }
 }
 
@@ -278,7 +282,7 @@ stripe_store(StripeBatch *batch)
 {
     int kind;
 
-    report_unused(batch);
+    report_unstored(batch);
     stripe_gather_records(batch);
     if (!survey(batch))
         return false;

@@ -39,6 +39,7 @@ typedef enum StripeKind {
 
 typedef enum StripeFieldType {
     STRIPE_TEXT,
+    STRIPE_WORD,      /* text, with the words of stripe_words replaced */
     STRIPE_REFERENCE, /* an id, or the object that has it */
     STRIPE_TIME,      /* Unix seconds */
     STRIPE_BOOLEAN,
@@ -49,9 +50,15 @@ typedef enum StripeFieldType {
 #define STRIPE_REQUIRED 1
 #define STRIPE_UNSEEN 2 /* no row of a contact shows it, so a change of it concerns no contact */
 
+#define STRIPE_MAX_PATHS 3
+
 typedef struct StripeField {
     const char *column;
-    const char *path; /* keys with dots between them; NULL: the id of the enclosing object */
+    /*
+     * Where versions of Stripe's API have it: the first that is neither absent nor null counts.
+     * Keys with dots between them; none: the id of the enclosing object.
+     */
+    const char *paths[STRIPE_MAX_PATHS];
     StripeFieldType type;
     int max_length; /* characters, for text */
     int flags;
@@ -59,15 +66,16 @@ typedef struct StripeField {
 
 /* The first field of every object is its owner, which leads on to the contact. */
 #define STRIPE_OWNER 0
-#define STRIPE_CUSTOMER_DELETED 4
+#define STRIPE_DELETED_FLAG 1 /* of kinds that are deletable */
 #define STRIPE_SUBSCRIPTION_PERIOD_START 6
 #define STRIPE_SUBSCRIPTION_PERIOD_END 7
-#define STRIPE_ITEM_PRICE 1 /* of a subscription item */
+#define STRIPE_ITEM_PRICE 2 /* of a subscription item */
 #define STRIPE_LINE_PRICE 2
 #define STRIPE_MAX_FIELDS 11
 
 typedef struct StripeMap {
-    const char *object; /* Stripe's name for it */
+    const char *object;       /* Stripe's name for it */
+    const char *older_object; /* the name of an older form of it, or NULL */
     const char *table;
     const StripeField *fields;
     const char *parent_path; /* of an object that comes alone; NULL when it never does */
@@ -75,18 +83,30 @@ typedef struct StripeMap {
     int field_count;
     StripeKind parent; /* the kind that lists objects of this kind, or STRIPE_NO_KIND */
     StripeKind child;  /* the kind of the listed objects, or STRIPE_NO_KIND */
+    bool is_deletable; /* Stripe may say that it has deleted the object; the row is marked then */
     int price_field;   /* the field that may hold a whole price, or -1 */
+    const char *preview_id;     /* begins the ids of what will never be stored, or NULL */
+    const char *unique_id_path; /* where a better id may be, or NULL */
+    const char *const *old_ids; /* begin ids that are not unique without the parent's, or NULL */
 } StripeMap;
 
 extern const StripeMap stripe_maps[]; /* by StripeKind */
 
-/* The kind for Stripe's name of it, or STRIPE_NO_KIND. */
+/* A word of newer versions of Stripe's API, and the older one that is stored in its place. */
+typedef struct StripeWord {
+    const char *word;
+    const char *stored;
+} StripeWord;
+
+extern const StripeWord stripe_words[]; /* ends with a NULL word */
+
+/* The kind for Stripe's name of it, or of an older form of it; or STRIPE_NO_KIND. */
 extern StripeKind stripe_kind_of(const char *object);
 
 /* What to do with a record. */
 typedef enum StripePurpose {
     STRIPE_STORE,
-    STRIPE_MARK_DELETED, /* a deleted customer: an id and little else */
+    STRIPE_MARK_DELETED, /* what Stripe has deleted: an id and little else */
     STRIPE_LOCK,         /* the parent of an item that came alone */
     STRIPE_REMOVE        /* an item or line that is no longer listed */
 } StripePurpose;
@@ -104,9 +124,10 @@ typedef enum StripeAction {
 /* Why something was skipped; also the order of the lists in the report. */
 typedef enum StripeSkip {
     STRIPE_SKIP_UNUSED_TYPE,
+    STRIPE_SKIP_PREVIEW,  /* of an invoice that Stripe may make some day */
     STRIPE_SKIP_DELETION, /* of an object that ctms keeps */
     STRIPE_SKIP_OUTDATED,
-    STRIPE_SKIP_NOT_STORED, /* the deletion of a customer that is not stored */
+    STRIPE_SKIP_NOT_STORED, /* the deletion of an object that is not stored */
     STRIPE_SKIPS
 } StripeSkip;
 
@@ -143,7 +164,7 @@ typedef struct StripeRecord {
     const char *id;
     Datum values[STRIPE_MAX_FIELDS];
     char nulls[STRIPE_MAX_FIELDS]; /* 'n' or ' ', as SPI wants them */
-    const char *parent_id;         /* of an item or line */
+    const char *parent_id;         /* of an item or line; a deleted item does not tell it */
     bool is_list_complete;         /* it lists all its children */
     int sequence;                  /* the place in the message; of equal ids the last one counts */
     /* Filled in while storing. */
@@ -220,8 +241,8 @@ extern void stripe_read(const StripeBatch *batch, const StripeRecord *record, bo
  */
 extern bool
 stripe_insert(const StripeBatch *batch, const StripeRecord *record, const StripeRow *old);
+/* Writes the content, or marks the row as deleted, as the record's purpose is. */
 extern void stripe_update(const StripeBatch *batch, const StripeRecord *record);
-extern void stripe_mark_deleted(const StripeBatch *batch, const StripeRecord *record);
 /* Moves only the times forward; this does not count as a change. */
 extern void stripe_touch(const StripeBatch *batch, const StripeRecord *record);
 extern bool stripe_delete(StripeKind kind, const char *id, const char *owner);

@@ -105,6 +105,24 @@ stripe_get_path(StripeReader *reader, JsonbContainer *container, const char *pre
     }
 }
 
+bool
+stripe_find_value(StripeReader *reader, JsonbContainer *container, const char *prefix,
+                  const StripeField *field, const char **path, JsonbValue **value)
+{
+    int i;
+
+    for (i = 0; i < STRIPE_MAX_PATHS && field->paths[i] != NULL; i++) {
+        *path = field->paths[i];
+        if (!stripe_get_path(reader, container, prefix, *path, value))
+            return false;
+        if (*value != NULL)
+            return true;
+    }
+    *path = field->paths[0];
+    *value = NULL;
+    return true;
+}
+
 /* Copies a string of 1 to max_length characters. */
 bool
 stripe_get_text(StripeReader *reader, const char *prefix, const char *path, JsonbValue *value,
@@ -174,21 +192,33 @@ stripe_get_time(JsonbValue *value, TimestampTz *result)
     return true;
 }
 
-bool
-stripe_get_datum(StripeReader *reader, const char *prefix, const StripeField *field,
-                 JsonbValue *value, Datum *result)
+static const char *
+stored_word(const char *text)
 {
-    const char *path = field->path;
+    const StripeWord *word;
+
+    for (word = stripe_words; word->word != NULL; word++) {
+        if (strcmp(word->word, text) == 0)
+            return word->stored;
+    }
+    return text;
+}
+
+bool
+stripe_get_datum(StripeReader *reader, const char *prefix, const char *path,
+                 const StripeField *field, JsonbValue *value, Datum *result)
+{
     char *text = NULL;
     int64 number;
 
     switch (field->type) {
     case STRIPE_TEXT:
+    case STRIPE_WORD:
         if (value->type != jbvString)
             return stripe_refuse(reader, prefix, path, "must be a string");
         if (!stripe_get_text(reader, prefix, path, value, field->max_length, &text))
             return false;
-        *result = CStringGetTextDatum(text);
+        *result = CStringGetTextDatum(field->type == STRIPE_WORD ? stored_word(text) : text);
         return true;
     case STRIPE_REFERENCE:
         if (!stripe_get_reference(reader, prefix, path, value, &text))

@@ -40,7 +40,13 @@ extern bool stripe_get_reference(StripeReader *reader, const char *prefix, const
                                  JsonbValue *value, char **result);
 /* Returns false, without noting a problem, when the value is not a time. */
 extern bool stripe_get_time(JsonbValue *value, TimestampTz *result);
-extern bool stripe_get_datum(StripeReader *reader, const char *prefix, const StripeField *field,
-                             JsonbValue *value, Datum *result);
+/*
+ * The value of a field and the path that has it. *value is NULL, and *path the first path, when
+ * none has it.
+ */
+extern bool stripe_find_value(StripeReader *reader, JsonbContainer *container, const char *prefix,
+                              const StripeField *field, const char **path, JsonbValue **value);
+extern bool stripe_get_datum(StripeReader *reader, const char *prefix, const char *path,
+                             const StripeField *field, JsonbValue *value, Datum *result);
 
 #endif

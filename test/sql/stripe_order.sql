@@ -152,6 +152,49 @@ SELECT stripe_id, deleted FROM ctms.stripe_customer WHERE fxa_id = 'stripe_o_fxa
 SELECT ctms.upsert_stripe(pg_temp.customer('cus_o2', 'stripe_o_fxa5'));
 SELECT fxa_id, deleted, pg_temp.seconds(message_timestamp) FROM ctms.stripe_customer WHERE stripe_id = 'cus_o2';
 
+-- ---- deleted items and invoices ------------------------------------------------------------------
+
+CREATE FUNCTION pg_temp.deleted(object text, id text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('object', object, 'id', id, 'deleted', true)
+$$;
+CREATE FUNCTION pg_temp.invoice(status text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('object', 'invoice', 'id', 'in_o9', 'customer', 'cus_o1', 'created', 1, 'currency', 'usd', 'total', 1, 'status', status, 'lines', '{"data": []}'::jsonb)
+$$;
+CREATE FUNCTION pg_temp.deletions() RETURNS TABLE (id text, content text, deleted boolean, message numeric, deletion numeric) LANGUAGE sql AS $$
+    SELECT stripe_id, extract(epoch FROM stripe_created)::int::text, deleted, pg_temp.seconds(message_timestamp), pg_temp.seconds(deletion_timestamp) FROM ctms.stripe_subscription_item WHERE stripe_id LIKE 'si\_o9%'
+    UNION ALL SELECT stripe_id, status, deleted, pg_temp.seconds(message_timestamp), pg_temp.seconds(deletion_timestamp) FROM ctms.stripe_invoice WHERE stripe_id = 'in_o9' ORDER BY 1
+$$;
+CREATE FUNCTION pg_temp.item_o9(created int) RETURNS jsonb LANGUAGE sql AS $$ SELECT pg_temp.item('9', created) || '{"subscription": "sub_o9"}' $$;
+SELECT ctms.upsert_stripe(pg_temp.subscription('active', '{}') || '{"id": "sub_o9"}', pg_temp.at(59));
+-- Not stored yet: nothing to mark.
+SELECT ctms.upsert_stripe(pg_temp.deleted('subscription_item', 'si_o9'), pg_temp.at(60)), ctms.upsert_stripe(pg_temp.deleted('invoice', 'in_o9'), pg_temp.at(60));
+SELECT ctms.upsert_stripe(pg_temp.item_o9(1), pg_temp.at(70)), ctms.upsert_stripe(pg_temp.invoice('draft'), pg_temp.at(70));
+SELECT ctms.upsert_stripe(pg_temp.deleted('subscription_item', 'si_o9'), pg_temp.at(69)), ctms.upsert_stripe(pg_temp.deleted('invoice', 'in_o9'), pg_temp.at(69));
+SELECT ctms.upsert_stripe(pg_temp.deleted('subscription_item', 'si_o9'), pg_temp.at(73)), ctms.upsert_stripe(pg_temp.deleted('invoice', 'in_o9'), pg_temp.at(73));
+-- Content from before the deletion that arrives after it: stored, and still deleted; the deletion again: its time moves.
+SELECT ctms.upsert_stripe(pg_temp.item_o9(2), pg_temp.at(72)), ctms.upsert_stripe(pg_temp.invoice('open'), pg_temp.at(72));
+SELECT ctms.upsert_stripe(pg_temp.item_o9(3), pg_temp.at(71)), ctms.upsert_stripe(pg_temp.invoice('paid'), pg_temp.at(71));
+SELECT * FROM pg_temp.deletions();
+SELECT ctms.upsert_stripe(pg_temp.deleted('subscription_item', 'si_o9'), pg_temp.at(74)), ctms.upsert_stripe(pg_temp.deleted('invoice', 'in_o9'), pg_temp.at(74));
+SELECT ctms.upsert_stripe(pg_temp.item_o9(2), pg_temp.at(74)), ctms.upsert_stripe(pg_temp.invoice('open'), pg_temp.at(74));
+SELECT * FROM pg_temp.deletions();
+-- Newer content undoes it.
+SELECT ctms.upsert_stripe(pg_temp.item_o9(2), pg_temp.at(75)), ctms.upsert_stripe(pg_temp.invoice('open'), pg_temp.at(75));
+SELECT * FROM pg_temp.deletions();
+-- A deletion without a time: what is stored may come again, and stays deleted; what is newer undoes it.
+SELECT ctms.upsert_stripe(pg_temp.deleted('subscription_item', 'si_o9')), ctms.upsert_stripe(pg_temp.deleted('invoice', 'in_o9'));
+SELECT ctms.upsert_stripe(pg_temp.item_o9(2), pg_temp.at(75)), ctms.upsert_stripe(pg_temp.invoice('open'), pg_temp.at(75));
+SELECT ctms.upsert_stripe(pg_temp.item_o9(4), pg_temp.at(74)), ctms.upsert_stripe(pg_temp.invoice('void'), pg_temp.at(74));
+SELECT * FROM pg_temp.deletions();
+SELECT ctms.upsert_stripe(pg_temp.item_o9(2), pg_temp.at(76)), ctms.upsert_stripe(pg_temp.invoice('open'), pg_temp.at(76));
+SELECT * FROM pg_temp.deletions();
+-- Two in one message, of which one is inside another object; the last one counts.
+SELECT ctms._upsert_stripe_batch(jsonb_build_array(pg_temp.deleted('invoice', 'in_o9'), pg_temp.subscription('active', '{9}', true) || '{"id": "sub_o9"}', pg_temp.deleted('subscription_item', 'si_o9'), pg_temp.deleted('subscription_item', 'si_o99')), pg_temp.at(77));
+SELECT * FROM pg_temp.deletions();
+DELETE FROM ctms.stripe_invoice WHERE stripe_id = 'in_o9';
+DELETE FROM ctms.stripe_subscription_item WHERE stripe_id = 'si_o9';
+DELETE FROM ctms.stripe_subscription WHERE stripe_id = 'sub_o9';
+
 -- ---- the times are no change: nothing is enqueued, update_timestamp stays ----------------------
 
 INSERT INTO ctms.emails (email_id, primary_email) VALUES ('00000000-0000-4000-8000-0000000000b1', 'stripe_o1@example.com');

@@ -173,7 +173,7 @@ SELECT key AS customer, absent, wrong FROM pg_temp.refusals(pg_temp.customer('cu
 SELECT key AS price, absent, wrong FROM pg_temp.refusals(pg_temp.price('price_u77'), '{recurring,unit_amount}');
 SELECT key AS subscription, absent, wrong FROM pg_temp.refusals(pg_temp.subscription('sub_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.item('si_u77', pg_temp.price('price_u77'))])));
 SELECT key AS item, absent, wrong FROM pg_temp.refusals(pg_temp.item('si_u77', pg_temp.price('price_u77'), '{"subscription": "sub_u1"}'));
-SELECT key AS invoice, absent, wrong FROM pg_temp.refusals(pg_temp.invoice('in_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.line('il_u77', pg_temp.price('price_u77'))])));
+SELECT key AS invoice, absent, wrong FROM pg_temp.refusals(pg_temp.invoice('in_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.line('il_u77', pg_temp.price('price_u77'))])), '{customer,status}');
 \x off
 -- Optional keys of a wrong type; what is inside names its place.
 SELECT pg_temp.refused(object) FROM unnest(ARRAY[
@@ -188,12 +188,15 @@ SELECT pg_temp.refused(object) FROM unnest(ARRAY[
     pg_temp.subscription('sub_u77', 'cus_u7', '{"data": [{"object": "subscription_item"}]}'), pg_temp.subscription('sub_u77', 'cus_u7', '{"data": [{"id": "si_u77"}]}'), pg_temp.subscription('sub_u77', 'cus_u7', '{"data": [{"object": "subscription_item", "id": 7}]}'),
     pg_temp.subscription('sub_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.item('si_u77', pg_temp.price('price_u77')), pg_temp.item('si_u78', pg_temp.price('price_u78') - 'currency')])),
     pg_temp.subscription('sub_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.item('si_u77', pg_temp.price('price_u77') - 'object')])),
-    pg_temp.subscription('sub_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.item('si_u77', pg_temp.price('price_u77') || '{"object": "plan"}')])),
+    pg_temp.subscription('sub_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.item('si_u77', pg_temp.price('price_u77') || '{"object": "product"}')])),
     pg_temp.subscription('sub_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.item('si_u77', pg_temp.price('price_u77') || '{"recurring": {"interval": 7}}')])),
     pg_temp.subscription('sub_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.item('si_u77', pg_temp.price('price_u77'))])) - 'current_period_end',
     pg_temp.subscription('sub_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.item('si_u77', pg_temp.price('price_u77'), '{"current_period_end": "soon"}')])) - 'current_period_end',
-    pg_temp.invoice('in_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.line('il_u77', pg_temp.price('price_u77')), pg_temp.line('il_u78', 'null')])),
-    pg_temp.invoice('in_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.line('il_u77', pg_temp.price('price_u77'), '{"type": "something longer"}')]))]) WITH ORDINALITY o (object, n) ORDER BY n;
+    pg_temp.invoice('in_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.line('il_u77', pg_temp.price('price_u77')), pg_temp.line('il_u78', '5')])),
+    pg_temp.invoice('in_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.line('il_u77', pg_temp.price('price_u77'))]), '{"customer": 5}'),
+    pg_temp.invoice('in_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.line('il_u77', pg_temp.price('price_u77'))]), '{"status": "something longer"}'),
+    pg_temp.invoice('in_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.line('il_u77', pg_temp.price('price_u77'), '{"type": ""}')])),
+    pg_temp.invoice('in_u77', 'cus_u7', pg_temp.list(ARRAY[pg_temp.line('il_u77', pg_temp.price('price_u77'), jsonb_build_object('type', repeat('t', 256)))]))]) WITH ORDINALITY o (object, n) ORDER BY n;
 -- References to what is not stored.
 SELECT pg_temp.refused(object) FROM unnest(ARRAY[
     pg_temp.item('si_u77', pg_temp.price('price_u77'), '{"subscription": "sub_u77"}'),

@@ -82,8 +82,17 @@ sub invoice
         lines => { data => \@lines, has_more => truth(0.2) } };
 }
 
+# What Stripe has deleted, about which it tells little.
+sub deleted
+{
+    my ($object, $id) = @_;
+    return { object => $object, id => $id, deleted => JSON::PP::true };
+}
+
 my @makers = (\&customer, \&price, \&subscription, \&subscription, \&invoice,
-    sub { subscription_item(int rand 25, 1 + int rand 5) });
+    sub { subscription_item(int rand 25, 1 + int rand 5) },
+    sub { deleted(one_of([ subscription_item => 'si_' . int(rand 25) . '_' . (1 + int rand 5) ],
+        [ invoice => 'in_' . int rand 25 ])->@*) });
 sub single_objects
 {
     return map {

@@ -33,7 +33,7 @@ while ($map =~ /StripeField (\w+)\[\] = \{(.*?)^\};/msg)
 {
     my ($fields, $content) = ($1, $2);
     $unseen{ $table{$fields} } =
-        sorted($content =~ /\{"(\w+)",[^{}]*\bSTRIPE_UNSEEN\b[^{}]*\}/g);
+        sorted($content =~ /\{"(\w+)",\s*\{[^{}]*\},[^{}]*\bSTRIPE_UNSEEN\b[^{}]*\}/g);
 }
 my %unfed;
 my $triggers = slurp("$top/extension/sql/50_queue.sql");
@@ -77,7 +77,7 @@ my ($id_length) = $map =~ /#define ID_LENGTH (\d+)/;
 while ($map =~ /StripeField (\w+)\[\] = \{(.*?)^\};/msg)
 {
     my ($table, $content) = ($table{$1}, $2);
-    while ($content =~ /\{"(\w+)", (?:"[^"]*"|NULL),\s*STRIPE_(?:TEXT|REFERENCE), (\w+),/g)
+    while ($content =~ /\{"(\w+)",\s*\{[^{}]*\},\s*STRIPE_(?:TEXT|WORD|REFERENCE),\s*(\w+),/g)
     {
         my ($column, $limit) = ($1, $2);
         $limit = $id_length if $limit eq 'ID_LENGTH';

@@ -80,7 +80,8 @@ sub expected
 }
 
 # Columns that the older database does not have.
-my %is_new = map { $_ => 1 } qw(message_timestamp list_timestamp deletion_timestamp);
+my %is_new = map { $_ => 1 } qw(message_timestamp list_timestamp deletion_timestamp
+    stripe_invoice.deleted stripe_subscription_item.deleted);
 
 # ids of waitlists that the rules made are our own.
 sub differences
@@ -92,7 +93,7 @@ sub differences
     for my $table (sort keys %expected)
     {
         my $columns = join ', ', grep { !$is_new{$_}
-            && !($table eq 'waitlists' && $_ eq 'id') } split /\n/,
+            && !$is_new{"$table.$_"} && !($table eq 'waitlists' && $_ eq 'id') } split /\n/,
             $node->safe_psql($database, "SELECT attname FROM pg_attribute
                 WHERE attrelid = 'ctms.$table'::regclass AND attnum > 0 ORDER BY attnum");
         $columns =~ s/\buser\b/"user"/;
