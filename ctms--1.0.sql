@@ -1303,7 +1303,18 @@ CREATE FUNCTION ctms._note_deleted_products() RETURNS trigger
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF ctms._carries_deletions() THEN
+    IF NOT ctms._carries_deletions() THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        INSERT INTO ctms.acoustic_deleted_row AS d (email_id, kind, name)
+        SELECT f.email_id, 'product', p.stripe_product_id FROM ctms.stripe_price p
+        JOIN ctms.stripe_subscription s ON s.stripe_id = OLD.stripe_subscription_id
+        JOIN ctms.stripe_customer c ON c.stripe_id = s.stripe_customer_id
+        JOIN ctms.fxa f ON f.fxa_id = c.fxa_id
+        WHERE p.stripe_id = OLD.stripe_price_id
+        ON CONFLICT (email_id, kind, name) DO UPDATE SET update_timestamp = clock_timestamp();
+    ELSE
         INSERT INTO ctms.acoustic_deleted_row AS d (email_id, kind, name)
         SELECT DISTINCT f.email_id, 'product', p.stripe_product_id FROM gone g
         JOIN ctms.stripe_price p ON p.stripe_id = g.stripe_price_id
@@ -1350,6 +1361,10 @@ CREATE TRIGGER ctms_stripe_subscription_item_no_truncate BEFORE TRUNCATE ON ctms
 
 CREATE TRIGGER ctms_stripe_subscription_item_deleted AFTER DELETE ON ctms.stripe_subscription_item
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION ctms._note_deleted_products();
+CREATE TRIGGER ctms_stripe_subscription_item_moved AFTER UPDATE ON ctms.stripe_subscription_item FOR EACH ROW
+    WHEN (NOT OLD.deleted AND (NEW.deleted OR
+        (OLD.stripe_subscription_id, OLD.stripe_price_id) IS DISTINCT FROM (NEW.stripe_subscription_id, NEW.stripe_price_id)))
+    EXECUTE FUNCTION ctms._note_deleted_products();
 -- ---------------------------------------------------------------------------
 -- What is sent to Acoustic.
 -- ---------------------------------------------------------------------------

@@ -74,6 +74,7 @@ WITH expected (relation, name, enabled) AS (VALUES
     ('stripe_subscription_item', 'ctms_stripe_subscription_item_deleted', 'O'),
     ('stripe_subscription_item', 'ctms_stripe_subscription_item_enqueue', 'O'),
     ('stripe_subscription_item', 'ctms_stripe_subscription_item_enqueue_all', 'O'),
+    ('stripe_subscription_item', 'ctms_stripe_subscription_item_moved', 'O'),
     ('stripe_subscription_item', 'ctms_stripe_subscription_item_no_truncate', 'O'),
     ('stripe_subscription_item', 'ctms_stripe_subscription_item_restores', 'O'),
     ('stripe_subscription_item', 'ctms_stripe_subscription_item_update_timestamp', 'O'),

@@ -144,6 +144,44 @@ SELECT * FROM claim();
 SELECT finish();
 TRUNCATE held;
 
+-- ---- products ---------------------------------------------------------------------------------
+-- An item that is deleted, as Stripe says, by a list without it, or by moving to another price, may
+-- take a product away.
+CREATE FUNCTION price(id text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('object', 'price', 'id', 'price_' || id, 'product', 'prod_' || id, 'created', 1, 'active', true, 'currency', 'usd')
+$$;
+CREATE FUNCTION subscription(VARIADIC prices text[]) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('object', 'subscription', 'id', 'sub_m1', 'customer', 'cus_m1', 'created', 1, 'start_date', 1,
+        'current_period_start', 1, 'current_period_end', 2, 'cancel_at_period_end', false, 'status', 'active', 'items',
+        jsonb_build_object('data', jsonb_agg(jsonb_build_object('object', 'subscription_item', 'id', 'si_m' || n, 'created', 1, 'price', price(p)) ORDER BY n)))
+    FROM unnest(prices) WITH ORDINALITY AS x (p, n)
+$$;
+CREATE FUNCTION noted() RETURNS TABLE (n text, kind text, name text) LANGUAGE sql AS $$
+    WITH gone AS (DELETE FROM ctms.acoustic_deleted_row RETURNING *) SELECT right(email_id::text, 1), kind, name FROM gone ORDER BY 1, 2, 3
+$$;
+INSERT INTO ctms.fxa (email_id, fxa_id) VALUES (id(1), 'memory_fxa');
+SELECT ctms.upsert_stripe('{"object": "customer", "id": "cus_m1", "description": "memory_fxa", "created": 1}') ->> 'created' AS customer;
+SELECT ctms.upsert_stripe(subscription('m1', 'm2', 'm3')) ->> 'created' AS subscription;
+SELECT * FROM noted();
+SELECT ctms.upsert_stripe('{"object": "subscription_item", "id": "si_m1", "deleted": true}') ->> 'updated' AS deleted;
+SELECT * FROM noted();
+SELECT ctms.upsert_stripe('{"object": "subscription_item", "id": "si_m1", "deleted": true}') ->> 'no_change' AS deleted_again;
+SELECT ctms.upsert_stripe(subscription('m1', 'm4', 'm3')) ->> 'updated' AS moved;
+SELECT * FROM noted();
+SELECT ctms.upsert_stripe(subscription('m1', 'm4')) ->> 'deleted' AS not_listed;
+SELECT * FROM noted();
+SELECT ctms.upsert_stripe(subscription('m1', 'm4') || '{"status": "canceled"}') ->> 'updated' AS canceled;
+SELECT * FROM noted();
+SET ctms.acoustic_deletions = off;
+SELECT ctms.upsert_stripe('{"object": "subscription_item", "id": "si_m2", "deleted": true}') ->> 'updated' AS deleted;
+SELECT * FROM noted();
+DELETE FROM ctms.stripe_subscription_item WHERE stripe_id LIKE 'si\_m%';
+DELETE FROM ctms.stripe_subscription WHERE stripe_id = 'sub_m1';
+DELETE FROM ctms.stripe_price WHERE stripe_id LIKE 'price\_m%';
+DELETE FROM ctms.stripe_customer WHERE stripe_id = 'cus_m1';
+DELETE FROM ctms.fxa WHERE fxa_id = 'memory_fxa';
+SET ctms.acoustic_deletions = on;
+
 -- ---- TRUNCATE ---------------------------------------------------------------------------------
 TRUNCATE ctms.emails CASCADE;
 TRUNCATE ctms.newsletters;
