@@ -887,15 +887,20 @@ DECLARE
     all_contacts uuid[] := '{}';
     enqueued text[] := '{}';
     unused text[] := '{}';
+    previews text[] := '{}';
     unconnected text[] := '{}';
 BEGIN
     FOR part IN SELECT u.path, u.content FROM ctms.unwrap_stripe(enqueue_stripe.object) AS u LOOP
+        -- A plan is the older form of a price.
+        kind := CASE part.content ->> 'object' WHEN 'plan' THEN 'price' ELSE part.content ->> 'object' END;
+        IF kind = 'invoice' AND part.content ->> 'id' IS NULL THEN
+            previews := previews || text 'invoice:';
+            CONTINUE;
+        END IF;
         IF jsonb_typeof(part.content -> 'object') IS DISTINCT FROM 'string' OR jsonb_typeof(part.content -> 'id') IS DISTINCT FROM 'string' THEN
             RAISE EXCEPTION '%not a Stripe object: "object" and "id" are needed', part.path || CASE WHEN part.path <> '' THEN ': ' ELSE '' END
                 USING ERRCODE = 'CTS01';
         END IF;
-        -- A plan is the older form of a price.
-        kind := CASE part.content ->> 'object' WHEN 'plan' THEN 'price' ELSE part.content ->> 'object' END;
         id := part.content ->> 'id';
         -- A reference is an id or the object that has it.
         customer := COALESCE(part.content #>> '{customer,id}', part.content ->> 'customer');
@@ -929,8 +934,8 @@ BEGIN
         PERFORM ctms.enqueue_contacts(all_contacts);
     END IF;
     RETURN (SELECT COALESCE(jsonb_object_agg(key, value), '{}') FROM (VALUES
-        ('enqueued', to_jsonb(enqueued)), ('email_ids', to_jsonb(all_contacts)), ('skipped', to_jsonb(unused || unconnected)),
-        ('skip_reasons', jsonb_strip_nulls(jsonb_build_object('unused_type', NULLIF(unused, '{}'), 'no_contact', NULLIF(unconnected, '{}')))))
+        ('enqueued', to_jsonb(enqueued)), ('email_ids', to_jsonb(all_contacts)), ('skipped', to_jsonb(unused || previews || unconnected)),
+        ('skip_reasons', jsonb_strip_nulls(jsonb_build_object('unused_type', NULLIF(unused, '{}'), 'preview', NULLIF(previews, '{}'), 'no_contact', NULLIF(unconnected, '{}')))))
         AS v (key, value) WHERE value NOT IN ('[]', '{}'));
 END
 $$;

@@ -35,6 +35,13 @@ SELECT pg_temp.store(pg_temp.subscription('1', pg_temp.item('1', '"price_l1"'), 
 -- From somebody who is not in the list, it is taken over.
 SELECT pg_temp.store(pg_temp.customer('8', '3'), pg_temp.customer('1', '1') || '{"default_source": "s"}', pg_temp.subscription('1', VARIADIC '{}'));
 
+-- A plan is the price that it is; what is deleted is a row as any other.
+SELECT pg_temp.store(pg_temp.price('9') - 'recurring', pg_temp.price('9') || '{"object": "plan"}', pg_temp.price('9') || '{"object": "plan", "amount": 5}');
+SELECT pg_temp.store(pg_temp.subscription('9', pg_temp.item('9', '"price_l9"')));
+SELECT pg_temp.store('{"object": "subscription_item", "id": "si_l404", "deleted": true}', '{"object": "subscription_item", "id": "si_l9", "deleted": true}',
+    '{"object": "plan", "id": "price_l9", "deleted": true}', '{"object": "invoice"}', pg_temp.subscription('9', pg_temp.item('9', '"price_l9"')));
+SELECT deleted FROM ctms.stripe_subscription_item WHERE stripe_id = 'si_l9';
+
 -- What is refused, and who may call.
 SELECT ctms.upsert_stripe_list('{}');
 SELECT ctms.upsert_stripe_list(NULL);

@@ -222,6 +222,17 @@ is($ctms->sql(products('prod_price_q')), '', '... and is no product any more');
 reports($of_deleted, [ deleted(subscription_item => 'si_q') ],
     { no_change => ['subscription_item:si_q'] });
 
+sub enqueued { return $ctms->sql("SELECT ctms.enqueue_stripe('" . $json->encode($_[0]) . "')") }
+my $contact = '"email_ids": ["00000000-0000-4000-8000-000000000001"]';
+is(enqueued(deleted(subscription_item => 'si_q')),
+    qq({"enqueued": ["subscription_item:si_q"], $contact}), '... its contact is found');
+is(enqueued(deleted(subscription_item => 'si_404')),
+    '{"skipped": ["subscription_item:si_404"]}', '... unless it is not stored');
+is(enqueued(old_plan('plan_i')), qq({"enqueued": ["price:plan_i"], $contact}),
+    'a plan concerns its subscribers');
+is(enqueued({ object => 'invoice', customer => 'cus_1' }), '{"skipped": ["invoice:"]}',
+    'a preview of an invoice concerns nobody');
+
 # ---- prices ------------------------------------------------------------------------------------
 
 reports('price: `plan` as the `object`', [ old_plan('plan_1') ], { created => ['price:plan_1'] });

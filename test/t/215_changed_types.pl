@@ -116,6 +116,8 @@ my $invoice = qq({"object": "invoice", "id": "8201", "customer": "8001", "create
 my $customer = '{"object": "customer", "id": "8001", "created": 1600000000, "description": "5001",
     "default_source": null, "invoice_settings": {"default_payment_method": "8009"}}';
 (my $deleted = $customer) =~ s/"created".*/"deleted": true}/s;
+my ($deleted_item, $deleted_invoice) = map { qq({"object": "$_->[0]", "id": "$_->[1]",
+    "deleted": true}) } [ subscription_item => 8501 ], [ invoice => 8201 ];
 my $claim = q{ctms.claim_acoustic('a', 10, 6, '1 hour')};
 my $now = "'2030-01-01Z'::timestamptz";
 my @calls = (
@@ -140,7 +142,7 @@ my @calls = (
     "SELECT ctms.drop_waitlist_schema('relay')", "SELECT ctms.install_defaults()",
     'SELECT ctms.install_default_waitlist_schemas()',
     (map { ("SELECT ctms.upsert_stripe('$_', $now)") } $customer, $subscription, $invoice, $price,
-        $deleted),
+        $deleted, $deleted_item, $deleted_invoice),
     "SELECT ctms.upsert_stripe('$subscription')",
     "SELECT ctms.upsert_stripe_list('[$customer, $subscription, $deleted, $invoice, $price]')",
     "SELECT * FROM ctms.unwrap_stripe('{\"object\": \"list\", \"data\": [$customer]}')",

@@ -277,16 +277,20 @@ is((import_from('refuses', 'operator', $url{older}, '--enqueue', '--pending'))[0
     'both queues');
 is((import_from('refuses', 'operator', "\@$ENV{TESTDIR}/none"))[0], 1, 'no such file');
 
-# Rows that repeat others: a source without unique keys.
+# Rows that repeat others: a source without unique keys. Lines of invoices need no price.
 sql('postgres', 'DROP DATABASE bad');
 sql('postgres', 'CREATE DATABASE bad TEMPLATE source_waitlists');
-sql('bad', q{ALTER TABLE newsletters DROP CONSTRAINT newsletters_email_id_name_key;
+sql('bad', q{ALTER TABLE stripe_invoice_line_item ALTER stripe_price_id DROP NOT NULL;
+    UPDATE stripe_invoice_line_item SET stripe_price_id = NULL;
+    ALTER TABLE newsletters DROP CONSTRAINT newsletters_email_id_name_key;
     INSERT INTO newsletters (email_id, name, source, update_timestamp) SELECT email_id, name,
         'newer', '2030-01-01Z' FROM newsletters WHERE email_id = contact(1)});
 ($rc, $out, $err) = import_from('refuses', 'operator', $ctms->db_url('bad'));
 is($rc, 0, 'newsletters twice') or diag $err;
 is(sql('refuses', q{SELECT count(*), count(DISTINCT source) FROM ctms.newsletters
     WHERE source = 'newer'}), '3|1', 'the newer ones stay');
+is(sql('refuses', 'SELECT count(*) > 0, count(stripe_price_id)
+    FROM ctms.stripe_invoice_line_item'), 't|0', 'lines without a price are stored');
 is(scalar(grep { $_->{reason} eq 'repeated' } map { $json->decode($_) } split /\n/,
         slurp($left_out)), 3, 'the others are saved');
 done_testing();
