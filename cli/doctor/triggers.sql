@@ -122,11 +122,11 @@ UNION ALL
 SELECT a.relation, a.name, 'disabled', w.statements
 FROM actual a JOIN whole w ON w.relation = a.relation WHERE a.is_internal AND a.enabled = 'D'
 UNION ALL
-SELECT '', 'ctms_guard_drop', CASE
+SELECT '', e.name, CASE
         WHEN g.oid IS NULL THEN 'missing'
         WHEN g.evtenabled = 'D' THEN 'disabled'
         ELSE 'not in its mode' END,
     CASE WHEN g.oid IS NOT NULL THEN format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', e.name) END
-FROM (VALUES ('ctms_guard_drop')) AS e (name) LEFT JOIN pg_event_trigger g ON g.evtname = e.name
+FROM (VALUES ('ctms_guard_drop'), ('ctms_warn_of_changes')) AS e (name) LEFT JOIN pg_event_trigger g ON g.evtname = e.name
 WHERE g.oid IS NULL OR g.evtenabled <> 'A'
 ORDER BY 1, 4, 3, 2

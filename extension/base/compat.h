@@ -266,4 +266,22 @@ compat_update_tuple(Relation relation, ItemPointer tid, TupleTableSlot *slot, Co
     return result;
 }
 
+/* Before 16, a command for a table and those that inherit from it has a type of its own. */
+#include "nodes/parsenodes.h"
+
+static inline AlterTableType
+compat_alter_table_type(const AlterTableCmd *command)
+{
+#if PG_VERSION_NUM < 160000
+    switch (command->subtype) {
+    case AT_AddColumnRecurse: return AT_AddColumn;
+    case AT_DropColumnRecurse: return AT_DropColumn;
+    case AT_DropConstraintRecurse: return AT_DropConstraint;
+    case AT_ValidateConstraintRecurse: return AT_ValidateConstraint;
+    default: break;
+    }
+#endif
+    return command->subtype;
+}
+
 #endif

@@ -183,7 +183,8 @@ sub objects
                 WHERE relnamespace = 'ctms'::regnamespace
         UNION ALL SELECT 'comment', i.type || ' ' || i.identity, description
             FROM pg_description d, pg_identify_object(d.classoid, d.objoid, d.objsubid) i
-            WHERE i.schema = 'ctms' OR i.identity IN ('ctms', 'ctms_guard_drop')
+            WHERE i.schema = 'ctms' OR i.identity IN ('ctms', 'ctms_guard_drop',
+                'ctms_warn_of_changes')
                 OR i.identity LIKE 'ctms.%'
     ) SELECT format('%s %s: %s', kind, name,
     replace(value, E'\n', ' ')) COLLATE "C" FROM line ORDER BY 1});

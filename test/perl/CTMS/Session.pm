@@ -79,7 +79,7 @@ sub answer
         $self->{cases}{crashes}++ if $self->{cases};
         return 'CRASH';
     }
-    $out =~ s/^end of \d+\n//mg;
+    $out =~ s/^end of \d+\n|^WARNING:  01000\n//mg;    # changes that dumps leave out
     $out =~ s/\n\z//;
     return $out;
 }
