@@ -32,6 +32,7 @@ static const struct check checks[] = {
     {"extension", true, doctor_check_extension},
     {"triggers", true, doctor_check_triggers},
     {"policy", true, doctor_check_policy},
+    {"dumps", true, doctor_check_dumps},
     {"pooler", true, doctor_check_pooler},
     {"listen", true, doctor_check_listen},
     {"clock", true, doctor_check_clock},

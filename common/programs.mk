@@ -38,6 +38,7 @@ $(BUILD)/obj/rest/docs.o: $(wildcard rest/swagger-ui/*) $(SWAGGER_UI)
 $(BUILD)/obj/rest/openapi.o: rest/openapi_parts.json
 $(BUILD)/obj/cli/import/import.o: $(wildcard cli/import/*.sql)
 $(BUILD)/obj/cli/doctor/objects.o: cli/doctor/triggers.sql
+$(BUILD)/obj/cli/doctor/parts.o: cli/doctor/parts.sql
 
 # From the npm registry, at the version and checksum of the lock file. The last lines of the files
 # name source maps that are not served.

@@ -121,6 +121,8 @@ void doctor_check_extension(struct doctor *d);
 void doctor_check_triggers(struct doctor *d);
 /* policy.c */
 void doctor_check_policy(struct doctor *d);
+/* parts.c */
+void doctor_check_dumps(struct doctor *d);
 /* pooler.c */
 void doctor_check_pooler(struct doctor *d);
 void doctor_check_listen(struct doctor *d);

@@ -119,8 +119,8 @@ is($found->{rc}, 0, 'an installation without fault');
 my @all = map { @{ $found->{$_} } } grep { $_ ne 'rc' } keys %$found;
 is(join("\n", map { "$_->{check}: $_->{message}" } grep { $_->{status} ne 'ok' } @all), '',
     'all is checked, and well');
-my @names = qw(settings secrets database roles extension triggers policy pooler listen clock
-    connections queue snapshots autovacuum durability log memory acoustic keys);
+my @names = qw(settings secrets database roles extension triggers policy dumps pooler listen
+    clock connections queue snapshots autovacuum durability log memory acoustic keys);
 is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'by each check');
 finds($found, 'database', 'ok', qr/^ctms-rest: "ctms" as "rest", PostgreSQL \d/);
 finds($found, 'extension', 'ok', qr/^the library ctms\.so has version/);
@@ -353,7 +353,8 @@ is(join("\n", sort keys %listed), $ctms->sql(q{SELECT format('(%L, %L, %L)', c.r
 for my $case (
     [ 'ALTER TABLE ctms.emails DISABLE TRIGGER ctms_emails_update_timestamp', 'disabled' ],
     [ 'ALTER TABLE ctms.queue_flush ENABLE TRIGGER ctms_queue_flush', 'not in its mode' ],
-    [ 'ALTER EVENT TRIGGER ctms_guard_drop DISABLE', 'disabled' ])
+    [ 'ALTER EVENT TRIGGER ctms_guard_drop DISABLE', 'disabled' ],
+    [ 'ALTER EVENT TRIGGER ctms_warn_of_changes ENABLE', 'not in its mode' ])
 {
     $ctms->sql($case->[0]);
     $found = doctor({});
@@ -376,6 +377,50 @@ $ctms->sql('ALTER TABLE ctms.waitlist_fields_schemas DISABLE TRIGGER ALL;
 $found = doctor({});
 $ctms->sql($found->{triggers}[0]{advice} =~ s/^As a superuser: //r);
 finds(doctor({}), 'triggers', 'ok', qr/all are there and fire/);
+
+# What dumps leave out, and how to take it away again.
+for my $case (
+    [ 'ALTER TABLE ctms.emails ADD mine int', 'ALTER TABLE ctms.emails DROP mine',
+        qr/^a restored database would lack the rows of tables: column mine of emails\z/ ],
+    [ 'ALTER TABLE ctms.emails ADD mine int GENERATED ALWAYS AS (1) STORED',
+        'ALTER TABLE ctms.emails DROP mine', qr/^left out of dumps: column mine of emails\z/ ],
+    [ 'CREATE INDEX mine ON ctms.fxa (lang)', 'DROP INDEX ctms.mine', qr/: index mine of fxa\z/ ],
+    [ 'ALTER TABLE ctms.fxa ADD CONSTRAINT mine CHECK (true)',
+        'ALTER TABLE ctms.fxa DROP CONSTRAINT mine', qr/: constraint mine of fxa\z/ ],
+    [ 'ALTER TABLE ctms.fxa SET (fillfactor = 90)', 'ALTER TABLE ctms.fxa RESET (fillfactor)',
+        qr/: parameter fillfactor=90 of fxa\z/ ],
+    [ 'CREATE TRIGGER mine BEFORE UPDATE ON ctms.fxa FOR EACH ROW
+            EXECUTE FUNCTION suppress_redundant_updates_trigger()', 'DROP TRIGGER mine ON ctms.fxa',
+        qr/: trigger mine of fxa\z/ ],
+    [ 'CREATE RULE mine AS ON DELETE TO ctms.fxa DO ALSO NOTIFY mine',
+        'DROP RULE mine ON ctms.fxa', qr/: rule mine of fxa\z/ ],
+    [ 'CREATE POLICY mine ON ctms.fxa', 'DROP POLICY mine ON ctms.fxa', qr/: policy mine of fxa\z/ ],
+    [ 'ALTER TABLE ctms.fxa ENABLE ROW LEVEL SECURITY',
+        'ALTER TABLE ctms.fxa DISABLE ROW LEVEL SECURITY', qr/: row security enabled of fxa\z/ ],
+    [ 'CREATE STATISTICS ctms.mine ON lang, fxa_id FROM ctms.fxa', 'DROP STATISTICS ctms.mine',
+        qr/: statistics mine of fxa\z/ ],
+    [ 'CREATE PUBLICATION mine FOR TABLE ctms.fxa', 'DROP PUBLICATION mine',
+        qr/: publication mine of fxa\z/ ],
+    [ 'DROP INDEX ctms.fxa_primary_email_idx',
+        'CREATE INDEX fxa_primary_email_idx ON ctms.fxa (primary_email)',
+        qr/^missing, but made by a restore: index fxa_primary_email_idx of fxa\z/,
+        qr/ctms--1\.0\.sql/ ])
+{
+    my ($change, $undo, $message, $advice) = @$case;
+    $ctms->sql($change);
+    $found = doctor({});
+    finds($found, 'dumps', 'warning', $message, $advice // qr/Own columns, indexes and triggers/);
+    finds_nothing_else($found, 'dumps');
+    $ctms->sql($undo);
+}
+$ctms->sql(join ';', map { "ALTER TABLE ctms.fxa ADD mine$_ int" } 1 .. 6);
+finds(doctor({}), 'dumps', 'warning', qr/: column mine1 of fxa, .* and 2 more\z/);
+$ctms->sql(join ';', map { "ALTER TABLE ctms.fxa DROP mine$_" } 1 .. 6);
+# A table of one's own is dumped with all that it has, in the schema of the extension too.
+$ctms->sql('CREATE TABLE ctms.mine (email_id uuid PRIMARY KEY REFERENCES ctms.emails)');
+finds(doctor({}), 'dumps', 'ok', qr/as the extension makes them/);
+$ctms->sql('DROP TABLE ctms.mine');
+
 for my $case ([ 'session_replication_role', 'replica', qr/triggers do not fire/ ],
     [ 'ctms.enqueue', 'off', qr/changes are not enqueued/ ])
 {
