@@ -6,7 +6,7 @@ use CTMS::Test qw(poll_until);
 use IPC::Run;
 use Test::More;
 
-my $ctms = CTMS::Test->new('contact_gate', conf => "client_min_messages = warning\n"
+my $ctms = CTMS::Test->new('contact_gate', conf => "client_min_messages = error\n"
         . "wal_level = replica\nmax_wal_senders = 3\nhot_standby = on");
 my $node = $ctms->node;
 my @tables = qw(emails amo fxa mofo newsletters waitlists);

@@ -191,6 +191,11 @@ my %programs = map { (qx{$_/postgres --version} =~ /(\d+)/)[0] => $_ } "$install
     split /:/, $ENV{CTMS_TEST_UPGRADE_TO} // '';
 command_ok([ "$programs{$_}/pg_dump", '-Fc', '-f', "dump_$_", $ctms->db_url ], "pg_dump of $_")
     for sort keys %programs;
+# What somebody has added to a table stays, other than with pg_dump.
+$ctms->sql(q{ALTER TABLE ctms.emails ADD mine int DEFAULT 3, SET (fillfactor = 70);
+    CREATE INDEX mine ON ctms.emails (mine); CREATE POLICY mine ON ctms.emails;
+    CREATE TRIGGER mine BEFORE UPDATE ON ctms.emails FOR EACH ROW
+        EXECUTE FUNCTION suppress_redundant_updates_trigger()});
 $ctms->node->stop;
 for my $major (sort keys %programs)
 {
@@ -204,6 +209,14 @@ for my $major (sort keys %programs)
         '-s', $sockets, '-p', $ctms->node->port, '-P', $new->port ], "pg_upgrade to $major");
     $new->append_conf('postgresql.conf', "fsync = off\n");
     $new->start;
+    is($new->safe_psql('ctms', q{SELECT sum(mine) / count(*),
+        (SELECT reloptions FROM pg_class WHERE oid = 'ctms.emails'::regclass),
+        (SELECT count(*) FROM pg_class WHERE relname = 'mine'),
+        (SELECT count(*) FROM pg_policy WHERE polname = 'mine'),
+        (SELECT count(*) FROM pg_trigger WHERE tgname = 'mine') FROM ctms.emails}),
+        '3|{fillfactor=70}|1|1|1', 'keeps what somebody has added to a table');
+    $new->safe_psql('ctms', q{DROP TRIGGER mine ON ctms.emails; DROP POLICY mine ON ctms.emails;
+        ALTER TABLE ctms.emails DROP mine, RESET (fillfactor)});
     is(CTMS::Data::content($new, 'ctms'), $data, 'brings back everything');
     $new->safe_psql('postgres', 'CREATE DATABASE fresh');
     $new->safe_psql('fresh', 'CREATE EXTENSION ctms');
