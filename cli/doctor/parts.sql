@@ -129,8 +129,9 @@ WITH expected (relation, kind, names) AS (VALUES
     UNION ALL
     SELECT o.relation, 'statistics', s.stxname FROM own o JOIN pg_statistic_ext s ON s.stxrelid = o.oid
     UNION ALL
-    SELECT o.relation, 'publication', p.pubname
+    SELECT CASE WHEN count(*) = 1 THEN min(o.relation::text) ELSE count(*) || ' tables' END, 'publication', p.pubname
     FROM own o JOIN pg_publication_rel r ON r.prrelid = o.oid JOIN pg_publication p ON p.oid = r.prpubid
+    GROUP BY p.pubname
 ), split (relation, kind, name) AS (
     SELECT relation, kind, name FROM expected, unnest(string_to_array(names, ' ')) AS name
 )
@@ -143,4 +144,4 @@ SELECT a.name IS NOT NULL AS is_there,
     coalesce(a.name, e.name) AS name
 FROM split e FULL JOIN actual a ON a.relation = e.relation AND a.kind = e.kind AND a.name = e.name
 WHERE a.name IS NULL OR e.name IS NULL
-ORDER BY 1 DESC, 2 DESC, 3, 4, 5
+ORDER BY 1 DESC, 2 DESC, a.kind = 'publication', 3, 4, 5
