@@ -92,7 +92,8 @@ my @cases = (
     [ change => 'ALTER INDEX ctms.emails_sfdc_id_idx RENAME TO mine3',
         q{SELECT count(*) FROM pg_class WHERE relname = 'mine3'} ],
     [ change => 'ALTER SEQUENCE ctms.newsletters_id_seq INCREMENT 7',
-        q{SELECT seqincrement FROM pg_sequence WHERE seqrelid = 'ctms.newsletters_id_seq'::regclass} ],
+        q{SELECT seqincrement FROM pg_sequence
+            WHERE seqrelid = 'ctms.newsletters_id_seq'::regclass} ],
     [ change => "CREATE TRIGGER mine BEFORE UPDATE ON ctms.emails $trigger",
         q{SELECT count(*) FROM pg_trigger WHERE tgname = 'mine'} ],
     [ change => 'ALTER TRIGGER ctms_emails_deleted ON ctms.emails RENAME TO mine2',
@@ -171,7 +172,8 @@ is(told('quiet', $_), '', 'no warning') for (
     'CLUSTER ctms.emails USING emails_pkey', "$alter SET WITHOUT CLUSTER",
     "$alter RESET (fillfactor), ENABLE TRIGGER ctms_emails_enqueue, DISABLE ROW LEVEL SECURITY",
     "$alter ADD IF NOT EXISTS first_name int",
-    "SET client_min_messages = error; $alter ADD mine int, ADD CONSTRAINT mine CHECK (true) NOT VALID",
+    "SET client_min_messages = error;
+        $alter ADD mine int, ADD CONSTRAINT mine CHECK (true) NOT VALID",
     "$alter VALIDATE CONSTRAINT mine", "$alter DROP mine",
     "SET ctms.restore_mode = on; $alter ADD mine int",
     'CREATE EXTENSION hstore', 'CREATE TABLE other (n int); CREATE INDEX ON other (n)');
@@ -183,12 +185,18 @@ my $told = told('quiet', "$alter ADD a int; ALTER TABLE ctms.fxa ADD a int;
     $alter ALTER a DROP NOT NULL; ALTER TABLE ctms.fxa ALTER lang TYPE text");
 is(join(' ', $told =~ /WARNING:  a restored database (\w+ \w+)/g), 'will lack will have may lack',
     'each kind once a session');
-is(scalar(() = $told =~ /^HINT:  See "Own columns, indexes and triggers" in docs\/operations\.md/mg),
-    3, 'with a hint');
+is(scalar(() = $told
+        =~ m{^HINT:  See "Own columns, indexes and triggers" in docs/operations\.md}mg), 3,
+    'with a hint');
 $node->psql('quiet', "\\set VERBOSITY verbose\n$alter ADD b int", stderr => \my $verbose);
 like($verbose, qr/WARNING:  01000: /, 'with a SQLSTATE');
 like(told('quiet', "SET session_replication_role = replica; $alter ADD c int"), $message{rows},
     'whatever session_replication_role says');
+
+# The function takes no command but those of an event trigger.
+is($node->safe_psql('quiet', q{SELECT ctms._warn_of_change(NULL, 'x') IS NULL}), 't', 'not null');
+$node->psql('quiet', q{SELECT ctms._warn_of_change('x', 'x')}, stderr => \my $refused);
+like($refused, qr/cannot accept a value of type pg_ddl_command/, 'nor a text');
 
 # Nobody needs a privilege for it.
 is(told('quiet', 'GRANT CREATE ON SCHEMA public TO joe; SET ROLE joe; CREATE TABLE own (n int);

@@ -1,5 +1,5 @@
-# The guides of docs/operations.md on dumps, block by block: tables of one's own, a dump with an added
-# column, the rows of one table, a dump over a database in use.
+# The guides of docs/operations.md on dumps, block by block: the rows of one table, tables of one's
+# own, a dump with a column that was added, a dump over a database in use.
 use strict;
 use warnings;
 use CTMS::Data;
@@ -45,12 +45,31 @@ is($ctms->sql($rows), $before, 'rows are as they were, with ids and timestamps')
 is($ctms->sql(q{SELECT source FROM ctms.newsletters n JOIN ctms.emails USING (email_id)
     WHERE primary_email = 'dump2@example.com'}), 'newer', 'a newer row stays');
 is($ctms->sql("$count{newsletters} n WHERE NOT EXISTS
-    (SELECT FROM ctms.emails e WHERE e.email_id = n.email_id)"), 0, 'nobody who is gone comes back');
+    (SELECT FROM ctms.emails e WHERE e.email_id = n.email_id)"), 0,
+    'nobody who is gone comes back');
 is($ctms->sql($count{pending_acoustic}), $ctms->sql($count{newsletters}) - 1,
     'contacts are enqueued');
 $guide->run('4. the copies go');
 is($ctms->sql(q{SELECT count(*) FROM pg_database d, pg_namespace n
     WHERE datname = 'scratch' OR nspname = 'restored'}), 0, 'and are gone');
+
+# Waitlists that the schema of now refuses are stored when one asks for it.
+$guide = CTMS::Guide->new('operations', 'Rows of one table', $node);
+my ($mode) = CTMS::Test::slurp("$ENV{CTMS_TEST_TOP}/docs/operations.md")
+    =~ /To store rows that these refuse, say `(SET [^`]+)` first/;
+$_ = s/newsletters/waitlists/gr for @{ $guide->{blocks} };
+dump_of('ctms', $guide);
+$before = $ctms->sql('SELECT count(*) FROM ctms.waitlists');
+$ctms->sql(q{DELETE FROM ctms.waitlists; SELECT ctms.set_waitlist_schema('vpn', 'false');
+    TRUNCATE ctms.pending_acoustic});
+$guide->run("waitlists: $_") for 'the rows of the dump', 'a copy';
+my ($insert) = shift(@{ $guide->{blocks} }) =~ /^(INSERT .*?;)$/ms;
+is($ctms->sql_error($insert)->{state}, 'CT001', 'a waitlist that is not valid any more is refused');
+$ctms->sql("$mode; $insert");
+is($ctms->sql('SELECT count(*) FROM ctms.waitlists'), $before, 'or stored');
+is($ctms->sql($count{pending_acoustic}), 0, 'and nothing is enqueued then');
+$guide->run('waitlists: the copies go');
+$ctms->sql(q{SELECT ctms.drop_waitlist_schema('vpn')});
 
 # Each table with default rows: some were changed, some deleted, and now all are there again.
 $guide = CTMS::Guide->new('operations', 'Rows of one table', $node);
@@ -80,7 +99,8 @@ $guide->run('a table beside ours');
 unlike($guide->messages, qr/WARNING/, 'is nothing to warn of');
 $ctms->sql(q{INSERT INTO crm.contacts SELECT email_id, 'me' FROM ctms.emails});
 $guide->run('an index, from a file');
-like($guide->messages, qr/WARNING:  a restored database will have "ctms\.emails" as/, 'is warned of');
+like($guide->messages, qr/WARNING:  a restored database will have "ctms\.emails" as/,
+    'is warned of');
 
 # All that is beside our tables is in the dump; contacts are deleted with it.
 dump_of('ctms', $guide);
@@ -112,7 +132,8 @@ is(sql('rescued', 'SELECT count(*) FROM pg_constraint WHERE NOT convalidated'), 
 $ctms->sql('DROP VIEW public.scores; DROP SCHEMA crm CASCADE');
 dump_of('ctms', $guide);
 sql('postgres', 'CREATE DATABASE restored');
-IPC::Run::run [ 'pg_restore', @at, '-d', 'restored', $guide->folder . '/ctms.dump' ], '2>', \my $err;
+IPC::Run::run [ 'pg_restore', @at, '-d', 'restored', $guide->folder . '/ctms.dump' ],
+    '2>', \my $err;
 like($err, qr/column "score" of relation "emails" does not exist/, 'without it, there is an error');
 is(sql('restored', 'SELECT count(*) FROM ctms.emails'), 0, 'and no contact');
 $guide->run('the contacts come later');

@@ -33,7 +33,7 @@ sub caught_up
     return;
 }
 
-# ---- a reporting database -------------------------------------------------------------------------
+# ---- a reporting database -----------------------------------------------------------------
 
 my $guide = CTMS::Guide->new('operations', 'A reporting database', $node);
 my %there = (PRIMARY => address($node, 'ctms'), REPORTING => address($other, 'reporting'),
@@ -138,7 +138,7 @@ $other->safe_psql('reporting', $_) for $operations =~ /`(DROP SUBSCRIPTION ctms_
 $ctms->sql($_) for $operations =~ /`(DROP PUBLICATION ctms_reporting)`/;
 is($ctms->sql('SELECT count(*) FROM pg_replication_slots'), 0, 'the end: no slot stays');
 
-# ---- a new major version ---------------------------------------------------------------------------
+# ---- a new major version ------------------------------------------------------------------
 
 # Tables of one's own, with a sequence and a key; and settings of the database.
 $ctms->sql(q{CREATE TABLE crm.calls (id serial PRIMARY KEY, email_id uuid REFERENCES ctms.emails);

@@ -1,5 +1,6 @@
-# An update of the extension gives up its wait for a lock, others go on meanwhile, and it gets through
-# when it can: by the loop of docs/upgrade.md, and by what a script of an update begins with.
+# An update of the extension gives up its wait for a lock, others go on meanwhile, and it gets
+# through when it can: by the loop of docs/upgrade.md, and by what a script of an update begins
+# with.
 use strict;
 use warnings;
 use CTMS::Guide;

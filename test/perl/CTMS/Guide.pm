@@ -3,9 +3,10 @@ package CTMS::Guide;
 # The guides of docs/: the blocks of shell below a heading, run as they are written, in a folder of
 # their own. Only what names servers is replaced.
 #
-#   my $guide = CTMS::Guide->new('operations', 'Rows of one table', $node, 'ctms');
-#   $guide->run('1. The rows of the dump', PRIMARY => '…');   # the next block, with variables
-#   $guide->finish;                                           # there are no more blocks
+#   my $guide = CTMS::Guide->new('operations', 'A reporting database', $node);
+#   $guide->skip_variables;                            # the block that says where the servers are
+#   $guide->run('1. a role', PRIMARY => 'host=…');     # the next block, with variables
+#   $guide->finish;                                    # there are no more blocks
 
 use strict;
 use warnings;
@@ -40,8 +41,8 @@ sub skip_variables
     return $block =~ /^([A-Z_]+)=/mg;
 }
 
-# What runs a block of shell, with variables; for IPC::Run. Each command of it must succeed, in pipes
-# too.
+# What runs a block of shell, with variables; for IPC::Run. Each command of it must succeed, in
+# pipes too.
 sub shell
 {
     my ($self, $block, %environment) = @_;
