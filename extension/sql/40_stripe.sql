@@ -102,7 +102,8 @@ BEGIN
 
     SELECT string_agg(email, ',' ORDER BY email) INTO trace FROM (
         SELECT DISTINCT object ->> 'email' AS email
-        FROM jsonb_path_query(objects, '$.**{1 to 8} ? (@.object == "customer")') AS object
+        FROM (SELECT jsonb_array_elements(objects)
+              UNION ALL SELECT jsonb_path_query(objects, '$.**{2 to 8} ? (@.object == "customer")')) AS o (object)
         WHERE object ->> 'email' ~ '[+](trace_me_mozilla_|trace-me-mozilla-)'
           AND length(object ->> 'email') <= 255
         ORDER BY 1 LIMIT 10) AS traced;
