@@ -1,9 +1,8 @@
 /*
  * base/settings.c: what a session knows of ctms.settings; see settings.h.
  *
- * The values are kept until the relcache of the table is invalidated, which triggers of the table
- * ask for with every change. Other sessions hear of a change when it commits, this session at its
- * next command, and again when the change is undone.
+ * The values are kept until the table changes (base/watched_table.h). What is read is what the
+ * latest commit has left, and what this transaction has changed.
  *
  * The table is scanned without SQL: whoever watches the executor sees what was asked for and no
  * more, and no rule, policy or right of a user changes what is found. Its columns may have any
@@ -13,7 +12,6 @@
 
 #include "access/relation.h"
 #include "access/tableam.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
@@ -27,24 +25,17 @@
 #include "extension/base/latest_snapshot.h"
 #include "extension/base/settings.h"
 #include "extension/base/settings_rules.h"
+#include "extension/base/watched_table.h"
 
 static int64 values[SETTING_COUNT];
 /* The generation of the table that they come from; 0: none so far. */
 static uint64 known_generation = 0;
-static uint64 generation = 1;
-static Oid table_oid = InvalidOid;
-
-static void
-settings_changed(Datum arg, Oid relation)
-{
-    if (!OidIsValid(relation) || relation == table_oid || !OidIsValid(table_oid))
-        generation++;
-}
+static WatchedTable watched = {.name = "settings"};
 
 void
 settings_init(void)
 {
-    CacheRegisterRelcacheCallback(settings_changed, (Datum)0);
+    watched_table_add(&watched);
 }
 
 /* ---- reading --------------------------------------------------------------------------- */
@@ -140,38 +131,30 @@ read_table(Relation table, int64 *found, bool is_telling)
 static bool
 lock_table(void)
 {
-    if (ConditionalLockRelationOid(table_oid, AccessShareLock))
+    if (ConditionalLockRelationOid(watched.oid, AccessShareLock))
         return true;
     if (known_generation > 0)
         return false;
-    LockRelationOid(table_oid, AccessShareLock);
+    LockRelationOid(watched.oid, AccessShareLock);
     return true;
-}
-
-static void
-find_table(void)
-{
-    Oid schema = get_namespace_oid("ctms", true);
-
-    table_oid = OidIsValid(schema) ? get_relname_relid("settings", schema) : InvalidOid;
 }
 
 static void
 read_all(bool is_telling)
 {
     int64 found[SETTING_COUNT];
-    uint64 read_at = generation; /* a change that arrives meanwhile makes it out of date at once */
+    /* A change that arrives meanwhile makes what is read out of date at once. */
+    uint64 read_at = watched.generation;
     MemoryContext context;
     MemoryContext old;
     Relation table = NULL;
 
-    find_table();
-    if (OidIsValid(table_oid)) {
+    if (OidIsValid(watched_table_find(&watched))) {
         if (!lock_table())
             return;
-        table = try_relation_open(table_oid, NoLock);
+        table = try_relation_open(watched.oid, NoLock);
         if (table == NULL)
-            UnlockRelationOid(table_oid, AccessShareLock);
+            UnlockRelationOid(watched.oid, AccessShareLock);
     }
     for (int i = 0; i < SETTING_COUNT; i++)
         found[i] = settings_rules[i].default_value;
@@ -192,7 +175,7 @@ static int64
 current_value(Setting setting)
 {
     AcceptInvalidationMessages();
-    if (known_generation != generation)
+    if (known_generation != watched.generation)
         read_all(false);
     return values[setting];
 }

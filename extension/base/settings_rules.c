@@ -68,7 +68,7 @@ read_duration(const char *text, int64 *value)
     int64 number;
 
     errno = 0;
-    number = strtoi64(text, &end, 10);
+    number = strtoll(text, &end, 10);
     if (end == text || errno != 0)
         return false;
     while (*end == ' ')

@@ -10,13 +10,12 @@
  */
 #include "extension/base/compat.h"
 
-#include "catalog/namespace.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "extension/base/stored_jsonb.h"
+#include "extension/base/watched_table.h"
 #include "extension/waitlist/schema.h"
 
 /* varchar(255) with at most four bytes for each character, and the terminating zero. */
@@ -31,32 +30,23 @@ typedef struct SchemaEntry {
 } SchemaEntry;
 
 static HTAB *entries;
-static uint64 generation = 1;
-static Oid table_relid = InvalidOid;
+static WatchedTable table = {.name = "waitlist_fields_schemas"};
 static SPIPlanPtr load_plan;
-
-static void
-schemas_changed(Datum arg, Oid relid)
-{
-    if (relid == InvalidOid || relid == table_relid || table_relid == InvalidOid)
-        generation++;
-}
 
 void
 waitlist_schema_init(void)
 {
-    CacheRegisterRelcacheCallback(schemas_changed, (Datum)0);
+    watched_table_add(&table);
 }
 
 /* The stored schema of a name, in the current context; NULL when there is none. */
 static Jsonb *
 load(const char *name)
 {
-    table_relid = get_relname_relid("waitlist_fields_schemas", get_namespace_oid("ctms", false));
-    if (!OidIsValid(table_relid))
+    if (!OidIsValid(watched_table_find(&table)))
         ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
                 errmsg("relation \"%s\" does not exist", "ctms.waitlist_fields_schemas"));
-    return stored_jsonb_read(table_relid, &load_plan,
+    return stored_jsonb_read(table.oid, &load_plan,
                              "SELECT schema::pg_catalog.jsonb FROM ctms.waitlist_fields_schemas"
                              " WHERE name OPERATOR(pg_catalog.=) $1::pg_catalog.varchar",
                              name);
@@ -97,7 +87,7 @@ static SchemaEntry *
 refresh(const char *name)
 {
     /* If a change arrives while the row is read, the new entry is out of date at once. */
-    uint64 read_at = generation;
+    uint64 read_at = table.generation;
     Jsonb *own = load(name);
     Jsonb *schema = own ? own : load("default");
     JsonSchemaCached *cached = schema ? json_schema_cache_acquire(schema, 0, 0) : NULL;
@@ -120,7 +110,8 @@ find(const char *name)
 {
     SchemaEntry *entry = entries ? hash_search(entries, name, HASH_FIND, NULL) : NULL;
 
-    if (!entry || entry->generation != generation || (entry->cached && entry->cached->is_stale))
+    if (!entry || entry->generation != table.generation ||
+        (entry->cached && entry->cached->is_stale))
         entry = refresh(name);
     return entry->cached;
 }

@@ -118,7 +118,7 @@ SKIP:
     };
     IPC::Run::pump($zsh) until $screen =~ /ready> /;
     like($typed->('ctms '),
-        qr/^offers acoustic clients delete doctor healthcheck import stripe waitlists$/m,
+        qr/^offers acoustic clients delete doctor healthcheck import settings stripe waitlists$/m,
         'zsh: groups of commands');
     like($typed->('ctms wait'), qr/^line ctms waitlists \.$/m, 'a group');
     like($typed->('ctms waitlists '), qr/^offers add list remove show$/m, 'verbs');

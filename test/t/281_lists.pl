@@ -132,4 +132,17 @@ ok(@rules > 5, 'settings of the database were found: ' . @rules);
 is(sorted(grep { $configuration !~ /^\| `\Q$_\E` \| `\w+` \|/m } @rules), '',
     'docs/configuration.md has each');
 
+# ---- what is monitored -----------------------------------------------------------------
+
+my ($head) = slurp("$top/extension/sql/97_monitor.sql") =~ /FUNCTION ctms\.monitor\((.*?)\)\n/s;
+my %is_number = map { $_ => 1 } $head =~ /OUT (\w+)/g;
+ok(keys %is_number > 8, 'numbers of ctms.monitor() were found: ' . keys %is_number);
+my $operations = slurp("$top/docs/operations.md");
+is(sorted(grep { $operations !~ /^\|[^|]*`\Q$_\E`/m } keys %is_number), '',
+    'docs/operations.md has each');
+my $dashboard = slurp("$top/packaging/grafana-dashboard.json");
+my @shown = map { /(\w+) AS /g } $dashboard =~ /SELECT (.*?) FROM ctms\.monitor\(6\)/g;
+ok(@shown > 8, 'the dashboard shows some: ' . @shown);
+is(sorted(grep { !$is_number{$_} } @shown), '', 'and no others');
+
 done_testing();
