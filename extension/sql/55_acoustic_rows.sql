@@ -20,7 +20,7 @@ CREATE FUNCTION ctms.acoustic_outgoing(email_ids uuid[], states text[])
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET jit = off
     AS 'MODULE_PATHNAME', 'ctms_acoustic_outgoing';
-COMMENT ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) IS 'What an agent must send for the contacts that it has claimed, with the states that the claim returned: rows like those of ctms.acoustic_rows(), and rows to be deleted (kinds delete_newsletter, delete_waitlist, delete_product; fields are their keys). With ctms.acoustic_skip_unchanged also hashes for ctms.finish_acoustic(): in a row of kind hashes, after what has changed, or of kind unchanged, when there is nothing to send';
+COMMENT ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) IS 'What an agent must send for the contacts that it has claimed, with the states that the claim returned: rows like those of ctms.acoustic_rows(), and rows to be deleted (kinds delete_newsletter, delete_waitlist, delete_product; fields are their keys). With the setting acoustic_skip_unchanged also hashes for ctms.finish_acoustic(): in a row of kind hashes, after what has changed, or of kind unchanged, when there is nothing to send';
 
 CREATE FUNCTION ctms.acoustic_diff(email_ids uuid[])
     RETURNS TABLE (email_id uuid, kind text, name text, change text)

@@ -1,6 +1,6 @@
 # The setting direct_access, of the database and of a session: who may change it, and that with it
-# off an extension that watches the executor sees every table that a function reads or writes, in the
-# same session at once.
+# off an extension that watches the executor sees every table that a function reads or writes, in
+# the same session at once.
 use strict;
 use warnings;
 use CTMS::Test qw(poll_until);
