@@ -5,12 +5,14 @@
 #include "cli/doctor/doctor.h"
 
 #include <stdio.h>
+#include <string.h>
 #include "cli/database.h"
 #include "common/buf.h"
 
 /*
- * Settings of roles and databases that are rows of ctms.settings now: where, name, value with its
- * unit, and whether it is safe in a shell. Those of other databases are not ours.
+ * Settings of roles and databases that belong into ctms.settings: where, name, and the value with
+ * its unit, if that is safe in a shell. Those of other databases are not ours. A role may have
+ * direct_access for itself.
  */
 #define LEFT_OVER_SQL                                                                              \
     "SELECT CASE WHEN s.setrole = 0 AND s.setdatabase = 0 THEN 'ROLE ALL' "                        \
@@ -23,10 +25,11 @@
     "FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole "                         \
     "CROSS JOIN unnest(s.setconfig) AS c (entry) CROSS JOIN "                                      \
     "unnest(ARRAY['acoustic_deletions', 'acoustic_history', 'acoustic_retry_delay', "              \
-    "'acoustic_skip_unchanged']) AS p (name) "                                                     \
+    "'acoustic_skip_unchanged', 'direct_access']) AS p (name) "                                    \
     "CROSS JOIN replace(substr(c.entry, length('ctms.' || p.name || '=') + 1), ' ', '') "          \
     "AS v (value) WHERE starts_with(c.entry, 'ctms.' || p.name || '=') AND s.setdatabase IN "      \
-    "(0, (SELECT oid FROM pg_database WHERE datname = current_database())) ORDER BY 1, 2"
+    "(0, (SELECT oid FROM pg_database WHERE datname = current_database())) "                       \
+    "AND (p.name <> 'direct_access' OR s.setrole = 0) ORDER BY 1, 2"
 
 static void
 check_left_over(struct doctor *d)
@@ -42,8 +45,10 @@ check_left_over(struct doctor *d)
                    "Move it: ctms settings set %s %s; and as a superuser: ALTER %s RESET ctms.%s",
                    name, PQgetvalue(result, row, 2), where, name);
         doctor_warn(d, buf_text(&advice),
-                    "ctms.%s has no effect on %s: it is a setting of the database now", name,
-                    where);
+                    strcmp(name, "direct_access") == 0
+                        ? "ctms.%s of %s is lost by a dump: it is a setting of the database too"
+                        : "ctms.%s of %s has no effect: it is a setting of the database",
+                    name, where);
         buf_free(&advice);
     }
     PQclear(result);

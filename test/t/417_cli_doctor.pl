@@ -440,17 +440,21 @@ finds(doctor({}), 'policy', 'ok', qr/all settings of the database have an effect
 for my $case ([ 'DATABASE ctms', 'acoustic_deletions', 'on', 'on' ],
     [ 'ROLE rest', 'acoustic_history', '60', '60min' ],
     [ 'ROLE rest IN DATABASE ctms', 'acoustic_retry_delay', q{'1 min'}, '1min' ],
-    [ 'ROLE ALL', 'acoustic_skip_unchanged', 'true', 'true' ])
+    [ 'ROLE ALL', 'acoustic_skip_unchanged', 'true', 'true' ],
+    [ 'DATABASE ctms', 'direct_access', 'off', 'off' ])
 {
     my ($where, $name, $value, $moved) = @$case;
     $ctms->sql("ALTER $where SET ctms.$name = $value");
     $found = doctor({});
-    finds($found, 'policy', 'warning', qr/^ctms\.$name has no effect on $where: /,
+    finds($found, 'policy', 'warning', qr/^ctms\.$name of $where (has no effect|is lost by a dump): /,
         qr/^Move it: ctms settings set $name $moved; and .*: ALTER $where RESET ctms\.$name\z/);
     my ($reset) = $found->{policy}[0]{advice} =~ /(ALTER .*)/;
     $ctms->sql($reset);
     finds(doctor({}), 'policy', 'ok', qr/have an effect/);
 }
+$ctms->sql('ALTER ROLE rest SET ctms.direct_access = off');
+finds(doctor({}), 'policy', 'ok', qr/have an effect/);
+$ctms->sql('ALTER ROLE rest RESET ctms.direct_access');
 $ctms->sql(q{SET ctms.restore_mode = on; INSERT INTO ctms.settings VALUES ('newer', '17')});
 finds(doctor({}), 'policy', 'warning', qr/setting "newer" comes from another version/, qr/reset/);
 $ctms->sql('TRUNCATE ctms.settings');
