@@ -378,6 +378,14 @@ ALTER TABLE ctms.json_schema_document
     ENABLE ALWAYS TRIGGER ctms_json_schema_document_invalidate,
     ENABLE ALWAYS TRIGGER ctms_json_schema_document_invalidate_all;
 
+CREATE FUNCTION ctms._check_json_schema_document() RETURNS trigger
+    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__check_json_schema_document';
+COMMENT ON FUNCTION ctms._check_json_schema_document() IS 'Refuses a document that its metaschema, or without $schema that of every draft, does not accept (22023)';
+
+CREATE TRIGGER ctms_json_schema_document_check
+    BEFORE INSERT OR UPDATE ON ctms.json_schema_document
+    FOR EACH ROW EXECUTE FUNCTION ctms._check_json_schema_document();
+
 CREATE FUNCTION ctms.json_schema_is_valid(schema jsonb, instance jsonb) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_json_schema_is_valid';
 COMMENT ON FUNCTION ctms.json_schema_is_valid(jsonb, jsonb) IS 'Whether the instance is valid under the JSON Schema';

@@ -24,6 +24,7 @@ WITH expected (relation, name, enabled) AS (VALUES
     ('fxa', 'ctms_fxa_restores', 'O'),
     ('fxa', 'ctms_fxa_update_timestamp', 'O'),
     ('fxa', 'ctms_fxa_updated', 'O'),
+    ('json_schema_document', 'ctms_json_schema_document_check', 'O'),
     ('json_schema_document', 'ctms_json_schema_document_invalidate', 'A'),
     ('json_schema_document', 'ctms_json_schema_document_invalidate_all', 'A'),
     ('mofo', 'ctms_mofo_enqueue', 'O'),

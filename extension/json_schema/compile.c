@@ -130,24 +130,14 @@ static void
 add_candidate(JsonSchemaCompile *compile, JsonSchemaCandidates *candidates,
               JsonSchemaResource *resource)
 {
+    JsonSchemaNode *node = json_schema_candidate_in(compile, candidates, resource);
     JsonSchemaCandidate *candidate;
-    JsonValue target = resource->root;
-    const JsonSchemaPointer *pointer = NULL;
 
-    if (*candidates->anchor) {
-        const JsonSchemaAnchor *anchor =
-            json_schema_find_anchor(compile, resource, candidates->anchor, true);
-
-        if (!anchor)
-            return;
-        target = anchor->target;
-        pointer = anchor->pointer;
-    } else if (!resource->has_recursive_anchor) {
+    if (!node)
         return;
-    }
     candidate = palloc(sizeof(JsonSchemaCandidate));
     candidate->resource = resource;
-    candidate->node = json_schema_node(compile, target, resource, pointer);
+    candidate->node = node;
     candidates->list = lappend(candidates->list, candidate);
 }
 
@@ -193,17 +183,29 @@ compile_all(JsonSchemaCompile *compile)
 
 /* ---- entry ---------------------------------------------------------------------- */
 
-static void
-compile_program(JsonSchemaCompile *compile, const Jsonb *schema)
+JsonSchemaResource *
+json_schema_begin(JsonSchemaCompile *compile, const char *uri, const Jsonb *schema,
+                  const JsonSchemaOptions *options, MemoryContext scratch)
 {
     Jsonb *copy = palloc(VARSIZE(schema));
-    JsonValue root;
-    JsonSchemaResource *resource;
 
     memcpy(copy, schema, VARSIZE(schema));
-    root = json_value_of_jsonb(copy);
-    resource = json_schema_index_document(compile, "", root,
-                                          json_schema_draft_dialect(compile->options.draft));
+    compile->program = palloc0(sizeof(JsonSchemaProgram));
+    compile->program->context = CurrentMemoryContext;
+    compile->options = *options;
+    compile->scratch = scratch;
+    json_schema_nodes_init(compile, scratch);
+    compile->names = json_schema_names_new(scratch);
+    return json_schema_index_document(compile, uri, json_value_of_jsonb(copy),
+                                      json_schema_draft_dialect(options->draft), ORIGIN_GIVEN);
+}
+
+static void
+compile_program(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
+                JsonSchemaCheck *check)
+{
+    JsonValue root = resource->root;
+
     if (root.kind != JSON_OBJECT && root.kind != JSON_TRUE && root.kind != JSON_FALSE) {
         json_schema_problem(compile, resource, NULL, NULL,
                             "a schema must be an object or a boolean");
@@ -211,29 +213,27 @@ compile_program(JsonSchemaCompile *compile, const Jsonb *schema)
     }
     compile->program->root = json_schema_node(compile, root, resource, NULL);
     compile_all(compile);
+    if (check)
+        check(compile);
     json_schema_find_cycles(compile);
 }
 
 JsonSchemaProgram *
-json_schema_compile(const Jsonb *schema, const JsonSchemaOptions *options, MemoryContext parent,
-                    List **problems)
+json_schema_compile_at(const char *uri, const Jsonb *schema, const JsonSchemaOptions *options,
+                       JsonSchemaCheck *check, MemoryContext parent, List **problems)
 {
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "JSON Schema", 0, 1024, 64 * 1024);
     MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "JSON Schema compilation",
                                                   ALLOCSET_SMALL_SIZES);
     MemoryContext caller = MemoryContextSwitchTo(context);
-    JsonSchemaProgram *program = palloc0(sizeof(JsonSchemaProgram));
     JsonSchemaCompile compile;
+    JsonSchemaProgram *program;
 
-    program->context = context;
     memset(&compile, 0, sizeof(compile));
-    compile.program = program;
-    compile.options = *options;
     compile.collects = problems != NULL;
-    json_schema_nodes_init(&compile, scratch);
-    compile.names = json_schema_names_new(scratch);
-    compile_program(&compile, schema);
+    compile_program(&compile, json_schema_begin(&compile, uri, schema, options, scratch), check);
+    program = compile.program;
     program->n_nodes = list_length(compile.all_nodes);
     MemoryContextDelete(scratch);
     if (!compile.problems)

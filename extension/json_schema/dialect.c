@@ -112,6 +112,24 @@ find_name(JsonValue name)
     return NULL;
 }
 
+bool
+json_schema_has_rule(JsonValue name)
+{
+    return find_name(name) != NULL;
+}
+
+JsonValue
+json_schema_rule_name(int index)
+{
+    JsonValue name = {NULL, 0, JSON_STRING};
+
+    if (index < (int)lengthof(rules)) {
+        name.data = rules[index].name;
+        name.length = rules[index].name_length;
+    }
+    return name;
+}
+
 const JsonSchemaKeywordRule *
 json_schema_find_rule(const JsonSchemaDialect *dialect, JsonValue name)
 {
@@ -133,13 +151,19 @@ static const struct {
     int draft;
     const char *name; /* in the option "draft" */
     const char *uri;  /* in "$schema" */
-} drafts[] = {
-    {4, "4", "http://json-schema.org/draft-04/schema"},
-    {6, "6", "http://json-schema.org/draft-06/schema"},
-    {7, "7", "http://json-schema.org/draft-07/schema"},
-    {2019, "2019-09", "https://json-schema.org/draft/2019-09/schema"},
+} drafts[JSON_SCHEMA_DRAFTS] = {
     {2020, "2020-12", "https://json-schema.org/draft/2020-12/schema"},
+    {2019, "2019-09", "https://json-schema.org/draft/2019-09/schema"},
+    {7, "7", "http://json-schema.org/draft-07/schema"},
+    {6, "6", "http://json-schema.org/draft-06/schema"},
+    {4, "4", "http://json-schema.org/draft-04/schema"},
 };
+
+int
+json_schema_draft_at(int index)
+{
+    return index < JSON_SCHEMA_DRAFTS ? drafts[index].draft : 0;
+}
 
 int
 json_schema_find_draft(JsonValue name)
@@ -154,9 +178,27 @@ json_schema_find_draft(JsonValue name)
 JsonSchemaDialect
 json_schema_draft_dialect(int draft)
 {
-    JsonSchemaDialect dialect = {draft ? draft : 2020, VOCABULARY_ALL};
+    JsonSchemaDialect dialect = {draft ? draft : 2020, VOCABULARY_ALL, NULL};
 
     return dialect;
+}
+
+const char *
+json_schema_draft_uri(int draft)
+{
+    for (int i = 0; i < (int)lengthof(drafts); i++)
+        if (drafts[i].draft == draft)
+            return drafts[i].uri;
+    elog(ERROR, "there is no JSON Schema draft %d", draft);
+}
+
+const char *
+json_schema_draft_name(int draft)
+{
+    for (int i = 0; i < (int)lengthof(drafts); i++)
+        if (drafts[i].draft == draft)
+            return drafts[i].name;
+    elog(ERROR, "there is no JSON Schema draft %d", draft);
 }
 
 bool

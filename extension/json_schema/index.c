@@ -21,7 +21,14 @@ typedef struct Pending {
     JsonSchemaResource *resource;
     JsonValue schema;
     const JsonSchemaPointer *pointer;
+    int depth; /* of schemas in schemas */
 } Pending;
+
+/*
+ * The metaschema is asked about so many levels of schemas at a time, because that recurses. A
+ * metaschema that is not built in may look through any number of levels.
+ */
+#define LEVELS_AT_ONCE 64
 
 static char *
 get_string(JsonValue object, const char *key)
@@ -94,11 +101,13 @@ dialect_of(JsonSchemaCompile *compile, const JsonSchemaResource *resource, JsonV
             ? NULL
             : json_schema_find_resource(compile, plain, json_schema_draft_dialect(inherited.draft));
     if (!metaschema) {
+        compile->lacks_dialect = true;
         json_schema_problem(compile, resource, NULL, "$schema", "dialect \"%s\" is not known", uri);
         return inherited;
     }
     if (!read_vocabularies(compile, metaschema, &dialect))
         return inherited;
+    dialect.metaschema = metaschema;
     return dialect;
 }
 
@@ -148,6 +157,25 @@ index_anchors(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValu
         resource->has_recursive_anchor = true;
 }
 
+static JsonSchemaResource *
+embedded_resource(JsonSchemaCompile *compile, const JsonSchemaResource *outer, const char *uri,
+                  JsonValue schema, const JsonSchemaPointer **pointer)
+{
+    JsonSchemaResource *resource = new_resource(compile, uri, schema, outer->dialect);
+
+    resource->is_built_in = outer->is_built_in;
+    resource->is_checked = outer->is_checked;
+    resource->dialect = dialect_of(compile, resource, schema, outer->dialect);
+    if (resource->dialect.draft != outer->dialect.draft ||
+        resource->dialect.metaschema != outer->dialect.metaschema) {
+        resource->is_checked = true;
+        json_schema_check_apart(compile, schema, resource, NULL);
+    }
+    json_schema_enter_root(compile, resource);
+    *pointer = NULL;
+    return resource;
+}
+
 /* Handles the identifier of a schema. Returns the resource to which the schema belongs then. */
 static JsonSchemaResource *
 index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue schema,
@@ -172,18 +200,15 @@ index_identifier(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonV
         json_schema_enter_resource(compile, uri, resource);
         return resource;
     }
-    resource = new_resource(compile, uri, schema, resource->dialect);
-    resource->dialect = dialect_of(compile, resource, schema, resource->dialect);
-    json_schema_enter_root(compile, resource);
-    *pointer = NULL;
-    return resource;
+    return embedded_resource(compile, resource, uri, schema, pointer);
 }
 
 /* ---- walking ------------------------------------------------------------------ */
 
+/* "above" has the pointer and the resource of the schema that has the subschema. */
 static List *
-put_off(List *pending, JsonSchemaResource *resource, JsonValue schema,
-        const JsonSchemaPointer *parent, const char *keyword, JsonValue *name, int64 index)
+put_off(List *pending, const Pending *above, JsonValue schema, const char *keyword, JsonValue *name,
+        int64 index)
 {
     Pending *entry;
 
@@ -191,26 +216,25 @@ put_off(List *pending, JsonSchemaResource *resource, JsonValue schema,
     if (schema.kind != JSON_OBJECT)
         return pending;
     entry = palloc(sizeof(Pending));
-    entry->resource = resource;
+    entry->resource = above->resource;
     entry->schema = schema;
-    entry->pointer = json_schema_child_pointer(parent, keyword, name, index);
+    entry->pointer = json_schema_child_pointer(above->pointer, keyword, name, index);
+    entry->depth = above->depth + 1;
     return lappend(pending, entry);
 }
 
 static List *
-index_list(List *pending, JsonSchemaResource *resource, JsonValue list,
-           const JsonSchemaPointer *pointer, const char *keyword)
+index_list(List *pending, const Pending *above, JsonValue list, const char *keyword)
 {
     JsonWalk walk = json_walk_array(list);
 
     for (int64 i = 0; !json_walk_ended(&walk); i++)
-        pending = put_off(pending, resource, json_walk_next(&walk), pointer, keyword, NULL, i);
+        pending = put_off(pending, above, json_walk_next(&walk), keyword, NULL, i);
     return pending;
 }
 
 static List *
-index_map(List *pending, JsonSchemaResource *resource, JsonValue map,
-          const JsonSchemaPointer *pointer, const char *keyword)
+index_map(List *pending, const Pending *above, JsonValue map, const char *keyword)
 {
     JsonWalk keys;
     JsonWalk values;
@@ -219,14 +243,14 @@ index_map(List *pending, JsonSchemaResource *resource, JsonValue map,
     while (!json_walk_ended(&keys)) {
         JsonValue key = json_walk_next(&keys);
 
-        pending = put_off(pending, resource, json_walk_next(&values), pointer, keyword, &key, -1);
+        pending = put_off(pending, above, json_walk_next(&values), keyword, &key, -1);
     }
     return pending;
 }
 
 static List *
-index_keyword(List *pending, JsonSchemaResource *resource, const JsonSchemaKeywordRule *rule,
-              JsonValue value, const JsonSchemaPointer *pointer)
+index_keyword(List *pending, const Pending *above, const JsonSchemaKeywordRule *rule,
+              JsonValue value)
 {
     bool is_array = value.kind == JSON_ARRAY;
     bool is_object = value.kind == JSON_OBJECT;
@@ -234,31 +258,48 @@ index_keyword(List *pending, JsonSchemaResource *resource, const JsonSchemaKeywo
     switch (rule->shape) {
     case SHAPE_SCHEMA_OR_LIST:
         if (is_array)
-            return index_list(pending, resource, value, pointer, rule->name);
+            return index_list(pending, above, value, rule->name);
         /* FALLTHROUGH */
-    case SHAPE_SCHEMA: return put_off(pending, resource, value, pointer, rule->name, NULL, -1);
-    case SHAPE_LIST:
-        return is_array ? index_list(pending, resource, value, pointer, rule->name) : pending;
+    case SHAPE_SCHEMA: return put_off(pending, above, value, rule->name, NULL, -1);
+    case SHAPE_LIST: return is_array ? index_list(pending, above, value, rule->name) : pending;
     case SHAPE_MAP:
-    case SHAPE_MIXED_MAP:
-        return is_object ? index_map(pending, resource, value, pointer, rule->name) : pending;
+    case SHAPE_MIXED_MAP: return is_object ? index_map(pending, above, value, rule->name) : pending;
     case SHAPE_NONE: break;
     }
     return pending;
 }
 
+/* For those who look at each schema of a document. */
+static void
+note_visit(JsonSchemaCompile *compile, const Pending *entry)
+{
+    const JsonSchemaResource *resource = entry->resource;
+    JsonSchemaPlace *place;
+
+    if (entry->depth > 0 && entry->depth % LEVELS_AT_ONCE == 0 && resource->is_checked &&
+        !resource->dialect.metaschema)
+        json_schema_check_apart(compile, entry->schema, resource, entry->pointer);
+    if (!compile->keeps_visited)
+        return;
+    place = palloc(sizeof(JsonSchemaPlace));
+    place->resource = resource;
+    place->schema = entry->schema;
+    place->pointer = entry->pointer;
+    compile->visited = lappend(compile->visited, place);
+}
+
 /* Visits one schema object. Its subschemas are added to the list. */
 static List *
-index_schema(JsonSchemaCompile *compile, List *pending, JsonSchemaResource *resource,
-             JsonValue schema, const JsonSchemaPointer *pointer)
+index_schema(JsonSchemaCompile *compile, List *pending, Pending entry)
 {
     JsonWalk keys;
     JsonWalk values;
 
     CHECK_FOR_INTERRUPTS();
-    resource = index_identifier(compile, resource, schema, &pointer);
-    index_anchors(compile, resource, schema, pointer);
-    json_walk_object(schema, &keys, &values);
+    entry.resource = index_identifier(compile, entry.resource, entry.schema, &entry.pointer);
+    index_anchors(compile, entry.resource, entry.schema, entry.pointer);
+    note_visit(compile, &entry);
+    json_walk_object(entry.schema, &keys, &values);
     while (!json_walk_ended(&keys)) {
         JsonValue key = json_walk_next(&keys);
         JsonValue value = json_walk_next(&values);
@@ -266,9 +307,9 @@ index_schema(JsonSchemaCompile *compile, List *pending, JsonSchemaResource *reso
 
         if (value.kind != JSON_OBJECT && value.kind != JSON_ARRAY)
             continue;
-        rule = json_schema_find_rule(&resource->dialect, key);
+        rule = json_schema_find_rule(&entry.resource->dialect, key);
         if (rule)
-            pending = index_keyword(pending, resource, rule, value, pointer);
+            pending = index_keyword(pending, &entry, rule, value);
     }
     return pending;
 }
@@ -277,27 +318,32 @@ static void
 index_schemas(JsonSchemaCompile *compile, JsonSchemaResource *resource, JsonValue root)
 {
     List *pending = NIL;
+    Pending first = {resource, root, NULL, 0};
 
     if (root.kind != JSON_OBJECT)
         return;
-    pending = index_schema(compile, NIL, resource, root, NULL);
+    pending = index_schema(compile, NIL, first);
     for (int i = 0; i < list_length(pending); i++) {
         Pending entry = *(Pending *)list_nth(pending, i);
 
         pfree(list_nth(pending, i));
-        pending = index_schema(compile, pending, entry.resource, entry.schema, entry.pointer);
+        pending = index_schema(compile, pending, entry);
     }
     list_free(pending);
 }
 
 JsonSchemaResource *
 json_schema_index_document(JsonSchemaCompile *compile, const char *uri, JsonValue root,
-                           JsonSchemaDialect dialect)
+                           JsonSchemaDialect dialect, JsonSchemaOrigin origin)
 {
     JsonSchemaResource *resource = new_resource(compile, uri, root, dialect);
 
     check_stack_depth(); /* a dialect is a document, which may name another dialect */
+    resource->is_built_in = origin == ORIGIN_BUILT_IN;
+    resource->is_checked = origin != ORIGIN_LOADER || get_string(root, "$schema");
     resource->dialect = dialect_of(compile, resource, root, dialect);
+    if (resource->is_checked)
+        json_schema_check_later(compile, root, resource, NULL);
     json_schema_enter_root(compile, resource);
     index_schemas(compile, resource, root);
     return resource;
@@ -311,19 +357,21 @@ json_schema_find_resource(JsonSchemaCompile *compile, const char *uri, JsonSchem
     const Jsonb *document;
     Jsonb *copy;
     JsonSchemaResource *known = json_schema_known_resource(compile, uri);
+    JsonSchemaOrigin origin = ORIGIN_BUILT_IN;
 
     if (known)
         return known;
     document = json_schema_builtin_document(uri);
     if (!document && compile->options.loader) {
         document = compile->options.loader(uri);
+        origin = ORIGIN_LOADER;
         compile->program->uses_loader = true;
     }
     if (!document)
         return NULL;
     copy = palloc(VARSIZE(document));
     memcpy(copy, document, VARSIZE(document));
-    return json_schema_index_document(compile, uri, json_value_of_jsonb(copy), dialect);
+    return json_schema_index_document(compile, uri, json_value_of_jsonb(copy), dialect, origin);
 }
 
 /* Goes one step down; false when there is no such member. */
@@ -349,12 +397,50 @@ token_value(StringInfo token)
     return value;
 }
 
+JsonSchemaLevel
+json_schema_level_below(const JsonSchemaDialect *dialect, JsonSchemaLevel level, JsonValue token,
+                        JsonValue value)
+{
+    const JsonSchemaKeywordRule *rule;
+
+    if (level != LEVEL_SCHEMA)
+        return level == LEVEL_SCHEMAS ? LEVEL_SCHEMA : LEVEL_VALUE;
+    rule = json_schema_find_rule(dialect, token);
+    switch (rule ? rule->shape : SHAPE_NONE) {
+    case SHAPE_SCHEMA: return LEVEL_SCHEMA;
+    case SHAPE_LIST:
+    case SHAPE_MAP:
+    case SHAPE_MIXED_MAP: return LEVEL_SCHEMAS;
+    case SHAPE_SCHEMA_OR_LIST: return value.kind == JSON_ARRAY ? LEVEL_SCHEMAS : LEVEL_SCHEMA;
+    case SHAPE_NONE: break;
+    }
+    return LEVEL_VALUE;
+}
+
+/*
+ * The node to which a reference leads. What is not a schema by its place in the document, such as a
+ * member of an unknown keyword, is checked for its own sake.
+ */
+static JsonSchemaNode *
+target_node(JsonSchemaCompile *compile, JsonValue value, const JsonSchemaResource *resource,
+            const JsonSchemaPointer *pointer, JsonSchemaLevel level)
+{
+    JsonSchemaNode *node = json_schema_node(compile, value, resource, pointer);
+
+    if ((level != LEVEL_SCHEMA || !resource->is_checked) && !node->is_to_check) {
+        node->is_to_check = true;
+        json_schema_check_later(compile, value, node->resource, node->pointer);
+    }
+    return node;
+}
+
 /* Follows a JSON Pointer. It may lead into an embedded resource. */
 static JsonSchemaNode *
 resolve_pointer(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
                 const char *fragment)
 {
     JsonValue value = resource->root;
+    JsonSchemaLevel level = LEVEL_SCHEMA;
     StringInfoData token;
     const JsonSchemaPointer *pointer = NULL;
 
@@ -367,15 +453,17 @@ resolve_pointer(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
             return NULL;
         step = token_value(&token);
         pointer = json_schema_child_pointer(pointer, NULL, &step, -1);
+        level = json_schema_level_below(&resource->dialect, level, step, value);
         if ((inner = json_schema_root_at(compile, value))) {
             resource = inner;
             pointer = NULL;
+            level = LEVEL_SCHEMA;
         }
     }
     if (*fragment ||
         (value.kind != JSON_OBJECT && value.kind != JSON_TRUE && value.kind != JSON_FALSE))
         return NULL;
-    return json_schema_node(compile, value, resource, pointer);
+    return target_node(compile, value, resource, pointer, level);
 }
 
 JsonSchemaNode *
@@ -392,7 +480,7 @@ json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, cons
     if (resource && (!fragment || *fragment == '\0' || *fragment == '/')) {
         node = resolve_pointer(compile, resource, fragment ? fragment : "");
     } else if (resource && (found = json_schema_find_anchor(compile, resource, fragment, false))) {
-        node = json_schema_node(compile, found->target, resource, found->pointer);
+        node = target_node(compile, found->target, resource, found->pointer, LEVEL_SCHEMA);
     }
     if (!node)
         json_schema_problem(compile, from->resource, from->pointer, keyword,

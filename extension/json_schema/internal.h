@@ -28,6 +28,7 @@ typedef enum JsonSchemaVocabulary {
 typedef struct JsonSchemaDialect {
     int draft;
     uint32 vocabularies;
+    struct JsonSchemaResource *metaschema; /* NULL: the built-in one of the draft */
 } JsonSchemaDialect;
 
 /*
@@ -168,6 +169,12 @@ typedef struct JsonSchemaPointer {
     int64 index; /* -1: none */
 } JsonSchemaPointer;
 
+/*
+ * What a value inside a document is: a schema, a list or map of schemas, or anything else, such as
+ * the value of "const".
+ */
+typedef enum JsonSchemaLevel { LEVEL_SCHEMA, LEVEL_SCHEMAS, LEVEL_VALUE } JsonSchemaLevel;
+
 /* A schema that has a URI of its own: a document, or an embedded part with an "$id". */
 typedef struct JsonSchemaResource {
     const char *uri;           /* without fragment */
@@ -175,7 +182,19 @@ typedef struct JsonSchemaResource {
     JsonValue root;
     JsonSchemaDialect dialect;
     bool has_recursive_anchor;
+    bool is_built_in;
+    bool is_checked; /* the metaschema is asked about all of it, or it is built in */
+    /* Of a metaschema: */
+    const struct JsonSchemaProgram *program; /* NULL: not compiled so far */
+    bool is_unusable;                        /* it cannot be compiled */
 } JsonSchemaResource;
+
+/* A schema and where it is. */
+typedef struct JsonSchemaPlace {
+    const JsonSchemaResource *resource;
+    JsonValue schema;
+    const JsonSchemaPointer *pointer;
+} JsonSchemaPlace;
 
 typedef struct JsonSchemaAnchor {
     const char *name;
@@ -230,7 +249,8 @@ struct JsonSchemaNode {
     const JsonSchemaPointer *pointer;
     JsonSchemaKeyword *keywords;
     int n_keywords;
-    uint8 visit; /* while looking for cycles */
+    uint8 visit;      /* while looking for cycles */
+    bool is_to_check; /* its metaschema is asked about it alone */
     bool has_unevaluated;
     /* Keywords that other keywords of the node must look at. */
     const JsonSchemaKeyword *properties;
@@ -259,13 +279,19 @@ json_schema_check_size(const JsonSchemaProgram *program)
 typedef struct JsonSchemaCompile {
     JsonSchemaProgram *program;
     JsonSchemaOptions options;
-    List *resources;  /* JsonSchemaResource, all that are known */
-    HTAB *roots;      /* address of a root's container -> resource */
-    HTAB *nodes;      /* address of a schema's container -> node */
-    List *all_nodes;  /* in the order of creation */
-    HTAB *names;      /* json_schema/names.c */
-    List *candidates; /* JsonSchemaCandidates */
-    bool collects;    /* list the problems instead of raising the first one */
+    MemoryContext scratch; /* until the compilation ends */
+    List *resources;       /* JsonSchemaResource, all that are known */
+    HTAB *roots;           /* address of a root's container -> resource */
+    HTAB *nodes;           /* address of a schema's container -> node */
+    List *all_nodes;       /* in the order of creation */
+    HTAB *names;           /* json_schema/names.c */
+    List *candidates;      /* JsonSchemaCandidates */
+    List *to_check;        /* json_schema/metaschema.c */
+    HTAB *cuts;            /* addresses of containers that are checked apart; NULL: none */
+    List *visited;         /* JsonSchemaPlace, if keeps_visited */
+    bool keeps_visited;
+    bool lacks_dialect; /* some "$schema" is not known */
+    bool collects;      /* list the problems instead of raising the first one */
     List *problems;
     Size problem_bytes; /* bytes of their texts */
     bool is_cut;        /* there are more problems than those listed */
@@ -277,6 +303,8 @@ typedef struct JsonSchemaCompile {
 extern void json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
                                 const JsonSchemaPointer *pointer, const char *keyword,
                                 const char *format, ...) pg_attribute_printf(5, 6);
+/* Ends the list of problems with a row that says that there are more. */
+extern void json_schema_more_problems(JsonSchemaCompile *compile);
 /* Reports that the value of the keyword is not what it must be. */
 extern void json_schema_bad_value(JsonSchemaCompile *compile, const JsonSchemaNode *node,
                                   const JsonSchemaKeyword *keyword, const char *expected);
@@ -301,6 +329,16 @@ extern JsonSchemaNode *
 json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *keyword,
                   JsonValue *name, int64 index, JsonValue source);
 
+/* Remembers a schema about which its metaschema is asked. */
+extern void
+json_schema_check_later(JsonSchemaCompile *compile, JsonValue schema,
+                        const JsonSchemaResource *resource, const JsonSchemaPointer *pointer);
+/* The same for a schema inside another one that is remembered: it is left out there. */
+extern void
+json_schema_check_apart(JsonSchemaCompile *compile, JsonValue schema,
+                        const JsonSchemaResource *resource, const JsonSchemaPointer *pointer);
+extern bool json_schema_is_apart(const JsonSchemaCompile *compile, JsonValue value);
+
 /* The keyword of a compiled node; NULL when it has none of that kind. */
 extern const JsonSchemaKeyword *
 json_schema_keyword_of(const JsonSchemaNode *node, JsonSchemaKeywordKind kind);
@@ -320,17 +358,33 @@ json_schema_stray_keyword(const JsonSchemaKeyword *keyword) __attribute__((noret
 /* The rule of a keyword in a dialect; NULL when the keyword has no meaning there. */
 extern const JsonSchemaKeywordRule *
 json_schema_find_rule(const JsonSchemaDialect *dialect, JsonValue name);
+/* Whether the keyword has a rule in any dialect. */
+extern bool json_schema_has_rule(JsonValue name);
+/* The names of all rules in their order; data is NULL after the last one. */
+extern JsonValue json_schema_rule_name(int index);
 /* The dialect that "$schema" or "$vocabulary" names. */
 extern bool json_schema_known_dialect(const char *uri, JsonSchemaDialect *dialect);
+#define JSON_SCHEMA_DRAFTS 5
+/* The drafts, the newest first; 0 after the last one. */
+extern int json_schema_draft_at(int index);
+/* The URI of the built-in metaschema of a draft, and the name of the draft. */
+extern const char *json_schema_draft_uri(int draft);
+extern const char *json_schema_draft_name(int draft);
 /* The bit of a vocabulary; 0 when it is not known. */
 extern uint32 json_schema_vocabulary(const char *uri);
 extern JsonSchemaDialect json_schema_draft_dialect(int draft);
 
 /* ---- json_schema/index.c ---------------------------------------------------- */
 
-/* Adds a document and all resources inside it. Returns the resource of its root. */
-extern JsonSchemaResource *json_schema_index_document(JsonSchemaCompile *compile, const char *uri,
-                                                      JsonValue root, JsonSchemaDialect dialect);
+typedef enum JsonSchemaOrigin { ORIGIN_GIVEN, ORIGIN_LOADER, ORIGIN_BUILT_IN } JsonSchemaOrigin;
+
+/*
+ * Adds a document and all resources inside it. Returns the resource of its root. What the loader
+ * gives is a schema as a whole if it has "$schema"; otherwise it may hold schemas anywhere.
+ */
+extern JsonSchemaResource *
+json_schema_index_document(JsonSchemaCompile *compile, const char *uri, JsonValue root,
+                           JsonSchemaDialect dialect, JsonSchemaOrigin origin);
 /*
  * Finds the resource with that URI, or loads it; NULL when there is none. The dialect applies to
  * a document that does not name its own.
@@ -344,6 +398,20 @@ json_schema_find_resource(JsonSchemaCompile *compile, const char *uri, JsonSchem
 extern JsonSchemaNode *
 json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, const char *keyword,
                     const char *reference, const JsonSchemaAnchor **anchor);
+
+/* What the member or item of a value on a level is. */
+extern JsonSchemaLevel
+json_schema_level_below(const JsonSchemaDialect *dialect, JsonSchemaLevel level, JsonValue token,
+                        JsonValue value);
+
+/* ---- json_schema/metaschema.c ------------------------------------------------ */
+
+/*
+ * The compiled metaschema of a dialect, which lives at least until the compilation ends. NULL after
+ * a problem.
+ */
+extern const JsonSchemaProgram *
+json_schema_metaschema(JsonSchemaCompile *compile, const JsonSchemaDialect *dialect);
 
 /* ---- json_schema/names.c ---------------------------------------------------- */
 
@@ -362,11 +430,35 @@ json_schema_find_anchor(const JsonSchemaCompile *compile, const JsonSchemaResour
                         const char *name, bool dynamic_only);
 /* The candidates for an anchor; made if they do not exist yet. */
 extern JsonSchemaCandidates *json_schema_candidates(JsonSchemaCompile *compile, const char *anchor);
+/* What dynamic references to the anchor mean when that resource decides; NULL if it has none. */
+extern JsonSchemaNode *
+json_schema_candidate_in(JsonSchemaCompile *compile, const JsonSchemaCandidates *candidates,
+                         const JsonSchemaResource *resource);
 
 /* ---- json_schema/cycle.c ---------------------------------------------------- */
 
 /* Reports schemas that apply themselves to the same instance without end. */
 extern void json_schema_find_cycles(JsonSchemaCompile *compile);
+/* How many of the keyword's nodes are always applied to the instance itself. */
+extern int json_schema_count_in_place(const JsonSchemaKeyword *keyword);
+
+/* ---- json_schema/compile.c --------------------------------------------------- */
+
+/*
+ * Begins a compilation, zeroed except for "collects", in the current memory context: copies the
+ * schema and indexes its resources. Returns that of the root.
+ */
+extern JsonSchemaResource *
+json_schema_begin(JsonSchemaCompile *compile, const char *uri, const Jsonb *schema,
+                  const JsonSchemaOptions *options, MemoryContext scratch);
+typedef void JsonSchemaCheck(JsonSchemaCompile *compile);
+/*
+ * Like json_schema_compile, for a schema that has a URI even if it does not say so. The check is
+ * called when all nodes are compiled; NULL: there is none.
+ */
+extern JsonSchemaProgram *
+json_schema_compile_at(const char *uri, const Jsonb *schema, const JsonSchemaOptions *options,
+                       JsonSchemaCheck *check, MemoryContext parent, List **problems);
 
 /* ---- json_schema/keywords.c, json_schema/applicators.c ---------------------- */
 

@@ -33,6 +33,7 @@ typedef struct JsonSchemaOptions {
     int draft;               /* used without "$schema": 4, 6, 7, 2019 or 2020; 0 means 2020 */
     int asserts;             /* JSON_SCHEMA_ASSERT_... */
     JsonSchemaLoader loader; /* NULL: built-in documents only */
+    bool is_stored;          /* it was checked when it was stored: its metaschema is not asked */
 } JsonSchemaOptions;
 
 /* What is wrong with a schema, and where. */
@@ -50,6 +51,14 @@ typedef struct JsonSchemaProblem {
 extern JsonSchemaProgram *json_schema_compile(const Jsonb *schema, const JsonSchemaOptions *options,
                                               MemoryContext parent, List **problems);
 extern void json_schema_free(JsonSchemaProgram *program);
+
+/*
+ * Raises an error (22023) if a document cannot be a schema: if the metaschema that it names does
+ * not accept it or, when it names none, no draft's does. Its references are not looked at, nor is a
+ * document with a metaschema that is not known: it cannot be used before that is registered.
+ */
+extern void
+json_schema_check_document(const char *uri, const Jsonb *document, JsonSchemaLoader loader);
 
 /* The draft for a value of the option, such as "2019-09"; 0 when there is no such draft. */
 extern int json_schema_find_draft(JsonValue name);

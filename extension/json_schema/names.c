@@ -124,3 +124,17 @@ json_schema_candidates(JsonSchemaCompile *compile, const char *anchor)
     }
     return entry->candidates;
 }
+
+JsonSchemaNode *
+json_schema_candidate_in(JsonSchemaCompile *compile, const JsonSchemaCandidates *candidates,
+                         const JsonSchemaResource *resource)
+{
+    const JsonSchemaAnchor *anchor;
+
+    if (*candidates->anchor == '\0')
+        return resource->has_recursive_anchor
+                   ? json_schema_node(compile, resource->root, resource, NULL)
+                   : NULL;
+    anchor = json_schema_find_anchor(compile, resource, candidates->anchor, true);
+    return anchor ? json_schema_node(compile, anchor->target, resource, anchor->pointer) : NULL;
+}

@@ -1,6 +1,7 @@
 /*
  * json_schema/node.c: the nodes of a program. It makes them, knows their places, reports what is
- * wrong with them, and finds the keywords and names of a compiled node.
+ * wrong with them, remembers what must be checked, and finds the keywords and names of a compiled
+ * node.
  *
  * It does not know what a keyword means. The compilation (compile.c and the files below it), the
  * evaluators and the comparison of schemas use it.
@@ -29,17 +30,26 @@ add_problem(JsonSchemaCompile *compile, char *location, const char *keyword, cha
     compile->problem_bytes += strlen(location) + strlen(message);
 }
 
-/* Whether there is no room for another problem. If so, the last row of the list says this. */
+void
+json_schema_more_problems(JsonSchemaCompile *compile)
+{
+    MemoryContext caller = MemoryContextSwitchTo(compile->program->context);
+
+    if (!compile->is_cut)
+        add_problem(compile, pstrdup("#"), NULL,
+                    pstrdup("there are more problems than are listed"));
+    compile->is_cut = true;
+    MemoryContextSwitchTo(caller);
+}
+
+/* Whether there is no room for another problem. */
 static bool
 is_full(JsonSchemaCompile *compile)
 {
     if (!compile->is_cut && list_length(compile->problems) < MAX_PROBLEMS &&
         compile->problem_bytes < MAX_PROBLEM_BYTES)
         return false;
-    if (!compile->is_cut)
-        add_problem(compile, pstrdup("#"), NULL,
-                    pstrdup("there are more problems than are listed"));
-    compile->is_cut = true;
+    json_schema_more_problems(compile);
     return true;
 }
 
@@ -50,9 +60,11 @@ json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resour
     va_list arguments;
     char *message;
     StringInfoData location;
+    MemoryContext caller;
 
     if (is_full(compile))
         return;
+    caller = MemoryContextSwitchTo(compile->program->context);
     va_start(arguments, format);
     message = message_vformat(format, arguments);
     va_end(arguments);
@@ -66,6 +78,7 @@ json_schema_problem(JsonSchemaCompile *compile, const JsonSchemaResource *resour
                 errdetail("Found at schema location \"%s\".", location.data),
                 errhint("Check the schema with ctms.json_schema_check()."));
     add_problem(compile, location.data, keyword, message);
+    MemoryContextSwitchTo(caller);
 }
 
 void
@@ -220,6 +233,45 @@ json_schema_child(JsonSchemaCompile *compile, JsonSchemaNode *node, const char *
         }
     }
     return json_schema_node(compile, source, node->resource, pointer);
+}
+
+/* ---- what metaschemas are asked about ----------------------------------------------- */
+
+void
+json_schema_check_later(JsonSchemaCompile *compile, JsonValue schema,
+                        const JsonSchemaResource *resource, const JsonSchemaPointer *pointer)
+{
+    JsonSchemaPlace *place;
+
+    if (compile->options.is_stored || resource->is_built_in)
+        return;
+    place = palloc(sizeof(JsonSchemaPlace));
+    place->resource = resource;
+    place->schema = schema;
+    place->pointer = pointer;
+    compile->to_check = lappend(compile->to_check, place);
+}
+
+void
+json_schema_check_apart(JsonSchemaCompile *compile, JsonValue schema,
+                        const JsonSchemaResource *resource, const JsonSchemaPointer *pointer)
+{
+    bool found;
+
+    if (compile->options.is_stored || resource->is_built_in)
+        return;
+    if (!compile->cuts)
+        compile->cuts = address_table("JSON Schema cuts", sizeof(const char *), compile->scratch);
+    (void)hash_search(compile->cuts, &schema.data, HASH_ENTER, &found);
+    if (!found)
+        json_schema_check_later(compile, schema, resource, pointer);
+}
+
+bool
+json_schema_is_apart(const JsonSchemaCompile *compile, JsonValue value)
+{
+    return value.kind == JSON_OBJECT && compile->cuts &&
+           hash_search(compile->cuts, &value.data, HASH_FIND, NULL);
 }
 
 /* ---- looking into them --------------------------------------------------------- */

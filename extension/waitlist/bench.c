@@ -93,7 +93,7 @@ loop_explain(const JsonSchemaProgram *program, JsonValue instance, int64 rounds)
 static uint64
 loop_compile(const Jsonb *schema, int64 rounds)
 {
-    JsonSchemaOptions options = {0, 0, json_schema_registry_load};
+    JsonSchemaOptions options = {.loader = json_schema_registry_load};
 
     for (int64 i = 0; i < rounds; i++) {
         CHECK_FOR_INTERRUPTS();

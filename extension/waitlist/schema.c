@@ -90,7 +90,7 @@ refresh(const char *name)
     uint64 read_at = table.generation;
     Jsonb *own = load(name);
     Jsonb *schema = own ? own : load("default");
-    JsonSchemaCached *cached = schema ? json_schema_cache_acquire(schema, 0, 0) : NULL;
+    JsonSchemaCached *cached = schema ? json_schema_cache_acquire_stored(schema) : NULL;
     SchemaEntry *entry;
     bool found;
 

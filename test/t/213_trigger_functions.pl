@@ -78,6 +78,7 @@ SKIP:
         [ 'BEFORE INSERT', 'ROW', '_check_setting()' ],
         [ 'BEFORE INSERT', 'ROW', '_check_waitlist_fields()' ],
         [ 'BEFORE INSERT', 'ROW', '_check_waitlist_schema()' ],
+        [ 'BEFORE INSERT', 'ROW', '_check_json_schema_document()' ],
         [ 'BEFORE INSERT', 'STATEMENT', '_lock_waitlists()' ],
         [ 'BEFORE INSERT', 'STATEMENT', '_restore_references()' ],
         [ 'AFTER INSERT', 'ROW', '_invalidate_table()' ],

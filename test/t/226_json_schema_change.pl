@@ -28,7 +28,7 @@ CREATE TABLE public.verdict (session int, waitlists bigint, documents bigint,
 
 -- Version n accepts the number n % 2 and nothing else.
 CREATE FUNCTION public.version_schema(version int) RETURNS jsonb LANGUAGE sql AS
-    $$ SELECT jsonb_build_object('$comment', version, 'properties',
+    $$ SELECT jsonb_build_object('$comment', version::text, 'properties',
         jsonb_build_object('n', jsonb_build_object('const', version % 2))) $$;
 INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('w', public.version_schema(0));
 INSERT INTO ctms.json_schema_document VALUES ('https://example.com/s', public.version_schema(0));

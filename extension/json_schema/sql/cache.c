@@ -60,23 +60,29 @@ keep_within_budget(void)
         drop(dlist_head_element(JsonSchemaCached, unused, &unused));
 }
 
+static bool
+has_options(const JsonSchemaCached *cached, const JsonSchemaOptions *options)
+{
+    return cached->draft == options->draft && cached->asserts == options->asserts &&
+           (options->is_stored || !cached->is_stored);
+}
+
 static JsonSchemaCached *
-find(const Jsonb *schema, uint32 hash, int draft, int asserts)
+find(const Jsonb *schema, uint32 hash, const JsonSchemaOptions *options)
 {
     JsonSchemaCached *cached = buckets[hash % N_BUCKETS];
 
     for (; cached; cached = cached->next)
-        if (cached->hash == hash && !cached->is_stale && cached->draft == draft &&
-            cached->asserts == asserts && VARSIZE(cached->schema) == VARSIZE(schema) &&
+        if (cached->hash == hash && !cached->is_stale && has_options(cached, options) &&
+            VARSIZE(cached->schema) == VARSIZE(schema) &&
             memcmp(cached->schema, schema, VARSIZE(schema)) == 0)
             return cached;
     return NULL;
 }
 
 static JsonSchemaCached *
-add(const Jsonb *schema, uint32 hash, int draft, int asserts)
+add(const Jsonb *schema, uint32 hash, const JsonSchemaOptions *options)
 {
-    JsonSchemaOptions options = {draft, asserts, loader};
     uint64 changes_before = registry_changes;
     JsonSchemaProgram *program;
     JsonSchemaCached *cached;
@@ -84,7 +90,7 @@ add(const Jsonb *schema, uint32 hash, int draft, int asserts)
     if (!cache_context)
         cache_context =
             AllocSetContextCreate(TopMemoryContext, "ctms JSON Schemas", ALLOCSET_DEFAULT_SIZES);
-    program = json_schema_compile(schema, &options, cache_context, NULL);
+    program = json_schema_compile(schema, options, cache_context, NULL);
     cached = MemoryContextAllocZero(cache_context, sizeof(JsonSchemaCached));
     cached->schema = MemoryContextAlloc(cache_context, VARSIZE(schema));
     memcpy(cached->schema, schema, VARSIZE(schema));
@@ -92,8 +98,9 @@ add(const Jsonb *schema, uint32 hash, int draft, int asserts)
     /* A document that was read may have changed during the compilation. */
     cached->is_stale = json_schema_uses_loader(program) && registry_changes != changes_before;
     cached->hash = hash;
-    cached->draft = draft;
-    cached->asserts = asserts;
+    cached->draft = options->draft;
+    cached->asserts = options->asserts;
+    cached->is_stored = options->is_stored;
     cached->bytes = json_schema_program_size(program) + VARSIZE(schema) + sizeof(JsonSchemaCached);
     cached->next = buckets[hash % N_BUCKETS];
     buckets[hash % N_BUCKETS] = cached;
@@ -111,18 +118,34 @@ json_schema_cache_is_current(const JsonSchemaCached *cached)
     return !cached->is_stale;
 }
 
-JsonSchemaCached *
-json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts)
+static JsonSchemaCached *
+acquire(const Jsonb *schema, const JsonSchemaOptions *options)
 {
     uint32 hash = hash_bytes((const unsigned char *)schema, VARSIZE(schema));
-    JsonSchemaCached *cached = find(schema, hash, draft, asserts);
+    JsonSchemaCached *cached = find(schema, hash, options);
 
     if (!cached || !json_schema_cache_is_current(cached))
-        cached = add(schema, hash, draft, asserts);
+        cached = add(schema, hash, options);
     if (cached->n_references++ == 0)
         dlist_delete(&cached->unused);
     keep_within_budget();
     return cached;
+}
+
+JsonSchemaCached *
+json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts)
+{
+    JsonSchemaOptions options = {draft, asserts, loader, false};
+
+    return acquire(schema, &options);
+}
+
+JsonSchemaCached *
+json_schema_cache_acquire_stored(const Jsonb *schema)
+{
+    JsonSchemaOptions options = {0, 0, loader, true};
+
+    return acquire(schema, &options);
 }
 
 void

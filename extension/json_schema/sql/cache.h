@@ -23,12 +23,18 @@ typedef struct JsonSchemaCached {
     Size bytes;
     int draft;
     int asserts;
+    bool is_stored; /* its metaschema was not asked */
     Jsonb *schema;
     struct JsonSchemaCached *next;
 } JsonSchemaCached;
 
 /* Compiles the schema if it is not in the cache. A schema that is not valid is an error (22023). */
 extern JsonSchemaCached *json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts);
+/*
+ * The same, without options, for a schema that was checked when it was stored. Stored schemas of a
+ * database that is older than the check are used as they are.
+ */
+extern JsonSchemaCached *json_schema_cache_acquire_stored(const Jsonb *schema);
 extern void json_schema_cache_release(JsonSchemaCached *cached);
 
 /*

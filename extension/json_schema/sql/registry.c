@@ -8,11 +8,14 @@
 #include "extension/base/compat.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "extension/base/restore.h"
 #include "extension/base/stored_jsonb.h"
 #include "extension/base/trigger_check.h"
 #include "extension/json_schema/sql/cache.h"
@@ -74,4 +77,47 @@ ctms__invalidate_table(PG_FUNCTION_ARGS)
     (void)trigger_check(fcinfo, &invalidate_use, sizeof(TriggerState));
     CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
     return PointerGetDatum(NULL);
+}
+
+static const TriggerUse check_use = {
+    "ctms._check_json_schema_document",
+    "BEFORE INSERT or UPDATE for each row",
+    {{TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE, TRIGGER_ON(INSERT) | TRIGGER_ON(UPDATE)}}};
+
+typedef struct DocumentColumns {
+    TriggerState state;
+    AttrNumber uri;
+    AttrNumber schema;
+} DocumentColumns;
+
+/*
+ * Row trigger of ctms.json_schema_document: refuses what is no schema. References are not looked
+ * at, because documents may refer to one another.
+ */
+PG_FUNCTION_INFO_V1(ctms__check_json_schema_document);
+PGDLLEXPORT Datum
+ctms__check_json_schema_document(PG_FUNCTION_ARGS)
+{
+    const TriggerData *trigger = (TriggerData *)fcinfo->context;
+    DocumentColumns *columns = trigger_check(fcinfo, &check_use, sizeof(*columns));
+    TupleDesc row_type = RelationGetDescr(trigger->tg_relation);
+    HeapTuple row =
+        TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+    bool is_null[2];
+    Datum uri;
+    Datum schema;
+
+    if (restore_is_running())
+        return PointerGetDatum(row);
+    if (!columns->state.is_ready) {
+        columns->uri = trigger_check_column(trigger, &check_use, "uri", TEXTOID);
+        columns->schema = trigger_check_column(trigger, &check_use, "schema", JSONBOID);
+        columns->state.is_ready = true;
+    }
+    uri = heap_getattr(row, columns->uri, row_type, &is_null[0]);
+    schema = heap_getattr(row, columns->schema, row_type, &is_null[1]);
+    if (!is_null[0] && !is_null[1])
+        json_schema_check_document(TextDatumGetCString(uri), DatumGetJsonbP(schema),
+                                   json_schema_registry_load);
+    return PointerGetDatum(row);
 }

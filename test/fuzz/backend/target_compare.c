@@ -14,7 +14,7 @@
 static JsonSchemaProgram *
 compile(JsonValue input, const char *name)
 {
-    JsonSchemaOptions options = {0, 0, NULL};
+    JsonSchemaOptions options = {.loader = NULL};
     List *problems = NIL;
     JsonValue value;
 

@@ -22,7 +22,7 @@
 static JsonSchemaProgram *
 compile(const char *name)
 {
-    JsonSchemaOptions options = {0, 0, NULL};
+    JsonSchemaOptions options = {.loader = NULL};
     StringInfoData text;
     Datum schema;
 
