@@ -216,6 +216,7 @@ compile_program(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
     if (check)
         check(compile);
     json_schema_find_cycles(compile);
+    json_schema_find_dynamic_cycles(compile);
 }
 
 JsonSchemaProgram *

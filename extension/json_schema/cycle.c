@@ -2,8 +2,9 @@
  * json_schema/cycle.c: finds schemas that apply themselves to the same instance without end, such
  * as {"$ref": "#"}. They have no meaning, so compiling them is an error.
  *
- * Paths that only some instances take ("then", dependent schemas, dynamic references) are not
- * followed. If such a path has no end, the evaluation runs out of stack and raises an error.
+ * Paths that only some instances take ("then", dependent schemas) are not followed. If such a path
+ * has no end, the evaluation runs out of stack and raises an error. Dynamic references are followed
+ * by json_schema/cycle_dynamic.c.
  */
 #include "extension/base/compat.h"
 
@@ -20,9 +21,8 @@ typedef struct Step {
     int child;
 } Step;
 
-/* How many of the keyword's nodes are always applied to the instance itself. */
-static int
-count_in_place(const JsonSchemaKeyword *keyword)
+int
+json_schema_count_in_place(const JsonSchemaKeyword *keyword)
 {
     switch (keyword->kind) {
     case KEYWORD_REF:
@@ -51,7 +51,7 @@ next_child(Step *step)
     for (; step->keyword < step->node->n_keywords; step->keyword++, step->child = 0) {
         const JsonSchemaKeyword *keyword = &step->node->keywords[step->keyword];
 
-        while (step->child < count_in_place(keyword)) {
+        while (step->child < json_schema_count_in_place(keyword)) {
             JsonSchemaNode *child = keyword->nodes[step->child++];
 
             if (child)

@@ -442,6 +442,11 @@ extern void json_schema_find_cycles(JsonSchemaCompile *compile);
 /* How many of the keyword's nodes are always applied to the instance itself. */
 extern int json_schema_count_in_place(const JsonSchemaKeyword *keyword);
 
+/* ---- json_schema/cycle_dynamic.c --------------------------------------------- */
+
+/* The same for schemas that need a dynamic reference for it. */
+extern void json_schema_find_dynamic_cycles(JsonSchemaCompile *compile);
+
 /* ---- json_schema/compile.c --------------------------------------------------- */
 
 /*

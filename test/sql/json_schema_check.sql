@@ -91,3 +91,30 @@ UPDATE ctms.json_schema_document SET schema = schema || '{"$ref": "http://exampl
 SELECT absolute_keyword_location, error FROM ctms.json_schema_check('{"$schema": "http://example.com/meta"}'::jsonb);
 DELETE FROM ctms.json_schema_document WHERE uri LIKE 'http://example.com/%';
 
+-- ---- without end --------------------------------------------------------------------------------
+SELECT n, c.absolute_keyword_location, c.error FROM (VALUES
+    (1, '{"$dynamicAnchor": "n", "$dynamicRef": "#n"}'::jsonb),
+    (2, '{"$schema": "https://json-schema.org/draft/2019-09/schema", "$recursiveAnchor": true, "not": {"$recursiveRef": "#"}}'),
+    -- By a resource that the reference meets on its way.
+    (3, '{"$id": "http://example.com/a", "$ref": "b", "$defs": {"n": {"$dynamicAnchor": "n", "$ref": "b"}, "b": {"$id": "b", "$dynamicRef": "#n", "$defs": {"n": {"$dynamicAnchor": "n"}}}}}'),
+    (4, '{"$id": "http://example.com/a", "properties": {"a": {"$ref": "c"}}, "$defs": {"c": {"$id": "c", "$ref": "b", "$defs": {"n": {"$dynamicAnchor": "n", "$ref": "b"}}},
+         "b": {"$id": "b", "$dynamicRef": "#n", "$defs": {"n": {"$dynamicAnchor": "n"}}}}}'),
+    (5, '{"$schema": "https://json-schema.org/draft/2019-09/schema", "$id": "http://example.com/a", "$recursiveAnchor": true, "allOf": [{"$ref": "b"}],
+         "$defs": {"b": {"$id": "b", "$recursiveAnchor": true, "anyOf": [{"type": "string"}, {"$recursiveRef": "#"}]}}}'),
+    -- Legal: the next part of the value, a scope that nobody enters, or one that leads elsewhere.
+    (11, '{"$dynamicAnchor": "n", "items": {"$dynamicRef": "#n"}}'),
+    (12, '{"$schema": "https://json-schema.org/draft/2019-09/schema", "$recursiveAnchor": true, "additionalProperties": {"$recursiveRef": "#"}}'),
+    (13, '{"$id": "http://example.com/strict", "$dynamicAnchor": "node", "$ref": "tree", "unevaluatedProperties": false, "$defs": {"t": {"$id": "tree", "$dynamicAnchor": "node",
+         "type": "object", "properties": {"data": true, "children": {"type": "array", "items": {"$dynamicRef": "#node"}}}}}}'),
+    (14, '{"$id": "http://example.com/a", "$ref": "c", "$defs": {"n": {"$dynamicAnchor": "n", "type": "string"}, "c": {"$id": "c", "$ref": "b", "$defs": {"n": {"$dynamicAnchor": "n", "$ref": "b"}}},
+         "b": {"$id": "b", "$dynamicRef": "#n", "$defs": {"n": {"$dynamicAnchor": "n"}}}}}'),
+    (15, '{"$id": "http://example.com/a", "$ref": "b", "$defs": {"c": {"$id": "c", "$ref": "b", "$defs": {"n": {"$dynamicAnchor": "n", "$ref": "b"}}}, "b": {"$id": "b", "$dynamicRef": "#n", "$defs": {"n": {"$dynamicAnchor": "n"}}}}}'),
+    (16, '{"$ref": "https://json-schema.org/draft/2020-12/schema"}'), (17, '{"$ref": "https://json-schema.org/draft/2019-09/schema"}'),
+    (18, '{"$id": "http://example.com/strings", "$ref": "list", "$defs": {"s": {"$dynamicAnchor": "itemType", "type": "string"}, "l": {"$id": "list", "type": "array", "items": {"$dynamicRef": "#itemType"},
+         "$defs": {"any": {"$dynamicAnchor": "itemType"}}}}}')) AS s (n, schema)
+LEFT JOIN LATERAL ctms.json_schema_check(s.schema) AS c ON true ORDER BY n;
+SELECT ctms.json_schema_is_valid('{"$dynamicAnchor": "n", "$dynamicRef": "#n"}'::jsonb, '1');
+INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('check', '{"$schema": "https://json-schema.org/draft/2019-09/schema", "$recursiveAnchor": true, "$recursiveRef": "#"}');
+-- Many resources and anchors.
+SELECT count(*) FROM ctms.json_schema_check((SELECT jsonb_build_object('$id', 'http://example.com/', 'allOf', jsonb_agg(jsonb_build_object('$ref', 'r' || i)), '$defs', jsonb_object_agg('d' || i, jsonb_build_object('$id', 'r' || i,
+    '$dynamicAnchor', 'a' || i, 'items', jsonb_build_object('$dynamicRef', '#a' || i), 'additionalProperties', jsonb_build_object('$ref', 'r' || i % 60 + 1)))) FROM generate_series(1, 60) AS i));
