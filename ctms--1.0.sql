@@ -482,6 +482,18 @@ CREATE FUNCTION ctms.json_schema_check(schema text, options jsonb DEFAULT '{}',
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
 COMMENT ON FUNCTION ctms.json_schema_check(text, jsonb) IS 'Like the function for jsonb, but for JSON as text';
 
+CREATE FUNCTION ctms.json_schema_warnings(schema jsonb, options jsonb DEFAULT '{}',
+    OUT absolute_keyword_location text, OUT instance_location text, OUT keyword text,
+    OUT suggestion text, OUT warning text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_warnings';
+COMMENT ON FUNCTION ctms.json_schema_warnings(jsonb, jsonb) IS 'Keywords of a JSON Schema that do nothing, such as misspelled ones, with the nearest keyword that its draft has; the first 20, and how many more';
+
+CREATE FUNCTION ctms.json_schema_warnings(schema text, options jsonb DEFAULT '{}',
+    OUT absolute_keyword_location text, OUT instance_location text, OUT keyword text,
+    OUT suggestion text, OUT warning text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_warnings';
+COMMENT ON FUNCTION ctms.json_schema_warnings(text, jsonb) IS 'Like the function for jsonb, but for JSON as text';
+
 -- A jsonb that is known to be a schema. It can be used wherever a jsonb is expected.
 CREATE TYPE ctms.json_schema;
 CREATE FUNCTION ctms._json_schema_in(cstring) RETURNS ctms.json_schema
@@ -519,6 +531,7 @@ GRANT EXECUTE ON FUNCTION
     ctms.json_schema_validate(jsonb, jsonb, text), ctms.json_schema_validate(jsonb, jsonb, text, jsonb),
     ctms.json_schema_validate(json, json, text, jsonb), ctms.json_schema_validate(text, text, text, jsonb),
     ctms.json_schema_check(jsonb), ctms.json_schema_check(text, jsonb), ctms.json_schema_check(jsonb, jsonb),
+    ctms.json_schema_warnings(jsonb, jsonb), ctms.json_schema_warnings(text, jsonb),
     ctms.json_schema_assert(jsonb, jsonb), ctms.json_schema_assert(jsonb, jsonb, jsonb),
     ctms.json_schema_assert(json, json, jsonb), ctms.json_schema_assert(text, text, jsonb)
     TO ctms_api, ctms_reader;
@@ -633,6 +646,8 @@ DECLARE
     compared_schema jsonb;
     comparison jsonb;
     failing jsonb;
+    warnings jsonb;
+    warning text;
 BEGIN
     IF set_waitlist_schema.name IS NULL OR set_waitlist_schema.name = ''
         OR length(set_waitlist_schema.name) > 255 THEN
@@ -654,6 +669,13 @@ BEGIN
         RAISE EXCEPTION 'schema of waitlist "%" is not valid JSON Schema', set_waitlist_schema.name
             USING ERRCODE = '22023', DETAIL = problems::text;
     END IF;
+    SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('keywordLocation', w.instance_location,
+        'keyword', w.keyword, 'suggestion', w.suggestion, 'warning', w.warning)) ORDER BY w.number), '[]') INTO warnings
+    FROM ctms.json_schema_warnings(set_waitlist_schema.schema)
+        WITH ORDINALITY AS w(location, instance_location, keyword, suggestion, warning, number);
+    FOR warning IN SELECT w ->> 'warning' FROM jsonb_array_elements(warnings) AS w LOOP
+        RAISE WARNING '%', warning;
+    END LOOP;
 
     PERFORM ctms._prepare_waitlist_schema(set_waitlist_schema.schema);
     -- The slow work is done before writers are locked out, and repeated in the rare case that
@@ -677,7 +699,7 @@ BEGIN
             'action', CASE WHEN old_schema IS NULL THEN 'created'
                            WHEN old_schema = set_waitlist_schema.schema THEN 'no_change'
                            ELSE 'updated' END,
-            'dry_run', coalesce(dry_run, false))
+            'dry_run', coalesce(dry_run, false), 'warnings', warnings)
         || comparison
         || coalesce(failing, ctms._failing_waitlists(set_waitlist_schema.name, set_waitlist_schema.schema));
     IF coalesce(dry_run, false) THEN
@@ -695,7 +717,7 @@ BEGIN
     RETURN report || jsonb_build_object('stored', true);
 END
 $$;
-COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses a schema that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run it only reports. The report has name, action, dry_run, stored, failing_rows and examples; where it replaces a schema it also says whether the schema accepts everything that the stored one accepts (compatibility, example)';
+COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses a schema that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run it only reports. Keywords that do nothing are warned of. The report has name, action, dry_run, stored, warnings, failing_rows and examples; where it replaces a schema it also says whether the schema accepts everything that the stored one accepts (compatibility, example)';
 
 CREATE FUNCTION ctms.drop_waitlist_schema(name text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -188,7 +188,8 @@ const struct cli_command cmd_waitlists[] = {
         .text =
             "SCHEMA is a JSON Schema of the list's fields: its text, @FILE, or @- for standard\n"
             "input. It is refused when it is not valid, or when existing rows of that list do\n"
-            "not satisfy it. It takes effect at once, for open sessions too.\n\n"
+            "not satisfy it. Keywords that do nothing, such as misspelled ones, are warned of.\n"
+            "It takes effect at once, for open sessions too.\n\n"
             "  ctms waitlists add guardian '{\"type\": \"object\", \"properties\":\n"
             "      {\"geo\": {\"type\": \"string\", \"maxLength\": 2}}, \"required\": [\"geo\"]}'",
         .options = add_options,

@@ -60,6 +60,20 @@ extern void json_schema_free(JsonSchemaProgram *program);
 extern void
 json_schema_check_document(const char *uri, const Jsonb *document, JsonSchemaLoader loader);
 
+/* A keyword that does nothing where it is. */
+typedef struct JsonSchemaWarning {
+    char *location;         /* "uri#pointer" of the keyword; NULL: the text is about all of them */
+    char *keyword;          /* may be NULL */
+    const char *suggestion; /* the keyword that may be meant; may be NULL */
+    char *text;
+} JsonSchemaWarning;
+
+/*
+ * The first such keywords of a schema as a List of JsonSchemaWarning in the current memory
+ * context; a last one says how many more there are.
+ */
+extern List *json_schema_find_warnings(const Jsonb *schema, const JsonSchemaOptions *options);
+
 /* The draft for a value of the option, such as "2019-09"; 0 when there is no such draft. */
 extern int json_schema_find_draft(JsonValue name);
 

@@ -133,6 +133,18 @@ CREATE FUNCTION ctms.json_schema_check(schema text, options jsonb DEFAULT '{}',
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_check';
 COMMENT ON FUNCTION ctms.json_schema_check(text, jsonb) IS 'Like the function for jsonb, but for JSON as text';
 
+CREATE FUNCTION ctms.json_schema_warnings(schema jsonb, options jsonb DEFAULT '{}',
+    OUT absolute_keyword_location text, OUT instance_location text, OUT keyword text,
+    OUT suggestion text, OUT warning text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_warnings';
+COMMENT ON FUNCTION ctms.json_schema_warnings(jsonb, jsonb) IS 'Keywords of a JSON Schema that do nothing, such as misspelled ones, with the nearest keyword that its draft has; the first 20, and how many more';
+
+CREATE FUNCTION ctms.json_schema_warnings(schema text, options jsonb DEFAULT '{}',
+    OUT absolute_keyword_location text, OUT instance_location text, OUT keyword text,
+    OUT suggestion text, OUT warning text) RETURNS SETOF record
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_warnings';
+COMMENT ON FUNCTION ctms.json_schema_warnings(text, jsonb) IS 'Like the function for jsonb, but for JSON as text';
+
 -- A jsonb that is known to be a schema. It can be used wherever a jsonb is expected.
 CREATE TYPE ctms.json_schema;
 CREATE FUNCTION ctms._json_schema_in(cstring) RETURNS ctms.json_schema
@@ -170,6 +182,7 @@ GRANT EXECUTE ON FUNCTION
     ctms.json_schema_validate(jsonb, jsonb, text), ctms.json_schema_validate(jsonb, jsonb, text, jsonb),
     ctms.json_schema_validate(json, json, text, jsonb), ctms.json_schema_validate(text, text, text, jsonb),
     ctms.json_schema_check(jsonb), ctms.json_schema_check(text, jsonb), ctms.json_schema_check(jsonb, jsonb),
+    ctms.json_schema_warnings(jsonb, jsonb), ctms.json_schema_warnings(text, jsonb),
     ctms.json_schema_assert(jsonb, jsonb), ctms.json_schema_assert(jsonb, jsonb, jsonb),
     ctms.json_schema_assert(json, json, jsonb), ctms.json_schema_assert(text, text, jsonb)
     TO ctms_api, ctms_reader;

@@ -85,6 +85,7 @@ INSERT INTO ctms.json_schema_document VALUES ('http://example.com/meta', '{"$sch
     "properties": {"evenLength": {"type": "boolean"}}, "patternProperties": {"^ui:": true}}');
 SELECT n, c.instance_location, c.error FROM (VALUES (1, '{"evenLength": true, "minLength": "ignored"}'::jsonb), (2, '{"properties": {"a": {"evenLength": 1}}}'), (3, '{"oneOf": []}')) AS s (n, schema)
 LEFT JOIN LATERAL ctms.json_schema_check(s.schema || '{"$schema": "http://example.com/meta"}') AS c ON true ORDER BY n;
+SELECT keyword, warning FROM ctms.json_schema_warnings('{"$schema": "http://example.com/meta", "evenLength": true, "evenLenght": 1, "ui:color": 1, "minLength": 3}'::jsonb);
 UPDATE ctms.json_schema_document SET schema = schema || '{"required": ["title"]}' WHERE uri = 'http://example.com/meta';
 SELECT ctms.json_schema_is_valid('{"$schema": "http://example.com/meta"}'::jsonb, '1');
 UPDATE ctms.json_schema_document SET schema = schema || '{"$ref": "http://example.com/nowhere"}' WHERE uri = 'http://example.com/meta';
@@ -118,3 +119,23 @@ INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('check', '{"$sch
 -- Many resources and anchors.
 SELECT count(*) FROM ctms.json_schema_check((SELECT jsonb_build_object('$id', 'http://example.com/', 'allOf', jsonb_agg(jsonb_build_object('$ref', 'r' || i)), '$defs', jsonb_object_agg('d' || i, jsonb_build_object('$id', 'r' || i,
     '$dynamicAnchor', 'a' || i, 'items', jsonb_build_object('$dynamicRef', '#a' || i), 'additionalProperties', jsonb_build_object('$ref', 'r' || i % 60 + 1)))) FROM generate_series(1, 60) AS i));
+
+-- ---- keywords that do nothing -------------------------------------------------------------------
+SELECT n, w.instance_location, w.keyword, w.suggestion, w.warning FROM (VALUES
+    (1, '{"propertys": {}, "properties": {"geo": {"nullable": true, "maxlength": 3, "x-foo": 1, "example": 1}, "propertys": true}}'::jsonb),
+    (2, '{"title": "", "description": "", "default": 1, "examples": [], "deprecated": true, "readOnly": true, "writeOnly": true, "$comment": "", "contentMediaType": "", "contentEncoding": "", "contentSchema": {},
+         "definitions": {}, "dependencies": {}, "format": "", "x-y": 1, "const": {"a": 1}, "enum": [{"b": 1}], "then": {"c": 1}}'),
+    (3, '{"$schema": "http://json-schema.org/draft-04/schema#", "const": 5, "$defs": {}, "examples": [], "id": "a", "title": "a", "items": [{"Type": 1}], "if": {}}'),
+    (4, '{"$schema": "http://json-schema.org/draft-06/schema#", "readOnly": true, "id": "x", "$comment": ""}'),
+    (5, '{"$schema": "http://json-schema.org/draft-07/schema#", "prefixItems": [], "minContains": 2, "$anchor": "a", "dependencies": {"a": {"requried": []}, "b": ["c"]}}'),
+    (6, '{"$schema": "https://json-schema.org/draft/2019-09/schema", "prefixItems": [], "$recursiveAnchor": true, "$dynamicRef": "#"}'),
+    (7, '{"additionalItems": false, "$recursiveRef": "#", "discriminator": {}, "xml": 1, "": 1, "$defs": {"a/b": {"typ": 1, "$defs": {"c": {"$id": "http://example.com/c", "anyof": [], "$schema": "http://json-schema.org/draft-07/schema#"}}}}}'),
+    (8, 'true'), (9, '[]')) AS s (n, schema), ctms.json_schema_warnings(s.schema) AS w ORDER BY n, 2;
+SELECT count(*), max(warning) FILTER (WHERE keyword IS NULL) AS note FROM ctms.json_schema_warnings((SELECT jsonb_object_agg('k' || i, i) FROM generate_series(1, 500) AS i));
+SELECT keyword = repeat('k', 100000) AS keyword, length(warning) FROM ctms.json_schema_warnings(jsonb_build_object(repeat('k', 100000), 1));
+SELECT warning FROM ctms.json_schema_warnings('{"propertys": "\u0000"}'::text);
+SELECT warning FROM ctms.json_schema_warnings('{"const": 1}'::jsonb, '{"draft": "4"}');
+SELECT ctms.json_schema_warnings('{}'::jsonb, '{"draft": "5"}');
+SELECT ctms.set_waitlist_schema('check', '{"propertys": {"geo": {"type": "string"}}, "properties": {"geo": {"nullable": true}}}', dry_run => true);
+SELECT jsonb_array_length(ctms.set_waitlist_schema('check', (SELECT jsonb_object_agg('k' || i, i) FROM generate_series(1, 22) AS i)) -> 'warnings');
+SELECT ctms.drop_waitlist_schema('check');

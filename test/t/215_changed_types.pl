@@ -159,6 +159,7 @@ my @calls = (
     'SELECT ctms.api_client_costs()',
     'SELECT ctms.contact_schemas()', 'SELECT ctms.library_version()',
     "SELECT ctms.json_schema_check('{\"\$ref\": \"https://example.com/x\"}'::jsonb)",
+    "SELECT ctms.json_schema_warnings('{\"\$schema\": \"https://example.com/x\"}'::jsonb)",
     "SELECT ctms.delete_contact('one\@example.com')",
     "SELECT ctms.enqueue_contacts('{$id}')", 'SELECT ctms.reset_acoustic_retries()',
     "SELECT email_id, retry, state FROM $claim",

@@ -78,6 +78,22 @@ is((waitlists('add', 'beta', '{"type": "object",
     . "  whether it accepts everything that the stored schema accepts is unknown\n",
     'one that cannot be told');
 is((waitlists('add', 'beta', "\@$file"))[0], 0, 'back again');
+
+# Keywords that do nothing are warned of.
+my $typo = '{"propertys": {"geo": true}, "properties": {"geo": {"nullable": true, "x-of": "us"}}}';
+my $warned = qq{ctms: WARNING:  unknown keyword "propertys" at /; did you mean "properties"?\n}
+    . qq{ctms: WARNING:  unknown keyword "nullable" at /properties/geo does nothing\n};
+($rc, $out, $err) = waitlists('add', 'typo', $typo, '--dry-run');
+is("$rc $out$err", "0 typo: schema would be created\n$warned", 'a dry run warns');
+($rc, $out, $err) = waitlists('add', 'typo', $typo);
+is("$rc $out$err", "0 typo: schema created\n$warned", 'so does the run');
+is_deeply($json->decode((waitlists('add', 'typo', $typo, '--json', '--dry-run'))[1])->{warnings},
+    [ { keyword => 'propertys', keywordLocation => '/propertys', suggestion => 'properties',
+            warning => 'unknown keyword "propertys" at /; did you mean "properties"?' },
+        { keyword => 'nullable', keywordLocation => '/properties/geo/nullable',
+            warning => 'unknown keyword "nullable" at /properties/geo does nothing' } ],
+    'as JSON');
+is((waitlists('remove', 'typo', '--yes'))[0], 0, 'removed');
 is((waitlists('add', 'beta', "\@$file.not"))[0], 1, 'no such file');
 is((waitlists('add', 'beta', '@-'))[0], 1, 'an empty standard input');
 

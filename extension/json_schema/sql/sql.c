@@ -173,6 +173,28 @@ ctms_json_schema_check(PG_FUNCTION_ARGS)
     return (Datum)0;
 }
 
+PG_FUNCTION_INFO_V1(ctms_json_schema_warnings);
+PGDLLEXPORT Datum
+ctms_json_schema_warnings(PG_FUNCTION_ARGS)
+{
+    JsonSchemaOptions options = {.loader = json_schema_registry_load};
+    Jsonb *schema = json_schema_call_value(fcinfo, 0);
+    TupleDesc row_type;
+    Tuplestorestate *rows = begin_rows(fcinfo, &row_type);
+    ListCell *cell;
+
+    json_schema_call_options(json_schema_call_value(fcinfo, 1), &options.draft, &options.asserts);
+    foreach (cell, json_schema_find_warnings(schema, &options)) {
+        const JsonSchemaWarning *warning = lfirst(cell);
+        const char *location = warning->location;
+        const char *texts[5] = {location, location ? strchr(location, '#') + 1 : NULL,
+                                warning->keyword, warning->suggestion, warning->text};
+
+        put_row(rows, row_type, texts);
+    }
+    return (Datum)0;
+}
+
 /* ---- verdicts with reasons --------------------------------------------------------- */
 
 PG_FUNCTION_INFO_V1(ctms_json_schema_assert);
