@@ -805,104 +805,193 @@ SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_batch';
 COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects, events and lists of an array, those with the same time in one lock order; objects with a problem are listed in "errors" of the report instead, and count is how many were not skipped';
 
-CREATE FUNCTION ctms._pubsub_time(moment jsonb) RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE WHEN moment #>> '{}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$'
-                THEN (moment #>> '{}')::timestamptz END
-$$;
-COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that does not look like one';
+-- A text or number that jsonb cannot hold does not cost the rest: ["unreadable"] stands in its place,
+-- which no key that ctms uses can be.
+CREATE FUNCTION ctms.parse_stripe(body text) RETURNS jsonb
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ctms_clean_json';
+COMMENT ON FUNCTION ctms.parse_stripe(text) IS 'The JSON of a Stripe object, or of several, for ctms.upsert_stripe(); ["unreadable"] stands for texts and numbers that jsonb cannot hold. Null when the text is not JSON';
+GRANT EXECUTE ON FUNCTION ctms.parse_stripe(text) TO ctms_api;
 
--- Fails with a data exception when the body is not a push message of Pub/Sub.
-CREATE FUNCTION ctms._pubsub_payload(body text, OUT message jsonb, OUT payload jsonb)
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION ctms._clean_json(bytes bytea) RETURNS jsonb
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ctms_clean_json';
+COMMENT ON FUNCTION ctms._clean_json(bytea) IS 'What ctms.parse_stripe() does, for bytes that should be UTF-8';
+
+CREATE FUNCTION ctms._stripe_parts(payload bytea)
+RETURNS TABLE (name text, object jsonb, content bytea)
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+AS 'MODULE_PATHNAME', 'ctms_stripe_parts';
+COMMENT ON FUNCTION ctms._stripe_parts(bytea) IS 'The objects of a payload, which is one object, or an object whose keys have one ":" and whose values are objects; "object" is null where the bytes are not JSON. No row for any other payload';
+
+CREATE FUNCTION ctms._pubsub_time(moment jsonb) RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    message := body::jsonb -> 'message';
-    IF message IS NULL OR jsonb_typeof(message -> 'data') IS DISTINCT FROM 'string' THEN
-        RAISE data_exception;
-    END IF;
-    payload := convert_from(decode(message ->> 'data', 'base64'), 'UTF8')::jsonb;
+    RETURN CASE WHEN moment #>> '{}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$'
+                THEN (moment #>> '{}')::timestamptz END;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION ctms._pubsub_payload(text) IS 'A push message of Pub/Sub, and the decoded data in it';
+COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that is not one';
 
-CREATE FUNCTION ctms.ingest_pubsub(body text) RETURNS json
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms._pubsub_message(body bytea, OUT message_id text, OUT publish_time timestamptz, OUT payload bytea)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    message jsonb;
-    payload jsonb;
-    message_time timestamptz;
+    message jsonb := ctms._clean_json(body) -> 'message';
+BEGIN
+    publish_time := ctms._pubsub_time(COALESCE(message -> 'publishTime', message -> 'publish_time'));
+    IF jsonb_typeof(message -> 'messageId') = 'string' THEN
+        message_id := message ->> 'messageId';
+    END IF;
+    IF jsonb_typeof(message -> 'data') = 'string' THEN
+        payload := decode(message ->> 'data', 'base64');
+    END IF;
+EXCEPTION WHEN data_exception THEN
+    NULL;  -- no base64
+END
+$$;
+COMMENT ON FUNCTION ctms._pubsub_message(bytea) IS 'What a push message of Pub/Sub says; the payload is null if there is none, or if the body is no such message';
+
+-- What ctms.ingest_pubsub() and ctms.retry_stripe_refused() have in common. The rows of Stripe come
+-- first, then those that are kept (53_stripe_refused.sql).
+CREATE FUNCTION ctms._store_stripe(content bytea, is_message boolean, message_id text, message_time timestamptz) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    payload bytea := content;
+    names text[];
     objects jsonb := '[]';
+    contents bytea[];
     warnings text[] := '{}';
     report jsonb := '{}';
-    status integer := 202;
-    processed bigint;
+    errors jsonb := '[]';
+    status integer := 200;
+    processed bigint := 0;
     refusal text;
-    trace text;
+    kept bigint[] := '{}';
+    traced text;
+    problem record;
 BEGIN
     BEGIN
-        SELECT p.message, p.payload INTO STRICT message, payload FROM ctms._pubsub_payload(body) AS p;
-        message_time := ctms._pubsub_time(COALESCE(message -> 'publishTime', message -> 'publish_time'));
-    EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
-        refusal := 'Message does not appear to be from pubsub, do not send again.';
+        IF is_message THEN
+            SELECT m.message_id, COALESCE(m.publish_time, message_time), m.payload
+            INTO STRICT message_id, message_time, payload FROM ctms._pubsub_message(content) AS m;
+        END IF;
+        SELECT array_agg(p.name ORDER BY n) FILTER (WHERE NOT is_empty),
+               COALESCE(jsonb_agg(COALESCE(p.object, 'null') ORDER BY n) FILTER (WHERE NOT is_empty), '[]'),
+               COALESCE(array_agg(p.content ORDER BY n) FILTER (WHERE NOT is_empty), CASE WHEN count(*) > 0 THEN '{}'::bytea[] END),
+               COALESCE(array_agg(CASE WHEN p.name ~ '^[A-Za-z0-9_.:-]{1,128}$' THEN p.name ELSE 'an object' END || ' is empty' ORDER BY n) FILTER (WHERE is_empty), '{}')
+        INTO names, objects, contents, warnings
+        FROM ctms._stripe_parts(payload) WITH ORDINALITY AS p (name, object, content, n),
+            LATERAL (SELECT COALESCE(p.object IN ('null', '{}', '[]', '""'), false)) AS v (is_empty);
+    EXCEPTION WHEN program_limit_exceeded THEN
+        NULL;  -- more memory than is allowed: nobody can say what it is
     END;
 
-    IF payload ? 'object' AND jsonb_typeof(payload) = 'object' THEN
-        objects := jsonb_build_array(payload);
-    ELSIF jsonb_typeof(payload) = 'object' AND payload <> '{}'
-          AND NOT EXISTS (SELECT FROM jsonb_object_keys(payload) AS key WHERE key !~ '^[^:]*:[^:]*$') THEN
-        SELECT COALESCE(jsonb_agg(value ORDER BY key) FILTER (WHERE NOT is_empty), '[]'),
-               COALESCE(array_agg(CASE WHEN key ~ '^[A-Za-z0-9_.:-]{1,128}$' THEN key ELSE 'an object' END || ' is empty' ORDER BY key) FILTER (WHERE is_empty), '{}')
-        INTO objects, warnings
-        FROM jsonb_each(payload), LATERAL (SELECT value IN ('null', '{}', '[]', '""')) AS v (is_empty);
-    ELSIF refusal IS NULL THEN
+    IF payload IS NULL THEN
+        refusal := 'Message does not appear to be from pubsub, do not send again.';
+        errors := jsonb_build_array(jsonb_build_object('code', 'CTS01', 'message', 'not a push message of Pub/Sub with data in base64'));
+        contents := ARRAY[content];
+    ELSIF contents IS NULL THEN
         refusal := 'Unknown payload type, do not send again.';
-    END IF;
-    IF message_time IS NULL AND refusal IS NULL THEN
-        warnings := warnings || text 'the message has no publishTime';
+        errors := jsonb_build_array(jsonb_build_object('code', 'CTS01', 'message', 'neither a Stripe object nor Stripe objects by name'));
+        contents := ARRAY[payload];
+    ELSE
+        report := ctms._upsert_stripe_batch(objects, message_time);
+        processed := report -> 'count';
+        errors := (SELECT COALESCE(jsonb_agg(e || CASE WHEN objects -> (e -> 'element')::integer = 'null' THEN '{"message": "not JSON"}' ELSE '{}' END::jsonb), '[]')
+                   FROM jsonb_array_elements(report -> 'errors') AS e);
+        IF errors <> '[]' THEN
+            refusal := 'Errors processing the data, do not send again.';
+        END IF;
     END IF;
 
-    SELECT string_agg(email, ',' ORDER BY email) INTO trace FROM (
+    FOR problem IN
+        SELECT DISTINCT ON (sha256(contents[n.element + 1])) e ->> 'code' AS code, e ->> 'message' AS reason, e ->> 'object' AS object, n.element,
+               objects -> n.element AS json, contents[n.element + 1] AS bytes
+        FROM jsonb_array_elements(errors) AS e, LATERAL (SELECT COALESCE((e -> 'element')::integer, 0)) AS n (element)
+        WHERE e ->> 'code' <> 'CTS03'
+        ORDER BY sha256(contents[n.element + 1])
+    LOOP
+        kept := kept || ctms._keep_stripe_refused(_store_stripe.message_id, message_time,
+            COALESCE(problem.object, names[problem.element + 1]), problem.code,
+            problem.reason, payload IS NULL, problem.bytes, problem.json);
+    END LOOP;
+    IF kept <> '{}' THEN
+        PERFORM ctms.forget_stripe_refused();
+    END IF;
+
+    IF errors @? '$[*] ? (@.code == "CTS03")' THEN
+        status := 409;
+    ELSIF refusal IS NOT NULL THEN
+        status := CASE WHEN array_position(kept, NULL) IS NULL THEN 202 ELSE 503 END;
+    ELSIF message_time IS NULL THEN
+        warnings := warnings || text 'the message has no publishTime';
+    END IF;
+    SELECT string_agg(t.email, ',' ORDER BY t.email) INTO traced FROM (
         SELECT DISTINCT object ->> 'email' AS email
         FROM (SELECT jsonb_array_elements(objects)
               UNION ALL SELECT jsonb_path_query(objects, '$.**{2 to 8} ? (@.object == "customer")')) AS o (object)
         WHERE object ->> 'email' ~ '[+](trace_me_mozilla_|trace-me-mozilla-)'
           AND length(object ->> 'email') <= 255
-        ORDER BY 1 LIMIT 10) AS traced;
-
-    report := ctms._upsert_stripe_batch(objects, message_time);
-    processed := report -> 'count';
-    IF report @? '$.errors[*] ? (@.code == "CTS03")' THEN
-        status := 409;
-    ELSIF report ? 'errors' THEN
-        refusal := 'Errors processing the data, do not send again.';
-    ELSIF refusal IS NULL THEN
-        status := 200;
-    END IF;
-    RETURN json_build_object(
+        ORDER BY 1 LIMIT 10) AS t;
+    RETURN jsonb_build_object(
         'status', status,
         'count', processed,
-        'response', CASE status
-            WHEN 200 THEN json_build_object('status', 'OK', 'count', processed)
-            WHEN 202 THEN json_build_object('status', 'Accepted but not processed', 'message', refusal)
-            ELSE json_build_object('detail', 'Write conflict, try again') END,
-        'ingest_actions', report - '{errors,email_ids,fxa_id_conflict,count,warnings}'::text[],
-        'email_ids', COALESCE(report -> 'email_ids', '[]'),
-        'fxa_id_conflict', COALESCE(report -> 'fxa_id_conflict', '[]'),
-        'errors', COALESCE(report -> 'errors', '[]'),
-        'warnings', to_jsonb(warnings) || COALESCE(report -> 'warnings', '[]'),
-        'message_id', message ->> 'messageId',
-        'trace', trace,
-        'trace_json', CASE WHEN trace IS NOT NULL THEN payload END);
+        'refusal', refusal,
+        'report', report - 'errors',
+        'errors', (SELECT COALESCE(jsonb_agg(e - 'element'), '[]') FROM jsonb_array_elements(errors) AS e),
+        'kept', kept,
+        'warnings', warnings,
+        'message_id', message_id,
+        'trace', traced,
+        'trace_json', CASE WHEN traced IS NOT NULL THEN COALESCE(ctms._clean_json(payload), objects) END);
 END
 $$;
-COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and the response to answer with, count (objects that were not skipped) and ingest_actions for what was done, email_ids, fxa_id_conflict, errors, warnings, and for the log message_id, trace and trace_json';
-GRANT EXECUTE ON FUNCTION ctms.ingest_pubsub(text) TO ctms_api;
+COMMENT ON FUNCTION ctms._store_stripe(bytea, boolean, text, timestamptz) IS 'Stores the Stripe objects of a push message, or of its payload, and keeps those that are refused; says what was done';
+
+CREATE FUNCTION ctms.ingest_pubsub(body bytea) RETURNS json
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stored jsonb := ctms._store_stripe(COALESCE(body, ''), true, NULL, NULL);
+BEGIN
+    RETURN json_build_object(
+        'status', stored -> 'status',
+        'count', stored -> 'count',
+        'response', CASE stored ->> 'status'
+            WHEN '200' THEN json_build_object('status', 'OK', 'count', stored -> 'count')
+            WHEN '202' THEN json_build_object('status', 'Accepted but not processed', 'message', stored -> 'refusal')
+            WHEN '503' THEN json_build_object('detail', 'Too many refused objects are kept, try again later')
+            ELSE json_build_object('detail', 'Write conflict, try again') END,
+        'ingest_actions', (stored -> 'report') - '{email_ids,fxa_id_conflict,count,warnings}'::text[],
+        'email_ids', COALESCE(stored #> '{report,email_ids}', '[]'),
+        'fxa_id_conflict', COALESCE(stored #> '{report,fxa_id_conflict}', '[]'),
+        'errors', stored -> 'errors',
+        'kept', (SELECT count(k) FROM jsonb_array_elements_text(stored -> 'kept') AS k),
+        'warnings', stored -> 'warnings' || COALESCE(stored #> '{report,warnings}', '[]'),
+        'message_id', stored ->> 'message_id',
+        'trace', stored ->> 'trace',
+        'trace_json', NULLIF(stored -> 'trace_json', 'null'));
+END
+$$;
+COMMENT ON FUNCTION ctms.ingest_pubsub(bytea) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and the response to answer with, count (objects that were not skipped) and ingest_actions for what was done, email_ids, fxa_id_conflict, errors, kept (how many of these are kept in ctms.stripe_refused), warnings, and for the log message_id, trace and trace_json';
+
+CREATE FUNCTION ctms.ingest_pubsub(body text) RETURNS json
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ctms.ingest_pubsub(convert_to(body, 'UTF8'))
+$$;
+COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'The same for a body that is text';
+GRANT EXECUTE ON FUNCTION ctms.ingest_pubsub(bytea), ctms.ingest_pubsub(text) TO ctms_api;
 
 CREATE FUNCTION ctms.enqueue_stripe(object jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -1402,6 +1491,161 @@ CREATE TRIGGER ctms_stripe_subscription_item_moved AFTER UPDATE ON ctms.stripe_s
         (OLD.stripe_subscription_id, OLD.stripe_price_id) IS DISTINCT FROM (NEW.stripe_subscription_id, NEW.stripe_price_id)))
     EXECUTE FUNCTION ctms._note_deleted_products();
 -- ---------------------------------------------------------------------------
+-- What ctms.ingest_pubsub() has refused. Pub/Sub does not send it again, so it is kept for a later
+-- version of ctms, or for somebody who mends it.
+--
+-- Rows are locked after those of Stripe, and before contacts and the queue.
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE ctms.stripe_refused (
+    id bigserial PRIMARY KEY,
+    message_id text NOT NULL DEFAULT '',
+    publish_time timestamptz,
+    object text,
+    code text NOT NULL,
+    reason text NOT NULL,
+    attempts integer NOT NULL DEFAULT 1,
+    customer_id text,
+    fxa_id text,
+    is_message boolean NOT NULL DEFAULT false,
+    digest bytea NOT NULL,
+    content bytea NOT NULL,
+    create_timestamp timestamptz NOT NULL DEFAULT now(),
+    update_timestamp timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (message_id, digest)
+) WITH (toast_tuple_target = 128); -- so that counting reads no content
+CREATE INDEX stripe_refused_age_idx ON ctms.stripe_refused (create_timestamp);
+CREATE INDEX stripe_refused_customer_idx ON ctms.stripe_refused (customer_id);
+CREATE INDEX stripe_refused_fxa_idx ON ctms.stripe_refused (fxa_id);
+COMMENT ON TABLE ctms.stripe_refused IS 'Stripe objects, and messages of Pub/Sub, that could not be stored; kept for 30 days. Personal data';
+COMMENT ON COLUMN ctms.stripe_refused.message_id IS 'Of Pub/Sub; empty if there is none that looks like one';
+COMMENT ON COLUMN ctms.stripe_refused.publish_time IS 'The time of the message';
+COMMENT ON COLUMN ctms.stripe_refused.object IS 'Such as "invoice:in_1", null if it has no name that looks like one';
+COMMENT ON COLUMN ctms.stripe_refused.code IS 'SQLSTATE of the refusal';
+COMMENT ON COLUMN ctms.stripe_refused.reason IS 'Why it was refused; never personal data';
+COMMENT ON COLUMN ctms.stripe_refused.attempts IS 'How often it was refused';
+COMMENT ON COLUMN ctms.stripe_refused.customer_id IS 'The Stripe customer that it names, for the deletion of a contact';
+COMMENT ON COLUMN ctms.stripe_refused.fxa_id IS 'The FxA ID of the customer that it has, for the deletion of a contact';
+COMMENT ON COLUMN ctms.stripe_refused.is_message IS 'The content is the whole body of a request, not an object';
+COMMENT ON COLUMN ctms.stripe_refused.digest IS 'SHA-256 of the content: the same of the same message is kept once';
+COMMENT ON COLUMN ctms.stripe_refused.content IS 'The bytes as they came';
+COMMENT ON COLUMN ctms.stripe_refused.create_timestamp IS 'When it was first refused';
+COMMENT ON COLUMN ctms.stripe_refused.update_timestamp IS 'When it was last tried';
+
+CREATE TRIGGER ctms_stripe_refused_update_timestamp BEFORE UPDATE ON ctms.stripe_refused
+    FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
+
+CREATE FUNCTION ctms._stripe_refused_age() RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT interval '30 days' $$;
+COMMENT ON FUNCTION ctms._stripe_refused_age() IS 'How long what was refused is kept';
+
+-- Whoever adds rows past the limits at the same time goes past them by one message each.
+CREATE FUNCTION ctms._is_stripe_refused_full() RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*) >= 10000 OR COALESCE(sum(octet_length(r.content)), 0) >= 268435456 FROM ctms.stripe_refused AS r
+$$;
+COMMENT ON FUNCTION ctms._is_stripe_refused_full() IS 'Whether 10,000 rows or 256 MiB are kept already, so that no more are';
+
+CREATE FUNCTION ctms.count_stripe_refused() RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*) FROM ctms.stripe_refused
+$$;
+COMMENT ON FUNCTION ctms.count_stripe_refused() IS 'How many refused Stripe objects and messages are kept';
+GRANT EXECUTE ON FUNCTION ctms.count_stripe_refused() TO ctms_api, ctms_agent, ctms_reader;
+
+CREATE FUNCTION ctms.forget_stripe_refused() RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    forgotten bigint;
+BEGIN
+    DELETE FROM ctms.stripe_refused AS r WHERE r.id IN (
+        SELECT o.id FROM ctms.stripe_refused AS o
+        WHERE o.create_timestamp < now() - ctms._stripe_refused_age()
+        ORDER BY o.create_timestamp, o.id LIMIT 100 FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS forgotten = ROW_COUNT;
+    RETURN forgotten;
+END
+$$;
+COMMENT ON FUNCTION ctms.forget_stripe_refused() IS 'Removes up to 100 refused Stripe objects that have been kept for long enough; returns how many';
+GRANT EXECUTE ON FUNCTION ctms.forget_stripe_refused() TO ctms_agent;
+
+-- What is longer is no id, and might not fit into an index.
+CREATE FUNCTION ctms._stripe_id(value jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT value #>> '{}' WHERE jsonb_typeof(value) = 'string' AND length(value #>> '{}') <= 255
+$$;
+COMMENT ON FUNCTION ctms._stripe_id(jsonb) IS 'An id as text, null for anything else';
+
+-- An event has its object in it.
+CREATE FUNCTION ctms._stripe_owner(json jsonb, OUT customer_id text, OUT fxa_id text)
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    object jsonb := COALESCE(json #> '{data,object}', json);
+    customer jsonb := CASE WHEN object ->> 'object' = 'customer' THEN object ELSE object -> 'customer' END;
+BEGIN
+    customer_id := ctms._stripe_id(COALESCE(customer -> 'id', customer));
+    fxa_id := ctms._stripe_id(customer -> 'description');
+END
+$$;
+COMMENT ON FUNCTION ctms._stripe_owner(jsonb) IS 'The customer that a Stripe object is or names, and its FxA ID if the object has it';
+
+CREATE FUNCTION ctms._keep_stripe_refused(
+    of_message text, published timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, json jsonb)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_word CONSTANT text := '^[A-Za-z0-9_]{1,64}:[A-Za-z0-9_]{1,64}$';
+    message CONSTANT text := COALESCE(substring(of_message FROM '^[A-Za-z0-9_.:-]{1,128}$'), '');
+    kept bigint;
+BEGIN
+    INSERT INTO ctms.stripe_refused AS r
+        (message_id, publish_time, object, code, reason, customer_id, fxa_id, is_message, digest, content)
+    SELECT message, published, substring(named FROM is_word), problem, why, o.customer_id, o.fxa_id, is_body, sha256(bytes), bytes
+    FROM ctms._stripe_owner(json) AS o
+    WHERE NOT ctms._is_stripe_refused_full()
+       OR EXISTS (SELECT FROM ctms.stripe_refused AS k WHERE k.message_id = message AND k.digest = sha256(bytes))
+    ON CONFLICT ON CONSTRAINT stripe_refused_message_id_digest_key DO UPDATE SET
+        object = EXCLUDED.object, code = EXCLUDED.code, reason = EXCLUDED.reason, attempts = r.attempts + 1
+    RETURNING r.id INTO kept;
+    RETURN kept;
+END
+$$;
+COMMENT ON FUNCTION ctms._keep_stripe_refused(text, timestamptz, text, text, text, boolean, bytea, jsonb) IS 'Keeps what was refused, once for each message; returns its id, null if too much is kept already';
+
+CREATE FUNCTION ctms.retry_stripe_refused(id bigint) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    refused ctms.stripe_refused;
+    stored jsonb;
+    missing jsonb;
+BEGIN
+    SELECT * INTO refused FROM ctms.stripe_refused AS r WHERE r.id = retry_stripe_refused.id;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    stored := ctms._store_stripe(refused.content, refused.is_message, refused.message_id,
+        COALESCE(refused.publish_time, refused.create_timestamp));
+    missing := jsonb_path_query_first(stored -> 'errors', '$[*] ? (@.code == "CTS03")');
+    IF stored ->> 'status' IN ('200', '202') AND NOT stored -> 'kept' @> to_jsonb(retry_stripe_refused.id) THEN
+        DELETE FROM ctms.stripe_refused AS r WHERE r.id = retry_stripe_refused.id;
+    ELSIF missing IS NOT NULL THEN
+        UPDATE ctms.stripe_refused AS r
+        SET code = missing ->> 'code', reason = missing ->> 'message', attempts = r.attempts + 1
+        WHERE r.id = retry_stripe_refused.id;
+    END IF;
+    RETURN jsonb_build_object('is_stored', stored ->> 'status' = '200', 'report', stored -> 'report', 'errors', stored -> 'errors');
+END
+$$;
+COMMENT ON FUNCTION ctms.retry_stripe_refused(bigint) IS 'Stores something from ctms.stripe_refused, with the time of its message. Its row leaves when nothing of it is refused any more, or only what then has a row of its own; returns is_stored, report and errors, and null if there is no such row';
+-- ---------------------------------------------------------------------------
 -- What is sent to Acoustic.
 -- ---------------------------------------------------------------------------
 
@@ -1719,6 +1963,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA ctms TO ctms_reader;
 REVOKE ALL ON ctms.api_client FROM ctms_reader;
 GRANT SELECT (client_id, email, enabled, scopes, last_access, create_timestamp, update_timestamp)
     ON ctms.api_client TO ctms_reader;
+REVOKE ALL ON ctms.stripe_refused FROM ctms_reader;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ctms TO ctms_admin;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA ctms TO ctms_admin;

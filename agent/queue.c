@@ -52,6 +52,9 @@ static const pg_statement backlog_statement = {
 static const pg_statement configuration_statement = {
     "SELECT ctms.acoustic_configuration()", 0, true, "acoustic_configuration", PG_ONE_ROW, false};
 
+static const pg_statement forget_statement = {
+    "SELECT ctms.forget_stripe_refused()", 0, false, "forget_stripe_refused", PG_ONE_ROW, false};
+
 struct queue {
     pg_pool *pool;
     const agent_settings *settings;
@@ -73,6 +76,7 @@ struct queue {
     bool is_work_left;
     bool is_asking_backlog;
     bool is_asking_configuration;
+    bool is_forgetting;
 };
 
 static void
@@ -510,6 +514,23 @@ queue_ask_configuration(queue *q)
     if (!q->is_asking_configuration)
         q->is_asking_configuration =
             pg_pool_query(q->pool, &configuration_statement, NULL, on_configuration, q) != NULL;
+}
+
+static void
+on_forgotten(void *arg, const pg_reply *reply)
+{
+    queue *q = arg;
+
+    q->is_forgetting = false;
+    if (reply->status == PG_ERROR)
+        complain("could not remove old refused Stripe objects", reply);
+}
+
+void
+queue_forget_refused(queue *q)
+{
+    if (!q->is_forgetting)
+        q->is_forgetting = pg_pool_query(q->pool, &forget_statement, NULL, on_forgotten, q) != NULL;
 }
 
 bool

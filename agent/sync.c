@@ -22,6 +22,8 @@
 
 /* A report follows the end of work, but not more often than this. */
 #define REPORT_MIN_S 1.0
+/* How often the database is asked to remove what it has kept for long enough. */
+#define UPKEEP_S 60.0
 
 struct sync {
     struct line line;
@@ -29,6 +31,7 @@ struct sync {
     report report;
     catalog *known;
     double last_report_s;
+    double next_upkeep_s;
     bool is_reporting;
 
     struct event *alarm; /* the next time at which something is due */
@@ -194,6 +197,15 @@ fetch_token(struct line *l)
 
 /* Each loop interval: looks at the queue even if no notification came. */
 static void
+keep_up(struct sync *s)
+{
+    if (clock_now_s() < s->next_upkeep_s)
+        return;
+    s->next_upkeep_s = clock_now_s() + UPKEEP_S;
+    queue_forget_refused(s->line.queue);
+}
+
+static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct sync *s = arg;
@@ -205,6 +217,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     fetch_token(l);
     queue_ask_configuration(l->queue);
     share_tick(l->share);
+    keep_up(s);
     l->is_settle_blocked = false;
     /* Other agents have all the slots, so they should have the contacts too. */
     if (l->in_flight == 0 && l->ready_count > 0 && share_granted(l->share) == 0)

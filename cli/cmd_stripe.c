@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cli/cmd_stripe.h"
+#include "cli/cmd_stripe_refused.h"
 #include "cli/database.h"
 #include "cli/input.h"
 #include "cli/json_split.h"
@@ -30,8 +31,6 @@ static const struct action enqueue_actions[] = {
 
 /* SQLSTATE of an object that refers to one that is not stored yet. */
 #define STATE_REFERENCE "CTS03"
-/* How often an object is tried that meets a deadlock or a serialisation failure. */
-#define CONFLICT_TRIES 5
 /* Limits of the objects that wait for others: their number, and the size of their text. */
 #define WAITING_MAX 10000
 #define WAITING_BYTES_MAX ((size_t)64 << 20)
@@ -124,16 +123,7 @@ give_up(struct ingest *ingest, struct object *object, bool is_tried)
 static PGresult *
 call(struct ingest *ingest, const char *sql, const char *text)
 {
-    const char *parameters[] = {text};
-
-    for (int tries = 1;; tries++) {
-        PGresult *result = database_try_query(ingest->cli, sql, 1, parameters);
-
-        if (tries == CONFLICT_TRIES ||
-            !(database_is_state(result, "40001") || database_is_state(result, "40P01")))
-            return result;
-        PQclear(result);
-    }
+    return database_retry_query(ingest->cli, sql, 1, (const char *const[]){text});
 }
 
 /* Stores an object by itself, and takes it. False when it is useless to continue. */
@@ -429,10 +419,11 @@ run(struct ingest *ingest)
 static int
 run_ingest(struct cli *cli)
 {
-    struct ingest ingest = {.cli = cli,
-                            .sql = "SELECT ctms.upsert_stripe($1::jsonb)",
-                            .list_sql = "SELECT ctms.upsert_stripe_list($1::jsonb)",
-                            .actions = ingest_actions};
+    struct ingest ingest = {
+        .cli = cli,
+        .sql = "SELECT ctms.upsert_stripe(coalesce(ctms.parse_stripe($1), $1::jsonb))",
+        .list_sql = "SELECT ctms.upsert_stripe_list(coalesce(ctms.parse_stripe($1), $1::jsonb))",
+        .actions = ingest_actions};
 
     return run(&ingest);
 }
@@ -441,7 +432,9 @@ static int
 run_enqueue(struct cli *cli)
 {
     struct ingest ingest = {
-        .cli = cli, .sql = "SELECT ctms.enqueue_stripe($1::jsonb)", .actions = enqueue_actions};
+        .cli = cli,
+        .sql = "SELECT ctms.enqueue_stripe(coalesce(ctms.parse_stripe($1), $1::jsonb))",
+        .actions = enqueue_actions};
 
     return run(&ingest);
 }
@@ -479,6 +472,43 @@ const struct cli_command cmd_stripe[] = {
         .min_arguments = 1,
         .max_arguments = -1,
         .run = run_enqueue,
+    },
+    {
+        .verb = "refused list",
+        .arguments = "[--limit N]",
+        .summary = "list the objects of Pub/Sub that were refused, newest first",
+        .text = "They are kept for 30 days. Nothing of their content is shown.",
+        .options = cmd_stripe_refused_list_options,
+        .run = cmd_stripe_refused_list,
+    },
+    {
+        .verb = "refused show",
+        .arguments = "ID",
+        .summary = "show what was refused, as it came",
+        .text = "It is personal data. A file or pipe gets the bytes unchanged; with --json they\n"
+                "are in Base64.",
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .run = cmd_stripe_refused_show,
+    },
+    {
+        .verb = "refused retry",
+        .arguments = "ID... | --all",
+        .summary = "try to store what was refused",
+        .text = "Each is stored with the time of its message, so it does not replace what is\n"
+                "newer. What is stored is not kept any more. Exit code 1 when some are refused\n"
+                "again.",
+        .options = cmd_stripe_refused_retry_options,
+        .max_arguments = -1,
+        .run = cmd_stripe_refused_retry,
+    },
+    {
+        .verb = "refused remove",
+        .arguments = "ID... | --older-than TIME",
+        .summary = "remove what was refused",
+        .options = cmd_stripe_refused_remove_options,
+        .max_arguments = -1,
+        .run = cmd_stripe_refused_remove,
     },
     {.verb = NULL},
 };

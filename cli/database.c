@@ -8,6 +8,9 @@
 #include "cli/output.h"
 #include "common/pg_connector.h"
 
+/* How often a statement is tried that meets a deadlock or a serialisation failure. */
+#define CONFLICT_TRIES 5
+
 #define CONNECT_TIMEOUT_S "10"
 #define STATEMENT_TIMEOUT_S 60
 
@@ -210,6 +213,19 @@ database_try_query(struct cli *cli, const char *sql, int count, const char *cons
     result = PQexecParams(cli->db, sql, count, NULL, parameters, NULL, NULL, 0);
     is_waiting = 0;
     return result;
+}
+
+PGresult *
+database_retry_query(struct cli *cli, const char *sql, int count, const char *const *parameters)
+{
+    for (int tries = 1;; tries++) {
+        PGresult *result = database_try_query(cli, sql, count, parameters);
+
+        if (tries == CONFLICT_TRIES ||
+            !(database_is_state(result, "40001") || database_is_state(result, "40P01")))
+            return result;
+        PQclear(result);
+    }
 }
 
 PGresult *

@@ -30,6 +30,10 @@ database_query(struct cli *cli, const char *sql, int count, const char *const *p
 PGresult *
 database_try_query(struct cli *cli, const char *sql, int count, const char *const *parameters);
 
+/* As database_try_query(), but a deadlock or a serialisation failure is tried some times more. */
+PGresult *
+database_retry_query(struct cli *cli, const char *sql, int count, const char *const *parameters);
+
 /* Runs one statement without parameters whose result is not needed. Returns false after reporting
  * an error. */
 bool database_run_statement(struct cli *cli, const char *sql);

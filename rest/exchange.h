@@ -30,6 +30,7 @@ struct route;
     FIELD(INGEST_ACTIONS, "ingest_actions", true)                                                  \
     FIELD(INGEST_ERRORS, "ingest_errors", true)                                                    \
     FIELD(INGEST_WARNINGS, "ingest_warnings", true)                                                \
+    FIELD(INGEST_KEPT, "ingest_kept", true)                                                        \
     FIELD(FXA_ID_CONFLICT, "fxa_id_conflict", false)                                               \
     FIELD(PUBSUB_ISS, "pubsub_iss", true)                                                          \
     FIELD(PUBSUB_AUD, "pubsub_aud", true)                                                          \

@@ -49,6 +49,12 @@ static const metrics_family contacts = {
     .type = METRICS_GAUGE,
 };
 
+static const metrics_family refused = {
+    .name = "ctms_stripe_refused",
+    .help = "Refused Stripe objects and messages that are kept.",
+    .type = METRICS_GAUGE,
+};
+
 static const char *
 method_label(const http_request *request)
 {
@@ -98,6 +104,7 @@ rest_metrics_prepare(metrics *m, const route *routes, size_t count)
     metrics_get(m, &backlog, "");
     metrics_get(m, &legacy_waitlists, "");
     metrics_get(m, &contacts, "");
+    metrics_get(m, &refused, "");
 }
 
 /*
@@ -162,11 +169,18 @@ rest_metrics_set_contacts(metrics *m, double value)
 }
 
 void
+rest_metrics_set_refused(metrics *m, double value)
+{
+    metrics_set(metrics_get(m, &refused, ""), value);
+}
+
+void
 rest_metrics_write(const app *a, buf *out)
 {
     const metrics_family *const families[] = {
         &requests, &durations,        a->metrics_token ? &api_requests : &known_requests,
-        &backlog,  &legacy_waitlists, &contacts};
+        &backlog,  &legacy_waitlists, &contacts,
+        &refused};
 
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
         metrics_write(a->metrics, families[i], out);

@@ -19,6 +19,7 @@ void rest_metrics_count_refused(metrics *m, int status);
 void rest_metrics_count_legacy_waitlists(metrics *m);
 void rest_metrics_set_backlog(metrics *m, double backlog);
 void rest_metrics_set_contacts(metrics *m, double contacts);
+void rest_metrics_set_refused(metrics *m, double refused);
 
 /* Appends all families as text. Without a token for /metrics, no client is named. */
 void rest_metrics_write(const app *a, buf *out);

@@ -20,7 +20,6 @@
 /* Google's keys live for weeks; one that was withdrawn is trusted for a day at most. */
 #define KEYS_KEPT_S 86400.0
 #define KEYS_INTERVAL_S 10.0
-#define NOT_FROM_PUBSUB "Message does not appear to be from pubsub, do not send again."
 
 struct pubsub {
     jwks *keys;
@@ -282,20 +281,48 @@ pubsub_authorize_push(exchange *ex)
 
 /* ---- the message --------------------------------------------------------------------- */
 
+/* For bodies that cannot be a text in PostgreSQL. */
+static const pg_statement ingest_bytes = {
+    "SELECT ctms.ingest_pubsub(decode($1, 'hex'))", 1, false, "ingest_pubsub", PG_ONE_ROW, false};
+
+static void
+on_bytes_stored(void *arg, const pg_reply *reply)
+{
+    exchange *ex = arg;
+
+    exchange_end_wait(ex);
+    if (reply->status == PG_OK)
+        pubsub_answer_report(ex, reply->result);
+    else
+        resource_answer_error(ex, reply);
+}
+
+static void
+ingest_as_bytes(exchange *ex, const char *body, size_t length)
+{
+    static const char digits[] = "0123456789abcdef";
+    buf hex = BUF_INIT;
+
+    buf_reserve(&hex, 2 * length);
+    for (size_t i = 0; i < length; i++) {
+        buf_append_char(&hex, digits[(unsigned char)body[i] >> 4]);
+        buf_append_char(&hex, digits[(unsigned char)body[i] & 0xF]);
+    }
+    exchange_query(ex, &ingest_bytes, (const char *const[]){buf_text(&hex)}, on_bytes_stored);
+    buf_free(&hex);
+}
+
+/* Whatever the body is, the database stores or keeps it: Pub/Sub does not send it again. */
 void
 pubsub_handle_message(exchange *ex)
 {
-    static const char refusal[] =
-        "{\"status\":\"Accepted but not processed\",\"message\":\"" NOT_FROM_PUBSUB "\"}";
     const http_request *request = ex->request;
     const char *body = request->body ? request->body : "";
 
-    /* A body that cannot be a text in PostgreSQL would fail again if it were sent again. */
-    if (!request->is_body_too_large && !utf8_is_text(body, request->body_length)) {
-        exchange_answer_json(ex, 202, refusal);
-        return;
-    }
-    resource_handle_request(ex);
+    if (!request->is_body_too_large && !utf8_is_text(body, request->body_length))
+        ingest_as_bytes(ex, body, request->body_length);
+    else
+        resource_handle_request(ex);
 }
 
 /* A member of the report, NULL if it is null or an empty list. */
@@ -317,6 +344,8 @@ note_report(exchange *ex, const json_t *report)
     exchange_note_report(ex, FIELD_INGEST_ACTIONS, member(report, "ingest_actions"));
     exchange_note_report(ex, FIELD_INGEST_ERRORS, member(report, "errors"));
     exchange_note_report(ex, FIELD_INGEST_WARNINGS, member(report, "warnings"));
+    if (member(report, "errors") != NULL)
+        exchange_note_json(ex, FIELD_INGEST_KEPT, member(report, "kept"));
     exchange_note_list(ex, FIELD_FXA_ID_CONFLICT, member(report, "fxa_id_conflict"));
     exchange_note_report(ex, FIELD_PUBSUB_MESSAGE_ID, json_object_get(report, "message_id"));
     exchange_note(ex, FIELD_TRACE, trace);
@@ -333,7 +362,7 @@ pubsub_answer_report(exchange *ex, const PGresult *result)
     const json_t *answer = member(report, "response");
     char *response = answer ? json_dumps(answer, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
-    if (response == NULL || (status != 200 && status != 202 && status != 409)) {
+    if (response == NULL || (status != 200 && status != 202 && status != 409 && status != 503)) {
         exchange_answer_failure(ex, "the report of a Pub/Sub message makes no sense", NULL);
     } else {
         note_report(ex, report);

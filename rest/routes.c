@@ -95,14 +95,14 @@ static const resource find_identities = {
 };
 
 static const resource upsert_stripe = {
-    .statement = {"SELECT ctms.upsert_stripe(ctms.parse_body($1))", 1, false, "upsert_stripe", PG_ONE_ROW, false},
+    .statement = {"SELECT ctms.upsert_stripe(coalesce(ctms.parse_stripe($1), ctms.parse_body($1)))", 1, false, "upsert_stripe", PG_ONE_ROW, false},
     .parameters = {{FROM_BODY, NULL, false}},
     .answer = stripe_answer_stored,
     .is_stripe = true,
 };
 
 static const resource ingest_pubsub = {
-    .statement = {"SELECT ctms.ingest_pubsub($1)", 1, false, "ingest_pubsub", PG_ONE_ROW, false},
+    .statement = {"SELECT ctms.ingest_pubsub($1::text)", 1, false, "ingest_pubsub", PG_ONE_ROW, false},
     .parameters = {{FROM_BODY, NULL, false}},
     .answer = pubsub_answer_report,
     .is_stripe = true,

@@ -19,14 +19,15 @@ static const pg_statement get_backlog = {
     .columns = "backlog,retry_backlog",
 };
 
-/* Neither of the two numbers is found by counting rows. */
+/* Neither of the first two numbers is found by counting rows; the third is bounded. */
 static const pg_statement get_numbers = {
     .sql = "SELECT backlog, (SELECT greatest(reltuples, pg_stat_get_live_tuples(oid), 0)"
-           " FROM pg_class WHERE oid = 'ctms.emails'::regclass) AS contacts"
+           " FROM pg_class WHERE oid = 'ctms.emails'::regclass) AS contacts,"
+           " ctms.count_stripe_refused() AS refused"
            " FROM ctms.acoustic_backlog($1::int)",
     .parameter_count = 1,
     .is_read_only = true,
-    .columns = "backlog,contacts",
+    .columns = "backlog,contacts,refused",
 };
 
 static int
@@ -163,6 +164,7 @@ on_numbers(void *arg, const pg_reply *reply)
     if (reply->status == PG_OK && PQntuples(reply->result) == 1) {
         rest_metrics_set_backlog(ex->app->metrics, strtod(PQgetvalue(reply->result, 0, 0), NULL));
         rest_metrics_set_contacts(ex->app->metrics, strtod(PQgetvalue(reply->result, 0, 1), NULL));
+        rest_metrics_set_refused(ex->app->metrics, strtod(PQgetvalue(reply->result, 0, 2), NULL));
     }
     answer_metrics(ex);
 }

@@ -67,6 +67,7 @@ WITH expected (relation, name, enabled) AS (VALUES
     ('stripe_price', 'ctms_stripe_price_restored', 'O'),
     ('stripe_price', 'ctms_stripe_price_update_timestamp', 'O'),
     ('stripe_price', 'ctms_stripe_price_updated', 'O'),
+    ('stripe_refused', 'ctms_stripe_refused_update_timestamp', 'O'),
     ('stripe_subscription', 'ctms_stripe_subscription_enqueue', 'O'),
     ('stripe_subscription', 'ctms_stripe_subscription_enqueue_all', 'O'),
     ('stripe_subscription', 'ctms_stripe_subscription_restored', 'O'),

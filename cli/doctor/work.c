@@ -1,4 +1,4 @@
-/* doctor/work.c: the queue, and what keeps dead rows in it; see doctor.h. */
+/* doctor/work.c: the queue, what was refused, and what keeps dead rows in it; see doctor.h. */
 #include "cli/doctor/doctor.h"
 
 #include <stdio.h>
@@ -83,6 +83,34 @@ doctor_check_queue(struct doctor *d)
     PQclear(result);
     if (doctor_db(d))
         check_rows(d, limit);
+}
+
+/* ---- Stripe -------------------------------------------------------------------------------------
+ */
+
+void
+doctor_check_stripe(struct doctor *d)
+{
+    PGresult *result;
+    const char *kept;
+
+    if (!d->is_installed) {
+        doctor_skip(d, "not checked: needs the extension");
+        return;
+    }
+    result = doctor_query(d, "ctms_api, ctms_agent, ctms_reader or ctms_admin",
+                          "SELECT ctms.count_stripe_refused()");
+    if (!result)
+        return;
+    kept = PQgetvalue(result, 0, 0);
+    if (strcmp(kept, "0") != 0)
+        doctor_warn(d,
+                    "Run \"ctms stripe refused list\". See \"Stripe objects are refused\" in "
+                    "docs/operations.md.",
+                    "%s refused Stripe objects are kept", kept);
+    else
+        doctor_ok(d, "no refused object is kept");
+    PQclear(result);
 }
 
 /* ---- snapshots ----------------------------------------------------------------------------------

@@ -66,14 +66,18 @@ result_texts(void)
 /* ---- Stripe --------------------------------------------------------------------------- */
 
 /*
- * Deletes the customer with this FxA ID and everything that belongs to it. Returns whether there
- * was such a customer.
+ * Deletes the customer with this FxA ID and everything that belongs to it, and what names them and
+ * was refused. Returns whether there was any of that.
  */
 static bool
 delete_stripe(Datum fxa_id)
 {
     static Statement lock_customer = {
         .sql = "SELECT stripe_id::text FROM ctms.stripe_customer WHERE fxa_id = $1 FOR UPDATE",
+        .type = TEXTOID};
+    static Statement list_ids = {
+        .sql = "SELECT $1 UNION ALL SELECT stripe_id::text FROM ctms.stripe_customer"
+               " WHERE fxa_id = $1",
         .type = TEXTOID};
     static Statement lock_subscriptions = {
         .sql = "SELECT stripe_id::text FROM ctms.stripe_subscription"
@@ -96,11 +100,19 @@ delete_stripe(Datum fxa_id)
         .sql = "DELETE FROM ctms.stripe_invoice WHERE stripe_id = ANY ($1)", .type = TEXTARRAYOID};
     static Statement delete_customers = {
         .sql = "DELETE FROM ctms.stripe_customer WHERE stripe_id = ANY ($1)", .type = TEXTARRAYOID};
-    Datum customers, subscriptions, invoices;
+    /* In the order in which ctms._store_stripe() writes them. */
+    static Statement forget_refused = {
+        .sql = "DELETE FROM ctms.stripe_refused WHERE id IN (SELECT id FROM ctms.stripe_refused"
+               " WHERE customer_id = ANY ($1) OR fxa_id = ANY ($1) ORDER BY digest FOR UPDATE)",
+        .type = TEXTARRAYOID};
+    Datum customers, ids, subscriptions, invoices;
+    bool is_customer = run(&lock_customer, fxa_id) > 0;
 
-    if (run(&lock_customer, fxa_id) == 0)
-        return false;
     customers = result_texts();
+    run(&list_ids, fxa_id);
+    ids = result_texts();
+    if (!is_customer)
+        return run(&forget_refused, ids) > 0;
     run(&lock_subscriptions, customers);
     subscriptions = result_texts();
     run(&lock_invoices, customers);
@@ -110,6 +122,7 @@ delete_stripe(Datum fxa_id)
     run(&delete_subscriptions, subscriptions);
     run(&delete_invoices, invoices);
     run(&delete_customers, customers);
+    run(&forget_refused, ids);
     return true;
 }
 

@@ -61,16 +61,10 @@ refuse(void)
 
 /* ---- the text ------------------------------------------------------------------------- */
 
-static inline bool
-is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 static char
 next_token(const Reader *reader, Place *place)
 {
-    while (place->at < reader->length && is_space(reader->text[place->at]))
+    while (place->at < reader->length && json_is_space(reader->text[place->at]))
         place->at++;
     if (place->at >= reader->length)
         refuse();
@@ -103,7 +97,7 @@ string_end(const Reader *reader, uint32 at)
 static uint32
 scalar_end(const Reader *reader, uint32 at)
 {
-    while (at < reader->length && !is_space(reader->text[at]) && reader->text[at] != ',' &&
+    while (at < reader->length && !json_is_space(reader->text[at]) && reader->text[at] != ',' &&
            reader->text[at] != ']' && reader->text[at] != '}')
         at++;
     return at;
@@ -174,7 +168,7 @@ find_containers(Reader *reader)
     for (uint32 at = 0; at < reader->length; at++) {
         char c = reader->text[at];
 
-        if (is_space(c))
+        if (json_is_space(c))
             continue;
         if (c == '"') {
             at = string_end(reader, at) - 1;

@@ -17,4 +17,11 @@
  */
 extern Jsonb *json_from_text(const char *text, uint32 length);
 
+/* White space between the tokens of JSON text. */
+static inline bool
+json_is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 #endif

@@ -38,104 +38,193 @@ SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_batch';
 COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects, events and lists of an array, those with the same time in one lock order; objects with a problem are listed in "errors" of the report instead, and count is how many were not skipped';
 
-CREATE FUNCTION ctms._pubsub_time(moment jsonb) RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE WHEN moment #>> '{}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$'
-                THEN (moment #>> '{}')::timestamptz END
-$$;
-COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that does not look like one';
+-- A text or number that jsonb cannot hold does not cost the rest: ["unreadable"] stands in its place,
+-- which no key that ctms uses can be.
+CREATE FUNCTION ctms.parse_stripe(body text) RETURNS jsonb
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ctms_clean_json';
+COMMENT ON FUNCTION ctms.parse_stripe(text) IS 'The JSON of a Stripe object, or of several, for ctms.upsert_stripe(); ["unreadable"] stands for texts and numbers that jsonb cannot hold. Null when the text is not JSON';
+GRANT EXECUTE ON FUNCTION ctms.parse_stripe(text) TO ctms_api;
 
--- Fails with a data exception when the body is not a push message of Pub/Sub.
-CREATE FUNCTION ctms._pubsub_payload(body text, OUT message jsonb, OUT payload jsonb)
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION ctms._clean_json(bytes bytea) RETURNS jsonb
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'ctms_clean_json';
+COMMENT ON FUNCTION ctms._clean_json(bytea) IS 'What ctms.parse_stripe() does, for bytes that should be UTF-8';
+
+CREATE FUNCTION ctms._stripe_parts(payload bytea)
+RETURNS TABLE (name text, object jsonb, content bytea)
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+AS 'MODULE_PATHNAME', 'ctms_stripe_parts';
+COMMENT ON FUNCTION ctms._stripe_parts(bytea) IS 'The objects of a payload, which is one object, or an object whose keys have one ":" and whose values are objects; "object" is null where the bytes are not JSON. No row for any other payload';
+
+CREATE FUNCTION ctms._pubsub_time(moment jsonb) RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    message := body::jsonb -> 'message';
-    IF message IS NULL OR jsonb_typeof(message -> 'data') IS DISTINCT FROM 'string' THEN
-        RAISE data_exception;
-    END IF;
-    payload := convert_from(decode(message ->> 'data', 'base64'), 'UTF8')::jsonb;
+    RETURN CASE WHEN moment #>> '{}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$'
+                THEN (moment #>> '{}')::timestamptz END;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION ctms._pubsub_payload(text) IS 'A push message of Pub/Sub, and the decoded data in it';
+COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that is not one';
 
-CREATE FUNCTION ctms.ingest_pubsub(body text) RETURNS json
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms._pubsub_message(body bytea, OUT message_id text, OUT publish_time timestamptz, OUT payload bytea)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    message jsonb;
-    payload jsonb;
-    message_time timestamptz;
+    message jsonb := ctms._clean_json(body) -> 'message';
+BEGIN
+    publish_time := ctms._pubsub_time(COALESCE(message -> 'publishTime', message -> 'publish_time'));
+    IF jsonb_typeof(message -> 'messageId') = 'string' THEN
+        message_id := message ->> 'messageId';
+    END IF;
+    IF jsonb_typeof(message -> 'data') = 'string' THEN
+        payload := decode(message ->> 'data', 'base64');
+    END IF;
+EXCEPTION WHEN data_exception THEN
+    NULL;  -- no base64
+END
+$$;
+COMMENT ON FUNCTION ctms._pubsub_message(bytea) IS 'What a push message of Pub/Sub says; the payload is null if there is none, or if the body is no such message';
+
+-- What ctms.ingest_pubsub() and ctms.retry_stripe_refused() have in common. The rows of Stripe come
+-- first, then those that are kept (53_stripe_refused.sql).
+CREATE FUNCTION ctms._store_stripe(content bytea, is_message boolean, message_id text, message_time timestamptz) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    payload bytea := content;
+    names text[];
     objects jsonb := '[]';
+    contents bytea[];
     warnings text[] := '{}';
     report jsonb := '{}';
-    status integer := 202;
-    processed bigint;
+    errors jsonb := '[]';
+    status integer := 200;
+    processed bigint := 0;
     refusal text;
-    trace text;
+    kept bigint[] := '{}';
+    traced text;
+    problem record;
 BEGIN
     BEGIN
-        SELECT p.message, p.payload INTO STRICT message, payload FROM ctms._pubsub_payload(body) AS p;
-        message_time := ctms._pubsub_time(COALESCE(message -> 'publishTime', message -> 'publish_time'));
-    EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
-        refusal := 'Message does not appear to be from pubsub, do not send again.';
+        IF is_message THEN
+            SELECT m.message_id, COALESCE(m.publish_time, message_time), m.payload
+            INTO STRICT message_id, message_time, payload FROM ctms._pubsub_message(content) AS m;
+        END IF;
+        SELECT array_agg(p.name ORDER BY n) FILTER (WHERE NOT is_empty),
+               COALESCE(jsonb_agg(COALESCE(p.object, 'null') ORDER BY n) FILTER (WHERE NOT is_empty), '[]'),
+               COALESCE(array_agg(p.content ORDER BY n) FILTER (WHERE NOT is_empty), CASE WHEN count(*) > 0 THEN '{}'::bytea[] END),
+               COALESCE(array_agg(CASE WHEN p.name ~ '^[A-Za-z0-9_.:-]{1,128}$' THEN p.name ELSE 'an object' END || ' is empty' ORDER BY n) FILTER (WHERE is_empty), '{}')
+        INTO names, objects, contents, warnings
+        FROM ctms._stripe_parts(payload) WITH ORDINALITY AS p (name, object, content, n),
+            LATERAL (SELECT COALESCE(p.object IN ('null', '{}', '[]', '""'), false)) AS v (is_empty);
+    EXCEPTION WHEN program_limit_exceeded THEN
+        NULL;  -- more memory than is allowed: nobody can say what it is
     END;
 
-    IF payload ? 'object' AND jsonb_typeof(payload) = 'object' THEN
-        objects := jsonb_build_array(payload);
-    ELSIF jsonb_typeof(payload) = 'object' AND payload <> '{}'
-          AND NOT EXISTS (SELECT FROM jsonb_object_keys(payload) AS key WHERE key !~ '^[^:]*:[^:]*$') THEN
-        SELECT COALESCE(jsonb_agg(value ORDER BY key) FILTER (WHERE NOT is_empty), '[]'),
-               COALESCE(array_agg(CASE WHEN key ~ '^[A-Za-z0-9_.:-]{1,128}$' THEN key ELSE 'an object' END || ' is empty' ORDER BY key) FILTER (WHERE is_empty), '{}')
-        INTO objects, warnings
-        FROM jsonb_each(payload), LATERAL (SELECT value IN ('null', '{}', '[]', '""')) AS v (is_empty);
-    ELSIF refusal IS NULL THEN
+    IF payload IS NULL THEN
+        refusal := 'Message does not appear to be from pubsub, do not send again.';
+        errors := jsonb_build_array(jsonb_build_object('code', 'CTS01', 'message', 'not a push message of Pub/Sub with data in base64'));
+        contents := ARRAY[content];
+    ELSIF contents IS NULL THEN
         refusal := 'Unknown payload type, do not send again.';
-    END IF;
-    IF message_time IS NULL AND refusal IS NULL THEN
-        warnings := warnings || text 'the message has no publishTime';
+        errors := jsonb_build_array(jsonb_build_object('code', 'CTS01', 'message', 'neither a Stripe object nor Stripe objects by name'));
+        contents := ARRAY[payload];
+    ELSE
+        report := ctms._upsert_stripe_batch(objects, message_time);
+        processed := report -> 'count';
+        errors := (SELECT COALESCE(jsonb_agg(e || CASE WHEN objects -> (e -> 'element')::integer = 'null' THEN '{"message": "not JSON"}' ELSE '{}' END::jsonb), '[]')
+                   FROM jsonb_array_elements(report -> 'errors') AS e);
+        IF errors <> '[]' THEN
+            refusal := 'Errors processing the data, do not send again.';
+        END IF;
     END IF;
 
-    SELECT string_agg(email, ',' ORDER BY email) INTO trace FROM (
+    FOR problem IN
+        SELECT DISTINCT ON (sha256(contents[n.element + 1])) e ->> 'code' AS code, e ->> 'message' AS reason, e ->> 'object' AS object, n.element,
+               objects -> n.element AS json, contents[n.element + 1] AS bytes
+        FROM jsonb_array_elements(errors) AS e, LATERAL (SELECT COALESCE((e -> 'element')::integer, 0)) AS n (element)
+        WHERE e ->> 'code' <> 'CTS03'
+        ORDER BY sha256(contents[n.element + 1])
+    LOOP
+        kept := kept || ctms._keep_stripe_refused(_store_stripe.message_id, message_time,
+            COALESCE(problem.object, names[problem.element + 1]), problem.code,
+            problem.reason, payload IS NULL, problem.bytes, problem.json);
+    END LOOP;
+    IF kept <> '{}' THEN
+        PERFORM ctms.forget_stripe_refused();
+    END IF;
+
+    IF errors @? '$[*] ? (@.code == "CTS03")' THEN
+        status := 409;
+    ELSIF refusal IS NOT NULL THEN
+        status := CASE WHEN array_position(kept, NULL) IS NULL THEN 202 ELSE 503 END;
+    ELSIF message_time IS NULL THEN
+        warnings := warnings || text 'the message has no publishTime';
+    END IF;
+    SELECT string_agg(t.email, ',' ORDER BY t.email) INTO traced FROM (
         SELECT DISTINCT object ->> 'email' AS email
         FROM (SELECT jsonb_array_elements(objects)
               UNION ALL SELECT jsonb_path_query(objects, '$.**{2 to 8} ? (@.object == "customer")')) AS o (object)
         WHERE object ->> 'email' ~ '[+](trace_me_mozilla_|trace-me-mozilla-)'
           AND length(object ->> 'email') <= 255
-        ORDER BY 1 LIMIT 10) AS traced;
-
-    report := ctms._upsert_stripe_batch(objects, message_time);
-    processed := report -> 'count';
-    IF report @? '$.errors[*] ? (@.code == "CTS03")' THEN
-        status := 409;
-    ELSIF report ? 'errors' THEN
-        refusal := 'Errors processing the data, do not send again.';
-    ELSIF refusal IS NULL THEN
-        status := 200;
-    END IF;
-    RETURN json_build_object(
+        ORDER BY 1 LIMIT 10) AS t;
+    RETURN jsonb_build_object(
         'status', status,
         'count', processed,
-        'response', CASE status
-            WHEN 200 THEN json_build_object('status', 'OK', 'count', processed)
-            WHEN 202 THEN json_build_object('status', 'Accepted but not processed', 'message', refusal)
-            ELSE json_build_object('detail', 'Write conflict, try again') END,
-        'ingest_actions', report - '{errors,email_ids,fxa_id_conflict,count,warnings}'::text[],
-        'email_ids', COALESCE(report -> 'email_ids', '[]'),
-        'fxa_id_conflict', COALESCE(report -> 'fxa_id_conflict', '[]'),
-        'errors', COALESCE(report -> 'errors', '[]'),
-        'warnings', to_jsonb(warnings) || COALESCE(report -> 'warnings', '[]'),
-        'message_id', message ->> 'messageId',
-        'trace', trace,
-        'trace_json', CASE WHEN trace IS NOT NULL THEN payload END);
+        'refusal', refusal,
+        'report', report - 'errors',
+        'errors', (SELECT COALESCE(jsonb_agg(e - 'element'), '[]') FROM jsonb_array_elements(errors) AS e),
+        'kept', kept,
+        'warnings', warnings,
+        'message_id', message_id,
+        'trace', traced,
+        'trace_json', CASE WHEN traced IS NOT NULL THEN COALESCE(ctms._clean_json(payload), objects) END);
 END
 $$;
-COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and the response to answer with, count (objects that were not skipped) and ingest_actions for what was done, email_ids, fxa_id_conflict, errors, warnings, and for the log message_id, trace and trace_json';
-GRANT EXECUTE ON FUNCTION ctms.ingest_pubsub(text) TO ctms_api;
+COMMENT ON FUNCTION ctms._store_stripe(bytea, boolean, text, timestamptz) IS 'Stores the Stripe objects of a push message, or of its payload, and keeps those that are refused; says what was done';
+
+CREATE FUNCTION ctms.ingest_pubsub(body bytea) RETURNS json
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    stored jsonb := ctms._store_stripe(COALESCE(body, ''), true, NULL, NULL);
+BEGIN
+    RETURN json_build_object(
+        'status', stored -> 'status',
+        'count', stored -> 'count',
+        'response', CASE stored ->> 'status'
+            WHEN '200' THEN json_build_object('status', 'OK', 'count', stored -> 'count')
+            WHEN '202' THEN json_build_object('status', 'Accepted but not processed', 'message', stored -> 'refusal')
+            WHEN '503' THEN json_build_object('detail', 'Too many refused objects are kept, try again later')
+            ELSE json_build_object('detail', 'Write conflict, try again') END,
+        'ingest_actions', (stored -> 'report') - '{email_ids,fxa_id_conflict,count,warnings}'::text[],
+        'email_ids', COALESCE(stored #> '{report,email_ids}', '[]'),
+        'fxa_id_conflict', COALESCE(stored #> '{report,fxa_id_conflict}', '[]'),
+        'errors', stored -> 'errors',
+        'kept', (SELECT count(k) FROM jsonb_array_elements_text(stored -> 'kept') AS k),
+        'warnings', stored -> 'warnings' || COALESCE(stored #> '{report,warnings}', '[]'),
+        'message_id', stored ->> 'message_id',
+        'trace', stored ->> 'trace',
+        'trace_json', NULLIF(stored -> 'trace_json', 'null'));
+END
+$$;
+COMMENT ON FUNCTION ctms.ingest_pubsub(bytea) IS 'Stores the Stripe objects of a push message of Pub/Sub; returns the HTTP status and the response to answer with, count (objects that were not skipped) and ingest_actions for what was done, email_ids, fxa_id_conflict, errors, kept (how many of these are kept in ctms.stripe_refused), warnings, and for the log message_id, trace and trace_json';
+
+CREATE FUNCTION ctms.ingest_pubsub(body text) RETURNS json
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ctms.ingest_pubsub(convert_to(body, 'UTF8'))
+$$;
+COMMENT ON FUNCTION ctms.ingest_pubsub(text) IS 'The same for a body that is text';
+GRANT EXECUTE ON FUNCTION ctms.ingest_pubsub(bytea), ctms.ingest_pubsub(text) TO ctms_api;
 
 CREATE FUNCTION ctms.enqueue_stripe(object jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE

@@ -12,6 +12,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA ctms TO ctms_reader;
 REVOKE ALL ON ctms.api_client FROM ctms_reader;
 GRANT SELECT (client_id, email, enabled, scopes, last_access, create_timestamp, update_timestamp)
     ON ctms.api_client TO ctms_reader;
+REVOKE ALL ON ctms.stripe_refused FROM ctms_reader;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ctms TO ctms_admin;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA ctms TO ctms_admin;

@@ -403,6 +403,7 @@ stripe_parse(JsonbValue *value, bool is_deletion, int *sequence)
     StripeReader reader = {object, sequence};
     StripeKind kind;
 
+    object->content = container;
     if (container != NULL) {
         object->type = stripe_get_string(container, "object");
         object->id = stripe_get_string(container, "id");

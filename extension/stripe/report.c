@@ -111,6 +111,8 @@ uuid_strings(ArrayType *uuids)
 static void
 push_error(JsonbParseState **state, const StripeObject *object)
 {
+    JsonbValue element = {.type = jbvNumeric};
+
     pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
     push_string(state, WJB_KEY, "code");
     push_string(state, WJB_VALUE, pstrdup(unpack_sql_state(object->problem->sqlstate)));
@@ -120,6 +122,9 @@ push_error(JsonbParseState **state, const StripeObject *object)
         push_string(state, WJB_KEY, "object");
         push_string(state, WJB_VALUE, psprintf("%s:%s", object->type, object->id));
     }
+    element.val.numeric = int64_to_numeric(object->element);
+    push_string(state, WJB_KEY, "element");
+    pushJsonbValue(state, WJB_VALUE, &element);
     pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 

@@ -268,12 +268,14 @@ report_unstored(const StripeBatch *batch)
 
     foreach (cell, batch->objects) {
         StripeObject *object = lfirst(cell);
-        StripeKind kind = stripe_kind_of(object->type);
+        StripeKind kind;
 
-        if (object->problem == NULL && object->records == NIL)
-            stripe_report_skip(object->report, object->skip,
-                               kind == STRIPE_NO_KIND ? object->type : stripe_maps[kind].object,
-                               object->id);
+        if (object->problem != NULL || object->records != NIL)
+            continue;
+        kind = stripe_kind_of(object->type);
+        stripe_report_skip(object->report, object->skip,
+                           kind == STRIPE_NO_KIND ? object->type : stripe_maps[kind].object,
+                           object->id);
     }
 }
 

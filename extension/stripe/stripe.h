@@ -12,6 +12,7 @@
  *   stripe/customer.c  customers, of which only one may have an FxA ID
  *   stripe/report.c  what was done, as jsonb
  *   stripe/upsert.c  the SQL functions
+ *   stripe/payload.c objects in bytes that somebody sent, before all that
  *
  * Everything lives in the memory context of the call.
  */
@@ -189,7 +190,8 @@ typedef struct StripeNeed {
 
 /* One object of a message. If it has a problem, nothing of it is stored. */
 typedef struct StripeObject {
-    const char *type; /* NULL when the object does not say what it is */
+    JsonbContainer *content; /* NULL when it is no object */
+    const char *type;        /* NULL when the object does not say what it is */
     const char *id;
     List *records;   /* of StripeRecord, its own first; empty when it is skipped */
     StripeSkip skip; /* why there are no records */
@@ -200,6 +202,7 @@ typedef struct StripeObject {
     bool has_time;      /* it comes from an event that says when it happened */
     TimestampTz time;   /* DT_NOEND without a time */
     int place;          /* in the message */
+    int element;        /* of the array of the call; it is, or has, this object */
     bool is_superseded; /* the same object comes again later in the message */
     bool is_stored;     /* of an object of a list */
 } StripeObject;

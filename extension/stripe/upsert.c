@@ -56,8 +56,9 @@ raise_problems(const List *objects)
     }
 }
 
+/* "element" is the place of what the parts were found in, in the array of the call. */
 static void
-add_objects(StripeCall *call, const StripeParts *parts)
+add_objects(StripeCall *call, const StripeParts *parts, int element)
 {
     ListCell *cell;
 
@@ -71,6 +72,7 @@ add_objects(StripeCall *call, const StripeParts *parts)
             object->time = call->message_time;
         }
         object->place = list_length(call->objects);
+        object->element = element;
         call->objects = lappend(call->objects, object);
     }
 }
@@ -209,7 +211,7 @@ ctms_upsert_stripe(PG_FUNCTION_ARGS)
     parts = stripe_unwrap(&value);
     first = parts->parts == NIL ? NULL : linitial(parts->parts);
     is_plain = first != NULL && first->path[0] == '\0' && first->event == NULL;
-    add_objects(&call, parts);
+    add_objects(&call, parts, 0);
     PG_RETURN_JSONB_P(store_and_report(&call, false, !is_plain));
 }
 
@@ -236,11 +238,13 @@ PGDLLEXPORT Datum
 ctms_upsert_stripe_batch(PG_FUNCTION_ARGS)
 {
     StripeCall call = {0};
+    List *values;
     ListCell *cell;
 
     set_message_time(&call, fcinfo);
-    foreach (cell, read_array(fcinfo))
-        add_objects(&call, stripe_unwrap(lfirst(cell)));
+    values = read_array(fcinfo);
+    foreach (cell, values)
+        add_objects(&call, stripe_unwrap(lfirst(cell)), foreach_current_index(cell));
     PG_RETURN_JSONB_P(store_and_report(&call, true, true));
 }
 
@@ -252,22 +256,24 @@ static List *
 parse_first_objects(FunctionCallInfo fcinfo)
 {
     StripeCall call = {.message_time = DT_NOEND};
+    List *values = read_array(fcinfo);
     ListCell *cell;
     int count;
 
-    foreach (cell, read_array(fcinfo)) {
+    foreach (cell, values) {
         StripeParts list = {0};
         StripePart part = {.path = ""};
+        int element = foreach_current_index(cell);
 
         if (!stripe_is_list(lfirst(cell))) {
-            add_objects(&call, stripe_unwrap(lfirst(cell)));
+            add_objects(&call, stripe_unwrap(lfirst(cell)), element);
             continue;
         }
         if (call.objects != NIL)
             break;
         part.problem = stripe_problem(ERRCODE_CTMS_STRIPE_CONTENT, "a list");
         list.parts = list_make1(&part);
-        add_objects(&call, &list);
+        add_objects(&call, &list, element);
         break;
     }
     for (count = 0; count < list_length(call.objects); count++) {

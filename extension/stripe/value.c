@@ -5,6 +5,7 @@
 
 #include "extension/base/errors.h"
 #include "extension/base/message.h"
+#include "extension/json/clean.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
@@ -44,12 +45,55 @@ stripe_describe(const char *type, const char *id)
     return is_word(id) ? psprintf("%s \"%s\"", kind, id) : psprintf("%s with an odd id", kind);
 }
 
+/* What is at a path of keys and places ("items.data[0].price"); NULL when nothing is. */
+static JsonbValue *
+find_value(JsonbContainer *container, const char *path)
+{
+    for (;;) {
+        int length = strcspn(path, ".[");
+        JsonbValue *value;
+
+        if (*path == '[' && JsonContainerIsArray(container)) {
+            value = getIthJsonbValueFromContainer(container, strtoul(path + 1, NULL, 10));
+            length = strcspn(path, "]") + 1;
+        } else if (length > 0 && JsonContainerIsObject(container)) {
+            value = getKeyJsonValueFromContainer(container, path, length, NULL);
+        } else {
+            return NULL;
+        }
+        path += length;
+        path += *path == '.';
+        if (value == NULL || *path == '\0')
+            return value;
+        if (value->type != jbvBinary)
+            return NULL;
+        container = value->val.binary.data;
+    }
+}
+
+/* Whether json/clean.c has replaced the value that is there. */
+static bool
+is_unreadable(const StripeObject *object, const char *path)
+{
+    JsonbValue *value = object->content == NULL ? NULL : find_value(object->content, path);
+
+    if (value == NULL || value->type != jbvBinary ||
+        !JsonContainerIsArray(value->val.binary.data) ||
+        JsonContainerSize(value->val.binary.data) != 1)
+        return false;
+    value = getIthJsonbValueFromContainer(value->val.binary.data, 0);
+    return value->type == jbvString && value->val.string.len == (int)strlen(JSON_UNREADABLE) &&
+           memcmp(value->val.string.val, JSON_UNREADABLE, value->val.string.len) == 0;
+}
+
 /* Notes what is wrong with a key; "prefix" leads to the object that has it. */
 bool
 stripe_refuse(StripeReader *reader, const char *prefix, const char *path, const char *what)
 {
     StripeObject *object = reader->object;
 
+    if (is_unreadable(object, psprintf("%s%s", prefix, path)))
+        what = "has a text or number that cannot be stored";
     object->problem = stripe_problem(ERRCODE_CTMS_STRIPE_CONTENT, "Stripe %s: key \"%s%s\" %s",
                                      stripe_describe(object->type, object->id), prefix, path, what);
     return false;

@@ -81,7 +81,7 @@ FROM generate_series(1, 30) n;
 -- Who may call, and no values in the errors.
 SET ROLE ctms_api;
 SELECT ctms.ingest_pubsub('') -> 'status' AS status;
-SELECT ctms._pubsub_payload('');
+SELECT ctms._pubsub_message('');
 SET ROLE ctms_reader;
 SELECT ctms.ingest_pubsub('');
 RESET ROLE;
@@ -92,3 +92,4 @@ DELETE FROM ctms.stripe_price WHERE stripe_id LIKE 'price\_p%';
 DELETE FROM ctms.stripe_customer WHERE stripe_id LIKE 'cus\_p%';
 DELETE FROM ctms.fxa WHERE fxa_id LIKE 'stripe\_p\_%';
 DELETE FROM ctms.emails WHERE primary_email LIKE 'stripe\_p%@example.com';
+DELETE FROM ctms.stripe_refused WHERE message_id = '202111011704' OR (message_id = '' AND is_message);

@@ -119,12 +119,13 @@ like($metrics, qr/^\Q$_\E$/m, $_) for (
         . 'status_code="404",status_code_family="4xx"} 13',
     qq(ctms_requests_duration_seconds_bucket{$of_crash,status_code_family="5xx",le="+Inf"} 1),
     qq(ctms_api_requests_total{$of_crash,status_code_family="5xx"} 1),
-    'ctms_pending_acoustic_sync_total 2', 'ctms_legacy_waitlists_requests_total 0');
+    'ctms_pending_acoustic_sync_total 2', 'ctms_legacy_waitlists_requests_total 0',
+    'ctms_stripe_refused 0');
 # The number of contacts is the server's estimate, which its statistics reach a little later.
 ok(poll_until(sub { $ctms->request(GET => '/metrics', undef,
         { Authorization => undef })->{content} =~ /^ctms_contacts_total 2$/m }),
     'ctms_contacts_total');
-is($metrics =~ s/^# TYPE \S+ (counter|gauge|histogram)$//mg, 6, 'six families');
+is($metrics =~ s/^# TYPE \S+ (counter|gauge|histogram)$//mg, 7, 'seven families');
 
 is($ctms->stop_program('rest'), 0, 'stops on SIGTERM');
 done_testing();

@@ -81,6 +81,37 @@ for (
     my ($name, $body) = @$_;
     push_is($name, 202, $accepted, $body);
 }
+is($ctms->sql('SELECT count(DISTINCT content) FROM ctms.stripe_refused'), 10, 'all are kept');
+is($ctms->sql(q{SELECT string_agg(encode(content, 'escape'), ' ' ORDER BY content)
+    FROM ctms.stripe_refused WHERE is_message AND length(content) IN (1, 14)}),
+    '{"message":"\000"} \377', 'as they came');
+# One bad string costs one object at most: none, if it is in a key that nobody uses.
+my $bad = $json->encode({ %customer, id => 'cus_6', description => 'u6', name => 'BAD' });
+push_is("a bad string: $_", 200, { status => 'OK', count => 1 }, message($bad =~ s/BAD/$_/r))
+    for '\ud800', '\u0000', "\xFF";
+push_is('a bad string that is used', 202, $accepted, message(
+    '{"customers:cus_7": {"object": "customer", "id": "cus_7", "created": 1,
+    "description": "\ud800"}, "customers:cus_8": ' . $bad =~ s/cus_6/cus_8/r =~ s/u6/u8/r . '}',
+    messageId => '18'));
+is($ctms->sql(q{SELECT stripe_id FROM ctms.stripe_customer WHERE stripe_id IN ('cus_7', 'cus_8')}),
+    'cus_8', 'the other is stored');
+is($ctms->sql(q{SELECT object || ' ' || publish_time FROM ctms.stripe_refused
+    WHERE message_id = '18'}), 'customer:cus_7 2021-11-01 17:04:00+00', 'the one is kept');
+push_is('one that is kept already', 202, $accepted,
+    message({ object => 'customer', id => 'cus_9' }, messageId => '19')) for 1, 2;
+is($ctms->sql(q{SELECT attempts FROM ctms.stripe_refused WHERE message_id = '19'}), 2, 'once');
+like($ctms->request(GET => '/metrics', undef, { Authorization => undef })->{content},
+    qr/^ctms_stripe_refused 12$/m, 'the metrics tell how many');
+# What cannot be kept must stay with Pub/Sub.
+$ctms->sql(q{ALTER TABLE ctms.stripe_refused ADD CONSTRAINT full CHECK (message_id <> '20')});
+push_is('one that cannot be kept', [ 409, 500 ], undef,
+    message({ object => 'customer', id => 'cus_9' }, messageId => '20'));
+$ctms->sql(q{ALTER TABLE ctms.stripe_refused DROP CONSTRAINT full;
+    INSERT INTO ctms.stripe_refused (message_id, code, reason, digest, content)
+    SELECT 'full' || n, 'CTS02', 'x', '', '' FROM generate_series(1, 10000) AS n});
+push_is('too much is kept', 503, { detail => 'Too many refused objects are kept, try again later' },
+    message({ object => 'customer', id => 'cus_9' }, messageId => '21'));
+$ctms->sql(q{DELETE FROM ctms.stripe_refused WHERE message_id LIKE 'full%'});
 my $secret = 'secret@example.com';
 push_is('an address as an id', 202, $accepted, message({ 'a:1' => { %customer, id => $secret,
         created => 'x' }, 'b:1' => { object => $secret, id => $secret }, "$secret:1" => {},
@@ -233,6 +264,11 @@ ok($reasons{$_}, "a reason: $_") for 'no token', 'not a token', 'wrong pubsub_cl
 is_deeply([ grep { /^pubsub_/ } map { keys %$_ } grep { $_->{auth_fail} } @lines ],
     [], 'nothing of the claims of others');
 ok((grep { $_->{ingest_errors} } @lines), 'errors of the content are told');
+my ($partly) = grep { ($_->{pubsub_message_id} // '') eq '18' } @lines;
+is_deeply([ @$partly{qw(ingest_kept ingest_actions)} ],
+    [ 1, { created => ['customer:cus_8'] } ], 'with what is kept, and the id of the message');
+my ($full) = grep { ($_->{pubsub_message_id} // '') eq '21' } @lines;
+is($full->{ingest_kept}, 0, 'or that nothing is');
 my ($odd) = grep { join(' ', @{ $_->{ingest_warnings} // [] }) =~ /object is empty/ } @lines;
 is_deeply([ @$odd{qw(ingest_actions ingest_warnings pubsub_message_id)} ],
     [ { skipped => [ '[OMITTED]', '[OMITTED]' ],

@@ -72,6 +72,9 @@ my $rows = qq{
     INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id, stripe_price_id,
         stripe_created, message_timestamp)
     VALUES ('8501', '8401', '8101', '2021-02-03Z', '2021-02-04Z');
+    INSERT INTO ctms.stripe_refused (message_id, publish_time, code, reason, digest, content)
+    VALUES ('8601', '2021-02-04Z', '8602', '8603', sha256('{"object": "customer", "id": "8604"}'),
+        '{"object": "customer", "id": "8604"}');
     INSERT INTO ctms.api_client (client_id, email, enabled, hashed_secret, last_access)
     VALUES ('9001', '9002', true, '9003', '2021-02-03Z');
     INSERT INTO ctms.json_schema_document VALUES ('https://example.com/x', '{"type": "object"}');
@@ -150,6 +153,10 @@ my @calls = (
     "SELECT ctms.ingest_pubsub(format('{\"message\": {\"data\": \"%s\", \"publishTime\":
         \"2022-01-01T00:00:00Z\"}}', replace(encode(convert_to('$subscription', 'UTF8'),
             'base64'), E'\\n', '')))",
+    "SELECT ctms.ingest_pubsub('{\"message\": {\"messageId\": \"8605\", \"data\": 5}}')",
+    "SELECT ctms.parse_stripe('$customer') -> 'id'",
+    "SELECT ctms.retry_stripe_refused(id) FROM ctms.stripe_refused",
+    'SELECT ctms.count_stripe_refused()', 'SELECT ctms.forget_stripe_refused()',
     "SELECT * FROM ctms.product_subscriptions('$id')", 'SELECT * FROM ctms.acoustic_backlog(6)',
     'SELECT ctms.acoustic_age(6) > 0', 'SELECT backlog, deletions, agents FROM ctms.monitor()',
     "SELECT ctms.get_setting('acoustic_history')", 'SELECT ctms.list_settings()',
@@ -377,6 +384,7 @@ my %others = (
     int4 => [ 'numeric', 'text', 'bigint' ], int8 => [ 'numeric', 'text', 'integer' ],
     bool => [ 'text', 'integer' ], date => [ 'timestamptz', 'text' ],
     timestamptz => [ 'text', 'timestamp' ], jsonb => [ 'json', 'text' ],
+    bytea => ['text'],
     _text => [ 'text', 'varchar(300)[]' ]);
 
 sub restore

@@ -29,6 +29,7 @@ for my $role (@roles)
             . ' update_timestamp'
             if $role eq 'ctms_reader' && $table eq 'api_client';
         $may = "SELECT" if $may =~ /INSERT/ && $table eq 'queue_flush';
+        $may = '' if $role eq 'ctms_reader' && $table eq 'stripe_refused';
         push @expected, "$role $table: $may"
     }
 }
@@ -93,6 +94,7 @@ for my $role (@roles)
             my $may = $allowed{$role}{$what};
             $may = 0 if $role eq 'ctms_reader' && $table eq 'api_client'
                 && $what =~ /SELECT|EXPLAIN|LOCK/;
+            $may = 0 if $role eq 'ctms_reader' && $table eq 'stripe_refused';
             $may = 0 if $table eq 'queue_flush' && $what =~ /INSERT|UPDATE|DELETE|HOLD/;
             push @wrong, "$role $what $table: $state"
                 if $may ? $state ne '00000' : $state ne '42501';

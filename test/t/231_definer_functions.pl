@@ -151,6 +151,7 @@ my @calls = (
         '{\"message\": {\"data\": \"%s\", \"publishTime\": \"2022-01-01T00:00:00Z\"}}',
         pg_catalog.replace(pg_catalog.encode(pg_catalog.convert_to('$subscription', 'UTF8'),
             'base64'), E'\\n', '')))",
+    "SELECT ctms.ingest_pubsub('noise'::bytea)", 'SELECT ctms.count_stripe_refused()',
     "SELECT * FROM ctms.product_subscriptions('$id')", "SELECT * FROM ctms.acoustic_backlog(6)",
     "SELECT ctms.acoustic_age(6)", "SELECT ctms.acoustic_configuration()",
     "SELECT ctms.get_api_client('x')", "SELECT ctms.touch_api_client('x')",
@@ -174,7 +175,8 @@ is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), '1', 'and enqueues'
     "SELECT ctms.fail_acoustic('m', '{$id}', '{1}', '{x}', '{f}', 6)",
     "SELECT ctms.release_acoustic('m')", "SELECT ctms.share_acoustic('m', 1, 0, 10, '1 min')",
     "SELECT ctms.share_acoustic('m', 0, 0, 10, '1 min')",
-    "SELECT ctms.finish_acoustic('m', '{$id}', '{1}')");
+    "SELECT ctms.finish_acoustic('m', '{$id}', '{1}')",
+    'SELECT ctms.forget_stripe_refused()');
 is($error, '', 'every function of ctms_agent works in a hostile session');
 like($output, qr/main\n.*product\n/s, 'and sees the real tables');
 
@@ -192,6 +194,7 @@ like($output, qr/main\n.*product\n/s, 'and sees the real tables');
     "SELECT ctms.enqueue_contacts('{$id}')", "SELECT ctms.reset_acoustic_retries()",
     "INSERT INTO ctms.api_client (client_id, email, hashed_secret)
         VALUES ('id_x', 'x\@example.com', 'x')",
+    'SELECT ctms.retry_stripe_refused(id) FROM ctms.stripe_refused',
     "SELECT ctms.delete_contact('shadow\@example.com')");
 is($error, '', 'an admin in a hostile session works too');
 is($ctms->sql('SELECT count(*), min(generation) > 1 FROM ctms.pending_acoustic'), '1|t',

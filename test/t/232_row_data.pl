@@ -88,6 +88,7 @@ for my $sql (
     q{SELECT ctms._failing_waitlists('vpn', 'false')},
     q{SELECT * FROM ctms._product_subscriptions(ARRAY[gen_random_uuid()])},
     q{SELECT ctms._upsert_stripe_batch('[]', now())},
+    q{SELECT content FROM ctms.stripe_refused}, q{SELECT ctms.retry_stripe_refused(1)},
     )
 {
     my ($out, $err) = as('service', $sql);

@@ -64,7 +64,7 @@ $ctms->sql('DROP TRIGGER refuse ON ctms.stripe_customer');
 
 # So is each object of a list in which one is no JSON.
 my $odd = write_file('odd.json', @changed[ 0 .. 2 ]);
-{ open my $out, '>>', $odd or die $!; print {$out} qq({"object": nonsense}\n) }
+{ open my $out, '>>', $odd or die $!; print {$out} qq({"object" nonsense}\n) }
 my $nonsense = ingest('other', $odd);
 like($nonsense->{err}, qr/odd\.json, object 4:\nctms: .*22P02/, 'no JSON');
 like($nonsense->{out}, qr/^4 objects: 3 created, .* 1 failed$/m, 'the others are in');
