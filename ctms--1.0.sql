@@ -1640,6 +1640,13 @@ BEGIN
         UPDATE ctms.stripe_refused AS r
         SET code = missing ->> 'code', reason = missing ->> 'message', attempts = r.attempts + 1
         WHERE r.id = retry_stripe_refused.id;
+    ELSE
+        PERFORM FROM ctms.stripe_refused AS r WHERE r.id = retry_stripe_refused.id FOR UPDATE;
+    END IF;
+    -- Perhaps because its contact was deleted, so nothing of it may be stored.
+    IF NOT FOUND THEN
+        RAISE serialization_failure USING
+            MESSAGE = 'what was refused has been removed while it was tried again', HINT = 'Try again.';
     END IF;
     RETURN jsonb_build_object('is_stored', stored ->> 'status' = '200', 'report', stored -> 'report', 'errors', stored -> 'errors');
 END

@@ -292,21 +292,18 @@ cmd_stripe_refused_retry(struct cli *cli)
 
 /* ---- remove ------------------------------------------------------------------------ */
 
-/* Removes what the statement says; repeats it until nothing is left, if asked to. */
-static unsigned long long
-remove_rows(struct cli *cli, const char *sql, const char *parameter, bool is_repeated)
+/* Adds how many rows the statement removes. False when it fails, or when there are none. */
+static bool
+remove_rows(struct cli *cli, const char *sql, const char *parameter, unsigned long long *removed)
 {
-    unsigned long long removed = 0;
-    unsigned long long count;
+    PGresult *result = database_query(cli, sql, 1, &parameter);
+    unsigned long long count = result ? strtoull(PQcmdTuples(result), NULL, 10) : 0;
 
-    do {
-        PGresult *result = database_query(cli, sql, 1, &parameter);
-
-        count = result ? strtoull(PQcmdTuples(result), NULL, 10) : 0;
-        removed += count;
-        PQclear(result);
-    } while (is_repeated && count > 0);
-    return removed;
+    if (result && count == 0 && cli->argument_count > 0)
+        report_unknown(cli, parameter);
+    *removed += count;
+    PQclear(result);
+    return count > 0;
 }
 
 int
@@ -318,20 +315,15 @@ cmd_stripe_refused_remove(struct cli *cli)
     if (!check_choice(cli, "older-than") ||
         !output_confirm(cli, "What was refused will be lost, unless Stripe sends it again."))
         return cli->status;
-    if (age)
-        removed = remove_rows(cli,
+    while (age && remove_rows(cli,
                               "DELETE FROM ctms.stripe_refused WHERE id IN (SELECT id FROM "
                               "ctms.stripe_refused WHERE create_timestamp < now() - $1::interval "
                               "ORDER BY id LIMIT " PAGE ")",
-                              age, true);
-    for (int i = 0; i < cli->argument_count && cli->status != CLI_UNAVAILABLE; i++) {
-        unsigned long long count = remove_rows(cli, "DELETE FROM ctms.stripe_refused WHERE id = $1",
-                                               cli->arguments[i], false);
-
-        if (count == 0 && cli->status != CLI_UNAVAILABLE)
-            report_unknown(cli, cli->arguments[i]);
-        removed += count;
-    }
+                              age, &removed))
+        ;
+    for (int i = 0; i < cli->argument_count && cli->status != CLI_UNAVAILABLE; i++)
+        remove_rows(cli, "DELETE FROM ctms.stripe_refused WHERE id = $1", cli->arguments[i],
+                    &removed);
     if (cli->is_json)
         printf("{\"removed\": %llu}\n", removed);
     else

@@ -32,6 +32,8 @@ $ctms->sql(qq{
         VALUES ('$victim', 'hubs', 'planted-source');
     INSERT INTO ctms.stripe_customer (stripe_id, fxa_id, stripe_created, default_source_id)
         VALUES ('cus_taken', 'planted-fxa', now(), 'planted-card');
+    INSERT INTO ctms.stripe_refused (code, reason, digest, content)
+        VALUES ('CTS02', 'planted-reason', '', '{"name": "planted-refused"}');
     INSERT INTO ctms.api_client (client_id, email, hashed_secret)
         VALUES ('id_planted', 'planted-client\@example.com', 'planted-hash');
     ANALYZE;

@@ -41,7 +41,7 @@ unlike($out, qr/cus_/, 'nothing is listed');
 is((refused('list', '--json'))[1], "[]\n", 'nor as JSON');
 
 my $odd = $json->encode(customer(1, created => 'x')) =~ s/Planted Name/\\ud800\\u0000/r;
-is(ingest(qq({"customers:planted\@example.com": $odd, "customers:cus_2": })
+is(ingest(qq({"customers:planted\@example.com": $odd, "customers:cus_2": )
     . $json->encode(customer(2)) . '}')->{kept}, 1, 'one of two is refused');
 is($ctms->sql('SELECT stripe_id FROM ctms.stripe_customer'), 'cus_2', 'the other is stored');
 ingest("\xFF\x00not JSON");
@@ -75,7 +75,8 @@ is((refused('show', 999_999))[0], 4, 'what is not there');
 
 ($rc, $out, $err) = refused('retry', $first, $third);
 is($rc, 1, 'nothing can be stored');
-is($out, qq($first: refused: Stripe customer "cus_1": key "created" must be a time in Unix seconds\n)
+is($out, qq($first: refused: Stripe customer "cus_1": key "created" must be a time in Unix)
+    . " seconds\n"
     . qq($third: refused: Stripe subscription_item "si_1": key "subscription" is missing\n)
     . "0 stored, 2 refused\n", 'why');
 is($ctms->sql("SELECT attempts FROM ctms.stripe_refused WHERE id = $first"), 2, 'it is counted');
@@ -119,8 +120,6 @@ is_deeply([ map { [ $_->{id}, $_->{is_stored} ? 1 : 0 ] } @lines[ 0 .. $#lines -
     'what waits is tried again after the others');
 is($ctms->sql('SELECT stripe_id FROM ctms.stripe_subscription_item'), 'si_1', 'it is stored');
 is_deeply([ ids() ], [$second], 'one is kept');
-
-# A deletion of the customer's contact at the same time does not bring it back: see stripe_refused.
 
 # ---- remove ------------------------------------------------------------------------------
 

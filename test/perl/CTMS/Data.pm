@@ -47,6 +47,10 @@ sub fill
                 '2021-02-03Z', 'active');
         INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id,
             stripe_price_id, stripe_created) VALUES ('si_1', 'sub_1', 'price_1', '2021-02-03Z');
+        INSERT INTO ctms.stripe_refused (message_id, code, reason, digest, content)
+            SELECT n, 'CTS02', 'a reason', sha256(content), content
+            FROM generate_series(1, 3) AS n, LATERAL (SELECT decode('00ff5c' || repeat('0a', n),
+                'hex')) AS c (content);
         INSERT INTO ctms.api_client (client_id, email, hashed_secret, last_access)
             VALUES ('id_dump', 'client@example.com', 'secret', '2021-02-03Z');
     });
