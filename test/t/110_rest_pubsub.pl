@@ -272,7 +272,8 @@ is($full->{ingest_kept}, 0, 'or that nothing is');
 my ($odd) = grep { join(' ', @{ $_->{ingest_warnings} // [] }) =~ /object is empty/ } @lines;
 is_deeply([ @$odd{qw(ingest_actions ingest_warnings pubsub_message_id)} ],
     [ { skipped => [ '[OMITTED]', '[OMITTED]' ],
-            skip_reasons => { unused_type => [ '[OMITTED]', '[OMITTED]' ] } }, ['an object is empty'], '[OMITTED]' ],
+            skip_reasons => { unused_type => [ '[OMITTED]', '[OMITTED]' ] } },
+        ['an object is empty'], '[OMITTED]' ],
     'texts that are no identifiers are not');
 is_deeply($odd->{ingest_errors}, [ { code => 'CTS02', object => '[OMITTED]', message =>
             'Stripe customer with an odd id: key "created" must be a time in Unix seconds' } ],
