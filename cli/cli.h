@@ -22,6 +22,7 @@ enum cli_exit {
     CLI_NOT_FOUND = 4,     /* no such client, waitlist, contact ... */
     CLI_EXISTS = 5,        /* it exists already */
     CLI_NOT_CONFIRMED = 6, /* not confirmed, so nothing was done */
+    CLI_PARTLY = 7,        /* done, but without the rows or lines that were refused */
 };
 
 #define CLI_MAX_OPTIONS 12
@@ -84,5 +85,8 @@ extern const struct cli_command cmd_waitlists[];
 
 /* The value of an option of the command ("" for a flag); null when it was not given. */
 const char *cli_get_option(const struct cli *cli, const char *name);
+/* The number that the option has; value stays if it was not given. Returns false after reporting
+ * that it is none from 0 to max. */
+bool cli_get_number(struct cli *cli, const char *name, long long max, long long *value);
 
 #endif

@@ -35,7 +35,7 @@ print_exit_codes(FILE *stream)
     fputs(
         "\nExit codes:\n"
         "  0 done   1 refused or failed   2 wrong usage or setting   3 database away or too slow\n"
-        "  4 no such thing   5 exists already   6 not confirmed\n",
+        "  4 no such thing   5 exists already   6 not confirmed   7 done in part\n",
         stream);
 }
 

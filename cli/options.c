@@ -43,6 +43,7 @@ struct parser {
     const struct cli_option *options[CLI_MAX_OPTIONS + OPTION_GLOBALS];
     struct option longs[CLI_MAX_OPTIONS + OPTION_GLOBALS + 1];
     char letters[2 * (CLI_MAX_OPTIONS + OPTION_GLOBALS) + 3];
+    bool is_given[CLI_MAX_OPTIONS + OPTION_GLOBALS];
     int count;
     int command_count;
     bool is_help;
@@ -89,19 +90,29 @@ parser_place(const struct parser *parser, int returned)
     return -1;
 }
 
+/* Reads a number from 0 to max. */
+static bool
+read_number(struct cli *cli, const char *name, const char *text, long long max, long long *value)
+{
+    char *end;
+
+    errno = 0;
+    *value = strtoll(text, &end, 10);
+    if (!errno && end != text && !*end && *value >= 0 && *value <= max)
+        return true;
+    output_error(cli, CLI_USAGE, "--%s must be a number from 0 to %lld, not \"%s\"", name, max,
+                 text);
+    return false;
+}
+
 static bool
 set_timeout(struct cli *cli, const char *text)
 {
-    char *end;
-    long seconds;
+    long long seconds;
 
-    errno = 0;
-    seconds = strtol(text ? text : "", &end, 10);
     /* The server counts milliseconds in an int. */
-    if (errno || !text || end == text || *end || seconds < 0 || seconds > INT_MAX / 1000) {
-        output_error(cli, CLI_USAGE, "--timeout must be a number of seconds, not \"%s\"", text);
+    if (!read_number(cli, "timeout", text, INT_MAX / 1000, &seconds))
         return false;
-    }
     cli->timeout_s = (int)seconds;
     return true;
 }
@@ -154,6 +165,12 @@ parser_run(struct parser *parser, struct cli *cli, int argc, char **argv)
                          help_words(cli));
             return false;
         }
+        if (optarg && parser->is_given[place]) {
+            output_error(cli, CLI_USAGE, "option \"--%s\" is given twice",
+                         parser->options[place]->name);
+            return false;
+        }
+        parser->is_given[place] = true;
         if (place < parser->command_count)
             cli->values[place] = optarg ? optarg : "";
         else if (!set_global(cli, parser, (enum global_option)(place - parser->command_count),
@@ -255,6 +272,7 @@ enum options_result
 options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **argv)
 {
     struct parser parser;
+    bool is_given[OPTION_GLOBALS];
     enum options_result result;
 
     optind = 1;
@@ -272,7 +290,9 @@ options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **
     argc -= optind - 1;
     argv += optind - 1;
     optind = 0;
+    memcpy(is_given, parser.is_given, sizeof(is_given));
     parser_init(&parser, cli->command->options, ":");
+    memcpy(parser.is_given + parser.command_count, is_given, sizeof(is_given));
     if (!parser_run(&parser, cli, argc, argv))
         return OPTIONS_INVALID;
     if (parser.is_version)
@@ -293,4 +313,12 @@ cli_get_option(const struct cli *cli, const char *name)
         if (strcmp(cli->command->options[i].name, name) == 0)
             return cli->values[i];
     return NULL;
+}
+
+bool
+cli_get_number(struct cli *cli, const char *name, long long max, long long *value)
+{
+    const char *text = cli_get_option(cli, name);
+
+    return !text || read_number(cli, name, text, max, value);
 }

@@ -49,6 +49,10 @@ check_run('unknown letter', [ 'clients', 'list', '-q' ], 2, $nothing,
     qr/^ctms: unknown option "-q"/);
 check_run('option without value', [ 'clients', 'add', 'x', '--email' ], 2, $nothing,
     qr/"--email" needs a value/);
+check_run('an option twice', [qw(delete --yes --email a@example.com -e b@example.com)], 2, $nothing,
+    qr/^ctms: option "--email" is given twice$/m);
+check_run('a common option twice', [qw(--timeout 1 clients list --timeout 2)], 2, $nothing,
+    qr/^ctms: option "--timeout" is given twice$/m);
 check_run('missing argument', [ 'clients', 'enable' ], 2, $nothing,
     qr/missing argument; usage: ctms clients enable ID/);
 check_run('argument too many', [ 'clients', 'list', 'x' ], 2, $nothing, qr/unexpected argument/);
