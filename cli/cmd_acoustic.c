@@ -4,6 +4,8 @@
  */
 #include "cli/cmd_acoustic.h"
 
+#include "cli/addresses.h"
+
 static const struct cli_option table_options[] = {
     {"table", 't', "TABLE", "main (the default) or waitlist"},
     {NULL, 0, NULL, NULL},
@@ -11,7 +13,8 @@ static const struct cli_option table_options[] = {
 
 static const struct cli_option resync_options[] = {
     {"email-file", 'f', "FILE",
-     "contacts with these addresses, one a line; \"-\" is standard input"},
+     "contacts with these addresses, one a line or CSV; \"-\" is standard input"},
+    ADDRESSES_MAX_ERRORS_OPTION,
     {"newsletter", 'n', "NAME", "contacts with this newsletter, subscribed or not"},
     {"waitlist", 'w', "NAME", "contacts with this waitlist, subscribed or not"},
     {"reset-retries", 'r', NULL, "reset the retries of all contacts that failed"},

@@ -6,9 +6,9 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cli/addresses.h"
 #include "cli/cmd_acoustic.h"
 #include "cli/database.h"
-#include "cli/input.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 
@@ -110,21 +110,17 @@ take_email(void *arg, const char *email)
 {
     struct resync *resync = arg;
 
-    if (json_array_append_new(resync->batch, json_string(email)) != 0) {
-        output_error(resync->cli, CLI_FAILED, "\"%s\" holds an address that is not UTF-8",
-                     cli_get_option(resync->cli, "email-file"));
-        return false;
-    }
+    json_array_append_new(resync->batch, json_string(email));
     return json_array_size(resync->batch) < BATCH_SIZE || enqueue_emails(resync);
 }
 
 static bool
-enqueue_file(struct resync *resync, const char *path)
+enqueue_addresses(struct resync *resync, const struct addresses *addresses)
 {
     bool is_going;
 
     resync->batch = json_array();
-    is_going = input_each_item(resync->cli, path, take_email, resync);
+    is_going = addresses_each(addresses, take_email, resync);
     if (is_going && json_array_size(resync->batch) > 0)
         is_going = enqueue_emails(resync);
     json_decref(resync->batch);
@@ -176,19 +172,27 @@ cmd_acoustic_resync(struct cli *cli)
     const char *newsletter = cli_get_option(cli, "newsletter");
     const char *waitlist = cli_get_option(cli, "waitlist");
     bool is_reset = cli_get_option(cli, "reset-retries") != NULL;
-    bool is_done = true;
+    struct addresses addresses = {.bad = 0};
+    bool is_done;
 
     if (!path && !newsletter && !waitlist && !is_reset)
         return output_error(cli, CLI_USAGE,
                             "choose contacts with --email-file, --newsletter, --waitlist or "
                             "--reset-retries");
+    if (path && !addresses_read(&addresses, cli, path)) {
+        addresses_free(&addresses);
+        return cli->status;
+    }
     is_done = !is_reset || reset_retries(&resync);
-    is_done = is_done && (!path || enqueue_file(&resync, path));
+    is_done = is_done && (!path || enqueue_addresses(&resync, &addresses));
     is_done = is_done && (!newsletter || enqueue_named(&resync, newsletter_sql, newsletter));
     is_done = is_done && (!waitlist || enqueue_named(&resync, waitlist_sql, waitlist));
     progress_clear();
     print_result(&resync, is_reset);
     if (is_done && resync.unknown > 0)
         cli->status = CLI_NOT_FOUND;
+    else if (is_done && addresses.bad > 0)
+        cli->status = CLI_PARTLY;
+    addresses_free(&addresses);
     return cli->status;
 }

@@ -6,9 +6,9 @@
  */
 #include <jansson.h>
 #include <string.h>
+#include "cli/addresses.h"
 #include "cli/cli.h"
 #include "cli/database.h"
-#include "cli/input.h"
 #include "cli/output.h"
 
 struct deletion {
@@ -100,35 +100,52 @@ delete_email(void *arg, const char *email)
     return true;
 }
 
+static void
+delete_file(struct deletion *deletion, const char *path, const struct addresses *addresses)
+{
+    struct cli *cli = deletion->cli;
+
+    addresses_each(addresses, delete_email, deletion);
+    if (!cli->is_json)
+        printf("%llu deleted, %llu not found, %llu failed\n", deletion->deleted, deletion->unknown,
+               deletion->failed);
+    if (addresses->bad > 0)
+        fprintf(stderr, "ctms: note: %lld bad lines of \"%s\" were left out\n", addresses->bad,
+                path);
+}
+
 static int
 run_delete(struct cli *cli)
 {
     const char *email = cli_get_option(cli, "email");
     const char *path = cli_get_option(cli, "email-file");
     struct deletion deletion = {.cli = cli};
+    struct addresses addresses = {.bad = 0};
 
     if (!email == !path)
         return output_error(cli, CLI_USAGE, "give either --email or --email-file");
     if (path && strcmp(path, "-") == 0 && !cli->is_confirmed)
         return output_error(cli, CLI_USAGE, "reading addresses from standard input needs --yes");
-    if (!output_confirm(cli, email ? "All data of this contact will be deleted."
-                                   : "All data of the contacts in this file will be deleted."))
-        return cli->status;
-    if (email)
-        delete_email(&deletion, email);
-    else
-        input_each_item(cli, path, delete_email, &deletion);
-    if (path && !cli->is_json)
-        printf("%llu deleted, %llu not found, %llu failed\n", deletion.deleted, deletion.unknown,
-               deletion.failed);
-    if (cli->status == CLI_OK && deletion.unknown > 0)
-        cli->status = CLI_NOT_FOUND;
+    if ((!path || addresses_read(&addresses, cli, path)) &&
+        output_confirm(cli, email ? "All data of this contact will be deleted."
+                                  : "All data of the contacts in this file will be deleted.")) {
+        if (email)
+            delete_email(&deletion, email);
+        else
+            delete_file(&deletion, path, &addresses);
+        if (cli->status == CLI_OK && deletion.unknown > 0)
+            cli->status = CLI_NOT_FOUND;
+        if (cli->status == CLI_OK && addresses.bad > 0)
+            cli->status = CLI_PARTLY;
+    }
+    addresses_free(&addresses);
     return cli->status;
 }
 
 static const struct cli_option delete_options[] = {
     {"email", 'e', "ADDRESS", "the contact's address, in upper or lower case"},
-    {"email-file", 'f', "FILE", "file of addresses, one a line; \"-\" is standard input"},
+    {"email-file", 'f', "FILE", "file of addresses, one a line or CSV; \"-\" is standard input"},
+    ADDRESSES_MAX_ERRORS_OPTION,
     {NULL, 0, NULL, NULL},
 };
 
@@ -139,7 +156,10 @@ const struct cli_command cmd_delete[] = {
         .summary = "delete all data of contacts",
         .text =
             "Removes the contact's rows in every table, its Stripe customer included, and says\n"
-            "what it was connected to. Exit code 4 when an address was unknown.",
+            "what it was connected to. Exit code 4 when an address was unknown.\n"
+            "FILE has an address a line, or is CSV with a column email or primary_email. If a "
+            "line\n"
+            "holds no address nothing is deleted, unless --max-errors allows it: exit code 7.",
         .options = delete_options,
         .run = run_delete,
     },

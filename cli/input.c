@@ -9,6 +9,30 @@
 
 #define TEXT_MAX ((size_t)16 << 20)
 
+bool
+input_skip_mark(struct cli *cli, FILE *file, const char *path)
+{
+    int bytes[3];
+    int count = 1;
+
+    /* Reads on only behind the first byte of a mark, because a terminal may have no more. */
+    bytes[0] = getc(file);
+    if (bytes[0] == 0xfe || bytes[0] == 0xff || bytes[0] == 0xef)
+        bytes[count++] = getc(file);
+    if (bytes[0] == 0xef && bytes[1] == 0xbb)
+        bytes[count++] = getc(file);
+    if (count == 3 && bytes[2] == 0xbf)
+        return true;
+    if (count == 2 && bytes[0] + bytes[1] == 0xfe + 0xff) {
+        output_error(cli, CLI_FAILED, "\"%s\" is UTF-16: save it as UTF-8", path);
+        return false;
+    }
+    while (count-- > 0)
+        if (bytes[count] != EOF)
+            ungetc(bytes[count], file);
+    return true;
+}
+
 FILE *
 input_open(struct cli *cli, const char *path)
 {
@@ -16,6 +40,10 @@ input_open(struct cli *cli, const char *path)
 
     if (!file)
         output_error(cli, CLI_FAILED, "could not open \"%s\": %s", path, strerror(errno));
+    else if (!input_skip_mark(cli, file, path)) {
+        input_close(file);
+        return NULL;
+    }
     return file;
 }
 
@@ -104,40 +132,4 @@ input_read_argument(struct cli *cli, const char *argument)
     if (!text)
         output_error(cli, CLI_FAILED, "could not read \"%s\": %s", argument, strerror(errno));
     return text;
-}
-
-static const char *
-next_item(FILE *file, char **line, size_t *capacity)
-{
-    while (getline(line, capacity, file) >= 0) {
-        char *item = *line + strspn(*line, " \t");
-        size_t length = strlen(item);
-
-        while (length > 0 && strchr(" \t\r\n", item[length - 1]))
-            item[--length] = '\0';
-        if (length > 0 && item[0] != '#')
-            return item;
-    }
-    return NULL;
-}
-
-bool
-input_each_item(struct cli *cli, const char *path, bool (*take)(void *arg, const char *item),
-                void *arg)
-{
-    FILE *file = input_open(cli, path);
-    char *line = NULL;
-    size_t capacity = 0;
-    const char *item;
-    bool is_going = file != NULL;
-
-    while (is_going && (item = next_item(file, &line, &capacity)))
-        is_going = take(arg, item);
-    if (is_going && ferror(file)) {
-        output_error(cli, CLI_FAILED, "could not read \"%s\"", path);
-        is_going = false;
-    }
-    free(line);
-    input_close(file);
-    return is_going;
 }

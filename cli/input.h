@@ -12,8 +12,11 @@
  */
 char *input_read_argument(struct cli *cli, const char *argument);
 
-/* Opens a file, or standard input for "-". Returns null after reporting an error. */
+/* Opens a file, or standard input for "-", and skips its byte order mark. Returns null after
+ * reporting an error. */
 FILE *input_open(struct cli *cli, const char *path);
+/* Skips the mark of UTF-8 at the front; the mark of UTF-16 is reported, and false returned. */
+bool input_skip_mark(struct cli *cli, FILE *file, const char *path);
 /* False when reading would have to wait for the other end of a pipe or for a terminal. It does not
  * know of what was read ahead. */
 bool input_is_ready(FILE *file);
@@ -22,13 +25,5 @@ bool input_is_ready(FILE *file);
 void input_skip_mark(FILE *file);
 /* Closes it, unless it is standard input. */
 void input_close(FILE *file);
-
-/*
- * Passes on each item of a file that has one item on each line, without the blanks around it. Empty
- * lines and lines that begin with "#" are skipped. Returns false after reporting an error of the
- * file, or when take() returns false, which ends the reading.
- */
-bool input_each_item(struct cli *cli, const char *path, bool (*take)(void *arg, const char *item),
-                     void *arg);
 
 #endif

@@ -109,7 +109,19 @@ is($err, "ctms: not found: nobody\@example.com\n", 'the unknown one is named');
 is(queue(), join(' ', map { "c$_\@example.com" } 1 .. 6), 'all wait');
 is((acoustic('resync', '-f', "$file.not"))[0], 1, 'no such file');
 append_to_file("$file.bad", "\xff\xfe\n");
-is((acoustic('resync', '-f', "$file.bad"))[0], 1, 'not UTF-8');
+like((acoustic('resync', '-f', "$file.bad"))[2], qr/emails\.bad" is UTF-16: save it as UTF-8$/m,
+    'UTF-16');
+$ctms->sql('DELETE FROM ctms.pending_acoustic');
+append_to_file("$file.csv", "\xef\xbb\xbfName,Primary_Email\rC,c1\@example.com\rD,J\xfc\r");
+($rc, $out, $err) = acoustic('resync', '--reset-retries', '-f', "$file.csv");
+is("$rc $out", '1 ', 'a line without an address');
+like($err, qr/emails\.csv, line 3: has bytes that are not UTF-8\n.*; nothing was done$/m, 'named');
+is(queue(), '', 'nothing waits');
+($rc, $out) = acoustic('resync', '-f', "$file.csv", '--max-errors', 1);
+is("$rc $out", "7 1 contacts enqueued\n", 'unless that is allowed');
+acoustic('resync', '-f', $file);
+acoustic(qw(resync --newsletter hubs));
+acoustic(qw(resync -w vpn));
 
 $ctms->sql("UPDATE ctms.pending_acoustic SET retry = 6, retry_after = 'infinity', last_error = 'x'
     FROM ctms.emails e WHERE e.email_id = pending_acoustic.email_id AND primary_email > 'c4'");

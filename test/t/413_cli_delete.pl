@@ -66,4 +66,62 @@ is((delete_contacts('--yes', '--email-file', "$file.not"))[0], 1, 'no such file'
 is((delete_contacts('--yes', '--email', ''))[0], 4, 'an empty address');
 is((delete_contacts('--yes', '--email', "'; DROP TABLE ctms.emails; --"))[0], 4, 'an odd address');
 is((delete_contacts('--yes', '--email', "\xff"))[0], 1, 'not UTF-8');
+# ---- files as people have them -----------------------------------------------------------
+
+sub make_contacts
+{
+    $ctms->sql(qq{SELECT ctms.create_contact('{"email": {"primary_email": $_}}')}) for
+        map { $json->allow_nonref->encode($_) } @_;
+    return;
+}
+my @all = ('a@example.com', 'b@example.com', '"c d"@example.com');
+my %good = (
+    'CR alone' => "a\@example.com\r\"c d\"\@example.com\rb\@example.com",
+    'a byte order mark' => "\xef\xbb\xbfa\@example.com\r\n\r\n\"c d\"\@example.com\r\n"
+        . "b\@example.com\r\n",
+    'quotes, blanks, separators' =>
+        "\"a\@example.com\",,\n \"b\@example.com\" ;\n\t\"\"\"c d\"\"\@example.com\"\n#\@x\n",
+    'CSV' => "sep=;\nName; Email \n\"A;\nx\";a\@example.com\n;;\nB;b\@example.com\n"
+        . "C;\"\"\"c d\"\"\@example.com\"",
+    'one column' =>
+        "primary_email\na\@example.com\nb\@example.com\n\"\"\"c d\"\"\@example.com\"\n");
+for my $name (sort keys %good)
+{
+    make_contacts(@all);
+    append_to_file("$file.$name", $good{$name});
+    ($rc, $out, $err) = delete_contacts('--yes', '--email-file', "$file.$name");
+    is($rc . contacts(), '0', "addresses: $name") or diag "$out$err";
+    like($out, qr/^3 deleted, 0 not found, 0 failed$/m, 'each once');
+}
+
+make_contacts(@all);
+my $bad = join "\n", 'a@example.com', '', 'example.com',
+    'b@example.com, "c d"@example.com', "J\xfc\@example.com", 'a@example.com b@example.com',
+    'x' x 250 . '@x.com', "a\0\@example.com", "b\@example.com\n";
+append_to_file("$file.bad", $bad);
+($rc, $out, $err) = delete_contacts('--yes', '--email-file', "$file.bad");
+is("$rc $out", '1 ', 'lines that hold no address');
+is($err, join('', map { "ctms: $file.bad, line $_\n" } '3: has no address: it lacks an @',
+        '4: has more than an address', '5: has bytes that are not UTF-8',
+        '6: has more than an address', '7: has more than 255 characters',
+        '8: has a zero byte; is the file UTF-16?')
+    . "ctms: bad lines: 6; --max-errors allows 0; nothing was done\n", 'are named');
+is(contacts(), join(' ', sort @all), 'and nothing is deleted');
+($rc, $out, $err) = delete_contacts('--yes', '--email-file', "$file.bad", '--max-errors', 6);
+is($rc, 7, 'unless that is allowed');
+like($out, qr/^2 deleted, 0 not found, 0 failed$/m, 'the others are deleted');
+is(contacts(), '"c d"@example.com', 'and only those');
+append_to_file("$file.header", "name,e-mail\nA,a\@example.com\n");
+is((delete_contacts('--yes', '--email-file', "$file.header"))[0], 1, 'other names of columns');
+append_to_file("$file.csv", "email,name\nx\@example.com,X,Y\n,Z\n");
+like((delete_contacts('--yes', '--email-file', "$file.csv"))[2],
+    qr/line 2: has more or fewer cells than the first line\n.*line 3: has no address\n/, 'in CSV');
+append_to_file("$file.many", "bad\n" x 30);
+like((delete_contacts('--yes', '--email-file', "$file.many"))[2],
+    qr/line 20: .*\nctms: and 10 more\nctms: bad lines: 30/, 'many bad lines');
+append_to_file("$file.open", "email\n\"x\@example.com\n");
+like((delete_contacts('--yes', '--email-file', "$file.open"))[2],
+    qr/"\S+open": the quote that opens in line 2 is not closed$/m, 'an open quote');
+is((delete_contacts('--yes', '--email-file', $ENV{TESTDIR}))[0], 1, 'a folder');
+is((delete_contacts('--yes', '--email-file', $file, '--max-errors', 'x'))[0], 2, 'not a number');
 done_testing();

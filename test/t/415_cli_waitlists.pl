@@ -54,6 +54,13 @@ is((waitlists('show', 'beta'))[0], 4, 'stored nothing');
 is("$rc $out", "0 beta: schema created\n", 'created') or diag $err;
 ($rc, $out) = waitlists('add', 'beta', $schema);
 is("$rc $out", "0 beta: schema unchanged\n", 'again');
+append_to_file("$ENV{TESTDIR}/mark.json", "\xef\xbb\xbf$schema\r\n");
+($rc, $out) = waitlists('add', 'beta', "\@$ENV{TESTDIR}/mark.json");
+is("$rc $out", "0 beta: schema unchanged\n", 'from a file with a byte order mark');
+append_to_file("$ENV{TESTDIR}/wide.json", "\xff\xfe{\0}\0");
+($rc, $out, $err) = waitlists('add', 'beta', "\@$ENV{TESTDIR}/wide.json");
+is($rc, 1, 'from a file that is UTF-16');
+like($err, qr/wide\.json" is UTF-16: save it as UTF-8$/m, 'says so');
 $session->query_safe(insert(1, 'beta', '{"geo": "fr"}'));
 is($ctms->sql("SELECT fields FROM ctms.waitlists WHERE name = 'beta'"), '{"geo": "fr"}',
     'an open session stores a contact');
