@@ -48,7 +48,7 @@ run_ctms_api(struct cli *cli)
         return cli->status;
     url = take_url(cli);
     if (url && import_database_open(&import, url, schema ? schema : "public"))
-        import_run(&import);
+        import_run(&import, false);
     if (import.source)
         import.source->close(&import);
     free(url);
@@ -61,14 +61,14 @@ run_csv(struct cli *cli)
     struct import import = {.cli = cli};
 
     if (are_options_valid(cli) && import_csv_open(&import, cli->arguments[0]))
-        import_run(&import);
+        import_run(&import, true);
     if (import.source)
         import.source->close(&import);
     return cli->status;
 }
 
 #define COMMON_OPTIONS                                                                             \
-    {"dry-run", 'n', NULL, "check, count and report; store nothing"},                              \
+    {"dry-run", 'n', NULL, "check, count and report; store nothing"}, IMPORT_REFUSAL_OPTIONS,      \
         {"enqueue", 0, NULL, "send every contact of the source to Acoustic"},                      \
     {                                                                                              \
         "left-out", 0, "FILE", "file for rows that repeat others (left-out.jsonl)"                 \
@@ -107,8 +107,7 @@ const struct cli_command cmd_import[] = {
             "FOLDER has a file for each table: emails.csv, newsletters.csv, waitlists.csv, "
             "fxa.csv,\n"
             "amo.csv, mofo.csv and so on, or files named ...contact_to_email....csv as the sample\n"
-            "data of ctms-api. The first line names the columns; an empty field is NULL. The "
-            "rules\n"
+            "data of ctms-api. The first line names the columns; an empty cell is NULL. The rules\n"
             "are those of \"ctms import ctms-api\".",
         .options = csv_options,
         .min_arguments = 1,

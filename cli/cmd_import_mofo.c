@@ -9,32 +9,34 @@
 #include "cli/cmd_import_mofo.h"
 #include "cli/database.h"
 #include "cli/import/csv.h"
-#include "cli/input.h"
 #include "cli/output.h"
-#include "cli/progress.h"
-#include "common/buf.h"
 
 #define INVALID_FILE "invalid-emails.csv"
-#define CHUNK ((size_t)256 << 10)
 
 const struct cli_option cmd_import_mofo_options[] = {
     {"dry-run", 'n', NULL, "check, count and report; store nothing"},
+    IMPORT_REFUSAL_OPTIONS,
     {"invalid", 0, "FILE", "file for rows with unknown addresses (" INVALID_FILE ")"},
     {NULL, 0, NULL, NULL},
 };
 
-/* If an address is in several rows, in any case, the last row counts. */
+/* clang-format off */
 #define STAGE_SQL                                                                                  \
-    "BEGIN; CREATE TEMP TABLE mofo_file (place bigserial, primary_email text, mofo_email_id "      \
-    "text, "                                                                                       \
-    "mofo_contact_id text) ON COMMIT DROP"
+    "CREATE TEMP TABLE mofo_file (import_origin int, import_line bigint, primary_email text, "     \
+    "mofo_email_id varchar(255), mofo_contact_id varchar(255)) ON COMMIT DROP"
+#define REFUSE_SQL                                                                                 \
+    "WITH gone AS (DELETE FROM pg_temp.mofo_file WHERE (primary_email ~ '\\S') IS NOT TRUE "       \
+    "RETURNING import_origin, import_line) INSERT INTO pg_temp.import_refused "                    \
+    "SELECT import_origin, import_line, 'primary_email', 'is empty' FROM gone"
+/* clang-format on */
+/* If an address is in several rows, in any case, the last row counts. */
 #define FIND_SQL                                                                                   \
     "ANALYZE pg_temp.mofo_file; "                                                                  \
     "CREATE TEMP TABLE mofo_found ON COMMIT DROP AS "                                              \
     "SELECT DISTINCT ON (e.email_id) e.email_id, f.mofo_email_id, f.mofo_contact_id "              \
     "FROM pg_temp.mofo_file AS f JOIN ctms.emails AS e ON lower(e.primary_email) = "               \
     "lower(f.primary_email) "                                                                      \
-    "ORDER BY e.email_id, f.place DESC"
+    "ORDER BY e.email_id, f.import_line DESC"
 /*
  * Values that a spreadsheet would take for formulas get an apostrophe in the file of unknown
  * addresses, as csv_write_safe_field() gives it. It is removed from a file that is read, because
@@ -52,11 +54,13 @@ const struct cli_option cmd_import_mofo_options[] = {
     "SELECT " SAFE("primary_email") ", " SAFE("mofo_email_id") ", " SAFE("mofo_contact_id")        \
     " FROM pg_temp.mofo_file AS f "                                                                \
     "LEFT JOIN ctms.emails AS e ON lower(e.primary_email) = lower(f.primary_email) "               \
-    "WHERE e.email_id IS NULL ORDER BY f.place"
+    "WHERE e.email_id IS NULL ORDER BY f.import_line"
 /* clang-format on */
 #define TAKEN_SQL                                                                                  \
-    "SELECT count(*) FROM pg_temp.mofo_found AS f JOIN ctms.mofo AS m "                            \
-    "ON m.mofo_email_id = f.mofo_email_id AND m.email_id <> f.email_id"
+    "SELECT (SELECT count(*) FROM pg_temp.mofo_found AS f JOIN ctms.mofo AS m "                    \
+    "ON m.mofo_email_id = f.mofo_email_id AND m.email_id <> f.email_id) + "                        \
+    "(SELECT count(*) FROM (SELECT FROM pg_temp.mofo_found GROUP BY mofo_email_id "                \
+    "HAVING count(mofo_email_id) > 1) AS twice)"
 #define STORE_SQL                                                                                  \
     "INSERT INTO ctms.mofo AS m (email_id, mofo_email_id, mofo_contact_id, mofo_relevant) "        \
     "SELECT email_id, mofo_email_id, mofo_contact_id, true FROM pg_temp.mofo_found ORDER BY "      \
@@ -68,76 +72,39 @@ const struct cli_option cmd_import_mofo_options[] = {
     "OR m.mofo_email_id IS DISTINCT FROM coalesce(EXCLUDED.mofo_email_id, m.mofo_email_id) "       \
     "OR m.mofo_contact_id IS DISTINCT FROM coalesce(EXCLUDED.mofo_contact_id, m.mofo_contact_id)"
 
-struct mofo_header {
-    buf columns;
-    bool has_email;
-    bool is_unknown;
-};
-
 static bool
 take_name(void *arg, const char *name)
 {
-    struct mofo_header *header = arg;
+    struct import_rows *rows = arg;
+    bool is_email = strcmp(name, "primary_email") == 0;
 
-    header->has_email = header->has_email || strcmp(name, "primary_email") == 0;
-    header->is_unknown = header->is_unknown || (strcmp(name, "primary_email") != 0 &&
-                                                strcmp(name, "mofo_email_id") != 0 &&
-                                                strcmp(name, "mofo_contact_id") != 0);
-    buf_printf(&header->columns, "%s%s", header->columns.length > 0 ? ", " : "", name);
-    return !header->is_unknown;
+    if (!is_email && strcmp(name, "mofo_email_id") != 0 && strcmp(name, "mofo_contact_id") != 0)
+        return false;
+    import_rows_add_column(rows, name, is_email ? "text" : "character varying(255)", false);
+    return true;
 }
 
+/* Reads the file into the temporary table, without the rows that are refused. */
 static bool
-send_rows(struct cli *cli, FILE *file, const char *columns)
+stage_file(struct cli *cli, struct import_refusals *refusals, const char *path)
 {
-    char *chunk = xmalloc(CHUNK);
-    buf sql = BUF_INIT;
-    PGresult *result;
-    size_t length;
+    struct import_rows rows;
     bool is_ok;
 
-    buf_printf(&sql, "COPY pg_temp.mofo_file (%s) FROM STDIN (FORMAT csv, FORCE_NULL (%s))",
-               columns, columns);
-    result = PQexec(cli->db, buf_text(&sql));
-    is_ok = PQresultStatus(result) == PGRES_COPY_IN;
-    buf_free(&sql);
-    if (!is_ok)
-        database_report(cli, result, NULL);
-    PQclear(result);
-    while (is_ok && (length = fread(chunk, 1, CHUNK, file)) > 0)
-        is_ok = PQputCopyData(cli->db, chunk, (int)length) == 1;
-    free(chunk);
-    if (cli->status != CLI_OK)
+    if (!database_run_script(cli, "BEGIN") || !import_refusals_begin(refusals, cli, true) ||
+        !database_run_script(cli, STAGE_SQL))
         return false;
-    PQputCopyEnd(cli->db, ferror(file) ? "the file could not be read" : NULL);
-    while ((result = PQgetResult(cli->db)) != NULL) {
-        if (!database_is_ok(result))
-            database_report(cli, result, NULL);
-        PQclear(result);
+    import_rows_init(&rows, refusals, "mofo_file", import_refusals_add_origin(refusals, path, 0));
+    is_ok = import_csv_read(&rows, path, "primary_email, mofo_email_id, mofo_contact_id", take_name,
+                            &rows);
+    if (is_ok && import_rows_find_column(&rows, "primary_email") == rows.column_count) {
+        output_error(cli, CLI_FAILED, "\"%s\" has no column \"primary_email\"", path);
+        is_ok = false;
     }
-    return cli->status == CLI_OK;
-}
-
-static bool
-stage_file(struct cli *cli, const char *path)
-{
-    struct mofo_header header = {.has_email = false};
-    FILE *file = input_open(cli, path);
-    bool is_ok = false;
-
-    if (!file)
-        return false;
-    if (!import_csv_read_header(file, take_name, &header) || !header.has_email)
-        output_error(
-            cli, CLI_FAILED,
-            "\"%s\" must begin with the names of its columns: primary_email, mofo_email_id, "
-            "mofo_contact_id",
-            path);
-    else
-        is_ok =
-            database_run_script(cli, STAGE_SQL) && send_rows(cli, file, buf_text(&header.columns));
-    buf_free(&header.columns);
-    input_close(file);
+    is_ok = is_ok && import_rows_finish(&rows) && database_run_script(cli, REFUSE_SQL);
+    import_rows_free(&rows);
+    if (PQtransactionStatus(cli->db) == PQTRANS_INTRANS)
+        is_ok = import_refusals_settle(refusals) && is_ok;
     return is_ok;
 }
 
@@ -187,28 +154,38 @@ store(struct cli *cli, long long *found, long long *changed)
     return database_run_script(cli, cli_get_option(cli, "dry-run") ? "ROLLBACK" : "COMMIT");
 }
 
+static void
+print_result(struct cli *cli, long long found, long long changed, long long invalid,
+             long long refused, const char *path)
+{
+    if (cli->is_json)
+        printf("{\"contacts\": %lld, \"changed\": %lld, \"unknown\": %lld, \"refused\": %lld}\n",
+               found, changed, invalid, refused);
+    else
+        printf("%lld contacts known, %lld changed, %lld rows refused, %lld rows with unknown "
+               "addresses%s%s\n",
+               found, changed, refused, invalid, invalid > 0 ? " in " : "",
+               invalid > 0 ? path : "");
+}
+
 int
 cmd_import_mofo(struct cli *cli)
 {
     const char *path = cli_get_option(cli, "invalid");
+    struct import_refusals refusals = {0};
     long long found = 0;
     long long changed = 0;
-    long long invalid;
+    long long invalid = -1;
 
     path = path ? path : INVALID_FILE;
-    if (!stage_file(cli, cli->arguments[0]) || !database_run_script(cli, UNDO_SQL) ||
-        !database_run_script(cli, FIND_SQL) || !check_taken(cli))
-        return cli->status;
-    invalid = write_invalid(cli, path);
-    if (invalid < 0 || !store(cli, &found, &changed))
-        return cli->status;
-    if (cli->is_json)
-        printf("{\"contacts\": %lld, \"changed\": %lld, \"unknown\": %lld}\n", found, changed,
-               invalid);
-    else
-        printf("%lld contacts known, %lld changed, %lld rows with unknown addresses%s%s\n", found,
-               changed, invalid, invalid > 0 ? " in " : "", invalid > 0 ? path : "");
-    if (invalid > 0)
-        cli->status = CLI_NOT_FOUND;
+    if (stage_file(cli, &refusals, cli->arguments[0]) && database_run_script(cli, UNDO_SQL) &&
+        database_run_script(cli, FIND_SQL) && check_taken(cli) && import_refusals_save(&refusals))
+        invalid = write_invalid(cli, path);
+    if (invalid >= 0 && store(cli, &found, &changed)) {
+        print_result(cli, found, changed, invalid, refusals.count, path);
+        if (invalid > 0 || refusals.count > 0)
+            cli->status = invalid > 0 ? CLI_NOT_FOUND : CLI_PARTLY;
+    }
+    import_refusals_free(&refusals);
     return cli->status;
 }

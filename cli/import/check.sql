@@ -1,40 +1,29 @@
 -- What `ctms import` refuses, and what it stores but mentions. Comes after rules.sql.
 
--- Rows without the one that they belong to.
+-- Rows without the one that they belong to. The joins are by hash, whatever their number.
 DO $$
 DECLARE
     t record;
-    found bigint;
-    examples text;
 BEGIN
-    FOR t IN SELECT name FROM (VALUES ('newsletters'), ('waitlists'), ('fxa'), ('amo'), ('mofo')) AS t (name) LOOP
-        EXECUTE format('SELECT count(*), string_agg(DISTINCT s.email_id::text, '', '') FILTER (WHERE s.number <= 5) '
-            'FROM (SELECT s.email_id, row_number() OVER (ORDER BY s.email_id) AS number FROM import_%I AS s '
-            'LEFT JOIN import_emails AS e USING (email_id) WHERE e.email_id IS NULL) AS s', t.name)
-            INTO found, examples;
-        INSERT INTO import_problems SELECT format('%s rows of "%s" belong to no contact: email_id %s', found, t.name,
-            coalesce(examples, 'null')) WHERE found > 0;
+    FOR t IN SELECT name, keys FROM import_keys WHERE name IN ('newsletters', 'waitlists', 'fxa', 'amo', 'mofo') LOOP
+        PERFORM pg_temp.import_refuse(t.name, t.keys, 'NULL',
+            'CASE WHEN s.email_id::text IN (SELECT r.key FROM import_refused AS r WHERE r.key IS NOT NULL) '
+            'THEN ''belongs to a contact that is refused'' ELSE ''belongs to no contact'' END',
+            'NOT EXISTS (SELECT FROM import_emails AS e WHERE e.email_id = s.email_id)');
     END LOOP;
     FOR t IN SELECT * FROM (VALUES
         ('stripe_subscription_item', 'stripe_subscription_id', 'stripe_subscription'),
         ('stripe_subscription_item', 'stripe_price_id', 'stripe_price'),
         ('stripe_invoice_line_item', 'stripe_invoice_id', 'stripe_invoice'),
         ('stripe_invoice_line_item', 'stripe_price_id', 'stripe_price')) AS t (name, reference, parent) LOOP
-        EXECUTE format('SELECT count(*), string_agg(s.stripe_id, '', '') FILTER (WHERE s.number <= 5) '
-            'FROM (SELECT s.stripe_id, row_number() OVER (ORDER BY s.stripe_id) AS number FROM import_%1$I AS s '
-            'LEFT JOIN import_%3$I AS p ON p.stripe_id = s.%2$I LEFT JOIN ctms.%3$I AS t ON t.stripe_id = s.%2$I '
-            'WHERE s.%2$I IS NOT NULL AND p.stripe_id IS NULL AND t.stripe_id IS NULL) AS s', t.name, t.reference, t.parent)
-            INTO found, examples;
-        INSERT INTO import_problems SELECT format('%s rows of "%s" refer by "%s" to a row that does not exist: stripe_id %s', found, t.name,
-            t.reference, examples) WHERE found > 0;
+        PERFORM pg_temp.import_refuse(t.name, 'stripe_id', quote_literal(t.reference),
+            format('CASE WHEN s.%I IN (SELECT r.key FROM import_refused AS r WHERE r.key IS NOT NULL) '
+                'THEN ''refers to a row that is refused'' ELSE ''refers to a row that does not exist'' END', t.reference),
+            format('s.%2$I IS NOT NULL AND NOT EXISTS (SELECT FROM import_%1$s AS p WHERE p.stripe_id = s.%2$I) '
+                'AND NOT EXISTS (SELECT FROM ctms.%1$I AS p WHERE p.stripe_id = s.%2$I)', t.parent, t.reference));
     END LOOP;
 END
 $$;
-
-INSERT INTO import_problems
-SELECT format('%s contacts have no address: email_id %s', count(*), string_agg(email_id::text, ', ') FILTER (WHERE number <= 5))
-FROM (SELECT email_id, row_number() OVER (ORDER BY email_id) AS number FROM import_emails WHERE primary_email IS NULL) AS s
-HAVING count(*) > 0;
 
 -- What belongs to one contact (or customer) only, and has two.
 DO $$

@@ -18,6 +18,7 @@
 struct older_database {
     PGconn *db;
     char *schema;
+    bool is_unchecked; /* its texts may be anything: its encoding is SQL_ASCII */
 };
 
 /* Reports an error of the source without its details, which may contain personal data. */
@@ -64,7 +65,7 @@ query(struct import *import, const char *sql, int count, const char *const *para
 /* Finds the columns that both the source's table and ours have, as SQL; none if the source has no
  * such table. */
 static bool
-common_columns(struct import *import, size_t table, buf *columns)
+common_columns(struct import *import, struct import_rows *rows, size_t table, buf *columns)
 {
     struct older_database *from = import->from;
     const char *parameters[] = {from->schema, import_tables[table].name};
@@ -80,67 +81,92 @@ common_columns(struct import *import, size_t table, buf *columns)
     if (!result)
         return false;
     for (int row = 0; row < PQntuples(result); row++)
-        if (import_take_column(import, table, PQgetvalue(result, row, 0)))
+        if (import_take_column(import, rows, table, PQgetvalue(result, row, 0)))
             buf_printf(columns, "%s%s", columns->length > 0 ? ", " : "",
                        PQgetvalue(result, row, 1));
     PQclear(result);
     return import->cli->status == CLI_OK;
 }
 
+/* Reports that the COPY of the source has failed, and where: rows come one after the other, so it
+ * was the one after those that were read. */
+static bool
+report_row(struct import *import, const struct import_rows *rows, size_t table,
+           const PGresult *result)
+{
+    char what[256];
+
+    snprintf(what, sizeof(what), "could not read row %lld of table \"%s\" (ORDER BY %s)",
+             rows->read + 1, import_tables[table].name, import_tables[table].order);
+    return report(import, result, what);
+}
+
 /* Copies row by row from the COPY of the source to our COPY. */
 static bool
-pump(struct import *import, size_t table)
+pump(struct import *import, struct import_rows *rows, size_t table)
 {
     struct older_database *from = import->from;
-    long long rows = 0;
     char *row = NULL;
-    bool is_taken = true;
-    int length;
+    bool is_going = true;
+    int length = 0;
     PGresult *result;
 
-    while (is_taken && (length = PQgetCopyData(from->db, &row, 0)) > 0) {
-        is_taken = import_copy_data(import, row, (size_t)length);
+    while (is_going && (length = PQgetCopyData(from->db, &row, 0)) > 0) {
+        import_rows_begin(rows, rows->read + 1);
+        import_rows_put_all(rows, row, (size_t)length - 1);
         PQfreemem(row);
-        if (++rows % 1000 == 0)
-            progress_show("%s: %lld rows read", import_tables[table].name, rows);
+        is_going = import_rows_end(rows);
+        if (rows->read % 1000 == 0)
+            progress_show("%s: %lld rows read", import_tables[table].name, rows->read);
     }
-    if (!is_taken)
-        return import_copy_end(import, table, NULL);
+    if (!is_going)
+        return false;
     result = PQgetResult(from->db);
     if (length == -1 && database_is_ok(result)) {
         PQclear(result);
         PQclear(PQgetResult(from->db));
-        return import_copy_end(import, table, NULL);
+        return true;
     }
-    report(import, result, "could not read the source");
+    report_row(import, rows, table, result);
     PQclear(result);
-    import_copy_end(import, table, "the source failed");
     return false;
+}
+
+static bool
+copy_table(struct import *import, struct import_rows *rows, size_t table, const char *columns)
+{
+    struct older_database *from = import->from;
+    char *schema = PQescapeIdentifier(from->db, from->schema, strlen(from->schema));
+    buf sql = BUF_INIT;
+    PGresult *result;
+    bool is_ok;
+
+    buf_printf(&sql, "COPY (SELECT %s FROM %s.%s ORDER BY %s) TO STDOUT", columns,
+               schema ? schema : "", import_tables[table].name, import_tables[table].order);
+    result = PQexec(from->db, buf_text(&sql));
+    is_ok = PQresultStatus(result) == PGRES_COPY_OUT || report_row(import, rows, table, result);
+    is_ok = import_end_rows(import, rows, table, is_ok && pump(import, rows, table));
+    PQclear(result);
+    PQfreemem(schema);
+    buf_free(&sql);
+    return is_ok;
 }
 
 static bool
 stage_table(struct import *import, size_t table)
 {
     struct older_database *from = import->from;
-    char *schema = PQescapeIdentifier(from->db, from->schema, strlen(from->schema));
+    struct import_rows rows;
     buf columns = BUF_INIT;
-    buf sql = BUF_INIT;
-    PGresult *result = NULL;
-    bool is_ok = common_columns(import, table, &columns);
+    bool is_ok;
 
-    if (is_ok && columns.length > 0) {
-        buf_printf(&sql, "COPY (SELECT %s FROM %s.%s ORDER BY %s) TO STDOUT", buf_text(&columns),
-                   schema ? schema : "", import_tables[table].name, import_tables[table].order);
-        result = PQexec(from->db, buf_text(&sql));
-        if (PQresultStatus(result) != PGRES_COPY_OUT)
-            is_ok = report(import, result, "could not read the source");
-        is_ok = is_ok && import_copy_begin(import, table, buf_text(&columns), "") &&
-                pump(import, table);
-    }
-    PQclear(result);
-    PQfreemem(schema);
+    import_begin_rows(import, &rows, table, import_tables[table].name);
+    rows.is_checked = !from->is_unchecked;
+    is_ok = common_columns(import, &rows, table, &columns);
+    if (is_ok && columns.length > 0)
+        is_ok = copy_table(import, &rows, table, buf_text(&columns));
+    import_rows_free(&rows);
     buf_free(&columns);
-    buf_free(&sql);
     return is_ok;
 }
 
@@ -153,6 +179,7 @@ import_database_open(struct import *import, const char *url, const char *schema)
                                         "client_encoding", NULL};
     const char *const values[] = {CONNECT_TIMEOUT_S, "ctms import", url, "UTF8", NULL};
     struct older_database *from = xcalloc(1, sizeof(*from));
+    const char *encoding;
     PGresult *result;
     bool is_ok;
 
@@ -162,6 +189,11 @@ import_database_open(struct import *import, const char *url, const char *schema)
     from->db = PQconnectdbParams(names, values, 1);
     if (PQstatus(from->db) != CONNECTION_OK)
         return report(import, NULL, "could not connect to the source");
+    /* The server would end a COPY at the first text that is not UTF-8; we can say which ones. */
+    encoding = PQparameterStatus(from->db, "server_encoding");
+    from->is_unchecked = encoding && strcmp(encoding, "SQL_ASCII") == 0;
+    if (from->is_unchecked && PQsetClientEncoding(from->db, encoding) != 0)
+        return report(import, NULL, "could not read the source");
     result = PQexec(from->db,
                     "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; "
                     "SET timezone = 'UTC'; SET datestyle = 'ISO'; SET search_path = pg_catalog; "

@@ -11,6 +11,7 @@
 #include "common/include_file.h"
 
 INCLUDE_FILE(stage_sql, "cli/import/stage.sql");
+INCLUDE_FILE(refuse_sql, "cli/import/refuse.sql");
 INCLUDE_FILE(rules_sql, "cli/import/rules.sql");
 INCLUDE_FILE(check_sql, "cli/import/check.sql");
 INCLUDE_FILE(store_sql, "cli/import/store.sql");
@@ -51,15 +52,21 @@ close_given(struct import_count *count, const char *more)
 }
 
 static bool
-stage(struct import *import)
+stage(struct import *import, bool is_csv)
 {
     struct cli *cli = import->cli;
 
-    if (!database_run_script(cli, "BEGIN") || !database_run_script(cli, stage_sql))
+    if (!database_run_script(cli, "BEGIN") ||
+        !import_refusals_begin(&import->refusals, cli, is_csv) ||
+        !database_run_script(cli, stage_sql))
         return false;
     for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++) {
-        if (!import->source->stage(import, table))
+        if (!import->source->stage(import, table)) {
+            /* What is wrong with the rows is told even if the rest could not be read. */
+            if (PQtransactionStatus(cli->db) == PQTRANS_INTRANS)
+                import_refusals_settle(&import->refusals);
             return false;
+        }
         /* The rules add waitlists from rows of other tables, and they need these columns. */
         close_given(&import->counts[table],
                     strcmp(import_tables[table].name, "waitlists") == 0 ? "fields,subscribed" : "");
@@ -90,6 +97,15 @@ count_left_out(struct import *import)
     return true;
 }
 
+static void
+count_refused(struct import *import)
+{
+    const struct import_refusals *refusals = &import->refusals;
+
+    for (size_t i = 0; i < refusals->origin_count; i++)
+        import->counts[refusals->origins[i].table].refused += refusals->origins[i].refused;
+}
+
 /* Returns false after the import was refused. */
 static bool
 check(struct import *import)
@@ -97,8 +113,8 @@ check(struct import *import)
     struct cli *cli = import->cli;
 
     progress_show("preparing the rows ...");
-    if (!database_run_script(cli, rules_sql) || !database_run_script(cli, check_sql) ||
-        !count_left_out(import))
+    if (!database_run_script(cli, refuse_sql) || !database_run_script(cli, rules_sql) ||
+        !database_run_script(cli, check_sql) || !count_left_out(import))
         return false;
     progress_clear();
     return import_report_check(import);
@@ -270,21 +286,26 @@ store(struct import *import, bool is_dry_run)
 }
 
 int
-import_run(struct import *import)
+import_run(struct import *import, bool is_csv)
 {
     struct cli *cli = import->cli;
     bool is_dry_run = cli_get_option(cli, "dry-run") != NULL;
-    bool is_ok = stage(import) && (is_dry_run || lock_tables(import)) && check(import) &&
+    bool is_ok = stage(import, is_csv) && (is_dry_run || lock_tables(import)) && check(import) &&
                  store(import, is_dry_run);
 
     progress_clear();
     is_ok = is_ok && import_report_save_left_out(import) &&
+            import_refusals_save(&import->refusals) &&
             database_run_script(cli, is_dry_run ? "ROLLBACK" : "COMMIT");
+    count_refused(import);
     if (is_ok)
         import_report_print_counts(import, is_dry_run);
     else if (PQstatus(cli->db) == CONNECTION_OK)
         fputs("ctms: nothing was stored\n", stderr);
+    if (is_ok && import->refusals.count > 0 && cli->status == CLI_OK)
+        cli->status = CLI_PARTLY;
     for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++)
         free(import->counts[table].given);
+    import_refusals_free(&import->refusals);
     return cli->status;
 }

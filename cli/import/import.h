@@ -3,13 +3,16 @@
  * cmd_import.c calls it.
  *
  * An import is one transaction, so it happens completely or not at all. Rows are copied into
- * temporary tables (stage.sql), brought into our form (rules.sql), checked (check.sql) and stored
- * (store.sql). The memory used does not depend on their number.
+ * temporary tables (stage.sql); those that cannot be stored are refused (refuse.sql). The others
+ * are brought into our form (rules.sql), checked (check.sql) and stored (store.sql). The memory
+ * used does not depend on their number.
  */
 #ifndef CTMS_CLI_IMPORT_H
 #define CTMS_CLI_IMPORT_H
 
 #include "cli/cli.h"
+#include "cli/import/refusals.h"
+#include "cli/import/rows.h"
 
 /* A table of the source. */
 struct import_table {
@@ -30,6 +33,7 @@ struct import_count {
     char *given;   /* the columns that the source has, as an SQL array; owned */
     long long read;
     long long left_out;
+    long long refused;
     long long before;
     long long created;
     long long updated;
@@ -40,7 +44,8 @@ struct import;
 
 /* A source of rows. Its functions report errors and set cli->status. */
 struct import_source {
-    /* Copies a table into its temporary table, if the source has it; calls import_copy_*. */
+    /* Copies a table into its temporary table, if the source has it. False also when so many rows
+     * are refused that it is useless to go on. */
     bool (*stage)(struct import *import, size_t table);
     /* Called when everything has been copied. */
     void (*close)(struct import *import);
@@ -51,21 +56,24 @@ struct import {
     const struct import_source *source;
     void *from; /* private data of the source */
     struct import_count counts[IMPORT_TABLE_COUNT];
+    struct import_refusals refusals;
     long long enqueued;
 };
 
 /* Runs an import and reports it; returns cli->status. Takes the options of `ctms import`. */
-int import_run(struct import *import);
+int import_run(struct import *import, bool is_csv);
 
 /* ---- for sources ------------------------------------------------------------- */
 
-/* True if the temporary table has this column, which is then noted as given. */
-bool import_take_column(struct import *import, size_t table, const char *column);
-/* Begins a COPY of these columns (SQL); options is "" or options of COPY. */
-bool
-import_copy_begin(struct import *import, size_t table, const char *columns, const char *options);
-bool import_copy_data(struct import *import, const char *data, size_t length);
-/* Ends the COPY. A cause that is not null cancels it; the caller has reported the error. */
-bool import_copy_end(struct import *import, size_t table, const char *cause);
+/* Begins with rows of a file or of a table of the source. The caller adds columns and rows, calls
+ * import_end_rows() and import_rows_free(). */
+void import_begin_rows(struct import *import, struct import_rows *rows, size_t table,
+                       const char *origin);
+/* True if the temporary table has this column, which is then added to the rows. */
+bool import_take_column(struct import *import, struct import_rows *rows, size_t table,
+                        const char *column);
+/* Counts the rows, and sends the last of them if is_going. Returns false when it is useless to go
+ * on. */
+bool import_end_rows(struct import *import, struct import_rows *rows, size_t table, bool is_going);
 
 #endif

@@ -36,16 +36,18 @@ print_lines(struct import *import, const char *sql, const char *label)
 bool
 import_report_check(struct import *import)
 {
+    bool is_settled;
     int problems;
 
     if (print_lines(import, "SELECT note FROM pg_temp.import_notes ORDER BY note", "note") < 0)
         return false;
+    is_settled = import_refusals_settle(&import->refusals);
     problems = print_lines(import, "SELECT problem FROM pg_temp.import_problems ORDER BY problem",
                            "problem");
-    if (problems > 0)
+    if (problems > 0 || !is_settled)
         output_error(import->cli, CLI_FAILED,
                      "refused: docs/adoption.md says what can be done about it");
-    return problems == 0;
+    return problems == 0 && is_settled;
 }
 
 /* ---- rows that were left out ------------------------------------------------------ */
@@ -93,8 +95,8 @@ print_json(const struct import *import, bool is_dry_run)
 
         if (!count->is_found && !import_tables[table].is_stored)
             continue;
-        printf("%s\"%s\": {\"source\": %lld, \"left_out\": %lld", separator,
-               import_tables[table].name, count->read, count->left_out);
+        printf("%s\"%s\": {\"source\": %lld, \"left_out\": %lld, \"refused\": %lld", separator,
+               import_tables[table].name, count->read, count->left_out, count->refused);
         if (import_tables[table].is_stored)
             printf(", \"before\": %lld, \"created\": %lld, \"updated\": %lld, \"after\": %lld",
                    count->before, count->created, count->updated, count->after);
@@ -111,14 +113,15 @@ import_report_print_counts(const struct import *import, bool is_dry_run)
         print_json(import, is_dry_run);
         return;
     }
-    printf("%-28s %11s %9s %11s %11s %9s %11s\n", "table", "source", "left out", "here before",
-           "new", "changed", is_dry_run ? "would be" : "here now");
+    printf("%-28s %11s %9s %9s %11s %11s %9s %11s\n", "table", "source", "left out", "refused",
+           "here before", "new", "changed", is_dry_run ? "would be" : "here now");
     for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++) {
         const struct import_count *count = &import->counts[table];
 
         if (!count->is_found && (!import_tables[table].is_stored || count->created == 0))
             continue;
-        printf("%-28s %11lld %9lld", import_tables[table].name, count->read, count->left_out);
+        printf("%-28s %11lld %9lld %9lld", import_tables[table].name, count->read, count->left_out,
+               count->refused);
         if (import_tables[table].is_stored)
             printf(" %11lld %11lld %9lld %11lld", count->before, count->created, count->updated,
                    count->after);

@@ -7,14 +7,6 @@ ANALYZE pg_temp.import_emails, pg_temp.import_newsletters, pg_temp.import_waitli
 -- ---- rows that say the same thing twice ----------------------------------------
 -- Of several rows with the same key the one that was changed last stays.
 
-CREATE TEMP TABLE import_keys (name, keys) ON COMMIT DROP AS VALUES
-    ('emails', 'email_id'), ('newsletters', 'email_id, name'), ('waitlists', 'email_id, name'),
-    ('fxa', 'email_id'), ('amo', 'email_id'), ('mofo', 'email_id'),
-    ('vpn_waitlist', 'email_id'), ('relay_waitlist', 'email_id'), ('api_client', 'client_id'),
-    ('stripe_customer', 'stripe_id'), ('stripe_price', 'stripe_id'), ('stripe_subscription', 'stripe_id'),
-    ('stripe_subscription_item', 'stripe_id'), ('stripe_invoice', 'stripe_id'),
-    ('stripe_invoice_line_item', 'stripe_id');
-
 DO $$
 DECLARE
     t record;
@@ -32,7 +24,8 @@ BEGIN
                 FROM import_%1$s AS s JOIN repeated USING (%2$s)),
             gone AS (
                 DELETE FROM import_%1$s AS s USING ranked AS r WHERE s.ctid = r.place AND r.rank > 1 RETURNING s.*)
-            INSERT INTO import_left_out SELECT %3$L, 'repeated', %4$s, %4$s, to_jsonb(gone) FROM gone
+            INSERT INTO import_left_out SELECT %3$L, 'repeated', %4$s, %4$s,
+                to_jsonb(gone) - '{import_origin,import_line}'::text[] FROM gone
             $sql$, t.name, t.keys, t.name, CASE WHEN t.is_of_contact THEN 'email_id' ELSE 'NULL' END);
     END LOOP;
 END
@@ -70,8 +63,9 @@ $$;
 UPDATE import_waitlists SET fields = jsonb_strip_nulls(jsonb_build_object('geo', geo, 'platform', platform))
 WHERE fields IS NULL AND (geo IS NOT NULL OR platform IS NOT NULL);
 
-INSERT INTO import_waitlists (email_id, name, subscribed, fields, create_timestamp, update_timestamp)
-SELECT v.email_id, 'vpn', true, jsonb_build_object('geo', v.geo, 'platform', v.platform),
+INSERT INTO import_waitlists (import_origin, import_line, email_id, name, subscribed, fields, create_timestamp,
+    update_timestamp)
+SELECT v.import_origin, v.import_line, v.email_id, 'vpn', true, jsonb_build_object('geo', v.geo, 'platform', v.platform),
        v.create_timestamp, v.update_timestamp
 FROM import_vpn_waitlist AS v
 LEFT JOIN import_waitlists AS w ON w.email_id = v.email_id AND w.name = 'vpn'
@@ -79,8 +73,9 @@ WHERE w.email_id IS NULL
 ORDER BY v.email_id;
 
 -- Who has left a newsletter "relay…" has left its waitlist.
-INSERT INTO import_waitlists (email_id, name, subscribed, fields, create_timestamp, update_timestamp)
-SELECT DISTINCT ON (l.email_id, l.name) l.email_id, l.name, l.subscribed, jsonb_build_object('geo', l.geo),
+INSERT INTO import_waitlists (import_origin, import_line, email_id, name, subscribed, fields, create_timestamp,
+    update_timestamp)
+SELECT DISTINCT ON (l.email_id, l.name) l.import_origin, l.import_line, l.email_id, l.name, l.subscribed, jsonb_build_object('geo', l.geo),
        l.create_timestamp, l.update_timestamp
 FROM (
     SELECT r.*, coalesce(regexp_replace(n.name, '-waitlist$', ''), 'relay') AS name, coalesce(n.subscribed, true) AS subscribed
@@ -136,7 +131,7 @@ BEGIN
              AND EXISTS (SELECT FROM import_merged) LOOP
         EXECUTE format($sql$
             WITH gone AS (DELETE FROM import_%1$s AS s USING import_merged AS m WHERE s.email_id = m.email_id
-                          RETURNING s.email_id, m.kept, to_jsonb(s) AS content)
+                          RETURNING s.email_id, m.kept, to_jsonb(s) - '{import_origin,import_line}'::text[] AS content)
             INSERT INTO import_left_out SELECT %2$L, 'same address', email_id, kept, content FROM gone
             $sql$, t.name, t.name);
     END LOOP;

@@ -72,13 +72,13 @@ for my $layout (qw(older waitlists))
 
     my ($rc, $out, $err) = import_from($database, $user, $url, '--dry-run');
     is($rc, 0, "$layout: dry run") or diag $err;
-    like($out, qr/^emails +1103 +3 +0 +1100 +0 +1100\n.*^dry run: nothing was stored$/ms,
+    like($out, qr/^emails +1103 +3 +0 +0 +1100 +0 +1100\n.*^dry run: nothing was stored$/ms,
         'says what would be');
     is(sql($database, 'SELECT count(*) FROM ctms.emails'), 0, 'and stores nothing');
 
     ($rc, $out, $err) = import_from($database, $user, $url);
     is($rc, 0, "$layout: import") or diag $err;
-    like($out, qr/^emails +1103 +3 +0 +1100 +0 +1100$/m, 'counts before and after');
+    like($out, qr/^emails +1103 +3 +0 +0 +1100 +0 +1100$/m, 'counts before and after');
     like($err, qr/^ctms: note: \d+ contacts wait in the older queue; --pending enqueues them$/m,
         'the older queue is mentioned');
     compare($database, $layout, $layout);
@@ -201,7 +201,7 @@ sql('ours_older', q{
     DELETE FROM ctms.pending_acoustic});
 ($rc, $out, $err) = import_from('ours_older', 'operator', $url{older});
 is($rc, 0, 'later') or diag $err;
-like($out, qr/^emails +1104 +3 +1101 +1 +\d+ +1102$/m, 'what is new there comes along');
+like($out, qr/^emails +1104 +3 +0 +1101 +1 +\d+ +1102$/m, 'what is new there comes along');
 is(sql('ours_older',
         q{SELECT (SELECT first_name FROM ctms.emails WHERE email_id = older.contact(1)),
     (SELECT bool_or(subscribed) FROM ctms.newsletters WHERE email_id = older.contact(2)),
@@ -230,7 +230,7 @@ is(sql('ours_older', 'SELECT count(*) FROM ctms.pending_acoustic'), 1101,
 
 sub refused
 {
-    my ($name, $change, $like, $here) = @_;
+    my ($name, $change, $like, $here, @more) = @_;
     sql('postgres', 'DROP DATABASE IF EXISTS bad');
     sql('postgres', 'CREATE DATABASE bad TEMPLATE source_waitlists');
     sql('bad', $change);
@@ -239,7 +239,7 @@ sub refused
     sql('refuses', $here) if $here;
     my ($code, $output, $error) = import_from('refuses', 'operator', $ctms->db_url('bad'));
     is($code, 1, "refused: $name");
-    like($error, $like, 'with a reason');
+    like($error, $_, 'with a reason') for $like, @more;
     like($error, qr/^ctms: nothing was stored$/m, 'and nothing stored');
     is(sql('refuses', 'SELECT count(*) FROM ctms.api_client'), 0, 'really');
     unlike($error . $output, qr/secret-value/, 'no value is shown');
@@ -248,19 +248,48 @@ sub refused
 
 refused('rows of nobody', 'ALTER TABLE amo DROP CONSTRAINT amo_email_id_fkey;
     UPDATE amo SET email_id = contact(0) WHERE email_id = contact(20)',
-    qr/problem: 1 rows of "amo" belong to no contact/);
+    qr/refused: table "amo", row \d+ \(email_id [-0-9a-f]{36}\): belongs to no contact$/m);
 refused('items of nothing', 'ALTER TABLE stripe_subscription_item DROP CONSTRAINT
     stripe_subscription_item_stripe_price_id_fkey; DELETE FROM stripe_invoice_line_item;
     DELETE FROM stripe_price',
-    qr/problem: 72 rows of "stripe_subscription_item" refer by "stripe_price_id" to a row/);
+    qr/"stripe_subscription_item", rows 1 .* and 67 more: column "stripe_price_id" refers to /);
 refused('a token twice', q{ALTER TABLE emails DROP CONSTRAINT emails_basket_token_key;
     UPDATE emails SET basket_token = 'secret-value' WHERE email_id IN (contact(1), contact(2))},
     qr/problem: 1 times several rows of "emails" share a basket_token/);
-refused('text that is too long', q{ALTER TABLE emails ALTER email_lang TYPE text;
-    UPDATE emails SET email_lang = 'secret-value' WHERE email_id = contact(9)},
-    qr/table "emails" cannot be imported\n.*22001.*\n  at line \d+, column email_lang$/m);
-refused('no address', q{ALTER TABLE emails ALTER primary_email DROP NOT NULL; UPDATE emails
-    SET primary_email = NULL WHERE email_id = contact(9)}, qr/problem: 1 contacts have no address/);
+# What is wrong with single rows is told together, with the key of each row.
+refused('values that do not fit', q{
+    ALTER TABLE emails ALTER email_lang TYPE text, ALTER primary_email DROP NOT NULL;
+    UPDATE emails SET email_lang = 'secret-value' WHERE email_id = contact(9);
+    UPDATE emails SET primary_email = CASE WHEN email_id = contact(8) THEN '' END
+        WHERE email_id IN (contact(7), contact(8));
+    UPDATE emails SET create_timestamp = 'infinity' WHERE email_id = contact(6);
+    ALTER TABLE waitlists ALTER fields TYPE json;
+    UPDATE waitlists SET fields = '{"geo": "secret-value\u0000"}' WHERE email_id = contact(10);
+    UPDATE waitlists SET fields = E'{\n"geo":\n"\\\\ud800 secret-value"}'
+        WHERE email_id = contact(20);
+    ALTER TABLE amo ALTER last_login TYPE text;
+    UPDATE amo SET last_login = CASE WHEN email_id = contact(20) THEN '0044-03-15 BC'
+        ELSE '01/02/2020' END WHERE email_id IN (contact(20), contact(40));
+    ALTER TABLE stripe_price ALTER unit_amount TYPE numeric;
+    UPDATE stripe_price SET unit_amount = 1e19 WHERE stripe_id = (SELECT min(stripe_id)
+        FROM stripe_price)},
+    qr/emails", row \d+ \(email_id [-0-9a-f]+\): column "email_lang" is too long for character/,
+    undef,
+    qr/emails", row \d+ \(email_id [-0-9a-f]+\): column "primary_email" has no value$/m,
+    qr/emails", row \d+ \(email_id [-0-9a-f]+\): column "primary_email" is empty$/m,
+    qr/emails", row \d+ \(.*\): column "create_timestamp" is not between the years 1 and 9999$/m,
+    qr/waitlists", rows? \d+ \(email_id \S+, name \S+\).*: column "fields" has \\u0000.*22P05/,
+    qr/waitlists", rows? \d+ \(.*\): column "fields" is not a valid jsonb \(22P02\)$/m,
+    qr/amo", row \d+ \(.*\): column "last_login" is not between the years 1 and 9999$/m,
+    qr/amo", row \d+ \(.*\): column "last_login" is out of the range of date \(22008\)$/m,
+    qr/stripe_price", row 1 \(.*\): column "unit_amount" is out of the range of bigint \(22003\)$/m,
+    qr/stripe_invoice_line_item", .*: column "stripe_price_id" refers to a row that is refused$/m,
+    qr/newsletters", rows .*: belongs to a contact that is refused$/m,
+    qr/^ctms: rows refused: \d+; --max-errors allows 0$/m);
+refused('a key that does not fit', q{ALTER TABLE newsletters DROP CONSTRAINT
+    newsletters_email_id_fkey, ALTER email_id TYPE text;
+    UPDATE newsletters SET email_id = 'secret-value' WHERE email_id = contact(1)::text},
+    qr/newsletters", rows \d+ \(name \S+\), .*: column "email_id" is not a valid uuid \(22P02\)$/m);
 refused('an address that is taken here', q{},
     qr/problem: 1 rows of "emails" have an address that other contacts have here: email_id /,
     q{INSERT INTO ctms.emails (primary_email) VALUES ('CONTACT77@example.com')});
@@ -293,4 +322,60 @@ is(sql('refuses', 'SELECT count(*) > 0, count(stripe_price_id)
     FROM ctms.stripe_invoice_line_item'), 't|0', 'lines without a price are stored');
 is(scalar(grep { $_->{reason} eq 'repeated' } map { $json->decode($_) } split /\n/,
         slurp($left_out)), 3, 'the others are saved');
+# ---- all but the rows that are refused -------------------------------------------------------
+
+my $refused = "$ENV{TESTDIR}/refused.csv";
+sql('bad', q{ALTER TABLE emails ALTER email_lang TYPE text;
+    UPDATE emails SET email_lang = 'secret-value' WHERE email_id = contact(9)});
+sql('refuses', 'TRUNCATE ctms.emails, ctms.api_client CASCADE');
+my @allow = ('--refused-file', $refused, '--max-errors');
+($rc, $out, $err) = import_from('refuses', 'operator', $ctms->db_url('bad'), @allow, 3);
+is($rc, 1, 'more than --max-errors');
+like($err, qr/^ctms: rows refused: 5; --max-errors allows 3$/m, 'says how many');
+is(scalar(() = slurp($refused) =~ /\n/g), 6, 'the file that is named has all of them');
+($rc, $out, $err) = import_from('refuses', 'operator', $ctms->db_url('bad'), @allow, 5, '--json');
+is($rc, 7, 'as many as --max-errors') or diag $err;
+my $tables = $json->decode($out)->{tables};
+is_deeply([ map { $tables->{$_}{refused} } qw(emails newsletters fxa amo) ], [ 1, 3, 1, 0 ],
+    'they are counted');
+is($tables->{$_}{source}, $tables->{$_}{left_out} + $tables->{$_}{refused} + $tables->{$_}{after},
+    "$_: the numbers agree") for qw(emails newsletters fxa);
+like(slurp($refused), qr/^table,row,column,reason,keys\n
+    emails,\d+,email_lang,is\ too\ long\ for\ character\ varying\(5\)\ \(22001\),email_id\ \S+\n
+    newsletters,\d+,,belongs\ to\ a\ contact\ that\ is\ refused,"email_id\ \S+,\ name\ \S+"\n/mx,
+    'and saved');
+is((stat $refused)[2] & 0777, 0600, 'readable by its owner only');
+unlike(slurp($refused), qr/secret-value/, 'the values are in the other database');
+
+# ---- encodings -------------------------------------------------------------------------------
+
+sub other_encoding
+{
+    my ($encoding) = @_;
+    my $database = lc "in_$encoding";
+    sql('postgres', "CREATE DATABASE $database ENCODING '$encoding' LC_COLLATE 'C' LC_CTYPE 'C'
+        TEMPLATE template0");
+    my $byte = $encoding eq 'WIN1252' ? '\x81' : '\xfc';
+    sql($database, qq{SET client_encoding = $encoding;
+        CREATE TABLE emails (email_id uuid, primary_email text, first_name text);
+        INSERT INTO emails SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid,
+            n || '\@example.com', CASE WHEN n <> 1 THEN E'J$byte' END FROM generate_series(1, 3) n;
+        CREATE TABLE newsletters (email_id uuid, name text, source text);
+        INSERT INTO newsletters SELECT email_id, 'hubs', first_name FROM emails});
+    return import_from('refuses', 'operator', $ctms->db_url($database));
+}
+sql('refuses', 'TRUNCATE ctms.emails, ctms.api_client CASCADE');
+($rc, $out, $err) = other_encoding('SQL_ASCII');
+is($rc, 1, 'SQL_ASCII');
+like($err, qr/"emails", rows 2 \(email_id \S+2\), 3 \(email_id \S+3\): column "first_name" has b/,
+    'names rows and column');
+like($err, qr/table "newsletters", rows 2 .*: column "source" has bytes that are not UTF-8$/m,
+    'of each table');
+($rc, $out, $err) = other_encoding('LATIN1');
+is($rc, 0, 'LATIN1 is converted') or diag $err;
+is(sql('refuses', "SELECT count(*) FROM ctms.emails WHERE first_name = 'J\xc3\xbc'"), 2,
+    'into the same characters');
+($rc, $out, $err) = other_encoding('WIN1252');
+like($err, qr/could not read row 2 of table "emails" \(ORDER BY email_id\): .*WIN1252/,
+    'a character without a match');
 done_testing();
