@@ -345,7 +345,6 @@ ingest_file(struct ingest *ingest, const char *path)
         ingest->failed++;
         return true;
     }
-    input_skip_mark(file);
     json_split_init(&split, file);
     while (is_going && (found = json_split_next(&split)) == JSON_SPLIT_OBJECT) {
         struct object *object = xmalloc(sizeof(*object) + split.length + 1);

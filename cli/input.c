@@ -56,24 +56,6 @@ input_is_ready(FILE *file)
 }
 
 void
-input_skip_mark(FILE *file)
-{
-    static const unsigned char mark[] = {0xEF, 0xBB, 0xBF};
-    size_t length = 0;
-    int c = 0;
-
-    while (length < sizeof(mark) && (c = getc(file)) == mark[length])
-        length++;
-    if (length == sizeof(mark))
-        return;
-    /* glibc takes back more than the one character that C promises. */
-    if (c != EOF)
-        ungetc(c, file);
-    while (length > 0)
-        ungetc(mark[--length], file);
-}
-
-void
 input_close(FILE *file)
 {
     if (file && file != stdin)

@@ -20,9 +20,6 @@ bool input_skip_mark(struct cli *cli, FILE *file, const char *path);
 /* False when reading would have to wait for the other end of a pipe or for a terminal. It does not
  * know of what was read ahead. */
 bool input_is_ready(FILE *file);
-/* Skips the byte order mark that a text in UTF-8 may begin with. To be called before any reading.
- */
-void input_skip_mark(FILE *file);
 /* Closes it, unless it is standard input. */
 void input_close(FILE *file);
 
