@@ -172,7 +172,7 @@ SELECT ctms.upsert_stripe(subscription('m1', 'm4')) ->> 'deleted' AS not_listed;
 SELECT * FROM noted();
 SELECT ctms.upsert_stripe(subscription('m1', 'm4') || '{"status": "canceled"}') ->> 'updated' AS canceled;
 SELECT * FROM noted();
-SET ctms.acoustic_deletions = off;
+SELECT ctms.set_setting('acoustic_deletions', NULL);
 SELECT ctms.upsert_stripe('{"object": "subscription_item", "id": "si_m2", "deleted": true}') ->> 'updated' AS deleted;
 SELECT * FROM noted();
 DELETE FROM ctms.stripe_subscription_item WHERE stripe_id LIKE 'si\_m%';
@@ -180,7 +180,7 @@ DELETE FROM ctms.stripe_subscription WHERE stripe_id = 'sub_m1';
 DELETE FROM ctms.stripe_price WHERE stripe_id LIKE 'price\_m%';
 DELETE FROM ctms.stripe_customer WHERE stripe_id = 'cus_m1';
 DELETE FROM ctms.fxa WHERE fxa_id = 'memory_fxa';
-SET ctms.acoustic_deletions = on;
+SELECT ctms.set_setting('acoustic_deletions', 'on');
 
 -- ---- TRUNCATE ---------------------------------------------------------------------------------
 TRUNCATE ctms.emails CASCADE;

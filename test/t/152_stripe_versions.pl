@@ -59,6 +59,12 @@ sub reports
     return;
 }
 
+sub skipped
+{
+    my ($name, $reason) = @_;
+    return { skipped => [$name], skip_reasons => { $reason => [$name] } };
+}
+
 # ---- objects of today, small; "undef" leaves a key out -----------------------------------
 
 sub with
@@ -215,7 +221,7 @@ stores('subscription_item: `quantity`, `billing_thresholds`',
     products('prod_price_q'), 'prod_price_q|active|1|price_q|usd|500|1|month|active');
 my $of_deleted = 'subscription_item: `deleted`';
 reports($of_deleted, [ deleted(subscription_item => 'si_404') ],
-    { skipped => ['subscription_item:si_404'] });
+    skipped('subscription_item:si_404', 'not_stored'));
 stores($of_deleted, [ deleted(subscription_item => 'si_q') ],
     "SELECT deleted FROM ctms.stripe_subscription_item WHERE stripe_id = 'si_q'", 't');
 is($ctms->sql(products('prod_price_q')), '', '... and is no product any more');
@@ -227,10 +233,13 @@ my $contact = '"email_ids": ["00000000-0000-4000-8000-000000000001"]';
 is(enqueued(deleted(subscription_item => 'si_q')),
     qq({"enqueued": ["subscription_item:si_q"], $contact}), '... its contact is found');
 is(enqueued(deleted(subscription_item => 'si_404')),
-    '{"skipped": ["subscription_item:si_404"]}', '... unless it is not stored');
+    '{"skipped": ["subscription_item:si_404"], '
+    . '"skip_reasons": {"no_contact": ["subscription_item:si_404"]}}',
+    '... unless it is not stored');
 is(enqueued(old_plan('plan_i')), qq({"enqueued": ["price:plan_i"], $contact}),
     'a plan concerns its subscribers');
-is(enqueued({ object => 'invoice', customer => 'cus_1' }), '{"skipped": ["invoice:"]}',
+is(enqueued({ object => 'invoice', customer => 'cus_1' }),
+    '{"skipped": ["invoice:"], "skip_reasons": {"preview": ["invoice:"]}}',
     'a preview of an invoice concerns nobody');
 
 # ---- prices ------------------------------------------------------------------------------------
@@ -255,8 +264,8 @@ stores('price: `recurring.usage_type`, `recurring.meter`, `recurring.aggregate_u
     of_price('price_use'), 'prod_price_use|usd|week|3|500|t');
 my $of_deleted_price = 'price: `deleted`';
 reports($of_deleted_price, [ deleted(price => 'price_use') ],
-    { skipped => ['price:price_use'] });
-reports($of_deleted_price, [ deleted(plan => 'plan_404') ], { skipped => ['price:plan_404'] });
+    skipped('price:price_use', 'deletion'));
+reports($of_deleted_price, [ deleted(plan => 'plan_404') ], skipped('price:plan_404', 'deletion'));
 stores($of_deleted_price,
     [ subscription('sub_dp', [ item('si_dp', price => deleted(price => 'price_use')) ]) ],
     products('prod_price_use'), 'prod_price_use|active|1|price_use|usd|500|3|week|active');
@@ -280,9 +289,9 @@ stores('invoice: `subscription`, `parent.subscription_details`',
         subscription_details => { subscription => 'sub_1' } }) ],
     "$of_invoice 'in_parent'", 'cus_1|paid|f|1');
 my $preview = 'invoice: without `id`, or `upcoming_in_…`';
-reports($preview, [ invoice(undef, [ line('il_tmp_1') ]) ], { skipped => ['invoice:'] });
-reports($preview, [ with_nulls(invoice('in', []), 'id') ], { skipped => ['invoice:'] });
-reports($preview, [ invoice('upcoming_in_1', []) ], { skipped => ['invoice:upcoming_in_1'] });
+reports($preview, [ invoice(undef, [ line('il_tmp_1') ]) ], skipped('invoice:', 'preview'));
+reports($preview, [ with_nulls(invoice('in', []), 'id') ], skipped('invoice:', 'preview'));
+reports($preview, [ invoice('upcoming_in_1', []) ], skipped('invoice:upcoming_in_1', 'preview'));
 is(report({ object => 'price' }), 'CTS01 not a Stripe object: "object" and "id" are needed',
     'nothing else may lack an id');
 is(report(invoice('', [])), 'CTS01 not a Stripe object: "object" and "id" are needed',
@@ -293,7 +302,7 @@ is($json->decode($ctms->sql("SELECT ctms.ingest_pubsub(jsonb_build_object('messa
         'publishTime', '2024-01-01T00:00:00Z'))::text)"))->{response}{count}, 0,
     'skipped objects are not counted');
 reports('invoice: `deleted`', [ deleted(invoice => 'in_404') ],
-    { skipped => ['invoice:in_404'] });
+    skipped('invoice:in_404', 'not_stored'));
 stores('invoice: `deleted`',
     [ invoice('in_deleted', [ line('il_d') ]), deleted(invoice => 'in_deleted') ],
     "$of_invoice 'in_deleted'", 'cus_1|paid|t|1');
@@ -390,11 +399,11 @@ is($ctms->sql("SELECT stripe_id FROM ctms.stripe_invoice_line_item
 my $gone = deleted(customer => 'cus_gone');
 stores('customer: deleted, in other objects', [ invoice('in_gone', [], customer => $gone) ],
     "$of_invoice 'in_gone'", 'cus_gone|paid|f|1');
-for my $type (qw(event v2.core.event v2.billing.cadence invoiceitem deleted_price line_item))
+for my $type (qw(v2.core.event v2.billing.cadence invoiceitem deleted_price line_item))
 {
-    reports('other: events, "thin" events, objects of API v2',
+    reports('other: "thin" events, objects of API v2',
         [ { object => $type, id => 'x_1', data => { object => price('price_event') } } ],
-        { skipped => ["$type:x_1"] });
+        skipped("$type:x_1", 'unused_type'));
 }
 
 is(join("\n", grep { !$row{$_} } sort keys %row), '', 'each row of the table has a case');
