@@ -77,6 +77,8 @@ config_file_read(const char *path, size_t max, buf *text, char *problem, size_t 
         why = "it is a folder";
     else
         why = read_all(fd, S_ISFIFO(status.st_mode), max, text);
+    if (strncmp(buf_text(text), "\xef\xbb\xbf", 3) == 0)
+        buf_consume(text, 3);
     if (why)
         snprintf(problem, size, "could not read \"%s\": %s", path, why);
     close(fd);

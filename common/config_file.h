@@ -11,9 +11,9 @@
 #include "common/buf.h"
 
 /*
- * Appends at most max bytes. Returns false, with a message that names the file, for a file that
- * cannot be opened or read, a folder, a longer file, and a pipe or device that has not ended after
- * 5 seconds. The shell's <(…) is a pipe.
+ * Reads at most max bytes into a text that is empty, without a byte order mark. Returns false, with
+ * a message that names the file, for a file that cannot be opened or read, a folder, a longer file,
+ * and a pipe or device that has not ended after 5 seconds. The shell's <(…) is a pipe.
  */
 bool config_file_read(const char *path, size_t max, buf *text, char *problem, size_t size);
 

@@ -70,12 +70,14 @@ takes_environment_over_file(void **state)
     config *c;
 
     (void)state;
-    write_file("# a comment\n\n CTMS_SECRET_KEY = \"from file, " SECRET
+    write_file("\xef\xbb\xbf"
+               "CTMS_DB_URL=marked\n# a comment\n\n CTMS_SECRET_KEY = \"from file, " SECRET
                "\" \nCTMS_PORT=1\r\nOTHER=x\n"
                "CTMS_HOST=::1");
     c = read_rest((char *[]){"CTMS_PORT=2", "CTMS_TEST_BIN=ignored", "CTMS_HOST=", NULL},
                   file_path);
     assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), "from file, " SECRET);
+    assert_string_equal(config_string(c, "CTMS_DB_URL"), "marked");
     assert_int_equal(config_int(c, "CTMS_PORT"), 2);
     assert_string_equal(config_string(c, "CTMS_HOST"), "::1");
     config_free(c);
@@ -104,7 +106,7 @@ reads_secrets_from_files(void **state)
     config *c;
 
     (void)state;
-    write_file(SECRET "\n");
+    write_file("\xef\xbb\xbf" SECRET "\n");
     snprintf(from_file, sizeof(from_file), "CTMS_SECRET_KEY_FILE=%s", file_path);
     c = read_rest((char *[]){from_file, NULL}, NULL);
     assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), SECRET);
