@@ -97,8 +97,8 @@ read_number(struct cli *cli, const char *name, const char *text, long long max, 
     char *end;
 
     errno = 0;
-    *value = strtoll(text, &end, 10);
-    if (!errno && end != text && !*end && *value >= 0 && *value <= max)
+    *value = strtoll(text ? text : "", &end, 10);
+    if (!errno && text && end != text && !*end && *value >= 0 && *value <= max)
         return true;
     output_error(cli, CLI_USAGE, "--%s must be a number from 0 to %lld, not \"%s\"", name, max,
                  text);

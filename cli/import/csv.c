@@ -102,8 +102,8 @@ refuse_row(struct import_rows *rows, const struct csv_reader *reader)
     if (reader->problem)
         return import_rows_refuse(rows, reader->row_line, reader->problem_cell, reader->problem,
                                   reader->count);
-    snprintf(reason, sizeof(reason), "has %zu cells instead of %zu", reader->count,
-             rows->column_count);
+    snprintf(reason, sizeof(reason), "has %zu cell%s instead of %zu", reader->count,
+             reader->count == 1 ? "" : "s", rows->column_count);
     return import_rows_refuse(rows, reader->row_line, rows->column_count, reason, reader->count);
 }
 

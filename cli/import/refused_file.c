@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "cli/csv.h"
 #include "cli/csv_reader.h"
 #include "cli/database.h"
@@ -49,6 +50,19 @@ write_cells(struct writer *writer, const struct csv_reader *reader)
     csv_end_row(writer->stream);
 }
 
+/* Opens a file again; one that is a pipe has nothing left. */
+static FILE *
+open_again(struct cli *cli, const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) == 0 && S_ISREG(status.st_mode))
+        return input_open(cli, path);
+    output_error(cli, CLI_FAILED,
+                 "\"%s\" is not a regular file, so its refused rows cannot be saved", path);
+    return NULL;
+}
+
 /* Finds the rows of one CSV file and writes them. names: it is the only file, whose names head the
  * cells. */
 static bool
@@ -56,7 +70,7 @@ write_origin(struct writer *writer, bool is_only)
 {
     int origin = origin_of(writer, writer->row);
     const char *path = writer->refusals->origins[origin].name;
-    FILE *file = input_open(writer->refusals->cli, path);
+    FILE *file = open_again(writer->refusals->cli, path);
     struct csv_reader reader;
     enum csv_reader_result found;
 

@@ -83,7 +83,7 @@ static void
 describe_keys(const struct import_rows *rows, size_t row, size_t bad_column, buf *keys, char **key)
 {
     *key = NULL;
-    for (size_t i = 0; i < rows->column_count; i++) {
+    for (size_t i = 0; rows->columns && i < rows->column_count; i++) {
         char *text = rows->columns[i].is_key && i != bad_column ? copy_cell(rows, row, i) : NULL;
 
         if (!text || !utf8_is_text(text, strlen(text))) {

@@ -8,6 +8,8 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ctms.restore_mode = on;
 SET LOCAL work_mem = '64MB';
 SET LOCAL jit = off;
+-- The source may sort for long before it gives the first row.
+SET LOCAL idle_in_transaction_session_timeout = '1d';
 -- 01/02/2020 is a day in January or in February: it is refused.
 SET LOCAL datestyle = 'ISO, YMD';
 -- The planner knows nothing of what is in these tables: a guess at few rows must not become a loop.

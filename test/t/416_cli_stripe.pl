@@ -51,6 +51,7 @@ is($out, "$one 1: created customer:cus_1\n"
 is($ctms->sql('SELECT stripe_id, fxa_id FROM ctms.stripe_customer'), 'cus_1|fxa1', 'stored');
 ($rc, $out) = ingest($one);
 like($out, qr/ 1: unchanged customer:cus_1\n.* 1 unchanged, /, 'again');
+is((ingest(file("\xef\xbb\xbf" . $json->encode($customer))))[0], 0, 'a byte order mark');
 my $list = file([ { %$customer, default_source => 'src_1' }, subscription(1) ]);
 ($rc, $out) = ingest($list);
 is($rc, 0, 'a list');

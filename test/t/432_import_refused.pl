@@ -213,13 +213,16 @@ is($rc, 1, 'mofo: rows that are refused');
 like($err, qr/ids\.csv", line 4: column "mofo_email_id" is too long for character varying\(255\)/,
     'too long');
 like($err, qr/ids\.csv", line 5: column "primary_email" is empty$/m, 'no address');
-like($err, qr/ids\.csv", line 6: has 1 cells instead of 2$/m, 'too short');
+like($err, qr/ids\.csv", line 6: has 1 cell instead of 2$/m, 'too short');
 ($rc, $out, $err) = $ctms->cli(@mofo, qw(--max-errors 3 --json --refused-file), $refused);
 is($rc, 7, 'allowed') or diag $err;
 is_deeply($json->decode($out), { contacts => 2, changed => 2, unknown => 0, refused => 3 },
     'counted');
 like(slurp($refused), qr/\Afile,line,column,reason,Primary_Email,mofo_email_id\n/, 'saved');
 is($ctms->sql('SELECT mofo_email_id FROM ctms.mofo ORDER BY email_id'), "m1\nm2", 'stored');
+my $from_pipe = "cat '$ids' | '$ENV{CTMS_TEST_BIN}/ctms' import mofo - --max-errors 3";
+my $said = `$from_pipe --refused-file '$refused' --db-url '$admin' 2>&1`;
+like($said, qr/"-" is not a regular file, so its refused rows cannot be saved$/m, 'a pipe');
 ($rc, $out, $err) = $ctms->cli('import', 'mofo', folder('ids.csv' => "primary_email,mofo_email_id\n"
         . "one\@example.com,m5\ntwo\@example.com,m5\n") . '/ids.csv', '--db-url', $admin);
 is($rc, 1, 'one id for two contacts');
