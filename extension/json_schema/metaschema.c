@@ -220,34 +220,55 @@ is_vague(const JsonSchemaError *error)
            strcmp(error->keyword, "anyOf") == 0;
 }
 
+/* Whether the place "other" is the place, or inside it. Long places mostly differ at their end. */
+static bool
+is_inside(const char *place, size_t length, const char *other, size_t other_length)
+{
+    size_t tail = Min(length, 16);
+
+    return other_length >= length && (other[length] == '/' || other[length] == '\0') &&
+           memcmp(place + length - tail, other + length - tail, tail) == 0 &&
+           memcmp(place, other, length) == 0;
+}
+
 /* Whether another error of the list says more about the same place than number "index". */
 static bool
-is_explained(List *errors, int index)
+is_explained(List *errors, const size_t *lengths, int index)
 {
     const JsonSchemaError *error = list_nth(errors, index);
-    size_t length = strlen(error->instance_location);
 
     if (!is_vague(error))
         return false;
     for (int i = 0; i < list_length(errors); i++) {
         const JsonSchemaError *other = list_nth(errors, i);
 
-        if (strncmp(error->instance_location, other->instance_location, length) == 0 &&
-            (other->instance_location[length] == '/' || other->instance_location[length] == '\0') &&
-            (!is_vague(other) || i < index))
+        CHECK_FOR_INTERRUPTS();
+        if ((!is_vague(other) || i < index) && is_inside(error->instance_location, lengths[index],
+                                                         other->instance_location, lengths[i]))
             return true;
     }
     return false;
 }
 
 static void
+report_all(JsonSchemaCompile *compile, const JsonSchemaPlace *place, List *errors)
+{
+    int n_problems = list_length(compile->problems);
+    size_t *lengths = palloc(sizeof(size_t) * Max(list_length(errors), 1));
+
+    for (int i = 0; i < list_length(errors); i++)
+        lengths[i] = strlen(((const JsonSchemaError *)list_nth(errors, i))->instance_location);
+    for (int i = 0; i < list_length(errors); i++)
+        if (!is_explained(errors, lengths, i))
+            report(compile, place, list_nth(errors, i), n_problems);
+}
+
+static void
 ask_about(JsonSchemaCompile *compile, const JsonSchemaPlace *place)
 {
     const JsonSchemaProgram *program = json_schema_metaschema(compile, &place->resource->dialect);
-    int n_problems = list_length(compile->problems);
     JsonSchemaVerdict verdict;
     JsonValue schema;
-    List *errors;
 
     if (!program)
         return;
@@ -255,12 +276,10 @@ ask_about(JsonSchemaCompile *compile, const JsonSchemaPlace *place)
     if (json_schema_run(program, schema))
         return;
     verdict = json_schema_evaluate(program, schema, 0, MAX_ERRORS);
-    errors = json_schema_flatten_errors(&verdict);
-    for (int i = 0; i < list_length(errors); i++) {
-        CHECK_FOR_INTERRUPTS();
-        if (!is_explained(errors, i))
-            report(compile, place, list_nth(errors, i), n_problems);
-    }
+    report_all(compile, place, json_schema_flatten_errors(&verdict));
+    if (!compile->problems)
+        json_schema_problem(compile, place->resource, place->pointer, NULL,
+                            "a schema must be valid under its metaschema");
     if (verdict.is_cut)
         json_schema_more_problems(compile);
 }
@@ -278,8 +297,7 @@ ask_metaschemas(JsonSchemaCompile *compile)
     MemoryContextSwitchTo(caller);
 }
 
-/* ---- schemas and documents
- * ------------------------------------------------------------------------ */
+/* ---- schemas and documents --------------------------------------------------------- */
 
 JsonSchemaProgram *
 json_schema_compile(const Jsonb *schema, const JsonSchemaOptions *options, MemoryContext parent,
