@@ -306,7 +306,7 @@ by_number(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
-static int
+static inline int
 start_state(RegexAutomaton *automaton)
 {
     if (automaton->start_state < 0) {
@@ -435,12 +435,27 @@ step(RegexAutomaton *automaton, int number, int class)
     return next;
 }
 
+/* The class of the code point at *at, which is not ASCII; moves *at past it. */
+static pg_noinline int
+next_class(const RegexAutomaton *automaton, const unsigned char **at, const unsigned char *end)
+{
+    return class_of(automaton, utf8_decode(at, end));
+}
+
+/* The state after a class, from the table if it is there. */
+static inline int
+next_state(RegexAutomaton *automaton, int state, int class)
+{
+    int next = automaton->next[state * (automaton->n_classes + 1) + class];
+
+    return next == NEXT_UNKNOWN ? step(automaton, state, class) : next;
+}
+
 bool
 regex_automaton_matches(RegexAutomaton *automaton, const char *subject, uint32 length)
 {
     const unsigned char *at = (const unsigned char *)subject;
     const unsigned char *end = at + length;
-    int width = automaton->n_classes + 1;
     int state = start_state(automaton);
 
     while (at < end) {
@@ -448,24 +463,23 @@ regex_automaton_matches(RegexAutomaton *automaton, const char *subject, uint32 l
 
         CHECK_FOR_INTERRUPTS();
         while (at < pause) {
-            int class =
-                *at < 128 ? automaton->ascii[*at++] : class_of(automaton, utf8_decode(&at, end));
-            int next = automaton->next[state * width + class];
+            const int32 *row = &automaton->next[state * (automaton->n_classes + 1)];
+            int next;
 
-            if (next == NEXT_UNKNOWN)
-                next = step(automaton, state, class);
+            /* While the state stays, as in ".+", no load has to wait for another. */
+            while (at < pause && *at < 128 && row[automaton->ascii[*at]] == state)
+                at++;
+            if (at == pause)
+                break;
+            next =
+                next_state(automaton, state,
+                           *at < 128 ? automaton->ascii[*at++] : next_class(automaton, &at, end));
             if (next < 0)
                 return next == NEXT_MATCH;
             state = next;
         }
     }
-    {
-        int next = automaton->next[state * width + automaton->n_classes];
-
-        if (next == NEXT_UNKNOWN)
-            next = step(automaton, state, automaton->n_classes);
-        return next == NEXT_MATCH;
-    }
+    return next_state(automaton, state, automaton->n_classes) == NEXT_MATCH;
 }
 
 RegexAutomaton *

@@ -4,6 +4,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
 #include "extension/base/utf8.h"
@@ -20,6 +21,7 @@ struct Regex {
     Condition *conditions; /* when used, the subject must meet all of them */
     int n_conditions;
     RegexBacktracker *backtracker; /* otherwise: lookaround or back-references elsewhere */
+    bool is_utf8; /* as the server's encoding is, so subjects are used as they are */
 };
 
 static bool
@@ -115,6 +117,7 @@ regex_compile(const char *pattern, uint32 length, char **error)
     Regex *regex = palloc0(sizeof(Regex));
     bool is_too_large = false;
 
+    regex->is_utf8 = GetDatabaseEncoding() == PG_UTF8;
     if (parse.error) {
         *error = parse.error;
         return NULL;
@@ -142,9 +145,15 @@ holds_all(const Regex *regex, const char *text, uint32 length)
 }
 
 bool
+regex_is_linear(const Regex *regex)
+{
+    return !regex->backtracker;
+}
+
+bool
 regex_matches(Regex *regex, const char *subject, uint32 length)
 {
-    const char *text = utf8_of_server(subject, &length);
+    const char *text = regex->is_utf8 ? subject : utf8_of_server(subject, &length);
     bool matches;
 
     if (regex->backtracker)

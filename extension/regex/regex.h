@@ -18,6 +18,9 @@ typedef struct Regex Regex;
  */
 extern Regex *regex_compile(const char *pattern, uint32 length, char **error);
 
+/* Whether the time of a match is linear in the subject. */
+extern bool regex_is_linear(const Regex *regex);
+
 /* Whether the subject, in the encoding of the database, has a match. */
 extern bool regex_matches(Regex *regex, const char *subject, uint32 length);
 
