@@ -10,6 +10,7 @@
 
 #include "extension/base/compat.h"
 
+#include "port/pg_bswap.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
@@ -27,6 +28,14 @@ typedef enum JsonKind {
 #define N_JSON_KINDS (JSON_OBJECT + 1)
 #define JSON_KIND_BIT(kind) (1U << (kind))
 #define JSON_KINDS_ALL (JSON_KIND_BIT(N_JSON_KINDS) - 1)
+
+/*
+ * A mask of what the type bits of an entry tell: the bits of the scalar kinds, and one for both
+ * kinds of container.
+ */
+#define JSON_ENTRY_BIT(entry) (1U << (((entry)&JENTRY_TYPEMASK) >> 28))
+#define JSON_ENTRY_CONTAINER JSON_ENTRY_BIT(JENTRY_ISCONTAINER)
+#define JSON_ENTRIES_ALL (2 * JSON_ENTRY_CONTAINER - 1)
 
 typedef struct JsonValue {
     const char *data; /* bytes of a string, a Numeric, or a JsonbContainer */
@@ -100,15 +109,15 @@ json_walk_next(JsonWalk *walk)
     return json_entry_value(*walk->entry++, walk->base, &walk->offset);
 }
 
-/* Offset at which the keys of an object end: the last stored offset plus the lengths after it. */
+/* Offset at which the first entries end: the last stored offset plus the lengths after it. */
 static inline uint32
-json_keys_end(const JsonbContainer *object, uint32 count)
+json_entries_end(const JsonbContainer *container, uint32 count)
 {
     uint32 end = 0;
 
     while (count-- > 0) {
-        end += object->children[count] & JENTRY_OFFLENMASK;
-        if (object->children[count] & JENTRY_HAS_OFF)
+        end += container->children[count] & JENTRY_OFFLENMASK;
+        if (container->children[count] & JENTRY_HAS_OFF)
             break;
     }
     return end;
@@ -134,6 +143,43 @@ json_walk_array(JsonValue array)
     return walk;
 }
 
+#define ENTRY_BLOCK 16
+
+/*
+ * The first entry that is not of these JSON_ENTRY_BITs, or the end. Blocks of one type, which are
+ * the usual case, are compared as a whole: the compiler makes vector instructions of that.
+ */
+static inline const JEntry *
+json_entries_skip(const JEntry *entry, const JEntry *end, uint32 bits)
+{
+    while (end - entry >= ENTRY_BLOCK) {
+        uint32 all = entry[0];
+        uint32 any = entry[0];
+
+        for (int i = 0; i < ENTRY_BLOCK; i++) {
+            all &= entry[i];
+            any |= entry[i];
+        }
+        if (((all ^ any) & JENTRY_TYPEMASK) || !(JSON_ENTRY_BIT(all) & bits))
+            break;
+        entry += ENTRY_BLOCK;
+    }
+    while (entry < end && (JSON_ENTRY_BIT(*entry) & bits))
+        entry++;
+    return entry;
+}
+
+/* Moves a walk over the container past the entries of these JSON_ENTRY_BITs. */
+static inline void
+json_walk_skip(JsonWalk *walk, const JsonbContainer *container, uint32 bits)
+{
+    const JEntry *entry = json_entries_skip(walk->entry, walk->end, bits);
+
+    if (entry > walk->entry && entry < walk->end)
+        walk->offset = json_entries_end(container, entry - container->children);
+    walk->entry = entry;
+}
+
 /* Starts a walk over the keys and a parallel one over the values. */
 static inline void
 json_walk_object(JsonValue object, JsonWalk *keys, JsonWalk *values)
@@ -148,7 +194,7 @@ json_walk_object(JsonValue object, JsonWalk *keys, JsonWalk *values)
     values->entry = keys->end;
     values->end = container->children + 2 * count;
     values->base = keys->base;
-    values->offset = json_keys_end(container, count);
+    values->offset = json_entries_end(container, count);
 }
 
 /* Order of object keys in jsonb: by length, then by bytes. */
@@ -190,6 +236,21 @@ extern bool json_values_equal(JsonValue a, JsonValue b);
  * an item, and frees that memory itself. An error (54000) if that is more than is allowed.
  */
 extern bool json_items_are_unique(JsonValue array);
+
+/*
+ * The last eight bytes of a string as a number; those that a shorter string lacks are zeros. Reads
+ * up to eight bytes before the string: in a jsonb, there is at least a container's header and an
+ * entry.
+ */
+static inline uint64
+json_string_tail(const char *data, uint32 length)
+{
+    uint64 tail;
+
+    memcpy(&tail, data + length - sizeof(tail), sizeof(tail));
+    tail = pg_ntoh64(tail);
+    return length < sizeof(tail) ? tail & ((UINT64CONST(1) << (8 * length)) - 1) : tail;
+}
 
 /* The number of Unicode code points in a string. */
 extern uint32 json_string_characters(const char *data, uint32 length);

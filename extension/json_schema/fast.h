@@ -16,7 +16,7 @@ typedef enum FastCode {
     FAST_CALL,      /* node */
     FAST_OBJECT,    /* object */
     FAST_ARRAY,     /* array */
-    FAST_STRINGS,   /* one of values: strings */
+    FAST_STRINGS,   /* one of strings */
     FAST_VALUES,    /* equal to one of values */
     FAST_ASSERT,    /* keyword */
     FAST_PATTERN,   /* keyword */
@@ -39,30 +39,41 @@ typedef struct FastOp {
     const FastNode *node;
     const FastNode *const *nodes;
     const JsonValue *values;
+    const struct FastString *strings;
     const struct FastObject *object;
     const struct FastArray *array;
     const JsonSchemaNode *source;
 } FastOp;
 
 struct FastNode {
-    uint8 kinds;                     /* JSON_KIND_BITs that are allowed */
-    uint8 checked;                   /* those of them that need the checks below */
-    bool is_begun;                   /* lowering has begun */
-    bool is_finished;                /* lowering has ended */
-    bool enters_scope;               /* its resource counts for dynamic references */
-    uint32 sure_length;              /* a string with fewer bytes passes */
-    uint32 min_length;               /* characters */
-    uint32 max_length;               /* characters */
+    uint8 kinds;         /* JSON_KIND_BITs that are allowed */
+    uint8 checked;       /* those of them that need the checks below */
+    bool is_begun;       /* lowering has begun */
+    bool is_finished;    /* lowering has ended */
+    bool enters_scope;   /* its resource counts for dynamic references */
+    bool takes_integers; /* a number passes if it has no fraction, and otherwise fails */
+    uint8 sure;          /* JSON_ENTRY_BITs of the entries that pass unread */
+    uint32 sure_min;     /* a string of so many bytes, at least ... */
+    uint32 sure_max;     /* ... and at most, passes */
+    uint32 min_length;   /* characters */
+    uint32 max_length;   /* characters */
     const FastOp *ops[N_JSON_KINDS]; /* each ends with FAST_END */
     const JsonSchemaNode *source;
 };
 
-/* A member that the schema names. */
-typedef struct FastName {
+/* A string that is compared with many others. */
+typedef struct FastString {
+    uint64 tail; /* json_string_tail() */
     const char *bytes;
     uint32 length;
+} FastString;
+
+/* A member that the schema names. */
+typedef struct FastName {
+    FastString string;
     bool is_required;
     bool is_listed;       /* in "properties", so additionalProperties does not apply to it */
+    bool is_decided;      /* its node alone judges the member */
     const FastNode *node; /* never NULL; "anything" allows all */
 } FastName;
 
@@ -96,7 +107,8 @@ typedef struct FastObject {
     int n_patterns;
     FastPattern *patterns;
     const FastNode *key; /* propertyNames; NULL allows all */
-    bool is_plain;       /* each member is decided by its name or by "additional" alone */
+    bool is_plain;       /* a member without such a name is judged by "additional" alone */
+    uint8 sure;          /* JSON_ENTRY_BITs of the values that pass under every name */
     uint32 shape_count;  /* members of an object that may be of this shape, or NO_SHAPE */
     FastShape shape;
 } FastObject;
@@ -121,9 +133,11 @@ extern void json_schema_lower(JsonSchemaProgram *program);
 /* State of a program that is being lowered. */
 typedef struct FastLower {
     JsonSchemaProgram *program;
-    List *queue; /* FastNode for parts, still to be lowered: no other node merges these */
+    List *queue;   /* FastNode for parts, still to be lowered: no other node merges these */
+    List *objects; /* all FastObject, to be finished when all nodes are known */
 } FastLower;
 
+extern FastString lower_string(JsonValue string);
 extern const FastNode *lower_node(FastLower *lower, const JsonSchemaNode *node);
 /*
  * A node for a part of the instance, to be lowered later. NULL for a schema that allows
@@ -136,5 +150,8 @@ extern const FastNode *lower_part(FastLower *lower, const JsonSchemaNode *node);
 /* What the keywords of the node say about members or items; NULL if they say nothing. */
 extern const FastObject *lower_object(FastLower *lower, const JsonSchemaNode *node);
 extern const FastArray *lower_array(FastLower *lower, const JsonSchemaNode *node);
+
+/* Called when every node is lowered. */
+extern void lower_finish_object(FastObject *object);
 
 #endif

@@ -83,7 +83,7 @@ extern Size json_schema_program_size(const JsonSchemaProgram *program);
 /* Whether the program has read documents that are not built in, and so may change. */
 extern bool json_schema_uses_loader(const JsonSchemaProgram *program);
 
-/* The verdict. */
+/* The verdict. The instance is in a jsonb: what is before a string may be read with it. */
 extern bool json_schema_run(const JsonSchemaProgram *program, JsonValue instance);
 
 /* One error or annotation of a unit. */

@@ -175,6 +175,18 @@ lower_if(Builder *b, const JsonSchemaKeyword *keyword, int kind)
     }
 }
 
+/* ---- strings ---------------------------------------------------------------------------- */
+
+FastString
+lower_string(JsonValue string)
+{
+    char padded[8] = {0};
+    uint32 n = Min(string.length, 8);
+
+    memcpy(padded + 8 - n, string.data + string.length - n, n);
+    return (FastString){json_string_tail(padded, 8), string.data, string.length};
+}
+
 /* ---- values ---------------------------------------------------------------------------- */
 
 /*
@@ -185,6 +197,7 @@ static void
 lower_values(Builder *b, const JsonSchemaKeyword *keyword, const JsonValue *values, int n, int kind)
 {
     JsonValue *of_kind;
+    FastString *strings;
     FastOp *op;
     int n_of_kind = 0;
 
@@ -196,10 +209,15 @@ lower_values(Builder *b, const JsonSchemaKeyword *keyword, const JsonValue *valu
         return;
     } else if (keyword->set && (kind != JSON_STRING || n_of_kind > FEW_STRINGS)) {
         add_op(b, kind, FAST_ASSERT)->keyword = keyword;
+    } else if (kind == JSON_STRING) {
+        op = add_op(b, kind, FAST_STRINGS);
+        op->strings = strings = palloc(sizeof(FastString) * n_of_kind);
+        for (int i = 0; i < n; i++)
+            if (values[i].kind == JSON_STRING)
+                strings[op->n++] = lower_string(values[i]);
     } else {
-        of_kind = palloc(sizeof(JsonValue) * n_of_kind);
-        op = add_op(b, kind, kind == JSON_STRING ? FAST_STRINGS : FAST_VALUES);
-        op->values = of_kind;
+        op = add_op(b, kind, FAST_VALUES);
+        op->values = of_kind = palloc(sizeof(JsonValue) * n_of_kind);
         for (int i = 0; i < n; i++)
             if (values[i].kind == (uint32)kind)
                 of_kind[op->n++] = values[i];
@@ -272,11 +290,11 @@ lower_keyword(Builder *b, const JsonSchemaKeyword *keyword, int kind)
     case KEYWORD_ALL_OF: break;
     case APPLICATORS_TO_ITEMS: /* lower_array */
     case ASSERTIONS_ON_ARRAYS: break;
-    case APPLICATORS_TO_MEMBERS: /* lower_object */
+    case APPLICATORS_TO_MEMBERS:     /* lower_object */
+    case APPLICATORS_TO_UNEVALUATED: /* both, unless the node is interpreted */
     case KEYWORD_MIN_PROPERTIES:
     case KEYWORD_MAX_PROPERTIES:
     case KEYWORD_REQUIRED: break;
-    case APPLICATORS_TO_UNEVALUATED: /* interpreted_kind */
     case KEYWORD_ANNOTATION: break;
     case COMPILED_AWAY: json_schema_stray_keyword(keyword);
     }
@@ -325,30 +343,32 @@ lower_common(Builder *b, const JsonSchemaKeyword *keyword)
     }
 }
 
-/* The kind for which the keyword leaves the whole node to the interpreter; -1 for none. */
-static int
-interpreted_kind(const JsonSchemaKeyword *keyword)
-{
-    switch (keyword->kind) {
-    case KEYWORD_UNEVALUATED_PROPERTIES: return JSON_OBJECT;
-    case KEYWORD_UNEVALUATED_ITEMS: return JSON_ARRAY;
-    case ASSERTIONS:
-    case APPLICATORS_IN_PLACE:
-    case APPLICATORS_TO_MEMBERS:
-    case APPLICATORS_TO_ITEMS:
-    case KEYWORD_ANNOTATION:
-    case COMPILED_AWAY: break;
-    }
-    return -1;
-}
-
+/*
+ * Whether only the interpreter knows which members or items are left for an "unevaluated" keyword:
+ * subschemas in place evaluate some, and so does "contains". Without them, the keyword is like
+ * "additionalProperties" or "items".
+ */
 static bool
 is_interpreted(const JsonSchemaNode *source, int kind)
 {
-    for (int i = 0; i < source->n_keywords; i++)
-        if (interpreted_kind(&source->keywords[i]) == kind)
-            return true;
-    return false;
+    bool is_asked = false;
+    bool is_known = true;
+
+    for (int i = 0; i < source->n_keywords; i++) {
+        switch (source->keywords[i].kind) {
+        case KEYWORD_UNEVALUATED_PROPERTIES: is_asked |= kind == JSON_OBJECT; break;
+        case KEYWORD_UNEVALUATED_ITEMS: is_asked |= kind == JSON_ARRAY; break;
+        case APPLICATORS_IN_PLACE: is_known = false; break;
+        case KEYWORD_CONTAINS: is_known &= kind != JSON_ARRAY; break;
+        case KEYWORD_PREFIX_ITEMS:
+        case KEYWORD_ITEMS:
+        case ASSERTIONS:
+        case APPLICATORS_TO_MEMBERS:
+        case KEYWORD_ANNOTATION:
+        case COMPILED_AWAY: break;
+        }
+    }
+    return is_asked && !is_known;
 }
 
 static void
@@ -367,6 +387,27 @@ lower_kind(Builder *b, int kind)
             lower_keyword(b, &source->keywords[i], kind);
 }
 
+/* What passes by its type, or by its bytes if it is a string; a character has at most four. */
+static void
+finish_sure(FastNode *node)
+{
+    uint32 passing = node->kinds & ~node->checked;
+    uint32 containers = BIT(JSON_ARRAY) | BIT(JSON_OBJECT);
+
+    node->sure = passing & ~containers;
+    if ((passing & containers) == containers)
+        node->sure |= JSON_ENTRY_CONTAINER;
+    node->takes_integers = (node->checked & BIT(JSON_NUMBER)) != 0 &&
+                           node->ops[JSON_NUMBER][0].code == FAST_INTEGER &&
+                           node->ops[JSON_NUMBER][1].code == FAST_END;
+    node->sure_min = PG_UINT32_MAX;
+    if (!node->ops[JSON_STRING]) {
+        node->sure_min =
+            node->min_length > 1 ? to_length((int64)node->min_length * 4) : node->min_length;
+        node->sure_max = node->max_length;
+    }
+}
+
 static void
 finish(Builder *b)
 {
@@ -383,11 +424,7 @@ finish(Builder *b)
     if (node->min_length > 0 || node->max_length < PG_UINT32_MAX)
         node->checked |= BIT(JSON_STRING);
     node->checked &= node->kinds;
-    node->sure_length = 0;
-    if (!(node->checked & BIT(JSON_STRING)))
-        node->sure_length = PG_UINT32_MAX;
-    else if (!node->ops[JSON_STRING] && node->min_length == 0)
-        node->sure_length = node->max_length + 1;
+    finish_sure(node);
     node->is_finished = true;
 }
 
@@ -481,12 +518,16 @@ lower_part(FastLower *lower, const JsonSchemaNode *source)
 void
 json_schema_lower(JsonSchemaProgram *program)
 {
-    FastLower lower = {program, NIL};
+    FastLower lower = {program, NIL, NIL};
+    ListCell *cell;
 
     program->fast = lower_node(&lower, program->root);
     for (int i = 0; i < list_length(lower.queue); i++) {
         json_schema_check_size(program);
         lower_node(&lower, ((const FastNode *)list_nth(lower.queue, i))->source);
     }
+    foreach (cell, lower.objects)
+        lower_finish_object(lfirst(cell));
     list_free(lower.queue);
+    list_free(lower.objects);
 }

@@ -13,8 +13,13 @@
 /* Objects with more keys than this have more than one stored offset. */
 #define MAX_SHAPE JB_OFFSET_STRIDE
 
+/* If a schema has no more patterns and a name no more bytes, the name is matched in advance. */
+#define FEW_PATTERNS 8
+#define SHORT_NAME 64
+
 /* For a name that is required and has no schema. */
-static const FastNode anything = {.kinds = JSON_KINDS_ALL, .is_finished = true};
+static const FastNode anything = {
+    .kinds = JSON_KINDS_ALL, .is_finished = true, .sure = JSON_ENTRIES_ALL};
 
 static int
 by_key(const void *a, const void *b)
@@ -23,7 +28,7 @@ by_key(const void *a, const void *b)
     const FastName *y = b;
 
     CHECK_FOR_INTERRUPTS();
-    return json_compare_keys(x->bytes, x->length, y->bytes, y->length);
+    return json_compare_keys(x->string.bytes, x->string.length, y->string.bytes, y->string.length);
 }
 
 static uint32
@@ -42,8 +47,7 @@ add_names(FastObject *object, const JsonSchemaKeyword *keyword, FastLower *lower
 
         CHECK_FOR_INTERRUPTS();
         memset(name, 0, sizeof(FastName));
-        name->bytes = keyword->names[i].data;
-        name->length = keyword->names[i].length;
+        name->string = lower_string(keyword->names[i]);
         if (keyword->kind == KEYWORD_PROPERTIES) {
             name->is_listed = true;
             name->node = lower_part(lower, keyword->nodes[i]);
@@ -102,10 +106,10 @@ index_names(FastObject *object)
 {
     int at = 0;
 
-    object->max_length = object->n_names > 0 ? object->names[object->n_names - 1].length : 0;
+    object->max_length = object->n_names > 0 ? object->names[object->n_names - 1].string.length : 0;
     object->first = palloc(sizeof(uint32) * ((Size)object->max_length + 2));
     for (uint32 length = 0; length <= object->max_length + 1; length++) {
-        while (at < object->n_names && object->names[at].length < length)
+        while (at < object->n_names && object->names[at].string.length < length)
             at++;
         object->first[length] = at;
     }
@@ -124,17 +128,20 @@ add_shape(FastObject *object)
     uint32 size = 0;
 
     object->shape_count = NO_SHAPE;
-    if (!object->is_plain || n == 0 || n > MAX_SHAPE)
+    if (n == 0 || n > MAX_SHAPE || n < object->min_members || n > object->max_members)
         return;
-    for (uint32 i = 0; i < n; i++)
-        size += object->names[i].length;
+    for (uint32 i = 0; i < n; i++) {
+        if (!object->names[i].is_decided)
+            return;
+        size += object->names[i].string.length;
+    }
     entries = palloc(sizeof(JEntry) * n);
     bytes = palloc(Max(size, 1));
     object->shape = (FastShape){entries, bytes, sizeof(JEntry) * n, size};
     object->shape_count = n;
     size = 0;
     for (uint32 i = 0; i < n; i++) {
-        const FastName *name = &object->names[i];
+        const FastString *name = &object->names[i].string;
 
         memcpy(bytes + size, name->bytes, name->length);
         size += name->length;
@@ -154,6 +161,34 @@ lower_patterns(FastLower *lower, FastObject *object, const JsonSchemaKeyword *ke
             continue;
         object->patterns[object->n_patterns].regex = keyword->patterns[i];
         object->patterns[object->n_patterns++].node = node;
+    }
+}
+
+/* Whether it is known, after little work, that no pattern matches the name. */
+static bool
+matches_no_pattern(const FastObject *object, const FastString *name)
+{
+    if (object->n_patterns > 0 && (object->n_patterns > FEW_PATTERNS || name->length > SHORT_NAME))
+        return false;
+    for (int i = 0; i < object->n_patterns; i++) {
+        Regex *regex = object->patterns[i].regex;
+
+        if (!regex_is_linear(regex) || regex_matches(regex, name->bytes, name->length))
+            return false;
+    }
+    return true;
+}
+
+static void
+decide_names(FastObject *object)
+{
+    for (int i = 0; i < object->n_names; i++) {
+        FastName *name = &object->names[i];
+
+        CHECK_FOR_INTERRUPTS();
+        name->is_decided = !object->key && matches_no_pattern(object, &name->string);
+        if (name->is_decided && !name->is_listed && object->additional)
+            name->node = object->additional;
     }
 }
 
@@ -180,6 +215,9 @@ object_keywords(const JsonSchemaNode *node)
         case KEYWORD_PROPERTIES: found.properties = keyword; break;
         case KEYWORD_PATTERN_PROPERTIES: found.patterns = keyword; break;
         case KEYWORD_ADDITIONAL_PROPERTIES: found.additional = keyword; break;
+        case KEYWORD_UNEVALUATED_PROPERTIES: /* comes last; "additional" leaves it nothing */
+            found.additional = found.additional ? found.additional : keyword;
+            break;
         case KEYWORD_PROPERTY_NAMES: found.names = keyword; break;
         case KEYWORD_REQUIRED: found.required = keyword; break;
         case KEYWORD_MIN_PROPERTIES: found.least = keyword; break;
@@ -191,7 +229,7 @@ object_keywords(const JsonSchemaNode *node)
         case ASSERTIONS_ON_ARRAYS:
         case APPLICATORS_IN_PLACE:
         case APPLICATORS_TO_ITEMS:
-        case APPLICATORS_TO_UNEVALUATED:
+        case KEYWORD_UNEVALUATED_ITEMS:
         case KEYWORD_ANNOTATION: break;
         case COMPILED_AWAY: json_schema_stray_keyword(keyword);
         }
@@ -225,14 +263,32 @@ lower_object(FastLower *lower, const JsonSchemaNode *node)
     if (found.patterns)
         lower_patterns(lower, object, found.patterns);
     object->is_plain = object->n_patterns == 0 && !object->key;
-    for (int i = 0; i < object->n_names; i++)
-        if (!object->names[i].is_listed && object->additional)
-            object->is_plain = false;
+    decide_names(object);
+    object->min_members = Max(object->min_members, (uint32)object->n_required);
+    if (object->is_plain && object->forbids_additional)
+        object->max_members = Min(object->max_members, (uint32)object->n_names);
     add_shape(object);
     if (object->n_names == 0 && object->n_patterns == 0 && !object->additional && !object->key &&
         object->min_members == 0 && object->max_members == PG_UINT32_MAX)
         return NULL;
+    lower->objects = lappend(lower->objects, object);
     return object;
+}
+
+void
+lower_finish_object(FastObject *object)
+{
+    uint32 sure = object->n_required == 0 ? JSON_ENTRIES_ALL : 0;
+
+    CHECK_FOR_INTERRUPTS();
+    for (int i = 0; i < object->n_names && sure != 0; i++)
+        sure &= object->names[i].node->sure;
+    for (int i = 0; i < object->n_patterns; i++)
+        if (object->patterns[i].node)
+            sure &= object->patterns[i].node->sure;
+    if (object->additional)
+        sure &= object->additional->sure;
+    object->sure = sure;
 }
 
 /* ---- arrays -------------------------------------------------------------------------- */
@@ -258,6 +314,7 @@ array_keywords(const JsonSchemaNode *node)
         switch (keyword->kind) {
         case KEYWORD_PREFIX_ITEMS: found.prefix = keyword; break;
         case KEYWORD_ITEMS: found.items = keyword; break;
+        case KEYWORD_UNEVALUATED_ITEMS: found.items = found.items ? found.items : keyword; break;
         case KEYWORD_CONTAINS: found.contains = keyword; break;
         case KEYWORD_UNIQUE_ITEMS: found.unique = keyword; break;
         case KEYWORD_MIN_ITEMS: found.least = keyword; break;
@@ -268,7 +325,7 @@ array_keywords(const JsonSchemaNode *node)
         case ASSERTIONS_ON_OBJECTS:
         case APPLICATORS_IN_PLACE:
         case APPLICATORS_TO_MEMBERS:
-        case APPLICATORS_TO_UNEVALUATED:
+        case KEYWORD_UNEVALUATED_PROPERTIES:
         case KEYWORD_ANNOTATION: break;
         case COMPILED_AWAY: json_schema_stray_keyword(keyword);
         }

@@ -14,6 +14,8 @@
 
 /* If at most this many names have the same length, they are searched one by one. */
 #define SMALL_BUCKET 8
+/* If no other members matter, up to this many names are looked for in the keys one by one. */
+#define FEW_NAMES 4
 /* Interrupts are checked in containers with more entries than this. */
 #define MANY_ENTRIES 64
 
@@ -32,6 +34,13 @@ typedef struct Run {
 
 static bool run_checked(Run *run, const FastNode *node, JsonValue value);
 
+/* Whether a string of so many bytes passes unread. */
+static inline bool
+has_sure_length(const FastNode *node, uint32 length)
+{
+    return length >= node->sure_min && length <= node->sure_max;
+}
+
 static inline bool
 run_node(Run *run, const FastNode *node, JsonValue value)
 {
@@ -39,9 +48,23 @@ run_node(Run *run, const FastNode *node, JsonValue value)
 
     if (!(node->kinds & bit))
         return false;
-    if (!(node->checked & bit) || (value.kind == JSON_STRING && value.length < node->sure_length))
+    if (!(node->checked & bit) ||
+        (value.kind == JSON_STRING && has_sure_length(node, value.length)))
         return true;
+    if (value.kind == JSON_NUMBER && node->takes_integers)
+        return json_number_is_integer(value);
     return run_checked(run, node, value);
+}
+
+/* The same for the value of an entry that starts at *offset; moves that to the next one. */
+static inline bool
+run_entry(Run *run, const FastNode *node, JEntry entry, const char *base, uint32 *offset)
+{
+    if (node->sure & JSON_ENTRY_BIT(entry)) {
+        *offset = json_entry_end(entry, *offset);
+        return true;
+    }
+    return run_node(run, node, json_entry_value(entry, base, offset));
 }
 
 static inline bool
@@ -50,62 +73,57 @@ run_optional(Run *run, const FastNode *node, JsonValue value)
     return !node || run_node(run, node, value);
 }
 
-/* ---- objects --------------------------------------------------------------------------- */
-
-/* Whether the bytes are equal; fast for short strings, as most keys are. */
+/* Checks the entries of the container from the walk's place on. */
 static inline bool
-same_bytes(const char *a, const char *b, uint32 length)
+run_all(Run *run, const FastNode *node, const JsonbContainer *container, JsonWalk walk)
 {
-    uint64 x, y;
-    uint32 v, w;
-
-    if (length > 16)
-        return memcmp(a, b, length) == 0;
-    if (length >= 8) {
-        uint64 x2, y2;
-
-        memcpy(&x, a, 8);
-        memcpy(&y, b, 8);
-        memcpy(&x2, a + length - 8, 8);
-        memcpy(&y2, b + length - 8, 8);
-        return x == y && x2 == y2;
-    }
-    if (length >= 4) {
-        uint32 v2, w2;
-
-        memcpy(&v, a, 4);
-        memcpy(&w, b, 4);
-        memcpy(&v2, a + length - 4, 4);
-        memcpy(&w2, b + length - 4, 4);
-        return v == w && v2 == w2;
-    }
-    if (length >= 2) {
-        uint16 v2, w2;
-
-        memcpy(&v2, a, 2);
-        memcpy(&w2, b, 2);
-        return v2 == w2 && a[length - 1] == b[length - 1];
-    }
-    return length == 0 || *a == *b;
+    json_walk_skip(&walk, container, node->sure);
+    while (!json_walk_ended(&walk))
+        if (!run_entry(run, node, *walk.entry++, walk.base, &walk.offset))
+            return false;
+    return true;
 }
 
-/* The same, also for long strings. */
+/* ---- objects --------------------------------------------------------------------------- */
+
+/* Whether the bytes are equal; faster than memcmp() for as few as these are. */
 static inline bool
 same_block(const char *a, const char *b, uint32 size)
 {
     uint64 x, y;
     uint32 at = 0;
 
-    if (size <= 16)
-        return same_bytes(a, b, size);
     for (; at + 8 < size; at += 8) {
         memcpy(&x, a + at, 8);
         memcpy(&y, b + at, 8);
         if (x != y)
             return false;
     }
-    memcpy(&x, a + size - 8, 8);
-    memcpy(&y, b + size - 8, 8);
+    if (size >= 8) {
+        memcpy(&x, a + size - 8, 8);
+        memcpy(&y, b + size - 8, 8);
+        return x == y;
+    }
+    for (; at < size; at++)
+        if (a[at] != b[at])
+            return false;
+    return true;
+}
+
+/* Whether it is the string with these bytes and tail. */
+static inline bool
+is_string(const FastString *string, const char *data, uint32 length, uint64 tail)
+{
+    uint64 x, y;
+
+    if (string->tail != tail || string->length != length)
+        return false;
+    if (length <= 8)
+        return true;
+    if (length > 16)
+        return memcmp(string->bytes, data, length - 8) == 0;
+    memcpy(&x, string->bytes, 8);
+    memcpy(&y, data, 8);
     return x == y;
 }
 
@@ -115,7 +133,7 @@ search_bucket(const FastName *names, int low, int high, JsonValue key)
     CHECK_FOR_INTERRUPTS();
     while (low < high) {
         int middle = (low + high) / 2;
-        int order = memcmp(names[middle].bytes, key.data, key.length);
+        int order = memcmp(names[middle].string.bytes, key.data, key.length);
 
         if (order == 0)
             return &names[middle];
@@ -132,6 +150,7 @@ find_name(const FastObject *object, JsonValue key)
 {
     int at;
     int end;
+    uint64 tail;
 
     if (key.length > object->max_length)
         return NULL;
@@ -139,8 +158,9 @@ find_name(const FastObject *object, JsonValue key)
     end = object->first[key.length + 1];
     if (end - at > SMALL_BUCKET)
         return search_bucket(object->names, at, end, key);
+    tail = json_string_tail(key.data, key.length);
     for (; at < end; at++)
-        if (same_bytes(object->names[at].bytes, key.data, key.length))
+        if (is_string(&object->names[at].string, key.data, key.length, tail))
             return &object->names[at];
     return NULL;
 }
@@ -161,7 +181,7 @@ run_other_member(Run *run, const FastObject *object, bool is_listed, JsonValue k
     return is_listed || run_optional(run, object->additional, value);
 }
 
-/* Checks a member that has no listed name, or for which its name alone does not decide. */
+/* Checks a member that no name decides. */
 static bool
 run_member(Run *run, const FastObject *object, const FastName *name, JsonValue key,
            JsonValue member, int *n_required)
@@ -196,9 +216,136 @@ run_shaped(Run *run, const FastObject *object, const JEntry *values, const char 
     uint32 offset = object->shape.bytes_size;
 
     for (; name < end; name++)
-        if (!run_node(run, name->node, json_entry_value(*values++, base, &offset)))
+        if (!run_entry(run, name->node, *values++, base, &offset))
             return false;
     return true;
+}
+
+/* Whether all keys pass by their length. The first is the shortest, the last the longest. */
+static inline bool
+keys_are_sure(const FastNode *node, const JsonbContainer *container, uint32 count)
+{
+    if (!node || (node->sure & JSON_KIND_BIT(JSON_STRING)) || count == 0)
+        return true;
+    return (node->kinds & JSON_KIND_BIT(JSON_STRING)) &&
+           has_sure_length(node, json_entries_end(container, 1)) &&
+           has_sure_length(node, json_entries_end(container, count) -
+                                     json_entries_end(container, count - 1));
+}
+
+/* Whether each value passes by its type, whatever its name is. */
+static inline bool
+is_sure(const FastObject *object, const JsonbContainer *container, uint32 count)
+{
+    const JEntry *values = container->children + count;
+    const JEntry *end = values + count;
+
+    return object->sure != 0 && json_entries_skip(values, end, object->sure) == end &&
+           keys_are_sure(object->key, container, count);
+}
+
+/* The entry of a key, NULL if there is none. Moves the walk past the keys that are shorter. */
+static inline const JEntry *
+find_key(JsonWalk *keys, const FastString *string)
+{
+    JsonWalk walk;
+
+    for (; !json_walk_ended(keys); keys->entry++) {
+        uint32 end = json_entry_end(*keys->entry, keys->offset);
+
+        if (end - keys->offset >= string->length)
+            break;
+        keys->offset = end;
+    }
+    for (walk = *keys; !json_walk_ended(&walk);) {
+        const JEntry *entry = walk.entry;
+        JsonValue key = json_walk_next(&walk);
+
+        if (key.length != string->length)
+            break;
+        if (is_string(string, key.data, key.length, json_string_tail(key.data, key.length)))
+            return entry;
+    }
+    return NULL;
+}
+
+/* Checks only the members with the names, which are few. */
+static pg_noinline bool
+run_named(Run *run, const FastObject *object, JsonValue value)
+{
+    const JsonbContainer *container = json_container(value);
+    uint32 count = container->header & JB_CMASK;
+    const FastName *end = object->names + object->n_names;
+    JsonWalk keys;
+    JsonWalk values;
+
+    json_walk_object(value, &keys, &values);
+    for (const FastName *name = object->names; name < end; name++) {
+        const JEntry *entry = find_key(&keys, &name->string);
+        uint32 offset;
+
+        if (!entry) {
+            if (name->is_required)
+                return false;
+            continue;
+        }
+        entry += count;
+        if (name->node->sure & JSON_ENTRY_BIT(*entry))
+            continue;
+        offset = json_entries_end(container, entry - container->children);
+        if (!run_node(run, name->node, json_entry_value(*entry, keys.base, &offset)))
+            return false;
+    }
+    return true;
+}
+
+/* Checks each member, in the order of the keys. */
+static pg_noinline bool
+run_members(Run *run, const FastObject *object, const JsonbContainer *container, uint32 count)
+{
+    const JEntry *entry = container->children;
+    const JEntry *end = entry + count;
+    const char *base = (const char *)(end + count);
+    int n_required = 0;
+    uint32 key_offset = 0;
+    uint32 value_offset = json_entries_end(container, count);
+
+    for (; entry < end; entry++) {
+        uint32 key_end = json_entry_end(*entry, key_offset);
+        JsonValue key = {base + key_offset, key_end - key_offset, JSON_STRING};
+        const FastName *name = find_name(object, key);
+
+        key_offset = key_end;
+        if (likely(name && name->is_decided)) {
+            n_required += name->is_required;
+            if (!run_entry(run, name->node, entry[count], base, &value_offset))
+                return false;
+        } else if (!object->is_plain) {
+            JsonValue member = json_entry_value(entry[count], base, &value_offset);
+
+            if (!run_member(run, object, name, key, member, &n_required))
+                return false;
+        } else if (object->additional) {
+            if (!run_entry(run, object->additional, entry[count], base, &value_offset))
+                return false;
+        } else if (key.length > object->max_length) {
+            break; /* keys are sorted by length: no listed name can follow */
+        } else {
+            value_offset = json_entry_end(entry[count], value_offset);
+        }
+    }
+    return n_required == object->n_required;
+}
+
+/* Checks all values alike. */
+static pg_noinline bool
+run_values(Run *run, const FastObject *object, JsonValue value)
+{
+    JsonWalk keys;
+    JsonWalk values;
+
+    json_walk_object(value, &keys, &values);
+    return run_all(run, object->additional, json_container(value), values);
 }
 
 static pg_noinline bool
@@ -206,44 +353,22 @@ run_object(Run *run, const FastObject *object, JsonValue value)
 {
     const JsonbContainer *container = json_container(value);
     uint32 count = container->header & JB_CMASK;
-    const JEntry *entry = container->children;
-    const JEntry *end = entry + count;
-    const char *base = (const char *)(end + count);
-    bool is_plain = object->is_plain;
-    int n_required = 0;
-    uint32 key_offset = 0;
-    uint32 value_offset;
+    const JEntry *values = container->children + count;
+    const char *base = (const char *)(values + count);
 
+    if (count == object->shape_count && has_shape(&object->shape, container, base))
+        return run_shaped(run, object, values, base);
     if (count < object->min_members || count > object->max_members)
         return false;
     if (unlikely(count > MANY_ENTRIES))
         CHECK_FOR_INTERRUPTS();
-    if (count == object->shape_count && has_shape(&object->shape, container, base))
-        return run_shaped(run, object, end, base);
-    value_offset = json_keys_end(container, count);
-    for (; entry < end; entry++) {
-        uint32 key_end = json_entry_end(*entry, key_offset);
-        JsonValue key = {base + key_offset, key_end - key_offset, JSON_STRING};
-        const FastName *name = find_name(object, key);
-        JsonValue member = json_entry_value(entry[count], base, &value_offset);
-
-        key_offset = key_end;
-        if (likely(name && is_plain)) {
-            n_required += name->is_required;
-            if (!run_node(run, name->node, member))
-                return false;
-        } else if (is_plain) {
-            if (object->additional) {
-                if (!run_node(run, object->additional, member))
-                    return false;
-            } else if (key.length > object->max_length) {
-                break; /* keys are sorted by length: no listed name can follow */
-            }
-        } else if (!run_member(run, object, name, key, member, &n_required)) {
-            return false;
-        }
-    }
-    return n_required == object->n_required;
+    if (is_sure(object, container, count))
+        return true;
+    if (object->n_names <= FEW_NAMES && object->is_plain && !object->additional)
+        return run_named(run, object, value);
+    if (object->n_names == 0 && object->is_plain)
+        return run_values(run, object, value);
+    return run_members(run, object, container, count);
 }
 
 /* ---- arrays ------------------------------------------------------------------------------ */
@@ -264,7 +389,7 @@ run_contains(Run *run, const FastArray *array, JsonValue value)
     return n_matches >= array->min_contains;
 }
 
-static bool
+static pg_noinline bool
 run_array(Run *run, const FastArray *array, JsonValue value)
 {
     uint32 count = json_count(value);
@@ -277,10 +402,8 @@ run_array(Run *run, const FastArray *array, JsonValue value)
     for (int i = 0; i < array->n_prefix && !json_walk_ended(&walk); i++)
         if (!run_optional(run, array->prefix[i], json_walk_next(&walk)))
             return false;
-    if (array->items)
-        while (!json_walk_ended(&walk))
-            if (!run_node(run, array->items, json_walk_next(&walk)))
-                return false;
+    if (array->items && !run_all(run, array->items, json_container(value), walk))
+        return false;
     if (array->contains && !run_contains(run, array, value))
         return false;
     return !array->is_unique || json_items_are_unique(value);
@@ -291,9 +414,10 @@ run_array(Run *run, const FastArray *array, JsonValue value)
 static bool
 is_one_of_strings(const FastOp *op, JsonValue value)
 {
+    uint64 tail = json_string_tail(value.data, value.length);
+
     for (int i = 0; i < op->n; i++)
-        if (op->values[i].length == value.length &&
-            same_bytes(op->values[i].data, value.data, value.length))
+        if (is_string(&op->strings[i], value.data, value.length, tail))
             return true;
     return false;
 }
@@ -425,6 +549,8 @@ run_checked(Run *run, const FastNode *node, JsonValue value)
         return run_in_scope(run, node, value);
     if (op->code == FAST_OBJECT && op[1].code == FAST_END)
         return run_object(run, op->object, value);
+    if (op->code == FAST_ARRAY && op[1].code == FAST_END)
+        return run_array(run, op->array, value);
     return run_ops(run, op, value);
 }
 
