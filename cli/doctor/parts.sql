@@ -60,12 +60,14 @@ WITH expected (relation, kind, names) AS (VALUES
     ('queue_flush', 'column', 'is_only_row'),
     ('queue_flush', 'constraint', 'queue_flush_is_only_row_check'),
     ('queue_flush', 'index', 'queue_flush_pkey'),
+    ('settings', 'column', 'name value create_timestamp update_timestamp'),
+    ('settings', 'index', 'settings_pkey'),
     ('stripe_customer', 'column', 'stripe_id fxa_id default_source_id invoice_settings_default_payment_method_id '
         'stripe_created deleted message_timestamp deletion_timestamp create_timestamp '
         'update_timestamp'),
     ('stripe_customer', 'index', 'stripe_customer_fxa_id_key stripe_customer_pkey'),
     ('stripe_invoice', 'column', 'stripe_id stripe_customer_id default_payment_method_id default_source_id '
-        'stripe_created currency total status message_timestamp list_timestamp '
+        'stripe_created currency total status deleted message_timestamp deletion_timestamp list_timestamp '
         'create_timestamp update_timestamp'),
     ('stripe_invoice', 'index', 'stripe_invoice_customer_idx stripe_invoice_pkey'),
     ('stripe_invoice_line_item', 'column', 'stripe_id stripe_invoice_id stripe_type stripe_price_id '
@@ -86,7 +88,7 @@ WITH expected (relation, kind, names) AS (VALUES
         'list_timestamp create_timestamp update_timestamp'),
     ('stripe_subscription', 'index', 'stripe_subscription_customer_idx stripe_subscription_pkey'),
     ('stripe_subscription_item', 'column', 'stripe_id stripe_subscription_id stripe_price_id stripe_created '
-        'message_timestamp create_timestamp update_timestamp'),
+        'deleted message_timestamp deletion_timestamp create_timestamp update_timestamp'),
     ('stripe_subscription_item', 'constraint', 'stripe_subscription_item_stripe_price_id_fkey '
         'stripe_subscription_item_stripe_subscription_id_fkey'),
     ('stripe_subscription_item', 'index', 'stripe_subscription_item_pkey stripe_subscription_item_price_idx '

@@ -37,6 +37,7 @@ is(value('acoustic_history'), '2h', 'one with an older snapshot too');
 $session->query_safe('COMMIT');
 
 my $other = $node->background_psql('ctms');
+$other->query_safe('SET client_min_messages = error');
 $other->query_safe("BEGIN; SELECT ctms.set_setting('acoustic_history', '3h')");
 is(value('acoustic_history'), '2h', 'what is not committed, others do not see');
 $other->query_safe('ROLLBACK');
