@@ -4,7 +4,6 @@
  */
 #include "cli/doctor/doctor.h"
 
-#include <string.h>
 #include "common/buf.h"
 #include "common/include_file.h"
 
