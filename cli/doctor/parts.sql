@@ -82,6 +82,11 @@ WITH expected (relation, kind, names) AS (VALUES
         'recurring_interval_count unit_amount message_timestamp create_timestamp '
         'update_timestamp'),
     ('stripe_price', 'index', 'stripe_price_pkey'),
+    ('stripe_refused', 'column', 'id message_id publish_time object code reason attempts customer_id fxa_id '
+        'is_message digest content create_timestamp update_timestamp'),
+    ('stripe_refused', 'index', 'stripe_refused_age_idx stripe_refused_customer_idx stripe_refused_fxa_idx '
+        'stripe_refused_message_id_digest_key stripe_refused_pkey'),
+    ('stripe_refused', 'parameter', 'toast_tuple_target=128'),
     ('stripe_subscription', 'column', 'stripe_id stripe_customer_id default_payment_method_id default_source_id '
         'stripe_created cancel_at_period_end canceled_at current_period_end '
         'current_period_start ended_at start_date status message_timestamp '
