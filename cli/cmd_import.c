@@ -108,7 +108,8 @@ const struct cli_command cmd_import[] = {
             "fxa.csv,\n"
             "amo.csv, mofo.csv and so on, or files named ...contact_to_email....csv as the sample\n"
             "data of ctms-api. The first line names the columns; an empty cell is NULL. The rules\n"
-            "are those of \"ctms import ctms-api\".",
+            "are those of \"ctms import ctms-api\". Refused rows are named with file and line;\n"
+            "--max-errors leaves them out and saves them, and the exit code is 7.",
         .options = csv_options,
         .min_arguments = 1,
         .max_arguments = 1,

@@ -22,7 +22,7 @@
     "SELECT origin, count(*), string_agg(line || CASE WHEN $1 AND keys <> '' THEN "                \
     "' (' || keys || ')' ELSE '' END, ', ' ORDER BY line) FILTER (WHERE place <= " PLACES "), "    \
     "column_name, reason FROM (SELECT *, row_number() OVER (PARTITION BY origin, column_name, "    \
-    "reason ORDER BY line) AS place FROM pg_temp.import_refused) AS r "                            \
+    "reason ORDER BY line) AS place FROM " IMPORT_REFUSED_ROWS " AS o) AS r "                      \
     "GROUP BY origin, column_name, reason ORDER BY origin, min(line), column_name, reason"
 
 bool

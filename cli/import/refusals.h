@@ -11,6 +11,9 @@
 #include "cli/cli.h"
 
 #define IMPORT_REFUSED_FILE "refused.csv"
+/* Each row once: of one row of relay_waitlist the rules make several. */
+#define IMPORT_REFUSED_ROWS                                                                        \
+    "(SELECT DISTINCT ON (origin, line) * FROM pg_temp.import_refused ORDER BY origin, line)"
 #define IMPORT_REFUSAL_OPTIONS                                                                     \
     {"max-errors", 0, "N", "store the others if at most N rows are refused (0)"},                  \
     {                                                                                              \

@@ -12,7 +12,7 @@
 
 /* Rows in the file when more than --max-errors are refused. */
 #define ROWS_SQL                                                                                   \
-    "SELECT origin, line, column_name, reason, keys FROM pg_temp.import_refused "                  \
+    "SELECT origin, line, column_name, reason, keys FROM " IMPORT_REFUSED_ROWS " AS o "            \
     "ORDER BY origin, line LIMIT 100000"
 
 struct writer {

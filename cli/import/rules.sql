@@ -75,8 +75,8 @@ ORDER BY v.email_id;
 -- Who has left a newsletter "relay…" has left its waitlist.
 INSERT INTO import_waitlists (import_origin, import_line, email_id, name, subscribed, fields, create_timestamp,
     update_timestamp)
-SELECT DISTINCT ON (l.email_id, l.name) l.import_origin, l.import_line, l.email_id, l.name, l.subscribed, jsonb_build_object('geo', l.geo),
-       l.create_timestamp, l.update_timestamp
+SELECT DISTINCT ON (l.email_id, l.name) l.import_origin, l.import_line, l.email_id, l.name, l.subscribed,
+       jsonb_build_object('geo', l.geo), l.create_timestamp, l.update_timestamp
 FROM (
     SELECT r.*, coalesce(regexp_replace(n.name, '-waitlist$', ''), 'relay') AS name, coalesce(n.subscribed, true) AS subscribed
     FROM import_relay_waitlist AS r

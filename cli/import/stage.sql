@@ -36,10 +36,12 @@ ALTER TABLE pg_temp.import_waitlists ADD geo text, ADD platform text;
 
 -- The older layout of waitlists, and the older queue.
 CREATE TEMP TABLE import_vpn_waitlist (
-    import_origin int, import_line bigint, email_id uuid, geo text, platform text, create_timestamp timestamptz, update_timestamp timestamptz
+    import_origin int, import_line bigint, email_id uuid, geo text, platform text,
+    create_timestamp timestamptz, update_timestamp timestamptz
 ) ON COMMIT DROP;
 CREATE TEMP TABLE import_relay_waitlist (
-    import_origin int, import_line bigint, email_id uuid, geo text, create_timestamp timestamptz, update_timestamp timestamptz
+    import_origin int, import_line bigint, email_id uuid, geo text,
+    create_timestamp timestamptz, update_timestamp timestamptz
 ) ON COMMIT DROP;
 CREATE TEMP TABLE import_pending_acoustic (import_origin int, import_line bigint, email_id uuid) ON COMMIT DROP;
 

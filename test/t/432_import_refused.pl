@@ -181,6 +181,16 @@ like(slurp($refused), qr/\Afile,line,column,reason,$header\n\S+,3,first_name,[^,
     'under the names of the columns');
 is(names(), '0y 2y 4y 6y 8y', 'the others are stored');
 
+# A row of which the rules make two is one row.
+empty();
+$folder = folder('emails.csv' => "$header\n$id[1],one\@example.com,A\n$id[2],,B\n",
+    'newsletters.csv' => "email_id,name\n$id[2],relay-x\n$id[2],relay-y\n",
+    'relay_waitlist.csv' => "email_id,geo\n$id[2],de\n$id[1],fr\n");
+($rc, $out, $err) = import_csv($folder, qw(--max-errors 4 --json --refused-file), $refused);
+is($rc . names(), '71A', 'a row of which the rules make two') or diag $err;
+is($json->decode($out)->{tables}{relay_waitlist}{refused}, 1, 'is counted once');
+is(scalar(() = slurp($refused) =~ /\n/g), 5, 'and saved once');
+
 # Very many.
 empty();
 $folder = folder('emails.csv' => "$header\n$id[1],one\@example.com,A\n"
