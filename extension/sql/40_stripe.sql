@@ -107,6 +107,8 @@ DECLARE
     status integer := 200;
     processed bigint := 0;
     refusal text;
+    refused jsonb;
+    is_full boolean;
     kept bigint[] := '{}';
     traced text;
     problem record;
@@ -145,16 +147,22 @@ BEGIN
         END IF;
     END IF;
 
+    refused := jsonb_path_query_array(errors, '$[*] ? (@.code != "CTS03")');
+    IF jsonb_array_length(refused) > 1000 THEN
+        refused := jsonb_build_array(jsonb_build_object('code', refused #> '{0,code}', 'message', 'more than 1000 objects are refused'));
+        names := NULL;
+        contents := ARRAY[payload];
+    END IF;
+    is_full := refused <> '[]' AND ctms._is_stripe_refused_full();
     FOR problem IN
         SELECT DISTINCT ON (sha256(contents[n.element + 1])) e ->> 'code' AS code, e ->> 'message' AS reason, e ->> 'object' AS object, n.element,
-               objects -> n.element AS json, contents[n.element + 1] AS bytes
-        FROM jsonb_array_elements(errors) AS e, LATERAL (SELECT COALESCE((e -> 'element')::integer, 0)) AS n (element)
-        WHERE e ->> 'code' <> 'CTS03'
+               CASE WHEN e ? 'element' THEN objects -> n.element END AS json, contents[n.element + 1] AS bytes
+        FROM jsonb_array_elements(refused) AS e, LATERAL (SELECT COALESCE((e -> 'element')::integer, 0)) AS n (element)
         ORDER BY sha256(contents[n.element + 1])
     LOOP
         kept := kept || ctms._keep_stripe_refused(_store_stripe.message_id, message_time,
             COALESCE(problem.object, names[problem.element + 1]), problem.code,
-            problem.reason, payload IS NULL, problem.bytes, problem.json);
+            problem.reason, payload IS NULL, problem.bytes, problem.json, is_full);
     END LOOP;
     IF kept <> '{}' THEN
         PERFORM ctms.forget_stripe_refused();

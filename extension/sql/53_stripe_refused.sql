@@ -48,7 +48,8 @@ CREATE FUNCTION ctms._stripe_refused_age() RETURNS interval
 AS $$ SELECT interval '30 days' $$;
 COMMENT ON FUNCTION ctms._stripe_refused_age() IS 'How long what was refused is kept';
 
--- Whoever adds rows past the limits at the same time goes past them by one message each.
+-- Whoever adds rows past the limits at the same time goes past them by one message each, of which
+-- at most 1,000 objects are kept one by one.
 CREATE FUNCTION ctms._is_stripe_refused_full() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -104,7 +105,7 @@ $$;
 COMMENT ON FUNCTION ctms._stripe_owner(jsonb) IS 'The customer that a Stripe object is or names, and its FxA ID if the object has it';
 
 CREATE FUNCTION ctms._keep_stripe_refused(
-    of_message text, published timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, json jsonb)
+    of_message text, published timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, json jsonb, is_full boolean)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -117,7 +118,7 @@ BEGIN
         (message_id, publish_time, object, code, reason, customer_id, fxa_id, is_message, digest, content)
     SELECT message, published, substring(named FROM is_word), problem, why, o.customer_id, o.fxa_id, is_body, sha256(bytes), bytes
     FROM ctms._stripe_owner(json) AS o
-    WHERE NOT ctms._is_stripe_refused_full()
+    WHERE NOT is_full
        OR EXISTS (SELECT FROM ctms.stripe_refused AS k WHERE k.message_id = message AND k.digest = sha256(bytes))
     ON CONFLICT ON CONSTRAINT stripe_refused_message_id_digest_key DO UPDATE SET
         object = EXCLUDED.object, code = EXCLUDED.code, reason = EXCLUDED.reason, attempts = r.attempts + 1
@@ -125,7 +126,7 @@ BEGIN
     RETURN kept;
 END
 $$;
-COMMENT ON FUNCTION ctms._keep_stripe_refused(text, timestamptz, text, text, text, boolean, bytea, jsonb) IS 'Keeps what was refused, once for each message; returns its id, null if too much is kept already';
+COMMENT ON FUNCTION ctms._keep_stripe_refused(text, timestamptz, text, text, text, boolean, bytea, jsonb, boolean) IS 'Keeps what was refused, once for each message; returns its id, null if too much is kept already (is_full)';
 
 CREATE FUNCTION ctms.retry_stripe_refused(id bigint) RETURNS jsonb
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

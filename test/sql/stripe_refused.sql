@@ -73,6 +73,9 @@ SELECT message_id, attempts FROM pg_temp.kept WHERE message_id IN ('r_08', 'r_17
 -- The same bytes twice in a message are one; different bytes of the same object are two.
 SELECT r -> 'kept' AS kept, json_array_length(r -> 'errors') AS errors FROM ctms.ingest_pubsub(pg_temp.message(pg_temp.bytes('{"a:1": {"object": "x\u0000"}, "b:1": {"object": "x\u0000"}, "c:1": {"id": "x"}}'), 'r_18')) AS r;
 SELECT object, reason, attempts, content FROM pg_temp.kept WHERE message_id = 'r_18';
+-- Of too many, the message is kept as a whole.
+SELECT r -> 'status' AS status, r -> 'kept' AS kept, json_array_length(r -> 'errors') AS errors FROM (SELECT convert_to('{"a:1": {"object": "customer", "id": "cus_r19", "description": "stripe_r_19", "created": 1}, ' || string_agg('"b:' || n || '": ' || n, ', ') || '}', 'UTF8') AS payload FROM generate_series(1, 1001) AS n) AS m, ctms.ingest_pubsub(pg_temp.message(payload, 'r_19')) AS r;
+SELECT object, reason, customer_id, length(content) FROM pg_temp.kept WHERE message_id = 'r_19';
 
 -- ---- messages --------------------------------------------------------------------------------
 
