@@ -864,7 +864,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    payload bytea := content;
+    payload bytea := CASE WHEN NOT is_message THEN content END;
     names text[];
     objects jsonb := '[]';
     contents bytea[];

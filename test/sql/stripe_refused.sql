@@ -86,6 +86,13 @@ SELECT n, r -> 'status' AS status, r ->> 'message_id' AS message_id, r ->> 'warn
     (6, '{"message": {"data": "eyJhOjEiOnt9fQ==", "messageId": "r_26", "publishTime": "\ud800"}}'), (7, '{"message": {"messageId": "r_27", "data": "\u0000"}}'), (8, '<00>'), (9, '')) AS v (n, source),
     ctms.ingest_pubsub(pg_temp.bytes(source)) AS r ORDER BY n;
 SELECT message_id, is_message, code, reason, content FROM pg_temp.kept WHERE message_id LIKE 'r\_2%';
+-- What takes more memory than is allowed: a body, or only its payload.
+BEGIN;
+SET LOCAL ctms.json_schema_memory = '4MB';
+SELECT ctms.ingest_pubsub(format('{"message": {"messageId": "r_28", "data": "e30="}, "x": [%s 1]}', repeat('[],', 400000))) -> 'kept' AS kept;
+SELECT ctms.ingest_pubsub(pg_temp.message(convert_to(format('{"object": "x", "x": [%s 1]}', repeat('{},', 200000)), 'UTF8'), 'r_29')) -> 'kept' AS kept;
+SELECT message_id, is_message, reason FROM ctms.stripe_refused WHERE length(content) > 100000 ORDER BY is_message;
+ROLLBACK;
 -- Those without an id are kept too, once.
 SELECT ctms.ingest_pubsub('noise r_'::text) -> 'kept' AS kept FROM generate_series(1, 2);
 SELECT object, code, reason, attempts, is_message, convert_from(content, 'UTF8') AS content FROM ctms.stripe_refused WHERE content IN ('noise r_', '{}') AND message_id = '' ORDER BY content;

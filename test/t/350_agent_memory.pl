@@ -136,4 +136,16 @@ subtest 'what was begun and not finished is not known' => sub {
 };
 
 is($ctms->stop_program('agent'), 0, 'the agent is well');
+
+subtest 'what was refused is kept no longer than it may be' => sub {
+    $ctms->sql(q{INSERT INTO ctms.stripe_refused (message_id, code, reason, digest, content,
+            create_timestamp)
+        VALUES ('new', 'CTS02', 'x', '', '', now() - interval '29 days'),
+            ('old', 'CTS02', 'x', '', '', now() - interval '31 days')});
+    $ctms->start_agent(CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2,
+        CTMS_ACOUSTIC_SYNC_FEATURE_FLAG => 'false');
+    ok(poll_until(sub { $ctms->sql('SELECT message_id FROM ctms.stripe_refused') eq 'new' },
+        'the agent has the old one removed', 60), 'also where it sends nothing');
+    $ctms->stop_program('agent');
+};
 done_testing();

@@ -507,6 +507,12 @@ is($found->{rc}, 0, 'a warning is no failure');
 is(doctor({}, '--strict')->{rc}, 1, 'except with --strict');
 $ctms->sql('DELETE FROM ctms.pending_acoustic');
 
+$ctms->sql(q{INSERT INTO ctms.stripe_refused (code, reason, digest, content)
+    VALUES ('CTS02', 'x', '', '')});
+finds(doctor({}), 'stripe', 'warning', qr/^1 refused Stripe objects are kept/,
+    qr/ctms stripe refused list/);
+$ctms->sql('DELETE FROM ctms.stripe_refused');
+
 my $old = $node->background_psql('ctms');
 $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
 my $pid = $old->query('SELECT pg_backend_pid()');
