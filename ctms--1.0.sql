@@ -1525,7 +1525,7 @@ CREATE TABLE ctms.stripe_refused (
 CREATE INDEX stripe_refused_age_idx ON ctms.stripe_refused (create_timestamp);
 CREATE INDEX stripe_refused_customer_idx ON ctms.stripe_refused (customer_id);
 CREATE INDEX stripe_refused_fxa_idx ON ctms.stripe_refused (fxa_id);
-COMMENT ON TABLE ctms.stripe_refused IS 'Stripe objects, and messages of Pub/Sub, that could not be stored; kept for 30 days. Personal data';
+COMMENT ON TABLE ctms.stripe_refused IS 'Stripe objects, and messages of Pub/Sub, that could not be stored; kept for the setting stripe_refused_age. Personal data';
 COMMENT ON COLUMN ctms.stripe_refused.message_id IS 'Of Pub/Sub; empty if there is none that looks like one';
 COMMENT ON COLUMN ctms.stripe_refused.publish_time IS 'The time of the message';
 COMMENT ON COLUMN ctms.stripe_refused.object IS 'Such as "invoice:in_1", null if it has no name that looks like one';
@@ -1542,11 +1542,6 @@ COMMENT ON COLUMN ctms.stripe_refused.update_timestamp IS 'When it was last trie
 
 CREATE TRIGGER ctms_stripe_refused_update_timestamp BEFORE UPDATE ON ctms.stripe_refused
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
-
-CREATE FUNCTION ctms._stripe_refused_age() RETURNS interval
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT interval '30 days' $$;
-COMMENT ON FUNCTION ctms._stripe_refused_age() IS 'How long what was refused is kept';
 
 -- Whoever adds rows past the limits at the same time goes past them by one message each, of which
 -- at most 1,000 objects are kept one by one.
@@ -1573,7 +1568,7 @@ DECLARE
 BEGIN
     DELETE FROM ctms.stripe_refused AS r WHERE r.id IN (
         SELECT o.id FROM ctms.stripe_refused AS o
-        WHERE o.create_timestamp < now() - ctms._stripe_refused_age()
+        WHERE o.create_timestamp < now() - ctms.get_setting('stripe_refused_age')::interval
         ORDER BY o.create_timestamp, o.id LIMIT 100 FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS forgotten = ROW_COUNT;
     RETURN forgotten;
@@ -2337,7 +2332,7 @@ GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ct
 
 CREATE FUNCTION ctms.monitor(retry_limit integer DEFAULT 6, OUT backlog bigint, OUT retry_backlog bigint,
     OUT given_up bigint, OUT oldest_age_s double precision, OUT deletions bigint, OUT agents bigint,
-    OUT agent_slots bigint, OUT agent_wanted bigint, OUT unresolved_stripe bigint, OUT contacts bigint,
+    OUT agent_slots bigint, OUT agent_wanted bigint, OUT unresolved_stripe bigint, OUT refused_stripe bigint, OUT contacts bigint,
     OUT is_replica integer)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2349,6 +2344,7 @@ AS $$
             WHERE d.is_to_send LIMIT 10000) AS up_to),
         a.agents, a.slots, a.wanted,
         (SELECT count(*) FROM (SELECT FROM ctms.unresolved_stripe LIMIT 10000) AS up_to),
+        ctms.count_stripe_refused(),
         (SELECT NULLIF(c.reltuples, -1)::bigint FROM pg_class c WHERE c.oid = 'ctms.emails'::regclass),
         pg_is_in_recovery()::integer
     FROM ctms.acoustic_backlog(monitor.retry_limit) AS b
@@ -2356,7 +2352,7 @@ AS $$
             COALESCE(sum(s.wanted), 0)::bigint AS wanted
         FROM ctms.acoustic_agents s WHERE s.lease_until > clock_timestamp()) AS a
 $$;
-COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and unresolved_stripe end at 10000';
+COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and unresolved_stripe end at 10000';
 REVOKE ALL ON FUNCTION ctms.monitor(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.monitor(integer) TO ctms_monitor, ctms_reader, ctms_admin;
 -- ---------------------------------------------------------------------------

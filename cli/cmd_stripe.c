@@ -476,7 +476,8 @@ const struct cli_command cmd_stripe[] = {
         .verb = "refused list",
         .arguments = "[--limit N]",
         .summary = "list the objects of Pub/Sub that were refused, newest first",
-        .text = "They are kept for 30 days. Nothing of their content is shown.",
+        .text = "They are kept for the time that the setting stripe_refused_age says (30 days).\n"
+                "Nothing of their content is shown.",
         .options = cmd_stripe_refused_list_options,
         .run = cmd_stripe_refused_list,
     },

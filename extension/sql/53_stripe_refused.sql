@@ -25,7 +25,7 @@ CREATE TABLE ctms.stripe_refused (
 CREATE INDEX stripe_refused_age_idx ON ctms.stripe_refused (create_timestamp);
 CREATE INDEX stripe_refused_customer_idx ON ctms.stripe_refused (customer_id);
 CREATE INDEX stripe_refused_fxa_idx ON ctms.stripe_refused (fxa_id);
-COMMENT ON TABLE ctms.stripe_refused IS 'Stripe objects, and messages of Pub/Sub, that could not be stored; kept for 30 days. Personal data';
+COMMENT ON TABLE ctms.stripe_refused IS 'Stripe objects, and messages of Pub/Sub, that could not be stored; kept for the setting stripe_refused_age. Personal data';
 COMMENT ON COLUMN ctms.stripe_refused.message_id IS 'Of Pub/Sub; empty if there is none that looks like one';
 COMMENT ON COLUMN ctms.stripe_refused.publish_time IS 'The time of the message';
 COMMENT ON COLUMN ctms.stripe_refused.object IS 'Such as "invoice:in_1", null if it has no name that looks like one';
@@ -42,11 +42,6 @@ COMMENT ON COLUMN ctms.stripe_refused.update_timestamp IS 'When it was last trie
 
 CREATE TRIGGER ctms_stripe_refused_update_timestamp BEFORE UPDATE ON ctms.stripe_refused
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
-
-CREATE FUNCTION ctms._stripe_refused_age() RETURNS interval
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT interval '30 days' $$;
-COMMENT ON FUNCTION ctms._stripe_refused_age() IS 'How long what was refused is kept';
 
 -- Whoever adds rows past the limits at the same time goes past them by one message each, of which
 -- at most 1,000 objects are kept one by one.
@@ -73,7 +68,7 @@ DECLARE
 BEGIN
     DELETE FROM ctms.stripe_refused AS r WHERE r.id IN (
         SELECT o.id FROM ctms.stripe_refused AS o
-        WHERE o.create_timestamp < now() - ctms._stripe_refused_age()
+        WHERE o.create_timestamp < now() - ctms.get_setting('stripe_refused_age')::interval
         ORDER BY o.create_timestamp, o.id LIMIT 100 FOR UPDATE SKIP LOCKED);
     GET DIAGNOSTICS forgotten = ROW_COUNT;
     RETURN forgotten;

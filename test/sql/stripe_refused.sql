@@ -130,6 +130,10 @@ INSERT INTO ctms.stripe_refused (message_id, code, reason, digest, content, crea
 SELECT ctms.ingest_pubsub(pg_temp.message('x', 'r_61')) -> 'kept' AS kept;
 SELECT ctms.forget_stripe_refused() AS forgotten FROM generate_series(1, 3);
 SELECT message_id FROM pg_temp.kept WHERE message_id LIKE 'r\_6%';
+-- The setting says how old.
+SELECT ctms.set_setting('stripe_refused_age', '29d');
+SELECT ctms.forget_stripe_refused() AS forgotten;
+SELECT ctms.set_setting('stripe_refused_age', NULL);
 SELECT ctms.count_stripe_refused() > 10 AS has_some;
 
 -- When too much is kept, a message stays with Pub/Sub; good objects of it are stored, and what is kept already is known.

@@ -5,7 +5,7 @@ use CTMS::Test qw(slurp);
 use Test::More;
 
 my $guide = slurp("$ENV{CTMS_TEST_TOP}/docs/configuration.md");
-my %described = $guide =~ /^\| `(\w+)`(?: or `PORT`)? \|\s*([^|]*?)\s*\|/mg;
+my %described = $guide =~ /^\| `([A-Z]\w+)`(?: or `PORT`)? \|\s*([^|]*?)\s*\|/mg;
 my %found;
 for my $program (qw(ctms-rest ctms-agent))
 {
