@@ -207,7 +207,7 @@ my @ON_TABLES = (
 );
 
 # Types that hold every value of the old one, and back. Core refuses names of newsletters and
-# waitlists, because triggers of ctms depend on them.
+# waitlists and what Stripe's items refer to, because triggers of ctms depend on them.
 my %TYPES = (
     emails => [ [qw(first_name text varchar(255))], [qw(email_lang varchar(50) varchar(5))],
         [qw(unsubscribe_reason soak.long_text text)], [qw(primary_email text varchar(255))] ],
@@ -223,7 +223,7 @@ my %TYPES = (
     stripe_customer => [ [qw(fxa_id text varchar(255))] ],
     stripe_price => [ [qw(unit_amount numeric bigint)], [qw(currency text varchar(3))] ],
     stripe_subscription => [ [qw(status text varchar(20))] ],
-    stripe_subscription_item => [ [qw(stripe_subscription_id text varchar(255))] ],
+    stripe_subscription_item => [ [qw(stripe_created timestamptz(6) timestamptz)] ],
     stripe_invoice => [ [qw(total numeric bigint)] ],
     stripe_invoice_line_item => [ [qw(amount numeric bigint)] ],
 );
