@@ -66,7 +66,8 @@ check_library(struct doctor *d, const char *objects)
                         "version %s",
                         library, objects);
     } else if (result && database_is_state(result, "42501")) {
-        doctor_skip(d, "library: not checked: needs a role of ctms");
+        doctor_skip(d,
+                    "library: not checked: needs ctms_api, ctms_agent, ctms_reader or ctms_admin");
     } else if (result && database_is_state(result, "42883")) {
         doctor_fail(d, UPDATE, "the SQL objects are older than this program: %s",
                     doctor_problem(result, db));
@@ -142,27 +143,51 @@ doctor_check_extension(struct doctor *d)
 
 /* ---- triggers ---------------------------------------------------------------------------- */
 
-/* A setting of a role or database that keeps triggers from firing, or from enqueueing. */
+/*
+ * A setting of a role or database that keeps triggers from firing, or from enqueueing. Restoring is
+ * for those alone who may (extension/base/restore.c), whatever the setting says.
+ */
+#define SWITCHES_SQL                                                                               \
+    "SELECT CASE WHEN current_setting('session_replication_role') = 'replica' "                    \
+    "THEN 'session_replication_role' "                                                             \
+    "WHEN NOT coalesce(current_setting('ctms.enqueue', true), 'on')::bool THEN 'ctms.enqueue' "    \
+    "WHEN NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'ctms_admin' "                      \
+    "AND pg_has_role(session_user, r.oid, 'MEMBER')) THEN NULL "                                   \
+    "WHEN m.mode = 'on' THEN 'ctms.restore_mode' "                                                 \
+    "WHEN m.mode = 'auto' AND NOT current_setting('row_security')::bool "                          \
+    "AND NOT current_setting('check_function_bodies')::bool THEN 'check_function_bodies' END "     \
+    "FROM lower(coalesce(current_setting('ctms.restore_mode', true), 'auto')) AS m (mode)"
+
+static const char *
+describe_switch(const char *name)
+{
+    if (strcmp(name, "session_replication_role") == 0)
+        return "triggers do not fire: session_replication_role is replica";
+    if (strcmp(name, "ctms.enqueue") == 0)
+        return "changes are not enqueued for Acoustic: ctms.enqueue is off";
+    if (strcmp(name, "ctms.restore_mode") == 0)
+        return "changes are not enqueued for Acoustic, nor validated: ctms.restore_mode is on";
+    return "changes are not enqueued for Acoustic, nor validated: row_security and "
+           "check_function_bodies are off, as in a restore";
+}
+
 static void
 check_switches(struct doctor *d, int program)
 {
     PGconn *db = d->db[program];
-    PGresult *result =
-        doctor_try_query(d, db,
-                         "SELECT current_setting('session_replication_role'), "
-                         "coalesce(current_setting('ctms.enqueue', true), 'on')::bool");
+    PGresult *result = doctor_try_query(d, db, SWITCHES_SQL);
 
-    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
+    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK) {
         doctor_warn(d, "Try again.", "could not be checked: %s", doctor_problem(result, db));
-    else if (strcmp(PQgetvalue(result, 0, 0), "replica") == 0)
-        doctor_fail(d,
-                    "Take it away: ALTER ROLE … RESET session_replication_role, or ALTER DATABASE.",
-                    "%s: triggers do not fire: session_replication_role is replica",
-                    doctor_program_names[program]);
-    else if (*PQgetvalue(result, 0, 1) != 't')
-        doctor_fail(d, "Take it away: ALTER ROLE … RESET ctms.enqueue, or ALTER DATABASE.",
-                    "%s: changes are not enqueued for Acoustic: ctms.enqueue is off",
-                    doctor_program_names[program]);
+    } else if (!PQgetisnull(result, 0, 0)) {
+        const char *name = PQgetvalue(result, 0, 0);
+        buf advice = BUF_INIT;
+
+        buf_printf(&advice, "Take it away: ALTER ROLE … RESET %s, or ALTER DATABASE.", name);
+        doctor_fail(d, buf_text(&advice), "%s: %s", doctor_program_names[program],
+                    describe_switch(name));
+        buf_free(&advice);
+    }
     PQclear(result);
 }
 

@@ -136,7 +136,7 @@ like($out,
     qr/^skipped  settings     ctms-rest: not checked: CTMS_SECRET_KEY is not set here; --rest/m,
     'what is not set up here is not checked');
 like($out, qr/^skipped  acoustic     not checked: needs /m, 'nor what needs it');
-like($out, qr/\n\nok: 19, warnings: 0, errors: 0, skipped: 4\n\z/, 'a summary at the end');
+like($out, qr/\n\nok: 20, warnings: 0, errors: 0, skipped: 4\n\z/, 'a summary at the end');
 unlike($out, qr/\e/, 'no colours in a pipe');
 my $at_terminal = { shell => [ 'script', '-qec', "'$ENV{CTMS_TEST_BIN}/ctms' doctor", '/dev/null' ],
     TERM => 'xterm', NO_COLOR => undef };
@@ -433,6 +433,19 @@ for my $case ([ 'session_replication_role', 'replica', qr/triggers do not fire/ 
         qr/RESET \Q$case->[0]\E/);
     $ctms->sql("ALTER ROLE rest RESET $case->[0]");
 }
+# Restoring: for members of ctms_admin alone.
+$ctms->sql('ALTER DATABASE ctms SET ctms.restore_mode = on');
+$found = doctor_of_all();
+finds($found, 'triggers', 'error', qr/^ctms: .* nor validated: ctms\.restore_mode is on\z/,
+    qr/RESET ctms\.restore_mode/);
+is(scalar(grep { $_->{message} =~ /^ctms-/ } @{ $found->{triggers} }), 0, 'not for the servers');
+$ctms->sql('ALTER DATABASE ctms RESET ctms.restore_mode; ALTER ROLE operator SET row_security = off;
+    ALTER ROLE operator SET check_function_bodies = off');
+finds(doctor({}), 'triggers', 'error', qr/^ctms: .* are off, as in a restore\z/,
+    qr/RESET check_function_bodies/);
+$ctms->sql('ALTER ROLE operator RESET check_function_bodies');
+finds(doctor({}), 'triggers', 'ok', qr/all are there and fire/);
+$ctms->sql('ALTER ROLE operator RESET row_security');
 
 # ---- settings of the database ----------------------------------------------------------------
 
