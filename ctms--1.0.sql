@@ -2178,7 +2178,7 @@ CREATE FUNCTION ctms._warn_of_change(command pg_catalog.pg_ddl_command, object t
 COMMENT ON FUNCTION ctms._warn_of_change(pg_catalog.pg_ddl_command, text) IS 'Warns, once a session, that pg_dump leaves out a change of an object of the extension';
 
 -- What belongs to a table (a trigger, an index, a policy) is no member of the extension itself, but
--- depends on it.
+-- depends on it. What is done to a parent of a table, is done to the table too.
 CREATE FUNCTION ctms._warn_of_changes() RETURNS event_trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2196,6 +2196,8 @@ BEGIN
             WHERE d.classid = c.classid AND d.objid = c.objid AND d.deptype = 'a'
         UNION SELECT 'pg_class'::regclass, r.prrelid FROM pg_publication_rel r
             WHERE c.classid = 'pg_publication'::regclass AND r.prpubid = c.objid
+        UNION SELECT 'pg_class'::regclass, i.inhrelid FROM pg_inherits i
+            WHERE c.command_tag = 'ALTER TABLE' AND i.inhparent = c.objid
     ) AS o (classid, objid)
     WHERE NOT c.in_extension
       AND EXISTS (SELECT FROM pg_depend m WHERE m.classid = o.classid AND m.objid = o.objid

@@ -136,6 +136,8 @@ WITH expected (relation, kind, names) AS (VALUES
     UNION ALL
     SELECT o.relation, 'statistics', s.stxname FROM own o JOIN pg_statistic_ext s ON s.stxrelid = o.oid
     UNION ALL
+    SELECT o.relation, 'parent', i.inhparent::regclass::text FROM own o JOIN pg_inherits i ON i.inhrelid = o.oid
+    UNION ALL
     SELECT CASE WHEN count(*) = 1 THEN min(o.relation::text) ELSE count(*) || ' tables' END, 'publication', p.pubname
     FROM own o JOIN pg_publication_rel r ON r.prrelid = o.oid JOIN pg_publication p ON p.oid = r.prpubid
     GROUP BY p.pubname

@@ -82,6 +82,11 @@ my @cases = (
     [ change => "$alter REPLICA IDENTITY FULL", "SELECT relreplident $table" ],
     [ change => "$alter ENABLE ROW LEVEL SECURITY", "SELECT relrowsecurity $table" ],
     [ change => "$alter FORCE ROW LEVEL SECURITY", "SELECT relforcerowsecurity $table" ],
+    [ change => 'CREATE TABLE parent (LIKE ctms.amo); ALTER TABLE ctms.amo INHERIT parent',
+        q{SELECT count(*) FROM pg_inherits WHERE inhrelid = 'ctms.amo'::regclass} ],
+    [ change => 'CREATE TABLE parts (LIKE ctms.mofo) PARTITION BY LIST (email_id);
+            ALTER TABLE parts ATTACH PARTITION ctms.mofo DEFAULT',
+        q{SELECT count(*) FROM pg_inherits WHERE inhrelid = 'ctms.mofo'::regclass} ],
     [ change => "$alter OWNER TO boss", "SELECT relowner::regrole $table" ],
     [ change => 'CREATE INDEX mine ON ctms.emails (upper(first_name))',
         q{SELECT count(*) FROM pg_class WHERE relname = 'mine'} ],
@@ -192,6 +197,10 @@ $node->psql('quiet', "\\set VERBOSITY verbose\n$alter ADD b int", stderr => \my 
 like($verbose, qr/WARNING:  01000: /, 'with a SQLSTATE');
 like(told('quiet', "SET session_replication_role = replica; $alter ADD c int"), $message{rows},
     'whatever session_replication_role says');
+
+like(told('quiet', 'CREATE TABLE parent (LIKE ctms.amo); ALTER TABLE ctms.amo INHERIT parent;
+    ALTER TABLE parent ADD mine int'), qr/will lack all rows of "ctms\.amo"/,
+    'a column that comes by a parent');
 
 # The function takes no command but those of an event trigger.
 is($node->safe_psql('quiet', q{SELECT ctms._warn_of_change(NULL, 'x') IS NULL}), 't', 'not null');

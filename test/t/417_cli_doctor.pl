@@ -398,6 +398,10 @@ for my $case (
         qr/: policy mine of fxa\z/ ],
     [ 'ALTER TABLE ctms.fxa ENABLE ROW LEVEL SECURITY',
         'ALTER TABLE ctms.fxa DISABLE ROW LEVEL SECURITY', qr/: row security enabled of fxa\z/ ],
+    [ 'CREATE TABLE mine (LIKE ctms.amo) PARTITION BY LIST (email_id);
+            ALTER TABLE mine ATTACH PARTITION ctms.amo DEFAULT',
+        'ALTER TABLE mine DETACH PARTITION ctms.amo; DROP TABLE mine',
+        qr/: parent public\.mine of amo\z/ ],
     [ 'CREATE STATISTICS ctms.mine ON lang, fxa_id FROM ctms.fxa', 'DROP STATISTICS ctms.mine',
         qr/: statistics mine of fxa\z/ ],
     [ 'CREATE PUBLICATION mine FOR TABLE ctms.fxa', 'DROP PUBLICATION mine',
