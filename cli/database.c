@@ -163,14 +163,17 @@ exit_code(const char *state)
     return CLI_FAILED;
 }
 
-/* A missing extension causes several different errors; this gives a hint for them. */
+/*
+ * A missing extension causes several different errors; this gives a hint for them. What is missing
+ * for a privilege may be known already, by a detail of the server.
+ */
 static const char *
-hint_for(const char *state)
+hint_for(const char *state, const char *detail)
 {
     if (state &&
         (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0))
         return "Is this the right database, and does it have the extension? CREATE EXTENSION ctms";
-    if (state && strcmp(state, "42501") == 0)
+    if (state && strcmp(state, "42501") == 0 && !detail)
         return "Connect as a member of the role ctms_admin.";
     if (state && (strcmp(state, "26000") == 0 || strcmp(state, "42P05") == 0))
         return "A pooler does not keep sessions. PgBouncer: " PG_CONNECTOR_POOLER_ADVICE;
@@ -196,7 +199,7 @@ database_report(struct cli *cli, const PGresult *result, const char *hint)
     if (!hint)
         hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     if (!hint)
-        hint = hint_for(state);
+        hint = hint_for(state, detail);
     if (hint) {
         fputs("  hint: ", stderr);
         output_text(stderr, hint);

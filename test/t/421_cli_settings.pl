@@ -46,6 +46,7 @@ for my $case ([ qr/invalid value of setting "acoustic_history".*from 0 to 36500d
     is("$rc $out", '1 ', "refused: @args");
     like($err, $expected, 'with a reason');
 }
+unlike($err, qr/ctms_admin/, 'and without the advice to become what one is');
 is((settings('set', 'acoustic_history'))[0], 2, 'wrong usage');
 
 # A row of a newer version.
