@@ -102,4 +102,13 @@ pass('an extension without contacts can be dropped');
 $ctms->sql(q{INSERT INTO ctms.emails (primary_email) VALUES ('guard@example.com')});
 $node->safe_psql('postgres', 'DROP DATABASE ctms');
 pass('and a database can be dropped with its contacts');
+
+# The group roles stay, and go as docs/upgrade.md says.
+my $roles = q{SELECT count(*) FROM pg_roles
+    WHERE rolname IN ('ctms_api', 'ctms_agent', 'ctms_reader', 'ctms_monitor', 'ctms_admin')};
+$node->safe_psql('owned', 'SET ctms.allow_drop = on; DROP EXTENSION ctms');
+is($node->safe_psql('owned', $roles), '5', 'the group roles stay');
+my ($drop) = slurp_file("$ENV{CTMS_TEST_TOP}/docs/upgrade.md") =~ /^(DROP OWNED BY .*?)^```$/ms;
+$node->safe_psql('owned', $drop);
+is($node->safe_psql('owned', $roles), '0', 'until they are dropped');
 done_testing();
