@@ -198,7 +198,7 @@ report(JsonSchemaCompile *compile, const JsonSchemaPlace *from, const JsonSchema
 
     if (is_reported(compile, n_problems, location))
         return;
-    if (place.keyword && place.is_keyword)
+    if (place.keyword && place.is_keyword && place.pointer)
         json_schema_problem(compile, place.resource, place.pointer->parent, place.keyword,
                             "keyword \"%s\" %s", place.keyword, error->message);
     else if (place.keyword)

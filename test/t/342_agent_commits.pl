@@ -72,14 +72,17 @@ $ctms->stop_program('agent');
 # ---- a change -------------------------------------------------------------------------
 
 # Two changes begin to commit while an agent waits. The first notifies; the second need not. When
-# the agent waits again, the second is still at it.
+# the agent waits again, the second is still at it. If the agent has looked between the two, it is
+# made to look busy as the first change made it: otherwise the second would wait for the first.
+my $busy = q{SELECT nextval('ctms.acoustic_idle_seq') FROM ctms.acoustic_idle_seq
+    WHERE last_value % 2 = 1 AND EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')};
 start_agent('local');
 set_replica('missing');
 my @writers;
 for my $name (qw(first second))
 {
     push @writers, IPC::Run::start([ 'psql', '-XAtq', '-d', $ctms->db_url, '-c',
-            'SET synchronous_commit = on', '-c', add("$name\@example.com") ], '<', \'',
+            $busy, '-c', 'SET synchronous_commit = on', '-c', add("$name\@example.com") ], '<', \'',
         '>', \my $out, '2>', \my $err);
     waits("$name\@example.com");
 }
