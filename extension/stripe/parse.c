@@ -378,6 +378,14 @@ read_object(StripeReader *reader, JsonbContainer *container, StripeKind kind, bo
     return read_record(reader, container, "", record);
 }
 
+/* Some types that ctms does not use have no ids, such as the balance of an account. */
+static bool
+is_unused_without_id(JsonbContainer *container, const StripeObject *object)
+{
+    return stripe_kind_of(object->type) == STRIPE_NO_KIND &&
+           stripe_get_key(container, "id", 2) == NULL;
+}
+
 /*
  * Whether the object shows what Stripe may make some day, as an upcoming invoice: it has no id, or
  * one that only lasts as long as the answer.
@@ -396,7 +404,7 @@ is_preview(JsonbContainer *container, const StripeObject *object)
 }
 
 StripeObject *
-stripe_parse(JsonbValue *value, bool is_deletion, int *sequence)
+stripe_parse(JsonbValue *value, StripeWrap wrap, int *sequence)
 {
     StripeObject *object = palloc0(sizeof(StripeObject));
     JsonbContainer *container = stripe_object_of(value);
@@ -407,7 +415,9 @@ stripe_parse(JsonbValue *value, bool is_deletion, int *sequence)
     if (container != NULL) {
         object->type = stripe_get_string(container, "object");
         object->id = stripe_get_string(container, "id");
-        if (object->type != NULL && object->id == NULL && is_preview(container, object))
+        if (object->type != NULL && object->id == NULL &&
+            (is_preview(container, object) ||
+             (wrap != STRIPE_BARE && is_unused_without_id(container, object))))
             object->id = "";
     }
     if (object->type == NULL || object->id == NULL) {
@@ -430,7 +440,7 @@ stripe_parse(JsonbValue *value, bool is_deletion, int *sequence)
     }
     if (stripe_maps[kind].parent != STRIPE_NO_KIND && stripe_maps[kind].parent_path == NULL)
         return object;
-    read_object(&reader, container, kind, is_deletion);
+    read_object(&reader, container, kind, wrap == STRIPE_DELETION_EVENT);
     if (object->problem != NULL)
         object->records = NIL;
     return object;

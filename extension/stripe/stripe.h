@@ -217,11 +217,15 @@ typedef struct StripeBatch {
     bool is_list;   /* the rows must be as if the objects had been stored one after the other */
 } StripeBatch;
 
-/*
- * Raises no error for anything that the value contains. "sequence" numbers the records. With
- * is_deletion the object was deleted, although it does not say so itself.
- */
-extern StripeObject *stripe_parse(JsonbValue *value, bool is_deletion, int *sequence);
+/* What an object comes in. */
+typedef enum StripeWrap {
+    STRIPE_BARE,
+    STRIPE_EVENT,
+    STRIPE_DELETION_EVENT /* the object was deleted, although it does not say so itself */
+} StripeWrap;
+
+/* Raises no error for anything that the value contains. "sequence" numbers the records. */
+extern StripeObject *stripe_parse(JsonbValue *value, StripeWrap wrap, int *sequence);
 extern StripeProblem *
 stripe_problem(int sqlstate, const char *format, ...) pg_attribute_printf(2, 3);
 /*

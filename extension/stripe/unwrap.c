@@ -184,10 +184,19 @@ is_deletion(JsonbContainer *event, JsonbContainer *object)
            strcmp(event_type, psprintf("%s.deleted", type)) == 0;
 }
 
+/* A list in an event is no object at all. */
+static StripeWrap
+wrap_of(JsonbContainer *event, JsonbValue *object)
+{
+    if (stripe_is_list(object))
+        return STRIPE_BARE;
+    return is_deletion(event, stripe_object_of(object)) ? STRIPE_DELETION_EVENT : STRIPE_EVENT;
+}
+
 static StripeObject *
 parse_event(const StripePart *part, int *sequence)
 {
-    StripeObject *event = stripe_parse(part->value, false, sequence);
+    StripeObject *event = stripe_parse(part->value, STRIPE_BARE, sequence);
     StripeReader reader = {event, sequence};
     StripeObject *object;
     JsonbValue *value;
@@ -204,7 +213,7 @@ parse_event(const StripePart *part, int *sequence)
                       value == NULL ? "is missing" : "must be an object");
         return event;
     }
-    object = stripe_parse(value, is_deletion(part->event, stripe_object_of(value)), sequence);
+    object = stripe_parse(value, wrap_of(part->event, value), sequence);
     object->path = "data.object";
     return object;
 }
@@ -220,7 +229,7 @@ stripe_parse_part(const StripePart *part, int *sequence)
     } else if (part->event != NULL) {
         object = parse_event(part, sequence);
     } else {
-        object = stripe_parse(part->value, false, sequence);
+        object = stripe_parse(part->value, STRIPE_BARE, sequence);
     }
     if (object->path == NULL)
         object->path = part->path;

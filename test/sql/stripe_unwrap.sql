@@ -44,6 +44,12 @@ SELECT ctms.upsert_stripe('{"object": "v2.core.event", "id": "evt_w2", "type": "
 SELECT ctms.upsert_stripe(pg_temp.event('invoice.upcoming', '{"object": "invoice", "customer": "cus_w1"}'));
 SELECT ctms.upsert_stripe(pg_temp.event('product.created', '{"object": "product", "id": "prod_w1"}'));
 SELECT ctms.upsert_stripe(pg_temp.event('x', 'null') - 'data');
+-- Objects of some types that are not stored have no id; in an event that is no fault.
+SELECT ctms.upsert_stripe(pg_temp.event('balance.available', '{"object": "balance", "available": []}'));
+SELECT ctms.upsert_stripe(pg_temp.list(pg_temp.event('cash_balance.funds_available', '{"object": "cash_balance", "id": null, "customer": "cus_w1"}'), pg_temp.event('balance.available', '{"object": "balance"}')));
+SELECT ctms.upsert_stripe('{"object": "balance"}');
+SELECT ctms.upsert_stripe(pg_temp.event('x', '{"object": "balance", "id": 5}'));
+SELECT ctms.upsert_stripe(pg_temp.event('x', jsonb_build_object('object', repeat('x', 256))));
 SELECT ctms.upsert_stripe(pg_temp.event('x', pg_temp.event('y', pg_temp.customer('1'))));
 
 -- A list is its objects. All of them are stored, or none.
@@ -80,7 +86,7 @@ SELECT ctms.upsert_stripe(pg_temp.event('x', pg_temp.customer('1'), 1, '{"create
 SELECT ctms.upsert_stripe(pg_temp.event('x', 'null'));
 SELECT ctms.upsert_stripe(pg_temp.event('x', '"secret"'));
 SELECT ctms.upsert_stripe(pg_temp.event('x', 'null') || '{"data": "secret", "id": "secret@example.com"}');
-SELECT ctms.upsert_stripe(pg_temp.event('x', '{"object": "secret"}'));
+SELECT ctms.upsert_stripe(pg_temp.event('x', '{"object": "customer"}'));
 SELECT ctms.upsert_stripe(pg_temp.event('x', pg_temp.list(pg_temp.customer('1'))));
 SELECT ctms.upsert_stripe('["secret"]');
 SELECT ctms.upsert_stripe('"secret"');
