@@ -54,6 +54,29 @@ refuse_list(StripeParts *all, const char *path, const char *what)
         stripe_problem(ERRCODE_CTMS_STRIPE_CONTENT, "Stripe list: key \"data\" %s", what);
 }
 
+static bool
+ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text);
+
+    return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
+}
+
+/*
+ * Stripe's times are whole seconds, in which much may happen to an object, and events come in any
+ * order. Of those of one second, the one that made the object counts as the first, and the one that
+ * ended it as the last. In microseconds.
+ */
+static int
+place_in_second(JsonbContainer *event)
+{
+    char *type = stripe_get_string(event, "type");
+
+    if (type != NULL && ends_with(type, ".created"))
+        return -1;
+    return type != NULL && ends_with(type, ".deleted") ? 1 : 0;
+}
+
 /* No event is later than now; with such a time, all that comes later would be skipped. */
 static void
 read_time(StripePart *part)
@@ -64,7 +87,7 @@ read_time(StripePart *part)
     if (value == NULL || !stripe_get_time(value, &time))
         return;
     part->has_time = true;
-    part->time = Min(time, GetCurrentTimestamp());
+    part->time = Min(time + place_in_second(part->event), GetCurrentTimestamp());
 }
 
 static void

@@ -27,6 +27,17 @@ SELECT pg_temp.stored('1');
 SELECT ctms.upsert_stripe(pg_temp.event('customer.updated', pg_temp.customer('f'), 253402300799));
 SELECT message_timestamp BETWEEN now() - interval '1 day' AND clock_timestamp() FROM ctms.stripe_customer WHERE stripe_id = 'cus_wf';
 
+-- Of the events of one second, that which made the object is the first, and that which ended it the last, in whatever order they come.
+CREATE FUNCTION pg_temp.subscription_event(type text, status text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT pg_temp.event('customer.subscription.' || type, jsonb_build_object('object', 'subscription', 'id', 'sub_ws', 'customer', 'cus_w1', 'created', 1600000000, 'start_date', 1600000000,
+        'current_period_start', 1600000000, 'current_period_end', 1600000001, 'cancel_at_period_end', false, 'status', status, 'items', '{"object": "list", "data": []}'::jsonb)) $$;
+SELECT ctms.upsert_stripe(pg_temp.subscription_event(type, status)) -> 'skip_reasons' AS skip_reasons
+FROM (VALUES (1, 'updated', 'active'), (2, 'created', 'incomplete'), (3, 'updated', 'past_due'), (4, 'deleted', 'canceled'), (5, 'updated', 'active'), (6, 'created', 'incomplete')) AS e (n, type, status) ORDER BY n;
+SELECT status FROM ctms.stripe_subscription WHERE stripe_id = 'sub_ws';
+DELETE FROM ctms.stripe_subscription WHERE stripe_id = 'sub_ws';
+SELECT ctms.upsert_stripe(pg_temp.list(pg_temp.subscription_event('updated', 'active'), pg_temp.subscription_event('deleted', 'canceled'), pg_temp.subscription_event('created', 'incomplete'))) -> 'created' AS created;
+SELECT status FROM ctms.stripe_subscription WHERE stripe_id = 'sub_ws';
+
 -- The event of a deletion has the object as it was.
 SELECT ctms.upsert_stripe(pg_temp.event('customer.deleted', pg_temp.customer('404'), 1600000010));
 SELECT ctms.upsert_stripe(pg_temp.event('customer.deleted', pg_temp.customer('1', '{"default_source": "before"}'), 1600000010));
@@ -70,7 +81,7 @@ SELECT pg_temp.stored('4');
 
 -- Events are listed with the newest first, also of a second. Each is stored with its time.
 SELECT ctms.upsert_stripe(pg_temp.list(pg_temp.event('customer.updated', pg_temp.customer('6', '{"default_source": "second"}'), 1600000020),
-    pg_temp.event('customer.created', pg_temp.customer('6', '{"default_source": "first"}'), 1600000020),
+    pg_temp.event('customer.updated', pg_temp.customer('6', '{"default_source": "first"}'), 1600000020),
     pg_temp.event('customer.created', pg_temp.customer('7'), 1600000019), pg_temp.event('customer.deleted', pg_temp.customer('7'), 1600000021)));
 SELECT pg_temp.stored('[67]');
 SELECT ctms.upsert_stripe(pg_temp.list(pg_temp.event('customer.updated', pg_temp.customer('8', '{"default_source": "newer"}'), 1600000031),
