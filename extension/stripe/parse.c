@@ -426,9 +426,11 @@ stripe_parse(JsonbValue *value, StripeWrap wrap, int *sequence)
         return object;
     }
     if (strlen(object->type) > STRIPE_MAX_ID_LENGTH || strlen(object->id) > STRIPE_MAX_ID_LENGTH) {
+        const char *key = strlen(object->type) > STRIPE_MAX_ID_LENGTH ? "object" : "id";
+
         object->type = clip(object->type);
         object->id = clip(object->id);
-        stripe_refuse(&reader, "", "id", psprintf("is longer than %d bytes", STRIPE_MAX_ID_LENGTH));
+        stripe_refuse(&reader, "", key, psprintf("is longer than %d bytes", STRIPE_MAX_ID_LENGTH));
         return object;
     }
     kind = stripe_kind_of(object->type);

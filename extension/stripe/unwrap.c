@@ -169,17 +169,20 @@ stripe_unwrap(JsonbValue *value)
 
 /* ---- events ------------------------------------------------------------------------ */
 
-/*
- * Events of Stripe's newer kind only name their object. The invoice of an invoice.upcoming does not
- * exist yet and has no id.
- */
+/* The invoice of an invoice.upcoming does not exist yet and has no id. */
 static bool
-is_without_object(JsonbContainer *event)
+is_upcoming(JsonbContainer *event)
 {
     char *type = stripe_get_string(event, "type");
 
-    return stripe_get_key(event, "data", 4) == NULL ||
-           (type != NULL && strcmp(type, "invoice.upcoming") == 0);
+    return type != NULL && strcmp(type, "invoice.upcoming") == 0;
+}
+
+/* Events of Stripe's newer kind only name their object. */
+static bool
+is_without_object(JsonbContainer *event)
+{
+    return stripe_get_key(event, "data", 4) == NULL || is_upcoming(event);
 }
 
 static JsonbValue *
@@ -224,8 +227,12 @@ parse_event(const StripePart *part, int *sequence)
     StripeObject *object;
     JsonbValue *value;
 
-    if (event->problem != NULL || is_without_object(part->event))
+    if (event->problem != NULL)
         return event;
+    if (is_without_object(part->event)) {
+        event->skip = is_upcoming(part->event) ? STRIPE_SKIP_PREVIEW : STRIPE_SKIP_UNUSED_TYPE;
+        return event;
+    }
     if (!part->has_time && stripe_get_key(part->event, "created", 7) != NULL) {
         stripe_refuse(&reader, "", "created", "must be a time in Unix seconds");
         return event;
