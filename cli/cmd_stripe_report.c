@@ -72,23 +72,6 @@ count_unused_types(json_t *types, const json_t *report)
     }
 }
 
-void
-cmd_stripe_take_report(struct ingest *ingest, json_t *report)
-{
-    for (size_t i = 0; ingest->actions[i].key; i++)
-        ingest->counts[i] += json_array_size(json_object_get(report, ingest->actions[i].key));
-    count_unused_types(ingest->unused_types, report);
-    if (ingest->is_quiet)
-        return;
-    if (ingest->cli->is_json) {
-        print_line_as_json(ingest, "report", report ? json_incref(report) : json_null());
-        return;
-    }
-    output_text(stdout, ingest->source);
-    printf(" %llu%s%s: ", ingest->number, ingest->path[0] ? " " : "", ingest->path);
-    print_report(ingest->actions, report);
-}
-
 /* "FILE, object 3, data[1]:" */
 static void
 print_place(const struct ingest *ingest)
@@ -99,6 +82,40 @@ print_place(const struct ingest *ingest)
     output_text(stderr, ingest->source);
     fprintf(stderr, ", object %llu%s%s:", ingest->number, ingest->path[0] ? ", " : "",
             ingest->path);
+}
+
+/* What an object lacks, such as pages of a list in it. */
+static void
+print_warnings(const struct ingest *ingest, const json_t *report)
+{
+    size_t place;
+    json_t *warning;
+
+    json_array_foreach(json_object_get(report, "warnings"), place, warning)
+    {
+        print_place(ingest);
+        fputc(' ', stderr);
+        output_text(stderr, json_string_value(warning) ? json_string_value(warning) : "?");
+        fputc('\n', stderr);
+    }
+}
+
+void
+cmd_stripe_take_report(struct ingest *ingest, json_t *report)
+{
+    for (size_t i = 0; ingest->actions[i].key; i++)
+        ingest->counts[i] += json_array_size(json_object_get(report, ingest->actions[i].key));
+    count_unused_types(ingest->unused_types, report);
+    print_warnings(ingest, report);
+    if (ingest->is_quiet)
+        return;
+    if (ingest->cli->is_json) {
+        print_line_as_json(ingest, "report", report ? json_incref(report) : json_null());
+        return;
+    }
+    output_text(stdout, ingest->source);
+    printf(" %llu%s%s: ", ingest->number, ingest->path[0] ? " " : "", ingest->path);
+    print_report(ingest->actions, report);
 }
 
 void

@@ -18,7 +18,7 @@ RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe';
-COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and the objects inside it, or those of a Stripe event or list, all or none; returns lists of "kind:id" in created, updated, no_change, deleted and skipped, the contacts in email_ids, FxA IDs that more than one customer claimed in fxa_id_conflict, the names in skipped by reason in skip_reasons, and for an event or list count (objects that were not skipped) and warnings. Skips content that is older than the stored content, by the time of the message; that of an event is its time unless another is given';
+COMMENT ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) IS 'Stores a Stripe object and the objects inside it, or those of a Stripe event or list, all or none; returns lists of "kind:id" in created, updated, no_change, deleted and skipped, the contacts in email_ids, FxA IDs that more than one customer claimed in fxa_id_conflict, the names in skipped by reason in skip_reasons, for an event or list count (objects that were not skipped), and warnings. Skips content that is older than the stored content, by the time of the message; that of an event is its time unless another is given';
 GRANT EXECUTE ON FUNCTION ctms.upsert_stripe(jsonb, timestamptz) TO ctms_api;
 
 -- It soon gives up waiting for a lock, before anybody looks for a deadlock (deadlock_timeout): others

@@ -56,6 +56,20 @@ raise_problems(const List *objects)
     }
 }
 
+/* Of an object with a list in it, of which there is only a part; NIL otherwise. */
+static List *
+warning_of_pages(const StripeObject *object)
+{
+    const StripeRecord *own = object->records == NIL ? NULL : linitial(object->records);
+    const char *list = own == NULL ? NULL : stripe_maps[own->kind].list_path;
+
+    if (list == NULL || own->purpose != STRIPE_STORE || own->is_list_complete)
+        return NIL;
+    return list_make1(psprintf("%s%sStripe %s: the list \"%s\" has more pages", object->path,
+                               object->path[0] == '\0' ? "" : ": ",
+                               stripe_describe(object->type, object->id), list));
+}
+
 /* "element" is the place of what the parts were found in, in the array of the call. */
 static void
 add_objects(StripeCall *call, const StripeParts *parts, int element)
@@ -71,6 +85,7 @@ add_objects(StripeCall *call, const StripeParts *parts, int element)
             object->has_time = true;
             object->time = call->message_time;
         }
+        call->warnings = list_concat(call->warnings, warning_of_pages(object));
         object->place = list_length(call->objects);
         object->element = element;
         call->objects = lappend(call->objects, object);
@@ -300,6 +315,7 @@ ctms_upsert_stripe_list(PG_FUNCTION_ARGS)
         StripeObject *object = lfirst(cell);
 
         object->report = palloc0(sizeof(StripeReport));
+        object->report->warnings = warning_of_pages(object);
         batch.has_message_time = object->has_time;
         batch.message_time = object->time;
     }

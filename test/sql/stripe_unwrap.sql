@@ -75,6 +75,13 @@ SELECT pg_temp.stored('4');
 -- More pages are a warning.
 SELECT ctms.upsert_stripe(pg_temp.list(pg_temp.customer('2')) || '{"has_more": true}');
 SELECT ctms.upsert_stripe(pg_temp.list(pg_temp.list(pg_temp.customer('2')) || '{"has_more": true}'));
+-- So are those of the items or lines in an object, which is named.
+CREATE FUNCTION pg_temp.invoice(id text, has_more boolean) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('object', 'invoice', 'id', id, 'created', 1, 'currency', 'usd', 'total', 1, 'lines', jsonb_build_object('object', 'list', 'data', '[]'::jsonb, 'has_more', has_more)) $$;
+SELECT ctms.upsert_stripe(pg_temp.invoice('in_w2', true));
+SELECT ctms.upsert_stripe(pg_temp.invoice('in_w2', false));
+SELECT ctms.upsert_stripe(pg_temp.list(pg_temp.invoice('in_w3', true), pg_temp.event('x', pg_temp.invoice('in w@example.com', true)), pg_temp.invoice('in_w4', true) - 'total' || '{"deleted": true}'));
+SELECT ctms.upsert_stripe_list(jsonb_build_array(pg_temp.invoice('in_w5', true), pg_temp.invoice('in_w6', false)));
 -- The same customer twice: the last one counts.
 SELECT ctms.upsert_stripe(pg_temp.list(pg_temp.customer('4'), pg_temp.customer('4', '{"default_source": "last"}')));
 SELECT pg_temp.stored('4');
@@ -135,7 +142,8 @@ SELECT ctms.enqueue_stripe(pg_temp.list(pg_temp.customer('1'), pg_temp.customer(
 SELECT ctms.enqueue_stripe(pg_temp.list(VARIADIC '{}'));
 SELECT ctms.enqueue_stripe(pg_temp.list('{"object": "customer"}'));
 
-DELETE FROM ctms.stripe_subscription WHERE stripe_id = 'sub_w1';
+DELETE FROM ctms.stripe_invoice WHERE stripe_id LIKE 'in\_w%' OR stripe_id = 'in w@example.com';
+DELETE FROM ctms.stripe_subscription WHERE stripe_id LIKE 'sub\_w%';
 DELETE FROM ctms.stripe_customer WHERE stripe_id LIKE 'cus\_w%';
 DELETE FROM ctms.fxa WHERE fxa_id LIKE 'stripe\_w\_%';
 DELETE FROM ctms.pending_acoustic WHERE email_id = '00000000-0000-4000-8000-0000000000e1';

@@ -47,6 +47,9 @@ my @stored = (
             skip_reasons => { unused_type => ['product:prod_1'] } } ],
     [ 'the first page of a list', { %{ list(customer(5)) }, has_more => JSON::PP::true },
         { count => 1, warnings => ['the list has more pages'] } ],
+    [ 'the first lines of an invoice', { object => 'invoice', id => 'in_1', created => 1,
+            currency => 'usd', total => 1, lines => { data => [], has_more => JSON::PP::true } },
+        { warnings => ['Stripe invoice "in_1": the list "lines" has more pages'] } ],
     [ 'an event without an object', { object => 'v2.core.event', id => 'evt_2' },
         { skipped => ['v2.core.event:evt_2'],
             skip_reasons => { unused_type => ['v2.core.event:evt_2'] } } ],
@@ -131,7 +134,7 @@ is_deeply([ map { $_->{reason} } grep { $_->{status_code} != 200 } @lines ],
     [ (map { $_->[2] } @refused), @said ], 'the log has the reasons');
 is_deeply([ map { $_->{ingest_actions}{skip_reasons} } grep { $_->{status_code} == 200 } @lines ],
     [ map { $_->[2]{skip_reasons} } @stored ], 'and why something was skipped');
-is_deeply([ map { @{ $_->{ingest_warnings} // [] } } @lines ], ['the list has more pages'],
-    'and the warning');
+is_deeply([ map { $_->{ingest_warnings} // () } @lines ],
+    [ map { $_->[2]{warnings} // () } @stored ], 'and the warnings');
 unlike($log, qr/secret/, 'but no value');
 done_testing();

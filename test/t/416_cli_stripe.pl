@@ -156,6 +156,8 @@ my $item = { object => 'subscription_item', id => 'si_9', subscription => 'sub_9
 my $parent = subscription(9, items => { has_more => JSON::PP::true, data => [] });
 ($rc, $out, $err) = ingest(file([ $item, $parent ]));
 is($rc, 0, 'an item before its subscription') or diag $err;
+like($err, qr/, object 2: Stripe subscription "sub_9": the list "items" has more pages$/m,
+    'whose list has more');
 my $item_line = qr/.* 1: created subscription_item:si_9; unchanged price:price_1\n/;
 like($out, qr/ 2: created subscription:sub_9\n$item_line/, 'waits for it');
 ($rc, $out,
