@@ -306,13 +306,27 @@ remove_rows(struct cli *cli, const char *sql, const char *parameter, unsigned lo
     return count > 0;
 }
 
+/* With an age below zero, everything would be older. */
+static bool
+check_age(struct cli *cli, const char *age)
+{
+    PGresult *result = database_query(cli, "SELECT $1::interval < interval '0'", 1, &age);
+    bool is_read = result != NULL;
+    bool is_negative = is_read && PQgetvalue(result, 0, 0)[0] == 't';
+
+    PQclear(result);
+    if (is_negative)
+        output_error(cli, CLI_USAGE, "--older-than must not be negative");
+    return is_read && !is_negative;
+}
+
 int
 cmd_stripe_refused_remove(struct cli *cli)
 {
     const char *age = cli_get_option(cli, "older-than");
     unsigned long long removed = 0;
 
-    if (!check_choice(cli, "older-than") ||
+    if (!check_choice(cli, "older-than") || (age && !check_age(cli, age)) ||
         !output_confirm(cli, "What was refused will be lost, unless Stripe sends it again."))
         return cli->status;
     while (age && remove_rows(cli,

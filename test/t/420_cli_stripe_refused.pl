@@ -146,6 +146,15 @@ for my $wrong ([ 'list', '--limit', 'x' ], [ 'list', '--limit', '-1' ], [ 'show'
     is((refused(@$wrong))[0], 2, "usage: @$wrong");
 }
 is((refused('remove', '--older-than', 'long', '--yes'))[0], 1, 'a time that is none');
+my $kept = ids();
+cmp_ok($kept, '>', 0, 'something is kept');
+for my $age ('-1 day', '1 month -31 days')
+{
+    ($rc, $out, $err) = refused('remove', '--older-than', $age, '--yes');
+    is($rc, 2, "an age of $age");
+    is($err, "ctms: --older-than must not be negative\n", '... is refused');
+}
+is(scalar ids(), $kept, 'and removes nothing');
 my $reader = $ctms->db_url . '&user=reader';
 for my $command ([ 'list' ], [ 'show', 1 ], [ 'retry', 1 ], [ 'remove', 1, '--yes' ])
 {
