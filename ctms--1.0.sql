@@ -920,7 +920,11 @@ BEGIN
         names := NULL;
         contents := ARRAY[payload];
     END IF;
-    is_full := refused <> '[]' AND ctms._is_stripe_refused_full();
+    IF refused <> '[]' THEN
+        -- First, so that what is due leaves room, and what comes again is not taken for it.
+        PERFORM ctms.forget_stripe_refused();
+        is_full := ctms._is_stripe_refused_full();
+    END IF;
     FOR problem IN
         SELECT DISTINCT ON (sha256(contents[n.element + 1])) e ->> 'code' AS code, e ->> 'message' AS reason, e ->> 'object' AS object, n.element,
                CASE WHEN e ? 'element' THEN objects -> n.element END AS json, contents[n.element + 1] AS bytes
@@ -931,9 +935,6 @@ BEGIN
             COALESCE(problem.object, names[problem.element + 1]), problem.code,
             problem.reason, payload IS NULL, problem.bytes, problem.json, is_full);
     END LOOP;
-    IF kept <> '{}' THEN
-        PERFORM ctms.forget_stripe_refused();
-    END IF;
 
     IF errors @? '$[*] ? (@.code == "CTS03")' THEN
         status := 409;

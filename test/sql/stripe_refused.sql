@@ -141,6 +141,10 @@ BEGIN;
 INSERT INTO ctms.stripe_refused (message_id, code, reason, digest, content) SELECT 'r_70_' || n, 'CTS02', 'many', sha256('x'), 'x' FROM generate_series(1, 10000) AS n;
 SELECT r -> 'status' AS status, r -> 'kept' AS kept, r ->> 'ingest_actions' AS actions, r ->> 'response' AS response FROM ctms.ingest_pubsub(pg_temp.message('{"a:1": {"object": "customer", "id": "cus_r71"}, "b:1": {"object": "customer", "id": "cus_r72", "description": "stripe_r_72", "created": 1}}', 'r_71')) AS r;
 SELECT r -> 'status' AS status, r -> 'kept' AS kept FROM ctms.ingest_pubsub(pg_temp.message('x', 'r_70_1')) AS r;
+-- What has been kept for long enough leaves before, also if it comes again.
+UPDATE ctms.stripe_refused SET create_timestamp = now() - interval '31 days' WHERE message_id = 'r_70_1' OR message_id LIKE 'r\_70\_1__';
+SELECT r -> 'status' AS status, r -> 'kept' AS kept FROM ctms.ingest_pubsub(pg_temp.message('x', 'r_70_1')) AS r;
+SELECT message_id, attempts FROM ctms.stripe_refused WHERE message_id = 'r_70_1';
 SELECT r -> 'status' AS status FROM ctms.ingest_pubsub(pg_temp.message('{"object": "customer", "id": "cus_r72", "description": "stripe_r_72", "created": 1}', 'r_72')) AS r;
 ROLLBACK;
 BEGIN;
