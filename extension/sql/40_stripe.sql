@@ -61,14 +61,19 @@ CREATE FUNCTION ctms._pubsub_time(moment jsonb) RETURNS timestamptz
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    result timestamptz;
 BEGIN
-    RETURN CASE WHEN moment #>> '{}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$'
-                THEN (moment #>> '{}')::timestamptz END;
+    IF moment #>> '{}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$' THEN
+        result := moment #>> '{}';
+    END IF;
+    -- With a time far ahead, all that comes later would be skipped. Clocks may differ a little.
+    RETURN CASE WHEN result < now() + interval '1 day' THEN result END;
 EXCEPTION WHEN data_exception THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that is not one';
+COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that is not one, and for a time more than a day ahead';
 
 CREATE FUNCTION ctms._pubsub_message(body bytea, OUT message_id text, OUT publish_time timestamptz, OUT payload bytea)
 LANGUAGE plpgsql STABLE PARALLEL SAFE

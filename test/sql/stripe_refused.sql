@@ -83,7 +83,8 @@ SELECT object, reason, customer_id, length(content) FROM pg_temp.kept WHERE mess
 SELECT n, r -> 'status' AS status, r ->> 'message_id' AS message_id, r ->> 'warnings' AS warnings FROM (VALUES
     (1, '{"message": {"data": "e30=", "messageId": "r_21", "attributes": {"x": "\ud800"}, "publishTime": "2024-01-01T00:00:01Z"}, "y": "<FF>"}'), (2, '{"message": {"data": "*", "messageId": "r_22"}}'),
     (3, '{"message": {"messageId": "r_23", "data": 5}}'), (4, '{"message": {"data": "e30=", "messageId": "\u0000"}}'), (5, '{"message": {"data": "e30=", "messageId": "r_25", "publishTime": "2024-02-31T00:00:00Z"}}'),
-    (6, '{"message": {"data": "eyJhOjEiOnt9fQ==", "messageId": "r_26", "publishTime": "\ud800"}}'), (7, '{"message": {"messageId": "r_27", "data": "\u0000"}}'), (8, '<00>'), (9, '')) AS v (n, source),
+    (6, '{"message": {"data": "eyJhOjEiOnt9fQ==", "messageId": "r_26", "publishTime": "\ud800"}}'), (7, '{"message": {"messageId": "r_27", "data": "\u0000"}}'), (8, '<00>'), (9, ''),
+    (10, '{"message": {"data": "eyJhOjEiOnt9fQ==", "messageId": "r_2A", "publishTime": "2999-01-01T00:00:00Z"}}'), (11, format('{"message": {"data": "eyJhOjEiOnt9fQ==", "messageId": "r_2B", "publishTime": "%sZ"}}', to_char(now() + interval '20 hours', 'YYYY-MM-DD"T"HH24:MI:SS')))) AS v (n, source),
     ctms.ingest_pubsub(pg_temp.bytes(source)) AS r ORDER BY n;
 SELECT message_id, is_message, code, reason, content FROM pg_temp.kept WHERE message_id LIKE 'r\_2%';
 -- What takes more memory than is allowed: a body, or only its payload.
