@@ -245,6 +245,7 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
+    kinds CONSTANT text[] := '{customer,subscription,subscription_item,invoice,price}';
     part record;
     kind text;
     id text;
@@ -257,11 +258,16 @@ DECLARE
     previews text[] := '{}';
     unconnected text[] := '{}';
 BEGIN
-    FOR part IN SELECT u.path, u.content FROM ctms.unwrap_stripe(enqueue_stripe.object) AS u LOOP
+    FOR part IN SELECT u.path, u.content, u.object ->> 'object' = 'event' AS is_event FROM ctms.unwrap_stripe(enqueue_stripe.object) AS u LOOP
         -- A plan is the older form of a price.
         kind := CASE part.content ->> 'object' WHEN 'plan' THEN 'price' ELSE part.content ->> 'object' END;
         IF kind = 'invoice' AND part.content ->> 'id' IS NULL THEN
             previews := previews || text 'invoice:';
+            CONTINUE;
+        END IF;
+        -- Such as the balance of an account.
+        IF part.is_event AND part.content ->> 'id' IS NULL AND jsonb_typeof(part.content -> 'object') = 'string' AND kind <> ALL (kinds || '{list,search_result}') THEN
+            unused := unused || (left(kind, 255) || ':');
             CONTINUE;
         END IF;
         IF jsonb_typeof(part.content -> 'object') IS DISTINCT FROM 'string' OR jsonb_typeof(part.content -> 'id') IS DISTINCT FROM 'string' THEN
@@ -287,7 +293,7 @@ BEGIN
             JOIN ctms.stripe_customer AS c ON c.stripe_id = s.stripe_customer_id
             WHERE i.stripe_price_id = CASE kind WHEN 'price' THEN id END
         ) AS k JOIN ctms.fxa AS f ON f.fxa_id = k.fxa_id;
-        IF kind NOT IN ('customer', 'subscription', 'subscription_item', 'invoice', 'price') THEN
+        IF kind <> ALL (kinds) THEN
             unused := unused || (left(kind, 255) || ':' || left(id, 255));
         ELSIF contacts IS NULL THEN
             unconnected := unconnected || (kind || ':' || left(id, 255));

@@ -141,6 +141,9 @@ SELECT ctms.enqueue_stripe(pg_temp.event('customer.deleted', pg_temp.customer('1
 SELECT ctms.enqueue_stripe(pg_temp.list(pg_temp.customer('1'), pg_temp.customer('1'), pg_temp.customer('2'), '{"object": "mandate", "id": "m_w1"}'));
 SELECT ctms.enqueue_stripe(pg_temp.list(VARIADIC '{}'));
 SELECT ctms.enqueue_stripe(pg_temp.list('{"object": "customer"}'));
+SELECT ctms.enqueue_stripe(pg_temp.event('balance.available', '{"object": "balance"}'));
+SELECT ctms.enqueue_stripe(pg_temp.event('x', '{"object": "customer"}'));
+SELECT ctms.enqueue_stripe(pg_temp.event('x', pg_temp.list(pg_temp.customer('1'))));
 
 DELETE FROM ctms.stripe_invoice WHERE stripe_id LIKE 'in\_w%' OR stripe_id = 'in w@example.com';
 DELETE FROM ctms.stripe_subscription WHERE stripe_id LIKE 'sub\_w%';
