@@ -362,7 +362,8 @@ ingest_file(struct ingest *ingest, const char *path)
     progress_clear();
     if (is_going && found == JSON_SPLIT_INVALID) {
         ingest->failed++;
-        output_error(ingest->cli, CLI_FAILED, "%s: %s", path, split.error);
+        output_error(ingest->cli, CLI_FAILED, "%s: %s%s", path, split.error,
+                     feof(file) || ferror(file) ? "" : "; nothing after it was read");
     }
     json_split_free(&split);
     input_close(file);

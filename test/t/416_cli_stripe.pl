@@ -168,6 +168,21 @@ like($out, qr/^2 objects: 1 created, .* 1 failed$/m, 'the other is stored');
 
 # ---- bad content -------------------------------------------------------------------------
 
+my @three = map { $json->encode(customer("s$_")) } 1 .. 3;
+my $odd = file("$three[0]\nnoise\n$three[1]\n");
+($rc, $out, $err) = ingest($odd);
+is($rc, 1, 'a file with a line that is no object');
+my $place = 'line 2 has "n" where an object or a list of objects belongs';
+is($err, "ctms: $odd: $place; nothing after it was read\n", '... tells that it was not read on');
+like($out, qr/^1 object: 1 created, .* 1 failed$/m, '... and what was');
+$odd = file("$three[0]\n" . substr $three[1], 0, 20);
+($rc, $out, $err) = ingest($odd);
+is($err, "ctms: $odd: the object that begins in line 2 does not end\n", 'one that ends too soon');
+my $long = ' ' x (16 << 20);
+$odd = file("{$long}\n$three[2]\n");
+($rc, $out, $err) = ingest($odd);
+like($err, qr/ larger than 16 MiB; nothing after it was read$/, 'an object that is too large');
+
 ($rc, $out, $err) = ingest(file([ { object => 'customer', id => 'cus_bad' }, { %$customer,
         id => 'cus_3', description => 'fxa3' }, {}, { object => 'mandate', id => 'm_1' } ]));
 is($rc, 1, 'bad objects among good ones');
