@@ -192,11 +192,11 @@ compile_reference(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKe
         compile->program->has_dynamic_scope = true;
 }
 
-/* Subschemas that are only reached by references are checked too. */
+/* What references reach is compiled through them. */
 static void
 compile_definitions(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKeyword *keyword)
 {
-    if (compile->collects)
+    if (compile->options.is_whole)
         compile_map(compile, node, keyword, false);
 }
 

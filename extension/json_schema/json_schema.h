@@ -34,6 +34,7 @@ typedef struct JsonSchemaOptions {
     int asserts;             /* JSON_SCHEMA_ASSERT_... */
     JsonSchemaLoader loader; /* NULL: built-in documents only */
     bool is_stored;          /* it was checked when it was stored: its metaschema is not asked */
+    bool is_whole;           /* definitions that nothing refers to are compiled too */
 } JsonSchemaOptions;
 
 /* What is wrong with a schema, and where. */

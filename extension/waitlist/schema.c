@@ -144,7 +144,7 @@ ctms__prepare_waitlist_schema(PG_FUNCTION_ARGS)
         MemoryContextAlloc(CurTransactionContext, sizeof(MemoryContextCallback));
 
     callback->func = release_cached;
-    callback->arg = json_schema_cache_acquire(PG_GETARG_JSONB_P(0), 0, 0);
+    callback->arg = json_schema_cache_acquire_whole(PG_GETARG_JSONB_P(0));
     MemoryContextRegisterResetCallback(CurTransactionContext, callback);
     PG_RETURN_VOID();
 }

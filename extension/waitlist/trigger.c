@@ -170,6 +170,6 @@ ctms__check_waitlist_schema(PG_FUNCTION_ARGS)
     }
     schema = heap_getattr(row, column->schema, RelationGetDescr(trigger->tg_relation), &is_null);
     if (!is_null)
-        json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(schema), 0, 0));
+        json_schema_cache_release(json_schema_cache_acquire_whole(DatumGetJsonbP(schema)));
     return PointerGetDatum(row);
 }

@@ -47,6 +47,12 @@ INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('check', '{"anyO
 INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('check', '{"type": "object"}');
 UPDATE ctms.waitlist_fields_schemas SET schema = '{"required": ["a", "a"]}' WHERE name = 'check';
 DELETE FROM ctms.waitlist_fields_schemas WHERE name = 'check';
+-- What is stored may be referred to later: definitions that nothing refers to must be schemas too.
+CREATE FUNCTION pg_temp.state_of(query text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE query; RETURN 'accepted'; EXCEPTION WHEN OTHERS THEN RETURN sqlstate; END $$;
+SELECT s AS schema, way, pg_temp.state_of(format(way, s, 'check')) FROM (VALUES (1, '{"$defs": {"a": {"pattern": "["}}}'), (2, '{"$defs": {"a": {"$ref": "#/$defs/b"}}}'),
+    (3, '{"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"a": {"$ref": "#/definitions/a"}}}')) AS schemas (i, s), (VALUES
+    (1, 'SELECT ctms.set_waitlist_schema(%2$L, %1$L)'), (2, 'INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES (%2$L, %1$L)'),
+    (3, 'SELECT ctms.json_schema_is_valid(%1$L::jsonb, ''{}'')'), (4, 'SELECT %1$L::ctms.json_schema'), (5, 'SELECT %1$L::jsonb::ctms.json_schema')) AS ways (j, way) ORDER BY i, j;
 
 -- A database that is older than the check: such a schema is restored, and goes on.
 BEGIN;

@@ -64,7 +64,7 @@ static bool
 has_options(const JsonSchemaCached *cached, const JsonSchemaOptions *options)
 {
     return cached->draft == options->draft && cached->asserts == options->asserts &&
-           (options->is_stored || !cached->is_stored);
+           (options->is_stored || !cached->is_stored) && (cached->is_whole || !options->is_whole);
 }
 
 static JsonSchemaCached *
@@ -101,6 +101,7 @@ add(const Jsonb *schema, uint32 hash, const JsonSchemaOptions *options)
     cached->draft = options->draft;
     cached->asserts = options->asserts;
     cached->is_stored = options->is_stored;
+    cached->is_whole = options->is_whole;
     cached->bytes = json_schema_program_size(program) + VARSIZE(schema) + sizeof(JsonSchemaCached);
     cached->next = buckets[hash % N_BUCKETS];
     buckets[hash % N_BUCKETS] = cached;
@@ -135,7 +136,15 @@ acquire(const Jsonb *schema, const JsonSchemaOptions *options)
 JsonSchemaCached *
 json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts)
 {
-    JsonSchemaOptions options = {draft, asserts, loader, false};
+    JsonSchemaOptions options = {.draft = draft, .asserts = asserts, .loader = loader};
+
+    return acquire(schema, &options);
+}
+
+JsonSchemaCached *
+json_schema_cache_acquire_whole(const Jsonb *schema)
+{
+    JsonSchemaOptions options = {.loader = loader, .is_whole = true};
 
     return acquire(schema, &options);
 }
@@ -143,7 +152,7 @@ json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts)
 JsonSchemaCached *
 json_schema_cache_acquire_stored(const Jsonb *schema)
 {
-    JsonSchemaOptions options = {0, 0, loader, true};
+    JsonSchemaOptions options = {.loader = loader, .is_stored = true};
 
     return acquire(schema, &options);
 }

@@ -24,12 +24,18 @@ typedef struct JsonSchemaCached {
     int draft;
     int asserts;
     bool is_stored; /* its metaschema was not asked */
+    bool is_whole;  /* with definitions that nothing refers to */
     Jsonb *schema;
     struct JsonSchemaCached *next;
 } JsonSchemaCached;
 
 /* Compiles the schema if it is not in the cache. A schema that is not valid is an error (22023). */
 extern JsonSchemaCached *json_schema_cache_acquire(const Jsonb *schema, int draft, int asserts);
+/*
+ * The same, without options, for a schema that is about to be stored: what is wrong with a
+ * definition that nothing refers to is an error too.
+ */
+extern JsonSchemaCached *json_schema_cache_acquire_whole(const Jsonb *schema);
 /*
  * The same, without options, for a schema that was checked when it was stored. Stored schemas of a
  * database that is older than the check are used as they are.

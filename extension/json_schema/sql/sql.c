@@ -148,7 +148,7 @@ PG_FUNCTION_INFO_V1(ctms_json_schema_check);
 PGDLLEXPORT Datum
 ctms_json_schema_check(PG_FUNCTION_ARGS)
 {
-    JsonSchemaOptions options = {.loader = json_schema_registry_load};
+    JsonSchemaOptions options = {.loader = json_schema_registry_load, .is_whole = true};
     Jsonb *schema = json_schema_call_value(fcinfo, 0);
     TupleDesc row_type;
     Tuplestorestate *rows = begin_rows(fcinfo, &row_type);

@@ -17,7 +17,7 @@ static Datum
 checked(Datum jsonb)
 {
     if (!restore_is_running())
-        json_schema_cache_release(json_schema_cache_acquire(DatumGetJsonbP(jsonb), 0, 0));
+        json_schema_cache_release(json_schema_cache_acquire_whole(DatumGetJsonbP(jsonb)));
     return jsonb;
 }
 

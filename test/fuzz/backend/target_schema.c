@@ -48,7 +48,7 @@ static JsonSchemaOptions
 read_options(JsonValue input)
 {
     static const int drafts[] = {4, 6, 7, 2019, 2020};
-    JsonSchemaOptions options = {.loader = load};
+    JsonSchemaOptions options = {.loader = load, .is_whole = true};
     JsonValue value;
 
     if (json_object_get(input, "formats", 7, &value) && value.kind == JSON_TRUE)
