@@ -38,6 +38,7 @@ static const struct check checks[] = {
     {"clock", true, doctor_check_clock},
     {"connections", true, doctor_check_connections},
     {"queue", true, doctor_check_queue},
+    {"waitlists", true, doctor_check_waitlists},
     {"stripe", true, doctor_check_stripe},
     {"snapshots", true, doctor_check_snapshots},
     {"autovacuum", true, doctor_check_autovacuum},

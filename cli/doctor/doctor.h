@@ -135,6 +135,7 @@ void doctor_check_log(struct doctor *d);
 void doctor_check_memory(struct doctor *d);
 /* work.c */
 void doctor_check_queue(struct doctor *d);
+void doctor_check_waitlists(struct doctor *d);
 void doctor_check_stripe(struct doctor *d);
 void doctor_check_snapshots(struct doctor *d);
 /* outside.c */

@@ -27,6 +27,7 @@ WITH expected (relation, name, enabled) AS (VALUES
     ('json_schema_document', 'ctms_json_schema_document_check', 'O'),
     ('json_schema_document', 'ctms_json_schema_document_invalidate', 'A'),
     ('json_schema_document', 'ctms_json_schema_document_invalidate_all', 'A'),
+    ('json_schema_document', 'ctms_json_schema_document_waitlists', 'O'),
     ('mofo', 'ctms_mofo_enqueue', 'O'),
     ('mofo', 'ctms_mofo_enqueue_all', 'O'),
     ('mofo', 'ctms_mofo_restores', 'O'),

@@ -1,4 +1,5 @@
-/* doctor/work.c: the queue, what was refused, and what keeps dead rows in it; see doctor.h. */
+/* doctor/work.c: the queue, what keeps dead rows in it, what was refused, and what cannot be
+ * stored; see doctor.h. */
 #include "cli/doctor/doctor.h"
 
 #include <stdio.h>
@@ -83,6 +84,31 @@ doctor_check_queue(struct doctor *d)
     PQclear(result);
     if (doctor_db(d))
         check_rows(d, limit);
+}
+
+/* ---- waitlists ----------------------------------------------------------------------------------
+ */
+
+void
+doctor_check_waitlists(struct doctor *d)
+{
+    PGresult *result;
+
+    if (!d->is_installed) {
+        doctor_skip(d, "not checked: needs the extension");
+        return;
+    }
+    result = doctor_query(d, "ctms_api, ctms_reader or ctms_admin",
+                          "SELECT name, problem FROM ctms.list_unusable_waitlists() LIMIT 20");
+    if (!result)
+        return;
+    for (int row = 0; row < PQntuples(result); row++)
+        doctor_fail(d, "Change the document to which it refers, or the schema.",
+                    "nobody can join \"%s\": %s", PQgetvalue(result, row, 0),
+                    PQgetvalue(result, row, 1));
+    if (PQntuples(result) == 0)
+        doctor_ok(d, "all schemas can be used");
+    PQclear(result);
 }
 
 /* ---- Stripe -------------------------------------------------------------------------------------

@@ -195,6 +195,58 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms.list_waitlists() IS 'All waitlists that have a schema, with their schemas, by name';
 
+CREATE FUNCTION ctms._use_waitlist_schema(schema jsonb) RETURNS void
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'ctms__use_waitlist_schema';
+COMMENT ON FUNCTION ctms._use_waitlist_schema(jsonb) IS 'Raises the error that writers of a waitlist with this stored schema get';
+
+CREATE FUNCTION ctms._waitlist_schema_problem(schema jsonb) RETURNS text
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    problem text;
+    place text;
+BEGIN
+    PERFORM ctms._use_waitlist_schema(schema);
+    RETURN NULL;
+EXCEPTION WHEN program_limit_exceeded OR statement_too_complex OR invalid_parameter_value THEN
+    GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, place = PG_EXCEPTION_DETAIL;
+    RETURN rtrim(problem || '. ' || place, '. ');
+END
+$$;
+COMMENT ON FUNCTION ctms._waitlist_schema_problem(jsonb) IS 'Why a stored schema cannot be used; null when it can';
+
+CREATE FUNCTION ctms.list_unusable_waitlists() RETURNS TABLE (name text, problem text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT u.name, u.problem
+    FROM (SELECT s.name::text, ctms._waitlist_schema_problem(s.schema::jsonb) AS problem
+          FROM ctms.waitlist_fields_schemas AS s OFFSET 0) AS u
+    WHERE u.problem IS NOT NULL ORDER BY u.name;
+END
+$$;
+COMMENT ON FUNCTION ctms.list_unusable_waitlists() IS 'Waitlists that nobody can join because their stored schema cannot be used, mostly because a document to which it refers was changed or removed';
+
+-- Documents may be changed one after the other, so this does not refuse.
+CREATE FUNCTION ctms._warn_of_unusable_waitlists() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unusable record;
+BEGIN
+    FOR unusable IN SELECT u.name, u.problem FROM ctms.list_unusable_waitlists() AS u LIMIT 20 LOOP
+        RAISE WARNING 'nobody can join the waitlist "%": %', unusable.name, unusable.problem
+            USING HINT = 'Change the document or the schema. ctms.list_unusable_waitlists() lists all such waitlists.';
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ctms._warn_of_unusable_waitlists() IS 'Warns of waitlists whose schemas a changed document has made unusable';
+
+CREATE TRIGGER ctms_json_schema_document_waitlists
+    AFTER UPDATE OR DELETE OR TRUNCATE ON ctms.json_schema_document
+    FOR EACH STATEMENT EXECUTE FUNCTION ctms._warn_of_unusable_waitlists();
+
 CREATE FUNCTION ctms.install_default_waitlist_schemas() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -214,4 +266,4 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms.install_default_waitlist_schemas() IS 'Adds the schemas that ctms ships (vpn, relay, default) where they are missing';
 
-GRANT EXECUTE ON FUNCTION ctms.get_waitlist(text), ctms.list_waitlists() TO ctms_api, ctms_reader;
+GRANT EXECUTE ON FUNCTION ctms.get_waitlist(text), ctms.list_waitlists(), ctms.list_unusable_waitlists() TO ctms_api, ctms_reader;

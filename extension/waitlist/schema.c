@@ -148,3 +148,12 @@ ctms__prepare_waitlist_schema(PG_FUNCTION_ARGS)
     MemoryContextRegisterResetCallback(CurTransactionContext, callback);
     PG_RETURN_VOID();
 }
+
+/* Raises the error that whoever writes a waitlist with this stored schema gets, if any. */
+PG_FUNCTION_INFO_V1(ctms__use_waitlist_schema);
+PGDLLEXPORT Datum
+ctms__use_waitlist_schema(PG_FUNCTION_ARGS)
+{
+    json_schema_cache_release(json_schema_cache_acquire_stored(PG_GETARG_JSONB_P(0)));
+    PG_RETURN_VOID();
+}

@@ -108,3 +108,33 @@ SELECT ctms.set_waitlist_schema('old', '{}', dry_run => true) ->> 'failing_rows'
 SELECT ctms.set_waitlist_schema('old', '{}', existing_rows => 'ignore') ->> 'stored' AS stored;
 SELECT ctms.set_waitlist_schema('old', '{}');
 ROLLBACK;
+
+-- ---- a document to which schemas refer changes --------------------------------------------------
+INSERT INTO ctms.json_schema_document VALUES ('urn:address', '{"$defs": {"city": {"type": "string"}}}');
+SELECT ctms.set_waitlist_schema(name, '{"properties": {"city": {"$ref": "urn:address#/$defs/city"}}}') ->> 'action' FROM (VALUES ('one'), ('two')) AS w (name);
+SELECT ctms.set_waitlist_schema('three', '{"type": "object"}') ->> 'action';
+-- Not of the schemas that a restore has stored as they were: those are in force.
+BEGIN;
+SET LOCAL ctms.restore_mode = on;
+INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('old', '{"title": 5}');
+COMMIT;
+UPDATE ctms.json_schema_document SET schema = '{"$defs": {"city": {"maxLength": 5}}}';
+UPDATE ctms.json_schema_document SET schema = '{"$defs": {"town": {"type": "string"}}}';
+SELECT * FROM ctms.list_unusable_waitlists();
+-- They are warned of while one is left.
+SELECT ctms.drop_waitlist_schema('one');
+UPDATE ctms.json_schema_document SET schema = '{"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": {"city": {"pattern": "["}}}';
+INSERT INTO ctms.emails (email_id, primary_email) VALUES ('cccccccc-0000-4000-8000-0000000000dd', 'document@example.com');
+INSERT INTO ctms.waitlists (email_id, name, fields) VALUES ('cccccccc-0000-4000-8000-0000000000dd', 'two', '{"city": "Ulm"}');
+DELETE FROM ctms.json_schema_document;
+BEGIN;
+TRUNCATE ctms.json_schema_document;
+ROLLBACK;
+INSERT INTO ctms.json_schema_document VALUES ('urn:address', '{"$defs": {"city": {"type": "string"}}}');
+SELECT * FROM ctms.list_unusable_waitlists();
+UPDATE ctms.json_schema_document SET schema = '{"$defs": {"city": true}}';
+INSERT INTO ctms.waitlists (email_id, name, fields) VALUES ('cccccccc-0000-4000-8000-0000000000dd', 'two', '{"city": "Ulm"}');
+DELETE FROM ctms.waitlist_fields_schemas WHERE name IN ('two', 'three', 'old');
+DELETE FROM ctms.waitlists WHERE email_id = 'cccccccc-0000-4000-8000-0000000000dd';
+DELETE FROM ctms.emails WHERE email_id = 'cccccccc-0000-4000-8000-0000000000dd';
+DELETE FROM ctms.json_schema_document;

@@ -140,6 +140,7 @@ my @calls = (
     "SELECT ctms.get_updates('2020-01-01', mofo_relevant => 'true')",
     "SELECT ctms.get_updates_parts('2020-01-01')",
     "SELECT ctms.list_waitlists()", "SELECT ctms.get_waitlist('vpn')",
+    'SELECT ctms.list_unusable_waitlists()',
     "SELECT ctms.set_waitlist_schema('vpn', '{\"type\": \"object\"}')",
     "SELECT ctms.set_waitlist_schema('4001', 'false', true)",
     "SELECT ctms.drop_waitlist_schema('relay')", "SELECT ctms.install_defaults()",

@@ -144,7 +144,7 @@ my @calls = (
     "SELECT ctms.find_contacts(primary_email => 'shadow\@example.com')",
     "SELECT ctms.find_identities(fxa_id => 'f1')", "SELECT ctms.get_updates('2020-01-01')",
     "SELECT ctms.get_updates_parts('2020-01-01')", "SELECT ctms.list_waitlists()",
-    "SELECT ctms.get_waitlist('vpn')",
+    "SELECT ctms.get_waitlist('vpn')", 'SELECT ctms.list_unusable_waitlists()',
     "SELECT ctms.upsert_stripe('$customer', pg_catalog.now())",
     "SELECT ctms.upsert_stripe('$subscription', pg_catalog.now())",
     "SELECT ctms.ingest_pubsub(pg_catalog.format(

@@ -120,7 +120,7 @@ my @all = map { @{ $found->{$_} } } grep { $_ ne 'rc' } keys %$found;
 is(join("\n", map { "$_->{check}: $_->{message}" } grep { $_->{status} ne 'ok' } @all), '',
     'all is checked, and well');
 my @names = qw(settings secrets database roles extension triggers policy dumps pooler listen
-    clock connections queue stripe snapshots autovacuum durability log memory acoustic keys);
+    clock connections queue waitlists stripe snapshots autovacuum durability log memory acoustic keys);
 is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'by each check');
 finds($found, 'database', 'ok', qr/^ctms-rest: "ctms" as "rest", PostgreSQL \d/);
 finds($found, 'extension', 'ok', qr/^the library ctms\.so has version/);
@@ -523,6 +523,14 @@ finds($found, 'queue', 'warning', qr/^1 contacts were given up/, qr/ctms acousti
 is($found->{rc}, 0, 'a warning is no failure');
 is(doctor({}, '--strict')->{rc}, 1, 'except with --strict');
 $ctms->sql('DELETE FROM ctms.pending_acoustic');
+
+$ctms->sql(q{INSERT INTO ctms.json_schema_document VALUES ('urn:geo', 'true');
+    SELECT ctms.set_waitlist_schema('hub', '{"properties": {"geo": {"$ref": "urn:geo"}}}');
+    DELETE FROM ctms.json_schema_document});
+finds(doctor({}), 'waitlists', 'error',
+    qr/^nobody can join "hub": invalid JSON Schema: reference "urn:geo" is to a document that is/,
+    qr/Change the document/);
+$ctms->sql(q{SELECT ctms.drop_waitlist_schema('hub')});
 
 $ctms->sql(q{INSERT INTO ctms.stripe_refused (code, reason, digest, content)
     VALUES ('CTS02', 'x', '', '')});
