@@ -136,7 +136,7 @@ like($out,
     qr/^skipped  settings     ctms-rest: not checked: CTMS_SECRET_KEY is not set here; --rest/m,
     'what is not set up here is not checked');
 like($out, qr/^skipped  acoustic     not checked: needs /m, 'nor what needs it');
-like($out, qr/\n\nok: 20, warnings: 0, errors: 0, skipped: 4\n\z/, 'a summary at the end');
+like($out, qr/\n\nok: 21, warnings: 0, errors: 0, skipped: 4\n\z/, 'a summary at the end');
 unlike($out, qr/\e/, 'no colours in a pipe');
 my $at_terminal = { shell => [ 'script', '-qec', "'$ENV{CTMS_TEST_BIN}/ctms' doctor", '/dev/null' ],
     TERM => 'xterm', NO_COLOR => undef };
