@@ -100,6 +100,22 @@ print_report(const char *text)
     json_decref(report);
 }
 
+/* PostgreSQL keeps the last of several members of one name, and says nothing about the others. */
+static bool
+has_unique_names(struct cli *cli, const char *schema)
+{
+    json_error_t error;
+    json_t *value =
+        json_loads(schema, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    bool is_unique = value || json_error_code(&error) != json_error_duplicate_key;
+
+    if (!is_unique)
+        output_error(cli, CLI_FAILED, "the schema has a member twice: line %d, %s", error.line,
+                     error.text);
+    json_decref(value);
+    return is_unique;
+}
+
 static PGresult *
 set_schema(struct cli *cli, const char *schema)
 {
@@ -123,7 +139,7 @@ static int
 run_add(struct cli *cli)
 {
     char *schema = input_read_argument(cli, cli->arguments[1]);
-    PGresult *result = schema ? set_schema(cli, schema) : NULL;
+    PGresult *result = schema && has_unique_names(cli, schema) ? set_schema(cli, schema) : NULL;
 
     if (result && cli->is_json)
         output_json(PQgetvalue(result, 0, 0));

@@ -109,6 +109,13 @@ is((waitlists('add', 'beta', '@-'))[0], 1, 'an empty standard input');
 ($rc, $out, $err) = waitlists('add', 'beta', '{"properties": {"geo": {"type": "strnig"}}}');
 is($rc, 1, 'not JSON Schema');
 like($err, qr/^ctms: .*beta.*22023.*\n  at \/properties\/geo\/type: /, 'with the place');
+# jsonb would keep the last of them.
+($rc, $out, $err) = waitlists('add', 'beta', qq({"properties": {"geo": {}},\n)
+    . '"properties": {"platform": {}}}');
+is("$rc $err", "1 ctms: the schema has a member twice: line 2, duplicate object key near "
+    . qq('"properties"'\n), 'members that would be dropped');
+($rc, $out, $err) = waitlists('add', 'beta', '{"a": {"b": {"type": "null", "\u0074ype": 1}}}');
+is($rc, 1, 'at any place, however they are written');
 ($rc, $out, $err) = waitlists('add', 'beta', '{"type": ');
 is($rc, 1, 'not JSON');
 like($err, qr/^ctms: invalid input syntax for type json/, 'said so');
