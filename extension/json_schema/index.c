@@ -131,7 +131,7 @@ static void
 add_anchor(JsonSchemaCompile *compile, JsonSchemaResource *resource, const char *name,
            bool is_dynamic, JsonValue target, const JsonSchemaPointer *pointer)
 {
-    JsonSchemaAnchor *anchor = palloc(sizeof(JsonSchemaAnchor));
+    JsonSchemaAnchor *anchor = palloc0(sizeof(JsonSchemaAnchor));
 
     anchor->name = name;
     anchor->is_dynamic = is_dynamic;
@@ -482,7 +482,12 @@ json_schema_resolve(JsonSchemaCompile *compile, const JsonSchemaNode *from, cons
     } else if (resource && (found = json_schema_find_anchor(compile, resource, fragment, false))) {
         node = target_node(compile, found->target, resource, found->pointer, LEVEL_SCHEMA);
     }
-    if (!node)
+    if (node && !compile->options.is_stored &&
+        (resource->is_ambiguous || (found && found->is_ambiguous))) {
+        json_schema_problem(compile, from->resource, from->pointer, keyword,
+                            "reference \"%s\" points to several schemas", reference);
+        node = NULL;
+    } else if (!node)
         json_schema_problem(compile, from->resource, from->pointer, keyword,
                             resource ? "reference \"%s\" points to no schema"
                                      : "reference \"%s\" is to a document that is not known",

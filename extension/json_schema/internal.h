@@ -183,7 +183,8 @@ typedef struct JsonSchemaResource {
     JsonSchemaDialect dialect;
     bool has_recursive_anchor;
     bool is_built_in;
-    bool is_checked; /* the metaschema is asked about all of it, or it is built in */
+    bool is_ambiguous; /* a different schema has the same URI */
+    bool is_checked;   /* the metaschema is asked about all of it, or it is built in */
     /* Of a metaschema: */
     const struct JsonSchemaProgram *program; /* NULL: not compiled so far */
     bool is_unusable;                        /* it cannot be compiled */
@@ -199,6 +200,7 @@ typedef struct JsonSchemaPlace {
 typedef struct JsonSchemaAnchor {
     const char *name;
     bool is_dynamic;
+    bool is_ambiguous; /* a different schema of the resource has the same name */
     JsonValue target;
     const JsonSchemaPointer *pointer; /* of the target */
 } JsonSchemaAnchor;
@@ -418,13 +420,14 @@ json_schema_metaschema(JsonSchemaCompile *compile, const JsonSchemaDialect *dial
 extern HTAB *json_schema_names_new(MemoryContext context);
 /*
  * If several resources have the same URI, or several anchors the same name, the first one counts.
+ * It is marked if another one differs from it.
  */
 extern void json_schema_enter_resource(JsonSchemaCompile *compile, const char *uri,
                                        JsonSchemaResource *resource);
 extern JsonSchemaResource *
 json_schema_known_resource(const JsonSchemaCompile *compile, const char *uri);
 extern void json_schema_enter_anchor(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
-                                     const JsonSchemaAnchor *anchor);
+                                     JsonSchemaAnchor *anchor);
 extern const JsonSchemaAnchor *
 json_schema_find_anchor(const JsonSchemaCompile *compile, const JsonSchemaResource *resource,
                         const char *name, bool dynamic_only);

@@ -20,7 +20,7 @@ typedef struct NameKey {
 typedef struct NameEntry {
     NameKey key;
     JsonSchemaResource *resource;
-    const JsonSchemaAnchor *anchor;
+    JsonSchemaAnchor *anchor;
     const JsonSchemaAnchor *dynamic_anchor;
     JsonSchemaCandidates *candidates;
 } NameEntry;
@@ -70,6 +70,13 @@ find(const JsonSchemaCompile *compile, const void *owner, const char *name, HASH
     return entry;
 }
 
+/* A schema may be entered again, and bundles may have the same one twice. */
+static bool
+is_other(JsonValue first, JsonValue schema)
+{
+    return first.data != schema.data && !json_values_equal(first, schema);
+}
+
 void
 json_schema_enter_resource(JsonSchemaCompile *compile, const char *uri,
                            JsonSchemaResource *resource)
@@ -78,6 +85,8 @@ json_schema_enter_resource(JsonSchemaCompile *compile, const char *uri,
 
     if (!entry->resource)
         entry->resource = resource;
+    else if (is_other(entry->resource->root, resource->root))
+        entry->resource->is_ambiguous = true;
 }
 
 JsonSchemaResource *
@@ -90,12 +99,14 @@ json_schema_known_resource(const JsonSchemaCompile *compile, const char *uri)
 
 void
 json_schema_enter_anchor(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
-                         const JsonSchemaAnchor *anchor)
+                         JsonSchemaAnchor *anchor)
 {
     NameEntry *entry = find(compile, resource, anchor->name, HASH_ENTER);
 
     if (!entry->anchor)
         entry->anchor = anchor;
+    else if (is_other(entry->anchor->target, anchor->target))
+        entry->anchor->is_ambiguous = true;
     if (!entry->dynamic_anchor && anchor->is_dynamic)
         entry->dynamic_anchor = anchor;
 }

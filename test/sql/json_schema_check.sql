@@ -30,6 +30,17 @@ SELECT length(instance_location), keyword, error FROM ctms.json_schema_check((re
 SELECT count(*), count(DISTINCT instance_location), max(error) FILTER (WHERE keyword IS NULL) AS note
 FROM ctms.json_schema_check(jsonb_build_object('allOf', (SELECT jsonb_agg('{"anyOf": []}'::jsonb) FROM generate_series(1, 5000))));
 
+-- A reference to a name that two different schemas have. Bundles may have the same schema twice, and names that nothing refers to may be anything.
+SELECT n, c.absolute_keyword_location, c.keyword, c.error FROM (VALUES
+    (1, '{"$defs": {"a": {"$id": "http://example.com/a", "type": "string"}, "b": {"$id": "http://example.com/a", "type": "integer"}}, "$ref": "http://example.com/a"}'::jsonb),
+    (2, '{"$defs": {"a": {"$anchor": "a", "type": "string"}, "b": {"$dynamicAnchor": "a"}}, "properties": {"x": {"$ref": "#a"}, "y": {"$dynamicRef": "#a"}}}'),
+    (3, '{"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"a": {"$id": "#a", "type": "string"}, "b": {"$id": "#a"}}, "allOf": [{"$ref": "#a"}]}'),
+    (4, '{"$id": "http://example.com/a", "$defs": {"a": {"$id": "http://example.com/a"}, "b": {}}, "properties": {"x": {"$ref": "#/$defs/b"}}}'),
+    (5, '{"$defs": {"a": {"$id": "http://example.com/a", "maximum": 1}, "b": {"maximum": 1.0, "$id": "http://example.com/a"}}, "$ref": "http://example.com/a"}'),
+    (6, '{"$defs": {"a": {"$id": "http://example.com/a", "type": "string"}, "b": {"$id": "http://example.com/a"}, "c": {"$anchor": "c"}, "d": {"$anchor": "c", "title": "d"}}}'),
+    (7, '{"$defs": {"a": {"$anchor": "a"}, "b": {"$id": "http://example.com/b", "$anchor": "a", "type": "string"}}, "$ref": "#a"}')) AS s (n, schema)
+LEFT JOIN LATERAL ctms.json_schema_check(s.schema) AS c ON true ORDER BY n, 2;
+
 -- ---- every way to store or use one ------------------------------------------------------------
 SELECT ctms.json_schema_is_valid('{"anyOf": []}'::jsonb, '1');
 SELECT ctms.json_schema_is_valid(s, '1') FROM (SELECT jsonb_build_object('anyOf', jsonb_build_array()) AS s) AS computed;

@@ -116,7 +116,7 @@ SELECT ctms.set_waitlist_schema('three', '{"type": "object"}') ->> 'action';
 -- Not of the schemas that a restore has stored as they were: those are in force.
 BEGIN;
 SET LOCAL ctms.restore_mode = on;
-INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('old', '{"title": 5}');
+INSERT INTO ctms.waitlist_fields_schemas (name, schema) VALUES ('old', '{"title": 5, "$defs": {"a": {"$anchor": "x"}, "b": {"$anchor": "x", "type": "string"}}, "properties": {"x": {"$ref": "#x"}}}');
 COMMIT;
 UPDATE ctms.json_schema_document SET schema = '{"$defs": {"city": {"maxLength": 5}}}';
 UPDATE ctms.json_schema_document SET schema = '{"$defs": {"town": {"type": "string"}}}';
