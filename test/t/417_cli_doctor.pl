@@ -120,7 +120,8 @@ my @all = map { @{ $found->{$_} } } grep { $_ ne 'rc' } keys %$found;
 is(join("\n", map { "$_->{check}: $_->{message}" } grep { $_->{status} ne 'ok' } @all), '',
     'all is checked, and well');
 my @names = qw(settings secrets database roles extension triggers policy dumps pooler listen
-    clock connections queue waitlists stripe snapshots autovacuum durability log memory acoustic keys);
+    clock connections queue waitlists stripe snapshots autovacuum durability log memory acoustic
+    keys);
 is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'by each check');
 finds($found, 'database', 'ok', qr/^ctms-rest: "ctms" as "rest", PostgreSQL \d/);
 finds($found, 'extension', 'ok', qr/^the library ctms\.so has version/);
