@@ -81,8 +81,8 @@ set_replica('missing');
 my @writers;
 for my $name (qw(first second))
 {
-    push @writers, IPC::Run::start([ 'psql', '-XAtq', '-d', $ctms->db_url, '-c',
-            $busy, '-c', 'SET synchronous_commit = on', '-c', add("$name\@example.com") ], '<', \'',
+    push @writers, IPC::Run::start([ 'psql', '-XAtq', '-d', $ctms->db_url, '-c', $busy,
+            '-c', 'SET synchronous_commit = on', '-c', add("$name\@example.com") ], '<', \'',
         '>', \my $out, '2>', \my $err);
     waits("$name\@example.com");
 }
