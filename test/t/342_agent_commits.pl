@@ -75,7 +75,8 @@ $ctms->stop_program('agent');
 # the agent waits again, the second is still at it. If the agent has looked between the two, it is
 # made to look busy as the first change made it: otherwise the second would wait for the first.
 my $busy = q{SELECT nextval('ctms.acoustic_idle_seq') FROM ctms.acoustic_idle_seq
-    WHERE last_value % 2 = 1 AND EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')};
+    WHERE last_value % 2 = 1
+    AND EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')};
 start_agent('local');
 set_replica('missing');
 my @writers;

@@ -464,7 +464,8 @@ for my $case ([ 'DATABASE ctms', 'acoustic_deletions', 'on', 'on' ],
     my ($where, $name, $value, $moved) = @$case;
     $ctms->sql("ALTER $where SET ctms.$name = $value");
     $found = doctor({});
-    finds($found, 'policy', 'warning', qr/^ctms\.$name of $where (has no effect|is lost by a dump): /,
+    finds($found, 'policy', 'warning',
+        qr/^ctms\.$name of $where (has no effect|is lost by a dump): /,
         qr/^Move it: ctms settings set $name $moved; and .*: ALTER $where RESET ctms\.$name\z/);
     my ($reset) = $found->{policy}[0]{advice} =~ /(ALTER .*)/;
     $ctms->sql($reset);
