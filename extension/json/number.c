@@ -71,7 +71,7 @@ json_number_to_decimal(JsonValue number, JsonDecimal *decimal)
 }
 
 bool
-json_number_is_integer(JsonValue number)
+json_number_has_no_fraction(JsonValue number)
 {
     Digits d = read_digits(number);
 

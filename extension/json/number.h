@@ -18,8 +18,20 @@ typedef struct JsonDecimal {
 /* Whether the number fits into a JsonDecimal; if so, *decimal is set to it. */
 extern bool json_number_to_decimal(JsonValue number, JsonDecimal *decimal);
 
-/* Whether the number has no fraction: 1.0 has none. */
-extern bool json_number_is_integer(JsonValue number);
+/* The same as json_number_is_integer(), by the digits. */
+extern bool json_number_has_no_fraction(JsonValue number);
+
+/*
+ * Whether the number has no fraction: 1.0 has none. The short form of a numeric, which is no NaN
+ * and no infinity, has no digit behind the point if its display scale is 0; other numbers are read.
+ */
+static inline bool
+json_number_is_integer(JsonValue number)
+{
+    uint16 header = *(const uint16 *)VARDATA(number.data);
+
+    return (header & (0xC000 | 0x1F80)) == 0x8000 || json_number_has_no_fraction(number);
+}
 
 /*
  * Returns a number less than, equal to or greater than zero, as a is less than, equal to or

@@ -57,6 +57,8 @@ struct FastNode {
     uint32 sure_max;     /* ... and at most, passes */
     uint32 min_length;   /* characters */
     uint32 max_length;   /* characters */
+    const struct FastObject *object; /* the only check of objects, or NULL */
+    const struct FastArray *array;   /* the same of arrays */
     const FastOp *ops[N_JSON_KINDS]; /* each ends with FAST_END */
     const JsonSchemaNode *source;
 };
@@ -74,6 +76,7 @@ typedef struct FastName {
     bool is_required;
     bool is_listed;       /* in "properties", so additionalProperties does not apply to it */
     bool is_decided;      /* its node alone judges the member */
+    uint8 sure;           /* the node's */
     const FastNode *node; /* never NULL; "anything" allows all */
 } FastName;
 

@@ -387,25 +387,48 @@ lower_kind(Builder *b, int kind)
             lower_keyword(b, &source->keywords[i], kind);
 }
 
+/* The operation when it is the only one of its kind of value. */
+static const FastOp *
+only_op(const FastNode *node, int kind)
+{
+    const FastOp *op = (node->checked & BIT(kind)) ? node->ops[kind] : NULL;
+
+    return op && op[1].code == FAST_END ? op : NULL;
+}
+
 /* What passes by its type, or by its bytes if it is a string; a character has at most four. */
 static void
 finish_sure(FastNode *node)
 {
     uint32 passing = node->kinds & ~node->checked;
     uint32 containers = BIT(JSON_ARRAY) | BIT(JSON_OBJECT);
+    const FastOp *number = only_op(node, JSON_NUMBER);
 
     node->sure = passing & ~containers;
     if ((passing & containers) == containers)
         node->sure |= JSON_ENTRY_CONTAINER;
-    node->takes_integers = (node->checked & BIT(JSON_NUMBER)) != 0 &&
-                           node->ops[JSON_NUMBER][0].code == FAST_INTEGER &&
-                           node->ops[JSON_NUMBER][1].code == FAST_END;
+    node->takes_integers = number && number->code == FAST_INTEGER;
     node->sure_min = PG_UINT32_MAX;
     if (!node->ops[JSON_STRING]) {
         node->sure_min =
             node->min_length > 1 ? to_length((int64)node->min_length * 4) : node->min_length;
         node->sure_max = node->max_length;
     }
+}
+
+/* Containers with one check are entered without a look at the list. */
+static void
+finish_containers(FastNode *node)
+{
+    const FastOp *object = only_op(node, JSON_OBJECT);
+    const FastOp *array = only_op(node, JSON_ARRAY);
+
+    if (node->enters_scope)
+        return;
+    if (object && object->code == FAST_OBJECT)
+        node->object = object->object;
+    if (array && array->code == FAST_ARRAY)
+        node->array = array->array;
 }
 
 static void
@@ -425,6 +448,7 @@ finish(Builder *b)
         node->checked |= BIT(JSON_STRING);
     node->checked &= node->kinds;
     finish_sure(node);
+    finish_containers(node);
     node->is_finished = true;
 }
 

@@ -281,8 +281,10 @@ lower_finish_object(FastObject *object)
     uint32 sure = object->n_required == 0 ? JSON_ENTRIES_ALL : 0;
 
     CHECK_FOR_INTERRUPTS();
-    for (int i = 0; i < object->n_names && sure != 0; i++)
-        sure &= object->names[i].node->sure;
+    for (int i = 0; i < object->n_names; i++) {
+        object->names[i].sure = object->names[i].node->sure;
+        sure &= object->names[i].sure;
+    }
     for (int i = 0; i < object->n_patterns; i++)
         if (object->patterns[i].node)
             sure &= object->patterns[i].node->sure;

@@ -32,7 +32,19 @@ typedef struct Run {
     Effort effort;
 } Run;
 
+static bool run_object(Run *run, const FastObject *object, JsonValue value);
+static bool run_array(Run *run, const FastArray *array, JsonValue value);
 static bool run_checked(Run *run, const FastNode *node, JsonValue value);
+
+/* Every way into a deeper level goes through here. */
+static inline void
+enter(Run *run)
+{
+    CHECK_FOR_INTERRUPTS();
+    effort_spend(&run->effort, 1);
+    if (unlikely(run->stack - (const char *)__builtin_frame_address(0) > UNCHECKED_STACK))
+        check_stack_depth();
+}
 
 /* Whether a string of so many bytes passes unread. */
 static inline bool
@@ -53,14 +65,22 @@ run_node(Run *run, const FastNode *node, JsonValue value)
         return true;
     if (value.kind == JSON_NUMBER && node->takes_integers)
         return json_number_is_integer(value);
+    if (value.kind == JSON_OBJECT && node->object)
+        return run_object(run, node->object, value);
+    if (value.kind == JSON_ARRAY && node->array)
+        return run_array(run, node->array, value);
     return run_checked(run, node, value);
 }
 
-/* The same for the value of an entry that starts at *offset; moves that to the next one. */
+/*
+ * The same for the value of an entry that starts at *offset; moves that to the next one. "sure" is
+ * the node's.
+ */
 static inline bool
-run_entry(Run *run, const FastNode *node, JEntry entry, const char *base, uint32 *offset)
+run_entry(Run *run, const FastNode *node, uint8 sure, JEntry entry, const char *base,
+          uint32 *offset)
 {
-    if (node->sure & JSON_ENTRY_BIT(entry)) {
+    if (sure & JSON_ENTRY_BIT(entry)) {
         *offset = json_entry_end(entry, *offset);
         return true;
     }
@@ -79,7 +99,7 @@ run_all(Run *run, const FastNode *node, const JsonbContainer *container, JsonWal
 {
     json_walk_skip(&walk, container, node->sure);
     while (!json_walk_ended(&walk))
-        if (!run_entry(run, node, *walk.entry++, walk.base, &walk.offset))
+        if (!run_entry(run, node, node->sure, *walk.entry++, walk.base, &walk.offset))
             return false;
     return true;
 }
@@ -216,7 +236,7 @@ run_shaped(Run *run, const FastObject *object, const JEntry *values, const char 
     uint32 offset = object->shape.bytes_size;
 
     for (; name < end; name++)
-        if (!run_entry(run, name->node, *values++, base, &offset))
+        if (!run_entry(run, name->node, name->sure, *values++, base, &offset))
             return false;
     return true;
 }
@@ -290,7 +310,7 @@ run_named(Run *run, const FastObject *object, JsonValue value)
             continue;
         }
         entry += count;
-        if (name->node->sure & JSON_ENTRY_BIT(*entry))
+        if (name->sure & JSON_ENTRY_BIT(*entry))
             continue;
         offset = json_entries_end(container, entry - container->children);
         if (!run_node(run, name->node, json_entry_value(*entry, keys.base, &offset)))
@@ -318,7 +338,7 @@ run_members(Run *run, const FastObject *object, const JsonbContainer *container,
         key_offset = key_end;
         if (likely(name && name->is_decided)) {
             n_required += name->is_required;
-            if (!run_entry(run, name->node, entry[count], base, &value_offset))
+            if (!run_entry(run, name->node, name->sure, entry[count], base, &value_offset))
                 return false;
         } else if (!object->is_plain) {
             JsonValue member = json_entry_value(entry[count], base, &value_offset);
@@ -326,7 +346,8 @@ run_members(Run *run, const FastObject *object, const JsonbContainer *container,
             if (!run_member(run, object, name, key, member, &n_required))
                 return false;
         } else if (object->additional) {
-            if (!run_entry(run, object->additional, entry[count], base, &value_offset))
+            if (!run_entry(run, object->additional, object->additional->sure, entry[count], base,
+                           &value_offset))
                 return false;
         } else if (key.length > object->max_length) {
             break; /* keys are sorted by length: no listed name can follow */
@@ -356,6 +377,7 @@ run_object(Run *run, const FastObject *object, JsonValue value)
     const JEntry *values = container->children + count;
     const char *base = (const char *)(values + count);
 
+    enter(run);
     if (count == object->shape_count && has_shape(&object->shape, container, base))
         return run_shaped(run, object, values, base);
     if (count < object->min_members || count > object->max_members)
@@ -373,7 +395,7 @@ run_object(Run *run, const FastObject *object, JsonValue value)
 
 /* ---- arrays ------------------------------------------------------------------------------ */
 
-static bool
+static pg_noinline bool
 run_contains(Run *run, const FastArray *array, JsonValue value)
 {
     JsonWalk walk = json_walk_array(value);
@@ -389,19 +411,29 @@ run_contains(Run *run, const FastArray *array, JsonValue value)
     return n_matches >= array->min_contains;
 }
 
+/* Moves the walk past the items of the prefix. */
+static pg_noinline bool
+run_prefix(Run *run, const FastArray *array, JsonWalk *walk)
+{
+    for (int i = 0; i < array->n_prefix && !json_walk_ended(walk); i++)
+        if (!run_optional(run, array->prefix[i], json_walk_next(walk)))
+            return false;
+    return true;
+}
+
 static pg_noinline bool
 run_array(Run *run, const FastArray *array, JsonValue value)
 {
     uint32 count = json_count(value);
     JsonWalk walk = json_walk_array(value);
 
+    enter(run);
     if (count < array->min_items || count > array->max_items)
         return false;
     if (count > MANY_ENTRIES)
         CHECK_FOR_INTERRUPTS();
-    for (int i = 0; i < array->n_prefix && !json_walk_ended(&walk); i++)
-        if (!run_optional(run, array->prefix[i], json_walk_next(&walk)))
-            return false;
+    if (array->n_prefix > 0 && !run_prefix(run, array, &walk))
+        return false;
     if (array->items && !run_all(run, array->items, json_container(value), walk))
         return false;
     if (array->contains && !run_contains(run, array, value))
@@ -512,6 +544,7 @@ has_length(const FastNode *node, JsonValue value)
 static bool
 run_ops(Run *run, const FastOp *op, JsonValue value)
 {
+    enter(run);
     for (; op->code != FAST_END; op++)
         if (!run_op(run, op, value))
             return false;
@@ -540,17 +573,13 @@ run_checked(Run *run, const FastNode *node, JsonValue value)
         return false;
     if (!op)
         return true;
-    CHECK_FOR_INTERRUPTS();
-    effort_spend(&run->effort, 1);
-    if (unlikely(run->stack - (const char *)__builtin_frame_address(0) > UNCHECKED_STACK))
-        check_stack_depth();
+    if (op->code == FAST_STRINGS && op[1].code == FAST_END)
+        return is_one_of_strings(op, value);
     if (unlikely(node->enters_scope) &&
         (!run->scope || run->scope->resource != node->source->resource))
         return run_in_scope(run, node, value);
     if (op->code == FAST_OBJECT && op[1].code == FAST_END)
         return run_object(run, op->object, value);
-    if (op->code == FAST_ARRAY && op[1].code == FAST_END)
-        return run_array(run, op->array, value);
     return run_ops(run, op, value);
 }
 
