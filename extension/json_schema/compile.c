@@ -181,6 +181,44 @@ compile_all(JsonSchemaCompile *compile)
     }
 }
 
+/* Whether a dynamic reference means the same node in every scope. */
+static bool
+means_one_node(const JsonSchemaKeyword *keyword)
+{
+    ListCell *cell;
+
+    foreach (cell, keyword->candidates->list)
+        if (((const JsonSchemaCandidate *)lfirst(cell))->node != keyword->nodes[0])
+            return false;
+    return true;
+}
+
+/*
+ * With all candidates known, dynamic references that mean one node become ordinary ones, which
+ * cost no more than "$ref".
+ */
+static void
+settle_references(JsonSchemaCompile *compile)
+{
+    ListCell *cell;
+
+    foreach (cell, compile->all_nodes) {
+        JsonSchemaNode *node = lfirst(cell);
+
+        CHECK_FOR_INTERRUPTS();
+        for (int i = 0; i < node->n_keywords; i++) {
+            JsonSchemaKeyword *keyword = &node->keywords[i];
+
+            if (keyword->kind != KEYWORD_DYNAMIC_REF || !keyword->anchor)
+                continue;
+            if (means_one_node(keyword))
+                keyword->anchor = NULL;
+            else
+                compile->program->has_dynamic_scope = true;
+        }
+    }
+}
+
 /* ---- entry ---------------------------------------------------------------------- */
 
 JsonSchemaResource *
@@ -213,6 +251,7 @@ compile_program(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
     }
     compile->program->root = json_schema_node(compile, root, resource, NULL);
     compile_all(compile);
+    settle_references(compile);
     if (check)
         check(compile);
     json_schema_find_cycles(compile);
