@@ -93,11 +93,31 @@ run_optional(Run *run, const FastNode *node, JsonValue value)
     return !node || run_node(run, node, value);
 }
 
+/* Moves the walk past the integers that come next. */
+static inline void
+skip_integers(JsonWalk *walk)
+{
+    const JEntry *entry = walk->entry;
+    uint32 offset = walk->offset;
+
+    for (; entry < walk->end && JBE_ISNUMERIC(*entry); entry++) {
+        JsonValue number = {walk->base + INTALIGN(offset), 0, JSON_NUMBER};
+
+        if (!json_number_is_integer(number))
+            break;
+        offset = json_entry_end(*entry, offset);
+    }
+    walk->entry = entry;
+    walk->offset = offset;
+}
+
 /* Checks the entries of the container from the walk's place on. */
 static inline bool
 run_all(Run *run, const FastNode *node, const JsonbContainer *container, JsonWalk walk)
 {
     json_walk_skip(&walk, container, node->sure);
+    if (node->takes_integers)
+        skip_integers(&walk);
     while (!json_walk_ended(&walk))
         if (!run_entry(run, node, node->sure, *walk.entry++, walk.base, &walk.offset))
             return false;
