@@ -93,31 +93,33 @@ run_optional(Run *run, const FastNode *node, JsonValue value)
     return !node || run_node(run, node, value);
 }
 
-/* Moves the walk past the integers that come next. */
-static inline void
-skip_integers(JsonWalk *walk)
+/* The same as run_all() for a node that takes integers, which are many in a row. */
+static pg_noinline bool
+run_integers(Run *run, const FastNode *node, JsonWalk walk)
 {
-    const JEntry *entry = walk->entry;
-    uint32 offset = walk->offset;
+    while (!json_walk_ended(&walk)) {
+        JEntry entry = *walk.entry++;
+        JsonValue number = {walk.base + INTALIGN(walk.offset), 0, JSON_NUMBER};
 
-    for (; entry < walk->end && JBE_ISNUMERIC(*entry); entry++) {
-        JsonValue number = {walk->base + INTALIGN(offset), 0, JSON_NUMBER};
-
+        if (!JBE_ISNUMERIC(entry)) {
+            if (!run_entry(run, node, node->sure, entry, walk.base, &walk.offset))
+                return false;
+            continue;
+        }
         if (!json_number_is_integer(number))
-            break;
-        offset = json_entry_end(*entry, offset);
+            return false;
+        walk.offset = json_entry_end(entry, walk.offset);
     }
-    walk->entry = entry;
-    walk->offset = offset;
+    return true;
 }
 
 /* Checks the entries of the container from the walk's place on. */
-static inline bool
+static pg_attribute_always_inline bool
 run_all(Run *run, const FastNode *node, const JsonbContainer *container, JsonWalk walk)
 {
     json_walk_skip(&walk, container, node->sure);
     if (node->takes_integers)
-        skip_integers(&walk);
+        return run_integers(run, node, walk);
     while (!json_walk_ended(&walk))
         if (!run_entry(run, node, node->sure, *walk.entry++, walk.base, &walk.offset))
             return false;
