@@ -53,7 +53,11 @@ INSERT INTO cases (schema, good, bad) VALUES
     ('{"format": "email", "title": "t", "description": "d", "default": 1, "x-own": {"type": 1}}', '"no"', NULL),
     ('{"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "string"}], "additionalItems": false}', '["a"]', '["a", 1]'),
     ('{"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": true}', '2', '1'),
-    ('{"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/definitions/a", "type": "null", "definitions": {"a": {"type": "string"}}}', '"a"', 'null');
+    ('{"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/definitions/a", "type": "null", "definitions": {"a": {"type": "string"}}}', '"a"', 'null'),
+    ('{"items": {"type": "integer"}}', '[0, -7, 1.0, 1e2, 10000, -1e300, 12345678901234567890.00]', '[0, 1.0, 1e300, 1e-1]'),
+    ('{"additionalProperties": {"type": ["integer", "string"]}}', '{"a": 1, "b": "x", "c": -2.0}', '{"a": 1, "b": "x", "c": null, "d": 2}'),
+    ('{"$dynamicAnchor": "t", "type": ["object", "integer"], "additionalProperties": {"$dynamicRef": "#t"}}', '{"a": {"b": 1}}', '{"a": {"b": 1.5}}'),
+    ('{"$dynamicAnchor": "t", "type": ["object", "integer"], "additionalProperties": {"$ref": "inner"}, "$defs": {"inner": {"$id": "http://example.com/inner", "$dynamicAnchor": "t", "items": {"$dynamicRef": "#t"}}}, "$id": "http://example.com/outer"}', '{"a": [1]}', '{"a": [[1]]}');
 SELECT id, schema, ctms.json_schema_is_valid(schema, good) AS good, ctms.json_schema_is_valid(schema, bad) AS bad
 FROM cases
 WHERE ctms.json_schema_is_valid(schema, good) IS FALSE OR ctms.json_schema_is_valid(schema, bad) IS TRUE ORDER BY id;

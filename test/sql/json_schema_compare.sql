@@ -102,7 +102,10 @@ INSERT INTO pairs (expected, old, new) VALUES
     ('incompatible', '{"type": "object", "properties": {"geo": {"enum": ["at", "de"]}, "n": {"type": "integer"}}, "required": ["geo", "n"]}',
         '{"type": "object", "properties": {"geo": {"enum": ["de"]}, "n": {"type": "integer"}}, "required": ["geo", "n"]}'),
     ('incompatible', '{"type": "object", "properties": {"where": {"type": "object", "properties": {"cities": {"type": "array", "items": {"type": "string", "minLength": 2}}}}}}',
-        '{"type": "object", "properties": {"where": {"type": "object", "properties": {"cities": {"type": "array", "items": {"type": "string", "minLength": 3}}}}}}');
+        '{"type": "object", "properties": {"where": {"type": "object", "properties": {"cities": {"type": "array", "items": {"type": "string", "minLength": 3}}}}}}'),
+    -- a dynamic reference that can only mean one schema
+    ('compatible', '{"$dynamicAnchor": "t", "type": "integer", "properties": {"t": {"$dynamicRef": "#t"}}}',
+        '{"$dynamicAnchor": "t", "type": "number", "properties": {"t": {"$dynamicRef": "#t"}}}');
 SELECT count(*), count(*) FILTER (WHERE expected = 'unknown') FROM pairs;
 
 CREATE TEMP TABLE results AS
