@@ -57,8 +57,9 @@ struct FastNode {
     uint32 sure_max;     /* ... and at most, passes */
     uint32 min_length;   /* characters */
     uint32 max_length;   /* characters */
-    const struct FastObject *object; /* the only check of objects, or NULL */
-    const struct FastArray *array;   /* the same of arrays */
+    /* The only check of objects, of arrays; NULL if there are others, or a scope is entered. */
+    const struct FastObject *object;
+    const struct FastArray *array;
     const FastOp *ops[N_JSON_KINDS]; /* each ends with FAST_END */
     const JsonSchemaNode *source;
 };

@@ -591,6 +591,7 @@ run_checked(Run *run, const FastNode *node, JsonValue value)
 {
     const FastOp *op = node->ops[value.kind];
 
+    CHECK_FOR_INTERRUPTS(); /* an array of many strings asks nowhere else */
     if (value.kind == JSON_STRING && !has_length(node, value))
         return false;
     if (!op)
