@@ -188,6 +188,8 @@ compile_reference(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKe
         keyword->anchor = anchor->name;
     if (kind == KEYWORD_RECURSIVE_REF && keyword->nodes[0]->resource->has_recursive_anchor)
         keyword->anchor = "";
+    if (keyword->anchor)
+        compile->program->has_dynamic_scope = true;
 }
 
 /* What references reach is compiled through them. */

@@ -194,14 +194,16 @@ means_one_node(const JsonSchemaKeyword *keyword)
 }
 
 /*
- * With all candidates known, dynamic references that mean one node become ordinary ones, which
- * cost no more than "$ref".
+ * Dynamic references that mean one node become ordinary ones, which cost no more than "$ref". That
+ * is after the search for circles, which accepts those of dynamic references that the root does not
+ * lead to.
  */
 static void
 settle_references(JsonSchemaCompile *compile)
 {
     ListCell *cell;
 
+    compile->program->has_dynamic_scope = false;
     foreach (cell, compile->all_nodes) {
         JsonSchemaNode *node = lfirst(cell);
 
@@ -251,11 +253,11 @@ compile_program(JsonSchemaCompile *compile, const JsonSchemaResource *resource,
     }
     compile->program->root = json_schema_node(compile, root, resource, NULL);
     compile_all(compile);
-    settle_references(compile);
     if (check)
         check(compile);
     json_schema_find_cycles(compile);
     json_schema_find_dynamic_cycles(compile);
+    settle_references(compile);
 }
 
 JsonSchemaProgram *
