@@ -175,7 +175,7 @@ compile_reference(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKe
 
     allocate_lists(keyword, 1);
     keyword->n = 1;
-    keyword->kind = kind == KEYWORD_REF ? KEYWORD_REF : KEYWORD_DYNAMIC_REF;
+    keyword->kind = KEYWORD_REF;
     if (keyword->value.kind != JSON_STRING) {
         json_schema_bad_value(compile, node, keyword, "a string");
         return;
@@ -188,8 +188,10 @@ compile_reference(JsonSchemaCompile *compile, JsonSchemaNode *node, JsonSchemaKe
         keyword->anchor = anchor->name;
     if (kind == KEYWORD_RECURSIVE_REF && keyword->nodes[0]->resource->has_recursive_anchor)
         keyword->anchor = "";
-    if (keyword->anchor)
-        compile->program->has_dynamic_scope = true;
+    if (!keyword->anchor)
+        return;
+    keyword->kind = KEYWORD_DYNAMIC_REF;
+    compile->program->has_dynamic_scope = true;
 }
 
 /* What references reach is compiled through them. */

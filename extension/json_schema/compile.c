@@ -145,7 +145,7 @@ static void
 link_candidates(JsonSchemaCompile *compile, JsonSchemaNode *node)
 {
     for (int i = 0; i < node->n_keywords; i++)
-        if (node->keywords[i].kind == KEYWORD_DYNAMIC_REF && node->keywords[i].anchor)
+        if (node->keywords[i].kind == KEYWORD_DYNAMIC_REF)
             node->keywords[i].candidates =
                 json_schema_candidates(compile, node->keywords[i].anchor);
 }
@@ -211,10 +211,10 @@ settle_references(JsonSchemaCompile *compile)
         for (int i = 0; i < node->n_keywords; i++) {
             JsonSchemaKeyword *keyword = &node->keywords[i];
 
-            if (keyword->kind != KEYWORD_DYNAMIC_REF || !keyword->anchor)
+            if (keyword->kind != KEYWORD_DYNAMIC_REF)
                 continue;
             if (means_one_node(keyword))
-                keyword->anchor = NULL;
+                keyword->kind = KEYWORD_REF;
             else
                 compile->program->has_dynamic_scope = true;
         }

@@ -28,7 +28,7 @@ json_schema_count_in_place(const JsonSchemaKeyword *keyword)
     case KEYWORD_REF:
     case KEYWORD_NOT:
     case KEYWORD_IF: return 1;
-    case KEYWORD_DYNAMIC_REF: return keyword->anchor ? 0 : 1;
+    case KEYWORD_DYNAMIC_REF: return 0;
     case KEYWORD_ALL_OF:
     case KEYWORD_ANY_OF:
     case KEYWORD_ONE_OF: return keyword->n;

@@ -132,8 +132,7 @@ count_children(const JsonSchemaKeyword *keyword)
 static bool
 is_in_place(const JsonSchemaKeyword *keyword, int child)
 {
-    return child < json_schema_count_in_place(keyword) ||
-           (keyword->kind == KEYWORD_DYNAMIC_REF && keyword->anchor);
+    return child < json_schema_count_in_place(keyword) || keyword->kind == KEYWORD_DYNAMIC_REF;
 }
 
 static const JsonSchemaNode *
@@ -141,7 +140,7 @@ child_node(CycleWalk *walk, const JsonSchemaKeyword *keyword, int child, const C
 {
     const JsonSchemaNode *target = NULL;
 
-    if (keyword->kind == KEYWORD_DYNAMIC_REF && keyword->anchor)
+    if (keyword->kind == KEYWORD_DYNAMIC_REF)
         target = target_in(walk, keyword->candidates, scope);
     return target ? target : keyword->nodes[child];
 }

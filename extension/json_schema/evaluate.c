@@ -322,8 +322,6 @@ json_schema_dynamic_target(const Scope *scope, const JsonSchemaKeyword *keyword)
 {
     const JsonSchemaNode *target = keyword->nodes[0];
 
-    if (!keyword->anchor)
-        return target;
     for (; scope; scope = scope->outer) {
         ListCell *cell;
 

@@ -235,9 +235,9 @@ typedef struct JsonSchemaKeyword {
     JsonValue *names;
     JsonSchemaNode **nodes; /* if: the conditions, then, else, each of which may be NULL */
     Regex **patterns;
-    JsonValue *lists;   /* dependencies: arrays of names */
-    const char *anchor; /* dynamic reference: the name; NULL for an ordinary one */
-    const struct JsonSchemaCandidates *candidates; /* of a dynamic one; else NULL */
+    JsonValue *lists;                              /* dependencies: arrays of names */
+    const char *anchor;                            /* dynamic reference: the name */
+    const struct JsonSchemaCandidates *candidates; /* of a dynamic one */
     struct JsonSchemaFormat const *format;
     const struct JsonSet *set; /* enum: its values when there are many; else NULL */
 } JsonSchemaKeyword;

@@ -317,12 +317,7 @@ static void
 lower_common(Builder *b, const JsonSchemaKeyword *keyword)
 {
     switch (keyword->kind) {
-    case KEYWORD_DYNAMIC_REF:
-        if (keyword->anchor) {
-            lower_dynamic(b, keyword);
-            break;
-        }
-        /* FALLTHROUGH */
+    case KEYWORD_DYNAMIC_REF: lower_dynamic(b, keyword); break;
     case KEYWORD_REF:
     case KEYWORD_ALL_OF:
         for (int i = 0; i < keyword->n; i++)
