@@ -71,6 +71,23 @@ typedef struct FastString {
     uint32 length;
 } FastString;
 
+/* Whether it is the string with these bytes and tail. */
+static inline bool
+fast_string_is(const FastString *string, const char *data, uint32 length, uint64 tail)
+{
+    uint64 x, y;
+
+    if (string->tail != tail || string->length != length)
+        return false;
+    if (length <= 8)
+        return true;
+    if (length > 16)
+        return memcmp(string->bytes, data, length - 8) == 0;
+    memcpy(&x, string->bytes, 8);
+    memcpy(&y, data, 8);
+    return x == y;
+}
+
 /* A member that the schema names. */
 typedef struct FastName {
     FastString string;

@@ -152,23 +152,6 @@ same_block(const char *a, const char *b, uint32 size)
     return true;
 }
 
-/* Whether it is the string with these bytes and tail. */
-static inline bool
-is_string(const FastString *string, const char *data, uint32 length, uint64 tail)
-{
-    uint64 x, y;
-
-    if (string->tail != tail || string->length != length)
-        return false;
-    if (length <= 8)
-        return true;
-    if (length > 16)
-        return memcmp(string->bytes, data, length - 8) == 0;
-    memcpy(&x, string->bytes, 8);
-    memcpy(&y, data, 8);
-    return x == y;
-}
-
 static const FastName *
 search_bucket(const FastName *names, int low, int high, JsonValue key)
 {
@@ -202,7 +185,7 @@ find_name(const FastObject *object, JsonValue key)
         return search_bucket(object->names, at, end, key);
     tail = json_string_tail(key.data, key.length);
     for (; at < end; at++)
-        if (is_string(&object->names[at].string, key.data, key.length, tail))
+        if (fast_string_is(&object->names[at].string, key.data, key.length, tail))
             return &object->names[at];
     return NULL;
 }
@@ -305,7 +288,7 @@ find_key(JsonWalk *keys, const FastString *string)
 
         if (key.length != string->length)
             break;
-        if (is_string(string, key.data, key.length, json_string_tail(key.data, key.length)))
+        if (fast_string_is(string, key.data, key.length, json_string_tail(key.data, key.length)))
             return entry;
     }
     return NULL;
@@ -471,7 +454,7 @@ is_one_of_strings(const FastOp *op, JsonValue value)
     uint64 tail = json_string_tail(value.data, value.length);
 
     for (int i = 0; i < op->n; i++)
-        if (is_string(&op->strings[i], value.data, value.length, tail))
+        if (fast_string_is(&op->strings[i], value.data, value.length, tail))
             return true;
     return false;
 }
@@ -601,7 +584,7 @@ run_checked(Run *run, const FastNode *node, JsonValue value)
     if (unlikely(node->enters_scope) &&
         (!run->scope || run->scope->resource != node->source->resource))
         return run_in_scope(run, node, value);
-    if (op->code == FAST_OBJECT && op[1].code == FAST_END)
+    if (op->code == FAST_OBJECT && op[1].code == FAST_END) /* in the same scope */
         return run_object(run, op->object, value);
     return run_ops(run, op, value);
 }
