@@ -87,10 +87,12 @@ unquote(char *text)
 
 /* ---- files ------------------------------------------------------------------------- */
 
-/* Finds the column of addresses, if the row is one of names. */
-static bool
+/* Finds the column of addresses, if the row is one of names. Returns the number of such columns. */
+static size_t
 find_column(const struct csv_reader *reader, struct place *place)
 {
+    size_t count = 0;
+
     place->cells = reader->count;
     for (size_t cell = 0; cell < reader->count; cell++) {
         char *copy = xstrdup(csv_reader_cell(reader, cell));
@@ -98,11 +100,12 @@ find_column(const struct csv_reader *reader, struct place *place)
         bool is_found = strcasecmp(name, "email") == 0 || strcasecmp(name, "primary_email") == 0;
 
         free(copy);
+        if (!is_found)
+            continue;
         place->column = cell;
-        if (is_found)
-            return true;
+        count++;
     }
-    return false;
+    return count;
 }
 
 static void
@@ -145,8 +148,15 @@ read_rows(struct addresses *addresses, struct csv_reader *reader)
 {
     enum csv_reader_result found = csv_reader_next(reader);
     struct place place = {0, 1};
+    size_t columns = found == CSV_READER_ROW ? find_column(reader, &place) : 0;
 
-    if (found == CSV_READER_ROW && find_column(reader, &place)) {
+    if (columns > 1) {
+        output_error(addresses->cli, CLI_FAILED,
+                     "\"%s\", line %lld: has %zu columns of addresses: leave the one that counts",
+                     addresses->path, reader->row_line, columns);
+        return false;
+    }
+    if (columns == 1) {
         found = csv_reader_next(reader);
     } else if (found != CSV_READER_END && csv_reader_restart_plain(reader)) {
         place = (struct place){0, 1};

@@ -5,18 +5,49 @@
  * user of the machine can see the arguments of a running program.
  */
 #include <jansson.h>
+#include <search.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "cli/addresses.h"
 #include "cli/cli.h"
 #include "cli/database.h"
 #include "cli/output.h"
+#include "common/buf.h"
 
 struct deletion {
     struct cli *cli;
     unsigned long long deleted;
     unsigned long long unknown;
     unsigned long long failed;
+    void *done; /* a tree of the addresses that were deleted */
 };
+
+/* ---- addresses that are in a file twice -------------------------------------------- */
+
+static int
+compare_addresses(const void *a, const void *b)
+{
+    return strcasecmp(a, b);
+}
+
+static void
+remember_deleted(struct deletion *deletion, const char *email)
+{
+    char *copy = xstrdup(email);
+    char **found = tsearch(copy, &deletion->done, compare_addresses);
+
+    if (!found || *found != copy)
+        free(copy);
+}
+
+static bool
+was_deleted(const struct deletion *deletion, const char *email)
+{
+    return tfind(email, &deletion->done, compare_addresses) != NULL;
+}
+
+/* ---- one contact ------------------------------------------------------------------- */
 
 /* Prints the ids that the contact had besides its address, such as "fxa_id, sfdc_id". */
 static void
@@ -55,10 +86,10 @@ print_deleted(const char *email, const char *identities)
 }
 
 static void
-print_unknown(const char *email)
+print_unknown(const char *email, bool is_repeated)
 {
     output_text(stdout, email);
-    puts(": not found");
+    puts(is_repeated ? ": was deleted before" : ": not found");
 }
 
 static void
@@ -72,7 +103,8 @@ print_as_json(const char *email, const char *identities)
     json_decref(line);
 }
 
-/* False when it is useless to continue. */
+/* False when it is useless to continue. The ids of a contact are nowhere else once it is deleted,
+ * so each line is written before the next contact is touched. */
 static bool
 delete_email(void *arg, const char *email)
 {
@@ -81,6 +113,7 @@ delete_email(void *arg, const char *email)
     const char *parameters[] = {email};
     PGresult *result = database_query(cli, "SELECT ctms.delete_contact($1)", 1, parameters);
     const char *identities = NULL;
+    bool is_repeated;
 
     if (!result) {
         deletion->failed++;
@@ -88,16 +121,19 @@ delete_email(void *arg, const char *email)
     }
     if (PQntuples(result) > 0 && !PQgetisnull(result, 0, 0))
         identities = PQgetvalue(result, 0, 0);
+    is_repeated = !identities && was_deleted(deletion, email);
     deletion->deleted += identities != NULL;
-    deletion->unknown += identities == NULL;
+    deletion->unknown += !identities && !is_repeated;
     if (cli->is_json)
         print_as_json(email, identities);
     else if (identities)
         print_deleted(email, identities);
     else
-        print_unknown(email);
+        print_unknown(email, is_repeated);
+    if (identities)
+        remember_deleted(deletion, email);
     PQclear(result);
-    return true;
+    return output_finish(cli);
 }
 
 static void
@@ -105,7 +141,11 @@ delete_file(struct deletion *deletion, const char *path, const struct addresses 
 {
     struct cli *cli = deletion->cli;
 
-    addresses_each(addresses, delete_email, deletion);
+    if (!addresses_each(addresses, delete_email, deletion))
+        fprintf(stderr,
+                "ctms: stopped: %llu contacts were deleted, and those of the other "
+                "addresses were not\n",
+                deletion->deleted);
     if (!cli->is_json)
         printf("%llu deleted, %llu not found, %llu failed\n", deletion->deleted, deletion->unknown,
                deletion->failed);
@@ -139,6 +179,7 @@ run_delete(struct cli *cli)
             cli->status = CLI_PARTLY;
     }
     addresses_free(&addresses);
+    tdestroy(deletion.done, free);
     return cli->status;
 }
 

@@ -18,6 +18,15 @@
 static PGcancel *volatile cancel_handle;
 static volatile sig_atomic_t is_waiting; /* a statement is running */
 static volatile sig_atomic_t is_interrupted;
+static bool is_late; /* the statement had come to its end before it could be cancelled */
+
+static void
+end_by(int signal_number)
+{
+    output_drop_private();
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
 
 static void
 cancel_statement(int signal_number)
@@ -29,9 +38,26 @@ cancel_statement(int signal_number)
         PQcancel(cancel_handle, message, sizeof(message));
         return;
     }
-    output_drop_private();
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
+    end_by(signal_number);
+}
+
+/* Nothing more begins after an interrupt that came too late for the last statement: a loop over
+ * many short ones would never end. What that one has done is reported before. */
+static void
+begin_waiting(void)
+{
+    if (is_late) {
+        fflush(stdout);
+        end_by(SIGINT);
+    }
+    is_waiting = 1;
+}
+
+static void
+end_waiting(const PGresult *result)
+{
+    is_waiting = 0;
+    is_late = is_interrupted && database_is_ok(result);
 }
 
 /*
@@ -83,7 +109,8 @@ set_limits(struct cli *cli)
         "pg_catalog.set_config('statement_timeout', $1, false), "
         "pg_catalog.set_config('idle_in_transaction_session_timeout', '10min', false), "
         "pg_catalog.set_config('timezone', 'UTC', false), "
-        "pg_catalog.set_config('datestyle', 'ISO', false)",
+        "pg_catalog.set_config('datestyle', 'ISO', false), "
+        "pg_catalog.set_config('standard_conforming_strings', 'on', false)",
         1, parameters);
     PQclear(result);
     return result != NULL;
@@ -212,9 +239,9 @@ database_try_query(struct cli *cli, const char *sql, int count, const char *cons
 {
     PGresult *result;
 
-    is_waiting = 1;
+    begin_waiting();
     result = PQexecParams(cli->db, sql, count, NULL, parameters, NULL, NULL, 0);
-    is_waiting = 0;
+    end_waiting(result);
     return result;
 }
 
@@ -258,9 +285,9 @@ database_run_script(struct cli *cli, const char *statements)
     PGresult *result;
     bool is_ok;
 
-    is_waiting = 1;
+    begin_waiting();
     result = PQexec(cli->db, statements);
-    is_waiting = 0;
+    end_waiting(result);
     is_ok = database_is_ok(result);
     if (!is_ok)
         database_report(cli, result, NULL);

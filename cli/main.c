@@ -61,8 +61,7 @@ run_command(struct cli *cli)
         cli->command->run(cli);
     if (cli->db)
         database_close(cli);
-    if (cli->status == CLI_OK)
-        output_finish(cli);
+    output_finish(cli);
 }
 
 int

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -91,6 +92,34 @@ watch_signals(void)
     }
 }
 
+/* Regular files that the command reads or has written. */
+static struct stat *used;
+static size_t used_count;
+
+void
+output_protect(int fd)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+        return;
+    used = xrealloc(used, (used_count + 1) * sizeof(*used));
+    used[used_count++] = status;
+}
+
+static bool
+is_used(const char *path)
+{
+    struct stat status;
+
+    if (stat(path, &status) != 0)
+        return false;
+    for (size_t i = 0; i < used_count; i++)
+        if (used[i].st_dev == status.st_dev && used[i].st_ino == status.st_ino)
+            return true;
+    return false;
+}
+
 static void
 complain_about_file(struct cli *cli, const char *path, const char *problem)
 {
@@ -102,10 +131,15 @@ output_open_private(struct cli *cli, new_file *file, const char *path)
 {
     const char *problem;
 
+    if (is_used(path)) {
+        complain_about_file(cli, path, "this command reads it, or has written it before");
+        return false;
+    }
     if (!new_file_open(file, path, 0600, &problem)) {
         complain_about_file(cli, path, problem);
         return false;
     }
+    output_protect(fileno(file->stream));
     unfinished = file->part;
     watch_signals();
     return true;
@@ -205,8 +239,12 @@ output_confirm(struct cli *cli, const char *question)
 bool
 output_finish(struct cli *cli)
 {
+    static bool is_told;
+
     if (fflush(stdout) == 0 && !ferror(stdout))
         return true;
-    output_error(cli, CLI_FAILED, "could not write the output: %s", strerror(errno));
+    if (!is_told)
+        output_error(cli, CLI_FAILED, "could not write the output: %s", strerror(errno));
+    is_told = true;
     return false;
 }

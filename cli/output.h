@@ -23,6 +23,9 @@ bool output_open_private(struct cli *cli, new_file *file, const char *path);
 /* Closes it; after an error nothing is left of it. Returns false after an error, which is reported
  * unless one was reported before. */
 bool output_close_private(struct cli *cli, new_file *file);
+/* The command reads this file, so it writes no private one over it. Those that it writes are
+ * protected, too. */
+void output_protect(int fd);
 /* Removes what is written of it. For signal handlers. */
 void output_drop_private(void);
 
@@ -42,7 +45,7 @@ void output_json_value(const json_t *value);
  */
 bool output_confirm(struct cli *cli, const char *question);
 
-/* Flushes stdout. If that fails, it reports the error, sets cli->status and returns false. */
+/* Flushes stdout. If that fails, it reports the error (once), sets cli->status and returns false. */
 bool output_finish(struct cli *cli);
 
 #endif

@@ -2,7 +2,8 @@
 use strict;
 use warnings;
 use lib "$ENV{CTMS_TEST_TOP}/test/perl";
-use CTMS::Test;
+use CTMS::Test qw(poll_until slurp);
+use IPC::Run;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -123,5 +124,36 @@ append_to_file("$file.open", "email\n\"x\@example.com\n");
 like((delete_contacts('--yes', '--email-file', "$file.open"))[2],
     qr/"\S+open": the quote that opens in line 2 is not closed$/m, 'an open quote');
 is((delete_contacts('--yes', '--email-file', $ENV{TESTDIR}))[0], 1, 'a folder');
+
+make_contacts('a@example.com', 'b@example.com');
+append_to_file("$file.two", "email,primary_email\na\@example.com,b\@example.com\n");
+($rc, $out, $err) = delete_contacts('--yes', '--email-file', "$file.two");
+is("$rc $out", '1 ', 'two columns of addresses');
+like($err, qr/two", line 1: has 2 columns of addresses: leave the one that counts$/m, 'say so');
+append_to_file("$file.again", "a\@example.com\nA\@Example.com\na\@example.com\n");
+($rc, $out, $err) = delete_contacts('--yes', '--email-file', "$file.again");
+is($rc, 0, 'an address that is there twice') or diag $out;
+like($out, qr/^A\@Example.com: was deleted before\n.*^1 deleted, 0 not found, 0 failed$/ms,
+    'is not unknown');
+
+# ---- what cannot be written, and Ctrl-C -------------------------------------------------
+
+make_contacts('a@example.com', 'c@example.com');
+append_to_file("$file.full", "a\@example.com\nb\@example.com\nc\@example.com\n");
+my $program = "$ENV{CTMS_TEST_BIN}/ctms";
+$err = `'$program' delete --yes --email-file '$file.full' --db-url '$admin' 2>&1 >/dev/full`;
+is($? >> 8, 1, 'nobody gets the ids');
+is($err, "ctms: could not write the output: No space left on device\nctms: stopped: 1 contacts "
+    . "were deleted, and those of the other addresses were not\n", 'says so');
+like(contacts(), qr/^"c d"\@example.com b\@example.com c\@example.com$/, 'and deletes no more');
+
+append_to_file("$file.long", join '', map { "u$_\@example.com\n" } 1 .. 50000);
+my $run = IPC::Run::start([ $program, 'delete', '--yes', '--email-file', "$file.long", '--db-url',
+    $admin ], '>', "$file.out", '2>', "$file.err");
+poll_until(sub { -s "$file.out" }, 'it is at work');
+$run->signal('INT');
+$run->finish;
+ok(($run->full_results)[0] != 0, 'Ctrl-C between short statements');
+cmp_ok(scalar(() = slurp("$file.out") =~ /\n/g), '<', 50000, 'ends it');
 is((delete_contacts('--yes', '--email-file', $file, '--max-errors', 'x'))[0], 2, 'not a number');
 done_testing();
