@@ -33,7 +33,8 @@ const struct cli_option cmd_import_mofo_options[] = {
 #define FIND_SQL                                                                                   \
     "ANALYZE pg_temp.mofo_file; "                                                                  \
     "CREATE TEMP TABLE mofo_found ON COMMIT DROP AS "                                              \
-    "SELECT DISTINCT ON (e.email_id) e.email_id, f.mofo_email_id, f.mofo_contact_id "              \
+    "SELECT DISTINCT ON (e.email_id) e.email_id, f.mofo_email_id, f.mofo_contact_id, "             \
+    "f.import_line "                                                                               \
     "FROM pg_temp.mofo_file AS f JOIN ctms.emails AS e ON lower(e.primary_email) = "               \
     "lower(f.primary_email) "                                                                      \
     "ORDER BY e.email_id, f.import_line DESC"
@@ -56,11 +57,14 @@ const struct cli_option cmd_import_mofo_options[] = {
     "LEFT JOIN ctms.emails AS e ON lower(e.primary_email) = lower(f.primary_email) "               \
     "WHERE e.email_id IS NULL ORDER BY f.import_line"
 /* clang-format on */
+/* Ids of other contacts, and ids that several contacts would get, with the first lines. */
 #define TAKEN_SQL                                                                                  \
-    "SELECT (SELECT count(*) FROM pg_temp.mofo_found AS f JOIN ctms.mofo AS m "                    \
-    "ON m.mofo_email_id = f.mofo_email_id AND m.email_id <> f.email_id) + "                        \
-    "(SELECT count(*) FROM (SELECT FROM pg_temp.mofo_found GROUP BY mofo_email_id "                \
-    "HAVING count(mofo_email_id) > 1) AS twice)"
+    "SELECT count(*), string_agg(taken.import_line::text, ', ' ORDER BY taken.import_line) "       \
+    "FILTER (WHERE taken.place <= 5) FROM (SELECT f.import_line, row_number() OVER (ORDER BY "     \
+    "f.import_line) AS place FROM (SELECT *, count(*) OVER (PARTITION BY mofo_email_id) AS same "  \
+    "FROM pg_temp.mofo_found) AS f WHERE f.mofo_email_id IS NOT NULL AND (f.same > 1 OR EXISTS "   \
+    "(SELECT FROM ctms.mofo AS m WHERE m.mofo_email_id = f.mofo_email_id "                         \
+    "AND m.email_id <> f.email_id))) AS taken"
 #define STORE_SQL                                                                                  \
     "INSERT INTO ctms.mofo AS m (email_id, mofo_email_id, mofo_contact_id, mofo_relevant) "        \
     "SELECT email_id, mofo_email_id, mofo_contact_id, true FROM pg_temp.mofo_found ORDER BY "      \
@@ -127,15 +131,21 @@ write_invalid(struct cli *cli, const char *path)
 }
 
 static bool
-check_taken(struct cli *cli)
+check_taken(struct cli *cli, const char *path)
 {
-    long long taken = 0;
+    PGresult *result = database_query(cli, TAKEN_SQL, 0, NULL);
+    long long taken;
 
-    if (!database_query_number(cli, TAKEN_SQL, &taken))
+    if (!result)
         return false;
+    taken = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
     if (taken > 0)
         output_error(cli, CLI_FAILED,
-                     "%lld mofo_email_ids belong to other contacts; nothing was stored", taken);
+                     "\"%s\", line%s %s%s: mofo_email_id belongs to another contact; nothing was "
+                     "stored",
+                     path, taken > 1 ? "s" : "", PQgetvalue(result, 0, 1),
+                     taken > 5 ? " and others" : "");
+    PQclear(result);
     return taken == 0;
 }
 
@@ -179,7 +189,8 @@ cmd_import_mofo(struct cli *cli)
 
     path = path ? path : INVALID_FILE;
     if (stage_file(cli, &refusals, cli->arguments[0]) && database_run_script(cli, UNDO_SQL) &&
-        database_run_script(cli, FIND_SQL) && check_taken(cli) && import_refusals_save(&refusals))
+        database_run_script(cli, FIND_SQL) && check_taken(cli, cli->arguments[0]) &&
+        import_refusals_save(&refusals))
         invalid = write_invalid(cli, path);
     if (invalid >= 0 && store(cli, &found, &changed)) {
         print_result(cli, found, changed, invalid, refusals.count, path);

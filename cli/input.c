@@ -44,6 +44,8 @@ input_open(struct cli *cli, const char *path)
         input_close(file);
         return NULL;
     }
+    if (file)
+        output_protect(fileno(file));
     return file;
 }
 

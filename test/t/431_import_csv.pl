@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use lib "$ENV{CTMS_TEST_TOP}/test/perl";
 use CTMS::Test qw(slurp);
+use File::Basename qw(basename);
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -191,7 +192,14 @@ ok(!-e "$ENV{TESTDIR}/invalid_target", 'and not followed');
 unlink "$invalid.link";
 ($rc, $out, $err) = mofo("primary_email,mofo_email_id\nthree\@example.com,m1\n");
 is($rc, 1, 'an id of another contact');
-like($err, qr/1 mofo_email_ids belong to other contacts; nothing was stored/, 'says so');
+like($err, qr/mofo_ids\.csv", line 2: mofo_email_id belongs to another contact; nothing was/,
+    'and where');
+append_to_file("$ENV{TESTDIR}/again.csv", "primary_email\nnobody\@example.com\n");
+($rc, $out, $err) = $ctms->cli('import', 'mofo', "$ENV{TESTDIR}/again.csv", '--invalid',
+    "$ENV{TESTDIR}/../" . basename($ENV{TESTDIR}) . '/again.csv', '--db-url', $admin);
+is($rc, 1, 'the file that is read is not written over');
+like($err, qr/could not write "\S+again\.csv": this command reads it, or has written it/, 'says so');
+is(slurp("$ENV{TESTDIR}/again.csv"), "primary_email\nnobody\@example.com\n", 'it stays');
 is((mofo("primary_email,age\n"))[0], 1, 'another column');
 is((mofo(''))[0], 1, 'an empty file');
 is(($ctms->cli('import', 'mofo', "$ENV{TESTDIR}/none", '--db-url', $admin))[0], 1, 'no such file');
