@@ -118,15 +118,79 @@ has_right_count(const struct import_rows *rows, const struct csv_reader *reader)
     return count == rows->column_count;
 }
 
+/* Skips the first form that fits, in which 9 is any digit. Null if none does. */
+static const char *
+skip_form(const char *text, const char *const *forms)
+{
+    for (; *forms; forms++) {
+        size_t i = 0;
+
+        while ((*forms)[i] &&
+               ((*forms)[i] == '9' ? isdigit((unsigned char)text[i]) : text[i] == (*forms)[i]))
+            i++;
+        if (!(*forms)[i])
+            return text + i;
+    }
+    return NULL;
+}
+
+/*
+ * A day, or a day and a time, as ISO 8601 and databases write it. PostgreSQL reads more: "today" is
+ * another day in each import, "IST" is a zone of three countries, "GMT+2" is west of Greenwich, and
+ * 21-01-02 may be a year or a day.
+ */
+static bool
+is_iso_time(const char *text)
+{
+    static const char *const dates[] = {"9999-99-99", "99999999", NULL};
+    static const char *const times[] = {"99:99:99", "99:99", "999999", NULL};
+    static const char *const zones[] = {"+99:99:99", "-99:99:99", "+99:99", "-99:99", "+9999",
+                                        "-9999",     "+99",       "-99",    "Z",      "z",
+                                        "UTC",       "GMT",       NULL};
+    const char *next;
+
+    text = skip_form(text + strspn(text, " "), dates);
+    next = text && *text && strchr("Tt ", *text) ? skip_form(text + 1, times) : NULL;
+    if (next && *next == '.' && isdigit((unsigned char)next[1]))
+        next += 1 + strspn(next + 1, "0123456789");
+    text = next ? next : text;
+    next = text ? skip_form(text + (*text == ' '), zones) : NULL;
+    text = next ? next : text;
+    return text && text[strspn(text, " ")] == '\0';
+}
+
+/* The first cell with a time that may be read as another than is meant; column_count if none. */
+static size_t
+find_odd_time(const struct import_rows *rows, const struct csv_reader *reader)
+{
+    size_t cell = 0;
+
+    while (cell < rows->column_count &&
+           ((strncmp(rows->columns[cell].type, "timestamp", strlen("timestamp")) != 0 &&
+             strcmp(rows->columns[cell].type, "date") != 0) ||
+            csv_reader_cell_length(reader, cell) == 0 ||
+            is_iso_time(csv_reader_cell(reader, cell))))
+        cell++;
+    return cell;
+}
+
 static bool
 read_rows(struct import_rows *rows, struct csv_reader *reader, const char *path)
 {
     enum csv_reader_result found;
     bool is_going = true;
+    size_t odd;
 
     while (is_going && (found = csv_reader_next(reader)) <= CSV_READER_BAD_ROW) {
         if (found == CSV_READER_BAD_ROW || !has_right_count(rows, reader)) {
             is_going = refuse_row(rows, reader);
+            continue;
+        }
+        odd = find_odd_time(rows, reader);
+        if (odd < rows->column_count) {
+            is_going =
+                import_rows_refuse(rows, reader->row_line, odd,
+                                   "is not a time as ISO 8601 writes it (22007)", reader->count);
             continue;
         }
         import_rows_begin(rows, reader->row_line);

@@ -134,7 +134,7 @@ my @refusals = (
     [ emails => 'line 9', qr/has 3 cells instead of 5/ ],
     [ emails => 'line 10', qr/has 6 cells instead of 5/ ],
     [ emails => 'line 11', qr/column "first_name" has text behind a closing quote; .*/ ],
-    [ emails => 'line 12', qr/column "create_timestamp" is out of the range of .*22008\)/ ],
+    [ emails => 'line 12', qr/column "create_timestamp" is not a time as ISO 8601 .*22007\)/ ],
     [ emails => 'line 13', qr/column "first_name" has a zero byte; is the file UTF-16\?/ ],
     [ newsletters => 'line 3', qr/column "subscribed" is not a valid boolean \(22P02\)/ ],
     [ newsletters => 'line 4', qr/belongs to a contact that is refused/ ],
@@ -164,6 +164,9 @@ like($saved, qr/\Afile,line,column,reason,cell_1,cell_2,cell_3,cell_4,cell_5,cel
     \S+emails\.csv,4,email_id,is\ not\ a\ valid\ uuid\ \(22P02\),
     secret-value,two\@example\.com,B,en,,\n
     \S+emails\.csv,6,first_name,[^,]+,$id[3],three\@example\.com,J\xfc,en,,\n/x, 'as they are');
+like($saved, qr/csv,11,first_name,[^,]+; [^,]+,$id[8],eight\@example\.com,"""H""H",en,/,
+    'quotes stay');
+like($saved, qr/csv,13,first_name,[^,]+,$id[0],zero\@example\.com,J\\0K,en,9/, 'zero bytes, too');
 like($saved, qr/csv,8,primary_email,has no value,$id[5],,"'=E",en,,\n/, 'without formulas');
 like($saved, qr/newsletters\.csv,4,,belongs to a contact that is refused,\U$id[4]\E,hubs,true,,,\n/,
     'each row has as many cells');
@@ -180,6 +183,54 @@ like($err, qr/^ctms: note: 5 refused rows are saved in "\Q$refused\E"$/m, 'saved
 like(slurp($refused), qr/\Afile,line,column,reason,$header\n\S+,3,first_name,[^,]+,$id[1],1\@ex/,
     'under the names of the columns');
 is(names(), '0y 2y 4y 6y 8y', 'the others are stored');
+
+# Files that would be lost.
+empty();
+$folder = folder('emails.csv' => "$header\n$id[1],one\@example.com,A\n$id[2],,B\n"
+        . "$id[1],one\@example.com,C\n");
+for my $case ([ $refused, '--left-out', $refused ], ["$folder/emails.csv"])
+{
+    my ($file, @left_out) = @$case;
+    ($rc, $out, $err) = $ctms->cli('import', 'csv', $folder, '--db-url', $admin, '--max-errors',
+        1, '--refused-file', $file, @left_out ? @left_out
+        : ('--left-out', "$ENV{TESTDIR}/refused_left.jsonl"));
+    is($rc . names(), '1', 'a file that this command reads or has written');
+    like($err, qr/could not write "\Q$file\E": this command reads it, or has written it before$/m,
+        'is not written');
+}
+like(slurp("$folder/emails.csv"), qr/\A$header\n/, 'it stays');
+
+# Times, which all mean one thing.
+my @times = ('2021-03-28 02:30:00' => '2021-03-28 02:30:00', '2021-01-02' => '2021-01-02 00:00:00',
+    '20210102T030405' => '2021-01-02 03:04:05', '2021-01-02T03:04Z' => '2021-01-02 03:04:00',
+    '2021-01-02 03:04:05 UTC' => '2021-01-02 03:04:05',
+    '2021-01-02 03:04:05.5 +0200' => '2021-01-02 01:04:05.5',
+    ' 2021-01-02T03:04:05-05:30 ' => '2021-01-02 08:34:05',
+    '2021-01-02 03:04:05+01' => '2021-01-02 02:04:05');
+my @no_times = ('44197', 'now', 'today', 'tomorrow', 'allballs', 'epoch', 'infinity', 'J2451187',
+    'Jan 5 2021', '21-01-02', '2021-1-2', '02-01-2021', '1/2/2021', '2021-01-02 03:04 PM',
+    '2021-01-02 03:04:05 IST', '2021-01-02 03:04:05 GMT+02', '2021-01-02 BC', '2021-01-02T',
+    '2021-01-02 03:04:05 Europe/Berlin', '20210102 today', '2021-01-02Z x');
+for my $case ([ 1, @times[ map { 2 * $_ } 0 .. $#times / 2 ] ], [ 0, @no_times ])
+{
+    my ($is_good, @texts) = @$case;
+    empty();
+    $ctms->sql(q{ALTER DATABASE ctms SET timezone = 'Asia/Kolkata'});
+    $folder = folder('emails.csv' => "email_id,primary_email,create_timestamp\n" . join '',
+        map { sprintf "00000000-0000-4000-8000-%012d,%d\@example.com,%s\n", $_, $_, $texts[$_] }
+            0 .. $#texts);
+    ($rc, $out, $err) = import_csv($folder, '--max-errors', $is_good ? 0 : 100,
+        '--refused-file', $refused);
+    is($rc, $is_good ? 0 : 7, $is_good ? 'times as in ISO 8601' : 'other times') or diag $err;
+    is($ctms->sql(q{SELECT count(*) FROM ctms.emails}), $is_good ? @times / 2 : 0, 'stored');
+    next unless $is_good;
+    for my $i (0 .. $#times / 2)
+    {
+        is($ctms->sql("SELECT create_timestamp = '$times[2 * $i + 1]Z' FROM ctms.emails
+            WHERE primary_email = '$i\@example.com'"), 't', $times[ 2 * $i ]);
+    }
+}
+$ctms->sql('ALTER DATABASE ctms RESET timezone');
 
 # A row of which the rules make two is one row.
 empty();
@@ -236,5 +287,6 @@ like($said, qr/"-" is not a regular file, so its refused rows cannot be saved$/m
 ($rc, $out, $err) = $ctms->cli('import', 'mofo', folder('ids.csv' => "primary_email,mofo_email_id\n"
         . "one\@example.com,m5\ntwo\@example.com,m5\n") . '/ids.csv', '--db-url', $admin);
 is($rc, 1, 'one id for two contacts');
-like($err, qr/1 mofo_email_ids belong to other contacts; nothing was stored/, 'says so');
+like($err, qr/ids\.csv", lines 2, 3: mofo_email_id belongs to another contact; nothing was/,
+    'and where');
 done_testing();
