@@ -125,6 +125,19 @@ read_quoted(struct csv_reader *reader)
     return false;
 }
 
+/* The row is refused and saved, so the quotes that were taken off a cell come back. */
+static void
+restore_quotes(struct csv_reader *reader, size_t start, size_t behind)
+{
+    buf *text = &reader->text;
+
+    buf_append(text, "\"\"", 2);
+    memmove(text->data + behind + 2, text->data + behind, text->length - 2 - behind);
+    memmove(text->data + start + 1, text->data + start, behind - start);
+    text->data[start] = '"';
+    text->data[behind + 1] = '"';
+}
+
 /* Leaves the position at the separator or the end of the line. False when the file cannot be read
  * any further. */
 static bool
@@ -139,15 +152,19 @@ read_cell(struct csv_reader *reader)
             take_byte(reader);
     }
     if (!reader->is_plain && is_next(reader, '"')) {
+        size_t behind;
+
         reader->text.length = start;
         reader->position++;
         is_closed = read_quoted(reader);
         skip_blanks(reader);
-        start = reader->text.length;
+        behind = reader->text.length;
         if (is_closed)
             read_unquoted(reader);
-        if (reader->text.length > start)
+        if (reader->text.length > behind) {
             set_problem(reader, "has text behind a closing quote; quotes inside are doubled");
+            restore_quotes(reader, start, behind);
+        }
     } else {
         read_unquoted(reader);
         if (reader->text.length == start + 2 && memcmp(reader->text.data + start, "\\N", 2) == 0)

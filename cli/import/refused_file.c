@@ -9,6 +9,7 @@
 #include "cli/database.h"
 #include "cli/input.h"
 #include "cli/output.h"
+#include "common/buf.h"
 
 /* Rows in the file when more than --max-errors are refused. */
 #define ROWS_SQL                                                                                   \
@@ -39,12 +40,26 @@ write_place(struct writer *writer)
         csv_write_safe_field(writer->stream, PQgetvalue(writer->rows, writer->row, column), false);
 }
 
+/* A zero byte becomes \0, so that what is behind it is not lost. */
+static void
+write_cell(struct writer *writer, const char *cell, size_t length)
+{
+    buf text = BUF_INIT;
+
+    for (const char *end = cell + length; strlen(cell) < (size_t)(end - cell);
+         cell += strlen(cell) + 1)
+        buf_printf(&text, "%s\\0", cell);
+    buf_append_string(&text, cell);
+    csv_write_safe_field(writer->stream, buf_text(&text), false);
+    buf_free(&text);
+}
+
 /* Each row has as many cells as the widest, because most readers expect that. */
 static void
 write_cells(struct writer *writer, const struct csv_reader *reader)
 {
     for (size_t cell = 0; cell < reader->count; cell++)
-        csv_write_safe_field(writer->stream, csv_reader_cell(reader, cell), false);
+        write_cell(writer, csv_reader_cell(reader, cell), csv_reader_cell_length(reader, cell));
     for (size_t cell = reader->count; cell < writer->refusals->widest; cell++)
         csv_write_field(writer->stream, "", false);
     csv_end_row(writer->stream);
