@@ -84,6 +84,11 @@ print_report(const char *text)
     json_int_t failing = json_integer_value(json_object_get(report, "failing_rows"));
     char *examples = json_dumps(json_object_get(report, "examples"), 0);
 
+    /* A number may be too large for our parser, not for the database. */
+    if (!report) {
+        output_json(text);
+        return;
+    }
     output_text(stdout, name ? name : "?");
     if (!action || strcmp(action, "no_change") == 0)
         fputs(": schema unchanged", stdout);
@@ -98,22 +103,6 @@ print_report(const char *text)
         print_compatibility(report);
     free(examples);
     json_decref(report);
-}
-
-/* PostgreSQL keeps the last of several members of one name, and says nothing about the others. */
-static bool
-has_unique_names(struct cli *cli, const char *schema)
-{
-    json_error_t error;
-    json_t *value =
-        json_loads(schema, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-    bool is_unique = value || json_error_code(&error) != json_error_duplicate_key;
-
-    if (!is_unique)
-        output_error(cli, CLI_FAILED, "the schema has a member twice: line %d, %s", error.line,
-                     error.text);
-    json_decref(value);
-    return is_unique;
 }
 
 static PGresult *
@@ -135,11 +124,37 @@ set_schema(struct cli *cli, const char *schema)
     return NULL;
 }
 
+/*
+ * The server says what is wrong with JSON, but not where, and of several members of one name it
+ * keeps the last, and says nothing about the others. What only our parser refuses is left to it.
+ */
+static bool
+check_json(struct cli *cli, const char *schema)
+{
+    json_error_t error;
+    json_t *value =
+        json_loads(schema, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    enum json_error_code code;
+
+    json_decref(value);
+    if (value)
+        return true;
+    code = json_error_code(&error);
+    if (code == json_error_duplicate_key)
+        output_error(cli, CLI_FAILED, "the schema has a member twice: line %d, %s", error.line,
+                     error.text);
+    else if (code == json_error_invalid_syntax || code == json_error_premature_end_of_input ||
+             code == json_error_end_of_input_expected)
+        output_error(cli, CLI_FAILED, "the schema is not JSON: line %d, column %d: %s", error.line,
+                     error.column, error.text);
+    return cli->status == CLI_OK;
+}
+
 static int
 run_add(struct cli *cli)
 {
     char *schema = input_read_argument(cli, cli->arguments[1]);
-    PGresult *result = schema && has_unique_names(cli, schema) ? set_schema(cli, schema) : NULL;
+    PGresult *result = schema && check_json(cli, schema) ? set_schema(cli, schema) : NULL;
 
     if (result && cli->is_json)
         output_json(PQgetvalue(result, 0, 0));

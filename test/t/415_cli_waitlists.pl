@@ -118,7 +118,7 @@ is("$rc $err", "1 ctms: the schema has a member twice: line 2, duplicate object 
 is($rc, 1, 'at any place, however they are written');
 ($rc, $out, $err) = waitlists('add', 'beta', '{"type": ');
 is($rc, 1, 'not JSON');
-like($err, qr/^ctms: invalid input syntax for type json/, 'said so');
+like($err, qr/^ctms: the schema is not JSON: line 1, column 9: /, 'said so');
 is((waitlists('add', 'beta', '[]'))[0], 1, 'a list');
 is((waitlists('add', 'beta', ''))[0], 1, 'nothing');
 is((waitlists('add', '', '{}'))[0], 1, 'no name');
@@ -154,4 +154,18 @@ is((waitlists('remove', 'default', '-y', '--json'))[1], qq({"removed": true}\n),
 isnt($ctms->sql_error(insert(1, 'unknown', '{}'))->{state}, undef,
     'an unknown name is refused then');
 $session->quit;
+
+# ---- JSON that is wrong, or that our own parser cannot take -----------------------
+
+for my $case ([ '{"type": "object",' . "\n}", qr/not JSON: line 2, column 1: / ],
+    [ '{} {}', qr/not JSON: line 1, column 4: / ], [ '', qr/not JSON: line 1, column 0: / ])
+{
+    ($rc, $out, $err) = waitlists('add', 'wrong', $case->[0]);
+    is("$rc $out", '1 ', 'wrong JSON');
+    like($err, $case->[1], 'says where');
+}
+is((waitlists('add', 'huge', '{"maximum": 1e400}'))[0], 0, 'a huge number');
+($rc, $out, $err) = waitlists('add', 'huge', '{"maximum": 12345678901234567890123}');
+is($rc, 0, 'another') or diag $err;
+like($out, qr/"action": *"updated"/, 'is not taken for unchanged');
 done_testing();
