@@ -140,12 +140,13 @@ preview_table(struct import *import, size_t table)
     struct import_count *count = &import->counts[table];
     PGresult *result = query_table(
         import, table,
-        "SELECT created, updated FROM pg_temp.import_preview($1, $2::text[], $3::text[])");
+        "SELECT created, updated, kept FROM pg_temp.import_preview($1, $2::text[], $3::text[])");
 
     if (!result)
         return false;
     count->created = value(result, 0, 0);
     count->updated = value(result, 0, 1);
+    count->kept = value(result, 0, 2);
     count->after = count->before + count->created;
     PQclear(result);
     return true;
@@ -182,14 +183,16 @@ store_table(struct import *import, size_t table)
 
         snprintf(first, sizeof(first), "%lld", block);
         snprintf(last, sizeof(last), "%lld", block + BLOCKS_PER_STATEMENT);
-        result = database_query(import->cli,
-                                "SELECT created, updated FROM pg_temp.import_store($1, $2::text[], "
-                                "$3::text[], $4, $5, $6)",
-                                6, parameters);
+        result = database_query(
+            import->cli,
+            "SELECT created, updated, kept FROM pg_temp.import_store($1, $2::text[], "
+            "$3::text[], $4, $5, $6)",
+            6, parameters);
         if (!result)
             return false;
         count->created += value(result, 0, 0);
         count->updated += value(result, 0, 1);
+        count->kept += value(result, 0, 2);
         PQclear(result);
         progress_show("%s: %lld rows stored, %lld %%", is->name, count->created + count->updated,
                       100 * block / blocks);

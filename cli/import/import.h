@@ -37,6 +37,7 @@ struct import_count {
     long long before;
     long long created;
     long long updated;
+    long long kept; /* rows here that differ and are not older */
     long long after;
 };
 

@@ -106,9 +106,22 @@ print_json(const struct import *import, bool is_dry_run)
     printf("}, \"enqueued\": %lld}\n", import->enqueued);
 }
 
+/* Nobody may take these for stored. */
+static void
+print_kept(const struct import *import)
+{
+    for (size_t table = 0; table < IMPORT_TABLE_COUNT; table++)
+        if (import->counts[table].kept > 0)
+            fprintf(stderr,
+                    "ctms: note: %lld rows of \"%s\" differ from those here, but have no later "
+                    "update_timestamp: those here stay\n",
+                    import->counts[table].kept, import_tables[table].name);
+}
+
 void
 import_report_print_counts(const struct import *import, bool is_dry_run)
 {
+    print_kept(import);
     if (import->cli->is_json) {
         print_json(import, is_dry_run);
         return;

@@ -5,7 +5,7 @@ ANALYZE pg_temp.import_emails, pg_temp.import_newsletters, pg_temp.import_waitli
     pg_temp.import_amo, pg_temp.import_mofo, pg_temp.import_vpn_waitlist, pg_temp.import_relay_waitlist;
 
 -- ---- rows that say the same thing twice ----------------------------------------
--- Of several rows with the same key the one that was changed last stays.
+-- Of several rows with the same key the one that was changed last stays, or the last one of the files.
 
 DO $$
 DECLARE
@@ -20,7 +20,8 @@ BEGIN
             WITH repeated AS (SELECT %2$s FROM import_%1$s GROUP BY %2$s HAVING count(*) > 1),
             ranked AS (
                 SELECT s.ctid AS place, row_number() OVER (PARTITION BY %2$s
-                    ORDER BY s.update_timestamp DESC NULLS LAST, s.create_timestamp DESC NULLS LAST, s::text DESC) AS rank
+                    ORDER BY s.update_timestamp DESC NULLS LAST, s.create_timestamp DESC NULLS LAST,
+                             s.import_origin DESC, s.import_line DESC) AS rank
                 FROM import_%1$s AS s JOIN repeated USING (%2$s)),
             gone AS (
                 DELETE FROM import_%1$s AS s USING ranked AS r WHERE s.ctid = r.place AND r.rank > 1 RETURNING s.*)

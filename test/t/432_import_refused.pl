@@ -232,6 +232,28 @@ for my $case ([ 1, @times[ map { 2 * $_ } 0 .. $#times / 2 ] ], [ 0, @no_times ]
 }
 $ctms->sql('ALTER DATABASE ctms RESET timezone');
 
+# Of rows with one key and no times the last line counts, whatever its number. A second import of
+# them replaces nothing, and says so.
+empty();
+my $list = "email_id,name,subscribed\n" . "$id[1],hubs,true\n" x 12 . "$id[1],hubs,false\n";
+my %files = ('emails.csv' => "$header\n$id[1],one\@example.com,A\n", 'newsletters.csv' => $list);
+($rc, $out, $err) = import_csv(folder(%files));
+is($rc . $ctms->sql('SELECT subscribed FROM ctms.newsletters'), '0f', 'the last line') or diag $err;
+($rc, $out, $err) = import_csv(folder(%files));
+unlike($err, qr/differ/, 'the same again') or diag $err;
+%files = map { ($_ => $files{$_} =~ s/,A/,B/r =~ s/false/true/r) } keys %files;
+for my $option ('--dry-run', '--json')
+{
+    ($rc, $out, $err) = import_csv(folder(%files), $option);
+    is($rc . names(), '01A', "rows without a later time: $option");
+    like($err, qr/^ctms: note: 1 rows of "$_" differ from those here, but have no later/m, $_)
+        for qw(emails newsletters);
+}
+$files{'emails.csv'} =~ s/first_name\n(.*)/first_name,update_timestamp\n$1,2036-01-01/;
+($rc, $out, $err) = import_csv(folder(%files));
+is($rc . names() . $ctms->sql('SELECT subscribed FROM ctms.newsletters'), '01Bt', 'with a later one');
+unlike($err, qr/differ/, 'nothing to tell');
+
 # A row of which the rules make two is one row.
 empty();
 $folder = folder('emails.csv' => "$header\n$id[1],one\@example.com,A\n$id[2],,B\n",
