@@ -45,7 +45,8 @@ void output_json_value(const json_t *value);
  */
 bool output_confirm(struct cli *cli, const char *question);
 
-/* Flushes stdout. If that fails, it reports the error (once), sets cli->status and returns false. */
+/* Flushes stdout. If that fails, it reports the error (once), sets cli->status and returns false.
+ */
 bool output_finish(struct cli *cli);
 
 #endif

@@ -198,7 +198,8 @@ append_to_file("$ENV{TESTDIR}/again.csv", "primary_email\nnobody\@example.com\n"
 ($rc, $out, $err) = $ctms->cli('import', 'mofo', "$ENV{TESTDIR}/again.csv", '--invalid',
     "$ENV{TESTDIR}/../" . basename($ENV{TESTDIR}) . '/again.csv', '--db-url', $admin);
 is($rc, 1, 'the file that is read is not written over');
-like($err, qr/could not write "\S+again\.csv": this command reads it, or has written it/, 'says so');
+like($err, qr/could not write "\S+again\.csv": this command reads it, or has written it/,
+    'says so');
 is(slurp("$ENV{TESTDIR}/again.csv"), "primary_email\nnobody\@example.com\n", 'it stays');
 is((mofo("primary_email,age\n"))[0], 1, 'another column');
 is((mofo(''))[0], 1, 'an empty file');

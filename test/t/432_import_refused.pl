@@ -251,7 +251,8 @@ for my $option ('--dry-run', '--json')
 }
 $files{'emails.csv'} =~ s/first_name\n(.*)/first_name,update_timestamp\n$1,2036-01-01/;
 ($rc, $out, $err) = import_csv(folder(%files));
-is($rc . names() . $ctms->sql('SELECT subscribed FROM ctms.newsletters'), '01Bt', 'with a later one');
+is($rc . names() . $ctms->sql('SELECT subscribed FROM ctms.newsletters'), '01Bt',
+    'with a later one');
 unlike($err, qr/differ/, 'nothing to tell');
 
 # A row of which the rules make two is one row.
