@@ -182,7 +182,8 @@ read_cell(struct csv_reader *reader)
     return true;
 }
 
-/* Ends the cell that has been read. */
+/* Ends the cell that has been read. Of those that are too many, empty ones leave nothing: Excel
+ * writes thousands of them. */
 static void
 end_cell(struct csv_reader *reader)
 {
@@ -191,11 +192,12 @@ end_cell(struct csv_reader *reader)
 
     for (size_t i = start; i < text->length && !reader->has_content; i++)
         reader->has_content = text->data[i] != ' ' && text->data[i] != '\t';
-    buf_append_char(text, '\0');
-    if (reader->count + 1 < CSV_READER_CELLS_MAX)
+    if (reader->count + 1 < CSV_READER_CELLS_MAX) {
+        buf_append_char(text, '\0');
         reader->starts[++reader->count] = text->length;
-    else if (text->length > start + 1)
+    } else if (text->length > start) {
         set_problem(reader, "has too many cells");
+    }
 }
 
 /* ---- rows ------------------------------------------------------------------------- */

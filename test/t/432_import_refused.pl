@@ -55,6 +55,7 @@ my %read = (
     'tabs' => $rows =~ s/,/\t/gr,
     'sep=' => "sep=;\r\n" . $rows =~ s/,/;/gr,
     'cells at the end' => $rows =~ s/\n/,,\n/gr,
+    'very many cells at the end' => $rows =~ s/\n/',' x 16384 . "\n"/ger,
     'quotes and blanks' => $rows =~ s/,([AB])/, "$1" /gr,
     'names of columns in other letters' =>
         $rows =~ s/$header/ Email_ID ,PRIMARY_EMAIL," first_name"/r);
@@ -87,6 +88,8 @@ for my $case (
         qr/line 2: column "fxa_id" is not one of the columns of table "emails"$/m ],
     [ 'a quote that is not closed', $rows =~ s/A\n/"A\n/r,
         qr/emails\.csv": the quote that opens in line 2 is not closed$/m ],
+    [ 'too many cells', $rows =~ s/first_name/'first_name' . ',x' x 300/er,
+        qr/emails\.csv", line 1: has too many cells$/m ],
     [ 'a row too long', $rows =~ s/A\n/'A' x 1100000/er,
         qr/line 2 is too long: a row may have 1 MiB/ ])
 {
