@@ -145,8 +145,11 @@ BEGIN
     ELSE
         report := ctms._upsert_stripe_batch(objects, message_time);
         processed := report -> 'count';
-        errors := (SELECT COALESCE(jsonb_agg(e || CASE WHEN objects -> (e -> 'element')::integer = 'null' THEN '{"message": "not JSON"}' ELSE '{}' END::jsonb), '[]')
-                   FROM jsonb_array_elements(report -> 'errors') AS e);
+        -- Each object is taken out of the message once, however many errors it has.
+        errors := (SELECT COALESCE(jsonb_agg(r.error || CASE WHEN u.element IS NULL THEN '{}' ELSE '{"message": "not JSON"}' END::jsonb ORDER BY r.place), '[]')
+                   FROM jsonb_array_elements(report -> 'errors') WITH ORDINALITY AS r (error, place)
+                   LEFT JOIN (SELECT o.n - 1 AS element FROM jsonb_array_elements(objects) WITH ORDINALITY AS o (value, n)
+                              WHERE o.value = 'null') AS u ON u.element = (r.error -> 'element')::integer);
         IF errors <> '[]' THEN
             refusal := 'Errors processing the data, do not send again.';
         END IF;
@@ -164,10 +167,14 @@ BEGIN
         is_full := ctms._is_stripe_refused_full();
     END IF;
     FOR problem IN
-        SELECT DISTINCT ON (sha256(contents[n.element + 1])) e ->> 'code' AS code, e ->> 'message' AS reason, e ->> 'object' AS object, n.element,
-               CASE WHEN e ? 'element' THEN objects -> n.element END AS json, contents[n.element + 1] AS bytes
-        FROM jsonb_array_elements(refused) AS e, LATERAL (SELECT COALESCE((e -> 'element')::integer, 0)) AS n (element)
-        ORDER BY sha256(contents[n.element + 1])
+        SELECT DISTINCT ON (c.digest) e.error ->> 'code' AS code, e.error ->> 'message' AS reason, e.error ->> 'object' AS object, e.element,
+               CASE WHEN e.error ? 'element' THEN objects -> e.element END AS json, contents[e.element + 1] AS bytes
+        FROM (SELECT DISTINCT ON (n.element) r.error, n.element
+              FROM jsonb_array_elements(refused) WITH ORDINALITY AS r (error, place),
+                  LATERAL (SELECT COALESCE((r.error -> 'element')::integer, 0)) AS n (element)
+              ORDER BY n.element, r.place) AS e,
+            LATERAL (SELECT sha256(contents[e.element + 1])) AS c (digest)
+        ORDER BY c.digest, e.element
     LOOP
         kept := kept || ctms._keep_stripe_refused(_store_stripe.message_id, message_time,
             COALESCE(problem.object, names[problem.element + 1]), problem.code,

@@ -77,6 +77,12 @@ SELECT object, reason, attempts, content FROM pg_temp.kept WHERE message_id = 'r
 SELECT r -> 'status' AS status, r -> 'kept' AS kept, json_array_length(r -> 'errors') AS errors FROM (SELECT convert_to('{"a:1": {"object": "customer", "id": "cus_r19", "description": "stripe_r_19", "created": 1}, ' || string_agg('"b:' || n || '": ' || n, ', ') || '}', 'UTF8') AS payload FROM generate_series(1, 1001) AS n) AS m, ctms.ingest_pubsub(pg_temp.message(payload, 'r_19')) AS r;
 SELECT object, reason, customer_id, length(content) FROM pg_temp.kept WHERE message_id = 'r_19';
 
+-- A large list with many errors is copied once, not once for each.
+BEGIN;
+SET LOCAL temp_file_limit = '16MB';
+SELECT r -> 'status' AS status, r -> 'kept' AS kept, json_array_length(r -> 'errors') AS errors FROM (SELECT convert_to(format('{"object": "list", "x": "%s", "data": [%s 1]}', repeat('x', 200000), repeat('1,', 999)), 'UTF8') AS payload) AS m, ctms.ingest_pubsub(pg_temp.message(payload, 'r_20')) AS r;
+ROLLBACK;
+
 -- ---- messages --------------------------------------------------------------------------------
 
 -- A message whose other parts cannot be read is stored, and its id is known.
