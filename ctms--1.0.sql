@@ -850,12 +850,12 @@ AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_list';
 COMMENT ON FUNCTION ctms.upsert_stripe_list(jsonb) IS 'Stores the first Stripe objects or events of an array in one lock order, up to the first that has to do with an earlier one, has another time or is a Stripe list; returns an array with the report of ctms.upsert_stripe() for each of these. The report is null for an object that was not stored: call ctms.upsert_stripe() for it. Objects for which there is no report belong into the next call';
 GRANT EXECUTE ON FUNCTION ctms.upsert_stripe_list(jsonb) TO ctms_admin;
 
-CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz)
+CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz, default_time timestamptz DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_batch';
-COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz) IS 'Stores the Stripe objects, events and lists of an array, those with the same time in one lock order; objects with a problem are listed in "errors" of the report instead, and count is how many were not skipped';
+COMMENT ON FUNCTION ctms._upsert_stripe_batch(jsonb, timestamptz, timestamptz) IS 'Stores the Stripe objects, events and lists of an array, those with the same time in one lock order; objects with a problem are listed in "errors" of the report instead, and count is how many were not skipped. Without a time of the message, events have their own, and other objects the default';
 
 -- A text or number that jsonb cannot hold does not cost the rest: ["unreadable"] stands in its place,
 -- which no key that ctms uses can be.
@@ -916,7 +916,7 @@ COMMENT ON FUNCTION ctms._pubsub_message(bytea) IS 'What a push message of Pub/S
 
 -- What ctms.ingest_pubsub() and ctms.retry_stripe_refused() have in common. The rows of Stripe come
 -- first, then those that are kept (53_stripe_refused.sql).
-CREATE FUNCTION ctms._store_stripe(content bytea, is_message boolean, message_id text, message_time timestamptz) RETURNS jsonb
+CREATE FUNCTION ctms._store_stripe(content bytea, is_message boolean, message_id text, message_time timestamptz, refused_time timestamptz) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -962,7 +962,7 @@ BEGIN
         errors := jsonb_build_array(jsonb_build_object('code', 'CTS01', 'message', 'neither a Stripe object nor Stripe objects by name'));
         contents := ARRAY[payload];
     ELSE
-        report := ctms._upsert_stripe_batch(objects, message_time);
+        report := ctms._upsert_stripe_batch(objects, message_time, refused_time);
         processed := report -> 'count';
         -- Each object is taken out of the message once, however many errors it has.
         errors := (SELECT COALESCE(jsonb_agg(r.error || CASE WHEN u.element IS NULL THEN '{}' ELSE '{"message": "not JSON"}' END::jsonb ORDER BY r.place), '[]')
@@ -981,8 +981,11 @@ BEGIN
         contents := ARRAY[payload];
     END IF;
     IF refused <> '[]' THEN
-        -- First, so that what is due leaves room, and what comes again is not taken for it.
-        PERFORM ctms.forget_stripe_refused();
+        -- First, so that what is due leaves room, and what comes again is not taken for it. But what
+        -- is tried again must not be removed under way.
+        IF refused_time IS NULL THEN
+            PERFORM ctms.forget_stripe_refused();
+        END IF;
         is_full := ctms._is_stripe_refused_full();
     END IF;
     FOR problem IN
@@ -995,7 +998,7 @@ BEGIN
             LATERAL (SELECT sha256(contents[e.element + 1])) AS c (digest)
         ORDER BY c.digest, e.element
     LOOP
-        kept := kept || ctms._keep_stripe_refused(_store_stripe.message_id, message_time,
+        kept := kept || ctms._keep_stripe_refused(_store_stripe.message_id, message_time, refused_time,
             COALESCE(problem.object, names[problem.element + 1]), problem.code,
             problem.reason, payload IS NULL, problem.bytes, problem.json, is_full);
     END LOOP;
@@ -1027,14 +1030,14 @@ BEGIN
         'trace_json', CASE WHEN traced IS NOT NULL THEN COALESCE(ctms._clean_json(payload), objects) END);
 END
 $$;
-COMMENT ON FUNCTION ctms._store_stripe(bytea, boolean, text, timestamptz) IS 'Stores the Stripe objects of a push message, or of its payload, and keeps those that are refused; says what was done';
+COMMENT ON FUNCTION ctms._store_stripe(bytea, boolean, text, timestamptz, timestamptz) IS 'Stores the Stripe objects of a push message, or of its payload, and keeps those that are refused; says what was done. What is tried again was refused at refused_time';
 
 CREATE FUNCTION ctms.ingest_pubsub(body bytea) RETURNS json
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    stored jsonb := ctms._store_stripe(COALESCE(body, ''), true, NULL, NULL);
+    stored jsonb := ctms._store_stripe(COALESCE(body, ''), true, NULL, NULL, NULL);
 BEGIN
     RETURN json_build_object(
         'status', stored -> 'status',
@@ -1671,7 +1674,7 @@ $$;
 COMMENT ON FUNCTION ctms._stripe_owner(jsonb) IS 'The customer that a Stripe object is or names, and its FxA ID if the object has it';
 
 CREATE FUNCTION ctms._keep_stripe_refused(
-    of_message text, published timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, json jsonb, is_full boolean)
+    of_message text, published timestamptz, refused_time timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, json jsonb, is_full boolean)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1681,8 +1684,9 @@ DECLARE
     kept bigint;
 BEGIN
     INSERT INTO ctms.stripe_refused AS r
-        (message_id, publish_time, object, code, reason, customer_id, fxa_id, is_message, digest, content)
-    SELECT message, published, substring(named FROM is_word), problem, why, o.customer_id, o.fxa_id, is_body, sha256(bytes), bytes
+        (message_id, publish_time, object, code, reason, customer_id, fxa_id, is_message, digest, content, create_timestamp)
+    SELECT message, published, substring(named FROM is_word), problem, why, o.customer_id, o.fxa_id, is_body, sha256(bytes), bytes,
+           COALESCE(refused_time, now())
     FROM ctms._stripe_owner(json) AS o
     WHERE NOT is_full
        OR EXISTS (SELECT FROM ctms.stripe_refused AS k WHERE k.message_id = message AND k.digest = sha256(bytes))
@@ -1692,7 +1696,7 @@ BEGIN
     RETURN kept;
 END
 $$;
-COMMENT ON FUNCTION ctms._keep_stripe_refused(text, timestamptz, text, text, text, boolean, bytea, jsonb, boolean) IS 'Keeps what was refused, once for each message; returns its id, null if too much is kept already (is_full)';
+COMMENT ON FUNCTION ctms._keep_stripe_refused(text, timestamptz, timestamptz, text, text, text, boolean, bytea, jsonb, boolean) IS 'Keeps what was refused, once for each message; returns its id, null if too much is kept already (is_full)';
 
 CREATE FUNCTION ctms.retry_stripe_refused(id bigint) RETURNS jsonb
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -1707,7 +1711,7 @@ BEGIN
         RETURN NULL;
     END IF;
     stored := ctms._store_stripe(refused.content, refused.is_message, refused.message_id,
-        COALESCE(refused.publish_time, refused.create_timestamp));
+        refused.publish_time, refused.create_timestamp);
     missing := jsonb_path_query_first(stored -> 'errors', '$[*] ? (@.code == "CTS03")');
     IF stored ->> 'status' IN ('200', '202') AND NOT stored -> 'kept' @> to_jsonb(retry_stripe_refused.id) THEN
         DELETE FROM ctms.stripe_refused AS r WHERE r.id = retry_stripe_refused.id;
@@ -1726,7 +1730,7 @@ BEGIN
     RETURN jsonb_build_object('is_stored', stored ->> 'status' = '200', 'report', stored -> 'report', 'errors', stored -> 'errors');
 END
 $$;
-COMMENT ON FUNCTION ctms.retry_stripe_refused(bigint) IS 'Stores something from ctms.stripe_refused, with the time of its message. Its row leaves when nothing of it is refused any more, or only what then has a row of its own; returns is_stored, report and errors, and null if there is no such row';
+COMMENT ON FUNCTION ctms.retry_stripe_refused(bigint) IS 'Stores something from ctms.stripe_refused, with the time of its message, or else of the event, or when it was refused. Its row leaves when nothing of it is refused any more, or only what then has a row of its own; returns is_stored, report and errors, and null if there is no such row';
 -- ---------------------------------------------------------------------------
 -- What is sent to Acoustic.
 -- ---------------------------------------------------------------------------

@@ -100,7 +100,7 @@ $$;
 COMMENT ON FUNCTION ctms._stripe_owner(jsonb) IS 'The customer that a Stripe object is or names, and its FxA ID if the object has it';
 
 CREATE FUNCTION ctms._keep_stripe_refused(
-    of_message text, published timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, json jsonb, is_full boolean)
+    of_message text, published timestamptz, refused_time timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, json jsonb, is_full boolean)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -110,8 +110,9 @@ DECLARE
     kept bigint;
 BEGIN
     INSERT INTO ctms.stripe_refused AS r
-        (message_id, publish_time, object, code, reason, customer_id, fxa_id, is_message, digest, content)
-    SELECT message, published, substring(named FROM is_word), problem, why, o.customer_id, o.fxa_id, is_body, sha256(bytes), bytes
+        (message_id, publish_time, object, code, reason, customer_id, fxa_id, is_message, digest, content, create_timestamp)
+    SELECT message, published, substring(named FROM is_word), problem, why, o.customer_id, o.fxa_id, is_body, sha256(bytes), bytes,
+           COALESCE(refused_time, now())
     FROM ctms._stripe_owner(json) AS o
     WHERE NOT is_full
        OR EXISTS (SELECT FROM ctms.stripe_refused AS k WHERE k.message_id = message AND k.digest = sha256(bytes))
@@ -121,7 +122,7 @@ BEGIN
     RETURN kept;
 END
 $$;
-COMMENT ON FUNCTION ctms._keep_stripe_refused(text, timestamptz, text, text, text, boolean, bytea, jsonb, boolean) IS 'Keeps what was refused, once for each message; returns its id, null if too much is kept already (is_full)';
+COMMENT ON FUNCTION ctms._keep_stripe_refused(text, timestamptz, timestamptz, text, text, text, boolean, bytea, jsonb, boolean) IS 'Keeps what was refused, once for each message; returns its id, null if too much is kept already (is_full)';
 
 CREATE FUNCTION ctms.retry_stripe_refused(id bigint) RETURNS jsonb
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -136,7 +137,7 @@ BEGIN
         RETURN NULL;
     END IF;
     stored := ctms._store_stripe(refused.content, refused.is_message, refused.message_id,
-        COALESCE(refused.publish_time, refused.create_timestamp));
+        refused.publish_time, refused.create_timestamp);
     missing := jsonb_path_query_first(stored -> 'errors', '$[*] ? (@.code == "CTS03")');
     IF stored ->> 'status' IN ('200', '202') AND NOT stored -> 'kept' @> to_jsonb(retry_stripe_refused.id) THEN
         DELETE FROM ctms.stripe_refused AS r WHERE r.id = retry_stripe_refused.id;
@@ -155,4 +156,4 @@ BEGIN
     RETURN jsonb_build_object('is_stored', stored ->> 'status' = '200', 'report', stored -> 'report', 'errors', stored -> 'errors');
 END
 $$;
-COMMENT ON FUNCTION ctms.retry_stripe_refused(bigint) IS 'Stores something from ctms.stripe_refused, with the time of its message. Its row leaves when nothing of it is refused any more, or only what then has a row of its own; returns is_stored, report and errors, and null if there is no such row';
+COMMENT ON FUNCTION ctms.retry_stripe_refused(bigint) IS 'Stores something from ctms.stripe_refused, with the time of its message, or else of the event, or when it was refused. Its row leaves when nothing of it is refused any more, or only what then has a row of its own; returns is_stored, report and errors, and null if there is no such row';

@@ -16,22 +16,25 @@
 typedef struct StripeCall {
     bool has_message_time;
     TimestampTz message_time; /* of all objects; DT_NOEND without a time */
+    bool has_default_time;
+    TimestampTz default_time; /* without message_time, of objects that are in no event */
     List *objects;            /* in the order in which they must be stored */
     List *warnings;           /* of char * */
     int sequence;             /* of the records */
 } StripeCall;
 
-static void
-set_message_time(StripeCall *call, FunctionCallInfo fcinfo)
+/* False, and DT_NOEND, if the argument is null. */
+static bool
+get_time(FunctionCallInfo fcinfo, int argument, TimestampTz *time)
 {
-    call->has_message_time = !PG_ARGISNULL(1);
-    call->message_time = DT_NOEND;
-    if (!call->has_message_time)
-        return;
-    call->message_time = PG_GETARG_TIMESTAMPTZ(1);
-    if (TIMESTAMP_NOT_FINITE(call->message_time))
+    *time = DT_NOEND;
+    if (PG_ARGISNULL(argument))
+        return false;
+    *time = PG_GETARG_TIMESTAMPTZ(argument);
+    if (TIMESTAMP_NOT_FINITE(*time))
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("the time of a message must be finite"));
+    return true;
 }
 
 static void
@@ -84,6 +87,9 @@ add_objects(StripeCall *call, const StripeParts *parts, int element)
         if (call->has_message_time) {
             object->has_time = true;
             object->time = call->message_time;
+        } else if (call->has_default_time && !object->has_time) {
+            object->has_time = true;
+            object->time = call->default_time;
         }
         call->warnings = list_concat(call->warnings, warning_of_pages(object));
         object->place = list_length(call->objects);
@@ -218,7 +224,7 @@ ctms_upsert_stripe(PG_FUNCTION_ARGS)
     JsonbValue value = {.type = jbvNull};
     bool is_plain;
 
-    set_message_time(&call, fcinfo);
+    call.has_message_time = get_time(fcinfo, 1, &call.message_time);
     if (!PG_ARGISNULL(0)) {
         value.type = jbvBinary;
         value.val.binary.data = &PG_GETARG_JSONB_P(0)->root;
@@ -248,7 +254,10 @@ read_array(FunctionCallInfo fcinfo)
 }
 
 PG_FUNCTION_INFO_V1(ctms_upsert_stripe_batch);
-/* ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz); objects is an array */
+/*
+ * ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz, default_time timestamptz);
+ * objects is an array
+ */
 PGDLLEXPORT Datum
 ctms_upsert_stripe_batch(PG_FUNCTION_ARGS)
 {
@@ -256,7 +265,8 @@ ctms_upsert_stripe_batch(PG_FUNCTION_ARGS)
     List *values;
     ListCell *cell;
 
-    set_message_time(&call, fcinfo);
+    call.has_message_time = get_time(fcinfo, 1, &call.message_time);
+    call.has_default_time = get_time(fcinfo, 2, &call.default_time);
     values = read_array(fcinfo);
     foreach (cell, values)
         add_objects(&call, stripe_unwrap(lfirst(cell)), foreach_current_index(cell));

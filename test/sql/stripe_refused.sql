@@ -116,6 +116,16 @@ SELECT r ->> 'status' AS status, r ->> 'trace' AS trace, r ->> 'trace_json' AS t
 
 -- ---- trying again, and forgetting -------------------------------------------------------------
 
+-- Without the time of the message, an event that is tried again keeps its own, so newer content stays.
+-- Its age goes on, in the row of a part too, and trying does not remove what is due.
+SELECT ctms.upsert_stripe('{"object": "customer", "id": "cus_r50", "description": "stripe_r_50", "created": 1}', '2024-01-01Z');
+INSERT INTO ctms.stripe_refused (message_id, code, reason, digest, content, create_timestamp) SELECT 'r_50', 'CTS02', 'once', sha256(content), content, '2024-01-03Z' FROM (VALUES (pg_temp.bytes('{"object": "event", "id": "evt_r50", "created": 1600000000, "data": {"object": {"object": "customer", "id": "cus_r50", "description": "stripe_r_older", "created": 1}}}')),
+    (pg_temp.bytes('{"object": "customer", "id": "cus_r51"}')), (pg_temp.bytes('{"a:1": {"object": "customer", "id": "cus_r52"}}'))) AS v (content);
+SELECT o ->> 'report' AS report, o -> 'errors' -> 0 ->> 'object' AS object FROM (SELECT id FROM ctms.stripe_refused WHERE message_id = 'r_50' ORDER BY id) AS r, ctms.retry_stripe_refused(r.id) AS o;
+SELECT stripe_id, fxa_id, message_timestamp FROM ctms.stripe_customer WHERE stripe_id = 'cus_r50';
+SELECT object, publish_time, create_timestamp, attempts FROM ctms.stripe_refused WHERE message_id = 'r_50' ORDER BY object;
+DELETE FROM ctms.stripe_refused WHERE message_id = 'r_50';
+
 -- What is stored leaves, with the time of its message; the rest stays, and tells why.
 INSERT INTO ctms.stripe_refused (message_id, publish_time, code, reason, digest, content, is_message) SELECT 'r_' || n, publish_time, 'CTS02', 'once', sha256(content), content, is_message FROM (VALUES
     (41, '2024-01-02Z'::timestamptz, pg_temp.bytes('{"object": "customer", "id": "cus_r41", "description": "stripe_r_41", "created": 1, "x": "\ud800"}'), false), (42, NULL, '{"object": "customer", "id": "cus_r42", "description": "stripe_r_42", "created": 1}', false),
