@@ -10,50 +10,44 @@
 #include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/hsearch.h"
 
 /* Next to the kinds: the FxA ID that a customer claims. */
 #define CLAIM STRIPE_KINDS
 
-typedef struct MentionKey {
-    int kind;
-    const char *id;
-} MentionKey;
-
 /* What earlier objects have to do with a row. */
 typedef struct Mention {
-    MentionKey key;
+    StripeRowKey key;
     const StripeRecord *record; /* the content that they store; NULL: they only need it */
 } Mention;
 
 static uint32
-hash_mention(const void *key, Size size)
+hash_row_key(const void *key, Size size)
 {
-    const MentionKey *mention = key;
-    uint32 hash = hash_bytes((const unsigned char *)mention->id, (int)strlen(mention->id));
+    const StripeRowKey *row = key;
+    uint32 hash = hash_bytes((const unsigned char *)row->id, (int)strlen(row->id));
 
-    return hash_combine(hash, (uint32)mention->kind);
+    return hash_combine(hash, (uint32)row->kind);
 }
 
 static int
-compare_mentions(const void *left, const void *right, Size size)
+compare_row_keys(const void *left, const void *right, Size size)
 {
-    const MentionKey *a = left;
-    const MentionKey *b = right;
+    const StripeRowKey *a = left;
+    const StripeRowKey *b = right;
 
     return a->kind == b->kind ? strcmp(a->id, b->id) : 1;
 }
 
-static HTAB *
-create_mentions(void)
+HTAB *
+stripe_create_row_table(Size entry_size)
 {
-    HASHCTL control = {.keysize = sizeof(MentionKey),
-                       .entrysize = sizeof(Mention),
-                       .hash = hash_mention,
-                       .match = compare_mentions,
+    HASHCTL control = {.keysize = sizeof(StripeRowKey),
+                       .entrysize = entry_size,
+                       .hash = hash_row_key,
+                       .match = compare_row_keys,
                        .hcxt = CurrentMemoryContext};
 
-    return hash_create("Stripe rows of a list", 256, &control,
+    return hash_create("Stripe rows of a message", 256, &control,
                        HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 }
 
@@ -80,7 +74,7 @@ is_same_content(const StripeRecord *a, const StripeRecord *b)
 static bool
 fits(HTAB *mentions, int kind, const char *id, const StripeRecord *record)
 {
-    MentionKey key = {kind, id};
+    StripeRowKey key = {kind, id};
     const Mention *mention = hash_search(mentions, &key, HASH_FIND, NULL);
 
     if (mention == NULL)
@@ -94,7 +88,7 @@ fits(HTAB *mentions, int kind, const char *id, const StripeRecord *record)
 static void
 mention_row(HTAB *mentions, int kind, const char *id, const StripeRecord *record)
 {
-    MentionKey key = {kind, id};
+    StripeRowKey key = {kind, id};
     bool is_found;
     Mention *mention = hash_search(mentions, &key, HASH_ENTER, &is_found);
 
@@ -154,7 +148,7 @@ mention_all(HTAB *mentions, const StripeObject *object)
 int
 stripe_count_apart(const List *objects)
 {
-    HTAB *mentions = create_mentions();
+    HTAB *mentions = stripe_create_row_table(sizeof(Mention));
     int count = 0;
     ListCell *cell;
 

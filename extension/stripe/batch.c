@@ -139,25 +139,52 @@ stripe_gather_records(StripeBatch *batch)
 
 /* ---- needs ---------------------------------------------------------------------------- */
 
-static bool
-is_in_batch(const StripeBatch *batch, const StripeNeed *need)
+/* A row that objects of the batch store or need. */
+typedef struct NeededRow {
+    StripeRowKey key;
+    int providers; /* records of the batch that store it */
+    bool is_asked;
+    bool is_stored; /* if is_asked */
+} NeededRow;
+
+static NeededRow *
+find_row(HTAB *rows, StripeKind kind, const char *id)
 {
-    ListCell *object_cell;
+    StripeRowKey key = {kind, id};
+    bool is_known;
+    NeededRow *row = hash_search(rows, &key, HASH_ENTER, &is_known);
+
+    if (!is_known) {
+        row->providers = 0;
+        row->is_asked = false;
+    }
+    return row;
+}
+
+static void
+count_providers(HTAB *rows, const StripeObject *object, int change)
+{
     ListCell *cell;
 
-    foreach (object_cell, batch->objects) {
-        StripeObject *object = lfirst(object_cell);
+    foreach (cell, object->records) {
+        const StripeRecord *record = lfirst(cell);
 
-        if (object->problem != NULL)
-            continue;
-        foreach (cell, object->records) {
-            StripeRecord *record = lfirst(cell);
-
-            if (record->kind == need->kind && strcmp(record->id, need->id) == 0)
-                return true;
-        }
+        find_row(rows, record->kind, record->id)->providers += change;
     }
-    return false;
+}
+
+static bool
+is_there(HTAB *rows, const StripeNeed *need)
+{
+    NeededRow *row = find_row(rows, need->kind, need->id);
+
+    if (row->providers > 0)
+        return true;
+    if (!row->is_asked) {
+        row->is_stored = stripe_is_stored(need->kind, need->id);
+        row->is_asked = true;
+    }
+    return row->is_stored;
 }
 
 /*
@@ -165,43 +192,74 @@ is_in_batch(const StripeBatch *batch, const StripeNeed *need)
  * batch. Returns false then.
  */
 static bool
-check_needs(const StripeBatch *batch, StripeObject *object)
+check_needs(HTAB *rows, StripeObject *object)
 {
     ListCell *cell;
 
     foreach (cell, object->needs) {
-        StripeNeed *need = lfirst(cell);
+        const StripeNeed *need = lfirst(cell);
 
         CHECK_FOR_INTERRUPTS();
-        if (stripe_is_stored(need->kind, need->id) || is_in_batch(batch, need))
+        if (is_there(rows, need))
             continue;
         object->problem = stripe_problem(ERRCODE_CTMS_STRIPE_REFERENCE,
                                          "Stripe %s needs %s, which is not stored yet",
                                          stripe_describe(object->type, object->id),
                                          stripe_describe(stripe_maps[need->kind].object, need->id));
+        count_providers(rows, object, -1);
         return false;
     }
     return true;
 }
 
+/* Returns NULL if no object needs anything. */
+static HTAB *
+gather_rows(const StripeBatch *batch)
+{
+    HTAB *rows;
+    ListCell *cell;
+
+    foreach (cell, batch->objects) {
+        const StripeObject *object = lfirst(cell);
+
+        if (object->problem == NULL && object->needs != NIL)
+            break;
+    }
+    if (cell == NULL)
+        return NULL;
+    rows = stripe_create_row_table(sizeof(NeededRow));
+    foreach (cell, batch->objects) {
+        const StripeObject *object = lfirst(cell);
+
+        if (object->problem == NULL)
+            count_providers(rows, object, 1);
+    }
+    return rows;
+}
+
 /*
  * An object that fails may be one that another object needs, so this repeats until no more
- * objects fail.
+ * objects fail; forward and backward in turn, because a message may have them in either order.
  */
 void
 stripe_check_needs(const StripeBatch *batch)
 {
-    bool is_settled;
+    HTAB *rows = gather_rows(batch);
+    int count = list_length(batch->objects);
+    bool is_settled = rows == NULL;
+    bool is_backward = false;
+    int i;
 
-    do {
-        ListCell *cell;
-
+    while (!is_settled) {
         is_settled = true;
-        foreach (cell, batch->objects) {
-            StripeObject *object = lfirst(cell);
+        for (i = 0; i < count; i++) {
+            StripeObject *object = list_nth(batch->objects, is_backward ? count - 1 - i : i);
 
-            if (object->problem == NULL && !check_needs(batch, object))
+            if (object->problem == NULL && !check_needs(rows, object))
                 is_settled = false;
         }
-    } while (!is_settled);
+        is_backward = !is_backward;
+    }
+    if (rows != NULL)
+        hash_destroy(rows);
 }

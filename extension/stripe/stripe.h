@@ -24,6 +24,7 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
+#include "utils/hsearch.h"
 
 /* In the order in which rows are locked and written: a parent before its children. */
 typedef enum StripeKind {
@@ -188,6 +189,12 @@ typedef struct StripeNeed {
     const char *id;
 } StripeNeed;
 
+/* Names a row in a hash table. */
+typedef struct StripeRowKey {
+    int kind; /* StripeKind, or another number for what is named in another way */
+    const char *id;
+} StripeRowKey;
+
 /* One object of a message. If it has a problem, nothing of it is stored. */
 typedef struct StripeObject {
     JsonbContainer *content; /* NULL when it is no object */
@@ -276,6 +283,8 @@ extern int stripe_compare_records(const void *left, const void *right);
 extern void stripe_check_needs(const StripeBatch *batch);
 /* How many objects of a list, from its beginning, may be stored together, in whatever order. */
 extern int stripe_count_apart(const List *objects);
+/* An empty hash table; its entries begin with a StripeRowKey. */
+extern HTAB *stripe_create_row_table(Size entry_size);
 /*
  * Stores the objects that have no problem. False when a list must be stored object by object,
  * because one takes a row over from another; then nothing is written.

@@ -81,6 +81,10 @@ FROM generate_series(1, 30) n;
 -- Who may call, and no values in the errors.
 SET ROLE ctms_api;
 SELECT ctms.ingest_pubsub('') -> 'status' AS status;
+-- Each of many objects needs a price of the next, and the last one a price that is missing: none is stored, whatever their order. With that price, all are.
+SELECT n, r -> 'status' AS status, r -> 'count' AS count, json_array_length(r -> 'errors') AS errors FROM (VALUES (1, 1, 0), (2, -1, 0), (3, 37, 0), (4, 37, 1)) AS o (n, step, extra),
+    LATERAL (SELECT '{' || string_agg(format('"subscription:%s": %s', k, pg_temp.subscription('c' || k, 'active', pg_temp.item('c' || k, pg_temp.price('c' || k)), pg_temp.item('d' || k, to_jsonb('price_pc' || CASE WHEN k = 100 AND extra = 1 THEN 1 ELSE k + 1 END)))), ', ' ORDER BY (k * step + 101) % 101) || '}' AS payload FROM generate_series(1, 100) AS k) AS m,
+    LATERAL ctms.ingest_pubsub(pg_temp.message(payload)) AS r ORDER BY n;
 SELECT ctms._pubsub_message('');
 SET ROLE ctms_reader;
 SELECT ctms.ingest_pubsub('');
