@@ -258,6 +258,27 @@ is($rc . names() . $ctms->sql('SELECT subscribed FROM ctms.newsletters'), '01Bt'
     'with a later one');
 unlike($err, qr/differ/, 'nothing to tell');
 
+# What is read is never written over.
+empty();
+my $source = "$folder/emails.csv";
+my $content = slurp($source);
+link $source, "$folder/other-name" or die "link: $!";
+for ([ $source, 9 ], [ $source, 0 ], [ "$folder/other-name", 9 ], [ $source, 9, '--dry-run' ])
+{
+    my ($name, $limit, @more) = @$_;
+    ($rc, $out, $err) =
+        import_csv($folder, '--max-errors', $limit, '--refused-file', $name, @more);
+    is($rc, 1, "--refused-file is a source, --max-errors $limit @more");
+    like($err, qr/could not write "\Q$name\E": this command reads it, or has written it before/, 'why');
+    ok(slurp($source) eq $content && names() eq '', 'nothing is written');
+}
+append_to_file($source, "$id[0],0\@example.com,y\n");
+$content = slurp($source);
+($rc, $out, $err) = $ctms->cli('import', 'csv', $folder, '--max-errors', 9, '--left-out', $source,
+    '--refused-file', $refused, '--db-url', $admin);
+is($rc, 1, '--left-out is a source') or diag $err;
+ok(slurp($source) eq $content && names() eq '', 'nothing is written');
+
 # A row of which the rules make two is one row.
 empty();
 $folder = folder('emails.csv' => "$header\n$id[1],one\@example.com,A\n$id[2],,B\n",
