@@ -161,6 +161,10 @@ read_rows(struct addresses *addresses, struct csv_reader *reader)
     } else if (found != CSV_READER_END && csv_reader_restart_plain(reader)) {
         place = (struct place){0, 1};
         found = csv_reader_next(reader);
+    } else if (found <= CSV_READER_BAD_ROW) {
+        output_error(addresses->cli, CLI_FAILED, "\"%s\": the first line is too long",
+                     addresses->path);
+        return false;
     }
     for (; found <= CSV_READER_BAD_ROW && addresses->text.length <= TEXT_MAX;
          found = csv_reader_next(reader))

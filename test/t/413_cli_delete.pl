@@ -123,6 +123,11 @@ like((delete_contacts('--yes', '--email-file', "$file.many"))[2],
 append_to_file("$file.open", "email\n\"x\@example.com\n");
 like((delete_contacts('--yes', '--email-file', "$file.open"))[2],
     qr/"\S+open": the quote that opens in line 2 is not closed$/m, 'an open quote');
+append_to_file("$file.wide", 'x' x 300_000 . ",w\@example.com\ny,w\@example.com\n");
+make_contacts('w@example.com');
+like((delete_contacts('--yes', '--email-file', "$file.wide", '--max-errors', 9))[2],
+    qr/"\S+wide": the first line is too long$/m, 'a first line of which nobody knows what it is');
+is((delete_contacts('--yes', '--email', 'w@example.com'))[0], 0, 'nobody is deleted');
 is((delete_contacts('--yes', '--email-file', $ENV{TESTDIR}))[0], 1, 'a folder');
 
 make_contacts('a@example.com', 'b@example.com');
