@@ -78,8 +78,8 @@ open_again(struct cli *cli, const char *path)
     return NULL;
 }
 
-/* Finds the rows of one CSV file and writes them. names: it is the only file, whose names head the
- * cells. */
+/* Finds the rows of one CSV file and writes them. is_only: there is no other file, so its names of
+ * columns head the cells. */
 static bool
 write_origin(struct writer *writer, bool is_only)
 {
@@ -164,9 +164,9 @@ import_refusals_save(struct import_refusals *refusals)
     else
         write_database_rows(&writer);
     is_ok = output_close_private(cli, &file) && is_ok;
-    PQclear(writer.rows);
     if (is_ok)
-        fprintf(stderr, "ctms: note: %lld refused rows are saved in \"%s\"\n", refusals->count,
+        fprintf(stderr, "ctms: note: %d refused rows are saved in \"%s\"\n", PQntuples(writer.rows),
                 path);
+    PQclear(writer.rows);
     return is_ok;
 }
