@@ -198,9 +198,9 @@ const struct cli_command cmd_delete[] = {
         .text =
             "Removes the contact's rows in every table, its Stripe customer included, and says\n"
             "what it was connected to. Exit code 4 when an address was unknown.\n"
-            "FILE has an address a line, or is CSV with a column email or primary_email. If a "
-            "line\n"
-            "holds no address nothing is deleted, unless --max-errors allows it: exit code 7.",
+            "FILE has an address a line, or is CSV with a column email or primary_email. If\n"
+            "a line holds no address nothing is deleted, unless --max-errors allows it: exit\n"
+            "code 7.",
         .options = delete_options,
         .run = run_delete,
     },
