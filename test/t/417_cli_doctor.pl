@@ -459,7 +459,8 @@ for my $case ([ 'DATABASE ctms', 'acoustic_deletions', 'on', 'on' ],
     [ 'ROLE rest', 'acoustic_history', '60', '60min' ],
     [ 'ROLE rest IN DATABASE ctms', 'acoustic_retry_delay', q{'1 min'}, '1min' ],
     [ 'ROLE ALL', 'acoustic_skip_unchanged', 'true', 'true' ],
-    [ 'DATABASE ctms', 'direct_access', 'off', 'off' ])
+    [ 'DATABASE ctms', 'direct_access', 'off', 'off' ],
+    [ 'DATABASE ctms', 'stripe_refused_age', q{'60d'}, '60d' ])
 {
     my ($where, $name, $value, $moved) = @$case;
     $ctms->sql("ALTER $where SET ctms.$name = $value");
