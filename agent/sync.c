@@ -195,7 +195,6 @@ fetch_token(struct line *l)
         token_get(l->tokens, &number);
 }
 
-/* Each loop interval: looks at the queue even if no notification came. */
 static void
 keep_up(struct sync *s)
 {
@@ -205,6 +204,7 @@ keep_up(struct sync *s)
     queue_forget_refused(s->line.queue);
 }
 
+/* Each loop interval: looks at the queue even if no notification came. */
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
