@@ -77,7 +77,10 @@ place_in_second(JsonbContainer *event)
     return type != NULL && ends_with(type, ".deleted") ? 1 : 0;
 }
 
-/* No event is later than now; with such a time, all that comes later would be skipped. */
+/*
+ * No event is later than now; with such a time, all that comes later would be skipped. It is the
+ * same "now" for all events of a call, so that those of the future keep their order.
+ */
 static void
 read_time(StripePart *part)
 {
@@ -87,7 +90,7 @@ read_time(StripePart *part)
     if (value == NULL || !stripe_get_time(value, &time))
         return;
     part->has_time = true;
-    part->time = Min(time + place_in_second(part->event), GetCurrentTimestamp());
+    part->time = Min(time + place_in_second(part->event), GetCurrentStatementStartTimestamp());
 }
 
 static void

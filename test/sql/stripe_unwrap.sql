@@ -26,6 +26,9 @@ SELECT pg_temp.stored('1');
 -- A time in the future is now.
 SELECT ctms.upsert_stripe(pg_temp.event('customer.updated', pg_temp.customer('f'), 253402300799));
 SELECT message_timestamp BETWEEN now() - interval '1 day' AND clock_timestamp() FROM ctms.stripe_customer WHERE stripe_id = 'cus_wf';
+-- Those of a list are of the same moment, so the first, which is the newest, is stored last.
+SELECT ctms.upsert_stripe(to_jsonb(pg_temp.list(VARIADIC ARRAY(SELECT pg_temp.event('customer.updated', pg_temp.customer('f', jsonb_build_object('default_source', 'n' || n)), 253402300799) FROM generate_series(9, 1, -1) AS n)))) - 'skip_reasons' AS report;
+SELECT default_source_id FROM ctms.stripe_customer WHERE stripe_id = 'cus_wf';
 
 -- Of the events of one second, that which made the object is the first, and that which ended it the last, in whatever order they come.
 CREATE FUNCTION pg_temp.subscription_event(type text, status text) RETURNS jsonb LANGUAGE sql AS $$
