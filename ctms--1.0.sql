@@ -1087,15 +1087,17 @@ DECLARE
     previews text[] := '{}';
     unconnected text[] := '{}';
 BEGIN
-    FOR part IN SELECT u.path, u.content, u.object ->> 'object' = 'event' AS is_event FROM ctms.unwrap_stripe(enqueue_stripe.object) AS u LOOP
+    FOR part IN SELECT u.path, u.content, u.object ->> 'object' = 'event' AS is_event,
+        u.object ->> 'object' = 'event' AND u.object ->> 'type' = 'invoice.upcoming' AS is_upcoming FROM ctms.unwrap_stripe(enqueue_stripe.object) AS u LOOP
         -- A plan is the older form of a price.
         kind := CASE part.content ->> 'object' WHEN 'plan' THEN 'price' ELSE part.content ->> 'object' END;
-        IF kind = 'invoice' AND part.content ->> 'id' IS NULL THEN
-            previews := previews || text 'invoice:';
+        -- As ctms.upsert_stripe() sees it. Of an invoice.upcoming the event is all that there is.
+        IF part.is_upcoming AND part.content ->> 'id' IS NOT NULL OR kind = 'invoice' AND COALESCE(part.content ->> 'id', 'upcoming_in_') LIKE 'upcoming\_in\_%' THEN
+            previews := previews || (kind || ':' || COALESCE(left(part.content ->> 'id', 255), ''));
             CONTINUE;
         END IF;
         -- Such as the balance of an account.
-        IF part.is_event AND part.content ->> 'id' IS NULL AND jsonb_typeof(part.content -> 'object') = 'string' AND kind <> ALL (kinds || '{list,search_result}') THEN
+        IF part.is_event AND part.content ->> 'id' IS NULL AND jsonb_typeof(part.content -> 'object') = 'string' AND kind <> ALL (kinds || '{list,search_result,event}') THEN
             unused := unused || (left(kind, 255) || ':');
             CONTINUE;
         END IF;

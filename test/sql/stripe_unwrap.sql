@@ -145,6 +145,9 @@ SELECT ctms.enqueue_stripe(pg_temp.list(pg_temp.customer('1'), pg_temp.customer(
 SELECT ctms.enqueue_stripe(pg_temp.list(VARIADIC '{}'));
 SELECT ctms.enqueue_stripe(pg_temp.list('{"object": "customer"}'));
 SELECT ctms.enqueue_stripe(pg_temp.event('balance.available', '{"object": "balance"}'));
+SELECT ctms.enqueue_stripe(pg_temp.event('invoice.upcoming', '{"object": "invoice", "customer": "cus_w1"}'));
+SELECT ctms.enqueue_stripe(pg_temp.event('invoice.upcoming', '{"object": "invoice"}') - 'id');
+SELECT ctms.enqueue_stripe(pg_temp.list('{"object": "invoice", "customer": "cus_w1"}', '{"object": "invoice", "id": "upcoming_in_w1", "customer": "cus_w1"}'));
 SELECT ctms.enqueue_stripe(pg_temp.event('x', '{"object": "customer"}'));
 SELECT ctms.enqueue_stripe(pg_temp.event('x', pg_temp.list(pg_temp.customer('1'))));
 
