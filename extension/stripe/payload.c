@@ -158,6 +158,7 @@ ctms_stripe_parts(PG_FUNCTION_ARGS)
     foreach (cell, members) {
         char *key = key_of(lfirst(cell));
 
+        CHECK_FOR_INTERRUPTS();
         if (key != NULL && strcmp(key, "object") == 0) {
             put_part(result, NULL, start, end);
             return (Datum)0;
