@@ -131,6 +131,20 @@ my @rules = slurp("$top/extension/base/settings_rules.c")
 ok(@rules > 5, 'settings of the database were found: ' . @rules);
 is(sorted(grep { $configuration !~ /^\| `\Q$_\E` \| `\w+` \|/m } @rules), '',
     'docs/configuration.md has each');
+my ($left_over) = slurp("$top/cli/doctor/policy.c") =~ /define LEFT_OVER_SQL(.*?)AS p \(name\)/s;
+my %is_left_over = map { $_ => 1 } $left_over =~ /'(\w+)'/g;
+is(sorted(grep { !$is_left_over{$_} } @rules), '', 'cli/doctor/policy.c too');
+
+# ---- why Stripe objects are skipped ----------------------------------------------------
+
+my ($skips) = slurp("$top/extension/stripe/report.c") =~ /SKIP_NAMES\[\] = \{(.*?)\};/s;
+my @skips = $skips =~ /"(\w+)"/g;
+ok(@skips > 4, 'reasons were found: ' . @skips);
+my ($openapi) =
+    slurp("$top/rest/openapi_parts.json") =~ /"skip_reasons": \{.*?"properties": \{(.*?)\n +\}\n/s;
+is(sorted($openapi =~ /^ +"(\w+)":/mg), sorted(@skips), '/openapi.json has each');
+my ($reasons) = slurp("$top/docs/stripe.md") =~ /^\| reason \| \|\n(.*?)\n\n/ms;
+is(sorted($reasons =~ /^\| `(\w+)`/mg), sorted(@skips, 'no_contact'), 'docs/stripe.md too');
 
 # ---- what is monitored -----------------------------------------------------------------
 
