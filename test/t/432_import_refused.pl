@@ -269,7 +269,8 @@ for ([ $source, 9 ], [ $source, 0 ], [ "$folder/other-name", 9 ], [ $source, 9, 
     ($rc, $out, $err) =
         import_csv($folder, '--max-errors', $limit, '--refused-file', $name, @more);
     is($rc, 1, "--refused-file is a source, --max-errors $limit @more");
-    like($err, qr/could not write "\Q$name\E": this command reads it, or has written it before/, 'why');
+    like($err, qr/could not write "\Q$name\E": this command reads it, or has written it before/,
+        'why');
     ok(slurp($source) eq $content && names() eq '', 'nothing is written');
 }
 append_to_file($source, "$id[0],0\@example.com,y\n");
