@@ -194,7 +194,8 @@ BEGIN
     SELECT string_agg(t.email, ',' ORDER BY t.email) INTO traced FROM (
         SELECT DISTINCT object ->> 'email' AS email
         FROM (SELECT jsonb_array_elements(objects)
-              UNION ALL SELECT jsonb_path_query(objects, '$.**{2 to 8} ? (@.object == "customer")')) AS o (object)
+              UNION ALL SELECT jsonb_path_query(e, '$.**{1 to 7} ? (@.object == "customer")') FROM jsonb_array_elements(objects) AS e
+              WHERE e ->> 'object' IN ('event', 'list', 'search_result')) AS o (object)
         WHERE object ->> 'email' ~ '[+](trace_me_mozilla_|trace-me-mozilla-)'
           AND length(object ->> 'email') <= 255
         ORDER BY 1 LIMIT 10) AS t;
