@@ -186,15 +186,18 @@ CREATE TABLE ctms.pending_acoustic (
     lease_owner text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now(),
-    is_tried boolean NOT NULL DEFAULT false
+    is_tried boolean NOT NULL DEFAULT false,
+    is_bulk boolean NOT NULL DEFAULT false
 ) WITH (
     fillfactor = 50,
     autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
--- Free rows come first, in the order of claiming; then waiting rows, by time; last exhausted rows.
-CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
+-- In each lane, free rows come first, in the order of claiming; then waiting rows, by time; last
+-- exhausted rows. The lane is the first column, so nothing in one lane has to be passed over on the
+-- way to the other: neither rows, nor failures whose wait is over, nor dead entries.
+CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (is_bulk, retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
 COMMENT ON COLUMN ctms.pending_acoustic.id IS 'A number of the row; it has no order';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
@@ -206,6 +209,7 @@ COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claim
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row was last written: enqueued, claimed or failed';
 COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'The row was claimed before, so it is not certain what Acoustic has of the contact';
+COMMENT ON COLUMN ctms.pending_acoustic.is_bulk IS 'The lane: false for a person''s change (live), true for a contact that waits because of a wave, such as a resync, an import or a changed price (bulk)';
 
 -- Nearly always empty, because each claim takes all rows (extension/queue/stripe.c), except those of
 -- contacts that are still locked.
@@ -214,11 +218,13 @@ CREATE TABLE ctms.unresolved_stripe (
     key text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now(),
+    is_bulk boolean NOT NULL DEFAULT false,
     PRIMARY KEY (kind, key)
 );
 COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed, and changed contacts that another session had locked; the next claim looks for the contacts again';
 COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price, invoice or contact';
 COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, stripe_id or email_id';
+COMMENT ON COLUMN ctms.unresolved_stripe.is_bulk IS 'The lane in which its contacts will wait, as in ctms.pending_acoustic';
 
 -- Odd while an agent waits for work (extension/queue/wake.c).
 CREATE SEQUENCE ctms.acoustic_idle_seq;
@@ -1284,11 +1290,12 @@ $$;
 -- Functions for agents. Each call is a transaction of its own.
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval)
-    RETURNS TABLE (email_id uuid, generation bigint, retry integer, state text)
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval,
+    bulk_limit integer DEFAULT NULL)
+    RETURNS TABLE (email_id uuid, generation bigint, retry integer, state text, is_bulk boolean)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_claim_acoustic';
-COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds. state is new, again (tried before, so it is not certain what Acoustic has) or deleted (the deletion must be sent)';
+COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval, integer) IS 'Leases up to batch_limit contacts to an agent, at most bulk_limit of them from the bulk lane (null: no limit of its own); never one that another agent holds. Live contacts come first, but one in ten is bulk and one in ten a deletion while such wait; in each lane fewest retries first, then oldest change. state is new, again (tried before, so it is not certain what Acoustic has) or deleted (the deletion must be sent)';
 
 CREATE FUNCTION ctms.finish_acoustic(agent text, email_ids uuid[], generations bigint[],
     outcomes text[] DEFAULT NULL, hashes text[] DEFAULT NULL) RETURNS bigint
@@ -1307,7 +1314,7 @@ CREATE FUNCTION ctms.release_acoustic(agent text) RETURNS bigint
     AS 'MODULE_PATHNAME', 'ctms_release_acoustic';
 COMMENT ON FUNCTION ctms.release_acoustic(text) IS 'Gives back all that the agent holds, as if it had never claimed it; returns how many';
 
-GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
+GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval, integer),
     ctms.finish_acoustic(text, uuid[], bigint[], text[], text[]),
     ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer),
     ctms.release_acoustic(text) TO ctms_agent;
@@ -1316,20 +1323,31 @@ GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
 -- Functions for operators and health checks.
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[]) RETURNS bigint
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[], lane text DEFAULT 'bulk') RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_enqueue_contacts';
-COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[]) IS 'Enqueues these contacts as if they had changed, at once, even if ctms.enqueue is off; returns how many of them exist';
+COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[], text) IS 'Enqueues these contacts as if they had changed, at once, even if ctms.enqueue is off, in the lane bulk or live; one that waits in the live lane stays there. Returns how many of them exist';
 
 CREATE FUNCTION ctms.reset_acoustic_retries(email_ids uuid[] DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_reset_acoustic_retries';
 COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives a fresh start to the failed and exhausted queue rows of these contacts, or of all; returns how many';
 
+CREATE FUNCTION ctms.cancel_acoustic(email_ids uuid[] DEFAULT NULL, batch_limit integer DEFAULT 10000) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_cancel_acoustic';
+COMMENT ON FUNCTION ctms.cancel_acoustic(uuid[], integer) IS 'Takes these contacts, or all, out of the bulk lane, at most batch_limit of them; what an agent holds, the live lane and deletions stay. Returns how many: call it until that is 0';
+
 CREATE FUNCTION ctms.acoustic_backlog(retry_limit integer, OUT backlog bigint, OUT retry_backlog bigint)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_acoustic_backlog';
 COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (including those being sent and those waiting after a failure, but not exhausted ones), and how many have failed since they last changed (including exhausted ones). Exact up to 10000, estimated above that';
+
+CREATE FUNCTION ctms.acoustic_lanes(retry_limit integer DEFAULT 6)
+    RETURNS TABLE (lane text, backlog bigint, oldest_age_s double precision)
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_acoustic_lanes';
+COMMENT ON FUNCTION ctms.acoustic_lanes(integer) IS 'For each lane (live, which has the deletions too, and bulk): how many contacts wait to be sent, as ctms.acoustic_backlog() counts them, and the age in seconds of the oldest change of them, as ctms.acoustic_age() finds it';
 
 CREATE FUNCTION ctms.acoustic_configuration() RETURNS json
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1345,7 +1363,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms.acoustic_configuration() IS 'Synced fields by table and the newsletter mapping, as GET /acoustic_configuration shows them';
 
-GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer) TO ctms_api, ctms_agent, ctms_monitor;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer), ctms.acoustic_lanes(integer) TO ctms_api, ctms_agent, ctms_monitor;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_configuration() TO ctms_api, ctms_agent;
 -- ---------------------------------------------------------------------------
 -- What ctms remembers about Acoustic in addition to the queue. Each part is off by default:
@@ -2392,19 +2410,19 @@ COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interva
 REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) TO ctms_agent, ctms_admin;
 
-CREATE FUNCTION ctms.acoustic_age(retry_limit integer) RETURNS double precision
+CREATE FUNCTION ctms.acoustic_age(retry_limit integer, is_bulk boolean DEFAULT false) RETURNS double precision
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT GREATEST(COALESCE(EXTRACT(epoch FROM clock_timestamp() - min(oldest.create_timestamp)), 0), 0)
     FROM generate_series(0, LEAST(retry_limit, 1000) - 1) AS tried (retry)
     CROSS JOIN LATERAL (
         SELECT p.create_timestamp FROM ctms.pending_acoustic p
-        WHERE p.retry_after IS NULL AND p.retry = tried.retry
+        WHERE p.is_bulk = acoustic_age.is_bulk AND p.retry_after IS NULL AND p.retry = tried.retry
         ORDER BY p.retry, p.create_timestamp LIMIT 1) AS oldest
 $$;
-COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Age in seconds of the oldest change that is ready to be sent, or is being sent; 0 when there is none';
-REVOKE ALL ON FUNCTION ctms.acoustic_age(integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin, ctms_monitor;
+COMMENT ON FUNCTION ctms.acoustic_age(integer, boolean) IS 'Age in seconds of the oldest change in the live lane, or the bulk lane, that is ready to be sent, or is being sent; 0 when there is none';
+REVOKE ALL ON FUNCTION ctms.acoustic_age(integer, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer, boolean) TO ctms_agent, ctms_api, ctms_admin, ctms_monitor;
 -- ---------------------------------------------------------------------------
 -- What a monitoring system watches, for the role ctms_monitor: numbers alone, and no personal data.
 -- It is cheap enough to ask for every few seconds: no count goes on for long.
@@ -2418,7 +2436,7 @@ CREATE FUNCTION ctms.monitor(retry_limit integer DEFAULT 6, OUT backlog bigint, 
 AS $$
     SELECT b.backlog, b.retry_backlog,
         (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
-            WHERE p.retry_after = 'infinity' LIMIT 10000) AS up_to),
+            WHERE p.is_bulk IN (false, true) AND p.retry_after = 'infinity' LIMIT 10000) AS up_to),
         ctms.acoustic_age(monitor.retry_limit),
         (SELECT count(*) FROM (SELECT FROM ctms.acoustic_deleted_contact d
             WHERE d.is_to_send LIMIT 10000) AS up_to),

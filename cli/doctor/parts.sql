@@ -51,7 +51,7 @@ WITH expected (relation, kind, names) AS (VALUES
     ('newsletters', 'constraint', 'newsletters_email_id_fkey'),
     ('newsletters', 'index', 'newsletters_pkey'),
     ('pending_acoustic', 'column', 'id email_id retry last_error generation retry_after lease_until lease_owner '
-        'create_timestamp update_timestamp is_tried'),
+        'create_timestamp update_timestamp is_tried is_bulk'),
     ('pending_acoustic', 'constraint', 'pending_acoustic_email_id_fkey'),
     ('pending_acoustic', 'index', 'pending_acoustic_claim_idx pending_acoustic_pkey'),
     ('pending_acoustic', 'parameter', 'autovacuum_analyze_scale_factor=0.1 autovacuum_analyze_threshold=1000 '
@@ -98,7 +98,7 @@ WITH expected (relation, kind, names) AS (VALUES
         'stripe_subscription_item_stripe_subscription_id_fkey'),
     ('stripe_subscription_item', 'index', 'stripe_subscription_item_pkey stripe_subscription_item_price_idx '
         'stripe_subscription_item_subscription_idx'),
-    ('unresolved_stripe', 'column', 'kind key create_timestamp update_timestamp'),
+    ('unresolved_stripe', 'column', 'kind key create_timestamp update_timestamp is_bulk'),
     ('unresolved_stripe', 'index', 'unresolved_stripe_pkey'),
     ('waitlist_fields_schemas', 'column', 'name schema create_timestamp update_timestamp'),
     ('waitlist_fields_schemas', 'index', 'waitlist_fields_schemas_pkey'),

@@ -1,14 +1,13 @@
 /*
- * queue/admin.c: the SQL functions with which operators and health checks look at the queue and
- * change it.
+ * queue/admin.c: the SQL functions with which operators change the queue.
  */
 #include "extension/base/compat.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "extension/queue/enqueue.h"
 #include "extension/queue/give_way.h"
@@ -16,15 +15,12 @@
 #include "extension/queue/relations.h"
 #include "extension/queue/wake.h"
 
-/*
- * Rows are counted exactly up to this number, which takes a few milliseconds; larger counts are
- * estimated.
- */
-#define EXACT_ROWS 10000
+/* How many rows one call of ctms.cancel_acoustic() removes at most. */
+#define MAX_CANCELLED 100000
 
 PG_FUNCTION_INFO_V1(ctms_enqueue_contacts);
 PG_FUNCTION_INFO_V1(ctms_reset_acoustic_retries);
-PG_FUNCTION_INFO_V1(ctms_acoustic_backlog);
+PG_FUNCTION_INFO_V1(ctms_cancel_acoustic);
 
 static QueuePlan reset_plan = {
     .sql = "WITH failed AS MATERIALIZED ("
@@ -72,18 +68,6 @@ static QueuePlan passed_reset_deleted_plan = {.sql =
                                               .arg_types = {UUIDARRAYOID}};
 
 /*
- * Counts the deleted contacts that are still to be sent, and how many of these have failed; each
- * count stops at $1.
- */
-static QueuePlan count_deleted_plan = {
-    .sql = "SELECT count(*) FILTER (WHERE retry_after IS DISTINCT FROM 'infinity'),"
-           " count(*) FILTER (WHERE retry > 0) FROM ("
-           "  SELECT retry, retry_after FROM ctms.acoustic_deleted_contact"
-           "  WHERE is_to_send LIMIT $1) AS deleted",
-    .arg_count = 1,
-    .arg_types = {INT8OID}};
-
-/*
  * A contact that an operator enqueues is always sent, even if it has not changed since it was
  * last sent.
  */
@@ -93,41 +77,59 @@ static QueuePlan forget_sent_plan = {.sql =
                                      .arg_types = {UUIDARRAYOID}};
 
 /*
- * ready; how many of these have failed before; waiting after a failure; exhausted. Each count
- * stops at $2.
+ * What no agent holds of the bulk lane. A contact that was claimed before may have reached Acoustic
+ * in any state. Its row in the queue says so, so when that is gone, what is remembered as sent must
+ * go, too.
  */
-static QueuePlan count_plan = {.sql =
-                                   "SELECT"
-                                   " (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"
-                                   "  WHERE retry_after IS NULL AND retry < $1 LIMIT $2) AS ready),"
-                                   " (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"
-                                   "  WHERE retry_after IS NULL AND retry > 0 LIMIT $2) AS failed),"
-                                   " (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"
-                                   "  WHERE retry_after < 'infinity' LIMIT $2) AS waiting),"
-                                   " (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"
-                                   "  WHERE retry_after = 'infinity' LIMIT $2) AS exhausted)",
-                               .arg_count = 2,
-                               .arg_types = {INT4OID, INT8OID}};
+#define IS_FREE_BULK "is_bulk AND (lease_until IS NULL OR lease_until <= $1)"
+#define CANCEL_SQL(condition)                                                                      \
+    "WITH cancelled AS MATERIALIZED ("                                                             \
+    " SELECT email_id, is_tried FROM ctms.pending_acoustic"                                        \
+    " WHERE " IS_FREE_BULK condition " LIMIT $2 FOR UPDATE SKIP LOCKED),"                          \
+    "forgotten AS ("                                                                               \
+    " DELETE FROM ctms.acoustic_sent AS s USING cancelled AS c"                                    \
+    " WHERE c.is_tried AND s.email_id = c.email_id)"                                               \
+    "DELETE FROM ctms.pending_acoustic AS p USING cancelled AS c WHERE p.email_id = c.email_id"
+#define PASSED_CANCEL_SQL(condition)                                                               \
+    "SELECT email_id FROM ctms.pending_acoustic WHERE " IS_FREE_BULK condition " LIMIT 1"
+#define AMONG " AND email_id = ANY ($3)"
+#define CANCEL_PLAN(statement)                                                                     \
+    {                                                                                              \
+        .sql = statement, .arg_count = 3, .arg_types = { TIMESTAMPTZOID, INT8OID, UUIDARRAYOID }   \
+    }
 
-/* The server's estimates: rows of the table, and how many of them are not ready. */
-static QueuePlan estimate_plan = {
-    .sql = "SELECT t.n, (t.n * (1 - COALESCE((SELECT null_frac FROM pg_stats"
-           "  WHERE schemaname = 'ctms' AND tablename = 'pending_acoustic'"
-           "  AND attname = 'retry_after'), 1)))::bigint"
-           " FROM (SELECT GREATEST(pg_stat_get_live_tuples(oid), reltuples::bigint) AS n"
-           "  FROM pg_class WHERE oid = 'ctms.pending_acoustic'::regclass) AS t"};
+static QueuePlan cancel_all_plan = CANCEL_PLAN(CANCEL_SQL(""));
+static QueuePlan cancel_plan = CANCEL_PLAN(CANCEL_SQL(AMONG));
+static QueuePlan passed_cancel_all_plan = CANCEL_PLAN(PASSED_CANCEL_SQL(""));
+static QueuePlan passed_cancel_plan = CANCEL_PLAN(PASSED_CANCEL_SQL(AMONG));
 
-/* ctms.enqueue_contacts(email_ids) → how many contacts there were */
+/* Keys that would bring contacts of a wave back. */
+static QueuePlan cancel_left_plan = {
+    .sql = "WITH cancelled AS MATERIALIZED ("
+           " SELECT kind, key FROM ctms.unresolved_stripe WHERE is_bulk FOR UPDATE SKIP LOCKED)"
+           "DELETE FROM ctms.unresolved_stripe AS u USING cancelled AS c"
+           " WHERE u.kind = c.kind AND u.key = c.key"};
+
+static char *
+lane_argument(FunctionCallInfo fcinfo, int argument)
+{
+    return PG_ARGISNULL(argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+/* ctms.enqueue_contacts(email_ids, lane) → how many contacts there were */
 Datum
 ctms_enqueue_contacts(PG_FUNCTION_ARGS)
 {
     FeedKeys contacts;
+    Lane lane = lane_from_text("lane", lane_argument(fcinfo, 1));
     uint64 enqueued;
 
+    if (PG_ARGISNULL(0))
+        PG_RETURN_NULL();
     /* The executor would check this, but the rows are written below it. */
     PreventCommandIfReadOnly("ctms.enqueue_contacts()");
     feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
-    enqueued = enqueue_contacts(&contacts);
+    enqueued = enqueue_contacts(&contacts, &lane);
     /* Whoever holds the queue row of a contact is the only one who writes this row of it. */
     if (queue_is_table_used(queue_relations()->sent)) {
         SPI_connect();
@@ -174,71 +176,44 @@ ctms_reset_acoustic_retries(PG_FUNCTION_ARGS)
     PG_RETURN_INT64(reset.count);
 }
 
-static int64
-result_int64(int column)
-{
-    bool is_null;
-    Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &is_null);
+typedef struct Cancel {
+    Datum args[3];
+    bool are_all;
+    uint64 limit;
+    uint64 count;
+} Cancel;
 
-    return is_null ? 0 : DatumGetInt64(value);
-}
-
-typedef struct QueueCounts {
-    int64 ready;
-    int64 failed; /* of those that are ready */
-    int64 waiting;
-    int64 exhausted;
-} QueueCounts;
-
-/* Replaces each count that stopped at EXACT_ROWS by the estimated total minus the other counts. */
 static void
-estimate_counts(QueueCounts *counts)
+cancel_rows(void *arg, PassedRow *passed)
 {
-    bool are_many_ready = counts->ready >= EXACT_ROWS;
-    bool are_many_waiting = counts->waiting >= EXACT_ROWS;
-    int64 all, not_ready;
+    Cancel *cancel = arg;
+    const char *nulls = cancel->are_all ? "  n" : NULL;
 
-    queue_run_plan(&estimate_plan, NULL, NULL, SPI_OK_SELECT);
-    all = result_int64(1);
-    not_ready = are_many_ready ? result_int64(2) : all - counts->ready;
-    if (counts->exhausted >= EXACT_ROWS)
-        counts->exhausted =
-            Max(counts->exhausted, are_many_waiting ? not_ready / 2 : not_ready - counts->waiting);
-    if (are_many_waiting)
-        counts->waiting = Max(counts->waiting, not_ready - counts->exhausted);
-    if (are_many_ready)
-        counts->ready = Max(counts->ready, all - counts->waiting - counts->exhausted);
+    cancel->args[0] = TimestampTzGetDatum(GetCurrentTimestamp());
+    cancel->count = queue_run_plan(cancel->are_all ? &cancel_all_plan : &cancel_plan, cancel->args,
+                                   nulls, SPI_OK_DELETE);
+    if (cancel->are_all)
+        queue_run_plan(&cancel_left_plan, NULL, NULL, SPI_OK_DELETE);
+    if (cancel->count < cancel->limit)
+        give_way_find_passed(passed, false,
+                             cancel->are_all ? &passed_cancel_all_plan : &passed_cancel_plan,
+                             cancel->args, nulls);
 }
 
-/* ctms.acoustic_backlog(retry_limit) → backlog, retry_backlog */
+/* ctms.cancel_acoustic(email_ids, batch_limit) → rows of the bulk lane removed; null means any */
 Datum
-ctms_acoustic_backlog(PG_FUNCTION_ARGS)
+ctms_cancel_acoustic(PG_FUNCTION_ARGS)
 {
-    QueueCounts counts;
-    Datum values[2];
-    bool is_null[2] = {false, false};
-    TupleDesc desc;
+    Cancel cancel = {.are_all = PG_ARGISNULL(0)};
 
-    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-        elog(ERROR, "ctms.acoustic_backlog must return a row");
+    if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1 || PG_GETARG_INT32(1) > MAX_CANCELLED)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("argument \"%s\" must be between 1 and %d", "batch_limit", MAX_CANCELLED));
+    cancel.limit = PG_GETARG_INT32(1);
+    cancel.args[1] = Int64GetDatum(cancel.limit);
+    cancel.args[2] = PG_GETARG_DATUM(0);
     SPI_connect();
-    queue_run_plan(&count_plan, (Datum[]){PG_GETARG_DATUM(0), Int64GetDatum(EXACT_ROWS)}, NULL,
-                   SPI_OK_SELECT);
-    counts.ready = result_int64(1);
-    counts.failed = result_int64(2);
-    counts.waiting = result_int64(3);
-    counts.exhausted = result_int64(4);
-    if (Max(counts.ready, Max(counts.waiting, counts.exhausted)) >= EXACT_ROWS)
-        estimate_counts(&counts);
-    values[0] = Int64GetDatum(counts.ready + counts.waiting);
-    values[1] = Int64GetDatum(counts.failed + counts.waiting + counts.exhausted);
-    if (queue_is_table_used(queue_relations()->deleted_contacts)) {
-        queue_run_plan(&count_deleted_plan, (Datum[]){Int64GetDatum(EXACT_ROWS)}, NULL,
-                       SPI_OK_SELECT);
-        values[0] = Int64GetDatum(DatumGetInt64(values[0]) + result_int64(1));
-        values[1] = Int64GetDatum(DatumGetInt64(values[1]) + result_int64(2));
-    }
+    give_way_do(cancel_rows, &cancel);
     SPI_finish();
-
-    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, is_null)));
+    PG_RETURN_INT64(cancel.count);
 }

@@ -1,19 +1,17 @@
 /*
  * queue/claim.c: leases queue rows to an agent.
  *
- * The index on (retry_after, retry, create_timestamp) has the free rows first, in the order of
- * claiming. Rows that were sent leave dead entries at the very beginning of the index until a
- * vacuum removes them. While a long transaction keeps vacuum from doing so, each scan from the
- * beginning takes longer than the one before. So a session whose scan was long starts its next
- * claims at the place where it last found something. It scans from the beginning only once a
- * second, or less often if that takes long. Rows that appear before that place (released,
- * expired, free again after a failure) wait until then.
+ * There are three kinds of rows: contacts of the live lane, contacts of the bulk lane, and deleted
+ * contacts. The first come first. The others must not wait for as long as there are any of these,
+ * so each claims its share before them (queue/claim_share.c). What the live lane leaves goes to
+ * deletions, because a person waits for them, and then to the bulk lane. Each kind has its part of
+ * an index, with the free rows first, in the order of claiming, and its own place where a scan
+ * begins (queue/claim_way.c).
  */
 #include "extension/base/compat.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/instrument.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -22,6 +20,8 @@
 
 #include "extension/queue/agent.h"
 #include "extension/queue/claim.h"
+#include "extension/queue/claim_share.h"
+#include "extension/queue/claim_way.h"
 #include "extension/queue/give_way.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
@@ -30,26 +30,9 @@
 
 #define MAX_BATCH 10000
 
-/*
- * A scan is long when it reads more pages than this, not counting PAGES_PER_ROW for each claimed
- * row.
- */
-#define LONG_WAY_PAGES 300
-#define PAGES_PER_ROW 30
-#define WHOLE_WAY_INTERVAL_MS 1000
-/* Scans from the beginning may take at most one part in this many of the time. */
-#define WHOLE_WAY_SHARE 20
-/*
- * A commit becomes visible a little later than the time that its rows carry. Rows that appear
- * even later than this are found by the next scan from the beginning.
- */
-#define LATE_COMMIT_MS 300
-
-/* What the session knows about the beginning of the index. */
-static bool is_warm = false; /* the first claim also reads pages of the catalogs */
-static bool is_way_long = false;
-static TimestampTz found_at = 0;       /* no row that waits for its first attempt is older */
-static TimestampTz next_whole_way = 0; /* when to read from the beginning again */
+/* What the session knows about each kind of rows. */
+static ClaimWay live_way, bulk_way, deletions_way;
+static ClaimShare bulk_share, deletions_share;
 
 PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
 
@@ -57,17 +40,17 @@ PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
  * Frees failed rows in the order in which their waits end, so that they are mixed with the others
  * and do not all come before or after them.
  */
-#define RIPEN_SQL(table)                                                                           \
+#define RIPEN_SQL(table, condition)                                                                \
     "WITH ripe AS MATERIALIZED ("                                                                  \
-    " SELECT email_id FROM " table                                                                 \
-    " WHERE retry_after <= $1 ORDER BY retry_after NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED)"   \
+    " SELECT email_id FROM " table " WHERE " condition                                             \
+    "retry_after <= $1 ORDER BY retry_after NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED)"          \
     "UPDATE " table " AS p SET retry_after = NULL FROM ripe WHERE p.email_id = ripe.email_id"
 
 /* Leased rows are skipped one by one; there are never more of them than the agents hold. */
 #define CLAIM_SQL(table, state, condition, change)                                                 \
     "WITH free AS MATERIALIZED ("                                                                  \
     " SELECT q.email_id, " state " AS state FROM " table " AS q"                                   \
-    " WHERE q.retry_after IS NULL AND " condition                                                  \
+    " WHERE " condition " AND q.retry_after IS NULL"                                               \
     "  AND (q.lease_until IS NULL OR q.lease_until <= $4)"                                         \
     " ORDER BY q.retry_after NULLS FIRST, q.retry, q.create_timestamp LIMIT $2"                    \
     " FOR UPDATE OF q SKIP LOCKED),"                                                               \
@@ -92,35 +75,47 @@ PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
               "  AND d.retry_after IS DISTINCT FROM 'infinity') OR d.lease_until > $4))",          \
               ", is_tried = true")
 
-static QueuePlan ripen_plan = {.sql = RIPEN_SQL("ctms.pending_acoustic"),
-                               .arg_count = 2,
-                               .arg_types = {TIMESTAMPTZOID, INT8OID}};
+/* Failed rows that were never claimed again are left out, and with them older ones. */
+#define ONWARDS "q.retry = 0 AND $3 > 0 AND q.create_timestamp >= $6"
+#define QUEUE "ctms.pending_acoustic"
+#define DELETED "ctms.acoustic_deleted_contact"
 
-static QueuePlan claim_plan = {
-    .sql = QUEUE_CLAIM_SQL("q.retry < $3"),
-    .arg_count = 5,
-    .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID}};
+/* $7: is_bulk */
+static QueuePlan ripen_plan = {.sql = RIPEN_SQL(QUEUE, "is_bulk = $3 AND "),
+                               .arg_count = 3,
+                               .arg_types = {TIMESTAMPTZOID, INT8OID, BOOLOID}};
 
-static QueuePlan claim_onwards_plan = {
-    .sql = QUEUE_CLAIM_SQL("q.retry = 0 AND $3 > 0 AND q.create_timestamp >= $6"),
-    .arg_count = 6,
-    .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID, TIMESTAMPTZOID}};
+#define CLAIM_TYPES                                                                                \
+    {                                                                                              \
+        TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID, TIMESTAMPTZOID, BOOLOID            \
+    }
 
-static QueuePlan ripen_deleted_plan = {.sql = RIPEN_SQL("ctms.acoustic_deleted_contact"),
-                                       .arg_count = 2,
-                                       .arg_types = {TIMESTAMPTZOID, INT8OID}};
+static QueuePlan claim_plan = {.sql = QUEUE_CLAIM_SQL("q.is_bulk = $7 AND q.retry < $3"),
+                               .arg_count = 7,
+                               .arg_types = CLAIM_TYPES};
+
+static QueuePlan claim_onwards_plan = {.sql = QUEUE_CLAIM_SQL("q.is_bulk = $7 AND " ONWARDS),
+                                       .arg_count = 7,
+                                       .arg_types = CLAIM_TYPES};
+
+static QueuePlan ripen_deleted_plan = {
+    .sql = RIPEN_SQL(DELETED, ""), .arg_count = 2, .arg_types = {TIMESTAMPTZOID, INT8OID}};
+
+#define DELETED_CLAIM_SQL(condition)                                                               \
+    CLAIM_SQL(DELETED, "'deleted'", "q.is_to_send AND " condition,                                 \
+              ", lease_generation = p.generation")
 
 static QueuePlan claim_deleted_plan = {
-    .sql = CLAIM_SQL("ctms.acoustic_deleted_contact", "'deleted'", "q.is_to_send AND q.retry < $3",
-                     ", lease_generation = p.generation"),
-    .arg_count = 5,
-    .arg_types = {TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID}};
+    .sql = DELETED_CLAIM_SQL("q.retry < $3"), .arg_count = 5, .arg_types = CLAIM_TYPES};
+
+static QueuePlan claim_deleted_onwards_plan = {
+    .sql = DELETED_CLAIM_SQL(ONWARDS), .arg_count = 6, .arg_types = CLAIM_TYPES};
 
 /* ---- claiming by SQL -------------------------------------------------------------- */
 
 /* Adds the rows that a claiming statement returned. */
 static void
-take_rows(Claim *claim, uint64 count)
+take_rows(Claim *claim, uint64 count, bool is_bulk)
 {
     for (uint64 i = 0; i < count; i++) {
         ClaimedRow *row = &claim->rows[claim->count++];
@@ -133,105 +128,116 @@ take_rows(Claim *claim, uint64 count)
         row->retry = DatumGetInt32(values[2]);
         row->state = TextDatumGetCString(values[3]);
         row->create_timestamp = DatumGetTimestampTz(values[4]);
+        row->is_bulk = is_bulk;
     }
     SPI_freetuptable(SPI_tuptable);
 }
 
-/* Claims as many rows as there is room for. */
+/* The plans are those of the queue, or those of deletions. */
 static void
-run_claim(Claim *claim, QueuePlan *plan, const TimestampTz *from)
+claim_by_sql(Claim *claim, const ClaimLook *look, QueuePlan *ripen, QueuePlan *whole,
+             QueuePlan *onwards)
 {
-    Datum room = Int64GetDatum(claim->batch_limit - claim->count);
+    Datum is_bulk = BoolGetDatum(look->is_bulk);
+    Datum now = TimestampTzGetDatum(claim->now);
     Datum args[] = {claim->agent,
-                    room,
+                    Int64GetDatum(look->limit),
                     Int32GetDatum(claim->retry_limit),
-                    TimestampTzGetDatum(claim->now),
+                    now,
                     claim->lease,
-                    TimestampTzGetDatum(from ? *from : 0)};
-
-    take_rows(claim, queue_run_plan(plan, args, NULL, SPI_OK_SELECT));
-}
-
-static void
-run_ripen(Claim *claim, QueuePlan *plan)
-{
-    queue_run_plan(
-        plan,
-        (Datum[]){TimestampTzGetDatum(claim->now), Int64GetDatum(claim->batch_limit + RIPE_ROWS)},
-        NULL, SPI_OK_UPDATE);
-}
-
-static void
-claim_by_sql(Claim *claim, const TimestampTz *from)
-{
+                    TimestampTzGetDatum(look->from ? *look->from : 0),
+                    is_bulk};
     int level = give_way_limit_waits();
 
-    if (from) {
-        run_claim(claim, &claim_onwards_plan, from);
-    } else {
-        run_ripen(claim, &ripen_plan);
-        run_claim(claim, &claim_plan, NULL);
-    }
-    AtEOXact_GUC(true, level);
-}
-
-/* Claims deleted contacts, as many as there is room for. */
-static void
-claim_deleted(Claim *claim)
-{
-    int level;
-
-    if (claim->count >= claim->batch_limit ||
-        !queue_is_table_used(queue_relations()->deleted_contacts))
-        return;
-    level = give_way_limit_waits();
-    run_ripen(claim, &ripen_deleted_plan);
-    run_claim(claim, &claim_deleted_plan, NULL);
+    if (look->makes_ripe)
+        queue_run_plan(ripen, (Datum[]){now, Int64GetDatum(look->limit + RIPE_ROWS), is_bulk}, NULL,
+                       SPI_OK_UPDATE);
+    take_rows(claim, queue_run_plan(look->from ? onwards : whole, args, NULL, SPI_OK_SELECT),
+              look->is_bulk);
     AtEOXact_GUC(true, level);
 }
 
 /* ---- claiming --------------------------------------------------------------------- */
 
+typedef enum ClaimKind { CLAIM_LIVE, CLAIM_BULK, CLAIM_DELETIONS } ClaimKind;
+
+/* What one claim does with one kind of rows. */
+typedef struct ClaimPart {
+    ClaimKind kind;
+    ClaimWay *way;
+    bool is_whole; /* looks from the beginning */
+    bool has_looked;
+    bool is_short; /* there are no more free rows */
+    int taken;
+} ClaimPart;
+
+/* Claims up to "limit" rows, as far as there is room. */
 static void
-claim_waiting(Claim *claim, const TimestampTz *from)
+claim_part(Claim *claim, ClaimPart *part, int limit)
 {
-    if (!direct_claim(claim, from))
-        claim_by_sql(claim, from);
-    /* The next claim may begin here. */
-    if (claim->count > 0 && claim->rows[0].retry == 0)
-        found_at = claim->rows[0].create_timestamp;
-    else if (!from)
-        found_at = claim->now;
+    int before = claim->count;
+    bool is_onwards = part->has_looked ? part->way->is_long : !part->is_whole;
+    bool is_first_whole = !part->has_looked && part->is_whole;
+    ClaimLook look = {.is_bulk = part->kind == CLAIM_BULK,
+                      .limit = Min(limit, claim->batch_limit - claim->count),
+                      .makes_ripe = is_first_whole};
+    ClaimWalk walk;
+
+    if (look.limit <= 0 || part->is_short)
+        return;
+    walk = claim_way_begin(part->way, claim, is_first_whole);
+    look.from = is_onwards ? &walk.from : NULL;
+    if (part->kind == CLAIM_DELETIONS)
+        claim_by_sql(claim, &look, &ripen_deleted_plan, &claim_deleted_plan,
+                     &claim_deleted_onwards_plan);
+    else if (!direct_claim(claim, &look))
+        claim_by_sql(claim, &look, &ripen_plan, &claim_plan, &claim_onwards_plan);
+    claim_way_end(&walk, claim);
+    part->has_looked = true;
+    part->taken += claim->count - before;
+    part->is_short = claim->count - before < look.limit;
 }
 
-static void
-claim_from_beginning(Claim *claim)
+static ClaimPart
+begin_part(const Claim *claim, ClaimKind kind, ClaimWay *way, bool is_whole)
 {
-    int64 pages = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read;
-    TimestampTz end;
-
-    claim_waiting(claim, NULL);
-    pages = pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read - pages;
-    end = GetCurrentTimestamp();
-    is_way_long = is_warm && pages > LONG_WAY_PAGES + PAGES_PER_ROW * (int64)claim->count;
-    is_warm = true;
-    next_whole_way =
-        end + Max(WHOLE_WAY_INTERVAL_MS * INT64CONST(1000), WHOLE_WAY_SHARE * (end - claim->now));
-    claim_deleted(claim);
+    return (ClaimPart){
+        .kind = kind, .way = way, .is_whole = is_whole || claim_way_is_whole_due(way, claim->now)};
 }
 
-static void
-claim_batch(Claim *claim)
+static int
+compare_rows(const void *a, const void *b)
 {
-    claim->now = GetCurrentTimestamp();
-    if (is_way_long && claim->now < next_whole_way) {
-        TimestampTz from = TimestampTzPlusMilliseconds(found_at, -LATE_COMMIT_MS);
+    const ClaimedRow *x = a;
+    const ClaimedRow *y = b;
 
-        claim_waiting(claim, &from);
-    } else {
-        queue_resolve_left_keys();
-        claim_from_beginning(claim);
-    }
+    if (x->is_bulk != y->is_bulk)
+        return x->is_bulk ? 1 : -1;
+    if (x->retry != y->retry)
+        return x->retry < y->retry ? -1 : 1;
+    if (x->create_timestamp != y->create_timestamp)
+        return x->create_timestamp < y->create_timestamp ? -1 : 1;
+    return memcmp(&x->email_id, &y->email_id, UUID_LEN);
+}
+
+/* Claims a batch. With "is_whole", all scans begin at the beginning. */
+static void
+claim_batch(Claim *claim, bool is_whole)
+{
+    int batch = claim->batch_limit;
+    ClaimPart live = begin_part(claim, CLAIM_LIVE, &live_way, is_whole);
+    ClaimPart bulk = begin_part(claim, CLAIM_BULK, &bulk_way, is_whole);
+    ClaimPart deletions = begin_part(claim, CLAIM_DELETIONS, &deletions_way, is_whole);
+
+    deletions.is_short = !queue_is_table_used(queue_relations()->deleted_contacts);
+    claim_part(claim, &deletions, claim_share_due(&deletions_share, batch));
+    claim_part(claim, &bulk, Min(claim_share_due(&bulk_share, batch), claim->bulk_limit));
+    claim_part(claim, &live, batch);
+    claim_part(claim, &deletions, batch);
+    claim_part(claim, &bulk, claim->bulk_limit - bulk.taken);
+    claim_share_settle(&deletions_share, batch, claim->count, deletions.taken, deletions.is_short);
+    claim_share_settle(&bulk_share, batch, claim->count, bulk.taken, bulk.is_short);
+    qsort(claim->rows, claim->count, sizeof(ClaimedRow), compare_rows);
 }
 
 /*
@@ -244,7 +250,7 @@ static void
 claim_again(Claim *claim)
 {
     claim->now = GetCurrentTimestamp();
-    claim_from_beginning(claim);
+    claim_batch(claim, true);
     if (queue_has_left_stripe_keys())
         wake_agents();
 }
@@ -252,38 +258,57 @@ claim_again(Claim *claim)
 static void
 put_rows(const Claim *claim, ReturnSetInfo *result)
 {
-    bool is_null[4] = {false};
+    bool is_null[5] = {false};
 
     for (int i = 0; i < claim->count; i++) {
         ClaimedRow *row = &claim->rows[i];
-        Datum values[4] = {UUIDPGetDatum(&row->email_id), Int64GetDatum(row->generation),
-                           Int32GetDatum(row->retry), CStringGetTextDatum(row->state)};
+        Datum values[5] = {UUIDPGetDatum(&row->email_id), Int64GetDatum(row->generation),
+                           Int32GetDatum(row->retry), CStringGetTextDatum(row->state),
+                           BoolGetDatum(row->is_bulk)};
 
         tuplestore_putvalues(result->setResult, result->setDesc, values, is_null);
     }
 }
 
-/* ctms.claim_acoustic(agent, batch_limit, retry_limit, lease) → rows, in sending order */
+static void
+check_limits(const Claim *claim)
+{
+    queue_check_retry_limit(claim->retry_limit);
+    if (claim->batch_limit < 1 || claim->batch_limit > MAX_BATCH)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("the batch limit must be between 1 and %d", MAX_BATCH));
+    if (claim->bulk_limit < 0)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("the bulk limit must not be negative"));
+}
+
+/* ctms.claim_acoustic(agent, batch_limit, retry_limit, lease, bulk_limit) → rows, in sending order
+ */
 Datum
 ctms_claim_acoustic(PG_FUNCTION_ARGS)
 {
-    Claim claim = {.agent = PG_GETARG_DATUM(0),
-                   .batch_limit = PG_GETARG_INT32(1),
-                   .retry_limit = PG_GETARG_INT32(2),
-                   .lease = PG_GETARG_DATUM(3)};
+    Claim claim = {0};
 
+    InitMaterializedSRF(fcinfo, 0);
+    for (int i = 0; i < 4; i++)
+        if (PG_ARGISNULL(i))
+            return (Datum)0;
+    claim.agent = PG_GETARG_DATUM(0);
+    claim.batch_limit = PG_GETARG_INT32(1);
+    claim.retry_limit = PG_GETARG_INT32(2);
+    claim.lease = PG_GETARG_DATUM(3);
+    claim.bulk_limit = PG_ARGISNULL(4) ? claim.batch_limit : PG_GETARG_INT32(4);
     if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("the name of an agent must not be empty"));
-    queue_check_retry_limit(claim.retry_limit);
-    if (claim.batch_limit < 1 || claim.batch_limit > MAX_BATCH)
-        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                errmsg("the batch limit must be between 1 and %d", MAX_BATCH));
-    InitMaterializedSRF(fcinfo, 0);
+    check_limits(&claim);
 
     SPI_connect();
     claim.rows = palloc(claim.batch_limit * sizeof(ClaimedRow));
-    claim_batch(&claim);
+    claim.now = GetCurrentTimestamp();
+    if (claim_way_is_whole_due(&live_way, claim.now))
+        queue_resolve_left_keys();
+    claim_batch(&claim, false);
     if (claim.count == 0 && wake_arm_agent())
         claim_again(&claim);
     /*

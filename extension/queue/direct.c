@@ -161,7 +161,7 @@ direct_hold(FeedKeys *contacts, FeedKeys *busy)
 /* ---- writing queue rows ------------------------------------------------------------ */
 
 static bool
-insert_row(DirectQueue *queue, const pg_uuid_t *email_id)
+insert_row(DirectQueue *queue, const pg_uuid_t *email_id, bool is_bulk)
 {
     direct_table_blank(queue);
     direct_table_set(queue, COLUMN_ID, Int64GetDatum(queue_new_number()));
@@ -171,6 +171,7 @@ insert_row(DirectQueue *queue, const pg_uuid_t *email_id)
     direct_table_set(queue, COLUMN_CREATE_TIMESTAMP, TimestampTzGetDatum(queue->now));
     direct_table_set(queue, COLUMN_UPDATE_TIMESTAMP, TimestampTzGetDatum(queue->now));
     direct_table_set(queue, COLUMN_IS_TRIED, BoolGetDatum(false));
+    direct_table_set(queue, COLUMN_IS_BULK, BoolGetDatum(is_bulk));
     return direct_table_insert(queue);
 }
 
@@ -188,14 +189,19 @@ is_untouched(DirectQueue *queue)
            direct_table_is_null(queue, COLUMN_LEASE_OWNER);
 }
 
-/* Gives the row that is locked a new generation and resets its failures; a live lease stays. */
+/*
+ * Gives the row that is locked a new generation and resets its failures; a live lease stays. After
+ * a failure, and in another lane, the row starts again, behind the rows that wait for their first
+ * attempt.
+ */
 static void
-update_row(DirectQueue *queue)
+update_row(DirectQueue *queue, bool is_moved_up)
 {
     direct_table_set(queue, COLUMN_GENERATION, Int64GetDatum(queue_new_number()));
-    /* After a failure the row starts again, behind the rows that wait for their first attempt. */
-    if (DatumGetInt32(direct_table_get(queue, COLUMN_RETRY)) > 0)
+    if (is_moved_up || DatumGetInt32(direct_table_get(queue, COLUMN_RETRY)) > 0)
         direct_table_set(queue, COLUMN_CREATE_TIMESTAMP, TimestampTzGetDatum(queue->now));
+    if (is_moved_up)
+        direct_table_set(queue, COLUMN_IS_BULK, BoolGetDatum(false));
     direct_table_set(queue, COLUMN_RETRY, Int32GetDatum(0));
     direct_table_set_null(queue, COLUMN_LAST_ERROR);
     direct_table_set_null(queue, COLUMN_RETRY_AFTER);
@@ -213,11 +219,14 @@ lock_row(DirectQueue *queue)
 }
 
 static void
-renew_row(DirectQueue *queue)
+renew_row(DirectQueue *queue, bool is_bulk)
 {
+    bool is_moved_up;
+
     direct_table_copy(queue);
-    if (!is_untouched(queue))
-        update_row(queue);
+    is_moved_up = !is_bulk && DatumGetBool(direct_table_get(queue, COLUMN_IS_BULK));
+    if (is_moved_up || !is_untouched(queue))
+        update_row(queue, is_moved_up);
     ExecClearTuple(queue->slot);
     ExecClearTuple(queue->rows.found);
 }
@@ -225,7 +234,7 @@ renew_row(DirectQueue *queue)
 /* False when another session has removed the row, or is inserting it: look again. */
 static bool
 enqueue(DirectQueue *queue, SnapshotData *dirty, MemoryContext row_context,
-        const pg_uuid_t *email_id)
+        const pg_uuid_t *email_id, bool is_bulk)
 {
     bool is_found = find(&queue->rows, dirty, email_id);
     MemoryContext caller;
@@ -236,15 +245,15 @@ enqueue(DirectQueue *queue, SnapshotData *dirty, MemoryContext row_context,
     /* Scans keep what they allocate, so they do not use this context. */
     caller = MemoryContextSwitchTo(row_context);
     if (is_found)
-        renew_row(queue);
-    is_done = is_found || insert_row(queue, email_id);
+        renew_row(queue, is_bulk);
+    is_done = is_found || insert_row(queue, email_id, is_bulk);
     MemoryContextSwitchTo(caller);
     MemoryContextReset(row_context);
     return is_done;
 }
 
 static void
-enqueue_all(DirectQueue *queue, const FeedKeys *contacts)
+enqueue_all(DirectQueue *queue, const FeedKeys *contacts, const Lane *lane)
 {
     const pg_uuid_t *ids = (const pg_uuid_t *)contacts->keys;
     SnapshotData dirty;
@@ -253,21 +262,23 @@ enqueue_all(DirectQueue *queue, const FeedKeys *contacts)
 
     InitDirtySnapshot(dirty);
     for (int64 i = 0; i < contacts->count; i++) {
+        bool is_bulk = lane_is_bulk(lane, &ids[i]);
+
         CHECK_FOR_INTERRUPTS();
-        while (!enqueue(queue, &dirty, row_context, &ids[i]))
+        while (!enqueue(queue, &dirty, row_context, &ids[i], is_bulk))
             CHECK_FOR_INTERRUPTS();
     }
     MemoryContextDelete(row_context);
 }
 
 bool
-direct_enqueue(const FeedKeys *contacts)
+direct_enqueue(const FeedKeys *contacts, const Lane *lane)
 {
     DirectQueue queue;
 
     if (!direct_table_open(&queue))
         return false;
-    enqueue_all(&queue, contacts);
+    enqueue_all(&queue, contacts, lane);
     direct_table_close(&queue);
     return true;
 }

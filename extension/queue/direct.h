@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-#include "extension/queue/feed.h"
+#include "extension/queue/lane.h"
 
 /*
  * Locks the contacts like a foreign key check does, in their order and without waiting, and leaves
@@ -20,6 +20,6 @@ extern bool direct_hold(FeedKeys *contacts, FeedKeys *busy);
  * Enqueues contacts that are held, in their order; waits for other transactions that write the
  * same rows. The same when it returns false.
  */
-extern bool direct_enqueue(const FeedKeys *contacts);
+extern bool direct_enqueue(const FeedKeys *contacts, const Lane *lane);
 
 #endif

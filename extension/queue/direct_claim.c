@@ -29,7 +29,7 @@
 
 typedef struct ClaimScan {
     DirectQueue queue;
-    Relation index; /* (retry_after NULLS FIRST, retry, create_timestamp) */
+    Relation index; /* (is_bulk, retry_after NULLS FIRST, retry, create_timestamp) */
     IndexScanDesc scan;
     TupleTableSlot *found;
     MemoryContext row_context;
@@ -41,15 +41,15 @@ typedef struct ClaimScan {
 static bool
 is_claim_index(const DirectQueue *queue, Relation index)
 {
-    static const QueueColumn columns[] = {COLUMN_RETRY_AFTER, COLUMN_RETRY,
+    static const QueueColumn columns[] = {COLUMN_IS_BULK, COLUMN_RETRY_AFTER, COLUMN_RETRY,
                                           COLUMN_CREATE_TIMESTAMP};
 
-    if (!gate_index_is_usable(index) || index->rd_index->indnkeyatts != lengthof(columns) ||
-        index->rd_indoption[0] != INDOPTION_NULLS_FIRST || index->rd_indoption[1] != 0 ||
-        index->rd_indoption[2] != 0)
+    if (!gate_index_is_usable(index) || index->rd_index->indnkeyatts != lengthof(columns))
         return false;
     for (int i = 0; i < (int)lengthof(columns); i++)
-        if (index->rd_index->indkey.values[i] != queue->rows.columns[columns[i]])
+        if (index->rd_index->indkey.values[i] != queue->rows.columns[columns[i]] ||
+            index->rd_indoption[i] !=
+                (columns[i] == COLUMN_RETRY_AFTER ? INDOPTION_NULLS_FIRST : 0))
             return false;
     return true;
 }
@@ -142,12 +142,19 @@ write_row(ClaimScan *scan)
 /* ---- failed rows ------------------------------------------------------------- */
 
 static void
-ripen(ClaimScan *scan, TimestampTz now, int64 limit)
+is_in_lane(ScanKey key, bool is_bulk)
 {
-    ScanKeyData is_over;
+    ScanKeyInit(key, 1, BTEqualStrategyNumber, F_BOOLEQ, BoolGetDatum(is_bulk));
+}
 
-    ScanKeyInit(&is_over, 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
-    start_look(scan, &is_over, 1);
+static void
+ripen(ClaimScan *scan, bool is_bulk, TimestampTz now, int64 limit)
+{
+    ScanKeyData keys[2];
+
+    is_in_lane(&keys[0], is_bulk);
+    ScanKeyInit(&keys[1], 2, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
+    start_look(scan, keys, 2);
     while (limit > 0 && next_row(scan)) {
         if (!take_row(scan))
             continue;
@@ -183,6 +190,7 @@ lease_row(ClaimScan *scan, Claim *claim, TimestampTz lease_until)
     row->retry = DatumGetInt32(direct_table_get(queue, COLUMN_RETRY));
     row->state = DatumGetBool(direct_table_get(queue, COLUMN_IS_TRIED)) ? "again" : "new";
     row->create_timestamp = DatumGetTimestampTz(direct_table_get(queue, COLUMN_CREATE_TIMESTAMP));
+    row->is_bulk = DatumGetBool(direct_table_get(queue, COLUMN_IS_BULK));
 
     direct_table_set(queue, COLUMN_LEASE_OWNER, claim->agent);
     direct_table_set(queue, COLUMN_LEASE_UNTIL, TimestampTzGetDatum(lease_until));
@@ -192,58 +200,47 @@ lease_row(ClaimScan *scan, Claim *claim, TimestampTz lease_until)
 }
 
 static void
-lease_rows(ClaimScan *scan, Claim *claim, const TimestampTz *from)
+lease_rows(ClaimScan *scan, Claim *claim, const ClaimLook *look)
 {
     TimestampTz lease_until = DatumGetTimestampTz(DirectFunctionCall2(
         timestamptz_pl_interval, TimestampTzGetDatum(claim->now), claim->lease));
-    ScanKeyData keys[3];
+    int end = claim->count + look->limit;
+    ScanKeyData keys[4];
 
-    ScanKeyEntryInitialize(&keys[0], SK_ISNULL | SK_SEARCHNULL, 1, InvalidStrategy, InvalidOid,
+    is_in_lane(&keys[0], look->is_bulk);
+    ScanKeyEntryInitialize(&keys[1], SK_ISNULL | SK_SEARCHNULL, 2, InvalidStrategy, InvalidOid,
                            InvalidOid, InvalidOid, (Datum)0);
-    if (from) {
-        ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(0));
-        ScanKeyInit(&keys[2], 3, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
-                    TimestampTzGetDatum(*from));
+    if (look->from) {
+        ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(0));
+        ScanKeyInit(&keys[3], 4, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+                    TimestampTzGetDatum(*look->from));
     } else {
-        ScanKeyInit(&keys[1], 2, BTLessStrategyNumber, F_INT4LT, Int32GetDatum(claim->retry_limit));
+        ScanKeyInit(&keys[2], 3, BTLessStrategyNumber, F_INT4LT, Int32GetDatum(claim->retry_limit));
     }
-    start_look(scan, keys, from ? 3 : 2);
-    while (claim->count < claim->batch_limit && next_row(scan))
+    start_look(scan, keys, look->from ? 4 : 3);
+    while (claim->count < end && next_row(scan))
         if (lease_row(scan, claim, lease_until))
             claim->count++;
     end_look(scan);
 }
 
-static int
-compare_rows(const void *a, const void *b)
-{
-    const ClaimedRow *x = a;
-    const ClaimedRow *y = b;
-
-    if (x->retry != y->retry)
-        return x->retry < y->retry ? -1 : 1;
-    if (x->create_timestamp != y->create_timestamp)
-        return x->create_timestamp < y->create_timestamp ? -1 : 1;
-    return memcmp(&x->email_id, &y->email_id, UUID_LEN);
-}
-
 bool
-direct_claim(Claim *claim, const TimestampTz *from)
+direct_claim(Claim *claim, const ClaimLook *look)
 {
     ClaimScan scan = {0};
+    int before = claim->count;
 
     /* The statements know what must wait for a deletion. */
     if (queue_is_table_used(queue_relations()->deleted_contacts) || !open_scan(&scan))
         return false;
     PreventCommandIfReadOnly("ctms.claim_acoustic()");
-    if (!from)
-        ripen(&scan, claim->now, claim->batch_limit + RIPE_ROWS);
-    for (int look = 0; look < MAX_LOOKS; look++) {
-        lease_rows(&scan, claim, from);
-        if (claim->count > 0 || !scan.has_lost_a_race)
+    if (look->makes_ripe)
+        ripen(&scan, look->is_bulk, claim->now, look->limit + RIPE_ROWS);
+    for (int round = 0; round < MAX_LOOKS; round++) {
+        lease_rows(&scan, claim, look);
+        if (claim->count > before || !scan.has_lost_a_race)
             break;
     }
     close_scan(&scan);
-    qsort(claim->rows, claim->count, sizeof(ClaimedRow), compare_rows);
     return true;
 }

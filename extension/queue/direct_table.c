@@ -28,6 +28,7 @@ static const GateColumn columns[COLUMN_COUNT] = {
     [COLUMN_CREATE_TIMESTAMP] = {"create_timestamp", TIMESTAMPTZOID, true},
     [COLUMN_UPDATE_TIMESTAMP] = {"update_timestamp", TIMESTAMPTZOID, true},
     [COLUMN_IS_TRIED] = {"is_tried", BOOLOID, true},
+    [COLUMN_IS_BULK] = {"is_bulk", BOOLOID, true},
 };
 
 static bool queue_fits(Relation relation);

@@ -26,6 +26,7 @@ typedef enum QueueColumn {
     COLUMN_CREATE_TIMESTAMP,
     COLUMN_UPDATE_TIMESTAMP,
     COLUMN_IS_TRIED,
+    COLUMN_IS_BULK,
     COLUMN_COUNT
 } QueueColumn;
 

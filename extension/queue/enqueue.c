@@ -47,23 +47,29 @@ static QueuePlan hold_plan = {
  * the same time. The new generation makes sure that the row stays when the first agent finishes
  * it.
  *
- * A row that was never claimed is only locked (DO UPDATE locks the row even if its WHERE is
- * false). That is enough: no agent knows its generation, and an agent that claims it later reads
- * what was committed with the lock.
+ * What was waiting in the bulk lane and is live now moves up, as if it were new: its place among
+ * the others says when the wave came. Nothing moves from the live lane to the bulk lane.
+ *
+ * A row that was never claimed, and does not move up, is only locked (DO UPDATE locks the row even
+ * if its WHERE is false). That is enough: no agent knows its generation, and an agent that claims
+ * it later reads what was committed with the lock.
  */
 static QueuePlan enqueue_plan = {
-    .sql = "INSERT INTO ctms.pending_acoustic AS p (email_id, create_timestamp, update_timestamp)"
-           " SELECT email_id, $2, $2 FROM unnest($1) AS held (email_id) ORDER BY email_id"
+    .sql = "INSERT INTO ctms.pending_acoustic AS p"
+           " (email_id, create_timestamp, update_timestamp, is_bulk)"
+           " SELECT email_id, $2, $2, is_bulk FROM unnest($1, $3) AS held (email_id, is_bulk)"
+           " ORDER BY email_id"
            " ON CONFLICT (email_id) DO UPDATE SET"
            "  generation = EXCLUDED.generation,"
            "  retry = 0, last_error = NULL, retry_after = NULL,"
-           "  create_timestamp = CASE WHEN p.retry > 0 THEN EXCLUDED.create_timestamp"
-           "                     ELSE p.create_timestamp END,"
-           "  update_timestamp = EXCLUDED.update_timestamp"
+           "  create_timestamp = CASE WHEN p.retry > 0 OR (p.is_bulk AND NOT EXCLUDED.is_bulk)"
+           "                     THEN EXCLUDED.create_timestamp ELSE p.create_timestamp END,"
+           "  update_timestamp = EXCLUDED.update_timestamp,"
+           "  is_bulk = p.is_bulk AND EXCLUDED.is_bulk"
            " WHERE p.is_tried OR p.retry > 0 OR p.retry_after IS NOT NULL"
-           "  OR p.lease_owner IS NOT NULL",
-    .arg_count = 2,
-    .arg_types = {UUIDARRAYOID, TIMESTAMPTZOID},
+           "  OR p.lease_owner IS NOT NULL OR (p.is_bulk AND NOT EXCLUDED.is_bulk)",
+    .arg_count = 3,
+    .arg_types = {UUIDARRAYOID, TIMESTAMPTZOID, BOOLARRAYOID},
     .sees_latest = true,
     .is_retried = true};
 
@@ -106,20 +112,39 @@ hold_by_sql(FeedKeys *contacts, FeedKeys *busy)
     queue_end_sql(&saved);
 }
 
+/* For each of the contacts that will be taken next: whether it waits in the bulk lane. */
+static ArrayType *
+next_lanes(const FeedKeys *contacts, const Lane *lane)
+{
+    const pg_uuid_t *ids = (const pg_uuid_t *)contacts->keys + contacts->taken;
+    int count = Min(contacts->count - contacts->taken, CONTACTS_PER_STATEMENT);
+    Datum *are_bulk = palloc(count * sizeof(Datum));
+    ArrayType *lanes;
+
+    for (int i = 0; i < count; i++)
+        are_bulk[i] = BoolGetDatum(lane_is_bulk(lane, &ids[i]));
+    lanes = construct_array(are_bulk, count, BOOLOID, 1, true, TYPALIGN_CHAR);
+    pfree(are_bulk);
+    return lanes;
+}
+
 static void
-enqueue_by_sql(FeedKeys *contacts)
+enqueue_by_sql(FeedKeys *contacts, const Lane *lane)
 {
     Datum now = TimestampTzGetDatum(GetCurrentTimestamp());
     QueueOwner saved;
 
     queue_start_sql(&saved);
     while (contacts->taken < contacts->count) {
+        ArrayType *lanes = next_lanes(contacts, lane);
         ArrayType *email_ids = feed_take(contacts, CONTACTS_PER_STATEMENT);
 
         CHECK_FOR_INTERRUPTS();
-        queue_run_plan(&enqueue_plan, (Datum[]){PointerGetDatum(email_ids), now}, NULL,
+        queue_run_plan(&enqueue_plan,
+                       (Datum[]){PointerGetDatum(email_ids), now, PointerGetDatum(lanes)}, NULL,
                        SPI_OK_INSERT);
         pfree(email_ids);
+        pfree(lanes);
     }
     queue_end_sql(&saved);
 }
@@ -141,14 +166,14 @@ enqueue_hold(FeedKeys *contacts, FeedKeys *busy)
 }
 
 void
-enqueue_held(FeedKeys *contacts)
+enqueue_held(FeedKeys *contacts, const Lane *lane)
 {
-    if (contacts->count > 0 && !direct_enqueue(contacts))
-        enqueue_by_sql(contacts);
+    if (contacts->count > 0 && !direct_enqueue(contacts, lane))
+        enqueue_by_sql(contacts, lane);
 }
 
 static void
-leave_busy(const FeedKeys *busy)
+leave_busy(const FeedKeys *busy, const Lane *lane)
 {
     const pg_uuid_t *ids = (const pg_uuid_t *)busy->keys;
     LeftKeys left = {0};
@@ -156,18 +181,19 @@ leave_busy(const FeedKeys *busy)
     for (int64 i = 0; i < busy->count; i++)
         left_add(&left, FEED_CONTACT,
                  CStringGetTextDatum(
-                     DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&ids[i])))));
+                     DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&ids[i])))),
+                 lane_is_bulk(lane, &ids[i]));
     left_write(&left);
 }
 
 /* The order is that of locks: contacts, keys that are left, queue rows. */
 uint64
-enqueue_contacts(FeedKeys *contacts)
+enqueue_contacts(FeedKeys *contacts, const Lane *lane)
 {
     FeedKeys busy;
 
     enqueue_hold(contacts, &busy);
-    leave_busy(&busy);
-    enqueue_held(contacts);
+    leave_busy(&busy, lane);
+    enqueue_held(contacts, lane);
     return contacts->count + busy.count;
 }

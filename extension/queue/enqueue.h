@@ -6,15 +6,15 @@
 
 #include "postgres.h"
 
-#include "extension/queue/feed.h"
+#include "extension/queue/lane.h"
 
 /*
- * Enqueues contacts at once; the list must be sorted, without repetitions. Rights are not checked.
- * Returns how many contacts were enqueued; unknown ones are skipped. Contacts that another session
- * is deleting, or has locked as strongly, are not waited for, but left for the next claim
- * (queue/left.h). Changes the list.
+ * Enqueues contacts at once, in their lanes; the list must be sorted, without repetitions. Rights
+ * are not checked. Returns how many contacts were enqueued; unknown ones are skipped. Contacts that
+ * another session is deleting, or has locked as strongly, are not waited for, but left for the next
+ * claim (queue/left.h). Changes the list.
  */
-extern uint64 enqueue_contacts(FeedKeys *contacts);
+extern uint64 enqueue_contacts(FeedKeys *contacts, const Lane *lane);
 
 /*
  * The two halves of it. The first locks the contacts FOR KEY SHARE, so that they are not deleted
@@ -22,6 +22,6 @@ extern uint64 enqueue_contacts(FeedKeys *contacts);
  * another session has locked to "busy".
  */
 extern void enqueue_hold(FeedKeys *contacts, FeedKeys *busy);
-extern void enqueue_held(FeedKeys *contacts);
+extern void enqueue_held(FeedKeys *contacts, const Lane *lane);
 
 #endif

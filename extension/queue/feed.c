@@ -37,6 +37,7 @@ typedef struct FeedMark {
     int level;
     int64 counts[FEED_KINDS];
     int64 taken[FEED_KINDS];
+    int64 changed_contacts;
 } FeedMark;
 
 /* All of this lives in the memory context of the transaction and ends with it. */
@@ -44,6 +45,7 @@ static FeedList lists[FEED_KINDS];
 static FeedMark *marks = NULL;
 static int mark_count = 0;
 static int mark_capacity = 0;
+static int64 changed_contacts = 0; /* how many were taken in this transaction */
 
 const char *
 feed_kind_name(FeedKind kind)
@@ -169,6 +171,7 @@ mark_subtransaction(void)
         mark->counts[kind] = lists[kind].count;
         mark->taken[kind] = lists[kind].taken;
     }
+    mark->changed_contacts = changed_contacts;
 }
 
 void
@@ -260,9 +263,41 @@ feed_take_all(FeedKind kind, FeedKeys *keys)
         memcpy(keys->keys, list->keys + list->taken * width, keys->count * width);
     keys->capacity = keys->count;
     keys->count = sort_unique(kind, keys->keys, keys->count);
+    if (kind == FEED_CONTACT)
+        changed_contacts += keys->count;
     list->taken = list->count;
     if (mark_count == 0) /* nothing can bring them back */
         list->count = list->taken = 0;
+}
+
+int64
+feed_changed_contacts(void)
+{
+    return changed_contacts;
+}
+
+void
+feed_keys_sort(FeedKeys *keys)
+{
+    keys->count = sort_unique(keys->kind, keys->keys, keys->count);
+}
+
+bool
+feed_keys_contain(const FeedKeys *contacts, const pg_uuid_t *email_id)
+{
+    return contacts->count > 0 && bsearch(email_id, contacts->keys, contacts->count,
+                                          sizeof(pg_uuid_t), compare_uuid) != NULL;
+}
+
+void
+feed_keys_unite(FeedKeys *all, const FeedKeys *a, const FeedKeys *b)
+{
+    *all = (FeedKeys){.kind = FEED_CONTACT};
+    for (int64 i = 0; i < a->count; i++)
+        feed_keys_add(all, (pg_uuid_t *)a->keys + i);
+    for (int64 i = 0; i < b->count; i++)
+        feed_keys_add(all, (pg_uuid_t *)b->keys + i);
+    feed_keys_sort(all);
 }
 
 ArrayType *
@@ -294,6 +329,7 @@ feed_forget(void)
 {
     marks = NULL;
     mark_count = mark_capacity = 0;
+    changed_contacts = 0;
     memset(lists, 0, sizeof(lists));
 }
 
@@ -316,6 +352,7 @@ feed_end_subtransaction(bool is_commit)
                 lists[kind].count = mark->counts[kind];
                 lists[kind].taken = mark->taken[kind];
             }
+            changed_contacts = mark->changed_contacts;
         }
         mark_count--;
     }

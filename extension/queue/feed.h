@@ -48,8 +48,14 @@ typedef struct FeedKeys {
     int64 taken;    /* how many feed_take() has handed out */
 } FeedKeys;
 
-/* Adds a contact that is behind all others of the list. */
+/* Adds a contact at the end. Sort the list, unless the contact is behind all others. */
 extern void feed_keys_add(FeedKeys *keys, const pg_uuid_t *email_id);
+extern void feed_keys_sort(FeedKeys *keys);
+
+extern bool feed_keys_contain(const FeedKeys *contacts, const pg_uuid_t *email_id);
+
+/* A new sorted list of the contacts of both. */
+extern void feed_keys_unite(FeedKeys *all, const FeedKeys *a, const FeedKeys *b);
 
 /*
  * A sorted copy of a uuid[] in the current memory context. Raises an error if the array contains
@@ -62,6 +68,9 @@ extern void feed_keys_from_array(ArrayType *email_ids, FeedKeys *keys);
  * current subtransaction is rolled back, they are owed again.
  */
 extern void feed_take_all(FeedKind kind, FeedKeys *keys);
+
+/* How many contacts were taken in this transaction; one that was taken twice counts twice. */
+extern int64 feed_changed_contacts(void);
 
 /* The next "limit" keys, or as many as are left, as an array for SQL: uuid[] or text[]. */
 extern ArrayType *feed_take(FeedKeys *keys, int limit);

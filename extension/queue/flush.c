@@ -21,6 +21,8 @@
 #include "extension/queue/enqueue.h"
 #include "extension/queue/feed.h"
 #include "extension/queue/flush.h"
+#include "extension/queue/lane.h"
+#include "extension/queue/left.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 #include "extension/queue/stripe.h"
@@ -46,21 +48,40 @@ queue_flush_schedule(void)
 
 /* ---- writing ------------------------------------------------------------------- */
 
+/* Enqueues what is in the feed. Returns whether there is anything for agents to do. */
+static bool
+enqueue_feed(void)
+{
+    StripeChange stripe;
+    FeedKeys changed, contacts;
+    Lane lane = {0};
+    bool is_any;
+
+    queue_resolve_stripe_keys(&stripe);
+    feed_take_all(FEED_CONTACT, &changed);
+    lane.is_bulk = lane_is_transaction_bulk(stripe.left.count);
+    if (lane.is_bulk)
+        left_make_bulk(&stripe.left);
+    left_write(&stripe.left);
+    contacts = changed;
+    if (stripe.priced.count > 0) {
+        feed_keys_unite(&contacts, &changed, &stripe.priced);
+        lane = (Lane){.is_bulk = true, .live = lane.is_bulk ? NULL : &changed};
+    }
+    is_any = stripe.left.count > 0;
+    return enqueue_contacts(&contacts, &lane) > 0 || is_any;
+}
+
 static void
 flush_feed(void)
 {
-    FeedKeys contacts;
     QueueOwner saved;
     bool was_read_only = XactReadOnly;
-    bool is_any;
 
     /* SET TRANSACTION READ ONLY may have come after the changes. An error restores it. */
     XactReadOnly = false;
     queue_become_owner(&saved);
-    is_any = queue_resolve_stripe_keys();
-    feed_take_all(FEED_CONTACT, &contacts);
-    is_any |= enqueue_contacts(&contacts) > 0;
-    if (is_any)
+    if (enqueue_feed())
         wake_agents();
     queue_restore_user(&saved);
     XactReadOnly = was_read_only;
@@ -127,6 +148,7 @@ queue_flush_init(void)
         "Turn it off for imports. A contact that changes meanwhile is not sent until it changes "
         "again or is enqueued with ctms.enqueue_contacts().",
         &feed_is_enabled, true, PGC_SUSET, 0, NULL, NULL, NULL);
+    lane_init();
     RegisterXactCallback(at_transaction_end, NULL);
     RegisterSubXactCallback(at_subtransaction_end, NULL);
 }

@@ -9,14 +9,17 @@
 
 /* Keys, as columns for SQL. All zero when there are none. */
 typedef struct LeftKeys {
-    Datum *kinds; /* text */
-    Datum *keys;  /* text */
+    Datum *kinds;    /* text */
+    Datum *keys;     /* text */
+    Datum *are_bulk; /* boolean: whether their contacts will wait in the bulk lane */
     int count;
     int capacity;
 } LeftKeys;
 
-/* "key" is a text; it is not copied. */
-extern void left_add(LeftKeys *left, FeedKind kind, Datum key);
+/* "key" is a text; it is not copied. What was left in both lanes before is live. */
+extern void left_add(LeftKeys *left, FeedKind kind, Datum key, bool is_bulk);
+
+extern void left_make_bulk(LeftKeys *left);
 
 /*
  * Leaves the keys. Waits for other transactions that leave or take the same ones, so a transaction

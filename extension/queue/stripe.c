@@ -9,7 +9,8 @@
  *
  * A transaction that connects a contact later enqueues it itself. The key of a price is always
  * left, because other transactions may be about to commit subscriptions to it, whose contacts
- * were sent with the old price.
+ * were sent with the old price. Keys are left together with the lane of the transaction, and a
+ * price is a wave whoever changed it.
  *
  * Claims also enqueue contacts that were left because another session had locked them
  * (queue/enqueue.c).
@@ -69,13 +70,14 @@ static QueuePlan take_plan = {
            " SELECT kind, key FROM ctms.unresolved_stripe WHERE kind <> 'contact'"
            " ORDER BY kind, key LIMIT $1 FOR UPDATE SKIP LOCKED)"
            "DELETE FROM ctms.unresolved_stripe AS u USING taken"
-           " WHERE u.kind = taken.kind AND u.key = taken.key RETURNING u.kind::text, u.key::text",
+           " WHERE u.kind = taken.kind AND u.key = taken.key"
+           " RETURNING u.kind::text, u.key::text, u.is_bulk",
     .arg_count = 1,
     .arg_types = {INT8OID}};
 
 /* Contacts that were locked by another session when a change of theirs was committed. */
 static QueuePlan take_contacts_plan = {
-    .sql = "SELECT key::uuid FROM ctms.unresolved_stripe WHERE kind = 'contact'"
+    .sql = "SELECT key::uuid, is_bulk FROM ctms.unresolved_stripe WHERE kind = 'contact'"
            "  AND key ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'"
            " ORDER BY key LIMIT $1 FOR UPDATE SKIP LOCKED",
     .arg_count = 1,
@@ -92,8 +94,13 @@ static QueuePlan has_left_plan = {.sql =
                                       " FROM (SELECT kind FROM ctms.unresolved_stripe ORDER BY "
                                       "kind DESC, key LIMIT 1) AS any_key"};
 
-/* Is called with each contact. */
-typedef void (*TakeContact)(Datum email_id, void *arg);
+/* What keys lead to: "live" and "bulk" are contacts in no order, and "left" the keys without one.
+ */
+typedef struct Found {
+    FeedKeys live;
+    FeedKeys bulk;
+    LeftKeys left;
+} Found;
 
 static Datum
 text_array(Datum *elements, int count)
@@ -101,133 +108,154 @@ text_array(Datum *elements, int count)
     return PointerGetDatum(construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* Passes on the contacts, and collects the keys that have none. */
+/* Adds what the keys lead to, in the memory context "result". */
 static void
-resolve(Datum *keys, LeftKeys *left, TakeContact take, void *arg)
+resolve(Datum *keys, bool is_bulk, bool is_price_bulk, Found *found, MemoryContext result)
 {
     uint64 count = queue_run_plan(&resolve_plan, keys, NULL, SPI_OK_SELECT);
+    MemoryContext procedure = MemoryContextSwitchTo(result);
 
     for (uint64 i = 0; i < count; i++) {
         HeapTuple row = SPI_tuptable->vals[i];
         TupleDesc desc = SPI_tuptable->tupdesc;
         bool is_null, is_nobody;
         Datum email_id = SPI_getbinval(row, desc, 1, &is_nobody);
+        FeedKind kind = FEED_FIRST_STRIPE + DatumGetInt32(SPI_getbinval(row, desc, 2, &is_null));
+        bool waits_in_bulk = kind == FEED_PRICE ? is_price_bulk : is_bulk;
 
         if (is_nobody)
-            left_add(left, FEED_FIRST_STRIPE + DatumGetInt32(SPI_getbinval(row, desc, 2, &is_null)),
-                     SPI_getbinval(row, desc, 3, &is_null));
+            left_add(&found->left, kind,
+                     PointerGetDatum(PG_DETOAST_DATUM_COPY(SPI_getbinval(row, desc, 3, &is_null))),
+                     waits_in_bulk);
         else
-            take(email_id, arg);
+            feed_keys_add(waits_in_bulk ? &found->bulk : &found->live, DatumGetUUIDP(email_id));
     }
+    MemoryContextSwitchTo(procedure);
 }
 
-static void
-add_to_feed(Datum email_id, void *arg)
-{
-    feed_add(FEED_CONTACT, email_id);
-}
-
-static void
-add_to_array(Datum email_id, void *arg)
-{
-    ArrayBuildState **contacts = arg;
-
-    *contacts = accumArrayResult(*contacts, email_id, false, UUIDOID, CurrentMemoryContext);
-}
-
-bool
-queue_resolve_stripe_keys(void)
+void
+queue_resolve_stripe_keys(StripeChange *change)
 {
     FeedKeys keys[FEED_STRIPE_KINDS];
     Datum args[FEED_STRIPE_KINDS];
-    LeftKeys left = {0};
+    const FeedKeys *prices = &keys[FEED_PRICE - FEED_FIRST_STRIPE];
+    MemoryContext caller = CurrentMemoryContext;
+    Found found = {0};
     bool is_any = false;
     QueueOwner saved;
 
+    *change = (StripeChange){0};
     for (int i = 0; i < FEED_STRIPE_KINDS; i++) {
         feed_take_all(FEED_FIRST_STRIPE + i, &keys[i]);
         is_any = is_any || keys[i].count > 0;
     }
     if (!is_any)
-        return false;
+        return;
 
     queue_start_sql(&saved);
     for (int i = 0; i < FEED_STRIPE_KINDS; i++)
         args[i] = PointerGetDatum(feed_take(&keys[i], INT_MAX));
-    resolve(args, &left, add_to_feed, NULL);
-    for (int64 i = 0; i < keys[FEED_PRICE - FEED_FIRST_STRIPE].count; i++)
-        left_add(&left, FEED_PRICE,
-                 PointerGetDatum(((text **)keys[FEED_PRICE - FEED_FIRST_STRIPE].keys)[i]));
-    left_write(&left);
+    resolve(args, false, lane_is_price_bulk(), &found, caller);
     queue_end_sql(&saved);
-    return left.count > 0;
+    for (int64 i = 0; i < found.live.count; i++)
+        feed_add(FEED_CONTACT, UUIDPGetDatum((pg_uuid_t *)found.live.keys + i));
+    for (int64 i = 0; i < prices->count; i++)
+        left_add(&found.left, FEED_PRICE, PointerGetDatum(((text **)prices->keys)[i]),
+                 lane_is_price_bulk());
+    feed_keys_sort(&found.bulk);
+    change->priced = found.bulk;
+    change->left = found.left;
 }
 
-/* Sorts the keys that were taken into one array for each kind. */
-static void
-sort_keys(uint64 count, Datum *args)
+/* Sorts the keys of one lane that were taken into one array for each kind; returns how many. */
+static int
+sort_keys(uint64 count, bool is_bulk, Datum *args)
 {
+    int all = 0;
+
     for (int kind = 0; kind < FEED_STRIPE_KINDS; kind++) {
         Datum *keys = palloc(Max(count, 1) * sizeof(Datum));
         int kept = 0;
 
         for (uint64 i = 0; i < count; i++) {
+            HeapTuple row = SPI_tuptable->vals[i];
+            TupleDesc desc = SPI_tuptable->tupdesc;
             bool is_null;
-            char *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+            char *name = SPI_getvalue(row, desc, 1);
 
-            if (name && strcmp(name, feed_kind_name(FEED_FIRST_STRIPE + kind)) == 0)
-                keys[kept++] =
-                    SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null);
+            if (name && strcmp(name, feed_kind_name(FEED_FIRST_STRIPE + kind)) == 0 &&
+                DatumGetBool(SPI_getbinval(row, desc, 3, &is_null)) == is_bulk)
+                keys[kept++] = SPI_getbinval(row, desc, 2, &is_null);
         }
         args[kind] = text_array(keys, kept);
+        all += kept;
     }
+    return all;
 }
 
-/* Takes keys of Stripe that were left and enqueues their contacts. */
+/* All contacts that were found, and the lane of each; what is in both lanes is live. */
+static void
+choose_lanes(Found *found, FeedKeys *contacts, Lane *lane)
+{
+    feed_keys_sort(&found->live);
+    feed_keys_unite(contacts, &found->live, &found->bulk);
+    *lane = (Lane){.is_bulk = true, .live = &found->live};
+}
+
+/*
+ * Takes keys of Stripe that were left and enqueues their contacts. The feed is not used here: it is
+ * for the changes of this transaction.
+ */
 static void
 resolve_left_stripe(void)
 {
-    Datum args[FEED_STRIPE_KINDS];
-    LeftKeys nobody = {0};
-    ArrayBuildState *contacts = NULL;
-    FeedKeys found;
+    Datum args[2][FEED_STRIPE_KINDS];
+    int counts[2];
+    Found found = {0};
+    FeedKeys contacts;
+    Lane lane;
     uint64 taken = queue_run_plan(&take_plan, (Datum[]){Int64GetDatum(LEFT_KEYS)}, NULL,
                                   SPI_OK_DELETE_RETURNING);
 
-    if (taken > 0) {
-        sort_keys(taken, args);
-        resolve(args, &nobody, add_to_array, &contacts);
-    }
-    /* The feed is not used here: it is for the changes of this transaction. */
-    if (contacts) {
-        feed_keys_from_array(DatumGetArrayTypeP(makeArrayResult(contacts, CurrentMemoryContext)),
-                             &found);
-        enqueue_contacts(&found);
-    }
+    for (int is_bulk = 0; is_bulk < 2; is_bulk++)
+        counts[is_bulk] = sort_keys(taken, is_bulk, args[is_bulk]);
+    for (int is_bulk = 0; is_bulk < 2; is_bulk++)
+        if (counts[is_bulk] > 0)
+            resolve(args[is_bulk], is_bulk, is_bulk, &found, CurrentMemoryContext);
+    choose_lanes(&found, &contacts, &lane);
+    if (contacts.count > 0)
+        enqueue_contacts(&contacts, &lane);
 }
 
 /* Enqueues contacts that were left, except those that are still locked, which stay. */
 static void
 resolve_left_contacts(void)
 {
-    ArrayBuildState *left = NULL;
-    FeedKeys contacts, busy;
+    Found found = {0};
+    FeedKeys contacts, taken, busy;
+    Lane lane;
     Datum args[2];
     uint64 count = queue_run_plan(&take_contacts_plan, (Datum[]){Int64GetDatum(LEFT_KEYS)}, NULL,
                                   SPI_OK_SELECT);
-    bool is_null;
 
     if (count == 0)
         return;
-    for (uint64 i = 0; i < count; i++)
-        add_to_array(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null),
-                     &left);
-    args[0] = makeArrayResult(left, CurrentMemoryContext);
-    feed_keys_from_array(DatumGetArrayTypeP(args[0]), &contacts);
+    for (uint64 i = 0; i < count; i++) {
+        HeapTuple row = SPI_tuptable->vals[i];
+        TupleDesc desc = SPI_tuptable->tupdesc;
+        bool is_null;
+        Datum email_id = SPI_getbinval(row, desc, 1, &is_null);
+        bool is_bulk = DatumGetBool(SPI_getbinval(row, desc, 2, &is_null));
+
+        feed_keys_add(is_bulk ? &found.bulk : &found.live, DatumGetUUIDP(email_id));
+    }
+    choose_lanes(&found, &contacts, &lane);
+    taken = contacts;
+    args[0] = PointerGetDatum(feed_take(&taken, INT_MAX));
     enqueue_hold(&contacts, &busy);
     args[1] = PointerGetDatum(feed_take(&busy, INT_MAX));
     queue_run_plan(&remove_contacts_plan, args, NULL, SPI_OK_DELETE);
-    enqueue_held(&contacts);
+    enqueue_held(&contacts, &lane);
 }
 
 static bool

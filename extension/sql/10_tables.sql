@@ -156,15 +156,18 @@ CREATE TABLE ctms.pending_acoustic (
     lease_owner text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now(),
-    is_tried boolean NOT NULL DEFAULT false
+    is_tried boolean NOT NULL DEFAULT false,
+    is_bulk boolean NOT NULL DEFAULT false
 ) WITH (
     fillfactor = 50,
     autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
--- Free rows come first, in the order of claiming; then waiting rows, by time; last exhausted rows.
-CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
+-- In each lane, free rows come first, in the order of claiming; then waiting rows, by time; last
+-- exhausted rows. The lane is the first column, so nothing in one lane has to be passed over on the
+-- way to the other: neither rows, nor failures whose wait is over, nor dead entries.
+CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (is_bulk, retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
 COMMENT ON COLUMN ctms.pending_acoustic.id IS 'A number of the row; it has no order';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
@@ -176,6 +179,7 @@ COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claim
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row was last written: enqueued, claimed or failed';
 COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'The row was claimed before, so it is not certain what Acoustic has of the contact';
+COMMENT ON COLUMN ctms.pending_acoustic.is_bulk IS 'The lane: false for a person''s change (live), true for a contact that waits because of a wave, such as a resync, an import or a changed price (bulk)';
 
 -- Nearly always empty, because each claim takes all rows (extension/queue/stripe.c), except those of
 -- contacts that are still locked.
@@ -184,11 +188,13 @@ CREATE TABLE ctms.unresolved_stripe (
     key text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now(),
+    is_bulk boolean NOT NULL DEFAULT false,
     PRIMARY KEY (kind, key)
 );
 COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed, and changed contacts that another session had locked; the next claim looks for the contacts again';
 COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price, invoice or contact';
 COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, stripe_id or email_id';
+COMMENT ON COLUMN ctms.unresolved_stripe.is_bulk IS 'The lane in which its contacts will wait, as in ctms.pending_acoustic';
 
 -- Odd while an agent waits for work (extension/queue/wake.c).
 CREATE SEQUENCE ctms.acoustic_idle_seq;

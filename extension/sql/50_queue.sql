@@ -97,11 +97,12 @@ $$;
 -- Functions for agents. Each call is a transaction of its own.
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval)
-    RETURNS TABLE (email_id uuid, generation bigint, retry integer, state text)
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval,
+    bulk_limit integer DEFAULT NULL)
+    RETURNS TABLE (email_id uuid, generation bigint, retry integer, state text, is_bulk boolean)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_claim_acoustic';
-COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds. state is new, again (tried before, so it is not certain what Acoustic has) or deleted (the deletion must be sent)';
+COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval, integer) IS 'Leases up to batch_limit contacts to an agent, at most bulk_limit of them from the bulk lane (null: no limit of its own); never one that another agent holds. Live contacts come first, but one in ten is bulk and one in ten a deletion while such wait; in each lane fewest retries first, then oldest change. state is new, again (tried before, so it is not certain what Acoustic has) or deleted (the deletion must be sent)';
 
 CREATE FUNCTION ctms.finish_acoustic(agent text, email_ids uuid[], generations bigint[],
     outcomes text[] DEFAULT NULL, hashes text[] DEFAULT NULL) RETURNS bigint
@@ -120,7 +121,7 @@ CREATE FUNCTION ctms.release_acoustic(agent text) RETURNS bigint
     AS 'MODULE_PATHNAME', 'ctms_release_acoustic';
 COMMENT ON FUNCTION ctms.release_acoustic(text) IS 'Gives back all that the agent holds, as if it had never claimed it; returns how many';
 
-GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
+GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval, integer),
     ctms.finish_acoustic(text, uuid[], bigint[], text[], text[]),
     ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer),
     ctms.release_acoustic(text) TO ctms_agent;
@@ -129,20 +130,31 @@ GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
 -- Functions for operators and health checks.
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[]) RETURNS bigint
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[], lane text DEFAULT 'bulk') RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_enqueue_contacts';
-COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[]) IS 'Enqueues these contacts as if they had changed, at once, even if ctms.enqueue is off; returns how many of them exist';
+COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[], text) IS 'Enqueues these contacts as if they had changed, at once, even if ctms.enqueue is off, in the lane bulk or live; one that waits in the live lane stays there. Returns how many of them exist';
 
 CREATE FUNCTION ctms.reset_acoustic_retries(email_ids uuid[] DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_reset_acoustic_retries';
 COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives a fresh start to the failed and exhausted queue rows of these contacts, or of all; returns how many';
 
+CREATE FUNCTION ctms.cancel_acoustic(email_ids uuid[] DEFAULT NULL, batch_limit integer DEFAULT 10000) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_cancel_acoustic';
+COMMENT ON FUNCTION ctms.cancel_acoustic(uuid[], integer) IS 'Takes these contacts, or all, out of the bulk lane, at most batch_limit of them; what an agent holds, the live lane and deletions stay. Returns how many: call it until that is 0';
+
 CREATE FUNCTION ctms.acoustic_backlog(retry_limit integer, OUT backlog bigint, OUT retry_backlog bigint)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_acoustic_backlog';
 COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (including those being sent and those waiting after a failure, but not exhausted ones), and how many have failed since they last changed (including exhausted ones). Exact up to 10000, estimated above that';
+
+CREATE FUNCTION ctms.acoustic_lanes(retry_limit integer DEFAULT 6)
+    RETURNS TABLE (lane text, backlog bigint, oldest_age_s double precision)
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_acoustic_lanes';
+COMMENT ON FUNCTION ctms.acoustic_lanes(integer) IS 'For each lane (live, which has the deletions too, and bulk): how many contacts wait to be sent, as ctms.acoustic_backlog() counts them, and the age in seconds of the oldest change of them, as ctms.acoustic_age() finds it';
 
 CREATE FUNCTION ctms.acoustic_configuration() RETURNS json
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -158,5 +170,5 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms.acoustic_configuration() IS 'Synced fields by table and the newsletter mapping, as GET /acoustic_configuration shows them';
 
-GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer) TO ctms_api, ctms_agent, ctms_monitor;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer), ctms.acoustic_lanes(integer) TO ctms_api, ctms_agent, ctms_monitor;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_configuration() TO ctms_api, ctms_agent;

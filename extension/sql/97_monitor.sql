@@ -11,7 +11,7 @@ CREATE FUNCTION ctms.monitor(retry_limit integer DEFAULT 6, OUT backlog bigint, 
 AS $$
     SELECT b.backlog, b.retry_backlog,
         (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
-            WHERE p.retry_after = 'infinity' LIMIT 10000) AS up_to),
+            WHERE p.is_bulk IN (false, true) AND p.retry_after = 'infinity' LIMIT 10000) AS up_to),
         ctms.acoustic_age(monitor.retry_limit),
         (SELECT count(*) FROM (SELECT FROM ctms.acoustic_deleted_contact d
             WHERE d.is_to_send LIMIT 10000) AS up_to),

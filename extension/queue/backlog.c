@@ -1,0 +1,220 @@
+/*
+ * queue/backlog.c: the SQL functions with which operators and health checks count what waits.
+ */
+#include "extension/base/compat.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "extension/queue/plan.h"
+#include "extension/queue/relations.h"
+
+/*
+ * Rows are counted exactly up to this number, which takes a few milliseconds; larger counts are
+ * estimated.
+ */
+#define EXACT_ROWS 10000
+
+PG_FUNCTION_INFO_V1(ctms_acoustic_backlog);
+PG_FUNCTION_INFO_V1(ctms_acoustic_lanes);
+
+/*
+ * Counts the deleted contacts that are still to be sent, and how many of these have failed; each
+ * count stops at $1.
+ */
+static QueuePlan count_deleted_plan = {
+    .sql = "SELECT count(*) FILTER (WHERE retry_after IS DISTINCT FROM 'infinity'),"
+           " count(*) FILTER (WHERE retry > 0) FROM ("
+           "  SELECT retry, retry_after FROM ctms.acoustic_deleted_contact"
+           "  WHERE is_to_send LIMIT $1) AS deleted",
+    .arg_count = 1,
+    .arg_types = {INT8OID}};
+
+/*
+ * Of one lane, $3: ready; how many of these have failed before; waiting after a failure; exhausted.
+ * Each count stops at $2.
+ */
+#define UP_TO_SQL(condition)                                                                       \
+    "(SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"                                     \
+    " WHERE is_bulk = $3 AND retry_after " condition " LIMIT $2) AS up_to)"
+
+static QueuePlan count_plan = {
+    .sql = "SELECT " UP_TO_SQL("IS NULL AND retry < $1") ", " UP_TO_SQL(
+        "IS NULL AND retry > 0") ", " UP_TO_SQL("< 'infinity'") ", " UP_TO_SQL("= 'infinity'"),
+    .arg_count = 3,
+    .arg_types = {INT4OID, INT8OID, BOOLOID}};
+
+/* The server's estimates: rows of the table, how many are not ready, and how many are bulk. */
+static QueuePlan estimate_plan = {
+    .sql = "SELECT t.n, (t.n * (1 - COALESCE((SELECT null_frac FROM pg_stats"
+           "  WHERE schemaname = 'ctms' AND tablename = 'pending_acoustic'"
+           "  AND attname = 'retry_after'), 1)))::bigint,"
+           " (t.n * COALESCE((SELECT s.most_common_freqs["
+           "   array_position(s.most_common_vals::text::text[], 't')] FROM pg_stats AS s"
+           "  WHERE s.schemaname = 'ctms' AND s.tablename = 'pending_acoustic'"
+           "  AND s.attname = 'is_bulk'), 0))::bigint"
+           " FROM (SELECT GREATEST(pg_stat_get_live_tuples(oid), reltuples::bigint) AS n"
+           "  FROM pg_class WHERE oid = 'ctms.pending_acoustic'::regclass) AS t"};
+
+static QueuePlan age_plan = {
+    .sql = "SELECT ctms.acoustic_age($1, $2)", .arg_count = 2, .arg_types = {INT4OID, BOOLOID}};
+
+static int64
+result_int64(int column)
+{
+    bool is_null;
+    Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &is_null);
+
+    return is_null ? 0 : DatumGetInt64(value);
+}
+
+typedef struct QueueCounts {
+    int64 ready;
+    int64 failed; /* of those that are ready */
+    int64 waiting;
+    int64 exhausted;
+    bool are_many_ready; /* these counts stopped at EXACT_ROWS */
+    bool are_many_waiting;
+    bool are_many_exhausted;
+} QueueCounts;
+
+static bool
+is_any_estimated(const QueueCounts *counts)
+{
+    return counts->are_many_ready || counts->are_many_waiting || counts->are_many_exhausted;
+}
+
+static void
+count_lane(QueueCounts *counts, int retry_limit, bool is_bulk)
+{
+    queue_run_plan(
+        &count_plan,
+        (Datum[]){Int32GetDatum(retry_limit), Int64GetDatum(EXACT_ROWS), BoolGetDatum(is_bulk)},
+        NULL, SPI_OK_SELECT);
+    counts->ready = result_int64(1);
+    counts->failed = result_int64(2);
+    counts->waiting = result_int64(3);
+    counts->exhausted = result_int64(4);
+    counts->are_many_ready = counts->ready >= EXACT_ROWS;
+    counts->are_many_waiting = counts->waiting >= EXACT_ROWS;
+    counts->are_many_exhausted = counts->exhausted >= EXACT_ROWS;
+}
+
+static QueueCounts
+add_counts(const QueueCounts *a, const QueueCounts *b)
+{
+    return (QueueCounts){.ready = a->ready + b->ready,
+                         .failed = a->failed + b->failed,
+                         .waiting = a->waiting + b->waiting,
+                         .exhausted = a->exhausted + b->exhausted,
+                         .are_many_ready = a->are_many_ready || b->are_many_ready,
+                         .are_many_waiting = a->are_many_waiting || b->are_many_waiting,
+                         .are_many_exhausted = a->are_many_exhausted || b->are_many_exhausted};
+}
+
+/* Replaces each count that stopped early by the estimated total minus the other counts. */
+static void
+estimate_counts(QueueCounts *counts, int64 all, int64 all_not_ready)
+{
+    int64 not_ready = counts->are_many_ready ? all_not_ready : all - counts->ready;
+
+    if (counts->are_many_exhausted)
+        counts->exhausted =
+            Max(counts->exhausted,
+                counts->are_many_waiting ? not_ready / 2 : not_ready - counts->waiting);
+    if (counts->are_many_waiting)
+        counts->waiting = Max(counts->waiting, not_ready - counts->exhausted);
+    if (counts->are_many_ready)
+        counts->ready = Max(counts->ready, all - counts->waiting - counts->exhausted);
+}
+
+typedef struct Backlog {
+    QueueCounts all; /* without deletions */
+    int64 lanes[2];  /* by is_bulk: what is to be sent */
+    int64 deletions;
+    int64 failed_deletions;
+} Backlog;
+
+/* If only one of the lanes is long, the other is known exactly, and the rest is its own. */
+static void
+count_backlog(Backlog *backlog, int retry_limit)
+{
+    QueueCounts lanes[2];
+    int64 sum;
+
+    for (int is_bulk = 0; is_bulk < 2; is_bulk++) {
+        count_lane(&lanes[is_bulk], retry_limit, is_bulk);
+        backlog->lanes[is_bulk] = lanes[is_bulk].ready + lanes[is_bulk].waiting;
+    }
+    backlog->all = add_counts(&lanes[0], &lanes[1]);
+    if (is_any_estimated(&backlog->all)) {
+        int64 bulk;
+
+        queue_run_plan(&estimate_plan, NULL, NULL, SPI_OK_SELECT);
+        bulk = result_int64(3);
+        estimate_counts(&backlog->all, result_int64(1), result_int64(2));
+        sum = backlog->all.ready + backlog->all.waiting;
+        if (is_any_estimated(&lanes[1]))
+            backlog->lanes[1] = Max(backlog->lanes[1], is_any_estimated(&lanes[0])
+                                                           ? Min(bulk, sum - backlog->lanes[0])
+                                                           : sum - backlog->lanes[0]);
+        if (is_any_estimated(&lanes[0]))
+            backlog->lanes[0] = Max(backlog->lanes[0], sum - backlog->lanes[1]);
+    }
+    backlog->deletions = backlog->failed_deletions = 0;
+    if (queue_is_table_used(queue_relations()->deleted_contacts)) {
+        queue_run_plan(&count_deleted_plan, (Datum[]){Int64GetDatum(EXACT_ROWS)}, NULL,
+                       SPI_OK_SELECT);
+        backlog->deletions = result_int64(1);
+        backlog->failed_deletions = result_int64(2);
+    }
+}
+
+/* ctms.acoustic_backlog(retry_limit) → backlog, retry_backlog */
+Datum
+ctms_acoustic_backlog(PG_FUNCTION_ARGS)
+{
+    Backlog backlog;
+    Datum values[2];
+    bool is_null[2] = {false, false};
+    TupleDesc desc;
+
+    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "ctms.acoustic_backlog must return a row");
+    SPI_connect();
+    count_backlog(&backlog, PG_GETARG_INT32(0));
+    SPI_finish();
+    values[0] = Int64GetDatum(backlog.all.ready + backlog.all.waiting + backlog.deletions);
+    values[1] = Int64GetDatum(backlog.all.failed + backlog.all.waiting + backlog.all.exhausted +
+                              backlog.failed_deletions);
+
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, is_null)));
+}
+
+/* ctms.acoustic_lanes(retry_limit) → a row for each lane: lane, backlog, oldest_age_s */
+Datum
+ctms_acoustic_lanes(PG_FUNCTION_ARGS)
+{
+    ReturnSetInfo *result;
+    Backlog backlog;
+
+    InitMaterializedSRF(fcinfo, 0);
+    result = (ReturnSetInfo *)fcinfo->resultinfo;
+    SPI_connect();
+    count_backlog(&backlog, PG_GETARG_INT32(0));
+    for (int is_bulk = 0; is_bulk < 2; is_bulk++) {
+        Datum values[3];
+        bool is_null[3] = {false};
+
+        queue_run_plan(&age_plan, (Datum[]){PG_GETARG_DATUM(0), BoolGetDatum(is_bulk)}, NULL,
+                       SPI_OK_SELECT);
+        values[0] = CStringGetTextDatum(is_bulk ? "bulk" : "live");
+        values[1] = Int64GetDatum(backlog.lanes[is_bulk] + (is_bulk ? 0 : backlog.deletions));
+        values[2] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null[2]);
+        tuplestore_putvalues(result->setResult, result->setDesc, values, is_null);
+    }
+    SPI_finish();
+    return (Datum)0;
+}
