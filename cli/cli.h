@@ -58,6 +58,7 @@ struct cli_group {
 
 /* One run of the program. Owned by main(). */
 struct cli {
+    const struct cli_group *groups; /* all of them */
     const struct cli_group *group;
     const struct cli_command *command;
     char **arguments; /* without the options; there are argument_count of them */
@@ -78,6 +79,7 @@ extern const struct cli_command cmd_clients[];
 extern const struct cli_command cmd_delete[];
 extern const struct cli_command cmd_doctor[];
 extern const struct cli_command cmd_healthcheck[];
+extern const struct cli_command cmd_help[];
 extern const struct cli_command cmd_import[];
 extern const struct cli_command cmd_settings[];
 extern const struct cli_command cmd_stripe[];

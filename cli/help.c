@@ -3,6 +3,8 @@
  */
 #include "cli/help.h"
 
+#include <string.h>
+
 static void
 print_options(FILE *stream, const struct cli_option *options)
 {
@@ -18,11 +20,13 @@ print_options(FILE *stream, const struct cli_option *options)
 }
 
 static void
-print_commands(FILE *stream, const struct cli_group *group)
+print_commands(FILE *stream, const struct cli_group *group, const char *word)
 {
     for (const struct cli_command *command = group->commands; command->verb; command++) {
         char left[160];
 
+        if (strncmp(command->verb, word, strlen(word)) != 0)
+            continue;
         snprintf(left, sizeof(left), "%s%s%s %s", group->name, *command->verb ? " " : "",
                  command->verb, command->arguments);
         fprintf(stream, "  %-46s %s\n", left, command->summary);
@@ -46,21 +50,21 @@ help_print_program(FILE *stream, const struct cli_group *groups, const struct cl
           "Usage: ctms [OPTION]... COMMAND ...\n\nCommands:\n",
           stream);
     for (; groups->name; groups++)
-        print_commands(stream, groups);
+        print_commands(stream, groups, "");
     fputs("\nOptions of every command:\n", stream);
     print_options(stream, globals);
     fputs("\nSettings (environment, or the file given with --config):\n", stream);
     config_print_settings(CONFIG_CLI, stream);
     print_exit_codes(stream);
-    fputs("\n\"ctms COMMAND --help\" says more about a command.\n", stream);
+    fputs("\n\"ctms help COMMAND\" says more about a command.\n", stream);
 }
 
 void
-help_print_group(FILE *stream, const struct cli_group *group)
+help_print_group(FILE *stream, const struct cli_group *group, const char *word)
 {
     fprintf(stream, "ctms %s: %s\n\nCommands:\n", group->name, group->summary);
-    print_commands(stream, group);
-    fprintf(stream, "\n\"ctms %s COMMAND --help\" says more about a command.\n", group->name);
+    print_commands(stream, group, word);
+    fprintf(stream, "\n\"ctms help %s COMMAND\" says more about a command.\n", group->name);
 }
 
 void

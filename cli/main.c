@@ -22,6 +22,7 @@ static const struct cli_group groups[] = {
     {"delete", "delete contacts", cmd_delete},
     {"doctor", "look for what is wrong with the installation", cmd_doctor},
     {"healthcheck", "check whether the sync agent is alive", cmd_healthcheck},
+    {"help", "explain a command", cmd_help},
     {NULL, NULL, NULL},
 };
 
@@ -67,10 +68,10 @@ run_command(struct cli *cli)
 int
 main(int argc, char **argv)
 {
-    struct cli cli = {.timeout_s = -1};
+    struct cli cli = {.groups = groups, .timeout_s = -1};
     char *db_url;
 
-    switch (options_parse(&cli, groups, argc, argv)) {
+    switch (options_parse(&cli, argc, argv)) {
     case OPTIONS_DONE: output_finish(&cli); return cli.status;
     case OPTIONS_INVALID: return cli.status;
     case OPTIONS_RUN: break;

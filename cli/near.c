@@ -66,14 +66,15 @@ near_begin(near_names *near, const char *given)
 }
 
 void
-near_offer(near_names *near, const char *name)
+near_offer_as(near_names *near, const char *compared, const char *name)
 {
     int distance;
     int place;
 
-    if (strlen(near->given) >= NEAR_SIZE || strlen(name) >= NEAR_SIZE)
+    if (strlen(near->given) >= NEAR_SIZE || strlen(compared) >= NEAR_SIZE ||
+        strlen(name) >= NEAR_SIZE)
         return;
-    distance = distance_to(near->given, name);
+    distance = distance_to(near->given, compared);
     for (int i = 0; i < near->count; i++)
         if (strcmp(near->names[i], name) == 0)
             return;
@@ -89,6 +90,12 @@ near_offer(near_names *near, const char *name)
     }
     strcpy(near->names[place], name); /* NOLINT: its length is checked above */
     near->distances[place] = distance;
+}
+
+void
+near_offer(near_names *near, const char *name)
+{
+    near_offer_as(near, name, name);
 }
 
 void

@@ -28,6 +28,8 @@ void near_begin(near_names *near, const char *given);
 /* Keeps a copy of the name if it is one of the nearest so far. Upper and lower case are the same.
  */
 void near_offer(near_names *near, const char *name);
+/* The same, but another text is compared with what was given. */
+void near_offer_as(near_names *near, const char *compared, const char *name);
 /* Offers the first column of each row. A null result has none. */
 void near_offer_rows(near_names *near, const PGresult *result);
 /*

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/help.h"
+#include "cli/near.h"
 #include "cli/output.h"
+#include "cli/words.h"
 
 enum global_option {
     OPTION_DB_URL,
@@ -133,16 +135,34 @@ set_global(struct cli *cli, struct parser *parser, enum global_option which, con
     return false;
 }
 
-/* The command that shows the help for the words typed so far. */
-static const char *
-help_words(const struct cli *cli)
+/* getopt has refused a word: optopt is 0 for a long option that it does not know. What is written
+ * behind "=" may be secret. */
+static bool
+refuse_option(struct cli *cli, const struct parser *parser, const char *word)
 {
-    static char words[128];
+    char name[NEAR_SIZE];
+    near_names near;
 
-    snprintf(words, sizeof(words), "ctms%s%s%s%s --help", cli->group ? " " : "",
-             cli->group ? cli->group->name : "", cli->command && *cli->command->verb ? " " : "",
-             cli->command ? cli->command->verb : "");
-    return words;
+    if (optopt >= LONG_ONLY) {
+        output_error(cli, CLI_USAGE, "option \"--%s\" takes no value",
+                     parser->options[optopt - LONG_ONLY]->name);
+        return false;
+    }
+    if (optopt != 0) {
+        output_error(cli, CLI_USAGE, "unknown option \"-%c\"%s", optopt, words_see_help(cli));
+        return false;
+    }
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+    near_begin(&near, name + 2);
+    for (int i = 0; i < parser->count; i++) {
+        char shown[NEAR_SIZE];
+
+        snprintf(shown, sizeof(shown), "--%s", parser->options[i]->name);
+        near_offer_as(&near, parser->options[i]->name, shown);
+    }
+    output_error(cli, CLI_USAGE, "unknown option \"%s\"%s", name,
+                 near.count > 0 ? near_question(&near) : words_see_help(cli));
+    return false;
 }
 
 /* Parses from argv[optind] on. */
@@ -156,15 +176,12 @@ parser_run(struct parser *parser, struct cli *cli, int argc, char **argv)
         int place = parser_place(parser, returned);
 
         if (returned == ':') {
-            output_error(cli, CLI_USAGE, "option \"%s\" needs a value; see \"%s\"",
-                         argv[optind - 1], help_words(cli));
+            output_error(cli, CLI_USAGE, "option \"%s\" needs a value%s", argv[optind - 1],
+                         words_see_help(cli));
             return false;
         }
-        if (place < 0) {
-            output_error(cli, CLI_USAGE, "unknown option \"%s\"; see \"%s\"", argv[optind - 1],
-                         help_words(cli));
-            return false;
-        }
+        if (place < 0)
+            return refuse_option(cli, parser, argv[optind - 1]);
         if (optarg && parser->is_given[place]) {
             output_error(cli, CLI_USAGE, "option \"--%s\" is given twice",
                          parser->options[place]->name);
@@ -180,67 +197,40 @@ parser_run(struct parser *parser, struct cli *cli, int argc, char **argv)
     return true;
 }
 
-static const struct cli_group *
-find_group(const struct cli_group *groups, const char *name)
+/* True if the rest of the command line asks for help. */
+static bool
+asks_for_help(int argc, char **argv, int place)
 {
-    for (; groups->name; groups++)
-        if (strcmp(groups->name, name) == 0)
-            return groups;
-    return NULL;
-}
-
-/* Finds the command whose verb is the next one or two words; moves optind behind them. */
-static const struct cli_command *
-find_command(const struct cli_group *group, int argc, char **argv)
-{
-    for (const struct cli_command *command = group->commands; command->verb; command++) {
-        size_t first = strcspn(command->verb, " ");
-        bool is_two = command->verb[first] == ' ';
-
-        if (first == 0)
-            return command;
-        if (optind + is_two >= argc || strlen(argv[optind]) != first ||
-            strncmp(argv[optind], command->verb, first) != 0)
-            continue;
-        if (is_two && strcmp(argv[optind + 1], command->verb + first + 1) != 0)
-            continue;
-        optind += 1 + is_two;
-        return command;
-    }
-    return NULL;
+    for (; place < argc; place++)
+        if (strcmp(argv[place], "--help") == 0 || strcmp(argv[place], "-h") == 0)
+            return true;
+    return false;
 }
 
 /* Reads the words of the command at argv[optind]; moves optind behind them. */
 static enum options_result
-find_words(struct cli *cli, const struct cli_group *groups, int argc, char **argv)
+read_words(struct cli *cli, int argc, char **argv)
 {
-    const char *verb;
+    int count = 0;
+    int used;
     bool is_help;
 
-    if (optind >= argc) {
-        help_print_program(stderr, groups, global_options);
+    while (optind + count < argc && argv[optind + count][0] != '-')
+        count++;
+    if (count == 0) {
+        help_print_program(stderr, cli->groups, global_options);
         cli->status = CLI_USAGE;
         return OPTIONS_INVALID;
     }
-    cli->group = find_group(groups, argv[optind]);
-    if (!cli->group) {
-        output_error(cli, CLI_USAGE, "unknown command \"%s\"; see \"ctms --help\"", argv[optind]);
-        return OPTIONS_INVALID;
+    switch (words_find(cli, argv + optind, count, &used)) {
+    case WORDS_UNKNOWN: return OPTIONS_INVALID;
+    case WORDS_COMMAND: optind += used; return OPTIONS_RUN;
+    case WORDS_GROUP: break;
     }
-    optind++;
-    cli->command = find_command(cli->group, argc, argv);
-    if (cli->command)
-        return OPTIONS_RUN;
-    verb = optind < argc ? argv[optind] : "";
-    is_help = strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0;
-    if (is_help || !*verb) {
-        help_print_group(is_help ? stdout : stderr, cli->group);
-        cli->status = is_help ? CLI_OK : CLI_USAGE;
-        return is_help ? OPTIONS_DONE : OPTIONS_INVALID;
-    }
-    output_error(cli, CLI_USAGE, "unknown command \"%s %s\"; see \"ctms %s --help\"",
-                 cli->group->name, verb, cli->group->name);
-    return OPTIONS_INVALID;
+    is_help = asks_for_help(argc, argv, optind + count);
+    help_print_group(is_help ? stdout : stderr, cli->group, used > 1 ? argv[optind + 1] : "");
+    cli->status = is_help ? CLI_OK : CLI_USAGE;
+    return is_help ? OPTIONS_DONE : OPTIONS_INVALID;
 }
 
 static enum options_result
@@ -259,17 +249,17 @@ check_arguments(struct cli *cli)
 
 /* Answers --help and --version before the command, and --version anywhere. */
 static enum options_result
-answer_program(const struct parser *parser, const struct cli_group *groups)
+answer_program(const struct cli *cli, const struct parser *parser)
 {
     if (parser->is_version)
         printf("ctms %s\n", config_version());
     else
-        help_print_program(stdout, groups, global_options);
+        help_print_program(stdout, cli->groups, global_options);
     return OPTIONS_DONE;
 }
 
 enum options_result
-options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **argv)
+options_parse(struct cli *cli, int argc, char **argv)
 {
     struct parser parser;
     bool is_given[OPTION_GLOBALS];
@@ -280,8 +270,8 @@ options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **
     if (!parser_run(&parser, cli, argc, argv))
         return OPTIONS_INVALID;
     if (parser.is_help || parser.is_version)
-        return answer_program(&parser, groups);
-    result = find_words(cli, groups, argc, argv);
+        return answer_program(cli, &parser);
+    result = read_words(cli, argc, argv);
     if (result != OPTIONS_RUN)
         return result;
 
@@ -296,7 +286,7 @@ options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **
     if (!parser_run(&parser, cli, argc, argv))
         return OPTIONS_INVALID;
     if (parser.is_version)
-        return answer_program(&parser, groups);
+        return answer_program(cli, &parser);
     if (parser.is_help) {
         help_print_command(stdout, cli->group, cli->command, global_options);
         return OPTIONS_DONE;
@@ -305,6 +295,42 @@ options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **
     cli->argument_count = argc - optind;
     return check_arguments(cli);
 }
+
+/* ---- ctms help -------------------------------------------------------------------- */
+
+static int
+run_help(struct cli *cli)
+{
+    int count = cli->argument_count;
+    int used;
+
+    if (count == 0) {
+        help_print_program(stdout, cli->groups, global_options);
+        return cli->status;
+    }
+    switch (words_find(cli, cli->arguments, count, &used)) {
+    case WORDS_UNKNOWN: break;
+    case WORDS_GROUP:
+        help_print_group(stdout, cli->group, used > 1 ? cli->arguments[1] : "");
+        break;
+    case WORDS_COMMAND: help_print_command(stdout, cli->group, cli->command, global_options); break;
+    }
+    return cli->status;
+}
+
+const struct cli_command cmd_help[] = {
+    {
+        .verb = "",
+        .arguments = "[COMMAND]...",
+        .summary = "explain a command",
+        .text = "\"ctms help clients add\" is the same as \"ctms clients add --help\".",
+        .max_arguments = -1,
+        .is_offline = true,
+        .is_unsettled = true,
+        .run = run_help,
+    },
+    {.verb = NULL},
+};
 
 const char *
 cli_get_option(const struct cli *cli, const char *name)

@@ -11,10 +11,9 @@ enum options_result {
 };
 
 /*
- * Finds the command and its options, and answers --help and --version. Global options may come
- * before or after the command. Values point into argv.
+ * Finds the command of cli->groups and its options, and answers --help and --version. Global
+ * options may come before or after the command. Values point into argv.
  */
-enum options_result
-options_parse(struct cli *cli, const struct cli_group *groups, int argc, char **argv);
+enum options_result options_parse(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -15,6 +15,7 @@ _ctms() {
         --config | --rest-config | --agent-config | --db-url | --timeout | --old) is_value=yes ;;
         esac
     done
+    [[ ${words[0]} != help ]] || words=("${words[@]:1}")
     case ${COMP_WORDS[COMP_CWORD - 1]} in
     --config | --rest-config | --agent-config | --email-file | --output | -o)
         COMPREPLY=($(compgen -f -- "$current"))

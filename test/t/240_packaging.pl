@@ -81,6 +81,7 @@ like(completions(''), qr/\bacoustic\b.*\bclients\b.*\bstripe\b.*\bwaitlists\b/,
 is(completions('wait'), 'waitlists', 'a group');
 is(completions('waitlists', ''), 'add list remove show', 'verbs');
 is(completions('acoustic', 'fields', 'a'), 'add', 'a second verb');
+is(completions('help', 'acoustic', 'fields', 'a'), 'add', 'a command after help');
 is(completions('--config', 'some-file', 'waitlists', 'sh'), 'show',
     'a verb after an option with a value');
 like(completions('waitlists', 'add', '--'),
@@ -89,7 +90,7 @@ like(completions('waitlists', 'add', '--'),
 # The same in zsh, typed at a terminal: what it offers, and what becomes of the line.
 SKIP:
 {
-    skip 'there is no zsh', 10 unless can_run('zsh');
+    skip 'there is no zsh', 11 unless can_run('zsh');
     my ($in, $screen, $answers) = ('', '', "$folder/zsh-answers");
     append_to_file("$folder/.zshrc", <<~"ZSH");
         unset HISTFILE; setopt no_beep; unsetopt prompt_sp
@@ -118,12 +119,14 @@ SKIP:
     };
     IPC::Run::pump($zsh) until $screen =~ /ready> /;
     like($typed->('ctms '),
-        qr/^offers acoustic clients delete doctor healthcheck import settings stripe waitlists$/m,
+        qr/^offers acoustic clients delete doctor healthcheck help import settings stripe waitlists$/m,
         'zsh: groups of commands');
     like($typed->('ctms wait'), qr/^line ctms waitlists \.$/m, 'a group');
     like($typed->('ctms waitlists '), qr/^offers add list remove show$/m, 'verbs');
     like($typed->('ctms acoustic fields a'),
         qr/^line ctms acoustic fields add \.$/m, 'a second verb');
+    like($typed->('ctms help acoustic fields a'),
+        qr/^line ctms help acoustic fields add \.$/m, 'a command after help');
     like($typed->('ctms waitlists add --'),
         qr/^offers .*--dry-run.*--json.*--new-rows-only/m, 'options of a command');
     like($typed->('ctms waitlists add --ne'),

@@ -27,7 +27,7 @@ check_run('no command', [], 2, $nothing, qr/^Usage: ctms/m);
 check_run('--version', ['--version'], 0, qr/\Actms 1\.0\n\z/, $nothing);
 
 # Every command that the program lists answers --help, and so does every group.
-my @commands = $help =~ /^  ((?:[a-z]+)(?: [a-z][a-z-]*)?(?: [a-z][a-z-]*)?)(?: [-A-Z].*?)?  +/mg;
+my @commands = $help =~ /^  ((?:[a-z]+)(?: [a-z][a-z-]*)?(?: [a-z][a-z-]*)?)(?: [-A-Z\[].*?)?  +/mg;
 cmp_ok(scalar @commands, '>', 4, 'the help lists commands');
 for my $command (@commands)
 {
@@ -37,6 +37,18 @@ for my $command (@commands)
 check_run('clients --help', [ 'clients', '--help' ], 0,
     qr/\Actms clients: .*rotate-secret/s, $nothing);
 check_run('clients', ['clients'], 2, $nothing, qr/\Actms clients: /);
+check_run('acoustic fields', [qw(acoustic fields)], 2, $nothing,
+    qr/^Commands:\n(?:  acoustic fields .*\n){3}\n/m);
+
+# "help" says the same.
+for my $command ([], ['clients'], [qw(clients add)], [qw(acoustic fields)], ['delete'])
+{
+    my (undef, $said) = $ctms->cli(@$command, '--help');
+    is(check_run("help @$command", [ 'help', @$command ], 0, qr/\S/, $nothing), $said,
+        "help @$command: as --help");
+}
+check_run('help of nothing', [qw(help clients frob)], 2, $nothing,
+    qr/^ctms: unknown command "clients frob"; see "ctms clients --help"$/m);
 
 # ---- wrong usage ----------------------------------------------------------------
 
@@ -46,6 +58,30 @@ check_run('unknown verb', [ 'clients', 'frob' ], 2, $nothing,
 check_run('unknown option', [ 'clients', 'list', '--frob' ], 2, $nothing,
     qr/^ctms: unknown option "--frob"/);
 check_run('unknown letter', [ 'clients', 'list', '-q' ], 2, $nothing,
+    qr/^ctms: unknown option "-q"/);
+for (
+    [ 'acustic', '"acoustic"' ],
+    [ 'acustic fields add', '"acoustic"' ],
+    [ 'resync', '"acoustic resync"' ],
+    [ 'waitlists resync', '"acoustic resync"' ],
+    [ 'add', '"clients add" or "waitlists add"' ],
+    [ 'clients rotate', '"clients rotate-secret"' ],
+    [ 'clients lits --help', '"clients list"' ],
+    [ 'acoustic fields lst', '"acoustic fields list"' ],
+    [ 'help clinets', '"clients"' ],
+    [ 'clients add x --emial y', '"--email"' ],
+    [ 'clients list --jsn', '"--json"' ],
+    [ '--confg x clients list', '"--config"' ])
+{
+    my ($line, $meant) = @$_;
+    check_run($line, [ split / /, $line ], 2, $nothing,
+        qr/^ctms: unknown \w+ ".*"; did you mean \Q$meant\E\?$/m);
+}
+check_run('an unknown option with a secret', [qw(clients list --db-ulr=postgresql://a:b@c/d)],
+    2, $nothing, qr/^ctms: unknown option "--db-ulr"; did you mean "--db-url"\?$/m);
+check_run('a value too many', [qw(clients list --json=yes)], 2, $nothing,
+    qr/^ctms: option "--json" takes no value$/m);
+check_run('unknown letter among others', [ 'clients', 'list', '-yq' ], 2, $nothing,
     qr/^ctms: unknown option "-q"/);
 check_run('option without value', [ 'clients', 'add', 'x', '--email' ], 2, $nothing,
     qr/"--email" needs a value/);
