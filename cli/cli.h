@@ -65,7 +65,8 @@ struct cli {
     int argument_count;
     const char *values[CLI_MAX_OPTIONS]; /* of command->options; "" for a given flag */
     const char *db_url;                  /* --db-url, or null */
-    const char *config_file;             /* --config, or null */
+    const char *config_file;             /* that is read: given, or found; null for none */
+    bool is_config_given;                /* by --config, or CTMS_CONFIG */
     config *settings;
     bool is_json;
     bool is_confirmed; /* --yes */

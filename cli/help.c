@@ -4,6 +4,7 @@
 #include "cli/help.h"
 
 #include <string.h>
+#include "cli/settings_file.h"
 
 static void
 print_options(FILE *stream, const struct cli_option *options)
@@ -53,7 +54,9 @@ help_print_program(FILE *stream, const struct cli_group *groups, const struct cl
         print_commands(stream, groups, "");
     fputs("\nOptions of every command:\n", stream);
     print_options(stream, globals);
-    fputs("\nSettings (environment, or the file given with --config):\n", stream);
+    fputs("\nSettings: environment variables, and lines of the file that --config names, or else\n",
+          stream);
+    settings_file_print_places(stream);
     config_print_settings(CONFIG_CLI, stream);
     print_exit_codes(stream);
     fputs("\n\"ctms help COMMAND\" says more about a command.\n", stream);

@@ -11,6 +11,7 @@
 #include "cli/database.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/settings_file.h"
 
 static const struct cli_group groups[] = {
     {"clients", "clients of the REST API", cmd_clients},
@@ -45,7 +46,7 @@ read_settings(struct cli *cli)
 {
     config_error error;
 
-    cli->settings = config_read(CONFIG_CLI, cli->config_file, environ, &error);
+    cli->settings = settings_file_read(cli, &error);
     if (!cli->settings)
         output_error(cli, CLI_USAGE, "%s", error.message);
     return cli->settings != NULL;

@@ -124,7 +124,10 @@ set_global(struct cli *cli, struct parser *parser, enum global_option which, con
 {
     switch (which) {
     case OPTION_DB_URL: cli->db_url = value; return true;
-    case OPTION_CONFIG: cli->config_file = value; return true;
+    case OPTION_CONFIG:
+        cli->config_file = value;
+        cli->is_config_given = true;
+        return true;
     case OPTION_TIMEOUT: return set_timeout(cli, value);
     case OPTION_JSON: cli->is_json = true; return true;
     case OPTION_YES: cli->is_confirmed = true; return true;

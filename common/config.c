@@ -28,6 +28,7 @@ struct config {
     char **environment;
     char **values; /* one per row of config_table, NULL when not set */
     char **files;  /* likewise: the file that the value was read from, NULL for others */
+    int *lines;    /* likewise: the line of c->file, 0 for others */
 };
 
 static bool __attribute__((format(printf, 2, 3))) fail(config_error *error, const char *format, ...)
@@ -38,6 +39,17 @@ static bool __attribute__((format(printf, 2, 3))) fail(config_error *error, cons
     /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): the analyzer misses va_start */
     vsnprintf(error->message, sizeof(error->message), format, args);
     va_end(args);
+    return false;
+}
+
+/* Puts the place in front of a message about what a line of the file says. */
+static bool
+fail_at(const config *c, int line, config_error *error)
+{
+    config_error bare = *error;
+
+    if (line > 0)
+        fail(error, "%.200s, line %d: %.290s", c->file, line, bare.message);
     return false;
 }
 
@@ -209,11 +221,12 @@ read_secret_file(const char *name, const char *path, config_error *error)
 }
 
 /*
- * Takes NAME=value from one source. seen marks the settings that this source gave. A name that is
- * not in the table is an error if it begins with CTMS_; other names belong to other programs.
+ * Takes NAME=value from one source; line is 0 for the environment. seen marks the settings that
+ * this source gave. A name that is not in the table is an error if it begins with CTMS_; other
+ * names belong to other programs.
  */
 static bool
-take_assignment(config *c, const char *name, size_t length, const char *value, bool *seen,
+take_assignment(config *c, const char *name, size_t length, const char *value, int line, bool *seen,
                 config_error *error)
 {
     const config_setting *setting;
@@ -222,6 +235,9 @@ take_assignment(config *c, const char *name, size_t length, const char *value, b
     char *text;
 
     if (!find_setting(name, length, &row, &is_file)) {
+        if (length == strlen(CONFIG_FILE_NAME) && strncmp(name, CONFIG_FILE_NAME, length) == 0)
+            return line == 0 || fail(error, "%s belongs into the environment, not into a file",
+                                     CONFIG_FILE_NAME);
         if (strncmp(name, "CTMS_", 5) != 0 ||
             strncmp(name, IGNORED_PREFIX, strlen(IGNORED_PREFIX)) == 0)
             return true;
@@ -245,6 +261,7 @@ take_assignment(config *c, const char *name, size_t length, const char *value, b
     c->values[row] = text;
     free(c->files[row]);
     c->files[row] = is_file ? xstrdup(value) : NULL;
+    c->lines[row] = line;
     seen[row] = true;
     return true;
 }
@@ -277,8 +294,10 @@ take_line(config *c, char *line, int number, bool *seen, config_error *error)
         return true;
     equals = name + length + strspn(name + length, " \t");
     if (length == 0 || *equals != '=')
-        return fail(error, "%s, line %d: must be NAME=value", c->file, number);
-    return take_assignment(c, name, length, trim_value(equals + 1), seen, error);
+        fail(error, "must be NAME=value");
+    else if (take_assignment(c, name, length, trim_value(equals + 1), number, seen, error))
+        return true;
+    return fail_at(c, number, error);
 }
 
 static bool
@@ -312,7 +331,7 @@ take_environment(config *c, bool *seen, config_error *error)
         const char *equals = strchr(*entry, '=');
 
         if (equals != NULL &&
-            !take_assignment(c, *entry, (size_t)(equals - *entry), equals + 1, seen, error))
+            !take_assignment(c, *entry, (size_t)(equals - *entry), equals + 1, 0, seen, error))
             return false;
     }
     return true;
@@ -326,7 +345,7 @@ check_all(config *c, config_error *error)
 
         if (c->values[i] != NULL) {
             if (!check_value(setting, c->values[i], error))
-                return false;
+                return fail_at(c, c->lines[i], error);
         } else if (setting->required_by & c->program) {
             return fail(error, "%s is required: %s", setting->name, setting->description);
         } else if (setting->default_value != NULL) {
@@ -348,6 +367,7 @@ config_read(config_program program, const char *file, char **environment, config
     c->environment = environment;
     c->values = xcalloc(setting_count(), sizeof(*c->values));
     c->files = xcalloc(setting_count(), sizeof(*c->files));
+    c->lines = xcalloc(setting_count(), sizeof(*c->lines));
     ok = c->file == NULL || take_file(c, seen, error);
     memset(seen, 0, setting_count() * sizeof(*seen));
     ok = ok && take_environment(c, seen, error) && check_all(c, error);
@@ -376,6 +396,7 @@ config_free(config *c)
     }
     free(c->values);
     free(c->files);
+    free(c->lines);
     free(c->file);
     free(c);
 }
@@ -448,6 +469,14 @@ config_bool(const config *c, const char *name)
     return value;
 }
 
+const char *
+config_file_of_environment(void)
+{
+    const char *file = getenv(CONFIG_FILE_NAME);
+
+    return file && *file ? file : NULL;
+}
+
 /* ---- command line --------------------------------------------------------------- */
 
 const char *
@@ -498,7 +527,8 @@ print_help(config_program program, const char *name, const char *purpose)
 {
     printf("%s\n\n"
            "usage: %s [--config FILE]\n\n"
-           "  --config FILE   read settings as lines of NAME=value; the environment wins\n"
+           "  --config FILE   read settings as lines of NAME=value; the environment wins.\n"
+           "                  Without it, the file that CTMS_CONFIG names, if that is set\n"
            "  --help          show this\n"
            "  --version       show the version\n\n"
            "Settings (environment variables):\n\n",
@@ -510,7 +540,7 @@ config *
 config_main(config_program program, const char *purpose, int argc, char **argv)
 {
     const char *name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
-    const char *file = NULL;
+    const char *file = config_file_of_environment();
     config_error error;
     config *c;
 

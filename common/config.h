@@ -50,6 +50,11 @@ typedef struct config_error {
     char message[512]; /* one line that names the setting */
 } config_error;
 
+/* In the environment it names the file, for all programs, unless --config does. */
+#define CONFIG_FILE_NAME "CTMS_CONFIG"
+/* What it says; NULL if it is not set, or empty. */
+const char *config_file_of_environment(void);
+
 /*
  * Reads all settings. file may be NULL. environment is environ, or a list of the same form. Returns
  * NULL and fills in the error when something is wrong. Free with config_free().

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "cli/settings_file.h"
 #include "common/acoustic_login.h"
 
 #define CORRECT "Correct it; docs/configuration.md says what each setting may be."
@@ -41,14 +42,30 @@ find_file(const struct doctor *d, int program)
 
     if (named)
         return named;
-    if (d->cli->config_file || (d->settings[DOCTOR_CLI] && find_required(d, program, true)))
+    if (d->cli->is_config_given || (d->settings[DOCTOR_CLI] && find_required(d, program, true)))
         return NULL;
     return access(usual_files[program], F_OK) == 0 ? usual_files[program] : NULL;
 }
 
+/* For a message: where the settings of a program, or of `ctms`, come from. Valid until the next
+ * call. */
+static const char *
+source_of(const struct doctor *d, const char *file_of_program)
+{
+    static char text[512];
+    const char *file = file_of_program ? file_of_program : d->cli->config_file;
+
+    snprintf(text, sizeof(text), ", from %s%s%s%s", file ? "\"" : "", file ? file : "",
+             file ? "\"" : "",
+             file_of_program ? ""
+             : file          ? " and the environment"
+                             : "the environment alone");
+    return text;
+}
+
 /* Rules that are not in the table of settings. */
 static void
-check_agent(struct doctor *d, const config *settings)
+check_agent(struct doctor *d, const config *settings, const char *file)
 {
     char url[512];
 
@@ -67,7 +84,7 @@ check_agent(struct doctor *d, const config *settings)
                     "ctms-agent: empties the queue without sending "
                     "(CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG=false)");
     else
-        doctor_ok(d, "ctms-agent: valid");
+        doctor_ok(d, "ctms-agent: valid%s", source_of(d, file));
 }
 
 /* The settings of a server are a file, as it is started with, or those of `ctms`. */
@@ -93,9 +110,9 @@ read_program(struct doctor *d, int program)
     if (!d->settings[program])
         doctor_fail(d, CORRECT, "%s: %s", name, error.message);
     else if (program == DOCTOR_AGENT)
-        check_agent(d, d->settings[program]);
+        check_agent(d, d->settings[program], file);
     else
-        doctor_ok(d, "%s: valid", name);
+        doctor_ok(d, "%s: valid%s", name, source_of(d, file));
 }
 
 void
@@ -103,9 +120,9 @@ doctor_check_settings(struct doctor *d)
 {
     config_error error;
 
-    d->settings[DOCTOR_CLI] = config_read(CONFIG_CLI, d->cli->config_file, environ, &error);
+    d->settings[DOCTOR_CLI] = settings_file_read(d->cli, &error);
     if (d->settings[DOCTOR_CLI])
-        doctor_ok(d, "ctms: valid");
+        doctor_ok(d, "ctms: valid%s", source_of(d, NULL));
     else
         doctor_fail(d, CORRECT, "ctms: %s", error.message);
     read_program(d, DOCTOR_REST);

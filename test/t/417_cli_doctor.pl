@@ -123,6 +123,8 @@ my @names = qw(settings secrets database roles extension triggers policy dumps p
     clock connections queue waitlists stripe snapshots autovacuum durability log memory acoustic
     keys);
 is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'by each check');
+finds($found, 'settings', 'ok', qr/^ctms-$_: valid, from "\Q$ENV{TESTDIR}\E\S+$_.env"\z/)
+    for qw(rest agent);
 finds($found, 'database', 'ok', qr/^ctms-rest: "ctms" as "rest", PostgreSQL \d/);
 finds($found, 'extension', 'ok', qr/^the library ctms\.so has version/);
 finds($found, 'listen', 'ok', qr/^ctms-agent: notifications arrive/);
@@ -132,7 +134,8 @@ finds($found, 'keys', 'ok', qr/^1 keys/);
 
 my ($rc, $out) = run_doctor({}, '--strict');
 is($rc, 0, 'nor with the settings of ctms alone');
-like($out, qr/^ok       settings     ctms: valid\n/, 'a line for each finding');
+like($out, qr/^ok       settings     ctms: valid, from ".*" and the environment\n/,
+    'a line for each finding');
 like($out,
     qr/^skipped  settings     ctms-rest: not checked: CTMS_SECRET_KEY is not set here; --rest/m,
     'what is not set up here is not checked');
@@ -167,7 +170,7 @@ $found = doctor({ CTMS_SECRET_KEY => $secret, CTMS_ACOUSTIC_CLIENT_ID => 'cid' }
 finds($found, 'settings', 'ok', qr/^ctms-rest: valid/);
 finds($found, 'settings', 'error', qr/^ctms-agent: CTMS_ACOUSTIC_CLIENT_SECRET is required/);
 finds(doctor_of_all(CTMS_SECRET_KEY => 'short'), 'settings', 'error',
-    qr/^ctms-rest: CTMS_SECRET_KEY must have at least/);
+    qr/^ctms-rest: .* line \d+: CTMS_SECRET_KEY must have at least/);
 finds(doctor_of_all(CTMS_ACOUSTIC_LEASE_S => 19), 'settings', 'error',
     qr/CTMS_ACOUSTIC_LEASE_S must be at least four times/);
 finds(doctor_of_all(CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG => 'false'), 'settings', 'warning',

@@ -29,6 +29,9 @@ our @EXPORT_OK = qw(data_folder poll_until slurp);
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my @live;
 
+# Settings that somebody keeps for the command line are not for tests.
+$ENV{CTMS_CONFIG} = '/dev/null';
+
 # Standard error goes to a log that is soon gone: tells prove too why a test ends.
 $SIG{__DIE__} = sub { diag("died: $_[0]") if defined $^S && !$^S };
 
