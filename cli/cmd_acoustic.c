@@ -11,6 +11,12 @@ static const struct cli_option table_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct cli_option add_field_options[] = {
+    {"table", 't', "TABLE", "main (the default) or waitlist"},
+    {"force", 0, NULL, "add a field that ctms does not know"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct cli_option resync_options[] = {
     {"email-file", 'f', "FILE",
      "contacts with these addresses, one a line or CSV; \"-\" is standard input"},
@@ -54,7 +60,13 @@ const struct cli_command cmd_acoustic[] = {
         .verb = "fields add",
         .arguments = "FIELD",
         .summary = "start syncing a field",
-        .options = table_options,
+        .text =
+            "A field of the main table is a column that ctms fills, or a member of the fields of "
+            "a\n"
+            "waitlist: <waitlist>_waitlist_<member>. A field of the waitlist table is a member of\n"
+            "the fields of waitlists. With --force it may be any name: ctms does not send fields\n"
+            "that other systems fill, such as sumo_user.",
+        .options = add_field_options,
         .min_arguments = 1,
         .max_arguments = 1,
         .run = cmd_acoustic_add_field,
@@ -78,6 +90,7 @@ const struct cli_command cmd_acoustic[] = {
         .verb = "newsletters add",
         .arguments = "SLUG:COLUMN",
         .summary = "let a newsletter set a column of the main table",
+        .text = "A newsletter that no contact has is added with a warning.",
         .min_arguments = 1,
         .max_arguments = 1,
         .run = cmd_acoustic_add_newsletter,

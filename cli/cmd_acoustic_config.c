@@ -2,23 +2,117 @@
  * cmd_acoustic_config.c: `ctms acoustic fields` and `ctms acoustic newsletters`: what is
  * synced, and to which column.
  */
+#include <stdlib.h>
 #include <string.h>
 #include "cli/cmd_acoustic.h"
 #include "cli/database.h"
+#include "cli/near.h"
 #include "cli/output.h"
+#include "common/buf.h"
 
-static const char *
-table_option(struct cli *cli)
+#define WAITLIST_INFIX "_waitlist_"
+#define MAIN_COLUMNS "SELECT unnest(ctms.acoustic_main_columns())"
+
+/* The table that --table names, or else the usual one. False after reporting another. */
+static bool
+table_option(struct cli *cli, const char *usual, const char **table)
 {
-    const char *table = cli_get_option(cli, "table");
+    *table = cli_get_option(cli, "table");
+    if (!*table)
+        *table = usual;
+    if (!*table || strcmp(*table, "main") == 0 || strcmp(*table, "waitlist") == 0)
+        return true;
+    output_error(cli, CLI_USAGE, "--table must be main or waitlist: other tables are fixed");
+    return false;
+}
 
-    if (!table)
-        return "main";
-    if (strcmp(table, "main") != 0 && strcmp(table, "waitlist") != 0) {
-        output_error(cli, CLI_USAGE, "--table must be main or waitlist: other tables are fixed");
-        return NULL;
+/* ---- what there is ---------------------------------------------------------------- */
+
+/* True if the name is in the first column of the rows. Otherwise near has the names near to it. */
+static bool
+is_listed(const PGresult *rows, const char *name, near_names *near)
+{
+    near_begin(near, name);
+    near_offer_rows(near, rows);
+    for (int i = 0; i < PQntuples(rows); i++)
+        if (strcmp(PQgetvalue(rows, i, 0), name) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * Warns of a member that no schema names: of the waitlist, or of any if that is null. A schema may
+ * allow members that it does not name, so this is no error.
+ */
+static bool
+check_member(struct cli *cli, const char *waitlist, const char *member)
+{
+    const char *parameters[] = {waitlist};
+    near_names near;
+    PGresult *result = database_query(
+        cli,
+        "SELECT key #>> '{}' FROM ctms.waitlist_fields_schemas AS s, jsonb_path_query(s.schema, "
+        "'$.**.properties ? (@.type() == \"object\").keyvalue().key', silent => true) AS key "
+        "WHERE s.name = coalesce($1, s.name) UNION "
+        "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = 'ctms.waitlists'::regclass "
+        "AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('email_id', 'fields') "
+        "AND $1 IS NOT NULL ORDER BY 1",
+        1, parameters);
+
+    if (result && !is_listed(result, member, &near)) {
+        if (waitlist)
+            output_warning("the schema of the waitlist \"%s\" names no field \"%s\"%s", waitlist,
+                           member, near_question(&near));
+        else
+            output_warning("no schema of a waitlist names a field \"%s\"%s", member,
+                           near_question(&near));
     }
-    return table;
+    PQclear(result);
+    return result != NULL;
+}
+
+/* Warns of a waitlist that has no schema, or one that does not name the member. */
+static bool
+check_waitlist(struct cli *cli, const char *waitlist, const char *member)
+{
+    near_names near;
+    PGresult *result =
+        database_query(cli, "SELECT name FROM ctms.waitlist_fields_schemas ORDER BY 1", 0, NULL);
+    bool is_ok = result != NULL;
+
+    if (result && is_listed(result, waitlist, &near))
+        is_ok = check_member(cli, waitlist, member);
+    else if (result)
+        output_warning("there is no schema of a waitlist \"%s\"%s", waitlist, near_question(&near));
+    PQclear(result);
+    return is_ok;
+}
+
+/* A field of the main table must be a column that ctms fills, or <waitlist>_waitlist_<member>. */
+static bool
+check_main_field(struct cli *cli, const char *field)
+{
+    const char *infix = strstr(field, WAITLIST_INFIX);
+    near_names near;
+    bool is_ok;
+    PGresult *result;
+
+    if (infix && infix != field && infix[strlen(WAITLIST_INFIX)]) {
+        char *waitlist = xstrndup(field, (size_t)(infix - field));
+
+        is_ok = check_waitlist(cli, waitlist, infix + strlen(WAITLIST_INFIX));
+        free(waitlist);
+        return is_ok;
+    }
+    result = database_query(cli, MAIN_COLUMNS, 0, NULL);
+    is_ok = result && is_listed(result, field, &near);
+    if (result && !is_ok) {
+        output_error(cli, CLI_NOT_FOUND, "ctms has no field \"%s\" for the main table%s", field,
+                     near_question(&near));
+        fputs("  hint: --force adds a field that another system fills\n", stderr);
+    }
+    PQclear(result);
+    return is_ok;
 }
 
 /* Runs a statement that returns a row if it has changed something. */
@@ -39,8 +133,10 @@ change(struct cli *cli, const char *sql, int count, const char *const *parameter
 int
 cmd_acoustic_list_fields(struct cli *cli)
 {
-    const char *parameters[] = {cli_get_option(cli, "table")};
+    const char *parameters[1];
 
+    if (!table_option(cli, NULL, &parameters[0]))
+        return cli->status;
     return database_print_rows(
         cli,
         "SELECT tablename AS \"table\", field FROM ctms.acoustic_field "
@@ -55,12 +151,19 @@ cmd_acoustic_list_fields(struct cli *cli)
 int
 cmd_acoustic_add_field(struct cli *cli)
 {
-    const char *parameters[] = {table_option(cli), cli->arguments[0]};
+    const char *field = cli->arguments[0];
+    const char *parameters[] = {NULL, field};
+    bool is_known;
 
-    if (!parameters[0])
+    if (!table_option(cli, "main", &parameters[0]))
         return cli->status;
-    if (!*parameters[1])
+    if (!*field)
         return output_error(cli, CLI_USAGE, "a field must have a name");
+    is_known = cli_get_option(cli, "force") ||
+               (strcmp(parameters[0], "main") == 0 ? check_main_field(cli, field)
+                                                   : check_member(cli, NULL, field));
+    if (!is_known)
+        return cli->status;
     return change(cli,
                   "INSERT INTO ctms.acoustic_field (tablename, field) VALUES ($1, $2) "
                   "ON CONFLICT DO NOTHING RETURNING 1",
@@ -71,9 +174,9 @@ cmd_acoustic_add_field(struct cli *cli)
 int
 cmd_acoustic_remove_field(struct cli *cli)
 {
-    const char *parameters[] = {table_option(cli), cli->arguments[0]};
+    const char *parameters[] = {NULL, cli->arguments[0]};
 
-    if (!parameters[0])
+    if (!table_option(cli, "main", &parameters[0]))
         return cli->status;
     return change(cli,
                   "DELETE FROM ctms.acoustic_field WHERE tablename = $1 AND field = $2 RETURNING 1",
@@ -94,6 +197,43 @@ cmd_acoustic_list_newsletters(struct cli *cli)
         0, NULL);
 }
 
+/* A flag in a column that the contact itself fills would replace its value. */
+static bool
+check_column(struct cli *cli, const char *column)
+{
+    near_names near;
+    PGresult *result = database_query(cli, MAIN_COLUMNS, 0, NULL);
+    bool is_taken = result && is_listed(result, column, &near);
+    bool is_ok = result && !is_taken;
+
+    if (is_taken)
+        output_error(cli, CLI_FAILED,
+                     "\"%s\" is a field of contacts: no newsletter can set that column", column);
+    PQclear(result);
+    return is_ok;
+}
+
+/* Warns of a newsletter that no contact has. The names come from all contacts, so this waits no
+ * longer than one statement may, and failing to look is no error. */
+static void
+check_newsletter(struct cli *cli, const char *slug)
+{
+    near_names near;
+    PGresult *result =
+        database_try_query(cli, "SELECT FROM ctms.newsletters WHERE name = $1 LIMIT 1", 1, &slug);
+    bool is_unused = database_is_ok(result) && PQntuples(result) == 0;
+
+    PQclear(result);
+    if (!is_unused)
+        return;
+    result =
+        database_try_query(cli, "SELECT DISTINCT name FROM ctms.newsletters ORDER BY 1", 0, NULL);
+    near_begin(&near, slug);
+    near_offer_rows(&near, result);
+    output_warning("no contact has the newsletter \"%s\" yet%s", slug, near_question(&near));
+    PQclear(result);
+}
+
 int
 cmd_acoustic_add_newsletter(struct cli *cli)
 {
@@ -103,11 +243,16 @@ cmd_acoustic_add_newsletter(struct cli *cli)
     if (!colon || colon == cli->arguments[0] || !colon[1] || strchr(colon + 1, ':'))
         return output_error(cli, CLI_USAGE, "expected SLUG:COLUMN, such as hubs:sub_hubs");
     *colon = '\0';
-    return change(cli,
-                  "INSERT INTO ctms.acoustic_newsletter_mapping (source, destination) "
-                  "VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1",
-                  2, parameters, CLI_EXISTS, "that newsletter has a column already",
-                  "added; contacts send it from their next change on");
+    if (!check_column(cli, colon + 1))
+        return cli->status;
+    change(cli,
+           "INSERT INTO ctms.acoustic_newsletter_mapping (source, destination) "
+           "VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1",
+           2, parameters, CLI_EXISTS, "that newsletter has a column already",
+           "added; contacts send it from their next change on");
+    if (cli->status == CLI_OK)
+        check_newsletter(cli, cli->arguments[0]);
+    return cli->status;
 }
 
 int

@@ -41,23 +41,40 @@ output_json_value(const json_t *value)
     free(json);
 }
 
+static void
+print_line(const char *prefix, const char *format, va_list arguments)
+{
+    char *text = NULL;
+
+    fflush(stdout);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    fputs(prefix, stderr);
+    output_text(stderr, text ? text : "out of memory");
+    fputc('\n', stderr);
+    free(text);
+}
+
 int
 output_error(struct cli *cli, enum cli_exit status, const char *format, ...)
 {
     va_list arguments;
-    char *text = NULL;
 
-    fflush(stdout);
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
+    print_line("ctms: ", format, arguments);
     va_end(arguments);
-    fputs("ctms: ", stderr);
-    output_text(stderr, text ? text : "out of memory");
-    fputc('\n', stderr);
-    free(text);
     cli->status = status;
     return status;
+}
+
+void
+output_warning(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    print_line("ctms: warning: ", format, arguments);
+    va_end(arguments);
 }
 
 /* ---- private files ---------------------------------------------------------------- */

@@ -14,6 +14,9 @@
 int output_error(struct cli *cli, enum cli_exit status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Prints "ctms: warning: ..." on stderr; the command goes on. */
+void output_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /*
  * Opens a file for personal data, which only its owner may read. It gets its name when it is
  * complete; see common/new_file.h. Returns false after reporting an error. There is one such file

@@ -22,6 +22,8 @@
 #include "extension/queue/feed.h"
 #include "extension/queue/plan.h"
 
+PG_FUNCTION_INFO_V1(ctms_acoustic_main_columns);
+
 #define CONTACTS_PER_PIECE 1000
 
 /*
@@ -421,4 +423,24 @@ acoustic_render_contacts(ArrayType *email_ids, const AcousticSink *sink)
         SPI_finish();
         pfree(piece);
     }
+}
+
+/* ctms.acoustic_main_columns() → names: those of the statement, which reads no contact for it. */
+Datum
+ctms_acoustic_main_columns(PG_FUNCTION_ARGS)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    ArrayBuildState *names = initArrayResult(TEXTOID, caller, false);
+    TupleDesc columns;
+
+    SPI_connect();
+    columns = read_rows(&main_plan, construct_empty_array(UUIDOID)).table->tupdesc;
+    for (int i = 0; i < columns->natts; i++) {
+        const char *name = NameStr(TupleDescAttr(columns, i)->attname);
+
+        if (name[0] != '_')
+            accumArrayResult(names, CStringGetTextDatum(name), false, TEXTOID, caller);
+    }
+    SPI_finish();
+    PG_RETURN_DATUM(makeArrayResult(names, caller));
 }

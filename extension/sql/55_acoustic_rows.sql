@@ -31,3 +31,9 @@ COMMENT ON FUNCTION ctms.acoustic_diff(uuid[]) IS 'For each row of these contact
 
 GRANT EXECUTE ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) TO ctms_agent;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_diff(uuid[]) TO ctms_agent;
+
+CREATE FUNCTION ctms.acoustic_main_columns() RETURNS text[]
+    LANGUAGE c STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_acoustic_main_columns';
+COMMENT ON FUNCTION ctms.acoustic_main_columns() IS 'The columns of the main table that ctms can fill, if ctms.acoustic_field lists them; others are members of waitlists, <name>_waitlist_<field>, or belong to other systems';

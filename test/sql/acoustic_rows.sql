@@ -5,6 +5,9 @@ CREATE FUNCTION pg_temp.contact(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE
 SET timezone = 'America/Los_Angeles';
 SET datestyle = 'German, DMY';
 
+-- What the main table can be filled with.
+SELECT array_to_string(ctms.acoustic_main_columns(), ' ') AS columns;
+
 -- A bare contact.
 INSERT INTO ctms.emails (email_id, primary_email, create_timestamp, update_timestamp)
 VALUES (pg_temp.contact(1), 'rows1@example.com', '2020-01-02 23:59:58.9Z', '2021-01-02 23:59:58.9Z');

@@ -162,7 +162,7 @@ my @calls = (
     'SELECT ctms.acoustic_age(6) > 0', 'SELECT backlog, deletions, agents FROM ctms.monitor()',
     "SELECT ctms.get_setting('acoustic_history')", 'SELECT ctms.list_settings()',
     "SELECT ctms.set_setting('acoustic_retry_delay', '5s')",
-    'SELECT ctms.acoustic_configuration()',
+    'SELECT ctms.acoustic_configuration()', 'SELECT ctms.acoustic_main_columns()',
     "SELECT ctms.get_api_client('9001')", "SELECT ctms.touch_api_client('9001')",
     'SELECT ctms.api_client_costs()',
     'SELECT ctms.contact_schemas()', 'SELECT ctms.library_version()',

@@ -72,14 +72,55 @@ is((acoustic(qw(fields add -t waitlist languages)))[0], 5, 'once');
 is((acoustic(qw(fields remove -t waitlist languages)))[0], 0, 'and removed');
 is((acoustic(qw(fields remove -t waitlist languages)))[0], 4, 'once');
 is((acoustic(qw(fields add -t product price_id)))[0], 2, 'other tables are fixed');
-is((acoustic('fields', 'add', 'x' x 300))[0], 1, 'a name that is too long');
+is((acoustic(qw(fields list -t product)))[0], 2, 'not to be listed either');
+is((acoustic('fields', 'add', '--force', 'x' x 300))[0], 1, 'a name that is too long');
 is((acoustic('fields', 'add', ''))[0], 2, 'none');
+
+# Adds a field, says what is printed, and removes it again.
+sub said_of
+{
+    my (@args) = @_;
+    my ($status, undef, $said) = acoustic(qw(fields add), @args);
+    acoustic(qw(fields remove), grep { $_ ne '--force' } @args) if $status == 0;
+    return "$status $said";
+}
+is(said_of('amo_display_name'), "5 ctms: that field is synced already\n", 'a duplicate');
+my $hint = "  hint: --force adds a field that another system fills\n";
+is(said_of('frist_name'), qq{4 ctms: ctms has no field "frist_name" for the main table; }
+    . qq{did you mean "first_name" or "last_name"?\n$hint}, 'a field without a source');
+is(said_of('sumo_avatar'), qq{4 ctms: ctms has no field "sumo_avatar" for the main table\n$hint},
+    'nothing is near');
+is(said_of(qw(sumo_avatar --force)), '0 ', 'a field of another system, on purpose');
+is(said_of('vpn_waitlist_geo'), "5 ctms: that field is synced already\n", 'of a waitlist');
+is(said_of('vpn_waitlist_source'), '0 ', 'a column of a waitlist');
+is(said_of('vpn_waitlist_goe'), qq{0 ctms: warning: the schema of the waitlist "vpn" names no }
+    . qq{field "goe"; did you mean "geo"?\n}, 'a field that its schema does not name');
+is(said_of('vnp_waitlist_geo'), qq{0 ctms: warning: there is no schema of a waitlist "vnp"; }
+    . qq{did you mean "vpn"?\n}, 'a waitlist without a schema');
+is(said_of(qw(vnp_waitlist_geo --force)), '0 ', 'which may be meant');
+is((split /:/, said_of($_))[0], '4 ctms', "no field of a waitlist: $_")
+    for '_waitlist_geo', 'vpn_waitlist_';
+is(said_of(qw(-t waitlist paltform)), qq{0 ctms: warning: no schema of a waitlist names a field }
+    . qq{"paltform"; did you mean "platform"?\n}, 'a field that no schema names');
+$ctms->sql(q{SELECT ctms.set_waitlist_schema('deep', '{"allOf": [{"properties": {"device": true,
+    "properties": {"properties": {"inner": true}}}}]}')});
+is(said_of('deep_waitlist_device'), '0 ', 'a member that a subschema names');
 
 ($rc, $out) = acoustic(qw(newsletters list));
 like($out, qr/^hubs +sub_hubs$/m, 'newsletters');
 is($json->decode((acoustic(qw(newsletters list --json)))[1])->{'mozilla-and-you'},
     'sub_firefox_news', 'as JSON');
-is((acoustic(qw(newsletters add beta:sub_beta)))[0], 0, 'a newsletter is added');
+($rc, $out, $err) = acoustic(qw(newsletters add hub:sub_hub));
+is("$rc $err", qq{0 ctms: warning: no contact has the newsletter "hub" yet; did you mean "hubs"?\n},
+    'a newsletter that nobody has');
+acoustic(qw(newsletters remove hub));
+($rc, $out, $err) = acoustic(qw(newsletters add beta:email));
+is("$rc $err", qq{1 ctms: "email" is a field of contacts: no newsletter can set that column\n},
+    'a column that is taken');
+$ctms->sql(q{INSERT INTO ctms.newsletters (email_id, name, subscribed)
+    SELECT email_id, 'beta', true FROM ctms.emails WHERE primary_email = 'c4@example.com'});
+is(join(' ', (acoustic(qw(newsletters add beta:sub_beta)))[ 0, 2 ]), '0 ', 'one is added');
+$ctms->sql('DELETE FROM ctms.pending_acoustic');
 is((acoustic(qw(newsletters add beta:sub_other)))[0], 5, 'once');
 is($ctms->sql("SELECT destination FROM ctms.acoustic_newsletter_mapping WHERE source = 'beta'"),
     'sub_beta', 'stored');
