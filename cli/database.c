@@ -77,16 +77,32 @@ take_notice(void *arg, const PGresult *notice)
         cli->status = CLI_UNAVAILABLE;
 }
 
+static void
+print_hint(const char *hint)
+{
+    fputs("  hint: ", stderr);
+    output_text(stderr, hint);
+    fputc('\n', stderr);
+}
+
 /* Prints the first line of libpq's message, without a repeated "connection to ... failed:". */
 static void
 report_connection(struct cli *cli)
 {
     const char *message = PQerrorMessage(cli->db);
+    const char *role = PQuser(cli->db);
+    const char *host = PQhost(cli->db);
+    char *advice =
+        role ? error_text_advise_login(message, role, host && (*host == '/' || *host == '@'))
+             : NULL;
 
     output_error(cli, CLI_UNAVAILABLE, "could not connect to the database: %.*s",
                  (int)strcspn(message, "\n"), message);
     if (strstr(message, PG_CONNECTOR_REFUSED_PARAMETER) != NULL)
-        fprintf(stderr, "  hint: %s\n", PG_CONNECTOR_PARAMETER_ADVICE);
+        print_hint(PG_CONNECTOR_PARAMETER_ADVICE);
+    else if (advice)
+        print_hint(advice);
+    free(advice);
 }
 
 /* Parameters are addresses, which do not belong into the server's log: docs/security.md. */
@@ -192,16 +208,23 @@ exit_code(const char *state)
 
 /*
  * A missing extension causes several different errors; this gives a hint for them. What is missing
- * for a privilege may be known already, by a detail of the server.
+ * for a privilege may be known already, by a detail of the server. Valid until the next call.
  */
 static const char *
-hint_for(const char *state, const char *detail)
+hint_for(const struct cli *cli, const char *state, const char *detail)
 {
+    static char grant[256];
+
     if (state &&
         (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0))
         return "Is this the right database, and does it have the extension? CREATE EXTENSION ctms";
-    if (state && strcmp(state, "42501") == 0 && !detail)
-        return "Connect as a member of the role ctms_admin.";
+    if (state && strcmp(state, "42501") == 0 && !detail) {
+        snprintf(grant, sizeof(grant),
+                 "Connect as a member of the role ctms_admin. As a superuser: GRANT ctms_admin TO "
+                 "\"%s\"",
+                 PQuser(cli->db));
+        return grant;
+    }
     if (state && (strcmp(state, "26000") == 0 || strcmp(state, "42P05") == 0))
         return "A pooler does not keep sessions. PgBouncer: " PG_CONNECTOR_POOLER_ADVICE;
     return NULL;
@@ -226,12 +249,9 @@ database_report(struct cli *cli, const PGresult *result, const char *hint)
     if (!hint)
         hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     if (!hint)
-        hint = hint_for(state, detail);
-    if (hint) {
-        fputs("  hint: ", stderr);
-        output_text(stderr, hint);
-        fputc('\n', stderr);
-    }
+        hint = hint_for(cli, state, detail);
+    if (hint)
+        print_hint(hint);
 }
 
 PGresult *

@@ -1,5 +1,6 @@
 /*
- * error_text.c: turns the JSON error lists of the extension into readable lines; see error_text.h.
+ * error_text.c: turns the JSON error lists of the extension into readable lines, and refused logins
+ * into advice; see error_text.h.
  */
 #include "cli/error_text.h"
 
@@ -145,4 +146,44 @@ error_text_print_detail(FILE *stream, const char *detail)
     if (text)
         error_text_print_lines(stream, text);
     free(text);
+}
+
+/* The message has the words, and between them the name in quotes. */
+static bool
+says(const char *message, const char *before, const char *name, const char *after)
+{
+    buf text = BUF_INIT;
+    bool is_said;
+
+    buf_printf(&text, "%s\"%s\"%s", before, name, after);
+    is_said = strstr(message, buf_text(&text)) != NULL;
+    buf_free(&text);
+    return is_said;
+}
+
+char *
+error_text_advise_login(const char *message, const char *role, bool is_local)
+{
+    buf advice = BUF_INIT;
+
+    if (says(message, "role ", role, " does not exist")) {
+        buf_append_string(&advice, is_local ? "run it as a user who has a role there that is a "
+                                              "member of ctms_admin, or as \"sudo -u postgres "
+                                              "ctms ...\"; or "
+                                            : "name another user in CTMS_DB_URL, or ");
+        buf_printf(&advice, "make the role: CREATE ROLE \"%s\" LOGIN IN ROLE ctms_admin", role);
+    } else if (says(message, "Peer authentication failed for user ", role, "")) {
+        buf_printf(&advice,
+                   "over its socket the server lets only the system user \"%s\" be this role: "
+                   "\"sudo -u %s ctms ...\", or a host and a password in CTMS_DB_URL",
+                   role, role);
+    } else if (strstr(message, "permission denied for database")) {
+        buf_printf(&advice,
+                   "as a superuser: GRANT ctms_admin TO \"%s\", and GRANT CONNECT ON "
+                   "DATABASE ... TO ctms_admin",
+                   role);
+    } else {
+        return NULL;
+    }
+    return buf_steal(&advice);
 }

@@ -2,7 +2,7 @@
 use strict;
 use warnings;
 use lib "$ENV{CTMS_TEST_TOP}/test/perl";
-use CTMS::Test;
+use CTMS::Test qw(poll_until slurp);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -126,8 +126,34 @@ check_run('no such database',
 check_run('malformed URL', [ 'clients', 'list', '--db-url', 'postgresql://[' ], 3, $nothing,
     qr/\Actms: could not connect to the database: .*\n\z/);
 
+# Somebody without a role, and a role without rights.
+my $node = $ctms->node;
+my $config = $node->data_dir . '/pg_hba.conf';
+my $hba = slurp($config);
+check_run('no such role', [ 'clients', 'list', '--db-url', $ctms->db_url . '&user=nobody' ],
+    3, $nothing,
+    qr/role "nobody" does not exist\n  hint: run it as a user who .* "sudo -u postgres /);
+check_run('nor by TCP', [ qw(clients list --db-url), 'postgresql://nobody@127.0.0.1:1/x' ], 3,
+    $nothing, qr/\Actms: could not connect to the database: .*\n\z/);
+$ctms->sql('CREATE EXTENSION ctms; CREATE ROLE plain LOGIN');
+check_run('a role without rights',
+    [ 'clients', 'list', '--db-url', $ctms->db_url . '&user=plain' ], 1, $nothing,
+    qr/\(42501\)\n  hint: Connect .* As a superuser: GRANT ctms_admin TO "plain"$/m);
+$ctms->sql('REVOKE CONNECT ON DATABASE ctms FROM PUBLIC');
+check_run('a role that may not connect',
+    [ 'clients', 'list', '--db-url', $ctms->db_url . '&user=plain' ], 3, $nothing,
+    qr/permission denied for database .*\n  hint: as a superuser: GRANT ctms_admin TO "plain"/);
+$ctms->sql('GRANT CONNECT ON DATABASE ctms TO PUBLIC');
+append_to_file("$config.peer", "local all plain peer\n$hba");
+rename "$config.peer", $config or die $!;
+$node->reload;
+poll_until(sub { ($ctms->cli(qw(clients list --db-url), $ctms->db_url . '&user=plain'))[0] == 3 },
+    'the server has read pg_hba.conf');
+check_run('peer authentication',
+    [ 'clients', 'list', '--db-url', $ctms->db_url . '&user=plain' ], 3, $nothing,
+    qr/Peer authentication failed .*\n  hint: over its socket .*: "sudo -u plain ctms \.\.\."/);
+
 # A statement that waits for a lock gives up.
-$ctms->sql('CREATE EXTENSION ctms');
 my $holder = $ctms->node->background_psql('ctms');
 $holder->query_safe('BEGIN; LOCK ctms.api_client');
 check_run('time limit', [ 'clients', 'list', '--timeout', '1' ], 3,

@@ -103,13 +103,40 @@ stops_after_twenty(void **state)
     free(lines);
 }
 
+static void
+check_login(const char *message, bool is_local, const char *part)
+{
+    char *advice = error_text_advise_login(message, "web", is_local);
+
+    if (part)
+        assert_non_null(strstr(advice ? advice : "", part));
+    else
+        assert_null(advice);
+    free(advice);
+}
+
+static void
+advises_refused_logins(void **state)
+{
+    (void)state;
+    check_login("FATAL:  role \"web\" does not exist", true, "sudo -u postgres ctms ...");
+    check_login("FATAL:  role \"web\" does not exist", true,
+                "CREATE ROLE \"web\" LOGIN IN ROLE ctms_admin");
+    check_login("FATAL:  role \"web\" does not exist", false, "name another user in CTMS_DB_URL");
+    check_login("FATAL:  Peer authentication failed for user \"web\"", true, "sudo -u web ctms");
+    check_login("FATAL:  permission denied for database \"ctms\"", true,
+                "GRANT ctms_admin TO \"web\"");
+    check_login("FATAL:  database \"web\" does not exist", true, NULL);
+    check_login("", true, NULL);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints_contact_errors), cmocka_unit_test(prints_schema_errors),
         cmocka_unit_test(prints_rows),           cmocka_unit_test(prints_anything_else),
-        cmocka_unit_test(stops_after_twenty),
+        cmocka_unit_test(stops_after_twenty),    cmocka_unit_test(advises_refused_logins),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
