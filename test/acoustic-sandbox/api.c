@@ -50,6 +50,7 @@ add_success(struct answer *answer, const char *inside)
 static void
 add_fault(struct answer *answer, const char *errorid, const char *class, const char *text)
 {
+    snprintf(answer->refusal, sizeof(answer->refusal), "%s", text);
     evbuffer_add_printf(answer->body,
                         "<Envelope><Body><RESULT><SUCCESS>false</SUCCESS></RESULT><Fault><Request/>"
                         "<FaultCode/><FaultString><![CDATA[%s]]></FaultString><detail><error>"
@@ -65,6 +66,7 @@ token_error(struct api *api, struct answer *answer, const char *error)
 {
     api->store.counts.token_refused++;
     answer->status = 400;
+    refusal_add(&api->refusals, "token", NULL, NULL, NULL, error);
     evbuffer_add_printf(answer->body, "{\"error\":\"%s\"}", error);
 }
 
@@ -140,8 +142,10 @@ api_token(struct api *api, const char *form, struct answer *answer)
 
     api->store.counts.requests[COUNT_TOKEN]++;
     answer->content_type = "application/json";
-    if (fault != NULL && answer_by_rule(api, answer, fault))
+    if (fault != NULL && answer_by_rule(api, answer, fault)) {
+        refusal_add(&api->refusals, "token", NULL, NULL, NULL, "answer by a rule");
         return;
+    }
     if (evhttp_parse_query_str(form, &fields) != 0) {
         token_error(api, answer, "invalid_request");
         return;
@@ -252,11 +256,15 @@ find_bad_timestamp(const struct row *row)
 }
 
 static void
-add_failure(struct evbuffer *failures, const char *element, const char *type,
-            const char *description, enum table table, const struct row *row)
+add_failure(struct api *api, const struct envelope *envelope, struct evbuffer *failures,
+            const char *type, const char *description, enum table table, const struct row *row)
 {
+    bool is_delete = strcmp(envelope->operation, "DeleteRelationalTableData") == 0;
+    const char *element = is_delete ? "KEY_COLUMN" : "COLUMN";
     const char *names[] = {"email_id", store_table_keys[table]};
 
+    refusal_add(&api->refusals, envelope->operation, store_table_names[table], row,
+                store_table_keys[table], description);
     evbuffer_add_printf(failures, "<FAILURE failure_type=\"%s\" description=\"", type);
     add_escaped(failures, description);
     evbuffer_add_printf(failures, "\">");
@@ -276,7 +284,6 @@ relational_row(struct api *api, const struct envelope *envelope, enum table tabl
                const struct row *row, struct evbuffer *failures)
 {
     bool is_delete = strcmp(envelope->operation, "DeleteRelationalTableData") == 0;
-    const char *element = is_delete ? "KEY_COLUMN" : "COLUMN";
     const char *email_id = row_get(row, "email_id");
     const char *key = row_get(row, store_table_keys[table]);
     const char *bad_column = is_delete ? NULL : find_bad_timestamp(row);
@@ -287,16 +294,17 @@ relational_row(struct api *api, const struct envelope *envelope, enum table tabl
 
     if (fault != NULL) {
         api->store.counts.faults++;
-        add_failure(failures, element, fault->failure_type, fault->text, table, row);
+        add_failure(api, envelope, failures, fault->failure_type, fault->text, table, row);
     } else if (email_id == NULL || *email_id == '\0' || key == NULL || *key == '\0') {
-        add_failure(failures, element, "permanent", "All key columns are not present", table, row);
+        add_failure(api, envelope, failures, "permanent", "All key columns are not present", table,
+                    row);
     } else if (bad_column != NULL) {
         snprintf(description, sizeof(description), "Invalid Date Value in column:\n%s", bad_column);
-        add_failure(failures, element, "permanent", description, table, row);
+        add_failure(api, envelope, failures, "permanent", description, table, row);
     } else if (is_delete) {
         contact = store_contact(&api->store, email_id, false);
         if (contact == NULL || !store_remove_row(&api->store, contact, table, key))
-            add_failure(failures, element, "permanent", "Row Not Found", table, row);
+            add_failure(api, envelope, failures, "permanent", "Row Not Found", table, row);
     } else {
         contact = store_contact(&api->store, email_id, true);
         api->store.counts.rows_before_recipient += !contact->is_recipient;
@@ -393,13 +401,11 @@ note_envelope(struct ledger_entry *entry, const struct envelope *envelope, enum 
 }
 
 static void
-answer_envelope(struct api *api, const struct envelope *envelope, struct ledger_entry *entry,
-                struct answer *answer)
+answer_envelope(struct api *api, const struct envelope *envelope, enum table table,
+                struct ledger_entry *entry, struct answer *answer)
 {
-    enum table table = find_table(api->settings, envelope->table_id);
     struct fault *fault;
 
-    note_envelope(entry, envelope, table);
     if (!envelope->is_valid) {
         api->store.counts.requests[COUNT_OTHER]++;
         add_fault(answer, "51", "SP.API", "Invalid XML Request");
@@ -413,6 +419,9 @@ answer_envelope(struct api *api, const struct envelope *envelope, struct ledger_
     if (fault != NULL && answer_by_rule(api, answer, fault)) {
         struct answer unseen = {.body = evbuffer_new()};
 
+        if (!*answer->refusal)
+            snprintf(answer->refusal, sizeof(answer->refusal), "answer by a rule: %s",
+                     fault_answer_name(fault->answer));
         if (fault->apply)
             run_operation(api, envelope, table, &unseen);
         evbuffer_free(unseen.body);
@@ -427,7 +436,8 @@ api_xml(struct api *api, const char *authorization, const char *xml, size_t len,
 {
     struct counts *counts = &api->store.counts;
     struct ledger_entry *entry = ledger_add(&api->ledger);
-    struct envelope envelope;
+    enum table table = TABLE_COUNT;
+    struct envelope envelope = {0};
 
     answer->content_type = "text/xml;charset=UTF-8";
     if (++api->in_flight > counts->max_in_flight_seen)
@@ -444,9 +454,15 @@ api_xml(struct api *api, const char *authorization, const char *xml, size_t len,
                   "You have exceeded the max number of concurrent authenticated requests.");
     } else {
         envelope_read(&envelope, xml, len);
-        answer_envelope(api, &envelope, entry, answer);
-        envelope_free(&envelope);
+        table = find_table(api->settings, envelope.table_id);
+        note_envelope(entry, &envelope, table);
+        answer_envelope(api, &envelope, table, entry, answer);
     }
+    if (*answer->refusal)
+        refusal_add(&api->refusals, entry->operation, entry->table,
+                    envelope.row_count > 0 ? envelope.rows : NULL,
+                    table < TABLE_COUNT ? store_table_keys[table] : NULL, answer->refusal);
+    envelope_free(&envelope);
 }
 
 void

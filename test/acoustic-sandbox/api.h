@@ -10,6 +10,7 @@
 #include <event2/buffer.h>
 
 #include "test/acoustic-sandbox/ledger.h"
+#include "test/acoustic-sandbox/refusal.h"
 #include "test/acoustic-sandbox/settings.h"
 #include "test/acoustic-sandbox/store.h"
 
@@ -17,6 +18,7 @@ struct api {
     struct settings *settings;
     struct store store;
     struct ledger ledger;
+    struct refusal_log refusals;
     char token[48]; /* empty: no token is valid */
     time_t token_ends;
     long token_count;
@@ -32,6 +34,7 @@ struct answer {
     long delay_ms;
     long work_ms; /* after the answer, until it is no longer in flight */
     long bytes, byte_ms;
+    char refusal[160]; /* why the whole request is refused; empty if it is not */
 };
 
 /* "form" is the urlencoded body. */

@@ -102,6 +102,7 @@ main(void)
     if (settings.state_file == NULL || store_load(&api.store, settings.state_file))
         status = serve(&api);
     ledger_clear(&api.ledger);
+    refusal_clear(&api.refusals);
     store_clear(&api.store);
     free(api.store.buckets);
     fault_free_list(&settings.faults);

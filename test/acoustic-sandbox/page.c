@@ -1,12 +1,16 @@
-/* page.c: shows the content of the sandbox as a page for people. Every value is escaped. */
+/*
+ * page.c: shows the content of the sandbox, and what it refused, as a page for people. Every value
+ * is escaped.
+ */
 #include "test/acoustic-sandbox/server.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <event2/http.h>
 
-enum { PAGE_CONTACTS = 200 };
+enum { PAGE_CONTACTS = 50, PAGE_REFUSALS = 100 };
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
@@ -17,6 +21,7 @@ static const char head[] =
     "th { background: #f2f2f2; font-weight: 600 }\n"
     "section { border-top: 2px solid #444; margin-top: 1.5em }\n"
     "h2 { font-size: 1.1em } .empty { color: #767676 }\n"
+    "input, button { font: inherit } input { width: 28em }\n"
     "</style></head><body>\n<h1>Acoustic sandbox</h1>\n";
 
 static void
@@ -97,33 +102,150 @@ add_contact(struct evbuffer *body, const struct contact *contact)
     evbuffer_add_printf(body, "</section>\n");
 }
 
-void
-page_write(struct evbuffer *body, const struct api *api)
+/* ---- what is wanted --------------------------------------------------------------- */
+
+static bool
+has(const char *text, const char *wanted)
+{
+    return text != NULL && strcasestr(text, wanted) != NULL;
+}
+
+static bool
+is_wanted(const struct contact *contact, const char *wanted)
+{
+    if (*wanted == '\0' || has(contact->email_id, wanted) ||
+        has(row_get(&contact->main, "email"), wanted))
+        return true;
+    for (const struct relational_row *row = contact->rows; row != NULL; row = row->next) {
+        if (has(row->key, wanted))
+            return true;
+    }
+    return false;
+}
+
+static void
+add_search(struct evbuffer *body, const char *wanted)
+{
+    evbuffer_add_printf(body, "<form action=\"/\"><input name=\"q\" type=\"search\" "
+                              "placeholder=\"address, email_id, newsletter, waitlist or product\" "
+                              "value=\"");
+    add_text(body, wanted);
+    evbuffer_add_printf(body, "\"> <button>Search</button></form>\n");
+}
+
+static void
+add_link(struct evbuffer *body, const char *wanted, size_t page, const char *name)
+{
+    char *encoded = evhttp_uriencode(wanted, -1, 1);
+
+    evbuffer_add_printf(body, " <a href=\"/?q=");
+    add_text(body, encoded ? encoded : "");
+    evbuffer_add_printf(body, "&amp;page=%zu\">%s</a>", page, name);
+    free(encoded);
+}
+
+/* ---- the parts -------------------------------------------------------------------- */
+
+static void
+add_counts(struct evbuffer *body, const struct api *api)
 {
     const struct store *store = &api->store;
-    int shown = 0;
 
-    evbuffer_add(body, head, sizeof(head) - 1);
     evbuffer_add_printf(body,
-                        "<table><tr><th>recipients<th>newsletter rows<th>waitlist rows"
-                        "<th>product rows<th>AddRecipient calls<th>token calls</tr>\n"
-                        "<tr><td>%zu<td>%zu<td>%zu<td>%zu<td>%ld<td>%ld</tr></table>\n",
+                        "<table id=\"counts\"><tr><th>recipients<th>newsletter rows"
+                        "<th>waitlist rows<th>product rows<th>AddRecipient calls<th>token calls"
+                        "<th>in flight<th>refused</tr>\n"
+                        "<tr><td>%zu<td>%zu<td>%zu<td>%zu<td>%ld<td>%ld<td>%ld<td>%ld</tr>"
+                        "</table>\n",
                         store->recipient_count, store->row_counts[TABLE_NEWSLETTER],
                         store->row_counts[TABLE_WAITLIST], store->row_counts[TABLE_PRODUCT],
                         store->counts.requests[COUNT_TABLES + TABLE_MAIN],
-                        store->counts.requests[COUNT_TOKEN]);
-    for (size_t i = 0; i < store->bucket_count && shown < PAGE_CONTACTS; i++) {
+                        store->counts.requests[COUNT_TOKEN], api->in_flight, api->refusals.count);
+}
+
+static void
+add_refusal(struct evbuffer *body, const struct refusal *refusal)
+{
+    const char *const cells[] = {refusal->operation, refusal->table, refusal->email_id,
+                                 refusal->row, refusal->reason};
+    time_t time = (time_t)refusal->time_s;
+    struct tm parts;
+    char text[32];
+
+    gmtime_r(&time, &parts);
+    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &parts);
+    evbuffer_add_printf(body, "<tr><td>%s", text);
+    for (size_t i = 0; i < sizeof(cells) / sizeof(*cells); i++) {
+        evbuffer_add_printf(body, "<td>");
+        add_text(body, cells[i]);
+    }
+    evbuffer_add_printf(body, "</tr>\n");
+}
+
+static void
+add_refusals(struct evbuffer *body, const struct refusal_log *log, const char *wanted)
+{
+    const struct refusal *refusal;
+    int shown = 0;
+
+    evbuffer_add_printf(body, "<h2>Refused</h2>\n");
+    for (long back = 0; shown < PAGE_REFUSALS && (refusal = refusal_get(log, back)); back++) {
+        if (!has(refusal->email_id, wanted) && !has(refusal->row, wanted))
+            continue;
+        if (shown++ == 0)
+            evbuffer_add_printf(body, "<table id=\"refused\"><tr><th>time (UTC)<th>operation"
+                                      "<th>table<th>email_id<th>row<th>reason</tr>\n");
+        add_refusal(body, refusal);
+    }
+    evbuffer_add_printf(body,
+                        shown > 0 ? "</table>\n<p class=\"empty\">At most %d of the last %d, the "
+                                    "newest first.</p>\n"
+                                  : "<p class=\"empty\">Nothing.</p>\n",
+                        PAGE_REFUSALS, REFUSAL_RING);
+}
+
+/* Shows the page's part of the recipients; returns how many are wanted. */
+static size_t
+add_contacts(struct evbuffer *body, const struct store *store, const char *wanted, size_t page)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < store->bucket_count; i++) {
         for (const struct contact *c = store->buckets[i]; c != NULL; c = c->next) {
-            if (c->is_recipient && shown++ < PAGE_CONTACTS)
+            if (c->is_recipient && is_wanted(c, wanted) && found++ / PAGE_CONTACTS == page - 1)
                 add_contact(body, c);
         }
     }
-    if (shown == 0)
-        evbuffer_add_printf(body, "<p class=\"empty\">Nothing has arrived yet.</p>\n");
-    if (store->recipient_count > PAGE_CONTACTS)
-        evbuffer_add_printf(body,
-                            "<p>The first %d recipients; the rest is at "
-                            "/_sandbox/recipients.</p>\n",
-                            PAGE_CONTACTS);
+    return found;
+}
+
+void
+page_write(struct evbuffer *body, const struct api *api, const char *wanted, size_t page)
+{
+    struct evbuffer *contacts = evbuffer_new();
+    size_t found;
+    size_t pages;
+
+    page = page == 0 ? 1 : page;
+    found = add_contacts(contacts, &api->store, wanted, page);
+    pages = (found + PAGE_CONTACTS - 1) / PAGE_CONTACTS;
+    evbuffer_add(body, head, sizeof(head) - 1);
+    add_counts(body, api);
+    add_search(body, wanted);
+    add_refusals(body, &api->refusals, wanted);
+    evbuffer_add_printf(body, "<h2>Recipients</h2>\n<p id=\"found\">%zu found", found);
+    if (pages > 1)
+        evbuffer_add_printf(body, ", page %zu of %zu", page, pages);
+    if (page > 1)
+        add_link(body, wanted, page <= pages ? page - 1 : 1, "previous");
+    if (page < pages)
+        add_link(body, wanted, page + 1, "next");
+    evbuffer_add_printf(body, "</p>\n");
+    if (found == 0)
+        evbuffer_add_printf(body, "<p class=\"empty\">%s</p>\n",
+                            api->store.recipient_count == 0 ? "Nothing has arrived yet."
+                                                            : "None has this text.");
+    evbuffer_add_buffer(body, contacts);
+    evbuffer_free(contacts);
     evbuffer_add_printf(body, "</body></html>\n");
 }

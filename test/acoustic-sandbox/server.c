@@ -333,6 +333,7 @@ on_reset(struct evhttp_request *request, void *context)
 
     store_clear(&api->store);
     ledger_clear(&api->ledger);
+    refusal_clear(&api->refusals);
     send_json(request, 200, json_object());
 }
 
@@ -346,11 +347,19 @@ on_revoke(struct evhttp_request *request, void *context)
 static void
 on_page(struct evhttp_request *request, void *context)
 {
+    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
     struct evbuffer *body = evbuffer_new();
+    struct evkeyvalq fields;
+    bool is_parsed = query != NULL && evhttp_parse_query_str(query, &fields) == 0;
+    const char *wanted = is_parsed ? evhttp_find_header(&fields, "q") : NULL;
 
-    page_write(body, context);
+    page_write(body, context, wanted ? wanted : "", (size_t)query_number(request, "page", 1));
+    if (is_parsed)
+        evhttp_clear_headers(&fields);
     add_header(request, "Content-Type", "text/html; charset=utf-8");
-    add_header(request, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+    add_header(
+        request, "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'");
     evhttp_send_reply(request, 200, NULL, body);
     evbuffer_free(body);
 }

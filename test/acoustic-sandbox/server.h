@@ -15,7 +15,11 @@ struct evhttp;
  * evhttp_free(). */
 struct evhttp *server_start(struct event_base *base, struct api *api);
 
-/* In page.c: writes the content as a page for people into "body". */
-void page_write(struct evbuffer *body, const struct api *api);
+/*
+ * In page.c: writes a page for people into "body": a part of the recipients, and the last refusals.
+ * wanted: only those whose address, email_id, newsletter, waitlist or product has this text. page:
+ * of the recipients, from 1 on.
+ */
+void page_write(struct evbuffer *body, const struct api *api, const char *wanted, size_t page);
 
 #endif

@@ -194,6 +194,18 @@ subtest 'page and state' => sub {
     my $page = $ctms->sandbox('/')->{content};
     like($page, qr{b\@example\.com}, 'the page shows recipients');
     unlike($page, qr{<script>}, 'escaped');
+    like($page, qr{<td>AddRecipient<td>main<td>c2<td>a b\@example\.com<td>Email Address Is Inv},
+        'and what was refused');
+    my $found = sub { return $ctms->sandbox("/?q=$_[0]")->{content} };
+    like($found->('B%40EXAMPLE'), qr{>1 found<.*<h2>b\@example\.com</h2>}s, 'by address');
+    like($found->('c1'), qr{>1 found<.*<h2>b\@example\.com</h2>}s, 'by email_id');
+    like($found->('one'), qr{>1 found<.*<h2>b\@example\.com</h2>}s, 'by newsletter');
+    my $nothing = $found->('%22%3E%3Cscript%3E%26');
+    like($nothing, qr{value="&quot;&gt;&lt;script&gt;&amp;".*Nothing\..*>0 found<.*None has}s,
+        'nothing');
+    unlike($nothing, qr{<script>}, 'what was looked for is escaped');
+    like($ctms->sandbox("/?page=$_")->{content}, qr{found}, "page $_")
+        for 0, 7, -1, 'x', '9' x 30;
     my $before = $ctms->sandbox('/_sandbox/recipients')->{json};
     is($ctms->stop_program('sandbox'), 0, 'it stops');
     $ctms->start_sandbox(STATE => $state);
