@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use lib "$ENV{CTMS_TEST_TOP}/test/perl";
 use CTMS::Test qw(poll_until slurp);
+use HTTP::Tiny;
 use IO::Socket::INET;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
@@ -12,7 +13,7 @@ plan skip_all => 'the REST server and the agent are not built'
     unless -x "$ENV{CTMS_TEST_BIN}/ctms-rest" && -x "$ENV{CTMS_TEST_BIN}/ctms-agent";
 
 my $run = "$ENV{TESTDIR}/run";
-my %port = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(REST SANDBOX);
+my %port = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(REST SANDBOX METRICS);
 my ($pid, $log);
 my $runs = 0;
 
@@ -24,7 +25,7 @@ sub start_run
     if (!$pid)
     {
         %ENV = (%ENV, RUN_DIR => $run, REST_PORT => $port{REST},
-            SANDBOX_PORT => $port{SANDBOX}, %env);
+            SANDBOX_PORT => $port{SANDBOX}, METRICS_PORT => $port{METRICS}, %env);
         open STDIN, '<', '/dev/null';
         open STDOUT, '>', $log;
         open STDERR, '>&', \*STDOUT;
@@ -120,6 +121,12 @@ unlike($onboarded, qr/ctms: /, 'the printed ctms lines work') or diag $onboarded
 like($onboarded, qr/^waiting +\d+$/m, 'the queue is shown');
 like(slurp($log), qr/^ctms: loading the example$/m, 'the example was loaded');
 like($pasted->('Read it') . slurp($log), qr/^rest +\| .*GET/m, 'the log is followed');
+
+my @metrics = slurp($log) =~ m{(http://127\.0\.0\.1:\d+/metrics)}g;
+is(scalar @metrics, 2, 'where metrics are is printed');
+my $said = join '', map { HTTP::Tiny->new->get($_)->{content} } @metrics;
+like($said, qr/^ctms_requests_total\{.*^ctms_background_acoustic_sync_total\{/ms,
+    'they are there, of the REST server and of the agent');
 
 my $mode = sprintf '%o', (stat "$run/netrc")[2] & 0777;
 is($mode, '600', 'the credentials are private');
