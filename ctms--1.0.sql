@@ -33,6 +33,9 @@ GRANT USAGE ON SCHEMA ctms TO ctms_api, ctms_agent, ctms_admin, ctms_reader, ctm
 -- that their data loads unchanged. Every contact table is keyed by email_id. The
 -- columns "id" are for those who read them: nothing searches for them, so they
 -- have no index, which each new row would have to write.
+--
+-- Comments on columns of contacts are also the descriptions of fields in bodies and answers
+-- (extension/contact/schema.c), so they say what readers of the API want to know.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.new_email_id() RETURNS uuid
@@ -63,10 +66,20 @@ CREATE UNIQUE INDEX emails_basket_token_key ON ctms.emails (basket_token) WHERE 
 CREATE INDEX emails_sfdc_id_idx ON ctms.emails (sfdc_id) WHERE sfdc_id IS NOT NULL;
 CREATE INDEX emails_update_timestamp_idx ON ctms.emails (update_timestamp, email_id);
 COMMENT ON TABLE ctms.emails IS 'One row per contact; everything else about the contact refers to email_id';
-COMMENT ON COLUMN ctms.emails.primary_email IS 'Address of the contact, unique without regard to case';
-COMMENT ON COLUMN ctms.emails.basket_token IS 'Token by which Basket knows the contact, unique';
-COMMENT ON COLUMN ctms.emails.email_format IS 'H (HTML), T (text), N (none) or empty';
-COMMENT ON COLUMN ctms.emails.update_timestamp IS 'Set by every UPDATE that changes a value of the row, and by every PATCH of the contact';
+COMMENT ON COLUMN ctms.emails.email_id IS 'Id of the contact: a UUID (RFC 9562), of version 4 if it is given; made by ctms if it is not. It never changes';
+COMMENT ON COLUMN ctms.emails.primary_email IS 'E-mail address of the contact, up to 255 characters of any syntax. Unique without regard to case; never null';
+COMMENT ON COLUMN ctms.emails.basket_token IS 'Token by which Basket, the service behind the newsletter forms, knows the contact: a UUID that Basket has made. Unique; null if Basket does not know the contact';
+COMMENT ON COLUMN ctms.emails.sfdc_id IS 'Id of the contact in Salesforce, as a client has given it. Need not be unique; null if there is none';
+COMMENT ON COLUMN ctms.emails.first_name IS 'First name, as the person has given it; null if it is not known';
+COMMENT ON COLUMN ctms.emails.last_name IS 'Last name, as the person has given it; null if it is not known';
+COMMENT ON COLUMN ctms.emails.mailing_country IS 'Country of the contact, as a client has given it: by custom a code of ISO 3166-1 alpha-2, such as fr, in small letters, but any text is kept; null if it is not known';
+COMMENT ON COLUMN ctms.emails.email_format IS 'Form in which the contact wants e-mails: H (HTML), T (plain text), N (none) or empty (not said)';
+COMMENT ON COLUMN ctms.emails.email_lang IS 'Language in which the contact wants e-mails: a tag of BCP 47 of up to five characters, which begins with a code of ISO 639, such as fr or pt-BR; null if it is not known';
+COMMENT ON COLUMN ctms.emails.double_opt_in IS 'Whether the contact has confirmed the address, by a link in an e-mail. Clients write it; null counts as false';
+COMMENT ON COLUMN ctms.emails.has_opted_out_of_email IS 'Whether the contact wants no e-mails at all. Clients write it; subscriptions stay as they are. Null counts as false';
+COMMENT ON COLUMN ctms.emails.unsubscribe_reason IS 'Why the contact wants no e-mails, in words of the person or of the client; null if nothing was said';
+COMMENT ON COLUMN ctms.emails.create_timestamp IS 'When the contact was made; set by ctms';
+COMMENT ON COLUMN ctms.emails.update_timestamp IS 'When the contact last changed; set by ctms with every UPDATE that changes a value of the row, with every change of the contact by its functions, and by every PATCH';
 
 CREATE TABLE ctms.newsletters (
     id bigserial NOT NULL,
@@ -82,7 +95,16 @@ CREATE TABLE ctms.newsletters (
     PRIMARY KEY (email_id, name)
 );
 COMMENT ON TABLE ctms.newsletters IS 'Newsletter subscriptions of contacts, current and past';
-COMMENT ON COLUMN ctms.newsletters.name IS 'Slug of the newsletter';
+COMMENT ON COLUMN ctms.newsletters.id IS 'Number of the row, in the order of insertion; nothing refers to it';
+COMMENT ON COLUMN ctms.newsletters.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.newsletters.name IS 'Name (slug) of the newsletter, one to 255 characters; a contact has each name once. Any name is taken';
+COMMENT ON COLUMN ctms.newsletters.subscribed IS 'Whether the contact gets the newsletter; false: has left it. Null counts as true';
+COMMENT ON COLUMN ctms.newsletters.format IS 'Form in which the contact wants the newsletter: H (HTML) or T (plain text)';
+COMMENT ON COLUMN ctms.newsletters.lang IS 'Language of the newsletter: a tag of BCP 47 of two to five characters, which begins with a code of ISO 639, such as fr or pt-BR; null if it is not known';
+COMMENT ON COLUMN ctms.newsletters.source IS 'Page on which the contact subscribed: an absolute URL (RFC 3986), of any scheme; null if it is not known';
+COMMENT ON COLUMN ctms.newsletters.unsub_reason IS 'Why the contact has left the newsletter, in words of the person or of the client; null if nothing was said';
+COMMENT ON COLUMN ctms.newsletters.create_timestamp IS 'When the contact first subscribed; set by ctms';
+COMMENT ON COLUMN ctms.newsletters.update_timestamp IS 'When the subscription last changed; set by ctms';
 
 CREATE TABLE ctms.waitlists (
     id bigserial NOT NULL,
@@ -97,7 +119,15 @@ CREATE TABLE ctms.waitlists (
     PRIMARY KEY (email_id, name)
 );
 COMMENT ON TABLE ctms.waitlists IS 'Waiting lists that contacts have joined';
-COMMENT ON COLUMN ctms.waitlists.fields IS 'The fields that the waitlist asks for; valid under the schema of its name in ctms.waitlist_fields_schemas, or under the schema "default" if there is none';
+COMMENT ON COLUMN ctms.waitlists.id IS 'Number of the row, in the order of insertion; nothing refers to it';
+COMMENT ON COLUMN ctms.waitlists.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.waitlists.name IS 'Name of the waitlist, one to 255 characters; a contact has each name once. Any name is taken';
+COMMENT ON COLUMN ctms.waitlists.source IS 'Page on which the contact joined: an absolute URL (RFC 3986), of any scheme; null if it is not known';
+COMMENT ON COLUMN ctms.waitlists.subscribed IS 'Whether the contact is on the waitlist; false: has left it';
+COMMENT ON COLUMN ctms.waitlists.unsub_reason IS 'Why the contact has left the waitlist, in words of the person or of the client; null if nothing was said';
+COMMENT ON COLUMN ctms.waitlists.fields IS 'What the waitlist asks for, such as a country: an object that is valid under the JSON Schema of its name in ctms.waitlist_fields_schemas, or under the schema "default" if there is none';
+COMMENT ON COLUMN ctms.waitlists.create_timestamp IS 'When the contact first joined; set by ctms';
+COMMENT ON COLUMN ctms.waitlists.update_timestamp IS 'When the row last changed; set by ctms';
 
 CREATE TABLE ctms.waitlist_fields_schemas (
     name varchar(255) PRIMARY KEY,
@@ -122,7 +152,16 @@ CREATE TABLE ctms.fxa (
 CREATE INDEX fxa_primary_email_idx ON ctms.fxa (primary_email);
 CREATE INDEX fxa_primary_email_lower_idx ON ctms.fxa (lower(primary_email));
 COMMENT ON TABLE ctms.fxa IS 'Firefox Accounts (FxA) data of a contact';
-COMMENT ON COLUMN ctms.fxa.created_date IS 'As FxA sent it; not always a date';
+COMMENT ON COLUMN ctms.fxa.id IS 'Number of the row, in the order of insertion; nothing refers to it';
+COMMENT ON COLUMN ctms.fxa.fxa_id IS 'Id of the Firefox account (uid), up to 50 characters, as Firefox Accounts has made it: by custom 32 hexadecimal digits. Unique; customers of Stripe name it. Null if it is not known';
+COMMENT ON COLUMN ctms.fxa.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.fxa.primary_email IS 'E-mail address of the account, which may differ from that of the contact. Found without regard to case, need not be unique; null if it is not known';
+COMMENT ON COLUMN ctms.fxa.created_date IS 'When the account was made, as Firefox Accounts has sent it: a text, mostly a time of ISO 8601; null if it is not known';
+COMMENT ON COLUMN ctms.fxa.lang IS 'Languages that the browser of the person asked for: tags of BCP 47 between commas, as in the header Accept-Language; null if they are not known';
+COMMENT ON COLUMN ctms.fxa.first_service IS 'Service that the account was first used for, by the name that Firefox Accounts has for it; null if it is not known';
+COMMENT ON COLUMN ctms.fxa.account_deleted IS 'Whether the account was deleted. The contact stays; null counts as false';
+COMMENT ON COLUMN ctms.fxa.create_timestamp IS 'When the row was made; set by ctms';
+COMMENT ON COLUMN ctms.fxa.update_timestamp IS 'When the row last changed; set by ctms';
 
 CREATE TABLE ctms.amo (
     id bigserial NOT NULL,
@@ -142,6 +181,20 @@ CREATE TABLE ctms.amo (
 );
 CREATE INDEX amo_user_id_idx ON ctms.amo (user_id);
 COMMENT ON TABLE ctms.amo IS 'addons.mozilla.org (AMO) data of a contact';
+COMMENT ON COLUMN ctms.amo.id IS 'Number of the row, in the order of insertion; nothing refers to it';
+COMMENT ON COLUMN ctms.amo.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.amo.add_on_ids IS 'Add-ons of the user, written by addons.mozilla.org: their ids between commas, up to 500 characters; null if there are none';
+COMMENT ON COLUMN ctms.amo.display_name IS 'Name that addons.mozilla.org shows for the user; null if there is none';
+COMMENT ON COLUMN ctms.amo.email_opt_in IS 'Whether the user wants e-mails about add-ons; null counts as false';
+COMMENT ON COLUMN ctms.amo.language IS 'Language of the user: a tag of BCP 47 of up to five characters, which begins with a code of ISO 639, such as fr or pt-BR; null if it is not known';
+COMMENT ON COLUMN ctms.amo.last_login IS 'Day on which the user last logged in (ISO 8601, YYYY-MM-DD); null if it is not known';
+COMMENT ON COLUMN ctms.amo.location IS 'Where the user lives, in their own words; null if they do not say';
+COMMENT ON COLUMN ctms.amo.profile_url IS 'Page of the user, as they have given it: up to 40 characters, not checked; null if there is none';
+COMMENT ON COLUMN ctms.amo."user" IS 'Whether the contact is a user of addons.mozilla.org; null counts as false';
+COMMENT ON COLUMN ctms.amo.user_id IS 'Id of the user at addons.mozilla.org, up to 40 characters: by custom a number. Need not be unique; null if it is not known';
+COMMENT ON COLUMN ctms.amo.username IS 'Name by which addons.mozilla.org knows the user, up to 100 characters; null if it is not known';
+COMMENT ON COLUMN ctms.amo.create_timestamp IS 'When the row was made; set by ctms';
+COMMENT ON COLUMN ctms.amo.update_timestamp IS 'When the row last changed; set by ctms';
 
 CREATE TABLE ctms.mofo (
     id bigserial NOT NULL,
@@ -154,6 +207,13 @@ CREATE TABLE ctms.mofo (
 );
 CREATE INDEX mofo_contact_id_idx ON ctms.mofo (mofo_contact_id);
 COMMENT ON TABLE ctms.mofo IS 'Mozilla Foundation (MoFo) data of a contact';
+COMMENT ON COLUMN ctms.mofo.id IS 'Number of the row, in the order of insertion; nothing refers to it';
+COMMENT ON COLUMN ctms.mofo.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.mofo.mofo_email_id IS 'Id of the address at the Mozilla Foundation, which writes it. Unique; null if there is none';
+COMMENT ON COLUMN ctms.mofo.mofo_contact_id IS 'Id of the contact at the Mozilla Foundation, which writes it. Need not be unique; null if there is none';
+COMMENT ON COLUMN ctms.mofo.mofo_relevant IS 'Whether the contact is relevant to the Mozilla Foundation, as it says; null counts as false';
+COMMENT ON COLUMN ctms.mofo.create_timestamp IS 'When the row was made; set by ctms';
+COMMENT ON COLUMN ctms.mofo.update_timestamp IS 'When the row last changed; set by ctms';
 
 CREATE TABLE ctms.api_client (
     client_id varchar(255) PRIMARY KEY,

@@ -1,8 +1,6 @@
 /*
- * contact/body_form.c: the forms of texts in bodies: words for booleans, UUIDs, dates, URLs. Each
- * form has a reader or check, which decides, and next to it the regular expression for the
- * published schemas. Change both together: test/t/233_contact_schemas.pl and the fuzz target
- * "contact" compare them.
+ * contact/body_form.c: the forms of texts in bodies: words for booleans, UUIDs, URLs. What is taken
+ * beside the form that the published schemas ask for is described in contact/body_value.c.
  */
 #include "extension/base/compat.h"
 
@@ -31,36 +29,6 @@ body_form_read_flag(const char *input, int length, bool *value)
             return true;
         }
     return false;
-}
-
-/* Adds "[oO][nN]|…". */
-static void
-add_words(StringInfo pattern, bool value)
-{
-    for (size_t i = 0; i < lengthof(flag_words); i++) {
-        if (flag_words[i].value != value)
-            continue;
-        if (pattern->data[pattern->len - 1] != ':')
-            appendStringInfoChar(pattern, '|');
-        for (const char *at = flag_words[i].word; *at != '\0'; at++)
-            appendStringInfo(pattern, isalpha((unsigned char)*at) ? "[%c%c]" : "%c", *at,
-                             pg_toupper((unsigned char)*at));
-    }
-}
-
-char *
-body_form_flag_pattern(bool is_true, bool is_false)
-{
-    StringInfoData pattern;
-
-    initStringInfo(&pattern);
-    appendStringInfoString(&pattern, "^(?:");
-    if (is_true)
-        add_words(&pattern, true);
-    if (is_false)
-        add_words(&pattern, false);
-    appendStringInfoString(&pattern, ")$");
-    return pattern.data;
 }
 
 /* ---- UUIDs ----------------------------------------------------------------------- */
@@ -102,18 +70,6 @@ body_form_uuid_text(const pg_uuid_t *uuid)
     json_text_write_uuid(&quoted, uuid);
     return cstring_to_text_with_len(quoted.data + 1, quoted.len - 2);
 }
-
-#define UUID_DIGITS "(?:[0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}"
-const char body_form_uuid_pattern[] = "^" UUID_DIGITS "$|^\\{" UUID_DIGITS "\\}$";
-
-/* ---- dates ----------------------------------------------------------------------- */
-
-/* Like iso_date_read(): the days of the calendar from 0001-01-01 on. */
-#define LEAP_CENTURY "(?:[02468][048]|[13579][26])00"
-#define LEAP_YEAR "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|" LEAP_CENTURY ")"
-const char body_form_date_pattern[] =
-    "^(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|"
-    "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|" LEAP_YEAR "-02-29)$";
 
 /* ---- URLs ------------------------------------------------------------------------- */
 
@@ -203,11 +159,3 @@ body_form_strip_url(const char **bytes, int *length)
     for (; *length > 0 && is_outer_space((*bytes)[0]); (*length)--)
         (*bytes)++;
 }
-
-/* A scheme, "://", anything up to "@", a host, a port. Spaces and control characters
- * are only allowed around the whole. */
-#define URL_SPACES "[\\t-\\r ]*"
-#define URL_CHAR(others) "[^\\x00-\\x20\\x7F" others "]"
-#define URL_HOST "(?:\\[" URL_CHAR("/?#@\\]") "+\\]|" URL_CHAR("/?#@:\\[") URL_CHAR("/?#@:") "*)"
-const char body_form_url_pattern[] = "^" URL_SPACES "[a-zA-Z][a-zA-Z0-9+.\\-]*:\\/\\/(?:" URL_CHAR(
-    "/?#") "*@)?" URL_HOST "(?::[0-9]{0,5})?(?:[/?#]" URL_CHAR("") "*)?" URL_SPACES "$";

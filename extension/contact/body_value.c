@@ -1,9 +1,11 @@
 /*
  * contact/body_value.c: what a body may give for a field, kind by kind. For each kind there is a
  * check and, next to it, the JSON Schema that describes it. The check decides; the schema is only
- * published. Change both together: test/t/233_contact_schemas.pl and the fuzz target "contact"
- * compare them. Limits, choices and defaults are in the table (contact/fields.h), the forms of
- * texts in contact/body_form.c.
+ * published. The schema asks for the one type that clients should send, so that those which are
+ * generated from it have one; what is taken beside it is said in words (body_value_tolerance()).
+ * Change all together: test/t/233_contact_schemas.pl and the fuzz target "contact" compare them.
+ * Limits, choices and defaults are in the table (contact/fields.h), the forms of texts in
+ * contact/body_form.c.
  *
  * docs/contacts.md lists the types of errors. They have the names that clients of older versions
  * know.
@@ -27,21 +29,19 @@ write_string(StringInfo out, const char *text)
     json_text_write(out, text, strlen(text));
 }
 
-/* "type": ["string", …]; `others` begins with a comma. */
 static void
-write_type(StringInfo out, const ContactField *field, const char *others)
+write_text_type(StringInfo out, const ContactField *field)
 {
-    appendStringInfo(out, "\"type\":[\"string\"%s%s]", others,
-                     field->is_nullable ? ",\"null\"" : "");
+    appendStringInfoString(out, field->is_nullable ? "\"type\":[\"string\",\"null\"]"
+                                                   : "\"type\":\"string\"");
 }
 
-/* A text of some form: the name of the form for readers, and the pattern of what is accepted. */
+/* A text of a form that JSON Schema has a name for. */
 static void
-write_form(StringInfo out, const ContactField *field, const char *format, const char *pattern)
+write_format(StringInfo out, const ContactField *field, const char *format)
 {
-    write_type(out, field, "");
-    appendStringInfo(out, ",\"format\":\"%s\",\"pattern\":", format);
-    write_string(out, pattern);
+    write_text_type(out, field);
+    appendStringInfo(out, ",\"format\":\"%s\"", format);
 }
 
 /* ---- length ---------------------------------------------------------------------- */
@@ -98,7 +98,8 @@ check_choice(const ContactField *field, const char *bytes, int length, const Bod
 static void
 write_choices(StringInfo out, const ContactField *field)
 {
-    appendStringInfoString(out, "\"enum\":[");
+    write_text_type(out, field);
+    appendStringInfoString(out, ",\"enum\":[");
     for (int i = 0; field->choices[i] != NULL; i++) {
         if (i > 0)
             appendStringInfoChar(out, ',');
@@ -125,15 +126,6 @@ read_flag(const JsonbValue *json, const BodyPlace *place, BodyErrors *errors, Da
         body_error_add(errors, place, "type_error.bool", "value could not be parsed to a boolean");
     *value = BoolGetDatum(flag);
     return is_valid;
-}
-
-void
-body_value_publish_flag(StringInfo out)
-{
-    appendStringInfo(out,
-                     "{\"anyOf\":[{\"type\":\"boolean\"},{\"enum\":[0,1]},"
-                     "{\"type\":\"string\",\"pattern\":\"%s\"}]}",
-                     body_form_flag_pattern(true, true));
 }
 
 /* ---- UUIDs and dates --------------------------------------------------------------- */
@@ -276,19 +268,36 @@ body_value_publish(StringInfo out, const ContactField *field)
 {
     switch (field->kind) {
     case FIELD_TEXT:
-        write_type(out, field, ",\"number\"");
+        write_text_type(out, field);
         write_length(out, field);
         break;
     case FIELD_URL:
-        write_form(out, field, "uri", body_form_url_pattern);
-        write_length(out, field);
+        write_format(out, field, "uri");
+        appendStringInfo(out, ",\"maxLength\":%d", field->max_chars);
         break;
-    case FIELD_UUID: write_form(out, field, "uuid", body_form_uuid_pattern); break;
-    case FIELD_DATE: write_form(out, field, "date", body_form_date_pattern); break;
-    case FIELD_BOOLEAN:
-        appendStringInfoString(out, "\"$ref\":\"#/components/schemas/flag\"");
-        break;
+    case FIELD_UUID: write_format(out, field, "uuid"); break;
+    case FIELD_DATE: write_format(out, field, "date"); break;
+    case FIELD_BOOLEAN: appendStringInfoString(out, "\"type\":\"boolean\""); break;
     case FIELD_CHOICE: write_choices(out, field); break;
     case FIELD_OBJECT: appendStringInfoString(out, "\"type\":\"object\""); break;
     }
+}
+
+const char *
+body_value_tolerance(const ContactField *field)
+{
+    switch (field->kind) {
+    case FIELD_TEXT: return "A number is taken as its text";
+    case FIELD_BOOLEAN:
+        return "Also taken: 0 and 1, and as texts these and true, false, yes, no, on, off, t, f, "
+               "y and n, in any case";
+    case FIELD_UUID:
+        return "Also taken: in capitals, in braces, and without hyphens or with others between "
+               "groups of four digits";
+    case FIELD_URL: return "Spaces around it are dropped";
+    case FIELD_DATE:
+    case FIELD_CHOICE:
+    case FIELD_OBJECT: return NULL;
+    }
+    pg_unreachable();
 }

@@ -22,13 +22,10 @@ extern bool body_value_read(const ContactField *field, JsonbValue *json, const B
 /* Whether a number is accepted and stored as its text. */
 extern bool body_value_takes_numbers(const ContactField *field);
 
-/*
- * Writes the members of a schema for what body_value_read() accepts. The schema is more lenient
- * in one way: its limits of characters do not apply to numbers.
- */
+/* Writes the members of a schema for what clients should send. */
 extern void body_value_publish(StringInfo out, const ContactField *field);
-/* Writes the schema to which those of FIELD_BOOLEAN refer as "#/components/schemas/flag". */
-extern void body_value_publish_flag(StringInfo out);
+/* What else body_value_read() takes, in words; NULL: nothing. */
+extern const char *body_value_tolerance(const ContactField *field);
 /* Whether the value is an object; null must be handled before. Adds an error otherwise. */
 extern bool body_value_is_object(JsonbValue *json, const BodyPlace *place, BodyErrors *errors);
 

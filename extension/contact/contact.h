@@ -29,7 +29,8 @@ typedef enum ContactFieldKind {
 
 typedef struct ContactField {
     const char *name;           /* JSON key, and column of the group's table */
-    const char *description;    /* for readers of the published API description */
+    const char *description;    /* NULL: the comment on the column is */
+    const char *example;        /* a text, or JSON where the kind is no text */
     const char *const *choices; /* FIELD_CHOICE: the allowed texts, NULL at the end */
     const char *default_text;   /* text-like kinds; NULL: null */
     ContactFieldKind kind;
@@ -38,6 +39,7 @@ typedef struct ContactField {
     bool is_nullable;
     bool is_required; /* in POST and PUT; in items of lists always */
     bool default_boolean;
+    bool is_of_leaving; /* no part of the example of a group */
 } ContactField;
 
 /* What a body may have in place of the object or list of a group. */

@@ -14,6 +14,8 @@ static const char *const newsletter_formats[] = {"H", "T", NULL};
 #define REQUIRED(limit)                                                                            \
     .kind = FIELD_TEXT, .min_chars = 1, .max_chars = (limit), .is_required = true
 #define TEXT(limit) .kind = FIELD_TEXT, .max_chars = (limit), .is_nullable = true
+/* Why somebody left: nothing that goes with an example of somebody who is there. */
+#define REASON TEXT(0), .is_of_leaving = true
 #define LANGUAGE(least)                                                                            \
     .kind = FIELD_TEXT, .min_chars = (least), .max_chars = 5, .is_nullable = true,                 \
     .default_text = "en"
@@ -23,8 +25,15 @@ static const char *const newsletter_formats[] = {"H", "T", NULL};
 #define DATE .kind = FIELD_DATE, .is_nullable = true
 #define URL .kind = FIELD_URL, .min_chars = 1, .max_chars = 65536, .is_nullable = true
 #define OBJECT .kind = FIELD_OBJECT
+/* Fields of the older members are no columns, so nothing else describes them. */
+#define COUNTRY                                                                                    \
+    TEXT(0), .description = "Country in which the contact waits: by custom a code of ISO 3166-1 "  \
+                            "alpha-2, such as fr; null if none was given"
+#define PLATFORMS                                                                                  \
+    TEXT(0), .description = "Platforms that the contact waits for, such as ios, android or "       \
+                            "windows, between commas; null if none was given"
 
-#define AS_FIELD(place, key, form, about) {.name = (key), .description = (about), form},
+#define AS_FIELD(place, key, form, value) {.name = (key), .example = (value), form},
 
 static const ContactField email_fields[] = {CONTACT_EMAIL_FIELDS(AS_FIELD)};
 static const ContactField amo_fields[] = {CONTACT_AMO_FIELDS(AS_FIELD)};
@@ -36,7 +45,7 @@ static const ContactField vpn_waitlist_fields[] = {CONTACT_VPN_WAITLIST_FIELDS(A
 static const ContactField relay_waitlist_fields[] = {CONTACT_RELAY_WAITLIST_FIELDS(AS_FIELD)};
 
 const ContactField contact_email_id = {
-    .name = "email_id", .description = "Id of the contact", TOKEN};
+    .name = "email_id", .example = "8a6bbc87-2a5f-4d0e-9d8e-6c6b8f1f1a3e", TOKEN};
 
 /* ---- forms of groups -------------------------------------------------------------- */
 

@@ -2,87 +2,80 @@
  * contact/fields.h: the table of groups, fields and ids. Everything that is done with contacts
  * follows it: what bodies may give and how that is published, SQL, comparison, answers.
  *
- * To add a field, add a line here and, if the group has a table, a column of the same name. The
- * lists are included twice: contact/contact.h makes constants (enums) of them, and
- * contact/fields.c makes the table itself and explains the forms (TEXT, FLAG, …).
+ * To add a field, add a line here and, if the group has a table, a column of the same name with a
+ * comment, which is the description of the field. The lists are included twice: contact/contact.h
+ * makes constants (enums) of them, and contact/fields.c makes the table itself and explains the
+ * forms (TEXT, FLAG, …).
  */
 #ifndef CTMS_CONTACT_FIELDS_H
 #define CTMS_CONTACT_FIELDS_H
 
-/* place, JSON key and column, form, description */
+/*
+ * place, JSON key and column, form, example. Descriptions are the comments on the columns
+ * (extension/sql/10_tables.sql). The examples of one group fit together and those of all groups are
+ * one contact, so that a body made of them is accepted: test/t/114_rest_examples.pl sends it.
+ */
 
 #define CONTACT_EMAIL_FIELDS(FIELD)                                                                \
-    FIELD(EMAIL_PRIMARY_EMAIL, "primary_email", REQUIRED(255),                                     \
-          "Address of the contact, unique without regard to case")                                 \
-    FIELD(EMAIL_BASKET_TOKEN, "basket_token", TOKEN, "Token by which Basket knows the contact")    \
-    FIELD(EMAIL_DOUBLE_OPT_IN, "double_opt_in", FLAG(false),                                       \
-          "Whether the contact has confirmed the subscription")                                    \
-    FIELD(EMAIL_SFDC_ID, "sfdc_id", TEXT(255), "Id of the contact in Salesforce")                  \
-    FIELD(EMAIL_FIRST_NAME, "first_name", TEXT(255), "First name")                                 \
-    FIELD(EMAIL_LAST_NAME, "last_name", TEXT(255), "Last name")                                    \
-    FIELD(EMAIL_MAILING_COUNTRY, "mailing_country", TEXT(255), "Country of the contact")           \
-    FIELD(EMAIL_EMAIL_FORMAT, "email_format", CHOICE(email_formats, "H"),                          \
-          "Form of e-mails: H (HTML), T (text), N (none) or empty")                                \
-    FIELD(EMAIL_EMAIL_LANG, "email_lang", LANGUAGE(0), "Language of e-mails")                      \
-    FIELD(EMAIL_HAS_OPTED_OUT_OF_EMAIL, "has_opted_out_of_email", FLAG(false),                     \
-          "Whether the contact wants no e-mails at all")                                           \
-    FIELD(EMAIL_UNSUBSCRIBE_REASON, "unsubscribe_reason", TEXT(0),                                 \
-          "Why the contact wants no e-mails")
+    FIELD(EMAIL_PRIMARY_EMAIL, "primary_email", REQUIRED(255), "try-it@example.com")               \
+    FIELD(EMAIL_BASKET_TOKEN, "basket_token", TOKEN, "d9ba6182-f5dd-4728-a407-2cc11bf62b69")       \
+    FIELD(EMAIL_DOUBLE_OPT_IN, "double_opt_in", FLAG(false), "true")                               \
+    FIELD(EMAIL_SFDC_ID, "sfdc_id", TEXT(255), "001A000023aABcDEFG")                               \
+    FIELD(EMAIL_FIRST_NAME, "first_name", TEXT(255), "Robin")                                      \
+    FIELD(EMAIL_LAST_NAME, "last_name", TEXT(255), "Example")                                      \
+    FIELD(EMAIL_MAILING_COUNTRY, "mailing_country", TEXT(255), "ca")                               \
+    FIELD(EMAIL_EMAIL_FORMAT, "email_format", CHOICE(email_formats, "H"), "H")                     \
+    FIELD(EMAIL_EMAIL_LANG, "email_lang", LANGUAGE(0), "fr")                                       \
+    FIELD(EMAIL_HAS_OPTED_OUT_OF_EMAIL, "has_opted_out_of_email", FLAG(false), "false")            \
+    FIELD(EMAIL_UNSUBSCRIBE_REASON, "unsubscribe_reason", REASON, "too many e-mails")
 
 #define CONTACT_AMO_FIELDS(FIELD)                                                                  \
-    FIELD(AMO_ADD_ON_IDS, "add_on_ids", TEXT(500),                                                 \
-          "Add-ons of the user, their ids between commas")                                         \
-    FIELD(AMO_DISPLAY_NAME, "display_name", TEXT(255), "Name that the user shows")                 \
-    FIELD(AMO_EMAIL_OPT_IN, "email_opt_in", FLAG(false),                                           \
-          "Whether the user wants e-mails about add-ons")                                          \
-    FIELD(AMO_LANGUAGE, "language", TEXT(5), "Language of the user")                               \
-    FIELD(AMO_LAST_LOGIN, "last_login", DATE, "Day of the user's last login")                      \
-    FIELD(AMO_LOCATION, "location", TEXT(255), "Where the user lives")                             \
-    FIELD(AMO_PROFILE_URL, "profile_url", TEXT(40), "Address of the user's page")                  \
-    FIELD(AMO_USER, "user", FLAG(false), "Whether the contact is a user of addons.mozilla.org")    \
-    FIELD(AMO_USER_ID, "user_id", TEXT(40), "Id of the user")                                      \
-    FIELD(AMO_USERNAME, "username", TEXT(100), "Name by which the user logs in")
+    FIELD(AMO_ADD_ON_IDS, "add_on_ids", TEXT(500), "add-on-1,add-on-2")                            \
+    FIELD(AMO_DISPLAY_NAME, "display_name", TEXT(255), "Robin of the add-ons")                     \
+    FIELD(AMO_EMAIL_OPT_IN, "email_opt_in", FLAG(false), "true")                                   \
+    FIELD(AMO_LANGUAGE, "language", TEXT(5), "fr")                                                 \
+    FIELD(AMO_LAST_LOGIN, "last_login", DATE, "2026-01-15")                                        \
+    FIELD(AMO_LOCATION, "location", TEXT(255), "Montreal")                                         \
+    FIELD(AMO_PROFILE_URL, "profile_url", TEXT(40), "https://addons.mozilla.org/user/123456/")     \
+    FIELD(AMO_USER, "user", FLAG(false), "true")                                                   \
+    FIELD(AMO_USER_ID, "user_id", TEXT(40), "123456")                                              \
+    FIELD(AMO_USERNAME, "username", TEXT(100), "robin")
 
 #define CONTACT_FXA_FIELDS(FIELD)                                                                  \
-    FIELD(FXA_FXA_ID, "fxa_id", TEXT(50), "Id of the account, of one contact only")                \
-    FIELD(FXA_PRIMARY_EMAIL, "primary_email", TEXT(255), "Address of the account")                 \
-    FIELD(FXA_CREATED_DATE, "created_date", TEXT(50), "When the account was made")                 \
-    FIELD(FXA_LANG, "lang", TEXT(255), "Languages of the account")                                 \
-    FIELD(FXA_FIRST_SERVICE, "first_service", TEXT(50),                                            \
-          "First service that the account was used for")                                           \
-    FIELD(FXA_ACCOUNT_DELETED, "account_deleted", FLAG(false), "Whether the account was deleted")
+    FIELD(FXA_FXA_ID, "fxa_id", TEXT(50), "6eb6ed6ac3b64259968aa490c6c0b9df")                      \
+    FIELD(FXA_PRIMARY_EMAIL, "primary_email", TEXT(255), "try-it-account@example.com")             \
+    FIELD(FXA_CREATED_DATE, "created_date", TEXT(50), "2026-01-15T09:30:00.000Z")                  \
+    FIELD(FXA_LANG, "lang", TEXT(255), "fr-CA,fr,en")                                              \
+    FIELD(FXA_FIRST_SERVICE, "first_service", TEXT(50), "sync")                                    \
+    FIELD(FXA_ACCOUNT_DELETED, "account_deleted", FLAG(false), "false")
 
 #define CONTACT_MOFO_FIELDS(FIELD)                                                                 \
-    FIELD(MOFO_EMAIL_ID, "mofo_email_id", TEXT(255),                                               \
-          "The foundation's id of the address, of one contact only")                               \
-    FIELD(MOFO_CONTACT_ID, "mofo_contact_id", TEXT(255), "The foundation's id of the contact")     \
-    FIELD(MOFO_RELEVANT, "mofo_relevant", FLAG(false),                                             \
-          "Whether the contact is relevant to the foundation")
+    FIELD(MOFO_EMAIL_ID, "mofo_email_id", TEXT(255), "195207d2-63f2-4c9f-b149-80e9c408477a")       \
+    FIELD(MOFO_CONTACT_ID, "mofo_contact_id", TEXT(255), "5e499cc0-eeb5-4f0e-aae6-a101721874b8")   \
+    FIELD(MOFO_RELEVANT, "mofo_relevant", FLAG(false), "true")
 
 #define CONTACT_NEWSLETTER_FIELDS(FIELD)                                                           \
-    FIELD(NEWSLETTER_NAME, "name", REQUIRED(255), "Slug of the newsletter")                        \
-    FIELD(NEWSLETTER_SUBSCRIBED, "subscribed", FLAG(true), "Whether the contact gets it")          \
-    FIELD(NEWSLETTER_FORMAT, "format", CHOICE(newsletter_formats, "H"),                            \
-          "Form of the newsletter: H (HTML) or T (text)")                                          \
-    FIELD(NEWSLETTER_LANG, "lang", LANGUAGE(2), "Language of the newsletter")                      \
-    FIELD(NEWSLETTER_SOURCE, "source", URL, "Page on which the contact subscribed")                \
-    FIELD(NEWSLETTER_UNSUB_REASON, "unsub_reason", TEXT(0), "Why the contact left it")
+    FIELD(NEWSLETTER_NAME, "name", REQUIRED(255), "mozilla-and-you")                               \
+    FIELD(NEWSLETTER_SUBSCRIBED, "subscribed", FLAG(true), "true")                                 \
+    FIELD(NEWSLETTER_FORMAT, "format", CHOICE(newsletter_formats, "H"), "H")                       \
+    FIELD(NEWSLETTER_LANG, "lang", LANGUAGE(2), "fr")                                              \
+    FIELD(NEWSLETTER_SOURCE, "source", URL, "https://www.example.com/newsletter/")                 \
+    FIELD(NEWSLETTER_UNSUB_REASON, "unsub_reason", REASON, "too many e-mails")
 
 #define CONTACT_WAITLIST_FIELDS(FIELD)                                                             \
-    FIELD(WAITLIST_NAME, "name", REQUIRED(255), "Name of the waitlist")                            \
-    FIELD(WAITLIST_SOURCE, "source", URL, "Page on which the contact joined")                      \
-    FIELD(WAITLIST_FIELDS, "fields", OBJECT, "What the JSON Schema of the waitlist asks for")      \
-    FIELD(WAITLIST_SUBSCRIBED, "subscribed", FLAG(true), "Whether the contact is on it")           \
-    FIELD(WAITLIST_UNSUB_REASON, "unsub_reason", TEXT(0), "Why the contact left it")
+    FIELD(WAITLIST_NAME, "name", REQUIRED(255), "vpn")                                             \
+    FIELD(WAITLIST_SOURCE, "source", URL, "https://www.example.com/vpn/")                          \
+    FIELD(WAITLIST_FIELDS, "fields", OBJECT, "{\"geo\": \"ca\", \"platform\": \"ios,mac\"}")       \
+    FIELD(WAITLIST_SUBSCRIBED, "subscribed", FLAG(true), "true")                                   \
+    FIELD(WAITLIST_UNSUB_REASON, "unsub_reason", REASON, "it took too long")
 
 /* What these may contain is limited by the JSON Schemas of the waitlists. */
 
 #define CONTACT_VPN_WAITLIST_FIELDS(FIELD)                                                         \
-    FIELD(VPN_GEO, "geo", TEXT(0), "Country of the contact")                                       \
-    FIELD(VPN_PLATFORM, "platform", TEXT(0), "Platforms that the contact waits for")
+    FIELD(VPN_GEO, "geo", COUNTRY, "ca")                                                           \
+    FIELD(VPN_PLATFORM, "platform", PLATFORMS, "ios,mac")
 
-#define CONTACT_RELAY_WAITLIST_FIELDS(FIELD)                                                       \
-    FIELD(RELAY_GEO, "geo", TEXT(0), "Country of the contact")
+#define CONTACT_RELAY_WAITLIST_FIELDS(FIELD) FIELD(RELAY_GEO, "geo", COUNTRY, "ca")
 
 /*
  * place, JSON key, fields, description, forms. Groups of rows first, then lists, then the older

@@ -5,7 +5,6 @@
  */
 #include "extension/base/compat.h"
 
-#include "extension/contact/body_form.h"
 #include "extension/contact/relay.h"
 
 #define NEWSLETTER_PREFIX "relay-"
@@ -55,17 +54,15 @@ contact_relay_check(const ContactBody *body, BodyErrors *errors)
 
 /* ---- the schema -------------------------------------------------------------------- */
 
-/* "%s": what counts as not subscribed. */
 #define SUBSCRIBED_RELAY                                                                           \
     "{\"required\":[\"newsletters\"],\"properties\":{\"newsletters\":{\"type\":\"array\","         \
     "\"contains\":{\"type\":\"object\",\"required\":[\"name\"],\"properties\":{"                   \
     "\"name\":{\"type\":\"string\",\"pattern\":\"^" NEWSLETTER_PREFIX "\"},"                       \
-    "\"subscribed\":{\"not\":{\"anyOf\":[{\"enum\":[false,0]},"                                    \
-    "{\"type\":\"string\",\"pattern\":\"%s\"}]}}}}}}}"
+    "\"subscribed\":{\"not\":{\"const\":false}}}}}}}"
 
 #define OLDER_COUNTRY                                                                              \
     "{\"required\":[\"relay_waitlist\"],\"properties\":{\"relay_waitlist\":{\"type\":\"object\","  \
-    "\"required\":[\"geo\"],\"properties\":{\"geo\":{\"type\":[\"string\",\"number\"],"            \
+    "\"required\":[\"geo\"],\"properties\":{\"geo\":{\"type\":\"string\","                         \
     "\"minLength\":1}}}}}"
 
 #define WAITLIST_COUNTRY                                                                           \
@@ -77,8 +74,6 @@ contact_relay_check(const ContactBody *body, BodyErrors *errors)
 void
 contact_relay_publish(StringInfo out)
 {
-    appendStringInfo(out,
-                     "\"if\":" SUBSCRIBED_RELAY ",\"then\":{\"anyOf\":[" OLDER_COUNTRY
-                     "," WAITLIST_COUNTRY "]}",
-                     body_form_flag_pattern(false, true));
+    appendStringInfoString(out, "\"if\":" SUBSCRIBED_RELAY ",\"then\":{\"anyOf\":[" OLDER_COUNTRY
+                                "," WAITLIST_COUNTRY "]}");
 }

@@ -9,8 +9,8 @@
 #include "lib/stringinfo.h"
 
 /*
- * Appends {"new_contact": …, "changed_contact": …, "contact": …} and the schemas to which these
- * refer.
+ * Appends {"new_contact": …, "changed_contact": …, "contact": …, "identity": …} and the schemas to
+ * which these refer.
  */
 extern void contact_schema_write(StringInfo out);
 
