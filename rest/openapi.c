@@ -11,7 +11,7 @@
 #include "rest/resource.h"
 #include "rest/route.h"
 
-/* What the routes do not contain: schemas, descriptions, examples. */
+/* What neither the routes nor the table of fields contain: schemas, descriptions, examples. */
 INCLUDE_FILE(openapi_parts, "rest/openapi_parts.json");
 
 #define REFERENCE "#/components/schemas/%s"
@@ -32,43 +32,66 @@ reference(const char *schema)
     return json_pack("{s:o}", "$ref", json_sprintf(REFERENCE, schema));
 }
 
+/* What the document is made of. */
+typedef struct sources {
+    const json_t *parts;   /* openapi_parts.json */
+    const json_t *schemas; /* those of the parts and those of contacts, by name */
+} sources;
+
+static json_t *
+first_example(const json_t *schema)
+{
+    return json_array_get(json_object_get(schema, "examples"), 0);
+}
+
 /* ---- parameters -------------------------------------------------------------------- */
 
-/* where is "path" or "query". about is the name under which the value is described; it may differ
- * from name. */
-static json_t *
-describe_parameter(const json_t *parts, const char *name, const char *where, const char *about)
+/* An id of a contact; it is described where answers show it. */
+static void
+describe_identifier(json_t *parameter, const json_t *property)
 {
-    json_t *known = json_object_get(json_object_get(parts, "parameters"), about);
+    json_t *format = json_object_get(property, "format");
+    json_t *schema = json_pack("{s:s}", "type", "string");
+
+    if (format != NULL)
+        json_object_set(schema, "format", format);
+    json_object_set_new(parameter, "schema", schema);
+    json_object_set(parameter, "description", json_object_get(property, "description"));
+    json_object_set(parameter, "example", first_example(property));
+}
+
+/* where is "path" or "query". */
+static json_t *
+describe_parameter(const sources *from, const char *name, const char *where)
+{
+    json_t *known = json_object_get(json_object_get(from->parts, "parameters"), name);
+    json_t *ids = json_object_get(json_object_get(from->schemas, "identity"), "properties");
     json_t *parameter = json_pack("{s:s, s:s}", "name", name, "in", where);
 
-    json_object_update(parameter, known);
+    if (known != NULL)
+        json_object_update(parameter, known);
+    else
+        describe_identifier(parameter, json_object_get(ids, name));
     if (strcmp(where, "path") == 0)
         json_object_set_new(parameter, "required", json_true());
     return parameter;
 }
 
 static json_t *
-describe_parameters(const json_t *parts, const route *r, const char *path)
+describe_parameters(const sources *from, const route *r)
 {
     json_t *list = json_array();
-    const char *open = strchr(path, '{');
-    char own[64], shown[64];
+    char name[64];
 
-    if (open != NULL) {
-        /* Methods of one path may name its parameter differently, but the document needs one
-         * name. */
-        route_name_parameter(r, own, sizeof(own));
-        snprintf(shown, sizeof(shown), "%.*s", (int)strcspn(open + 1, "}"), open + 1);
-        json_array_append_new(list, describe_parameter(parts, shown, "path", own));
-    }
+    route_name_parameter(r, name, sizeof(name));
+    if (name[0] != '\0')
+        json_array_append_new(list, describe_parameter(from, name, "path"));
     for (size_t i = 0; r->resource != NULL && i < RESOURCE_PARAMETERS_MAX; i++) {
         const resource_parameter *parameter = &r->resource->parameters[i];
 
         switch (parameter->source) {
         case FROM_QUERY:
-            json_array_append_new(
-                list, describe_parameter(parts, parameter->name, "query", parameter->name));
+            json_array_append_new(list, describe_parameter(from, parameter->name, "query"));
             break;
         case FROM_NOWHERE:
         case FROM_PATH:
@@ -78,19 +101,18 @@ describe_parameters(const json_t *parts, const route *r, const char *path)
         }
     }
     if (r->access == ACCESS_PUBSUB)
-        json_array_append_new(list,
-                              describe_parameter(parts, "pubsub_client", "query", "pubsub_client"));
+        json_array_append_new(list, describe_parameter(from, "pubsub_client", "query"));
     return list;
 }
 
 /* ---- bodies and answers ---------------------------------------------------------------- */
 
 static json_t *
-describe_body(const json_t *parts, const char *schema)
+describe_body(const sources *from, const char *schema)
 {
     json_t *content = json_object();
     json_t *media = json_pack("{s:o}", "schema", reference(schema));
-    json_t *example = json_object_get(json_object_get(parts, "examples"), schema);
+    json_t *example = first_example(json_object_get(from->schemas, schema));
 
     if (example != NULL)
         json_object_set(media, "example", example);
@@ -148,37 +170,65 @@ is_location_told(const route *r, int status)
     return r->method == HTTP_POST && can_create && (status == 200 || status == 201);
 }
 
+/* What the parts say of a status of the operation, or else of the status. */
 static json_t *
-describe_answer(const route *r, int status)
+find_in_answers(const sources *from, const route *r, int status, const char *member)
+{
+    char name[8];
+    json_t *answers, *own;
+
+    snprintf(name, sizeof(name), "%d", status);
+    answers = json_object_get(json_object_get(from->parts, "answers"), name);
+    own = json_object_get(json_object_get(answers, r->id), member);
+    return own ? own : json_object_get(json_object_get(answers, "*"), member);
+}
+
+static const char *
+answer_header(const route *r, int status)
+{
+    if (strcmp(r->path, "/__heartbeat__") == 0)
+        return NULL;
+    if (status == 307 || is_location_told(r, status))
+        return "Location";
+    if (status == 503 && r->answer != NULL)
+        return "Retry-After";
+    return status == 401 || status == 403 ? "WWW-Authenticate" : NULL;
+}
+
+static json_t *
+describe_answer(const sources *from, const route *r, int status)
 {
     const char *schema = answer_schema(r, status);
-    json_t *answer = json_pack("{s:s}", "description", http_reason(status));
-    const char *header = status == 307 || is_location_told(r, status) ? "Location"
-                         : status == 503 && r->answer != NULL         ? "Retry-After"
-                         : status == 401 || status == 403             ? "WWW-Authenticate"
-                                                                      : NULL;
+    const char *header = answer_header(r, status);
+    json_t *description = find_in_answers(from, r, status, "description");
+    json_t *example = find_in_answers(from, r, status, "example");
+    json_t *answer = json_object();
 
+    if (description != NULL)
+        json_object_set(answer, "description", description);
+    else
+        json_object_set_new(answer, "description", json_string(http_reason(status)));
     if (schema != NULL)
-        json_object_set_new(
-            answer, "content",
-            json_pack("{s:{s:o}}", "application/json", "schema", reference(schema)));
+        json_object_set_new(answer, "content",
+                            json_pack("{s:{s:o, s:O*}}", "application/json", "schema",
+                                      reference(schema), "example", example));
     else if (status == 200 && r->text_types[0] != NULL)
         json_object_set_new(answer, "content", describe_texts(r));
-    if (header != NULL && strcmp(r->path, "/__heartbeat__") != 0)
+    if (header != NULL)
         json_object_set_new(answer, "headers",
                             json_pack("{s:{s:{s:s}}}", header, "schema", "type", "string"));
     return answer;
 }
 
 static json_t *
-describe_answers(const route *r)
+describe_answers(const sources *from, const route *r)
 {
     json_t *answers = json_object();
     char name[8];
 
     for (size_t i = 0; i < ROUTE_STATUSES_MAX && r->statuses[i] != 0; i++) {
         snprintf(name, sizeof(name), "%d", r->statuses[i]);
-        json_object_set_new(answers, name, describe_answer(r, r->statuses[i]));
+        json_object_set_new(answers, name, describe_answer(from, r, r->statuses[i]));
     }
     return answers;
 }
@@ -227,26 +277,19 @@ tag_of(const route *r)
 }
 
 static json_t *
-describe_operation(const json_t *parts, const route *r, const char *path, const char *method)
+describe_operation(const sources *from, const route *r)
 {
-    json_t *operation =
-        json_pack("{s:s, s:[s], s:o, s:o}", "summary", r->summary, "tags", tag_of(r), "security",
-                  describe_access(r), "responses", describe_answers(r));
-    json_t *parameters = describe_parameters(parts, r, path);
-    buf id = BUF_INIT;
+    json_t *operation = json_pack(
+        "{s:s, s:s, s:O*, s:[s], s:o, s:o}", "operationId", r->id, "summary", r->summary,
+        "description", json_object_get(json_object_get(from->parts, "operations"), r->id), "tags",
+        tag_of(r), "security", describe_access(r), "responses", describe_answers(from, r));
+    json_t *parameters = describe_parameters(from, r);
 
-    buf_append_string(&id, method);
-    for (const char *c = r->path; *c != '\0'; c++) {
-        if (strchr("{}", *c) == NULL)
-            buf_append_char(&id, strchr("/.", *c) ? '_' : *c);
-    }
-    json_object_set_new(operation, "operationId", json_string(buf_text(&id)));
-    buf_free(&id);
     if (json_array_size(parameters) > 0)
         json_object_set(operation, "parameters", parameters);
     json_decref(parameters);
     if (r->body != NULL)
-        json_object_set_new(operation, "requestBody", describe_body(parts, r->body));
+        json_object_set_new(operation, "requestBody", describe_body(from, r->body));
     return operation;
 }
 
@@ -259,51 +302,51 @@ write_method(http_method method, char *name, size_t size)
         *name = (char)tolower((unsigned char)*name);
 }
 
+/*
+ * A path whose parameter has two names is there twice. For OpenAPI these are one path, but then the
+ * parameter would have one name, and that of DELETE is another than that of the others.
+ */
 static json_t *
-describe_paths(const json_t *parts, const app *a)
+describe_paths(const sources *from, const app *a)
 {
     json_t *paths = json_object();
 
     for (size_t i = 0; i < a->route_count; i++) {
         const route *r = &a->routes[i];
-        const char *path = r->path;
         char method[16];
-        json_t *item;
 
-        for (size_t j = i; j > 0; j--) {
-            if (route_is_same_path(a->routes[j - 1].path, r->path))
-                path = a->routes[j - 1].path;
-        }
-        item = json_object_get(paths, path);
-        if (item == NULL) {
-            json_object_set_new(paths, path, json_object());
-            item = json_object_get(paths, path);
-        }
         write_method(r->method, method, sizeof(method));
-        json_object_set_new(item, method, describe_operation(parts, r, path, method));
+        if (json_object_get(paths, r->path) == NULL)
+            json_object_set_new(paths, r->path, json_object());
+        json_object_set_new(json_object_get(paths, r->path), method, describe_operation(from, r));
     }
     return paths;
 }
 
-/* The scheme client_credentials of the parts, with the scopes that there are. */
-static void
-add_scopes(json_t *schemes)
-{
-    json_t *flows = json_object_get(json_object_get(schemes, "client_credentials"), "flows");
-    json_t *scopes = json_object_get(json_object_get(flows, "clientCredentials"), "scopes");
-
-    for (const scope *s = scope_table; s->name != NULL; s++)
-        json_object_set_new(scopes, s->name, json_string(s->description));
-}
-
-/* The path under which clients reach the server, which may be behind a proxy. */
+/* The path under which clients reach the server, which may be behind a proxy; "" for the root. */
 static const char *
 base_path(const char *prefix)
 {
     const char *host = strstr(prefix, "://");
     const char *path = host ? strchr(host + 3, '/') : NULL;
 
-    return path ? path : "/";
+    return path ? path : "";
+}
+
+/*
+ * Completes the scheme client_credentials of the parts: the scopes that there are, and the path for
+ * tokens. That begins with a slash, because clients differ in what they resolve a relative one by.
+ */
+static void
+complete_schemes(json_t *schemes, const char *base)
+{
+    json_t *flows = json_object_get(json_object_get(schemes, "client_credentials"), "flows");
+    json_t *flow = json_object_get(flows, "clientCredentials");
+    json_t *scopes = json_object_get(flow, "scopes");
+
+    json_object_set_new(flow, "tokenUrl", json_sprintf("%s/token", base));
+    for (const scope *s = scope_table; s->name != NULL; s++)
+        json_object_set_new(scopes, s->name, json_string(s->description));
 }
 
 static char *
@@ -311,16 +354,18 @@ build(const char *contact_schemas, const app *a)
 {
     json_t *parts = json_loadb(openapi_parts, (size_t)(openapi_parts_end - openapi_parts), 0, NULL);
     json_t *schemas = json_loads(contact_schemas, 0, NULL);
+    const sources from = {parts, schemas};
+    const char *base = base_path(a->server_prefix);
     json_t *document;
     char *text;
 
     json_object_update(schemas, json_object_get(parts, "schemas"));
-    add_scopes(json_object_get(parts, "securitySchemes"));
+    complete_schemes(json_object_get(parts, "securitySchemes"), base);
     document = json_pack(
         "{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:o, s:{s:o, s:O}}", "openapi", "3.1.0", "info",
         "title", "ctms", "version", config_version(), "description",
         "Contacts, their newsletters and waitlists. HEAD works where GET does.", "servers", "url",
-        base_path(a->server_prefix), "paths", describe_paths(parts, a), "components", "schemas",
+        base[0] == '\0' ? "/" : base, "paths", describe_paths(&from, a), "components", "schemas",
         schemas, "securitySchemes", json_object_get(parts, "securitySchemes"));
     text = document ? json_dumps(document, JSON_COMPACT) : NULL;
     json_decref(document);

@@ -32,11 +32,12 @@ typedef struct route {
     scope_set scope;                      /* that the token must have; of ACCESS_BEARER */
     void (*handler)(struct exchange *ex); /* answers the exchange, at once or later */
     const struct resource *resource; /* for resource_handle_request(); NULL for other handlers */
-    const char *summary;             /* for the OpenAPI document, like the next two */
-    const char *body;                /* schema of the body; NULL: it has none */
-    const char *answer;              /* schema of the answer of 200 and 201; "[x]" is a list of x */
-    const char *text_types[2];       /* content types of an answer of 200 that is not JSON */
-    bool is_monitoring;              /* requested all the time: the log says "trivial" */
+    const char *id;                  /* for the OpenAPI document, like the next three: its name */
+    const char *summary;
+    const char *body;          /* schema of the body; NULL: it has none */
+    const char *answer;        /* schema of the answer of 200 and 201; "[x]" is a list of x */
+    const char *text_types[2]; /* content types of an answer of 200 that is not JSON */
+    bool is_monitoring;        /* requested all the time: the log says "trivial" */
     bool has_large_body;
     bool is_secret;                   /* no answer may be cached, although everybody may ask */
     int statuses[ROUTE_STATUSES_MAX]; /* statuses that it is known to answer; ends with 0 */
