@@ -96,7 +96,7 @@ for my $path (sort keys %{ $document->{paths} })
     }
 }
 is_deeply(\%needed, { 'get /__crash__' => '', 'get /waitlists' => '', 'get /waitlists/{name}' => '',
-    'post /stripe' => 'stripe:write', 'delete /ctms/{email_id}' => 'contacts:delete',
+    'post /stripe' => 'stripe:write', 'delete /ctms/{primary_email}' => 'contacts:delete',
     (map { $_ => 'contacts:write' } 'post /ctms', 'put /ctms/{email_id}', 'patch /ctms/{email_id}'),
     map { ("get $_" => 'contacts:read') } '/ctms', '/ctms/{email_id}', '/updates', '/identities',
     '/identity/{email_id}' }, 'what each needs');
