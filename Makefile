@@ -10,7 +10,7 @@
 #   make check-asan      the programs' tests under AddressSanitizer and UBSan
 #   make check-valgrind  the regression tests with the server under valgrind
 #   make fuzz            looks for crashes and contradictions    (FUZZ_SECONDS=60 FUZZ_TARGETS=…)
-#   make sql-reference   writes docs/sql-reference.md anew
+#   make sql-reference   writes docs/sql-reference.md and docs/fields.md anew
 #
 # How fast it is, as ratios measured side by side:
 #
@@ -127,7 +127,7 @@ check-valgrind:
 	$(quiet)+$(MAKE) --no-print-directory private-postgres
 	$(quiet)scripts/check-valgrind
 
-# The description of functions and tables, from the comments in the catalog.
+# The descriptions of functions, tables and fields, from the comments in the catalog.
 sql-reference: private-postgres
 	$(quiet)scripts/generate-sql-reference
 
