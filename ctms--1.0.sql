@@ -75,8 +75,8 @@ COMMENT ON COLUMN ctms.emails.last_name IS 'Last name, as the person has given i
 COMMENT ON COLUMN ctms.emails.mailing_country IS 'Country of the contact, as a client has given it: by custom a code of ISO 3166-1 alpha-2, such as fr, in small letters, but any text is kept; null if it is not known';
 COMMENT ON COLUMN ctms.emails.email_format IS 'Form in which the contact wants e-mails: H (HTML), T (plain text), N (none) or empty (not said)';
 COMMENT ON COLUMN ctms.emails.email_lang IS 'Language in which the contact wants e-mails: a tag of BCP 47 of up to five characters, which begins with a code of ISO 639, such as fr or pt-BR; null if it is not known';
-COMMENT ON COLUMN ctms.emails.double_opt_in IS 'Whether the contact has confirmed the address, by a link in an e-mail. Clients write it; null counts as false';
-COMMENT ON COLUMN ctms.emails.has_opted_out_of_email IS 'Whether the contact wants no e-mails at all. Clients write it; subscriptions stay as they are. Null counts as false';
+COMMENT ON COLUMN ctms.emails.double_opt_in IS 'Whether the contact has confirmed the address, by a link in an e-mail. Clients write it; null, which only SQL can write, counts as false';
+COMMENT ON COLUMN ctms.emails.has_opted_out_of_email IS 'Whether the contact wants no e-mails at all. Clients write it; subscriptions stay as they are. Null, which only SQL can write, counts as false';
 COMMENT ON COLUMN ctms.emails.unsubscribe_reason IS 'Why the contact wants no e-mails, in words of the person or of the client; null if nothing was said';
 COMMENT ON COLUMN ctms.emails.create_timestamp IS 'When the contact was made; set by ctms';
 COMMENT ON COLUMN ctms.emails.update_timestamp IS 'When the contact last changed; set by ctms with every UPDATE that changes a value of the row, with every change of the contact by its functions, and by every PATCH';
@@ -98,7 +98,7 @@ COMMENT ON TABLE ctms.newsletters IS 'Newsletter subscriptions of contacts, curr
 COMMENT ON COLUMN ctms.newsletters.id IS 'Number of the row, in the order of insertion; nothing refers to it';
 COMMENT ON COLUMN ctms.newsletters.email_id IS 'The contact';
 COMMENT ON COLUMN ctms.newsletters.name IS 'Name (slug) of the newsletter, one to 255 characters; a contact has each name once. Any name is taken';
-COMMENT ON COLUMN ctms.newsletters.subscribed IS 'Whether the contact gets the newsletter; false: has left it. Null counts as true';
+COMMENT ON COLUMN ctms.newsletters.subscribed IS 'Whether the contact gets the newsletter; false: has left it. Null, which only SQL can write, counts as true';
 COMMENT ON COLUMN ctms.newsletters.format IS 'Form in which the contact wants the newsletter: H (HTML) or T (plain text)';
 COMMENT ON COLUMN ctms.newsletters.lang IS 'Language of the newsletter: a tag of BCP 47 of two to five characters, which begins with a code of ISO 639, such as fr or pt-BR; null if it is not known';
 COMMENT ON COLUMN ctms.newsletters.source IS 'Page on which the contact subscribed: an absolute URL (RFC 3986), of any scheme; null if it is not known';
@@ -159,7 +159,7 @@ COMMENT ON COLUMN ctms.fxa.primary_email IS 'E-mail address of the account, whic
 COMMENT ON COLUMN ctms.fxa.created_date IS 'When the account was made, as Firefox Accounts has sent it: a text, mostly a time of ISO 8601; null if it is not known';
 COMMENT ON COLUMN ctms.fxa.lang IS 'Languages that the browser of the person asked for: tags of BCP 47 between commas, as in the header Accept-Language; null if they are not known';
 COMMENT ON COLUMN ctms.fxa.first_service IS 'Service that the account was first used for, by the name that Firefox Accounts has for it; null if it is not known';
-COMMENT ON COLUMN ctms.fxa.account_deleted IS 'Whether the account was deleted. The contact stays; null counts as false';
+COMMENT ON COLUMN ctms.fxa.account_deleted IS 'Whether the account was deleted. The contact stays; null, which only SQL can write, counts as false';
 COMMENT ON COLUMN ctms.fxa.create_timestamp IS 'When the row was made; set by ctms';
 COMMENT ON COLUMN ctms.fxa.update_timestamp IS 'When the row last changed; set by ctms';
 
@@ -185,12 +185,12 @@ COMMENT ON COLUMN ctms.amo.id IS 'Number of the row, in the order of insertion; 
 COMMENT ON COLUMN ctms.amo.email_id IS 'The contact';
 COMMENT ON COLUMN ctms.amo.add_on_ids IS 'Add-ons of the user, written by addons.mozilla.org: their ids between commas, up to 500 characters; null if there are none';
 COMMENT ON COLUMN ctms.amo.display_name IS 'Name that addons.mozilla.org shows for the user; null if there is none';
-COMMENT ON COLUMN ctms.amo.email_opt_in IS 'Whether the user wants e-mails about add-ons; null counts as false';
+COMMENT ON COLUMN ctms.amo.email_opt_in IS 'Whether the user wants e-mails about add-ons; null, which only SQL can write, counts as false';
 COMMENT ON COLUMN ctms.amo.language IS 'Language of the user: a tag of BCP 47 of up to five characters, which begins with a code of ISO 639, such as fr or pt-BR; null if it is not known';
 COMMENT ON COLUMN ctms.amo.last_login IS 'Day on which the user last logged in (ISO 8601, YYYY-MM-DD); null if it is not known';
 COMMENT ON COLUMN ctms.amo.location IS 'Where the user lives, in their own words; null if they do not say';
 COMMENT ON COLUMN ctms.amo.profile_url IS 'Page of the user, as they have given it: up to 40 characters, not checked; null if there is none';
-COMMENT ON COLUMN ctms.amo."user" IS 'Whether the contact is a user of addons.mozilla.org; null counts as false';
+COMMENT ON COLUMN ctms.amo."user" IS 'Whether the contact is a user of addons.mozilla.org; null, which only SQL can write, counts as false';
 COMMENT ON COLUMN ctms.amo.user_id IS 'Id of the user at addons.mozilla.org, up to 40 characters: by custom a number. Need not be unique; null if it is not known';
 COMMENT ON COLUMN ctms.amo.username IS 'Name by which addons.mozilla.org knows the user, up to 100 characters; null if it is not known';
 COMMENT ON COLUMN ctms.amo.create_timestamp IS 'When the row was made; set by ctms';
@@ -211,7 +211,7 @@ COMMENT ON COLUMN ctms.mofo.id IS 'Number of the row, in the order of insertion;
 COMMENT ON COLUMN ctms.mofo.email_id IS 'The contact';
 COMMENT ON COLUMN ctms.mofo.mofo_email_id IS 'Id of the address at the Mozilla Foundation, which writes it. Unique; null if there is none';
 COMMENT ON COLUMN ctms.mofo.mofo_contact_id IS 'Id of the contact at the Mozilla Foundation, which writes it. Need not be unique; null if there is none';
-COMMENT ON COLUMN ctms.mofo.mofo_relevant IS 'Whether the contact is relevant to the Mozilla Foundation, as it says; null counts as false';
+COMMENT ON COLUMN ctms.mofo.mofo_relevant IS 'Whether the contact is relevant to the Mozilla Foundation, as it says; null, which only SQL can write, counts as false';
 COMMENT ON COLUMN ctms.mofo.create_timestamp IS 'When the row was made; set by ctms';
 COMMENT ON COLUMN ctms.mofo.update_timestamp IS 'When the row last changed; set by ctms';
 

@@ -1,5 +1,5 @@
-# The page at /docs in a real browser: log in with an API client, create a contact, read it, see a
-# 422. All that behind a proxy that serves it under a prefix, of which the server knows nothing. Runs
+# The page at /docs in a real browser: log in with an API client, try what is filled in, see a 422.
+# All that behind a proxy that serves it under a prefix, of which the server knows nothing. Runs
 # where Chromium is installed (scripts/install-packages browser).
 use strict;
 use warnings;
@@ -114,10 +114,14 @@ is($browser->run(find('.servers select, .servers .computed-url') . '.textContent
 my ($status) = execute('contacts-get_contact');
 is($status, 401, 'not logged in');
 
-click('.auth-wrapper .btn.authorize');
-$browser->wait_for(find('.modal-ux'), 'the dialog');
-like($browser->run(find('.modal-ux .auth-container') . '.textContent'),
-    qr/client_credentials.*client_secret/s, 'the first form is that for clients');
+for ('#operations-contacts-get_contact .authorization__btn', '.auth-wrapper .btn.authorize')
+{
+    click($_);
+    $browser->wait_for(find('.modal-ux .auth-container'), 'the dialog');
+    like($browser->run(find('.modal-ux .auth-container') . '.textContent'),
+        qr/client_credentials.*client_secret/s, 'the first form is that for clients');
+    click('.modal-ux .close-modal') if /operations/;
+}
 type_into('.auth-container input[id^=client_id]', $ctms->{client_id});
 type_into('.auth-container input[id^=client_secret]', $ctms->{client_secret});
 click('.auth-container .btn.authorize');

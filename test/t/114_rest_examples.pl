@@ -179,7 +179,8 @@ try_it(create_contact => 200);
 is(try_it(get_contact => 200)->{email}{primary_email}, $email{primary_email}, 'it is there');
 is_deeply([ map { $_->{email}{email_id} } @{ try_it(find_contacts => 200) } ],
     [ $email{email_id} ], 'all identifiers find it');
-is_deeply(try_it(get_identity => 200), $schemas->{identity}{examples}[0], 'its identity is as told');
+is_deeply(try_it(get_identity => 200), $schemas->{identity}{examples}[0],
+    'its identity is as told');
 is(scalar @{ try_it(find_identities => 200) }, 1, 'and is found');
 ok((grep { $_->{email}{email_id} eq $email{email_id} } @{ try_it(get_updates => 200)->{items} }),
     'it has changed');
@@ -212,8 +213,10 @@ is_deeply($ctms->request(GET => '/ctms/x', undef, { Authorization => undef })->{
     told(get_contact => 401), 'no token is as told');
 is_deeply($ctms->request(GET => '/ctms')->{json}, told(find_contacts => 400), 'nor no identifier');
 is_deeply($ctms->request(GET => '/ctms/x')->{json}, told(get_contact => 422), 'nor a bad id');
-is_deeply($ctms->request(GET => '/ctms?email_id=x')->{json}, told(find_contacts => 422), 'in a query');
-is_deeply($ctms->request(GET => '/updates?start=x')->{json}, told(get_updates => 422), 'nor a time');
+is_deeply($ctms->request(GET => '/ctms?email_id=x')->{json}, told(find_contacts => 422),
+    'in a query');
+is_deeply($ctms->request(GET => '/updates?start=x')->{json}, told(get_updates => 422),
+    'nor a time');
 is_deeply($ctms->request(POST => '/ctms', { email => {} })->{json}, told(create_contact => 422),
     'nor a missing key');
 kill TERM => $key_server;

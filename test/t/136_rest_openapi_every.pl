@@ -1,8 +1,8 @@
 # Every operation of the OpenAPI document with every parameter and every property of its body, each
 # with values that its schema allows and others, all made from the document: every answer must have
 # a status, a content type and a body that the document tells of, and a body is refused exactly when
-# its schema forbids it, but for what no schema can tell and what is taken beside it, as descriptions
-# say (CTMS::Tolerance).
+# its schema forbids it, but for what no schema can tell and what is taken beside it, as
+# descriptions say (CTMS::Tolerance).
 use strict;
 use warnings;
 use CTMS::KeyServer;

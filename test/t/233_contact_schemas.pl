@@ -251,7 +251,8 @@ CREATE TABLE verdicts AS
              AND NOT e ->> 'type' LIKE 'value_error.url.%'
              AND NOT (e ->> 'type' = 'type_error.uuid' AND jsonb_typeof(body::jsonb #> ARRAY(
                  SELECT * FROM jsonb_array_elements_text(e -> 'loc') OFFSET 1)) = 'string')
-             AND NOT (e ->> 'type' = 'value_error.any_str.min_length' AND e -> 'loc' ->> -1 = 'source')
+             AND NOT (e ->> 'type' = 'value_error.any_str.min_length'
+                 AND e -> 'loc' ->> -1 = 'source')
         ) = 0 AS is_accepted,
         ctms.json_schema_is_valid(schema, asked) AS is_valid,
         ctms.json_schema_is_valid(schema, body::jsonb) AS is_valid_as_sent
@@ -279,8 +280,8 @@ cmp_ok(count_where('is_accepted AND NOT is_valid_as_sent'), '>', $n / 100,
     'more is accepted than the schemas ask for');
 
 # ---- formats ------------------------------------------------------------------------------------
-# What is accepted is what the format says, in the form that is asked for. These are taken beside it,
-# or are not URLs to us.
+# What is accepted is what the format says, in the form that is asked for. These are taken beside
+# it, or are not URLs to us.
 my %unlike = (uuid => [], date => [qw(0000-01-01 0000-02-29)], uri => [
         # No URIs, but taken: letters of other scripts, more than one "@", a bracket in a name.
         "https://\x{e9}xample.com/\x{e9}", 'http://a@b@c:1?x@y', 'https://[a@b]c/',

@@ -22,7 +22,8 @@ my $digits = qr/(?:[0-9a-f]{4}-?){7}[0-9a-f]{4}/i;
 sub is_number
 {
     my ($value) = @_;
-    return ref($value) !~ /^(?:|HASH|ARRAY|JSON::PP::Boolean)$/ && $value->can('text') if ref $value;
+    return ref($value) !~ /^(?:HASH|ARRAY|JSON::PP::Boolean)$/ && $value->can('text')
+        if ref $value;
     my $flags = defined $value ? B::svref_2object(\$value)->FLAGS : 0;
     return $flags & (B::SVp_IOK | B::SVp_NOK) && !($flags & B::SVp_POK);
 }
