@@ -206,6 +206,18 @@ for my $id (sort grep { $operations{$_}{method} eq 'GET' } keys %operations)
     try_it($id => $expected{$id} // 200);
 }
 
+# The form for a token, with the example's client, whom nobody knows, and with one that is there.
+sub ask_for_token
+{
+    my %form = ((map { $_ => $schemas->{token_request}{properties}{$_}{examples}[0] }
+            keys %{ $schemas->{token_request}{properties} }), @_);
+    return $ctms->request(POST => '/token', join('&', map { "$_=$form{$_}" } sort keys %form),
+        { 'Content-Type' => 'application/x-www-form-urlencoded' })->{json};
+}
+is_deeply(ask_for_token(), told(get_token => 400), 'no token for a stranger');
+is(ask_for_token(client_id => $ctms->{client_id}, client_secret => $ctms->{client_secret})->{scope},
+    $schemas->{token}{properties}{scope}{examples}[0], 'a token for a client, with that scope');
+
 # ---- errors as told ---------------------------------------------------------------------------
 $ctms->request(PATCH => "/ctms/$email{email_id}", { fxa => { fxa_id => 'x' } });
 is_deeply(try_it(create_contact => 409), told(create_contact => 409), 'a conflict is as told');
