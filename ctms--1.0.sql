@@ -136,6 +136,10 @@ CREATE TABLE ctms.waitlist_fields_schemas (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.waitlist_fields_schemas IS 'JSON Schema of the fields of each waitlist; "default" applies to every name without a row. Change it with ctms.set_waitlist_schema()';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.name IS 'Name of the waitlist, or "default"';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.schema IS 'The JSON Schema of ctms.waitlists.fields';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.create_timestamp IS 'When the waitlist got its first schema';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.update_timestamp IS 'When the schema last changed';
 
 CREATE TABLE ctms.fxa (
     id bigserial NOT NULL,
@@ -226,8 +230,14 @@ CREATE TABLE ctms.api_client (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
+COMMENT ON COLUMN ctms.api_client.client_id IS 'Name with which the client asks for tokens, mostly id_ and a word';
+COMMENT ON COLUMN ctms.api_client.email IS 'Address of the people who answer for the client; nothing is sent there';
+COMMENT ON COLUMN ctms.api_client.enabled IS 'The client may use the API; false or null: tokens are refused, also those that it has';
 COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
 COMMENT ON COLUMN ctms.api_client.scopes IS 'What the client may do; NULL: everything. contacts:write includes contacts:read';
+COMMENT ON COLUMN ctms.api_client.last_access IS 'When the client last used the API, to the minute; null: never';
+COMMENT ON COLUMN ctms.api_client.create_timestamp IS 'When the client was made; tokens that are older are refused';
+COMMENT ON COLUMN ctms.api_client.update_timestamp IS 'When a value of the row last changed';
 
 -- Numbers of rows and of generations are 63 random bits. They come from functions that every role
 -- may call.
@@ -260,6 +270,7 @@ CREATE TABLE ctms.pending_acoustic (
 CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (is_bulk, retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
 COMMENT ON COLUMN ctms.pending_acoustic.id IS 'A number of the row; it has no order';
+COMMENT ON COLUMN ctms.pending_acoustic.email_id IS 'The contact that waits';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
 COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'A new number, that never comes again, with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
@@ -285,6 +296,8 @@ COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to n
 COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price, invoice or contact';
 COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, stripe_id or email_id';
 COMMENT ON COLUMN ctms.unresolved_stripe.is_bulk IS 'The lane in which its contacts will wait, as in ctms.pending_acoustic';
+COMMENT ON COLUMN ctms.unresolved_stripe.create_timestamp IS 'When the object or contact changed';
+COMMENT ON COLUMN ctms.unresolved_stripe.update_timestamp IS 'When the row was last written';
 
 -- Odd while an agent waits for work (extension/queue/wake.c).
 CREATE SEQUENCE ctms.acoustic_idle_seq;
@@ -296,12 +309,16 @@ CREATE TABLE ctms.acoustic_field (
     PRIMARY KEY (tablename, field)
 );
 COMMENT ON TABLE ctms.acoustic_field IS 'Which fields are synced to which Acoustic table (main, waitlist)';
+COMMENT ON COLUMN ctms.acoustic_field.tablename IS 'Which Acoustic table: main or waitlist';
+COMMENT ON COLUMN ctms.acoustic_field.field IS 'Name of the column there, as ctms.acoustic_rows() gives it; names that it does not give are not sent';
 
 CREATE TABLE ctms.acoustic_newsletter_mapping (
     source varchar(255) PRIMARY KEY,
     destination varchar(255) NOT NULL
 );
 COMMENT ON TABLE ctms.acoustic_newsletter_mapping IS 'Newsletter slug (source) to flag column of the Acoustic main table (destination)';
+COMMENT ON COLUMN ctms.acoustic_newsletter_mapping.source IS 'Slug of the newsletter, as in ctms.newsletters.name';
+COMMENT ON COLUMN ctms.acoustic_newsletter_mapping.destination IS 'Column of the Acoustic main table that is set for contacts who are subscribed';
 
 CREATE TABLE ctms.stripe_customer (
     stripe_id varchar(255) PRIMARY KEY,
@@ -316,8 +333,16 @@ CREATE TABLE ctms.stripe_customer (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.stripe_customer IS 'Stripe customers; fxa_id is Stripe''s "description"';
+COMMENT ON COLUMN ctms.stripe_customer.stripe_id IS 'Stripe''s id (cus_…)';
+COMMENT ON COLUMN ctms.stripe_customer.fxa_id IS 'Stripe''s description: the FxA ID by which the contact is found (ctms.fxa.fxa_id)';
+COMMENT ON COLUMN ctms.stripe_customer.default_source_id IS 'Stripe''s default_source: id of the card or account that pays if nothing else is said; null if there is none';
+COMMENT ON COLUMN ctms.stripe_customer.invoice_settings_default_payment_method_id IS 'Stripe''s invoice_settings.default_payment_method: id of what pays invoices; null if there is none';
+COMMENT ON COLUMN ctms.stripe_customer.stripe_created IS 'Stripe''s created: when Stripe made the customer';
+COMMENT ON COLUMN ctms.stripe_customer.deleted IS 'Stripe has deleted the customer; its subscriptions are still products of the contact';
 COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_customer.deletion_timestamp IS 'While the customer is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
+COMMENT ON COLUMN ctms.stripe_customer.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_customer.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_price (
     stripe_id varchar(255) PRIMARY KEY,
@@ -333,6 +358,17 @@ CREATE TABLE ctms.stripe_price (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.stripe_price IS 'Stripe prices; amounts are in the smallest unit of the currency';
+COMMENT ON COLUMN ctms.stripe_price.stripe_id IS 'Stripe''s id (price_…, or that of a plan)';
+COMMENT ON COLUMN ctms.stripe_price.stripe_product_id IS 'Stripe''s product: id of what is sold (prod_…)';
+COMMENT ON COLUMN ctms.stripe_price.stripe_created IS 'Stripe''s created: when Stripe made the price';
+COMMENT ON COLUMN ctms.stripe_price.active IS 'Stripe''s active: it can be used for new subscriptions';
+COMMENT ON COLUMN ctms.stripe_price.currency IS 'Three letters (ISO 4217) in lower case';
+COMMENT ON COLUMN ctms.stripe_price.recurring_interval IS 'Stripe''s recurring.interval: day, week, month or year; null if it is paid once';
+COMMENT ON COLUMN ctms.stripe_price.recurring_interval_count IS 'Stripe''s recurring.interval_count: number of intervals between payments; null if it is paid once';
+COMMENT ON COLUMN ctms.stripe_price.unit_amount IS 'What one unit costs, in the smallest unit of the currency: cents, but whole yen; null if there is no one amount, as with tiers or a fraction of a cent';
+COMMENT ON COLUMN ctms.stripe_price.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped. Of an unchanged price it may be behind by less than a second';
+COMMENT ON COLUMN ctms.stripe_price.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_price.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_invoice (
     stripe_id varchar(255) PRIMARY KEY,
@@ -352,8 +388,20 @@ CREATE TABLE ctms.stripe_invoice (
 );
 CREATE INDEX stripe_invoice_customer_idx ON ctms.stripe_invoice (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_invoice IS 'Stripe invoices; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_invoice.stripe_id IS 'Stripe''s id (in_…)';
+COMMENT ON COLUMN ctms.stripe_invoice.stripe_customer_id IS 'Stripe''s customer: ctms.stripe_customer.stripe_id, which may not be stored yet; null for an invoice of nobody';
+COMMENT ON COLUMN ctms.stripe_invoice.default_payment_method_id IS 'Stripe''s default_payment_method: id of what pays this invoice; null: the default of the subscription or customer';
+COMMENT ON COLUMN ctms.stripe_invoice.default_source_id IS 'Stripe''s default_source, likewise';
+COMMENT ON COLUMN ctms.stripe_invoice.stripe_created IS 'Stripe''s created (date before 2019): when Stripe made the invoice';
+COMMENT ON COLUMN ctms.stripe_invoice.currency IS 'Three letters (ISO 4217) in lower case';
+COMMENT ON COLUMN ctms.stripe_invoice.total IS 'Stripe''s total after discounts and taxes, in the smallest unit of the currency (cents); negative if the customer gets it';
+COMMENT ON COLUMN ctms.stripe_invoice.status IS 'draft, open, paid, uncollectible or void; null if Stripe gives none';
+COMMENT ON COLUMN ctms.stripe_invoice.deleted IS 'Stripe has deleted the invoice, which was a draft';
+COMMENT ON COLUMN ctms.stripe_invoice.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_invoice.deletion_timestamp IS 'While the invoice is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
 COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; if a line of an older message is not stored, it was removed';
+COMMENT ON COLUMN ctms.stripe_invoice.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_invoice.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_invoice_line_item (
     stripe_id varchar(255) PRIMARY KEY,
@@ -372,8 +420,18 @@ CREATE TABLE ctms.stripe_invoice_line_item (
 CREATE INDEX stripe_invoice_line_item_invoice_idx ON ctms.stripe_invoice_line_item (stripe_invoice_id);
 CREATE INDEX stripe_invoice_line_item_price_idx ON ctms.stripe_invoice_line_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_invoice_line_item IS 'Lines of Stripe invoices';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_id IS 'Stripe''s id (il_…); of lines from before 2019-12-03 also the id of the invoice, a slash and the id of the line';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_invoice_id IS 'The invoice that it is a line of';
 COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_type IS 'subscription, invoiceitem, or another word of Stripe; null if Stripe gives none';
 COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_price_id IS 'Null for an amount without a price';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_invoice_item_id IS 'Stripe''s invoice_item (ii_…): what was added to the invoice, as for a proration; null if the line comes from the subscription itself';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_subscription_id IS 'Stripe''s subscription (sub_…) that is paid for, which may not be stored; null if there is none';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_subscription_item_id IS 'Stripe''s subscription_item (si_…) that is paid for, which may not be stored; null if there is none';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.amount IS 'Amount of the line, in the smallest unit of the currency (cents); negative for a credit';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.currency IS 'Three letters (ISO 4217) in lower case';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_subscription (
     stripe_id varchar(255) PRIMARY KEY,
@@ -395,7 +453,22 @@ CREATE TABLE ctms.stripe_subscription (
 );
 CREATE INDEX stripe_subscription_customer_idx ON ctms.stripe_subscription (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_subscription IS 'Stripe subscriptions; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_subscription.stripe_id IS 'Stripe''s id (sub_…)';
+COMMENT ON COLUMN ctms.stripe_subscription.stripe_customer_id IS 'Stripe''s customer: ctms.stripe_customer.stripe_id, which may not be stored yet';
+COMMENT ON COLUMN ctms.stripe_subscription.default_payment_method_id IS 'Stripe''s default_payment_method: id of what pays; null: the default of the customer';
+COMMENT ON COLUMN ctms.stripe_subscription.default_source_id IS 'Stripe''s default_source, likewise';
+COMMENT ON COLUMN ctms.stripe_subscription.stripe_created IS 'Stripe''s created: when Stripe made the subscription';
+COMMENT ON COLUMN ctms.stripe_subscription.cancel_at_period_end IS 'Stripe''s cancel_at_period_end: it is not renewed at current_period_end';
+COMMENT ON COLUMN ctms.stripe_subscription.canceled_at IS 'Stripe''s canceled_at: when it was cancelled, though it may go on to the end of the period; null if it was not';
+COMMENT ON COLUMN ctms.stripe_subscription.current_period_end IS 'End of the period that is paid for; the latest of the items'' where those have periods of their own';
+COMMENT ON COLUMN ctms.stripe_subscription.current_period_start IS 'Begin of the period that is paid for; the earliest of the items'' where those have periods of their own';
+COMMENT ON COLUMN ctms.stripe_subscription.ended_at IS 'Stripe''s ended_at: when it ended; null if it has not';
+COMMENT ON COLUMN ctms.stripe_subscription.start_date IS 'Stripe''s start_date: when it began, which may be before it was made';
+COMMENT ON COLUMN ctms.stripe_subscription.status IS 'Stripe''s status: incomplete, incomplete_expired, trialing, active, past_due, canceled, unpaid or paused';
+COMMENT ON COLUMN ctms.stripe_subscription.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_subscription.list_timestamp IS 'Time of the newest message that listed all its items; if an item of an older message is not stored, it was removed';
+COMMENT ON COLUMN ctms.stripe_subscription.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_subscription.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_subscription_item (
     stripe_id varchar(255) PRIMARY KEY,
@@ -411,8 +484,15 @@ CREATE TABLE ctms.stripe_subscription_item (
 CREATE INDEX stripe_subscription_item_subscription_idx ON ctms.stripe_subscription_item (stripe_subscription_id);
 CREATE INDEX stripe_subscription_item_price_idx ON ctms.stripe_subscription_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_subscription_item IS 'Items of Stripe subscriptions: what is subscribed to, at which price';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_id IS 'Stripe''s id (si_…)';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_subscription_id IS 'The subscription that it is an item of';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_price_id IS 'Stripe''s price, or plan: what it costs, and of which product it is';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_created IS 'Stripe''s created: when Stripe made the item';
 COMMENT ON COLUMN ctms.stripe_subscription_item.deleted IS 'Stripe has deleted the item; it is no product of the contact any more';
+COMMENT ON COLUMN ctms.stripe_subscription_item.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_subscription_item.deletion_timestamp IS 'While the item is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
+COMMENT ON COLUMN ctms.stripe_subscription_item.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_subscription_item.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 -- ---------------------------------------------------------------------------
 -- JSON Schema, drafts 4 to 2020-12. The functions are STABLE, not IMMUTABLE, because a
 -- schema may refer to documents in ctms.json_schema_document.
@@ -424,6 +504,7 @@ CREATE TABLE ctms.json_schema_document (
 );
 COMMENT ON TABLE ctms.json_schema_document IS 'Documents that JSON Schemas may refer to by URI; nothing is ever fetched from the network';
 COMMENT ON COLUMN ctms.json_schema_document.uri IS 'Absolute URI of the document, without fragment';
+COMMENT ON COLUMN ctms.json_schema_document.schema IS 'The JSON Schema itself';
 
 CREATE FUNCTION ctms._invalidate_table() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__invalidate_table';
@@ -573,9 +654,14 @@ CREATE FUNCTION ctms._json_schema_send(ctms.json_schema) RETURNS bytea
 CREATE TYPE ctms.json_schema (
     INPUT = ctms._json_schema_in, OUTPUT = ctms._json_schema_out,
     RECEIVE = ctms._json_schema_recv, SEND = ctms._json_schema_send, LIKE = jsonb);
+COMMENT ON FUNCTION ctms._json_schema_in(cstring) IS 'Input function of the type ctms.json_schema: refuses what is no JSON Schema (22023)';
+COMMENT ON FUNCTION ctms._json_schema_out(ctms.json_schema) IS 'Output function of the type ctms.json_schema';
+COMMENT ON FUNCTION ctms._json_schema_recv(internal) IS 'Binary input function of the type ctms.json_schema: refuses what is no JSON Schema (22023)';
+COMMENT ON FUNCTION ctms._json_schema_send(ctms.json_schema) IS 'Binary output function of the type ctms.json_schema';
 COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; anything else is refused (22023)';
 CREATE FUNCTION ctms._json_schema_from_jsonb(jsonb) RETURNS ctms.json_schema
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_from_jsonb';
+COMMENT ON FUNCTION ctms._json_schema_from_jsonb(jsonb) IS 'The cast from jsonb to ctms.json_schema: refuses what is no JSON Schema (22023)';
 CREATE CAST (jsonb AS ctms.json_schema) WITH FUNCTION ctms._json_schema_from_jsonb(jsonb) AS ASSIGNMENT;
 CREATE CAST (ctms.json_schema AS jsonb) WITHOUT FUNCTION AS IMPLICIT;
 CREATE CAST (text AS ctms.json_schema) WITH INOUT;
@@ -1453,6 +1539,7 @@ CREATE TABLE ctms.acoustic_deleted_contact (
 CREATE INDEX acoustic_deleted_contact_claim_idx ON ctms.acoustic_deleted_contact
     (retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.acoustic_deleted_contact IS 'Deleted contacts whose deletion was not sent to Acoustic yet, or that were being sent when they were deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.email_id IS 'The contact that was deleted';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.is_to_send IS 'The deletion must be sent to Acoustic; false if only the lease is kept';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry IS 'Failed attempts';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.last_error IS 'What went wrong last, and when; never personal data';
@@ -1461,6 +1548,8 @@ COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry_after IS 'As in ctms.pendi
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'When the lease of the agent that has claimed the row, or is still sending the contact, ends';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_owner IS 'The agent that has claimed the row, or is still sending the contact';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_generation IS 'The generation that the agent has claimed; null while it is still sending the contact';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.create_timestamp IS 'When the contact was deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.update_timestamp IS 'When the row was last written: claimed or failed';
 
 CREATE TABLE ctms.acoustic_deleted_row (
     email_id uuid,
@@ -1471,8 +1560,11 @@ CREATE TABLE ctms.acoustic_deleted_row (
     PRIMARY KEY (email_id, kind, name)
 );
 COMMENT ON TABLE ctms.acoustic_deleted_row IS 'Rows that were deleted here and may still be in a relational table of Acoustic; rows that have come back are skipped';
+COMMENT ON COLUMN ctms.acoustic_deleted_row.email_id IS 'The contact whose row was deleted';
 COMMENT ON COLUMN ctms.acoustic_deleted_row.kind IS 'newsletter, waitlist or product';
 COMMENT ON COLUMN ctms.acoustic_deleted_row.name IS 'Name of the newsletter or waitlist, or id of the product';
+COMMENT ON COLUMN ctms.acoustic_deleted_row.create_timestamp IS 'When the row was deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_row.update_timestamp IS 'When the row of this table was last written';
 
 CREATE TABLE ctms.acoustic_sent (
     email_id uuid PRIMARY KEY,
@@ -1481,7 +1573,10 @@ CREATE TABLE ctms.acoustic_sent (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE ctms.acoustic_sent IS 'What was last sent to Acoustic for each contact, as hashes; valid only while the contact''s queue row, if there is one, was never tried';
+COMMENT ON COLUMN ctms.acoustic_sent.email_id IS 'The contact';
 COMMENT ON COLUMN ctms.acoustic_sent.hashes IS 'One hash for each row; the key is "main", or the kind, a colon and the name';
+COMMENT ON COLUMN ctms.acoustic_sent.create_timestamp IS 'When the contact was first sent';
+COMMENT ON COLUMN ctms.acoustic_sent.update_timestamp IS 'When the hashes last changed';
 
 CREATE TABLE ctms.acoustic_history (
     id bigserial PRIMARY KEY,
@@ -1492,8 +1587,11 @@ CREATE TABLE ctms.acoustic_history (
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX acoustic_history_contact_idx ON ctms.acoustic_history (email_id, create_timestamp);
 COMMENT ON TABLE ctms.acoustic_history IS 'The outcome of each attempt to send a contact, kept for the time that the setting acoustic_history says';
+COMMENT ON COLUMN ctms.acoustic_history.id IS 'A number of the row';
+COMMENT ON COLUMN ctms.acoustic_history.email_id IS 'The contact that was sent, which may have been deleted since';
 COMMENT ON COLUMN ctms.acoustic_history.outcome IS 'sent, unchanged (nothing to send), skipped (sending is turned off), deleted or failed';
 COMMENT ON COLUMN ctms.acoustic_history.error IS 'What went wrong; never personal data';
+COMMENT ON COLUMN ctms.acoustic_history.create_timestamp IS 'When the attempt ended';
 
 CREATE TRIGGER ctms_acoustic_deleted_contact_update_timestamp BEFORE UPDATE ON ctms.acoustic_deleted_contact
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
@@ -1681,6 +1779,7 @@ CREATE INDEX stripe_refused_age_idx ON ctms.stripe_refused (create_timestamp);
 CREATE INDEX stripe_refused_customer_idx ON ctms.stripe_refused (customer_id);
 CREATE INDEX stripe_refused_fxa_idx ON ctms.stripe_refused (fxa_id);
 COMMENT ON TABLE ctms.stripe_refused IS 'Stripe objects, and messages of Pub/Sub, that could not be stored; kept for the setting stripe_refused_age. Personal data';
+COMMENT ON COLUMN ctms.stripe_refused.id IS 'A number of the row, for ctms.retry_stripe_refused()';
 COMMENT ON COLUMN ctms.stripe_refused.message_id IS 'Of Pub/Sub; empty if there is none that looks like one';
 COMMENT ON COLUMN ctms.stripe_refused.publish_time IS 'The time of the message';
 COMMENT ON COLUMN ctms.stripe_refused.object IS 'Such as "invoice:in_1", null if it has no name that looks like one';
@@ -1867,6 +1966,8 @@ CREATE TABLE ctms.settings (
 COMMENT ON TABLE ctms.settings IS 'Settings that differ from their defaults, or were set to them; ctms.list_settings() shows all';
 COMMENT ON COLUMN ctms.settings.name IS 'One of the names that ctms.list_settings() shows; others come from a dump of a newer version, and are ignored';
 COMMENT ON COLUMN ctms.settings.value IS 'on, off, or a duration such as 10min';
+COMMENT ON COLUMN ctms.settings.create_timestamp IS 'When the setting was first set';
+COMMENT ON COLUMN ctms.settings.update_timestamp IS 'When its value last changed';
 
 CREATE FUNCTION ctms._check_setting() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__check_setting';
@@ -2080,6 +2181,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
+COMMENT ON FUNCTION ctms._notify_api_client() IS 'Tells the REST servers that a client has changed';
 
 -- Servers remember clients and their secrets; last_access is not part of that. A client that is
 -- disabled elsewhere, and here by logical replication, must be forgotten too.
@@ -2404,6 +2506,7 @@ CREATE TABLE ctms.acoustic_agents (
     lease_until timestamptz NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE ctms.acoustic_agents IS 'Agents that run, and how many requests to Acoustic each may have in flight';
+COMMENT ON COLUMN ctms.acoustic_agents.agent IS 'Name of the agent: its host, process, and a random number, with colons between';
 COMMENT ON COLUMN ctms.acoustic_agents.slots IS 'Requests that the agent may have, or still has, in flight';
 COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'Number of requests that the agent could use now';
 COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots become free, unless the agent asks again before';

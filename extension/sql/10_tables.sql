@@ -106,6 +106,10 @@ CREATE TABLE ctms.waitlist_fields_schemas (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.waitlist_fields_schemas IS 'JSON Schema of the fields of each waitlist; "default" applies to every name without a row. Change it with ctms.set_waitlist_schema()';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.name IS 'Name of the waitlist, or "default"';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.schema IS 'The JSON Schema of ctms.waitlists.fields';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.create_timestamp IS 'When the waitlist got its first schema';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.update_timestamp IS 'When the schema last changed';
 
 CREATE TABLE ctms.fxa (
     id bigserial NOT NULL,
@@ -196,8 +200,14 @@ CREATE TABLE ctms.api_client (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
+COMMENT ON COLUMN ctms.api_client.client_id IS 'Name with which the client asks for tokens, mostly id_ and a word';
+COMMENT ON COLUMN ctms.api_client.email IS 'Address of the people who answer for the client; nothing is sent there';
+COMMENT ON COLUMN ctms.api_client.enabled IS 'The client may use the API; false or null: tokens are refused, also those that it has';
 COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
 COMMENT ON COLUMN ctms.api_client.scopes IS 'What the client may do; NULL: everything. contacts:write includes contacts:read';
+COMMENT ON COLUMN ctms.api_client.last_access IS 'When the client last used the API, to the minute; null: never';
+COMMENT ON COLUMN ctms.api_client.create_timestamp IS 'When the client was made; tokens that are older are refused';
+COMMENT ON COLUMN ctms.api_client.update_timestamp IS 'When a value of the row last changed';
 
 -- Numbers of rows and of generations are 63 random bits. They come from functions that every role
 -- may call.
@@ -230,6 +240,7 @@ CREATE TABLE ctms.pending_acoustic (
 CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (is_bulk, retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
 COMMENT ON COLUMN ctms.pending_acoustic.id IS 'A number of the row; it has no order';
+COMMENT ON COLUMN ctms.pending_acoustic.email_id IS 'The contact that waits';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
 COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'A new number, that never comes again, with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
@@ -255,6 +266,8 @@ COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to n
 COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price, invoice or contact';
 COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, stripe_id or email_id';
 COMMENT ON COLUMN ctms.unresolved_stripe.is_bulk IS 'The lane in which its contacts will wait, as in ctms.pending_acoustic';
+COMMENT ON COLUMN ctms.unresolved_stripe.create_timestamp IS 'When the object or contact changed';
+COMMENT ON COLUMN ctms.unresolved_stripe.update_timestamp IS 'When the row was last written';
 
 -- Odd while an agent waits for work (extension/queue/wake.c).
 CREATE SEQUENCE ctms.acoustic_idle_seq;
@@ -266,12 +279,16 @@ CREATE TABLE ctms.acoustic_field (
     PRIMARY KEY (tablename, field)
 );
 COMMENT ON TABLE ctms.acoustic_field IS 'Which fields are synced to which Acoustic table (main, waitlist)';
+COMMENT ON COLUMN ctms.acoustic_field.tablename IS 'Which Acoustic table: main or waitlist';
+COMMENT ON COLUMN ctms.acoustic_field.field IS 'Name of the column there, as ctms.acoustic_rows() gives it; names that it does not give are not sent';
 
 CREATE TABLE ctms.acoustic_newsletter_mapping (
     source varchar(255) PRIMARY KEY,
     destination varchar(255) NOT NULL
 );
 COMMENT ON TABLE ctms.acoustic_newsletter_mapping IS 'Newsletter slug (source) to flag column of the Acoustic main table (destination)';
+COMMENT ON COLUMN ctms.acoustic_newsletter_mapping.source IS 'Slug of the newsletter, as in ctms.newsletters.name';
+COMMENT ON COLUMN ctms.acoustic_newsletter_mapping.destination IS 'Column of the Acoustic main table that is set for contacts who are subscribed';
 
 CREATE TABLE ctms.stripe_customer (
     stripe_id varchar(255) PRIMARY KEY,
@@ -286,8 +303,16 @@ CREATE TABLE ctms.stripe_customer (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.stripe_customer IS 'Stripe customers; fxa_id is Stripe''s "description"';
+COMMENT ON COLUMN ctms.stripe_customer.stripe_id IS 'Stripe''s id (cus_…)';
+COMMENT ON COLUMN ctms.stripe_customer.fxa_id IS 'Stripe''s description: the FxA ID by which the contact is found (ctms.fxa.fxa_id)';
+COMMENT ON COLUMN ctms.stripe_customer.default_source_id IS 'Stripe''s default_source: id of the card or account that pays if nothing else is said; null if there is none';
+COMMENT ON COLUMN ctms.stripe_customer.invoice_settings_default_payment_method_id IS 'Stripe''s invoice_settings.default_payment_method: id of what pays invoices; null if there is none';
+COMMENT ON COLUMN ctms.stripe_customer.stripe_created IS 'Stripe''s created: when Stripe made the customer';
+COMMENT ON COLUMN ctms.stripe_customer.deleted IS 'Stripe has deleted the customer; its subscriptions are still products of the contact';
 COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_customer.deletion_timestamp IS 'While the customer is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
+COMMENT ON COLUMN ctms.stripe_customer.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_customer.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_price (
     stripe_id varchar(255) PRIMARY KEY,
@@ -303,6 +328,17 @@ CREATE TABLE ctms.stripe_price (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.stripe_price IS 'Stripe prices; amounts are in the smallest unit of the currency';
+COMMENT ON COLUMN ctms.stripe_price.stripe_id IS 'Stripe''s id (price_…, or that of a plan)';
+COMMENT ON COLUMN ctms.stripe_price.stripe_product_id IS 'Stripe''s product: id of what is sold (prod_…)';
+COMMENT ON COLUMN ctms.stripe_price.stripe_created IS 'Stripe''s created: when Stripe made the price';
+COMMENT ON COLUMN ctms.stripe_price.active IS 'Stripe''s active: it can be used for new subscriptions';
+COMMENT ON COLUMN ctms.stripe_price.currency IS 'Three letters (ISO 4217) in lower case';
+COMMENT ON COLUMN ctms.stripe_price.recurring_interval IS 'Stripe''s recurring.interval: day, week, month or year; null if it is paid once';
+COMMENT ON COLUMN ctms.stripe_price.recurring_interval_count IS 'Stripe''s recurring.interval_count: number of intervals between payments; null if it is paid once';
+COMMENT ON COLUMN ctms.stripe_price.unit_amount IS 'What one unit costs, in the smallest unit of the currency: cents, but whole yen; null if there is no one amount, as with tiers or a fraction of a cent';
+COMMENT ON COLUMN ctms.stripe_price.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped. Of an unchanged price it may be behind by less than a second';
+COMMENT ON COLUMN ctms.stripe_price.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_price.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_invoice (
     stripe_id varchar(255) PRIMARY KEY,
@@ -322,8 +358,20 @@ CREATE TABLE ctms.stripe_invoice (
 );
 CREATE INDEX stripe_invoice_customer_idx ON ctms.stripe_invoice (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_invoice IS 'Stripe invoices; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_invoice.stripe_id IS 'Stripe''s id (in_…)';
+COMMENT ON COLUMN ctms.stripe_invoice.stripe_customer_id IS 'Stripe''s customer: ctms.stripe_customer.stripe_id, which may not be stored yet; null for an invoice of nobody';
+COMMENT ON COLUMN ctms.stripe_invoice.default_payment_method_id IS 'Stripe''s default_payment_method: id of what pays this invoice; null: the default of the subscription or customer';
+COMMENT ON COLUMN ctms.stripe_invoice.default_source_id IS 'Stripe''s default_source, likewise';
+COMMENT ON COLUMN ctms.stripe_invoice.stripe_created IS 'Stripe''s created (date before 2019): when Stripe made the invoice';
+COMMENT ON COLUMN ctms.stripe_invoice.currency IS 'Three letters (ISO 4217) in lower case';
+COMMENT ON COLUMN ctms.stripe_invoice.total IS 'Stripe''s total after discounts and taxes, in the smallest unit of the currency (cents); negative if the customer gets it';
+COMMENT ON COLUMN ctms.stripe_invoice.status IS 'draft, open, paid, uncollectible or void; null if Stripe gives none';
+COMMENT ON COLUMN ctms.stripe_invoice.deleted IS 'Stripe has deleted the invoice, which was a draft';
+COMMENT ON COLUMN ctms.stripe_invoice.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_invoice.deletion_timestamp IS 'While the invoice is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
 COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; if a line of an older message is not stored, it was removed';
+COMMENT ON COLUMN ctms.stripe_invoice.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_invoice.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_invoice_line_item (
     stripe_id varchar(255) PRIMARY KEY,
@@ -342,8 +390,18 @@ CREATE TABLE ctms.stripe_invoice_line_item (
 CREATE INDEX stripe_invoice_line_item_invoice_idx ON ctms.stripe_invoice_line_item (stripe_invoice_id);
 CREATE INDEX stripe_invoice_line_item_price_idx ON ctms.stripe_invoice_line_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_invoice_line_item IS 'Lines of Stripe invoices';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_id IS 'Stripe''s id (il_…); of lines from before 2019-12-03 also the id of the invoice, a slash and the id of the line';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_invoice_id IS 'The invoice that it is a line of';
 COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_type IS 'subscription, invoiceitem, or another word of Stripe; null if Stripe gives none';
 COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_price_id IS 'Null for an amount without a price';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_invoice_item_id IS 'Stripe''s invoice_item (ii_…): what was added to the invoice, as for a proration; null if the line comes from the subscription itself';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_subscription_id IS 'Stripe''s subscription (sub_…) that is paid for, which may not be stored; null if there is none';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_subscription_item_id IS 'Stripe''s subscription_item (si_…) that is paid for, which may not be stored; null if there is none';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.amount IS 'Amount of the line, in the smallest unit of the currency (cents); negative for a credit';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.currency IS 'Three letters (ISO 4217) in lower case';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_subscription (
     stripe_id varchar(255) PRIMARY KEY,
@@ -365,7 +423,22 @@ CREATE TABLE ctms.stripe_subscription (
 );
 CREATE INDEX stripe_subscription_customer_idx ON ctms.stripe_subscription (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_subscription IS 'Stripe subscriptions; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_subscription.stripe_id IS 'Stripe''s id (sub_…)';
+COMMENT ON COLUMN ctms.stripe_subscription.stripe_customer_id IS 'Stripe''s customer: ctms.stripe_customer.stripe_id, which may not be stored yet';
+COMMENT ON COLUMN ctms.stripe_subscription.default_payment_method_id IS 'Stripe''s default_payment_method: id of what pays; null: the default of the customer';
+COMMENT ON COLUMN ctms.stripe_subscription.default_source_id IS 'Stripe''s default_source, likewise';
+COMMENT ON COLUMN ctms.stripe_subscription.stripe_created IS 'Stripe''s created: when Stripe made the subscription';
+COMMENT ON COLUMN ctms.stripe_subscription.cancel_at_period_end IS 'Stripe''s cancel_at_period_end: it is not renewed at current_period_end';
+COMMENT ON COLUMN ctms.stripe_subscription.canceled_at IS 'Stripe''s canceled_at: when it was cancelled, though it may go on to the end of the period; null if it was not';
+COMMENT ON COLUMN ctms.stripe_subscription.current_period_end IS 'End of the period that is paid for; the latest of the items'' where those have periods of their own';
+COMMENT ON COLUMN ctms.stripe_subscription.current_period_start IS 'Begin of the period that is paid for; the earliest of the items'' where those have periods of their own';
+COMMENT ON COLUMN ctms.stripe_subscription.ended_at IS 'Stripe''s ended_at: when it ended; null if it has not';
+COMMENT ON COLUMN ctms.stripe_subscription.start_date IS 'Stripe''s start_date: when it began, which may be before it was made';
+COMMENT ON COLUMN ctms.stripe_subscription.status IS 'Stripe''s status: incomplete, incomplete_expired, trialing, active, past_due, canceled, unpaid or paused';
+COMMENT ON COLUMN ctms.stripe_subscription.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_subscription.list_timestamp IS 'Time of the newest message that listed all its items; if an item of an older message is not stored, it was removed';
+COMMENT ON COLUMN ctms.stripe_subscription.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_subscription.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_subscription_item (
     stripe_id varchar(255) PRIMARY KEY,
@@ -381,5 +454,12 @@ CREATE TABLE ctms.stripe_subscription_item (
 CREATE INDEX stripe_subscription_item_subscription_idx ON ctms.stripe_subscription_item (stripe_subscription_id);
 CREATE INDEX stripe_subscription_item_price_idx ON ctms.stripe_subscription_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_subscription_item IS 'Items of Stripe subscriptions: what is subscribed to, at which price';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_id IS 'Stripe''s id (si_…)';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_subscription_id IS 'The subscription that it is an item of';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_price_id IS 'Stripe''s price, or plan: what it costs, and of which product it is';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_created IS 'Stripe''s created: when Stripe made the item';
 COMMENT ON COLUMN ctms.stripe_subscription_item.deleted IS 'Stripe has deleted the item; it is no product of the contact any more';
+COMMENT ON COLUMN ctms.stripe_subscription_item.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_subscription_item.deletion_timestamp IS 'While the item is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
+COMMENT ON COLUMN ctms.stripe_subscription_item.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_subscription_item.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';

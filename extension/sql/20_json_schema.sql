@@ -9,6 +9,7 @@ CREATE TABLE ctms.json_schema_document (
 );
 COMMENT ON TABLE ctms.json_schema_document IS 'Documents that JSON Schemas may refer to by URI; nothing is ever fetched from the network';
 COMMENT ON COLUMN ctms.json_schema_document.uri IS 'Absolute URI of the document, without fragment';
+COMMENT ON COLUMN ctms.json_schema_document.schema IS 'The JSON Schema itself';
 
 CREATE FUNCTION ctms._invalidate_table() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__invalidate_table';
@@ -158,9 +159,14 @@ CREATE FUNCTION ctms._json_schema_send(ctms.json_schema) RETURNS bytea
 CREATE TYPE ctms.json_schema (
     INPUT = ctms._json_schema_in, OUTPUT = ctms._json_schema_out,
     RECEIVE = ctms._json_schema_recv, SEND = ctms._json_schema_send, LIKE = jsonb);
+COMMENT ON FUNCTION ctms._json_schema_in(cstring) IS 'Input function of the type ctms.json_schema: refuses what is no JSON Schema (22023)';
+COMMENT ON FUNCTION ctms._json_schema_out(ctms.json_schema) IS 'Output function of the type ctms.json_schema';
+COMMENT ON FUNCTION ctms._json_schema_recv(internal) IS 'Binary input function of the type ctms.json_schema: refuses what is no JSON Schema (22023)';
+COMMENT ON FUNCTION ctms._json_schema_send(ctms.json_schema) IS 'Binary output function of the type ctms.json_schema';
 COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; anything else is refused (22023)';
 CREATE FUNCTION ctms._json_schema_from_jsonb(jsonb) RETURNS ctms.json_schema
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_from_jsonb';
+COMMENT ON FUNCTION ctms._json_schema_from_jsonb(jsonb) IS 'The cast from jsonb to ctms.json_schema: refuses what is no JSON Schema (22023)';
 CREATE CAST (jsonb AS ctms.json_schema) WITH FUNCTION ctms._json_schema_from_jsonb(jsonb) AS ASSIGNMENT;
 CREATE CAST (ctms.json_schema AS jsonb) WITHOUT FUNCTION AS IMPLICIT;
 CREATE CAST (text AS ctms.json_schema) WITH INOUT;

@@ -26,6 +26,7 @@ CREATE TABLE ctms.acoustic_deleted_contact (
 CREATE INDEX acoustic_deleted_contact_claim_idx ON ctms.acoustic_deleted_contact
     (retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.acoustic_deleted_contact IS 'Deleted contacts whose deletion was not sent to Acoustic yet, or that were being sent when they were deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.email_id IS 'The contact that was deleted';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.is_to_send IS 'The deletion must be sent to Acoustic; false if only the lease is kept';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry IS 'Failed attempts';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.last_error IS 'What went wrong last, and when; never personal data';
@@ -34,6 +35,8 @@ COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry_after IS 'As in ctms.pendi
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'When the lease of the agent that has claimed the row, or is still sending the contact, ends';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_owner IS 'The agent that has claimed the row, or is still sending the contact';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_generation IS 'The generation that the agent has claimed; null while it is still sending the contact';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.create_timestamp IS 'When the contact was deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.update_timestamp IS 'When the row was last written: claimed or failed';
 
 CREATE TABLE ctms.acoustic_deleted_row (
     email_id uuid,
@@ -44,8 +47,11 @@ CREATE TABLE ctms.acoustic_deleted_row (
     PRIMARY KEY (email_id, kind, name)
 );
 COMMENT ON TABLE ctms.acoustic_deleted_row IS 'Rows that were deleted here and may still be in a relational table of Acoustic; rows that have come back are skipped';
+COMMENT ON COLUMN ctms.acoustic_deleted_row.email_id IS 'The contact whose row was deleted';
 COMMENT ON COLUMN ctms.acoustic_deleted_row.kind IS 'newsletter, waitlist or product';
 COMMENT ON COLUMN ctms.acoustic_deleted_row.name IS 'Name of the newsletter or waitlist, or id of the product';
+COMMENT ON COLUMN ctms.acoustic_deleted_row.create_timestamp IS 'When the row was deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_row.update_timestamp IS 'When the row of this table was last written';
 
 CREATE TABLE ctms.acoustic_sent (
     email_id uuid PRIMARY KEY,
@@ -54,7 +60,10 @@ CREATE TABLE ctms.acoustic_sent (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE ctms.acoustic_sent IS 'What was last sent to Acoustic for each contact, as hashes; valid only while the contact''s queue row, if there is one, was never tried';
+COMMENT ON COLUMN ctms.acoustic_sent.email_id IS 'The contact';
 COMMENT ON COLUMN ctms.acoustic_sent.hashes IS 'One hash for each row; the key is "main", or the kind, a colon and the name';
+COMMENT ON COLUMN ctms.acoustic_sent.create_timestamp IS 'When the contact was first sent';
+COMMENT ON COLUMN ctms.acoustic_sent.update_timestamp IS 'When the hashes last changed';
 
 CREATE TABLE ctms.acoustic_history (
     id bigserial PRIMARY KEY,
@@ -65,8 +74,11 @@ CREATE TABLE ctms.acoustic_history (
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX acoustic_history_contact_idx ON ctms.acoustic_history (email_id, create_timestamp);
 COMMENT ON TABLE ctms.acoustic_history IS 'The outcome of each attempt to send a contact, kept for the time that the setting acoustic_history says';
+COMMENT ON COLUMN ctms.acoustic_history.id IS 'A number of the row';
+COMMENT ON COLUMN ctms.acoustic_history.email_id IS 'The contact that was sent, which may have been deleted since';
 COMMENT ON COLUMN ctms.acoustic_history.outcome IS 'sent, unchanged (nothing to send), skipped (sending is turned off), deleted or failed';
 COMMENT ON COLUMN ctms.acoustic_history.error IS 'What went wrong; never personal data';
+COMMENT ON COLUMN ctms.acoustic_history.create_timestamp IS 'When the attempt ended';
 
 CREATE TRIGGER ctms_acoustic_deleted_contact_update_timestamp BEFORE UPDATE ON ctms.acoustic_deleted_contact
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();

@@ -26,6 +26,7 @@ CREATE INDEX stripe_refused_age_idx ON ctms.stripe_refused (create_timestamp);
 CREATE INDEX stripe_refused_customer_idx ON ctms.stripe_refused (customer_id);
 CREATE INDEX stripe_refused_fxa_idx ON ctms.stripe_refused (fxa_id);
 COMMENT ON TABLE ctms.stripe_refused IS 'Stripe objects, and messages of Pub/Sub, that could not be stored; kept for the setting stripe_refused_age. Personal data';
+COMMENT ON COLUMN ctms.stripe_refused.id IS 'A number of the row, for ctms.retry_stripe_refused()';
 COMMENT ON COLUMN ctms.stripe_refused.message_id IS 'Of Pub/Sub; empty if there is none that looks like one';
 COMMENT ON COLUMN ctms.stripe_refused.publish_time IS 'The time of the message';
 COMMENT ON COLUMN ctms.stripe_refused.object IS 'Such as "invoice:in_1", null if it has no name that looks like one';

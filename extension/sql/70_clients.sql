@@ -49,6 +49,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
+COMMENT ON FUNCTION ctms._notify_api_client() IS 'Tells the REST servers that a client has changed';
 
 -- Servers remember clients and their secrets; last_access is not part of that. A client that is
 -- disabled elsewhere, and here by logical replication, must be forgotten too.

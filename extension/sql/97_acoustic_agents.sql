@@ -14,6 +14,7 @@ CREATE TABLE ctms.acoustic_agents (
     lease_until timestamptz NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE ctms.acoustic_agents IS 'Agents that run, and how many requests to Acoustic each may have in flight';
+COMMENT ON COLUMN ctms.acoustic_agents.agent IS 'Name of the agent: its host, process, and a random number, with colons between';
 COMMENT ON COLUMN ctms.acoustic_agents.slots IS 'Requests that the agent may have, or still has, in flight';
 COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'Number of requests that the agent could use now';
 COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots become free, unless the agent asks again before';
