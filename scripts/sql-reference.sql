@@ -45,6 +45,14 @@ SELECT format(E'### `ctms.%s`\n\n%s.\n\n| column | type | | meaning |\n|---|---|
         FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)) || E'\n', '')
 FROM pg_class c WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r' ORDER BY c.relname;
 
+\qecho '## Views'
+\qecho
+SELECT format(E'### `ctms.%s`\n\n%s.\n\n| column | type | meaning |\n|---|---|---|\n%s\n', c.relname, obj_description(c.oid, 'pg_class'),
+    (SELECT string_agg(format('| `%s` | `%s` | %s |', a.attname, format_type(a.atttypid, a.atttypmod),
+            replace(col_description(c.oid, a.attnum), '|', '\|')), E'\n' ORDER BY a.attnum)
+     FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0))
+FROM pg_class c WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'v' ORDER BY c.relname;
+
 \qecho '## Types'
 \qecho
 SELECT format(E'- `ctms.%s`: %s%s', t.typname, obj_description(t.oid, 'pg_type'),

@@ -62,7 +62,7 @@ CREATE TABLE ctms.acoustic_sent (
 COMMENT ON TABLE ctms.acoustic_sent IS 'What was last sent to Acoustic for each contact, as hashes; valid only while the contact''s queue row, if there is one, was never tried';
 COMMENT ON COLUMN ctms.acoustic_sent.email_id IS 'The contact';
 COMMENT ON COLUMN ctms.acoustic_sent.hashes IS 'One hash for each row; the key is "main", or the kind, a colon and the name';
-COMMENT ON COLUMN ctms.acoustic_sent.create_timestamp IS 'When the contact was first sent';
+COMMENT ON COLUMN ctms.acoustic_sent.create_timestamp IS 'When hashes of the contact were first kept';
 COMMENT ON COLUMN ctms.acoustic_sent.update_timestamp IS 'When the hashes last changed';
 
 CREATE TABLE ctms.acoustic_history (

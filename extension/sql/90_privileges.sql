@@ -15,6 +15,19 @@ GRANT SELECT (client_id, email, enabled, scopes, last_access, create_timestamp, 
 REVOKE ALL ON ctms.stripe_refused FROM ctms_reader;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ctms TO ctms_admin;
+-- "All tables" includes views, which are for reading.
+DO $$
+DECLARE
+    relation regclass;
+BEGIN
+    FOR relation IN
+        SELECT c.oid FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'v' ORDER BY c.oid
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE INSERT, UPDATE, DELETE ON %s FROM ctms_admin', relation);
+    END LOOP;
+END
+$$;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA ctms TO ctms_admin;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ctms TO ctms_admin;
 

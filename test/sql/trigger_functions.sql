@@ -13,6 +13,17 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
+-- Views would refuse another type of their columns.
+CREATE FUNCTION pg_temp.drop_views() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    view name;
+BEGIN
+    FOREACH view IN ARRAY '{segment_counts,contact_products,waitlist_counts,stripe_unconnected}'::name[] LOOP
+        EXECUTE format('ALTER EXTENSION ctms DROP VIEW ctms.%1$I; DROP VIEW ctms.%1$I', view);
+    END LOOP;
+END
+$$;
+
 -- Every one, so that a new one is not forgotten.
 SELECT p.proname, r.role
 FROM pg_proc p, unnest('{public,ctms_api,ctms_agent,ctms_admin,ctms_reader}'::text[]) AS r (role)
@@ -150,10 +161,12 @@ SELECT * FROM pg_temp.after('ALTER TABLE ctms.emails ALTER email_id DROP DEFAULT
     $$INSERT INTO ctms.emails (email_id, primary_email) VALUES (1, 'a@example.com')$$, $$TRUNCATE ctms.emails CASCADE$$]);
 ROLLBACK;
 BEGIN;
+SELECT pg_temp.drop_views();
 SELECT * FROM pg_temp.after('ALTER TABLE ctms.stripe_customer ALTER fxa_id TYPE bigint USING 1', ARRAY[
     $$INSERT INTO ctms.stripe_customer (stripe_id, fxa_id, stripe_created) VALUES ('cus_a', 140000000000000, now())$$, $$TRUNCATE ctms.stripe_customer CASCADE$$]);
 ROLLBACK;
 BEGIN;
+SELECT pg_temp.drop_views();
 SELECT * FROM pg_temp.after('ALTER TABLE ctms.stripe_customer ALTER fxa_id TYPE text', ARRAY[
     $$INSERT INTO ctms.stripe_customer (stripe_id, fxa_id, stripe_created) VALUES ('cus_a', 'a', now())$$]);
 ROLLBACK;
@@ -162,6 +175,7 @@ SELECT * FROM pg_temp.after('ALTER TABLE ctms.stripe_price RENAME active TO inac
     $$INSERT INTO ctms.stripe_price (stripe_id, stripe_product_id, stripe_created, inactive, currency) VALUES ('price_a', 'prod', now(), true, 'usd')$$, $$UPDATE ctms.stripe_price SET currency = 'eur'$$]);
 ROLLBACK;
 BEGIN;
+SELECT pg_temp.drop_views();
 INSERT INTO ctms.emails (email_id, primary_email) VALUES ('00000000-0000-4000-8000-000000021301', 'wrong@example.com');
 INSERT INTO ctms.waitlists (email_id, name, fields) VALUES ('00000000-0000-4000-8000-000000021301', 'vpn', '{}');
 CREATE FUNCTION pg_temp.waitlists(kind text, value text) RETURNS SETOF text LANGUAGE sql AS $$

@@ -116,6 +116,12 @@ my @cases = (
     [ change => q{CREATE OR REPLACE FUNCTION ctms.library_version() RETURNS text LANGUAGE sql
             AS 'SELECT text ''1''';}, q{SELECT lanname FROM pg_proc p JOIN pg_language l
             ON l.oid = prolang WHERE proname = 'library_version'} ],
+    [ change => 'CREATE OR REPLACE VIEW ctms.segment_counts AS SELECT *, true AS mine
+            FROM (SELECT product_id, segment, count(*) AS contacts FROM ctms.contact_products
+                GROUP BY product_id, segment) AS c', q{SELECT count(*) FROM pg_attribute
+            WHERE attrelid = 'ctms.segment_counts'::regclass} ],
+    [ change => 'ALTER VIEW ctms.newsletter_counts SET (security_barrier)',
+        q{SELECT reloptions FROM pg_class WHERE relname = 'newsletter_counts'} ],
     [ change => q{ALTER TYPE ctms.segment ADD VALUE 'mine'},
         q{SELECT count(*) FROM pg_enum WHERE enumlabel = 'mine'} ],
     [ change => q{COMMENT ON COLUMN ctms.emails.first_name IS 'mine'},

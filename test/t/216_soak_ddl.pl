@@ -34,6 +34,7 @@ my $dir = "$PostgreSQL::Test::Utils::tmp_check/soak_ddl";
 mkdir $dir or die "$dir: $!";
 $ctms->set(acoustic_retry_delay => '50ms');
 $ctms->sql($CTMS::SoakDba::SET_UP . $CTMS::SoakAgent::SET_UP);
+$ctms->drop_views;    # they would refuse changes of types
 $ctms->sql($_) for CTMS::SoakWriter::fill();
 my $url = $ctms->db_url;
 my $app_url = "$url&user=soak_app";

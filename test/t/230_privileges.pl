@@ -20,6 +20,9 @@ my @tables = split /\n/, $ctms->sql(q{SELECT relname FROM pg_class
     WHERE relnamespace = 'ctms'::regnamespace
         AND relkind NOT IN ('S', 'i', 'c', 't', 'I') ORDER BY 1});
 ok(@tables >= 20, 'there are tables: ' . @tables);
+my %is_view = map { $_ => 1 } split /\n/, $ctms->sql(q{SELECT relname FROM pg_class
+    WHERE relnamespace = 'ctms'::regnamespace AND relkind = 'v'});
+ok(keys %is_view >= 5, 'and views: ' . keys %is_view);
 for my $role (@roles)
 {
     for my $table (@tables)
@@ -28,7 +31,7 @@ for my $role (@roles)
         $may = 'SELECT of client_id create_timestamp email enabled last_access scopes'
             . ' update_timestamp'
             if $role eq 'ctms_reader' && $table eq 'api_client';
-        $may = "SELECT" if $may =~ /INSERT/ && $table eq 'queue_flush';
+        $may = "SELECT" if $may =~ /INSERT/ && ($table eq 'queue_flush' || $is_view{$table});
         $may = '' if $role eq 'ctms_reader' && $table eq 'stripe_refused';
         push @expected, "$role $table: $may"
     }
@@ -102,8 +105,41 @@ for my $role (@roles)
         }
     }
 }
-is($tried, @roles * keys(%statement) * @tables, "$tried accesses of tables were tried");
+is($tried, @roles * keys(%statement) * grep({ !$is_view{$_} } @tables),
+    "$tried accesses of tables were tried");
 is(join("\n", @wrong), '', 'all others are refused');
+
+# Views read with the rights of their caller, so that a grant on one opens no table.
+is($ctms->sql(q{SELECT string_agg(relname, ' ') FROM pg_class
+    WHERE relnamespace = 'ctms'::regnamespace AND relkind = 'v'
+        AND 'security_invoker=true' <> ALL (COALESCE(reloptions, '{}'))}), '',
+    'views are security_invoker');
+$ctms->sql('GRANT USAGE ON SCHEMA ctms TO nobody_special');
+$ctms->sql("GRANT SELECT ON ctms.$_ TO nobody_special") for sort keys %is_view;
+@wrong = ();
+for my $role (@roles)
+{
+    for my $view (sort keys %is_view)
+    {
+        my $state = $ctms->sql("SELECT public.attempt('$role', 'SELECT * FROM ctms.$view')");
+        my $may = $role =~ /^ctms_(?:reader|admin)$/;
+        push @wrong, "$role $view: $state" if $state ne ($may ? '00000' : '42501');
+    }
+}
+is(join("\n", @wrong), '', 'they show nothing to a role that may not read their tables');
+$ctms->sql('REVOKE USAGE ON SCHEMA ctms FROM nobody_special');
+$ctms->sql("REVOKE SELECT ON ctms.$_ FROM nobody_special") for sort keys %is_view;
+
+# Row security of an installation holds in them too.
+$ctms->sql(q{INSERT INTO ctms.emails (primary_email) VALUES ('a@example.com'), ('b@example.com');
+    INSERT INTO ctms.newsletters (email_id, name, subscribed)
+        SELECT email_id, 'news-' || left(primary_email, 1), true FROM ctms.emails;
+    CREATE POLICY one ON ctms.newsletters FOR SELECT TO ctms_reader USING (name = 'news-a');
+    ALTER TABLE ctms.newsletters ENABLE ROW LEVEL SECURITY});
+is($ctms->sql(q{SET ROLE ctms_reader; SELECT string_agg(name, ' ') FROM ctms.newsletter_counts}),
+    'news-a', 'views show the rows that row security shows');
+$ctms->sql(q{ALTER TABLE ctms.newsletters DISABLE ROW LEVEL SECURITY;
+    DROP POLICY one ON ctms.newsletters; DELETE FROM ctms.newsletters; DELETE FROM ctms.emails});
 is($ctms->sql(q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'ctms'::regnamespace
     AND prosrc ~ 'advisory_'}), '0', 'no lock that anybody may hold is waited for');
 

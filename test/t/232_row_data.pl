@@ -90,6 +90,9 @@ for my $sql (
     q{SELECT ctms._failing_waitlists('vpn', 'false')},
     q{SELECT * FROM ctms._product_subscriptions(ARRAY[gen_random_uuid()])},
     q{SELECT ctms._upsert_stripe_batch('[]', now())},
+    'TABLE ctms.contact_products', 'TABLE ctms.stripe_unconnected',
+    'SELECT subscribed FROM ctms.waitlist_counts',
+    q{SELECT * FROM ctms.waitlist_answers('vpn')}, q{SELECT ctms.waitlist_answers_query('vpn')},
     q{SELECT content FROM ctms.stripe_refused}, q{SELECT ctms.retry_stripe_refused(1)},
     )
 {

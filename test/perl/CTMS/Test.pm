@@ -96,6 +96,18 @@ sub set
     return;
 }
 
+# What a DBA does before the type of a column changes that a view of ours reads
+# (docs/operations.md), for all of them. All leave the extension first, since one reads another.
+sub drop_views
+{
+    my ($self, $database) = @_;
+    my @views = split /\n/, $self->{node}->safe_psql($database // 'ctms', q{SELECT oid::regclass
+        FROM pg_class WHERE relnamespace = 'ctms'::regnamespace AND relkind = 'v' ORDER BY oid});
+    $self->{node}->safe_psql($database // 'ctms', $_)
+        for map({ "ALTER EXTENSION ctms DROP VIEW $_" } @views), 'DROP VIEW ' . join ', ', @views;
+    return;
+}
+
 # Runs SQL that must fail; returns {state, message} as psql shows them with verbosity "verbose".
 sub sql_error
 {
