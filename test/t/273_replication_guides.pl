@@ -92,6 +92,12 @@ $ctms->sql(q{
     INSERT INTO ctms.acoustic_field VALUES ('main', 'one_more')});
 caught_up('ctms_reporting');
 is_equal('changes arrive');
+for my $view (qw(contact_products segment_counts newsletter_counts waitlist_counts
+    stripe_unconnected))
+{
+    my $rows = "SELECT count(*), md5(string_agg(v::text, ' ' ORDER BY v::text)) FROM ctms.$view v";
+    is($other->safe_psql('reporting', $rows), $ctms->sql($rows), "the view $view is there too");
+}
 $reader->query($wrong);
 like($reader->{stderr}, qr/ERROR/, 'the schema takes effect in the session');
 $reader->quit;
