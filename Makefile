@@ -23,6 +23,7 @@
 #   make bench-stripe       Stripe objects by one session, next to sixteen
 #   make bench-queue        what the queue to Acoustic costs
 #   make bench-writes       what a contact takes on disk, and what writes cost in WAL
+#   make bench-reporting    the views for reports, next to the function for one contact
 #   make bench-token-flood  tokens while others attack /token
 #   make bench-agent        the agent: throughput, and how soon it begins
 #   make bench-json-schema  the JSON Schema engine, next to Blaze and ajv    (CORPORA=…)
