@@ -5,11 +5,16 @@
 #include "extension/base/compat.h"
 
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 
 #include "extension/json/hash.h"
 #include "extension/json/number.h"
+#include "extension/json/text.h"
 #include "extension/json_schema/format/format.h"
 #include "extension/json_schema/internal.h"
+
+/* Of texts and lists of the schema, messages show about this much. */
+#define SHOWN_BYTES 100
 
 static bool
 has_type(const JsonSchemaKeyword *keyword, JsonValue instance)
@@ -153,6 +158,62 @@ number_text(JsonValue number)
     return text;
 }
 
+/* A text of the schema as a JSON string, cut after SHOWN_BYTES. */
+static void
+append_text(StringInfo text, JsonValue string)
+{
+    int length = pg_mbcliplen(string.data, (int)string.length, SHOWN_BYTES);
+
+    json_text_write(text, string.data, length);
+    if (length < (int)string.length)
+        appendStringInfoString(text, "...");
+}
+
+static void
+append_value(StringInfo text, JsonValue value)
+{
+    switch (value.kind) {
+    case JSON_NULL: appendStringInfoString(text, "null"); break;
+    case JSON_FALSE: appendStringInfoString(text, "false"); break;
+    case JSON_TRUE: appendStringInfoString(text, "true"); break;
+    case JSON_NUMBER: appendStringInfoString(text, number_text(value)); break;
+    case JSON_STRING: append_text(text, value); break;
+    case JSON_ARRAY: appendStringInfoString(text, "a given array"); break;
+    case JSON_OBJECT: appendStringInfoString(text, "a given object"); break;
+    }
+}
+
+static char *
+values_message(const JsonValue *values, int n)
+{
+    StringInfoData text;
+
+    initStringInfo(&text);
+    appendStringInfoString(&text, n == 1 ? "must be " : "must be one of ");
+    if (n == 0)
+        appendStringInfoString(&text, "no values");
+    for (int i = 0; i < n; i++) {
+        if (text.len > SHOWN_BYTES) {
+            appendStringInfo(&text, " and %d more", n - i);
+            break;
+        }
+        appendStringInfoString(&text, i > 0 ? ", " : "");
+        append_value(&text, values[i]);
+    }
+    return text.data;
+}
+
+static char *
+pattern_message(const JsonSchemaKeyword *keyword)
+{
+    StringInfoData text;
+
+    initStringInfo(&text);
+    appendStringInfoString(&text, "must match the pattern ");
+    append_text(&text, keyword->value);
+    return text.data;
+}
+
 static const char *
 plural(int64 count, const char *one, const char *many)
 {
@@ -184,9 +245,9 @@ json_schema_assertion_message(const JsonSchemaKeyword *keyword, JsonValue instan
 {
     switch (keyword->kind) {
     case KEYWORD_TYPE: return type_message(keyword);
-    case KEYWORD_ENUM: return pstrdup("must be one of the listed values");
-    case KEYWORD_CONST: return pstrdup("must be the given constant");
-    case KEYWORD_PATTERN: return pstrdup("must match the pattern");
+    case KEYWORD_ENUM: return values_message(keyword->names, keyword->n);
+    case KEYWORD_CONST: return values_message(&keyword->value, 1);
+    case KEYWORD_PATTERN: return pattern_message(keyword);
     case KEYWORD_FORMAT:
         return psprintf("must be of the format \"%.*s\"", (int)keyword->value.length,
                         keyword->value.data);

@@ -81,6 +81,10 @@ SELECT ctms.json_schema_is_valid('{"$schema": "http://example.com/unknown"}', '1
 SELECT ctms.json_schema_is_valid('1', '1');
 SELECT ctms.json_schema_is_valid('{"type": 1}', '1');
 
+-- Values of the schema that messages show are cut.
+SELECT error FROM ctms.json_schema_errors(jsonb_build_object('pattern', repeat('ä', 60),
+    'enum', (SELECT jsonb_agg(repeat('ä', 20) || i ORDER BY i) FROM generate_series(1, 9) AS i)), '"x"') ORDER BY error;
+
 -- A CHECK constraint.
 CREATE TEMP TABLE checked (doc jsonb CHECK (ctms.json_schema_assert('{"type": "object", "required": ["a"]}', doc)));
 INSERT INTO checked VALUES ('{"a": 1}'), (NULL);
