@@ -737,8 +737,40 @@ ALTER TABLE ctms.waitlist_fields_schemas
     ENABLE ALWAYS TRIGGER ctms_waitlist_fields_schemas_invalidate,
     ENABLE ALWAYS TRIGGER ctms_waitlist_fields_schemas_invalidate_all;
 
--- Stored rows that a schema would refuse: how many, and the first ones with reasons but
--- without values. Rows of names without a schema of their own count for "default".
+-- The evaluator words its errors; this adds which field, and what is there. Names in "lacks" are
+-- taken apart for the reader alone: one that holds quotes and commas may be read as two.
+CREATE FUNCTION ctms.explain_waitlist_fields(schema jsonb, fields jsonb) RETURNS text[]
+    LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(array_agg(r.reason ORDER BY e.number, r.place), '{}')
+    FROM ctms.json_schema_errors(explain_waitlist_fields.schema, explain_waitlist_fields.fields)
+        WITH ORDINALITY AS e(location, absolute, instance, keyword, error, number),
+        LATERAL (SELECT ARRAY(SELECT replace(replace(t, '~1', '/'), '~0', '~')
+                              FROM string_to_table(substr(e.instance, 2), '/') AS t) AS path) AS p,
+        LATERAL (SELECT explain_waitlist_fields.fields #> p.path AS value) AS v,
+        LATERAL (SELECT e.location ~ '(?<!/properties)/propertyNames/' AS is_name) AS n,
+        LATERAL (
+            SELECT format('field "%s" is missing', array_to_string(p.path || m.name, '.')) AS reason, m.place
+            FROM string_to_table(substr(left(e.error, -1), 8), '", "') WITH ORDINALITY AS m(name, place)
+            WHERE e.keyword = 'required' AND e.number <= 20 AND m.place <= 20
+            UNION ALL
+            SELECT CASE WHEN cardinality(p.path) = 0 THEN 'the row '
+                        ELSE format(CASE WHEN n.is_name THEN 'the name of ' ELSE '' END || 'field "%s" ',
+                                    array_to_string(p.path, '.')) END || e.error
+                || CASE WHEN n.is_name OR e.error = 'is not allowed' THEN ''
+                        WHEN jsonb_typeof(v.value) IN ('object', 'array')
+                        THEN CASE e.keyword WHEN 'type' THEN ', is an ' || jsonb_typeof(v.value) ELSE '' END
+                        WHEN length(v.value::text) > 60 THEN ', is ' || left(v.value::text, 57) || '...'
+                        ELSE coalesce(', is ' || v.value::text, '') END, 0
+            WHERE e.keyword IS DISTINCT FROM 'required' AND e.number <= 20
+            UNION ALL
+            SELECT 'and more', 0 WHERE e.number = 21) AS r
+$$;
+COMMENT ON FUNCTION ctms.explain_waitlist_fields(jsonb, jsonb) IS 'Why a schema refuses the fields of a waitlist, in words with the values that are there; an empty array if it accepts them';
+
+-- Stored rows that a schema would refuse: how many, and the first ones with reasons but without
+-- values and addresses, because this gets into the server's log. Rows of names without a schema of
+-- their own count for "default".
 CREATE FUNCTION ctms._failing_waitlists(waitlist_name text, new_schema jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -746,14 +778,14 @@ DECLARE
     failing bigint;
     examples jsonb;
 BEGIN
-    SELECT count(*), coalesce(jsonb_agg(jsonb_build_object('id', f.id::bigint, 'name', f.name, 'errors', (
+    SELECT count(*), coalesce(jsonb_agg(jsonb_build_object('email_id', f.email_id::text, 'name', f.name, 'errors', (
             SELECT jsonb_agg(jsonb_build_object('instanceLocation', e.instance_location,
                 'keyword', e.keyword, 'keywordLocation', e.keyword_location, 'error', e.error))
             FROM ctms.json_schema_errors(new_schema, f.fields) AS e))
-            ORDER BY f.id) FILTER (WHERE f.number <= 5), '[]')
+            ORDER BY f.id) FILTER (WHERE f.number <= 10), '[]')
     INTO failing, examples
     FROM (
-        SELECT w.id, w.name, w.fields, row_number() OVER (ORDER BY w.id) AS number
+        SELECT w.id, w.email_id, w.name, w.fields, row_number() OVER (ORDER BY w.id) AS number
         FROM ctms.waitlists AS w
         -- CASE, so that rows of other names are not judged at all.
         WHERE CASE WHEN CASE WHEN waitlist_name = 'default'
@@ -859,8 +891,9 @@ BEGIN
     ELSIF existing_rows = 'check' AND (report ->> 'failing_rows')::bigint > 0 THEN
         RAISE EXCEPTION 'schema of waitlist "%" is not satisfied by % stored rows',
                 set_waitlist_schema.name, report ->> 'failing_rows'
-            USING ERRCODE = '23514', DETAIL = (report -> 'examples')::text,
-            HINT = 'To store it for new rows only, set existing_rows to ''ignore''.';
+            USING ERRCODE = '23514', DETAIL = (report -> 'examples' || CASE WHEN (report ->> 'failing_rows')::bigint > 10
+                THEN jsonb_build_object('more', (report ->> 'failing_rows')::bigint - 10) ELSE '[]' END)::text,
+            HINT = 'ctms.explain_waitlist_fields() and "ctms waitlists rows NAME --failing --schema FILE" tell what is wrong with each. To store the schema for new rows only, set existing_rows to ''ignore''.';
     END IF;
     INSERT INTO ctms.waitlist_fields_schemas AS s (name, schema)
     VALUES (set_waitlist_schema.name, set_waitlist_schema.schema)
@@ -869,7 +902,7 @@ BEGIN
     RETURN report || jsonb_build_object('stored', true);
 END
 $$;
-COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses a schema that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run it only reports. Keywords that do nothing are warned of. The report has name, action, dry_run, stored, warnings, failing_rows and examples; where it replaces a schema it also says whether the schema accepts everything that the stored one accepts (compatibility, example)';
+COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses a schema that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run it only reports. Keywords that do nothing are warned of. The report has name, action, dry_run, stored, warnings, failing_rows and examples (the first ten, with email_id and reasons); where it replaces a schema it also says whether the schema accepts everything that the stored one accepts (compatibility, example)';
 
 CREATE FUNCTION ctms.drop_waitlist_schema(name text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -969,6 +1002,7 @@ $$;
 COMMENT ON FUNCTION ctms.install_default_waitlist_schemas() IS 'Adds the schemas that ctms ships (vpn, relay, default) where they are missing';
 
 GRANT EXECUTE ON FUNCTION ctms.get_waitlist(text), ctms.list_waitlists(), ctms.list_unusable_waitlists() TO ctms_api, ctms_reader;
+GRANT EXECUTE ON FUNCTION ctms.explain_waitlist_fields(jsonb, jsonb) TO ctms_reader;
 -- ---------------------------------------------------------------------------
 -- Stripe: objects and product segments.
 -- ---------------------------------------------------------------------------

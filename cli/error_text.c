@@ -74,20 +74,25 @@ print_problem(FILE *stream, const json_t *problem, const char *indent)
     return true;
 }
 
-/* Prints a problem, or {"id", "name", "errors": [problem, ...]} of a stored row. */
+/* Prints a problem, {"email_id", "name", "errors": [problem, ...]} of a stored row, or {"more"}. */
 static bool
 print_entry(FILE *stream, const json_t *entry)
 {
-    const json_t *id = json_object_get(entry, "id");
+    const char *id = member(entry, "email_id");
+    const json_t *more = json_object_get(entry, "more");
     const json_t *errors = json_object_get(entry, "errors");
     size_t i;
     json_t *problem;
 
-    if (!json_is_integer(id) || !json_is_array(errors))
+    if (json_is_integer(more)) {
+        fprintf(stream, "  and %" JSON_INTEGER_FORMAT " more\n", json_integer_value(more));
+        return true;
+    }
+    if (!id || !json_is_array(errors))
         return print_problem(stream, entry, "  ");
-    fprintf(stream, "  row %" JSON_INTEGER_FORMAT, json_integer_value(id));
+    fprintf(stream, "  contact %s", id);
     if (member(entry, "name"))
-        fprintf(stream, " of \"%s\"", member(entry, "name"));
+        fprintf(stream, " on \"%s\"", member(entry, "name"));
     fputs(":\n", stream);
     json_array_foreach(errors, i, problem) print_problem(stream, problem, "    ");
     return true;

@@ -142,6 +142,7 @@ my @calls = (
     "SELECT ctms.list_waitlists()", "SELECT ctms.get_waitlist('vpn')",
     'SELECT ctms.list_unusable_waitlists()', "SELECT * FROM ctms.waitlist_answers('4001')",
     "SELECT ctms.waitlist_answers_query('4001')", "SELECT ctms.waitlist_answers_query('vpn')",
+    "SELECT ctms.explain_waitlist_fields('{\"type\": \"array\"}', fields) FROM ctms.waitlists",
     "SELECT ctms.set_waitlist_schema('vpn', '{\"type\": \"object\"}')",
     "SELECT ctms.set_waitlist_schema('4001', 'false', true)",
     "SELECT ctms.drop_waitlist_schema('relay')", "SELECT ctms.install_defaults()",

@@ -88,6 +88,7 @@ for my $sql (
     'SELECT * FROM ctms.acoustic_rows(ARRAY[gen_random_uuid()])',
     q{SELECT ctms.set_waitlist_schema('vpn', 'true')},
     q{SELECT ctms._failing_waitlists('vpn', 'false')},
+    q{SELECT ctms.explain_waitlist_fields('false', '{}')},
     q{SELECT * FROM ctms._product_subscriptions(ARRAY[gen_random_uuid()])},
     q{SELECT ctms._upsert_stripe_batch('[]', now())},
     'TABLE ctms.contact_products', 'TABLE ctms.stripe_unconnected',
@@ -173,7 +174,8 @@ unlike($err =~ s/^LINE.*//mr, qr/planted-(?:source|geo)/,
 ($out, $err) = as('admin',
     q{SELECT ctms.set_waitlist_schema('vpn', '{"properties": {"geo": {"const": "x"}}}')});
 like($err, qr/ERROR:  23514/, 'a schema that stored rows break');
-unlike($err, qr/planted/, 'is refused without their values');
+unlike($err, qr/planted/, 'is refused without their values and addresses');
+like($err, qr/"email_id": "$victim"/, 'but names the contact');
 
 # ---- settings ------------------------------------------------------------------------------------
 

@@ -51,10 +51,12 @@ static void
 prints_rows(void **state)
 {
     (void)state;
-    check("[{\"id\": 7, \"name\": \"vpn\", \"errors\": [{\"instanceLocation\": \"/geo\", "
-          "\"keywordLocation\": \"/required\", \"error\": \"missing\"}]}, {\"id\": 8, "
-          "\"errors\": []}]",
-          "  row 7 of \"vpn\":\n    at /geo: missing (schema: /required)\n  row 8:\n");
+    check(
+        "[{\"email_id\": \"a-b\", \"name\": \"vpn\", \"errors\": [{\"instanceLocation\": \"/geo\", "
+        "\"keywordLocation\": \"/required\", \"error\": \"missing\"}]}, {\"email_id\": \"c\", "
+        "\"errors\": []}, {\"more\": 5}]",
+        "  contact a-b on \"vpn\":\n    at /geo: missing (schema: /required)\n  contact c:\n"
+        "  and 5 more\n");
 }
 
 static void
