@@ -22,13 +22,20 @@ output_text(FILE *stream, const char *text)
 }
 
 void
-output_json(const char *json)
+output_json_line(FILE *stream, const char *json)
 {
     buf visible = BUF_INIT;
 
     buf_append_json_text(&visible, json, strlen(json));
-    puts(buf_text(&visible));
+    buf_append_char(&visible, '\n');
+    fwrite(buf_text(&visible), 1, visible.length, stream);
     buf_free(&visible);
+}
+
+void
+output_json(const char *json)
+{
+    output_json_line(stdout, json);
 }
 
 void
@@ -202,9 +209,9 @@ print_cell(FILE *stream, const char *text, int width)
 }
 
 static int
-column_width(const PGresult *result, int column)
+column_width(const PGresult *result, int column, const char *heading)
 {
-    int widest = text_width(PQfname(result, column));
+    int widest = text_width(heading);
 
     for (int row = 0; row < PQntuples(result); row++) {
         int width = text_width(PQgetvalue(result, row, column));
@@ -215,21 +222,37 @@ column_width(const PGresult *result, int column)
 }
 
 void
-output_table(FILE *stream, const PGresult *result)
+output_table_begin(FILE *stream, const PGresult *result, const char *const *headings, int *widths)
 {
     int columns = PQnfields(result);
-    int *widths = calloc((size_t)columns + 1, sizeof(*widths));
 
-    /* The last column is not padded; without memory no column is. */
-    for (int column = 0; widths && column < columns - 1; column++)
-        widths[column] = column_width(result, column) + 2;
-    /* Row -1 is the heading. */
-    for (int row = -1; row < PQntuples(result); row++) {
-        for (int column = 0; column < columns; column++)
-            print_cell(stream, row < 0 ? PQfname(result, column) : PQgetvalue(result, row, column),
-                       widths ? widths[column] : 0);
+    for (int column = 0; column < columns; column++) {
+        const char *heading = headings ? headings[column] : PQfname(result, column);
+
+        /* The last column is not padded. */
+        widths[column] = column < columns - 1 ? column_width(result, column, heading) + 2 : 0;
+        print_cell(stream, heading, widths[column]);
+    }
+    fputc('\n', stream);
+}
+
+void
+output_table_rows(FILE *stream, const PGresult *result, const int *widths)
+{
+    for (int row = 0; row < PQntuples(result); row++) {
+        for (int column = 0; column < PQnfields(result); column++)
+            print_cell(stream, PQgetvalue(result, row, column), widths[column]);
         fputc('\n', stream);
     }
+}
+
+void
+output_table(FILE *stream, const PGresult *result)
+{
+    int *widths = xmalloc(((size_t)PQnfields(result) + 1) * sizeof(*widths));
+
+    output_table_begin(stream, result, NULL, widths);
+    output_table_rows(stream, result, widths);
     free(widths);
 }
 

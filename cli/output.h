@@ -34,12 +34,20 @@ void output_drop_private(void);
 
 /* Prints a result as a table with its column names as heading, its values by output_text(). */
 void output_table(FILE *stream, const PGresult *result);
+/*
+ * The same in parts, for results that are too long for memory: the first part decides on the
+ * widths, of which there is one for each column. headings may be null.
+ */
+void
+output_table_begin(FILE *stream, const PGresult *first, const char *const *headings, int *widths);
+void output_table_rows(FILE *stream, const PGresult *part, const int *widths);
 
 /* Prints a text that comes from outside, such as from the database. What could deceive a reader or
  * command the terminal is shown as \xHH or \uHHHH: see utf8_is_shown(). */
 void output_text(FILE *stream, const char *text);
 /* Prints a line, or several, of JSON on stdout. The same characters are escaped in its strings. */
 void output_json(const char *json);
+void output_json_line(FILE *stream, const char *json);
 void output_json_value(const json_t *value);
 
 /*

@@ -17,7 +17,7 @@ _ctms() {
     done
     [[ ${words[0]} != help ]] || words=("${words[@]:1}")
     case ${COMP_WORDS[COMP_CWORD - 1]} in
-    --config | --rest-config | --agent-config | --email-file | --output | -o)
+    --config | --rest-config | --agent-config | --email-file | --schema | --output | -o)
         COMPREPLY=($(compgen -f -- "$current"))
         return
         ;;

@@ -79,7 +79,7 @@ sub completions
 like(completions(''), qr/\bacoustic\b.*\bclients\b.*\bstripe\b.*\bwaitlists\b/,
     'groups of commands');
 is(completions('wait'), 'waitlists', 'a group');
-is(completions('waitlists', ''), 'add list remove show', 'verbs');
+is(completions('waitlists', ''), 'add list remove rows show', 'verbs');
 is(completions('acoustic', 'fields', 'a'), 'add', 'a second verb');
 is(completions('help', 'acoustic', 'fields', 'a'), 'add', 'a command after help');
 is(completions('--config', 'some-file', 'waitlists', 'sh'), 'show',
@@ -122,7 +122,7 @@ SKIP:
         qr/^offers acoustic clients delete doctor healthcheck help import settings stripe waitlists$/m,
         'zsh: groups of commands');
     like($typed->('ctms wait'), qr/^line ctms waitlists \.$/m, 'a group');
-    like($typed->('ctms waitlists '), qr/^offers add list remove show$/m, 'verbs');
+    like($typed->('ctms waitlists '), qr/^offers add list remove rows show$/m, 'verbs');
     like($typed->('ctms acoustic fields a'),
         qr/^line ctms acoustic fields add \.$/m, 'a second verb');
     like($typed->('ctms help acoustic fields a'),

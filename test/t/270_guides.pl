@@ -28,8 +28,8 @@ for my $guide (qw(operations waitlist-onboarding))
                 next;
             }
             # The shell splits the words, so that quotes mean what they mean to a reader.
-            my $script = "PATH='$ENV{CTMS_TEST_BIN}':\$PATH; CTMS_DB_URL='" . $ctms->db_url
-                . "'; export CTMS_DB_URL; $command";
+            my $script = "cd '$ENV{TESTDIR}'; PATH='$ENV{CTMS_TEST_BIN}':\$PATH; "
+                . "CTMS_DB_URL='" . $ctms->db_url . "'; export CTMS_DB_URL; $command";
             my ($out, $err) = ('', '');
             IPC::Run::run([ 'bash', '-c', $script ], '<', \'', '>', \$out, '2>', \$err);
             # A dry run that finds rows in the way says so with its status.

@@ -20,12 +20,16 @@ sub waitlists
 
 my ($rc, $out, $err) = waitlists('list');
 is($rc, 0, 'list') or diag $err;
-like($out, qr/^name +fields\ndefault +geo platform\nrelay +geo\nvpn +geo platform\n\z/,
-    'the shipped ones');
+is($out =~ s/ +/ /gr, "name subscribed unsubscribed newest fields note\n"
+    . "default 0 0 geo platform \nrelay 0 0 geo \nvpn 0 0 geo platform \n", 'the shipped ones');
 ($rc, $out) = waitlists('list', '--json');
 is_deeply([ map { $_->{name} } @{ $json->decode($out) } ], [qw(default relay vpn)], 'as JSON');
 ($rc, $out) = waitlists('show', 'vpn');
 is($rc, 0, 'show');
+like($out, qr/^geo \(optional\): text or null, at most 100 characters\nplatform .*
+Other fields are refused\.\n/, 'its fields in words');
+like($out, qr/"waitlists": \[\{"name": "vpn", "fields": \{"geo": "aaaa", /, 'an example');
+($rc, $out) = waitlists('show', 'vpn', '--raw');
 is($json->decode($out)->{additionalProperties}, JSON::PP::false, 'its schema');
 is($json->decode((waitlists('show', 'vpn', '--json'))[1])->{name}, 'vpn', 'as JSON');
 for my $options ([], ['--json'])
@@ -128,13 +132,20 @@ is((waitlists('add', 'beta'))[0], 2, 'no schema');
 $session->query_safe(insert($_, 'late', '{"geo": "abc"}')) for 1 .. 3;
 ($rc, $out, $err) = waitlists('add', 'late', $schema);
 is($rc, 1, 'stored rows do not satisfy it');
-like($err, qr/^ctms: .*3.*\n  row \d+ of "late":\n    at \/geo: .*maxLength/,
-    'how many, and where');
-like($err, qr/hint: --new-rows-only/, 'and what helps');
+my $reasons = join '', map { qq(  w$_\@example.com: field "geo" must have at most 2 characters, )
+        . qq(is "abc"\n) } 1 .. 3;
+is($err, qq{ctms: schema of waitlist "late" is not satisfied by 3 stored rows (23514)\n}
+    . "$reasons  hint: --new-rows-only stores it anyway.\n", 'which, and why');
+($rc, $out, $err) = waitlists('add', 'late', $schema, '--json');
+like($err, qr/^  contact 00000000-0000-4000-8000-000000000001 on "late":\n    at \/geo: /m,
+    'with --json by ids');
+unlike($err, qr/@|abc/, 'without addresses and values');
 ($rc, $out) = waitlists('add', 'late', $schema, '--dry-run');
 is($rc, 0, 'dry run');
-like($out, qr/^late: schema would be created; 3 stored rows do not satisfy it:\n  row/,
+is($out, "late: schema would be created; 3 stored rows do not satisfy it:\n$reasons",
     'reports them');
+is_deeply([ map { $_->{email_id} =~ s/.*-0+//r } @{ $json->decode((waitlists('add', 'late', $schema,
+    qw(--dry-run --json)))[1])->{examples} } ], [ 1 .. 3 ], 'as JSON');
 ($rc, $out) = waitlists('add', 'late', $schema, '--new-rows-only');
 is($rc, 0, 'for new rows only');
 like($out, qr/^late: schema created; 3 stored rows/, 'stored');
@@ -147,6 +158,8 @@ is((waitlists('remove', 'late'))[0], 6, 'it asks');
 ($rc, $out) = waitlists('remove', 'late', '--yes');
 is("$rc $out", "0 removed\n", 'removed');
 is((waitlists('remove', 'late', '--yes'))[0], 4, 'once');
+like((waitlists('remove', 'bets', '--yes'))[2], qr/no schema named "bets"; did you mean "beta"\?$/m,
+    'a mistyped name');
 is($ctms->sql("SELECT count(*) FROM ctms.waitlists WHERE name = 'late'"), 3, 'its rows stay');
 ($rc, $out, $err) = waitlists('remove', 'default');
 like($err, qr/waitlists of unknown names are refused/, 'a warning about default');
