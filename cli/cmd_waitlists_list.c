@@ -21,19 +21,27 @@ const struct cli_option cmd_waitlists_list_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
+/* What the list needs before: about how many rows will be read, and the names of schemas that
+ * cannot be used. That is asked for on its own, because it would keep the list from using several
+ * processors. */
+#define BEFORE_SQL                                                                                 \
+    "SELECT (SELECT greatest(reltuples, 0)::bigint FROM pg_catalog.pg_class "                      \
+    "WHERE oid = 'ctms.waitlists'::pg_catalog.regclass), "                                         \
+    "(SELECT coalesce(json_agg(u), '[]') FROM ctms.list_unusable_waitlists() AS u)"
+
 /*
- * There is no index by name, so this reads all rows of waitlists, once. count: what is counted in
- * addition; column: its column. Names without a schema have no "fields", and come last.
+ * There is no index by name, so this reads all rows of waitlists, once. $1: the unusable schemas;
+ * count, joins: what is counted in addition; column: its column. Names without a schema have no
+ * "fields", and come last.
  */
-#define LIST_SQL(count, column)                                                                    \
+#define LIST_SQL(count, joins, column)                                                             \
     "WITH schemas AS MATERIALIZED (SELECT s.name::text, s.schema::jsonb, u.problem "               \
-    "FROM ctms.waitlist_fields_schemas AS s "                                                      \
-    "LEFT JOIN ctms.list_unusable_waitlists() AS u ON u.name = s.name), "                          \
+    "FROM ctms.waitlist_fields_schemas AS s LEFT JOIN "                                            \
+    "json_to_recordset($1) AS u (name text, problem text) ON u.name = s.name), "                   \
     "counted AS (SELECT w.name::text, count(*) FILTER (WHERE w.subscribed) AS subscribed, "        \
     "count(*) FILTER (WHERE NOT w.subscribed) AS unsubscribed, "                                   \
-    "max(w.create_timestamp) AS newest" count " FROM ctms.waitlists AS w "                         \
-    "LEFT JOIN schemas AS s ON s.name = w.name "                                                   \
-    "LEFT JOIN schemas AS d ON d.name = 'default' AND s.name IS NULL GROUP BY w.name) "            \
+    "max(w.create_timestamp) AS newest" count " FROM ctms.waitlists AS w " joins                   \
+    "GROUP BY w.name) "                                                                            \
     "SELECT coalesce(c.name, s.name) AS name, coalesce(c.subscribed, 0) AS subscribed, "           \
     "coalesce(c.unsubscribed, 0) AS unsubscribed, "                                                \
     "to_char(c.newest AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS newest, " column    \
@@ -48,6 +56,9 @@ const struct cli_option cmd_waitlists_list_options[] = {
     ", count(*) FILTER (WHERE CASE WHEN coalesce(s.problem, d.problem) IS NULL "                   \
     "THEN ctms.json_schema_is_valid(coalesce(s.schema, d.schema), w.fields) END IS NOT TRUE) "     \
     "AS failing"
+#define FAILING_JOINS                                                                              \
+    "LEFT JOIN schemas AS s ON s.name = w.name "                                                   \
+    "LEFT JOIN schemas AS d ON d.name = 'default' AND s.name IS NULL "
 #define FAILING_COLUMN "coalesce(c.failing, 0) AS failing, "
 
 static const char *
@@ -191,18 +202,21 @@ int
 cmd_waitlists_list(struct cli *cli)
 {
     bool is_checked = cli_get_option(cli, "check") != NULL;
-    long long estimate;
+    PGresult *before = database_query(cli, BEFORE_SQL, 0, NULL);
     PGresult *names;
+    const char *unusable;
 
-    if (!database_query_number(cli,
-                               "SELECT greatest(reltuples, 0)::bigint FROM pg_catalog.pg_class "
-                               "WHERE oid = 'ctms.waitlists'::pg_catalog.regclass",
-                               &estimate))
+    if (!before)
         return cli->status;
-    progress_show(is_checked ? "checking about %lld rows" : "counting about %lld rows", estimate);
-    names = database_query(
-        cli, is_checked ? LIST_SQL(COUNT_FAILING, FAILING_COLUMN) : LIST_SQL("", ""), 0, NULL);
+    unusable = PQgetvalue(before, 0, 1);
+    progress_show("%s about %s rows", is_checked ? "checking" : "counting",
+                  PQgetvalue(before, 0, 0));
+    names = database_query(cli,
+                           is_checked ? LIST_SQL(COUNT_FAILING, FAILING_JOINS, FAILING_COLUMN)
+                                      : LIST_SQL("", "", ""),
+                           1, &unusable);
     progress_clear();
+    PQclear(before);
     if (names && cli->is_json)
         print_json(names, is_checked);
     else if (names)

@@ -69,6 +69,12 @@ for (
     prints_json($command, $find, @words);
 }
 prints('waitlists list', qr/\Q$shown\E/, qw(waitlists list));
+$ctms->sql("INSERT INTO ctms.waitlists (email_id, name, source, fields)
+    VALUES ('$id', 'w', $literal, jsonb_build_object('p' || $literal, $literal))");
+prints('waitlists rows', qr/^address.*p\Q$shown\E.*\na\Q$shown\E/, qw(waitlists rows w));
+prints_json('waitlists rows', sub { $_[0]{address} }, qw(waitlists rows w));
+prints('waitlists add', qr/^  a\Q$shown\E\@x: .*field "p\Q$shown\E"/m, qw(waitlists add w),
+    '{"additionalProperties": {"type": "null"}}');
 
 # The name of a role, which ctms doctor tells.
 my $role = encode('UTF-8', join '', map { $_ =~ /$hidden/ ? sprintf('\\+%06X', ord) : $_ }
