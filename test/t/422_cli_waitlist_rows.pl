@@ -220,7 +220,8 @@ $ctms->sql('CREATE ROLE steward LOGIN; GRANT USAGE ON SCHEMA ctms TO steward;
 $url = $ctms->db_url . '&user=steward';
 ($rc, $out, $err) = waitlists('add', 'many', "\@$strict");
 is($rc, 1, 'a role without contacts');
-like($err, qr/^  contact \Q${\ id(1)}\E on "many":\n    at \/geo: must have at most 2 /m, 'gets ids');
+like($err, qr/^  contact \Q${\ id(1)}\E on "many":\n    at \/geo: must have at most 2 /m,
+    'gets ids');
 unlike($err, qr/planted|\@/, 'no addresses and values');
 
 # ---- show -----------------------------------------------------------------------------------
