@@ -209,6 +209,7 @@ ctms_cancel_acoustic(PG_FUNCTION_ARGS)
     if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1 || PG_GETARG_INT32(1) > MAX_CANCELLED)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("argument \"%s\" must be between 1 and %d", "batch_limit", MAX_CANCELLED));
+    PreventCommandIfReadOnly("ctms.cancel_acoustic()");
     cancel.limit = PG_GETARG_INT32(1);
     cancel.args[1] = Int64GetDatum(cancel.limit);
     cancel.args[2] = PG_GETARG_DATUM(0);

@@ -46,12 +46,15 @@ PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
     "retry_after <= $1 ORDER BY retry_after NULLS FIRST LIMIT $2 FOR UPDATE SKIP LOCKED)"          \
     "UPDATE " table " AS p SET retry_after = NULL FROM ripe WHERE p.email_id = ripe.email_id"
 
-/* Leased rows are skipped one by one; there are never more of them than the agents hold. */
+/*
+ * Leased rows are skipped one by one; there are never more of them than the agents hold. So are
+ * those of an earlier look of the same claim, even if a lease of no time has ended already.
+ */
 #define CLAIM_SQL(table, state, condition, change)                                                 \
     "WITH free AS MATERIALIZED ("                                                                  \
     " SELECT q.email_id, " state " AS state FROM " table " AS q"                                   \
     " WHERE " condition " AND q.retry_after IS NULL"                                               \
-    "  AND (q.lease_until IS NULL OR q.lease_until <= $4)"                                         \
+    "  AND (q.lease_until IS NULL OR (q.lease_until <= $4 AND q.lease_until <> $4 + $5))"          \
     " ORDER BY q.retry_after NULLS FIRST, q.retry, q.create_timestamp LIMIT $2"                    \
     " FOR UPDATE OF q SKIP LOCKED),"                                                               \
     "claimed AS ("                                                                                 \

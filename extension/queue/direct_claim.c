@@ -167,13 +167,15 @@ ripen(ClaimScan *scan, bool is_bulk, TimestampTz now, int64 limit)
 
 /* ---- claiming ---------------------------------------------------------------- */
 
+/* Rows of an earlier look of this claim count, even if a lease of no time has ended already. */
 static bool
-is_leased(ClaimScan *scan, TimestampTz now)
+is_leased(ClaimScan *scan, TimestampTz now, TimestampTz lease_until)
 {
     bool is_null;
-    Datum until = slot_getattr(scan->found, scan->queue.rows.columns[COLUMN_LEASE_UNTIL], &is_null);
+    Datum value = slot_getattr(scan->found, scan->queue.rows.columns[COLUMN_LEASE_UNTIL], &is_null);
+    TimestampTz until = DatumGetTimestampTz(value);
 
-    return !is_null && DatumGetTimestampTz(until) > now;
+    return !is_null && (until > now || until == lease_until);
 }
 
 /* Leases the row that was found, if it is free. */
@@ -183,7 +185,7 @@ lease_row(ClaimScan *scan, Claim *claim, TimestampTz lease_until)
     DirectQueue *queue = &scan->queue;
     ClaimedRow *row = &claim->rows[claim->count];
 
-    if (is_leased(scan, claim->now) || !take_row(scan))
+    if (is_leased(scan, claim->now, lease_until) || !take_row(scan))
         return false;
     row->email_id = *DatumGetUUIDP(direct_table_get(queue, COLUMN_EMAIL_ID));
     row->generation = DatumGetInt64(direct_table_get(queue, COLUMN_GENERATION));

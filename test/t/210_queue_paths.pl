@@ -25,11 +25,13 @@ sub scenario
         INSERT INTO ctms.emails (email_id, primary_email)
         SELECT format('00000000-0000-4000-8000-00000000000%s', n)::uuid, n || '@example.com'
             FROM generate_series(1, 9) AS n;
+        UPDATE ctms.pending_acoustic SET create_timestamp = create_timestamp
+            + right(email_id::text, 1)::int * interval '1 microsecond';
     });
     my @looks;
     my $look = sub {
-        push @looks, $ctms->sql(q{SELECT right(email_id::text, 1), retry, last_error IS NULL,
-            retry_after = 'infinity', lease_owner,
+        push @looks, $ctms->sql(q{SELECT right(email_id::text, 1), is_bulk, retry,
+            last_error IS NULL, retry_after = 'infinity', lease_owner,
             lease_until IS NOT NULL, generation <> coalesce((SELECT o.generation FROM old o
                 WHERE o.email_id = p.email_id), 0),
             create_timestamp > (SELECT o.create_timestamp FROM old o WHERE o.email_id = p.email_id)
@@ -85,13 +87,29 @@ sub scenario
     $ctms->sql(q{UPDATE ctms.acoustic_deleted_contact SET lease_until = '2000-01-01'});
     $claim->(100);
     $look->();
+    # The lanes: a wave, of which some change, some are cancelled, and some are claimed.
+    $ctms->sql(q{DELETE FROM ctms.pending_acoustic; DELETE FROM ctms.acoustic_deleted_contact;
+        SELECT ctms.enqueue_contacts(array_agg(email_id)) FROM ctms.emails;
+        UPDATE ctms.pending_acoustic
+            SET create_timestamp = '2000-01-01'::timestamptz + right(email_id::text, 1)::int
+                * interval '1 second' WHERE right(email_id::text, 1) < 'a'});
+    $claim->(1);
+    $ctms->sql(q{UPDATE ctms.emails SET last_name = 'q' WHERE right(email_id::text, 1) < '4'});
+    $look->();
+    $ctms->sql(q{SELECT ctms.enqueue_contacts(array_agg(email_id), 'live') FROM ctms.emails
+        WHERE right(email_id::text, 1) = '4'});
+    $ctms->sql(q{SELECT ctms.cancel_acoustic(array_agg(email_id)) FROM ctms.emails
+        WHERE right(email_id::text, 1) > '6'});
+    $claim->(2);
+    $claim->(100);
+    $look->();
     return join "\n--\n", @looks;
 }
 
 my $others = 'CREATE TRIGGER others AFTER INSERT OR UPDATE ON ctms.pending_acoustic
     FOR EACH ROW EXECUTE FUNCTION see()';
 my $directly = scenario();
-like($directly, qr/^5\|0\|t\|\|a\|t\|t\|/m,
+like($directly, qr/^5\|f\|0\|t\|\|a\|t\|t\|/m,
     'a leased row that changes keeps its lease and gets a new generation');
 go('by SQL');
 is(scenario(), $directly, 'both ways give the same rows');

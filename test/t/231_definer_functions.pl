@@ -154,6 +154,7 @@ my @calls = (
     "SELECT ctms.ingest_pubsub('noise'::bytea)", 'SELECT ctms.count_stripe_refused()',
     "SELECT * FROM ctms.product_subscriptions('$id')", "SELECT * FROM ctms.acoustic_backlog(6)",
     "SELECT ctms.acoustic_age(6)", "SELECT ctms.acoustic_configuration()",
+    "SELECT * FROM ctms.acoustic_lanes()",
     "SELECT ctms.get_api_client('x')", "SELECT ctms.touch_api_client('x')",
     "SELECT count(*) FROM ctms.api_client_costs()",
     "SELECT ctms.contact_schemas() IS NULL",
@@ -192,6 +193,7 @@ like($output, qr/main\n.*product\n/s, 'and sees the real tables');
     "SELECT ctms.set_waitlist_schema('vpn', 'false', true)",
     "SELECT ctms.drop_waitlist_schema('relay')", "SELECT ctms.install_defaults()",
     "SELECT ctms.enqueue_contacts('{$id}')", "SELECT ctms.reset_acoustic_retries()",
+    "SELECT ctms.cancel_acoustic('{}')",
     "INSERT INTO ctms.api_client (client_id, email, hashed_secret)
         VALUES ('id_x', 'x\@example.com', 'x')",
     'SELECT ctms.retry_stripe_refused(id) FROM ctms.stripe_refused',
