@@ -95,8 +95,8 @@ stage_file(struct cli *cli, struct import_refusals *refusals, const char *path)
     struct import_rows rows;
     bool is_ok;
 
-    if (!database_run_script(cli, "BEGIN") || !import_refusals_begin(refusals, cli, true) ||
-        !database_run_script(cli, STAGE_SQL))
+    if (!database_run_script(cli, "BEGIN; SET LOCAL ctms.acoustic_lane = bulk") ||
+        !import_refusals_begin(refusals, cli, true) || !database_run_script(cli, STAGE_SQL))
         return false;
     import_rows_init(&rows, refusals, "mofo_file", import_refusals_add_origin(refusals, path, 0));
     is_ok = import_csv_read(&rows, path, "primary_email, mofo_email_id, mofo_contact_id", take_name,

@@ -416,13 +416,17 @@ run(struct ingest *ingest)
     return cli->status;
 }
 
+/* Files are about many contacts, who wait behind those that change now. Ends with the statement. */
+#define IN_BULK ", pg_catalog.set_config('ctms.acoustic_lane', 'bulk', true)"
+
 static int
 run_ingest(struct cli *cli)
 {
     struct ingest ingest = {
         .cli = cli,
-        .sql = "SELECT ctms.upsert_stripe(coalesce(ctms.parse_stripe($1), $1::jsonb))",
-        .list_sql = "SELECT ctms.upsert_stripe_list(coalesce(ctms.parse_stripe($1), $1::jsonb))",
+        .sql = "SELECT ctms.upsert_stripe(coalesce(ctms.parse_stripe($1), $1::jsonb))" IN_BULK,
+        .list_sql =
+            "SELECT ctms.upsert_stripe_list(coalesce(ctms.parse_stripe($1), $1::jsonb))" IN_BULK,
         .actions = ingest_actions};
 
     return run(&ingest);

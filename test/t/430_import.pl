@@ -223,7 +223,7 @@ is(sql('ours_older', 'SELECT count(*), count(*) FILTER (WHERE email_id = older.c
     sql('source_older', 'SELECT count(DISTINCT email_id), 1 FROM pending_acoustic'),
     'who waited there waits here');
 is((import_from('ours_older', 'operator', $url{older}, '--enqueue'))[0], 0, 'with everybody');
-is(sql('ours_older', 'SELECT count(*) FROM ctms.pending_acoustic'), 1101,
+is(sql('ours_older', 'SELECT count(*) FROM ctms.pending_acoustic WHERE is_bulk'), 1101,
     'all that came from there wait');
 
 # ---- refused -------------------------------------------------------------------------------------

@@ -158,7 +158,8 @@ is($out, "2 contacts known, 2 changed, 0 rows refused, 0 rows with unknown addre
     'reported');
 is(stored(), "$id[2]|m1|c1|t\n$id[3]|m3||t", 'stored, whatever the case of the address');
 ok(!-e $invalid, 'no file without unknown addresses');
-is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), 2, 'their contacts have changed');
+is($ctms->sql('SELECT count(*), bool_and(is_bulk) FROM ctms.pending_acoustic'), '2|t',
+    'their contacts have changed; they wait in the bulk lane');
 ($rc, $out) = mofo("mofo_contact_id,primary_email,mofo_email_id\n,one\@example.com,\n"
     . qq(,"nobody, ""else""",m9\nc3,three\@example.com,m3\nc3,three\@example.com,m33\n), '--json');
 is($rc, 4, 'an unknown address');
