@@ -20,6 +20,15 @@ undo(MemoryContext context, ResourceOwner owner)
     CurrentResourceOwner = owner;
 }
 
+static bool
+is_among(const int *states, int state)
+{
+    for (; states && *states != 0; states++)
+        if (*states == state)
+            return true;
+    return false;
+}
+
 bool
 subtransaction_try(SubtransactionWork work, void *arg, const int *forgiven)
 {
@@ -43,7 +52,7 @@ subtransaction_try(SubtransactionWork work, void *arg, const int *forgiven)
         error = CopyErrorData();
         FlushErrorState();
         undo(context, owner);
-        if (forgiven == NULL || error->sqlerrcode != *forgiven)
+        if (!is_among(forgiven, error->sqlerrcode))
             ReThrowError(error);
         FreeErrorData(error);
         return false;

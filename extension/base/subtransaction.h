@@ -12,7 +12,8 @@ typedef bool (*SubtransactionWork)(void *arg);
 /*
  * Does the work in a subtransaction, within SPI_connect(). Returns true when it is kept. It is
  * undone when the work returns false, and when it raises an error. The error is passed on, except
- * when its SQLSTATE is *forgiven; then the result is false. `forgiven` may be null.
+ * when its SQLSTATE is one of `forgiven`, which end with 0; then the result is false. `forgiven`
+ * may be null.
  */
 extern bool subtransaction_try(SubtransactionWork work, void *arg, const int *forgiven);
 

@@ -40,7 +40,7 @@ typedef struct Round {
     PassedRow awaited; /* of the round before */
     PassedRow passed;
     bool is_last;
-    int forgiven; /* SQLSTATE */
+    int forgiven[2]; /* SQLSTATE; 0 ends them */
 } Round;
 
 int
@@ -78,12 +78,12 @@ run_round(void *arg)
     Round *round = arg;
     int level;
 
-    round->forgiven = 0;
+    round->forgiven[0] = 0;
     if (round->awaited.is_any)
         queue_run_plan(round->awaited.is_deletion ? &wait_for_deletion_plan : &wait_plan,
                        (Datum[]){UUIDPGetDatum(&round->awaited.email_id)}, NULL, SPI_OK_SELECT);
     if (!round->is_last)
-        round->forgiven = ERRCODE_LOCK_NOT_AVAILABLE;
+        round->forgiven[0] = ERRCODE_LOCK_NOT_AVAILABLE;
     level = give_way_limit_waits();
     round->passed.is_any = false;
     round->work(round->arg, &round->passed);
@@ -98,7 +98,7 @@ give_way_do(GiveWayWork work, void *arg)
 
     for (int number = 1; !round.is_last; number++) {
         round.is_last = number == MAX_ROUNDS;
-        if (subtransaction_try(run_round, &round, &round.forgiven))
+        if (subtransaction_try(run_round, &round, round.forgiven))
             return;
         round.awaited = round.passed;
     }

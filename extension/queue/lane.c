@@ -20,8 +20,10 @@
 
 typedef enum LaneSetting { LANE_AUTO, LANE_LIVE, LANE_BULK } LaneSetting;
 
-static const struct config_enum_entry lane_names[] = {
-    {"auto", LANE_AUTO, false}, {"live", LANE_LIVE, false}, {"bulk", LANE_BULK, false}, {NULL}};
+static const struct config_enum_entry lane_names[] = {{"auto", LANE_AUTO, false},
+                                                      {"live", LANE_LIVE, false},
+                                                      {"bulk", LANE_BULK, false},
+                                                      {NULL, 0, false}};
 
 static int setting = LANE_AUTO;
 

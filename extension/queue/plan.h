@@ -17,7 +17,7 @@ typedef struct QueuePlan {
     Oid arg_types[QUEUE_PLAN_MAX_ARGS];
     bool is_read_only; /* reads with the caller's snapshot */
     bool sees_latest;  /* reads with the latest snapshot, at each isolation level */
-    bool is_retried;   /* ON CONFLICT misses a conflict with an index that REINDEX builds */
+    bool is_retried;   /* ON CONFLICT misses conflicts with other indexes than its own */
     SPIPlanPtr plan;
 } QueuePlan;
 

@@ -300,8 +300,8 @@ queue_has_left_stripe_keys(void)
 void
 queue_resolve_left_keys(void)
 {
-    static const int forgiven = ERRCODE_LOCK_NOT_AVAILABLE;
+    static const int forgiven[] = {ERRCODE_LOCK_NOT_AVAILABLE, 0};
 
     if (has_left_keys(2))
-        subtransaction_try(resolve_left_keys, NULL, &forgiven);
+        subtransaction_try(resolve_left_keys, NULL, forgiven);
 }

@@ -477,6 +477,29 @@ $cases->both('REINDEX CONCURRENTLY, again and again' => sub {
     $case->has_no_orphan('no orphan');
 });
 
+# An index that ON CONFLICT does not know may be the first to notice that two sessions insert the
+# same row.
+$cases->both('an exclusion constraint of others' => sub {
+    my ($case) = @_;
+    my $script = "$PostgreSQL::Test::Utils::tmp_check/excluded.sql";
+    open my $handle, '>', $script or die "$script: $!";
+    print $handle q{
+        \set n random(1, 3)
+        UPDATE ctms.emails SET first_name = random()::text
+            WHERE primary_email = :n || '@example.com';
+        SELECT ctms.finish_acoustic('a' || :client_id, array_agg(email_id), array_agg(generation))
+            FROM ctms.claim_acoustic('a' || :client_id, 3, 6, '1 hour');
+    };
+    close $handle;
+    $case->sql('ALTER TABLE ctms.pending_acoustic
+        ADD CONSTRAINT others EXCLUDE USING btree (email_id WITH =)');
+    my $node = $case->node;
+    my $is_done = IPC::Run::run([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 8,
+        '-t', 100, '-f', $script, $case->database ], '<', \'', '>', \my $out, '2>', \my $err);
+    $case->is($is_done ? '' : $err, '', 'no commit fails');
+    $case->has_no_orphan('no orphan');
+});
+
 # ---- waiting ------------------------------------------------------------------------------------
 
 # A holds a row, B's commit waits for A, VACUUM would wait for B's pin, and A for VACUUM.
