@@ -2,6 +2,8 @@
 #   feed    writers with the triggers next to writers without, to an agent that is notified all
 #           the time, and to a NOTIFY in each transaction; on each of CTMS_BENCH_DISKS
 #   depth   processor time of claim, finish, backlog and a change: few waiting, and very many
+#   lanes   processor time of claim and change for live contacts: with no wave, with one of very
+#           many waiting, and when it was cancelled while a long transaction keeps vacuum away
 #   drain   the sizes after very many were sent while others changed
 #   dump    sending while a long transaction keeps vacuum away
 #   rows    how fast contacts are rendered
@@ -25,9 +27,9 @@ my $contacts = setting(CONTACTS => 1_000_000);
 my $sessions = setting(SESSIONS => 32);
 my $seconds = setting(SECONDS => 2);
 my $turns = setting(TURNS => 6);
-my %run = (feed => \&feed, depth => \&depth, drain => \&drain, dump => \&dump_meanwhile,
-    rows => \&rows, restore => \&restore);
-my @parts = split /,/, setting(PARTS => 'feed,depth,drain,dump,rows,restore');
+my %run = (feed => \&feed, depth => \&depth, lanes => \&lanes, drain => \&drain,
+    dump => \&dump_meanwhile, rows => \&rows, restore => \&restore);
+my @parts = split /,/, setting(PARTS => 'feed,depth,lanes,drain,dump,rows,restore');
 my @unknown = grep { !$run{$_} } @parts;
 die "ctms: no such part: @unknown\n" if @unknown;
 die "ctms: nothing to measure\n" if !@parts;
@@ -50,8 +52,10 @@ sub put
 sub clear { $bench->sql('DELETE FROM ctms.pending_acoustic; VACUUM ctms.pending_acoustic'); return }
 sub enqueue
 {
-    my ($count, $database) = @_;
-    $node->safe_psql($database // 'ctms', "SELECT ctms.enqueue_contacts(array_agg(public.id_of(n)))
+    my ($count, $database, $lane) = @_;
+    $lane //= 'live';
+    $node->safe_psql($database // 'ctms',
+        "SELECT ctms.enqueue_contacts(array_agg(public.id_of(n)), '$lane')
         FROM generate_series(1, $count) AS n; VACUUM ANALYZE ctms.pending_acoustic");
     return;
 }
@@ -147,12 +151,15 @@ sub feed_on_disk
 
 # ---- depth ---------------------------------------------------------------------------------------
 
-# Claims and finishes batches; returns the processor time per contact of either, and how many.
+# Claims and finishes batches; returns the processor time per contact of either, and how many. Those
+# of before, by the same session, do not count.
 sub send_batches
 {
-    my ($database, $batches, $size) = @_;
-    my ($claim, $finish, $sent) = split /\|/, $node->safe_psql($database,
-        "SET synchronous_commit = off; CALL send($batches, $size, NULL, NULL, NULL)");
+    my ($database, $batches, $size, $before) = @_;
+    my $call = sub { "CALL send($_[0], $size, NULL, NULL, NULL)" };
+    my ($last) = reverse split /\n/, $node->safe_psql($database, join '; ',
+        'SET synchronous_commit = off', map { $call->($_) } $before // (), $batches);
+    my ($claim, $finish, $sent) = split /\|/, $last;
     die "ctms: nothing was sent\n" if !$sent;
     return ($claim / $sent, $finish / $sent, $sent);
 }
@@ -187,6 +194,50 @@ sub depth
             $other / $one);
     }
     $node->safe_psql('postgres', 'DROP DATABASE few');
+    return;
+}
+
+# ---- lanes ---------------------------------------------------------------------------------------
+
+# Live contacts arrive, and are sent, by a session that knows already where the dead entries end.
+sub measure_live
+{
+    my ($database) = @_;
+    my $first = $bench->{next_change}{$database}++ * 500 + 1;
+    my $change = $node->safe_psql($database, "SET synchronous_commit = off;
+        CALL change($first, 500, NULL)");
+    my ($claim, $finish) = send_batches($database, 4, 80, 2);
+    return { claim => $claim, finish => $finish, change => $change };
+}
+
+sub compare_live
+{
+    my ($what) = @_;
+    my ($none, $wave) = by_turns($turns, sub { measure_live('none') },
+        sub { measure_live('ctms') });
+    for (qw(claim finish change))
+    {
+        my ($one, $other) = map { min(@$_) } $none->{$_}, $wave->{$_};
+        put("$_, per live contact: no wave, $what", sprintf '%.1f us, %.1f us, %.2f', $one, $other,
+            $other / $one);
+    }
+    return;
+}
+
+sub lanes
+{
+    clear();
+    $node->safe_psql('postgres', 'CREATE DATABASE none TEMPLATE ctms');
+    enqueue($contacts, 'ctms', 'bulk');
+    $node->safe_psql($_, 'VACUUM FULL ctms.pending_acoustic; ANALYZE') for qw(none ctms);
+    compare_live("$contacts in bulk");
+    my $dumper = $node->background_psql('ctms');
+    $dumper->query_safe($_) for 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT 1';
+    1 while $bench->sql('SELECT ctms.cancel_acoustic(batch_limit => 100000)') > 0;
+    compare_live("$contacts dead entries");
+    $dumper->query_safe('COMMIT');
+    $dumper->quit;
+    $node->safe_psql('postgres', 'DROP DATABASE none');
     return;
 }
 
