@@ -25,7 +25,7 @@
 #   make bench-writes       what a contact takes on disk, and what writes cost in WAL
 #   make bench-reporting    the views for reports, next to the function for one contact
 #   make bench-token-flood  tokens while others attack /token
-#   make bench-agent        the agent: throughput, and how soon it begins
+#   make bench-agent        the agent: throughput, how soon it begins, and changes beside a wave
 #   make bench-json-schema  the JSON Schema engine, next to Blaze and ajv    (CORPORA=…)
 #   make bench-json-schema-cancel  how soon hostile schemas and values are cancelled
 #   make bench-import       adopting an older database                       (CONTACTS=1000000)

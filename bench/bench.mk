@@ -20,6 +20,7 @@ bench: set-up
 
 bench-agent: set-up
 	scripts/check bench/agent.pl
+	scripts/check bench/agent_lanes.pl
 
 bench-rest: set-up
 	scripts/check bench/rest.pl
