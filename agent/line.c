@@ -16,10 +16,10 @@ line_turn_soon(struct line *l)
 static void
 unqueue_row(struct line *l, contact_row *row)
 {
-    int lane = line_lane(row->table, row->is_deletion);
+    int kind = line_row_kind(row->table, row->is_deletion);
 
-    TAILQ_REMOVE(&l->waiting[lane], row, link);
-    l->waiting_counts[lane]--;
+    TAILQ_REMOVE(&l->waiting[kind], row, link);
+    l->waiting_counts[kind]--;
 }
 
 static void
@@ -40,12 +40,12 @@ line_queue_rows(struct line *l, contact *c)
 
     for (int i = 0; i < c->row_count; i++) {
         contact_row *row = c->rows[i];
-        int lane = line_lane(row->table, row->is_deletion);
+        int kind = line_row_kind(row->table, row->is_deletion);
 
         row->state = ROW_WAITING;
         row->ready_at_s = now_s;
-        TAILQ_INSERT_TAIL(&l->waiting[lane], row, link);
-        l->waiting_counts[lane]++;
+        TAILQ_INSERT_TAIL(&l->waiting[kind], row, link);
+        l->waiting_counts[kind]++;
     }
 }
 
@@ -221,8 +221,8 @@ line_init(struct line *l, struct event_base *base, const agent_settings *setting
     TAILQ_INIT(&l->outcomes);
     TAILQ_INIT(&l->again);
     TAILQ_INIT(&l->sent);
-    for (int lane = 0; lane < LANES; lane++)
-        TAILQ_INIT(&l->waiting[lane]);
+    for (int kind = 0; kind < ROW_KINDS; kind++)
+        TAILQ_INIT(&l->waiting[kind]);
     pace_init(&l->pace, settings->max_in_flight);
 }
 

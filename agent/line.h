@@ -28,11 +28,11 @@
 #include "agent/suspects.h"
 #include "common/http_client.h"
 
-/* A lane is the rows of one table that may share a call: those to store, or those to delete. */
-enum { LANES = 2 * ACOUSTIC_TABLES };
+/* A kind is the rows of one table that may share a call: those to store, or those to delete. */
+enum { ROW_KINDS = 2 * ACOUSTIC_TABLES };
 
 static inline int
-line_lane(acoustic_table table, bool is_deletion)
+line_row_kind(acoustic_table table, bool is_deletion)
 {
     return (int)table + (is_deletion ? ACOUSTIC_TABLES : 0);
 }
@@ -81,8 +81,8 @@ struct line {
     pace pace;
 
     struct contact_list ready, halfway, outcomes;
-    struct row_list waiting[LANES];
-    int waiting_counts[LANES];
+    struct row_list waiting[ROW_KINDS];
+    int waiting_counts[ROW_KINDS];
     struct call_list again; /* calls to send before all others */
     struct call_list sent;  /* in flight */
     int ready_count;

@@ -40,9 +40,9 @@ rows_limit(const contact *c)
 }
 
 static call *
-take_rows(struct line *l, int lane)
+take_rows(struct line *l, int kind)
 {
-    contact_row *row = TAILQ_FIRST(&l->waiting[lane]), *next;
+    contact_row *row = TAILQ_FIRST(&l->waiting[kind]), *next;
     int retry = row->contact->retry;
     int limit = rows_limit(row->contact) > 0 ? rows_limit(row->contact) : 1;
     const contact *only = l->stop.class != CLASS_SUCCESS ? row->contact : NULL;
@@ -61,11 +61,11 @@ take_rows(struct line *l, int lane)
     return k;
 }
 
-/* When the rows of a lane should be sent, even if the call is not full. */
+/* When the rows of a kind should be sent, even if the call is not full. */
 static double
-rows_due_s(const struct line *l, int lane)
+rows_due_s(const struct line *l, int kind)
 {
-    const contact_row *first = TAILQ_FIRST(&l->waiting[lane]);
+    const contact_row *first = TAILQ_FIRST(&l->waiting[kind]);
     bool is_busy = !TAILQ_EMPTY(&l->ready);
 
     if (l->is_draining || l->stop.class != CLASS_SUCCESS ||
@@ -75,18 +75,18 @@ rows_due_s(const struct line *l, int lane)
 }
 
 static bool
-is_lane_due(const struct line *l, int lane, double now_s)
+are_rows_due(const struct line *l, int kind, double now_s)
 {
-    return l->waiting_counts[lane] >= ROWS_PER_CALL ||
-           (l->waiting_counts[lane] > 0 && rows_due_s(l, lane) <= now_s);
+    return l->waiting_counts[kind] >= ROWS_PER_CALL ||
+           (l->waiting_counts[kind] > 0 && rows_due_s(l, kind) <= now_s);
 }
 
 static call *
 take_due_rows(struct line *l, double now_s)
 {
-    for (int lane = 0; lane < LANES; lane++) {
-        if (is_lane_due(l, lane, now_s))
-            return take_rows(l, lane);
+    for (int kind = 0; kind < ROW_KINDS; kind++) {
+        if (are_rows_due(l, kind, now_s))
+            return take_rows(l, kind);
     }
     return NULL;
 }
@@ -271,8 +271,8 @@ send_is_short_of_slots(const struct line *l)
         return false;
     if (share_granted(l->share) == 0 || !TAILQ_EMPTY(&l->again) || !TAILQ_EMPTY(&l->ready))
         return true;
-    for (int lane = 0; lane < LANES; lane++) {
-        if (is_lane_due(l, lane, now_s))
+    for (int kind = 0; kind < ROW_KINDS; kind++) {
+        if (are_rows_due(l, kind, now_s))
             return true;
     }
     return false;
@@ -311,9 +311,9 @@ send_next_due_s(const struct line *l)
         return l->stop.until_s;
     if (wait_s > 0)
         return now_s + wait_s;
-    for (int lane = 0; lane < LANES; lane++) {
-        if (l->waiting_counts[lane] > 0) {
-            double rows_s = rows_due_s(l, lane);
+    for (int kind = 0; kind < ROW_KINDS; kind++) {
+        if (l->waiting_counts[kind] > 0) {
+            double rows_s = rows_due_s(l, kind);
 
             due_s = due_s == 0 || rows_s < due_s ? rows_s : due_s;
         }
