@@ -23,6 +23,7 @@
 #include "agent/metrics.h"
 #include "agent/pace.h"
 #include "agent/queue.h"
+#include "agent/rate.h"
 #include "agent/settings.h"
 #include "agent/share.h"
 #include "agent/suspects.h"
@@ -79,6 +80,7 @@ struct line {
     queue *queue;
     share *share;
     pace pace;
+    rate rate;
 
     struct contact_list ready, halfway, outcomes;
     struct row_list waiting[ROW_KINDS];

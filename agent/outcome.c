@@ -193,6 +193,7 @@ on_recipient_accepted(call *k)
     struct line *l = k->line;
     contact *c = k->contact;
 
+    rate_note_contact(&l->rate);
     line_move_contact(l, c, &l->halfway);
     line_queue_rows(l, c);
     line_place_contact(l, c);

@@ -16,8 +16,9 @@
 #define LEASE_MARGIN_S 2.5
 
 static const pg_statement share_statement = {
-    "SELECT ctms.share_acoustic($1, $2::int, $3::int, $4::int, make_interval(secs => $5::float8))",
-    5,
+    "SELECT ctms.share_acoustic($1, $2::int, $3::int, $4::int, make_interval(secs => $5::float8),"
+    " $6::float8)",
+    6,
     false,
     "share_acoustic",
     PG_ONE_ROW,
@@ -33,9 +34,10 @@ struct share {
     struct event *held_end; /* pending: the next end of a held slot */
     holds held;
     int granted;
-    int recorded;     /* slots that the database keeps for us */
-    int wanted;       /* in the last question */
-    int in_flight;    /* as the last caller told it */
+    int recorded;  /* slots that the database keeps for us */
+    int wanted;    /* in the last question */
+    int in_flight; /* as the last caller told it */
+    double contacts_per_second;
     int asked_in_use; /* may be in flight until the answer arrives */
     double asked_at_s;
     double asked_lease_s;
@@ -142,8 +144,8 @@ on_answer(void *arg, const pg_reply *reply)
 static void
 ask(share *s, int wanted)
 {
-    char wanted_text[16], in_use_text[16], total_text[16], lease_text[32];
-    const char *values[] = {s->agent, wanted_text, in_use_text, total_text, lease_text};
+    char wanted_text[16], in_use_text[16], total_text[16], lease_text[32], rate_text[32];
+    const char *values[] = {s->agent, wanted_text, in_use_text, total_text, lease_text, rate_text};
 
     if (s->is_asking)
         return;
@@ -156,6 +158,7 @@ ask(share *s, int wanted)
     snprintf(total_text, sizeof(total_text), "%d", s->settings->max_in_flight);
     s->asked_lease_s = s->is_leaving ? leaving_lease_s(s) : lease_s(s);
     snprintf(lease_text, sizeof(lease_text), "%.3f", s->asked_lease_s);
+    snprintf(rate_text, sizeof(rate_text), "%.3f", s->contacts_per_second);
     s->wanted = wanted;
     s->asked_at_s = clock_now_s();
     s->is_asking = pg_pool_query(s->pool, &share_statement, values, on_answer, s) != NULL;
@@ -233,7 +236,7 @@ share_is_refused(const share *s)
 }
 
 void
-share_update(share *s, bool is_busy, bool is_short, int in_flight)
+share_update(share *s, bool is_busy, bool is_short, int in_flight, double contacts_per_second)
 {
     struct timeval interval = clock_timeval(ASK_BUSY_S);
     bool is_more_wanted;
@@ -242,6 +245,7 @@ share_update(share *s, bool is_busy, bool is_short, int in_flight)
         return;
     s->is_wanting = is_busy && (s->is_wanting || is_short);
     s->in_flight = in_flight;
+    s->contacts_per_second = contacts_per_second;
     is_more_wanted =
         wanted_now(s) > s->wanted || (is_busy && clock_now_s() >= s->void_at_s && !s->is_asking);
     /* Other agents may wait for slots whose requests have just ended. */

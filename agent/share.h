@@ -32,8 +32,9 @@ void share_hold(share *s);
 bool share_is_refused(const share *s);
 /* Tells the share what is going on; it asks the database again when that makes a difference.
  * is_busy: requests may be wanted. is_short: more requests are wanted than there are slots. A
- * contact from time to time needs only the slot that is always kept. */
-void share_update(share *s, bool is_busy, bool is_short, int in_flight);
+ * contact from time to time needs only the slot that is always kept. contacts_per_second: for
+ * ctms.acoustic_rate(). */
+void share_update(share *s, bool is_busy, bool is_short, int in_flight, double contacts_per_second);
 /* Called at each loop interval; renews the lease. */
 void share_tick(share *s);
 /* Gives up all slots; those that are held, and of as many requests in flight, stay taken in the

@@ -180,7 +180,9 @@ turn(evutil_socket_t fd, short what, void *arg)
     line_release_leases(l);
     if (has_cycle_ended(s) && clock_now_s() >= s->last_report_s + REPORT_MIN_S)
         report_now(s);
-    share_update(l->share, are_requests_wanted(l), send_is_short_of_slots(l), l->in_flight);
+    rate_note_turn(&l->rate, l->ready_count > 0, clock_now_s());
+    share_update(l->share, are_requests_wanted(l), send_is_short_of_slots(l), l->in_flight,
+                 rate_per_second(&l->rate, clock_now_s()));
     drain_turn(l);
     set_alarm(s);
 }

@@ -2,7 +2,7 @@
 -- doctor/parts.c runs it; the list is that of a new extension, which 417_cli_doctor.pl looks after.
 -- Triggers of ours are in triggers.sql.
 WITH expected (relation, kind, names) AS (VALUES
-    ('acoustic_agents', 'column', 'agent slots wanted lease_until'),
+    ('acoustic_agents', 'column', 'agent slots wanted lease_until contacts_per_second'),
     ('acoustic_agents', 'index', 'acoustic_agents_pkey'),
     ('acoustic_agents', 'parameter', 'autovacuum_vacuum_threshold=1000 fillfactor=50'),
     ('acoustic_deleted_contact', 'column', 'email_id is_to_send retry last_error generation retry_after lease_until '

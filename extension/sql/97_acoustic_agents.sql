@@ -11,18 +11,30 @@ CREATE TABLE ctms.acoustic_agents (
     agent text PRIMARY KEY,
     slots integer NOT NULL,
     wanted integer NOT NULL,
-    lease_until timestamptz NOT NULL
+    lease_until timestamptz NOT NULL,
+    contacts_per_second double precision NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE ctms.acoustic_agents IS 'Agents that run, and how many requests to Acoustic each may have in flight';
-COMMENT ON COLUMN ctms.acoustic_agents.agent IS 'Name of the agent: its host, process, and a random number, with colons between';
+COMMENT ON COLUMN ctms.acoustic_agents.agent IS 'Host, process and a random number; the owner of its leases in ctms.pending_acoustic';
 COMMENT ON COLUMN ctms.acoustic_agents.slots IS 'Requests that the agent may have, or still has, in flight';
 COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'Number of requests that the agent could use now';
 COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots become free, unless the agent asks again before';
+COMMENT ON COLUMN ctms.acoustic_agents.contacts_per_second IS 'Contacts that it sends a second while more wait to be sent, on average of about a minute; 0: none had to wait in the last five minutes';
 REVOKE ALL ON ctms.acoustic_agents FROM PUBLIC;
 GRANT SELECT ON ctms.acoustic_agents TO ctms_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ctms.acoustic_agents TO ctms_admin;
 
-CREATE FUNCTION ctms.share_acoustic(agent text, wanted integer, in_use integer, total integer, lease interval)
+CREATE FUNCTION ctms.acoustic_rate() RETURNS double precision
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NULLIF(sum(a.contacts_per_second::double precision), 0) FROM ctms.acoustic_agents a WHERE a.lease_until > clock_timestamp()
+$$;
+COMMENT ON FUNCTION ctms.acoustic_rate() IS 'Contacts that all agents together send a second while more wait to be sent, as they measured it in the last minutes; null when no agent runs, or when none had to wait';
+REVOKE ALL ON FUNCTION ctms.acoustic_rate() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_rate() TO ctms_admin, ctms_reader, ctms_monitor;
+
+CREATE FUNCTION ctms.share_acoustic(agent text, wanted integer, in_use integer, total integer, lease interval,
+    contacts_per_second double precision DEFAULT 0)
     RETURNS integer
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -37,6 +49,9 @@ BEGIN
     IF agent = '' OR wanted < 0 OR in_use < 0 OR total < 1 OR lease <= interval '0' THEN
         RAISE invalid_parameter_value USING MESSAGE =
             'an agent must have a name, whole numbers for "wanted" and "in_use", and a positive "total" and "lease"';
+    END IF;
+    IF NOT contacts_per_second BETWEEN 0 AND 1e9 THEN
+        RAISE invalid_parameter_value USING MESSAGE = '"contacts_per_second" must be between 0 and 1e9';
     END IF;
     IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
         -- The snapshot is older than the lock, so slots that others got in between would be given twice.
@@ -57,10 +72,11 @@ BEGIN
         DELETE FROM ctms.acoustic_agents a WHERE a.agent = share_acoustic.agent;
         RETURN 0;
     END IF;
-    INSERT INTO ctms.acoustic_agents AS a (agent, slots, wanted, lease_until)
-    VALUES (share_acoustic.agent, in_use, share_acoustic.wanted, now_ + lease)
+    INSERT INTO ctms.acoustic_agents AS a (agent, slots, wanted, lease_until, contacts_per_second)
+    VALUES (share_acoustic.agent, in_use, share_acoustic.wanted, now_ + lease, share_acoustic.contacts_per_second)
     ON CONFLICT ON CONSTRAINT acoustic_agents_pkey DO UPDATE SET
-        slots = GREATEST(a.slots, EXCLUDED.slots), wanted = EXCLUDED.wanted, lease_until = EXCLUDED.lease_until;
+        slots = GREATEST(a.slots, EXCLUDED.slots), wanted = EXCLUDED.wanted, lease_until = EXCLUDED.lease_until,
+        contacts_per_second = EXCLUDED.contacts_per_second;
 
     -- Agents that want little get what they want; the others share the rest in equal parts. If there
     -- are fewer requests than agents, those that want most come first.
@@ -83,9 +99,9 @@ BEGIN
     RETURN share;
 END
 $$;
-COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as other agents have given back theirs; with wanted and in_use zero, the agent is removed';
-REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) TO ctms_agent, ctms_admin;
+COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval, double precision) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as other agents have given back theirs; with wanted and in_use zero, the agent is removed. contacts_per_second is for ctms.acoustic_rate()';
+REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval, double precision) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval, double precision) TO ctms_agent, ctms_admin;
 
 CREATE FUNCTION ctms.acoustic_age(retry_limit integer, is_bulk boolean DEFAULT false) RETURNS double precision
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -34,12 +34,24 @@ SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour'), ctms.share_acoustic('d', 1, 
 SELECT ctms.share_acoustic('d', 9, 0, 1, '1 hour'), ctms.share_acoustic('c', 1, 0, 1, '1 hour'),
        ctms.share_acoustic('d', 9, 0, 1, '1 hour'), pg_temp.slots();
 
+-- How many contacts a second they send: the sum of those whose lease has not ended.
+SELECT ctms.acoustic_rate() IS NULL AS "not known";
+SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour', 12.5), ctms.share_acoustic('d', 9, 0, 1, '1 hour', 80);
+SELECT ctms.acoustic_rate();
+SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour');
+SELECT ctms.acoustic_rate();
+UPDATE ctms.acoustic_agents SET lease_until = now() WHERE agent = 'd';
+SELECT ctms.acoustic_rate() IS NULL AS "not known";
+
 -- Nonsense.
 \set VERBOSITY sqlstate
 SELECT ctms.share_acoustic('', 1, 0, 1, '1 hour');
 SELECT ctms.share_acoustic('a', -1, 0, 1, '1 hour');
 SELECT ctms.share_acoustic('a', 1, 0, 0, '1 hour');
 SELECT ctms.share_acoustic('a', 1, 0, 1, '0');
+SELECT ctms.share_acoustic('a', 1, 0, 1, '1 hour', -1);
+SELECT ctms.share_acoustic('a', 1, 0, 1, '1 hour', 'NaN');
+SELECT ctms.share_acoustic('a', 1, 0, 1, '1 hour', 'Infinity');
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT ctms.share_acoustic('a', 1, 0, 1, '1 hour');
 ROLLBACK;

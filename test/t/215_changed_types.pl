@@ -184,7 +184,7 @@ my @calls = (
         array_agg('why'::text), array_agg(false), 6) FROM $claim",
     "SELECT ctms.fail_acoustic('9602', '{$other}', '{1}', '{x}', '{t}', 6)",
     "SELECT ctms.release_acoustic('9602')",
-    "SELECT ctms.share_acoustic('a', 1, 0, 10, '1 min')",
+    "SELECT ctms.share_acoustic('a', 1, 0, 10, '1 min', 50)", 'SELECT ctms.acoustic_rate() = 50',
     "SELECT ctms.share_acoustic('9501', 0, 0, 10, '1 min')",
     # writers by SQL
     "INSERT INTO ctms.emails (primary_email) VALUES ('sql\@example.com') RETURNING true",
@@ -389,9 +389,9 @@ for my $database (qw(ctms loose))
 my %others = (
     uuid => ['text'], text => [ 'integer', 'varchar(300)' ], varchar => [ 'integer', 'text' ],
     int4 => [ 'numeric', 'text', 'bigint' ], int8 => [ 'numeric', 'text', 'integer' ],
-    bool => [ 'text', 'integer' ], date => [ 'timestamptz', 'text' ],
-    timestamptz => [ 'text', 'timestamp' ], jsonb => [ 'json', 'text' ],
-    bytea => ['text'],
+    bool => [ 'text', 'integer' ], float8 => [ 'numeric', 'text' ],
+    date => [ 'timestamptz', 'text' ], timestamptz => [ 'text', 'timestamp' ],
+    jsonb => [ 'json', 'text' ], bytea => ['text'],
     _text => [ 'text', 'varchar(300)[]' ]);
 
 sub restore

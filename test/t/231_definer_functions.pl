@@ -194,6 +194,7 @@ like($output, qr/main\n.*product\n/s, 'and sees the real tables');
     "SELECT ctms.drop_waitlist_schema('relay')", "SELECT ctms.install_defaults()",
     "SELECT ctms.enqueue_contacts('{$id}')", "SELECT ctms.reset_acoustic_retries()",
     "SELECT ctms.cancel_acoustic('{}')",
+    'SELECT ctms.acoustic_rate()',
     "INSERT INTO ctms.api_client (client_id, email, hashed_secret)
         VALUES ('id_x', 'x\@example.com', 'x')",
     'SELECT ctms.retry_stripe_refused(id) FROM ctms.stripe_refused',
