@@ -9,8 +9,11 @@
 
 /* Claims contacts, if that is useful and allowed now. */
 void claim_ahead(struct line *l);
+/* A claim would be useful: the queue may have contacts for which there is room. */
+bool claim_is_wanted(const struct line *l);
 /* Takes the result of a claim; the parameters are those of queue_events.claimed. */
-void claim_take_contacts(struct line *l, struct contact_list *contacts, int claimed, int limit);
+void claim_take_contacts(struct line *l, struct contact_list *contacts,
+                         const queue_claim_result *result);
 void claim_note_failure(struct line *l);
 /* When claim_ahead() may have something to do even if nothing else happens; 0 or past: no such
  * time. */

@@ -11,7 +11,7 @@
 
 contact *
 contact_new(const char *email_id, const char *generation, int retry, const char *state,
-            double lease_ends_s)
+            queue_lane lane, double lease_ends_s)
 {
     contact *c = xcalloc(1, sizeof(*c));
 
@@ -19,6 +19,7 @@ contact_new(const char *email_id, const char *generation, int retry, const char 
     snprintf(c->generation, sizeof(c->generation), "%s", generation);
     snprintf(c->state, sizeof(c->state), "%s", state);
     c->is_deletion = strcmp(state, "deleted") == 0;
+    c->lane = lane;
     c->retry = retry;
     c->lease_ends_s = lease_ends_s;
     return c;

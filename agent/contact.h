@@ -22,6 +22,13 @@
 struct contact;
 struct contact_list;
 
+/* The lane of the queue in which a contact waited. */
+typedef enum queue_lane {
+    LANE_LIVE, /* a person's change */
+    LANE_BULK, /* a wave: a resync, an import, a changed price */
+    LANES,
+} queue_lane;
+
 typedef enum row_state {
     ROW_IDLE,     /* its contact is not at Acoustic yet, or it need not be sent any more */
     ROW_WAITING,  /* in the queue of its table */
@@ -49,6 +56,7 @@ typedef struct contact {
     bool is_deletion;    /* of a contact that was deleted */
     bool is_unchanged;   /* nothing has to be sent */
     bool is_skipped;     /* sending is switched off */
+    queue_lane lane;     /* when it was claimed */
     int retry;           /* failed attempts before this one */
     double lease_ends_s; /* monotonic; never later than the end in the database */
 
@@ -79,7 +87,7 @@ typedef struct contact {
 TAILQ_HEAD(contact_list, contact);
 
 contact *contact_new(const char *email_id, const char *generation, int retry, const char *state,
-                     double lease_ends_s);
+                     queue_lane lane, double lease_ends_s);
 void contact_free(contact *c);
 /* Empties the list. */
 void contact_free_list(struct contact_list *list);

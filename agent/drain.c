@@ -63,7 +63,7 @@ drain_begin(struct line *l)
     struct timeval limit = clock_timeval(limit_s < DRAIN_MAX_S ? limit_s : DRAIN_MAX_S);
 
     l->is_draining = true;
-    line_drop_contacts(l, &l->ready);
+    line_drop_ready(l);
     /* Contacts that are half sent are completed, unless nothing can be sent now. */
     if (l->is_token_failing || send_is_held_back(l))
         line_drop_unsent(l);

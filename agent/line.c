@@ -11,6 +11,20 @@ line_turn_soon(struct line *l)
     event_active(l->turn, EV_TIMEOUT, 0);
 }
 
+void
+line_look_soon(struct line *l)
+{
+    for (int lane = 0; lane < LANES; lane++)
+        l->is_hungry[lane] = true;
+    line_turn_soon(l);
+}
+
+int
+line_count_ready(const struct line *l)
+{
+    return l->ready_counts[LANE_LIVE] + l->ready_counts[LANE_BULK];
+}
+
 /* ---- waiting rows ----------------------------------------------------------------- */
 
 static void
@@ -18,7 +32,7 @@ unqueue_row(struct line *l, contact_row *row)
 {
     int kind = line_row_kind(row->table, row->is_deletion);
 
-    TAILQ_REMOVE(&l->waiting[kind], row, link);
+    TAILQ_REMOVE(&l->waiting[kind][row->contact->lane], row, link);
     l->waiting_counts[kind]--;
 }
 
@@ -44,7 +58,7 @@ line_queue_rows(struct line *l, contact *c)
 
         row->state = ROW_WAITING;
         row->ready_at_s = now_s;
-        TAILQ_INSERT_TAIL(&l->waiting[kind], row, link);
+        TAILQ_INSERT_TAIL(&l->waiting[kind][c->lane], row, link);
         l->waiting_counts[kind]++;
     }
 }
@@ -65,7 +79,7 @@ line_move_contact(struct line *l, contact *c, struct contact_list *list)
 {
     if (c->list != NULL)
         TAILQ_REMOVE(c->list, c, link);
-    l->ready_count += (list == &l->ready) - (c->list == &l->ready);
+    l->ready_counts[c->lane] += (list == &l->ready[c->lane]) - (c->list == &l->ready[c->lane]);
     c->list = list;
     if (list != NULL)
         TAILQ_INSERT_TAIL(list, c, link);
@@ -84,7 +98,7 @@ line_drop_contact(struct line *l, contact *c)
     forget_rows(l, c);
     line_move_contact(l, c, NULL);
     l->in_hand--;
-    l->claim_size = 0;
+    l->claim_sizes[c->lane] = 0;
     contact_free(c);
 }
 
@@ -95,6 +109,13 @@ line_drop_contacts(struct line *l, struct contact_list *list)
 
     while ((c = TAILQ_FIRST(list)) != NULL)
         line_drop_contact(l, c);
+}
+
+void
+line_drop_ready(struct line *l)
+{
+    for (int lane = 0; lane < LANES; lane++)
+        line_drop_contacts(l, &l->ready[lane]);
 }
 
 void
@@ -172,7 +193,7 @@ line_drop_unsent(struct line *l)
         TAILQ_REMOVE(&l->again, k, link);
         line_give_up_call(k);
     }
-    line_drop_contacts(l, &l->ready);
+    line_drop_ready(l);
     for (c = TAILQ_FIRST(&l->halfway); c != NULL; c = next) {
         next = TAILQ_NEXT(c, link);
         c->is_dropped = true;
@@ -200,7 +221,7 @@ line_release_leases(struct line *l)
     if (!l->is_release_wanted || l->is_releasing || !line_is_quiet(l))
         return;
     /* Contacts that were claimed meanwhile must not be sent without a lease. */
-    line_drop_contacts(l, &l->ready);
+    line_drop_ready(l);
     line_drop_contacts(l, &l->halfway);
     l->is_releasing = queue_release(l->queue);
     if (!l->is_releasing) {
@@ -216,13 +237,14 @@ line_init(struct line *l, struct event_base *base, const agent_settings *setting
           agent_metrics *metrics)
 {
     *l = (struct line){.base = base, .settings = settings, .metrics = metrics};
-    TAILQ_INIT(&l->ready);
+    for (int lane = 0; lane < LANES; lane++)
+        TAILQ_INIT(&l->ready[lane]);
     TAILQ_INIT(&l->halfway);
     TAILQ_INIT(&l->outcomes);
     TAILQ_INIT(&l->again);
     TAILQ_INIT(&l->sent);
-    for (int kind = 0; kind < ROW_KINDS; kind++)
-        TAILQ_INIT(&l->waiting[kind]);
+    for (int i = 0; i < ROW_KINDS * LANES; i++)
+        TAILQ_INIT(&l->waiting[i / LANES][i % LANES]);
     pace_init(&l->pace, settings->max_in_flight);
 }
 
@@ -244,7 +266,8 @@ line_clear(struct line *l)
 {
     free_calls(&l->sent);
     free_calls(&l->again);
-    contact_free_list(&l->ready);
+    for (int lane = 0; lane < LANES; lane++)
+        contact_free_list(&l->ready[lane]);
     contact_free_list(&l->halfway);
     contact_free_list(&l->outcomes);
 }

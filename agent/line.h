@@ -7,7 +7,7 @@
  * sync.c calls them in turn.
  *
  * At any time a contact is in exactly one of these:
- *   ready      claimed, its AddRecipient not sent
+ *   ready      claimed, its AddRecipient not sent; a list for each lane
  *   (a call)   its AddRecipient is in flight, or waits to be sent again (RemoveRecipient, when
  *              it is deleted)
  *   halfway    accepted; its rows wait in the queues of their tables or are in calls
@@ -82,22 +82,27 @@ struct line {
     pace pace;
     rate rate;
 
-    struct contact_list ready, halfway, outcomes;
-    struct row_list waiting[ROW_KINDS];
-    int waiting_counts[ROW_KINDS];
-    struct call_list again; /* calls to send before all others */
-    struct call_list sent;  /* in flight */
-    int ready_count;
+    struct contact_list ready[LANES], halfway, outcomes;
+    struct row_list waiting[ROW_KINDS][LANES];
+    int waiting_counts[ROW_KINDS]; /* of both lanes */
+    struct call_list again;        /* calls to send before all others */
+    struct call_list sent;         /* in flight */
+    int ready_counts[LANES];
     int in_hand; /* contacts, in all lists and calls */
     int in_flight;
-    int adding;          /* AddRecipients in flight */
-    int claim_size;      /* contacts; 0: small, as at the start */
-    int claim_failures;  /* in a row */
-    double next_claim_s; /* after a failure no claim before this time */
-    double next_look_s;  /* at an empty queue; 0: none is planned */
-    double look_wait_s;  /* between the last two looks */
+    int adding;             /* AddRecipients in flight */
+    int live_in_a_row;      /* AddRecipients of live contacts since the last bulk one */
+    int claim_sizes[LANES]; /* contacts; 0: small, as at the start */
+    int claim_failures;     /* in a row */
+    double bulk_claimed_s;  /* when bulk contacts were claimed last */
+    double next_claim_s;    /* after a failure no claim before this time */
+    double next_look_s;     /* for live contacts; 0: none is planned */
+    double next_live_s;     /* no look for live contacts alone before this time */
+    int vain_looks;         /* of those, in a row */
+    double look_wait_s;     /* between the last two looks */
 
-    bool is_hungry;         /* the queue may have contacts to claim */
+    bool is_hungry[LANES];  /* the queue may have contacts to claim */
+    bool is_waiting;        /* the next change notifies us: a claim found nothing */
     bool was_notified;      /* a notification came while a claim was running */
     bool is_token_failing;  /* the last fetch failed */
     bool is_release_wanted; /* give the leases back as soon as nothing is in flight */
@@ -124,6 +129,10 @@ void line_init(struct line *l, struct event_base *base, const agent_settings *se
 void line_clear(struct line *l);
 /* Something has changed: asks for another turn. */
 void line_turn_soon(struct line *l);
+/* The queue may have contacts to claim, in both lanes. */
+void line_look_soon(struct line *l);
+/* Claimed contacts whose AddRecipient is not sent, in both lanes. */
+int line_count_ready(const struct line *l);
 
 /* ---- contacts --------------------------------------------------------------------- */
 /* Moves the contact to another list, or to none (null). */
@@ -134,6 +143,7 @@ void line_settle_contact(struct line *l, contact *c);
 /* Drops a contact without an outcome: its lease expires or is given back. */
 void line_drop_contact(struct line *l, contact *c);
 void line_drop_contacts(struct line *l, struct contact_list *list);
+void line_drop_ready(struct line *l);
 /* A call of the contact has ended: settles or drops the contact, unless there is more to send. */
 void line_place_contact(struct line *l, contact *c);
 /* Drops everything that is not in flight, and gives the leases back. */

@@ -11,11 +11,11 @@
 #include "common/sentry.h"
 
 static const pg_statement claim_statement = {
-    "SELECT email_id, generation, retry, state"
-    " FROM ctms.claim_acoustic($1, $2::int, $3::int, make_interval(secs => $4::float8))",
-    4,
+    "SELECT email_id, generation, retry, state, is_bulk"
+    " FROM ctms.claim_acoustic($1, $2::int, $3::int, make_interval(secs => $4::float8), $5::int)",
+    5,
     false,
-    "email_id,generation,retry,state",
+    "email_id,generation,retry,state,is_bulk",
     PG_ANY_ROWS,
     false};
 static const pg_statement rows_statement = {
@@ -64,9 +64,9 @@ struct queue {
 
     bool is_claiming;
     bool has_lost;
-    int claim_limit;
-    double claim_ends_s; /* when the lease of the running claim ends */
-    contact **claimed;   /* sorted by email_id while their rows are read */
+    queue_claim_result claim; /* the running one */
+    double claim_ends_s;      /* when its lease ends */
+    contact **claimed;        /* sorted by email_id while their rows are read */
     int claimed_count;
 
     struct contact_list settling; /* the contacts of the running statements */
@@ -126,7 +126,7 @@ end_claim(queue *q, bool is_read)
     free(q->claimed);
     q->claimed = NULL;
     q->claimed_count = 0;
-    q->events.claimed(q->arg, &contacts, claimed, q->claim_limit);
+    q->events.claimed(q->arg, &contacts, &q->claim);
 }
 
 static int
@@ -230,28 +230,33 @@ on_claimed(void *arg, const pg_reply *reply)
     }
     q->claimed = xmalloc(sizeof(*q->claimed) * (size_t)count);
     q->claimed_count = count;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        queue_lane lane = *PQgetvalue(reply->result, i, 4) == 't' ? LANE_BULK : LANE_LIVE;
+
         q->claimed[i] =
             contact_new(PQgetvalue(reply->result, i, 0), PQgetvalue(reply->result, i, 1),
                         atoi(PQgetvalue(reply->result, i, 2)), PQgetvalue(reply->result, i, 3),
-                        q->claim_ends_s);
+                        lane, q->claim_ends_s);
+        q->claim.claimed[lane]++;
+    }
     read_rows(q);
 }
 
 bool
-queue_claim(queue *q, int limit)
+queue_claim(queue *q, int limit, int bulk_limit)
 {
-    char limit_text[16], retry_text[16], lease_text[32];
-    const char *values[] = {q->agent, limit_text, retry_text, lease_text};
+    char limit_text[16], retry_text[16], lease_text[32], bulk_text[16];
+    const char *values[] = {q->agent, limit_text, retry_text, lease_text, bulk_text};
 
     if (q->is_claiming)
         return false;
     snprintf(limit_text, sizeof(limit_text), "%d", limit);
     snprintf(retry_text, sizeof(retry_text), "%d", q->settings->retry_limit);
     snprintf(lease_text, sizeof(lease_text), "%.3f", q->settings->lease_s);
+    snprintf(bulk_text, sizeof(bulk_text), "%d", bulk_limit);
     /* The time is taken before the statement is sent, so our lease ends before the database's. */
     q->claim_ends_s = clock_now_s() + q->settings->lease_s;
-    q->claim_limit = limit;
+    q->claim = (queue_claim_result){.limit = limit, .bulk_limit = bulk_limit};
     q->is_claiming = pg_pool_query(q->pool, &claim_statement, values, on_claimed, q) != NULL;
     return q->is_claiming;
 }

@@ -22,13 +22,16 @@ typedef struct queue_backlog {
     double age_s;      /* age of the oldest change that is ready to be sent */
 } queue_backlog;
 
+typedef struct queue_claim_result {
+    int limit;          /* how many contacts were asked for; if there are fewer, no more wait */
+    int bulk_limit;     /* how many of them could be bulk */
+    int claimed[LANES]; /* how many there were in each lane */
+} queue_claim_result;
+
 typedef struct queue_events {
-    /*
-     * Contacts were claimed and their rows were read; the receiver owns them. Contacts that were
-     * deleted meanwhile are missing. limit: how many were asked for. claimed: how many were
-     * claimed; if it is less than limit, no more are waiting.
-     */
-    void (*claimed)(void *arg, struct contact_list *contacts, int claimed, int limit);
+    /* Contacts were claimed and their rows were read; the receiver owns them. Contacts that were
+     * deleted meanwhile are missing. */
+    void (*claimed)(void *arg, struct contact_list *contacts, const queue_claim_result *result);
     /* The claim failed: nothing was claimed, or the answer was lost. */
     void (*claim_failed)(void *arg);
     /* The outcomes of contacts were written, or could not be written (is_written). is_work_left:
@@ -46,8 +49,9 @@ void queue_free(queue *q);
 /* The agent's name in leases: host, process and a random number. */
 const char *queue_agent_name(const queue *q);
 
-/* Only one claim runs at a time. False while one is running, or when the database is away. */
-bool queue_claim(queue *q, int limit);
+/* Claims contacts, at most bulk_limit of them bulk. Only one claim runs at a time. False while one
+ * is running, or when the database is away. */
+bool queue_claim(queue *q, int limit, int bulk_limit);
 bool queue_is_claiming(const queue *q);
 /* Finishes the contacts that have not failed, and fails the others, with one statement for each
  * kind. Owns the contacts until it returns them with settled(), which may happen at once. Only one

@@ -2,7 +2,8 @@
  * send.c: decides what to send next, and sends it; see send.h.
  *
  * The order is: calls that must be sent again; full calls of rows; rows that have waited too long;
- * AddRecipients; and, when there are no more of those, rows that could still wait.
+ * AddRecipients; and, when there are no more of those, rows that could still wait. AddRecipients of
+ * live contacts come before those of bulk contacts, which get at least one in ten.
  */
 #include "agent/send.h"
 
@@ -10,10 +11,14 @@
 #include "agent/outcome.h"
 #include "common/clock.h"
 
-/* How long rows wait for others to fill their call: while contacts wait to be sent, and while there
- * is nothing else to send. */
+/* How long rows wait for others to fill their call: while contacts of their lane wait to be sent,
+ * or live ones; rows of live contacts while only bulk contacts wait; and while there is nothing
+ * else to send. */
 #define LINGER_BUSY_S 2.0
+#define LINGER_LIVE_S 0.2
 #define LINGER_IDLE_S 0.05
+/* So many AddRecipients of live contacts are sent at most for one of a bulk contact. */
+enum { LIVE_PER_BULK = 9 };
 /* Limits of one call: rows, and bytes of XML. A larger row is sent alone. */
 enum { ROWS_PER_CALL = 100, CALL_BYTES_MAX = 1024 * 1024 };
 /* The failures of 100 rows need less; anything larger is not an answer of the XML API. */
@@ -39,25 +44,72 @@ rows_limit(const contact *c)
     return c->retry < 7 ? ROWS_PER_CALL >> c->retry : 1;
 }
 
-static call *
-take_rows(struct line *l, int kind)
+/* Moves rows into the call while there is room. */
+static void
+fill_call(call *k, struct row_list *rows, const contact *like, int limit)
 {
-    contact_row *row = TAILQ_FIRST(&l->waiting[kind]), *next;
-    int retry = row->contact->retry;
-    int limit = rows_limit(row->contact) > 0 ? rows_limit(row->contact) : 1;
-    const contact *only = l->stop.class != CLASS_SUCCESS ? row->contact : NULL;
-    call *k = line_new_call(l, row->table, row->is_deletion, limit);
+    const struct line *l = k->line;
+    contact_row *row, *next;
     size_t bytes = 0;
 
-    for (; row != NULL && k->row_count < limit; row = next) {
+    for (int i = 0; i < k->row_count; i++)
+        bytes += k->rows[i]->columns.length;
+    for (row = TAILQ_FIRST(rows); row != NULL && k->row_count < limit; row = next) {
         next = TAILQ_NEXT(row, link);
-        if (row->contact->retry != retry || (only != NULL && row->contact != only))
+        if (row->contact->retry != like->retry ||
+            (l->stop.class != CLASS_SUCCESS && row->contact != like))
             continue;
         bytes += row->columns.length;
         if (bytes > CALL_BYTES_MAX && k->row_count > 0)
             break;
         line_take_row(k, row);
     }
+}
+
+/* When the rows of a kind and lane should be sent, even if the call is not full; 0: there are
+ * none. */
+static double
+lane_due_s(const struct line *l, int kind, queue_lane lane)
+{
+    const contact_row *first = TAILQ_FIRST(&l->waiting[kind][lane]);
+    bool is_live_ready = !TAILQ_EMPTY(&l->ready[LANE_LIVE]);
+    bool is_bulk_ready = !TAILQ_EMPTY(&l->ready[LANE_BULK]);
+
+    if (first == NULL)
+        return 0;
+    if (l->is_draining || l->stop.class != CLASS_SUCCESS)
+        return first->ready_at_s;
+    if (is_live_ready || (is_bulk_ready && lane == LANE_BULK))
+        return first->ready_at_s + LINGER_BUSY_S;
+    if (is_bulk_ready)
+        return first->ready_at_s + LINGER_LIVE_S;
+    if (l->adding > 0 || queue_is_claiming(l->queue))
+        return first->ready_at_s + LINGER_IDLE_S;
+    return first->ready_at_s;
+}
+
+/* The lane whose rows should be sent first. */
+static queue_lane
+lane_due_first(const struct line *l, int kind)
+{
+    double live_s = lane_due_s(l, kind, LANE_LIVE), bulk_s = lane_due_s(l, kind, LANE_BULK);
+
+    return live_s > 0 && (bulk_s == 0 || live_s <= bulk_s) ? LANE_LIVE : LANE_BULK;
+}
+
+/* Makes a call of those rows that should be sent first; rows of the other lane get the rest of its
+ * room. */
+static call *
+take_rows(struct line *l, int kind)
+{
+    queue_lane first = lane_due_first(l, kind);
+    contact_row *row = TAILQ_FIRST(&l->waiting[kind][first]);
+    int limit = rows_limit(row->contact) > 0 ? rows_limit(row->contact) : 1;
+    call *k = line_new_call(l, row->table, row->is_deletion, limit);
+
+    fill_call(k, &l->waiting[kind][first], row->contact, limit);
+    fill_call(k, &l->waiting[kind][first == LANE_LIVE ? LANE_BULK : LANE_LIVE], row->contact,
+              limit);
     return k;
 }
 
@@ -65,13 +117,7 @@ take_rows(struct line *l, int kind)
 static double
 rows_due_s(const struct line *l, int kind)
 {
-    const contact_row *first = TAILQ_FIRST(&l->waiting[kind]);
-    bool is_busy = !TAILQ_EMPTY(&l->ready);
-
-    if (l->is_draining || l->stop.class != CLASS_SUCCESS ||
-        (!is_busy && l->adding == 0 && !queue_is_claiming(l->queue)))
-        return first->ready_at_s;
-    return first->ready_at_s + (is_busy ? LINGER_BUSY_S : LINGER_IDLE_S);
+    return lane_due_s(l, kind, lane_due_first(l, kind));
 }
 
 static bool
@@ -131,12 +177,24 @@ take_again(struct line *l, double now_s)
     return NULL;
 }
 
+/* The contact whose AddRecipient is next; null: there is none. */
+static contact *
+next_contact(const struct line *l)
+{
+    contact *live = TAILQ_FIRST(&l->ready[LANE_LIVE]);
+    contact *bulk = TAILQ_FIRST(&l->ready[LANE_BULK]);
+
+    if (live == NULL || (bulk != NULL && l->live_in_a_row >= LIVE_PER_BULK))
+        return bulk;
+    return live;
+}
+
 static call *
 take_contact(struct line *l, double now_s)
 {
     contact *c;
 
-    while ((c = TAILQ_FIRST(&l->ready)) != NULL) {
+    while ((c = next_contact(l)) != NULL) {
         call *k;
 
         line_move_contact(l, c, NULL);
@@ -144,6 +202,10 @@ take_contact(struct line *l, double now_s)
             line_drop_contact(l, c);
             continue;
         }
+        if (c->lane == LANE_BULK)
+            l->live_in_a_row = 0;
+        else if (l->live_in_a_row < LIVE_PER_BULK)
+            l->live_in_a_row++;
         k = line_new_call(l, ACOUSTIC_MAIN, c->is_deletion, 0);
         k->contact = c;
         return k;
@@ -269,7 +331,7 @@ send_is_short_of_slots(const struct line *l)
 
     if (l->in_flight < share_granted(l->share))
         return false;
-    if (share_granted(l->share) == 0 || !TAILQ_EMPTY(&l->again) || !TAILQ_EMPTY(&l->ready))
+    if (share_granted(l->share) == 0 || !TAILQ_EMPTY(&l->again) || line_count_ready(l) > 0)
         return true;
     for (int kind = 0; kind < ROW_KINDS; kind++) {
         if (are_rows_due(l, kind, now_s))

@@ -80,6 +80,6 @@ stop_note_success(struct line *l, const call *k)
     l->stop.class = CLASS_SUCCESS;
     l->stop.until_s = 0;
     stop_show(l);
-    l->is_hungry = true;
+    line_look_soon(l);
     log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "sending to Acoustic continues");
 }

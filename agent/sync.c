@@ -41,11 +41,11 @@ struct sync {
 /* ---- claiming --------------------------------------------------------------------- */
 
 static void
-on_claimed(void *arg, struct contact_list *contacts, int claimed, int limit)
+on_claimed(void *arg, struct contact_list *contacts, const queue_claim_result *result)
 {
     struct sync *s = arg;
 
-    claim_take_contacts(&s->line, contacts, claimed, limit);
+    claim_take_contacts(&s->line, contacts, result);
 }
 
 static void
@@ -66,7 +66,8 @@ on_settled(void *arg, struct contact_list *contacts, bool is_written, bool is_wo
     contact *c;
 
     l->is_settle_blocked = !is_written;
-    l->is_hungry |= is_work_left;
+    if (is_work_left)
+        line_look_soon(l);
     while ((c = TAILQ_FIRST(contacts)) != NULL) {
         TAILQ_REMOVE(contacts, c, link);
         if (!is_written) {
@@ -160,7 +161,7 @@ are_requests_wanted(const struct line *l)
 {
     return l->settings->is_integration_enabled && !l->is_draining &&
            (l->in_hand > 0 || queue_is_claiming(l->queue) ||
-            (l->is_hungry && share_granted(l->share) == 0));
+            (claim_is_wanted(l) && share_granted(l->share) == 0));
 }
 
 static void
@@ -180,7 +181,7 @@ turn(evutil_socket_t fd, short what, void *arg)
     line_release_leases(l);
     if (has_cycle_ended(s) && clock_now_s() >= s->last_report_s + REPORT_MIN_S)
         report_now(s);
-    rate_note_turn(&l->rate, l->ready_count > 0, clock_now_s());
+    rate_note_turn(&l->rate, line_count_ready(l) > 0, clock_now_s());
     share_update(l->share, are_requests_wanted(l), send_is_short_of_slots(l), l->in_flight,
                  rate_per_second(&l->rate, clock_now_s()));
     drain_turn(l);
@@ -222,7 +223,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
     keep_up(s);
     l->is_settle_blocked = false;
     /* Other agents have all the slots, so they should have the contacts too. */
-    if (l->in_flight == 0 && l->ready_count > 0 && share_granted(l->share) == 0)
+    if (l->in_flight == 0 && line_count_ready(l) > 0 && share_granted(l->share) == 0)
         line_drop_unsent(l);
     report_now(s);
     sync_look(s);
@@ -233,9 +234,10 @@ sync_look(struct sync *s)
 {
     struct line *l = &s->line;
 
-    l->was_notified = l->is_hungry = true;
+    l->was_notified = true;
+    l->is_waiting = false;
     l->is_settle_blocked = false;
-    line_turn_soon(l);
+    line_look_soon(l);
 }
 
 /* ---- tokens ----------------------------------------------------------------------- */
@@ -248,7 +250,7 @@ on_token_ready(void *arg)
 
     if (l->is_token_failing) {
         log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "Acoustic gives access tokens again");
-        l->is_hungry = true;
+        line_look_soon(l);
     }
     l->is_token_failing = false;
     stop_show(l);
@@ -298,7 +300,7 @@ sync_apply_settings(struct sync *s)
 {
     struct line *l = &s->line;
 
-    l->claim_size = 0;
+    l->claim_sizes[LANE_LIVE] = l->claim_sizes[LANE_BULK] = 0;
     if (!l->settings->is_sync_enabled)
         line_drop_unsent(l);
     token_renew(l->tokens); /* the credentials may have changed */

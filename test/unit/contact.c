@@ -18,7 +18,7 @@
 static contact *
 a_contact(void)
 {
-    return contact_new("332de237-cab7-4461-bcc3-48e68f42bd5c", "7", 0, "new", 1.0);
+    return contact_new("332de237-cab7-4461-bcc3-48e68f42bd5c", "7", 0, "new", LANE_LIVE, 1.0);
 }
 
 static bool
