@@ -18,8 +18,10 @@ typedef enum family {
     SYNCED,
     RETRIES,
     BACKLOG,
+    BACKLOG_LANE,
     LOOPS,
     AGE,
+    AGE_LANE,
     LOOP_DURATION,
     IN_FLIGHT,
     IN_FLIGHT_ALLOWED,
@@ -45,12 +47,18 @@ static const metrics_family families[] = {
     [BACKLOG] = {.name = "ctms_background_acoustic_sync_backlog",
                  .help = "Contacts in the queue that are to be sent.",
                  .type = METRICS_GAUGE},
+    [BACKLOG_LANE] = {.name = "ctms_background_acoustic_sync_backlog_lane",
+                      .help = "Contacts in this lane of the queue that are to be sent.",
+                      .type = METRICS_GAUGE},
     [LOOPS] = {.name = "ctms_background_acoustic_sync_loops",
                .help = "Cycles that have ended.",
                .type = METRICS_COUNTER},
     [AGE] = {.name = "ctms_background_acoustic_sync_age_s",
-             .help = "Seconds since the oldest change that is ready to be sent.",
+             .help = "Seconds since the oldest live change that is ready to be sent.",
              .type = METRICS_GAUGE},
+    [AGE_LANE] = {.name = "ctms_background_acoustic_sync_age_lane_seconds",
+                  .help = "Seconds since the oldest change in this lane that is ready to be sent.",
+                  .type = METRICS_GAUGE},
     [LOOP_DURATION] = {.name = "ctms_background_acoustic_sync_loop_duration_seconds",
                        .help = "Time that the last cycle took.",
                        .type = METRICS_GAUGE},
@@ -126,7 +134,7 @@ agent_metrics_new(void)
     }
     metrics_add(plain(m, SYNCED), 0);
     metrics_add(plain(m, LOOPS), 0);
-    agent_metrics_note_cycle(m, 0, 0, 0, 0);
+    agent_metrics_note_cycle(m, 0, &(queue_backlog){.waiting = 0});
     agent_metrics_show_in_flight(m, 0, 0);
     agent_metrics_show_stop(m, CLASS_SUCCESS);
     return m;
@@ -155,23 +163,30 @@ agent_metrics_note_synced(agent_metrics *m)
     metrics_add(plain(m, SYNCED), 1);
 }
 
-static void
-set_known(agent_metrics *m, family which, double value)
+static metrics_series *
+of_lane(agent_metrics *m, family which, queue_lane lane)
 {
-    if (value >= 0)
-        metrics_set(plain(m, which), value);
+    static const char *const labels[] = {
+        [LANE_LIVE] = COMMON_LABELS ",lane=\"live\"", [LANE_BULK] = COMMON_LABELS ",lane=\"bulk\""};
+
+    return metrics_get(m->metrics, &families[which], labels[lane]);
 }
 
 void
-agent_metrics_note_cycle(agent_metrics *m, double duration_s, double waiting, double failed,
-                         double age_s)
+agent_metrics_note_cycle(agent_metrics *m, double duration_s, const queue_backlog *backlog)
 {
     if (duration_s > 0)
         metrics_add(plain(m, LOOPS), 1);
-    set_known(m, LOOP_DURATION, duration_s);
-    set_known(m, BACKLOG, waiting);
-    set_known(m, RETRIES, failed);
-    set_known(m, AGE, age_s);
+    metrics_set(plain(m, LOOP_DURATION), duration_s);
+    if (backlog == NULL)
+        return;
+    metrics_set(plain(m, BACKLOG), (double)backlog->waiting);
+    metrics_set(plain(m, RETRIES), (double)backlog->failed);
+    metrics_set(plain(m, AGE), backlog->ages_s[LANE_LIVE]);
+    for (int lane = 0; lane < LANES; lane++) {
+        metrics_set(of_lane(m, BACKLOG_LANE, lane), (double)backlog->lanes[lane]);
+        metrics_set(of_lane(m, AGE_LANE, lane), backlog->ages_s[lane]);
+    }
 }
 
 void

@@ -7,6 +7,7 @@
 
 #include "agent/acoustic/classify.h"
 #include "agent/acoustic/table.h"
+#include "agent/queue.h"
 #include "common/buf.h"
 
 typedef struct agent_metrics agent_metrics;
@@ -18,10 +19,8 @@ void agent_metrics_free(agent_metrics *m);
 void agent_metrics_note_request(agent_metrics *m, acoustic_table table, bool is_deletion,
                                 failure_class status, double duration_s);
 void agent_metrics_note_synced(agent_metrics *m);
-/* Call this at the end of a cycle. Values below zero are unknown; they leave the metric
- * unchanged. */
-void agent_metrics_note_cycle(agent_metrics *m, double duration_s, double backlog, double retries,
-                              double age_s);
+/* Call this at the end of a cycle. backlog: null if it is not known; then its metrics stay. */
+void agent_metrics_note_cycle(agent_metrics *m, double duration_s, const queue_backlog *backlog);
 void agent_metrics_show_in_flight(agent_metrics *m, int in_flight, int allowed);
 /* Why the line is stopped; CLASS_SUCCESS: it runs. */
 void agent_metrics_show_stop(agent_metrics *m, failure_class reason);

@@ -42,10 +42,15 @@ static const pg_statement fail_statement = {
 static const pg_statement release_statement = {
     "SELECT ctms.release_acoustic($1)", 1, false, "release_acoustic", PG_ONE_ROW, false};
 static const pg_statement backlog_statement = {
-    "SELECT backlog, retry_backlog, ctms.acoustic_age($1::int) FROM ctms.acoustic_backlog($1::int)",
+    "SELECT b.backlog, b.retry_backlog, live.backlog AS live_backlog, live.oldest_age_s AS "
+    "live_age_s,"
+    " bulk.backlog AS bulk_backlog, bulk.oldest_age_s AS bulk_age_s"
+    " FROM ctms.acoustic_backlog($1::int) AS b"
+    " JOIN ctms.acoustic_lanes($1::int) AS live ON live.lane = 'live'"
+    " JOIN ctms.acoustic_lanes($1::int) AS bulk ON bulk.lane = 'bulk'",
     1,
     true,
-    "backlog,retry_backlog,acoustic_age",
+    "backlog,retry_backlog,live_backlog,live_age_s,bulk_backlog,bulk_age_s",
     PG_ONE_ROW,
     false};
 
@@ -479,15 +484,19 @@ static void
 on_backlog(void *arg, const pg_reply *reply)
 {
     queue *q = arg;
-    queue_backlog backlog = {-1, -1, -1};
+    queue_backlog backlog;
+    bool is_known = reply->status == PG_OK && PQntuples(reply->result) == 1;
 
     q->is_asking_backlog = false;
-    if (reply->status == PG_OK && PQntuples(reply->result) == 1) {
+    if (is_known) {
         backlog.waiting = atoll(PQgetvalue(reply->result, 0, 0));
         backlog.failed = atoll(PQgetvalue(reply->result, 0, 1));
-        backlog.age_s = strtod(PQgetvalue(reply->result, 0, 2), NULL);
+        for (int lane = 0; lane < LANES; lane++) {
+            backlog.lanes[lane] = atoll(PQgetvalue(reply->result, 0, 2 + 2 * lane));
+            backlog.ages_s[lane] = strtod(PQgetvalue(reply->result, 0, 3 + 2 * lane), NULL);
+        }
     }
-    q->events.backlog(q->arg, &backlog);
+    q->events.backlog(q->arg, is_known ? &backlog : NULL);
 }
 
 bool

@@ -15,11 +15,11 @@
 
 typedef struct queue queue;
 
-/* Values below zero are not known. */
 typedef struct queue_backlog {
-    long long waiting; /* contacts to be sent */
-    long long failed;  /* contacts that have failed since they changed */
-    double age_s;      /* age of the oldest change that is ready to be sent */
+    long long waiting;      /* contacts to be sent */
+    long long failed;       /* contacts that have failed since they changed */
+    long long lanes[LANES]; /* contacts to be sent */
+    double ages_s[LANES];   /* ages of the oldest changes that are ready to be sent */
 } queue_backlog;
 
 typedef struct queue_claim_result {
@@ -38,6 +38,7 @@ typedef struct queue_events {
      * some contacts were changed meanwhile and wait again. */
     void (*settled)(void *arg, struct contact_list *contacts, bool is_written, bool is_work_left);
     void (*released)(void *arg, bool is_written);
+    /* Null: the database did not tell. */
     void (*backlog)(void *arg, const queue_backlog *backlog);
     /* The result of ctms.acoustic_configuration(). */
     void (*configuration)(void *arg, const char *json);

@@ -151,12 +151,17 @@ report_has_work(const report *r)
 }
 
 static void
-log_backlog(log_line *line, const char *name, long long value)
+log_backlog(log_line *line, const queue_backlog *backlog)
 {
-    if (value >= 0)
-        log_int(line, name, value);
-    else
-        log_json(line, name, "null", 4);
+    if (backlog == NULL) {
+        log_json(line, "sync_backlog", "null", 4);
+        log_json(line, "bulk_backlog", "null", 4);
+        log_json(line, "retry_backlog", "null", 4);
+        return;
+    }
+    log_int(line, "sync_backlog", backlog->waiting);
+    log_int(line, "bulk_backlog", backlog->lanes[LANE_BULK]);
+    log_int(line, "retry_backlog", backlog->failed);
 }
 
 void
@@ -175,15 +180,13 @@ report_cycle(report *r, const queue_backlog *backlog)
     log_int(line, "count_retry", r->count_retry);
     log_int(line, "count_skipped", r->count_skipped);
     log_int(line, "count_exception", r->count_exception);
-    log_backlog(line, "sync_backlog", backlog->waiting);
-    log_backlog(line, "retry_backlog", backlog->failed);
+    log_backlog(line, backlog);
     log_real(line, "loop_duration_s", lasted_s);
     log_real(line, "loop_sleep_s",
              lasted_s < r->settings->loop_s ? r->settings->loop_s - lasted_s : 0);
     log_bool(line, "trivial", r->count_total == 0);
     log_end(line, "sync_service cycle complete");
-    agent_metrics_note_cycle(r->metrics, lasted_s, (double)backlog->waiting,
-                             (double)backlog->failed, backlog->age_s);
+    agent_metrics_note_cycle(r->metrics, lasted_s, backlog);
     begin_cycle(r);
 }
 

@@ -32,7 +32,7 @@ void report_start(const report *r);
 /* Logs the outcome of a contact that was sent, or that needed no sending. */
 void report_contact(report *r, const contact *c);
 bool report_has_work(const report *r);
-/* Logs the cycle and begins the next. */
+/* Logs the cycle and begins the next. backlog: null if it is not known. */
 void report_cycle(report *r, const queue_backlog *backlog);
 /* Writes the time to the health file, if one is configured. */
 void report_health(report *r);

@@ -123,7 +123,7 @@ report_now(struct sync *s)
         return;
     s->is_reporting = true;
     if (!queue_ask_backlog(s->line.queue))
-        on_backlog(s, &(queue_backlog){-1, -1, -1});
+        on_backlog(s, NULL);
 }
 
 /* All the work at hand is done. */

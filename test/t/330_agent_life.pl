@@ -152,6 +152,11 @@ subtest 'metrics' => sub {
     like($text, qr/^\Q$durations,$add\E,le="0.05"\} \d$/m, 'durations');
     like($text, qr/^ctms_background_acoustic_${_}\{\Q$common\E\} [0-9.e-]+$/m, $_) for qw(sync_total
         sync_retries sync_backlog sync_loops sync_age_s sync_loop_duration_seconds);
+    for my $lane (qw(live bulk))
+    {
+        like($text, qr/^ctms_background_acoustic_sync_${_}\{\Q$common,lane="$lane"\E\} [0-9.e-]+$/m,
+            "$_, $lane") for qw(backlog_lane age_lane_seconds);
+    }
     is(metric('ctms_background_acoustic_sync_total', ''), 1, 'contacts');
     is(scalar(grep { !/^(#.*|[a-z_]+\{.*\} [0-9.e+-]+|)$/ } split /\n/, $text), 0,
         'every line is in the text format');
@@ -165,6 +170,16 @@ subtest 'metrics' => sub {
     poll_until(sub { metric('ctms_background_acoustic_sync_backlog', '') == 1
             && metric('ctms_background_acoustic_sync_age_s', '') > 0 },
         'the backlog and its age are shown');
+    $ctms->sql(q{SELECT ctms.enqueue_contacts(array_agg(email_id)) FROM ctms.emails
+        WHERE primary_email = 'metrics@example.com'});
+    my ($backlog, $age) = map { "ctms_background_acoustic_sync_$_" } qw(backlog_lane
+        age_lane_seconds);
+    poll_until(sub { metric($backlog, 'lane="bulk"') == 1 && metric($age, 'lane="bulk"') > 0
+            && metric($backlog, 'lane="live"') == 1 && metric($age, 'lane="live"') > 0 },
+        'and both of each lane');
+    poll_until(sub { grep { ($_->{Fields}{bulk_backlog} // 0) == 1
+                && $_->{Fields}{sync_backlog} == 2 } lines('sync_service cycle complete') },
+        'also in the log');
     settings(faults => []);
     wait_until_sent();
     poll_until(sub { get('/__heartbeat__')->{status} == 200 }, 'it runs again');
