@@ -23,8 +23,8 @@ enum { CLAIM_MIN = 20, PROBE_CLAIM = 10 };
 enum { IN_HAND_CLAIMS = 4 };
 #define CLAIM_RETRY_MIN_S 0.2
 /* Claims of bulk contacts are this far apart: sooner, the next one is larger; later, smaller. */
-#define BULK_INTERVAL_MIN_S 0.2
-#define BULK_INTERVAL_MAX_S 0.8
+#define BULK_INTERVAL_MIN_S 0.3
+#define BULK_INTERVAL_MAX_S 1.2
 enum { BULK_CLAIM_MIN = 4 };
 /* Bulk changes notify us, too, and of live ones other agents. So after looks in vain for live
  * contacts the next look waits, longer each time. */
