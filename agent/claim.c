@@ -52,16 +52,20 @@ may_hold_more(const struct line *l, queue_lane lane)
     return l->ready_counts[lane] <= next_size(l, lane) / 2;
 }
 
-/* How many bulk contacts a claim may take. While none are known to wait, each claim looks for them
- * too: so one that finds nothing has seen that there are none. */
+/* How many bulk contacts a claim may take: at least those that are sent between live ones. While
+ * none are known to wait, each claim looks for them too: so one that finds nothing has seen that
+ * there are none. */
 static int
 bulk_limit(const struct line *l)
 {
     bool is_room = l->in_hand < IN_HAND_CLAIMS * l->settings->batch_limit;
+    int live = l->ready_counts[LANE_LIVE] + next_size(l, LANE_LIVE);
+    int least = live / LIVE_PER_BULK + 1 - l->ready_counts[LANE_BULK];
+    int size = next_size(l, LANE_BULK);
 
     if (!l->is_hungry[LANE_BULK] || (is_room && may_hold_more(l, LANE_BULK)))
-        return next_size(l, LANE_BULK);
-    return 0;
+        return size > least ? size : least;
+    return is_room && least > 0 ? least : 0;
 }
 
 static bool
@@ -212,7 +216,6 @@ void
 claim_take_contacts(struct line *l, struct contact_list *contacts, const queue_claim_result *result)
 {
     int live = result->claimed[LANE_LIVE], bulk = result->claimed[LANE_BULK];
-    bool is_filled = live + bulk == result->limit;
 
     /* Contacts that may be the cause of a fault come last. */
     take_claimed(l, contacts, false);
@@ -222,8 +225,8 @@ claim_take_contacts(struct line *l, struct contact_list *contacts, const queue_c
     l->is_waiting |= live + bulk == 0 && !l->was_notified;
     /* Only an empty claim shows that the queue is empty, because an agent that does not wait is not
      * notified. */
-    l->is_hungry[LANE_LIVE] = live > 0 || is_filled || !l->is_waiting;
-    if (bulk > 0 || is_filled || l->was_notified)
+    l->is_hungry[LANE_LIVE] = live > 0 || !l->is_waiting;
+    if (bulk > 0 || live + bulk == result->limit || l->was_notified)
         l->is_hungry[LANE_BULK] = true;
     else if (result->bulk_limit > 0)
         l->is_hungry[LANE_BULK] = false;

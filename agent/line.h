@@ -38,6 +38,10 @@ line_row_kind(acoustic_table table, bool is_deletion)
     return (int)table + (is_deletion ? ACOUSTIC_TABLES : 0);
 }
 
+/* While contacts of both lanes wait, one AddRecipient of a bulk contact follows so many of live
+ * ones. */
+enum { LIVE_PER_BULK = 9 };
+
 /* A request to the XML API: one contact's AddRecipient or RemoveRecipient, or rows of one
  * table, to be stored or to be deleted. */
 typedef struct call {

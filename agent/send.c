@@ -17,8 +17,6 @@
 #define LINGER_BUSY_S 2.0
 #define LINGER_LIVE_S 0.2
 #define LINGER_IDLE_S 0.05
-/* So many AddRecipients of live contacts are sent at most for one of a bulk contact. */
-enum { LIVE_PER_BULK = 9 };
 /* Limits of one call: rows, and bytes of XML. A larger row is sent alone. */
 enum { ROWS_PER_CALL = 100, CALL_BYTES_MAX = 1024 * 1024 };
 /* The failures of 100 rows need less; anything larger is not an answer of the XML API. */
