@@ -6,6 +6,7 @@
 #include <string.h>
 #include "cli/cli.h"
 #include "cli/database.h"
+#include "cli/near.h"
 #include "cli/output.h"
 #include "cli/secret.h"
 #include "common/scope.h"
@@ -70,6 +71,20 @@ read_scopes(struct cli *cli, const char *text, buf *names, const char **list)
     return true;
 }
 
+static int
+refuse_unknown(struct cli *cli, const char *id)
+{
+    near_names near;
+    PGresult *ids =
+        database_try_query(cli, "SELECT client_id FROM ctms.api_client ORDER BY 1", 0, NULL);
+
+    near_begin(&near, id);
+    near_offer_rows(&near, ids);
+    PQclear(ids);
+    return output_error(cli, CLI_NOT_FOUND, "there is no client \"%s\"%s", id,
+                        near_question(&near));
+}
+
 /* Needs no quoting: ids and secrets have no character that is special in JSON or a shell. */
 static void
 print_credentials(struct cli *cli, const char *id, const char *secret)
@@ -95,7 +110,7 @@ print_credentials(struct cli *cli, const char *id, const char *secret)
  */
 static int
 store_secret(struct cli *cli, const char *sql, const char *id, const char *email,
-             const char *scopes, enum cli_exit none_status, const char *none_message)
+             const char *scopes)
 {
     char secret[SECRET_SIZE];
     char hash[SECRET_HASH_SIZE];
@@ -105,8 +120,13 @@ store_secret(struct cli *cli, const char *sql, const char *id, const char *email
     if (!secret_make(secret, hash))
         return output_error(cli, CLI_FAILED, "could not make a secret: no randomness or memory");
     result = database_query(cli, sql, email ? 4 : 2, parameters);
-    if (result && PQntuples(result) == 0)
-        output_error(cli, none_status, none_message, id);
+    if (result && PQntuples(result) == 0 && email)
+        output_error(cli, CLI_EXISTS,
+                     "client \"%s\" exists already; \"ctms clients rotate-secret\" gives it a new "
+                     "secret",
+                     id);
+    else if (result && PQntuples(result) == 0)
+        refuse_unknown(cli, id);
     else if (result)
         print_credentials(cli, id, secret);
     explicit_bzero(secret, sizeof(secret));
@@ -128,9 +148,7 @@ run_add(struct cli *cli)
                      "INSERT INTO ctms.api_client (client_id, hashed_secret, email, scopes) "
                      "VALUES ($1, $2, $3, string_to_array($4, ',')) "
                      "ON CONFLICT DO NOTHING RETURNING client_id",
-                     id, email, scopes, CLI_EXISTS,
-                     "client \"%s\" exists already; \"ctms clients rotate-secret\" gives it a "
-                     "new secret");
+                     id, email, scopes);
     buf_free(&names);
     return cli->status;
 }
@@ -149,7 +167,7 @@ run_scope(struct cli *cli)
                                 "WHERE client_id = $1 RETURNING client_id, to_json(scopes)",
                                 2, (const char *const[]){id, scopes});
     if (result && PQntuples(result) == 0)
-        output_error(cli, CLI_NOT_FOUND, "there is no client \"%s\"", id);
+        refuse_unknown(cli, id);
     else if (result && cli->is_json)
         printf("{\"client_id\": \"%s\", \"scopes\": %s}\n", id,
                PQgetisnull(result, 0, 1) ? "null" : PQgetvalue(result, 0, 1));
@@ -174,7 +192,7 @@ run_rotate_secret(struct cli *cli)
     return store_secret(cli,
                         "UPDATE ctms.api_client SET hashed_secret = $2 WHERE client_id = $1 "
                         "RETURNING client_id",
-                        id, NULL, NULL, CLI_NOT_FOUND, "there is no client \"%s\"");
+                        id, NULL, NULL);
 }
 
 static int
@@ -207,7 +225,7 @@ set_enabled(struct cli *cli, const char *value)
                             "RETURNING client_id",
                             2, parameters);
     if (result && PQntuples(result) == 0)
-        output_error(cli, CLI_NOT_FOUND, "there is no client \"%s\"", id);
+        refuse_unknown(cli, id);
     else if (result && cli->is_json)
         printf("{\"client_id\": \"%s\", \"enabled\": %s}\n", id, value);
     else if (result)

@@ -76,6 +76,12 @@ for my $verb (qw(enable disable))
     is($rc, 4, "$verb of an unknown client");
     is($err, qq(ctms: there is no client "id_nobody"\n), 'said so');
 }
+for my $args ([qw(disable baskte)], [qw(scope baskte all)], [qw(rotate-secret baskte --yes)])
+{
+    ($rc, $out, $err) = $ctms->cli('clients', @$args);
+    is("$rc $err", qq(4 ctms: there is no client "id_baskte"; did you mean "id_basket"?\n),
+        "$args->[0] of a mistyped one");
+}
 
 # ---- scopes ------------------------------------------------------------------------
 
