@@ -213,8 +213,8 @@ check_column(struct cli *cli, const char *column)
     return is_ok;
 }
 
-/* Warns of a newsletter that no contact has. The names come from all contacts, so this waits no
- * longer than one statement may, and failing to look is no error. */
+/* Warns of a newsletter that no contact has. Looking may take long, because no index helps; when a
+ * statement comes to its time limit, that is no error. */
 static void
 check_newsletter(struct cli *cli, const char *slug)
 {
