@@ -2891,7 +2891,8 @@ AS $$
     CROSS JOIN LATERAL (
         SELECT p.create_timestamp FROM ctms.pending_acoustic p
         WHERE p.is_bulk = acoustic_age.is_bulk AND p.retry_after IS NULL AND p.retry = tried.retry
-        ORDER BY p.retry, p.create_timestamp LIMIT 1) AS oldest
+        -- The order of the index, so that it reads one entry of each.
+        ORDER BY p.retry_after NULLS FIRST, p.retry, p.create_timestamp LIMIT 1) AS oldest
 $$;
 COMMENT ON FUNCTION ctms.acoustic_age(integer, boolean) IS 'Age in seconds of the oldest change in the live lane, or the bulk lane, that is ready to be sent, or is being sent; 0 when there is none';
 REVOKE ALL ON FUNCTION ctms.acoustic_age(integer, boolean) FROM PUBLIC;

@@ -241,6 +241,17 @@ UPDATE ctms.pending_acoustic SET retry = 1, retry_after = now() + interval '1 ho
 SELECT lane, backlog, oldest_age_s > 3599 AS is_hour, oldest_age_s > 59 AS is_minute FROM ctms.acoustic_lanes(6);
 SELECT * FROM ctms.acoustic_backlog(6);
 SELECT given_up FROM ctms.monitor(6);
+-- It reads one entry of the index for each number of retries, however many wait.
+SELECT ctms.enqueue_contacts(array_agg(pg_temp.contact(n)), 'live') FROM generate_series(1, 101) AS n;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+BEGIN;
+SELECT pg_stat_get_xact_tuples_returned('ctms.pending_acoustic_claim_idx'::regclass) AS read_before \gset
+SELECT ctms.acoustic_age(6) > 0 AS is_any;
+SELECT pg_stat_get_xact_tuples_returned('ctms.pending_acoustic_claim_idx'::regclass) - :read_before < 10 AS is_little;
+COMMIT;
+RESET enable_seqscan;
+RESET enable_bitmapscan;
 SELECT pg_temp.empty();
 
 -- ---- cancelling ----------------------------------------------------------------------------------
