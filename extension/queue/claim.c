@@ -78,16 +78,16 @@ PG_FUNCTION_INFO_V1(ctms_claim_acoustic);
               "  AND d.retry_after IS DISTINCT FROM 'infinity') OR d.lease_until > $4))",          \
               ", is_tried = true")
 
-/* Failed rows that were never claimed again are left out, and with them older ones. */
+/* From a place on: rows that have failed are left out, and those that are older than $6. */
 #define ONWARDS "q.retry = 0 AND $3 > 0 AND q.create_timestamp >= $6"
 #define QUEUE "ctms.pending_acoustic"
 #define DELETED "ctms.acoustic_deleted_contact"
 
-/* $7: is_bulk */
 static QueuePlan ripen_plan = {.sql = RIPEN_SQL(QUEUE, "is_bulk = $3 AND "),
                                .arg_count = 3,
                                .arg_types = {TIMESTAMPTZOID, INT8OID, BOOLOID}};
 
+/* agent, limit, retry_limit, now, lease, from, is_bulk */
 #define CLAIM_TYPES                                                                                \
     {                                                                                              \
         TEXTOID, INT8OID, INT4OID, TIMESTAMPTZOID, INTERVALOID, TIMESTAMPTZOID, BOOLOID            \
