@@ -5,37 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 #include "cli/database.h"
+#include "cli/near.h"
 #include "cli/output.h"
+#include "common/include_file.h"
 
-/* One row for each name that leads to a contact; they are looked up in the order of `place`. */
-#define LOOK(place, name, from, condition)                                                         \
-    "(SELECT " place ", '" name "', c.email_id, false FROM " from " WHERE " condition              \
-    " LIMIT " LIMIT_SQL ")"
-#define LIMIT_SQL "101"
-_Static_assert(FIND_CONTACT_MAX == 100, "one less than LIMIT_SQL");
-
-/*
- * $1: the text. $2: the same as a UUID in its canonical form, or null. The casts hold for every
- * type that an administrator gives a column. Tokens are stored in the canonical form of UUIDs.
- */
-#define NAMES_SQL                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                \
-    LOOK("1", "primary_email", "ctms.emails AS c", "lower(c.primary_email::text) = lower($1)")                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                   \
-    " UNION ALL " LOOK("2",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                      \
-                       "email_id", "ctms.emails AS c", "c.email_id = $2::uuid") " UNION "                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                        \
-                                                                                "ALL " LOOK("3", "basket_token", "ctms.emails AS c", "c.basket_token::text = coalesce($2::text, $1)") " UNION ALL " LOOK("4",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    \
-                                                                                                                                                                                                         "fxa_id", "ctms.fxa AS c", "c.fxa_id::text = $1") " UNION ALL " LOOK("5", "fxa_primary_email", "ctms.fxa AS c", "lower(c.primary_email::text) = lower($1)") " UNION ALL " LOOK("6",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                     \
-                                                                                                                                                                                                                                                                                                                                                                                        "amo_user_id",                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                           \
-                                                                                                                                                                                                                                                                                                                                                                                        "ctms.amo AS c", "c.user_id::text = $1") " UNION ALL " LOOK("7",                                                                                                                                                                                                                                                                                                                                                                                                                                                                         \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                    "mofo_email_id", "ctms.mofo AS c", "c.mofo_email_id::text = $1") " UNION ALL " LOOK("8",                                                                                                                                                                                                                                                                                                                                                                                     \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                        "mofo_contact_id", "ctms.mofo AS c", "c.mofo_contact_id::text = $1") " UNION ALL " LOOK("9", "sfdc_id", "ctms.emails AS c", "c.sfdc_id::text = $1") " UNION ALL " LOOK("10", "stripe_customer_id", "ctms.stripe_customer AS s JOIN ctms.fxa AS c USING (fxa_id)", "s.stripe_id::text = $1") " UNION ALL SELECT 2, 'email_id', d.email_id, true FROM ctms.acoustic_deleted_contact AS d " \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    "WHERE d.is_to_send AND d.email_id = $2::uuid "                                              \
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    "AND NOT EXISTS (SELECT FROM ctms.emails AS e WHERE e.email_id = d.email_id)"
-
-/* An empty text matches nothing, whatever is stored. */
-#define FIND_SQL                                                                                   \
-    "SELECT email_id, string_agg(name, ', ' ORDER BY place), bool_or(is_deleted) "                 \
-    "FROM (" NAMES_SQL ") AS found (place, name, email_id, is_deleted) WHERE $1::text <> '' "      \
-    "GROUP BY email_id ORDER BY email_id LIMIT " LIMIT_SQL
+INCLUDE_FILE(find_sql, "cli/find_contact.sql");
+_Static_assert(FIND_CONTACT_MAX == 100, "find_contact.sql finds one more");
 
 bool
 find_contact_read_id(const char *text, char email_id[37])
@@ -67,7 +42,7 @@ find_contact(struct cli *cli, const char *text, struct find_contact *found)
 {
     char email_id[37];
     const char *parameters[] = {text, find_contact_read_id(text, email_id) ? email_id : NULL};
-    PGresult *rows = database_query(cli, FIND_SQL, 2, parameters);
+    PGresult *rows = database_query(cli, find_sql, 2, parameters);
 
     found->count = 0;
     found->is_more = false;
@@ -85,9 +60,29 @@ find_contact(struct cli *cli, const char *text, struct find_contact *found)
     return true;
 }
 
+/*
+ * Addresses that stand beside the text in the index. Whoever may look for a contact may read all
+ * addresses.
+ */
+#define NEAR_SQL(order, compare)                                                                   \
+    "(SELECT primary_email FROM ctms.emails WHERE lower(primary_email::text) " compare             \
+    " lower(btrim($1)) ORDER BY lower(primary_email::text) " order " LIMIT 50)"
+
 int
 find_contact_report_none(struct cli *cli, const char *text)
 {
-    (void)text;
-    return output_error(cli, CLI_NOT_FOUND, "no contact has that name");
+    const char *parameters[] = {text};
+    PGresult *rows = database_query(cli, NEAR_SQL("ASC", ">=") " UNION ALL " NEAR_SQL("DESC", "<"),
+                                    1, parameters);
+    near_names near;
+
+    if (!rows)
+        return cli->status;
+    near_begin(&near, text);
+    near_offer_rows(&near, rows);
+    PQclear(rows);
+    output_error(cli, CLI_NOT_FOUND, "no contact has the address or id \"%s\"%s", text,
+                 near_question(&near));
+    fputs("  hint: a deleted contact is known by its email_id only\n", stderr);
+    return cli->status;
 }
