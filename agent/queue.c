@@ -58,7 +58,12 @@ static const pg_statement configuration_statement = {
     "SELECT ctms.acoustic_configuration()", 0, true, "acoustic_configuration", PG_ONE_ROW, false};
 
 static const pg_statement forget_statement = {
-    "SELECT ctms.forget_stripe_refused()", 0, false, "forget_stripe_refused", PG_ONE_ROW, false};
+    "SELECT ctms.forget_stripe_refused(), ctms.forget_acoustic_history()",
+    0,
+    false,
+    "forget_stripe_refused,forget_acoustic_history",
+    PG_ONE_ROW,
+    false};
 
 struct queue {
     pg_pool *pool;
@@ -537,11 +542,11 @@ on_forgotten(void *arg, const pg_reply *reply)
 
     q->is_forgetting = false;
     if (reply->status == PG_ERROR)
-        complain("could not remove old refused Stripe objects", reply);
+        complain("could not remove refused Stripe objects and history that are old", reply);
 }
 
 void
-queue_forget_refused(queue *q)
+queue_forget_old(queue *q)
 {
     if (!q->is_forgetting)
         q->is_forgetting = pg_pool_query(q->pool, &forget_statement, NULL, on_forgotten, q) != NULL;

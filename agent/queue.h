@@ -65,9 +65,9 @@ bool queue_has_lost(const queue *q);
 bool queue_ask_backlog(queue *q);
 /* Asks for the configuration; on failure nothing happens. */
 void queue_ask_configuration(queue *q);
-/* Has the database remove some of the refused Stripe objects that are too old; a failure is only
- * logged. */
-void queue_forget_refused(queue *q);
+/* Has the database remove some of the refused Stripe objects and of the history that are too old; a
+ * failure is only logged. */
+void queue_forget_old(queue *q);
 bool queue_is_database_up(const queue *q);
 
 #endif

@@ -204,7 +204,7 @@ keep_up(struct sync *s)
     if (clock_now_s() < s->next_upkeep_s)
         return;
     s->next_upkeep_s = clock_now_s() + UPKEEP_S;
-    queue_forget_refused(s->line.queue);
+    queue_forget_old(s->line.queue);
 }
 
 /* Each loop interval: looks at the queue even if no notification came. */

@@ -6,6 +6,7 @@
 #           many waiting, and when it was cancelled while a long transaction keeps vacuum away
 #   drain   the sizes after very many were sent while others changed
 #   dump    sending while a long transaction keeps vacuum away
+#   history a change, claim and finish without and with what the history keeps, and their WAL
 #   rows    how fast contacts are rendered
 #   restore a dump of 100,000 contacts brought back: what is enqueued
 #
@@ -28,8 +29,8 @@ my $sessions = setting(SESSIONS => 32);
 my $seconds = setting(SECONDS => 2);
 my $turns = setting(TURNS => 6);
 my %run = (feed => \&feed, depth => \&depth, lanes => \&lanes, drain => \&drain,
-    dump => \&dump_meanwhile, rows => \&rows, restore => \&restore);
-my @parts = split /,/, setting(PARTS => 'feed,depth,lanes,drain,dump,rows,restore');
+    dump => \&dump_meanwhile, history => \&history, rows => \&rows, restore => \&restore);
+my @parts = split /,/, setting(PARTS => 'feed,depth,lanes,drain,dump,history,rows,restore');
 my @unknown = grep { !$run{$_} } @parts;
 die "ctms: no such part: @unknown\n" if @unknown;
 die "ctms: nothing to measure\n" if !@parts;
@@ -287,6 +288,43 @@ sub dump_meanwhile
     }
     $dumper->query_safe('COMMIT');
     $dumper->quit;
+    return;
+}
+
+# ---- history -------------------------------------------------------------------------------------
+
+# Contacts change, each in a transaction, and are sent: the whole way of a contact.
+sub go_whole_way
+{
+    my ($kept) = @_;
+    my $count = 500;
+    my $first = $bench->{next_change}{ctms}++ * $count % ($contacts - $count) + 1;
+    $bench->set(%$kept);
+    my $wal = $bench->sql('SELECT pg_current_wal_insert_lsn()');
+    my $change = $bench->sql("SET synchronous_commit = off; CALL change($first, $count, NULL)");
+    my ($claim, $finish, $sent) = send_batches('ctms', 10, 100);
+    die "ctms: $sent were sent\n" if $sent != $count;
+    my $bytes = $bench->sql("SELECT pg_current_wal_insert_lsn() - '$wal'");
+    return { finish => $finish, whole => $change + $claim + $finish, bytes => $bytes / $count };
+}
+
+sub history
+{
+    clear();
+    my @kept = ({ acoustic_history => '0' },
+        { acoustic_history => '30d', acoustic_history_sent => 'off' },
+        { acoustic_history => '30d', acoustic_history_sent => 'on' });
+    go_whole_way($_) for @kept;
+    $bench->sql('CHECKPOINT');
+    my @way = by_turns($turns, map { my $kept = $_; sub { go_whole_way($kept) } } @kept);
+    my %name = (finish => 'finish, per contact, us', whole => 'change, claim and finish, us',
+        bytes => 'their WAL, bytes');
+    for my $figure (qw(finish whole bytes))
+    {
+        put("$name{$figure}: no history, failures, all", sprintf '%.1f, %.1f (%.2f), %.1f (%.2f)',
+            middle($way[0], $figure),
+            map { (middle($way[$_], $figure), ratio($way[$_], $way[0], $figure)) } 1, 2);
+    }
     return;
 }
 

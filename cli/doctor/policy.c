@@ -24,7 +24,8 @@
     "WHEN v.value ~ '^[0-9A-Za-z]+$' THEN v.value ELSE 'VALUE' END "                               \
     "FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole "                         \
     "CROSS JOIN unnest(s.setconfig) AS c (entry) CROSS JOIN "                                      \
-    "unnest(ARRAY['acoustic_deletions', 'acoustic_history', 'acoustic_retry_delay', "              \
+    "unnest(ARRAY['acoustic_deletions', 'acoustic_history', 'acoustic_history_rows', "             \
+    "'acoustic_history_sent', 'acoustic_retry_delay', "                                            \
     "'acoustic_skip_unchanged', 'direct_access', 'stripe_refused_age']) AS p (name) "              \
     "CROSS JOIN replace(substr(c.entry, length('ctms.' || p.name || '=') + 1), ' ', '') "          \
     "AS v (value) WHERE starts_with(c.entry, 'ctms.' || p.name || '=') AND s.setdatabase IN "      \

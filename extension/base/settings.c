@@ -194,6 +194,13 @@ settings_get_ms(Setting setting)
     return current_value(setting);
 }
 
+int64
+settings_get_number(Setting setting)
+{
+    Assert(settings_rules[setting].type == SETTING_NUMBER);
+    return current_value(setting);
+}
+
 char *
 settings_get_text(Setting setting)
 {

@@ -13,6 +13,8 @@
 typedef enum Setting {
     SETTING_ACOUSTIC_DELETIONS,
     SETTING_ACOUSTIC_HISTORY,
+    SETTING_ACOUSTIC_HISTORY_ROWS,
+    SETTING_ACOUSTIC_HISTORY_SENT,
     SETTING_ACOUSTIC_RETRY_DELAY,
     SETTING_ACOUSTIC_SKIP_UNCHANGED,
     SETTING_DIRECT_ACCESS,
@@ -29,6 +31,7 @@ typedef enum Setting {
  */
 extern bool settings_is_on(Setting setting);
 extern int64 settings_get_ms(Setting setting);
+extern int64 settings_get_number(Setting setting);
 
 /* The value in the form in which it is stored. */
 extern char *settings_get_text(Setting setting);

@@ -20,8 +20,15 @@ const SettingRule settings_rules[SETTING_COUNT] = {
          "Whether deletions are carried to Acoustic: deleted contacts, and removed newsletters, "
          "waitlists and products."},
     [SETTING_ACOUSTIC_HISTORY] =
-        {"acoustic_history", SETTING_DURATION, 0, 0, 36500 * ONE_DAY, false,
-         "How long the outcome of each attempt to send a contact is kept. Zero keeps nothing."},
+        {"acoustic_history", SETTING_DURATION, 30 * ONE_DAY, 0, 36500 * ONE_DAY, false,
+         "How long it is kept what became of attempts to send a contact. Zero keeps nothing."},
+    [SETTING_ACOUSTIC_HISTORY_ROWS] =
+        {"acoustic_history_rows", SETTING_NUMBER, 1000000, 1000, INT64CONST(1000000000), false,
+         "How many rows the history has at most. The oldest are removed first."},
+    [SETTING_ACOUSTIC_HISTORY_SENT] =
+        {"acoustic_history_sent", SETTING_SWITCH, 0, 0, 1, false,
+         "Whether the history also has the contacts that were sent, not only failures and "
+         "deletions."},
     [SETTING_ACOUSTIC_RETRY_DELAY] =
         {"acoustic_retry_delay", SETTING_DURATION, 10 * ONE_SECOND, 0, 15 * ONE_MINUTE, false,
          "How long a contact waits after its first failed attempt to send it. Each further failure "
@@ -62,6 +69,16 @@ settings_rules_find(const char *name)
 }
 
 static bool
+read_number(const char *text, int64 *value)
+{
+    char *end;
+
+    errno = 0;
+    *value = strtoll(text, &end, 10);
+    return end != text && *end == '\0' && errno == 0;
+}
+
+static bool
 read_duration(const char *text, int64 *value)
 {
     char *end;
@@ -95,6 +112,8 @@ settings_rules_read(const SettingRule *rule, const char *text, int64 *value)
         return true;
     case SETTING_DURATION:
         return read_duration(text, value) && *value >= rule->least && *value <= rule->most;
+    case SETTING_NUMBER:
+        return read_number(text, value) && *value >= rule->least && *value <= rule->most;
     }
     return false;
 }
@@ -104,6 +123,8 @@ settings_rules_write(const SettingRule *rule, int64 value)
 {
     if (rule->type == SETTING_SWITCH)
         return pstrdup(value ? "on" : "off");
+    if (rule->type == SETTING_NUMBER)
+        return psprintf(INT64_FORMAT, value);
     if (value == 0)
         return pstrdup("0");
     for (size_t i = 0; i < lengthof(units); i++)
@@ -118,6 +139,7 @@ settings_rules_type_name(const SettingRule *rule)
     switch (rule->type) {
     case SETTING_SWITCH: return "boolean";
     case SETTING_DURATION: return "duration";
+    case SETTING_NUMBER: return "number";
     }
     return "";
 }
@@ -141,6 +163,12 @@ settings_rules_refuse_value(const SettingRule *rule)
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                 errmsg("invalid value of setting \"%s\"", rule->name),
                 errdetail("It must be on or off."));
+    if (rule->type == SETTING_NUMBER)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                errmsg("invalid value of setting \"%s\"", rule->name),
+                errdetail("It must be a whole number from %s to %s.",
+                          settings_rules_write(rule, rule->least),
+                          settings_rules_write(rule, rule->most)));
     ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
             errmsg("invalid value of setting \"%s\"", rule->name),
             errdetail("It must be a whole number with a unit, from %s to %s.",

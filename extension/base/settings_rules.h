@@ -6,9 +6,9 @@
 
 #include "extension/base/settings.h"
 
-typedef enum SettingType { SETTING_SWITCH, SETTING_DURATION } SettingType;
+typedef enum SettingType { SETTING_SWITCH, SETTING_DURATION, SETTING_NUMBER } SettingType;
 
-/* Values are 0 and 1, or milliseconds. */
+/* Values are 0 and 1, milliseconds, or numbers. */
 typedef struct SettingRule {
     const char *name;
     SettingType type;
@@ -27,10 +27,11 @@ extern int settings_rules_find(const char *name);
 /* False when the text is no value of the setting. Never raises an error. */
 extern bool settings_rules_read(const SettingRule *rule, const char *text, int64 *value);
 
-/* The one form of a value that is stored: on, off, or a duration such as 10min. */
+/* The one form of a value that is stored: on, off, a number, or a duration such as
+ * 10min. */
 extern char *settings_rules_write(const SettingRule *rule, int64 value);
 
-/* "boolean" or "duration". */
+/* "boolean", "duration" or "number". */
 extern const char *settings_rules_type_name(const SettingRule *rule);
 
 /* Raises an error (22023) that names the setting and what is allowed. */

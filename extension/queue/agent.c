@@ -203,7 +203,8 @@ typedef struct Finish {
     Datum *args;
     int asked;
     Outcomes removed; /* their details are hashes */
-    Outcomes done;    /* without details */
+    Outcomes done;    /* what the history gets of them, without details */
+    bool keeps_sent;
     Texts outcomes;
     Texts hashes;
 } Finish;
@@ -231,7 +232,8 @@ take_finished(Finish *finish, uint64 count, const char *fixed)
             continue;
         if (!fixed && finish->outcomes.values && !finish->outcomes.are_null[place])
             outcome = TextDatumGetCString(finish->outcomes.values[place]);
-        memory_add_outcome(&finish->done, email_id, outcome, (Datum)0, true);
+        if (fixed || finish->keeps_sent)
+            memory_add_outcome(&finish->done, email_id, outcome, (Datum)0, true);
         /* If the contact changed in the meantime, it is sent again soon, so no hashes are kept. */
         if (is_unchanged)
             memory_add_outcome(&finish->removed, email_id, outcome,
@@ -274,6 +276,7 @@ ctms_finish_acoustic(PG_FUNCTION_ARGS)
     finish.asked = check_lengths(fcinfo, 1, 4);
     finish.outcomes = get_texts(fcinfo, 3);
     finish.hashes = get_texts(fcinfo, 4);
+    finish.keeps_sent = memory_keeps_sent();
     SPI_connect();
     give_way_do(finish_rows, &finish);
     memory_remember_sent(&finish.removed);

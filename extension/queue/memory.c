@@ -34,6 +34,7 @@
 #define PURGE_INTERVAL_MS 10000
 
 PG_FUNCTION_INFO_V1(ctms__carries_deletions);
+PG_FUNCTION_INFO_V1(ctms_forget_acoustic_history);
 PG_FUNCTION_INFO_V1(ctms__wake_agents);
 
 static QueuePlan remember_plan = {
@@ -66,12 +67,17 @@ static QueuePlan history_plan = {
     .arg_count = 3,
     .arg_types = {UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
 
-/* Uses the primary key, which grows with time. */
+/*
+ * Uses the primary key, which grows with time. There are never more rows than ids from the first
+ * to the last.
+ */
 static QueuePlan purge_plan = {
-    .sql = "DELETE FROM ctms.acoustic_history WHERE create_timestamp < $1"
-           " AND id < (SELECT id FROM ctms.acoustic_history ORDER BY id LIMIT 1) + $2",
-    .arg_count = 2,
-    .arg_types = {TIMESTAMPTZOID, INT8OID}};
+    .sql = "DELETE FROM ctms.acoustic_history"
+           " WHERE id < (SELECT id FROM ctms.acoustic_history ORDER BY id LIMIT 1) + $2"
+           " AND (create_timestamp < $1"
+           "  OR id <= (SELECT id FROM ctms.acoustic_history ORDER BY id DESC LIMIT 1) - $3)",
+    .arg_count = 3,
+    .arg_types = {TIMESTAMPTZOID, INT8OID, INT8OID}};
 
 /* ---- columns ------------------------------------------------------------------------ */
 
@@ -150,40 +156,63 @@ memory_remember_sent(const Outcomes *finished)
 /* ---- history -------------------------------------------------------------------------- */
 
 /*
- * Removes rows that are too old. Only one session at a time does this; the lock keeps out nothing
- * but other purges.
+ * Removes rows that are too old, or too many; returns how many it has removed. Only one session at
+ * a time does this; the lock keeps out nothing but other purges.
  */
+static uint64
+purge(void)
+{
+    TimestampTz limit = GetCurrentTimestamp() - settings_get_ms(SETTING_ACOUSTIC_HISTORY) * 1000;
+    int64 rows = settings_get_number(SETTING_ACOUSTIC_HISTORY_ROWS);
+    Datum args[] = {TimestampTzGetDatum(limit), Int64GetDatum(PURGE_ROWS), Int64GetDatum(rows)};
+    Oid history = get_relname_relid("acoustic_history", get_namespace_oid("ctms", false));
+
+    if (!ConditionalLockRelationOid(history, ShareUpdateExclusiveLock))
+        return 0;
+    return queue_run_plan(&purge_plan, args, NULL, SPI_OK_DELETE);
+}
+
 static void
-purge(int64 kept_ms)
+purge_now_and_then(void)
 {
     static TimestampTz next_purge = 0;
     TimestampTz now = GetCurrentTimestamp();
-    TimestampTz limit = now - kept_ms * 1000;
-    Oid history;
 
-    if (now < next_purge)
-        return;
-    history = get_relname_relid("acoustic_history", get_namespace_oid("ctms", false));
-    if (!ConditionalLockRelationOid(history, ShareUpdateExclusiveLock) ||
-        queue_run_plan(&purge_plan,
-                       (Datum[]){TimestampTzGetDatum(limit), Int64GetDatum(PURGE_ROWS)}, NULL,
-                       SPI_OK_DELETE) == 0)
+    if (now >= next_purge && purge() == 0)
         next_purge = TimestampTzPlusMilliseconds(now, PURGE_INTERVAL_MS);
+}
+
+bool
+memory_keeps_sent(void)
+{
+    return settings_get_ms(SETTING_ACOUSTIC_HISTORY) > 0 &&
+           settings_is_on(SETTING_ACOUSTIC_HISTORY_SENT);
 }
 
 void
 memory_write_history(const Outcomes *outcomes)
 {
-    int64 kept_ms = settings_get_ms(SETTING_ACOUSTIC_HISTORY);
     Datum args[3];
 
-    if (kept_ms == 0 || outcomes->count == 0)
+    if (outcomes->count == 0 || settings_get_ms(SETTING_ACOUSTIC_HISTORY) == 0)
         return;
     args[0] = uuid_array(outcomes);
     args[1] = text_array(outcomes->outcomes, NULL, outcomes->count);
     args[2] = text_array(outcomes->details, outcomes->are_null, outcomes->count);
     queue_run_plan(&history_plan, args, NULL, SPI_OK_INSERT);
-    purge(kept_ms);
+    purge_now_and_then();
+}
+
+/* ctms.forget_acoustic_history() → rows removed */
+Datum
+ctms_forget_acoustic_history(PG_FUNCTION_ARGS)
+{
+    uint64 removed;
+
+    SPI_connect();
+    removed = purge();
+    SPI_finish();
+    PG_RETURN_INT64(removed);
 }
 
 /* ---- for triggers --------------------------------------------------------------------- */

@@ -30,9 +30,11 @@ memory_add_outcome(Outcomes *to, Datum email_id, const char *outcome, Datum deta
  * because Acoustic now knows of them.
  */
 extern void memory_remember_sent(const Outcomes *finished);
+/* Whether the history has all outcomes, not only failures and deletions. */
+extern bool memory_keeps_sent(void);
 /*
  * Writes the outcomes to the history, if one is kept; "details" are errors. From time to time it
- * removes rows that are too old.
+ * removes rows that are too old, or too many.
  */
 extern void memory_write_history(const Outcomes *outcomes);
 

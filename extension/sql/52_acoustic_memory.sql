@@ -1,7 +1,7 @@
 -- ---------------------------------------------------------------------------
--- What ctms remembers about Acoustic in addition to the queue. Each part is off by default:
--- what was deleted here and is still in Acoustic (the setting acoustic_deletions), what was last
--- sent (acoustic_skip_unchanged), and what happened (acoustic_history).
+-- What ctms remembers about Acoustic in addition to the queue: what was deleted here and is still
+-- in Acoustic (the setting acoustic_deletions, off by default), what was last sent
+-- (acoustic_skip_unchanged, off by default), and what happened (acoustic_history).
 -- There are no foreign keys: these rows outlive their contacts, or a trigger removes them.
 -- ---------------------------------------------------------------------------
 
@@ -73,12 +73,18 @@ CREATE TABLE ctms.acoustic_history (
     create_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX acoustic_history_contact_idx ON ctms.acoustic_history (email_id, create_timestamp);
-COMMENT ON TABLE ctms.acoustic_history IS 'The outcome of each attempt to send a contact, kept for the time that the setting acoustic_history says';
+COMMENT ON TABLE ctms.acoustic_history IS 'What became of attempts to send a contact: failures and deletions, and with the setting acoustic_history_sent all. Kept for the time that the setting acoustic_history says, in at most acoustic_history_rows rows';
 COMMENT ON COLUMN ctms.acoustic_history.id IS 'A number of the row';
 COMMENT ON COLUMN ctms.acoustic_history.email_id IS 'The contact that was sent, which may have been deleted since';
 COMMENT ON COLUMN ctms.acoustic_history.outcome IS 'sent, unchanged (nothing to send), skipped (sending is turned off), deleted or failed';
 COMMENT ON COLUMN ctms.acoustic_history.error IS 'What went wrong; never personal data';
 COMMENT ON COLUMN ctms.acoustic_history.create_timestamp IS 'When the attempt ended';
+
+CREATE FUNCTION ctms.forget_acoustic_history() RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_forget_acoustic_history';
+COMMENT ON FUNCTION ctms.forget_acoustic_history() IS 'Removes up to 5000 rows of the history that have been kept for long enough, or are too many; returns how many. Agents call it once a minute, because the history also grows old where nothing is written';
+GRANT EXECUTE ON FUNCTION ctms.forget_acoustic_history() TO ctms_agent;
 
 CREATE TRIGGER ctms_acoustic_deleted_contact_update_timestamp BEFORE UPDATE ON ctms.acoustic_deleted_contact
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();

@@ -12,6 +12,8 @@ SELECT text, ctms.set_setting('acoustic_history', text), ctms.get_setting('acous
 FROM unnest(ARRAY['0', '30 days', '30d', '1 day', '48 HOURS', '90min', '3600 seconds', '1500ms', '7000 ms', '-0s', '36500d']) WITH ORDINALITY AS t (text, n)
 ORDER BY n;
 SELECT ctms.set_setting('acoustic_history', NULL);
+SELECT ctms.set_setting('acoustic_history_rows', '01000'), ctms.get_setting('acoustic_history_rows')::integer;
+SELECT ctms.set_setting('acoustic_history_rows', NULL);
 CREATE FUNCTION refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE detail text; hint text;
 BEGIN
@@ -26,6 +28,8 @@ SELECT name, value, refusal(format('SELECT ctms.set_setting(%L, %L)', name, valu
 FROM (VALUES ('acoustic_deletions', 'maybe'), ('acoustic_deletions', ''), ('acoustic_history', '-1s'), ('acoustic_history', '30'),
     ('acoustic_history', '1 month'), ('acoustic_history', '1.5h'), ('acoustic_history', 'd'), ('acoustic_history', '36501d'),
     ('acoustic_history', '99999999999999999999d'), ('acoustic_history', '9223372036854775807d'), ('acoustic_history', '1h 5min'),
+    ('acoustic_history_rows', '999'), ('acoustic_history_rows', '1000000001'), ('acoustic_history_rows', '1e6'),
+    ('acoustic_history_rows', ''), ('acoustic_history_rows', '5000 '), ('acoustic_history_sent', '2'),
     ('acoustic_retry_delay', '901s'), ('stripe_refused_age', '59min'), ('stripe_refused_age', '0'),
     ('Acoustic_deletions', 'on'), ('ctms.acoustic_deletions', 'on'), ('', 'on'), (NULL, 'on'), ('unknown', NULL), (NULL, NULL)) AS t (name, value);
 SELECT refusal($$SELECT ctms.get_setting('unknown')$$);

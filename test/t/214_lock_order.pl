@@ -18,7 +18,7 @@ srand $seed;
 diag "seed $seed" if $wanted;
 
 my $ctms = CTMS::Test->new('lock_order', conf => 'deadlock_timeout = 100ms',
-    settings => { acoustic_deletions => 'on', acoustic_history => '1h' });
+    settings => { acoustic_deletions => 'on', acoustic_history_sent => 'on' });
 
 # Contacts 1 to 3 have rows of every kind, 4 to 6 have none that refer to them.
 $ctms->sql(q{

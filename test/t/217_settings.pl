@@ -43,7 +43,7 @@ is(value('acoustic_history'), '2h', 'what is not committed, others do not see');
 $other->query_safe('ROLLBACK');
 is($other->query_safe("SELECT ctms.get_setting('acoustic_history')"), '2h', 'nor is it kept');
 $other->query_safe('BEGIN; TRUNCATE ctms.settings; COMMIT');
-is(value('acoustic_history'), '0', 'TRUNCATE brings back the defaults');
+is(value('acoustic_history'), '30d', 'TRUNCATE brings back the defaults');
 
 # ---- a locked table ---------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), '1', 'and enqueues'
     "SELECT ctms.release_acoustic('m')", "SELECT ctms.share_acoustic('m', 1, 0, 10, '1 min')",
     "SELECT ctms.share_acoustic('m', 0, 0, 10, '1 min')",
     "SELECT ctms.finish_acoustic('m', '{$id}', '{1}')",
-    'SELECT ctms.forget_stripe_refused()');
+    'SELECT ctms.forget_stripe_refused()', 'SELECT ctms.forget_acoustic_history()');
 is($error, '', 'every function of ctms_agent works in a hostile session');
 like($output, qr/main\n.*product\n/s, 'and sees the real tables');
 

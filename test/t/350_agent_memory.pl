@@ -9,7 +9,7 @@ use CTMS::Agent;
 use CTMS::Test qw(poll_until);
 
 my $ctms = start_line('memory', acoustic_deletions => 'on', acoustic_skip_unchanged => 'on',
-    acoustic_history => '30d');
+    acoustic_history_sent => 'on');
 
 sub ledger
 {

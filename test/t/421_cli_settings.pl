@@ -18,10 +18,11 @@ sub settings { return run_as('operator', 'settings', @_) }
 
 my ($rc, $out, $err) = settings('list');
 is($rc, 0, 'list') or diag $err;
-like($out, qr/^acoustic_history +0 +0 +0 to 36500d +How long/m, 'with limits');
+like($out, qr/^acoustic_history +30d +30d +0 to 36500d +How long/m, 'with limits');
 like($out, qr/^direct_access +on +on +on or off +Whether/m, 'or what is allowed');
 is_deeply([ map { "$_->{name} $_->{type}" } @{ $json->decode((settings('list', '--json'))[1]) } ],
-    [ 'acoustic_deletions boolean', 'acoustic_history duration', 'acoustic_retry_delay duration',
+    [ 'acoustic_deletions boolean', 'acoustic_history duration', 'acoustic_history_rows number',
+        'acoustic_history_sent boolean', 'acoustic_retry_delay duration',
         'acoustic_skip_unchanged boolean', 'direct_access boolean',
         'stripe_refused_age duration' ], 'as JSON');
 
@@ -31,11 +32,13 @@ is($ctms->sql(q{SELECT ctms.get_setting('acoustic_history')}), '30d', 'is stored
 is_deeply($json->decode((settings('set', 'acoustic_history', '24h', '--json'))[1]),
     { name => 'acoustic_history', value => '1d' }, 'as JSON');
 ($rc, $out) = settings('reset', 'acoustic_history');
-is("$rc $out", "0 acoustic_history is 0\n", 'reset');
+is("$rc $out", "0 acoustic_history is 30d\n", 'reset');
 is($ctms->sql('SELECT count(*) FROM ctms.settings'), 0, 'leaves nothing');
 
 for my $case ([ qr/invalid value of setting "acoustic_history".*from 0 to 36500d/s, 'set',
         'acoustic_history', '1 fortnight' ],
+    [ qr/invalid value of setting "acoustic_history_rows".*whole number from 1000 to 1000000000\./s,
+        'set', 'acoustic_history_rows', 'many' ],
     [ qr/there is no setting "history".*Settings are acoustic_deletions, /s, 'set', 'history',
         '1d' ],
     [ qr/there is no setting "history"/, 'reset', 'history' ],
