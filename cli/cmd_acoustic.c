@@ -5,6 +5,7 @@
 #include "cli/cmd_acoustic.h"
 
 #include "cli/addresses.h"
+#include "cli/find_contact.h"
 
 static const struct cli_option table_options[] = {
     {"table", 't', "TABLE", "main (the default) or waitlist"},
@@ -42,12 +43,43 @@ static const struct cli_option diff_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct cli_option failed_options[] = {
+    {"error", 'e', "TEXT", "only errors with this text, in upper or lower case"},
+    {"since", 's', "TIME", "only failures since a time, or an interval such as \"2 hours\""},
+    {"limit", 'n', "N", "list at most N (100), the newest"},
+    {"summary", 0, NULL, "only the kinds of errors, and how many there are of each"},
+    {"csv", 0, NULL, "list as CSV, without the kinds"},
+    {NULL, 0, NULL, NULL},
+};
+
 const struct cli_command cmd_acoustic[] = {
     {
         .verb = "status",
         .arguments = "",
         .summary = "show the queue: what waits, since when, what failed",
         .run = cmd_acoustic_status,
+    },
+    {
+        .verb = "show",
+        .arguments = FIND_CONTACT_ARGUMENT,
+        .summary = "tell whether a contact is in Acoustic, and if not, why",
+        .text =
+            "Any name of a contact will do: also the address of its Firefox account, and its\n"
+            "ids at AMO, MoFo, Salesforce and Stripe. If a name leads to several contacts, all\n"
+            "are shown. Exit code 4 when there is none.",
+        .min_arguments = 1,
+        .max_arguments = 1,
+        .run = cmd_acoustic_show,
+    },
+    {
+        .verb = "failed",
+        .arguments = "[--error TEXT] [--since TIME] [--limit N] [--summary] [--csv]",
+        .summary = "list contacts and deletions that could not be sent, and their errors",
+        .text =
+            "Shows the kinds of errors, with what they mean and what to do, then the contacts.\n"
+            "They are listed until they are sent or change.",
+        .options = failed_options,
+        .run = cmd_acoustic_failed,
     },
     {
         .verb = "fields list",
@@ -141,10 +173,11 @@ const struct cli_command cmd_acoustic[] = {
     },
     {
         .verb = "history",
-        .arguments = "EMAIL_ID|EMAIL",
-        .summary = "show the outcome of each attempt to send a contact, newest first",
-        .text = "The setting acoustic_history says how long outcomes are kept.\n"
-                "Exit code 4 when there are none.",
+        .arguments = FIND_CONTACT_ARGUMENT,
+        .summary = "show what became of attempts to send a contact, newest first",
+        .text = "The setting acoustic_history says how long this is kept. Unless the setting\n"
+                "acoustic_history_sent is on, only failures and deletions are.\n"
+                "Exit code 4 when there is nothing.",
         .min_arguments = 1,
         .max_arguments = 1,
         .run = cmd_acoustic_history,

@@ -27,6 +27,12 @@ int cmd_acoustic_dump(struct cli *cli);
 /* cmd_acoustic_diff.c */
 int cmd_acoustic_diff(struct cli *cli);
 
+/* cmd_acoustic_show.c */
+int cmd_acoustic_show(struct cli *cli);
+
+/* cmd_acoustic_failed.c */
+int cmd_acoustic_failed(struct cli *cli);
+
 /* cmd_acoustic_history.c */
 int cmd_acoustic_history(struct cli *cli);
 

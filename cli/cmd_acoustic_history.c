@@ -5,35 +5,55 @@
 #include <string.h>
 #include "cli/cmd_acoustic.h"
 #include "cli/database.h"
+#include "cli/find_contact.h"
 #include "cli/output.h"
+#include "common/buf.h"
 
 #define LIMIT "1000"
 
-#define HISTORY_SQL(condition)                                                                     \
-    "SELECT to_char(create_timestamp AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') "    \
+/* $1: the contacts. */
+#define HISTORY_SQL                                                                                \
+    "SELECT email_id, to_char(create_timestamp AT TIME ZONE 'UTC', "                               \
+    "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') "                                                        \
     "AS time, outcome, coalesce(error, '') AS error FROM ctms.acoustic_history "                   \
-    "WHERE " condition " ORDER BY create_timestamp DESC, id DESC LIMIT " LIMIT
+    "WHERE email_id = ANY ($1::uuid[]) ORDER BY create_timestamp DESC, id DESC LIMIT " LIMIT
+#define JSON_SQL "SELECT coalesce(json_agg(h), '[]'), count(*) FROM (" HISTORY_SQL ") AS h"
 
-/* A deleted contact is only known by its id. */
-#define BY_ID HISTORY_SQL("email_id = $1::uuid")
-#define BY_ADDRESS                                                                                 \
-    HISTORY_SQL("email_id = (SELECT e.email_id FROM ctms.emails AS e "                             \
-                "WHERE lower(e.primary_email) = lower($1))")
-#define AS_JSON(sql)                                                                               \
-    "SELECT coalesce(json_agg(h), '[]'), count(*) FROM (" sql ") AS h (time, outcome, error)"
+/* A deleted contact is only known by its id. Returns false after reporting an error. */
+static bool
+find_ids(struct cli *cli, buf *ids)
+{
+    const char *text = cli->arguments[0];
+    struct find_contact found;
+    char email_id[37];
+
+    if (!find_contact(cli, text, &found))
+        return false;
+    if (found.count == 0 && !find_contact_read_id(text, email_id)) {
+        find_contact_report_none(cli, text);
+        return false;
+    }
+    buf_append_char(ids, '{');
+    if (found.count == 0)
+        buf_append_string(ids, email_id);
+    for (int i = 0; i < found.count; i++)
+        buf_printf(ids, "%s%s", i > 0 ? "," : "", found.matches[i].email_id);
+    buf_append_char(ids, '}');
+    return true;
+}
 
 int
 cmd_acoustic_history(struct cli *cli)
 {
-    bool is_address = strchr(cli->arguments[0], '@') != NULL;
-    const char *parameters[] = {cli->arguments[0]};
-    PGresult *result;
+    buf ids = BUF_INIT;
+    PGresult *result = NULL;
 
-    if (cli->is_json)
-        result =
-            database_query(cli, is_address ? AS_JSON(BY_ADDRESS) : AS_JSON(BY_ID), 1, parameters);
-    else
-        result = database_query(cli, is_address ? BY_ADDRESS : BY_ID, 1, parameters);
+    if (find_ids(cli, &ids)) {
+        const char *parameters[] = {buf_text(&ids)};
+
+        result = database_query(cli, cli->is_json ? JSON_SQL : HISTORY_SQL, 1, parameters);
+    }
+    buf_free(&ids);
     if (!result)
         return cli->status;
     if (cli->is_json)
@@ -42,7 +62,8 @@ cmd_acoustic_history(struct cli *cli)
         output_table(stdout, result);
     if (cli->is_json ? strcmp(PQgetvalue(result, 0, 1), "0") == 0 : PQntuples(result) == 0)
         output_error(cli, CLI_NOT_FOUND,
-                     "no history of that contact is kept (see the setting acoustic_history)");
+                     "no history of that contact is kept (see the settings acoustic_history and "
+                     "acoustic_history_sent)");
     PQclear(result);
     return cli->status;
 }

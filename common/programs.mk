@@ -37,6 +37,7 @@ SWAGGER_UI = build/swagger-ui/swagger-ui-bundle.js build/swagger-ui/swagger-ui.c
 $(BUILD)/obj/rest/docs.o: $(wildcard rest/swagger-ui/*) $(SWAGGER_UI)
 $(BUILD)/obj/rest/openapi.o: rest/openapi_parts.json
 $(BUILD)/obj/cli/import/import.o: $(wildcard cli/import/*.sql)
+$(BUILD)/obj/cli/cmd_acoustic_show.o: cli/acoustic_show.sql
 $(BUILD)/obj/cli/find_contact.o: cli/find_contact.sql
 $(BUILD)/obj/cli/doctor/objects.o: cli/doctor/triggers.sql
 $(BUILD)/obj/cli/doctor/parts.o: cli/doctor/parts.sql

@@ -160,6 +160,7 @@ my @calls = (
     "SELECT ctms.parse_stripe('$customer') -> 'id'",
     "SELECT ctms.retry_stripe_refused(id) FROM ctms.stripe_refused",
     'SELECT ctms.count_stripe_refused()', 'SELECT ctms.forget_stripe_refused()',
+    'SELECT ctms.forget_acoustic_history()', "SELECT ctms.acoustic_place('$other')",
     "SELECT * FROM ctms.product_subscriptions('$id')", 'SELECT * FROM ctms.acoustic_backlog(6)',
     'SELECT lane, backlog FROM ctms.acoustic_lanes()',
     'SELECT ctms.acoustic_age(6) > 0', 'SELECT backlog, deletions, agents FROM ctms.monitor()',

@@ -199,7 +199,7 @@ is("$rc $out", "0 0 contacts, 0 new, 0 changed, 0 removed, 0 unknown, 0 unchange
     'diff of an empty queue');
 
 my $id = $ctms->sql("SELECT email_id FROM ctms.emails WHERE primary_email = 'c1\@example.com'");
-$ctms->set(acoustic_skip_unchanged => 'on', acoustic_history => '1d');
+$ctms->set(acoustic_skip_unchanged => 'on', acoustic_history_sent => 'on');
 my $send = q{WITH claimed AS MATERIALIZED (SELECT array_agg(email_id) AS ids,
         array_agg(generation) AS generations, array_agg(state) AS states
         FROM ctms.claim_acoustic('a', 100, 6, '1 hour'))
@@ -234,9 +234,10 @@ is((acoustic('diff', '-q', 'SELECT 1'))[0], 2, 'which must have ids');
 # ---- history -----------------------------------------------------------------------------
 
 ($rc, $out) = acoustic('history', 'C1@example.com');
-like($out, qr/^time +outcome +error\n\d{4}-\d\d-\d\dT\S+Z +sent/m, 'history of an address');
+like($out, qr/^email_id +time +outcome +error\n$id  \d{4}-\d\d-\d\dT\S+Z +sent/m,
+    'history of an address');
 is_deeply([ map { $_->{outcome} } @{ $json->decode((acoustic('history', '--json', $id))[1]) } ],
     ['sent'], 'of an id, as JSON');
 is((acoustic('history', 'nobody@example.com'))[0], 4, 'of nobody');
-is((acoustic('history', 'x'))[0], 1, 'of what is no id');
+is((acoustic('history', 'x'))[0], 4, 'of what is no name of a contact');
 done_testing();
