@@ -42,12 +42,13 @@ static const pg_statement fail_statement = {
 static const pg_statement release_statement = {
     "SELECT ctms.release_acoustic($1)", 1, false, "release_acoustic", PG_ONE_ROW, false};
 static const pg_statement backlog_statement = {
-    "SELECT b.backlog, b.retry_backlog, live.backlog AS live_backlog, live.oldest_age_s AS "
-    "live_age_s,"
-    " bulk.backlog AS bulk_backlog, bulk.oldest_age_s AS bulk_age_s"
-    " FROM ctms.acoustic_backlog($1::int) AS b"
-    " JOIN ctms.acoustic_lanes($1::int) AS live ON live.lane = 'live'"
-    " JOIN ctms.acoustic_lanes($1::int) AS bulk ON bulk.lane = 'bulk'",
+    "SELECT b.backlog, b.retry_backlog,"
+    " max(l.backlog) FILTER (WHERE l.lane = 'live') AS live_backlog,"
+    " max(l.oldest_age_s) FILTER (WHERE l.lane = 'live') AS live_age_s,"
+    " max(l.backlog) FILTER (WHERE l.lane = 'bulk') AS bulk_backlog,"
+    " max(l.oldest_age_s) FILTER (WHERE l.lane = 'bulk') AS bulk_age_s"
+    " FROM ctms.acoustic_backlog($1::int) AS b CROSS JOIN ctms.acoustic_lanes($1::int) AS l"
+    " GROUP BY b.backlog, b.retry_backlog",
     1,
     true,
     "backlog,retry_backlog,live_backlog,live_age_s,bulk_backlog,bulk_age_s",

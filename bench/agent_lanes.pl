@@ -1,7 +1,7 @@
 # How soon a person's change is at Acoustic while a wave waits: with CTMS_BENCH_BULK (1000000)
 # contacts in bulk and without, by turns (CTMS_BENCH_TURNS, 3) of CTMS_BENCH_SECONDS (20), at
-# CTMS_BENCH_LIVE (48) changes a second, half of what ten requests in flight of 100 ms can carry. Run
-# by "make bench-agent".
+# CTMS_BENCH_LIVE (48) changes a second: half of what ten requests in flight of 100 ms can carry.
+# Run by "make bench-agent". Beside other work run it as "chrt -f 10 make bench-agent".
 #
 # The changed contacts are among those of the wave. A change has arrived when Acoustic has accepted
 # the contact's main row: that is 100 ms after the request came.
