@@ -22,50 +22,47 @@ PG_FUNCTION_INFO_V1(ctms_enqueue_contacts);
 PG_FUNCTION_INFO_V1(ctms_reset_acoustic_retries);
 PG_FUNCTION_INFO_V1(ctms_cancel_acoustic);
 
-static QueuePlan reset_plan = {
-    .sql = "WITH failed AS MATERIALIZED ("
-           " SELECT email_id FROM ctms.pending_acoustic"
-           " WHERE (retry > 0 OR retry_after IS NOT NULL) AND ($1 IS NULL OR email_id = ANY ($1))"
-           " ORDER BY email_id FOR UPDATE SKIP LOCKED)"
-           "UPDATE ctms.pending_acoustic AS p SET retry = 0, retry_after = NULL, last_error = NULL"
-           " FROM failed WHERE p.email_id = failed.email_id",
-    .arg_count = 1,
-    .arg_types = {UUIDARRAYOID}};
+/*
+ * $1: the contacts, or null for all. A plan for both cases could not find the contacts by their
+ * key, so there are two.
+ */
+#define PLANS(SQL)                                                                                 \
+    {                                                                                              \
+        PLAN(SQL(" AND email_id = ANY ($1)")), PLAN(SQL(" AND $1 IS NULL"))                        \
+    }
+#define PLAN(statement)                                                                            \
+    {                                                                                              \
+        .sql = statement, .arg_count = 1, .arg_types = { UUIDARRAYOID }                            \
+    }
 
+#define FAILED_SQL(table, which)                                                                   \
+    "SELECT email_id FROM " table " WHERE (retry > 0 OR retry_after IS NOT NULL)" which
+#define RESET_TABLE_SQL(table, which)                                                              \
+    "WITH failed AS MATERIALIZED (" FAILED_SQL(                                                    \
+        table, which) " ORDER BY email_id FOR UPDATE SKIP LOCKED)"                                 \
+                      "UPDATE " table " AS p SET retry = 0, retry_after = NULL, last_error = NULL" \
+                      " FROM failed WHERE p.email_id = failed.email_id"
+
+#define RESET_SQL(which) RESET_TABLE_SQL("ctms.pending_acoustic", which)
+#define RESET_DELETED_SQL(which) RESET_TABLE_SQL("ctms.acoustic_deleted_contact", which)
 /* A deletion that was given up is dropped, not tried again, when the contact exists again. */
-static QueuePlan drop_deleted_plan = {
-    .sql = "WITH dropped AS MATERIALIZED ("
-           " SELECT d.email_id FROM ctms.acoustic_deleted_contact AS d"
-           " JOIN ctms.emails AS e ON e.email_id = d.email_id"
-           " WHERE d.retry_after = 'infinity' AND ($1 IS NULL OR d.email_id = ANY ($1))"
-           " FOR UPDATE OF d SKIP LOCKED)"
-           "DELETE FROM ctms.acoustic_deleted_contact AS d USING dropped"
-           " WHERE d.email_id = dropped.email_id",
-    .arg_count = 1,
-    .arg_types = {UUIDARRAYOID}};
-
-static QueuePlan reset_deleted_plan = {
-    .sql = "WITH failed AS MATERIALIZED ("
-           " SELECT email_id FROM ctms.acoustic_deleted_contact"
-           " WHERE (retry > 0 OR retry_after IS NOT NULL) AND ($1 IS NULL OR email_id = ANY ($1))"
-           " ORDER BY email_id FOR UPDATE SKIP LOCKED)"
-           "UPDATE ctms.acoustic_deleted_contact AS p"
-           " SET retry = 0, retry_after = NULL, last_error = NULL"
-           " FROM failed WHERE p.email_id = failed.email_id",
-    .arg_count = 1,
-    .arg_types = {UUIDARRAYOID}};
-
+#define DROP_DELETED_SQL(which)                                                                    \
+    "WITH dropped AS MATERIALIZED ("                                                               \
+    " SELECT email_id FROM ctms.acoustic_deleted_contact AS d"                                     \
+    " JOIN ctms.emails AS e USING (email_id)"                                                      \
+    " WHERE d.retry_after = 'infinity'" which " FOR UPDATE OF d SKIP LOCKED)"                      \
+    "DELETE FROM ctms.acoustic_deleted_contact AS d USING dropped"                                 \
+    " WHERE d.email_id = dropped.email_id"
 /* A row that should have been reset or dropped. It was passed over, because it has still failed. */
-#define PASSED_RESET_SQL(table)                                                                    \
-    "SELECT email_id FROM " table " WHERE (retry > 0 OR retry_after IS NOT NULL)"                  \
-    " AND ($1 IS NULL OR email_id = ANY ($1)) LIMIT 1"
+#define PASSED_RESET_SQL(which) FAILED_SQL("ctms.pending_acoustic", which) " LIMIT 1"
+#define PASSED_RESET_DELETED_SQL(which)                                                            \
+    FAILED_SQL("ctms.acoustic_deleted_contact", which) " LIMIT 1"
 
-static QueuePlan passed_reset_plan = {
-    .sql = PASSED_RESET_SQL("ctms.pending_acoustic"), .arg_count = 1, .arg_types = {UUIDARRAYOID}};
-static QueuePlan passed_reset_deleted_plan = {.sql =
-                                                  PASSED_RESET_SQL("ctms.acoustic_deleted_contact"),
-                                              .arg_count = 1,
-                                              .arg_types = {UUIDARRAYOID}};
+static QueuePlan reset_plans[2] = PLANS(RESET_SQL);
+static QueuePlan drop_deleted_plans[2] = PLANS(DROP_DELETED_SQL);
+static QueuePlan reset_deleted_plans[2] = PLANS(RESET_DELETED_SQL);
+static QueuePlan passed_reset_plans[2] = PLANS(PASSED_RESET_SQL);
+static QueuePlan passed_reset_deleted_plans[2] = PLANS(PASSED_RESET_DELETED_SQL);
 
 /*
  * A contact that an operator enqueues is always sent, even if it has not changed since it was
@@ -151,14 +148,17 @@ static void
 reset_rows(void *arg, PassedRow *passed)
 {
     Reset *reset = arg;
+    bool are_all = reset->nulls != NULL;
 
-    reset->count = queue_run_plan(&reset_plan, reset->args, reset->nulls, SPI_OK_UPDATE);
-    give_way_find_passed(passed, false, &passed_reset_plan, reset->args, reset->nulls);
+    reset->count = queue_run_plan(&reset_plans[are_all], reset->args, reset->nulls, SPI_OK_UPDATE);
+    give_way_find_passed(passed, false, &passed_reset_plans[are_all], reset->args, reset->nulls);
     if (!queue_is_table_used(queue_relations()->deleted_contacts))
         return;
-    queue_run_plan(&drop_deleted_plan, reset->args, reset->nulls, SPI_OK_DELETE);
-    reset->count += queue_run_plan(&reset_deleted_plan, reset->args, reset->nulls, SPI_OK_UPDATE);
-    give_way_find_passed(passed, true, &passed_reset_deleted_plan, reset->args, reset->nulls);
+    queue_run_plan(&drop_deleted_plans[are_all], reset->args, reset->nulls, SPI_OK_DELETE);
+    reset->count +=
+        queue_run_plan(&reset_deleted_plans[are_all], reset->args, reset->nulls, SPI_OK_UPDATE);
+    give_way_find_passed(passed, true, &passed_reset_deleted_plans[are_all], reset->args,
+                         reset->nulls);
 }
 
 /* ctms.reset_acoustic_retries(email_ids) → rows reset; null means all */
