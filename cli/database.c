@@ -18,6 +18,7 @@
 static PGcancel *volatile cancel_handle;
 static volatile sig_atomic_t is_waiting; /* a statement is running */
 static volatile sig_atomic_t is_interrupted;
+static volatile sig_atomic_t is_watched; /* somebody asks database_was_interrupted() */
 static bool is_late; /* the statement had come to its end before it could be cancelled */
 
 static void
@@ -38,7 +39,9 @@ cancel_statement(int signal_number)
         PQcancel(cancel_handle, message, sizeof(message));
         return;
     }
-    end_by(signal_number);
+    is_interrupted = is_watched;
+    if (!is_watched)
+        end_by(signal_number);
 }
 
 /* Nothing more begins after an interrupt that came too late for the last statement: a loop over
@@ -46,7 +49,7 @@ cancel_statement(int signal_number)
 static void
 begin_waiting(void)
 {
-    if (is_late) {
+    if (is_late && !is_watched) {
         fflush(stdout);
         end_by(SIGINT);
     }
@@ -186,6 +189,12 @@ database_was_interrupted(void)
     return is_interrupted;
 }
 
+void
+database_watch_interrupts(bool is_watching)
+{
+    is_watched = is_watching;
+}
+
 static bool
 is_class(const char *state, const char *classes)
 {
@@ -227,6 +236,9 @@ hint_for(const struct cli *cli, const char *state, const char *detail)
     }
     if (state && (strcmp(state, "26000") == 0 || strcmp(state, "42P05") == 0))
         return "A pooler does not keep sessions. PgBouncer: " PG_CONNECTOR_POOLER_ADVICE;
+    if (state && strcmp(state, "25006") == 0)
+        return "A query may only read. Other commands need the primary, and a session that may "
+               "write (default_transaction_read_only).";
     return NULL;
 }
 
@@ -278,16 +290,42 @@ database_retry_query(struct cli *cli, const char *sql, int count, const char *co
     }
 }
 
-PGresult *
-database_query(struct cli *cli, const char *sql, int count, const char *const *parameters)
+/* Returns a result that is no error; reports and clears one that is. */
+static PGresult *
+report_error(struct cli *cli, PGresult *result)
 {
-    PGresult *result = database_try_query(cli, sql, count, parameters);
-
     if (database_is_ok(result))
         return result;
     database_report(cli, result, NULL);
     PQclear(result);
     return NULL;
+}
+
+PGresult *
+database_query(struct cli *cli, const char *sql, int count, const char *const *parameters)
+{
+    return report_error(cli, database_try_query(cli, sql, count, parameters));
+}
+
+PGresult *
+database_query_again(struct cli *cli, const char *sql, int count, const char *const *parameters)
+{
+    return report_error(cli, database_retry_query(cli, sql, count, parameters));
+}
+
+PGresult *
+database_describe(struct cli *cli, const char *sql)
+{
+    PGresult *result;
+
+    begin_waiting();
+    result = PQprepare(cli->db, "", sql, 0, NULL);
+    if (database_is_ok(result)) {
+        PQclear(result);
+        result = PQdescribePrepared(cli->db, "");
+    }
+    end_waiting(result);
+    return result;
 }
 
 bool

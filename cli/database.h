@@ -34,6 +34,16 @@ database_try_query(struct cli *cli, const char *sql, int count, const char *cons
 PGresult *
 database_retry_query(struct cli *cli, const char *sql, int count, const char *const *parameters);
 
+/* As database_query(), with the retries of database_retry_query(). */
+PGresult *
+database_query_again(struct cli *cli, const char *sql, int count, const char *const *parameters);
+
+/*
+ * Parses a statement and runs nothing of it. Returns its columns and parameters (PQftype(),
+ * PQnparams()), or an error, which is not reported; never null.
+ */
+PGresult *database_describe(struct cli *cli, const char *sql);
+
 /* Runs one statement without parameters whose result is not needed. Returns false after reporting
  * an error. */
 bool database_run_statement(struct cli *cli, const char *sql);
@@ -60,8 +70,11 @@ bool database_is_ok(const PGresult *result);
  */
 void database_report(struct cli *cli, const PGresult *result, const char *hint);
 
-/* True when SIGINT has cancelled a statement. */
+/* True when there was a SIGINT while a statement ran, or while interrupts are watched. */
 bool database_was_interrupted(void);
+/* While interrupts are watched, SIGINT does not end the program between two statements: whoever
+ * watches asks database_was_interrupted() before each of them, and says what was done so far. */
+void database_watch_interrupts(bool is_watching);
 
 /* True when the error has this SQLSTATE. */
 bool database_is_state(const PGresult *result, const char *state);
