@@ -137,8 +137,10 @@ take_row(struct addresses *addresses, const struct csv_reader *reader, const str
         problem = NULL;
     else if (problem)
         refuse(addresses, reader, problem);
-    else
+    else {
         buf_append(&addresses->text, address, strlen(address) + 1);
+        buf_append(&addresses->lines, &reader->row_line, sizeof(reader->row_line));
+    }
     free(copy);
 }
 
@@ -209,17 +211,22 @@ void
 addresses_free(struct addresses *addresses)
 {
     buf_free(&addresses->text);
+    buf_free(&addresses->lines);
 }
 
 bool
-addresses_each(const struct addresses *addresses, bool (*take)(void *arg, const char *address),
-               void *arg)
+addresses_each(const struct addresses *addresses,
+               bool (*take)(void *arg, const char *address, long long line), void *arg)
 {
     const char *text = buf_text(&addresses->text);
     const char *end = text + addresses->text.length;
+    const char *lines = buf_text(&addresses->lines);
+    long long line;
 
-    for (; text < end; text += strlen(text) + 1)
-        if (!take(arg, text))
+    for (; text < end; text += strlen(text) + 1, lines += sizeof(line)) {
+        memcpy(&line, lines, sizeof(line));
+        if (!take(arg, text, line))
             return false;
+    }
     return true;
 }

@@ -1,6 +1,6 @@
 /*
  * addresses.h: a file of e-mail addresses: one a line, or CSV with a column "email" or
- * "primary_email". `ctms delete` and `ctms acoustic resync` use it.
+ * "primary_email". `ctms delete` and selection.c use it.
  *
  * The whole file is read before anything is done, so that a bad line can stop it.
  */
@@ -18,7 +18,8 @@
 struct addresses {
     struct cli *cli;
     const char *path;
-    buf text; /* each ends with a zero byte */
+    buf text;  /* each ends with a zero byte */
+    buf lines; /* the line of each, as a long long */
     long long bad;
 };
 
@@ -30,8 +31,8 @@ struct addresses {
 bool addresses_read(struct addresses *addresses, struct cli *cli, const char *path);
 void addresses_free(struct addresses *addresses);
 
-/* Passes on each address, until take() returns false; then it returns false. */
-bool addresses_each(const struct addresses *addresses, bool (*take)(void *arg, const char *address),
-                    void *arg);
+/* Passes on each address with its line, until take() returns false; then it returns false. */
+bool addresses_each(const struct addresses *addresses,
+                    bool (*take)(void *arg, const char *address, long long line), void *arg);
 
 #endif

@@ -4,8 +4,8 @@
  */
 #include "cli/cmd_acoustic.h"
 
-#include "cli/addresses.h"
 #include "cli/find_contact.h"
+#include "cli/selection.h"
 
 static const struct cli_option table_options[] = {
     {"table", 't', "TABLE", "main (the default) or waitlist"},
@@ -19,12 +19,25 @@ static const struct cli_option add_field_options[] = {
 };
 
 static const struct cli_option resync_options[] = {
-    {"email-file", 'f', "FILE",
-     "contacts with these addresses, one a line or CSV; \"-\" is standard input"},
-    ADDRESSES_MAX_ERRORS_OPTION,
-    {"newsletter", 'n', "NAME", "contacts with this newsletter, subscribed or not"},
-    {"waitlist", 'w', "NAME", "contacts with this waitlist, subscribed or not"},
+    SELECTION_OPTIONS,
+    {"all", 'a', NULL, "every contact"},
+    {"live", 'l', NULL, "before what waits in bulk, like the change of a person"},
     {"reset-retries", 'r', NULL, "reset the retries of all contacts that failed"},
+    {"dry-run", 'd', NULL, "only show how many"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct cli_option cancel_options[] = {
+    SELECTION_OPTIONS,
+    {"all", 'a', NULL, "all that waits in bulk"},
+    {"dry-run", 'd', NULL, "only show how many"},
+    {NULL, 0, NULL, NULL},
+};
+
+static const struct cli_option retry_options[] = {
+    {"error", 'e', "TEXT", "only those whose last error contains this, in upper or lower case"},
+    SELECTION_OPTIONS,
+    {"all", 'a', NULL, "all that failed"},
     {"dry-run", 'd', NULL, "only show how many"},
     {NULL, 0, NULL, NULL},
 };
@@ -137,14 +150,54 @@ const struct cli_command cmd_acoustic[] = {
     },
     {
         .verb = "resync",
-        .arguments = "[--email-file FILE] [--newsletter NAME] [--waitlist NAME] [--reset-retries] "
-                     "[--dry-run]",
+        .arguments = SELECTION_ARGUMENTS,
         .summary = "send contacts again",
-        .text = "Enqueues all contacts that an option names, as if they had changed.\n"
-                "Exit code 4 when an address was unknown.",
+        .text =
+            "Enqueues the contacts as if they had changed, and says first how many they are and\n"
+            "about how long sending them takes. It asks if they are more than 1000.\n"
+            "Up to 100 contacts that are named as arguments go into the live lane. All others "
+            "wait\n"
+            "in bulk, where they hold up nobody, unless --live is given.\n" SELECTION_HELP
+            "Exit code 4 when one that was named is not there.\n\n"
+            "  ctms acoustic resync someone@example.com\n"
+            "  ctms acoustic resync --newsletter hubs --dry-run\n"
+            "  ctms acoustic resync --query \"SELECT email_id FROM ctms.emails WHERE email_lang = "
+            "'fr'\"",
         .options = resync_options,
+        .max_arguments = -1,
         .timeout_s = 600,
         .run = cmd_acoustic_resync,
+    },
+    {
+        .verb = "cancel",
+        .arguments = SELECTION_ARGUMENTS,
+        .summary = "take contacts out of the queue that wait in bulk",
+        .text =
+            "What has changed of them is not sent until they change again or are resynced. What\n"
+            "is being sent, is in the live lane, or must be deleted at Acoustic stays.\n"
+            "It asks if they are more than 1000.\n" SELECTION_HELP
+            "Exit code 4 when one that was named is not there.\n\n"
+            "  ctms acoustic cancel --newsletter hubs\n"
+            "  ctms acoustic cancel --all --dry-run",
+        .options = cancel_options,
+        .max_arguments = -1,
+        .timeout_s = 600,
+        .run = cmd_acoustic_cancel,
+    },
+    {
+        .verb = "retry",
+        .arguments = "[--error TEXT] " SELECTION_ARGUMENTS,
+        .summary = "give contacts that failed a fresh start",
+        .text = "They are sent again soon, with all their retries. So are deletions that failed.\n"
+                "It asks if they are more than 1000.\n" SELECTION_HELP
+                "Exit code 4 when one that was named is not there.\n\n"
+                "  ctms acoustic retry --error 'column not found' --dry-run\n"
+                "  ctms acoustic retry someone@example.com\n"
+                "  ctms acoustic retry --all",
+        .options = retry_options,
+        .max_arguments = -1,
+        .timeout_s = 600,
+        .run = cmd_acoustic_retry,
     },
     {
         .verb = "dump",

@@ -18,8 +18,17 @@ int cmd_acoustic_list_newsletters(struct cli *cli);
 int cmd_acoustic_add_newsletter(struct cli *cli);
 int cmd_acoustic_remove_newsletter(struct cli *cli);
 
+/* Of a row of the queue, or of a deletion: it failed, and waits or was given up. */
+#define CMD_ACOUSTIC_IS_FAILED "(retry > 0 OR retry_after IS NOT NULL)"
+
 /* cmd_acoustic_resync.c */
 int cmd_acoustic_resync(struct cli *cli);
+
+/* cmd_acoustic_cancel.c */
+int cmd_acoustic_cancel(struct cli *cli);
+
+/* cmd_acoustic_retry.c */
+int cmd_acoustic_retry(struct cli *cli);
 
 /* cmd_acoustic_dump.c */
 int cmd_acoustic_dump(struct cli *cli);

@@ -3,196 +3,225 @@
  *
  * It works in batches; each batch is a short transaction of its own.
  */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include "cli/addresses.h"
 #include "cli/cmd_acoustic.h"
 #include "cli/database.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/selection.h"
 
-/* Contacts in one statement. */
-#define BATCH "1000"
-#define BATCH_SIZE 1000
+/* So many arguments are a person's doing, and do not wait behind a wave. The extension draws the
+ * same line for transactions (ctms.acoustic_lane). */
+#define LIVE_ARGUMENTS 100
+/* What Acoustic takes at most while nothing is measured: ten requests at a time of 100 ms each, and
+ * a contact is at least one of them. */
+#define ASSUMED_RATE 100.0
+#define ASSUMED_RATE_TEXT "10 requests of 100 ms at a time, one a contact"
 
 struct resync {
     struct cli *cli;
     bool is_dry;
-    json_t *batch; /* addresses to be looked up together */
+    bool is_reset;    /* --reset-retries */
+    const char *lane; /* "live" or "bulk" */
+    struct selection selection;
+    double rate;    /* contacts a second that agents have sent lately; 0 if that is not known */
+    double seconds; /* until the last one is sent */
+    long long backlog;
     long long enqueued;
-    long long unknown;
     long long reset;
 };
 
-/* The function that takes an array of contacts; both return how many there were. */
-#define ENQUEUE "ctms.enqueue_contacts"
-#define COUNT "cardinality"
+/* ---- how long -------------------------------------------------------------------------- */
 
-/* $1: name, $2: the last email_id of the previous batch. Uses the index on email_id. */
-#define NAMED_SQL(table, take)                                                                     \
-    "WITH batch AS MATERIALIZED (SELECT email_id FROM ctms." table                                 \
-    " WHERE name = $1 AND email_id > $2::uuid ORDER BY email_id LIMIT " BATCH ")"                  \
-    "SELECT " take "(coalesce(array_agg(email_id), '{}')), "                                       \
-    "max(email_id::text), count(*) FROM batch"
-
-/* sql: the statement that enqueues, and the one that only counts */
+/* The backlog matters to those who wait behind it. */
 static bool
-enqueue_named(struct resync *resync, const char *const sql[2], const char *name)
+measure(struct resync *resync)
 {
-    char last[64] = "00000000-0000-0000-0000-000000000000";
-    long long count = BATCH_SIZE;
+    const char *parameters[] = {config_string(resync->cli->settings, "CTMS_ACOUSTIC_RETRY_LIMIT")};
+    PGresult *result = database_query(resync->cli,
+                                      "SELECT coalesce(ctms.acoustic_rate(), 0), "
+                                      "(ctms.acoustic_backlog($1::integer)).backlog",
+                                      1, parameters);
+    double contacts = (double)resync->selection.count;
 
-    while (count == BATCH_SIZE) {
-        const char *parameters[] = {name, last};
-        PGresult *result = database_query(resync->cli, sql[resync->is_dry], 2, parameters);
-
-        if (!result)
-            return false;
-        resync->enqueued += strtoll(PQgetvalue(result, 0, 0), NULL, 10);
-        count = strtoll(PQgetvalue(result, 0, 2), NULL, 10);
-        snprintf(last, sizeof(last), "%s", PQgetvalue(result, 0, 1));
-        PQclear(result);
-        progress_show("%lld contacts", resync->enqueued);
-    }
+    if (!result)
+        return false;
+    resync->rate = strtod(PQgetvalue(result, 0, 0), NULL);
+    if (strcmp(resync->lane, "bulk") == 0)
+        resync->backlog = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+    PQclear(result);
+    contacts += (double)resync->backlog;
+    resync->seconds = contacts / (resync->rate > 0 ? resync->rate : ASSUMED_RATE);
     return true;
 }
 
-/* $1: addresses as a JSON array. Returns how many were enqueued, and the unknown ones. */
-#define EMAILS_SQL(take)                                                                           \
-    "WITH asked AS (SELECT address, email_id "                                                     \
-    "FROM jsonb_array_elements_text($1::jsonb) AS address "                                        \
-    "LEFT JOIN ctms.emails ON lower(primary_email) = lower(address)) "                             \
-    "SELECT " take "(coalesce(array_agg(DISTINCT email_id) "                                       \
-    "FILTER (WHERE email_id IS NOT NULL), '{}')), "                                                \
-    "coalesce(jsonb_agg(address) FILTER (WHERE email_id IS NULL), '[]') FROM asked"
-
 static void
-report_unknown(struct resync *resync, const char *text)
+append_time(buf *text, double seconds)
 {
-    json_t *addresses = json_loads(text, 0, NULL);
-    size_t i;
-    json_t *address;
+    static const struct {
+        const char *name;
+        double seconds;
+    } units[] = {{"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}};
+    size_t unit = 0;
+    double number;
 
-    json_array_foreach(addresses, i, address)
-    {
-        progress_clear();
-        fputs("ctms: not found: ", stderr);
-        output_text(stderr, json_string_value(address) ? json_string_value(address) : "?");
-        fputc('\n', stderr);
-        resync->unknown++;
-    }
-    json_decref(addresses);
+    while (seconds < 2 * units[unit].seconds && units[unit].seconds > 1)
+        unit++;
+    number = seconds < 1 ? 1 : seconds / units[unit].seconds;
+    buf_printf(text, "about %.0f %s%s", number, units[unit].name, number < 1.5 ? "" : "s");
 }
 
-/* Sends the batch and empties it. */
-static bool
-enqueue_emails(struct resync *resync)
+/* Says how many contacts and how long. */
+static char *
+describe(const struct resync *resync)
 {
-    char *text = json_dumps(resync->batch, 0);
-    const char *parameters[] = {text};
-    PGresult *result = database_query(
-        resync->cli, resync->is_dry ? EMAILS_SQL(COUNT) : EMAILS_SQL(ENQUEUE), 1, parameters);
+    const struct selection *selection = &resync->selection;
+    buf text = BUF_INIT;
 
+    buf_printf(&text,
+               "%s%lld contacts to enqueue (%s lane): ", selection->is_estimate ? "about " : "",
+               selection->count, resync->lane);
+    if (resync->rate > 0) {
+        append_time(&text, resync->seconds);
+        buf_printf(&text, " at the %.3g contacts a second that were sent lately", resync->rate);
+    } else {
+        buf_append_string(&text, "rate unknown, no agent was busy lately; ");
+        append_time(&text, resync->seconds);
+        buf_append_string(&text, " at " ASSUMED_RATE_TEXT);
+    }
+    if (resync->backlog > 0)
+        buf_printf(&text, ", with the %lld that wait already", resync->backlog);
+    buf_append_char(&text, '.');
+    return buf_steal(&text);
+}
+
+static bool
+announce(struct resync *resync)
+{
+    char *text;
+    bool is_agreed = true;
+
+    if (!measure(resync))
+        return false;
+    text = describe(resync);
+    if (!resync->is_dry)
+        is_agreed = selection_confirm(&resync->selection, text);
+    if (is_agreed && (resync->is_dry || resync->cli->is_confirmed ||
+                      resync->selection.count <= SELECTION_ASK_ABOVE))
+        fprintf(stderr, "ctms: %s\n", text);
     free(text);
-    json_array_clear(resync->batch);
+    return is_agreed;
+}
+
+/* ---- doing it -------------------------------------------------------------------------- */
+
+static bool
+enqueue(void *arg, const char *ids, int count)
+{
+    struct resync *resync = arg;
+    const struct selection *selection = &resync->selection;
+    const char *parameters[] = {ids, resync->lane};
+    PGresult *result = database_query_again(
+        resync->cli, "SELECT ctms.enqueue_contacts($1::uuid[], $2)", 2, parameters);
+
+    (void)count;
     if (!result)
         return false;
     resync->enqueued += strtoll(PQgetvalue(result, 0, 0), NULL, 10);
-    report_unknown(resync, PQgetvalue(result, 0, 1));
     PQclear(result);
-    progress_show("%lld contacts", resync->enqueued);
+    progress_show("%lld of %s%lld contacts enqueued", resync->enqueued,
+                  selection->is_estimate ? "about " : "", selection->count);
     return true;
 }
 
-static bool
-take_email(void *arg, const char *email)
-{
-    struct resync *resync = arg;
-
-    json_array_append_new(resync->batch, json_string(email));
-    return json_array_size(resync->batch) < BATCH_SIZE || enqueue_emails(resync);
-}
-
-static bool
-enqueue_addresses(struct resync *resync, const struct addresses *addresses)
-{
-    bool is_going;
-
-    resync->batch = json_array();
-    is_going = addresses_each(addresses, take_email, resync);
-    if (is_going && json_array_size(resync->batch) > 0)
-        is_going = enqueue_emails(resync);
-    json_decref(resync->batch);
-    return is_going;
-}
+#define COUNT_FAILED_SQL                                                                           \
+    "SELECT (SELECT count(*) FROM ctms.pending_acoustic WHERE " CMD_ACOUSTIC_IS_FAILED ") + "      \
+    "(SELECT count(*) FROM ctms.acoustic_deleted_contact WHERE " CMD_ACOUSTIC_IS_FAILED ")"
 
 static bool
 reset_retries(struct resync *resync)
 {
-    PGresult *result = database_query(resync->cli,
-                                      resync->is_dry ? "SELECT count(*) FROM ctms.pending_acoustic "
-                                                       "WHERE retry > 0 OR retry_after IS NOT NULL"
-                                                     : "SELECT ctms.reset_acoustic_retries()",
-                                      0, NULL);
+    if (!resync->is_reset)
+        return true;
+    return database_query_number(
+        resync->cli, resync->is_dry ? COUNT_FAILED_SQL : "SELECT ctms.reset_acoustic_retries()",
+        &resync->reset);
+}
 
-    if (!result)
+/* False if nothing was done. */
+static bool
+run(struct resync *resync)
+{
+    bool is_chosen = selection_is_given(resync->cli);
+
+    if (is_chosen && (!selection_count(&resync->selection) || !announce(resync)))
         return false;
-    resync->reset = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
-    PQclear(result);
+    if (!reset_retries(resync))
+        return false;
+    if (resync->is_dry)
+        resync->enqueued = resync->selection.count;
+    else if (is_chosen && !selection_each(&resync->selection, enqueue, resync))
+        fprintf(stderr,
+                "ctms: stopped: %lld contacts were enqueued, and the others were not; the command "
+                "can be repeated\n",
+                resync->enqueued);
     return true;
 }
 
 static void
-print_result(const struct resync *resync, bool is_reset)
+print_result(const struct resync *resync)
 {
+    const struct selection *selection = &resync->selection;
+    bool is_about = resync->is_dry && selection->is_estimate;
+
     if (resync->cli->is_json) {
-        printf("{\"enqueued\": %lld, \"unknown\": %lld, \"reset\": %lld}\n", resync->enqueued,
-               resync->unknown, resync->reset);
+        printf("{\"enqueued\": %lld, \"is_estimate\": %s, \"lane\": \"%s\", \"seconds\": ",
+               resync->enqueued, is_about ? "true" : "false", resync->lane);
+        printf(resync->rate > 0 ? "%.0f" : "null", resync->seconds);
+        printf(", \"unknown\": %lld, \"reset\": %lld}\n", selection->unknown, resync->reset);
         return;
     }
-    if (is_reset)
+    if (resync->is_reset)
         printf("%lld failed contacts %s a fresh start\n", resync->reset,
                resync->is_dry ? "would have" : "have");
-    printf("%lld contacts %senqueued", resync->enqueued, resync->is_dry ? "would be " : "");
-    if (resync->unknown > 0)
-        printf(", %lld addresses not found", resync->unknown);
+    printf("%s%lld contacts %senqueued", is_about ? "about " : "", resync->enqueued,
+           resync->is_dry ? "would be " : "");
+    if (selection->unknown > 0)
+        printf(", %lld not found", selection->unknown);
     putchar('\n');
+}
+
+static bool
+is_live(const struct cli *cli)
+{
+    bool is_many = cli->argument_count > LIVE_ARGUMENTS || cli_get_option(cli, "query") ||
+                   cli_get_option(cli, "email-file") || cli_get_option(cli, "newsletter") ||
+                   cli_get_option(cli, "waitlist") || cli_get_option(cli, "all");
+
+    return cli_get_option(cli, "live") || !is_many;
 }
 
 int
 cmd_acoustic_resync(struct cli *cli)
 {
-    static const char *const newsletter_sql[] = {NAMED_SQL("newsletters", ENQUEUE),
-                                                 NAMED_SQL("newsletters", COUNT)};
-    static const char *const waitlist_sql[] = {NAMED_SQL("waitlists", ENQUEUE),
-                                               NAMED_SQL("waitlists", COUNT)};
-    struct resync resync = {.cli = cli, .is_dry = cli_get_option(cli, "dry-run") != NULL};
-    const char *path = cli_get_option(cli, "email-file");
-    const char *newsletter = cli_get_option(cli, "newsletter");
-    const char *waitlist = cli_get_option(cli, "waitlist");
-    bool is_reset = cli_get_option(cli, "reset-retries") != NULL;
-    struct addresses addresses = {.bad = 0};
-    bool is_done;
+    struct resync resync = {
+        .cli = cli,
+        .selection = {.cli = cli},
+        .lane = is_live(cli) ? "live" : "bulk",
+        .is_dry = cli_get_option(cli, "dry-run") != NULL,
+        .is_reset = cli_get_option(cli, "reset-retries") != NULL,
+    };
 
-    if (!path && !newsletter && !waitlist && !is_reset)
+    if (!selection_is_given(cli) && !resync.is_reset)
         return output_error(cli, CLI_USAGE,
-                            "choose contacts with --email-file, --newsletter, --waitlist or "
-                            "--reset-retries");
-    if (path && !addresses_read(&addresses, cli, path)) {
-        addresses_free(&addresses);
-        return cli->status;
+                            "choose contacts by an address, --query, --email-file, --newsletter, "
+                            "--waitlist or --all; or give --reset-retries");
+    if (selection_open(&resync.selection)) {
+        if (run(&resync))
+            print_result(&resync);
+        selection_finish(&resync.selection);
     }
-    is_done = !is_reset || reset_retries(&resync);
-    is_done = is_done && (!path || enqueue_addresses(&resync, &addresses));
-    is_done = is_done && (!newsletter || enqueue_named(&resync, newsletter_sql, newsletter));
-    is_done = is_done && (!waitlist || enqueue_named(&resync, waitlist_sql, waitlist));
-    progress_clear();
-    print_result(&resync, is_reset);
-    if (is_done && resync.unknown > 0)
-        cli->status = CLI_NOT_FOUND;
-    else if (is_done && addresses.bad > 0)
-        cli->status = CLI_PARTLY;
-    addresses_free(&addresses);
+    selection_close(&resync.selection);
     return cli->status;
 }

@@ -106,9 +106,8 @@ print_as_json(const char *email, const char *identities)
 /* False when it is useless to continue. The ids of a contact are nowhere else once it is deleted,
  * so each line is written before the next contact is touched. */
 static bool
-delete_email(void *arg, const char *email)
+delete_email(struct deletion *deletion, const char *email)
 {
-    struct deletion *deletion = arg;
     struct cli *cli = deletion->cli;
     const char *parameters[] = {email};
     PGresult *result = database_query(cli, "SELECT ctms.delete_contact($1)", 1, parameters);
@@ -136,12 +135,19 @@ delete_email(void *arg, const char *email)
     return output_finish(cli);
 }
 
+static bool
+delete_line(void *arg, const char *email, long long line)
+{
+    (void)line;
+    return delete_email(arg, email);
+}
+
 static void
 delete_file(struct deletion *deletion, const char *path, const struct addresses *addresses)
 {
     struct cli *cli = deletion->cli;
 
-    if (!addresses_each(addresses, delete_email, deletion))
+    if (!addresses_each(addresses, delete_line, deletion))
         fprintf(stderr,
                 "ctms: stopped: %llu contacts were deleted, and those of the other "
                 "addresses were not\n",

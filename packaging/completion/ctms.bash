@@ -13,11 +13,12 @@ _ctms() {
         is_value=""
         case $word in
         --config | --rest-config | --agent-config | --db-url | --timeout | --old) is_value=yes ;;
+        --email-file | --query | --newsletter | --waitlist | --error) is_value=yes ;;
         esac
     done
     [[ ${words[0]} != help ]] || words=("${words[@]:1}")
     case ${COMP_WORDS[COMP_CWORD - 1]} in
-    --config | --rest-config | --agent-config | --email-file | --schema | --output | -o)
+    --config | --rest-config | --agent-config | --email-file | -f | --schema | --output | -o)
         COMPREPLY=($(compgen -f -- "$current"))
         return
         ;;

@@ -79,6 +79,9 @@ sub completions
 like(completions(''), qr/\bacoustic\b.*\bclients\b.*\bstripe\b.*\bwaitlists\b/,
     'groups of commands');
 is(completions('wait'), 'waitlists', 'a group');
+like(completions('acoustic', ''), qr/\bcancel\b.*\bresync\b.*\bretry\b/, 'verbs of the queue');
+like(completions('acoustic', '--newsletter', 'hubs', 'resync', '--l'), qr/--live/,
+    'options behind an option with a value');
 is(completions('waitlists', ''), 'add list remove rows show', 'verbs');
 is(completions('acoustic', 'fields', 'a'), 'add', 'a second verb');
 is(completions('help', 'acoustic', 'fields', 'a'), 'add', 'a command after help');
