@@ -33,6 +33,9 @@ GRANT USAGE ON SCHEMA ctms TO ctms_api, ctms_agent, ctms_admin, ctms_reader, ctm
 -- that their data loads unchanged. Every contact table is keyed by email_id. The
 -- columns "id" are for those who read them: nothing searches for them, so they
 -- have no index, which each new row would have to write.
+--
+-- Comments on columns of contacts are also the descriptions of fields in bodies and answers
+-- (extension/contact/schema.c), so they say what readers of the API want to know.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms.new_email_id() RETURNS uuid
@@ -63,10 +66,20 @@ CREATE UNIQUE INDEX emails_basket_token_key ON ctms.emails (basket_token) WHERE 
 CREATE INDEX emails_sfdc_id_idx ON ctms.emails (sfdc_id) WHERE sfdc_id IS NOT NULL;
 CREATE INDEX emails_update_timestamp_idx ON ctms.emails (update_timestamp, email_id);
 COMMENT ON TABLE ctms.emails IS 'One row per contact; everything else about the contact refers to email_id';
-COMMENT ON COLUMN ctms.emails.primary_email IS 'Address of the contact, unique without regard to case';
-COMMENT ON COLUMN ctms.emails.basket_token IS 'Token by which Basket knows the contact, unique';
-COMMENT ON COLUMN ctms.emails.email_format IS 'H (HTML), T (text), N (none) or empty';
-COMMENT ON COLUMN ctms.emails.update_timestamp IS 'Set by every UPDATE that changes a value of the row, and by every PATCH of the contact';
+COMMENT ON COLUMN ctms.emails.email_id IS 'Id of the contact: a UUID (RFC 9562), of version 4 if it is given; made by ctms if it is not. It never changes';
+COMMENT ON COLUMN ctms.emails.primary_email IS 'E-mail address of the contact, up to 255 characters of any syntax. Unique without regard to case; never null';
+COMMENT ON COLUMN ctms.emails.basket_token IS 'Token by which Basket, the service behind the newsletter forms, knows the contact: a UUID that Basket has made. Unique; null if Basket does not know the contact';
+COMMENT ON COLUMN ctms.emails.sfdc_id IS 'Id of the contact in Salesforce, as a client has given it. Need not be unique; null if there is none';
+COMMENT ON COLUMN ctms.emails.first_name IS 'First name, as the person has given it; null if it is not known';
+COMMENT ON COLUMN ctms.emails.last_name IS 'Last name, as the person has given it; null if it is not known';
+COMMENT ON COLUMN ctms.emails.mailing_country IS 'Country of the contact, as a client has given it: by custom a code of ISO 3166-1 alpha-2, such as fr, in small letters, but any text is kept; null if it is not known';
+COMMENT ON COLUMN ctms.emails.email_format IS 'Form in which the contact wants e-mails: H (HTML), T (plain text), N (none) or empty (not said)';
+COMMENT ON COLUMN ctms.emails.email_lang IS 'Language in which the contact wants e-mails: a tag of BCP 47 of up to five characters, which begins with a code of ISO 639, such as fr or pt-BR; null if it is not known';
+COMMENT ON COLUMN ctms.emails.double_opt_in IS 'Whether the contact has confirmed the address, by a link in an e-mail. Clients write it; null, which only SQL can write, counts as false';
+COMMENT ON COLUMN ctms.emails.has_opted_out_of_email IS 'Whether the contact wants no e-mails at all. Clients write it; subscriptions stay as they are. Null, which only SQL can write, counts as false';
+COMMENT ON COLUMN ctms.emails.unsubscribe_reason IS 'Why the contact wants no e-mails, in words of the person or of the client; null if nothing was said';
+COMMENT ON COLUMN ctms.emails.create_timestamp IS 'When the contact was made; set by ctms';
+COMMENT ON COLUMN ctms.emails.update_timestamp IS 'When the contact last changed; set by ctms with every UPDATE that changes a value of the row, with every change of the contact by its functions, and by every PATCH';
 
 CREATE TABLE ctms.newsletters (
     id bigserial NOT NULL,
@@ -82,7 +95,16 @@ CREATE TABLE ctms.newsletters (
     PRIMARY KEY (email_id, name)
 );
 COMMENT ON TABLE ctms.newsletters IS 'Newsletter subscriptions of contacts, current and past';
-COMMENT ON COLUMN ctms.newsletters.name IS 'Slug of the newsletter';
+COMMENT ON COLUMN ctms.newsletters.id IS 'Number of the row, in the order of insertion; nothing refers to it';
+COMMENT ON COLUMN ctms.newsletters.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.newsletters.name IS 'Name (slug) of the newsletter, one to 255 characters; a contact has each name once. Any name is taken';
+COMMENT ON COLUMN ctms.newsletters.subscribed IS 'Whether the contact gets the newsletter; false: has left it. Null, which only SQL can write, counts as true';
+COMMENT ON COLUMN ctms.newsletters.format IS 'Form in which the contact wants the newsletter: H (HTML) or T (plain text)';
+COMMENT ON COLUMN ctms.newsletters.lang IS 'Language of the newsletter: a tag of BCP 47 of two to five characters, which begins with a code of ISO 639, such as fr or pt-BR; null if it is not known';
+COMMENT ON COLUMN ctms.newsletters.source IS 'Page on which the contact subscribed: an absolute URL (RFC 3986), of any scheme; null if it is not known';
+COMMENT ON COLUMN ctms.newsletters.unsub_reason IS 'Why the contact has left the newsletter, in words of the person or of the client; null if nothing was said';
+COMMENT ON COLUMN ctms.newsletters.create_timestamp IS 'When the contact first subscribed; set by ctms';
+COMMENT ON COLUMN ctms.newsletters.update_timestamp IS 'When the subscription last changed; set by ctms';
 
 CREATE TABLE ctms.waitlists (
     id bigserial NOT NULL,
@@ -97,7 +119,15 @@ CREATE TABLE ctms.waitlists (
     PRIMARY KEY (email_id, name)
 );
 COMMENT ON TABLE ctms.waitlists IS 'Waiting lists that contacts have joined';
-COMMENT ON COLUMN ctms.waitlists.fields IS 'The fields that the waitlist asks for; valid under the schema of its name in ctms.waitlist_fields_schemas, or under the schema "default" if there is none';
+COMMENT ON COLUMN ctms.waitlists.id IS 'Number of the row, in the order of insertion; nothing refers to it';
+COMMENT ON COLUMN ctms.waitlists.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.waitlists.name IS 'Name of the waitlist, one to 255 characters; a contact has each name once. Any name is taken';
+COMMENT ON COLUMN ctms.waitlists.source IS 'Page on which the contact joined: an absolute URL (RFC 3986), of any scheme; null if it is not known';
+COMMENT ON COLUMN ctms.waitlists.subscribed IS 'Whether the contact is on the waitlist; false: has left it';
+COMMENT ON COLUMN ctms.waitlists.unsub_reason IS 'Why the contact has left the waitlist, in words of the person or of the client; null if nothing was said';
+COMMENT ON COLUMN ctms.waitlists.fields IS 'What the waitlist asks for, such as a country: an object that is valid under the JSON Schema of its name in ctms.waitlist_fields_schemas, or under the schema "default" if there is none';
+COMMENT ON COLUMN ctms.waitlists.create_timestamp IS 'When the contact first joined; set by ctms';
+COMMENT ON COLUMN ctms.waitlists.update_timestamp IS 'When the row last changed; set by ctms';
 
 CREATE TABLE ctms.waitlist_fields_schemas (
     name varchar(255) PRIMARY KEY,
@@ -106,6 +136,10 @@ CREATE TABLE ctms.waitlist_fields_schemas (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.waitlist_fields_schemas IS 'JSON Schema of the fields of each waitlist; "default" applies to every name without a row. Change it with ctms.set_waitlist_schema()';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.name IS 'Name of the waitlist, or "default"';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.schema IS 'The JSON Schema of ctms.waitlists.fields';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.create_timestamp IS 'When the waitlist got its first schema';
+COMMENT ON COLUMN ctms.waitlist_fields_schemas.update_timestamp IS 'When the schema last changed';
 
 CREATE TABLE ctms.fxa (
     id bigserial NOT NULL,
@@ -122,7 +156,16 @@ CREATE TABLE ctms.fxa (
 CREATE INDEX fxa_primary_email_idx ON ctms.fxa (primary_email);
 CREATE INDEX fxa_primary_email_lower_idx ON ctms.fxa (lower(primary_email));
 COMMENT ON TABLE ctms.fxa IS 'Firefox Accounts (FxA) data of a contact';
-COMMENT ON COLUMN ctms.fxa.created_date IS 'As FxA sent it; not always a date';
+COMMENT ON COLUMN ctms.fxa.id IS 'Number of the row, in the order of insertion; nothing refers to it';
+COMMENT ON COLUMN ctms.fxa.fxa_id IS 'Id of the Firefox account (uid), up to 50 characters, as Firefox Accounts has made it: by custom 32 hexadecimal digits. Unique; customers of Stripe name it. Null if it is not known';
+COMMENT ON COLUMN ctms.fxa.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.fxa.primary_email IS 'E-mail address of the account, which may differ from that of the contact. Found without regard to case, need not be unique; null if it is not known';
+COMMENT ON COLUMN ctms.fxa.created_date IS 'When the account was made, as Firefox Accounts has sent it: a text, mostly a time of ISO 8601; null if it is not known';
+COMMENT ON COLUMN ctms.fxa.lang IS 'Languages that the browser of the person asked for: tags of BCP 47 between commas, as in the header Accept-Language; null if they are not known';
+COMMENT ON COLUMN ctms.fxa.first_service IS 'Service that the account was first used for, by the name that Firefox Accounts has for it; null if it is not known';
+COMMENT ON COLUMN ctms.fxa.account_deleted IS 'Whether the account was deleted. The contact stays; null, which only SQL can write, counts as false';
+COMMENT ON COLUMN ctms.fxa.create_timestamp IS 'When the row was made; set by ctms';
+COMMENT ON COLUMN ctms.fxa.update_timestamp IS 'When the row last changed; set by ctms';
 
 CREATE TABLE ctms.amo (
     id bigserial NOT NULL,
@@ -142,6 +185,20 @@ CREATE TABLE ctms.amo (
 );
 CREATE INDEX amo_user_id_idx ON ctms.amo (user_id);
 COMMENT ON TABLE ctms.amo IS 'addons.mozilla.org (AMO) data of a contact';
+COMMENT ON COLUMN ctms.amo.id IS 'Number of the row, in the order of insertion; nothing refers to it';
+COMMENT ON COLUMN ctms.amo.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.amo.add_on_ids IS 'Add-ons of the user, written by addons.mozilla.org: their ids between commas, up to 500 characters; null if there are none';
+COMMENT ON COLUMN ctms.amo.display_name IS 'Name that addons.mozilla.org shows for the user; null if there is none';
+COMMENT ON COLUMN ctms.amo.email_opt_in IS 'Whether the user wants e-mails about add-ons; null, which only SQL can write, counts as false';
+COMMENT ON COLUMN ctms.amo.language IS 'Language of the user: a tag of BCP 47 of up to five characters, which begins with a code of ISO 639, such as fr or pt-BR; null if it is not known';
+COMMENT ON COLUMN ctms.amo.last_login IS 'Day on which the user last logged in (ISO 8601, YYYY-MM-DD); null if it is not known';
+COMMENT ON COLUMN ctms.amo.location IS 'Where the user lives, in their own words; null if they do not say';
+COMMENT ON COLUMN ctms.amo.profile_url IS 'Page of the user, as they have given it: up to 40 characters, not checked; null if there is none';
+COMMENT ON COLUMN ctms.amo."user" IS 'Whether the contact is a user of addons.mozilla.org; null, which only SQL can write, counts as false';
+COMMENT ON COLUMN ctms.amo.user_id IS 'Id of the user at addons.mozilla.org, up to 40 characters: by custom a number. Need not be unique; null if it is not known';
+COMMENT ON COLUMN ctms.amo.username IS 'Name by which addons.mozilla.org knows the user, up to 100 characters; null if it is not known';
+COMMENT ON COLUMN ctms.amo.create_timestamp IS 'When the row was made; set by ctms';
+COMMENT ON COLUMN ctms.amo.update_timestamp IS 'When the row last changed; set by ctms';
 
 CREATE TABLE ctms.mofo (
     id bigserial NOT NULL,
@@ -154,6 +211,13 @@ CREATE TABLE ctms.mofo (
 );
 CREATE INDEX mofo_contact_id_idx ON ctms.mofo (mofo_contact_id);
 COMMENT ON TABLE ctms.mofo IS 'Mozilla Foundation (MoFo) data of a contact';
+COMMENT ON COLUMN ctms.mofo.id IS 'Number of the row, in the order of insertion; nothing refers to it';
+COMMENT ON COLUMN ctms.mofo.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.mofo.mofo_email_id IS 'Id of the address at the Mozilla Foundation, which writes it. Unique; null if there is none';
+COMMENT ON COLUMN ctms.mofo.mofo_contact_id IS 'Id of the contact at the Mozilla Foundation, which writes it. Need not be unique; null if there is none';
+COMMENT ON COLUMN ctms.mofo.mofo_relevant IS 'Whether the contact is relevant to the Mozilla Foundation, as it says; null, which only SQL can write, counts as false';
+COMMENT ON COLUMN ctms.mofo.create_timestamp IS 'When the row was made; set by ctms';
+COMMENT ON COLUMN ctms.mofo.update_timestamp IS 'When the row last changed; set by ctms';
 
 CREATE TABLE ctms.api_client (
     client_id varchar(255) PRIMARY KEY,
@@ -166,8 +230,14 @@ CREATE TABLE ctms.api_client (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.api_client IS 'Clients of the REST API';
+COMMENT ON COLUMN ctms.api_client.client_id IS 'Name with which the client asks for tokens, mostly id_ and a word';
+COMMENT ON COLUMN ctms.api_client.email IS 'Address of the people who answer for the client; nothing is sent there';
+COMMENT ON COLUMN ctms.api_client.enabled IS 'The client may use the API; false or null: tokens are refused, also those that it has';
 COMMENT ON COLUMN ctms.api_client.hashed_secret IS 'argon2 encoded string of the client secret';
 COMMENT ON COLUMN ctms.api_client.scopes IS 'What the client may do; NULL: everything. contacts:write includes contacts:read';
+COMMENT ON COLUMN ctms.api_client.last_access IS 'When the client last used the API, to the minute; null: never';
+COMMENT ON COLUMN ctms.api_client.create_timestamp IS 'When the client was made; tokens that are older are refused';
+COMMENT ON COLUMN ctms.api_client.update_timestamp IS 'When a value of the row last changed';
 
 -- Numbers of rows and of generations are 63 random bits. They come from functions that every role
 -- may call.
@@ -186,17 +256,21 @@ CREATE TABLE ctms.pending_acoustic (
     lease_owner text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now(),
-    is_tried boolean NOT NULL DEFAULT false
+    is_tried boolean NOT NULL DEFAULT false,
+    is_bulk boolean NOT NULL DEFAULT false
 ) WITH (
     fillfactor = 50,
     autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_analyze_threshold = 1000, autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
--- Free rows come first, in the order of claiming; then waiting rows, by time; last exhausted rows.
-CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (retry_after NULLS FIRST, retry, create_timestamp);
+-- In each lane, free rows come first, in the order of claiming; then waiting rows, by time; last
+-- exhausted rows. The lane is the first column, so nothing in one lane has to be passed over on the
+-- way to the other: neither rows, nor failures whose wait is over, nor dead entries.
+CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (is_bulk, retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
 COMMENT ON COLUMN ctms.pending_acoustic.id IS 'A number of the row; it has no order';
+COMMENT ON COLUMN ctms.pending_acoustic.email_id IS 'The contact that waits';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
 COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'A new number, that never comes again, with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
@@ -206,6 +280,7 @@ COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claim
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row was last written: enqueued, claimed or failed';
 COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'The row was claimed before, so it is not certain what Acoustic has of the contact';
+COMMENT ON COLUMN ctms.pending_acoustic.is_bulk IS 'The lane: false for a person''s change (live), true for a contact that waits because of a wave, such as a resync, an import or a changed price (bulk)';
 
 -- Nearly always empty, because each claim takes all rows (extension/queue/stripe.c), except those of
 -- contacts that are still locked.
@@ -214,11 +289,15 @@ CREATE TABLE ctms.unresolved_stripe (
     key text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
     update_timestamp timestamptz NOT NULL DEFAULT now(),
+    is_bulk boolean NOT NULL DEFAULT false,
     PRIMARY KEY (kind, key)
 );
 COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed, and changed contacts that another session had locked; the next claim looks for the contacts again';
 COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price, invoice or contact';
 COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, stripe_id or email_id';
+COMMENT ON COLUMN ctms.unresolved_stripe.is_bulk IS 'The lane in which its contacts will wait, as in ctms.pending_acoustic';
+COMMENT ON COLUMN ctms.unresolved_stripe.create_timestamp IS 'When the object or contact changed';
+COMMENT ON COLUMN ctms.unresolved_stripe.update_timestamp IS 'When the row was last written';
 
 -- Odd while an agent waits for work (extension/queue/wake.c).
 CREATE SEQUENCE ctms.acoustic_idle_seq;
@@ -230,12 +309,16 @@ CREATE TABLE ctms.acoustic_field (
     PRIMARY KEY (tablename, field)
 );
 COMMENT ON TABLE ctms.acoustic_field IS 'Which fields are synced to which Acoustic table (main, waitlist)';
+COMMENT ON COLUMN ctms.acoustic_field.tablename IS 'Which Acoustic table: main or waitlist';
+COMMENT ON COLUMN ctms.acoustic_field.field IS 'Name of the column there, as ctms.acoustic_rows() gives it; names that it does not give are not sent';
 
 CREATE TABLE ctms.acoustic_newsletter_mapping (
     source varchar(255) PRIMARY KEY,
     destination varchar(255) NOT NULL
 );
 COMMENT ON TABLE ctms.acoustic_newsletter_mapping IS 'Newsletter slug (source) to flag column of the Acoustic main table (destination)';
+COMMENT ON COLUMN ctms.acoustic_newsletter_mapping.source IS 'Slug of the newsletter, as in ctms.newsletters.name';
+COMMENT ON COLUMN ctms.acoustic_newsletter_mapping.destination IS 'Column of the Acoustic main table that is set for contacts who are subscribed';
 
 CREATE TABLE ctms.stripe_customer (
     stripe_id varchar(255) PRIMARY KEY,
@@ -250,8 +333,16 @@ CREATE TABLE ctms.stripe_customer (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.stripe_customer IS 'Stripe customers; fxa_id is Stripe''s "description"';
+COMMENT ON COLUMN ctms.stripe_customer.stripe_id IS 'Stripe''s id (cus_…)';
+COMMENT ON COLUMN ctms.stripe_customer.fxa_id IS 'Stripe''s description: the FxA ID by which the contact is found (ctms.fxa.fxa_id)';
+COMMENT ON COLUMN ctms.stripe_customer.default_source_id IS 'Stripe''s default_source: id of the card or account that pays if nothing else is said; null if there is none';
+COMMENT ON COLUMN ctms.stripe_customer.invoice_settings_default_payment_method_id IS 'Stripe''s invoice_settings.default_payment_method: id of what pays invoices; null if there is none';
+COMMENT ON COLUMN ctms.stripe_customer.stripe_created IS 'Stripe''s created: when Stripe made the customer';
+COMMENT ON COLUMN ctms.stripe_customer.deleted IS 'Stripe has deleted the customer; its subscriptions are still products of the contact';
 COMMENT ON COLUMN ctms.stripe_customer.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_customer.deletion_timestamp IS 'While the customer is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
+COMMENT ON COLUMN ctms.stripe_customer.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_customer.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_price (
     stripe_id varchar(255) PRIMARY KEY,
@@ -267,6 +358,17 @@ CREATE TABLE ctms.stripe_price (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE ctms.stripe_price IS 'Stripe prices; amounts are in the smallest unit of the currency';
+COMMENT ON COLUMN ctms.stripe_price.stripe_id IS 'Stripe''s id (price_…, or that of a plan)';
+COMMENT ON COLUMN ctms.stripe_price.stripe_product_id IS 'Stripe''s product: id of what is sold (prod_…)';
+COMMENT ON COLUMN ctms.stripe_price.stripe_created IS 'Stripe''s created: when Stripe made the price';
+COMMENT ON COLUMN ctms.stripe_price.active IS 'Stripe''s active: it can be used for new subscriptions';
+COMMENT ON COLUMN ctms.stripe_price.currency IS 'Three letters (ISO 4217) in lower case';
+COMMENT ON COLUMN ctms.stripe_price.recurring_interval IS 'Stripe''s recurring.interval: day, week, month or year; null if it is paid once';
+COMMENT ON COLUMN ctms.stripe_price.recurring_interval_count IS 'Stripe''s recurring.interval_count: number of intervals between payments; null if it is paid once';
+COMMENT ON COLUMN ctms.stripe_price.unit_amount IS 'What one unit costs, in the smallest unit of the currency: cents, but whole yen; null if there is no one amount, as with tiers or a fraction of a cent';
+COMMENT ON COLUMN ctms.stripe_price.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped. Of an unchanged price it may be behind by less than a second';
+COMMENT ON COLUMN ctms.stripe_price.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_price.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_invoice (
     stripe_id varchar(255) PRIMARY KEY,
@@ -286,8 +388,20 @@ CREATE TABLE ctms.stripe_invoice (
 );
 CREATE INDEX stripe_invoice_customer_idx ON ctms.stripe_invoice (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_invoice IS 'Stripe invoices; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_invoice.stripe_id IS 'Stripe''s id (in_…)';
+COMMENT ON COLUMN ctms.stripe_invoice.stripe_customer_id IS 'Stripe''s customer: ctms.stripe_customer.stripe_id, which may not be stored yet; null for an invoice of nobody';
+COMMENT ON COLUMN ctms.stripe_invoice.default_payment_method_id IS 'Stripe''s default_payment_method: id of what pays this invoice; null: the default of the subscription or customer';
+COMMENT ON COLUMN ctms.stripe_invoice.default_source_id IS 'Stripe''s default_source, likewise';
+COMMENT ON COLUMN ctms.stripe_invoice.stripe_created IS 'Stripe''s created (date before 2019): when Stripe made the invoice';
+COMMENT ON COLUMN ctms.stripe_invoice.currency IS 'Three letters (ISO 4217) in lower case';
+COMMENT ON COLUMN ctms.stripe_invoice.total IS 'Stripe''s total after discounts and taxes, in the smallest unit of the currency (cents); negative if the customer gets it';
+COMMENT ON COLUMN ctms.stripe_invoice.status IS 'draft, open, paid, uncollectible or void; null if Stripe gives none';
+COMMENT ON COLUMN ctms.stripe_invoice.deleted IS 'Stripe has deleted the invoice, which was a draft';
+COMMENT ON COLUMN ctms.stripe_invoice.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_invoice.deletion_timestamp IS 'While the invoice is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
 COMMENT ON COLUMN ctms.stripe_invoice.list_timestamp IS 'Time of the newest message that listed all its lines; if a line of an older message is not stored, it was removed';
+COMMENT ON COLUMN ctms.stripe_invoice.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_invoice.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_invoice_line_item (
     stripe_id varchar(255) PRIMARY KEY,
@@ -306,8 +420,18 @@ CREATE TABLE ctms.stripe_invoice_line_item (
 CREATE INDEX stripe_invoice_line_item_invoice_idx ON ctms.stripe_invoice_line_item (stripe_invoice_id);
 CREATE INDEX stripe_invoice_line_item_price_idx ON ctms.stripe_invoice_line_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_invoice_line_item IS 'Lines of Stripe invoices';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_id IS 'Stripe''s id (il_…); of lines from before 2019-12-03 also the id of the invoice, a slash and the id of the line';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_invoice_id IS 'The invoice that it is a line of';
 COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_type IS 'subscription, invoiceitem, or another word of Stripe; null if Stripe gives none';
 COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_price_id IS 'Null for an amount without a price';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_invoice_item_id IS 'Stripe''s invoice_item (ii_…): what was added to the invoice, as for a proration; null if the line comes from the subscription itself';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_subscription_id IS 'Stripe''s subscription (sub_…) that is paid for, which may not be stored; null if there is none';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.stripe_subscription_item_id IS 'Stripe''s subscription_item (si_…) that is paid for, which may not be stored; null if there is none';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.amount IS 'Amount of the line, in the smallest unit of the currency (cents); negative for a credit';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.currency IS 'Three letters (ISO 4217) in lower case';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_invoice_line_item.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_subscription (
     stripe_id varchar(255) PRIMARY KEY,
@@ -329,7 +453,22 @@ CREATE TABLE ctms.stripe_subscription (
 );
 CREATE INDEX stripe_subscription_customer_idx ON ctms.stripe_subscription (stripe_customer_id);
 COMMENT ON TABLE ctms.stripe_subscription IS 'Stripe subscriptions; the customer may arrive later';
+COMMENT ON COLUMN ctms.stripe_subscription.stripe_id IS 'Stripe''s id (sub_…)';
+COMMENT ON COLUMN ctms.stripe_subscription.stripe_customer_id IS 'Stripe''s customer: ctms.stripe_customer.stripe_id, which may not be stored yet';
+COMMENT ON COLUMN ctms.stripe_subscription.default_payment_method_id IS 'Stripe''s default_payment_method: id of what pays; null: the default of the customer';
+COMMENT ON COLUMN ctms.stripe_subscription.default_source_id IS 'Stripe''s default_source, likewise';
+COMMENT ON COLUMN ctms.stripe_subscription.stripe_created IS 'Stripe''s created: when Stripe made the subscription';
+COMMENT ON COLUMN ctms.stripe_subscription.cancel_at_period_end IS 'Stripe''s cancel_at_period_end: it is not renewed at current_period_end';
+COMMENT ON COLUMN ctms.stripe_subscription.canceled_at IS 'Stripe''s canceled_at: when it was cancelled, though it may go on to the end of the period; null if it was not';
+COMMENT ON COLUMN ctms.stripe_subscription.current_period_end IS 'End of the period that is paid for; the latest of the items'' where those have periods of their own';
+COMMENT ON COLUMN ctms.stripe_subscription.current_period_start IS 'Begin of the period that is paid for; the earliest of the items'' where those have periods of their own';
+COMMENT ON COLUMN ctms.stripe_subscription.ended_at IS 'Stripe''s ended_at: when it ended; null if it has not';
+COMMENT ON COLUMN ctms.stripe_subscription.start_date IS 'Stripe''s start_date: when it began, which may be before it was made';
+COMMENT ON COLUMN ctms.stripe_subscription.status IS 'Stripe''s status: incomplete, incomplete_expired, trialing, active, past_due, canceled, unpaid or paused';
+COMMENT ON COLUMN ctms.stripe_subscription.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_subscription.list_timestamp IS 'Time of the newest message that listed all its items; if an item of an older message is not stored, it was removed';
+COMMENT ON COLUMN ctms.stripe_subscription.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_subscription.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 
 CREATE TABLE ctms.stripe_subscription_item (
     stripe_id varchar(255) PRIMARY KEY,
@@ -345,8 +484,15 @@ CREATE TABLE ctms.stripe_subscription_item (
 CREATE INDEX stripe_subscription_item_subscription_idx ON ctms.stripe_subscription_item (stripe_subscription_id);
 CREATE INDEX stripe_subscription_item_price_idx ON ctms.stripe_subscription_item (stripe_price_id);
 COMMENT ON TABLE ctms.stripe_subscription_item IS 'Items of Stripe subscriptions: what is subscribed to, at which price';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_id IS 'Stripe''s id (si_…)';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_subscription_id IS 'The subscription that it is an item of';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_price_id IS 'Stripe''s price, or plan: what it costs, and of which product it is';
+COMMENT ON COLUMN ctms.stripe_subscription_item.stripe_created IS 'Stripe''s created: when Stripe made the item';
 COMMENT ON COLUMN ctms.stripe_subscription_item.deleted IS 'Stripe has deleted the item; it is no product of the contact any more';
+COMMENT ON COLUMN ctms.stripe_subscription_item.message_timestamp IS 'Time of the newest message that had this content, null if none is known; older content is skipped';
 COMMENT ON COLUMN ctms.stripe_subscription_item.deletion_timestamp IS 'While the item is deleted: time of the newest message that said so; content that is not newer does not undo the deletion';
+COMMENT ON COLUMN ctms.stripe_subscription_item.create_timestamp IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_subscription_item.update_timestamp IS 'When a value of the row, other than times of messages, last changed here';
 -- ---------------------------------------------------------------------------
 -- JSON Schema, drafts 4 to 2020-12. The functions are STABLE, not IMMUTABLE, because a
 -- schema may refer to documents in ctms.json_schema_document.
@@ -358,6 +504,7 @@ CREATE TABLE ctms.json_schema_document (
 );
 COMMENT ON TABLE ctms.json_schema_document IS 'Documents that JSON Schemas may refer to by URI; nothing is ever fetched from the network';
 COMMENT ON COLUMN ctms.json_schema_document.uri IS 'Absolute URI of the document, without fragment';
+COMMENT ON COLUMN ctms.json_schema_document.schema IS 'The JSON Schema itself';
 
 CREATE FUNCTION ctms._invalidate_table() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__invalidate_table';
@@ -507,9 +654,14 @@ CREATE FUNCTION ctms._json_schema_send(ctms.json_schema) RETURNS bytea
 CREATE TYPE ctms.json_schema (
     INPUT = ctms._json_schema_in, OUTPUT = ctms._json_schema_out,
     RECEIVE = ctms._json_schema_recv, SEND = ctms._json_schema_send, LIKE = jsonb);
+COMMENT ON FUNCTION ctms._json_schema_in(cstring) IS 'Input function of the type ctms.json_schema: refuses what is no JSON Schema (22023)';
+COMMENT ON FUNCTION ctms._json_schema_out(ctms.json_schema) IS 'Output function of the type ctms.json_schema';
+COMMENT ON FUNCTION ctms._json_schema_recv(internal) IS 'Binary input function of the type ctms.json_schema: refuses what is no JSON Schema (22023)';
+COMMENT ON FUNCTION ctms._json_schema_send(ctms.json_schema) IS 'Binary output function of the type ctms.json_schema';
 COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; anything else is refused (22023)';
 CREATE FUNCTION ctms._json_schema_from_jsonb(jsonb) RETURNS ctms.json_schema
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_from_jsonb';
+COMMENT ON FUNCTION ctms._json_schema_from_jsonb(jsonb) IS 'The cast from jsonb to ctms.json_schema: refuses what is no JSON Schema (22023)';
 CREATE CAST (jsonb AS ctms.json_schema) WITH FUNCTION ctms._json_schema_from_jsonb(jsonb) AS ASSIGNMENT;
 CREATE CAST (ctms.json_schema AS jsonb) WITHOUT FUNCTION AS IMPLICIT;
 CREATE CAST (text AS ctms.json_schema) WITH INOUT;
@@ -585,8 +737,40 @@ ALTER TABLE ctms.waitlist_fields_schemas
     ENABLE ALWAYS TRIGGER ctms_waitlist_fields_schemas_invalidate,
     ENABLE ALWAYS TRIGGER ctms_waitlist_fields_schemas_invalidate_all;
 
--- Stored rows that a schema would refuse: how many, and the first ones with reasons but
--- without values. Rows of names without a schema of their own count for "default".
+-- The evaluator words its errors; this adds which field, and what is there. Names in "lacks" are
+-- taken apart for the reader alone: one that holds quotes and commas may be read as two.
+CREATE FUNCTION ctms.explain_waitlist_fields(schema jsonb, fields jsonb) RETURNS text[]
+    LANGUAGE sql STABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(array_agg(r.reason ORDER BY e.number, r.place), '{}')
+    FROM ctms.json_schema_errors(explain_waitlist_fields.schema, explain_waitlist_fields.fields)
+        WITH ORDINALITY AS e(location, absolute, instance, keyword, error, number),
+        LATERAL (SELECT ARRAY(SELECT replace(replace(t, '~1', '/'), '~0', '~')
+                              FROM string_to_table(substr(e.instance, 2), '/') AS t) AS path) AS p,
+        LATERAL (SELECT explain_waitlist_fields.fields #> p.path AS value) AS v,
+        LATERAL (SELECT e.location ~ '(?<!/properties)/propertyNames/' AS is_name) AS n,
+        LATERAL (
+            SELECT format('field "%s" is missing', array_to_string(p.path || m.name, '.')) AS reason, m.place
+            FROM string_to_table(substr(left(e.error, -1), 8), '", "') WITH ORDINALITY AS m(name, place)
+            WHERE e.keyword = 'required' AND e.number <= 20 AND m.place <= 20
+            UNION ALL
+            SELECT CASE WHEN cardinality(p.path) = 0 THEN 'the row '
+                        ELSE format(CASE WHEN n.is_name THEN 'the name of ' ELSE '' END || 'field "%s" ',
+                                    array_to_string(p.path, '.')) END || e.error
+                || CASE WHEN n.is_name OR e.error = 'is not allowed' THEN ''
+                        WHEN jsonb_typeof(v.value) IN ('object', 'array')
+                        THEN CASE e.keyword WHEN 'type' THEN ', is an ' || jsonb_typeof(v.value) ELSE '' END
+                        WHEN length(v.value::text) > 60 THEN ', is ' || left(v.value::text, 57) || '...'
+                        ELSE coalesce(', is ' || v.value::text, '') END, 0
+            WHERE e.keyword IS DISTINCT FROM 'required' AND e.number <= 20
+            UNION ALL
+            SELECT 'and more', 0 WHERE e.number = 21) AS r
+$$;
+COMMENT ON FUNCTION ctms.explain_waitlist_fields(jsonb, jsonb) IS 'Why a schema refuses the fields of a waitlist, in words with the values that are there; an empty array if it accepts them';
+
+-- Stored rows that a schema would refuse: how many, and the first ones with reasons but without
+-- values and addresses, because this gets into the server's log. Rows of names without a schema of
+-- their own count for "default".
 CREATE FUNCTION ctms._failing_waitlists(waitlist_name text, new_schema jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -594,14 +778,14 @@ DECLARE
     failing bigint;
     examples jsonb;
 BEGIN
-    SELECT count(*), coalesce(jsonb_agg(jsonb_build_object('id', f.id::bigint, 'name', f.name, 'errors', (
+    SELECT count(*), coalesce(jsonb_agg(jsonb_build_object('email_id', f.email_id::text, 'name', f.name, 'errors', (
             SELECT jsonb_agg(jsonb_build_object('instanceLocation', e.instance_location,
                 'keyword', e.keyword, 'keywordLocation', e.keyword_location, 'error', e.error))
             FROM ctms.json_schema_errors(new_schema, f.fields) AS e))
-            ORDER BY f.id) FILTER (WHERE f.number <= 5), '[]')
+            ORDER BY f.id) FILTER (WHERE f.number <= 10), '[]')
     INTO failing, examples
     FROM (
-        SELECT w.id, w.name, w.fields, row_number() OVER (ORDER BY w.id) AS number
+        SELECT w.id, w.email_id, w.name, w.fields, row_number() OVER (ORDER BY w.id) AS number
         FROM ctms.waitlists AS w
         -- CASE, so that rows of other names are not judged at all.
         WHERE CASE WHEN CASE WHEN waitlist_name = 'default'
@@ -707,8 +891,9 @@ BEGIN
     ELSIF existing_rows = 'check' AND (report ->> 'failing_rows')::bigint > 0 THEN
         RAISE EXCEPTION 'schema of waitlist "%" is not satisfied by % stored rows',
                 set_waitlist_schema.name, report ->> 'failing_rows'
-            USING ERRCODE = '23514', DETAIL = (report -> 'examples')::text,
-            HINT = 'To store it for new rows only, set existing_rows to ''ignore''.';
+            USING ERRCODE = '23514', DETAIL = (report -> 'examples' || CASE WHEN (report ->> 'failing_rows')::bigint > 10
+                THEN jsonb_build_object('more', (report ->> 'failing_rows')::bigint - 10) ELSE '[]' END)::text,
+            HINT = 'ctms.explain_waitlist_fields() and "ctms waitlists rows NAME --failing --schema FILE" tell what is wrong with each. To store the schema for new rows only, set existing_rows to ''ignore''.';
     END IF;
     INSERT INTO ctms.waitlist_fields_schemas AS s (name, schema)
     VALUES (set_waitlist_schema.name, set_waitlist_schema.schema)
@@ -717,7 +902,7 @@ BEGIN
     RETURN report || jsonb_build_object('stored', true);
 END
 $$;
-COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses a schema that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run it only reports. Keywords that do nothing are warned of. The report has name, action, dry_run, stored, warnings, failing_rows and examples; where it replaces a schema it also says whether the schema accepts everything that the stored one accepts (compatibility, example)';
+COMMENT ON FUNCTION ctms.set_waitlist_schema(text, jsonb, boolean, text) IS 'Stores the JSON Schema of a waitlist''s fields. Refuses a schema that is not valid, and one that stored rows break unless existing_rows is "ignore"; with dry_run it only reports. Keywords that do nothing are warned of. The report has name, action, dry_run, stored, warnings, failing_rows and examples (the first ten, with email_id and reasons); where it replaces a schema it also says whether the schema accepts everything that the stored one accepts (compatibility, example)';
 
 CREATE FUNCTION ctms.drop_waitlist_schema(name text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -817,6 +1002,7 @@ $$;
 COMMENT ON FUNCTION ctms.install_default_waitlist_schemas() IS 'Adds the schemas that ctms ships (vpn, relay, default) where they are missing';
 
 GRANT EXECUTE ON FUNCTION ctms.get_waitlist(text), ctms.list_waitlists(), ctms.list_unusable_waitlists() TO ctms_api, ctms_reader;
+GRANT EXECUTE ON FUNCTION ctms.explain_waitlist_fields(jsonb, jsonb) TO ctms_reader;
 -- ---------------------------------------------------------------------------
 -- Stripe: objects and product segments.
 -- ---------------------------------------------------------------------------
@@ -1284,11 +1470,12 @@ $$;
 -- Functions for agents. Each call is a transaction of its own.
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval)
-    RETURNS TABLE (email_id uuid, generation bigint, retry integer, state text)
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms.claim_acoustic(agent text, batch_limit integer, retry_limit integer, lease interval,
+    bulk_limit integer DEFAULT NULL)
+    RETURNS TABLE (email_id uuid, generation bigint, retry integer, state text, is_bulk boolean)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_claim_acoustic';
-COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval) IS 'Leases up to batch_limit contacts to an agent, fewest retries first, then oldest change; never one that another agent holds. state is new, again (tried before, so it is not certain what Acoustic has) or deleted (the deletion must be sent)';
+COMMENT ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval, integer) IS 'Leases up to batch_limit contacts to an agent, at most bulk_limit of them from the bulk lane (null: no limit of its own); never one that another agent holds. Live contacts come first, but one in ten is bulk and one in ten a deletion while such wait; in each lane fewest retries first, then oldest change. state is new, again (tried before, so it is not certain what Acoustic has) or deleted (the deletion must be sent)';
 
 CREATE FUNCTION ctms.finish_acoustic(agent text, email_ids uuid[], generations bigint[],
     outcomes text[] DEFAULT NULL, hashes text[] DEFAULT NULL) RETURNS bigint
@@ -1307,7 +1494,7 @@ CREATE FUNCTION ctms.release_acoustic(agent text) RETURNS bigint
     AS 'MODULE_PATHNAME', 'ctms_release_acoustic';
 COMMENT ON FUNCTION ctms.release_acoustic(text) IS 'Gives back all that the agent holds, as if it had never claimed it; returns how many';
 
-GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
+GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval, integer),
     ctms.finish_acoustic(text, uuid[], bigint[], text[], text[]),
     ctms.fail_acoustic(text, uuid[], bigint[], text[], boolean[], integer),
     ctms.release_acoustic(text) TO ctms_agent;
@@ -1316,20 +1503,31 @@ GRANT EXECUTE ON FUNCTION ctms.claim_acoustic(text, integer, integer, interval),
 -- Functions for operators and health checks.
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[]) RETURNS bigint
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms.enqueue_contacts(email_ids uuid[], lane text DEFAULT 'bulk') RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_enqueue_contacts';
-COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[]) IS 'Enqueues these contacts as if they had changed, at once, even if ctms.enqueue is off; returns how many of them exist';
+COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[], text) IS 'Enqueues these contacts as if they had changed, at once, even if ctms.enqueue is off, in the lane bulk or live; one that waits in the live lane stays there. Returns how many of them exist';
 
 CREATE FUNCTION ctms.reset_acoustic_retries(email_ids uuid[] DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_reset_acoustic_retries';
 COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives a fresh start to the failed and exhausted queue rows of these contacts, or of all; returns how many';
 
+CREATE FUNCTION ctms.cancel_acoustic(email_ids uuid[] DEFAULT NULL, batch_limit integer DEFAULT 10000) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_cancel_acoustic';
+COMMENT ON FUNCTION ctms.cancel_acoustic(uuid[], integer) IS 'Takes these contacts, or all, out of the bulk lane, at most batch_limit of them; what an agent holds, the live lane and deletions stay. Returns how many: call it until that is 0';
+
 CREATE FUNCTION ctms.acoustic_backlog(retry_limit integer, OUT backlog bigint, OUT retry_backlog bigint)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_acoustic_backlog';
 COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (including those being sent and those waiting after a failure, but not exhausted ones), and how many have failed since they last changed (including exhausted ones). Exact up to 10000, estimated above that';
+
+CREATE FUNCTION ctms.acoustic_lanes(retry_limit integer DEFAULT 6)
+    RETURNS TABLE (lane text, backlog bigint, oldest_age_s double precision)
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_acoustic_lanes';
+COMMENT ON FUNCTION ctms.acoustic_lanes(integer) IS 'For each lane (live, which has the deletions too, and bulk): how many contacts wait to be sent, as ctms.acoustic_backlog() counts them, and the age in seconds of the oldest change of them, as ctms.acoustic_age() finds it';
 
 CREATE FUNCTION ctms.acoustic_configuration() RETURNS json
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1345,7 +1543,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION ctms.acoustic_configuration() IS 'Synced fields by table and the newsletter mapping, as GET /acoustic_configuration shows them';
 
-GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer) TO ctms_api, ctms_agent, ctms_monitor;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_backlog(integer), ctms.acoustic_lanes(integer) TO ctms_api, ctms_agent, ctms_monitor;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_configuration() TO ctms_api, ctms_agent;
 -- ---------------------------------------------------------------------------
 -- What ctms remembers about Acoustic in addition to the queue: what was deleted here and is still
@@ -1375,6 +1573,7 @@ CREATE TABLE ctms.acoustic_deleted_contact (
 CREATE INDEX acoustic_deleted_contact_claim_idx ON ctms.acoustic_deleted_contact
     (retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.acoustic_deleted_contact IS 'Deleted contacts whose deletion was not sent to Acoustic yet, or that were being sent when they were deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.email_id IS 'The contact that was deleted';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.is_to_send IS 'The deletion must be sent to Acoustic; false if only the lease is kept';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry IS 'Failed attempts';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.last_error IS 'What went wrong last, and when; never personal data';
@@ -1383,6 +1582,8 @@ COMMENT ON COLUMN ctms.acoustic_deleted_contact.retry_after IS 'As in ctms.pendi
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_until IS 'When the lease of the agent that has claimed the row, or is still sending the contact, ends';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_owner IS 'The agent that has claimed the row, or is still sending the contact';
 COMMENT ON COLUMN ctms.acoustic_deleted_contact.lease_generation IS 'The generation that the agent has claimed; null while it is still sending the contact';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.create_timestamp IS 'When the contact was deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_contact.update_timestamp IS 'When the row was last written: claimed or failed';
 
 CREATE TABLE ctms.acoustic_deleted_row (
     email_id uuid,
@@ -1393,8 +1594,11 @@ CREATE TABLE ctms.acoustic_deleted_row (
     PRIMARY KEY (email_id, kind, name)
 );
 COMMENT ON TABLE ctms.acoustic_deleted_row IS 'Rows that were deleted here and may still be in a relational table of Acoustic; rows that have come back are skipped';
+COMMENT ON COLUMN ctms.acoustic_deleted_row.email_id IS 'The contact whose row was deleted';
 COMMENT ON COLUMN ctms.acoustic_deleted_row.kind IS 'newsletter, waitlist or product';
 COMMENT ON COLUMN ctms.acoustic_deleted_row.name IS 'Name of the newsletter or waitlist, or id of the product';
+COMMENT ON COLUMN ctms.acoustic_deleted_row.create_timestamp IS 'When the row was deleted';
+COMMENT ON COLUMN ctms.acoustic_deleted_row.update_timestamp IS 'When the row of this table was last written';
 
 CREATE TABLE ctms.acoustic_sent (
     email_id uuid PRIMARY KEY,
@@ -1403,7 +1607,10 @@ CREATE TABLE ctms.acoustic_sent (
     update_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE ctms.acoustic_sent IS 'What was last sent to Acoustic for each contact, as hashes; valid only while the contact''s queue row, if there is one, was never tried';
+COMMENT ON COLUMN ctms.acoustic_sent.email_id IS 'The contact';
 COMMENT ON COLUMN ctms.acoustic_sent.hashes IS 'One hash for each row; the key is "main", or the kind, a colon and the name';
+COMMENT ON COLUMN ctms.acoustic_sent.create_timestamp IS 'When hashes of the contact were first kept';
+COMMENT ON COLUMN ctms.acoustic_sent.update_timestamp IS 'When the hashes last changed';
 
 CREATE TABLE ctms.acoustic_history (
     id bigserial PRIMARY KEY,
@@ -1414,8 +1621,11 @@ CREATE TABLE ctms.acoustic_history (
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX acoustic_history_contact_idx ON ctms.acoustic_history (email_id, create_timestamp);
 COMMENT ON TABLE ctms.acoustic_history IS 'What became of attempts to send a contact: failures and deletions, and with the setting acoustic_history_sent all. Kept for the time that the setting acoustic_history says, in at most acoustic_history_rows rows';
+COMMENT ON COLUMN ctms.acoustic_history.id IS 'A number of the row';
+COMMENT ON COLUMN ctms.acoustic_history.email_id IS 'The contact that was sent, which may have been deleted since';
 COMMENT ON COLUMN ctms.acoustic_history.outcome IS 'sent, unchanged (nothing to send), skipped (sending is turned off), deleted or failed';
 COMMENT ON COLUMN ctms.acoustic_history.error IS 'What went wrong; never personal data';
+COMMENT ON COLUMN ctms.acoustic_history.create_timestamp IS 'When the attempt ended';
 
 CREATE FUNCTION ctms.forget_acoustic_history() RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1609,6 +1819,7 @@ CREATE INDEX stripe_refused_age_idx ON ctms.stripe_refused (create_timestamp);
 CREATE INDEX stripe_refused_customer_idx ON ctms.stripe_refused (customer_id);
 CREATE INDEX stripe_refused_fxa_idx ON ctms.stripe_refused (fxa_id);
 COMMENT ON TABLE ctms.stripe_refused IS 'Stripe objects, and messages of Pub/Sub, that could not be stored; kept for the setting stripe_refused_age. Personal data';
+COMMENT ON COLUMN ctms.stripe_refused.id IS 'A number of the row, for ctms.retry_stripe_refused()';
 COMMENT ON COLUMN ctms.stripe_refused.message_id IS 'Of Pub/Sub; empty if there is none that looks like one';
 COMMENT ON COLUMN ctms.stripe_refused.publish_time IS 'The time of the message';
 COMMENT ON COLUMN ctms.stripe_refused.object IS 'Such as "invoice:in_1", null if it has no name that looks like one';
@@ -1773,6 +1984,12 @@ COMMENT ON FUNCTION ctms.acoustic_diff(uuid[]) IS 'For each row of these contact
 
 GRANT EXECUTE ON FUNCTION ctms.acoustic_outgoing(uuid[], text[]) TO ctms_agent;
 GRANT EXECUTE ON FUNCTION ctms.acoustic_diff(uuid[]) TO ctms_agent;
+
+CREATE FUNCTION ctms.acoustic_main_columns() RETURNS text[]
+    LANGUAGE c STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'ctms_acoustic_main_columns';
+COMMENT ON FUNCTION ctms.acoustic_main_columns() IS 'The columns of the main table that ctms can fill, if ctms.acoustic_field lists them; others are members of waitlists, <name>_waitlist_<field>, or belong to other systems';
 -- ---------------------------------------------------------------------------
 -- Settings: what is the same for every session of the database, and survives a dump. Only what was
 -- set has a row, so a new version may bring new defaults. Names, types, defaults and limits are in
@@ -1789,6 +2006,8 @@ CREATE TABLE ctms.settings (
 COMMENT ON TABLE ctms.settings IS 'Settings that differ from their defaults, or were set to them; ctms.list_settings() shows all';
 COMMENT ON COLUMN ctms.settings.name IS 'One of the names that ctms.list_settings() shows; others come from a dump of a newer version, and are ignored';
 COMMENT ON COLUMN ctms.settings.value IS 'on, off, or a duration such as 10min';
+COMMENT ON COLUMN ctms.settings.create_timestamp IS 'When the setting was first set';
+COMMENT ON COLUMN ctms.settings.update_timestamp IS 'When its value last changed';
 
 CREATE FUNCTION ctms._check_setting() RETURNS trigger
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'ctms__check_setting';
@@ -1937,6 +2156,247 @@ $$;
 COMMENT ON FUNCTION ctms.acoustic_place(uuid) IS 'The lane of a contact that waits for its turn, its place there (1 is next; 10001: more than 10000 are before it), and how many wait in the other lane (at most 10000); nulls if it does not wait for its turn';
 
 GRANT EXECUTE ON FUNCTION ctms.acoustic_place(uuid) TO ctms_reader;
+-- ---------------------------------------------------------------------------
+-- Views for people who count (docs/reporting.md). They read whole tables at once, so a program that
+-- answers somebody uses the functions instead.
+--
+-- security_invoker: a view shows to each role what its tables show to it, and nothing more.
+-- ---------------------------------------------------------------------------
+
+-- The same rows as ctms.product_subscriptions(), for all contacts (extension/stripe/segment.c has the
+-- statement of that). A condition on email_id or product_id is a condition on what is sorted and
+-- counted by, so PostgreSQL takes it to the tables and their indexes.
+CREATE VIEW ctms.contact_products WITH (security_invoker = true) AS
+    SELECT l.email_id, 'stripe'::text AS payment_service, l.product_id, NULL::text AS product_name,
+        ctms.product_segment(l.status, l.canceled_at, l.sub_count) AS segment,
+        COALESCE(CASE WHEN l.status = 'active' AND l.canceled_at IS NULL THEN l.start
+            WHEN l.status = 'active' THEN l.canceled_at
+            WHEN l.status = 'canceled' THEN l.ended_at END, l.created) AS changed,
+        l.sub_count, l.price_id, NULL::text AS payment_type, NULL::text AS card_brand, NULL::text AS card_last4,
+        NULL::text AS billing_country, l.currency, l.amount, l.interval_count, l."interval", l.status, l.created,
+        l.start, l.current_period_start, l.current_period_end, l.canceled_at, l.cancel_at_period_end, l.ended_at
+    FROM (
+        SELECT DISTINCT ON (f.email_id, p.stripe_product_id::text COLLATE "C")
+            f.email_id, p.stripe_product_id::text COLLATE "C" AS product_id,
+            count(*) OVER product AS sub_count,
+            p.stripe_id::text AS price_id, p.currency::text AS currency, p.unit_amount AS amount,
+            p.recurring_interval_count AS interval_count, p.recurring_interval::text AS "interval",
+            s.status::text AS status, s.stripe_created AS created, s.start_date AS start,
+            s.current_period_start, s.current_period_end, s.canceled_at, s.cancel_at_period_end, s.ended_at
+        FROM ctms.fxa AS f
+        JOIN ctms.stripe_customer AS c ON c.fxa_id = f.fxa_id
+        JOIN ctms.stripe_subscription AS s ON s.stripe_customer_id = c.stripe_id
+        JOIN ctms.stripe_subscription_item AS i ON i.stripe_subscription_id = s.stripe_id
+        JOIN ctms.stripe_price AS p ON p.stripe_id = i.stripe_price_id
+        WHERE NOT i.deleted
+        -- The order is that of the result, so that all is sorted once.
+        WINDOW product AS (PARTITION BY f.email_id, p.stripe_product_id::text COLLATE "C"
+            ORDER BY s.current_period_end DESC, s.start_date DESC, s.stripe_id COLLATE "C" DESC,
+                i.stripe_id COLLATE "C" DESC
+            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+        ORDER BY f.email_id, p.stripe_product_id::text COLLATE "C", s.current_period_end DESC,
+            s.start_date DESC, s.stripe_id COLLATE "C" DESC, i.stripe_id COLLATE "C" DESC
+    ) AS l;
+COMMENT ON VIEW ctms.contact_products IS 'The Stripe products of all contacts with their segments, one row for each contact and product: what ctms.product_subscriptions() returns, for many contacts at once. Personal data';
+COMMENT ON COLUMN ctms.contact_products.email_id IS 'The contact';
+COMMENT ON COLUMN ctms.contact_products.payment_service IS 'Always stripe';
+COMMENT ON COLUMN ctms.contact_products.product_id IS 'Stripe''s id of the product (prod_…)';
+COMMENT ON COLUMN ctms.contact_products.product_name IS 'Always null: Stripe objects that are stored do not have it';
+COMMENT ON COLUMN ctms.contact_products.segment IS 'Where the contact stands with the product, by its latest subscription';
+COMMENT ON COLUMN ctms.contact_products.changed IS 'Since when it is in the segment: start, canceled_at or ended_at, and created where that is null or the segment is other';
+COMMENT ON COLUMN ctms.contact_products.sub_count IS 'Number of subscription items of the product that the contact has had; those that Stripe has deleted do not count';
+COMMENT ON COLUMN ctms.contact_products.price_id IS 'Stripe''s id of the price (price_…) of the latest subscription. What follows is of it too';
+COMMENT ON COLUMN ctms.contact_products.payment_type IS 'Always null, as are the card and the billing country';
+COMMENT ON COLUMN ctms.contact_products.card_brand IS 'Always null';
+COMMENT ON COLUMN ctms.contact_products.card_last4 IS 'Always null';
+COMMENT ON COLUMN ctms.contact_products.billing_country IS 'Always null';
+COMMENT ON COLUMN ctms.contact_products.currency IS 'Of the amount: three letters (ISO 4217) in lower case';
+COMMENT ON COLUMN ctms.contact_products.amount IS 'What one unit costs each interval, in the smallest unit of the currency (cents); null if the price has no one amount';
+COMMENT ON COLUMN ctms.contact_products.interval_count IS 'Number of intervals between payments; null if the price does not recur';
+COMMENT ON COLUMN ctms.contact_products."interval" IS 'day, week, month or year; null if the price does not recur';
+COMMENT ON COLUMN ctms.contact_products.status IS 'Stripe''s word for the state of the subscription: active, trialing, past_due, canceled and others';
+COMMENT ON COLUMN ctms.contact_products.created IS 'When Stripe made the subscription';
+COMMENT ON COLUMN ctms.contact_products.start IS 'When the subscription began, which may be before it was made';
+COMMENT ON COLUMN ctms.contact_products.current_period_start IS 'Begin of the period that is paid for';
+COMMENT ON COLUMN ctms.contact_products.current_period_end IS 'End of the period that is paid for; the subscription with the greatest is the latest';
+COMMENT ON COLUMN ctms.contact_products.canceled_at IS 'When it was cancelled, though it may go on to the end of the period; null if it was not';
+COMMENT ON COLUMN ctms.contact_products.cancel_at_period_end IS 'It is not renewed at the end of the period';
+COMMENT ON COLUMN ctms.contact_products.ended_at IS 'When it ended; null if it has not';
+
+CREATE VIEW ctms.segment_counts WITH (security_invoker = true) AS
+    SELECT p.product_id, p.segment, count(*) AS contacts
+    FROM ctms.contact_products AS p GROUP BY p.product_id, p.segment;
+COMMENT ON VIEW ctms.segment_counts IS 'How many contacts there are in each segment of each Stripe product; segments without contacts have no row';
+COMMENT ON COLUMN ctms.segment_counts.product_id IS 'Stripe''s id of the product (prod_…)';
+COMMENT ON COLUMN ctms.segment_counts.segment IS 'Where these contacts stand with the product';
+COMMENT ON COLUMN ctms.segment_counts.contacts IS 'Number of contacts';
+
+CREATE VIEW ctms.newsletter_counts WITH (security_invoker = true) AS
+    SELECT n.name::text AS name, count(*) FILTER (WHERE n.subscribed) AS subscribed,
+        count(*) FILTER (WHERE n.subscribed IS NOT TRUE) AS unsubscribed,
+        count(*) FILTER (WHERE n.subscribed AND n.format::text = 'T') AS subscribed_text,
+        max(n.create_timestamp) AS newest
+    FROM ctms.newsletters AS n GROUP BY n.name::text;
+COMMENT ON VIEW ctms.newsletter_counts IS 'How many contacts each newsletter has. Contacts who have opted out of all e-mail count as what they have chosen for the newsletter';
+COMMENT ON COLUMN ctms.newsletter_counts.name IS 'Slug of the newsletter';
+COMMENT ON COLUMN ctms.newsletter_counts.subscribed IS 'Number of contacts who are subscribed';
+COMMENT ON COLUMN ctms.newsletter_counts.unsubscribed IS 'Number of contacts who were subscribed, or for whom it is not known (null)';
+COMMENT ON COLUMN ctms.newsletter_counts.subscribed_text IS 'How many of those who are subscribed want plain text (T)';
+COMMENT ON COLUMN ctms.newsletter_counts.newest IS 'When the last contact subscribed for the first time';
+
+CREATE VIEW ctms.waitlist_counts WITH (security_invoker = true) AS
+    SELECT COALESCE(w.name, s.name::text) AS name, s.name IS NOT NULL AS has_schema,
+        COALESCE(w.subscribed, 0) AS subscribed, COALESCE(w.unsubscribed, 0) AS unsubscribed, w.newest
+    FROM (
+        SELECT r.name::text AS name, count(*) FILTER (WHERE r.subscribed) AS subscribed,
+            count(*) FILTER (WHERE r.subscribed IS NOT TRUE) AS unsubscribed,
+            max(r.create_timestamp) AS newest
+        FROM ctms.waitlists AS r GROUP BY r.name::text
+    ) AS w
+    FULL JOIN ctms.waitlist_fields_schemas AS s ON s.name::text = w.name
+    WHERE w.name IS NOT NULL OR s.name::text <> 'default';
+COMMENT ON VIEW ctms.waitlist_counts IS 'How many contacts each waitlist has; also waitlists with a schema that nobody has joined yet';
+COMMENT ON COLUMN ctms.waitlist_counts.name IS 'Name of the waitlist';
+COMMENT ON COLUMN ctms.waitlist_counts.has_schema IS 'The waitlist has a JSON Schema of its own in ctms.waitlist_fields_schemas; false: its fields are checked against "default"';
+COMMENT ON COLUMN ctms.waitlist_counts.subscribed IS 'Number of contacts who wait';
+COMMENT ON COLUMN ctms.waitlist_counts.unsubscribed IS 'Number of contacts who have left the waitlist';
+COMMENT ON COLUMN ctms.waitlist_counts.newest IS 'When the last contact joined; null when nobody has';
+
+CREATE VIEW ctms.stripe_unconnected WITH (security_invoker = true) AS
+    SELECT 'customer'::text AS kind, c.stripe_id::text AS stripe_id, 'no_contact'::text AS reason,
+        c.fxa_id::text AS missing, c.create_timestamp AS since
+    FROM ctms.stripe_customer AS c
+    WHERE NOT EXISTS (SELECT FROM ctms.fxa AS f WHERE f.fxa_id = c.fxa_id)
+    UNION ALL
+    SELECT 'subscription', s.stripe_id::text, 'no_customer', s.stripe_customer_id::text, s.create_timestamp
+    FROM ctms.stripe_subscription AS s
+    WHERE NOT EXISTS (SELECT FROM ctms.stripe_customer AS c WHERE c.stripe_id = s.stripe_customer_id)
+    UNION ALL
+    SELECT 'invoice', v.stripe_id::text, 'no_customer', v.stripe_customer_id::text, v.create_timestamp
+    FROM ctms.stripe_invoice AS v
+    WHERE NOT EXISTS (SELECT FROM ctms.stripe_customer AS c WHERE c.stripe_id = v.stripe_customer_id)
+    UNION ALL
+    SELECT 'subscription_item', i.stripe_id::text, 'no_subscription', i.stripe_subscription_id::text,
+        i.create_timestamp
+    FROM ctms.stripe_subscription_item AS i
+    WHERE NOT EXISTS (SELECT FROM ctms.stripe_subscription AS s WHERE s.stripe_id = i.stripe_subscription_id)
+    UNION ALL
+    SELECT 'subscription_item', i.stripe_id::text, 'no_price', i.stripe_price_id::text, i.create_timestamp
+    FROM ctms.stripe_subscription_item AS i
+    WHERE NOT EXISTS (SELECT FROM ctms.stripe_price AS p WHERE p.stripe_id = i.stripe_price_id);
+COMMENT ON VIEW ctms.stripe_unconnected IS 'Stripe objects that lead to no contact because the object or contact to which they refer is not stored (yet). A customer whose FxA ID no contact has yet is nothing unusual. Personal data: FxA IDs';
+COMMENT ON COLUMN ctms.stripe_unconnected.kind IS 'customer, subscription, invoice or subscription_item';
+COMMENT ON COLUMN ctms.stripe_unconnected.stripe_id IS 'Stripe''s id of the object';
+COMMENT ON COLUMN ctms.stripe_unconnected.reason IS 'What is not stored: no_contact, no_customer, no_subscription, no_price. Foreign keys keep out the last two, except where a restore has gone wrong';
+COMMENT ON COLUMN ctms.stripe_unconnected.missing IS 'Id of what is not stored: an FxA ID for no_contact, otherwise one of Stripe; null for an invoice of nobody';
+COMMENT ON COLUMN ctms.stripe_unconnected.since IS 'When the object was first stored here';
+
+-- ---------------------------------------------------------------------------
+-- Answers on waitlists.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION ctms._require_waitlist(name text) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF _require_waitlist.name IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'the name of a waitlist must not be null';
+    ELSIF NOT EXISTS (SELECT FROM ctms.waitlist_fields_schemas AS s WHERE s.name = _require_waitlist.name)
+        AND NOT EXISTS (SELECT FROM ctms.waitlists AS w WHERE w.name = _require_waitlist.name) THEN
+        RAISE EXCEPTION 'there is no waitlist "%"', left(_require_waitlist.name, 255)
+            USING ERRCODE = 'CT404', HINT = 'The view ctms.waitlist_counts lists all waitlists.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION ctms._require_waitlist(text) IS 'Raises an error (CT404) for a name that no waitlist has, by schema or by contact';
+
+CREATE FUNCTION ctms.waitlist_answers(name text)
+    RETURNS TABLE (email_id uuid, subscribed boolean, create_timestamp timestamptz, field text, type text, value text)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1000 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM ctms._require_waitlist(waitlist_answers.name);
+    RETURN QUERY
+        SELECT w.email_id::uuid, w.subscribed::boolean, w.create_timestamp::timestamptz, f.key, jsonb_typeof(f.value),
+            f.value #>> '{}'
+        FROM ctms.waitlists AS w
+        CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(w.fields::jsonb) = 'object' THEN w.fields::jsonb END) AS f
+        WHERE w.name = waitlist_answers.name;
+END
+$$;
+COMMENT ON FUNCTION ctms.waitlist_answers(text) IS 'What contacts have answered on a waitlist, one row for each contact and field: when the contact joined, whether it still waits, the field, the type of its value in JSON, and the value as text (null for a null of JSON; arrays and objects as JSON). A contact without fields has no row; SQLSTATE CT404 when there is no such waitlist. Personal data';
+
+-- The words of a property's schema that decide the type of its column.
+CREATE FUNCTION ctms._json_schema_types(schema jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT array_agg(DISTINCT t.word ORDER BY t.word)
+    FROM (
+        SELECT v #>> '{}' AS word FROM jsonb_path_query(schema, '$.type[*] ? (@.type() == "string")') AS v
+        UNION ALL
+        SELECT jsonb_typeof(v) FROM jsonb_path_query(schema, '$.enum[*]') AS v WHERE NOT schema ? 'type'
+        UNION ALL
+        SELECT jsonb_typeof(schema -> 'const') WHERE NOT schema ?| '{type,enum}'
+    ) AS t
+    WHERE t.word <> 'null'
+$$;
+COMMENT ON FUNCTION ctms._json_schema_types(jsonb) IS 'The types of JSON, other than null, that a schema names in its type, or else has in its enum or const; null if it names none';
+
+CREATE FUNCTION ctms.waitlist_answers_query(name text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    columns text[] := '{email_id,subscribed,source,create_timestamp,update_timestamp,other_fields}';
+    result text := 'SELECT w.email_id, w.subscribed, w.source, w.create_timestamp, w.update_timestamp';
+    fields text[] := '{}';
+    property record;
+    wanted text;
+    label text;
+    number integer;
+BEGIN
+    PERFORM ctms._require_waitlist(waitlist_answers_query.name);
+    FOR property IN
+        SELECT p.key AS field, ctms._json_schema_types(p.value) AS types
+        FROM (SELECT s.schema::jsonb -> 'properties' AS properties FROM ctms.waitlist_fields_schemas AS s
+              WHERE s.name IN (waitlist_answers_query.name, 'default')
+              ORDER BY s.name = waitlist_answers_query.name DESC LIMIT 1) AS o,
+            jsonb_each(CASE WHEN jsonb_typeof(o.properties) = 'object' THEN o.properties END) AS p
+        ORDER BY p.key COLLATE "C" LIMIT 1000
+    LOOP
+        -- PostgreSQL has columns of 1 to 63 bytes, each name once.
+        wanted := left(property.field, 63);
+        IF wanted = '' OR wanted = ANY (columns) THEN
+            wanted := 'field_' || wanted;
+        END IF;
+        label := wanted;
+        number := 1;
+        WHILE octet_length(label) > 63 OR label = ANY (columns) LOOP
+            IF octet_length(label) > 63 THEN
+                wanted := left(wanted, -1);
+            ELSE
+                number := number + 1;
+            END IF;
+            label := wanted || CASE WHEN number > 1 THEN '_' || number ELSE '' END;
+        END LOOP;
+        columns := columns || label;
+        fields := fields || property.field;
+        -- Rows may be older than the schema, so no value is taken for what it is not.
+        result := result || format(CASE
+            WHEN property.types <@ '{integer,number}'
+                THEN E',\n    CASE pg_catalog.jsonb_typeof(w.fields -> %1$L) WHEN ''number'' THEN (w.fields -> %1$L)::numeric END AS %2$I'
+            WHEN property.types = '{boolean}'
+                THEN E',\n    CASE pg_catalog.jsonb_typeof(w.fields -> %1$L) WHEN ''boolean'' THEN (w.fields -> %1$L)::boolean END AS %2$I'
+            WHEN property.types <@ '{array,object}' THEN E',\n    w.fields -> %1$L AS %2$I'
+            ELSE E',\n    w.fields ->> %1$L AS %2$I' END, property.field, label);
+    END LOOP;
+    RETURN result || format(E',\n    CASE pg_catalog.jsonb_typeof(w.fields) WHEN ''object'' THEN w.fields - %L::text[] ELSE w.fields END AS other_fields'
+        || E'\nFROM ctms.waitlists AS w\nWHERE w.name = %L', fields, waitlist_answers_query.name);
+END
+$$;
+COMMENT ON FUNCTION ctms.waitlist_answers_query(text) IS 'The text of a query with a row for each contact of a waitlist and a column for each field of its schema, or of "default": numeric, boolean, jsonb (arrays, objects) or text by the type that the schema gives; null where there is no value of that type. other_fields has what the schema does not name. Run it with \gexec of psql, or make a view of it; SQLSTATE CT404 when there is no such waitlist';
+
+GRANT EXECUTE ON FUNCTION ctms._require_waitlist(text), ctms._json_schema_types(jsonb), ctms.waitlist_answers(text),
+    ctms.waitlist_answers_query(text) TO ctms_reader;
 -- ---------------------------------------------------------------------------
 -- Contacts: the functions that the REST server calls, one for each endpoint. Bodies are text
 -- and parsed here, so that an error can name the offset; results are JSON text.
@@ -2098,6 +2558,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
+COMMENT ON FUNCTION ctms._notify_api_client() IS 'Tells the REST servers that a client has changed';
 
 -- Servers remember clients and their secrets; last_access is not part of that. A client that is
 -- disabled elsewhere, and here by logical replication, must be forgotten too.
@@ -2157,6 +2618,19 @@ GRANT SELECT (client_id, email, enabled, scopes, last_access, create_timestamp, 
 REVOKE ALL ON ctms.stripe_refused FROM ctms_reader;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ctms TO ctms_admin;
+-- "All tables" includes views, which are for reading.
+DO $$
+DECLARE
+    relation regclass;
+BEGIN
+    FOR relation IN
+        SELECT c.oid FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'v' ORDER BY c.oid
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE INSERT, UPDATE, DELETE ON %s FROM ctms_admin', relation);
+    END LOOP;
+END
+$$;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA ctms TO ctms_admin;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ctms TO ctms_admin;
 
@@ -2399,8 +2873,8 @@ COMMENT ON FUNCTION ctms._warn_of_changes() IS 'Event trigger on the commands th
 REVOKE ALL ON FUNCTION ctms._warn_of_change(pg_catalog.pg_ddl_command, text), ctms._warn_of_changes() FROM PUBLIC;
 
 CREATE EVENT TRIGGER ctms_warn_of_changes ON ddl_command_end
-    WHEN TAG IN ('ALTER TABLE', 'ALTER INDEX', 'ALTER SEQUENCE', 'ALTER SCHEMA', 'CREATE INDEX', 'CREATE TRIGGER',
-        'ALTER TRIGGER', 'CREATE RULE', 'ALTER RULE', 'CREATE POLICY', 'ALTER POLICY', 'CREATE STATISTICS',
+    WHEN TAG IN ('ALTER TABLE', 'ALTER INDEX', 'ALTER SEQUENCE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE INDEX', 'CREATE TRIGGER',
+        'ALTER TRIGGER', 'CREATE RULE', 'ALTER RULE', 'CREATE VIEW', 'CREATE POLICY', 'ALTER POLICY', 'CREATE STATISTICS',
         'ALTER STATISTICS', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE', 'COMMENT',
         'CREATE PUBLICATION', 'ALTER PUBLICATION')
     EXECUTE FUNCTION ctms._warn_of_changes();
@@ -2419,17 +2893,30 @@ CREATE TABLE ctms.acoustic_agents (
     agent text PRIMARY KEY,
     slots integer NOT NULL,
     wanted integer NOT NULL,
-    lease_until timestamptz NOT NULL
+    lease_until timestamptz NOT NULL,
+    contacts_per_second double precision NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE ctms.acoustic_agents IS 'Agents that run, and how many requests to Acoustic each may have in flight';
+COMMENT ON COLUMN ctms.acoustic_agents.agent IS 'Host, process and a random number; the owner of its leases in ctms.pending_acoustic';
 COMMENT ON COLUMN ctms.acoustic_agents.slots IS 'Requests that the agent may have, or still has, in flight';
 COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'Number of requests that the agent could use now';
 COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots become free, unless the agent asks again before';
+COMMENT ON COLUMN ctms.acoustic_agents.contacts_per_second IS 'Contacts that it sends a second while more wait to be sent, on average of about a minute; 0: none had to wait in the last five minutes';
 REVOKE ALL ON ctms.acoustic_agents FROM PUBLIC;
 GRANT SELECT ON ctms.acoustic_agents TO ctms_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ctms.acoustic_agents TO ctms_admin;
 
-CREATE FUNCTION ctms.share_acoustic(agent text, wanted integer, in_use integer, total integer, lease interval)
+CREATE FUNCTION ctms.acoustic_rate() RETURNS double precision
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NULLIF(sum(a.contacts_per_second::double precision), 0) FROM ctms.acoustic_agents a WHERE a.lease_until > clock_timestamp()
+$$;
+COMMENT ON FUNCTION ctms.acoustic_rate() IS 'Contacts that all agents together send a second while more wait to be sent, as they measured it in the last minutes; null when no agent runs, or when none had to wait';
+REVOKE ALL ON FUNCTION ctms.acoustic_rate() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_rate() TO ctms_admin, ctms_reader, ctms_monitor;
+
+CREATE FUNCTION ctms.share_acoustic(agent text, wanted integer, in_use integer, total integer, lease interval,
+    contacts_per_second double precision DEFAULT 0)
     RETURNS integer
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2444,6 +2931,9 @@ BEGIN
     IF agent = '' OR wanted < 0 OR in_use < 0 OR total < 1 OR lease <= interval '0' THEN
         RAISE invalid_parameter_value USING MESSAGE =
             'an agent must have a name, whole numbers for "wanted" and "in_use", and a positive "total" and "lease"';
+    END IF;
+    IF NOT contacts_per_second BETWEEN 0 AND 1e9 THEN
+        RAISE invalid_parameter_value USING MESSAGE = '"contacts_per_second" must be between 0 and 1e9';
     END IF;
     IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
         -- The snapshot is older than the lock, so slots that others got in between would be given twice.
@@ -2464,10 +2954,11 @@ BEGIN
         DELETE FROM ctms.acoustic_agents a WHERE a.agent = share_acoustic.agent;
         RETURN 0;
     END IF;
-    INSERT INTO ctms.acoustic_agents AS a (agent, slots, wanted, lease_until)
-    VALUES (share_acoustic.agent, in_use, share_acoustic.wanted, now_ + lease)
+    INSERT INTO ctms.acoustic_agents AS a (agent, slots, wanted, lease_until, contacts_per_second)
+    VALUES (share_acoustic.agent, in_use, share_acoustic.wanted, now_ + lease, share_acoustic.contacts_per_second)
     ON CONFLICT ON CONSTRAINT acoustic_agents_pkey DO UPDATE SET
-        slots = GREATEST(a.slots, EXCLUDED.slots), wanted = EXCLUDED.wanted, lease_until = EXCLUDED.lease_until;
+        slots = GREATEST(a.slots, EXCLUDED.slots), wanted = EXCLUDED.wanted, lease_until = EXCLUDED.lease_until,
+        contacts_per_second = EXCLUDED.contacts_per_second;
 
     -- Agents that want little get what they want; the others share the rest in equal parts. If there
     -- are fewer requests than agents, those that want most come first.
@@ -2490,23 +2981,24 @@ BEGIN
     RETURN share;
 END
 $$;
-COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as other agents have given back theirs; with wanted and in_use zero, the agent is removed';
-REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval) TO ctms_agent, ctms_admin;
+COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval, double precision) IS 'How many requests to Acoustic the agent may have in flight until the lease ends: its fair part of total, as far as other agents have given back theirs; with wanted and in_use zero, the agent is removed. contacts_per_second is for ctms.acoustic_rate()';
+REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval, double precision) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval, double precision) TO ctms_agent, ctms_admin;
 
-CREATE FUNCTION ctms.acoustic_age(retry_limit integer) RETURNS double precision
+CREATE FUNCTION ctms.acoustic_age(retry_limit integer, is_bulk boolean DEFAULT false) RETURNS double precision
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT GREATEST(COALESCE(EXTRACT(epoch FROM clock_timestamp() - min(oldest.create_timestamp)), 0), 0)
     FROM generate_series(0, LEAST(retry_limit, 1000) - 1) AS tried (retry)
     CROSS JOIN LATERAL (
         SELECT p.create_timestamp FROM ctms.pending_acoustic p
-        WHERE p.retry_after IS NULL AND p.retry = tried.retry
-        ORDER BY p.retry, p.create_timestamp LIMIT 1) AS oldest
+        WHERE p.is_bulk = acoustic_age.is_bulk AND p.retry_after IS NULL AND p.retry = tried.retry
+        -- The order of the index, so that it reads one entry of each.
+        ORDER BY p.retry_after NULLS FIRST, p.retry, p.create_timestamp LIMIT 1) AS oldest
 $$;
-COMMENT ON FUNCTION ctms.acoustic_age(integer) IS 'Age in seconds of the oldest change that is ready to be sent, or is being sent; 0 when there is none';
-REVOKE ALL ON FUNCTION ctms.acoustic_age(integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer) TO ctms_agent, ctms_api, ctms_admin, ctms_monitor;
+COMMENT ON FUNCTION ctms.acoustic_age(integer, boolean) IS 'Age in seconds of the oldest change in the live lane, or the bulk lane, that is ready to be sent, or is being sent; 0 when there is none';
+REVOKE ALL ON FUNCTION ctms.acoustic_age(integer, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer, boolean) TO ctms_agent, ctms_api, ctms_admin, ctms_monitor;
 -- ---------------------------------------------------------------------------
 -- What a monitoring system watches, for the role ctms_monitor: numbers alone, and no personal data.
 -- It is cheap enough to ask for every few seconds: no count goes on for long.
@@ -2520,7 +3012,7 @@ CREATE FUNCTION ctms.monitor(retry_limit integer DEFAULT 6, OUT backlog bigint, 
 AS $$
     SELECT b.backlog, b.retry_backlog,
         (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
-            WHERE p.retry_after = 'infinity' LIMIT 10000) AS up_to),
+            WHERE p.is_bulk IN (false, true) AND p.retry_after = 'infinity' LIMIT 10000) AS up_to),
         ctms.acoustic_age(monitor.retry_limit),
         (SELECT count(*) FROM (SELECT FROM ctms.acoustic_deleted_contact d
             WHERE d.is_to_send LIMIT 10000) AS up_to),
