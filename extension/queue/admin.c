@@ -66,12 +66,15 @@ static QueuePlan passed_reset_deleted_plans[2] = PLANS(PASSED_RESET_DELETED_SQL)
 
 /*
  * A contact that an operator enqueues is always sent, even if it has not changed since it was
- * last sent.
+ * last sent. One that is being deleted has lost this row already, and is not waited for.
  */
-static QueuePlan forget_sent_plan = {.sql =
-                                         "DELETE FROM ctms.acoustic_sent WHERE email_id = ANY ($1)",
-                                     .arg_count = 1,
-                                     .arg_types = {UUIDARRAYOID}};
+static QueuePlan forget_sent_plan = {
+    .sql = "WITH sent AS MATERIALIZED ("
+           " SELECT email_id FROM ctms.acoustic_sent WHERE email_id = ANY ($1)"
+           " FOR UPDATE SKIP LOCKED)"
+           "DELETE FROM ctms.acoustic_sent AS s USING sent WHERE s.email_id = sent.email_id",
+    .arg_count = 1,
+    .arg_types = {UUIDARRAYOID}};
 
 /*
  * What no agent holds of the bulk lane. A contact that was claimed before may have reached Acoustic
@@ -127,7 +130,6 @@ ctms_enqueue_contacts(PG_FUNCTION_ARGS)
     PreventCommandIfReadOnly("ctms.enqueue_contacts()");
     feed_keys_from_array(PG_GETARG_ARRAYTYPE_P(0), &contacts);
     enqueued = enqueue_contacts(&contacts, &lane);
-    /* Whoever holds the queue row of a contact is the only one who writes this row of it. */
     if (queue_is_table_used(queue_relations()->sent)) {
         SPI_connect();
         queue_run_plan(&forget_sent_plan, (Datum[]){PG_GETARG_DATUM(0)}, NULL, SPI_OK_DELETE);

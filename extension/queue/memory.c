@@ -8,7 +8,8 @@
  *
  * Nothing here waits for a row: of the rows that remember a contact as sent, only who holds its
  * queue row or its row in emails writes one. A note of a deletion that another transaction is
- * writing again is skipped: the commit of that transaction will enqueue the contact again.
+ * writing again is skipped: the commit of that transaction will enqueue the contact again. So are
+ * rows of the history that are being deleted with their contact.
  */
 #include "extension/base/compat.h"
 
@@ -69,13 +70,16 @@ static QueuePlan history_plan = {
 
 /*
  * Uses the primary key, which grows with time. There are never more rows than ids from the first
- * to the last.
+ * to the last. Rows that others are deleting, with their contact, are not waited for.
  */
 static QueuePlan purge_plan = {
-    .sql = "DELETE FROM ctms.acoustic_history"
+    .sql = "WITH old AS MATERIALIZED ("
+           " SELECT id FROM ctms.acoustic_history"
            " WHERE id < (SELECT id FROM ctms.acoustic_history ORDER BY id LIMIT 1) + $2"
            " AND (create_timestamp < $1"
-           "  OR id <= (SELECT id FROM ctms.acoustic_history ORDER BY id DESC LIMIT 1) - $3)",
+           "  OR id <= (SELECT id FROM ctms.acoustic_history ORDER BY id DESC LIMIT 1) - $3)"
+           " FOR UPDATE SKIP LOCKED)"
+           "DELETE FROM ctms.acoustic_history AS h USING old WHERE h.id = old.id",
     .arg_count = 3,
     .arg_types = {TIMESTAMPTZOID, INT8OID, INT8OID}};
 
