@@ -195,11 +195,8 @@ print_result(const struct resync *resync)
 static bool
 is_live(const struct cli *cli)
 {
-    bool is_many = cli->argument_count > LIVE_ARGUMENTS || cli_get_option(cli, "query") ||
-                   cli_get_option(cli, "email-file") || cli_get_option(cli, "newsletter") ||
-                   cli_get_option(cli, "waitlist") || cli_get_option(cli, "all");
-
-    return cli_get_option(cli, "live") || !is_many;
+    return cli_get_option(cli, "live") ||
+           (cli->argument_count <= LIVE_ARGUMENTS && !selection_is_by_option(cli));
 }
 
 int

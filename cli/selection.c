@@ -50,12 +50,23 @@ value_of(const struct selection *selection, const struct source *source)
 
 /* ---- what is named ---------------------------------------------------------------- */
 
+static bool
+is_any_option_but_all(const struct cli *cli)
+{
+    return cli_get_option(cli, "query") || cli_get_option(cli, "email-file") ||
+           cli_get_option(cli, "newsletter") || cli_get_option(cli, "waitlist");
+}
+
+bool
+selection_is_by_option(const struct cli *cli)
+{
+    return is_any_option_but_all(cli) || cli_get_option(cli, "all");
+}
+
 bool
 selection_is_given(const struct cli *cli)
 {
-    return cli->argument_count > 0 || cli_get_option(cli, "query") ||
-           cli_get_option(cli, "email-file") || cli_get_option(cli, "newsletter") ||
-           cli_get_option(cli, "waitlist") || cli_get_option(cli, "all");
+    return cli->argument_count > 0 || selection_is_by_option(cli);
 }
 
 /* line: 0 for an argument */
@@ -166,9 +177,7 @@ selection_open(struct selection *selection)
     struct cli *cli = selection->cli;
     const char *path = cli_get_option(cli, "email-file");
 
-    if (cli_get_option(cli, "all") &&
-        (cli->argument_count > 0 || path || cli_get_option(cli, "query") ||
-         cli_get_option(cli, "newsletter") || cli_get_option(cli, "waitlist"))) {
+    if (cli_get_option(cli, "all") && (cli->argument_count > 0 || is_any_option_but_all(cli))) {
         output_error(cli, CLI_USAGE, "give either --all or which contacts");
         return false;
     }
@@ -546,6 +555,7 @@ selection_each(struct selection *selection, selection_take take, void *arg)
     is_done = walk_arguments(&walk) && walk_file(&walk) && walk_option(&walk, &newsletters) &&
               walk_option(&walk, &waitlists) && walk_option(&walk, &all_contacts) &&
               walk_query(&walk);
+    database_watch_interrupts(false);
     progress_clear();
     return is_done;
 }

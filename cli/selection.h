@@ -71,6 +71,8 @@ typedef bool (*selection_take)(void *arg, const char *ids, int count);
 
 /* True when arguments or options choose contacts. */
 bool selection_is_given(const struct cli *cli);
+/* True when options do. */
+bool selection_is_by_option(const struct cli *cli);
 
 /* Reads what was named. Returns false after reporting what is wrong. Close it in any case. */
 bool selection_open(struct selection *selection);

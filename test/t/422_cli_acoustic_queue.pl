@@ -262,6 +262,13 @@ acoustic(qw(resync -y -n many));
 is("$rc $out", '6 ', 'many need --yes');
 like($err, qr/\Actms: 2501 contacts will be taken out of the queue\. .* nothing was done\n\z/,
     'it asks');
+my ($typed, $shown) = ('', '');
+my $asked = IPC::Run::start([ 'script', '-qec', "'$ENV{CTMS_TEST_BIN}/ctms' acoustic cancel --all"
+        . " --db-url '$admin'", '/dev/null' ], '<', \$typed, '>', \$shown, IPC::Run::timeout(60));
+$asked->pump until $shown =~ /\[y\/N\] \z/;
+$typed .= "\x03";
+$asked->finish;
+is(($asked->full_results)[0] >> 8, 130, 'Ctrl-C at the question ends it');
 is(waiting(), 2503, 'nothing is taken out');
 is((acoustic('cancel', '-y', '-q', "$ids LIMIT 1100"))[0], 0, 'batches');
 is(waiting(), 1403, 'are taken out');
