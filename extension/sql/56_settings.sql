@@ -13,7 +13,7 @@ CREATE TABLE ctms.settings (
 );
 COMMENT ON TABLE ctms.settings IS 'Settings that differ from their defaults, or were set to them; ctms.list_settings() shows all';
 COMMENT ON COLUMN ctms.settings.name IS 'One of the names that ctms.list_settings() shows; others come from a dump of a newer version, and are ignored';
-COMMENT ON COLUMN ctms.settings.value IS 'on, off, or a duration such as 10min';
+COMMENT ON COLUMN ctms.settings.value IS 'on, off, a number, or a duration such as 10min';
 COMMENT ON COLUMN ctms.settings.create_timestamp IS 'When the setting was first set';
 COMMENT ON COLUMN ctms.settings.update_timestamp IS 'When its value last changed';
 
