@@ -106,9 +106,9 @@ const struct cli_command cmd_acoustic[] = {
         .arguments = "FIELD",
         .summary = "start syncing a field",
         .text =
-            "A field of the main table is a column that ctms fills, or a member of the fields of "
-            "a\n"
-            "waitlist: <waitlist>_waitlist_<member>. A field of the waitlist table is a member of\n"
+            "A field of the main table is a column that ctms fills, or a member of the fields of\n"
+            "a waitlist: <waitlist>_waitlist_<member>. A field of the waitlist table is a member "
+            "of\n"
             "the fields of waitlists. With --force it may be any name: ctms does not send fields\n"
             "that other systems fill, such as sumo_user.",
         .options = add_field_options,
@@ -155,9 +155,8 @@ const struct cli_command cmd_acoustic[] = {
         .text =
             "Enqueues the contacts as if they had changed, and says first how many they are and\n"
             "about how long sending them takes. It asks if they are more than 1000.\n"
-            "Up to 100 contacts that are named as arguments go into the live lane. All others "
-            "wait\n"
-            "in bulk, where they hold up nobody, unless --live is given.\n" SELECTION_HELP
+            "Up to 100 contacts that are named as arguments go into the live lane. All others\n"
+            "wait in bulk, where they hold up nobody, unless --live is given.\n" SELECTION_HELP
             "Exit code 4 when one that was named is not there.\n\n"
             "  ctms acoustic resync someone@example.com\n"
             "  ctms acoustic resync --newsletter hubs --dry-run\n"

@@ -289,9 +289,8 @@ body_value_tolerance(const ContactField *field)
     switch (field->kind) {
     case FIELD_TEXT: return "A number is taken as its text";
     case FIELD_BOOLEAN:
-        return "Also taken: 0 and 1, and the texts true, false, yes, no, on, off, t, f, y, n, 1 "
-               "and "
-               "0 in any case";
+        return "Also taken: 0 and 1, and the texts true, false, yes, no, on, off, t, f, y, n, "
+               "1 and 0 in any case";
     case FIELD_UUID:
         return "Also taken: in capitals, in braces, and without hyphens or with others between "
                "groups of four digits";

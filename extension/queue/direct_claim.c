@@ -142,7 +142,7 @@ write_row(ClaimScan *scan)
 /* ---- failed rows ------------------------------------------------------------- */
 
 static void
-is_in_lane(ScanKey key, bool is_bulk)
+init_lane_key(ScanKey key, bool is_bulk)
 {
     ScanKeyInit(key, 1, BTEqualStrategyNumber, F_BOOLEQ, BoolGetDatum(is_bulk));
 }
@@ -152,7 +152,7 @@ ripen(ClaimScan *scan, bool is_bulk, TimestampTz now, int64 limit)
 {
     ScanKeyData keys[2];
 
-    is_in_lane(&keys[0], is_bulk);
+    init_lane_key(&keys[0], is_bulk);
     ScanKeyInit(&keys[1], 2, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(now));
     start_look(scan, keys, 2);
     while (limit > 0 && next_row(scan)) {
@@ -209,7 +209,7 @@ lease_rows(ClaimScan *scan, Claim *claim, const ClaimLook *look)
     int end = claim->count + look->limit;
     ScanKeyData keys[4];
 
-    is_in_lane(&keys[0], look->is_bulk);
+    init_lane_key(&keys[0], look->is_bulk);
     ScanKeyEntryInitialize(&keys[1], SK_ISNULL | SK_SEARCHNULL, 2, InvalidStrategy, InvalidOid,
                            InvalidOid, InvalidOid, (Datum)0);
     if (look->from) {

@@ -62,8 +62,7 @@ lane_init(void)
 {
     DefineCustomEnumVariable(
         "ctms.acoustic_lane", "In which lane of the Acoustic queue changed contacts wait.",
-        "\"live\" is sent first. \"auto\" means \"bulk\" for transactions that change more than "
-        "100 "
-        "contacts, and for what a changed price concerns. The value at commit counts.",
+        "\"live\" is sent first. \"auto\" means \"bulk\" for transactions that change more "
+        "than 100 contacts, and for what a changed price concerns. The value at commit counts.",
         &setting, LANE_AUTO, lane_names, PGC_USERSET, 0, NULL, NULL, NULL);
 }
