@@ -33,11 +33,7 @@ static bool
 is_listed(const PGresult *rows, const char *name, near_names *near)
 {
     near_begin(near, name);
-    near_offer_rows(near, rows);
-    for (int i = 0; i < PQntuples(rows); i++)
-        if (strcmp(PQgetvalue(rows, i, 0), name) == 0)
-            return true;
-    return false;
+    return near_offer_rows(near, rows);
 }
 
 /*

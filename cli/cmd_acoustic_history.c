@@ -6,6 +6,7 @@
 #include "cli/cmd_acoustic.h"
 #include "cli/database.h"
 #include "cli/find_contact.h"
+#include "cli/id_array.h"
 #include "cli/output.h"
 #include "common/buf.h"
 
@@ -25,7 +26,7 @@ find_ids(struct cli *cli, buf *ids)
 {
     const char *text = cli->arguments[0];
     struct find_contact found;
-    char email_id[37];
+    char email_id[ID_LENGTH + 1];
 
     if (!find_contact(cli, text, &found))
         return false;
@@ -33,12 +34,11 @@ find_ids(struct cli *cli, buf *ids)
         find_contact_report_none(cli, text);
         return false;
     }
-    buf_append_char(ids, '{');
     if (found.count == 0)
-        buf_append_string(ids, email_id);
+        id_array_add(ids, email_id);
     for (int i = 0; i < found.count; i++)
-        buf_printf(ids, "%s%s", i > 0 ? "," : "", found.matches[i].email_id);
-    buf_append_char(ids, '}');
+        id_array_add(ids, found.matches[i].email_id);
+    id_array_end(ids);
     return true;
 }
 

@@ -366,15 +366,11 @@ is_known(struct listing *listing)
                                      "SELECT DISTINCT name FROM ctms.waitlists",
                                      0, NULL);
     near_names near;
-    bool is_found = false;
+    bool is_found;
 
-    if (!names)
-        return false;
     near_begin(&near, listing->parameters[NAME]);
-    near_offer_rows(&near, names);
-    for (int row = 0; row < PQntuples(names) && !is_found; row++)
-        is_found = strcmp(PQgetvalue(names, row, 0), listing->parameters[NAME]) == 0;
-    if (!is_found)
+    is_found = near_offer_rows(&near, names);
+    if (names && !is_found)
         output_error(listing->cli, CLI_NOT_FOUND, "nobody is on a waitlist named \"%s\"%s",
                      listing->parameters[NAME], near_question(&near));
     PQclear(names);

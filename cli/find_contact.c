@@ -13,7 +13,7 @@ INCLUDE_FILE(find_sql, "cli/find_contact.sql");
 _Static_assert(FIND_CONTACT_MAX == 100, "find_contact.sql finds one more");
 
 bool
-find_contact_read_id(const char *text, char email_id[37])
+find_contact_read_id(const char *text, char email_id[ID_LENGTH + 1])
 {
     size_t length = strlen(text);
     const char *end = text + length;
@@ -40,7 +40,7 @@ find_contact_read_id(const char *text, char email_id[37])
 bool
 find_contact(struct cli *cli, const char *text, struct find_contact *found)
 {
-    char email_id[37];
+    char email_id[ID_LENGTH + 1];
     const char *parameters[] = {text, find_contact_read_id(text, email_id) ? email_id : NULL};
     PGresult *rows = database_query(cli, find_sql, 2, parameters);
 

@@ -10,6 +10,7 @@
 #define CTMS_CLI_FIND_CONTACT_H
 
 #include "cli/cli.h"
+#include "cli/id_array.h"
 
 /* The names of contacts, for the help of commands. */
 #define FIND_CONTACT_ARGUMENT "ADDRESS|EMAIL_ID|FXA_ID|TOKEN"
@@ -18,7 +19,7 @@
 #define FIND_CONTACT_MAX 100
 
 struct find_contact_match {
-    char email_id[37];
+    char email_id[ID_LENGTH + 1];
     char names[160]; /* by which it was found, such as "primary_email, fxa_primary_email" */
     bool is_deleted; /* it is no contact any more, but its deletion waits to be sent */
 };
@@ -36,7 +37,7 @@ struct find_contact {
 bool find_contact(struct cli *cli, const char *text, struct find_contact *found);
 
 /* Writes the text as an email_id in its canonical form. False if it is none. */
-bool find_contact_read_id(const char *text, char email_id[37]);
+bool find_contact_read_id(const char *text, char email_id[ID_LENGTH + 1]);
 
 /* Reports that the text names no contact, and which addresses are near. Returns cli->status. */
 int find_contact_report_none(struct cli *cli, const char *text);

@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/param.h>
@@ -98,11 +97,16 @@ near_offer(near_names *near, const char *name)
     near_offer_as(near, name, name);
 }
 
-void
+bool
 near_offer_rows(near_names *near, const PGresult *result)
 {
-    for (int i = 0; i < PQntuples(result); i++)
+    bool is_among = false;
+
+    for (int i = 0; i < PQntuples(result); i++) {
         near_offer(near, PQgetvalue(result, i, 0));
+        is_among |= strcmp(PQgetvalue(result, i, 0), near->given) == 0;
+    }
+    return is_among;
 }
 
 const char *

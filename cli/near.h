@@ -11,6 +11,7 @@
 #define CTMS_CLI_NEAR_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 
 #define NEAR_COUNT 3 /* more would not help a reader */
 #define NEAR_SIZE 65 /* longer names are never near */
@@ -30,8 +31,9 @@ void near_begin(near_names *near, const char *given);
 void near_offer(near_names *near, const char *name);
 /* The same, but another text is compared with what was given. */
 void near_offer_as(near_names *near, const char *compared, const char *name);
-/* Offers the first column of each row. A null result has none. */
-void near_offer_rows(near_names *near, const PGresult *result);
+/* Offers the first column of each row. A null result has none. True if what was given is among
+ * them. */
+bool near_offer_rows(near_names *near, const PGresult *result);
 /*
  * `; did you mean "x", "y" or "z"?`, or "" if no name is near. It holds names as they are, so print
  * it by output_error() or output_text().
