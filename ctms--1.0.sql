@@ -2121,7 +2121,8 @@ COMMENT ON COLUMN ctms.acoustic_queue.sending_until IS 'When others may take it 
 COMMENT ON COLUMN ctms.acoustic_queue.last_error IS 'What went wrong last, beginning with when (UTC); null if nothing did. Never personal data';
 
 -- Reads the index on the order of claiming, and no more than 10,000 of its entries in either lane.
--- The planner must not take a scan of the table for cheaper where its statistics are old.
+-- The planner must not take a scan of the table for cheaper where its statistics are old. Changes of
+-- one transaction have one time: claims take them in the order of the index, which is that of ctid.
 CREATE FUNCTION ctms.acoustic_place(email_id uuid, OUT lane text, OUT place bigint, OUT other_lane bigint)
     RETURNS record
     LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
@@ -2130,30 +2131,35 @@ AS $$
 DECLARE
     q record;
 BEGIN
-    SELECT p.is_bulk, p.retry, p.create_timestamp INTO q FROM ctms.pending_acoustic p
+    SELECT p.is_bulk, p.retry, p.create_timestamp, p.ctid INTO q FROM ctms.pending_acoustic p
     WHERE p.email_id = acoustic_place.email_id AND p.retry_after IS NULL
         AND (p.lease_until IS NULL OR p.lease_until <= statement_timestamp());
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    -- The order and the limit come first: those of the same time that are behind are not read.
     IF q.is_bulk THEN
         lane := 'bulk';
-        place := (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
-            WHERE p.is_bulk AND p.retry_after IS NULL AND (p.retry, p.create_timestamp) < (q.retry, q.create_timestamp)
-                AND (p.lease_until IS NULL OR p.lease_until <= statement_timestamp()) LIMIT 10000) AS before) + 1;
+        place := (SELECT count(*) FROM (SELECT p.retry, p.create_timestamp, p.ctid FROM ctms.pending_acoustic p
+            WHERE p.is_bulk AND p.retry_after IS NULL AND (p.retry, p.create_timestamp) <= (q.retry, q.create_timestamp)
+                AND (p.lease_until IS NULL OR p.lease_until <= statement_timestamp())
+            ORDER BY p.retry, p.create_timestamp LIMIT 10000) AS b
+            WHERE (b.retry, b.create_timestamp, b.ctid) < (q.retry, q.create_timestamp, q.ctid)) + 1;
         other_lane := (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
             WHERE NOT p.is_bulk AND p.retry_after IS NULL LIMIT 10000) AS others);
     ELSE
         lane := 'live';
-        place := (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
-            WHERE NOT p.is_bulk AND p.retry_after IS NULL AND (p.retry, p.create_timestamp) < (q.retry, q.create_timestamp)
-                AND (p.lease_until IS NULL OR p.lease_until <= statement_timestamp()) LIMIT 10000) AS before) + 1;
+        place := (SELECT count(*) FROM (SELECT p.retry, p.create_timestamp, p.ctid FROM ctms.pending_acoustic p
+            WHERE NOT p.is_bulk AND p.retry_after IS NULL AND (p.retry, p.create_timestamp) <= (q.retry, q.create_timestamp)
+                AND (p.lease_until IS NULL OR p.lease_until <= statement_timestamp())
+            ORDER BY p.retry, p.create_timestamp LIMIT 10000) AS b
+            WHERE (b.retry, b.create_timestamp, b.ctid) < (q.retry, q.create_timestamp, q.ctid)) + 1;
         other_lane := (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
             WHERE p.is_bulk AND p.retry_after IS NULL LIMIT 10000) AS others);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION ctms.acoustic_place(uuid) IS 'The lane of a contact that waits for its turn, its place there (1 is next; 10001: more than 10000 are before it), and how many wait in the other lane (at most 10000); nulls if it does not wait for its turn';
+COMMENT ON FUNCTION ctms.acoustic_place(uuid) IS 'The lane of a contact that waits for its turn, its place there (1 is next; 10001: at least 10000 are before it), and how many wait in the other lane (at most 10000); nulls if it does not wait for its turn';
 
 GRANT EXECUTE ON FUNCTION ctms.acoustic_place(uuid) TO ctms_reader;
 -- ---------------------------------------------------------------------------

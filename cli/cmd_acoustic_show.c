@@ -87,7 +87,7 @@ append_place(struct show *show)
 
     if (!json_is_object(waiting))
         return;
-    buf_printf(&show->summary, "; %s%lld before it in the %s lane", is_more ? "more than " : "",
+    buf_printf(&show->summary, "; %s%lld before it in the %s lane", is_more ? "at least " : "",
                (long long)before, text_of(waiting, "lane"));
     if (seconds < 0)
         return;

@@ -123,6 +123,10 @@ $ctms->sql(q{SELECT ctms.acoustic_place(NULL)});
 is($ctms->sql("SELECT * FROM ctms.acoustic_place('$id{99}')"), '||', 'no place');
 is($ctms->sql(q{SELECT count(*) FROM ctms.acoustic_queue WHERE lane = 'live'}), 10, 'the view');
 
+# Those of one time, as changes of one transaction are, have places too.
+queue_row($_, q{is_bulk = true, create_timestamp = '2024-01-01Z'}) for 4, 5;
+is($ctms->sql("SELECT place FROM ctms.acoustic_place('$id{$_}')"), $_ - 3, "place of $_ of a wave")
+    for 4, 5;
 queue_row(4, q{is_bulk = true, create_timestamp = '2024-01-01Z'});
 queue_row(5, q{is_bulk = true, create_timestamp = '2024-01-02Z'});
 my ($bulk) = shown($id{5});
@@ -357,6 +361,20 @@ for my $statement ('SELECT FROM ctms.acoustic_queue',
 {
     is($ctms->sql_error("SET ROLE sender; $statement")->{state}, '42501', 'agents may not');
 }
+
+# ---- places in a wave --------------------------------------------------------------------------
+
+$ctms->sql('TRUNCATE ctms.pending_acoustic');
+$ctms->sql(q{SET ctms.acoustic_lane = bulk; INSERT INTO ctms.emails (primary_email)
+    SELECT 'wave' || n || '@example.com' FROM generate_series(1, 50) AS n});
+my $places = q{SELECT string_agg(place::text, ' ' ORDER BY place) FROM (SELECT
+    (ctms.acoustic_place(email_id)).place FROM ctms.pending_acoustic LIMIT 50) AS p};
+is($ctms->sql($places), join(' ', 1 .. 50), 'each contact of a wave has a place of its own');
+$ctms->sql('CREATE TABLE place AS SELECT email_id, (ctms.acoustic_place(email_id)).place
+    FROM ctms.pending_acoustic');
+is($ctms->sql(q{SELECT string_agg(place::text, ' ' ORDER BY place) FROM
+    ctms.claim_acoustic('b', 7, 6, '1 minute') JOIN place USING (email_id)}), '1 2 3 4 5 6 7',
+    'those in front are claimed first');
 
 # ---- errors in words ---------------------------------------------------------------------------
 
