@@ -34,6 +34,10 @@
 #define NETWORK_ADVICE                                                                             \
     "Nothing: it is tried again by itself. If it stays so, look at the network and at "            \
     "CTMS_ACOUSTIC_TIMEOUT_S."
+#define UNREACHED_MEANING "Acoustic was not reached, so it has stored nothing"
+#define UNREACHED_ADVICE                                                                           \
+    "Nothing: it is tried again by itself. If it stays so, look at the network, at certificates, " \
+    "and at CTMS_ACOUSTIC_BASE_URL of the agent."
 #define NO_ANSWER_MEANING "something that is not Acoustic's API answered, such as a proxy"
 #define NO_ANSWER_ADVICE                                                                           \
     "Nothing: it is tried again by itself. If it stays so, look at proxies, and at "               \
@@ -80,8 +84,18 @@ static const struct acoustic_error errors[] = {
     {"no XML", 0, "no XML", NO_ANSWER_MEANING, NO_ANSWER_ADVICE},
     {"empty answer", 0, "empty answer", NO_ANSWER_MEANING, NO_ANSWER_ADVICE},
     {"the answer is too large", 0, "the answer is too large", NO_ANSWER_MEANING, NO_ANSWER_ADVICE},
+    {"Failed to connect", 0, "failed to connect", UNREACHED_MEANING, UNREACHED_ADVICE},
+    {"Could not resolve", 0, "could not resolve", UNREACHED_MEANING, UNREACHED_ADVICE},
+    {"SSL_connect", 0, "ssl_connect", UNREACHED_MEANING, UNREACHED_ADVICE},
+    {"certificate", 0, "certificate", UNREACHED_MEANING, UNREACHED_ADVICE},
     {"timed out", 0, "timed out", NETWORK_MEANING, NETWORK_ADVICE},
     {"connection", 0, "connect", NETWORK_MEANING, NETWORK_ADVICE},
+    {"Empty reply", 0, "empty reply", NETWORK_MEANING, NETWORK_ADVICE},
+    {"Recv failure", 0, "recv failure", NETWORK_MEANING, NETWORK_ADVICE},
+    {"Send failure", 0, "send failure", NETWORK_MEANING, NETWORK_ADVICE},
+    {"transfer closed", 0, "transfer closed", NETWORK_MEANING, NETWORK_ADVICE},
+    {"SSL_read", 0, "ssl_read", NETWORK_MEANING, NETWORK_ADVICE},
+    {"SSL_write", 0, "ssl_write", NETWORK_MEANING, NETWORK_ADVICE},
     {"other", 0, NULL, "Acoustic's own text is all that is known",
      "It is tried again up to CTMS_ACOUSTIC_RETRY_LIMIT times. If it stays so, ask Acoustic's "
      "support."},
