@@ -103,11 +103,13 @@ read_since(struct failed *failed)
         PQclear(result);
         result = try_since(cli, SINCE_SQL("now() - $1::interval"), text);
     }
-    if (database_is_ok(result)) {
+    /* "infinity" has no such text. */
+    if (database_is_ok(result) && !PQgetisnull(result, 0, 0)) {
         snprintf(failed->since, sizeof(failed->since), "%s", PQgetvalue(result, 0, 0));
         failed->parameters[1] = failed->since;
-    } else if (PQresultErrorField(result, PG_DIAG_SQLSTATE) &&
-               strncmp(PQresultErrorField(result, PG_DIAG_SQLSTATE), "22", 2) == 0) {
+    } else if (database_is_ok(result) ||
+               (PQresultErrorField(result, PG_DIAG_SQLSTATE) &&
+                strncmp(PQresultErrorField(result, PG_DIAG_SQLSTATE), "22", 2) == 0)) {
         output_error(cli, CLI_USAGE,
                      "--since must be a time, such as \"2024-05-31 12:00\", or how long ago, such "
                      "as \"2 hours\"");
@@ -160,7 +162,8 @@ print_summary(const struct failed *failed)
     if (failed->cli->is_json)
         printf("\n]");
     else if (PQntuples(kinds) == 0)
-        puts("nothing has failed");
+        puts(failed->parameters[0] || failed->parameters[1] ? "nothing like that has failed"
+                                                            : "nothing has failed");
     PQclear(kinds);
     return true;
 }
@@ -210,11 +213,12 @@ print_text(const PGresult *rows, int row)
 
     printf("%s  %s  ", PQgetvalue(rows, row, FAILED_AT), PQgetvalue(rows, row, EMAIL_ID));
     output_text(stdout, is_deletion ? "(deletion)" : PQgetvalue(rows, row, ADDRESS));
-    printf("  failed %s times, %s%s: ", PQgetvalue(rows, row, ATTEMPTS),
-           is_given_up ? "given up"
-           : *next     ? "next try "
-                       : "is tried again",
-           next);
+    /* A permanent failure counts as all attempts, however many there were. */
+    if (is_given_up)
+        printf("  given up: ");
+    else
+        printf("  failed %s times, %s%s: ", PQgetvalue(rows, row, ATTEMPTS),
+               *next ? "next try " : "is tried again", next);
     output_text(stdout, PQgetvalue(rows, row, ERROR));
     putchar('\n');
 }

@@ -237,7 +237,8 @@ print_queue_row(const struct show *show, const json_t *row)
         print_item("deleted", text_of(row, "changed_at"));
     else
         print_item("changed", text_of(row, "changed_at"));
-    if (number_of(row, "attempts") > 0)
+    /* A permanent failure counts as all attempts, however many there were. */
+    if (number_of(row, "attempts") > 0 && strcmp(text_of(row, "state"), "failed") != 0)
         printf("  %-14s %lld; the limit is %lld\n", "failed", (long long)number_of(row, "attempts"),
                config_int(show->cli->settings, "CTMS_ACOUSTIC_RETRY_LIMIT"));
     if (!error)
@@ -261,10 +262,10 @@ print_agents(const struct show *show)
         printf("  %-14s %lld, which send %.1f contacts a second\n", "agents", (long long)agents,
                json_number_value(rate));
     else
-        printf(
-            "  %-14s %lld, whose rate is not known, because no contact has had to wait lately; if "
-            "this one does, the log of the agents says why\n",
-            "agents", (long long)agents);
+        printf("  %-14s %lld, whose rate is not known: of what has to wait they have sent nothing "
+               "lately. If this contact has to wait, sending is off "
+               "(CTMS_ACOUSTIC_SYNC_FEATURE_FLAG) or has stopped, and their log says why\n",
+               "agents", (long long)agents);
 }
 
 static void

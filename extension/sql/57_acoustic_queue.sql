@@ -51,7 +51,7 @@ COMMENT ON COLUMN ctms.acoustic_queue.is_deletion IS 'The contact was deleted he
 COMMENT ON COLUMN ctms.acoustic_queue.lane IS 'live: a person''s change, or a deletion. bulk: a wave, such as a resync, an import or a changed price; live comes first';
 COMMENT ON COLUMN ctms.acoustic_queue.state IS 'ready (may be sent now), sending (an agent has it), waiting (until next_try_at, after a failure), failed (is not tried again by itself) or blocked (until a deletion is sent)';
 COMMENT ON COLUMN ctms.acoustic_queue.reason IS 'Why it is not in Acoustic yet, in words';
-COMMENT ON COLUMN ctms.acoustic_queue.attempts IS 'Failed attempts since the contact last changed';
+COMMENT ON COLUMN ctms.acoustic_queue.attempts IS 'Failed attempts since the contact last changed; a permanent failure counts as all of them';
 COMMENT ON COLUMN ctms.acoustic_queue.changed_at IS 'When the oldest change that was not sent yet was made, or the contact was deleted';
 COMMENT ON COLUMN ctms.acoustic_queue.next_try_at IS 'When it may be sent again; null unless it waits after a failure';
 COMMENT ON COLUMN ctms.acoustic_queue.sending_agent IS 'The agent that is sending it, or null';

@@ -157,6 +157,7 @@ like($out, qr/^ +that means: Acoustic could not store it .*\. Nothing: it is tri
 queue_row(8, q{retry = 6, retry_after = 'infinity',
     last_error = '2024-05-06T07:08:10Z fault 121: Email Address Is Invalid.'});
 is(state_of($id{8}), 'failed', 'failed for good');
+unlike((acoustic('show', $id{8}))[1], qr/^  failed /m, 'after attempts that nobody has counted');
 is($ctms->sql(q{SELECT next_try_at IS NULL FROM ctms.acoustic_queue WHERE state = 'failed'}), 't',
     'there is no next try');
 
@@ -167,7 +168,8 @@ $ctms->sql(q{INSERT INTO ctms.acoustic_agents (agent, slots, wanted, lease_until
 is($third->{agents}, 1, 'an agent runs');
 ok(exists $third->{rate}, 'the rate of the agents');
 ($rc, $out) = acoustic('show', $id{3});
-like($out, qr/^  agents +1, (?:which send|whose rate is not known)/m, 'as text');
+like($out, qr/^  agents +1, whose rate is not known: of what has to wait they have sent nothing/m,
+    'as text, while contacts wait');
 $ctms->sql('DELETE FROM ctms.acoustic_agents');
 
 # ---- what failed ------------------------------------------------------------------------------
@@ -183,9 +185,9 @@ like($out, qr/^2 failed, 1 given up, last 2024-05-06T07:08:09Z: fault 1003: erro
 is($out =~ s/.*\n\n//sr =~ s/^20(?!24)\S+/TIME/mr =~ s/: fault \d+\K.*//mgr
     =~ s/2124\S+T\K\S+(?=:)//r, <<"TEXT",
 TIME  $id{6}  c6\@Example.com  failed 7 times, is tried again: unknown
-2024-05-06T07:08:10Z  $id{8}  c8\@Example.com  failed 6 times, given up: fault 121
+2024-05-06T07:08:10Z  $id{8}  c8\@Example.com  given up: fault 121
 2024-05-06T07:08:09Z  $id{7}  c7\@Example.com  failed 2 times, next try 2124-01-01T: fault 1003
-2024-05-06T07:08:08Z  $id{9}  (deletion)  failed 6 times, given up: fault 1003
+2024-05-06T07:08:08Z  $id{9}  (deletion)  given up: fault 1003
 TEXT
     'contacts, the newest first');
 sub failed_ids
@@ -200,6 +202,14 @@ is(failed_ids('--error', '%'), '', 'which is a plain text');
 is(failed_ids('--error', '_'), '', 'without wildcards');
 is(failed_ids('--since', '2024-05-06 07:08:09Z'), '6 8 7', 'since a time');
 is(failed_ids('--since', '2 hours'), '6', 'since an interval');
+for my $never ('infinity', '-infinity')
+{
+    my ($status, undef, $problem) = acoustic('failed', "--since=$never");
+    is($status, 2, "since $never");
+    like($problem, qr/--since must be a time/, 'is no time');
+}
+like((acoustic('failed', '--error', 'nonsense'))[1], qr/^nothing like that has failed$/m,
+    'nothing of what was asked for');
 is(failed_ids('--limit', 2), '6 8', 'some');
 is(failed_ids('--limit', 0), '', 'none');
 my $summary = $json->decode((acoustic(qw(failed --summary --json)))[1]);
