@@ -21,13 +21,17 @@
     "date_trunc('second', min(create_timestamp) FILTER (WHERE NOT " IS_GIVEN_UP ")) AS oldest, "   \
     "extract(epoch FROM now() - min(create_timestamp) FILTER (WHERE NOT " IS_GIVEN_UP "))::int8 "  \
     "AS oldest_age_s, (SELECT count(*) FROM ctms.acoustic_deleted_contact WHERE is_to_send) "      \
-    "AS deletions FROM ctms.pending_acoustic"
+    "AS deletions, (SELECT count(*) FROM ctms.acoustic_deleted_contact WHERE is_to_send "          \
+    "AND " IS_GIVEN_UP ") AS deletions_given_up FROM ctms.pending_acoustic"
 
-/* The most frequent errors, without the time at their beginning; they contain no personal data. */
+/* The most frequent errors, of deletions too, without the time at their beginning; they contain no
+ * personal data. */
 #define ERRORS_SQL                                                                                 \
     "SELECT count(*) AS contacts, count(*) FILTER (WHERE " IS_GIVEN_UP ") AS given_up, "           \
     "left(max(last_error), 20) AS last, error FROM (SELECT *, regexp_replace(last_error, "         \
-    "'^[0-9]{4}-[0-9T:-]*Z ', '') AS error FROM ctms.pending_acoustic) AS q "                      \
+    "'^[0-9]{4}-[0-9T:-]*Z ', '') AS error FROM (SELECT retry, retry_after, last_error "           \
+    "FROM ctms.pending_acoustic UNION ALL SELECT retry, retry_after, last_error "                  \
+    "FROM ctms.acoustic_deleted_contact WHERE is_to_send) AS r) AS q "                             \
     "WHERE error IS NOT NULL GROUP BY error ORDER BY contacts DESC, error LIMIT 20"
 
 static void
@@ -38,7 +42,8 @@ print_status(const PGresult *status, const PGresult *errors)
     for (int column = 0; column < 4; column++)
         printf("%-20s %s\n", labels[column], PQgetvalue(status, 0, column));
     if (strcmp(PQgetvalue(status, 0, 6), "0") != 0)
-        printf("%-20s %s\n", "deleted contacts", PQgetvalue(status, 0, 6));
+        printf("%-20s %s (%s given up)\n", "deleted contacts", PQgetvalue(status, 0, 6),
+               PQgetvalue(status, 0, 7));
     if (PQgetisnull(status, 0, 4))
         printf("%-20s none\n", "oldest");
     else

@@ -224,7 +224,12 @@ is_deeply([ map { "$_->{kind} $_->{name} $_->{change}" } grep { $_->{email_id} e
     'rows that were removed, as JSON');
 is_deeply([ @$diff{qw(contacts changed removed deleted)} ], [ 2, 1, 1, 1 ],
     'with the counts, and deleted contacts');
-like((acoustic('status'))[1], qr/^deleted contacts +1$/m, 'which the status shows');
+like((acoustic('status'))[1], qr/^deleted contacts +1 \(0 given up\)$/m, 'which the status shows');
+$ctms->sql(q{UPDATE ctms.acoustic_deleted_contact SET retry = 6, retry_after = 'infinity',
+    last_error = '2024-05-06T07:08:09Z fault 150: no right to remove'});
+my $given_up = (acoustic('status'))[1];
+like($given_up, qr/^deleted contacts +1 \(1 given up\)$/m, 'also that it was given up');
+like($given_up, qr/^1 +1 +2024-05-06T07:08:09Z +fault 150: no right to remove$/m, 'and why');
 is($json->decode((acoustic('diff', '--json', '-q', "SELECT email_id FROM ctms.emails
     WHERE primary_email = 'c3\@example.com'"))[1])->{contacts}, 1, 'of contacts of a query');
 is((acoustic('diff', '-q', 'SELECT 1'))[0], 2, 'which must have ids');
