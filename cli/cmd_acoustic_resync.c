@@ -29,6 +29,7 @@ struct resync {
     double seconds; /* until the last one is sent */
     long long backlog;
     long long enqueued;
+    long long missing; /* ids of the query that are no contacts, and contacts deleted meanwhile */
     long long reset;
 };
 
@@ -48,7 +49,8 @@ measure(struct resync *resync)
     if (!result)
         return false;
     resync->rate = strtod(PQgetvalue(result, 0, 0), NULL);
-    if (strcmp(resync->lane, "bulk") == 0)
+    /* All contacts have among them those that wait. */
+    if (strcmp(resync->lane, "bulk") == 0 && !cli_get_option(resync->cli, "all"))
         resync->backlog = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
     PQclear(result);
     contacts += (double)resync->backlog;
@@ -124,11 +126,13 @@ enqueue(void *arg, const char *ids, int count)
     const char *parameters[] = {ids, resync->lane};
     PGresult *result = database_query_again(
         resync->cli, "SELECT ctms.enqueue_contacts($1::uuid[], $2)", 2, parameters);
+    long long enqueued;
 
-    (void)count;
     if (!result)
         return false;
-    resync->enqueued += strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    enqueued = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    resync->enqueued += enqueued;
+    resync->missing += count - enqueued;
     PQclear(result);
     progress_show("%lld of %s%lld contacts enqueued", resync->enqueued,
                   selection->is_estimate ? "about " : "", selection->count);
@@ -179,7 +183,8 @@ print_result(const struct resync *resync)
         printf("{\"enqueued\": %lld, \"is_estimate\": %s, \"lane\": \"%s\", \"seconds\": ",
                resync->enqueued, is_about ? "true" : "false", resync->lane);
         printf(resync->rate > 0 ? "%.0f" : "null", resync->seconds);
-        printf(", \"unknown\": %lld, \"reset\": %lld}\n", selection->unknown, resync->reset);
+        printf(", \"unknown\": %lld, \"missing\": %lld, \"reset\": %lld}\n", selection->unknown,
+               resync->missing, resync->reset);
         return;
     }
     if (resync->is_reset)
@@ -189,6 +194,8 @@ print_result(const struct resync *resync)
            resync->is_dry ? "would be " : "");
     if (selection->unknown > 0)
         printf(", %lld not found", selection->unknown);
+    if (resync->missing > 0)
+        printf(", %lld are no contacts", resync->missing);
     putchar('\n');
 }
 

@@ -45,6 +45,12 @@ $ctms->sql(qq{
 clear();
 my $file = "$ENV{TESTDIR}/queue_addresses";
 
+sub run_stranger_query
+{
+    return acoustic('resync', '-q', "SELECT email_id FROM ctms.emails WHERE primary_email =
+        'c1\@example.com' UNION ALL SELECT gen_random_uuid() FROM generate_series(1, 3)", @_);
+}
+
 # ---- resync: which contacts -------------------------------------------------------------
 
 is((acoustic('resync'))[0], 2, 'nothing is chosen');
@@ -141,6 +147,10 @@ like((acoustic('diff', '-q', 'SELECT emial_id FROM ctms.emails'))[2], qr/line 1,
     'diff says it as well');
 is((acoustic('dump', '-q', "$some;"))[0], 0, 'dump takes a semicolon');
 
+($rc, $out) = run_stranger_query();
+is("$rc $out", "0 1 contacts enqueued, 3 are no contacts\n", 'a query of other ids');
+is($json->decode((run_stranger_query('--json'))[1])->{missing}, 3, 'as JSON');
+
 # ---- many ----------------------------------------------------------------------------------
 
 $ctms->sql(q{
@@ -162,10 +172,11 @@ is("$rc $out", "0 2500 contacts would be enqueued\n", 'a dry run does not ask');
 like($err, qr/^ctms: 2500 contacts .* about 3 minutes/, 'but tells how long');
 is(waiting(), 0, 'and enqueues nothing');
 is_deeply($json->decode((acoustic(qw(resync -n many -d --json)))[1]), { enqueued => 2500,
-        is_estimate => JSON::PP::false, lane => 'bulk', seconds => 200, unknown => 0, reset => 0 },
-    'as JSON');
+        is_estimate => JSON::PP::false, lane => 'bulk', seconds => 200, unknown => 0, missing => 0,
+        reset => 0 }, 'as JSON');
 is((acoustic(qw(resync -n many -y)))[1], "2500 contacts enqueued\n", 'confirmed');
 is(waiting(), 2500, 'all wait');
+unlike((acoustic(qw(resync --all -d)))[2], qr/that wait already/, 'which are among all contacts');
 like((acoustic(qw(resync -n hubs -d)))[2],
     qr/about 3 minutes .*, with the 2500 that wait already\./, 'others wait behind them');
 clear();
