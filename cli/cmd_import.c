@@ -11,6 +11,7 @@
 #include "cli/import/import.h"
 #include "cli/input.h"
 #include "cli/output.h"
+#include "common/db_url.h"
 
 /* An import may take long, and so may a single statement of it. */
 #define TIMEOUT_S 86400
@@ -30,11 +31,18 @@ static char *
 take_url(struct cli *cli)
 {
     char *url = input_read_argument(cli, cli->arguments[0]);
+    const char *problem;
 
-    if (url)
-        url[strcspn(url, "\r\n")] = '\0';
     memset(cli->arguments[0], 'x', strlen(cli->arguments[0]));
-    return url;
+    if (!url)
+        return NULL;
+    url[strcspn(url, "\r\n")] = '\0';
+    problem = db_url_problem(url);
+    if (!problem)
+        return url;
+    output_error(cli, CLI_USAGE, "the URL of the source %s", problem);
+    free(url);
+    return NULL;
 }
 
 static int

@@ -12,6 +12,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/settings_file.h"
+#include "common/db_url.h"
 
 static const struct cli_group groups[] = {
     {"clients", "clients of the REST API", cmd_clients},
@@ -52,14 +53,24 @@ read_settings(struct cli *cli)
     return cli->settings != NULL;
 }
 
+/* The settings are checked already. */
+static bool
+open_database(struct cli *cli)
+{
+    const char *problem = cli->db_url ? db_url_problem(cli->db_url) : NULL;
+
+    if (problem) {
+        output_error(cli, CLI_USAGE, "--db-url %s", problem);
+        return false;
+    }
+    return database_open(cli,
+                         cli->db_url ? cli->db_url : config_string(cli->settings, "CTMS_DB_URL"));
+}
+
 static void
 run_command(struct cli *cli)
 {
-    const char *url = cli->db_url;
-
-    if (!url && cli->settings)
-        url = config_string(cli->settings, "CTMS_DB_URL");
-    if (cli->command->is_offline || database_open(cli, url))
+    if (cli->command->is_offline || open_database(cli))
         cli->command->run(cli);
     if (cli->db)
         database_close(cli);

@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/config_file.h"
+#include "common/db_url.h"
 
 #ifndef CTMS_VERSION
 #define CTMS_VERSION "1.0"
@@ -174,6 +175,7 @@ check_choice(const config_setting *setting, const char *value, config_error *err
 static bool
 check_value(const config_setting *setting, const char *value, config_error *error)
 {
+    const char *problem;
     bool ignored;
 
     switch (setting->type) {
@@ -184,6 +186,9 @@ check_value(const config_setting *setting, const char *value, config_error *erro
             return fail(error, "%s must be true or false", setting->name);
         return true;
     case CONFIG_URL: return check_url(setting, value, error);
+    case CONFIG_DB_URL:
+        problem = db_url_problem(value);
+        return !problem || fail(error, "%s %s", setting->name, problem);
     case CONFIG_CHOICE: return check_choice(setting, value, error);
     case CONFIG_STRING:
         if ((double)strlen(value) < setting->min)
@@ -494,6 +499,7 @@ type_name(config_type type)
     case CONFIG_REAL: return "number";
     case CONFIG_BOOL: return "true or false";
     case CONFIG_URL: return "URL";
+    case CONFIG_DB_URL: return "URI or keywords";
     case CONFIG_CHOICE: return "one of";
     }
     return "";

@@ -25,6 +25,7 @@ typedef enum config_type {
     CONFIG_REAL,
     CONFIG_BOOL,
     CONFIG_URL,    /* absolute, http or https */
+    CONFIG_DB_URL, /* URI or keywords of libpq */
     CONFIG_CHOICE, /* one of choices, in upper or lower case */
 } config_type;
 

@@ -10,11 +10,11 @@
 /* clang-format off */
 const config_setting config_table[] = {
     /* PostgreSQL */
-    {.name = "CTMS_DB_URL", .default_value = "postgresql:///ctms", .is_secret = true, .programs = ALL,
+    {.name = "CTMS_DB_URL", .type = CONFIG_DB_URL, .default_value = "postgresql:///ctms", .is_secret = true, .programs = ALL,
      .description = "PostgreSQL, as a libpq URI or keywords; several hosts are tried in turn"},
-    {.name = "CTMS_LISTEN_DB_URL", .is_secret = true, .programs = SERVERS,
+    {.name = "CTMS_LISTEN_DB_URL", .type = CONFIG_DB_URL, .is_secret = true, .programs = SERVERS,
      .description = "direct connection for LISTEN, needed if CTMS_DB_URL goes through a pooler"},
-    {.name = "CTMS_DB_READ_URL", .is_secret = true, .programs = CONFIG_REST,
+    {.name = "CTMS_DB_READ_URL", .type = CONFIG_DB_URL, .is_secret = true, .programs = CONFIG_REST,
      .description = "a streaming replica for GET requests, used when it is not behind"},
     {.name = "CTMS_DB_CONNECTIONS", .type = CONFIG_INT, .default_value = "64", .min = 1, .max = 1000,
      .programs = SERVERS, .description = "connections to PostgreSQL that a process may have"},

@@ -96,13 +96,10 @@ add_default(pg_connector *connector, const char *keyword, const char *value)
 static bool
 read_url(pg_connector *connector, const char *url, char *message, size_t size)
 {
-    char *error = NULL;
-    PQconninfoOption *options = PQconninfoParse(url, &error);
+    PQconninfoOption *options = PQconninfoParse(url, NULL);
 
     if (options == NULL) {
-        snprintf(message, size, "%s", error ? error : "out of memory");
-        message[strcspn(message, "\r\n")] = '\0';
-        PQfreemem(error);
+        snprintf(message, size, "the URL is not one that libpq can read");
         return false;
     }
     for (PQconninfoOption *option = options; option->keyword != NULL; option++) {

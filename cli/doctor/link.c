@@ -15,6 +15,7 @@
 #include "cli/database.h"
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/db_url.h"
 
 /* How much sooner the server ends a statement than we stop waiting for it. */
 #define MARGIN_S 0.2
@@ -179,39 +180,6 @@ attempt_run(void *job)
     PQsetErrorVerbosity(attempt->db, PQERRORS_DEFAULT);
 }
 
-/* A part of a URL that can only be there because another part was not written as it must be. */
-static bool
-is_misplaced(const PQconninfoOption *option)
-{
-    const char *value = option->val;
-
-    if (!value || !*value)
-        return false;
-    /* The name of a socket may begin with one. */
-    if (strcmp(option->keyword, "host") == 0)
-        return strchr(value + 1, '@') != NULL;
-    return strcmp(option->keyword, "port") == 0 && value[strspn(value, "0123456789,")];
-}
-
-/* libpq's messages about a URL may repeat parts of it, and so of the password. */
-static bool
-is_readable(const char *url, char *problem, size_t size)
-{
-    PQconninfoOption *options = PQconninfoParse(url, NULL);
-    bool is_whole = true;
-
-    for (PQconninfoOption *option = options; option && option->keyword; option++)
-        is_whole = is_whole && !is_misplaced(option);
-    PQconninfoFree(options);
-    if (!options)
-        snprintf(problem, size, "the URL is not one that libpq can read");
-    else if (!is_whole)
-        snprintf(problem, size,
-                 "the URL has a wrong host or port: write %%40 for \"@\" in a password, %%2F for "
-                 "\"/\"");
-    return options && is_whole;
-}
-
 /* Where the message has ":  SQLSTATE: ", or null; what is before it may be translated. */
 static const char *
 find_state(const char *message)
@@ -246,12 +214,15 @@ keep_problem(struct doctor *d, const char *message, char *problem, size_t size)
 PGconn *
 doctor_connect(struct doctor *d, const char *url, char *problem, size_t size)
 {
+    const char *unreadable = db_url_problem(url);
     struct attempt *attempt;
     PGconn *db;
 
     memset(d->connect_state, 0, sizeof(d->connect_state));
-    if (!is_readable(url, problem, size))
+    if (unreadable) {
+        snprintf(problem, size, "the URL %s", unreadable);
         return NULL;
+    }
     attempt = xcalloc(1, sizeof(*attempt));
     attempt->url = xstrdup(url);
     snprintf(attempt->limit_s, sizeof(attempt->limit_s), "%.0f", d->limit_s + 1);

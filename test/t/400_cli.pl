@@ -123,8 +123,11 @@ check_run('global options first',
 check_run('no such database',
     [ 'clients', 'list', '--db-url', $ctms->db_url('nowhere') ], 3, $nothing,
     qr/\Actms: could not connect to the database: .*nowhere.*\n\z/);
-check_run('malformed URL', [ 'clients', 'list', '--db-url', 'postgresql://[' ], 3, $nothing,
-    qr/\Actms: could not connect to the database: .*\n\z/);
+for my $url ('postgresql://x:pass%word@[', 'mysql://x:pass%word@h/d', 'password=pass word', '')
+{
+    check_run("malformed URL \"$url\"", [ 'clients', 'list', '--db-url', $url ], 2, $nothing,
+        qr/\Actms: --db-url is (?:empty|not one that libpq can read: (?!.*(?:pass[% ]word)).*)\n\z/);
+}
 
 # Somebody without a role, and a role without rights.
 my $node = $ctms->node;

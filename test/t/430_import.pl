@@ -295,6 +295,9 @@ refused('an address that is taken here', q{},
     q{INSERT INTO ctms.emails (primary_email) VALUES ('CONTACT77@example.com')});
 sql('refuses', 'DELETE FROM ctms.emails');
 sql('postgres', 'CREATE DATABASE empty');
+($rc, $out, $err) = import_from('refuses', 'operator', 'postgresql://x:pass%word@127.0.0.1/ctms');
+is($rc, 2, 'a URL that libpq cannot read');
+like($err, qr/^ctms: the URL of the source is not one that libpq can read: (?!.*pass%)/, 'why');
 ($rc, $out, $err) = import_from('refuses', 'operator', $ctms->db_url('empty'));
 is($rc, 1, 'refused: no older database');
 like($err, qr/there is no table "emails"/, 'says so');

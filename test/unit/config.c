@@ -71,13 +71,13 @@ takes_environment_over_file(void **state)
 
     (void)state;
     write_file("\xef\xbb\xbf"
-               "CTMS_DB_URL=marked\n# a comment\n\n CTMS_SECRET_KEY = \"from file, " SECRET
+               "CTMS_DB_URL=dbname=marked\n# a comment\n\n CTMS_SECRET_KEY = \"from file, " SECRET
                "\" \nCTMS_PORT=1\r\nOTHER=x\n"
                "CTMS_HOST=::1");
     c = read_rest((char *[]){"CTMS_PORT=2", "CTMS_TEST_BIN=ignored", "CTMS_HOST=", NULL},
                   file_path);
     assert_string_equal(config_string(c, "CTMS_SECRET_KEY"), "from file, " SECRET);
-    assert_string_equal(config_string(c, "CTMS_DB_URL"), "marked");
+    assert_string_equal(config_string(c, "CTMS_DB_URL"), "dbname=marked");
     assert_int_equal(config_int(c, "CTMS_PORT"), 2);
     assert_string_equal(config_string(c, "CTMS_HOST"), "::1");
     config_free(c);
@@ -167,6 +167,46 @@ does_not_wait_for_files(void **state)
     alarm(0);
 }
 
+/* libpq's messages quote what they cannot read, and so a part of the password. */
+static void
+refuses_urls_of_databases(void **state)
+{
+    static const char *const bad[][2] = {
+        {"postgresql://x:pass%word@127.0.0.1/ctms", "not one that libpq can read"},
+        {"postgresql://x:pass.word@[::1/ctms", "not one that libpq can read"},
+        {"postgresql://x:y@127.0.0.1/ctms?pass=word", "not one that libpq can read"},
+        {"postgresql://x:pass@word@127.0.0.1/ctms", "write %40 for \"@\" in a password"},
+        {"postgresql://x:pass/word@127.0.0.1/ctms", "wrong host or port"},
+        {"mysql://x:pass.word@127.0.0.1/ctms", "not one that libpq can read"},
+        {"host=127.0.0.1 password=pass word", "not one that libpq can read"},
+        {"host=127.0.0.1 pass=word", "not one that libpq can read"},
+        {"host='127.0.0.1 password=pass", "not one that libpq can read"},
+        {"pass", "not one that libpq can read"},
+    };
+    static const char *const names[] = {"CTMS_DB_URL", "CTMS_DB_READ_URL", "CTMS_LISTEN_DB_URL"};
+    config_error error;
+    char entry[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const char *name = names[i % 3];
+
+        snprintf(entry, sizeof(entry), "%s=%s", name, bad[i][0]);
+        assert_null(config_read(CONFIG_REST, NULL, (char *[]){KEY, entry, NULL}, &error));
+        assert_non_null(strstr(error.message, name));
+        assert_non_null(strstr(error.message, bad[i][1]));
+        assert_null(strstr(error.message, "pass%"));
+        assert_null(strstr(error.message, "pass."));
+        assert_null(strstr(error.message, "127.0.0.1"));
+        assert_null(strstr(error.message, "word@"));
+    }
+    config_free(
+        read_rest((char *[]){KEY, "CTMS_DB_URL=postgresql://x:p%25%40w@[::1]:1,b:2/c?host=/x",
+                             "CTMS_DB_READ_URL=host=@x,/y@z,h port=1,2,3 password='a b'",
+                             "CTMS_LISTEN_DB_URL=service=x", NULL},
+                  NULL));
+}
+
 static void
 refuses_bad_values(void **state)
 {
@@ -226,6 +266,7 @@ main(void)
         cmocka_unit_test(prefers_own_name_to_alias),
         cmocka_unit_test(reads_secrets_from_files),
         cmocka_unit_test(does_not_wait_for_files),
+        cmocka_unit_test(refuses_urls_of_databases),
         cmocka_unit_test(refuses_bad_values),
     };
 
