@@ -67,12 +67,13 @@ check_file(const char *path, config_error *error)
     struct stat link;
     struct stat file;
     char *name = strndup(path, (size_t)(strrchr(path, '/') - path));
-    bool is_there =
-        name && stat(name, &folder) == 0 && lstat(path, &link) == 0 && stat(path, &file) == 0;
+    bool is_there = name && stat(name, &folder) == 0 && lstat(path, &link) == 0;
 
     free(name);
     if (!is_there)
         return refuse(error, "\"%.200s\" has just vanished", path);
+    if (stat(path, &file) != 0)
+        return refuse(error, "\"%.200s\" is a link that cannot be followed", path);
     return check_owner(path, "the folder of ", &folder, error) &&
            check_writers(path, "the folder of ", &folder, error) &&
            check_owner(path, "", &link, error) && check_owner(path, "", &file, error) &&
@@ -99,7 +100,8 @@ write_own_path(char *path, size_t size)
 }
 
 /* Null if there is none. A place that this user may not enter, such as the working directory of
- * somebody who used sudo, has none. */
+ * somebody who used sudo, has none. A link that leads nowhere is there: the file that was meant is
+ * away, and a file of another place may name another database. */
 static const char *
 find_file(void)
 {
@@ -109,7 +111,7 @@ find_file(void)
 
     write_own_path(own, sizeof(own));
     for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
-        if (stat(places[i], &status) == 0)
+        if (lstat(places[i], &status) == 0)
             return places[i];
     return NULL;
 }

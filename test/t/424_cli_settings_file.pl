@@ -75,6 +75,16 @@ like((run_here({ CTMS_CONFIG => "$folder/absent" }, 'ctms', 'healthcheck'))[1],
 reads({ CTMS_BACKGROUND_HEALTHCHECK_PATH => '/nowhere/environment' }, 'environment',
     'the environment wins');
 
+# A link that leads nowhere is no reason to work on the database of another place.
+unlink "$here/ctms.env";
+for my $target ("$folder/absent", 'ctms.env')
+{
+    symlink $target, "$here/ctms.env" or die $!;
+    refuses("a link to $target", qr{^ctms: "\./ctms\.env" is a link that cannot be followed, so});
+    unlink "$here/ctms.env";
+}
+write_place("$here/ctms.env", 'here');
+
 # Somebody who became another user may not enter the folder where he was.
 chmod 0000, $here;
 SKIP:
