@@ -12,6 +12,7 @@
 
 #define WAITLIST_INFIX "_waitlist_"
 #define MAIN_COLUMNS "SELECT unnest(ctms.acoustic_main_columns())"
+#define NAME_MAX_CHARACTERS 255
 
 /* The table that --table names, or else the usual one. False after reporting another. */
 static bool
@@ -23,6 +24,36 @@ table_option(struct cli *cli, const char *usual, const char **table)
     if (!*table || strcmp(*table, "main") == 0 || strcmp(*table, "waitlist") == 0)
         return true;
     output_error(cli, CLI_USAGE, "--table must be main or waitlist: other tables are fixed");
+    return false;
+}
+
+/* A name that the tables can keep, with text in front of the message. */
+static bool
+check_length(struct cli *cli, const char *what, const char *name)
+{
+    size_t count = 0;
+
+    for (; *name; name++)
+        count += ((unsigned char)*name & 0xc0) != 0x80;
+    if (count <= NAME_MAX_CHARACTERS)
+        return true;
+    output_error(cli, CLI_USAGE, "%s has at most %d characters", what, NAME_MAX_CHARACTERS);
+    return false;
+}
+
+/* The name of a column of Acoustic; one that was copied with its line break fits no column. */
+static bool
+check_column_name(struct cli *cli, const char *what, const char *name)
+{
+    size_t length = strlen(name);
+    bool is_well = length > 0 && name[0] != ' ' && name[length - 1] != ' ';
+
+    for (size_t i = 0; is_well && i < length; i++)
+        is_well = (unsigned char)name[i] >= ' ' && name[i] != 0x7f;
+    if (is_well)
+        return check_length(cli, what, name);
+    output_error(cli, CLI_USAGE, "%s must have a name, without control characters or spaces around",
+                 what);
     return false;
 }
 
@@ -111,6 +142,43 @@ check_main_field(struct cli *cli, const char *field)
     return is_ok;
 }
 
+/* A flag in a column that the contact itself fills would replace its value. Acoustic does not tell
+ * columns by case. */
+static bool
+check_no_flag(struct cli *cli, const char *field)
+{
+    PGresult *result = database_query(cli,
+                                      "SELECT source FROM ctms.acoustic_newsletter_mapping "
+                                      "WHERE lower(destination) = lower($1) ORDER BY 1 LIMIT 1",
+                                      1, &field);
+    bool is_ok = result && PQntuples(result) == 0;
+
+    if (result && !is_ok)
+        output_error(cli, CLI_FAILED, "the newsletter \"%s\" sets the column \"%s\"",
+                     PQgetvalue(result, 0, 0), field);
+    PQclear(result);
+    return is_ok;
+}
+
+/* The other way round: a column for a newsletter. */
+static bool
+check_no_field(struct cli *cli, const char *column)
+{
+    PGresult *result = database_query(
+        cli,
+        "SELECT FROM (" MAIN_COLUMNS " UNION ALL "
+        "SELECT field FROM ctms.acoustic_field WHERE tablename = 'main') AS c (name) "
+        "WHERE lower(name) = lower($1) LIMIT 1",
+        1, &column);
+    bool is_ok = result && PQntuples(result) == 0;
+
+    if (result && !is_ok)
+        output_error(cli, CLI_FAILED,
+                     "\"%s\" is a field of contacts: no newsletter can set that column", column);
+    PQclear(result);
+    return is_ok;
+}
+
 /* Runs a statement that returns a row if it has changed something. */
 static int
 change(struct cli *cli, const char *sql, int count, const char *const *parameters,
@@ -153,8 +221,9 @@ cmd_acoustic_add_field(struct cli *cli)
 
     if (!table_option(cli, "main", &parameters[0]))
         return cli->status;
-    if (!*field)
-        return output_error(cli, CLI_USAGE, "a field must have a name");
+    if (!check_column_name(cli, "a field", field) ||
+        (strcmp(parameters[0], "main") == 0 && !check_no_flag(cli, field)))
+        return cli->status;
     is_known = cli_get_option(cli, "force") ||
                (strcmp(parameters[0], "main") == 0 ? check_main_field(cli, field)
                                                    : check_member(cli, NULL, field));
@@ -193,22 +262,6 @@ cmd_acoustic_list_newsletters(struct cli *cli)
         0, NULL);
 }
 
-/* A flag in a column that the contact itself fills would replace its value. */
-static bool
-check_column(struct cli *cli, const char *column)
-{
-    near_names near;
-    PGresult *result = database_query(cli, MAIN_COLUMNS, 0, NULL);
-    bool is_taken = result && is_listed(result, column, &near);
-    bool is_ok = result && !is_taken;
-
-    if (is_taken)
-        output_error(cli, CLI_FAILED,
-                     "\"%s\" is a field of contacts: no newsletter can set that column", column);
-    PQclear(result);
-    return is_ok;
-}
-
 /* Warns of a newsletter that no contact has. Looking may take long, because no index helps; when a
  * statement comes to its time limit, that is no error. */
 static void
@@ -239,7 +292,8 @@ cmd_acoustic_add_newsletter(struct cli *cli)
     if (!colon || colon == cli->arguments[0] || !colon[1] || strchr(colon + 1, ':'))
         return output_error(cli, CLI_USAGE, "expected SLUG:COLUMN, such as hubs:sub_hubs");
     *colon = '\0';
-    if (!check_column(cli, colon + 1))
+    if (!check_length(cli, "a newsletter", parameters[0]) ||
+        !check_column_name(cli, "a column", parameters[1]) || !check_no_field(cli, parameters[1]))
         return cli->status;
     change(cli,
            "INSERT INTO ctms.acoustic_newsletter_mapping (source, destination) "

@@ -73,8 +73,10 @@ is((acoustic(qw(fields remove -t waitlist languages)))[0], 0, 'and removed');
 is((acoustic(qw(fields remove -t waitlist languages)))[0], 4, 'once');
 is((acoustic(qw(fields add -t product price_id)))[0], 2, 'other tables are fixed');
 is((acoustic(qw(fields list -t product)))[0], 2, 'not to be listed either');
-is((acoustic('fields', 'add', '--force', 'x' x 300))[0], 1, 'a name that is too long');
-is((acoustic('fields', 'add', ''))[0], 2, 'none');
+is(join(' ', (acoustic('fields', 'add', '--force', 'x' x 256))[ 0, 2 ]),
+    "2 ctms: a field has at most 255 characters\n", 'a name that is too long');
+is((acoustic('fields', 'add', '--force', $_))[0], 2, 'no name of a column')
+    for '', ' x', 'x ', "x\n", "x\x7fy";
 
 # Adds a field, says what is printed, and removes it again.
 sub said_of
@@ -117,6 +119,20 @@ acoustic(qw(newsletters remove hub));
 ($rc, $out, $err) = acoustic(qw(newsletters add beta:email));
 is("$rc $err", qq{1 ctms: "email" is a field of contacts: no newsletter can set that column\n},
     'a column that is taken');
+# Such a column would be sent twice: the flag last, which Acoustic would keep.
+acoustic(qw(fields add --force elsewhere));
+is((acoustic('newsletters', 'add', "beta:$_"))[0], 1, "$_ too")
+    for qw(vpn_waitlist_geo relay_waitlist_geo elsewhere Email EMAIL_ID);
+acoustic(qw(fields remove elsewhere));
+for my $field (qw(sub_hubs SUB_Hubs))
+{
+    is(join(' ', (acoustic(qw(fields add --force), $field))[ 0, 2 ]),
+        qq{1 ctms: the newsletter "hubs" sets the column "$field"\n}, "and a field like it: $field");
+}
+is((acoustic('newsletters', 'add', $_))[0], 2, 'no name of a column')
+    for 'beta: x', 'beta:x ', "beta:x\n", 'beta:' . 'x' x 256;
+is((acoustic('newsletters', 'add', 'x' x 256 . ':sub_x'))[2],
+    "ctms: a newsletter has at most 255 characters\n", 'nor a name of a newsletter');
 $ctms->sql(q{INSERT INTO ctms.newsletters (email_id, name, subscribed)
     SELECT email_id, 'beta', true FROM ctms.emails WHERE primary_email = 'c4@example.com'});
 is(join(' ', (acoustic(qw(newsletters add beta:sub_beta)))[ 0, 2 ]), '0 ', 'one is added');
