@@ -34,15 +34,26 @@ make_id(struct cli *cli, const char *name, char id[ID_SIZE])
     return true;
 }
 
+/* Something before and after an "@", and no blank or line break that was copied with it. */
+static bool
+is_address(const char *email)
+{
+    const char *at = strchr(email, '@');
+
+    for (const char *c = email; *c; c++) {
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return false;
+    }
+    return at && at != email && at[1] && strlen(email) <= 255;
+}
+
 static bool
 check_email(struct cli *cli, const char *email)
 {
-    const char *at = email ? strchr(email, '@') : NULL;
-
     if (!email)
         output_error(cli, CLI_USAGE,
                      "--email is missing: the address of the person to ask about this client");
-    else if (!at || at == email || !at[1] || strlen(email) > 255)
+    else if (!is_address(email))
         output_error(cli, CLI_USAGE, "--email must be an e-mail address");
     else
         return true;

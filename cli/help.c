@@ -74,8 +74,9 @@ void
 help_print_command(FILE *stream, const struct cli_group *group, const struct cli_command *command,
                    const struct cli_option *globals)
 {
-    fprintf(stream, "Usage: ctms %s%s%s [OPTION]... %s\n\n%s\n", group->name,
-            *command->verb ? " " : "", command->verb, command->arguments, command->summary);
+    fprintf(stream, "Usage: ctms %s%s%s [OPTION]...%s%s\n\n%s\n", group->name,
+            *command->verb ? " " : "", command->verb, *command->arguments ? " " : "",
+            command->arguments, command->summary);
     if (command->text)
         fprintf(stream, "\n%s\n", command->text);
     if (command->options && command->options->name) {

@@ -244,9 +244,10 @@ check_arguments(struct cli *cli)
     if (cli->argument_count >= command->min_arguments &&
         (command->max_arguments < 0 || cli->argument_count <= command->max_arguments))
         return OPTIONS_RUN;
-    output_error(cli, CLI_USAGE, "%s argument; usage: ctms %s%s%s %s",
+    output_error(cli, CLI_USAGE, "%s argument; usage: ctms %s%s%s%s%s",
                  cli->argument_count < command->min_arguments ? "missing" : "unexpected",
-                 cli->group->name, *command->verb ? " " : "", command->verb, command->arguments);
+                 cli->group->name, *command->verb ? " " : "", command->verb,
+                 *command->arguments ? " " : "", command->arguments);
     return OPTIONS_INVALID;
 }
 

@@ -91,7 +91,8 @@ check_run('a common option twice', [qw(--timeout 1 clients list --timeout 2)], 2
     qr/^ctms: option "--timeout" is given twice$/m);
 check_run('missing argument', [ 'clients', 'enable' ], 2, $nothing,
     qr/missing argument; usage: ctms clients enable ID/);
-check_run('argument too many', [ 'clients', 'list', 'x' ], 2, $nothing, qr/unexpected argument/);
+check_run('argument too many', [ 'clients', 'list', 'x' ], 2, $nothing,
+    qr/unexpected argument; usage: ctms clients list\n\z/);
 check_run('bad time limit', [ 'clients', 'list', '--timeout', '1s' ], 2,
     $nothing, qr/--timeout must be/);
 

@@ -43,7 +43,8 @@ for my $bad ([''], ['id_'], ['a b'], ["a'b"], ['a/b'], [ 'x' x 253 ], ["\x{c3}\x
     is($rc, 2, 'refused name ' . substr("@$bad", 0, 20)) or diag $out;
 }
 is(($ctms->cli('clients', 'add', 'x' x 252, '--email', 'x@example.com'))[0], 0, 'the longest name');
-for my $bad ('', 'x', '@example.com', 'x@', 'x' x 244 . '@example.com')
+for my $bad ('', 'x', '@example.com', 'x@', 'x' x 244 . '@example.com', 'x @example.com',
+    "x\@example.com\n", "x\@example.com\x7f")
 {
     is(($ctms->cli('clients', 'add', 'y', '--email', $bad))[0], 2,
         'refused address ' . substr($bad, 0, 20));
