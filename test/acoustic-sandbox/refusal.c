@@ -3,14 +3,23 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/buf.h"
+#include "common/utf8.h"
 
 static void
 copy(char *into, size_t size, const char *text)
 {
-    snprintf(into, size, "%s", text ? text : "");
+    size_t length = text ? strnlen(text, size - 1) : 0;
+
+    /* Not in the middle of a character: the page would not be UTF-8. */
+    if (length > 0) {
+        length = utf8_valid_prefix(text, length);
+        memcpy(into, text, length);
+    }
+    into[length] = '\0';
 }
 
 void

@@ -344,6 +344,19 @@ on_revoke(struct evhttp_request *request, void *context)
     send_json(request, 200, json_object());
 }
 
+/* What was copied to be looked for often has a space with it. */
+static char *
+copy_trimmed(const char *text)
+{
+    size_t length;
+
+    text += strspn(text, " \t\r\n");
+    length = strlen(text);
+    while (length > 0 && strchr(" \t\r\n", text[length - 1]))
+        length--;
+    return xstrndup(text, length);
+}
+
 static void
 on_page(struct evhttp_request *request, void *context)
 {
@@ -352,8 +365,10 @@ on_page(struct evhttp_request *request, void *context)
     struct evkeyvalq fields;
     bool is_parsed = query != NULL && evhttp_parse_query_str(query, &fields) == 0;
     const char *wanted = is_parsed ? evhttp_find_header(&fields, "q") : NULL;
+    char *trimmed = copy_trimmed(wanted ? wanted : "");
 
-    page_write(body, context, wanted ? wanted : "", (size_t)query_number(request, "page", 1));
+    page_write(body, context, trimmed, (size_t)query_number(request, "page", 1));
+    free(trimmed);
     if (is_parsed)
         evhttp_clear_headers(&fields);
     add_header(request, "Content-Type", "text/html; charset=utf-8");

@@ -191,13 +191,16 @@ subtest 'at most 10 in flight' => sub {
 
 subtest 'page and state' => sub {
     xml(add_recipient('c7', 'g&lt;script&gt;@example.com'));
+    xml(add_recipient('c8', "\xf0\x9f\x98\x80" x 40));
     my $page = $ctms->sandbox('/')->{content};
+    ok(utf8::decode(my $text = $page), 'the page is UTF-8, also where it cuts what was refused');
     like($page, qr{b\@example\.com}, 'the page shows recipients');
     unlike($page, qr{<script>}, 'escaped');
     like($page, qr{<td>AddRecipient<td>main<td>c2<td>a b\@example\.com<td>Email Address Is Inv},
         'and what was refused');
     my $found = sub { return $ctms->sandbox("/?q=$_[0]")->{content} };
     like($found->('B%40EXAMPLE'), qr{>1 found<.*<h2>b\@example\.com</h2>}s, 'by address');
+    like($found->('%20b@example.com%0D%0A'), qr{>1 found<}, 'copied with what is around');
     like($found->('c1'), qr{>1 found<.*<h2>b\@example\.com</h2>}s, 'by email_id');
     like($found->('one'), qr{>1 found<.*<h2>b\@example\.com</h2>}s, 'by newsletter');
     my $nothing = $found->('%22%3E%3Cscript%3E%26');
