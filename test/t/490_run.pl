@@ -119,6 +119,8 @@ poll_until(sub { return $pasted->('See what Acoustic') =~ /"first_name": "First"
 my $onboarded = $pasted->('Onboard');
 unlike($onboarded, qr/ctms: /, 'the printed ctms lines work') or diag $onboarded;
 like($onboarded, qr/^waiting +\d+$/m, 'the queue is shown');
+like($pasted->('Is all well'), qr/^ok: \d+, warnings: \d+, errors: 0, /m,
+    'nothing is wrong');
 like(slurp($log), qr/^ctms: loading the example$/m, 'the example was loaded');
 like($pasted->('Read it') . slurp($log), qr/^rest +\| .*GET/m, 'the log is followed');
 
