@@ -189,6 +189,22 @@ typedef struct form_problem {
     const char *error;
 } form_problem;
 
+static const form_problem not_a_form = {"not a form", "invalid_request"};
+
+/* A body of JSON, say. With credentials in the header its type does not matter. */
+static bool
+is_of_other_type(const http_request *request)
+{
+    static const char *const forms[] = {"application/x-www-form-urlencoded", "multipart/form-data"};
+    const char *type = http_get_header(request, "Content-Type");
+
+    for (size_t i = 0; type && i < sizeof(forms) / sizeof(*forms); i++) {
+        if (strncasecmp(type, forms[i], strlen(forms[i])) == 0)
+            return false;
+    }
+    return type && request->body_length > 0;
+}
+
 /*
  * Called a second time after the database has answered, so that the secret need not be kept
  * meanwhile.
@@ -204,11 +220,12 @@ read_form(exchange *ex, credentials *given, scope_request *asked)
 
     if (!form_read(http_get_header(request, "Content-Type"), request->body ? request->body : "",
                    request->body_length, fields, count))
-        problem = (form_problem){"not a form", "invalid_request"};
+        problem = not_a_form;
     else if (!is_known_grant(fields[2].value))
         problem = (form_problem){"unknown grant type", "unsupported_grant_type"};
     else if (!read_credentials(ex, fields, given))
-        problem = (form_problem){"no credentials", INVALID_CLIENT};
+        problem = is_of_other_type(request) ? not_a_form
+                                            : (form_problem){"no credentials", INVALID_CLIENT};
     if (fields[1].value != NULL)
         explicit_bzero(fields[1].value, strlen(fields[1].value));
     /* An empty one counts as left out: RFC 6749, 3.1. */

@@ -107,6 +107,12 @@ refused('invalid_request',
     headers => { 'Content-Type' => 'multipart/form-data; boundary=xYz' },
     name => 'multipart cut short');
 
+# The mistake of many a first try; in the header the credentials would do.
+my %is_json = ('Content-Type' => 'application/json');
+refused('invalid_request', body => qq({"client_id": "$id", "client_secret": "$secret"}),
+    headers => \%is_json, name => 'JSON');
+refused('invalid_client', body => '', headers => \%is_json, name => 'no body of JSON');
+
 # Hashes that other versions made.
 $ctms->sql(q(INSERT INTO ctms.api_client (client_id, email, hashed_secret) VALUES
     ('id_argon2i', 'a@example.com',
