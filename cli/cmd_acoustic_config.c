@@ -142,8 +142,8 @@ check_main_field(struct cli *cli, const char *field)
     return is_ok;
 }
 
-/* A flag in a column that the contact itself fills would replace its value. Acoustic does not tell
- * columns by case. */
+/* A column that a field and a flag would fill gets the field alone, so neither may be added to the
+ * other; in any case, because Acoustic is not asked to tell columns by that. */
 static bool
 check_no_flag(struct cli *cli, const char *field)
 {

@@ -110,6 +110,17 @@ read_waitlist(AcousticFields *fields)
     }
 }
 
+/* In any case: Acoustic is not asked to tell columns by that. */
+static bool
+is_main_column(const AcousticFields *fields, const char *name)
+{
+    for (int i = 0; i < fields->main_count; i++)
+        if (pg_strcasecmp(fields->main[i].name, name) == 0)
+            return true;
+    return pg_strcasecmp(name, "email_id") == 0;
+}
+
+/* A flag whose column the contact itself fills is left out: it would replace the value. */
 static void
 read_flags(AcousticFields *fields)
 {
@@ -119,13 +130,16 @@ read_flags(AcousticFields *fields)
     fields->flag_sources = palloc((count + 1) * sizeof(FlagSource));
     for (uint64 i = 0; i < count; i++) {
         const char *flag = result_text(i, 1);
+        FlagSource *source = &fields->flag_sources[fields->flag_source_count];
 
+        if (is_main_column(fields, flag))
+            continue;
         if (fields->flag_count == 0 || strcmp(fields->flags[fields->flag_count - 1], flag) != 0)
             fields->flags[fields->flag_count++] = flag;
-        fields->flag_sources[i].newsletter = result_text(i, 2);
-        fields->flag_sources[i].flag = fields->flag_count - 1;
+        source->newsletter = result_text(i, 2);
+        source->flag = fields->flag_count - 1;
+        fields->flag_source_count++;
     }
-    fields->flag_source_count = count;
 }
 
 void

@@ -54,6 +54,10 @@ INSERT INTO ctms.acoustic_field VALUES
     ('main', 'vpn_waitlist__fields'), ('main', 'vpn_waitlist_email_id'),
     ('waitlist', 'n'), ('waitlist', 'geo'), ('waitlist', 'source'), ('elsewhere', 'geo');
 INSERT INTO ctms.acoustic_newsletter_mapping VALUES ('Unmapped', 'sub_b'), ('firefox-news', 'sub_a'), ('hubs', 'sub_c');
+-- What a field fills is not sent as a flag; what none of ours fills is.
+INSERT INTO ctms.acoustic_newsletter_mapping SELECT 'taken-' || n, initcap(field) FROM (
+    SELECT row_number() OVER () AS n, field FROM ctms.acoustic_field WHERE tablename = 'main'
+    UNION ALL SELECT 0, 'email_id') f;
 UPDATE ctms.amo SET create_timestamp = '2022-02-02 02:02:02Z' WHERE email_id = pg_temp.contact(2);
 SELECT kind, fields FROM ctms.acoustic_rows(ARRAY[pg_temp.contact(2)]) WHERE kind IN ('main', 'waitlist');
 DELETE FROM ctms.acoustic_field;

@@ -119,7 +119,7 @@ acoustic(qw(newsletters remove hub));
 ($rc, $out, $err) = acoustic(qw(newsletters add beta:email));
 is("$rc $err", qq{1 ctms: "email" is a field of contacts: no newsletter can set that column\n},
     'a column that is taken');
-# Such a column would be sent twice: the flag last, which Acoustic would keep.
+# Such a column would be that of two values.
 acoustic(qw(fields add --force elsewhere));
 is((acoustic('newsletters', 'add', "beta:$_"))[0], 1, "$_ too")
     for qw(vpn_waitlist_geo relay_waitlist_geo elsewhere Email EMAIL_ID);
