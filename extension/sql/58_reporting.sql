@@ -188,7 +188,8 @@ CREATE FUNCTION ctms.waitlist_answers_query(name text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    columns text[] := '{email_id,subscribed,source,create_timestamp,update_timestamp,other_fields}';
+    -- The last ones are those that every table has, so no copy of the answers could have them.
+    columns text[] := '{email_id,subscribed,source,create_timestamp,update_timestamp,other_fields,ctid,xmin,cmin,xmax,cmax,tableoid}';
     result text := 'SELECT w.email_id, w.subscribed, w.source, w.create_timestamp, w.update_timestamp';
     fields text[] := '{}';
     property record;
@@ -228,7 +229,8 @@ BEGIN
                 THEN E',\n    CASE pg_catalog.jsonb_typeof(w.fields -> %1$L) WHEN ''number'' THEN (w.fields -> %1$L)::numeric END AS %2$I'
             WHEN property.types = '{boolean}'
                 THEN E',\n    CASE pg_catalog.jsonb_typeof(w.fields -> %1$L) WHEN ''boolean'' THEN (w.fields -> %1$L)::boolean END AS %2$I'
-            WHEN property.types <@ '{array,object}' THEN E',\n    w.fields -> %1$L AS %2$I'
+            WHEN property.types <@ '{array,object}'
+                THEN E',\n    CASE WHEN pg_catalog.jsonb_typeof(w.fields -> %1$L) IN (''array'', ''object'') THEN w.fields -> %1$L END AS %2$I'
             ELSE E',\n    w.fields ->> %1$L AS %2$I' END, property.field, label);
     END LOOP;
     RETURN result || format(E',\n    CASE pg_catalog.jsonb_typeof(w.fields) WHEN ''object'' THEN w.fields - %L::text[] ELSE w.fields END AS other_fields'

@@ -121,10 +121,16 @@ SELECT ctms.waitlist_answers_query('reporting-typed') AS query \gset
 -- Rows that are older than the schema are of other types, or no objects.
 SET ctms.restore_mode = on;
 INSERT INTO ctms.waitlists (email_id, name, fields) VALUES
-    (pg_temp.contact(4), 'reporting-typed', '{"Age \"now\"": "old", "it''s": 1, "tags": "none"}'), (pg_temp.contact(5), 'reporting-typed', '[1]');
+    (pg_temp.contact(4), 'reporting-typed', '{"Age \"now\"": "old", "it''s": 1, "tags": "none", "b\\s": null}'), (pg_temp.contact(5), 'reporting-typed', '[1]');
 RESET ctms.restore_mode;
-SELECT right(email_id::text, 1) AS contact, "Age ""now""", "it's", tags, other_fields FROM (:query) AS a
+SELECT right(email_id::text, 1) AS contact, "Age ""now""", "it's", tags, "b\s", other_fields FROM (:query) AS a
 WHERE email_id >= pg_temp.contact(4) ORDER BY email_id;
+-- Columns that every table has.
+SELECT ctms.set_waitlist_schema('reporting-system', '{"properties": {"ctid": true, "tableoid": true, "xmin": true}}') ->> 'action';
+SELECT ctms.waitlist_answers_query('reporting-system') AS query \gset
+CREATE TEMP TABLE copy AS :query;
+SELECT attname FROM pg_attribute WHERE attrelid = 'copy'::regclass AND attnum > 0 ORDER BY attnum;
+DROP TABLE copy;
 -- Names that are too long for a column, or would be the same.
 SELECT ctms.set_waitlist_schema('reporting-long', jsonb_build_object('properties', jsonb_build_object(
     repeat('é', 40), true, repeat('é', 41), true, repeat('é', 31), true, 'email_id', true, 'x', '{"type": "number"}'::jsonb))) ->> 'action';
