@@ -745,14 +745,16 @@ AS $$
     SELECT coalesce(array_agg(r.reason ORDER BY e.number, r.place), '{}')
     FROM ctms.json_schema_errors(explain_waitlist_fields.schema, explain_waitlist_fields.fields)
         WITH ORDINALITY AS e(location, absolute, instance, keyword, error, number),
-        LATERAL (SELECT ARRAY(SELECT replace(replace(t, '~1', '/'), '~0', '~')
-                              FROM string_to_table(substr(e.instance, 2), '/') AS t) AS path) AS p,
+        -- What is before the first slash is no name; what is after the last one is, even if empty.
+        LATERAL (SELECT (ARRAY(SELECT replace(replace(t, '~1', '/'), '~0', '~')
+                               FROM string_to_table(e.instance, '/') AS t))[2:] AS path) AS p,
         LATERAL (SELECT explain_waitlist_fields.fields #> p.path AS value) AS v,
         LATERAL (SELECT e.location ~ '(?<!/properties)/propertyNames/' AS is_name) AS n,
         LATERAL (
-            SELECT format('field "%s" is missing', array_to_string(p.path || m.name, '.')) AS reason, m.place
-            FROM string_to_table(substr(left(e.error, -1), 8), '", "') WITH ORDINALITY AS m(name, place)
-            WHERE e.keyword = 'required' AND e.number <= 20 AND m.place <= 20
+            SELECT CASE WHEN m.place <= 21 THEN format('field "%s" is missing', array_to_string(p.path || m.name, '.'))
+                        ELSE 'and more' END AS reason, m.place
+            FROM string_to_table('",' || substr(left(e.error, -1), 6), '", "') WITH ORDINALITY AS m(name, place)
+            WHERE e.keyword = 'required' AND e.number <= 20 AND m.place BETWEEN 2 AND 22
             UNION ALL
             SELECT CASE WHEN cardinality(p.path) = 0 THEN 'the row '
                         ELSE format(CASE WHEN n.is_name THEN 'the name of ' ELSE '' END || 'field "%s" ',
@@ -2352,7 +2354,8 @@ CREATE FUNCTION ctms.waitlist_answers_query(name text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    columns text[] := '{email_id,subscribed,source,create_timestamp,update_timestamp,other_fields}';
+    -- The last ones are those that every table has, so no copy of the answers could have them.
+    columns text[] := '{email_id,subscribed,source,create_timestamp,update_timestamp,other_fields,ctid,xmin,cmin,xmax,cmax,tableoid}';
     result text := 'SELECT w.email_id, w.subscribed, w.source, w.create_timestamp, w.update_timestamp';
     fields text[] := '{}';
     property record;
@@ -2392,7 +2395,8 @@ BEGIN
                 THEN E',\n    CASE pg_catalog.jsonb_typeof(w.fields -> %1$L) WHEN ''number'' THEN (w.fields -> %1$L)::numeric END AS %2$I'
             WHEN property.types = '{boolean}'
                 THEN E',\n    CASE pg_catalog.jsonb_typeof(w.fields -> %1$L) WHEN ''boolean'' THEN (w.fields -> %1$L)::boolean END AS %2$I'
-            WHEN property.types <@ '{array,object}' THEN E',\n    w.fields -> %1$L AS %2$I'
+            WHEN property.types <@ '{array,object}'
+                THEN E',\n    CASE WHEN pg_catalog.jsonb_typeof(w.fields -> %1$L) IN (''array'', ''object'') THEN w.fields -> %1$L END AS %2$I'
             ELSE E',\n    w.fields ->> %1$L AS %2$I' END, property.field, label);
     END LOOP;
     RETURN result || format(E',\n    CASE pg_catalog.jsonb_typeof(w.fields) WHEN ''object'' THEN w.fields - %L::text[] ELSE w.fields END AS other_fields'

@@ -129,21 +129,41 @@ type_message(const JsonSchemaKeyword *keyword)
     return text.data;
 }
 
+/* Appends the name if the object has no such member. */
+static void
+append_missing(StringInfo text, JsonValue object, JsonValue name)
+{
+    JsonValue value;
+
+    if (!json_object_get(object, name.data, name.length, &value))
+        appendStringInfo(text, "%s \"%.*s\"", text->data[text->len - 1] == '"' ? "," : "",
+                         (int)name.length, name.data);
+}
+
 static char *
 required_message(const JsonSchemaKeyword *keyword, JsonValue object)
 {
     StringInfoData text;
-    JsonValue value;
-    int said = 0;
 
     initStringInfo(&text);
     appendStringInfoString(&text, "lacks");
-    for (int i = 0; i < keyword->n; i++) {
-        JsonValue name = keyword->names[i];
+    for (int i = 0; i < keyword->n; i++)
+        append_missing(&text, object, keyword->names[i]);
+    return text.data;
+}
 
-        if (!json_object_get(object, name.data, name.length, &value))
-            appendStringInfo(&text, "%s \"%.*s\"", said++ ? "," : "", (int)name.length, name.data);
-    }
+char *
+json_schema_dependency_message(const JsonSchemaKeyword *keyword, int i, JsonValue object)
+{
+    JsonWalk names = json_walk_array(keyword->lists[i]);
+    StringInfoData text;
+
+    initStringInfo(&text);
+    appendStringInfoString(&text, "lacks");
+    while (!json_walk_ended(&names))
+        append_missing(&text, object, json_walk_next(&names));
+    appendStringInfo(&text, ", which \"%.*s\" requires", (int)keyword->names[i].length,
+                     keyword->names[i].data);
     return text.data;
 }
 
@@ -232,14 +252,6 @@ most_message(int64 n, const char *one, const char *many)
     return psprintf("must have at most " INT64_FORMAT " %s", n, plural(n, one, many));
 }
 
-static char *
-dependency_message(const JsonSchemaKeyword *keyword, JsonValue object)
-{
-    JsonValue name = keyword->names[unmet_dependency(keyword, object)];
-
-    return psprintf("lacks what \"%.*s\" requires", (int)name.length, name.data);
-}
-
 char *
 json_schema_assertion_message(const JsonSchemaKeyword *keyword, JsonValue instance)
 {
@@ -261,7 +273,9 @@ json_schema_assertion_message(const JsonSchemaKeyword *keyword, JsonValue instan
         return psprintf("must be a multiple of %s", number_text(keyword->value));
     case KEYWORD_UNIQUE_ITEMS: return pstrdup("must not have two equal items");
     case KEYWORD_REQUIRED: return required_message(keyword, instance);
-    case KEYWORD_DEPENDENT_REQUIRED: return dependency_message(keyword, instance);
+    case KEYWORD_DEPENDENT_REQUIRED:
+        return json_schema_dependency_message(keyword, unmet_dependency(keyword, instance),
+                                              instance);
     case KEYWORD_MIN_LENGTH: return least_message(keyword->count, "character", "characters");
     case KEYWORD_MAX_LENGTH: return most_message(keyword->count, "character", "characters");
     case KEYWORD_MIN_ITEMS: return least_message(keyword->count, "item", "items");

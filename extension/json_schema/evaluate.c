@@ -352,9 +352,8 @@ evaluate_dependent(Frame *frame, const JsonSchemaKeyword *keyword)
         if (keyword->nodes[i]) {
             valid &= evaluate_in_place(frame, keyword->nodes[i], &location);
         } else if (!json_object_has_names(frame->instance, keyword->lists[i])) {
-            evaluate_report_error(
-                frame, keyword->name,
-                psprintf("lacks what \"%.*s\" requires", (int)name.length, name.data));
+            evaluate_report_error(frame, keyword->name,
+                                  json_schema_dependency_message(keyword, i, frame->instance));
             valid = false;
         }
     }

@@ -491,5 +491,8 @@ extern const Jsonb *json_schema_builtin_document(const char *uri);
 extern bool json_schema_assertion_holds(const JsonSchemaKeyword *keyword, JsonValue instance);
 /* The message for an instance that does not pass. */
 extern char *json_schema_assertion_message(const JsonSchemaKeyword *keyword, JsonValue instance);
+/* The same for a dependency of a list of names: i is its place in the keyword. */
+extern char *
+json_schema_dependency_message(const JsonSchemaKeyword *keyword, int i, JsonValue object);
 
 #endif

@@ -43,14 +43,16 @@ AS $$
     SELECT coalesce(array_agg(r.reason ORDER BY e.number, r.place), '{}')
     FROM ctms.json_schema_errors(explain_waitlist_fields.schema, explain_waitlist_fields.fields)
         WITH ORDINALITY AS e(location, absolute, instance, keyword, error, number),
-        LATERAL (SELECT ARRAY(SELECT replace(replace(t, '~1', '/'), '~0', '~')
-                              FROM string_to_table(substr(e.instance, 2), '/') AS t) AS path) AS p,
+        -- What is before the first slash is no name; what is after the last one is, even if empty.
+        LATERAL (SELECT (ARRAY(SELECT replace(replace(t, '~1', '/'), '~0', '~')
+                               FROM string_to_table(e.instance, '/') AS t))[2:] AS path) AS p,
         LATERAL (SELECT explain_waitlist_fields.fields #> p.path AS value) AS v,
         LATERAL (SELECT e.location ~ '(?<!/properties)/propertyNames/' AS is_name) AS n,
         LATERAL (
-            SELECT format('field "%s" is missing', array_to_string(p.path || m.name, '.')) AS reason, m.place
-            FROM string_to_table(substr(left(e.error, -1), 8), '", "') WITH ORDINALITY AS m(name, place)
-            WHERE e.keyword = 'required' AND e.number <= 20 AND m.place <= 20
+            SELECT CASE WHEN m.place <= 21 THEN format('field "%s" is missing', array_to_string(p.path || m.name, '.'))
+                        ELSE 'and more' END AS reason, m.place
+            FROM string_to_table('",' || substr(left(e.error, -1), 6), '", "') WITH ORDINALITY AS m(name, place)
+            WHERE e.keyword = 'required' AND e.number <= 20 AND m.place BETWEEN 2 AND 22
             UNION ALL
             SELECT CASE WHEN cardinality(p.path) = 0 THEN 'the row '
                         ELSE format(CASE WHEN n.is_name THEN 'the name of ' ELSE '' END || 'field "%s" ',

@@ -149,7 +149,12 @@ SELECT s.number, reason FROM (VALUES
     (7, '{"minProperties": 2, "dependentRequired": {"a": ["b"]}}', '{"a": 5}'),
     (8, '{"properties": {"a": {"not": {}}, "b": {"type": "object"}, "c": {"minItems": 2}}}', '{"a": 5, "b": [], "c": []}'),
     (9, '{"properties": {"propertyNames": {"maxLength": 2}}}', jsonb_build_object('propertyNames', repeat('ä', 100))::text),
-    (10, '{"additionalProperties": {"type": "null"}}', (SELECT jsonb_object_agg('k' || i, i)::text FROM generate_series(1, 30) AS i))
+    (10, '{"additionalProperties": {"type": "null"}}', (SELECT jsonb_object_agg('k' || i, i)::text FROM generate_series(1, 30) AS i)),
+    (11, jsonb_build_object('required', (SELECT jsonb_agg('k' || i) FROM generate_series(1, 30) AS i))::text, '{}'),
+    (12, '{"required": ["", "b"], "properties": {"a": {"required": [""]}}}', '{"a": {}}'),
+    (13, '{"properties": {"": {"type": "string"}, "a": {"properties": {"": false}}}}', '{"": 5, "a": {"": 5}}'),
+    (14, '{"dependentRequired": {"a": ["b", "c", "d"]}, "dependentSchemas": {"a": {"required": ["e"]}}}', '{"a": 5, "c": 6}'),
+    (15, '{"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": {"dependencies": {"b": ["c"], "d": {"required": ["e"]}}}}}', '{"a": {"b": 5, "d": 6}}')
     ) AS s (number, schema, fields), unnest(ctms.explain_waitlist_fields(schema::jsonb, fields::jsonb)) WITH ORDINALITY AS r (reason, place)
 WHERE place <= 10 OR place >= 20 ORDER BY number, place;
 SELECT ctms.explain_waitlist_fields('{}', '{}') AS valid, ctms.explain_waitlist_fields(NULL, '{}') AS unknown;
