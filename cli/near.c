@@ -3,59 +3,82 @@
 
 #include <ctype.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/param.h>
+#include "common/utf8.h"
 
-static bool
-is_same(char a, char b)
+/* A name as characters; a byte that is not UTF-8 is one of its own. */
+typedef struct word {
+    uint32_t characters[NEAR_SIZE];
+    int length;
+} word;
+
+static word
+split(const char *name)
 {
-    return tolower((unsigned char)a) == tolower((unsigned char)b);
+    const unsigned char *text = (const unsigned char *)name;
+    size_t left = strlen(name);
+    word result = {.length = 0};
+
+    while (left > 0 && result.length < NEAR_SIZE) {
+        size_t length = utf8_character_length(text, left);
+        uint32_t character = length > 1 ? utf8_code_point(text, length) : *text;
+
+        result.characters[result.length++] =
+            character < 128 ? (uint32_t)tolower((int)character) : character;
+        text += length > 0 ? length : 1;
+        left -= length > 0 ? length : 1;
+    }
+    return result;
 }
 
 /*
- * The number of characters (bytes) to insert, remove, replace, or swap with their neighbour, so
- * that a becomes b. Both are shorter than NEAR_SIZE.
+ * The number of characters to insert, remove, replace, or swap with their neighbour, so that a
+ * becomes b. Both are shorter than NEAR_SIZE.
  */
 static int
-edit_distance(const char *a, const char *b)
+edit_distance(const word *a, const word *b)
 {
     int rows[3][NEAR_SIZE]; /* of the last three prefixes of a: to each prefix of b */
-    int b_length = (int)strlen(b);
-    int i;
 
-    for (int j = 0; j <= b_length; j++)
+    for (int j = 0; j <= b->length; j++)
         rows[0][j] = j;
-    for (i = 1; a[i - 1]; i++) {
+    for (int i = 1; i <= a->length; i++) {
+        const uint32_t *x = &a->characters[i - 1];
         const int *two_before = rows[(i + 1) % 3];
         const int *before = rows[(i - 1) % 3];
         int *row = rows[i % 3];
 
         row[0] = i;
-        for (int j = 1; j <= b_length; j++) {
-            row[j] = before[j - 1] + !is_same(a[i - 1], b[j - 1]);
+        for (int j = 1; j <= b->length; j++) {
+            const uint32_t *y = &b->characters[j - 1];
+
+            row[j] = before[j - 1] + (*x != *y);
             row[j] = MIN(row[j], MIN(before[j], row[j - 1]) + 1);
-            if (i > 1 && j > 1 && is_same(a[i - 1], b[j - 2]) && is_same(a[i - 2], b[j - 1]))
+            if (i > 1 && j > 1 && x[0] == y[-1] && x[-1] == y[0])
                 row[j] = MIN(row[j], two_before[j - 2] + 1);
         }
     }
-    return rows[(i - 1) % 3][b_length];
+    return rows[a->length % 3][b->length];
 }
 
 /* A third of what was given may be wrong, or its end be missing. INT_MAX: not near. */
 static int
 distance_to(const char *given, const char *name)
 {
-    int length = (int)strlen(given);
-    int limit = MAX(1, length / 3);
+    word a = split(given);
+    word b = split(name);
+    int limit = MAX(1, a.length / 3);
     int distance = INT_MAX;
 
-    if ((int)strlen(name) <= length + limit)
-        distance = edit_distance(given, name);
+    if (b.length <= a.length + limit)
+        distance = edit_distance(&a, &b);
     /* One wrong letter of one leaves nothing to go by. */
-    if (distance <= limit && distance < length)
+    if (distance <= limit && distance < a.length)
         return distance;
-    return length >= 3 && strncasecmp(given, name, (size_t)length) == 0 ? limit : INT_MAX;
+    return a.length >= 3 && strncasecmp(given, name, strlen(given)) == 0 ? limit : INT_MAX;
 }
 
 void

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 
 #define NEAR_COUNT 3 /* more would not help a reader */
-#define NEAR_SIZE 65 /* longer names are never near */
+#define NEAR_SIZE 65 /* bytes; longer names are never near */
 
 typedef struct near_names {
     const char *given;

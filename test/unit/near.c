@@ -1,6 +1,6 @@
 /*
  * Which names are near to a mistyped one, and in which order.
- * uses: cli/near.c
+ * uses: cli/near.c common/utf8.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,6 +37,29 @@ finds_what_was_meant(void **state)
     check("ad", "; did you mean \"add\"?");
     check("fileds", "; did you mean \"fields\"?");
     check("lits", "; did you mean \"list\"?");
+}
+
+/* A letter of another alphabet, an accent, and what cannot be seen are one letter each. */
+static void
+counts_characters(void **state)
+{
+    static const char *const mistyped[] = {"vp\u00f1",     "vpn\u200b", "vpn\u0303", "\u00a0vpn",
+                                           "vp\U0001f600", "v\u0440n",  "vpn\xff"};
+    near_names near;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(mistyped) / sizeof(*mistyped); i++) {
+        near_begin(&near, mistyped[i]);
+        near_offer(&near, "vpn");
+        near_offer(&near, "r\u00fc\u00f1");
+        assert_int_equal(near.count, 1);
+        assert_string_equal(near.names[0], "vpn");
+        assert_int_equal(near.distances[0], 1);
+    }
+    near_begin(&near, "\u00e4\u00f6\u00fc");
+    near_offer(&near, "\u00e4");
+    near_offer(&near, "\u00e4\u00f6\u00fc\u00df\u00df");
+    assert_string_equal(near_question(&near), "; did you mean \"\u00e4\u00f6\u00fc\u00df\u00df\"?");
 }
 
 static void
@@ -93,9 +116,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_what_was_meant),
-        cmocka_unit_test(offers_nothing_far),
-        cmocka_unit_test(gives_the_nearest_first),
+        cmocka_unit_test(finds_what_was_meant),      cmocka_unit_test(counts_characters),
+        cmocka_unit_test(offers_nothing_far),        cmocka_unit_test(gives_the_nearest_first),
         cmocka_unit_test(holds_names_of_any_length),
     };
 
