@@ -17,6 +17,8 @@ int cmd_waitlists_show(struct cli *cli);
 /* Reports that the name that was given has no schema, and names that it may stand for. rest: what
  * else is to be said, or "". */
 void cmd_waitlists_report_unknown(struct cli *cli, const char *rest);
+/* Warns if the name that was given is like that of a schema. what: what the name is, or has not. */
+void cmd_waitlists_warn_of_twin(struct cli *cli, const char *what);
 
 /* cmd_waitlists_rows.c */
 extern const struct cli_option cmd_waitlists_rows_options[];

@@ -189,6 +189,8 @@ print_report(struct cli *cli, const char *text, const char *schema)
     }
     if (action && strcmp(action, "updated") == 0)
         print_compatibility(report);
+    if (action && strcmp(action, "created") == 0)
+        cmd_waitlists_warn_of_twin(cli, "is a new name");
     json_decref(report);
 }
 

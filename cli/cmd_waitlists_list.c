@@ -96,7 +96,7 @@ find_meant(const PGresult *names, int row, near_names *near)
     for (int other = 0; other < PQntuples(names) && has_schema(names, other); other++)
         if (!has_schema(names, row) && strcmp(cell(names, other, "name"), "default") != 0)
             near_offer(near, cell(names, other, "name"));
-    return near->count > 0 && near->distances[0] <= 1 ? near->names[0] : NULL;
+    return near_twin(near);
 }
 
 /* ---- as JSON ---------------------------------------------------------------------- */

@@ -55,7 +55,8 @@ struct listing {
     bool is_default;
     bool is_csv;
     bool is_terminal;
-    char *schema; /* the planned or the stored one; null if there is none */
+    char *schema;     /* the planned or the stored one; null if there is none */
+    bool is_borrowed; /* it is that of "default", because the name has none */
     const char *parameters[PARAMETERS];
     char *fields[MOST_FIELDS];
     int field_count;
@@ -201,11 +202,13 @@ read_stored_schema(struct listing *listing)
 {
     PGresult *result = database_query(
         listing->cli,
-        "SELECT schema FROM ctms.waitlist_fields_schemas WHERE name IN ($1, 'default') "
+        "SELECT schema, name FROM ctms.waitlist_fields_schemas WHERE name IN ($1, 'default') "
         "ORDER BY name = $1 DESC LIMIT 1",
         1, listing->parameters);
     char *schema = PQntuples(result) > 0 ? xstrdup(PQgetvalue(result, 0, 0)) : NULL;
 
+    listing->is_borrowed =
+        schema && strcmp(PQgetvalue(result, 0, 1), listing->parameters[NAME]) != 0;
     PQclear(result);
     if (result && !schema && listing->is_failing)
         output_error(listing->cli, CLI_FAILED,
@@ -498,6 +501,8 @@ cmd_waitlists_rows(struct cli *cli)
         list_rows(&listing);
         if (path && output_close_private(cli, &file))
             printf("%lld rows\n", listing.rows);
+        if (cli->status == CLI_OK && listing.is_borrowed)
+            cmd_waitlists_warn_of_twin(cli, "has no schema");
     }
     listing_free(&listing);
     return cli->status;

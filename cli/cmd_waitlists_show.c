@@ -79,6 +79,23 @@ cmd_waitlists_report_unknown(struct cli *cli, const char *rest)
     PQclear(names);
 }
 
+void
+cmd_waitlists_warn_of_twin(struct cli *cli, const char *what)
+{
+    const char *name = cli->arguments[0];
+    PGresult *names = database_try_query(cli,
+                                         "SELECT name FROM ctms.waitlist_fields_schemas "
+                                         "WHERE name NOT IN ($1, 'default')",
+                                         1, &name);
+    near_names near;
+
+    near_begin(&near, name);
+    near_offer_rows(&near, names);
+    if (near_twin(&near))
+        output_warning("\"%s\" %s; did you mean \"%s\"?", name, what, near_twin(&near));
+    PQclear(names);
+}
+
 int
 cmd_waitlists_show(struct cli *cli)
 {

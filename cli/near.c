@@ -147,3 +147,9 @@ near_question(near_names *near)
     }
     return near->question;
 }
+
+const char *
+near_twin(const near_names *near)
+{
+    return near->count > 0 && near->distances[0] <= 1 ? near->names[0] : NULL;
+}

@@ -39,5 +39,7 @@ bool near_offer_rows(near_names *near, const PGresult *result);
  * it by output_error() or output_text().
  */
 const char *near_question(near_names *near);
+/* The nearest name if it differs in one character at most, or null. */
+const char *near_twin(const near_names *near);
 
 #endif

@@ -155,6 +155,20 @@ unlike($log, qr/planted|\bw1\@/, 'but no addresses and values');
 like($out, qr/^  w4\@example\.com on "guides": the row must have at most 0 properties$/m,
     'other names are told');
 
+# A name like that of a schema may be mistyped, and nothing else would tell.
+($rc, $out, $err) = waitlists('rows', 'guides', '--csv');
+is("$rc $err", qq{0 ctms: warning: "guides" has no schema; did you mean "guide"?\n}, 'rows');
+like($out, qr/^w4\@.*\n\z/m, 'which are listed all the same');
+is((waitlists('rows', $_))[2], '', "no warning: $_") for qw(guide default);
+for my $like ("guid\x{e9}", "guide\x{200b}", 'GUIDE')
+{
+    utf8::encode(my $name = $like);
+    ($rc, $out, $err) = waitlists('add', $name, '{}', '--dry-run');
+    is($rc, 0, 'a new schema');
+    like($err, qr/^ctms: warning: ".+" is a new name; did you mean "guide"\?$/, 'of such a name');
+}
+is((waitlists('add', $_, '{}', '--dry-run'))[2], '', "no warning: $_") for qw(guide default other);
+
 # ---- files and pipes ------------------------------------------------------------------------
 
 my $file = "$ENV{TESTDIR}/rows.csv";
