@@ -633,7 +633,7 @@ CREATE FUNCTION ctms.json_schema_warnings(schema jsonb, options jsonb DEFAULT '{
     OUT absolute_keyword_location text, OUT instance_location text, OUT keyword text,
     OUT suggestion text, OUT warning text) RETURNS SETOF record
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'ctms_json_schema_warnings';
-COMMENT ON FUNCTION ctms.json_schema_warnings(jsonb, jsonb) IS 'Keywords of a JSON Schema that do nothing, such as misspelled ones, with the nearest keyword that its draft has; the first 20, and how many more';
+COMMENT ON FUNCTION ctms.json_schema_warnings(jsonb, jsonb) IS 'Keywords of a JSON Schema that do nothing, such as misspelled ones, with the nearest keyword that its draft has, and those that are not checked, such as format; the first 20, and how many more';
 
 CREATE FUNCTION ctms.json_schema_warnings(schema text, options jsonb DEFAULT '{}',
     OUT absolute_keyword_location text, OUT instance_location text, OUT keyword text,

@@ -103,7 +103,7 @@ append_limits(buf *words, const json_t *schema)
         {"minLength", "at least ", " characters"},
         {"maxLength", "at most ", " characters"},
         {"pattern", "matching ", ""},
-        {"format", "in the format ", ""},
+        {"format", "meant as ", ""},
         {"minimum", "at least ", ""},
         {"exclusiveMinimum", "more than ", ""},
         {"maximum", "at most ", ""},

@@ -1,6 +1,7 @@
 /*
- * json_schema/warnings.c: finds keywords that do nothing, because the dialect does not have them.
- * They are allowed, but most are slips of the pen.
+ * json_schema/warnings.c: finds keywords that do nothing, because the dialect does not have them,
+ * or because neither it nor the options ask for them to be checked, as "format". They are allowed,
+ * but most are slips of the pen, or believed to refuse something.
  *
  * A keyword is known if it has a rule in the dialect, or if the metaschema names it. Names that
  * begin with "x-" are for everybody's own use. Only schemas are looked at, not values such as that
@@ -187,6 +188,30 @@ warning_text(Warnings *warnings, const JsonSchemaPlace *place, JsonValue name,
     return text.data;
 }
 
+static bool
+is_known(const JsonSchemaDialect *dialect, const JsonSchemaProgram *metaschema, JsonValue name)
+{
+    if (json_schema_has_rule(name))
+        return json_schema_find_rule(dialect, name) != NULL ||
+               (dialect->metaschema && visit_names(metaschema, has_name, &name));
+    return (name.length >= 2 && memcmp(name.data, "x-", 2) == 0) ||
+           visit_names(metaschema, has_name, &name);
+}
+
+/* A keyword that reads as if it refused values, but is a note here. */
+static bool
+is_unchecked(const Warnings *warnings, const JsonSchemaDialect *dialect, JsonValue name)
+{
+    int asserts = warnings->compile.options.asserts;
+
+    if (json_string_equals(name, "format"))
+        return !(asserts & JSON_SCHEMA_ASSERT_FORMATS) &&
+               !(dialect->vocabularies & VOCABULARY_FORMAT_ASSERTION);
+    return (json_string_equals(name, "contentEncoding") ||
+            json_string_equals(name, "contentMediaType")) &&
+           !(asserts & JSON_SCHEMA_ASSERT_CONTENT);
+}
+
 static void
 warn(Warnings *warnings, const JsonSchemaPlace *place, const JsonSchemaProgram *metaschema,
      JsonValue name)
@@ -205,19 +230,15 @@ warn(Warnings *warnings, const JsonSchemaPlace *place, const JsonSchemaProgram *
     warning = palloc(sizeof(JsonSchemaWarning));
     warning->location = location.data;
     warning->keyword = json_string_copy(name);
-    warning->suggestion = suggest(&place->resource->dialect, metaschema, name);
-    warning->text = warning_text(warnings, place, name, warning->suggestion);
+    if (is_known(&place->resource->dialect, metaschema, name)) {
+        warning->suggestion = NULL;
+        warning->text =
+            psprintf("\"%s\" at %s is not checked", warning->keyword, place_text(warnings, place));
+    } else {
+        warning->suggestion = suggest(&place->resource->dialect, metaschema, name);
+        warning->text = warning_text(warnings, place, name, warning->suggestion);
+    }
     warnings->list = lappend(warnings->list, warning);
-}
-
-static bool
-is_known(const JsonSchemaDialect *dialect, const JsonSchemaProgram *metaschema, JsonValue name)
-{
-    if (json_schema_has_rule(name))
-        return json_schema_find_rule(dialect, name) != NULL ||
-               (dialect->metaschema && visit_names(metaschema, has_name, &name));
-    return (name.length >= 2 && memcmp(name.data, "x-", 2) == 0) ||
-           visit_names(metaschema, has_name, &name);
 }
 
 static void
@@ -238,7 +259,7 @@ look_at(Warnings *warnings, const JsonSchemaPlace *place)
         JsonValue name = json_walk_next(&names);
 
         CHECK_FOR_INTERRUPTS();
-        if (!is_known(dialect, metaschema, name))
+        if (!is_known(dialect, metaschema, name) || is_unchecked(warnings, dialect, name))
             warn(warnings, place, metaschema, name);
     }
 }

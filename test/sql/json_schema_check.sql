@@ -153,6 +153,15 @@ SELECT keyword = repeat('k', 100000) AS keyword, length(warning) FROM ctms.json_
 SELECT warning FROM ctms.json_schema_warnings('{"propertys": "\u0000"}'::text);
 SELECT warning FROM ctms.json_schema_warnings('{"const": 1}'::jsonb, '{"draft": "4"}');
 SELECT ctms.json_schema_warnings('{}'::jsonb, '{"draft": "5"}');
+-- What is not checked, unless it is asked for.
+SELECT n, warning FROM (VALUES (1, '{}'::jsonb), (2, '{"assertFormats": true}'), (3, '{"assertContent": true}'), (4, '{"draft": "4"}')) AS o (n, options),
+    ctms.json_schema_warnings('{"items": {"format": "email", "contentEncoding": "base64", "contentMediaType": "text/plain"}, "const": {"format": 1}}'::jsonb, o.options) ORDER BY 1, 2;
+INSERT INTO ctms.json_schema_document VALUES ('http://example.com/asserts', '{"$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$id": "http://example.com/asserts", "$vocabulary": {"https://json-schema.org/draft/2020-12/vocab/core": true, "https://json-schema.org/draft/2020-12/vocab/format-assertion": true},
+    "$dynamicAnchor": "meta", "properties": {"format": {"type": "string"}}}');
+SELECT count(*) AS warnings, ctms.json_schema_is_valid('{"$schema": "http://example.com/asserts", "format": "email"}'::jsonb, '"x"') AS is_valid
+FROM ctms.json_schema_warnings('{"$schema": "http://example.com/asserts", "format": "email"}'::jsonb);
+DELETE FROM ctms.json_schema_document WHERE uri = 'http://example.com/asserts';
 SELECT ctms.set_waitlist_schema('check', '{"propertys": {"geo": {"type": "string"}}, "properties": {"geo": {"nullable": true}}}', dry_run => true);
 SELECT jsonb_array_length(ctms.set_waitlist_schema('check', (SELECT jsonb_object_agg('k' || i, i) FROM generate_series(1, 22) AS i)) -> 'warnings');
 SELECT ctms.drop_waitlist_schema('check');

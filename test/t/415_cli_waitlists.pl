@@ -105,6 +105,8 @@ is_deeply($json->decode((waitlists('add', 'typo', $typo, '--json', '--dry-run'))
             warning => 'unknown keyword "nullable" at /properties/geo does nothing' } ],
     'as JSON');
 is((waitlists('remove', 'typo', '--yes'))[0], 0, 'removed');
+is((waitlists('add', 'typo', '{"properties": {"mail": {"format": "email"}}}', '--dry-run'))[2],
+    qq{ctms: WARNING:  "format" at /properties/mail is not checked\n}, 'nor is a format checked');
 is((waitlists('add', 'beta', "\@$file.not"))[0], 1, 'no such file');
 is((waitlists('add', 'beta', '@-'))[0], 1, 'an empty standard input');
 
