@@ -20,6 +20,7 @@
 /* Fields with a column of their own; what else there is goes into one, as JSON. */
 #define MOST_FIELDS 200
 #define FIELD_LIMIT "201"
+#define FIELD_PREFIX "fields."
 #define FETCH_SQL "FETCH 500 FROM waitlist_rows"
 #define INVALID_TIME "22007"
 #define TIME_OUT_OF_RANGE "22008"
@@ -286,10 +287,15 @@ add_heading(struct listing *listing, const char *prefix, const char *name)
     listing->headings[listing->column_count++] = buf_steal(&heading);
 }
 
-/* Another column has this name. */
+/* Another column has this name, or may have it: "fields." before a name makes that of another
+ * field. An empty heading would not be seen. */
 static bool
 is_taken(const char *name)
 {
+    while (strncmp(name, FIELD_PREFIX, strlen(FIELD_PREFIX)) == 0)
+        name += strlen(FIELD_PREFIX);
+    if (!*name)
+        return true;
     for (size_t i = 0; i < FIXED; i++)
         if (strcmp(fixed[i], name) == 0)
             return true;
@@ -303,7 +309,7 @@ make_headings(struct listing *listing)
         if (listing->is_default || strcmp(fixed[i], "waitlist") != 0)
             add_heading(listing, "", fixed[i]);
     for (int i = 0; i < listing->field_count; i++)
-        add_heading(listing, is_taken(listing->fields[i]) ? "fields." : "", listing->fields[i]);
+        add_heading(listing, is_taken(listing->fields[i]) ? FIELD_PREFIX : "", listing->fields[i]);
     if (listing->has_more)
         add_heading(listing, "", "more_fields");
     if (listing->is_failing)

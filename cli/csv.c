@@ -28,12 +28,35 @@ csv_write_field(FILE *file, const char *text, bool is_first)
         fputs(text, file);
 }
 
+/* Such as -5 or -1.5e+20, which a spreadsheet takes for just that. */
+static bool
+is_negative_number(const char *text)
+{
+    static const char digits[] = "0123456789";
+    size_t length = *text == '-' ? strspn(text + 1, digits) : 0;
+
+    if (length == 0)
+        return false;
+    text += 1 + length;
+    if (*text == '.' && strspn(text + 1, digits) > 0)
+        text += 1 + strspn(text + 1, digits);
+    if (*text == 'e' || *text == 'E') {
+        const char *exponent = text + 1 + strspn(text + 1, "+-");
+
+        if (exponent - text <= 2 && strspn(exponent, digits) > 0)
+            text = exponent + strspn(exponent, digits);
+    }
+    return !*text;
+}
+
 /* A spreadsheet would take it for one, or would have before it was made safe. */
 static bool
 is_formula(const char *text)
 {
     static const char *const wide[] = {"\uff1d", "\uff0b", "\uff0d", "\uff20"};
 
+    if (is_negative_number(text))
+        return false;
     text += strspn(text, "'");
     if (*text && strchr("=+-@\t\r\n", *text))
         return true;

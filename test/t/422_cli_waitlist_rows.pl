@@ -155,6 +155,13 @@ unlike($log, qr/planted|\bw1\@/, 'but no addresses and values');
 like($out, qr/^  w4\@example\.com on "guides": the row must have at most 0 properties$/m,
     'other names are told');
 
+add_row(5, 'odd', '{"": 1, "address": 2, "fields.address": 3, "fields.x": -4, "fields.": -5.5}');
+($rc, $out) = waitlists('rows', 'odd', '--csv');
+is_deeply([ split /,/, $out =~ s/\n.*//sr ], [ split(/,/, $head =~ s/,age.*//r), qw(geo platform
+        fields. fields.address fields.fields. fields.fields.address fields.x) ],
+    'no two columns have one name');
+like($out, qr/,,1,2,-5\.5,3,-4\n\z/, 'numbers are numbers');
+
 # A name like that of a schema may be mistyped, and nothing else would tell.
 ($rc, $out, $err) = waitlists('rows', 'guides', '--csv');
 is("$rc $err", qq{0 ctms: warning: "guides" has no schema; did you mean "guide"?\n}, 'rows');

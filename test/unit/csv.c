@@ -35,9 +35,12 @@ writes_rows(void **state)
 static void
 keeps_formulas_from_spreadsheets(void **state)
 {
-    static const char *const texts[] = {"=1+1", "+1", "-1",      "@x",  "\ttab",
-                                        "\r",   "\n", "\uff1d1", "'=1", "''+1"};
-    static const char *const harmless[] = {"", "1", "'", "'o", " =1", "a=1", "\uff1a"};
+    static const char *const texts[] = {"=1+1",    "+1",   "-1+1",   "@x",   "\ttab", "\r",
+                                        "\n",      "'=1",  "''+1",   "-",    "-.5",   "-1.",
+                                        "-1e",     "-1e+", "-1e+-1", "-1,5", "-1 ",   "'-1",
+                                        "\uff1d1", "-x",   "-1-1",   "--1",  "-1e5+1"};
+    static const char *const harmless[] = {"",       "1",  "'",    "'o",        " =1",  "a=1",
+                                           "\uff1a", "-1", "-1.5", "-12.5E+20", "-0e-1"};
     char *text = NULL;
     size_t length = 0;
     FILE *stream = open_memstream(&text, &length);
