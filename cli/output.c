@@ -280,11 +280,14 @@ bool
 output_finish(struct cli *cli)
 {
     static bool is_told;
+    const char *reason = fflush(stdout) == 0 ? NULL : strerror(errno);
 
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    if (!reason && !ferror(stdout))
         return true;
+    /* Of a write that failed before nothing is known but that. */
     if (!is_told)
-        output_error(cli, CLI_FAILED, "could not write the output: %s", strerror(errno));
+        output_error(cli, CLI_FAILED, "could not write the output%s%s", reason ? ": " : "",
+                     reason ? reason : "");
     is_told = true;
     return false;
 }

@@ -209,6 +209,11 @@ like($run->('| head -n 0; echo ${PIPESTATUS[0]}'),
     'a reader that has gone ends it');
 like($run->('>/dev/full'), qr/^ctms: could not write the output: No space left on device\n\z/,
     'a disk that is full');
+$ctms->sql(q[SELECT ctms.set_waitlist_schema('wide', '{"title": "] . 'x' x 20000 . q["}')]);
+IPC::Run::run([ 'bash', '-c', "'$ENV{CTMS_TEST_BIN}/ctms' waitlists show wide --json >/dev/full" ],
+    '2>', \my $full, init => sub { $ENV{CTMS_DB_URL} = $url });
+like($full, qr/^ctms: could not write the output(?:: No space left on device)?\n\z/,
+    'or was full before the end');
 ($rc, $out) = waitlists('rows', 'big', '--csv');
 is(scalar(() = $out =~ /\n/g), 20001, 'all of many rows');
 my ($heading) = $out =~ /\A(.*)\n/;
