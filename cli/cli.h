@@ -43,10 +43,11 @@ struct cli_command {
     const char *text;      /* more text for --help, or null */
     const struct cli_option *options;
     int min_arguments;
-    int max_arguments; /* -1: no limit */
-    bool is_offline;   /* needs no database */
-    bool is_unsettled; /* runs without settings too: cli->settings is null */
-    int timeout_s;     /* time limit of one statement without --timeout; 0 means 60 */
+    int max_arguments;  /* -1: no limit */
+    bool is_offline;    /* needs no database */
+    bool is_unsettled;  /* runs without settings too: cli->settings is null */
+    bool is_for_reader; /* the role ctms_reader is enough */
+    int timeout_s;      /* time limit of one statement without --timeout; 0 means 60 */
     int (*run)(struct cli *cli);
 };
 

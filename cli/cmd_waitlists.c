@@ -42,6 +42,7 @@ const struct cli_command cmd_waitlists[] = {
                 "schema come last.",
         .options = cmd_waitlists_list_options,
         .timeout_s = 3600,
+        .is_for_reader = true,
         .run = cmd_waitlists_list,
     },
     {
@@ -51,6 +52,7 @@ const struct cli_command cmd_waitlists[] = {
         .options = cmd_waitlists_show_options,
         .min_arguments = 1,
         .max_arguments = 1,
+        .is_for_reader = true,
         .run = cmd_waitlists_show,
     },
     {
@@ -65,6 +67,7 @@ const struct cli_command cmd_waitlists[] = {
         .min_arguments = 1,
         .max_arguments = 1,
         .timeout_s = 3600,
+        .is_for_reader = true,
         .run = cmd_waitlists_rows,
     },
     {

@@ -228,10 +228,11 @@ hint_for(const struct cli *cli, const char *state, const char *detail)
         (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0))
         return "Is this the right database, and does it have the extension? CREATE EXTENSION ctms";
     if (state && strcmp(state, "42501") == 0 && !detail) {
+        const char *role = cli->command->is_for_reader ? "ctms_reader" : "ctms_admin";
+
         snprintf(grant, sizeof(grant),
-                 "Connect as a member of the role ctms_admin. As a superuser: GRANT ctms_admin TO "
-                 "\"%s\"",
-                 PQuser(cli->db));
+                 "Connect as a member of the role %s. As a superuser: GRANT %s TO \"%s\"", role,
+                 role, PQuser(cli->db));
         return grant;
     }
     if (state && (strcmp(state, "26000") == 0 || strcmp(state, "42P05") == 0))

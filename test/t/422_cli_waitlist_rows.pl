@@ -239,6 +239,10 @@ for my $command ([qw(list --check)], [qw(rows guide --failing)], [qw(show guide)
     ($rc, $out, $err) = waitlists(@$command);
     is("$rc$err", '0', "ctms_reader may: @$command");
 }
+$ctms->sql('CREATE ROLE nobody LOGIN');
+$url = $ctms->db_url . '&user=nobody';
+like((waitlists(@$_))[2], qr/hint: .* member of the role ctms_reader\. /, "others: @$_")
+    for [qw(list)], [qw(rows guide)], [qw(show guide)];
 
 # Who may store schemas but not read contacts is told ids and rules.
 $ctms->sql('CREATE ROLE steward LOGIN; GRANT USAGE ON SCHEMA ctms TO steward;
