@@ -110,21 +110,12 @@ describe_parameters(const sources *from, const route *r)
 static json_t *
 describe_body(const sources *from, const char *schema)
 {
-    json_t *content = json_object();
-    json_t *media = json_pack("{s:o}", "schema", reference(schema));
+    bool is_form = strcmp(schema, "token_request") == 0;
     json_t *example = first_example(json_object_get(from->schemas, schema));
 
-    if (example != NULL)
-        json_object_set(media, "example", example);
-    if (strcmp(schema, "token_request") == 0) {
-        json_object_set(content, "application/x-www-form-urlencoded", media);
-        json_object_set(content, "multipart/form-data", media);
-    } else {
-        json_object_set(content, "application/json", media);
-    }
-    json_decref(media);
-    return json_pack("{s:b, s:o}", "required", strcmp(schema, "token_request") != 0, "content",
-                     content);
+    return json_pack("{s:b, s:{s:{s:o, s:O*}}}", "required", !is_form, "content",
+                     is_form ? "application/x-www-form-urlencoded" : "application/json", "schema",
+                     reference(schema), "example", example);
 }
 
 static const char *
@@ -139,10 +130,10 @@ answer_schema(const route *r, int status)
     case 200:
     case 201: return r->answer;
     case 202: return "pubsub_refused";
-    case 422: return "invalid";
-    case 500: return "failure";
-    case 503: return strcmp(r->path, "/__heartbeat__") == 0 ? "heartbeat" : "error";
-    default: return status >= 400 ? "error" : NULL;
+    case 422: return "http_validation_error";
+    case 500: return "internal_error";
+    case 503: return strcmp(r->path, "/__heartbeat__") == 0 ? "heartbeat" : "api_error";
+    default: return status >= 400 ? "api_error" : NULL;
     }
 }
 
@@ -362,11 +353,13 @@ build(const char *contact_schemas, const app *a)
     json_object_update(schemas, json_object_get(parts, "schemas"));
     complete_schemes(json_object_get(parts, "securitySchemes"), base);
     document = json_pack(
-        "{s:s, s:{s:s, s:s, s:s}, s:[{s:s}], s:o, s:{s:o, s:O}}", "openapi", "3.1.0", "info",
-        "title", "ctms", "version", config_version(), "description",
-        "Contacts, their newsletters and waitlists. HEAD works where GET does.", "servers", "url",
-        base[0] == '\0' ? "/" : base, "paths", describe_paths(&from, a), "components", "schemas",
-        schemas, "securitySchemes", json_object_get(parts, "securitySchemes"));
+        "{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:O, s:o, s:{s:o, s:O}}", "openapi",
+        "3.1.0", "info", "title", "ctms", "version", config_version(), "description",
+        "Contacts, their newsletters and waitlists. HEAD works where GET does.", "license", "name",
+        "Mozilla Public License 2.0", "identifier", "MPL-2.0", "servers", "url",
+        base[0] == '\0' ? "/" : base, "tags", json_object_get(parts, "tags"), "paths",
+        describe_paths(&from, a), "components", "schemas", schemas, "securitySchemes",
+        json_object_get(parts, "securitySchemes"));
     text = document ? json_dumps(document, JSON_COMPACT) : NULL;
     json_decref(document);
     json_decref(parts);

@@ -9,6 +9,8 @@ SET search_path = pg_catalog;
 
 CREATE FUNCTION pg_temp.types(schema json) RETURNS text LANGUAGE sql AS $$
     SELECT CASE WHEN schema -> '$ref' IS NOT NULL THEN format('`%s`', regexp_replace(schema ->> '$ref', '.*/', ''))
+        WHEN schema -> 'anyOf' IS NOT NULL THEN (SELECT string_agg(COALESCE(s ->> 'type', 'anything'), ' or ')
+            FROM json_array_elements(schema -> 'anyOf') AS s)
         WHEN json_typeof(schema -> 'type') = 'array' THEN (SELECT string_agg(t, ' or ') FROM json_array_elements_text(schema -> 'type') AS t)
         ELSE COALESCE(schema ->> 'type', 'anything') END
 $$;

@@ -279,7 +279,9 @@ body_value_publish(StringInfo out, const ContactField *field)
     case FIELD_DATE: write_format(out, field, "date"); break;
     case FIELD_BOOLEAN: appendStringInfoString(out, "\"type\":\"boolean\""); break;
     case FIELD_CHOICE: write_choices(out, field); break;
-    case FIELD_OBJECT: appendStringInfoString(out, "\"type\":\"object\""); break;
+    case FIELD_OBJECT:
+        appendStringInfoString(out, "\"type\":\"object\",\"additionalProperties\":true");
+        break;
     }
 }
 

@@ -51,6 +51,7 @@ typedef struct ContactStandIn {
 typedef struct ContactGroupSpec {
     const char *name;        /* key in bodies and answers */
     const char *description; /* of its object, or of an item of its list */
+    const char *item_name;   /* what an item of its list is called; NULL: no list */
     const char *table;       /* in schema ctms; NULL: not stored under this name */
     const ContactField *fields;
     int field_count;

@@ -54,7 +54,7 @@ const ContactField contact_email_id = {
 #define NEEDED .is_required = true
 #define DELETABLE .in_whole = {.allows_null = true}, .in_change = {.word = "DELETE"}
 /* More than anyone subscribes to. This limits the cost of one body. */
-#define LIST .max_items = 1000, .in_change = {.word = "UNSUBSCRIBE"}
+#define LIST(item) .item_name = (item), .max_items = 1000, .in_change = {.word = "UNSUBSCRIBE"}
 #define OLDER                                                                                      \
     .is_deprecated = true, .in_whole = {.word = "DELETE", .allows_null = true},                    \
     .in_change = {.word = "DELETE", .allows_null = true}

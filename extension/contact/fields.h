@@ -92,9 +92,11 @@
     GROUP(GROUP_MOFO, "mofo", mofo_fields, "What the Mozilla Foundation knows the contact by",     \
           STORED("mofo", false), DELETABLE)                                                        \
     GROUP(GROUP_NEWSLETTERS, "newsletters", newsletter_fields,                                     \
-          "A newsletter that the contact gets or has left", STORED("newsletters", true), LIST)     \
+          "A newsletter that the contact gets or has left", STORED("newsletters", true),           \
+          LIST("newsletter"))                                                                      \
     GROUP(GROUP_WAITLISTS, "waitlists", waitlist_fields,                                           \
-          "A waitlist that the contact is on or has left", STORED("waitlists", true), LIST)        \
+          "A waitlist that the contact is on or has left", STORED("waitlists", true),              \
+          LIST("waitlist"))                                                                        \
     GROUP(GROUP_VPN_WAITLIST, "vpn_waitlist", vpn_waitlist_fields,                                 \
           "The waitlist \"vpn\", as older clients know it", OLDER)                                 \
     GROUP(GROUP_RELAY_WAITLIST, "relay_waitlist", relay_waitlist_fields,                           \

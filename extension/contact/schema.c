@@ -115,7 +115,9 @@ write_answer_field(StringInfo out, const ContactField *field)
     case FIELD_DATE:
         appendStringInfoString(out, "\"type\":[\"string\",\"null\"],\"format\":\"date\"");
         break;
-    case FIELD_OBJECT: appendStringInfoString(out, "\"type\":\"object\""); break;
+    case FIELD_OBJECT:
+        appendStringInfoString(out, "\"type\":\"object\",\"additionalProperties\":true");
+        break;
     case FIELD_TEXT:
     case FIELD_UUID:
     case FIELD_CHOICE:
@@ -238,13 +240,22 @@ write_required(StringInfo out, ContactGroup group, SchemaUse use)
     appendStringInfoString(out, "]");
 }
 
+/* Of the object of the group, or of an item of its list. */
+static const char *
+schema_name(ContactGroup group, SchemaUse use)
+{
+    const ContactGroupSpec *spec = &contact_groups[group];
+
+    return psprintf("%s%s", use_names[use], spec->item_name ? spec->item_name : spec->name);
+}
+
 /* "new_email": { … } */
 static void
 write_group(StringInfo out, ContactGroup group, SchemaUse use)
 {
     const ContactGroupSpec *spec = &contact_groups[group];
 
-    appendStringInfo(out, "\"%s%s\":{", use_names[use], spec->name);
+    appendStringInfo(out, "\"%s\":{", schema_name(group, use));
     write_description(out, spec->description);
     appendStringInfoString(out, "\"type\":\"object\",");
     write_required(out, group, use);
@@ -280,8 +291,7 @@ static char *
 make_reference(ContactGroup group, SchemaUse use)
 {
     const ContactGroupSpec *spec = &contact_groups[group];
-    char *reference =
-        psprintf("\"$ref\":\"#/components/schemas/%s%s\"", use_names[use], spec->name);
+    char *reference = psprintf("\"$ref\":\"#/components/schemas/%s\"", schema_name(group, use));
 
     if (!contact_group_is_list(group))
         return reference;

@@ -48,7 +48,7 @@ answers(GET => $_, 404, { detail => 'Not Found' }, %anonymous)
     for '/ctms%2Fx', '/%2Fctms', '/docs/../__lbheartbeat__', '/docs/%2e%2E/__lbheartbeat__',
     '/./__lbheartbeat__', '/%2E/__lbheartbeat__', '/%5', '/%_lbheartbeat__', '/%5F%zz';
 answers(DELETE => '/ctms', 405, { detail => 'Method Not Allowed' }, %anonymous,
-    has => { Allow => 'GET, HEAD, POST' });
+    has => { Allow => 'POST, GET, HEAD' });
 answers(POST => '/ctms/x', 405, undef, %anonymous,
     has => { Allow => 'GET, HEAD, PUT, PATCH, DELETE' });
 answers(GET => '/stripe', 405, undef, %anonymous, has => { Allow => 'POST' });

@@ -110,7 +110,7 @@ is_deeply($document->{servers}, [ { url => '/api' } ], 'the path of a server beh
 is($document->{components}{securitySchemes}{client_credentials}{flows}{clientCredentials}{tokenUrl},
     '/api/token', 'and that of tokens');
 
-# ---- one type for what one should send --------------------------------------------------------
+# ---- one type for each value --------------------------------------------------------
 my @mixed;
 sub look_for_mixed
 {
@@ -119,13 +119,41 @@ sub look_for_mixed
     push @mixed, $place if @types > 1;
     look_for_mixed("$place.$_", $schema->{properties}{$_})
         for sort keys %{ $schema->{properties} // {} };
+    look_for_mixed("$place\[]", $schema->{items}) if ref $schema->{items} eq 'HASH';
     return;
 }
-look_for_mixed($_, $schemas->{$_}) for grep { /^(?:new|changed)_|_request$/ } sort keys %$schemas;
-is_deeply(\@mixed, [], 'no field of a body has two types');
+look_for_mixed($_, $schemas->{$_}) for sort keys %$schemas;
+is_deeply(\@mixed, [], 'no field has two types');
 is($schemas->{new_email}{properties}{double_opt_in}{type}, 'boolean', 'a flag is a boolean');
 like($schemas->{new_email}{properties}{double_opt_in}{description}, qr/Also taken: 0 and 1/,
     'what else is taken is said in words');
+
+# ---- what generated clients make of it ---------------------------------------------------------
+# A schema becomes a class. 115_client_typescript and 116_client_python make clients.
+is_deeply([ grep { !/^[a-z]+(?:_[a-z]+)*$/ || /^(?:error|exception|object|type|any|list)$/ }
+        sort keys %$schemas ], [], 'names of schemas are good names of classes');
+my @closed;
+sub look_for_closed
+{
+    my ($place, $schema) = @_;
+    my %type = map { $_ => 1 } ref $schema->{type} ? @{ $schema->{type} } : $schema->{type} // ();
+    push @closed, $place
+        if $type{object} && !$schema->{properties} && !$schema->{additionalProperties};
+    look_for_closed("$place.$_", $schema->{properties}{$_})
+        for sort keys %{ $schema->{properties} // {} };
+    look_for_closed("$place\[]", $schema->{items}) if ref $schema->{items} eq 'HASH';
+    look_for_closed($place, $_) for @{ $schema->{anyOf} // [] };
+    return;
+}
+look_for_closed($_, $schemas->{$_}) for sort keys %$schemas;
+is_deeply(\@closed, [], 'an object of unknown keys says that it may have any');
+my %tags = map { $_->{name} => 0 } @{ $document->{tags} };
+$tags{$_}++ for map { @{ $_->{tags} } } values %operations;
+is_deeply([ grep { !$tags{$_} } sort keys %tags ], [], 'each tag has operations');
+is_deeply([ sort keys %tags ], [ sort map { $_->{name} } @{ $document->{tags} } ],
+    'and is described');
+is_deeply([ map { keys %{ $_->{requestBody}{content} // {} } } $operations{get_token} ],
+    ['application/x-www-form-urlencoded'], 'a body has one type');
 
 # ---- the examples work ------------------------------------------------------------------------
 my ($readme) = slurp("$top/README.md") =~ /-d '\n\s*(\{.*?\})'\n/s;

@@ -62,7 +62,7 @@ my %schemas = %{ $json->decode($ctms->sql('SELECT ctms.contact_schemas()')) };
 sub schema_of
 {
     my ($method, $name) = @_;
-    return $schemas{ ($method eq 'PATCH' ? 'changed_' : 'new_') . $name };
+    return $schemas{ ($method eq 'PATCH' ? 'changed_' : 'new_') . $name =~ s/s$//r };
 }
 
 # What may be said of a field, by its schema.
