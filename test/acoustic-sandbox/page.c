@@ -14,6 +14,7 @@ enum { PAGE_CONTACTS = 50, PAGE_REFUSALS = 100 };
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
     "<title>Acoustic sandbox</title>\n<style>\n"
     "body { font: 15px/1.4 system-ui, sans-serif; margin: 2em; max-width: 75em }\n"
     "table { border-collapse: collapse; margin: .5em 0 1em }\n"
@@ -22,6 +23,10 @@ static const char head[] =
     "section { border-top: 2px solid #444; margin-top: 1.5em }\n"
     "h2 { font-size: 1.1em } .empty { color: #767676 }\n"
     "input, button { font: inherit } input { width: 28em }\n"
+    "@media (max-width: 40em) {\n"
+    "body { margin: 1em } input { width: 100%; box-sizing: border-box }\n"
+    "table { display: block; overflow-x: auto }\n"
+    "}\n"
     "</style></head><body>\n<h1>Acoustic sandbox</h1>\n";
 
 static void
@@ -197,11 +202,14 @@ add_refusals(struct evbuffer *body, const struct refusal_log *log, const char *w
                                       "<th>table<th>email_id<th>row<th>reason</tr>\n");
         add_refusal(body, refusal);
     }
-    evbuffer_add_printf(body,
-                        shown > 0 ? "</table>\n<p class=\"empty\">At most %d of the last %d, the "
-                                    "newest first.</p>\n"
-                                  : "<p class=\"empty\">Nothing.</p>\n",
-                        PAGE_REFUSALS, REFUSAL_RING);
+    if (shown > 0)
+        evbuffer_add_printf(body,
+                            "</table>\n<p class=\"empty\">At most %d of the last %d, the newest "
+                            "first.</p>\n",
+                            PAGE_REFUSALS, REFUSAL_RING);
+    else
+        evbuffer_add_printf(body, "<p class=\"empty\">%s</p>\n",
+                            log->count > 0 ? "None has this text." : "Nothing.");
 }
 
 /* Shows the page's part of the recipients; returns how many are wanted. */

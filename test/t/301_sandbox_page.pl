@@ -1,9 +1,10 @@
 # The page of the Acoustic sandbox in a real browser: look up a contact, and what was refused of it,
-# among many. Runs where Chromium is installed (scripts/install-packages browser).
+# among many; also in a narrow window. Skipped where there is no Chromium. CTMS_TEST_SCREENSHOTS=DIR
+# keeps pictures of what is seen.
 use strict;
 use warnings;
 use CTMS::Browser;
-use CTMS::Test;
+use CTMS::Test qw(slurp);
 use JSON::PP;
 use Test::More;
 
@@ -59,8 +60,9 @@ sub texts
 sub search
 {
     my ($text) = @_;
-    $browser->run('document.title = "old"; document.querySelector("input").value = '
-        . $json->encode($text) . '; document.querySelector("button").click()');
+    $browser->run('document.title = "old"');
+    $browser->type_into('input', $text);
+    $browser->click('button');
     $browser->wait_for('document.title === "Acoustic sandbox" && document.querySelector("#found")',
         "the page of $text");
     is($browser->run('document.querySelector("input").value'), $text, "looked for $text");
@@ -77,10 +79,12 @@ sub follow
     return;
 }
 
+$browser->set_width(1200);
 $browser->open($url);
 $browser->wait_for('document.querySelector("#found")', 'the page');
 is((texts('#counts tr:nth-child(2) td:first-child'))[0], '120', 'the counts');
 is((texts('#counts tr:nth-child(2) td:last-child'))[0], '2', 'also of what was refused');
+$browser->screenshot('sandbox-1-first-sight');
 
 # All contacts are on three pages, each once.
 like((texts('#found'))[0], qr/^120 found, page 1 of 3 next$/, 'the first page');
@@ -102,6 +106,7 @@ is_deeply([ texts('section h2') ], ['person77@example.com'], 'by email_id');
 search('rare-news');
 is_deeply([ texts('section h2') ], ['person77@example.com'], 'by newsletter');
 is((texts('#refused'))[0], undef, 'nothing was refused of it');
+is((texts('.empty'))[0], 'None has this text.', 'as the page says');
 
 search('id-broken');
 is(join('|', (texts('#refused td'))[ 1 .. 5 ]),
@@ -115,5 +120,20 @@ is(join('|', (texts('#refused td'))[ 1 .. 5 ]), 'InsertUpdateRelationalTable|new
         . 'create_timestamp', 'markup is text');
 is_deeply([ texts('section h2') ], ['person78@example.com'], 'in contacts too');
 is($browser->run('document.querySelectorAll("img, script").length'), 0, 'and nothing else');
+$browser->screenshot('sandbox-2-found');
+$browser->set_width(400);
+$browser->screenshot('sandbox-3-narrow');
+is_deeply($browser->beside_window, [], 'nothing is beside a narrow window');
+search('person');
+$browser->screenshot('sandbox-4-narrow-list');
+is_deeply($browser->beside_window, [], 'nor beside a list in one');
 is_deeply([ $browser->complaints ], [], 'the page has nothing to complain of');
+
+# All its processes have its folder in their environment.
+my $home = $browser->{home};
+sub processes { return grep { slurp($_) =~ /\Q$home\E/ } glob '/proc/[0-9]*/environ' }
+cmp_ok(scalar(processes()), '>', 1, 'the browser has processes');
+undef $browser;
+is_deeply([ processes() ], [], 'it leaves none behind');
+ok(!-e $home, 'nor a file');
 done_testing();
