@@ -7,6 +7,7 @@
 #   make deb             Debian packages, in build/deb
 #   make installcheck    regression and isolation tests on a running server (PGHOST, PGPORT, …)
 #   make lint            formatting and static analysis
+#   make check-clients   clients for TypeScript and Python, made from /openapi.json
 #   make check-asan      the programs' tests under AddressSanitizer and UBSan
 #   make check-valgrind  the regression tests with the server under valgrind
 #   make fuzz            looks for crashes and contradictions    (FUZZ_SECONDS=60 FUZZ_TARGETS=…)
@@ -114,8 +115,15 @@ run:
 check:
 	$(quiet)scripts/install-packages check
 	$(quiet)scripts/get-promtool || true
+	$(quiet)scripts/get-client-tools || true
 	$(quiet)+$(MAKE) --no-print-directory -j2 WERROR=-Werror all unit-tests fuzz-replay private-postgres
 	$(quiet)scripts/check $(TESTS)
+
+check-clients:
+	$(quiet)scripts/install-packages check
+	$(quiet)scripts/get-client-tools
+	$(quiet)+$(MAKE) --no-print-directory -j2 all private-postgres
+	$(quiet)scripts/check 115_client_typescript 116_client_python
 
 check-asan:
 	$(quiet)scripts/install-packages check
@@ -140,5 +148,5 @@ clean:
 	rm -rf build
 
 .PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
-	private-postgres run check sql-reference check-asan check-valgrind lint clean
+	private-postgres run check sql-reference check-clients check-asan check-valgrind lint clean
 .DEFAULT_GOAL := all
