@@ -60,6 +60,7 @@ sub new
     my $ctms = CTMS::Test->new($name, conf => join "\n", 'restart_after_crash = on',
         'max_prepared_transactions = 10', 'deadlock_timeout = 100ms', 'autovacuum = off',
         $options{conf} // '');
+    $ctms->drop_views;    # they would refuse changes of types
     $ctms->sql($rows . ($options{setup} // ''));
     return bless { ctms => $ctms, node => $ctms->node, count => 0, crashes => 0 }, $class;
 }
