@@ -26,7 +26,8 @@ static QueuePlan leave_plan = {
            "  is_bulk = u.is_bulk AND EXCLUDED.is_bulk",
     .arg_count = 3,
     .arg_types = {TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID},
-    .sees_latest = true};
+    .sees_latest = true,
+    .is_retried = true};
 
 void
 left_add(LeftKeys *left, FeedKind kind, Datum key, bool is_bulk)

@@ -54,7 +54,7 @@ $cases->both('type changed' => sub {
     {
         my ($column, $type) = split / /, $change;
         $case->sql('DROP TABLE IF EXISTS claimed; DELETE FROM ctms.pending_acoustic');
-        $case->sql("ALTER TABLE ctms.pending_acoustic ALTER $column TYPE $type");
+        $case->gives("ALTER TABLE ctms.pending_acoustic ALTER $column TYPE $type", '', $change);
         $case->gives($life, $lived, "$change: an open session works on");
         $case->is($case->session->ask($life), $lived, "$change: and a new one");
         $case->sql("ALTER TABLE ctms.pending_acoustic ALTER $column TYPE $type{$column}");
@@ -72,7 +72,8 @@ $cases->both('columns in another order' => sub {
 $cases->both('an agent with a name that is too long' => sub {
     my ($case) = @_;
     $case->sql(change(1));
-    $case->sql('ALTER TABLE ctms.pending_acoustic ALTER lease_owner TYPE varchar(5)');
+    $case->gives('ALTER TABLE ctms.pending_acoustic ALTER lease_owner TYPE varchar(5)', '',
+        'is the type');
     $case->gives($claim, 'ERROR:  22001', 'cannot claim');
     $case->gives('SELECT lease_owner IS NULL FROM ctms.pending_acoustic', 't', 'nothing is cut');
 });
@@ -92,8 +93,8 @@ $cases->both('SET NOT NULL' => sub {
 
 $cases->both('a domain' => sub {
     my ($case) = @_;
-    $case->sql('CREATE DOMAIN public.unretried AS integer CHECK (VALUE < 0);
-        ALTER TABLE ctms.pending_acoustic ALTER retry TYPE public.unretried');
+    $case->gives('CREATE DOMAIN public.unretried AS integer CHECK (VALUE < 0);
+        ALTER TABLE ctms.pending_acoustic ALTER retry TYPE public.unretried', '', 'is the type');
     $case->gives(change(1), 'ERROR:  23514', 'is checked');
     $case->gives("$first $rows", "\n0", 'nothing is stored');
 });
@@ -478,27 +479,48 @@ $cases->both('REINDEX CONCURRENTLY, again and again' => sub {
 });
 
 # An index that ON CONFLICT does not know may be the first to notice that two sessions insert the
-# same row.
-$cases->both('an exclusion constraint of others' => sub {
-    my ($case) = @_;
-    my $script = "$PostgreSQL::Test::Utils::tmp_check/excluded.sql";
-    open my $handle, '>', $script or die "$script: $!";
-    print $handle q{
-        \set n random(1, 3)
-        UPDATE ctms.emails SET first_name = random()::text
-            WHERE primary_email = :n || '@example.com';
-        SELECT ctms.finish_acoustic('a' || :client_id, array_agg(email_id), array_agg(generation))
-            FROM ctms.claim_acoustic('a' || :client_id, 3, 6, '1 hour');
-    };
-    close $handle;
-    $case->sql('ALTER TABLE ctms.pending_acoustic
-        ADD CONSTRAINT others EXCLUDE USING btree (email_id WITH =)');
-    my $node = $case->node;
-    my $is_done = IPC::Run::run([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 8,
-        '-t', 100, '-f', $script, $case->database ], '<', \'', '>', \my $out, '2>', \my $err);
-    $case->is($is_done ? '' : $err, '', 'no commit fails');
-    $case->has_no_orphan('no orphan');
-});
+# same row: of a contact, or of a key that leads to none. The items are of two subscriptions that
+# have no contact.
+my @excluded = (
+    [ 'the queue', 'pending_acoustic', 'email_id WITH =', q{UPDATE ctms.emails
+        SET first_name = random()::text WHERE primary_email = 1 + :n % 3 || '@example.com'} ],
+    [ 'keys that are left', 'unresolved_stripe', 'kind WITH =, key WITH =',
+        q{UPDATE ctms.stripe_subscription_item SET stripe_created = clock_timestamp()
+        WHERE stripe_id = 'si_' || :n} ]);
+for my $excluded (@excluded)
+{
+    my ($what, $table, $columns, $change) = @$excluded;
+    $cases->both("an exclusion constraint of others on $what" => sub {
+        my ($case) = @_;
+        my $script = "$PostgreSQL::Test::Utils::tmp_check/excluded.sql";
+        open my $handle, '>', $script or die "$script: $!";
+        print $handle qq{
+            \\set n random(1, 16)
+            $change;
+            SELECT ctms.finish_acoustic('a' || :client_id, array_agg(email_id),
+                array_agg(generation)) FROM ctms.claim_acoustic('a' || :client_id, 3, 6, '1 hour');
+        };
+        close $handle;
+        $case->gives("ALTER TABLE ctms.$table
+                ADD CONSTRAINT others EXCLUDE USING btree ($columns);
+            INSERT INTO ctms.stripe_price (stripe_id, stripe_product_id, stripe_created, active,
+                currency) VALUES ('price_none', 'prod_none', now(), true, 'usd');
+            INSERT INTO ctms.stripe_subscription (stripe_id, stripe_customer_id, stripe_created,
+                cancel_at_period_end, current_period_start, current_period_end, start_date, status)
+            SELECT 'sub_none_' || n, 'cus_none', now(), false, now(), now(), now(), 'active'
+            FROM generate_series(0, 1) AS n;
+            INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id,
+                stripe_price_id, stripe_created)
+            SELECT 'si_' || n, 'sub_none_' || n % 2, 'price_none', now()
+            FROM generate_series(1, 16) AS n", '', 'is there');
+        my $node = $case->node;
+        my $is_done = IPC::Run::run([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port,
+            '-c', 8, '-t', 100, '-f', $script, $case->database ], '<', \'', '>', \my $out,
+            '2>', \my $err);
+        $case->is($is_done ? '' : $err, '', 'no commit fails');
+        $case->has_no_orphan('no orphan');
+    });
+}
 
 # ---- waiting ------------------------------------------------------------------------------------
 
