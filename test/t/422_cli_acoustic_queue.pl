@@ -369,7 +369,7 @@ my @logged = grep { /execute|parameters|ERROR|DETAIL|CONTEXT/ } split /\n/,
 cmp_ok(scalar @logged, '>', 100, 'the server logs statements');
 is_deeply([ grep { /example\.com|fxa-4|\Q$token/ } @logged ], [], 'without names of contacts');
 
-# ---- rights -----------------------------------------------------------------------------------------
+# ---- rights ------------------------------------------------------------------------------------
 
 $ctms->sql('UPDATE ctms.pending_acoustic SET retry = 1 WHERE email_id = \'' . id('c1') . q{'});
 for my $args ([qw(resync c1@example.com)], [qw(cancel -n many -y)], [qw(retry c1@example.com)])
