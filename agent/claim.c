@@ -15,6 +15,7 @@
  */
 #include "agent/claim.h"
 
+#include "agent/stop.h"
 #include "common/clock.h"
 
 enum { CLAIM_MIN = 20, PROBE_CLAIM = 10 };
@@ -223,6 +224,8 @@ claim_take_contacts(struct line *l, struct contact_list *contacts, const queue_c
     l->claim_failures = 0;
     adapt_sizes(l, result);
     l->is_waiting |= live + bulk == 0 && !l->was_notified;
+    if (live + bulk == 0)
+        stop_note_nothing_waits(l);
     /* Only an empty claim shows that the queue is empty, because an agent that does not wait is not
      * notified. */
     l->is_hungry[LANE_LIVE] = live > 0 || !l->is_waiting;

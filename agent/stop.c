@@ -65,6 +65,14 @@ stop_begin(struct line *l, failure_class class, const call *k, const char *why)
     line_drop_unsent(l);
 }
 
+static void
+end_stop(struct line *l)
+{
+    l->stop.class = CLASS_SUCCESS;
+    l->stop.until_s = 0;
+    stop_show(l);
+}
+
 void
 stop_note_success(struct line *l, const call *k)
 {
@@ -77,9 +85,18 @@ stop_note_success(struct line *l, const call *k)
         return;
     if (!is_proof && ++l->stop.good_calls < GOOD_CALLS_ENOUGH)
         return;
-    l->stop.class = CLASS_SUCCESS;
-    l->stop.until_s = 0;
-    stop_show(l);
+    end_stop(l);
     line_look_soon(l);
     log_message(LOG_LEVEL_WARNING, REPORT_SYNC, "sending to Acoustic continues");
+}
+
+void
+stop_note_nothing_waits(struct line *l)
+{
+    /* A claim from before the stop tells nothing. */
+    if (l->stop.class == CLASS_SUCCESS || clock_now_s() < l->stop.until_s)
+        return;
+    end_stop(l);
+    log_message(LOG_LEVEL_WARNING, REPORT_SYNC,
+                "nothing waits any more that could not be sent to Acoustic");
 }

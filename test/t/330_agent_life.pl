@@ -187,6 +187,23 @@ subtest 'metrics' => sub {
         'which the metrics show');
 };
 
+# As when another agent has sent them, or they were deleted.
+subtest 'what was refused does not wait any more' => sub {
+    settings(faults => [ { answer => 'fault', errorid => 150, text => 'Not permitted' } ]);
+    for my $name (qw(alone again))
+    {
+        add_contact($name);
+        poll_until(sub { get('/__heartbeat__')->{status} == 503 }, "stopped by $name");
+        $ctms->sql('DELETE FROM ctms.pending_acoustic');
+        poll_until(sub { get('/__heartbeat__')->{status} == 200 }, 'nothing is kept from Acoustic');
+        is(metric('ctms_background_acoustic_stopped', 'reason="configuration"'), 0,
+            'which the metrics show');
+    }
+    settings(faults => []);
+    add_contact('finally');
+    wait_until_sent();
+};
+
 subtest 'SIGHUP' => sub {
     my $file = "$PostgreSQL::Test::Utils::tmp_check/agent.conf";
     $ctms->stop_program('agent');
