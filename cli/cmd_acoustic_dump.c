@@ -142,6 +142,8 @@ cmd_acoustic_dump(struct cli *cli)
     if (!is_table(dump.table))
         return output_error(cli, CLI_USAGE,
                             "--table must be main, newsletter, waitlist or product");
+    if (cli->is_json)
+        return output_error(cli, CLI_USAGE, "the dump is CSV: without --json");
     if (path && !output_open_private(cli, &file, path))
         return cli->status;
     if (path)

@@ -139,6 +139,7 @@ is($unsafe, 0, 'no cell is a formula');
 is($cells[ $place{first_name} ], '@ORDER', '--raw: as Acoustic gets it');
 is($cells[ $place{last_name} ], $formula, 'all of them');
 is((dump_rows('-t', 'emails'))[0], 2, 'an unknown table');
+is((dump_rows('--json'))[0], 2, 'JSON is refused');
 is((dump_rows('-q', 'SELECT 1 AS x'))[0], 2, 'no email_id');
 is((dump_rows('-q', 'SELECT 1 AS email_id'))[0], 2, 'not a uuid');
 is((dump_rows('-q', 'SELECT NULL::uuid AS email_id'))[0], 0, 'a null');
