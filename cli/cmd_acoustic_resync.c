@@ -88,7 +88,7 @@ describe(const struct resync *resync)
         append_time(&text, resync->seconds);
         buf_printf(&text, " at the %.3g contacts a second that were sent lately", resync->rate);
     } else {
-        buf_append_string(&text, "rate unknown, no agent was busy lately; ");
+        buf_append_string(&text, "rate unknown, nothing had to wait and was sent lately; ");
         append_time(&text, resync->seconds);
         buf_append_string(&text, " at " ASSUMED_RATE_TEXT);
     }
