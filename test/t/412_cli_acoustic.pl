@@ -127,7 +127,7 @@ acoustic(qw(fields remove elsewhere));
 for my $field (qw(sub_hubs SUB_Hubs))
 {
     is(join(' ', (acoustic(qw(fields add --force), $field))[ 0, 2 ]),
-        qq{1 ctms: the newsletter "hubs" sets the column "$field"\n}, "and a field like it: $field");
+        qq{1 ctms: the newsletter "hubs" sets the column "$field"\n}, "nor a field: $field");
 }
 is((acoustic('newsletters', 'add', $_))[0], 2, 'no name of a column')
     for 'beta: x', 'beta:x ', "beta:x\n", 'beta:' . 'x' x 256;
