@@ -101,7 +101,7 @@ COMMENT ON COLUMN ctms.newsletters.name IS 'Name (slug) of the newsletter, one t
 COMMENT ON COLUMN ctms.newsletters.subscribed IS 'Whether the contact gets the newsletter; false: has left it. Null, which only SQL can write, counts as true';
 COMMENT ON COLUMN ctms.newsletters.format IS 'Form in which the contact wants the newsletter: H (HTML) or T (plain text)';
 COMMENT ON COLUMN ctms.newsletters.lang IS 'Language of the newsletter: a tag of BCP 47 of two to five characters, which begins with a code of ISO 639, such as fr or pt-BR; null if it is not known';
-COMMENT ON COLUMN ctms.newsletters.source IS 'Page on which the contact subscribed: an absolute URL (RFC 3986), of any scheme; null if it is not known';
+COMMENT ON COLUMN ctms.newsletters.source IS 'Page on which the contact subscribed: an absolute URL with a host (RFC 3986), of any scheme; null if it is not known';
 COMMENT ON COLUMN ctms.newsletters.unsub_reason IS 'Why the contact has left the newsletter, in words of the person or of the client; null if nothing was said';
 COMMENT ON COLUMN ctms.newsletters.create_timestamp IS 'When the contact first subscribed; set by ctms';
 COMMENT ON COLUMN ctms.newsletters.update_timestamp IS 'When the subscription last changed; set by ctms';
@@ -122,7 +122,7 @@ COMMENT ON TABLE ctms.waitlists IS 'Waiting lists that contacts have joined';
 COMMENT ON COLUMN ctms.waitlists.id IS 'Number of the row, in the order of insertion; nothing refers to it';
 COMMENT ON COLUMN ctms.waitlists.email_id IS 'The contact';
 COMMENT ON COLUMN ctms.waitlists.name IS 'Name of the waitlist, one to 255 characters; a contact has each name once. Any name is taken';
-COMMENT ON COLUMN ctms.waitlists.source IS 'Page on which the contact joined: an absolute URL (RFC 3986), of any scheme; null if it is not known';
+COMMENT ON COLUMN ctms.waitlists.source IS 'Page on which the contact joined: an absolute URL with a host (RFC 3986), of any scheme; null if it is not known';
 COMMENT ON COLUMN ctms.waitlists.subscribed IS 'Whether the contact is on the waitlist; false: has left it';
 COMMENT ON COLUMN ctms.waitlists.unsub_reason IS 'Why the contact has left the waitlist, in words of the person or of the client; null if nothing was said';
 COMMENT ON COLUMN ctms.waitlists.fields IS 'What the waitlist asks for, such as a country: an object that is valid under the JSON Schema of its name in ctms.waitlist_fields_schemas, or under the schema "default" if there is none';
