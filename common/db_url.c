@@ -44,8 +44,7 @@ db_url_problem(const char *url)
     if (!*url)
         return "is empty";
     if (!options)
-        return "is not one that libpq can read: postgresql://… with %25 for \"%\" in a password, "
-               "or "
+        return "is not one that libpq can read: a URI, with %25 for \"%\" in a password, or "
                "keywords, as in host=… password='…'";
     if (!is_whole)
         return "has a wrong host or port: write %40 for \"@\" in a password, %2F for \"/\"";
