@@ -235,6 +235,9 @@ hint_for(const struct cli *cli, const char *state, const char *detail)
                  role, PQuser(cli->db));
         return grant;
     }
+    if (state && strcmp(state, "55P03") == 0)
+        return "Another transaction holds a lock and has not ended. Try again, or look for it in "
+               "pg_stat_activity.";
     if (state && (strcmp(state, "26000") == 0 || strcmp(state, "42P05") == 0))
         return "A pooler does not keep sessions. PgBouncer: " PG_CONNECTOR_POOLER_ADVICE;
     if (state && strcmp(state, "25006") == 0)

@@ -119,6 +119,21 @@ END
 $$;
 COMMENT ON FUNCTION ctms._compare_waitlist_schemas(jsonb, jsonb) IS 'Whether a new schema accepts everything that the stored one accepts; an empty object when none is stored';
 
+-- Other writers queue behind one who waits for this lock, so that does not wait for long behind a
+-- transaction that is left open. Who has set a limit keeps it.
+CREATE FUNCTION ctms._lock_waitlists_soon() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    lock_limit text := current_setting('lock_timeout');
+BEGIN
+    PERFORM set_config('lock_timeout', CASE lock_limit WHEN '0' THEN '2s' ELSE lock_limit END, true);
+    LOCK TABLE ctms.waitlists IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', lock_limit, true);
+END
+$$;
+COMMENT ON FUNCTION ctms._lock_waitlists_soon() IS 'Keeps waitlists from being stored until the transaction ends; an error (55P03) if that takes longer than lock_timeout, or 2 s';
+
 CREATE FUNCTION ctms.set_waitlist_schema(name text, schema jsonb, dry_run boolean DEFAULT false,
     existing_rows text DEFAULT 'check') RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -172,7 +187,7 @@ BEGIN
         failing := ctms._failing_waitlists(set_waitlist_schema.name, set_waitlist_schema.schema);
     END IF;
     IF NOT coalesce(dry_run, false) THEN
-        LOCK TABLE ctms.waitlists IN SHARE ROW EXCLUSIVE MODE;
+        PERFORM ctms._lock_waitlists_soon();
     END IF;
     SELECT s.schema INTO old_schema FROM ctms.waitlist_fields_schemas AS s
     WHERE s.name = set_waitlist_schema.name;
@@ -208,6 +223,7 @@ CREATE FUNCTION ctms.drop_waitlist_schema(name text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM ctms._lock_waitlists_soon();
     DELETE FROM ctms.waitlist_fields_schemas AS s WHERE s.name = drop_waitlist_schema.name;
     RETURN FOUND;
 END

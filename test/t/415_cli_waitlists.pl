@@ -105,6 +105,20 @@ is_deeply($json->decode((waitlists('add', 'typo', $typo, '--json', '--dry-run'))
             warning => 'unknown keyword "nullable" at /properties/geo does nothing' } ],
     'as JSON');
 is((waitlists('remove', 'typo', '--yes'))[0], 0, 'removed');
+# Who would wait for a transaction that is left open lets other writers pass. Limits are kept.
+$session->query_safe('BEGIN; ' . insert(3, 'beta', '{"geo": "fr"}'));
+for my $command ([ 'add', 'beta', '{}' ], [qw(remove beta --yes)])
+{
+    ($rc, $out, $err) = waitlists(@$command);
+    is($rc, 1, "$command->[0] behind an open transaction");
+    like($err, qr/^ctms: .*lock timeout \(55P03\)\n  hint: Another transaction .* Try again, /,
+        'told');
+}
+is($ctms->sql_error("SET lock_timeout = '1ms'; SELECT ctms.drop_waitlist_schema('beta')")->{state},
+    '55P03', 'a shorter limit');
+$session->query_safe('ROLLBACK');
+is($ctms->sql(q{BEGIN; SET lock_timeout = '1h'; SELECT ctms.drop_waitlist_schema('beta');
+    SHOW lock_timeout; ROLLBACK}), "t\n1h", 'a limit is kept');
 is((waitlists('add', 'typo', '{"properties": {"mail": {"format": "email"}}}', '--dry-run'))[2],
     qq{ctms: WARNING:  "format" at /properties/mail is not checked\n}, 'nor is a format checked');
 is((waitlists('add', 'beta', "\@$file.not"))[0], 1, 'no such file');
