@@ -74,18 +74,19 @@ COMMENT ON COLUMN ctms.segment_counts.product_id IS 'Stripe''s id of the product
 COMMENT ON COLUMN ctms.segment_counts.segment IS 'Where these contacts stand with the product';
 COMMENT ON COLUMN ctms.segment_counts.contacts IS 'Number of contacts';
 
+-- A null counts as REST shows it.
 CREATE VIEW ctms.newsletter_counts WITH (security_invoker = true) AS
-    SELECT n.name::text AS name, count(*) FILTER (WHERE n.subscribed) AS subscribed,
-        count(*) FILTER (WHERE n.subscribed IS NOT TRUE) AS unsubscribed,
-        count(*) FILTER (WHERE n.subscribed AND n.format::text = 'T') AS subscribed_text,
+    SELECT n.name::text AS name, count(*) FILTER (WHERE n.subscribed IS NOT FALSE) AS subscribed,
+        count(*) FILTER (WHERE NOT n.subscribed) AS unsubscribed,
+        count(*) FILTER (WHERE n.subscribed IS NOT FALSE AND n.format::text = 'T') AS subscribed_text,
         max(n.create_timestamp) AS newest
     FROM ctms.newsletters AS n GROUP BY n.name::text;
 COMMENT ON VIEW ctms.newsletter_counts IS 'How many contacts each newsletter has. Contacts who have opted out of all e-mail count as what they have chosen for the newsletter';
 COMMENT ON COLUMN ctms.newsletter_counts.name IS 'Slug of the newsletter';
-COMMENT ON COLUMN ctms.newsletter_counts.subscribed IS 'Number of contacts who are subscribed';
-COMMENT ON COLUMN ctms.newsletter_counts.unsubscribed IS 'Number of contacts who were subscribed, or for whom it is not known (null)';
+COMMENT ON COLUMN ctms.newsletter_counts.subscribed IS 'Number of contacts who are subscribed; a null of ctms.newsletters.subscribed counts as true';
+COMMENT ON COLUMN ctms.newsletter_counts.unsubscribed IS 'Number of contacts who have left the newsletter (subscribed is false)';
 COMMENT ON COLUMN ctms.newsletter_counts.subscribed_text IS 'How many of those who are subscribed want plain text (T)';
-COMMENT ON COLUMN ctms.newsletter_counts.newest IS 'When the last contact subscribed for the first time';
+COMMENT ON COLUMN ctms.newsletter_counts.newest IS 'When the newest of all these contacts first subscribed, whether subscribed now or not';
 
 CREATE VIEW ctms.waitlist_counts WITH (security_invoker = true) AS
     SELECT COALESCE(w.name, s.name::text) AS name, s.name IS NOT NULL AS has_schema,

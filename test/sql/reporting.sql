@@ -91,6 +91,11 @@ SELECT pg_temp.contact(n), 'reporting-' || n % 2, CASE n % 5 WHEN 0 THEN NULL EL
        CASE n % 3 WHEN 0 THEN 'T' ELSE 'H' END, timestamptz '2021-01-01' + n * interval '1 day'
 FROM generate_series(1, 20) AS n;
 SELECT * FROM ctms.newsletter_counts WHERE name LIKE 'reporting-%' ORDER BY name;
+-- Null counts as REST shows it.
+SELECT l ->> 'name' AS name, count(*) FILTER (WHERE l -> 'subscribed' = 'true') AS subscribed,
+       count(*) FILTER (WHERE l -> 'subscribed' = 'false') AS unsubscribed
+FROM generate_series(1, 20) AS n, jsonb_array_elements(ctms.get_contact(pg_temp.contact(n))::jsonb -> 'newsletters') AS l
+GROUP BY 1 ORDER BY 1;
 
 SELECT ctms.set_waitlist_schema('reporting-typed', '{"type": "object", "properties": {
     "": true, "Age \"now\"": {"type": ["integer", "null"]}, "source": {"type": "string"}, "it''s": {"type": "boolean"},
