@@ -45,10 +45,10 @@ COMMENT ON COLUMN ctms.contact_products.email_id IS 'The contact';
 COMMENT ON COLUMN ctms.contact_products.payment_service IS 'Always stripe';
 COMMENT ON COLUMN ctms.contact_products.product_id IS 'Stripe''s id of the product (prod_…)';
 COMMENT ON COLUMN ctms.contact_products.product_name IS 'Always null: Stripe objects that are stored do not have it';
-COMMENT ON COLUMN ctms.contact_products.segment IS 'Where the contact stands with the product, by its latest subscription';
+COMMENT ON COLUMN ctms.contact_products.segment IS 'Where the contact stands with the product, by its latest subscription: a word of the type ctms.segment, with "re-" if sub_count is more than 1. LIKE needs segment::text';
 COMMENT ON COLUMN ctms.contact_products.changed IS 'Since when it is in the segment: start, canceled_at or ended_at, and created where that is null or the segment is other';
 COMMENT ON COLUMN ctms.contact_products.sub_count IS 'Number of subscription items of the product that the contact has had; those that Stripe has deleted do not count';
-COMMENT ON COLUMN ctms.contact_products.price_id IS 'Stripe''s id of the price (price_…) of the latest subscription. What follows is of it too';
+COMMENT ON COLUMN ctms.contact_products.price_id IS 'Stripe''s id of the price (price_…) of the latest subscription; the amount, status and times are of that subscription too';
 COMMENT ON COLUMN ctms.contact_products.payment_type IS 'Always null, as are the card and the billing country';
 COMMENT ON COLUMN ctms.contact_products.card_brand IS 'Always null';
 COMMENT ON COLUMN ctms.contact_products.card_last4 IS 'Always null';
@@ -104,7 +104,7 @@ COMMENT ON COLUMN ctms.waitlist_counts.name IS 'Name of the waitlist';
 COMMENT ON COLUMN ctms.waitlist_counts.has_schema IS 'The waitlist has a JSON Schema of its own in ctms.waitlist_fields_schemas; false: its fields are checked against "default"';
 COMMENT ON COLUMN ctms.waitlist_counts.subscribed IS 'Number of contacts who wait';
 COMMENT ON COLUMN ctms.waitlist_counts.unsubscribed IS 'Number of contacts who have left the waitlist';
-COMMENT ON COLUMN ctms.waitlist_counts.newest IS 'When the last contact joined; null when nobody has';
+COMMENT ON COLUMN ctms.waitlist_counts.newest IS 'When the newest of all these contacts first joined, whether waiting now or not; null when nobody has';
 
 CREATE VIEW ctms.stripe_unconnected WITH (security_invoker = true) AS
     SELECT 'customer'::text AS kind, c.stripe_id::text AS stripe_id, 'no_contact'::text AS reason,
@@ -128,7 +128,7 @@ CREATE VIEW ctms.stripe_unconnected WITH (security_invoker = true) AS
     SELECT 'subscription_item', i.stripe_id::text, 'no_price', i.stripe_price_id::text, i.create_timestamp
     FROM ctms.stripe_subscription_item AS i
     WHERE NOT EXISTS (SELECT FROM ctms.stripe_price AS p WHERE p.stripe_id = i.stripe_price_id);
-COMMENT ON VIEW ctms.stripe_unconnected IS 'Stripe objects that lead to no contact because the object or contact to which they refer is not stored (yet). A customer whose FxA ID no contact has yet is nothing unusual. Personal data: FxA IDs';
+COMMENT ON VIEW ctms.stripe_unconnected IS 'Stripe objects that lead to no contact because the object or contact to which they refer is not stored (yet); what refers to an object that is listed here is not listed. A customer whose FxA ID no contact has yet is nothing unusual. Personal data: FxA IDs';
 COMMENT ON COLUMN ctms.stripe_unconnected.kind IS 'customer, subscription, invoice or subscription_item';
 COMMENT ON COLUMN ctms.stripe_unconnected.stripe_id IS 'Stripe''s id of the object';
 COMMENT ON COLUMN ctms.stripe_unconnected.reason IS 'What is not stored: no_contact, no_customer, no_subscription, no_price. Foreign keys keep out the last two, except where a restore has gone wrong';
