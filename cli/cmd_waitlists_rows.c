@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "cli/cmd_waitlists.h"
 #include "cli/csv.h"
 #include "cli/database.h"
@@ -55,7 +54,6 @@ struct listing {
     bool is_failing;
     bool is_default;
     bool is_csv;
-    bool is_terminal;
     char *schema;     /* the planned or the stored one; null if there is none */
     bool is_borrowed; /* it is that of "default", because the name has none */
     const char *parameters[PARAMETERS];
@@ -319,25 +317,11 @@ make_headings(struct listing *listing)
 /* ---- writing --------------------------------------------------------------------------- */
 
 static void
-write_cell(const struct listing *listing, const char *text, bool is_first)
-{
-    buf visible = BUF_INIT;
-
-    /* A file gets the text as it is; on a terminal it must not do anything. */
-    if (listing->is_terminal) {
-        buf_append_visible(&visible, text, strlen(text));
-        text = buf_text(&visible);
-    }
-    csv_write_safe_field(listing->file, text, is_first);
-    buf_free(&visible);
-}
-
-static void
 write_csv(struct listing *listing, const PGresult *rows)
 {
     for (int row = 0; row < PQntuples(rows); row++) {
         for (int column = 0; column < PQnfields(rows); column++)
-            write_cell(listing, PQgetvalue(rows, row, column), column == 0);
+            csv_write_safe_field(listing->file, PQgetvalue(rows, row, column), column == 0);
         csv_end_row(listing->file);
     }
 }
@@ -352,7 +336,7 @@ write_part(struct listing *listing, const PGresult *rows)
             output_json_line(listing->file, PQgetvalue(rows, row, 0));
     } else if (listing->is_csv) {
         for (int i = 0; listing->rows == 0 && i < listing->column_count; i++)
-            write_cell(listing, headings[i], i == 0);
+            csv_write_safe_field(listing->file, headings[i], i == 0);
         if (listing->rows == 0)
             csv_end_row(listing->file);
         write_csv(listing, rows);
@@ -394,6 +378,7 @@ write_rows(struct listing *listing)
     for (bool is_first = true; fetched > 0 && listing->cli->status == CLI_OK; is_first = false) {
         PGresult *rows = database_query(listing->cli, FETCH_SQL, 0, NULL);
 
+        progress_clear();
         fetched = PQntuples(rows);
         if (rows && (fetched > 0 || (is_first && is_known(listing))))
             write_part(listing, rows);
@@ -493,7 +478,6 @@ cmd_waitlists_rows(struct cli *cli)
         .is_failing = cli_get_option(cli, "failing") || cli_get_option(cli, "schema"),
         .is_default = strcmp(cli->arguments[0], "default") == 0,
         .is_csv = path || cli_get_option(cli, "csv"),
-        .is_terminal = !path && isatty(STDOUT_FILENO),
         .parameters = {cli->arguments[0], NULL, cli_get_option(cli, "since"),
                        cli_get_option(cli, "limit"), NULL},
     };

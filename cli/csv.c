@@ -4,6 +4,19 @@
 #include "cli/csv.h"
 
 #include <string.h>
+#include <unistd.h>
+#include "common/buf.h"
+
+/* Files that ctms writes are regular ones, so only standard output may be a terminal. */
+static bool
+is_terminal(FILE *file)
+{
+    static int is_stdout_one = -1;
+
+    if (is_stdout_one < 0)
+        is_stdout_one = isatty(STDOUT_FILENO);
+    return file == stdout && is_stdout_one;
+}
 
 static void
 write_quoted(FILE *file, const char *before, const char *text)
@@ -17,15 +30,30 @@ write_quoted(FILE *file, const char *before, const char *text)
     fputc('"', file);
 }
 
+/* before: "" or what makes the text safe for a spreadsheet. */
+static void
+write_field(FILE *file, const char *before, const char *text, bool is_first)
+{
+    buf visible = BUF_INIT;
+
+    /* A file gets the text as it is; on a terminal it must not do anything. */
+    if (is_terminal(file)) {
+        buf_append_visible(&visible, text, strlen(text));
+        text = buf_text(&visible);
+    }
+    if (!is_first)
+        fputc(',', file);
+    if (*before || text[strcspn(text, ",\"\r\n")])
+        write_quoted(file, before, text);
+    else
+        fputs(text, file);
+    buf_free(&visible);
+}
+
 void
 csv_write_field(FILE *file, const char *text, bool is_first)
 {
-    if (!is_first)
-        fputc(',', file);
-    if (text[strcspn(text, ",\"\r\n")])
-        write_quoted(file, "", text);
-    else
-        fputs(text, file);
+    write_field(file, "", text, is_first);
 }
 
 /* Such as -5 or -1.5e+20, which a spreadsheet takes for just that. */
@@ -70,13 +98,7 @@ is_formula(const char *text)
 void
 csv_write_safe_field(FILE *file, const char *text, bool is_first)
 {
-    if (!is_formula(text)) {
-        csv_write_field(file, text, is_first);
-        return;
-    }
-    if (!is_first)
-        fputc(',', file);
-    write_quoted(file, "'", text);
+    write_field(file, is_formula(text) ? "'" : "", text, is_first);
 }
 
 void

@@ -1,5 +1,6 @@
 /*
- * csv.h: writes CSV (RFC 4180, but with plain line feeds).
+ * csv.h: writes CSV (RFC 4180, but with plain line feeds). On a terminal values are shown as by
+ * output_text().
  */
 #ifndef CTMS_CLI_CSV_H
 #define CTMS_CLI_CSV_H

@@ -5,6 +5,7 @@ use warnings;
 use utf8;
 use CTMS::Test;
 use Encode qw(decode encode);
+use IPC::Run;
 use JSON::PP;
 use Test::More;
 
@@ -60,12 +61,14 @@ for (
     [ 'acoustic newsletters list', sub { join ' ', %{ $_[0] } } ],
     [ 'acoustic status', sub { $_[0]{errors}[0]{error} } ],
     [ "acoustic history $id", sub { $_[0][0]{error} } ],
+    [ 'acoustic failed', sub { $_[0]{failed}[0]{error} } ],
+    [ "acoustic show $id", sub { $_[0][0]{primary_email} } ],
     [ 'acoustic diff', sub { join ' ', map { $_->{name} } @{ $_[0]{rows} } } ],
     [ 'waitlists show w', sub { $_[0]{schema}{description} // $_[0]{description} } ])
 {
     my ($command, $find) = @$_;
     my @words = split / /, $command;
-    prints($command, $words[1] eq 'show' ? qr/\\u202emoc/ : qr/\Q$shown\E/, @words);
+    prints($command, $command eq 'waitlists show w' ? qr/\\u202emoc/ : qr/\Q$shown\E/, @words);
     prints_json($command, $find, @words);
 }
 prints('waitlists list', qr/\Q$shown\E/, qw(waitlists list));
@@ -75,6 +78,21 @@ prints('waitlists rows', qr/^address.*p\Q$shown\E.*\na\Q$shown\E/, qw(waitlists 
 prints_json('waitlists rows', sub { $_[0]{address} }, qw(waitlists rows w));
 prints('waitlists add', qr/^  a\Q$shown\E\@x: .*field "p\Q$shown\E"/m, qw(waitlists add w),
     '{"additionalProperties": {"type": "null"}}');
+
+# CSV is for files; at a terminal it shows the same as the rest.
+$ctms->sql("UPDATE ctms.pending_acoustic SET retry = 1, last_error = 'error ' || $literal");
+for my $command ('acoustic failed --csv', 'acoustic dump', 'acoustic dump --raw',
+    'acoustic dump --table newsletter', 'waitlists rows w --csv')
+{
+    my @program = ("$ENV{CTMS_TEST_BIN}/ctms", (split / /, $command), '--db-url', $ctms->db_url);
+    IPC::Run::run(\@program, '>', \my $file);
+    like(decode('UTF-8', $file), qr/\Q$bad\E/, "$command: a file has it as it is");
+    IPC::Run::run(\@program, '>pty>', \my $terminal);
+    # The line that shows progress is gone before anything else is printed.
+    $terminal = decode('UTF-8', $terminal) =~ s/\r\n/\n/gr =~ s/\r\e\[K(?:[\w ]+\r\e\[K)?//gr;
+    like($terminal, qr/\Q$shown\E/, "$command: a terminal does not");
+    unlike($terminal, $hidden, "$command: nothing else");
+}
 
 # The name of a role, which ctms doctor tells.
 my $role = encode('UTF-8', join '', map { $_ =~ /$hidden/ ? sprintf('\\+%06X', ord) : $_ }
