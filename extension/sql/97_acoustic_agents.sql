@@ -27,7 +27,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ctms.acoustic_agents TO ctms_admin;
 CREATE FUNCTION ctms.acoustic_rate() RETURNS double precision
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT NULLIF(sum(a.contacts_per_second::double precision), 0) FROM ctms.acoustic_agents a WHERE a.lease_until > clock_timestamp()
+    -- Agents report thousandths. Less is nothing, so that a number of contacts may be divided by it.
+    SELECT sum(a.contacts_per_second::double precision) FROM ctms.acoustic_agents a WHERE a.lease_until > clock_timestamp()
+    HAVING sum(a.contacts_per_second::double precision) >= 0.001
 $$;
 COMMENT ON FUNCTION ctms.acoustic_rate() IS 'Contacts that all agents together send a second while more wait to be sent, as they measured it in the last minutes; null when no agent runs, or when none had to wait';
 REVOKE ALL ON FUNCTION ctms.acoustic_rate() FROM PUBLIC;

@@ -42,6 +42,12 @@ SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour');
 SELECT ctms.acoustic_rate();
 UPDATE ctms.acoustic_agents SET lease_until = now() WHERE agent = 'd';
 SELECT ctms.acoustic_rate() IS NULL AS "not known";
+-- Nobody divides by next to nothing.
+SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour', 1e-300);
+SELECT ctms.acoustic_rate() IS NULL AS "not known";
+SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour', 0.001);
+SELECT ctms.acoustic_rate();
+UPDATE ctms.acoustic_agents SET contacts_per_second = 0;
 
 -- Nonsense.
 \set VERBOSITY sqlstate
