@@ -87,7 +87,10 @@ try_since(struct cli *cli, const char *sql, const char *text)
     return database_try_query(cli, sql, 1, parameters);
 }
 
-#define SINCE_SQL(time) "SELECT to_char((" time ") AT TIME ZONE 'UTC', " TIME_FORMAT ")"
+/* Times that are compared as texts have years of four digits. */
+#define SINCE_SQL(time)                                                                            \
+    "SELECT to_char(greatest('0001-01-01Z', least('9999-12-31Z', " time                            \
+    ")) AT TIME ZONE 'UTC', " TIME_FORMAT ")"
 
 static bool
 read_since(struct failed *failed)
