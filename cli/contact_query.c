@@ -96,7 +96,9 @@ check_query(struct cli *cli, const char *query)
 
     if (!is_ok) {
         database_report(cli, columns, NULL);
-        print_place(query, columns);
+        /* What is forbidden is no mistake in the query, which may be one of ctms itself. */
+        if (!database_is_state(columns, "42501"))
+            print_place(query, columns);
     }
     is_ok = is_ok && check_columns(cli, columns);
     PQclear(columns);

@@ -143,6 +143,9 @@ for my $wrong (@wrong)
     'SELECT email_id FROM ctms.emails, pg_sleep(60)');
 is("$rc $out", '3 ', 'a query that takes too long');
 is(waiting(), 0, 'nothing is enqueued');
+$ctms->sql('CREATE ROLE stranger LOGIN');
+unlike(($ctms->cli('acoustic', 'diff', '--db-url', $ctms->db_url . '&user=stranger'))[2],
+    qr/of the query/, 'a query that nobody gave has no place');
 like((acoustic('diff', '-q', 'SELECT emial_id FROM ctms.emails'))[2], qr/line 1, column 8/,
     'diff says it as well');
 is((acoustic('dump', '-q', "$some;"))[0], 0, 'dump takes a semicolon');
