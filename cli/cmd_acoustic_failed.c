@@ -106,13 +106,11 @@ read_since(struct failed *failed)
         PQclear(result);
         result = try_since(cli, SINCE_SQL("now() - $1::interval"), text);
     }
-    /* "infinity" has no such text. */
-    if (database_is_ok(result) && !PQgetisnull(result, 0, 0)) {
+    if (database_is_ok(result)) {
         snprintf(failed->since, sizeof(failed->since), "%s", PQgetvalue(result, 0, 0));
         failed->parameters[1] = failed->since;
-    } else if (database_is_ok(result) ||
-               (PQresultErrorField(result, PG_DIAG_SQLSTATE) &&
-                strncmp(PQresultErrorField(result, PG_DIAG_SQLSTATE), "22", 2) == 0)) {
+    } else if (PQresultErrorField(result, PG_DIAG_SQLSTATE) &&
+               strncmp(PQresultErrorField(result, PG_DIAG_SQLSTATE), "22", 2) == 0) {
         output_error(cli, CLI_USAGE,
                      "--since must be a time, such as \"2024-05-31 12:00\", or how long ago, such "
                      "as \"2 hours\"");

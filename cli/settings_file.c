@@ -59,25 +59,42 @@ check_writers(const char *path, const char *what, const struct stat *status, con
                   (unsigned)status->st_mode & 07777);
 }
 
-/* Nobody else may change its folder, so it stays the file that is looked at here. */
 static bool
-check_file(const char *path, config_error *error)
+check_folder(const char *path, config_error *error)
 {
     struct stat folder;
-    struct stat link;
-    struct stat file;
-    char *name = strndup(path, (size_t)(strrchr(path, '/') - path));
-    bool is_there = name && stat(name, &folder) == 0 && lstat(path, &link) == 0;
+    char *name = strndup(path, (size_t)(strrchr(path, '/') - path + 1));
+    bool is_there = name && stat(name, &folder) == 0;
 
     free(name);
     if (!is_there)
         return refuse(error, "\"%.200s\" has just vanished", path);
-    if (stat(path, &file) != 0)
-        return refuse(error, "\"%.200s\" is a link that cannot be followed", path);
     return check_owner(path, "the folder of ", &folder, error) &&
-           check_writers(path, "the folder of ", &folder, error) &&
-           check_owner(path, "", &link, error) && check_owner(path, "", &file, error) &&
-           check_writers(path, "", &file, error);
+           check_writers(path, "the folder of ", &folder, error);
+}
+
+/* Nobody else may change its folder, and that to which a link leads, so it stays the file that is
+ * looked at here. */
+static bool
+check_file(const char *path, config_error *error)
+{
+    struct stat link;
+    struct stat file;
+    char *real;
+    bool is_ok;
+
+    if (lstat(path, &link) != 0)
+        return refuse(error, "\"%.200s\" has just vanished", path);
+    real = realpath(path, NULL);
+    if (!real || stat(path, &file) != 0) {
+        free(real);
+        return refuse(error, "\"%.200s\" is a link that cannot be followed", path);
+    }
+    is_ok = check_folder(path, error) && check_owner(path, "", &link, error) &&
+            check_owner(path, "", &file, error) && check_writers(path, "", &file, error) &&
+            (!S_ISLNK(link.st_mode) || check_folder(real, error));
+    free(real);
+    return is_ok;
 }
 
 /* ---- where it is ------------------------------------------------------------------ */

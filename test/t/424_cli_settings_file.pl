@@ -10,7 +10,8 @@ use Test::More;
 umask 022;
 my $folder = PostgreSQL::Test::Utils::tempdir();
 my ($here, $home, $xdg) = map { "$folder/$_" } qw(here home xdg);
-mkdir $_ or die "$_: $!" for $here, $home, $xdg, "$xdg/ctms", "$home/.config", "$home/.config/ctms";
+mkdir $_ or die "$_: $!" for $here, $home, $xdg, "$folder/shared", "$xdg/ctms", "$home/.config",
+    "$home/.config/ctms";
 
 sub write_file
 {
@@ -130,6 +131,14 @@ refuses('a folder that others may write',
 chmod 01777, $here;
 reads({}, 'here', 'but in a sticky one it cannot be replaced');
 chmod 0755, $here;
+unlink "$here/ctms.env";
+my $real = write_place("$folder/shared/real.env", 'real');
+symlink $real, "$here/ctms.env" or die $!;
+reads({}, 'real', 'a symbolic link');
+chmod 0777, "$folder/shared";
+refuses('a link to a folder that others may write',
+    qr{^ctms: others may write the folder of "\S+/shared/real\.env" });
+unlink "$here/ctms.env";
 
 # With user ids of its own, others are "nobody", and /etc/ctms may be made.
 SKIP:
