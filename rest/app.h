@@ -38,8 +38,10 @@ typedef struct app {
     http_client *http;
     struct pubsub *pubsub;
     server *server;
-    char *server_prefix; /* without a slash at its end */
-    char *version;       /* JSON text of /__version__ */
+    char *server_prefix;   /* without a slash at its end */
+    char *version;         /* JSON text of /__version__ */
+    char *openapi;         /* the last /openapi.json; NULL before the first */
+    char *contact_schemas; /* what that was made of: the answer of the database */
     size_t body_max;
     long long token_lifetime_s;
     int ready_fd; /* closed when the process can serve; -1 afterwards */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/include_file.h"
 #include "rest/resource.h"
 #include "rest/route.h"
@@ -340,6 +341,7 @@ complete_schemes(json_t *schemes, const char *base)
         json_object_set_new(scopes, s->name, json_string(s->description));
 }
 
+/* Null if there is no memory. */
 static char *
 build(const char *contact_schemas, const app *a)
 {
@@ -366,23 +368,38 @@ build(const char *contact_schemas, const app *a)
     return text;
 }
 
+/*
+ * Everybody may ask for the document, and making it costs a hundred times as much as sending it. So
+ * it is made anew only when the database describes contacts otherwise than for the last one.
+ */
+static const char *
+find_document(app *a, const char *contact_schemas)
+{
+    if (a->openapi == NULL || strcmp(a->contact_schemas, contact_schemas) != 0) {
+        free(a->openapi);
+        free(a->contact_schemas);
+        a->openapi = build(contact_schemas, a);
+        a->contact_schemas = xstrdup(contact_schemas);
+    }
+    return a->openapi;
+}
+
 static void
 on_schemas(void *arg, const pg_reply *reply)
 {
     exchange *ex = arg;
-    char *text;
+    const char *text;
 
     exchange_end_wait(ex);
     if (reply->status != PG_OK) {
         resource_answer_error(ex, reply);
         return;
     }
-    text = build(PQgetvalue(reply->result, 0, 0), ex->app);
+    text = find_document(ex->app, PQgetvalue(reply->result, 0, 0));
     if (text != NULL)
         exchange_answer_json(ex, 200, text);
     else
         exchange_answer_failure(ex, "could not make the OpenAPI document", NULL);
-    free(text);
 }
 
 void

@@ -325,6 +325,8 @@ worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd, i
     auth_free(a.auth);
     event_base_free(a.base);
     free(a.server_prefix);
+    free(a.openapi);
+    free(a.contact_schemas);
     free(a.version);
     return status;
 }

@@ -104,6 +104,8 @@ is($ctms->request(GET => '/openapi.json')->{json}{components}{schemas}{mofo}{pro
 $ctms->sql('COMMENT ON COLUMN ctms.mofo.mofo_relevant IS NULL');
 ok(!exists $ctms->request(GET => '/openapi.json')->{json}{components}{schemas}{mofo}{properties}
         {mofo_relevant}{description}, 'if there is none, it shows none');
+is($ctms->request(GET => '/openapi.json')->{content},
+    $ctms->request(GET => '/openapi.json')->{content}, 'it is the same until that changes');
 
 # ---- where the server is ----------------------------------------------------------------------
 is_deeply($document->{servers}, [ { url => '/api' } ], 'the path of a server behind a proxy');
