@@ -228,11 +228,14 @@ hint_for(const struct cli *cli, const char *state, const char *detail)
         (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0))
         return "Is this the right database, and does it have the extension? CREATE EXTENSION ctms";
     if (state && strcmp(state, "42501") == 0 && !detail) {
-        const char *role = cli->command->is_for_reader ? "ctms_reader" : "ctms_admin";
+        const char *group = cli->command->is_for_reader ? "ctms_reader" : "ctms_admin";
+        buf role = BUF_INIT;
 
+        error_text_append_role(&role, PQuser(cli->db));
         snprintf(grant, sizeof(grant),
-                 "Connect as a member of the role %s. As a superuser: GRANT %s TO \"%s\"", role,
-                 role, PQuser(cli->db));
+                 "Connect as a member of the role %s. As a superuser: GRANT %s TO %s", group,
+                 group, buf_text(&role));
+        buf_free(&role);
         return grant;
     }
     if (state && strcmp(state, "55P03") == 0)

@@ -166,6 +166,26 @@ says(const char *message, const char *before, const char *name, const char *afte
     return is_said;
 }
 
+void
+error_text_append_role(buf *text, const char *role)
+{
+    buf_append_char(text, '"');
+    for (; *role; role++) {
+        if (*role == '"')
+            buf_append_char(text, '"');
+        buf_append_char(text, *role);
+    }
+    buf_append_char(text, '"');
+}
+
+/* A shell takes the name for nothing but a name. */
+static bool
+is_plain(const char *name)
+{
+    return *name != '-' && name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                             "0123456789_.-")] == '\0';
+}
+
 char *
 error_text_advise_login(const char *message, const char *role, bool is_local)
 {
@@ -176,17 +196,20 @@ error_text_advise_login(const char *message, const char *role, bool is_local)
                                               "member of ctms_admin, or as \"sudo -u postgres "
                                               "ctms ...\"; or "
                                             : "name another user in CTMS_DB_URL, or ");
-        buf_printf(&advice, "make the role: CREATE ROLE \"%s\" LOGIN IN ROLE ctms_admin", role);
+        buf_append_string(&advice, "make the role: CREATE ROLE ");
+        error_text_append_role(&advice, role);
+        buf_append_string(&advice, " LOGIN IN ROLE ctms_admin");
     } else if (says(message, "Peer authentication failed for user ", role, "")) {
-        buf_printf(&advice,
-                   "over its socket the server lets only the system user \"%s\" be this role: "
-                   "\"sudo -u %s ctms ...\", or a host and a password in CTMS_DB_URL",
-                   role, role);
+        buf_printf(
+            &advice,
+            "over its socket the server lets only the system user \"%s\" be this role: ", role);
+        if (is_plain(role))
+            buf_printf(&advice, "\"sudo -u %s ctms ...\", or ", role);
+        buf_append_string(&advice, "a host and a password in CTMS_DB_URL");
     } else if (strstr(message, "permission denied for database")) {
-        buf_printf(&advice,
-                   "as a superuser: GRANT ctms_admin TO \"%s\", and GRANT CONNECT ON "
-                   "DATABASE ... TO ctms_admin",
-                   role);
+        buf_append_string(&advice, "as a superuser: GRANT ctms_admin TO ");
+        error_text_append_role(&advice, role);
+        buf_append_string(&advice, ", and GRANT CONNECT ON DATABASE ... TO ctms_admin");
     } else {
         return NULL;
     }

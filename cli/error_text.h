@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "common/buf.h"
+
 /*
  * If detail is a JSON array of errors, prints one indented line for each error, with its place
  * first. The errors may be {"loc","msg"}, {"instanceLocation","keywordLocation","error"}, or stored
@@ -21,6 +23,9 @@ void error_text_print_detail(FILE *stream, const char *detail);
  * reason only by a message, which may be translated. is_local: over a Unix socket. Free it.
  */
 char *error_text_advise_login(const char *message, const char *role, bool is_local);
+
+/* Appends the name of a role as SQL has it, for a statement that somebody is told to run. */
+void error_text_append_role(buf *text, const char *role);
 
 /* Prints a text of one or more lines like output_text(), but breaks its lines. */
 void error_text_print_lines(FILE *stream, const char *text);

@@ -106,14 +106,39 @@ stops_after_twenty(void **state)
 }
 
 static void
-check_login(const char *message, bool is_local, const char *part)
+check_login_of(const char *role, const char *message, bool is_local, const char *part)
 {
-    char *advice = error_text_advise_login(message, "web", is_local);
+    char *advice = error_text_advise_login(message, role, is_local);
 
     if (part)
         assert_non_null(strstr(advice ? advice : "", part));
     else
         assert_null(advice);
+    free(advice);
+}
+
+static void
+check_login(const char *message, bool is_local, const char *part)
+{
+    check_login_of("web", message, is_local, part);
+}
+
+/* What somebody is told to run does no more than it seems to. */
+static void
+quotes_names(void **state)
+{
+    const char *role = "a\"; DROP ROLE b; --";
+    char *advice;
+
+    (void)state;
+    check_login_of(role, "FATAL:  role \"a\"; DROP ROLE b; --\" does not exist", true,
+                   "CREATE ROLE \"a\"\"; DROP ROLE b; --\" LOGIN");
+    check_login_of(role, "permission denied for database", true,
+                   "GRANT ctms_admin TO \"a\"\"; DROP ROLE b; --\",");
+    advice =
+        error_text_advise_login("Peer authentication failed for user \"$(id)\"", "$(id)", true);
+    assert_non_null(advice);
+    assert_null(strstr(advice, "sudo"));
     free(advice);
 }
 
@@ -139,6 +164,7 @@ main(void)
         cmocka_unit_test(prints_contact_errors), cmocka_unit_test(prints_schema_errors),
         cmocka_unit_test(prints_rows),           cmocka_unit_test(prints_anything_else),
         cmocka_unit_test(stops_after_twenty),    cmocka_unit_test(advises_refused_logins),
+        cmocka_unit_test(quotes_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
