@@ -42,5 +42,5 @@ cmd_acoustic_walk_query(struct cli *cli, const char *query, cmd_acoustic_batch b
         fetched = PQntuples(contacts);
         PQclear(contacts);
     }
-    return is_going && database_run_statement(cli, "COMMIT");
+    return is_going && contact_query_close(cli);
 }

@@ -148,6 +148,12 @@ contact_query_open(struct cli *cli, const char *query)
     return open_part(cli, query, "", "");
 }
 
+bool
+contact_query_close(struct cli *cli)
+{
+    return database_run_statement(cli, "ROLLBACK");
+}
+
 /* ---- keeping the ids ---------------------------------------------------------------- */
 
 static bool
@@ -179,7 +185,7 @@ fetch_ids(struct cli *cli, FILE *file)
         progress_show("%lld contacts found", count);
     }
     progress_clear();
-    return is_going && database_run_statement(cli, "COMMIT");
+    return is_going && contact_query_close(cli);
 }
 
 FILE *

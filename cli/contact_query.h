@@ -16,6 +16,11 @@
  * what is wrong, with the place if it is known: the query itself, its column, or the type of that.
  */
 bool contact_query_open(struct cli *cli, const char *query);
+/*
+ * Ends the transaction. It is rolled back: settings that the query has changed, by set_config(),
+ * must not be those of later statements, nor, behind a pooler, of other programs.
+ */
+bool contact_query_close(struct cli *cli);
 
 /*
  * Runs the query in a transaction of its own, and returns a file without a name that has the

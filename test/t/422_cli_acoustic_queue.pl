@@ -143,9 +143,15 @@ for my $wrong (@wrong)
     'SELECT email_id FROM ctms.emails, pg_sleep(60)');
 is("$rc $out", '3 ', 'a query that takes too long');
 is(waiting(), 0, 'nothing is enqueued');
-$ctms->sql('CREATE ROLE stranger LOGIN');
-unlike(($ctms->cli('acoustic', 'diff', '--db-url', $ctms->db_url . '&user=stranger'))[2],
-    qr/of the query/, 'a query that nobody gave has no place');
+($rc, $out, $err) = acoustic(qw(resync --yes -q), "$some AND
+    set_config('default_transaction_read_only', 'on', false) IS NOT NULL");
+is("$rc $out", "0 2 contacts enqueued\n", 'settings of a query end with it');
+clear();
+$ctms->sql('CREATE ROLE "stranger"" " LOGIN');
+($rc, $out, $err) = $ctms->cli(qw(acoustic diff --db-url),
+    $ctms->db_url . '&user=stranger%22%20');
+like($err, qr/ GRANT ctms_admin TO "stranger"" "\n/, 'what to run as a superuser is quoted');
+unlike($err, qr/of the query/, 'a query that nobody gave has no place');
 like((acoustic('diff', '-q', 'SELECT emial_id FROM ctms.emails'))[2], qr/line 1, column 8/,
     'diff says it as well');
 is((acoustic('dump', '-q', "$some;"))[0], 0, 'dump takes a semicolon');
