@@ -92,6 +92,7 @@ for my $command ('acoustic failed --csv', 'acoustic dump', 'acoustic dump --raw'
     $terminal = decode('UTF-8', $terminal) =~ s/\r\n/\n/gr =~ s/\r\e\[K(?:[\w ]+\r\e\[K)?//gr;
     like($terminal, qr/\Q$shown\E/, "$command: a terminal does not");
     unlike($terminal, $hidden, "$command: nothing else");
+    is($terminal =~ s/,.*//sr, $file =~ s/,.*//sr, "$command: the heading comes first");
 }
 
 # The name of a role, which ctms doctor tells.
