@@ -52,7 +52,8 @@ sub new
         exec $program, '--headless=new', '--no-sandbox', '--disable-gpu',
             '--disable-dev-shm-usage', '--no-first-run',
             '--disable-background-networking', '--disable-breakpad',
-            '--no-default-browser-check', '--remote-debugging-pipe', "--user-data-dir=$home/profile", 'about:blank';
+            '--no-default-browser-check', '--remote-debugging-pipe',
+            "--user-data-dir=$home/profile", 'about:blank';
         POSIX::_exit(127);
     }
     close $browser_in;
