@@ -73,7 +73,7 @@ $ctms->sql(qq{
     UPDATE ctms.pending_acoustic SET retry = 6, retry_after = 'infinity', is_tried = true,
         last_error = '2026-10-03 Acoustic refused the contact'
         WHERE email_id = '00000000-0000-4000-8000-000000000003';
-    UPDATE ctms.pending_acoustic SET retry = 1, retry_after = '2026-10-03Z', is_tried = true,
+    UPDATE ctms.pending_acoustic SET retry = 1, retry_after = '2999-10-03Z', is_tried = true,
         last_error = '2026-10-03 timed out' WHERE email_id = '00000000-0000-4000-8000-000000000004';
     ANALYZE});
 
