@@ -9,7 +9,7 @@
 
 CREATE TABLE ctms.queue_flush (is_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_only_row));
 COMMENT ON TABLE ctms.queue_flush IS 'One row, whose deferred trigger writes the queue when a transaction that changed contacts commits';
-COMMENT ON COLUMN ctms.queue_flush.is_only_row IS 'Always true';
+COMMENT ON COLUMN ctms.queue_flush.is_only_row IS 'Always true: the key, so that there is one row';
 REVOKE ALL ON ctms.queue_flush FROM PUBLIC;
 GRANT SELECT ON ctms.queue_flush TO ctms_reader, ctms_admin;
 INSERT INTO ctms.queue_flush VALUES (true);
