@@ -71,13 +71,13 @@ static QueuePlan take_plan = {
            " ORDER BY kind, key LIMIT $1 FOR UPDATE SKIP LOCKED)"
            "DELETE FROM ctms.unresolved_stripe AS u USING taken"
            " WHERE u.kind = taken.kind AND u.key = taken.key"
-           " RETURNING u.kind::text, u.key::text, u.is_bulk",
+           " RETURNING u.kind::text, u.key::text, u.is_bulk::boolean",
     .arg_count = 1,
     .arg_types = {INT8OID}};
 
 /* Contacts that were locked by another session when a change of theirs was committed. */
 static QueuePlan take_contacts_plan = {
-    .sql = "SELECT key::uuid, is_bulk FROM ctms.unresolved_stripe WHERE kind = 'contact'"
+    .sql = "SELECT key::uuid, is_bulk::boolean FROM ctms.unresolved_stripe WHERE kind = 'contact'"
            "  AND key ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'"
            " ORDER BY key LIMIT $1 FOR UPDATE SKIP LOCKED",
     .arg_count = 1,

@@ -25,6 +25,7 @@ $node->reload;
 # Texts are numbers where they can be, so that their columns can become integers.
 my $id = '11111111-1111-4111-8111-111111111111';
 my $other = '22222222-2222-4222-8222-222222222222';
+my $third = '66666666-6666-4666-8666-666666666666';
 my $rows = qq{
     INSERT INTO ctms.emails (email_id, primary_email, basket_token, sfdc_id, first_name, last_name,
         mailing_country, email_format, email_lang, double_opt_in, has_opted_out_of_email,
@@ -32,7 +33,9 @@ my $rows = qq{
     VALUES ('$id', 'one\@example.com', '1001', '1002', '1003', '1004', '1005', '1', '1006', true,
         false, '1007', '2021-01-01 01:02:03.456Z', '2021-01-02 01:02:03.456Z'),
     ('$other', 'two\@example.com', '2001', '2002', '2003', '2004', '2005', '2', '2006', false,
-        true, '2007', '2021-02-01Z', '2021-02-02Z');
+        true, '2007', '2021-02-01Z', '2021-02-02Z'),
+    ('$third', 'three\@example.com', NULL, NULL, NULL, NULL, NULL, '3', '2008', false,
+        true, NULL, '2021-02-03Z', '2021-02-04Z');
     INSERT INTO ctms.newsletters (email_id, name, subscribed, format, lang, source, unsub_reason,
         create_timestamp, update_timestamp)
     VALUES ('$id', '3001', true, '3', '3002', '3003', '3004', '2021-01-03Z', '2021-01-04Z');
@@ -79,7 +82,7 @@ my $rows = qq{
     VALUES ('9001', '9002', true, '9003', '2021-02-03Z');
     INSERT INTO ctms.json_schema_document VALUES ('https://example.com/x', '{"type": "object"}');
     INSERT INTO ctms.unresolved_stripe (kind, key) VALUES ('customer', '8001'), ('price', '8101'),
-        ('fxa', 'unknown');
+        ('fxa', 'unknown'), ('contact', '$third');
     INSERT INTO ctms.acoustic_deleted_contact (email_id, retry, last_error, lease_until)
     VALUES ('33333333-3333-4333-8333-333333333333', 1, '9101', '2021-02-03Z');
     INSERT INTO ctms.acoustic_deleted_row (email_id, kind, name)
@@ -94,6 +97,8 @@ my $rows = qq{
         ('acoustic_skip_unchanged', 'on'), ('acoustic_history', '1h');
     UPDATE ctms.pending_acoustic SET retry = 1, last_error = '9601', lease_owner = '9602',
         lease_until = '2021-02-03Z' WHERE email_id = '$other';
+    -- What was left is live, so it takes these to the live lane.
+    UPDATE ctms.pending_acoustic SET is_bulk = true WHERE email_id <> '$other';
 };
 my $body = qq({"email": {"email_id": "$id", "primary_email": "one\@example.com",
     "first_name": "new"}, "newsletters": [{"name": "hubs"}],
@@ -175,7 +180,7 @@ my @calls = (
     "SELECT ctms.delete_contact('one\@example.com')",
     "SELECT ctms.enqueue_contacts('{$id}')", 'SELECT ctms.reset_acoustic_retries()',
     'SELECT ctms.cancel_acoustic()',
-    "SELECT email_id, retry, state FROM $claim",
+    "SELECT email_id, retry, state, is_bulk FROM $claim",
     "SELECT ctms.acoustic_rows('{$id,$other}')", "SELECT ctms.acoustic_diff('{$id}')",
     "SELECT ctms.acoustic_outgoing(array_agg(email_id ORDER BY email_id),
         array_agg(state ORDER BY email_id)) FROM $claim",
