@@ -82,7 +82,11 @@ sub change
             [ 'newsletters', 'subscribed = NOT subscribed' ],
         [ 'waitlists', "source = 'from ' || random()" ]) };
     my $share = pick(0.01, 0.1, 0.5);
-    $ctms->node->psql('ctms', "UPDATE ctms.$table SET $set WHERE random() < $share");
+    my $lane = pick('auto', 'bulk');
+    $ctms->node->psql('ctms', "SET ctms.acoustic_lane = $lane;
+        UPDATE ctms.$table SET $set WHERE random() < $share");
+    $ctms->node->psql('ctms',
+        'SELECT ctms.enqueue_contacts(ARRAY(SELECT email_id FROM ctms.emails))') if rand() < 0.02;
     return;
 }
 

@@ -172,7 +172,8 @@ sub change_in_transaction
     my @steps = map { $self->changes(contact_id('stay', $_)) } @numbers;
     $self->{begun} = time;
     my $ok = $self->statement('transaction', 'begin',
-        'BEGIN' . pick('', " ISOLATION LEVEL $self->{isolation}"));
+        'BEGIN' . pick('', " ISOLATION LEVEL $self->{isolation}")
+            . pick('', '; SET LOCAL ctms.acoustic_lane = bulk'));
     for my $sql (@steps)
     {
         $ok &&= $self->step_with_savepoint($sql);
