@@ -175,7 +175,8 @@ of_lane(agent_metrics *m, family which, queue_lane lane)
 void
 agent_metrics_note_cycle(agent_metrics *m, double duration_s, const queue_backlog *backlog)
 {
-    if (duration_s > 0)
+    /* Without the database nothing is done, and alerts know it by cycles that do not end. */
+    if (duration_s > 0 && backlog != NULL)
         metrics_add(plain(m, LOOPS), 1);
     metrics_set(plain(m, LOOP_DURATION), duration_s);
     if (backlog == NULL)

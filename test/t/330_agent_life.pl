@@ -133,6 +133,8 @@ subtest 'a database that does not do what is needed' => sub {
     is(get('/__heartbeat__')->{status}, 503, 'and is not well');
     poll_until(sub { lines('the agent gets no notifications') },
         'so is the connection to listen on');
+    poll_until(sub { lines('sync_service cycle complete') > 2 }, 'cycles are logged');
+    is(metric('ctms_background_acoustic_sync_loops', ''), 0, 'and not counted, for alerts');
     $ctms->stop_program('agent');
     $ctms->start_agent(@own);
     add_contact('metrics');
