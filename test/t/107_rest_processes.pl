@@ -101,7 +101,8 @@ open my $out, '>', $settings or die $!;
 print {$out} "CTMS_TOKEN_EXPIRATION=x\n";
 close $out;
 kill HUP => $ctms->pid('rest');
-poll_until(sub { $ctms->log_of('rest') =~ /settings stay as they are: CTMS_TOKEN_EXPIRATION/ });
+poll_until(sub {
+    $ctms->log_of('rest') =~ /settings stay as they are: .*, line 1: CTMS_TOKEN_EXPIRATION/ });
 is_deeply([ workers() ], \@before, 'the processes are the same');
 
 # ---- a process dies ------------------------------------------------------------------------------
