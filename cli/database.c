@@ -233,8 +233,8 @@ hint_for(const struct cli *cli, const char *state, const char *detail)
 
         error_text_append_role(&role, PQuser(cli->db));
         snprintf(grant, sizeof(grant),
-                 "Connect as a member of the role %s. As a superuser: GRANT %s TO %s", group,
-                 group, buf_text(&role));
+                 "Connect as a member of the role %s. As a superuser: GRANT %s TO %s", group, group,
+                 buf_text(&role));
         buf_free(&role);
         return grant;
     }
