@@ -200,10 +200,11 @@ refuses_urls_of_databases(void **state)
         assert_null(strstr(error.message, "127.0.0.1"));
         assert_null(strstr(error.message, "word@"));
     }
-    config_free(read_rest((char *[]){"CTMS_DB_URL=postgresql://x:p%25%40w@[::1]:1,b:2/c?host=/x",
-                                     "CTMS_DB_READ_URL=host=@x,/y@z,h port=1,2,3 password='a b'",
-                                     "CTMS_LISTEN_DB_URL=service=x", KEY, NULL},
-                          NULL));
+    config_free(
+        read_rest((char *[]){KEY, "CTMS_DB_URL=postgresql://x:p%25%40w@[::1]:1,b:2/c?host=/x",
+                             "CTMS_DB_READ_URL=host=@x,/y@z,h port=1,2,3 password='a b'", NULL},
+                  NULL));
+    config_free(read_rest((char *[]){KEY, "CTMS_LISTEN_DB_URL=service=x", NULL}, NULL));
 }
 
 static void
