@@ -36,13 +36,14 @@ FROM (
         END AS state
     FROM ctms.pending_acoustic p
     UNION ALL
-    SELECT d.email_id, true, 'live', d.retry, d.create_timestamp, d.retry_after, d.lease_owner, d.lease_until, d.last_error,
+    SELECT d.email_id, true AS is_deletion, 'live' AS lane, d.retry, d.create_timestamp, d.retry_after,
+        d.lease_owner, d.lease_until, d.last_error,
         CASE
             WHEN d.lease_until > statement_timestamp() THEN 'sending'
             WHEN d.retry_after = 'infinity' THEN 'failed'
             WHEN d.retry_after > statement_timestamp() THEN 'waiting'
             ELSE 'ready'
-        END
+        END AS state
     FROM ctms.acoustic_deleted_contact d WHERE d.is_to_send
 ) AS q;
 COMMENT ON VIEW ctms.acoustic_queue IS 'What waits to be sent to Acoustic, and why it waits: a row for each contact in the queue, and for each deleted contact whose deletion was not sent yet';
