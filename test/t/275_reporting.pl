@@ -14,7 +14,7 @@ my $id = q{('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid};
 
 # 120 contacts, of three weeks. Half of them have an FxA ID, a third a customer, a fifth products.
 $ctms->sql(qq{
-    CREATE ROLE ann LOGIN IN ROLE ctms_reader;
+    CREATE ROLE analyst LOGIN IN ROLE ctms_reader;
     SELECT ctms.set_waitlist_schema('robot', '{"type": "object", "properties":
         {"geo": {"type": "string"}, "age": {"type": "integer"}, "beta": {"type": "boolean"}}}');
     INSERT INTO ctms.emails (email_id, primary_email, mailing_country, email_lang,
@@ -102,8 +102,8 @@ while ($queries =~ /^```sql\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?/msg)
 {
     my ($sql, $result) = ($1, $2 // "\n");
     my ($about) = $sql =~ /^-- (.*)/;
-    is(shown($node, 'ann', $sql), $result, $about // $sql);
-    is(shown($replica, 'ann', $sql), $result, 'and on a replica');
+    is(shown($node, 'analyst', $sql), $result, $about // $sql);
+    is(shown($replica, 'analyst', $sql), $result, 'and on a replica');
     $count++;
 }
 cmp_ok($count, '>=', 12, "$count queries");
