@@ -103,12 +103,17 @@ static QueuePlan cancel_plan = CANCEL_PLAN(CANCEL_SQL(AMONG));
 static QueuePlan passed_cancel_all_plan = CANCEL_PLAN(PASSED_CANCEL_SQL(""));
 static QueuePlan passed_cancel_plan = CANCEL_PLAN(PASSED_CANCEL_SQL(AMONG));
 
-/* Keys that would bring contacts of a wave back. */
-static QueuePlan cancel_left_plan = {
-    .sql = "WITH cancelled AS MATERIALIZED ("
-           " SELECT kind, key FROM ctms.unresolved_stripe WHERE is_bulk FOR UPDATE SKIP LOCKED)"
-           "DELETE FROM ctms.unresolved_stripe AS u USING cancelled AS c"
-           " WHERE u.kind = c.kind AND u.key = c.key"};
+/* Keys that would bring contacts of a wave back: all, or those that are contacts. */
+#define CANCEL_LEFT_SQL(condition)                                                                 \
+    "WITH cancelled AS MATERIALIZED ("                                                             \
+    " SELECT kind, key FROM ctms.unresolved_stripe WHERE is_bulk" condition                        \
+    " FOR UPDATE SKIP LOCKED)"                                                                     \
+    "DELETE FROM ctms.unresolved_stripe AS u USING cancelled AS c"                                 \
+    " WHERE u.kind = c.kind AND u.key = c.key"
+
+static QueuePlan cancel_left_plan = CANCEL_PLAN(CANCEL_LEFT_SQL(""));
+static QueuePlan cancel_left_contacts_plan =
+    CANCEL_PLAN(CANCEL_LEFT_SQL(" AND kind = 'contact' AND key = ANY ($3::text[])"));
 
 static char *
 lane_argument(FunctionCallInfo fcinfo, int argument)
@@ -194,8 +199,8 @@ cancel_rows(void *arg, PassedRow *passed)
     cancel->args[0] = TimestampTzGetDatum(GetCurrentTimestamp());
     cancel->count = queue_run_plan(cancel->are_all ? &cancel_all_plan : &cancel_plan, cancel->args,
                                    nulls, SPI_OK_DELETE);
-    if (cancel->are_all)
-        queue_run_plan(&cancel_left_plan, NULL, NULL, SPI_OK_DELETE);
+    queue_run_plan(cancel->are_all ? &cancel_left_plan : &cancel_left_contacts_plan, cancel->args,
+                   nulls, SPI_OK_DELETE);
     if (cancel->count < cancel->limit)
         give_way_find_passed(passed, false,
                              cancel->are_all ? &passed_cancel_all_plan : &passed_cancel_plan,

@@ -77,25 +77,15 @@ BEGIN
         RETURN;
     END IF;
     -- The order and the limit come first: those of the same time that are behind are not read.
-    IF q.is_bulk THEN
-        lane := 'bulk';
-        place := (SELECT count(*) FROM (SELECT p.retry, p.create_timestamp, p.ctid FROM ctms.pending_acoustic p
-            WHERE p.is_bulk AND p.retry_after IS NULL AND (p.retry, p.create_timestamp) <= (q.retry, q.create_timestamp)
-                AND (p.lease_until IS NULL OR p.lease_until <= statement_timestamp())
-            ORDER BY p.retry, p.create_timestamp LIMIT 10000) AS b
-            WHERE (b.retry, b.create_timestamp, b.ctid) < (q.retry, q.create_timestamp, q.ctid)) + 1;
-        other_lane := (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
-            WHERE NOT p.is_bulk AND p.retry_after IS NULL LIMIT 10000) AS others);
-    ELSE
-        lane := 'live';
-        place := (SELECT count(*) FROM (SELECT p.retry, p.create_timestamp, p.ctid FROM ctms.pending_acoustic p
-            WHERE NOT p.is_bulk AND p.retry_after IS NULL AND (p.retry, p.create_timestamp) <= (q.retry, q.create_timestamp)
-                AND (p.lease_until IS NULL OR p.lease_until <= statement_timestamp())
-            ORDER BY p.retry, p.create_timestamp LIMIT 10000) AS b
-            WHERE (b.retry, b.create_timestamp, b.ctid) < (q.retry, q.create_timestamp, q.ctid)) + 1;
-        other_lane := (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
-            WHERE p.is_bulk AND p.retry_after IS NULL LIMIT 10000) AS others);
-    END IF;
+    lane := CASE WHEN q.is_bulk THEN 'bulk' ELSE 'live' END;
+    place := (SELECT count(*) FROM (SELECT p.retry, p.create_timestamp, p.ctid FROM ctms.pending_acoustic p
+        WHERE p.is_bulk = q.is_bulk AND p.retry_after IS NULL
+            AND (p.retry, p.create_timestamp) <= (q.retry, q.create_timestamp)
+            AND (p.lease_until IS NULL OR p.lease_until <= statement_timestamp())
+        ORDER BY p.retry, p.create_timestamp LIMIT 10000) AS b
+        WHERE (b.retry, b.create_timestamp, b.ctid) < (q.retry, q.create_timestamp, q.ctid)) + 1;
+    other_lane := (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
+        WHERE p.is_bulk = (NOT q.is_bulk) AND p.retry_after IS NULL LIMIT 10000) AS others);
 END
 $$;
 COMMENT ON FUNCTION ctms.acoustic_place(uuid) IS 'The lane of a contact that waits for its turn, its place there (1 is next; 10001: at least 10000 are before it), and how many wait in the other lane (at most 10000); nulls if it does not wait for its turn';

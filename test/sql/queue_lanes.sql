@@ -260,7 +260,12 @@ SELECT ctms.enqueue_contacts(array_agg(pg_temp.contact(n))) FROM generate_series
 SELECT ctms.enqueue_contacts(ARRAY[pg_temp.contact(10)], 'live');
 UPDATE ctms.pending_acoustic SET create_timestamp = now() - pg_temp.n(email_id) * interval '1 second';
 INSERT INTO ctms.acoustic_sent (email_id, hashes) SELECT pg_temp.contact(n), '{}' FROM generate_series(1, 10) AS n;
+INSERT INTO ctms.unresolved_stripe (kind, key, is_bulk) VALUES ('contact', pg_temp.contact(3)::text, true),
+    ('contact', pg_temp.contact(4)::text, true), ('contact', pg_temp.contact(10)::text, false);
 SELECT ctms.cancel_acoustic(ARRAY[pg_temp.contact(3), pg_temp.contact(10), gen_random_uuid()]);
+-- A contact that was noted, because another session had locked it, does not come back by that.
+WITH noted AS (DELETE FROM ctms.unresolved_stripe WHERE kind = 'contact' RETURNING key)
+SELECT string_agg(right(key, 2), ' ' ORDER BY key) FROM noted;
 -- 9 was tried, and its lease has ended; an agent holds 8; 1 is exhausted.
 SELECT * FROM pg_temp.claim(2, 1);
 UPDATE ctms.pending_acoustic SET lease_until = now() - interval '1 second', create_timestamp = now() WHERE email_id = pg_temp.contact(9);
