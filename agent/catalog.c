@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "agent/acoustic/xml.h"
+#include "acoustic/xml.h"
 
 struct catalog {
     json_t *newsletters; /* object: slug to column; null: not known */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/acoustic/xml.h"
+#include "acoustic/xml.h"
 #include "agent/fields.h"
 #include "common/utf8.h"
 

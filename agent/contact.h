@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#include "agent/acoustic/classify.h"
-#include "agent/acoustic/table.h"
+#include "acoustic/classify.h"
+#include "acoustic/table.h"
 #include "common/buf.h"
 
 #define EMAIL_ID_SIZE 37

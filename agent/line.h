@@ -18,7 +18,7 @@
 
 #include <event2/event.h>
 
-#include "agent/acoustic/token.h"
+#include "acoustic/token.h"
 #include "agent/contact.h"
 #include "agent/metrics.h"
 #include "agent/pace.h"

@@ -5,8 +5,8 @@
 #ifndef AGENT_AGENT_METRICS_H
 #define AGENT_AGENT_METRICS_H
 
-#include "agent/acoustic/classify.h"
-#include "agent/acoustic/table.h"
+#include "acoustic/classify.h"
+#include "acoustic/table.h"
 #include "agent/queue.h"
 #include "common/buf.h"
 

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/acoustic/answer.h"
-#include "agent/acoustic/classify.h"
-#include "agent/acoustic/table.h"
+#include "acoustic/answer.h"
+#include "acoustic/classify.h"
+#include "acoustic/table.h"
 #include "agent/report.h"
 #include "agent/stop.h"
 #include "common/clock.h"

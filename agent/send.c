@@ -7,7 +7,7 @@
  */
 #include "agent/send.h"
 
-#include "agent/acoustic/xml.h"
+#include "acoustic/xml.h"
 #include "agent/outcome.h"
 #include "common/clock.h"
 

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/acoustic/account.h"
+#include "acoustic/account.h"
 #include "common/config.h"
 
 typedef struct agent_settings {

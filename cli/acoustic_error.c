@@ -1,5 +1,5 @@
 /*
- * acoustic_error.c: the table behind acoustic_error.h. agent/acoustic/classify.c decides what the
+ * acoustic_error.c: the table behind acoustic_error.h. acoustic/classify.c decides what the
  * agent does after these errors; this table is for people.
  */
 #include "cli/acoustic_error.h"

@@ -1,6 +1,6 @@
 # Builds the programs and the C unit tests; included by the top Makefile.
 # Every program is the objects of its folder plus the objects of common/; the agent speaks HTTP with
-# those of rest/http/.
+# those of rest/http/, and Acoustic with those of acoustic/ and bulk/, as the command line does.
 
 CC ?= gcc
 PROGRAM_PACKAGES = libpq libevent libevent_pthreads libcurl libxml-2.0 jansson cjose libargon2 libcrypto
@@ -18,8 +18,9 @@ COMMON_OBJS = $(call object,common)
 
 ctms-rest_DIR = rest
 ctms-agent_DIR = agent
-ctms-agent_MORE = rest/http
+ctms-agent_MORE = rest/http acoustic bulk
 ctms_DIR = cli
+ctms_MORE = acoustic bulk
 acoustic-sandbox_DIR = test/acoustic-sandbox
 http-load_DIR = bench/http-load
 PROGRAMS = $(foreach p,ctms-rest ctms-agent ctms acoustic-sandbox http-load,$(if $(wildcard $($(p)_DIR)/main.c),$(p)))

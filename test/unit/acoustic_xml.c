@@ -1,8 +1,8 @@
 /*
- * Tests of agent/acoustic/xml.c and agent/acoustic/answer.c: what is written, and that any answer
+ * Tests of acoustic/xml.c and acoustic/answer.c: what is written, and that any answer
  * is read without harm.
  *
- * uses: agent/acoustic/xml.c agent/acoustic/answer.c
+ * uses: acoustic/xml.c acoustic/answer.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,8 +14,8 @@
 
 #include <libxml/parser.h>
 
-#include "agent/acoustic/answer.h"
-#include "agent/acoustic/xml.h"
+#include "acoustic/answer.h"
+#include "acoustic/xml.h"
 #include "common/utf8.h"
 
 #define FAULT(text, id, class)                                                                     \

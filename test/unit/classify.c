@@ -1,5 +1,5 @@
 /*
- * Tests of agent/acoustic/classify.c: every row of the table by name, and that the more precise
+ * Tests of acoustic/classify.c: every row of the table by name, and that the more precise
  * part of an answer decides.
  *
  * It includes the file that it tests, to check that every row of its tables has a test.
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/acoustic/classify.c" /* NOLINT(bugprone-suspicious-include) */
+#include "acoustic/classify.c" /* NOLINT(bugprone-suspicious-include) */
 
 enum { NO_NUMBER = -1 };
 

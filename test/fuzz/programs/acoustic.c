@@ -1,7 +1,7 @@
-/* Answers of Acoustic's XML API. uses: agent/acoustic/answer.c */
+/* Answers of Acoustic's XML API. uses: acoustic/answer.c */
 #include <string.h>
 
-#include "agent/acoustic/answer.h"
+#include "acoustic/answer.h"
 #include "test/fuzz/programs/fuzz.h"
 
 int

@@ -1,6 +1,6 @@
 /* acoustic/table.h: the tables at Acoustic that contacts are sent to. */
-#ifndef AGENT_ACOUSTIC_TABLE_H
-#define AGENT_ACOUSTIC_TABLE_H
+#ifndef CTMS_ACOUSTIC_TABLE_H
+#define CTMS_ACOUSTIC_TABLE_H
 
 #include <stdbool.h>
 

@@ -5,7 +5,7 @@
  * The XML is written by hand, not by libxml2's writer: most of the work is what must be done to
  * values (see the header), and a contact has about sixty columns.
  */
-#include "agent/acoustic/xml.h"
+#include "acoustic/xml.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /*
  * acoustic/token.c: fetches and keeps the access token; see acoustic/token.h.
  */
-#include "agent/acoustic/token.h"
+#include "acoustic/token.h"
 
 #include <stdlib.h>
 #include <string.h>

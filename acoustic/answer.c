@@ -4,7 +4,7 @@
  * It uses libxml2's SAX interface, so that no tree is built for 100 MB of nonsense. Reading stops
  * at a document type: answers have none, and it could define entities.
  */
-#include "agent/acoustic/answer.h"
+#include "acoustic/answer.h"
 
 #include <limits.h>
 #include <stdlib.h>

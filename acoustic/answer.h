@@ -1,6 +1,6 @@
 /* acoustic/answer.h: reads any answer of the XML API, valid or not. outcome.c calls it. */
-#ifndef AGENT_ACOUSTIC_ANSWER_H
-#define AGENT_ACOUSTIC_ANSWER_H
+#ifndef CTMS_ACOUSTIC_ANSWER_H
+#define CTMS_ACOUSTIC_ANSWER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,11 @@
 /* acoustic/classify.h: what to do about an answer of Acoustic, in one table. outcome.c asks it. */
-#ifndef AGENT_ACOUSTIC_CLASSIFY_H
-#define AGENT_ACOUSTIC_CLASSIFY_H
+#ifndef CTMS_ACOUSTIC_CLASSIFY_H
+#define CTMS_ACOUSTIC_CLASSIFY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/acoustic/answer.h"
+#include "acoustic/answer.h"
 
 typedef enum failure_class {
     CLASS_SUCCESS,

@@ -1,7 +1,7 @@
 /*
  * acoustic/table.c: the names of tables; see acoustic/table.h.
  */
-#include "agent/acoustic/table.h"
+#include "acoustic/table.h"
 
 #include <string.h>
 

@@ -9,8 +9,8 @@
  * bytes that are not UTF-8) becomes a space or U+FFFD. This matters, because a document that
  * Acoustic cannot parse would look like a mistake in the configuration and stop the whole line.
  */
-#ifndef AGENT_ACOUSTIC_XML_H
-#define AGENT_ACOUSTIC_XML_H
+#ifndef CTMS_ACOUSTIC_XML_H
+#define CTMS_ACOUSTIC_XML_H
 
 #include <stdbool.h>
 #include <stddef.h>

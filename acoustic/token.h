@@ -3,10 +3,10 @@
  * it expires. After a failure the next attempt waits. sync.c sets it up; send.c takes the token,
  * and outcome.c rejects it.
  */
-#ifndef AGENT_ACOUSTIC_TOKEN_H
-#define AGENT_ACOUSTIC_TOKEN_H
+#ifndef CTMS_ACOUSTIC_TOKEN_H
+#define CTMS_ACOUSTIC_TOKEN_H
 
-#include "agent/acoustic/account.h"
+#include "acoustic/account.h"
 #include "common/http_client.h"
 
 typedef struct token_source token_source;

@@ -5,7 +5,7 @@
  * of Acoustic, so rows with a text come before rows with a number. A fault in the body comes before
  * the HTTP status, because it is more precise.
  */
-#include "agent/acoustic/classify.h"
+#include "acoustic/classify.h"
 
 #include <string.h>
 

@@ -2,10 +2,10 @@
  * acoustic/account.h: the address of Acoustic, and the credentials. settings.c fills it in; token.c
  * and send.c use it.
  */
-#ifndef AGENT_ACOUSTIC_ACCOUNT_H
-#define AGENT_ACOUSTIC_ACCOUNT_H
+#ifndef CTMS_ACOUSTIC_ACCOUNT_H
+#define CTMS_ACOUSTIC_ACCOUNT_H
 
-#include "agent/acoustic/table.h"
+#include "acoustic/table.h"
 
 /* The strings belong to the configuration. */
 typedef struct acoustic_account {
