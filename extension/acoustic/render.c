@@ -8,400 +8,250 @@
  */
 #include "extension/base/compat.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/uuid.h"
 
-#include "extension/acoustic/fields.h"
 #include "extension/acoustic/render.h"
-#include "extension/acoustic/value.h"
+#include "extension/acoustic/source.h"
 #include "extension/queue/feed.h"
-#include "extension/queue/plan.h"
 
 PG_FUNCTION_INFO_V1(ctms_acoustic_main_columns);
 
 #define CONTACTS_PER_PIECE 1000
 
-/*
- * The columns have the names that Acoustic uses; those that begin with "_" are for this file
- * only. The first column of each statement is the contact. The casts change nothing unless
- * somebody has changed the type of a column.
- */
-static QueuePlan main_plan = {
-    .sql = "SELECT e.email_id::uuid, a.email_id IS NOT NULL AS _has_amo,"
-           " f.email_id IS NOT NULL AS _has_fxa,"
-           " e.primary_email::text AS email, e.basket_token::text, e.sfdc_id::text,"
-           " e.first_name::text, e.last_name::text, e.mailing_country::text, e.email_format::text,"
-           " e.email_lang::text, e.double_opt_in::boolean, e.has_opted_out_of_email::boolean,"
-           " e.unsubscribe_reason::text, e.create_timestamp::timestamptz,"
-           " e.update_timestamp::timestamptz,"
-           " a.add_on_ids::text AS amo_add_on_ids, a.display_name::text AS amo_display_name,"
-           " a.email_opt_in::boolean AS amo_email_opt_in, a.language::text AS amo_language,"
-           " a.last_login::date AS amo_last_login, a.location::text AS amo_location,"
-           " a.profile_url::text AS amo_profile_url, a.\"user\"::boolean AS amo_user,"
-           " a.user_id::text AS amo_user_id, a.username::text AS amo_username,"
-           " a.create_timestamp::timestamptz AS amo_create_timestamp,"
-           " a.update_timestamp::timestamptz AS amo_update_timestamp,"
-           " f.fxa_id::text, f.primary_email::text AS fxa_primary_email,"
-           " f.created_date::text AS fxa_created_date, f.lang::text AS fxa_lang,"
-           " f.first_service::text AS fxa_first_service,"
-           " f.account_deleted::boolean AS fxa_account_deleted,"
-           " f.create_timestamp::timestamptz AS fxa_create_timestamp,"
-           " f.update_timestamp::timestamptz AS fxa_update_timestamp"
-           " FROM unnest($1) AS wanted (email_id) JOIN ctms.emails AS e USING (email_id)"
-           " LEFT JOIN ctms.amo AS a USING (email_id) LEFT JOIN ctms.fxa AS f USING (email_id)"
-           " ORDER BY e.email_id",
-    .arg_count = 1,
-    .arg_types = {UUIDARRAYOID},
-    .is_read_only = true};
-
-#define MAIN_HAS_AMO 2
-#define MAIN_HAS_FXA 3
-
-static QueuePlan newsletter_plan = {
-    .sql = "SELECT email_id::uuid, name::text AS newsletter_name,"
-           " source::text AS newsletter_source, format::text AS newsletter_format,"
-           " lang::text AS newsletter_lang, subscribed::boolean,"
-           " unsub_reason::text AS newsletter_unsub_reason, create_timestamp::timestamptz,"
-           " update_timestamp::timestamptz"
-           " FROM ctms.newsletters AS n WHERE email_id = ANY ($1)"
-           " ORDER BY n.email_id, n.name COLLATE \"C\"",
-    .arg_count = 1,
-    .arg_types = {UUIDARRAYOID},
-    .is_read_only = true};
-#define NEWSLETTER_NAME 2
-#define NEWSLETTER_SUBSCRIBED 6
-
-static QueuePlan waitlist_plan = {
-    .sql = "SELECT email_id::uuid, name::text AS waitlist_name, source::text AS waitlist_source,"
-           " subscribed::boolean, unsub_reason::text, create_timestamp::timestamptz,"
-           " update_timestamp::timestamptz, fields::jsonb AS _fields"
-           " FROM ctms.waitlists AS w WHERE email_id = ANY ($1)"
-           " ORDER BY w.email_id, w.name COLLATE \"C\"",
-    .arg_count = 1,
-    .arg_types = {UUIDARRAYOID},
-    .is_read_only = true};
-#define WAITLIST_NAME 2
-#define WAITLIST_FIELDS 8
-
-static QueuePlan product_plan = {
-    .sql = "SELECT email_id, product_name, product_id, price_id, segment::text AS segment, changed,"
-           " sub_count, payment_service, payment_type, card_brand, card_last4, currency, amount,"
-           " billing_country, status, interval_count, \"interval\", created, start,"
-           " current_period_start, current_period_end, canceled_at, cancel_at_period_end, ended_at"
-           " FROM ctms._product_subscriptions($1) ORDER BY email_id, product_id COLLATE \"C\"",
-    .arg_count = 1,
-    .arg_types = {UUIDARRAYOID},
-    .is_read_only = true};
-#define PRODUCT_ID 3
-#define PRODUCT_AMOUNT 13
-#define PRODUCT_INTERVAL_COUNT 16
-
-/* The rows of one statement, and the position of the walk. */
-typedef struct RowSet {
-    SPITupleTable *table;
-    uint64 count;
-    uint64 next;
-} RowSet;
-
 typedef struct Piece {
-    RowSet main, newsletters, waitlists, products;
+    const AcousticSink *sink;
+    MemoryContext context; /* for what lives as long as the piece */
+    AcousticWriter writer;
+    AcousticRows rows[SOURCES];
+    TupleDesc sources[SOURCES];
+    AcousticFields fields;
+    AcousticLayout layouts[ACOUSTIC_KINDS]; /* those that were needed; others have no columns */
+    bool *are_set;                          /* the flags of the current contact */
+    AcousticSpan spans[SOURCES];            /* the rows of the current contact */
+    Datum email_id;
+    AcousticText email_id_text;
 } Piece;
 
-/* The rows of the current contact in a RowSet. */
-typedef struct Span {
-    uint64 first, end;
-} Span;
-
-typedef struct Output {
-    const AcousticSink *sink;
-    Datum email_id;
-    StringInfoData json;
-} Output;
-
-static RowSet
-read_rows(QueuePlan *plan, ArrayType *email_ids)
-{
-    RowSet rows = {0};
-
-    rows.count = queue_run_plan(plan, (Datum[]){PointerGetDatum(email_ids)}, NULL, SPI_OK_SELECT);
-    rows.table = SPI_tuptable;
-    return rows;
-}
-
-static Datum
-value_of(const RowSet *rows, uint64 row, int column, bool *is_null)
-{
-    return SPI_getbinval(rows->table->vals[row], rows->table->tupdesc, column, is_null);
-}
-
-static char *
-text_of(const RowSet *rows, uint64 row, int column)
-{
-    bool is_null;
-    Datum value = value_of(rows, row, column, &is_null);
-
-    return is_null ? pstrdup("") : TextDatumGetCString(value);
-}
-
-static int
-compare_contact(const RowSet *rows, uint64 row, Datum email_id)
-{
-    bool is_null;
-
-    return memcmp(DatumGetUUIDP(value_of(rows, row, 1, &is_null)), DatumGetUUIDP(email_id),
-                  UUID_LEN);
-}
-
-/* Moves the walk past the rows of the contact, and returns these. */
-static Span
-take_span(RowSet *rows, Datum email_id)
-{
-    Span span;
-
-    while (rows->next < rows->count && compare_contact(rows, rows->next, email_id) < 0)
-        rows->next++;
-    span.first = rows->next;
-    while (rows->next < rows->count && compare_contact(rows, rows->next, email_id) == 0)
-        rows->next++;
-    span.end = rows->next;
-    return span;
-}
-
-/* ---- rows ------------------------------------------------------------------ */
-
-static void
-start_row(Output *output)
-{
-    resetStringInfo(&output->json);
-    appendStringInfoChar(&output->json, '{');
-    acoustic_append_field(&output->json, "email_id", output->email_id, false, UUIDOID,
-                          ACOUSTIC_PLAIN);
-}
-
-static void
-end_row(Output *output, const char *kind, const char *name)
-{
-    appendStringInfoChar(&output->json, '}');
-    output->sink->row(output->sink->arg, output->email_id, kind, name, &output->json);
-}
-
-static void
-append_column(StringInfo json, const RowSet *rows, uint64 row, int column, AcousticStyle style)
-{
-    TupleDesc desc = rows->table->tupdesc;
-    bool is_null;
-    Datum value = value_of(rows, row, column, &is_null);
-
-    acoustic_append_field(json, NameStr(TupleDescAttr(desc, column - 1)->attname), value, is_null,
-                          TupleDescAttr(desc, column - 1)->atttypid, style);
-}
+/* ---- columns ----------------------------------------------------------------------- */
 
 /*
- * A member of the fields of a waitlist as text, empty when it is null. NULL when the fields do
- * not have it.
+ * A member of the fields of the loaded waitlist row. False when the fields do not have it.
  */
-static char *
-waitlist_member(const RowSet *waitlists, uint64 row, const char *name)
+static bool
+find_member(const AcousticRows *waitlists, const char *name, AcousticText *text)
 {
-    bool is_null;
-    Datum fields = value_of(waitlists, row, WAITLIST_FIELDS, &is_null);
-    Jsonb *jsonb;
+    Jsonb *fields;
     JsonbValue *member;
 
-    if (is_null)
-        return NULL;
-    jsonb = DatumGetJsonbP(fields);
-    if (!JB_ROOT_IS_OBJECT(jsonb))
-        return NULL;
-    member = getKeyJsonValueFromContainer(&jsonb->root, name, strlen(name), NULL);
-    return member ? acoustic_json_member_text(member) : NULL;
+    if (waitlists->nulls[WAITLIST_FIELDS - 1])
+        return false;
+    fields = DatumGetJsonbP(waitlists->values[WAITLIST_FIELDS - 1]);
+    if (!JB_ROOT_IS_OBJECT(fields))
+        return false;
+    member = getKeyJsonValueFromContainer(&fields->root, name, strlen(name), NULL);
+    if (member)
+        acoustic_text_format_member(text, member);
+    return member != NULL;
 }
 
-/*
- * "<waitlist>_waitlist_<field>": a member of the waitlist's fields, otherwise a column of its
- * row.
- */
-static void
-append_main_waitlist(StringInfo json, const MainField *field, const RowSet *waitlists, Span span)
+static bool
+has_name(const AcousticRows *rows, int column, const char *name)
 {
-    TupleDesc desc = waitlists->table->tupdesc;
+    AcousticText text;
 
+    acoustic_text_format(&text, rows->values[column - 1], rows->nulls[column - 1], TEXTOID,
+                         ACOUSTIC_PLAIN);
+    return text.length == (int)strlen(name) && memcmp(text.data, name, text.length) == 0;
+}
+
+static void
+format_column(const AcousticRows *rows, const AcousticColumn *column, AcousticText *text)
+{
+    acoustic_text_format(text, rows->values[column->place - 1], rows->nulls[column->place - 1],
+                         column->type, column->style);
+}
+
+static void
+format_waitlist(Piece *piece, const AcousticColumn *column, AcousticText *text)
+{
+    AcousticRows *waitlists = &piece->rows[SOURCE_WAITLISTS];
+    AcousticSpan span = piece->spans[SOURCE_WAITLISTS];
+
+    acoustic_text_set(text, "");
     for (uint64 row = span.first; row < span.end; row++) {
-        char *member;
-        int column;
-
-        if (strcmp(text_of(waitlists, row, WAITLIST_NAME), field->waitlist) != 0)
+        acoustic_source_load(waitlists, row);
+        if (!has_name(waitlists, WAITLIST_NAME, column->waitlist))
             continue;
-        member = waitlist_member(waitlists, row, field->waitlist_field);
-        if (member) {
-            acoustic_append_text_field(json, field->name, member);
-            return;
-        }
-        column = SPI_fnumber(desc, field->waitlist_field);
-        if (column <= 0)
-            column = SPI_fnumber(desc, psprintf("waitlist_%s", field->waitlist_field));
-        if (column > 1 && column < WAITLIST_FIELDS) {
-            bool is_null;
-            Datum value = value_of(waitlists, row, column, &is_null);
+        if (!find_member(waitlists, column->member, text) && column->place > 0)
+            format_column(waitlists, column, text);
+        return;
+    }
+}
 
-            acoustic_append_field(json, field->name, value, is_null,
-                                  TupleDescAttr(desc, column - 1)->atttypid, ACOUSTIC_PLAIN);
-            return;
-        }
+static void
+format(Piece *piece, const AcousticRows *rows, const AcousticColumn *column, AcousticText *text)
+{
+    switch (column->from) {
+    case FROM_COLUMN: format_column(rows, column, text); break;
+    case FROM_MEMBER:
+        if (!find_member(rows, column->member, text))
+            acoustic_text_set(text, "");
         break;
+    case FROM_WAITLIST: format_waitlist(piece, column, text); break;
+    case FROM_FLAG: acoustic_text_set(text, piece->are_set[column->place] ? "1" : "0"); break;
     }
-    acoustic_append_text_field(json, field->name, "");
 }
 
-/* Writes each flag once: 1 when the contact subscribes to any newsletter that sets it. */
-static void
-append_flags(StringInfo json, const AcousticFields *fields, const RowSet *newsletters, Span span)
+/* ---- rows -------------------------------------------------------------------------- */
+
+static const AcousticLayout *
+layout_of(Piece *piece, AcousticKind kind)
 {
-    bool *is_set = palloc0((fields->flag_count + 1) * sizeof(bool));
+    AcousticLayout *layout = &piece->layouts[kind];
 
+    if (!layout->columns) {
+        MemoryContext caller = MemoryContextSwitchTo(piece->context);
+
+        acoustic_layout_make(layout, kind, &piece->fields, piece->sources);
+        MemoryContextSwitchTo(caller);
+    }
+    return layout;
+}
+
+static void
+put_row(Piece *piece, AcousticKind kind, uint64 row, int name_column)
+{
+    const AcousticLayout *layout = layout_of(piece, kind);
+    AcousticRows *rows = &piece->rows[acoustic_layout_source(kind)];
+    const AcousticSink *sink = piece->sink;
+    const char *name = NULL;
+
+    acoustic_source_load(rows, row);
+    acoustic_writer_start(&piece->writer);
+    acoustic_writer_put(&piece->writer, "\"email_id\":", &piece->email_id_text);
+    for (int i = 0; i < layout->count; i++) {
+        AcousticText text;
+
+        format(piece, rows, &layout->columns[i], &text);
+        acoustic_writer_put(&piece->writer, layout->columns[i].key, &text);
+    }
+    acoustic_writer_end(&piece->writer);
+    if (sink->form == ACOUSTIC_JSON)
+        name = name_column == 0 || rows->nulls[name_column - 1]
+                   ? pstrdup("")
+                   : TextDatumGetCString(rows->values[name_column - 1]);
+    sink->row(sink->arg, piece->email_id, kind, name, &piece->writer.text);
+}
+
+static void
+put_rows(Piece *piece, AcousticKind kind, int name_column)
+{
+    AcousticSpan span = piece->spans[acoustic_layout_source(kind)];
+
+    for (uint64 row = span.first; row < span.end; row++)
+        put_row(piece, kind, row, name_column);
+}
+
+/* A flag is set when the contact subscribes to any newsletter that sets it. */
+static void
+set_flags(Piece *piece)
+{
+    AcousticRows *newsletters = &piece->rows[SOURCE_NEWSLETTERS];
+    AcousticSpan span = piece->spans[SOURCE_NEWSLETTERS];
+    const AcousticFields *fields = &piece->fields;
+
+    memset(piece->are_set, 0, fields->flag_count * sizeof(bool));
     for (uint64 row = span.first; row < span.end; row++) {
-        bool is_null;
-        bool is_subscribed =
-            DatumGetBool(value_of(newsletters, row, NEWSLETTER_SUBSCRIBED, &is_null));
-        char *name;
-
-        if (is_null || !is_subscribed)
+        acoustic_source_load(newsletters, row);
+        if (!acoustic_source_is_true(newsletters, NEWSLETTER_SUBSCRIBED))
             continue;
-        name = text_of(newsletters, row, NEWSLETTER_NAME);
         for (int i = 0; i < fields->flag_source_count; i++)
-            if (strcmp(fields->flag_sources[i].newsletter, name) == 0)
-                is_set[fields->flag_sources[i].flag] = true;
-    }
-    for (int i = 0; i < fields->flag_count; i++)
-        acoustic_append_text_field(json, fields->flags[i], is_set[i] ? "1" : "0");
-}
-
-static void
-put_main(Output *output, const AcousticFields *fields, const Piece *piece, uint64 row,
-         Span newsletters, Span waitlists)
-{
-    bool is_null;
-    bool has_amo = DatumGetBool(value_of(&piece->main, row, MAIN_HAS_AMO, &is_null));
-    bool has_fxa = DatumGetBool(value_of(&piece->main, row, MAIN_HAS_FXA, &is_null));
-
-    start_row(output);
-    for (int i = 0; i < fields->main_count; i++) {
-        const MainField *field = &fields->main[i];
-
-        if ((field->group == MAIN_AMO && !has_amo) || (field->group == MAIN_FXA && !has_fxa))
-            continue;
-        if (field->group == MAIN_WAITLIST)
-            append_main_waitlist(&output->json, field, &piece->waitlists, waitlists);
-        else
-            append_column(&output->json, &piece->main, row, field->column, field->style);
-    }
-    append_flags(&output->json, fields, &piece->newsletters, newsletters);
-    end_row(output, "main", "");
-}
-
-static void
-put_newsletters(Output *output, const RowSet *newsletters, Span span)
-{
-    for (uint64 row = span.first; row < span.end; row++) {
-        start_row(output);
-        for (int column = 2; column <= newsletters->table->tupdesc->natts; column++)
-            append_column(&output->json, newsletters, row, column, ACOUSTIC_PLAIN);
-        end_row(output, "newsletter", text_of(newsletters, row, NEWSLETTER_NAME));
+            if (has_name(newsletters, NEWSLETTER_NAME, fields->flag_sources[i].newsletter))
+                piece->are_set[fields->flag_sources[i].flag] = true;
     }
 }
 
 static void
-put_waitlists(Output *output, const AcousticFields *fields, const RowSet *waitlists, Span span)
+put_contact(Piece *piece, uint64 row)
 {
-    for (uint64 row = span.first; row < span.end; row++) {
-        start_row(output);
-        for (int column = 2; column < WAITLIST_FIELDS; column++)
-            append_column(&output->json, waitlists, row, column, ACOUSTIC_PLAIN);
-        for (int i = 0; i < fields->waitlist_count; i++) {
-            char *member = waitlist_member(waitlists, row, fields->waitlist[i]);
+    AcousticRows *main = &piece->rows[SOURCE_MAIN];
+    AcousticKind kind = ACOUSTIC_MAIN;
 
-            acoustic_append_text_field(&output->json, fields->waitlist_names[i],
-                                       member ? member : "");
-        }
-        end_row(output, "waitlist", text_of(waitlists, row, WAITLIST_NAME));
-    }
+    acoustic_source_load(main, row);
+    piece->email_id = main->values[0];
+    acoustic_text_format(&piece->email_id_text, piece->email_id, false, UUIDOID, ACOUSTIC_PLAIN);
+    for (int source = SOURCE_NEWSLETTERS; source < SOURCES; source++)
+        piece->spans[source] =
+            acoustic_source_take(&piece->rows[source], DatumGetUUIDP(piece->email_id));
+    set_flags(piece);
+    if (acoustic_source_is_true(main, MAIN_HAS_AMO))
+        kind |= ACOUSTIC_MAIN_AMO;
+    if (acoustic_source_is_true(main, MAIN_HAS_FXA))
+        kind |= ACOUSTIC_MAIN_FXA;
+    put_row(piece, kind, row, 0);
+    put_rows(piece, ACOUSTIC_NEWSLETTER, NEWSLETTER_NAME);
+    put_rows(piece, ACOUSTIC_WAITLIST, WAITLIST_NAME);
+    put_rows(piece, ACOUSTIC_PRODUCT, PRODUCT_ID);
+    if (piece->sink->contact_done)
+        piece->sink->contact_done(piece->sink->arg, piece->email_id);
 }
 
-static void
-put_products(Output *output, const RowSet *products, Span span)
-{
-    for (uint64 row = span.first; row < span.end; row++) {
-        start_row(output);
-        for (int column = 2; column <= products->table->tupdesc->natts; column++)
-            append_column(&output->json, products, row, column,
-                          column == PRODUCT_AMOUNT || column == PRODUCT_INTERVAL_COUNT
-                              ? ACOUSTIC_MINUS_ONE
-                              : ACOUSTIC_PLAIN);
-        end_row(output, "product", text_of(products, row, PRODUCT_ID));
-    }
-}
-
-static void
-put_contact(Output *output, const AcousticFields *fields, Piece *piece, uint64 row)
-{
-    Span newsletters, waitlists, products;
-    bool is_null;
-
-    output->email_id = value_of(&piece->main, row, 1, &is_null);
-    newsletters = take_span(&piece->newsletters, output->email_id);
-    waitlists = take_span(&piece->waitlists, output->email_id);
-    products = take_span(&piece->products, output->email_id);
-    put_main(output, fields, piece, row, newsletters, waitlists);
-    put_newsletters(output, &piece->newsletters, newsletters);
-    put_waitlists(output, fields, &piece->waitlists, waitlists);
-    put_products(output, &piece->products, products);
-    if (output->sink->contact_done)
-        output->sink->contact_done(output->sink->arg, output->email_id);
-}
+/* ---- pieces ------------------------------------------------------------------------ */
 
 /*
  * Products belong to the FxA account. Reading them costs as much as everything else, so they are
  * only read when a contact has one.
  */
 static bool
-is_any_fxa(const RowSet *main)
+is_any_fxa(AcousticRows *main)
 {
     for (uint64 row = 0; row < main->count; row++) {
         bool is_null;
 
-        if (DatumGetBool(value_of(main, row, MAIN_HAS_FXA, &is_null)))
+        if (DatumGetBool(SPI_getbinval(main->table->vals[row], main->table->tupdesc, MAIN_HAS_FXA,
+                                       &is_null)))
             return true;
     }
     return false;
 }
 
 static void
+read_source(Piece *piece, AcousticSource source, ArrayType *email_ids)
+{
+    acoustic_source_read(&piece->rows[source], source, email_ids);
+    piece->sources[source] = piece->rows[source].table->tupdesc;
+}
+
+static void
+read_piece(Piece *piece, ArrayType *email_ids, bool is_all_read)
+{
+    read_source(piece, SOURCE_MAIN, email_ids);
+    read_source(piece, SOURCE_NEWSLETTERS, email_ids);
+    read_source(piece, SOURCE_WAITLISTS, email_ids);
+    if (is_all_read || is_any_fxa(&piece->rows[SOURCE_MAIN]))
+        read_source(piece, SOURCE_PRODUCTS, email_ids);
+    acoustic_read_fields(&piece->fields, piece->sources[SOURCE_MAIN]);
+}
+
+static void
 put_piece(const AcousticSink *sink, ArrayType *email_ids)
 {
-    Piece piece = {.products = {0}};
-    AcousticFields fields;
-    Output output = {.sink = sink};
+    Piece piece = {.sink = sink, .context = CurrentMemoryContext};
     MemoryContext contact_context =
         AllocSetContextCreate(CurrentMemoryContext, "ctms acoustic rows", ALLOCSET_DEFAULT_SIZES);
 
-    piece.main = read_rows(&main_plan, email_ids);
-    piece.newsletters = read_rows(&newsletter_plan, email_ids);
-    piece.waitlists = read_rows(&waitlist_plan, email_ids);
-    if (is_any_fxa(&piece.main))
-        piece.products = read_rows(&product_plan, email_ids);
-    acoustic_read_fields(&fields, piece.main.table->tupdesc);
+    read_piece(&piece, email_ids, false);
+    piece.are_set = palloc((piece.fields.flag_count + 1) * sizeof(bool));
+    acoustic_writer_init(&piece.writer, sink->form);
 
-    for (uint64 row = 0; row < piece.main.count; row++) {
+    for (uint64 row = 0; row < piece.rows[SOURCE_MAIN].count; row++) {
         MemoryContext caller = MemoryContextSwitchTo(contact_context);
 
         CHECK_FOR_INTERRUPTS();
-        initStringInfo(&output.json);
-        put_contact(&output, &fields, &piece, row);
+        put_contact(&piece, row);
         MemoryContextSwitchTo(caller);
         MemoryContextReset(contact_context);
     }
@@ -425,16 +275,29 @@ acoustic_render_contacts(ArrayType *email_ids, const AcousticSink *sink)
     }
 }
 
-/* ctms.acoustic_main_columns() → names: those of the statement, which reads no contact for it. */
+void
+acoustic_render_layouts(AcousticLayout layouts[ACOUSTIC_KINDS])
+{
+    Piece piece = {0};
+
+    /* The statements tell their columns, though they read no contact. */
+    read_piece(&piece, construct_empty_array(UUIDOID), true);
+    for (int kind = 0; kind < ACOUSTIC_KINDS; kind++)
+        acoustic_layout_make(&layouts[kind], kind, &piece.fields, piece.sources);
+}
+
+/* ctms.acoustic_main_columns() → names: those of the statement. */
 Datum
 ctms_acoustic_main_columns(PG_FUNCTION_ARGS)
 {
     MemoryContext caller = CurrentMemoryContext;
     ArrayBuildState *names = initArrayResult(TEXTOID, caller, false);
+    AcousticRows main;
     TupleDesc columns;
 
     SPI_connect();
-    columns = read_rows(&main_plan, construct_empty_array(UUIDOID)).table->tupdesc;
+    acoustic_source_read(&main, SOURCE_MAIN, construct_empty_array(UUIDOID));
+    columns = main.table->tupdesc;
     for (int i = 0; i < columns->natts; i++) {
         const char *name = NameStr(TupleDescAttr(columns, i)->attname);
 

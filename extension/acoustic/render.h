@@ -9,14 +9,18 @@
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 
+#include "extension/acoustic/layout.h"
+#include "extension/acoustic/writer.h"
+
 /* Receives the rows. Memory that is allocated in a call lives until the contact is done. */
 typedef struct AcousticSink {
+    AcousticForm form;
     /*
-     * Takes a row. kind: "main", "newsletter", "waitlist" or "product". name: distinguishes rows
-     * of the same kind, empty for "main". json: an object whose values are texts; must be copied.
+     * Takes a row. name: distinguishes rows of the same kind, empty for main rows; NULL in CSV,
+     * where nobody asks. text: the row in the form asked for; must be copied.
      */
-    void (*row)(void *arg, Datum email_id, const char *kind, const char *name,
-                const StringInfoData *json);
+    void (*row)(void *arg, Datum email_id, AcousticKind kind, const char *name,
+                const StringInfoData *text);
     void (*contact_done)(void *arg, Datum email_id); /* may be null */
     void *arg;
 } AcousticSink;
@@ -26,5 +30,8 @@ typedef struct AcousticSink {
  * that do not exist get no rows. Reads with the active snapshot.
  */
 extern void acoustic_render_contacts(ArrayType *email_ids, const AcousticSink *sink);
+
+/* Lays out all kinds; between SPI_connect() and SPI_finish(), which frees them. */
+extern void acoustic_render_layouts(AcousticLayout layouts[ACOUSTIC_KINDS]);
 
 #endif

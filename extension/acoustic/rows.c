@@ -7,23 +7,19 @@
  */
 #include "extension/base/compat.h"
 
-#include "access/parallel.h"
-#include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 #include "extension/acoustic/render.h"
+#include "extension/acoustic/tables.h"
 #include "extension/base/settings.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
@@ -61,16 +57,16 @@ put(ReturnSetInfo *result, Datum email_id, const char *kind, const char *text, i
 /* ---- all of it ---------------------------------------------------------------------- */
 
 static void
-put_row(void *arg, Datum email_id, const char *kind, const char *name, const StringInfoData *json)
+put_row(void *arg, Datum email_id, AcousticKind kind, const char *name, const StringInfoData *json)
 {
-    put(arg, email_id, kind, json->data, json->len);
+    put(arg, email_id, acoustic_layout_row_name(kind), json->data, json->len);
 }
 
 /* ctms.acoustic_rows(email_ids) → rows, contact by contact */
 Datum
 ctms_acoustic_rows(PG_FUNCTION_ARGS)
 {
-    AcousticSink sink = {.row = put_row, .arg = fcinfo->resultinfo};
+    AcousticSink sink = {.form = ACOUSTIC_JSON, .row = put_row, .arg = fcinfo->resultinfo};
 
     InitMaterializedSRF(fcinfo, 0);
     acoustic_render_contacts(PG_GETARG_ARRAYTYPE_P(0), &sink);
@@ -158,7 +154,7 @@ typedef struct Outgoing {
 } Outgoing;
 
 static void
-take_row(void *arg, Datum email_id, const char *kind, const char *name, const StringInfoData *json)
+take_row(void *arg, Datum email_id, AcousticKind kind, const char *name, const StringInfoData *json)
 {
     Outgoing *out = arg;
     OutgoingRow *row;
@@ -172,7 +168,7 @@ take_row(void *arg, Datum email_id, const char *kind, const char *name, const St
         out->capacity = capacity;
     }
     row = &out->rows[out->count++];
-    *row = (OutgoingRow){.kind = kind, .name = name, .length = json->len};
+    *row = (OutgoingRow){.kind = acoustic_layout_row_name(kind), .name = name, .length = json->len};
     row->json = pnstrdup(json->data, json->len);
     hash = hash_bytes_extended((const unsigned char *)json->data, json->len, 0);
     snprintf(row->hash, sizeof(row->hash), "%016llx", (unsigned long long)hash);
@@ -333,56 +329,21 @@ put_deleted_contacts(Outgoing *out, Datum email_ids)
         put_deletions(out, kept_value(&out->notes, 1));
 }
 
-/*
- * Keeps ALTER TABLE from writing any of these tables anew, and then takes a new snapshot. The
- * snapshot of the calling statement is older than our locks, and to a snapshot that is older than
- * such an ALTER TABLE the table is empty: the agent would send half a contact, and finish it.
- * Whoever asked for one snapshot for the whole transaction keeps it.
- */
-static bool
-hold_tables(void)
-{
-    static const char *const tables[] = {"emails",
-                                         "amo",
-                                         "fxa",
-                                         "newsletters",
-                                         "waitlists",
-                                         "acoustic_deleted_row",
-                                         "acoustic_sent",
-                                         "stripe_customer",
-                                         "stripe_subscription",
-                                         "stripe_subscription_item",
-                                         "stripe_price",
-                                         "acoustic_field",
-                                         "acoustic_newsletter_mapping"};
-    Oid schema = get_namespace_oid("ctms", false);
-
-    for (int i = 0; i < (int)lengthof(tables); i++) {
-        Oid table = get_relname_relid(tables[i], schema);
-
-        if (OidIsValid(table))
-            LockRelationOid(table, AccessShareLock);
-    }
-    if (IsolationUsesXactSnapshot() || IsInParallelMode())
-        return false;
-    PushActiveSnapshot(GetLatestSnapshot());
-    return true;
-}
-
 /* ctms.acoustic_outgoing(email_ids, states) → rows, contact by contact */
 Datum
 ctms_acoustic_outgoing(PG_FUNCTION_ARGS)
 {
     Outgoing out = {.result = (ReturnSetInfo *)fcinfo->resultinfo};
-    AcousticSink sink = {.row = take_row, .contact_done = put_outgoing, .arg = &out};
-    AcousticSink plain = {.row = put_row, .arg = out.result};
+    AcousticSink sink = {
+        .form = ACOUSTIC_JSON, .row = take_row, .contact_done = put_outgoing, .arg = &out};
+    AcousticSink plain = {.form = ACOUSTIC_JSON, .row = put_row, .arg = out.result};
     ArrayBuildState *live = NULL, *deleted = NULL;
     bool is_any_noted = queue_is_table_used(queue_relations()->deleted_rows);
     bool is_snapshot_new;
     Datum email_ids;
 
     InitMaterializedSRF(fcinfo, 0);
-    is_snapshot_new = hold_tables();
+    is_snapshot_new = acoustic_tables_hold();
     out.is_unchanged_skipped = settings_is_on(SETTING_ACOUSTIC_SKIP_UNCHANGED);
     sort_contacts(&out, PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), &live, &deleted);
     SPI_connect();
@@ -481,7 +442,10 @@ Datum
 ctms_acoustic_diff(PG_FUNCTION_ARGS)
 {
     Outgoing out = {.result = (ReturnSetInfo *)fcinfo->resultinfo, .is_diff = true};
-    AcousticSink sink = {.row = take_row, .contact_done = put_contact_difference, .arg = &out};
+    AcousticSink sink = {.form = ACOUSTIC_JSON,
+                         .row = take_row,
+                         .contact_done = put_contact_difference,
+                         .arg = &out};
 
     InitMaterializedSRF(fcinfo, 0);
     SPI_connect();

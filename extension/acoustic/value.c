@@ -10,39 +10,79 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
-#include "utils/json.h"
 #include "utils/timestamp.h"
 
 #include "extension/acoustic/value.h"
 
-/* The longest text that this file formats itself. */
-#define FORMATTED_LENGTH 64
+static char *
+put_digits(char *to, int number, int digits)
+{
+    for (int i = digits - 1; i >= 0; i--, number /= 10)
+        to[i] = '0' + number % 10;
+    return to + digits;
+}
+
+/* Appends to "formatted"; snprintf() would take a third of the time of all the rows. */
+static void
+append_date(AcousticText *text, int year, int month, int day)
+{
+    char *to = text->formatted;
+
+    if (year < 0 || year > 9999) {
+        text->length = snprintf(to, sizeof(text->formatted), "%02d/%02d/%04d", month, day, year);
+        return;
+    }
+    to = put_digits(to, month, 2);
+    *to++ = '/';
+    to = put_digits(to, day, 2);
+    *to++ = '/';
+    to = put_digits(to, year, 4);
+    text->length = to - text->formatted;
+}
 
 static void
-format_date(char *to, int year, int month, int day)
+append_time(AcousticText *text, const struct pg_tm *tm)
 {
-    snprintf(to, FORMATTED_LENGTH, "%02d/%02d/%04d", month, day, year);
+    char *to = text->formatted + text->length;
+
+    *to++ = ' ';
+    to = put_digits(to, tm->tm_hour, 2);
+    *to++ = ':';
+    to = put_digits(to, tm->tm_min, 2);
+    *to++ = ':';
+    to = put_digits(to, tm->tm_sec, 2);
+    text->length = to - text->formatted;
 }
 
 /* Writes nothing for the infinities, because Acoustic does not have them. */
 static void
-format_timestamp(char *to, TimestampTz timestamp, bool is_date)
+format_timestamp(AcousticText *text, TimestampTz timestamp, bool is_date)
 {
     struct pg_tm tm;
     fsec_t fsec;
-    size_t length;
 
-    to[0] = '\0';
+    text->data = text->formatted;
+    text->length = 0;
     /* Without a zone: UTC. */
     if (TIMESTAMP_NOT_FINITE(timestamp) ||
         timestamp2tm(timestamp, NULL, &tm, &fsec, NULL, NULL) != 0)
         return;
-    format_date(to, tm.tm_year, tm.tm_mon, tm.tm_mday);
-    if (is_date)
+    append_date(text, tm.tm_year, tm.tm_mon, tm.tm_mday);
+    if (!is_date)
+        append_time(text, &tm);
+}
+
+static void
+format_date(AcousticText *text, DateADT date)
+{
+    int year, month, day;
+
+    text->data = text->formatted;
+    text->length = 0;
+    if (DATE_NOT_FINITE(date))
         return;
-    length = strlen(to);
-    snprintf(to + length, FORMATTED_LENGTH - length, " %02d:%02d:%02d", tm.tm_hour, tm.tm_min,
-             tm.tm_sec);
+    j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+    append_date(text, year, month, day);
 }
 
 /* The server reads words such as "now" and "today" as times, but here they are ordinary text. */
@@ -82,77 +122,78 @@ parse_timestamp(const char *text, TimestampTz *timestamp)
     return tm2timestamp(&tm, fsec, &zone, timestamp) == 0;
 }
 
+void
+acoustic_text_set(AcousticText *text, const char *string)
+{
+    text->data = string;
+    text->length = strlen(string);
+}
+
 static void
-append_name(StringInfo json, const char *name)
+format_text(AcousticText *to, Datum value, AcousticStyle style)
 {
-    if (json->data[json->len - 1] != '{')
-        appendStringInfoChar(json, ',');
-    escape_json(json, name);
-    appendStringInfoChar(json, ':');
-}
-
-void
-acoustic_append_text_field(StringInfo json, const char *name, const char *value)
-{
-    append_name(json, name);
-    escape_json(json, value);
-}
-
-void
-acoustic_append_field(StringInfo json, const char *name, Datum value, bool is_null, Oid type,
-                      AcousticStyle style)
-{
-    char formatted[FORMATTED_LENGTH] = "";
-    const char *shown = formatted;
+    text *stored = DatumGetTextPP(value);
     TimestampTz timestamp;
-    int year, month, day;
 
+    to->data = VARDATA_ANY(stored);
+    to->length = VARSIZE_ANY_EXHDR(stored);
+    if (style == ACOUSTIC_MAYBE_TIME && parse_timestamp(text_to_cstring(stored), &timestamp))
+        format_timestamp(to, timestamp, false);
+}
+
+static void
+format_integer(AcousticText *text, int64 value)
+{
+    text->data = text->formatted;
+    text->length = pg_lltoa(value, text->formatted);
+}
+
+void
+acoustic_text_format(AcousticText *text, Datum value, bool is_null, Oid type, AcousticStyle style)
+{
     if (is_null) {
-        acoustic_append_text_field(json, name, style == ACOUSTIC_MINUS_ONE ? "-1" : "");
+        acoustic_text_set(text, style == ACOUSTIC_MINUS_ONE ? "-1" : "");
         return;
     }
     switch (type) {
     case TEXTOID:
-    case VARCHAROID:
-        shown = TextDatumGetCString(value);
-        if (style == ACOUSTIC_MAYBE_TIME && parse_timestamp(shown, &timestamp)) {
-            format_timestamp(formatted, timestamp, false);
-            shown = formatted;
-        }
-        break;
+    case VARCHAROID: format_text(text, value, style); break;
     case BOOLOID:
         if (style == ACOUSTIC_FLAG)
-            shown = DatumGetBool(value) ? "1" : "0";
+            acoustic_text_set(text, DatumGetBool(value) ? "1" : "0");
         else
-            shown = DatumGetBool(value) ? "Yes" : "No";
+            acoustic_text_set(text, DatumGetBool(value) ? "Yes" : "No");
         break;
-    case INT4OID: snprintf(formatted, sizeof(formatted), "%d", DatumGetInt32(value)); break;
-    case INT8OID: snprintf(formatted, sizeof(formatted), INT64_FORMAT, DatumGetInt64(value)); break;
-    case DATEOID:
-        if (!DATE_NOT_FINITE(DatumGetDateADT(value))) {
-            j2date(DatumGetDateADT(value) + POSTGRES_EPOCH_JDATE, &year, &month, &day);
-            format_date(formatted, year, month, day);
-        }
-        break;
+    case INT4OID: format_integer(text, DatumGetInt32(value)); break;
+    case INT8OID: format_integer(text, DatumGetInt64(value)); break;
+    case DATEOID: format_date(text, DatumGetDateADT(value)); break;
     case TIMESTAMPTZOID:
-        format_timestamp(formatted, DatumGetTimestampTz(value), style == ACOUSTIC_DATE);
+        format_timestamp(text, DatumGetTimestampTz(value), style == ACOUSTIC_DATE);
         break;
-    case UUIDOID: shown = DatumGetCString(DirectFunctionCall1(uuid_out, value)); break;
+    case UUIDOID:
+        acoustic_text_set(text, DatumGetCString(DirectFunctionCall1(uuid_out, value)));
+        break;
     default: elog(ERROR, "no Acoustic form for values of type %u", type);
     }
-    acoustic_append_text_field(json, name, shown);
 }
 
-char *
-acoustic_json_member_text(const JsonbValue *value)
+void
+acoustic_text_format_member(AcousticText *text, const JsonbValue *value)
 {
     switch (value->type) {
-    case jbvString: return pnstrdup(value->val.string.val, value->val.string.len);
+    case jbvString:
+        text->data = value->val.string.val;
+        text->length = value->val.string.len;
+        break;
     case jbvNumeric:
-        return DatumGetCString(
-            DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-    case jbvBool: return pstrdup(value->val.boolean ? "Yes" : "No");
-    case jbvBinary: return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
-    default: return pstrdup("");
+        acoustic_text_set(text, DatumGetCString(DirectFunctionCall1(
+                                    numeric_out, NumericGetDatum(value->val.numeric))));
+        break;
+    case jbvBool: acoustic_text_set(text, value->val.boolean ? "Yes" : "No"); break;
+    case jbvBinary:
+        acoustic_text_set(text,
+                          JsonbToCString(NULL, value->val.binary.data, value->val.binary.len));
+        break;
+    default: acoustic_text_set(text, "");
     }
 }

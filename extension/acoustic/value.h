@@ -6,7 +6,6 @@
 
 #include "postgres.h"
 
-#include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 
 /* How to write a value where its type alone does not decide. */
@@ -18,18 +17,26 @@ typedef enum AcousticStyle {
     ACOUSTIC_MINUS_ONE   /* a number, -1 when null */
 } AcousticStyle;
 
+/* The longest text that is formatted here. */
+#define ACOUSTIC_FORMATTED_LENGTH 64
+
+/* A value as text. Its bytes lie in the value, or in "formatted", or in the current context. */
+typedef struct AcousticText {
+    const char *data; /* no null byte need follow */
+    int length;
+    char formatted[ACOUSTIC_FORMATTED_LENGTH];
+} AcousticText;
+
+extern void acoustic_text_set(AcousticText *text, const char *string);
+
 /*
- * Appends "name":"value" to a JSON object, with a comma in front unless it is the first member.
  * The types are text and varchar, boolean, integers, date, timestamptz and uuid. Null becomes
  * empty. ACOUSTIC_MAYBE_TIME depends on the settings DateStyle and TimeZone.
  */
-extern void acoustic_append_field(StringInfo json, const char *name, Datum value, bool is_null,
-                                  Oid type, AcousticStyle style);
+extern void
+acoustic_text_format(AcousticText *text, Datum value, bool is_null, Oid type, AcousticStyle style);
 
-/* The same with a value that is text already. */
-extern void acoustic_append_text_field(StringInfo json, const char *name, const char *value);
-
-/* A member of waitlist fields as text: booleans as Yes and No, null empty; palloc'd. */
-extern char *acoustic_json_member_text(const JsonbValue *value);
+/* A member of waitlist fields: booleans as Yes and No, null empty. */
+extern void acoustic_text_format_member(AcousticText *text, const JsonbValue *value);
 
 #endif
