@@ -37,9 +37,7 @@ typedef struct Piece {
 
 /* ---- columns ----------------------------------------------------------------------- */
 
-/*
- * A member of the fields of the loaded waitlist row. False when the fields do not have it.
- */
+/* A member of the fields of the loaded waitlist row. False when the fields do not have it. */
 static bool
 find_member(const AcousticRows *waitlists, const char *name, AcousticText *text)
 {
@@ -57,21 +55,19 @@ find_member(const AcousticRows *waitlists, const char *name, AcousticText *text)
     return member != NULL;
 }
 
-static bool
-has_name(const AcousticRows *rows, int column, const char *name)
-{
-    AcousticText text;
-
-    acoustic_text_format(&text, rows->values[column - 1], rows->nulls[column - 1], TEXTOID,
-                         ACOUSTIC_PLAIN);
-    return text.length == (int)strlen(name) && memcmp(text.data, name, text.length) == 0;
-}
-
 static void
 format_column(const AcousticRows *rows, const AcousticColumn *column, AcousticText *text)
 {
     acoustic_text_format(text, rows->values[column->place - 1], rows->nulls[column->place - 1],
                          column->type, column->style);
+}
+
+/* The name of the loaded row; the statements make it a text. */
+static void
+format_name(const AcousticRows *rows, int column, AcousticText *text)
+{
+    acoustic_text_format(text, rows->values[column - 1], rows->nulls[column - 1], TEXTOID,
+                         ACOUSTIC_PLAIN);
 }
 
 static void
@@ -82,8 +78,11 @@ format_waitlist(Piece *piece, const AcousticColumn *column, AcousticText *text)
 
     acoustic_text_set(text, "");
     for (uint64 row = span.first; row < span.end; row++) {
+        AcousticText name;
+
         acoustic_source_load(waitlists, row);
-        if (!has_name(waitlists, WAITLIST_NAME, column->waitlist))
+        format_name(waitlists, WAITLIST_NAME, &name);
+        if (!acoustic_text_is(&name, column->waitlist))
             continue;
         if (!find_member(waitlists, column->member, text) && column->place > 0)
             format_column(waitlists, column, text);
@@ -121,6 +120,17 @@ layout_of(Piece *piece, AcousticKind kind)
     return layout;
 }
 
+static char *
+name_of(const AcousticRows *rows, int column)
+{
+    AcousticText name;
+
+    if (column == 0)
+        return pstrdup("");
+    format_name(rows, column, &name);
+    return pnstrdup(name.data, name.length);
+}
+
 static void
 put_row(Piece *piece, AcousticKind kind, uint64 row, int name_column)
 {
@@ -140,9 +150,7 @@ put_row(Piece *piece, AcousticKind kind, uint64 row, int name_column)
     }
     acoustic_writer_end(&piece->writer);
     if (sink->form == ACOUSTIC_JSON)
-        name = name_column == 0 || rows->nulls[name_column - 1]
-                   ? pstrdup("")
-                   : TextDatumGetCString(rows->values[name_column - 1]);
+        name = name_of(rows, name_column);
     sink->row(sink->arg, piece->email_id, kind, name, &piece->writer.text);
 }
 
@@ -165,11 +173,14 @@ set_flags(Piece *piece)
 
     memset(piece->are_set, 0, fields->flag_count * sizeof(bool));
     for (uint64 row = span.first; row < span.end; row++) {
+        AcousticText name;
+
         acoustic_source_load(newsletters, row);
         if (!acoustic_source_is_true(newsletters, NEWSLETTER_SUBSCRIBED))
             continue;
+        format_name(newsletters, NEWSLETTER_NAME, &name);
         for (int i = 0; i < fields->flag_source_count; i++)
-            if (has_name(newsletters, NEWSLETTER_NAME, fields->flag_sources[i].newsletter))
+            if (acoustic_text_is(&name, fields->flag_sources[i].newsletter))
                 piece->are_set[fields->flag_sources[i].flag] = true;
     }
 }

@@ -28,6 +28,7 @@ typedef struct AcousticText {
 } AcousticText;
 
 extern void acoustic_text_set(AcousticText *text, const char *string);
+extern bool acoustic_text_is(const AcousticText *text, const char *string);
 
 /*
  * The types are text and varchar, boolean, integers, date, timestamptz and uuid. Null becomes

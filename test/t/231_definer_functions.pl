@@ -173,6 +173,8 @@ is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), '1', 'and enqueues'
 
 ($output, $error) = as('mallory_agent', "SELECT * FROM ctms.claim_acoustic('m', 10, 6, '1 min')",
     "SELECT kind FROM ctms.acoustic_rows('{$id}')",
+    "SELECT kind, columns FROM ctms.acoustic_csv_columns()",
+    "SELECT kind, csv FROM ctms.acoustic_csv('{$id}')",
     "SELECT ctms.fail_acoustic('m', '{$id}', '{1}', '{x}', '{f}', 6)",
     "SELECT ctms.release_acoustic('m')", "SELECT ctms.share_acoustic('m', 1, 0, 10, '1 min')",
     "SELECT ctms.share_acoustic('m', 0, 0, 10, '1 min')",

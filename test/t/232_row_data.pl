@@ -86,6 +86,7 @@ for my $sql (
     'SELECT last_value FROM ctms.newsletters_id_seq',
     q{SELECT setval('ctms.newsletters_id_seq', 1)},
     'SELECT * FROM ctms.acoustic_rows(ARRAY[gen_random_uuid()])',
+    'SELECT * FROM ctms.acoustic_csv(ARRAY[gen_random_uuid()])',
     q{SELECT ctms.set_waitlist_schema('vpn', 'true')},
     q{SELECT ctms._failing_waitlists('vpn', 'false')},
     q{SELECT ctms.explain_waitlist_fields('false', '{}')},

@@ -10,7 +10,7 @@ sub sorted { return join ' ', sort @_ }
 
 # ---- columns that Acoustic is told: personal ones are kept out of stored errors ------
 
-my ($plan) = slurp("$top/extension/acoustic/render.c") =~ /main_plan = \{(.*?) FROM unnest/s;
+my ($plan) = slurp("$top/extension/acoustic/source.c") =~ /main_plan = \{(.*?) FROM ctms/s;
 my ($personal) =
     slurp("$top/agent/contact.c") =~ /^is_personal\(.*?names\[\] = \{(.*?)\}/ms;
 my @sent = map { s/.* AS //r =~ s/^\w\.|::\w+$//gr }
