@@ -72,8 +72,8 @@ append_valid(buf *out, const char *text, size_t length)
     }
 }
 
-static void
-append_escaped(buf *out, const char *text)
+void
+acoustic_xml_append_text(buf *out, const char *text)
 {
     size_t length = strlen(text);
 
@@ -93,11 +93,11 @@ void
 acoustic_xml_append_main_column(buf *out, const char *name, const char *value)
 {
     append(out, "<COLUMN><NAME>");
-    append_escaped(out, name);
+    acoustic_xml_append_text(out, name);
     append(out, "</NAME>");
     if (*value != '\0') {
         append(out, "<VALUE>");
-        append_escaped(out, value);
+        acoustic_xml_append_text(out, value);
         append(out, "</VALUE>");
     }
     append(out, "</COLUMN>");
@@ -110,7 +110,7 @@ acoustic_xml_has_main_column(const buf *columns, const char *name)
     bool is_there;
 
     append(&element, "<COLUMN><NAME>");
-    append_escaped(&element, name);
+    acoustic_xml_append_text(&element, name);
     append(&element, "</NAME>");
     is_there = columns->length > 0 &&
                memmem(columns->data, columns->length, buf_text(&element), element.length) != NULL;
@@ -125,13 +125,13 @@ append_named(buf *out, const char *element, const char *name, const char *value)
     append(out, "<");
     append(out, element);
     append(out, " name=\"");
-    append_escaped(out, name);
+    acoustic_xml_append_text(out, name);
     if (*value == '\0') {
         append(out, "\"/>");
         return;
     }
     append(out, "\">");
-    append_escaped(out, value);
+    acoustic_xml_append_text(out, value);
     append(out, "</");
     append(out, element);
     append(out, ">");

@@ -17,6 +17,8 @@
 
 #include "common/buf.h"
 
+/* A text, or the value of an attribute in double quotes. */
+void acoustic_xml_append_text(buf *out, const char *text);
 /* A COLUMN of AddRecipient. An empty value has no VALUE element; the usual clients of the API do
  * the same. */
 void acoustic_xml_append_main_column(buf *out, const char *name, const char *value);

@@ -2,7 +2,7 @@
  * Tests of acoustic/xml.c and acoustic/answer.c: what is written, and that any answer
  * is read without harm.
  *
- * uses: acoustic/xml.c acoustic/answer.c
+ * uses: acoustic/xml.c acoustic/answer.c acoustic/reader.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
