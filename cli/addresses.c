@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include "cli/csv_reader.h"
+#include "common/csv_reader.h"
 #include "cli/input.h"
 #include "cli/output.h"
 

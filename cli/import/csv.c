@@ -13,7 +13,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include "cli/csv_reader.h"
+#include "common/csv_reader.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "cli/progress.h"

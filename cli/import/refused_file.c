@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "cli/csv.h"
-#include "cli/csv_reader.h"
+#include "common/csv_reader.h"
 #include "cli/database.h"
 #include "cli/input.h"
 #include "cli/output.h"

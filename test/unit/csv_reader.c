@@ -1,6 +1,6 @@
 /*
  * CSV as spreadsheets, databases and people write it; line numbers as an editor shows them.
- * uses: cli/csv_reader.c common/utf8.c common/buf.c
+ * uses: common/csv_reader.c common/utf8.c common/buf.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "cli/csv_reader.h"
+#include "common/csv_reader.h"
 
 /* What is read of a text: "LINE[cell|cell]" for each row, "LINE!PROBLEM@CELL" for a bad one. */
 static void

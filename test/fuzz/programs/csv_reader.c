@@ -1,7 +1,7 @@
-/* CSV that the command line reads. uses: cli/csv_reader.c */
+/* CSV that people and Acoustic write. */
 #include <string.h>
 
-#include "cli/csv_reader.h"
+#include "common/csv_reader.h"
 #include "test/fuzz/programs/fuzz.h"
 
 /* Every line is counted, in quotes or not. */

@@ -1,6 +1,6 @@
 /*
  * csv_reader.h: reads CSV as people have it: RFC 4180, and what spreadsheets, databases and old
- * machines make of it. `ctms import` and lists of addresses use it.
+ * machines make of it. `ctms import`, lists of addresses and bulk/refused.c use it.
  *
  * Lines end with LF, CRLF or CR, also mixed; the last one may have no end. Cells are separated by
  * commas, or by semicolons or tabs if the first line has one of these first, or by what Excel's
@@ -13,8 +13,8 @@
  *
  * The memory used is that of a row.
  */
-#ifndef CTMS_CLI_CSV_READER_H
-#define CTMS_CLI_CSV_READER_H
+#ifndef CTMS_COMMON_CSV_READER_H
+#define CTMS_COMMON_CSV_READER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* csv_reader.c: see csv_reader.h. */
-#include "cli/csv_reader.h"
+#include "common/csv_reader.h"
 
 #include <errno.h>
 #include <stdlib.h>
