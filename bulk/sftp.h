@@ -31,13 +31,16 @@ typedef struct sftp_events {
 sftp *sftp_new(const sftp_account *account, const sftp_events *events);
 void sftp_free(sftp *s);
 
-/* Writes the file anew, with mode 0600, and checks its size on the server afterwards. */
+/* Writes the file anew, with mode 0600, and checks its size on the server afterwards. Where a
+ * connection breaks, it goes on. */
 sftp_result sftp_upload(sftp *s, const char *path, const char *name, char *message, size_t size);
-/* Within the upload folder; an existing file of the new name is replaced. */
+/* Within the upload folder; an existing file of the new name is replaced. If only that is there,
+ * an earlier try did it: SFTP_OK. */
 sftp_result sftp_rename(sftp *s, const char *from, const char *to, char *message, size_t size);
 sftp_result sftp_remove_upload(sftp *s, const char *name, char *message, size_t size);
 sftp_result sftp_remove_download(sftp *s, const char *name, char *message, size_t size);
-/* From the download folder to a new local file with mode 0600, at most bytes_max. */
+/* From the download folder to a local file with mode 0600, which replaces one of that name. More
+ * than bytes_max is SFTP_REFUSED. */
 sftp_result sftp_download(sftp *s, const char *name, const char *path, long long bytes_max,
                           char *message, size_t size);
 /* The size of a file in the upload folder. */

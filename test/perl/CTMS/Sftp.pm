@@ -53,7 +53,7 @@ sub new
     $self->{user} = 'acoustic@example.com' if defined $self->{password};
     $self->make_key($_) for qw(host key);
     $self->{port} = PostgreSQL::Test::Cluster::get_free_port();
-    spew("$folder/authorized", slurp("$folder/key.pub"));
+    $self->authorize('key');
     $self->write_known_hosts('host');
     push @live, $self;
     $self->start;
@@ -86,6 +86,13 @@ sub make_key
     system('ssh-keygen', '-q', '-t', 'ed25519', '-N', $passphrase // '', '-C', 'test', '-f', $file)
         == 0 or die "ssh-keygen: $?";
     return $file;
+}
+
+# The one key of that name lets in.
+sub authorize
+{
+    my ($self, $name) = @_;
+    return spew("$self->{folder}/authorized", slurp("$self->{folder}/$name.pub"));
 }
 
 # Has the clients know the server by the key of that name. Without one they do not know it.
