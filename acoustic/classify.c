@@ -81,6 +81,20 @@ static const rule row_rules[] = {
     {"row: permanent", CLASS_CONTACT, QUIET, 0, 0, ANY, NULL, NULL},
 };
 
+/* Reasons in the error file of an import. What a column lacks is told again, to somebody who can
+ * stop the line, when the contact is sent the ordinary way. */
+static const rule refused_rules[] = {
+    {"refused: no such column", CLASS_CONFIGURATION, QUIET, 0, 0, ANY, "there is no column", NULL},
+    {"refused: try again", CLASS_TRANSIENT, QUIET, 0, 0, ANY, "try again", NULL},
+    {"refused: temporary", CLASS_TRANSIENT, QUIET, 0, 0, ANY, "temporar", NULL},
+    {"refused: timed out", CLASS_TRANSIENT, QUIET, 0, 0, ANY, "timed out", NULL},
+    {"refused: time-out", CLASS_TRANSIENT, QUIET, 0, 0, ANY, "timeout", NULL},
+    {"refused: deadlock", CLASS_TRANSIENT, QUIET, 0, 0, ANY, "deadlock", NULL},
+    {"refused: internal error", CLASS_TRANSIENT, QUIET, 0, 0, ANY, "internal error", NULL},
+    {"refused: concurrent", CLASS_TRANSIENT, QUIET, 0, 0, ANY, "concurrent", NULL},
+    {"refused: permanent", CLASS_CONTACT, QUIET, 0, 0, ANY, NULL, NULL},
+};
+
 /* For a deletion these rows are tried before the tables above. */
 static const rule deletion_rules[] = {
     {"deletion: not a member", CLASS_SUCCESS, QUIET, 0, 0, ANY, "recipient not found", NULL},
@@ -164,6 +178,14 @@ classify_row(const acoustic_failure *failure)
     if (failure->is_transient)
         return (verdict){.class = CLASS_TRANSIENT, .rule = "row: transient"};
     return look_up(row_rules, 0, ANY, failure->description);
+}
+
+verdict
+classify_refused(const char *reason)
+{
+    if (*reason == '\0')
+        return (verdict){.class = CLASS_TRANSIENT, .rule = "refused: no reason"};
+    return look_up(refused_rules, 0, ANY, reason);
 }
 
 static bool

@@ -37,7 +37,9 @@ bool classify_may_stop_line(failure_class class);
 verdict classify_answer(const char *problem, int http_status, const acoustic_answer *answer);
 /* Classifies a row that a successful relational call reports as failed. */
 verdict classify_row(const acoustic_failure *failure);
-/* The same for deletions: if the contact or row does not exist any more, that is a success. */
+/* Classifies the reason why an import refused a row. None is transient: the API will tell it. */
+verdict classify_refused(const char *reason);
+/* As classify_answer(), but it is a success if the contact or row does not exist any more. */
 verdict classify_deletion(const char *problem, int http_status, const acoustic_answer *answer);
 verdict classify_deleted_row(const acoustic_failure *failure);
 

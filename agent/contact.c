@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "acoustic/redact.h"
 #include "acoustic/xml.h"
 #include "agent/fields.h"
 #include "common/utf8.h"
@@ -165,50 +166,15 @@ contact_take_row(contact *c, const char *kind, const char *json, size_t length)
 
 /* ---- failures --------------------------------------------------------------------- */
 
-static bool
-equals_word(const char *text, const char *word, size_t length)
-{
-    return strncasecmp(text, word, length) == 0;
-}
-
-/* Overwrites every occurrence of the value. Values of one or two characters are left: they are part
- * of many words, and they reveal little. */
-static void
-redact(char *text, const char *value)
-{
-    size_t length = strlen(value);
-
-    if (length < 3)
-        return;
-    for (; *text != '\0'; text++) {
-        if (equals_word(text, value, length))
-            memset(text, '*', length);
-    }
-}
-
-/* Overwrites words with an @: they may be addresses of this contact or of another. */
-static void
-redact_addresses(char *text)
-{
-    while (*text != '\0') {
-        size_t length = strcspn(text, " ");
-
-        if (memchr(text, '@', length) != NULL)
-            memset(text, '*', length);
-        text += length;
-        text += strspn(text, " ");
-    }
-}
-
 void
 contact_redact(const contact *c, char *text)
 {
     const char *personal = c->personal.data;
     size_t at = 0;
 
-    redact_addresses(text);
+    acoustic_redact_addresses(text);
     while (at < c->personal.length) {
-        redact(text, personal + at);
+        acoustic_redact_value(text, personal + at);
         at += strlen(personal + at) + 1;
     }
 }

@@ -9,7 +9,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* reason: one line, nothing personal, as last_error shows it. False ends the reading. */
+enum { REFUSED_REASON_MAX = 300 };
+
+/* email_id: in lower case; a contact comes as often as it has refused rows. reason: one line of at
+ * most REFUSED_REASON_MAX bytes, nothing personal, as last_error shows it. False ends the reading.
+ */
 typedef bool (*refused_row)(void *arg, const char *email_id, const char *reason, bool is_transient);
 
 typedef struct refused_counts {

@@ -135,6 +135,22 @@ classifies_rows(void **state)
 }
 
 static void
+classifies_refused_rows(void **state)
+{
+    (void)state;
+    check(classify_refused(""), "refused: no reason", CLASS_TRANSIENT);
+    check(classify_refused("Invalid email address"), "refused: permanent", CLASS_CONTACT);
+    check(classify_refused("There is no column x"), "refused: no such column", CLASS_CONFIGURATION);
+    check(classify_refused("Please TRY AGAIN later"), "refused: try again", CLASS_TRANSIENT);
+    check(classify_refused("Temporarily unavailable"), "refused: temporary", CLASS_TRANSIENT);
+    check(classify_refused("The operation timed out"), "refused: timed out", CLASS_TRANSIENT);
+    check(classify_refused("Timeout"), "refused: time-out", CLASS_TRANSIENT);
+    check(classify_refused("Database Deadlock"), "refused: deadlock", CLASS_TRANSIENT);
+    check(classify_refused("Internal error"), "refused: internal error", CLASS_TRANSIENT);
+    check(classify_refused("concurrent change"), "refused: concurrent", CLASS_TRANSIENT);
+}
+
+static void
 classifies_deletions(void **state)
 {
     static const struct fault_case cases[] = {
@@ -190,6 +206,7 @@ has_met_every_row(void **state)
     IS_MET(status_rules);
     IS_MET(success_rules);
     IS_MET(row_rules);
+    IS_MET(refused_rules);
     IS_MET(deletion_rules);
     IS_MET(deleted_row_rules);
 }
@@ -220,9 +237,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(classifies_faults),    cmocka_unit_test(classifies_what_is_no_envelope),
-        cmocka_unit_test(classifies_success),   cmocka_unit_test(classifies_rows),
-        cmocka_unit_test(classifies_deletions), cmocka_unit_test(slows_down_for_the_service_only),
+        cmocka_unit_test(classifies_faults),
+        cmocka_unit_test(classifies_what_is_no_envelope),
+        cmocka_unit_test(classifies_success),
+        cmocka_unit_test(classifies_rows),
+        cmocka_unit_test(classifies_refused_rows),
+        cmocka_unit_test(classifies_deletions),
+        cmocka_unit_test(slows_down_for_the_service_only),
         cmocka_unit_test(has_met_every_row),
     };
 

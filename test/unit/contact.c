@@ -1,7 +1,7 @@
 /*
  * Tests of agent/contact.c: rows from the database, and errors without personal data.
  *
- * uses: agent/contact.c acoustic/table.c acoustic/xml.c agent/fields.c
+ * uses: agent/contact.c acoustic/redact.c acoustic/table.c acoustic/xml.c agent/fields.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
