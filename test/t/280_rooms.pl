@@ -6,7 +6,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $top = "$ENV{TESTDIR}/tree";
-my @sources = qw(extension common rest agent cli test bench);
+my @sources = qw(extension common acoustic bulk rest agent cli test bench);
 
 sub add_line
 {
@@ -73,7 +73,7 @@ sub build_pair
     my ($comment) = @_;
     system('rm', '-rf', $top) == 0 or die "rm: $?";
     make_path("$top/common", "$top/build/extension/extension");
-    make_path(map { "$top/build/obj/$_" } qw(common rest agent cli));
+    make_path(map { "$top/build/obj/$_" } qw(common acoustic bulk rest agent cli));
     my $declared = "int ping(int);\nint pong(int);\n";
     add_line('common/ping.c',
         "/* ping.c: $comment */\n${declared}int ping(int n) { return pong(n); }\n");
