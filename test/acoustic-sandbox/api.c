@@ -3,7 +3,6 @@
  */
 #include "test/acoustic-sandbox/api.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,52 +11,13 @@
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 
+#include "test/acoustic-sandbox/check.h"
+
 enum { MAX_ROWS = 100 };
 
 static const char html_page[] =
     "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\"><html><head><title>503</title></head>"
     "<body>Service Unavailable</body></html>";
-
-/* ---- answers ---------------------------------------------------------------------- */
-
-static void
-add_escaped(struct evbuffer *body, const char *text)
-{
-    for (;;) {
-        size_t plain = strcspn(text, "<>&\"");
-
-        evbuffer_add(body, text, plain);
-        text += plain;
-        switch (*text++) {
-        case '\0': return;
-        case '<': evbuffer_add_printf(body, "&lt;"); break;
-        case '>': evbuffer_add_printf(body, "&gt;"); break;
-        case '&': evbuffer_add_printf(body, "&amp;"); break;
-        default: evbuffer_add_printf(body, "&quot;"); break;
-        }
-    }
-}
-
-static void
-add_success(struct answer *answer, const char *inside)
-{
-    evbuffer_add_printf(answer->body,
-                        "<Envelope><Body><RESULT><SUCCESS>TRUE</SUCCESS>%s</RESULT></Body>"
-                        "</Envelope>\n",
-                        inside);
-}
-
-static void
-add_fault(struct answer *answer, const char *errorid, const char *class, const char *text)
-{
-    snprintf(answer->refusal, sizeof(answer->refusal), "%s", text);
-    evbuffer_add_printf(answer->body,
-                        "<Envelope><Body><RESULT><SUCCESS>false</SUCCESS></RESULT><Fault><Request/>"
-                        "<FaultCode/><FaultString><![CDATA[%s]]></FaultString><detail><error>"
-                        "<errorid>%s</errorid><module/><class>%s</class><method/></error></detail>"
-                        "</Fault></Body></Envelope>\n",
-                        text, errorid, class);
-}
 
 /* ---- tokens ----------------------------------------------------------------------- */
 
@@ -115,7 +75,7 @@ answer_by_rule(struct api *api, struct answer *answer, const struct fault *fault
     switch (fault->answer) {
     case ANSWER_NORMAL: return false;
     case ANSWER_SLOW: return false;
-    case ANSWER_FAULT: add_fault(answer, fault->errorid, fault->class, fault->text); break;
+    case ANSWER_FAULT: answer_fault(answer, fault->errorid, fault->class, fault->text); break;
     case ANSWER_HTML:
         answer->content_type = "text/html";
         evbuffer_add(answer->body, html_page, sizeof(html_page) - 1);
@@ -182,77 +142,29 @@ find_table(const struct settings *settings, const char *id)
     return (enum table)table;
 }
 
-static bool
-is_address(const char *text)
-{
-    const char *at = strchr(text, '@');
-
-    if (at == NULL || at == text || strchr(at + 1, '@') != NULL || strchr(at + 1, '.') == NULL)
-        return false;
-    for (; *text != '\0'; text++) {
-        if (isspace((unsigned char)*text) || iscntrl((unsigned char)*text))
-            return false;
-    }
-    return true;
-}
-
 static void
 add_recipient(struct api *api, const struct envelope *envelope, struct answer *answer)
 {
     const struct row *columns = &envelope->rows[0];
-    const char *address = row_get(columns, "email");
     const char *email_id = row_get(&envelope->sync_fields, "email_id");
+    struct problem problem;
     struct contact *contact;
 
     if (!envelope->has_created_from) {
-        add_fault(answer, "116", "SP.Recipients", "CREATED_FROM is missing");
-    } else if (email_id == NULL || *email_id == '\0') {
-        add_fault(answer, "211", "SP.Recipients", "Unique key values are missing");
-    } else if (address == NULL || *address == '\0') {
-        add_fault(answer, "121", "SP.Recipients", "No EMAIL");
-    } else if (!is_address(address)) {
-        add_fault(answer, "121", "SP.Recipients", "Email Address Is Invalid.");
+        answer_fault(answer, "116", "SP.Recipients", "CREATED_FROM is missing");
+    } else if (!check_recipient(email_id, columns, &problem)) {
+        answer_fault(answer, problem.errorid, "SP.Recipients", problem.text);
     } else {
         contact = store_contact(&api->store, email_id, true);
         if (contact->is_recipient && !envelope->update_if_found) {
-            add_fault(answer, "122", "SP.Recipients", "Recipient already exists.");
+            answer_fault(answer, "122", "SP.Recipients", "Recipient already exists.");
             return;
         }
+        contact->accepted++;
         store_set_recipient(&api->store, contact, columns, api->settings->empty_is_kept);
-        add_success(answer, "<RecipientId>33535067</RecipientId>"
-                            "<ORGANIZATION_ID>322af</ORGANIZATION_ID>");
+        answer_success(answer, "<RecipientId>33535067</RecipientId>"
+                               "<ORGANIZATION_ID>322af</ORGANIZATION_ID>");
     }
-}
-
-/* Accepts MM/DD/YYYY HH:MM:SS or empty text; a date without a time is refused. */
-static bool
-is_timestamp(const char *text)
-{
-    static const char pattern[] = "00/00/0000 00:00:00";
-    size_t i;
-
-    for (i = 0; text[i] != '\0' && pattern[i] != '\0'; i++) {
-        if (pattern[i] == '0' ? !isdigit((unsigned char)text[i]) : text[i] != pattern[i])
-            return false;
-    }
-    return i == 0 || (text[i] == '\0' && pattern[i] == '\0');
-}
-
-/* The first timestamp column with a value that is not a timestamp, or null. */
-static const char *
-find_bad_timestamp(const struct row *row)
-{
-    static const char *const columns[] = {
-        "create_timestamp",     "update_timestamp",   "changed",     "created", "start",
-        "current_period_start", "current_period_end", "canceled_at", "ended_at"};
-
-    for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++) {
-        const char *value = row_get(row, columns[i]);
-
-        if (value != NULL && !is_timestamp(value))
-            return columns[i];
-    }
-    return NULL;
 }
 
 static void
@@ -266,13 +178,13 @@ add_failure(struct api *api, const struct envelope *envelope, struct evbuffer *f
     refusal_add(&api->refusals, envelope->operation, store_table_names[table], row,
                 store_table_keys[table], description);
     evbuffer_add_printf(failures, "<FAILURE failure_type=\"%s\" description=\"", type);
-    add_escaped(failures, description);
+    answer_add_escaped(failures, description);
     evbuffer_add_printf(failures, "\">");
     for (int i = 0; i < 2; i++) {
         const char *value = row_get(row, names[i]);
 
         evbuffer_add_printf(failures, "<%s name=\"%s\">", element, names[i]);
-        add_escaped(failures, value ? value : "");
+        answer_add_escaped(failures, value ? value : "");
         evbuffer_add_printf(failures, "</%s>", element);
     }
     evbuffer_add_printf(failures, "</FAILURE>\n");
@@ -286,8 +198,7 @@ relational_row(struct api *api, const struct envelope *envelope, enum table tabl
     bool is_delete = strcmp(envelope->operation, "DeleteRelationalTableData") == 0;
     const char *email_id = row_get(row, "email_id");
     const char *key = row_get(row, store_table_keys[table]);
-    const char *bad_column = is_delete ? NULL : find_bad_timestamp(row);
-    char description[80];
+    struct problem problem;
     struct contact *contact;
     struct fault *fault =
         fault_find_for_row(&api->settings->faults, &api->store, envelope->operation, table, row);
@@ -295,12 +206,9 @@ relational_row(struct api *api, const struct envelope *envelope, enum table tabl
     if (fault != NULL) {
         api->store.counts.faults++;
         add_failure(api, envelope, failures, fault->failure_type, fault->text, table, row);
-    } else if (email_id == NULL || *email_id == '\0' || key == NULL || *key == '\0') {
-        add_failure(api, envelope, failures, "permanent", "All key columns are not present", table,
-                    row);
-    } else if (bad_column != NULL) {
-        snprintf(description, sizeof(description), "Invalid Date Value in column:\n%s", bad_column);
-        add_failure(api, envelope, failures, "permanent", description, table, row);
+    } else if (!check_keys(table, row, &problem) ||
+               (!is_delete && !check_timestamps(row, &problem))) {
+        add_failure(api, envelope, failures, "permanent", problem.text, table, row);
     } else if (is_delete) {
         contact = store_contact(&api->store, email_id, false);
         if (contact == NULL || !store_remove_row(&api->store, contact, table, key))
@@ -322,7 +230,7 @@ relational_rows(struct api *api, const struct envelope *envelope, enum table tab
     for (size_t i = 0; i < envelope->row_count; i++)
         relational_row(api, envelope, table, &envelope->rows[i], failures);
     if (evbuffer_get_length(failures) == 0) {
-        add_success(answer, "");
+        answer_success(answer, "");
     } else {
         evbuffer_add_printf(answer->body, "<Envelope><Body><RESULT><SUCCESS>true</SUCCESS>"
                                           "<FAILURES>\n");
@@ -338,9 +246,10 @@ remove_recipient(struct api *api, const struct envelope *envelope, struct answer
     const char *email_id = row_get(&envelope->rows[0], "email_id");
 
     if (email_id != NULL && store_remove_recipient(&api->store, email_id))
-        add_success(answer, "");
+        answer_success(answer, "");
     else
-        add_fault(answer, "128", "SP.API", "Recipient not found or is not a member of the list.");
+        answer_fault(answer, "128", "SP.API",
+                     "Recipient not found or is not a member of the list.");
 }
 
 static void
@@ -354,12 +263,12 @@ run_operation(struct api *api, const struct envelope *envelope, enum table table
     char text[80];
 
     if (!is_list && !is_relational) {
-        add_fault(answer, "51", "SP.API", "Invalid XML Request");
+        answer_fault(answer, "51", "SP.API", "Invalid XML Request");
     } else if (is_list ? table != TABLE_MAIN : table == TABLE_MAIN || table == TABLE_COUNT) {
         snprintf(text, sizeof(text), "List with id %s Does Not Exist.", envelope->table_id);
-        add_fault(answer, "108", "SP.ListManager", text);
+        answer_fault(answer, "108", "SP.ListManager", text);
     } else if (is_relational && envelope->row_count > MAX_ROWS) {
-        add_fault(answer, "51", "SP.API", "Invalid XML Request: more than 100 rows");
+        answer_fault(answer, "51", "SP.API", "Invalid XML Request: more than 100 rows");
     } else if (is_relational) {
         relational_rows(api, envelope, table, answer);
     } else if (!strcmp(operation, "AddRecipient")) {
@@ -408,7 +317,7 @@ answer_envelope(struct api *api, const struct envelope *envelope, enum table tab
 
     if (!envelope->is_valid) {
         api->store.counts.requests[COUNT_OTHER]++;
-        add_fault(answer, "51", "SP.API", "Invalid XML Request");
+        answer_fault(answer, "51", "SP.API", "Invalid XML Request");
         return;
     }
     count_request(api, envelope, table);
@@ -446,12 +355,12 @@ api_xml(struct api *api, const char *authorization, const char *xml, size_t len,
     if (!is_authorized(api, authorization)) {
         snprintf(entry->answer, sizeof(entry->answer), "token");
         answer->status = (int)api->settings->auth_status;
-        add_fault(answer, "145", "SP.Admin", "Session has expired or is invalid");
+        answer_fault(answer, "145", "SP.Admin", "Session has expired or is invalid");
     } else if (api->in_flight > api->settings->max_in_flight) {
         counts->refused_concurrent++;
         snprintf(entry->answer, sizeof(entry->answer), "refused");
-        add_fault(answer, "", "SP.API",
-                  "You have exceeded the max number of concurrent authenticated requests.");
+        answer_fault(answer, "", "SP.API",
+                     "You have exceeded the max number of concurrent authenticated requests.");
     } else {
         envelope_read(&envelope, xml, len);
         table = find_table(api->settings, envelope.table_id);

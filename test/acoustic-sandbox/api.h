@@ -7,8 +7,7 @@
 
 #include <time.h>
 
-#include <event2/buffer.h>
-
+#include "test/acoustic-sandbox/answer.h"
 #include "test/acoustic-sandbox/ledger.h"
 #include "test/acoustic-sandbox/refusal.h"
 #include "test/acoustic-sandbox/settings.h"
@@ -23,18 +22,6 @@ struct api {
     time_t token_ends;
     long token_count;
     long in_flight;
-};
-
-/* What to send, and how. The caller owns "body". */
-struct answer {
-    enum answer_kind kind; /* for server.c: NORMAL, CUT, HUGE or SLOW */
-    int status;
-    const char *content_type;
-    struct evbuffer *body;
-    long delay_ms;
-    long work_ms; /* after the answer, until it is no longer in flight */
-    long bytes, byte_ms;
-    char refusal[160]; /* why the whole request is refused; empty if it is not */
 };
 
 /* "form" is the urlencoded body. */

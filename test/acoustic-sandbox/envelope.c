@@ -18,7 +18,7 @@ struct reader {
     bool in_pair; /* inside COLUMN, KEY_COLUMN or SYNC_FIELD */
     bool in_sync_field;
     char *name; /* of the pair that is open */
-    struct row text;
+    buf text;
     bool captures;
 };
 
@@ -31,28 +31,8 @@ is(const xmlChar *name, const char *expected)
 static void
 text_clear(struct reader *reader)
 {
-    reader->text.len = 0;
+    buf_reset(&reader->text);
     reader->captures = true;
-}
-
-static void
-text_add(struct reader *reader, const char *text, size_t len)
-{
-    struct row *buffer = &reader->text;
-
-    if (buffer->len + len + 1 > buffer->size) {
-        buffer->size = (buffer->len + len + 1) * 2;
-        buffer->data = xrealloc(buffer->data, buffer->size);
-    }
-    memcpy(buffer->data + buffer->len, text, len);
-    buffer->len += len;
-    buffer->data[buffer->len] = '\0';
-}
-
-static const char *
-text_get(const struct reader *reader)
-{
-    return reader->text.len > 0 ? reader->text.data : "";
 }
 
 static struct row *
@@ -138,14 +118,14 @@ close_pair(struct reader *reader)
     if (reader->name == NULL)
         reader->is_broken = true;
     else
-        row_append(current_row(reader), reader->name, text_get(reader));
+        row_append(current_row(reader), reader->name, buf_text(&reader->text));
     reader->in_pair = reader->in_sync_field = false;
 }
 
 static void
 set_table_id(struct reader *reader)
 {
-    const char *text = text_get(reader);
+    const char *text = buf_text(&reader->text);
 
     if (strlen(text) >= sizeof(reader->envelope->table_id))
         reader->is_broken = true;
@@ -161,17 +141,17 @@ on_end(void *context, const xmlChar *element)
     reader->depth--;
     if (is(element, "NAME") && reader->in_pair) {
         free(reader->name);
-        reader->name = xstrdup(text_get(reader));
-        reader->text.len = 0; /* a COLUMN without VALUE has an empty one */
+        reader->name = xstrdup(buf_text(&reader->text));
+        buf_reset(&reader->text); /* a COLUMN without VALUE has an empty one */
         reader->captures = false;
     } else if (is(element, "COLUMN") || is(element, "KEY_COLUMN") || is(element, "SYNC_FIELD")) {
         close_pair(reader);
     } else if (is(element, "LIST_ID") || is(element, "TABLE_ID")) {
         set_table_id(reader);
     } else if (is(element, "UPDATE_IF_FOUND")) {
-        reader->envelope->update_if_found = strcasecmp(text_get(reader), "true") == 0;
+        reader->envelope->update_if_found = strcasecmp(buf_text(&reader->text), "true") == 0;
     } else if (is(element, "CREATED_FROM")) {
-        reader->envelope->has_created_from = *text_get(reader) != '\0';
+        reader->envelope->has_created_from = *buf_text(&reader->text) != '\0';
     } else if (is(element, "VALUE")) {
         reader->captures = false;
     }
@@ -183,7 +163,7 @@ on_characters(void *context, const xmlChar *text, int len)
     struct reader *reader = context;
 
     if (reader->captures)
-        text_add(reader, (const char *)text, (size_t)len);
+        buf_append(&reader->text, text, (size_t)len);
 }
 
 void
@@ -200,7 +180,7 @@ envelope_read(struct envelope *envelope, const char *xml, size_t len)
                          xmlSAXUserParseMemory(&handler, &reader, xml, (int)len) == 0 &&
                          !reader.is_broken && envelope->operation[0] != '\0';
     free(reader.name);
-    row_free(&reader.text);
+    buf_free(&reader.text);
 }
 
 void

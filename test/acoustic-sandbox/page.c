@@ -99,8 +99,12 @@ add_contact(struct evbuffer *body, const struct contact *contact)
 
     evbuffer_add_printf(body, "<section><h2>");
     add_text(body, address ? address : contact->email_id);
-    evbuffer_add_printf(body, "</h2>\n<p>sent %ld time%s</p>\n", contact->sent,
+    evbuffer_add_printf(body, "</h2>\n<p>sent %u time%s", contact->sent,
                         contact->sent == 1 ? "" : "s");
+    if (contact->imported > 0)
+        evbuffer_add_printf(body, ", imported %u time%s", contact->imported,
+                            contact->imported == 1 ? "" : "s");
+    evbuffer_add_printf(body, "</p>\n");
     add_main(body, &contact->main);
     for (int table = TABLE_NEWSLETTER; table < TABLE_COUNT; table++)
         add_relational(body, contact, (enum table)table);

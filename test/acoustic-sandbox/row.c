@@ -1,5 +1,8 @@
 /*
  * row.c: packed rows; see row.h.
+ *
+ * Lists of names are the nodes of a tree: the children of a list are those with one more name.
+ * Names are kept once, so they are equal only where their pointers are.
  */
 #include "test/acoustic-sandbox/row.h"
 
@@ -7,90 +10,192 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/hash.h"
+
+enum { NAME_BUCKETS = 1024 };
+
+struct name {
+    struct name *next;
+    char text[];
+};
+
+struct row_columns {
+    struct row_columns *sibling, *children;
+    size_t count;
+    const char *names[];
+};
+
+static struct name *name_buckets[NAME_BUCKETS];
+static struct row_columns no_columns;
+
+/* ---- names ------------------------------------------------------------------------ */
+
+static const char *
+keep_name(const char *text)
+{
+    struct name **bucket = &name_buckets[hash_string(0, text) % NAME_BUCKETS];
+    struct name *name = *bucket;
+    size_t size = strlen(text) + 1;
+
+    while (name != NULL && strcmp(name->text, text) != 0)
+        name = name->next;
+    if (name == NULL) {
+        name = xmalloc(sizeof(*name) + size);
+        name->next = *bucket;
+        memcpy(name->text, text, size);
+        *bucket = name;
+    }
+    return name->text;
+}
+
+const struct row_columns *
+row_columns_add(const struct row_columns *columns, const char *name)
+{
+    /* Only here are they changed. */
+    struct row_columns *parent = columns ? (struct row_columns *)columns : &no_columns;
+    struct row_columns *child = parent->children;
+    size_t count = parent->count;
+
+    while (child != NULL && strcmp(child->names[count], name) != 0)
+        child = child->sibling;
+    if (child != NULL)
+        return child;
+
+    child = xmalloc(sizeof(*child) + (count + 1) * sizeof(*child->names));
+    *child = (struct row_columns){.sibling = parent->children, .count = count + 1};
+    if (count > 0)
+        memcpy(child->names, parent->names, count * sizeof(*child->names));
+    child->names[count] = keep_name(name);
+    parent->children = child;
+    return child;
+}
+
+static size_t
+count_of(const struct row *row)
+{
+    return row->columns ? row->columns->count : 0;
+}
+
+/* ---- rows ------------------------------------------------------------------------- */
+
+void
+row_append_value(struct row *row, const char *value, size_t length)
+{
+    size_t needed = row->len + length + 1;
+
+    if (row->data == NULL || needed > row->size) {
+        row->size = (uint32_t)(needed * 2);
+        row->data = xrealloc(row->data, row->size);
+    }
+    memcpy(row->data + row->len, value, length);
+    row->data[row->len + length] = '\0';
+    row->len = (uint32_t)needed;
+}
 
 void
 row_append(struct row *row, const char *name, const char *value)
 {
-    size_t name_size = strlen(name) + 1;
-    size_t value_size = strlen(value) + 1;
-
-    if (row->data == NULL || row->len + name_size + value_size > row->size) {
-        row->size = (row->len + name_size + value_size) * 2;
-        row->data = xrealloc(row->data, row->size);
-    }
-    memcpy(row->data + row->len, name, name_size);
-    memcpy(row->data + row->len + name_size, value, value_size);
-    row->len += name_size + value_size;
+    row->columns = row_columns_add(row->columns, name);
+    row_append_value(row, value, strlen(value));
 }
 
 bool
 row_next(const struct row *row, struct row_cursor *cursor)
 {
-    if (cursor->offset >= row->len)
+    if (cursor->index >= count_of(row))
         return false;
-    cursor->name = row->data + cursor->offset;
-    cursor->value = cursor->name + strlen(cursor->name) + 1;
-    cursor->offset = (size_t)(cursor->value - row->data) + strlen(cursor->value) + 1;
+    cursor->name = row->columns->names[cursor->index++];
+    cursor->value = row->data + cursor->offset;
+    cursor->offset += strlen(cursor->value) + 1;
     return true;
 }
 
 const char *
 row_get(const struct row *row, const char *name)
 {
-    struct row_cursor cursor = {0};
+    size_t count = count_of(row), index = 0;
+    const char *value = row->data;
 
-    while (row_next(row, &cursor)) {
-        if (strcmp(cursor.name, name) == 0)
-            return cursor.value;
-    }
-    return NULL;
+    while (index < count && strcmp(row->columns->names[index], name) != 0)
+        index++;
+    if (index == count)
+        return NULL;
+    for (; index > 0; index--)
+        value += strlen(value) + 1;
+    return value;
 }
 
-/* True if both rows have the same columns in the same order, which is usual for an update. */
-static bool
-has_same_columns(const struct row *a, const struct row *b)
+static const char **
+values_of(const struct row *row)
 {
-    struct row_cursor in_a = {0}, in_b = {0};
+    const char **values = xmalloc((count_of(row) + 1) * sizeof(*values));
+    struct row_cursor cursor = {0};
 
-    for (;;) {
-        bool more_a = row_next(a, &in_a);
-        bool more_b = row_next(b, &in_b);
+    while (row_next(row, &cursor))
+        values[cursor.index - 1] = cursor.value;
+    return values;
+}
 
-        if (!more_a || !more_b)
-            return more_a == more_b;
-        if (strcmp(in_a.name, in_b.name) != 0)
-            return false;
+/* The place of a name that is kept, or the count of columns. Both rows mostly have their columns in
+ * the same order, so the search begins behind the last find. */
+static size_t
+find_kept(const struct row *row, const char *name, size_t *begin)
+{
+    size_t count = count_of(row);
+
+    for (size_t step = 0; step < count; step++) {
+        size_t index = *begin + step < count ? *begin + step : *begin + step - count;
+
+        if (row->columns->names[index] == name) {
+            *begin = index + 1 < count ? index + 1 : 0;
+            return index;
+        }
     }
+    return count;
+}
+
+static struct row
+merged_of(const struct row *into, const struct row *from, bool keep_on_empty)
+{
+    struct row merged = {.columns = into->columns};
+    const char **old_values = values_of(into), **new_values = values_of(from);
+    size_t begin = 0;
+
+    for (size_t i = 0; i < count_of(into); i++) {
+        size_t found = find_kept(from, into->columns->names[i], &begin);
+        const char *value = old_values[i];
+
+        if (found < count_of(from) && (!keep_on_empty || *new_values[found] != '\0'))
+            value = new_values[found];
+        row_append_value(&merged, value, strlen(value));
+    }
+    begin = 0;
+    for (size_t i = 0; i < count_of(from); i++) {
+        if (find_kept(into, from->columns->names[i], &begin) == count_of(into))
+            row_append(&merged, from->columns->names[i], new_values[i]);
+    }
+    free(old_values);
+    free(new_values);
+    return merged;
 }
 
 void
 row_merge(struct row *into, const struct row *from, bool keep_on_empty)
 {
-    struct row merged = {0};
-    struct row_cursor cursor = {0};
+    struct row merged = {.columns = from->columns, .len = from->len};
 
-    if (into->len == 0 || (!keep_on_empty && has_same_columns(into, from))) {
-        while (row_next(from, &cursor))
-            row_append(&merged, cursor.name, cursor.value);
+    if (from->len == 0)
+        return;
+    if (into->len == 0 || (!keep_on_empty && into->columns == from->columns)) {
+        merged.data = xrealloc(into->data, from->len);
+        memcpy(merged.data, from->data, from->len);
     } else {
-        while (row_next(into, &cursor)) {
-            const char *value = row_get(from, cursor.name);
-            bool is_kept = value == NULL || (keep_on_empty && *value == '\0');
-
-            row_append(&merged, cursor.name, is_kept ? cursor.value : value);
-        }
-        cursor = (struct row_cursor){0};
-        while (row_next(from, &cursor)) {
-            if (row_get(into, cursor.name) == NULL)
-                row_append(&merged, cursor.name, cursor.value);
-        }
+        merged = merged_of(into, from, keep_on_empty);
+        merged.data = xrealloc(merged.data, merged.len);
+        free(into->data);
     }
-    row_free(into);
+    merged.size = merged.len;
     *into = merged;
-    if (merged.len > 0) {
-        into->data = xrealloc(merged.data, merged.len);
-        into->size = merged.len;
-    }
 }
 
 void

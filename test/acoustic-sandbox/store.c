@@ -20,7 +20,8 @@ _Static_assert(sizeof(store_table_names) / sizeof(*store_table_names) == TABLE_C
 void
 store_init(struct store *store)
 {
-    *store = (struct store){.bucket_count = FIRST_BUCKETS};
+    *store = (struct store){
+        .bucket_count = FIRST_BUCKETS, .bucket_size = FIRST_BUCKETS, .level = FIRST_BUCKETS};
     store->buckets = xcalloc(FIRST_BUCKETS, sizeof(*store->buckets));
 }
 
@@ -54,32 +55,44 @@ store_clear(struct store *store)
     store->is_dirty = true;
 }
 
-static void
-grow(struct store *store)
+/* Buckets that have been split already are told apart by one more bit. */
+static size_t
+bucket_of(const struct store *store, const char *email_id)
 {
-    size_t count = store->bucket_count * 2;
-    struct contact **buckets = xcalloc(count, sizeof(*buckets));
+    uint64_t hash = hash_string(0, email_id);
+    size_t bucket = hash & (store->level * 2 - 1);
 
-    for (size_t i = 0; i < store->bucket_count; i++) {
-        struct contact *next;
+    return bucket < store->bucket_count ? bucket : hash & (store->level - 1);
+}
 
-        for (struct contact *contact = store->buckets[i]; contact != NULL; contact = next) {
-            size_t at = hash_string(0, contact->email_id) & (count - 1);
+/* Linear hashing: one more bucket, which takes its contacts from one other. */
+static void
+split_bucket(struct store *store)
+{
+    size_t from = store->bucket_count - store->level;
+    struct contact *contact = store->buckets[from], *next;
 
-            next = contact->next;
-            contact->next = buckets[at];
-            buckets[at] = contact;
-        }
+    if (store->bucket_count == store->bucket_size) {
+        store->bucket_size *= 2;
+        store->buckets = xrealloc(store->buckets, store->bucket_size * sizeof(*store->buckets));
     }
-    free(store->buckets);
-    store->buckets = buckets;
-    store->bucket_count = count;
+    store->buckets[from] = NULL;
+    store->buckets[store->bucket_count++] = NULL;
+    for (; contact != NULL; contact = next) {
+        size_t bucket = bucket_of(store, contact->email_id);
+
+        next = contact->next;
+        contact->next = store->buckets[bucket];
+        store->buckets[bucket] = contact;
+    }
+    if (store->bucket_count == store->level * 2)
+        store->level *= 2;
 }
 
 struct contact *
 store_contact(struct store *store, const char *email_id, bool create)
 {
-    size_t at = hash_string(0, email_id) & (store->bucket_count - 1);
+    size_t at = bucket_of(store, email_id);
     struct contact *contact = store->buckets[at];
     size_t size = strlen(email_id) + 1;
 
@@ -93,20 +106,21 @@ store_contact(struct store *store, const char *email_id, bool create)
     memcpy(contact->email_id, email_id, size);
     store->buckets[at] = contact;
     if (++store->contact_count > store->bucket_count)
-        grow(store);
+        split_bucket(store);
     return contact;
 }
 
-void
+bool
 store_set_recipient(struct store *store, struct contact *contact, const struct row *columns,
                     bool keep_on_empty)
 {
-    if (!contact->is_recipient)
-        store->recipient_count++;
+    bool is_new = !contact->is_recipient;
+
+    store->recipient_count += is_new;
     contact->is_recipient = true;
-    contact->accepted++;
     row_merge(&contact->main, columns, keep_on_empty);
     store->is_dirty = true;
+    return is_new;
 }
 
 static struct relational_row **
@@ -119,13 +133,14 @@ find_row(struct contact *contact, enum table table, const char *key)
     return at;
 }
 
-void
+bool
 store_set_row(struct store *store, struct contact *contact, enum table table, const char *key,
               const struct row *columns)
 {
     struct relational_row **at = find_row(contact, table, key);
+    bool is_new = *at == NULL;
 
-    if (*at == NULL) {
+    if (is_new) {
         size_t size = strlen(key) + 1;
 
         *at = xmalloc(sizeof(**at) + size);
@@ -135,6 +150,7 @@ store_set_row(struct store *store, struct contact *contact, enum table table, co
     }
     row_merge(&(*at)->row, columns, false);
     store->is_dirty = true;
+    return is_new;
 }
 
 bool

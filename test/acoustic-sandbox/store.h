@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "common/buf.h"
 #include "test/acoustic-sandbox/row.h"
 
 enum table { TABLE_MAIN, TABLE_NEWSLETTER, TABLE_WAITLIST, TABLE_PRODUCT, TABLE_COUNT };
@@ -29,16 +30,19 @@ struct contact {
     struct contact *next;
     struct row main;
     struct relational_row *rows; /* in the order in which they first came */
-    long sent;                   /* AddRecipient requests that named it, whatever was answered */
-    long accepted;               /* those that were accepted */
+    unsigned sent;               /* AddRecipient requests that named it, whatever was answered */
+    unsigned accepted;           /* those that were accepted */
+    unsigned imported;           /* main rows of files that were accepted */
     bool is_recipient;
     char email_id[];
 };
 
 struct counts {
-    long requests[2 + TABLE_COUNT]; /* token, other, then AddRecipient and relational by table */
+    long requests[2 + TABLE_COUNT];  /* token, other, then AddRecipient and relational by table */
+    long import_calls, status_calls; /* ImportList and ImportTable; GetJobStatus */
     long token_refused;
     long rows_received[TABLE_COUNT];
+    long rows_imported[TABLE_COUNT]; /* rows of files that were accepted */
     long rows_before_recipient; /* relational rows of contacts that were not recipients (yet) */
     long refused_concurrent;
     long faults; /* answers that a rule made */
@@ -47,9 +51,12 @@ struct counts {
 };
 enum { COUNT_TOKEN, COUNT_OTHER, COUNT_TABLES };
 
+/* The table of contacts grows by one bucket at a time, so that no request waits for it. */
 struct store {
     struct contact **buckets;
     size_t bucket_count;
+    size_t bucket_size; /* of the array */
+    size_t level;       /* a power of two: the buckets from here on came by splitting */
     size_t contact_count;
     size_t recipient_count;
     size_t row_counts[TABLE_COUNT];
@@ -61,9 +68,10 @@ void store_init(struct store *store);
 void store_clear(struct store *store);
 /* The contact, or null. With "create", never null. */
 struct contact *store_contact(struct store *store, const char *email_id, bool create);
-void store_set_recipient(struct store *store, struct contact *contact, const struct row *columns,
+/* Both return true when there was no such row before. */
+bool store_set_recipient(struct store *store, struct contact *contact, const struct row *columns,
                          bool keep_on_empty);
-void store_set_row(struct store *store, struct contact *contact, enum table table, const char *key,
+bool store_set_row(struct store *store, struct contact *contact, enum table table, const char *key,
                    const struct row *columns);
 /* False when the contact was not a recipient. */
 bool
@@ -76,6 +84,8 @@ bool store_remove_recipient(struct store *store, const char *email_id);
 json_t *store_recipients_json(const struct store *store, size_t offset, size_t limit);
 json_t *store_contact_json(const struct contact *contact);
 json_t *store_stats_json(const struct store *store, bool with_sent);
+/* The rows of a contact in the text form of PostgreSQL's COPY: email_id, kind, and an object. */
+void store_contact_copy(const struct contact *contact, buf *text);
 /* Both print what went wrong to stderr. A missing file loads as empty. */
 bool store_save(struct store *store, const char *path);
 bool store_load(struct store *store, const char *path);

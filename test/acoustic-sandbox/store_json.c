@@ -23,9 +23,10 @@ json_t *
 store_contact_json(const struct contact *contact)
 {
     json_t *result =
-        json_pack("{s:s, s:b, s:I, s:I, s:o}", "email_id", contact->email_id, "is_recipient",
+        json_pack("{s:s, s:b, s:I, s:I, s:I, s:o}", "email_id", contact->email_id, "is_recipient",
                   (int)contact->is_recipient, "sent", (json_int_t)contact->sent, "accepted",
-                  (json_int_t)contact->accepted, "main", row_json(&contact->main));
+                  (json_int_t)contact->accepted, "imported", (json_int_t)contact->imported, "main",
+                  row_json(&contact->main));
 
     for (int table = TABLE_NEWSLETTER; table < TABLE_COUNT; table++)
         json_object_set_new(result, store_table_names[table], json_array());
@@ -58,21 +59,22 @@ requests_json(const struct counts *counts)
 
     for (int table = TABLE_NEWSLETTER; table < TABLE_COUNT; table++)
         relational += requests[COUNT_TABLES + table];
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "token",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "token",
                      (json_int_t)requests[COUNT_TOKEN], "AddRecipient",
                      (json_int_t)requests[COUNT_TABLES + TABLE_MAIN], "InsertUpdateRelationalTable",
                      (json_int_t)relational, "newsletter",
                      (json_int_t)requests[COUNT_TABLES + TABLE_NEWSLETTER], "waitlist",
                      (json_int_t)requests[COUNT_TABLES + TABLE_WAITLIST], "product",
-                     (json_int_t)requests[COUNT_TABLES + TABLE_PRODUCT], "other",
-                     (json_int_t)requests[COUNT_OTHER]);
+                     (json_int_t)requests[COUNT_TABLES + TABLE_PRODUCT], "import",
+                     (json_int_t)counts->import_calls, "GetJobStatus",
+                     (json_int_t)counts->status_calls, "other", (json_int_t)requests[COUNT_OTHER]);
 }
 
 json_t *
 store_stats_json(const struct store *store, bool with_sent)
 {
     const struct counts *counts = &store->counts;
-    json_t *rows = json_object(), *received = json_object();
+    json_t *rows = json_object(), *received = json_object(), *imported = json_object();
     json_t *result;
 
     for (int table = TABLE_NEWSLETTER; table < TABLE_COUNT; table++) {
@@ -81,11 +83,14 @@ store_stats_json(const struct store *store, bool with_sent)
         json_object_set_new(received, store_table_names[table],
                             json_integer(counts->rows_received[table]));
     }
-    result = json_pack("{s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "requests",
+    for (int table = 0; table < TABLE_COUNT; table++)
+        json_object_set_new(imported, store_table_names[table],
+                            json_integer(counts->rows_imported[table]));
+    result = json_pack("{s:o, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "requests",
                        requests_json(counts), "recipients", (json_int_t)store->recipient_count,
-                       "rows", rows, "rows_received", received, "rows_before_recipient",
-                       (json_int_t)counts->rows_before_recipient, "token_refused",
-                       (json_int_t)counts->token_refused, "refused_concurrent",
+                       "rows", rows, "rows_received", received, "rows_imported", imported,
+                       "rows_before_recipient", (json_int_t)counts->rows_before_recipient,
+                       "token_refused", (json_int_t)counts->token_refused, "refused_concurrent",
                        (json_int_t)counts->refused_concurrent, "faults", (json_int_t)counts->faults,
                        "max_in_flight_seen", (json_int_t)counts->max_in_flight_seen, "removed",
                        (json_int_t)counts->removed);
@@ -101,6 +106,52 @@ store_stats_json(const struct store *store, bool with_sent)
         json_object_set_new(result, "sent", sent);
     }
     return result;
+}
+
+/* Adds a field, or a part of one. */
+static void
+copy_text(buf *text, const char *value)
+{
+    for (; *value != '\0'; value++) {
+        switch (*value) {
+        case '\\': buf_append_string(text, "\\\\"); break;
+        case '\t': buf_append_string(text, "\\t"); break;
+        case '\n': buf_append_string(text, "\\n"); break;
+        case '\r': buf_append_string(text, "\\r"); break;
+        default: buf_append_char(text, *value); break;
+        }
+    }
+}
+
+static void
+copy_row(buf *text, const char *email_id, enum table table, const struct row *row, buf *json)
+{
+    struct row_cursor cursor = {0};
+
+    copy_text(text, email_id);
+    buf_printf(text, "\t%s\t{", store_table_names[table]);
+    buf_reset(json);
+    while (row_next(row, &cursor)) {
+        if (cursor.index > 1)
+            buf_append_char(json, ',');
+        buf_append_json_string(json, cursor.name);
+        buf_append_char(json, ':');
+        buf_append_json_string(json, cursor.value);
+    }
+    copy_text(text, buf_text(json));
+    buf_append_string(text, "}\n");
+}
+
+void
+store_contact_copy(const struct contact *contact, buf *text)
+{
+    buf json = BUF_INIT;
+
+    if (contact->is_recipient)
+        copy_row(text, contact->email_id, TABLE_MAIN, &contact->main, &json);
+    for (const struct relational_row *row = contact->rows; row != NULL; row = row->next)
+        copy_row(text, contact->email_id, row->table, &row->row, &json);
+    buf_free(&json);
 }
 
 bool
@@ -165,8 +216,9 @@ contact_load(struct store *store, json_t *line)
         store_set_recipient(store, contact, &main, false);
         row_free(&main);
     }
-    contact->sent = (long)json_integer_value(json_object_get(line, "sent"));
-    contact->accepted = (long)json_integer_value(json_object_get(line, "accepted"));
+    contact->sent = (unsigned)json_integer_value(json_object_get(line, "sent"));
+    contact->accepted = (unsigned)json_integer_value(json_object_get(line, "accepted"));
+    contact->imported = (unsigned)json_integer_value(json_object_get(line, "imported"));
     for (int table = TABLE_NEWSLETTER; table < TABLE_COUNT; table++) {
         json_t *object;
         size_t i;
