@@ -12,6 +12,7 @@
 #include <event2/keyvalq_struct.h>
 
 #include "test/acoustic-sandbox/check.h"
+#include "test/acoustic-sandbox/import.h"
 
 enum { MAX_ROWS = 100 };
 
@@ -85,6 +86,7 @@ answer_by_rule(struct api *api, struct answer *answer, const struct fault *fault
         evbuffer_add(answer->body, fault->body, strlen(fault->body));
         break;
     case ANSWER_FAILURE: /* is for rows, not for whole requests */
+    case ANSWER_JOB:     /* is for imports at work */
     case ANSWER_EMPTY:
     case ANSWER_CUT:
     case ANSWER_HUGE: break; /* have no body of their own */
@@ -131,16 +133,6 @@ is_authorized(struct api *api, const char *authorization)
 }
 
 /* ---- operations ------------------------------------------------------------------- */
-
-static enum table
-find_table(const struct settings *settings, const char *id)
-{
-    int table = 0;
-
-    while (table < TABLE_COUNT && strcmp(settings->table_ids[table], id) != 0)
-        table++;
-    return (enum table)table;
-}
 
 static void
 add_recipient(struct api *api, const struct envelope *envelope, struct answer *answer)
@@ -262,7 +254,9 @@ run_operation(struct api *api, const struct envelope *envelope, enum table table
                          !strcmp(operation, "DeleteRelationalTableData");
     char text[80];
 
-    if (!is_list && !is_relational) {
+    if (import_is_operation(operation)) {
+        import_run(&api->jobs, envelope, table, answer);
+    } else if (!is_list && !is_relational) {
         answer_fault(answer, "51", "SP.API", "Invalid XML Request");
     } else if (is_list ? table != TABLE_MAIN : table == TABLE_MAIN || table == TABLE_COUNT) {
         snprintf(text, sizeof(text), "List with id %s Does Not Exist.", envelope->table_id);
@@ -292,6 +286,9 @@ count_request(struct api *api, const struct envelope *envelope, enum table table
     } else if (strcmp(envelope->operation, "InsertUpdateRelationalTable") == 0 &&
                table > TABLE_MAIN && table < TABLE_COUNT) {
         counts->requests[COUNT_TABLES + table]++;
+    } else if (import_is_operation(envelope->operation)) {
+        counts->status_calls += !strcmp(envelope->operation, "GetJobStatus");
+        counts->import_calls += strcmp(envelope->operation, "GetJobStatus") != 0;
     } else {
         counts->requests[COUNT_OTHER]++;
     }
@@ -363,7 +360,9 @@ api_xml(struct api *api, const char *authorization, const char *xml, size_t len,
                      "You have exceeded the max number of concurrent authenticated requests.");
     } else {
         envelope_read(&envelope, xml, len);
-        table = find_table(api->settings, envelope.table_id);
+        table = import_is_operation(envelope.operation)
+                    ? import_find_table(&api->jobs, &envelope)
+                    : settings_find_table(api->settings, envelope.table_id);
         note_envelope(entry, &envelope, table);
         answer_envelope(api, &envelope, table, entry, answer);
     }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "test/acoustic-sandbox/answer.h"
+#include "test/acoustic-sandbox/jobs.h"
 #include "test/acoustic-sandbox/ledger.h"
 #include "test/acoustic-sandbox/refusal.h"
 #include "test/acoustic-sandbox/settings.h"
@@ -18,6 +19,7 @@ struct api {
     struct store store;
     struct ledger ledger;
     struct refusal_log refusals;
+    struct jobs jobs;
     char token[48]; /* empty: no token is valid */
     time_t token_ends;
     long token_count;

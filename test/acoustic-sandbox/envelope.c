@@ -22,10 +22,35 @@ struct reader {
     bool captures;
 };
 
+/* An element with a text, at most once in an operation. */
+struct single {
+    const char *element;
+    size_t offset, size; /* of the text in the envelope */
+};
+#define SINGLE(element, member)                                                                    \
+    {                                                                                              \
+        element, offsetof(struct envelope, member), sizeof(((struct envelope *)0)->member)         \
+    }
+
+static const struct single singles[] = {
+    SINGLE("LIST_ID", table_id),  SINGLE("TABLE_ID", table_id),
+    SINGLE("MAP_FILE", map_file), SINGLE("SOURCE_FILE", source_file),
+    SINGLE("JOB_ID", job_id),     SINGLE("FILE_ENCODING", encoding)};
+
 static bool
 is(const xmlChar *name, const char *expected)
 {
     return strcmp((const char *)name, expected) == 0;
+}
+
+static const struct single *
+find_single(const xmlChar *element)
+{
+    for (size_t i = 0; i < sizeof(singles) / sizeof(*singles); i++) {
+        if (is(element, singles[i].element))
+            return &singles[i];
+    }
+    return NULL;
 }
 
 static void
@@ -103,9 +128,8 @@ on_start(void *context, const xmlChar *element, const xmlChar **attributes)
         open_pair(reader, element, attributes);
     else if (is(element, "ROW"))
         add_row(reader->envelope);
-    else if (is(element, "VALUE") || is(element, "NAME") || is(element, "LIST_ID") ||
-             is(element, "TABLE_ID") || is(element, "UPDATE_IF_FOUND") ||
-             is(element, "CREATED_FROM"))
+    else if (is(element, "VALUE") || is(element, "NAME") || is(element, "UPDATE_IF_FOUND") ||
+             is(element, "CREATED_FROM") || find_single(element) != NULL)
         text_clear(reader);
     else if (!is(element, "ROWS") && !is(element, "SYNC_FIELDS") && !is(element, "ALLOW_HTML") &&
              !is(element, "SEND_AUTOREPLY") && !is(element, "VISITOR_KEY"))
@@ -122,21 +146,24 @@ close_pair(struct reader *reader)
     reader->in_pair = reader->in_sync_field = false;
 }
 
+/* Keeps the text of an element that stands alone in its operation. */
 static void
-set_table_id(struct reader *reader)
+keep_text(struct reader *reader, const struct single *single)
 {
     const char *text = buf_text(&reader->text);
 
-    if (strlen(text) >= sizeof(reader->envelope->table_id))
+    if (strlen(text) >= single->size)
         reader->is_broken = true;
     else
-        strcpy(reader->envelope->table_id, text);
+        strcpy((char *)reader->envelope + single->offset, text);
+    reader->captures = false;
 }
 
 static void
 on_end(void *context, const xmlChar *element)
 {
     struct reader *reader = context;
+    const struct single *single = find_single(element);
 
     reader->depth--;
     if (is(element, "NAME") && reader->in_pair) {
@@ -146,8 +173,8 @@ on_end(void *context, const xmlChar *element)
         reader->captures = false;
     } else if (is(element, "COLUMN") || is(element, "KEY_COLUMN") || is(element, "SYNC_FIELD")) {
         close_pair(reader);
-    } else if (is(element, "LIST_ID") || is(element, "TABLE_ID")) {
-        set_table_id(reader);
+    } else if (single != NULL) {
+        keep_text(reader, single);
     } else if (is(element, "UPDATE_IF_FOUND")) {
         reader->envelope->update_if_found = strcasecmp(buf_text(&reader->text), "true") == 0;
     } else if (is(element, "CREATED_FROM")) {

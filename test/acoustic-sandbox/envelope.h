@@ -15,6 +15,8 @@ struct envelope {
     char table_id[32]; /* LIST_ID or TABLE_ID, as text */
     bool update_if_found;
     bool has_created_from;
+    char map_file[128], source_file[128], encoding[16]; /* of ImportList and ImportTable */
+    char job_id[32];                                    /* of GetJobStatus */
     struct row sync_fields;
     struct row *rows; /* AddRecipient and RemoveRecipient have one */
     size_t row_count;

@@ -10,7 +10,7 @@
 #include "common/buf.h"
 
 static const char *const answer_names[] = {"normal", "fault", "failure", "html", "empty",
-                                           "body",   "cut",   "huge",    "slow"};
+                                           "body",   "cut",   "huge",    "slow", "job"};
 _Static_assert(sizeof(answer_names) / sizeof(*answer_names) == ANSWER_COUNT,
                "an answer has no name");
 
@@ -68,6 +68,7 @@ free_fault(struct fault *fault)
     free(fault->failure_type);
     free(fault->body);
     free(fault->content_type);
+    free(fault->job_status);
 }
 
 void
@@ -85,7 +86,7 @@ read_rule(struct fault *fault, json_t *rule, const char **problem)
     static const char *const keys[] = {
         "operation", "table",   "email", "skip",     "count",        "probability", "answer",
         "errorid",   "class",   "text",  "body",     "failure_type", "status",      "content_type",
-        "bytes",     "byte_ms", "apply", "delay_ms", "work_ms"};
+        "bytes",     "byte_ms", "apply", "delay_ms", "work_ms",      "job_status",  "skip_rows"};
     const char *answer = json_string_value(json_object_get(rule, "answer"));
     json_t *probability = json_object_get(rule, "probability");
     const char *key;
@@ -120,13 +121,20 @@ read_rule(struct fault *fault, json_t *rule, const char **problem)
     fault->failure_type = take_text(rule, "failure_type", "permanent");
     fault->body = take_text(rule, "body", "");
     fault->content_type = take_text(rule, "content_type", "text/xml;charset=UTF-8");
+    fault->job_status = take_text(rule, "job_status", "ERROR");
+    fault->skip_rows = take_number(rule, "skip_rows", 0);
     fault->status = (int)take_number(rule, "status", fault->answer == ANSWER_HTML ? 503 : 200);
     fault->bytes = take_number(rule, "bytes", 100L * 1024 * 1024);
     fault->byte_ms = take_number(rule, "byte_ms", 100);
     fault->delay_ms = take_number(rule, "delay_ms", 0);
     fault->work_ms = take_number(rule, "work_ms", 0);
     fault->apply = json_is_true(json_object_get(rule, "apply"));
-    return true;
+    *problem = "a rule for \"job\" needs the answer \"job\"";
+    if (fault->operation != NULL &&
+        (strcmp(fault->operation, "job") == 0) != (fault->answer == ANSWER_JOB))
+        return false;
+    *problem = "\"job_status\" must be ERROR or CANCELED";
+    return !strcmp(fault->job_status, "ERROR") || !strcmp(fault->job_status, "CANCELED");
 }
 
 bool
@@ -194,7 +202,10 @@ is_for(const struct fault *fault, const char *operation, enum table table)
 {
     if (fault->count == 0)
         return false;
-    /* A rule without an operation applies to the XML API, not to tokens. */
+    /* Rules for imports at work are for nothing else. A rule without an operation applies to the
+     * XML API, not to tokens. */
+    if ((fault->answer == ANSWER_JOB) != (strcmp(operation, "job") == 0))
+        return false;
     if (fault->operation == NULL ? strcmp(operation, "token") == 0
                                  : strcmp(fault->operation, operation) != 0)
         return false;
@@ -245,6 +256,18 @@ fault_find_for_row(struct fault_list *list, struct store *store, const char *ope
 
         if (fault->answer == ANSWER_FAILURE && is_for(fault, operation, table) &&
             row_matches(fault, store, row) && strikes(fault))
+            return fault;
+    }
+    return NULL;
+}
+
+struct fault *
+fault_find_for_job(struct fault_list *list, enum table table)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct fault *fault = &list->faults[i];
+
+        if (is_for(fault, "job", table) && strikes(fault))
             return fault;
     }
     return NULL;

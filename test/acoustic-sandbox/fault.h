@@ -3,7 +3,8 @@
  *
  * A rule is a JSON object; all keys are optional:
  *
- *   which requests    operation    "AddRecipient", "InsertUpdateRelationalTable", ..., "token"
+ *   which requests    operation    "AddRecipient", "InsertUpdateRelationalTable", ..., "token";
+ *                                  "job" for the work of an import, not for its call
  *                     table        "main", "newsletter", "waitlist" or "product"
  *                     email        shell pattern for the contact's address or email_id; a
  *                                  relational call matches when one of its rows does
@@ -11,9 +12,12 @@
  *                     count        applies this many times (to rows, for "failure")
  *                     probability  0 to 1
  *   what comes back   answer       "fault" (errorid, class, text), "failure" (failure_type,
- *                                  text: the matching rows only, SUCCESS stays true), "html",
+ *                                  text: the matching rows only, of requests and files; SUCCESS
+ *                                  stays true), "html",
  *                                  "empty", "body" (body, content_type), "cut" (no answer, the
  *                                  connection ends), "huge" (bytes), "slow" (byte_ms a byte);
+ *                                  "job" (job_status "ERROR" or "CANCELED", skip_rows: an import
+ *                                  ends so after that many rows; delay_ms: it starts later);
  *                                  without it: the right answer, only late
  *                     status       HTTP status, where one is sent
  *                     delay_ms     added to the latency
@@ -39,8 +43,9 @@ enum answer_kind {
     ANSWER_CUT,
     ANSWER_HUGE,
     ANSWER_SLOW,
+    ANSWER_JOB,
 };
-#define ANSWER_COUNT (ANSWER_SLOW + 1)
+#define ANSWER_COUNT (ANSWER_JOB + 1)
 
 /* The name that rules use. */
 const char *fault_answer_name(enum answer_kind answer);
@@ -50,9 +55,9 @@ struct fault {
     long skip, count; /* count < 0: no limit */
     double probability;
     enum answer_kind answer;
-    char *errorid, *class, *text, *failure_type, *body, *content_type;
+    char *errorid, *class, *text, *failure_type, *body, *content_type, *job_status;
     int status;
-    long bytes, byte_ms, delay_ms, work_ms;
+    long bytes, byte_ms, delay_ms, work_ms, skip_rows;
     bool apply;
     long hits;
 };
@@ -73,8 +78,10 @@ void fault_free_list(struct fault_list *list);
 struct fault *
 fault_find_for_request(struct fault_list *list, struct store *store, const char *operation,
                        enum table table, const struct envelope *envelope);
-/* The same for one relational row: only rules with the answer "failure". */
+/* The same for one row of a table or a file: only rules with the answer "failure". */
 struct fault *fault_find_for_row(struct fault_list *list, struct store *store,
                                  const char *operation, enum table table, const struct row *row);
+/* The same for an import that is about to start: only rules with the answer "job". */
+struct fault *fault_find_for_job(struct fault_list *list, enum table table);
 
 #endif

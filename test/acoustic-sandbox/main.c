@@ -2,6 +2,8 @@
  * main.c: the Acoustic sandbox, a server on loopback that speaks the token and XML API of Acoustic,
  * for tests, benchmarks and demonstrations.
  *
+ * It also does imports of files that lie in a folder; somebody else's SFTP server puts them there.
+ *
  * It keeps what it receives, shows it (GET / and /_sandbox/...), and makes requests fail on demand.
  * Settings are environment variables: see settings.h, and fault.h for the ways to fail.
  */
@@ -34,7 +36,8 @@ save(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    if (api->settings->state_file != NULL && api->store.is_dirty)
+    /* Not in the middle of an import: to write a large state takes long. */
+    if (api->settings->state_file != NULL && api->store.is_dirty && api->jobs.current == NULL)
         store_save(&api->store, api->settings->state_file);
 }
 
@@ -69,6 +72,7 @@ serve(struct api *api)
 
     if (http == NULL)
         return 1;
+    jobs_start(&api->jobs, base, &(struct job_context){api->settings, &api->store, &api->refusals});
     on_term = evsignal_new(base, SIGTERM, on_stop, base);
     on_int = evsignal_new(base, SIGINT, on_stop, base);
     saver = event_new(base, -1, EV_PERSIST, save, api);
@@ -76,6 +80,7 @@ serve(struct api *api)
     event_add(on_int, NULL);
     event_add(saver, &interval);
     event_base_dispatch(base);
+    jobs_stop(&api->jobs);
     save(-1, 0, api);
     event_free(saver);
     event_free(on_term);

@@ -1,6 +1,6 @@
 /*
- * page.c: shows the content of the sandbox, and what it refused, as a page for people. Every value
- * is escaped.
+ * page.c: shows the content of the sandbox, imports, and what it refused, as a page for people.
+ * Every value is escaped.
  */
 #include "test/acoustic-sandbox/server.h"
 
@@ -10,7 +10,7 @@
 
 #include <event2/http.h>
 
-enum { PAGE_CONTACTS = 50, PAGE_REFUSALS = 100 };
+enum { PAGE_CONTACTS = 50, PAGE_REFUSALS = 100, PAGE_JOBS = 20 };
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
@@ -173,17 +173,61 @@ add_counts(struct evbuffer *body, const struct api *api)
 }
 
 static void
-add_refusal(struct evbuffer *body, const struct refusal *refusal)
+add_time(struct evbuffer *body, double time_s)
 {
-    const char *const cells[] = {refusal->operation, refusal->table, refusal->email_id,
-                                 refusal->row, refusal->reason};
-    time_t time = (time_t)refusal->time_s;
+    time_t time = (time_t)time_s;
     struct tm parts;
     char text[32];
 
     gmtime_r(&time, &parts);
     strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &parts);
-    evbuffer_add_printf(body, "<tr><td>%s", text);
+    evbuffer_add_printf(body, "<td>%s", text);
+}
+
+static void
+add_job(struct evbuffer *body, const struct job *job)
+{
+    const struct job_counts *counts = &job->counts;
+
+    evbuffer_add_printf(body, "<tr>");
+    add_time(body, job->created_s);
+    evbuffer_add_printf(body, "<td>%ld<td>%s<td>%s<td>", job->id, job->operation,
+                        job->table < TABLE_COUNT ? store_table_names[job->table] : "");
+    add_text(body, job->source_file);
+    evbuffer_add_printf(body, "<td>%s<td>%ld<td>%ld<td>%ld<td>%ld<td>",
+                        job_status_names[job->status], counts->total, counts->added,
+                        counts->updated,
+                        counts->bad_addresses + counts->bad_records + counts->not_allowed);
+    add_text(body, job->description);
+    evbuffer_add_printf(body, "</tr>\n");
+}
+
+static void
+add_jobs(struct evbuffer *body, const struct jobs *jobs)
+{
+    const struct job *newest[PAGE_JOBS];
+    long count = 0;
+
+    if (jobs->count == 0)
+        return;
+    for (const struct job *job = jobs->first; job != NULL; job = job->next)
+        newest[count++ % PAGE_JOBS] = job;
+    evbuffer_add_printf(body, "<h2>Imports</h2>\n<table id=\"jobs\"><tr><th>time (UTC)<th>job"
+                              "<th>operation<th>table<th>file<th>status<th>rows<th>added"
+                              "<th>updated<th>refused<th>description</tr>\n");
+    for (long i = count - 1; i >= 0 && i >= count - PAGE_JOBS; i--)
+        add_job(body, newest[i % PAGE_JOBS]);
+    evbuffer_add_printf(body, "</table>\n");
+}
+
+static void
+add_refusal(struct evbuffer *body, const struct refusal *refusal)
+{
+    const char *const cells[] = {refusal->operation, refusal->table, refusal->email_id,
+                                 refusal->row, refusal->reason};
+
+    evbuffer_add_printf(body, "<tr>");
+    add_time(body, refusal->time_s);
     for (size_t i = 0; i < sizeof(cells) / sizeof(*cells); i++) {
         evbuffer_add_printf(body, "<td>");
         add_text(body, cells[i]);
@@ -244,6 +288,7 @@ page_write(struct evbuffer *body, const struct api *api, const char *wanted, siz
     evbuffer_add(body, head, sizeof(head) - 1);
     add_counts(body, api);
     add_search(body, wanted);
+    add_jobs(body, &api->jobs);
     add_refusals(body, &api->refusals, wanted);
     evbuffer_add_printf(body, "<h2>Recipients</h2>\n<p id=\"found\">%zu found", found);
     if (pages > 1)

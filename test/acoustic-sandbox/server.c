@@ -1,6 +1,6 @@
 /*
- * server.c: paths, transport, latency and failing answers; see server.h. What is answered is in
- * api.c.
+ * server.c: Acoustic's paths, transport, latency and failing answers; see server.h. What is
+ * answered is in api.c.
  *
  * Each answer has its own timer for its latency, so requests never wait for one another.
  */
@@ -18,7 +18,7 @@
 
 #include "common/buf.h"
 
-enum { MAX_BODY = 16 * 1024 * 1024, HUGE_BLOCK = 1024 * 1024, PAGE_ROWS = 1000 };
+enum { MAX_BODY = 16 * 1024 * 1024, HUGE_BLOCK = 1024 * 1024 };
 
 /* A request of Acoustic's API that is being answered. */
 struct exchange {
@@ -138,6 +138,7 @@ send_answer(evutil_socket_t fd, short what, void *context)
     case ANSWER_NORMAL:
     case ANSWER_FAULT:
     case ANSWER_FAILURE:
+    case ANSWER_JOB:
     case ANSWER_HTML:
     case ANSWER_EMPTY:
     case ANSWER_BODY: break; /* the body that was made */
@@ -165,9 +166,8 @@ answer_later(struct exchange *exchange)
 
 /* ---- Acoustic's paths ------------------------------------------------------------- */
 
-/* Copies the body into a string. */
-static char *
-body_of(struct evhttp_request *request, size_t *len)
+char *
+server_body(struct evhttp_request *request, size_t *len)
 {
     struct evbuffer *input = evhttp_request_get_input_buffer(request);
     char *body;
@@ -197,7 +197,7 @@ on_token(struct evhttp_request *request, void *context)
 {
     struct exchange *exchange = exchange_new(context, request);
     size_t len;
-    char *body = body_of(request, &len);
+    char *body = server_body(request, &len);
 
     api_token(exchange->api, body, &exchange->answer);
     free(body);
@@ -222,7 +222,7 @@ on_xmlapi(struct evhttp_request *request, void *context)
     const char *type = evhttp_find_header(headers, "Content-Type");
     struct exchange *exchange = exchange_new(context, request);
     size_t len;
-    char *body = body_of(request, &len);
+    char *body = server_body(request, &len);
     struct evkeyvalq fields;
 
     if (type != NULL && strncmp(type, "application/x-www-form-urlencoded", 33) == 0) {
@@ -240,164 +240,6 @@ on_xmlapi(struct evhttp_request *request, void *context)
     free(body);
 }
 
-/* ---- the sandbox's own paths ------------------------------------------------------ */
-
-static void
-send_json(struct evhttp_request *request, int status, json_t *json)
-{
-    struct evbuffer *body = evbuffer_new();
-    char *text = json_dumps(json, JSON_INDENT(1));
-
-    add_header(request, "Content-Type", "application/json");
-    evbuffer_add_printf(body, "%s\n", text ? text : "null");
-    evhttp_send_reply(request, status, NULL, body);
-    evbuffer_free(body);
-    free(text);
-    json_decref(json);
-}
-
-static long
-query_number(struct evhttp_request *request, const char *name, long otherwise)
-{
-    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
-    struct evkeyvalq fields;
-    long number = otherwise;
-
-    if (query != NULL && evhttp_parse_query_str(query, &fields) == 0) {
-        const char *value = evhttp_find_header(&fields, name);
-
-        if (value != NULL)
-            number = strtol(value, NULL, 10);
-        evhttp_clear_headers(&fields);
-    }
-    return number >= 0 ? number : otherwise;
-}
-
-static void
-on_recipients(struct evhttp_request *request, void *context)
-{
-    struct api *api = context;
-
-    send_json(request, 200,
-              store_recipients_json(&api->store, (size_t)query_number(request, "offset", 0),
-                                    (size_t)query_number(request, "limit", PAGE_ROWS)));
-}
-
-static void
-on_stats(struct evhttp_request *request, void *context)
-{
-    struct api *api = context;
-    json_t *stats = store_stats_json(&api->store, query_number(request, "sent", 1) != 0);
-
-    json_object_set_new(stats, "in_flight", json_integer(api->in_flight));
-    json_object_set_new(stats, "ledger", json_integer(api->ledger.count));
-    send_json(request, 200, stats);
-}
-
-static void
-on_ledger(struct evhttp_request *request, void *context)
-{
-    struct api *api = context;
-
-    send_json(request, 200,
-              ledger_json(&api->ledger, query_number(request, "after", 0),
-                          query_number(request, "limit", PAGE_ROWS)));
-}
-
-static void
-on_settings(struct evhttp_request *request, void *context)
-{
-    struct api *api = context;
-    const char *problem = "the body is not JSON";
-
-    if (evhttp_request_get_command(request) == EVHTTP_REQ_POST) {
-        size_t len;
-        char *body = body_of(request, &len);
-        json_t *object = json_loadb(body, len, 0, NULL);
-        bool is_applied = object != NULL && settings_apply(api->settings, object, &problem);
-
-        json_decref(object);
-        free(body);
-        if (!is_applied) {
-            send_json(request, 400, json_pack("{s:s}", "detail", problem));
-            return;
-        }
-    }
-    send_json(request, 200, settings_json(api->settings));
-}
-
-static void
-on_reset(struct evhttp_request *request, void *context)
-{
-    struct api *api = context;
-
-    store_clear(&api->store);
-    ledger_clear(&api->ledger);
-    refusal_clear(&api->refusals);
-    send_json(request, 200, json_object());
-}
-
-static void
-on_revoke(struct evhttp_request *request, void *context)
-{
-    api_revoke_token(context);
-    send_json(request, 200, json_object());
-}
-
-/* What was copied to be looked for often has a space with it. */
-static char *
-copy_trimmed(const char *text)
-{
-    size_t length;
-
-    text += strspn(text, " \t\r\n");
-    length = strlen(text);
-    while (length > 0 && strchr(" \t\r\n", text[length - 1]))
-        length--;
-    return xstrndup(text, length);
-}
-
-static void
-on_page(struct evhttp_request *request, void *context)
-{
-    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
-    struct evbuffer *body = evbuffer_new();
-    struct evkeyvalq fields;
-    bool is_parsed = query != NULL && evhttp_parse_query_str(query, &fields) == 0;
-    const char *wanted = is_parsed ? evhttp_find_header(&fields, "q") : NULL;
-    char *trimmed = copy_trimmed(wanted ? wanted : "");
-
-    page_write(body, context, trimmed, (size_t)query_number(request, "page", 1));
-    free(trimmed);
-    if (is_parsed)
-        evhttp_clear_headers(&fields);
-    add_header(request, "Content-Type", "text/html; charset=utf-8");
-    add_header(
-        request, "Content-Security-Policy",
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'");
-    evhttp_send_reply(request, 200, NULL, body);
-    evbuffer_free(body);
-}
-
-static void
-on_other(struct evhttp_request *request, void *context)
-{
-    static const char recipients[] = "/_sandbox/recipients/";
-    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-    struct api *api = context;
-
-    if (path != NULL && strncmp(path, recipients, sizeof(recipients) - 1) == 0) {
-        const struct contact *contact =
-            store_contact(&api->store, path + sizeof(recipients) - 1, false);
-
-        if (contact != NULL && contact->is_recipient) {
-            send_json(request, 200, store_contact_json(contact));
-            return;
-        }
-    }
-    send_json(request, 404, json_pack("{s:s}", "detail", "Not Found"));
-}
-
 struct evhttp *
 server_start(struct event_base *base, struct api *api)
 {
@@ -409,14 +251,7 @@ server_start(struct event_base *base, struct api *api)
     evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
     evhttp_set_cb(http, "/oauth/token", on_token, api);
     evhttp_set_cb(http, "/XMLAPI", on_xmlapi, api);
-    evhttp_set_cb(http, "/", on_page, api);
-    evhttp_set_cb(http, "/_sandbox/recipients", on_recipients, api);
-    evhttp_set_cb(http, "/_sandbox/stats", on_stats, api);
-    evhttp_set_cb(http, "/_sandbox/ledger", on_ledger, api);
-    evhttp_set_cb(http, "/_sandbox/settings", on_settings, api);
-    evhttp_set_cb(http, "/_sandbox/reset", on_reset, api);
-    evhttp_set_cb(http, "/_sandbox/revoke-token", on_revoke, api);
-    evhttp_set_gencb(http, on_other, api);
+    own_set_paths(http, api);
     if (evhttp_bind_socket(http, "127.0.0.1", (ev_uint16_t)api->settings->port) != 0) {
         fprintf(stderr, "acoustic-sandbox: could not listen on 127.0.0.1:%d\n",
                 api->settings->port);

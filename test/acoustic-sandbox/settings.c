@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *
 text_of(const char *name, const char *otherwise)
@@ -33,6 +34,23 @@ number_of(const char *name, long otherwise, long *number)
     return false;
 }
 
+void
+settings_path(const struct settings *settings, const char *folder, const char *name,
+              char path[SETTINGS_PATH])
+{
+    snprintf(path, SETTINGS_PATH, "%s/%s/%s", settings->sftp_root, folder, name);
+}
+
+enum table
+settings_find_table(const struct settings *settings, const char *id)
+{
+    int table = 0;
+
+    while (table < TABLE_COUNT && strcmp(settings->table_ids[table], id) != 0)
+        table++;
+    return (enum table)table;
+}
+
 static bool
 faults_from_environment(struct settings *settings)
 {
@@ -51,12 +69,35 @@ faults_from_environment(struct settings *settings)
     return is_loaded;
 }
 
+static bool
+make_folder(const char *path)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return true;
+    fprintf(stderr, "acoustic-sandbox: could not make the folder \"%s\": %s\n", path,
+            strerror(errno));
+    return false;
+}
+
+static bool
+make_folders(const struct settings *settings)
+{
+    char upload[SETTINGS_PATH], download[SETTINGS_PATH];
+
+    if (settings->sftp_root == NULL)
+        return true;
+    settings_path(settings, "upload", "", upload);
+    settings_path(settings, "download", "", download);
+    return make_folder(settings->sftp_root) && make_folder(upload) && make_folder(download);
+}
+
 bool
 settings_from_environment(struct settings *settings)
 {
     long port, empty_is_kept;
 
     *settings = (struct settings){.state_file = text_of("SANDBOX_STATE", NULL),
+                                  .sftp_root = text_of("SANDBOX_SFTP_ROOT", NULL),
                                   .client_id = text_of("SANDBOX_CLIENT_ID", "cid"),
                                   .client_secret = text_of("SANDBOX_CLIENT_SECRET", "secret"),
                                   .refresh_token = text_of("SANDBOX_REFRESH_TOKEN", "refresh"),
@@ -73,8 +114,10 @@ settings_from_environment(struct settings *settings)
         !number_of("SANDBOX_MAX_IN_FLIGHT", 10, &settings->max_in_flight) ||
         !number_of("SANDBOX_TOKEN_TTL_S", 14399, &settings->token_ttl_s) ||
         !number_of("SANDBOX_AUTH_STATUS", 200, &settings->auth_status) ||
+        !number_of("SANDBOX_JOB_WAIT_MS", 0, &settings->job_wait_ms) ||
+        !number_of("SANDBOX_JOB_ROWS_PER_SECOND", 0, &settings->job_rows_per_second) ||
         !number_of("SANDBOX_EMPTY_IS_KEPT", 0, &empty_is_kept) ||
-        !faults_from_environment(settings))
+        !faults_from_environment(settings) || !make_folders(settings))
         return false;
     settings->empty_is_kept = empty_is_kept != 0;
     settings->port = (int)port;
@@ -98,7 +141,9 @@ settings_apply(struct settings *settings, json_t *object, const char **problem)
                    {"tail_ms", &settings->tail_ms},
                    {"max_in_flight", &settings->max_in_flight},
                    {"token_ttl_s", &settings->token_ttl_s},
-                   {"auth_status", &settings->auth_status}};
+                   {"auth_status", &settings->auth_status},
+                   {"job_wait_ms", &settings->job_wait_ms},
+                   {"job_rows_per_second", &settings->job_rows_per_second}};
     const char *key;
     json_t *value;
 
@@ -173,7 +218,9 @@ settings_json(const struct settings *settings)
                    {"tail_ms", settings->tail_ms},
                    {"max_in_flight", settings->max_in_flight},
                    {"token_ttl_s", settings->token_ttl_s},
-                   {"auth_status", settings->auth_status}};
+                   {"auth_status", settings->auth_status},
+                   {"job_wait_ms", settings->job_wait_ms},
+                   {"job_rows_per_second", settings->job_rows_per_second}};
     json_t *object = json_object();
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
