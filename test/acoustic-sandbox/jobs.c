@@ -13,7 +13,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 
-enum { SLICE_MS = 2, PAUSE_MS = 5, MAX_JOBS = 10000 };
+enum { SLICE_MS = 1, PAUSE_MS = 5, MAX_JOBS = 10000 };
 
 static void
 arm(struct jobs *jobs, long delay_ms)
@@ -23,22 +23,26 @@ arm(struct jobs *jobs, long delay_ms)
     event_add(jobs->timer, &delay);
 }
 
-/* A rule is looked for once, when the job is the next one. */
+/* A rule is looked for once, when the job is about to start. */
 static void
 take_rule(struct jobs *jobs, struct job *job)
 {
-    const struct fault *fault;
+    const struct fault *fault = fault_find_for_job(&jobs->context.settings->faults, job->table);
 
-    if (job->has_rule)
-        return;
     job->has_rule = true;
-    fault = fault_find_for_job(&jobs->context.settings->faults, job->table);
     if (fault == NULL)
         return;
     jobs->context.store->counts.faults++;
     job->delay_ms = fault->delay_ms;
     job->end_after = fault->skip_rows;
     job->end_status = strcmp(fault->job_status, "ERROR") == 0 ? JOB_ERROR : JOB_CANCELED;
+}
+
+static double
+wait_ms_of(const struct jobs *jobs, const struct job *job)
+{
+    return (double)(jobs->context.settings->job_wait_ms + job->delay_ms) -
+           (job_time_s() - job->created_s) * 1e3;
 }
 
 /* True when the job is running. */
@@ -49,9 +53,9 @@ start_when_due(struct jobs *jobs, struct job *job)
 
     if (job->status != JOB_WAITING)
         return true;
-    take_rule(jobs, job);
-    wait_ms = (double)(jobs->context.settings->job_wait_ms + job->delay_ms) -
-              (job_time_s() - job->created_s) * 1e3;
+    if (!job->has_rule && wait_ms_of(jobs, job) <= 0)
+        take_rule(jobs, job);
+    wait_ms = wait_ms_of(jobs, job);
     if (wait_ms > 0) {
         arm(jobs, wait_ms < 60000 ? (long)wait_ms + 1 : 60000);
         return false;

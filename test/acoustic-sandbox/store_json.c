@@ -112,13 +112,17 @@ store_stats_json(const struct store *store, bool with_sent)
 static void
 copy_text(buf *text, const char *value)
 {
-    for (; *value != '\0'; value++) {
-        switch (*value) {
-        case '\\': buf_append_string(text, "\\\\"); break;
+    for (;;) {
+        size_t plain = strcspn(value, "\\\t\n\r");
+
+        buf_append(text, value, plain);
+        value += plain;
+        switch (*value++) {
+        case '\0': return;
         case '\t': buf_append_string(text, "\\t"); break;
         case '\n': buf_append_string(text, "\\n"); break;
         case '\r': buf_append_string(text, "\\r"); break;
-        default: buf_append_char(text, *value); break;
+        default: buf_append_string(text, "\\\\"); break;
         }
     }
 }
