@@ -35,8 +35,10 @@ PG_FUNCTION_INFO_V1(ctms_cancel_acoustic);
         .sql = statement, .arg_count = 1, .arg_types = { UUIDARRAYOID }                            \
     }
 
+/* What a file of contacts holds (queue/bulk.c) waits for the end of its run, and is left alone. */
 #define FAILED_SQL(table, which)                                                                   \
-    "SELECT email_id FROM " table " WHERE (retry > 0 OR retry_after IS NOT NULL)" which
+    "SELECT email_id FROM " table " WHERE (retry > 0 OR retry_after IS NOT NULL)"                  \
+    " AND (retry_after = lease_until) IS NOT TRUE" which
 #define RESET_TABLE_SQL(table, which)                                                              \
     "WITH failed AS MATERIALIZED (" FAILED_SQL(                                                    \
         table, which) " ORDER BY email_id FOR UPDATE SKIP LOCKED)"                                 \

@@ -6,6 +6,9 @@
  * Only the agent that holds a row can change it here. What happens to the row depends on whether
  * its contact changed after the claim, in which case its generation has grown.
  *
+ * A row that a file of contacts holds (queue/bulk.c) has its lease as retry_after, too: both end
+ * together.
+ *
  * No call waits for a row while it holds another (queue/give_way.c).
  */
 #include "extension/base/compat.h"
@@ -29,6 +32,7 @@
 PG_FUNCTION_INFO_V1(ctms_finish_acoustic);
 PG_FUNCTION_INFO_V1(ctms_fail_acoustic);
 PG_FUNCTION_INFO_V1(ctms_release_acoustic);
+PG_FUNCTION_INFO_V1(ctms__release_acoustic);
 
 /*
  * The same statements serve the queue and the table of deleted contacts, which has the same
@@ -47,7 +51,8 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
     " WHERE p.lease_owner = $1" lease " ORDER BY p.email_id FOR UPDATE OF p SKIP LOCKED),"         \
     "freed AS ("                                                                                   \
     " UPDATE " table " AS p"                                                                       \
-    " SET lease_owner = NULL, lease_until = NULL, create_timestamp = p.update_timestamp"           \
+    " SET lease_owner = NULL, lease_until = NULL,"                                                 \
+    " retry_after = NULLIF(p.retry_after, p.lease_until), create_timestamp = p.update_timestamp"   \
     " FROM done WHERE p.email_id = done.email_id AND NOT done.is_unchanged),"                      \
     "removed AS ("                                                                                 \
     " DELETE FROM " table " AS p"                                                                  \
@@ -65,7 +70,7 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
     "UPDATE " table " AS p SET lease_owner = NULL, lease_until = NULL,"                            \
     " retry = CASE WHEN NOT f.is_unchanged THEN p.retry"                                           \
     "  WHEN f.is_permanent THEN GREATEST(p.retry + 1, $4) ELSE p.retry + 1 END,"                   \
-    " retry_after = CASE WHEN NOT f.is_unchanged THEN p.retry_after"                               \
+    " retry_after = CASE WHEN NOT f.is_unchanged THEN NULLIF(p.retry_after, p.lease_until)"        \
     "  WHEN f.is_exhausted THEN 'infinity'"                                                        \
     "  ELSE $7 + LEAST($8 * power(2, LEAST(p.retry, 30)), $9) * (0.5 + random())"                  \
     "   * interval '1 millisecond' END,"                                                           \
@@ -77,11 +82,16 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
     " FROM failed AS f WHERE p.email_id = f.email_id"                                              \
     " RETURNING p.email_id::uuid, left(COALESCE(f.error, 'unknown'), 2000)"
 
-#define RELEASE_SQL(table)                                                                         \
+/* $2: only these contacts; null in the statements for all of the agent's. */
+#define ALL ""
+#define AMONG " AND email_id = ANY ($2)"
+
+#define RELEASE_SQL(table, which)                                                                  \
     "WITH held AS MATERIALIZED ("                                                                  \
-    " SELECT email_id FROM " table " WHERE lease_owner = $1"                                       \
+    " SELECT email_id FROM " table " WHERE lease_owner = $1" which                                 \
     " ORDER BY email_id FOR UPDATE SKIP LOCKED)"                                                   \
-    "UPDATE " table " AS p SET lease_owner = NULL, lease_until = NULL"                             \
+    "UPDATE " table " AS p SET lease_owner = NULL, lease_until = NULL,"                            \
+    " retry_after = NULLIF(p.retry_after, p.lease_until)"                                          \
     " FROM held WHERE p.email_id = held.email_id"
 
 /*
@@ -92,8 +102,8 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
     "SELECT p.email_id FROM unnest($2, $3) AS d (email_id, generation)"                            \
     " JOIN " table " AS p ON p.email_id = d.email_id"                                              \
     " WHERE p.lease_owner = $1" lease " ORDER BY p.email_id LIMIT 1"
-#define PASSED_RELEASE_SQL(table)                                                                  \
-    "SELECT email_id FROM " table " WHERE lease_owner = $1 ORDER BY email_id LIMIT 1"
+#define PASSED_RELEASE_SQL(table, which)                                                           \
+    "SELECT email_id FROM " table " WHERE lease_owner = $1" which " ORDER BY email_id LIMIT 1"
 
 #define DELETED "ctms.acoustic_deleted_contact"
 
@@ -119,9 +129,11 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
             FLOAT8OID                                                                              \
         }                                                                                          \
     }
-#define RELEASE_PLAN(table)                                                                        \
+/* For all that the agent holds, and for some of it. */
+#define RELEASE_PLANS(SQL, table)                                                                  \
     {                                                                                              \
-        .sql = RELEASE_SQL(table), .arg_count = 1, .arg_types = { TEXTOID }                        \
+        {.sql = SQL(table, ALL), .arg_count = 1, .arg_types = {TEXTOID}},                          \
+            {.sql = SQL(table, AMONG), .arg_count = 2, .arg_types = {TEXTOID, UUIDARRAYOID}},      \
     }
 
 #define PASSED_PLAN(table, lease)                                                                  \
@@ -132,21 +144,18 @@ PG_FUNCTION_INFO_V1(ctms_release_acoustic);
             INT8ARRAYOID                                                                           \
         }                                                                                          \
     }
-#define PASSED_RELEASE_PLAN(table)                                                                 \
-    {                                                                                              \
-        .sql = PASSED_RELEASE_SQL(table), .arg_count = 1, .arg_types = { TEXTOID }                 \
-    }
 
 static QueuePlan finish_plan = FINISH_PLAN("ctms.pending_acoustic", ANY_LEASE);
 static QueuePlan finish_deleted_plan = FINISH_PLAN(DELETED, RIGHT_LEASE);
 static QueuePlan fail_plan = FAIL_PLAN("ctms.pending_acoustic", ANY_LEASE);
 static QueuePlan fail_deleted_plan = FAIL_PLAN(DELETED, RIGHT_LEASE);
-static QueuePlan release_plan = RELEASE_PLAN("ctms.pending_acoustic");
-static QueuePlan release_deleted_plan = RELEASE_PLAN(DELETED);
+static QueuePlan release_plans[2] = RELEASE_PLANS(RELEASE_SQL, "ctms.pending_acoustic");
+static QueuePlan release_deleted_plans[2] = RELEASE_PLANS(RELEASE_SQL, DELETED);
 static QueuePlan passed_plan = PASSED_PLAN("ctms.pending_acoustic", ANY_LEASE);
 static QueuePlan passed_deleted_plan = PASSED_PLAN(DELETED, RIGHT_LEASE);
-static QueuePlan passed_release_plan = PASSED_RELEASE_PLAN("ctms.pending_acoustic");
-static QueuePlan passed_release_deleted_plan = PASSED_RELEASE_PLAN(DELETED);
+static QueuePlan passed_release_plans[2] =
+    RELEASE_PLANS(PASSED_RELEASE_SQL, "ctms.pending_acoustic");
+static QueuePlan passed_release_deleted_plans[2] = RELEASE_PLANS(PASSED_RELEASE_SQL, DELETED);
 
 /* ---- arguments ------------------------------------------------------------- */
 
@@ -353,6 +362,7 @@ ctms_fail_acoustic(PG_FUNCTION_ARGS)
 
 typedef struct Release {
     Datum *args;
+    bool are_some; /* only contacts that are named */
     uint64 count;
 } Release;
 
@@ -361,23 +371,40 @@ release_rows(void *arg, PassedRow *passed)
 {
     Release *release = arg;
 
-    release->count = queue_run_plan(&release_plan, release->args, NULL, SPI_OK_UPDATE);
-    give_way_find_passed(passed, false, &passed_release_plan, release->args, NULL);
+    release->count =
+        queue_run_plan(&release_plans[release->are_some], release->args, NULL, SPI_OK_UPDATE);
+    give_way_find_passed(passed, false, &passed_release_plans[release->are_some], release->args,
+                         NULL);
     if (!queue_is_table_used(queue_relations()->deleted_contacts))
         return;
-    release->count += queue_run_plan(&release_deleted_plan, release->args, NULL, SPI_OK_UPDATE);
-    give_way_find_passed(passed, true, &passed_release_deleted_plan, release->args, NULL);
+    release->count += queue_run_plan(&release_deleted_plans[release->are_some], release->args, NULL,
+                                     SPI_OK_UPDATE);
+    give_way_find_passed(passed, true, &passed_release_deleted_plans[release->are_some],
+                         release->args, NULL);
+}
+
+static uint64
+release_acoustic(Datum *args, bool are_some)
+{
+    Release release = {.args = args, .are_some = are_some};
+
+    SPI_connect();
+    give_way_do(release_rows, &release);
+    SPI_finish();
+    return release.count;
 }
 
 /* ctms.release_acoustic(agent) → rows given back */
 Datum
 ctms_release_acoustic(PG_FUNCTION_ARGS)
 {
-    Datum args[1] = {PG_GETARG_DATUM(0)};
-    Release release = {.args = args};
+    PG_RETURN_INT64(release_acoustic((Datum[]){PG_GETARG_DATUM(0)}, false));
+}
 
-    SPI_connect();
-    give_way_do(release_rows, &release);
-    SPI_finish();
-    PG_RETURN_INT64(release.count);
+/* ctms._release_acoustic(agent, email_ids) → rows of these contacts given back */
+Datum
+ctms__release_acoustic(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_INT64(
+        release_acoustic((Datum[]){PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)}, true));
 }

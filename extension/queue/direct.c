@@ -189,6 +189,16 @@ is_untouched(DirectQueue *queue)
            direct_table_is_null(queue, COLUMN_LEASE_OWNER);
 }
 
+/* A file of contacts holds it (queue/bulk.c): it waits until the end of the run, also changed. */
+static bool
+is_held(DirectQueue *queue)
+{
+    return !direct_table_is_null(queue, COLUMN_RETRY_AFTER) &&
+           !direct_table_is_null(queue, COLUMN_LEASE_UNTIL) &&
+           DatumGetTimestampTz(direct_table_get(queue, COLUMN_RETRY_AFTER)) ==
+               DatumGetTimestampTz(direct_table_get(queue, COLUMN_LEASE_UNTIL));
+}
+
 /*
  * Gives the row that is locked a new generation and resets its failures; a live lease stays. After
  * a failure, and in another lane, the row starts again, behind the rows that wait for their first
@@ -204,7 +214,8 @@ update_row(DirectQueue *queue, bool is_moved_up)
         direct_table_set(queue, COLUMN_IS_BULK, BoolGetDatum(false));
     direct_table_set(queue, COLUMN_RETRY, Int32GetDatum(0));
     direct_table_set_null(queue, COLUMN_LAST_ERROR);
-    direct_table_set_null(queue, COLUMN_RETRY_AFTER);
+    if (!is_held(queue))
+        direct_table_set_null(queue, COLUMN_RETRY_AFTER);
     direct_table_update(queue);
 }
 

@@ -45,7 +45,7 @@ static QueuePlan hold_plan = {
  * behind those that wait for their first attempt, because its failures say nothing about its new
  * content. A live lease is left alone, so that a second agent does not send the same contact at
  * the same time. The new generation makes sure that the row stays when the first agent finishes
- * it.
+ * it. A contact that a file holds (queue/bulk.c) stays held: it waits for the end of the run.
  *
  * What was waiting in the bulk lane and is live now moves up, as if it were new: its place among
  * the others says when the wave came. Nothing moves from the live lane to the bulk lane.
@@ -61,7 +61,8 @@ static QueuePlan enqueue_plan = {
            " ORDER BY email_id"
            " ON CONFLICT (email_id) DO UPDATE SET"
            "  generation = EXCLUDED.generation,"
-           "  retry = 0, last_error = NULL, retry_after = NULL,"
+           "  retry = 0, last_error = NULL,"
+           "  retry_after = CASE WHEN p.retry_after = p.lease_until THEN p.retry_after END,"
            "  create_timestamp = CASE WHEN p.retry > 0 OR (p.is_bulk AND NOT EXCLUDED.is_bulk)"
            "                     THEN EXCLUDED.create_timestamp ELSE p.create_timestamp END,"
            "  update_timestamp = EXCLUDED.update_timestamp,"

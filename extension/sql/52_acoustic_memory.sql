@@ -113,16 +113,19 @@ DECLARE
     is_carried boolean := ctms._carries_deletions();
     lease timestamptz;
     owner text;
+    hold timestamptz;  -- of a file that has the contact: kept like the lease
 BEGIN
-    SELECT q.lease_until, q.lease_owner INTO lease, owner
-    FROM ctms.pending_acoustic q WHERE q.email_id = OLD.email_id FOR UPDATE;
+    SELECT q.lease_until, q.lease_owner, CASE WHEN q.retry_after = q.lease_until THEN q.retry_after END
+    INTO lease, owner, hold FROM ctms.pending_acoustic q WHERE q.email_id = OLD.email_id FOR UPDATE;
     IF is_carried OR lease > clock_timestamp() THEN
-        INSERT INTO ctms.acoustic_deleted_contact AS d (email_id, is_to_send, lease_until, lease_owner)
-        VALUES (OLD.email_id, is_carried, lease, owner)
+        INSERT INTO ctms.acoustic_deleted_contact AS d (email_id, is_to_send, lease_until, lease_owner, retry_after)
+        VALUES (OLD.email_id, is_carried, lease, owner, hold)
         ON CONFLICT (email_id) DO UPDATE SET
             is_to_send = d.is_to_send OR EXCLUDED.is_to_send,
             generation = EXCLUDED.generation,
-            retry = 0, retry_after = NULL, last_error = NULL,
+            retry = 0, last_error = NULL,
+            retry_after = CASE WHEN d.retry_after = d.lease_until AND d.lease_until > clock_timestamp() THEN d.retry_after
+                ELSE EXCLUDED.retry_after END,
             lease_owner = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_owner ELSE EXCLUDED.lease_owner END,
             lease_generation = CASE WHEN d.lease_until > clock_timestamp() THEN d.lease_generation END,
             lease_until = GREATEST(d.lease_until, EXCLUDED.lease_until);
