@@ -36,7 +36,8 @@ PG_FUNCTION_INFO_V1(ctms__commit_durably);
  * $4 and $5 are the same id, or the lowest of all and null. What a file cannot do goes the ordinary
  * way: a contact whose deletion must be sent first, as in queue/claim.c, and one of which rows must
  * be deleted. A note of such a row may be committed after this looks, though before the row is
- * locked, so ctms.settle_acoustic_bulk() looks again.
+ * locked, so ctms.settle_acoustic_bulk() looks again. Both are looked up contact by contact: a join
+ * that was planned while the tables were empty would be slow when they are not.
  */
 static QueuePlan hold_plan = {
     .sql = "WITH free AS MATERIALIZED ("
@@ -44,11 +45,11 @@ static QueuePlan hold_plan = {
            " WHERE q.email_id >= $4 AND q.email_id IS DISTINCT FROM $5 AND q.is_bulk"
            "  AND q.retry < $7 AND (q.retry_after IS NULL OR q.retry_after <= $8)"
            "  AND (q.lease_until IS NULL OR q.lease_until <= $8)"
-           "  AND NOT EXISTS (SELECT FROM ctms.acoustic_deleted_contact AS d"
+           "  AND (SELECT d.email_id FROM ctms.acoustic_deleted_contact AS d"
            "   WHERE d.email_id = q.email_id AND ((d.is_to_send"
-           "    AND d.retry_after IS DISTINCT FROM 'infinity') OR d.lease_until > $8))"
-           "  AND NOT EXISTS (SELECT FROM ctms.acoustic_deleted_row AS n"
-           "   WHERE n.email_id = q.email_id)"
+           "    AND d.retry_after IS DISTINCT FROM 'infinity') OR d.lease_until > $8)) IS NULL"
+           "  AND (SELECT n.email_id FROM ctms.acoustic_deleted_row AS n"
+           "   WHERE n.email_id = q.email_id LIMIT 1) IS NULL"
            " ORDER BY q.email_id LIMIT $6 FOR UPDATE OF q SKIP LOCKED),"
            "held AS ("
            " UPDATE ctms.pending_acoustic AS p SET lease_owner = $1, generation = $2,"
