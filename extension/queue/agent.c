@@ -405,6 +405,5 @@ ctms_release_acoustic(PG_FUNCTION_ARGS)
 Datum
 ctms__release_acoustic(PG_FUNCTION_ARGS)
 {
-    PG_RETURN_INT64(
-        release_acoustic((Datum[]){PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)}, true));
+    PG_RETURN_INT64(release_acoustic((Datum[]){PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)}, true));
 }

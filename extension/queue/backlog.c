@@ -33,18 +33,39 @@ static QueuePlan count_deleted_plan = {
     .arg_types = {INT8OID}};
 
 /*
- * Of one lane, $3: ready; how many of these have failed before; waiting after a failure; exhausted.
- * Each count stops at $2.
+ * Of one lane, $3: ready; how many of these have failed before; waiting after a failure, in two
+ * parts; exhausted; held by the open run of files until $4, and how many of these have failed
+ * before. Each count stops at $2. Without such a run, $4 is a time at which nothing waits.
  */
 #define UP_TO_SQL(condition)                                                                       \
     "(SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"                                     \
     " WHERE is_bulk = $3 AND retry_after " condition " LIMIT $2) AS up_to)"
 
-static QueuePlan count_plan = {
-    .sql = "SELECT " UP_TO_SQL("IS NULL AND retry < $1") ", " UP_TO_SQL(
-        "IS NULL AND retry > 0") ", " UP_TO_SQL("< 'infinity'") ", " UP_TO_SQL("= 'infinity'"),
-    .arg_count = 3,
-    .arg_types = {INT4OID, INT8OID, BOOLOID}};
+static QueuePlan
+    count_plan =
+        {.sql = "SELECT " UP_TO_SQL("IS NULL AND retry < $1") ", " UP_TO_SQL("IS NULL AND retry > "
+                                                                             "0") ", " UP_TO_SQL("<"
+                                                                                                 " "
+                                                                                                 "$"
+                                                                                                 "4") " + " UP_TO_SQL(
+             "> $4 AND retry_after < "
+             "'infinity'") ", " UP_TO_SQL("= 'infinity'") ", " UP_TO_SQL("= $4") ", " UP_TO_SQL("= "
+                                                                                                "$4"
+                                                                                                " A"
+                                                                                                "ND"
+                                                                                                " r"
+                                                                                                "et"
+                                                                                                "ry"
+                                                                                                " >"
+                                                                                                " "
+                                                                                                "0"),
+         .arg_count = 4,
+         .arg_types = {INT4OID, INT8OID, BOOLOID, TIMESTAMPTZOID}};
+
+/* Until when the open run of files holds its contacts, and how many it has not settled. */
+static QueuePlan run_plan = {
+    .sql = "SELECT hold_until::timestamptz, GREATEST(contacts - sent - refused - returned, 0)"
+           " FROM ctms.acoustic_bulk_run WHERE end_timestamp IS NULL"};
 
 /* The server's estimates: rows of the table, how many are not ready, and how many are bulk. */
 static QueuePlan estimate_plan = {
@@ -75,10 +96,18 @@ typedef struct QueueCounts {
     int64 failed; /* of those that are ready */
     int64 waiting;
     int64 exhausted;
+    int64 held;          /* by the open run of files */
+    int64 held_failed;   /* of those */
     bool are_many_ready; /* these counts stopped at EXACT_ROWS */
     bool are_many_waiting;
     bool are_many_exhausted;
 } QueueCounts;
+
+/* The open run of files. */
+typedef struct HoldingRun {
+    TimestampTz hold_until; /* a time at which nothing waits when there is no run */
+    int64 unsettled;
+} HoldingRun;
 
 static bool
 is_any_estimated(const QueueCounts *counts)
@@ -86,17 +115,31 @@ is_any_estimated(const QueueCounts *counts)
     return counts->are_many_ready || counts->are_many_waiting || counts->are_many_exhausted;
 }
 
-static void
-count_lane(QueueCounts *counts, int retry_limit, bool is_bulk)
+static HoldingRun
+find_run(void)
 {
-    queue_run_plan(
-        &count_plan,
-        (Datum[]){Int32GetDatum(retry_limit), Int64GetDatum(EXACT_ROWS), BoolGetDatum(is_bulk)},
-        NULL, SPI_OK_SELECT);
+    HoldingRun run = {.hold_until = DT_NOBEGIN};
+
+    if (queue_run_plan(&run_plan, NULL, NULL, SPI_OK_SELECT) > 0) {
+        run.hold_until = result_int64(1);
+        run.unsettled = result_int64(2);
+    }
+    return run;
+}
+
+static void
+count_lane(QueueCounts *counts, int retry_limit, bool is_bulk, const HoldingRun *run)
+{
+    queue_run_plan(&count_plan,
+                   (Datum[]){Int32GetDatum(retry_limit), Int64GetDatum(EXACT_ROWS),
+                             BoolGetDatum(is_bulk), TimestampTzGetDatum(run->hold_until)},
+                   NULL, SPI_OK_SELECT);
     counts->ready = result_int64(1);
     counts->failed = result_int64(2);
     counts->waiting = result_int64(3);
     counts->exhausted = result_int64(4);
+    counts->held = result_int64(5);
+    counts->held_failed = result_int64(6);
     counts->are_many_ready = counts->ready >= EXACT_ROWS;
     counts->are_many_waiting = counts->waiting >= EXACT_ROWS;
     counts->are_many_exhausted = counts->exhausted >= EXACT_ROWS;
@@ -109,6 +152,8 @@ add_counts(const QueueCounts *a, const QueueCounts *b)
                          .failed = a->failed + b->failed,
                          .waiting = a->waiting + b->waiting,
                          .exhausted = a->exhausted + b->exhausted,
+                         .held = a->held + b->held,
+                         .held_failed = a->held_failed + b->held_failed,
                          .are_many_ready = a->are_many_ready || b->are_many_ready,
                          .are_many_waiting = a->are_many_waiting || b->are_many_waiting,
                          .are_many_exhausted = a->are_many_exhausted || b->are_many_exhausted};
@@ -137,24 +182,37 @@ typedef struct Backlog {
     int64 failed_deletions;
 } Backlog;
 
+/* Where a count of held rows stopped early, the rest of what the run holds is in that lane; where
+ * both did, in the bulk lane, from which it took them. */
+static void
+estimate_held(QueueCounts *lanes, const HoldingRun *run)
+{
+    for (int is_bulk = 1; is_bulk >= 0; is_bulk--)
+        if (lanes[is_bulk].held >= EXACT_ROWS)
+            lanes[is_bulk].held = Max(EXACT_ROWS, run->unsettled - lanes[!is_bulk].held);
+}
+
 /* If only one of the lanes is long, the other is known exactly, and the rest is its own. */
 static void
 count_backlog(Backlog *backlog, int retry_limit)
 {
+    HoldingRun run = find_run();
     QueueCounts lanes[2];
     int64 sum;
 
     for (int is_bulk = 0; is_bulk < 2; is_bulk++) {
-        count_lane(&lanes[is_bulk], retry_limit, is_bulk);
+        count_lane(&lanes[is_bulk], retry_limit, is_bulk, &run);
         backlog->lanes[is_bulk] = lanes[is_bulk].ready + lanes[is_bulk].waiting;
     }
+    estimate_held(lanes, &run);
     backlog->all = add_counts(&lanes[0], &lanes[1]);
     if (is_any_estimated(&backlog->all)) {
         int64 bulk;
 
         queue_run_plan(&estimate_plan, NULL, NULL, SPI_OK_SELECT);
-        bulk = result_int64(3);
-        estimate_counts(&backlog->all, result_int64(1), result_int64(2));
+        bulk = Max(result_int64(3) - lanes[1].held, 0);
+        estimate_counts(&backlog->all, Max(result_int64(1) - backlog->all.held, 0),
+                        Max(result_int64(2) - backlog->all.held, 0));
         sum = backlog->all.ready + backlog->all.waiting;
         if (is_any_estimated(&lanes[1]))
             backlog->lanes[1] = Max(backlog->lanes[1], is_any_estimated(&lanes[0])
@@ -163,6 +221,8 @@ count_backlog(Backlog *backlog, int retry_limit)
         if (is_any_estimated(&lanes[0]))
             backlog->lanes[0] = Max(backlog->lanes[0], sum - backlog->lanes[1]);
     }
+    for (int is_bulk = 0; is_bulk < 2; is_bulk++)
+        backlog->lanes[is_bulk] += lanes[is_bulk].held;
     backlog->deletions = backlog->failed_deletions = 0;
     if (queue_is_table_used(queue_relations()->deleted_contacts)) {
         queue_run_plan(&count_deleted_plan, (Datum[]){Int64GetDatum(EXACT_ROWS)}, NULL,
@@ -186,9 +246,10 @@ ctms_acoustic_backlog(PG_FUNCTION_ARGS)
     SPI_connect();
     count_backlog(&backlog, PG_GETARG_INT32(0));
     SPI_finish();
-    values[0] = Int64GetDatum(backlog.all.ready + backlog.all.waiting + backlog.deletions);
+    values[0] = Int64GetDatum(backlog.all.ready + backlog.all.waiting + backlog.all.held +
+                              backlog.deletions);
     values[1] = Int64GetDatum(backlog.all.failed + backlog.all.waiting + backlog.all.exhausted +
-                              backlog.failed_deletions);
+                              backlog.all.held_failed + backlog.failed_deletions);
 
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, is_null)));
 }

@@ -63,8 +63,8 @@ static QueuePlan hold_plan = {
 
 /* $4: only rows of this generation; null: of any, and contacts that were deleted meanwhile. */
 #define HELD_SQL(table, alias)                                                                     \
-    "(SELECT " alias ".email_id::uuid FROM " table " AS " alias                                    \
-    " WHERE " alias ".email_id >= $2 AND " alias ".email_id IS DISTINCT FROM $3"                   \
+    "(SELECT " alias ".email_id::uuid FROM " table " AS " alias " WHERE " alias                    \
+    ".email_id >= $2 AND " alias ".email_id IS DISTINCT FROM $3"                                   \
     "  AND " alias ".email_id <= $5 AND " alias ".lease_owner = $1"
 #define IN_ORDER " ORDER BY email_id LIMIT $6)"
 #define HELD_TYPES                                                                                 \
@@ -73,8 +73,8 @@ static QueuePlan hold_plan = {
     }
 
 static QueuePlan held_unchanged_plan = {
-    .sql = "SELECT array_agg(email_id) FROM " HELD_SQL("ctms.pending_acoustic", "p")
-           " AND p.generation = $4" IN_ORDER " AS held",
+    .sql = "SELECT array_agg(email_id) FROM " HELD_SQL(
+        "ctms.pending_acoustic", "p") " AND p.generation = $4" IN_ORDER " AS held",
     .arg_count = 6,
     .arg_types = HELD_TYPES,
     .is_read_only = true};
@@ -82,8 +82,8 @@ static QueuePlan held_unchanged_plan = {
 static QueuePlan held_plan = {
     .sql = "SELECT array_agg(email_id) FROM (SELECT email_id FROM (" HELD_SQL(
         "ctms.pending_acoustic", "p") IN_ORDER
-           " UNION ALL " HELD_SQL("ctms.acoustic_deleted_contact", "d") IN_ORDER
-           ") AS either ORDER BY email_id LIMIT $6) AS held",
+    " UNION ALL " HELD_SQL("ctms.acoustic_deleted_contact", "d") IN_ORDER
+    ") AS either ORDER BY email_id LIMIT $6) AS held",
     .arg_count = 6,
     .arg_types = HELD_TYPES,
     .is_read_only = true};

@@ -243,10 +243,10 @@ COMMENT ON COLUMN ctms.pending_acoustic.id IS 'A number of the row; it has no or
 COMMENT ON COLUMN ctms.pending_acoustic.email_id IS 'The contact that waits';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
-COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'A new number, that never comes again, with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed';
-COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'After a failure: when the row may be claimed again; "infinity" when it is exhausted, until the contact changes; null when it is free to claim';
+COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'A new number, that never comes again, with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed. Contacts that a run of files holds have that of the run';
+COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'After a failure: when the row may be claimed again; "infinity" when it is exhausted, until the contact changes; null when it is free to claim. The same as lease_until while a run of files holds the contact';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'When the lease of the agent that has claimed the row ends; null when no agent has';
-COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row';
+COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row, or the run of files that holds it: "bulk" and its number';
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
 COMMENT ON COLUMN ctms.pending_acoustic.update_timestamp IS 'When the row was last written: enqueued, claimed or failed';
 COMMENT ON COLUMN ctms.pending_acoustic.is_tried IS 'The row was claimed before, so it is not certain what Acoustic has of the contact';

@@ -6,7 +6,11 @@
 CREATE VIEW ctms.acoustic_queue WITH (security_invoker = true) AS
 SELECT q.email_id, q.is_deletion, q.lane, q.state,
     CASE q.state
-        WHEN 'sending' THEN 'is being sent by an agent'
+        WHEN 'sending' THEN CASE WHEN q.is_held THEN 'is in a file that Acoustic imports (run ' || substr(q.lease_owner, 6)
+                || CASE WHEN q.is_deletion THEN '), and will be deleted afterwards'
+                    WHEN q.generation <> run.generation THEN '), and will be sent again afterwards'
+                    ELSE ')' END
+            ELSE 'is being sent by an agent' END
         WHEN 'failed' THEN 'failed for good: waits until it ' || CASE WHEN q.is_deletion THEN '' ELSE 'changes or ' END
             || 'is tried again on request'
         WHEN 'waiting' THEN 'waits after a failure'
@@ -25,6 +29,7 @@ SELECT q.email_id, q.is_deletion, q.lane, q.state,
 FROM (
     SELECT p.email_id, false AS is_deletion, CASE WHEN p.is_bulk THEN 'bulk' ELSE 'live' END AS lane,
         p.retry, p.create_timestamp, p.retry_after, p.lease_owner, p.lease_until, p.last_error,
+        p.generation, COALESCE(p.retry_after = p.lease_until AND p.lease_owner LIKE 'bulk %', false) AS is_held,
         CASE
             WHEN p.lease_until > statement_timestamp() THEN 'sending'
             WHEN p.retry_after = 'infinity' THEN 'failed'
@@ -38,6 +43,7 @@ FROM (
     UNION ALL
     SELECT d.email_id, true AS is_deletion, 'live' AS lane, d.retry, d.create_timestamp, d.retry_after,
         d.lease_owner, d.lease_until, d.last_error,
+        d.generation, COALESCE(d.retry_after = d.lease_until AND d.lease_owner LIKE 'bulk %', false) AS is_held,
         CASE
             WHEN d.lease_until > statement_timestamp() THEN 'sending'
             WHEN d.retry_after = 'infinity' THEN 'failed'
@@ -45,17 +51,19 @@ FROM (
             ELSE 'ready'
         END AS state
     FROM ctms.acoustic_deleted_contact d WHERE d.is_to_send
-) AS q;
+) AS q
+LEFT JOIN ctms.acoustic_bulk_run AS run ON run.end_timestamp IS NULL AND q.is_held
+    AND q.lease_owner = 'bulk ' || run.run_id;
 COMMENT ON VIEW ctms.acoustic_queue IS 'What waits to be sent to Acoustic, and why it waits: a row for each contact in the queue, and for each deleted contact whose deletion was not sent yet';
 COMMENT ON COLUMN ctms.acoustic_queue.email_id IS 'The contact. It has two rows if it was deleted and has come back before its deletion was sent';
 COMMENT ON COLUMN ctms.acoustic_queue.is_deletion IS 'The contact was deleted here, and Acoustic is to delete it too';
 COMMENT ON COLUMN ctms.acoustic_queue.lane IS 'live: a person''s change, or a deletion. bulk: a wave, such as a resync, an import or a changed price; live comes first';
-COMMENT ON COLUMN ctms.acoustic_queue.state IS 'ready (may be sent now), sending (an agent has it), waiting (until next_try_at, after a failure), failed (is not tried again by itself) or blocked (until a deletion is sent)';
+COMMENT ON COLUMN ctms.acoustic_queue.state IS 'ready (may be sent now), sending (an agent has it, or a file that Acoustic imports), waiting (until next_try_at, after a failure), failed (is not tried again by itself) or blocked (until a deletion is sent)';
 COMMENT ON COLUMN ctms.acoustic_queue.reason IS 'Why it is not in Acoustic yet, in words';
 COMMENT ON COLUMN ctms.acoustic_queue.attempts IS 'Failed attempts since the contact last changed; a permanent failure counts as all of them';
 COMMENT ON COLUMN ctms.acoustic_queue.changed_at IS 'When the oldest change that was not sent yet was made, or the contact was deleted';
 COMMENT ON COLUMN ctms.acoustic_queue.next_try_at IS 'When it may be sent again; null unless it waits after a failure';
-COMMENT ON COLUMN ctms.acoustic_queue.sending_agent IS 'The agent that is sending it, or null';
+COMMENT ON COLUMN ctms.acoustic_queue.sending_agent IS 'The agent that is sending it, or the run of files ("bulk" and its number), or null';
 COMMENT ON COLUMN ctms.acoustic_queue.sending_until IS 'When others may take it from that agent, unless it says that it goes on';
 COMMENT ON COLUMN ctms.acoustic_queue.last_error IS 'What went wrong last, beginning with when (UTC); null if nothing did. Never personal data';
 
