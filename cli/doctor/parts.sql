@@ -5,6 +5,18 @@ WITH expected (relation, kind, names) AS (VALUES
     ('acoustic_agents', 'column', 'agent slots wanted lease_until contacts_per_second'),
     ('acoustic_agents', 'index', 'acoustic_agents_pkey'),
     ('acoustic_agents', 'parameter', 'autovacuum_vacuum_threshold=1000 fillfactor=50'),
+    ('acoustic_bulk_file', 'column', 'run_id kind attempt name state row_count bytes job_id refused results_file '
+        'error_file error create_timestamp update_timestamp'),
+    ('acoustic_bulk_file', 'constraint', 'acoustic_bulk_file_kind_check acoustic_bulk_file_run_id_fkey '
+        'acoustic_bulk_file_state_check'),
+    ('acoustic_bulk_file', 'index', 'acoustic_bulk_file_pkey'),
+    ('acoustic_bulk_file', 'parameter', 'autovacuum_vacuum_threshold=1000 fillfactor=50'),
+    ('acoustic_bulk_run', 'column', 'run_id state attempt runner lease_until hold_until generation first_email_id '
+        'last_email_id contacts sent refused changed returned is_given_up is_canceled error settled_email_id '
+        'create_timestamp update_timestamp end_timestamp'),
+    ('acoustic_bulk_run', 'constraint', 'acoustic_bulk_run_check acoustic_bulk_run_state_check'),
+    ('acoustic_bulk_run', 'index', 'acoustic_bulk_run_open_idx acoustic_bulk_run_pkey'),
+    ('acoustic_bulk_run', 'parameter', 'autovacuum_vacuum_threshold=1000 fillfactor=50'),
     ('acoustic_deleted_contact', 'column', 'email_id is_to_send retry last_error generation retry_after lease_until '
         'lease_owner lease_generation create_timestamp update_timestamp'),
     ('acoustic_deleted_contact', 'index', 'acoustic_deleted_contact_claim_idx acoustic_deleted_contact_pkey'),

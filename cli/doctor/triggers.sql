@@ -1,6 +1,10 @@
 -- Triggers that the extension makes and that are not there, or do not fire when they should.
 -- doctor/objects.c runs it; the list is that of a new extension, which 417_cli_doctor.pl looks after.
 WITH expected (relation, name, enabled) AS (VALUES
+    ('acoustic_bulk_file', 'ctms_acoustic_bulk_file_restores', 'O'),
+    ('acoustic_bulk_file', 'ctms_acoustic_bulk_file_update_timestamp', 'O'),
+    ('acoustic_bulk_run', 'ctms_acoustic_bulk_run_restored', 'O'),
+    ('acoustic_bulk_run', 'ctms_acoustic_bulk_run_update_timestamp', 'O'),
     ('acoustic_deleted_contact', 'ctms_acoustic_deleted_contact_update_timestamp', 'O'),
     ('acoustic_deleted_row', 'ctms_acoustic_deleted_row_update_timestamp', 'O'),
     ('acoustic_sent', 'ctms_acoustic_sent_update_timestamp', 'O'),

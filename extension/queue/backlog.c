@@ -64,7 +64,7 @@ static QueuePlan
 
 /* Until when the open run of files holds its contacts, and how many it has not settled. */
 static QueuePlan run_plan = {
-    .sql = "SELECT hold_until::timestamptz, GREATEST(contacts - sent - refused - returned, 0)"
+    .sql = "SELECT hold_until::timestamptz, GREATEST(contacts - sent - refused - returned, 0)::bigint"
            " FROM ctms.acoustic_bulk_run WHERE end_timestamp IS NULL"};
 
 /* The server's estimates: rows of the table, how many are not ready, and how many are bulk. */

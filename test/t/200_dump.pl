@@ -34,8 +34,9 @@ is($source->sql(q{
 CTMS::Data::fill($source);
 is($source->sql(q{SELECT count(*) FILTER (WHERE lease_owner = 'c'),
     count(*) FILTER (WHERE retry > 0),
-    count(*) FILTER (WHERE retry_after = 'infinity'), count(*) > 100 FROM ctms.pending_acoustic}),
-    '10|20|2|t', 'the queue has rows in every state');
+    count(*) FILTER (WHERE retry_after = 'infinity'),
+    count(*) FILTER (WHERE lease_owner = 'bulk 1'), count(*) > 100 FROM ctms.pending_acoustic}),
+    '10|20|2|3|t', 'the queue has rows in every state');
 
 # Tables that are larger than the contacts to which they refer.
 $source->sql(q{SET ctms.enqueue = off;

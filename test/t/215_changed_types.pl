@@ -91,6 +91,16 @@ my $rows = qq{
     VALUES ('$id', '{"main": "0", "newsletter:9301": "1"}');
     INSERT INTO ctms.acoustic_history (email_id, outcome, error)
     VALUES ('$id', '9401', '9402');
+    INSERT INTO ctms.acoustic_bulk_run (run_id, runner, lease_until, hold_until, generation,
+        first_email_id, last_email_id, contacts, error, settled_email_id, state)
+    VALUES (1, '9701', '2021-02-03Z', '2031-02-03Z', 97, '$id', '$other', 1, '9702', '$id',
+        'making');
+    INSERT INTO ctms.acoustic_bulk_run (run_id, state, hold_until, generation, contacts,
+        end_timestamp)
+    VALUES (2, 'done', '2021-02-03Z', 98, 5, '2021-02-03Z');
+    INSERT INTO ctms.acoustic_bulk_file (run_id, kind, attempt, name, state, row_count, bytes,
+        job_id, results_file, error_file, error)
+    VALUES (1, 'main', 1, '9801', 'starting', 1, 10, '9802', '9803', '9804', '9805');
     INSERT INTO ctms.acoustic_agents (agent, slots, wanted, lease_until)
     VALUES ('9501', 1, 1, '2021-02-03Z');
     INSERT INTO ctms.settings (name, value) VALUES ('acoustic_deletions', 'on'),
@@ -192,6 +202,18 @@ my @calls = (
         array_agg('why'::text), array_agg(false), 6) FROM $claim",
     "SELECT ctms.fail_acoustic('9602', '{$other}', '{1}', '{x}', '{t}', 6)",
     "SELECT ctms.release_acoustic('9602')",
+    "SELECT runner, attempt, state FROM ctms.begin_acoustic_bulk('b', '1 hour', '1 hour')",
+    'SELECT run_id, contacts, last_contacts FROM ctms.acoustic_bulk_status()',
+    'SELECT ctms.cancel_acoustic_bulk()', "SELECT ctms.keep_acoustic_bulk(1, '9701', '1 hour')",
+    "SELECT CASE WHEN ctms.set_acoustic_bulk_state(1, '9701', 'settling') THEN (
+        SELECT ctms.settle_acoustic_bulk(1, '9701')) END",
+    "SELECT CASE WHEN ctms.set_acoustic_bulk_state(1, '9701', 'importing') THEN (
+        SELECT ctms.fail_acoustic_bulk(1, '9701', '{$other}', '{x}', '{t}', 6)) END",
+    "SELECT ctms.put_acoustic_bulk_file(1, '9701', 'main', 1, 'x', 'running', 1, 10, '5', 0, NULL,
+        NULL, NULL)",
+    "SELECT CASE WHEN ctms.set_acoustic_bulk_state(1, '9701', 'claiming') THEN (
+        SELECT claimed FROM ctms.claim_acoustic_bulk(1, '9701', NULL, 10, 6)) END",
+    'SELECT ctms.acoustic_bulk_page(1, NULL, 10)',
     "SELECT ctms.share_acoustic('a', 1, 0, 10, '1 min', 50)", 'SELECT ctms.acoustic_rate() = 50',
     "SELECT ctms.share_acoustic('9501', 0, 0, 10, '1 min')",
     # writers by SQL

@@ -179,7 +179,17 @@ is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), '1', 'and enqueues'
     "SELECT ctms.release_acoustic('m')", "SELECT ctms.share_acoustic('m', 1, 0, 10, '1 min')",
     "SELECT ctms.share_acoustic('m', 0, 0, 10, '1 min')",
     "SELECT ctms.finish_acoustic('m', '{$id}', '{1}')",
-    'SELECT ctms.forget_stripe_refused()', 'SELECT ctms.forget_acoustic_history()');
+    'SELECT ctms.forget_stripe_refused()', 'SELECT ctms.forget_acoustic_history()',
+    "SELECT runner FROM ctms.begin_acoustic_bulk('m', '1 min', '1 hour')",
+    "SELECT ctms.keep_acoustic_bulk(1, 'm', '1 min')",
+    "SELECT * FROM ctms.claim_acoustic_bulk(1, 'm', NULL, 10, 6)",
+    "SELECT ctms.set_acoustic_bulk_state(1, 'm', 'making')",
+    "SELECT ctms.acoustic_bulk_page(1, NULL, 10)",
+    "SELECT ctms.put_acoustic_bulk_file(1, 'm', 'main', 1, 'x', 'made', 1, 1, NULL, 0, NULL, NULL,
+        NULL)",
+    "SELECT ctms.set_acoustic_bulk_state(1, 'm', 'settling')",
+    "SELECT ctms.fail_acoustic_bulk(1, 'm', '{$id}', '{x}', '{f}', 6)",
+    "SELECT ctms.settle_acoustic_bulk(1, 'm')", 'SELECT state FROM ctms.acoustic_bulk_status()');
 is($error, '', 'every function of ctms_agent works in a hostile session');
 like($output, qr/main\n.*product\n/s, 'and sees the real tables');
 
@@ -195,7 +205,7 @@ like($output, qr/main\n.*product\n/s, 'and sees the real tables');
     "SELECT ctms.set_waitlist_schema('vpn', 'false', true)",
     "SELECT ctms.drop_waitlist_schema('relay')", "SELECT ctms.install_defaults()",
     "SELECT ctms.enqueue_contacts('{$id}')", "SELECT ctms.reset_acoustic_retries()",
-    "SELECT ctms.cancel_acoustic('{}')",
+    "SELECT ctms.cancel_acoustic('{}')", 'SELECT ctms.cancel_acoustic_bulk()',
     'SELECT ctms.acoustic_rate()',
     "INSERT INTO ctms.api_client (client_id, email, hashed_secret)
         VALUES ('id_x', 'x\@example.com', 'x')",

@@ -75,6 +75,13 @@ sub fill
         SELECT count(*) FROM ctms.claim_acoustic('c', 10, 6, '1 hour');
         UPDATE ctms.emails SET first_name = 'changed' WHERE email_id IN (SELECT email_id
             FROM ctms.pending_acoustic WHERE lease_owner = 'c' LIMIT 5);
+        -- A run of files holds some, of which one has changed.
+        SELECT count(*) FROM ctms.begin_acoustic_bulk('runner', '1 hour', '1000 days');
+        SELECT ctms.claim_acoustic_bulk(1, 'runner', NULL, 3, 6);
+        UPDATE ctms.emails SET first_name = 'changed' WHERE email_id IN (SELECT email_id
+            FROM ctms.pending_acoustic WHERE lease_owner = 'bulk 1' ORDER BY email_id LIMIT 1);
+        SELECT ctms.put_acoustic_bulk_file(1, 'runner', 'main', 1, 'ctms_1', 'made', 3, 1000, NULL,
+            0, NULL, NULL, NULL);
     });
     return;
 }
