@@ -200,6 +200,44 @@ SELECT * FROM run;
 SELECT * FROM queue;
 SELECT pg_temp.n(email_id), create_timestamp < '2021-01-01' AS has_its_place FROM ctms.pending_acoustic WHERE is_bulk ORDER BY 1;
 
+-- ---- with what is remembered --------------------------------------------------------------------
+
+-- The deletion of a held contact is sent after the run; a hash from before the run is not trusted
+-- after it; the history has what was sent.
+SELECT ctms.set_setting('acoustic_deletions', 'on');
+SELECT ctms.set_setting('acoustic_skip_unchanged', 'on');
+SELECT ctms.set_setting('acoustic_history_sent', 'on');
+DELETE FROM ctms.pending_acoustic;
+SELECT ctms.enqueue_contacts(ARRAY[pg_temp.contact(7), pg_temp.contact(8), pg_temp.contact(9)]);
+DELETE FROM ctms.acoustic_deleted_row;
+INSERT INTO ctms.acoustic_sent (email_id, hashes)
+SELECT pg_temp.contact(8), fields::jsonb FROM ctms.acoustic_outgoing(ARRAY[pg_temp.contact(8)], ARRAY['new']) WHERE kind = 'hashes';
+SELECT kind FROM ctms.acoustic_outgoing(ARRAY[pg_temp.contact(8)], ARRAY['new']);
+SELECT attempt FROM ctms.begin_acoustic_bulk('r', '1 hour', '1 hour');
+SELECT claimed FROM ctms.claim_acoustic_bulk(pg_temp.run(), 'r', NULL, 10, 6);
+DELETE FROM ctms.emails WHERE email_id IN (pg_temp.contact(7), pg_temp.contact(9));
+INSERT INTO ctms.emails (email_id, primary_email) VALUES (pg_temp.contact(9), 'bulkrun9@example.com');
+SELECT pg_temp.n(email_id), is_deletion, state, replace(reason, pg_temp.run()::text, 'N') AS reason FROM ctms.acoustic_queue ORDER BY 1, 2;
+SELECT pg_temp.ordinary();
+SELECT ctms.reset_acoustic_retries();
+SELECT pg_temp.state('settling');
+SELECT ctms.settle_acoustic_bulk(pg_temp.run(), 'r');
+SELECT ctms.settle_acoustic_bulk(pg_temp.run(), 'r');
+SELECT contacts, sent, changed FROM run;
+SELECT pg_temp.state('done');
+SELECT pg_temp.n(email_id), state FROM ctms.claim_acoustic('ordinary', 10, 6, '1 hour') ORDER BY 1;
+SELECT ctms.release_acoustic('ordinary');
+UPDATE ctms.emails SET last_name = 'e' WHERE email_id = pg_temp.contact(8);
+SELECT kind FROM ctms.acoustic_outgoing(ARRAY[pg_temp.contact(8)], ARRAY['new']) ORDER BY kind;
+SELECT outcome FROM ctms.acoustic_history WHERE email_id = pg_temp.contact(8);
+SELECT ctms.set_setting('acoustic_deletions', NULL);
+SELECT ctms.set_setting('acoustic_skip_unchanged', NULL);
+SELECT ctms.set_setting('acoustic_history_sent', NULL);
+DELETE FROM ctms.acoustic_deleted_contact;
+DELETE FROM ctms.pending_acoustic;
+SELECT ctms.enqueue_contacts(array_agg(pg_temp.contact(n))) FROM generate_series(1, 5) AS n;
+SELECT ctms.enqueue_contacts(ARRAY[pg_temp.contact(3)], 'live');
+
 -- ---- a hold ends by itself, and holds without a run ---------------------------------------------
 
 SELECT attempt FROM ctms.begin_acoustic_bulk('r', '1 hour', '1 second');
