@@ -157,6 +157,20 @@ check_url(const config_setting *setting, const char *value, config_error *error)
     return true;
 }
 
+/* The account has settings of its own, and paths below it are decided in bulk/sftp.c. */
+static bool
+check_sftp_url(const config_setting *setting, const char *value, config_error *error)
+{
+    static const char host_characters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]";
+    const char *host = strncasecmp(value, "sftp://", 7) == 0 ? value + 7 : "";
+    size_t length = strspn(host, host_characters);
+
+    if (length == 0 || host[0] == ':' || (host[length] != '\0' && strcmp(host + length, "/") != 0))
+        return fail(error, "%s must be sftp://HOST or sftp://HOST:PORT", setting->name);
+    return true;
+}
+
 static bool
 check_choice(const config_setting *setting, const char *value, config_error *error)
 {
@@ -186,6 +200,7 @@ check_value(const config_setting *setting, const char *value, config_error *erro
             return fail(error, "%s must be true or false", setting->name);
         return true;
     case CONFIG_URL: return check_url(setting, value, error);
+    case CONFIG_SFTP_URL: return check_sftp_url(setting, value, error);
     case CONFIG_DB_URL:
         problem = db_url_problem(value);
         return !problem || fail(error, "%s %s", setting->name, problem);
@@ -498,7 +513,8 @@ type_name(config_type type)
     case CONFIG_INT: return "whole number";
     case CONFIG_REAL: return "number";
     case CONFIG_BOOL: return "true or false";
-    case CONFIG_URL: return "URL";
+    case CONFIG_URL:
+    case CONFIG_SFTP_URL: return "URL";
     case CONFIG_DB_URL: return "URI or keywords";
     case CONFIG_CHOICE: return "one of";
     }

@@ -24,9 +24,10 @@ typedef enum config_type {
     CONFIG_INT,
     CONFIG_REAL,
     CONFIG_BOOL,
-    CONFIG_URL,    /* absolute, http or https */
-    CONFIG_DB_URL, /* URI or keywords of libpq */
-    CONFIG_CHOICE, /* one of choices, in upper or lower case */
+    CONFIG_URL,      /* absolute, http or https */
+    CONFIG_SFTP_URL, /* sftp://HOST or sftp://HOST:PORT */
+    CONFIG_DB_URL,   /* URI or keywords of libpq */
+    CONFIG_CHOICE,   /* one of choices, in upper or lower case */
 } config_type;
 
 typedef struct config_setting {

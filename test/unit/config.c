@@ -205,6 +205,8 @@ refuses_urls_of_databases(void **state)
                              "CTMS_DB_READ_URL=host=@x,/y@z,h port=1,2,3 password='a b'", NULL},
                   NULL));
     config_free(read_rest((char *[]){KEY, "CTMS_LISTEN_DB_URL=service=x", NULL}, NULL));
+    config_free(
+        read_rest((char *[]){KEY, "CTMS_ACOUSTIC_SFTP_URL=sftp://[::1]:2222/", NULL}, NULL));
 }
 
 static void
@@ -221,6 +223,11 @@ refuses_bad_values(void **state)
         {"CTMS_LOGGING_LEVEL=LOUD", "CTMS_LOGGING_LEVEL must be one of CRITICAL"},
         {"CTMS_SERVER_PREFIX=localhost", "CTMS_SERVER_PREFIX must be an absolute"},
         {"CTMS_SERVER_PREFIX=http:///x", "CTMS_SERVER_PREFIX"},
+        {"CTMS_ACOUSTIC_SFTP_URL=https://a", "CTMS_ACOUSTIC_SFTP_URL must be sftp://HOST"},
+        {"CTMS_ACOUSTIC_SFTP_URL=sftp://", "CTMS_ACOUSTIC_SFTP_URL"},
+        {"CTMS_ACOUSTIC_SFTP_URL=sftp://:22", "CTMS_ACOUSTIC_SFTP_URL"},
+        {"CTMS_ACOUSTIC_SFTP_URL=sftp://a@b", "CTMS_ACOUSTIC_SFTP_URL"},
+        {"CTMS_ACOUSTIC_SFTP_URL=sftp://a/b", "CTMS_ACOUSTIC_SFTP_URL"},
         {"CTMS_PROT=80", "CTMS_PROT is not a setting"},
         {"CTMS_=1", "CTMS_ is not a setting"},
     };
