@@ -56,11 +56,18 @@ drain_on_deadline(evutil_socket_t fd, short what, void *arg)
     line_turn_soon(l);
 }
 
+double
+drain_limit_s(const agent_settings *settings)
+{
+    double limit_s = 2 * settings->acoustic.timeout_s + 1;
+
+    return limit_s < DRAIN_MAX_S ? limit_s : DRAIN_MAX_S;
+}
+
 void
 drain_begin(struct line *l)
 {
-    double limit_s = 2 * l->settings->acoustic.timeout_s + 1;
-    struct timeval limit = clock_timeval(limit_s < DRAIN_MAX_S ? limit_s : DRAIN_MAX_S);
+    struct timeval limit = clock_timeval(drain_limit_s(l->settings));
 
     l->is_draining = true;
     line_drop_ready(l);

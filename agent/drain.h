@@ -7,6 +7,8 @@
 
 #include "agent/line.h"
 
+/* How long the agent may take to stop. */
+double drain_limit_s(const agent_settings *settings);
 /* Begins to drain and sets the deadline. Called once. */
 void drain_begin(struct line *l);
 /* Part of each turn: ends the event loop when the line is empty. */

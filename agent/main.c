@@ -1,6 +1,7 @@
 /*
  * main.c: ctms-agent, which carries changed contacts to Acoustic: settings, signals, the event
- * loop, and notifications from the database. The work is in sync.c.
+ * loop, and notifications from the database. The work is in sync.c. With --bulk it is the process
+ * that works on runs by file: bulk_main.c.
  *
  * SIGTERM and SIGINT: finishes the requests in flight, gives back the rest and ends; a second
  * signal ends it at once. SIGHUP: reads the settings again.
@@ -15,6 +16,8 @@
 #include <event2/event.h>
 #include <libxml/parser.h>
 
+#include "agent/bulk.h"
+#include "agent/bulk_main.h"
 #include "agent/report.h"
 #include "agent/service.h"
 #include "agent/settings.h"
@@ -37,6 +40,7 @@ typedef struct agent {
     pg_listener *listener;
     agent_metrics *metrics;
     struct sync *sync;
+    agent_bulk *bulk;
     service *service;
     struct event *signals[3];
     bool is_stopping;
@@ -55,6 +59,7 @@ on_stop(evutil_socket_t number, short what, void *arg)
         _exit(128 + (int)number);
     a->is_stopping = true;
     log_message(LOG_LEVEL_INFO, REPORT_SYNC, "stopping");
+    agent_bulk_stop(a->bulk);
     sync_drain(a->sync);
 }
 
@@ -93,6 +98,7 @@ on_reload(evutil_socket_t number, short what, void *arg)
     log_message(LOG_LEVEL_INFO, REPORT_SYNC, "settings are read again");
     open_sentry(a);
     sync_apply_settings(a->sync);
+    agent_bulk_apply_settings(a->bulk);
 }
 
 static bool
@@ -252,16 +258,18 @@ set_up_libraries(void)
 static void
 agent_close(agent *a)
 {
+    /* From here on a signal ends the program at once. */
+    for (int i = 0; i < 3; i++) {
+        if (a->signals[i] != NULL)
+            event_free(a->signals[i]);
+    }
+    agent_bulk_free(a->bulk);
     sentry_close();
     service_free(a->service);
     sync_free(a->sync);
     agent_metrics_free(a->metrics);
     pg_listener_free(a->listener);
     pg_pool_free(a->pool);
-    for (int i = 0; i < 3; i++) {
-        if (a->signals[i] != NULL)
-            event_free(a->signals[i]);
-    }
     if (a->base != NULL)
         event_base_free(a->base);
     config_free(a->config);
@@ -270,15 +278,46 @@ agent_close(agent *a)
     log_close();
 }
 
+static bool
+open_all(agent *a, char **arguments, char *message, size_t size)
+{
+    a->base = event_base_new();
+    if (a->base == NULL)
+        return false;
+    open_sentry(a);
+    if (!catch_signals(a) || !open_database(a, message, size) || !open_service(a, message, size))
+        return false;
+    a->bulk = agent_bulk_new(a->base, &(agent_bulk_options){.pool = a->pool,
+                                                            .settings = &a->settings,
+                                                            .metrics = a->metrics,
+                                                            .arguments = arguments});
+    return true;
+}
+
+/* Works on runs by file instead of being an agent. */
+static int
+run_bulk(agent *a, bulk_main_mode mode)
+{
+    int status = bulk_main_run(a->config, mode);
+
+    agent_close(a);
+    return status;
+}
+
 int
 main(int argc, char **argv)
 {
-    agent a = {.config =
-                   config_main(CONFIG_AGENT, "carries changed contacts to Acoustic", argc, argv)};
+    bulk_main_mode mode = bulk_main_take_argument(&argc, argv);
+    agent a = {.config = config_main(CONFIG_AGENT,
+                                     "carries changed contacts to Acoustic (it starts itself with "
+                                     "--bulk=... for waves by file)",
+                                     argc, argv)};
     char message[512] = "out of memory";
     bool is_set_up;
 
     set_up_libraries();
+    if (mode != BULK_MAIN_NONE)
+        return run_bulk(&a, mode);
     log_open(config_bool(a.config, "CTMS_USE_MOZLOG"),
              config_string(a.config, "CTMS_LOGGING_LEVEL"));
     event_log_open();
@@ -287,12 +326,7 @@ main(int argc, char **argv)
         agent_close(&a);
         return 2;
     }
-    a.base = event_base_new();
-    if (a.base != NULL)
-        open_sentry(&a);
-    is_set_up = a.base != NULL && catch_signals(&a) &&
-                open_database(&a, message, sizeof(message)) &&
-                open_service(&a, message, sizeof(message));
+    is_set_up = open_all(&a, argv, message, sizeof(message));
     if (is_set_up)
         event_base_dispatch(a.base);
     else

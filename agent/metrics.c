@@ -2,6 +2,7 @@
 #include "agent/metrics.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/metrics.h"
 
@@ -26,6 +27,15 @@ typedef enum family {
     IN_FLIGHT,
     IN_FLIGHT_ALLOWED,
     STOPPED,
+    BULK_RUNNING,
+    BULK_STAGE,
+    BULK_CONTACTS,
+    BULK_AGE,
+    BULK_FAILED_LAST,
+    BULK_FILES_LEFT,
+    BULK_CONTACTS_TOTAL,
+    BULK_RUNS_TOTAL,
+    BULK_BYTES_TOTAL,
     FAMILIES,
 } family;
 
@@ -71,6 +81,33 @@ static const metrics_family families[] = {
     [STOPPED] = {.name = "ctms_background_acoustic_stopped",
                  .help = "1 while nothing can be sent and an operator is needed.",
                  .type = METRICS_GAUGE},
+    [BULK_RUNNING] = {.name = "ctms_background_acoustic_bulk_running",
+                      .help = "1 while somebody works on a run by file.",
+                      .type = METRICS_GAUGE},
+    [BULK_STAGE] = {.name = "ctms_background_acoustic_bulk_stage",
+                    .help = "1 for the state of the open run by file.",
+                    .type = METRICS_GAUGE},
+    [BULK_CONTACTS] = {.name = "ctms_background_acoustic_bulk_contacts",
+                       .help = "Contacts of the open run by file.",
+                       .type = METRICS_GAUGE},
+    [BULK_AGE] = {.name = "ctms_background_acoustic_bulk_age_seconds",
+                  .help = "Seconds since the open run by file has begun.",
+                  .type = METRICS_GAUGE},
+    [BULK_FAILED_LAST] = {.name = "ctms_background_acoustic_bulk_last_failed",
+                          .help = "1 if the last run by file was given up.",
+                          .type = METRICS_GAUGE},
+    [BULK_FILES_LEFT] = {.name = "ctms_background_acoustic_bulk_files_left",
+                         .help = "Files of runs that have ended which could not be removed.",
+                         .type = METRICS_GAUGE},
+    [BULK_CONTACTS_TOTAL] = {.name = "ctms_background_acoustic_bulk_contacts_total",
+                             .help = "Contacts of this agent's runs by file.",
+                             .type = METRICS_COUNTER},
+    [BULK_RUNS_TOTAL] = {.name = "ctms_background_acoustic_bulk_runs_total",
+                         .help = "Runs by file of this agent that have ended.",
+                         .type = METRICS_COUNTER},
+    [BULK_BYTES_TOTAL] = {.name = "ctms_background_acoustic_bulk_bytes_total",
+                          .help = "Bytes of files that this agent has uploaded.",
+                          .type = METRICS_COUNTER},
 };
 
 _Static_assert(sizeof(families) / sizeof(*families) == FAMILIES, "every family is described");
@@ -118,6 +155,81 @@ prepare_stopped(agent_metrics *m, failure_class class)
     buf_free(&labels);
 }
 
+/* ---- runs by file ----------------------------------------------------------------- */
+
+static metrics_series *
+with_label(agent_metrics *m, family which, const char *name, const char *value)
+{
+    buf labels = BUF_INIT;
+    metrics_series *series;
+
+    buf_append_string(&labels, COMMON_LABELS);
+    metrics_append_label(&labels, name, value);
+    series = metrics_get(m->metrics, &families[which], buf_text(&labels));
+    buf_free(&labels);
+    return series;
+}
+
+void
+agent_metrics_show_bulk(agent_metrics *m, const agent_bulk_state *state)
+{
+    static const char *const states[] = {"claiming",  "making",   "uploading",
+                                         "importing", "settling", "cleaning"};
+
+    for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++)
+        metrics_set(with_label(m, BULK_STAGE, "state", states[i]),
+                    state->state != NULL && strcmp(state->state, states[i]) == 0);
+    metrics_set(plain(m, BULK_RUNNING), state->is_running);
+    metrics_set(plain(m, BULK_CONTACTS), (double)state->contacts);
+    metrics_set(plain(m, BULK_AGE), state->age_s);
+    metrics_set(plain(m, BULK_FAILED_LAST), state->has_failed);
+    metrics_set(plain(m, BULK_FILES_LEFT), (double)state->files_left);
+}
+
+static void
+count_more(metrics_series *series, long long before, long long now)
+{
+    metrics_add(series, now > before ? (unsigned long long)(now - before) : 0);
+}
+
+void
+agent_metrics_count_bulk(agent_metrics *m, const bulk_result *before, const bulk_result *now)
+{
+    static const char label[] = "outcome";
+
+    count_more(with_label(m, BULK_CONTACTS_TOTAL, label, "sent"), before->sent, now->sent);
+    count_more(with_label(m, BULK_CONTACTS_TOTAL, label, "refused"), before->refused, now->refused);
+    count_more(with_label(m, BULK_CONTACTS_TOTAL, label, "changed"), before->changed, now->changed);
+    count_more(with_label(m, BULK_CONTACTS_TOTAL, label, "returned"), before->returned,
+               now->returned);
+    count_more(with_label(m, BULK_RUNS_TOTAL, label, "done"), before->runs, now->runs);
+}
+
+void
+agent_metrics_count_bulk_failure(agent_metrics *m)
+{
+    metrics_add(with_label(m, BULK_RUNS_TOTAL, "outcome", "failed"), 1);
+}
+
+void
+agent_metrics_count_bulk_bytes(agent_metrics *m, long long bytes)
+{
+    metrics_add(plain(m, BULK_BYTES_TOTAL), (unsigned long long)bytes);
+}
+
+static void
+prepare_bulk(agent_metrics *m)
+{
+    static const bulk_result nothing;
+
+    agent_metrics_show_bulk(m, &(agent_bulk_state){.state = NULL});
+    agent_metrics_count_bulk(m, &nothing, &nothing);
+    metrics_add(with_label(m, BULK_RUNS_TOTAL, "outcome", "failed"), 0);
+    agent_metrics_count_bulk_bytes(m, 0);
+}
+
+/* ---- life ------------------------------------------------------------------------- */
+
 agent_metrics *
 agent_metrics_new(void)
 {
@@ -137,6 +249,7 @@ agent_metrics_new(void)
     agent_metrics_note_cycle(m, 0, &(queue_backlog){.waiting = 0});
     agent_metrics_show_in_flight(m, 0, 0);
     agent_metrics_show_stop(m, CLASS_SUCCESS);
+    prepare_bulk(m);
     return m;
 }
 

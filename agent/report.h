@@ -16,6 +16,7 @@
 
 #define REPORT_SYNC "ctms.bin.acoustic_sync"
 #define REPORT_SERVICE "ctms.acoustic_service"
+#define REPORT_BULK "ctms.bin.acoustic_bulk"
 
 typedef struct report {
     const agent_settings *settings;

@@ -4,7 +4,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bulk/settings.h"
 #include "common/acoustic_login.h"
+
+/* Without an account at the server that takes files nothing is sent by file. */
+static bool
+fill_bulk(agent_settings *settings, const config *c, char *message, size_t size)
+{
+    bulk_settings bulk;
+
+    settings->bulk_from = config_int(c, "CTMS_ACOUSTIC_BULK_FROM");
+    if (settings->bulk_from == 0 && config_string(c, "CTMS_ACOUSTIC_SFTP_USER") == NULL)
+        return true;
+    settings->is_bulk_ready = bulk_settings_fill(&bulk, c, message, size);
+    return settings->is_bulk_ready;
+}
 
 bool
 agent_settings_fill(agent_settings *settings, const config *c, char *message, size_t size)
@@ -42,6 +56,8 @@ agent_settings_fill(agent_settings *settings, const config *c, char *message, si
                  "CTMS_ACOUSTIC_LEASE_S must be at least four times CTMS_ACOUSTIC_TIMEOUT_S");
         return false;
     }
+    if (!fill_bulk(&filled, c, message, size))
+        return false;
     *settings = filled;
     return true;
 }

@@ -22,6 +22,8 @@ typedef struct agent_settings {
     double loop_s;
     double lease_s;
     acoustic_account acoustic;
+    bool is_bulk_ready;        /* runs by file can be worked on here */
+    long long bulk_from;       /* they begin above so many contacts in bulk; 0: never */
     const char *health_path;   /* null: no file */
     const char *metrics_token; /* null: everybody may read the metrics */
 } agent_settings;
