@@ -27,6 +27,16 @@ static const struct cli_option resync_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct cli_option bulk_options[] = {
+    SELECTION_OPTIONS,
+    {"all", 'a', NULL, "every contact"},
+    {"dry-run", 'd', "FOLDER", "only write the files, into a new or empty folder"},
+    {"resume", 0, NULL, "only go on with a run that nobody works on"},
+    {"cancel", 0, NULL, "give up the open run, unless Acoustic imports its files already"},
+    {"status", 0, NULL, "show the open run and the last one"},
+    {NULL, 0, NULL, NULL},
+};
+
 static const struct cli_option cancel_options[] = {
     SELECTION_OPTIONS,
     {"all", 'a', NULL, "all that waits in bulk"},
@@ -166,6 +176,26 @@ const struct cli_command cmd_acoustic[] = {
         .max_arguments = -1,
         .timeout_s = 600,
         .run = cmd_acoustic_resync,
+    },
+    {
+        .verb = "bulk",
+        .arguments = SELECTION_ARGUMENTS,
+        .summary = "send very many contacts by file",
+        .text =
+            "Enqueues the contacts into the bulk lane as if they had changed; without contacts it\n"
+            "takes what waits there. Then it writes files of them, uploads these by SFTP, and has\n"
+            "Acoustic import them, one run after the other. It asks if they are more than 1000.\n"
+            "What changes meanwhile is sent once more by the agents.\n"
+            "It needs the agent's settings of Acoustic, and CTMS_ACOUSTIC_SFTP_...\n"
+            "Ctrl-C ends it between two steps; an agent or --resume goes on.\n" SELECTION_HELP
+            "Exit code 7 when Acoustic has refused some, 4 when one that was named is not "
+            "there.\n\n"
+            "  ctms acoustic bulk --all\n"
+            "  ctms acoustic bulk --newsletter hubs --dry-run hubs-files",
+        .options = bulk_options,
+        .max_arguments = -1,
+        .timeout_s = 600,
+        .run = cmd_acoustic_bulk,
     },
     {
         .verb = "cancel",

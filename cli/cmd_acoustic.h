@@ -24,6 +24,9 @@ int cmd_acoustic_remove_newsletter(struct cli *cli);
 /* cmd_acoustic_resync.c */
 int cmd_acoustic_resync(struct cli *cli);
 
+/* cmd_acoustic_bulk.c */
+int cmd_acoustic_bulk(struct cli *cli);
+
 /* cmd_acoustic_cancel.c */
 int cmd_acoustic_cancel(struct cli *cli);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "cli/cmd_acoustic.h"
 #include "cli/database.h"
+#include "cli/how_long.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/selection.h"
@@ -14,10 +15,6 @@
 /* So many arguments are a person's doing, and do not wait behind a wave. The extension draws the
  * same line for transactions (ctms.acoustic_lane). */
 #define LIVE_ARGUMENTS 100
-/* What Acoustic takes at most while nothing is measured: ten requests at a time of 100 ms each, and
- * a contact is at least one of them. */
-#define ASSUMED_RATE 100.0
-#define ASSUMED_RATE_TEXT "10 requests of 100 ms at a time, one a contact"
 
 struct resync {
     struct cli *cli;
@@ -54,24 +51,8 @@ measure(struct resync *resync)
         resync->backlog = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
     PQclear(result);
     contacts += (double)resync->backlog;
-    resync->seconds = contacts / (resync->rate > 0 ? resync->rate : ASSUMED_RATE);
+    resync->seconds = contacts / (resync->rate > 0 ? resync->rate : HOW_LONG_ASSUMED_RATE);
     return true;
-}
-
-static void
-append_time(buf *text, double seconds)
-{
-    static const struct {
-        const char *name;
-        double seconds;
-    } units[] = {{"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}};
-    size_t unit = 0;
-    double number;
-
-    while (seconds < 2 * units[unit].seconds && units[unit].seconds > 1)
-        unit++;
-    number = seconds < 1 ? 1 : seconds / units[unit].seconds;
-    buf_printf(text, "about %.0f %s%s", number, units[unit].name, number < 1.5 ? "" : "s");
 }
 
 /* Says how many contacts and how long. */
@@ -85,12 +66,12 @@ describe(const struct resync *resync)
                "%s%lld contacts to enqueue (%s lane): ", selection->is_estimate ? "about " : "",
                selection->count, resync->lane);
     if (resync->rate > 0) {
-        append_time(&text, resync->seconds);
+        how_long_append(&text, resync->seconds);
         buf_printf(&text, " at the %.3g contacts a second that were sent lately", resync->rate);
     } else {
         buf_append_string(&text, "rate unknown, nothing had to wait and was sent lately; ");
-        append_time(&text, resync->seconds);
-        buf_append_string(&text, " at " ASSUMED_RATE_TEXT);
+        how_long_append(&text, resync->seconds);
+        buf_append_string(&text, " at " HOW_LONG_ASSUMED_TEXT);
     }
     if (resync->backlog > 0)
         buf_printf(&text, ", with the %lld that wait already", resync->backlog);
