@@ -28,6 +28,8 @@ typedef struct bulk_settings {
     long long from;        /* the agent begins by itself when so many contacts wait; 0: never */
     long long contacts;    /* of one run, at most */
     double timeout_s;      /* of one run; then its contacts are free again */
+    double lease_s;        /* when a runner has died, others go on after this time */
+    double poll_s;         /* longest wait between two looks at a job */
     int retry_limit;
     int max_in_flight; /* requests to Acoustic, of all agents */
 } bulk_settings;
