@@ -30,10 +30,10 @@ struct bulk_api {
     struct event *timer;
     http_client *http;
     token_source *tokens;
-    bool is_ended;  /* tick() has said no */
-    bool has_slot;  /* the database has a slot for us */
+    bool is_ended;       /* tick() has said no */
+    bool has_slot;       /* the database has a slot for us */
     double held_until_s; /* for a request without an answer */
-    bool is_failed; /* the last fetch of a token */
+    bool is_failed;      /* the last fetch of a token */
     bool is_refused;
     char problem[160]; /* of that fetch */
 
@@ -253,8 +253,8 @@ on_answer(void *arg, const http_client_answer *answer)
     api->result = judge(api, answer, &read);
     acoustic_answer_free(&read);
     /* A proxy in front of Acoustic may not have waited for it. */
-    api->is_held = answer->problem != NULL ? answer->was_sent
-                                           : answer->status == 502 || answer->status == 504;
+    api->is_held =
+        answer->problem != NULL ? answer->was_sent : answer->status == 502 || answer->status == 504;
     api->is_done = true;
 }
 

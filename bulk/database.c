@@ -31,7 +31,7 @@ struct bulk_database {
     PGconn *main;
     PGconn *snapshot;
     bool is_busy;
-    bool is_quiet; /* waiting() is not called */
+    bool is_quiet;      /* waiting() is not called */
     double grace_end_s; /* until then a statement that was sent is waited for, whatever it says */
     char message[512];
 };
@@ -200,14 +200,9 @@ static PGconn *
 start_connecting(const char *url)
 {
     /* Later entries win, so the URL can change all but the encoding. */
-    static const char *const names[] = {"fallback_application_name",
-                                        "keepalives_idle",
-                                        "keepalives_interval",
-                                        "keepalives_count",
-                                        "tcp_user_timeout",
-                                        "dbname",
-                                        "client_encoding",
-                                        NULL};
+    static const char *const names[] = {
+        "fallback_application_name", "keepalives_idle", "keepalives_interval", "keepalives_count",
+        "tcp_user_timeout",          "dbname",          "client_encoding",     NULL};
     const char *const values[] = {"ctms-bulk", "15", "5", "3", "5000", url, "UTF8", NULL};
 
     return PQconnectStartParams(names, values, 1);
@@ -305,8 +300,8 @@ bulk_database_query(bulk_database *db, const char *sql, int count, const char *c
     double deadline_s = clock_now_s() + AWAY_MAX_S;
 
     for (int failures = 0;; failures++) {
-        bulk_database_result outcome = run_once(db, STATEMENT_TIMEOUT_S + ANSWER_MARGIN_S, sql,
-                                                count, parameters, result);
+        bulk_database_result outcome =
+            run_once(db, STATEMENT_TIMEOUT_S + ANSWER_MARGIN_S, sql, count, parameters, result);
 
         if (outcome != BULK_DATABASE_AWAY && outcome != BULK_DATABASE_CONFLICT)
             return outcome;

@@ -47,8 +47,8 @@ bool bulk_database_is_busy(const bulk_database *db);
 /* Opens the second connection if need be, and begins a transaction that sees one moment. */
 bulk_database_result bulk_database_begin_snapshot(bulk_database *db);
 /* Sends a statement in it, without waiting; then its result is taken. */
-bulk_database_result bulk_database_send(bulk_database *db, const char *sql, int count,
-                                        const char *const *parameters);
+bulk_database_result
+bulk_database_send(bulk_database *db, const char *sql, int count, const char *const *parameters);
 bulk_database_result bulk_database_receive(bulk_database *db, PGresult **result);
 /* Closes the second connection, whatever goes on there. */
 void bulk_database_end_snapshot(bulk_database *db);

@@ -22,10 +22,10 @@
 /* How a stage, or a part of it, has ended. */
 typedef enum bulk_step {
     BULK_STEP_OK,
-    BULK_STEP_AGAIN,       /* take the run once more: it gets a new attempt, so new names of files */
-    BULK_STEP_GIVE_UP,     /* r->error says why; the contacts go back to their lane */
-    BULK_STEP_STOPPED,     /* is_stopping() said so */
-    BULK_STEP_LOST,        /* another runner has the run */
+    BULK_STEP_AGAIN,   /* take the run once more: it gets a new attempt, so new names of files */
+    BULK_STEP_GIVE_UP, /* r->error says why; the contacts go back to their lane */
+    BULK_STEP_STOPPED, /* is_stopping() said so */
+    BULK_STEP_LOST,    /* another runner has the run */
     BULK_STEP_UNAVAILABLE, /* r->problem says what the database, or this machine, has refused */
 } bulk_step;
 
@@ -89,8 +89,8 @@ typedef struct bulk_run {
     bulk_progress progress;
     char detail[40];        /* of the progress */
     long long moved_before; /* bytes of the files before the one that is being uploaded */
-    char error[512];   /* of the run, for its row */
-    char problem[512]; /* why this runner ends */
+    char error[512];        /* of the run, for its row */
+    char problem[512];      /* why this runner ends */
 } bulk_run;
 
 /* ---- step.c: done again and again --------------------------------------------------- */
@@ -103,14 +103,14 @@ bool bulk_step_moved(void *run, long long done, long long total);
 /* Waits, at most as long as the contacts are held. */
 bulk_step bulk_step_wait(bulk_run *r, double seconds);
 /* What goes on, for people; detail may be null. */
-void bulk_step_tell(bulk_run *r, const char *detail, const char *unit, long long done,
-                    long long total);
+void
+bulk_step_tell(bulk_run *r, const char *detail, const char *unit, long long done, long long total);
 /* One line, beginning with the number of the run. */
 void bulk_step_log(bulk_run *r, log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Notes why the run is given up. */
-bulk_step bulk_step_give_up(bulk_run *r, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+bulk_step
+bulk_step_give_up(bulk_run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Too little of the time is left for which the contacts are held. */
 bool bulk_step_is_late(const bulk_run *r);
 /* Seconds until the hold ends. */
@@ -134,9 +134,11 @@ bulk_step bulk_step_try_transfer(bulk_run *r, bulk_step_transfer transfer, void 
 
 /* A statement; result may be null when it is not wanted. */
 bulk_step bulk_tables_query(bulk_run *r, const char *sql, int count, const char *const *parameters,
-                          PGresult **result);
+                            PGresult **result);
 /* Takes this runner's run, or begins one; r->run_id is 0 when there is none to be had. */
 bulk_step bulk_tables_take_run(bulk_run *r, bool may_begin);
+/* What became of the contacts. */
+bulk_step bulk_tables_read_counts(bulk_run *r);
 bulk_step bulk_tables_set_state(bulk_run *r, const char *state);
 bulk_step bulk_tables_read_files(bulk_run *r);
 /* Writes the row of a file; only then does what follows happen. */

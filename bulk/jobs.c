@@ -18,7 +18,7 @@
 #define POLL_MIN_S 1.0
 enum {
     UNKNOWN_STARTS_MAX = 20,
-    REFUSED_LOOKS_MAX = 5,  /* in a row: Acoustic does not know the job */
+    REFUSED_LOOKS_MAX = 5, /* in a row: Acoustic does not know the job */
     FAILED_LOOKS_LOGGED = 20,
 };
 
@@ -217,14 +217,15 @@ start_job(bulk_run *r, bulk_remote *file)
             return start_anew(r, file, "the answer names no job");
         case BULK_API_UNKNOWN: return start_anew(r, file, message);
         case BULK_API_ENDED:
-            return s.step != BULK_STEP_OK             ? s.step
+            return s.step != BULK_STEP_OK            ? s.step
                    : r->interruption != BULK_STEP_OK ? r->interruption
                                                      : BULK_STEP_STOPPED;
         case BULK_API_REFUSED:
             step = fail_file(r, file, message);
-            return step == BULK_STEP_OK ? bulk_step_give_up(r, "could not start the import of %s: %s",
-                                                            file->kind, message)
-                                        : step;
+            return step == BULK_STEP_OK
+                       ? bulk_step_give_up(r, "could not start the import of %s: %s", file->kind,
+                                           message)
+                       : step;
         case BULK_API_NOT_DONE: break;
         }
         if (failures % 10 == 0)
@@ -258,8 +259,8 @@ complete_file(bulk_run *r, bulk_remote *file, const acoustic_job *job)
 {
     char error[200];
 
-    file->refused = counted(job->bad_addresses) + counted(job->bad_records) +
-                    counted(job->not_allowed);
+    file->refused =
+        counted(job->bad_addresses) + counted(job->bad_records) + counted(job->not_allowed);
     if (job->total_rows >= 0 && job->total_rows + file->refused < file->rows) {
         snprintf(error, sizeof(error), "the job has read %lld of %lld rows", job->total_rows,
                  file->rows);

@@ -6,10 +6,11 @@
 
 #include "common/acoustic_login.h"
 
-/* What a run cannot do without. The agent requires some of them by itself, the command line none. */
-static const char *const needed[] = {
-    "CTMS_ACOUSTIC_CLIENT_ID", "CTMS_ACOUSTIC_CLIENT_SECRET", "CTMS_ACOUSTIC_REFRESH_TOKEN",
-    "CTMS_ACOUSTIC_SFTP_USER", "CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE"};
+/* What a run cannot do without. The agent requires some of them by itself, the command line none.
+ */
+static const char *const needed[] = {"CTMS_ACOUSTIC_CLIENT_ID", "CTMS_ACOUSTIC_CLIENT_SECRET",
+                                     "CTMS_ACOUSTIC_REFRESH_TOKEN", "CTMS_ACOUSTIC_SFTP_USER",
+                                     "CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE"};
 
 static const char *const table_settings[] = {
     "CTMS_ACOUSTIC_MAIN_TABLE_ID", "CTMS_ACOUSTIC_NEWSLETTER_TABLE_ID",

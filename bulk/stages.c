@@ -103,8 +103,8 @@ set_columns(bulk_run *r, bulk_files *files)
     char message[256];
     PGresult *result = NULL;
     bool is_set;
-    bulk_database_result outcome = bulk_database_send(
-        r->db, "SELECT kind, columns FROM ctms.acoustic_csv_columns()", 0, NULL);
+    bulk_database_result outcome =
+        bulk_database_send(r->db, "SELECT kind, columns FROM ctms.acoustic_csv_columns()", 0, NULL);
 
     if (outcome == BULK_DATABASE_OK)
         outcome = bulk_database_receive(r->db, &result);
@@ -310,12 +310,11 @@ static bulk_files *
 begin_files(bulk_run *r, char *message, size_t size)
 {
     char directory[900], prefix[64];
-    bulk_files_options options = {.directory = directory,
-                                  .prefix = prefix,
-                                  .table_ids = r->settings->acoustic.table_ids};
+    bulk_files_options options = {
+        .directory = directory, .prefix = prefix, .table_ids = r->settings->acoustic.table_ids};
 
-    if (*r->spool == '\0' && !bulk_files_open_spool(r->settings->directory, r->spool,
-                                                    sizeof(r->spool), message, size)) {
+    if (*r->spool == '\0' &&
+        !bulk_files_open_spool(r->settings->directory, r->spool, sizeof(r->spool), message, size)) {
         *r->spool = '\0';
         return NULL;
     }

@@ -118,7 +118,7 @@ take_renewal(bulk_run *r, const PGresult *result)
 
 static const char renewal_statement[] =
     "SELECT ctms.keep_acoustic_bulk($1::bigint, $2, make_interval(secs => $3::float8)),"
-    " (SELECT r.is_canceled FROM ctms.acoustic_bulk_run r WHERE r.run_id = $1::bigint)";
+    " (SELECT r.is_canceled FROM ctms.get_acoustic_bulk($1::bigint) AS r)";
 
 typedef struct renewal {
     char run_id[24], lease[32];

@@ -1,5 +1,5 @@
-/* tables.c: what is kept of a run in ctms.acoustic_bulk_run and ctms.acoustic_bulk_file. Each call is
- * a transaction; see internal.h. */
+/* tables.c: what is kept of a run in ctms.acoustic_bulk_run and ctms.acoustic_bulk_file. Each call
+ * is a transaction; see internal.h. */
 #include "bulk/internal.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ static const char *const state_names[] = {"made",     "uploaded", "starting", "r
 
 bulk_step
 bulk_tables_query(bulk_run *r, const char *sql, int count, const char *const *parameters,
-                PGresult **result)
+                  PGresult **result)
 {
     PGresult *taken = NULL;
 
@@ -72,6 +72,10 @@ read_run(bulk_run *r, const PGresult *result)
     r->is_given_up = PQgetvalue(result, 0, 6)[0] == 't';
     r->is_canceled = PQgetvalue(result, 0, 7)[0] == 't';
     copy_text(r->error, sizeof(r->error), result, 0, 8);
+    r->sent = number_at(result, 0, 10);
+    r->refused = number_at(result, 0, 11);
+    r->changed = number_at(result, 0, 12);
+    r->returned = number_at(result, 0, 13);
     r->hold_end_s = clock_now_s() + strtod(PQgetvalue(result, 0, 9), NULL);
     r->renew_at_s = clock_now_s() + r->settings->lease_s / 4;
 }
@@ -91,7 +95,8 @@ bulk_tables_take_run(bulk_run *r, bool may_begin)
         r,
         "SELECT r.run_id, r.state, r.attempt, r.generation, r.last_email_id, r.contacts,"
         " r.is_given_up, r.is_canceled, r.error,"
-        " extract(epoch FROM r.hold_until - clock_timestamp())"
+        " extract(epoch FROM r.hold_until - clock_timestamp()), r.sent, r.refused, r.changed,"
+        " r.returned"
         " FROM ctms.begin_acoustic_bulk($1, make_interval(secs => $2::float8),"
         " make_interval(secs => $3::float8), $4::boolean) AS r",
         4, parameters, &result);
@@ -103,6 +108,29 @@ bulk_tables_take_run(bulk_run *r, bool may_begin)
 }
 
 bulk_step
+bulk_tables_read_counts(bulk_run *r)
+{
+    char run_id[24];
+    const char *parameters[] = {run_id};
+    PGresult *result = NULL;
+    bulk_step step;
+
+    snprintf(run_id, sizeof(run_id), "%lld", r->run_id);
+    step = bulk_tables_query(r,
+                             "SELECT r.sent, r.refused, r.changed, r.returned"
+                             " FROM ctms.get_acoustic_bulk($1::bigint) AS r",
+                             1, parameters, &result);
+    if (step == BULK_STEP_OK && PQntuples(result) > 0) {
+        r->sent = number_at(result, 0, 0);
+        r->refused = number_at(result, 0, 1);
+        r->changed = number_at(result, 0, 2);
+        r->returned = number_at(result, 0, 3);
+    }
+    PQclear(result);
+    return step;
+}
+
+bulk_step
 bulk_tables_set_state(bulk_run *r, const char *state)
 {
     char run_id[24];
@@ -111,9 +139,8 @@ bulk_tables_set_state(bulk_run *r, const char *state)
     bulk_step step;
 
     snprintf(run_id, sizeof(run_id), "%lld", r->run_id);
-    step =
-        query_ours(r, "SELECT ctms.set_acoustic_bulk_state($1::bigint, $2, $3, $4, $5::boolean)", 5,
-                   parameters);
+    step = query_ours(r, "SELECT ctms.set_acoustic_bulk_state($1::bigint, $2, $3, $4, $5::boolean)",
+                      5, parameters);
     if (step == BULK_STEP_OK)
         snprintf(r->state, sizeof(r->state), "%s", state);
     return step;
@@ -169,8 +196,8 @@ bulk_tables_read_files(bulk_run *r)
     step = bulk_tables_query(
         r,
         "SELECT f.kind, f.attempt, f.name, f.state, f.row_count, f.bytes, f.job_id, f.refused,"
-        " f.results_file, f.error_file, f.error FROM ctms.acoustic_bulk_file f"
-        " WHERE f.run_id = $1::bigint ORDER BY f.attempt DESC, f.kind",
+        " f.results_file, f.error_file, f.error FROM ctms.get_acoustic_bulk_files($1::bigint) AS f"
+        " ORDER BY f.attempt DESC, f.kind",
         1, parameters, &result);
     if (step != BULK_STEP_OK)
         return step;
@@ -179,8 +206,8 @@ bulk_tables_read_files(bulk_run *r)
     r->files = xcalloc((size_t)r->file_count + 1, sizeof(*r->files));
     for (int i = 0; i < r->file_count; i++) {
         read_file(&r->files[i], result, i);
-        r->is_started |= r->files[i].state >= BULK_FILE_STARTING &&
-                         r->files[i].state <= BULK_FILE_FAILED;
+        r->is_started |=
+            r->files[i].state >= BULK_FILE_STARTING && r->files[i].state <= BULK_FILE_FAILED;
     }
     PQclear(result);
     return BULK_STEP_OK;
