@@ -211,14 +211,14 @@ check_included(struct mapping *mapping, const char *name)
            fail(mapping, "%s is not in MAPPING, or not included", name);
 }
 
-/* COLUMNS describes a table: all columns of MAPPING, and which of them identify a row. */
+/* COLUMNS describes a table: which columns identify a row. It may have the others too. */
 static bool
 check_table_columns(struct mapping *mapping, const xmlNode *columns)
 {
     static const char *const names[] = {"COLUMN", NULL};
     static const char *const column_names[] = {"NAME", "TYPE", "IS_REQUIRED", "KEY_COLUMN", NULL};
     const char *key = store_table_keys[mapping->table];
-    size_t count = 0;
+    int keys = 0;
 
     if (columns == NULL || !has_only(mapping, columns, names))
         return fail(mapping, "COLUMNS is missing");
@@ -237,10 +237,9 @@ check_table_columns(struct mapping *mapping, const xmlNode *columns)
             return fail(mapping, "KEY_COLUMN of %s is wrong", name);
         if (find_column(mapping, name) == NULL)
             return fail(mapping, "%s of COLUMNS is not in MAPPING", name);
-        count++;
+        keys += must_be_key;
     }
-    return count == mapping->column_count ||
-           fail(mapping, "COLUMNS and MAPPING do not have the same columns");
+    return keys == 2 || fail(mapping, "COLUMNS does not have both key columns, each once");
 }
 
 /* ---- the file --------------------------------------------------------------------- */
