@@ -2395,19 +2395,22 @@ COMMENT ON FUNCTION ctms.cancel_acoustic_bulk(bigint) IS 'Asks the runner of the
 
 CREATE FUNCTION ctms.acoustic_bulk_status(OUT run_id bigint, OUT state text, OUT runner text, OUT is_running boolean,
     OUT contacts bigint, OUT age_s double precision, OUT bulk_backlog bigint, OUT last_end_timestamp timestamptz,
-    OUT last_state text, OUT last_contacts bigint, OUT last_error text)
+    OUT last_state text, OUT last_contacts bigint, OUT last_error text,
+    OUT files_left bigint)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT r.run_id, r.state, r.runner, COALESCE(r.lease_until > clock_timestamp(), false), r.contacts,
         EXTRACT(epoch FROM clock_timestamp() - r.create_timestamp)::double precision,
-        l.backlog, e.end_timestamp, e.state, e.contacts, e.error
+        l.backlog, e.end_timestamp, e.state, e.contacts, e.error,
+        (SELECT count(*) FROM ctms.acoustic_bulk_file f JOIN ctms.acoustic_bulk_run b ON b.run_id = f.run_id
+         WHERE b.end_timestamp IS NOT NULL AND f.state <> 'removed')
     FROM ctms.acoustic_lanes() AS l
     LEFT JOIN ctms.acoustic_bulk_run r ON r.end_timestamp IS NULL
     LEFT JOIN LATERAL (SELECT b.* FROM ctms.acoustic_bulk_run b WHERE b.end_timestamp IS NOT NULL
         ORDER BY b.end_timestamp DESC, b.run_id DESC LIMIT 1) AS e ON true
     WHERE l.lane = 'bulk'
 $$;
-COMMENT ON FUNCTION ctms.acoustic_bulk_status() IS 'One row: the open run of files (nulls if there is none), whether a runner works on it, what waits in the bulk lane (as ctms.acoustic_lanes()), and the run that ended last';
+COMMENT ON FUNCTION ctms.acoustic_bulk_status() IS 'One row: the open run of files (nulls if there is none), whether a runner works on it, what waits in the bulk lane (as ctms.acoustic_lanes()), the run that ended last, and how many files could not be removed from the server of runs that have ended';
 GRANT EXECUTE ON FUNCTION ctms.acoustic_bulk_status() TO ctms_agent, ctms_monitor, ctms_reader;
 -- ---------------------------------------------------------------------------
 -- What is sent to Acoustic.
