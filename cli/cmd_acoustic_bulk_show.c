@@ -1,5 +1,6 @@
 /* cmd_acoustic_bulk_show.c: `ctms acoustic bulk --status` and `--cancel`: how the runs by file
  * are. */
+#include <string.h>
 #include "cli/cmd_acoustic_bulk.h"
 #include "cli/database.h"
 #include "cli/output.h"
@@ -66,6 +67,26 @@ print_last_run(const PGresult *status)
     }
 }
 
+/* Their names, so that somebody can remove them. */
+static void
+print_files_left(struct cli *cli, const PGresult *status)
+{
+    PGresult *files;
+
+    if (strcmp(PQgetvalue(status, 0, FILES_LEFT), "0") == 0)
+        return;
+    files = database_query(cli,
+                           "SELECT f.run_id, f.name FROM ctms.acoustic_bulk_file AS f "
+                           "JOIN ctms.acoustic_bulk_run AS r ON r.run_id = f.run_id "
+                           "WHERE r.end_timestamp IS NOT NULL AND f.state <> 'removed' "
+                           "ORDER BY f.run_id, f.name LIMIT 100",
+                           0, NULL);
+    for (int row = 0; files && row < PQntuples(files); row++)
+        printf("%-20s %s.csv and .xml, of run %s\n", row == 0 ? "files left" : "",
+               PQgetvalue(files, row, 1), PQgetvalue(files, row, 0));
+    PQclear(files);
+}
+
 void
 cmd_acoustic_bulk_show(struct cli *cli)
 {
@@ -78,9 +99,7 @@ cmd_acoustic_bulk_show(struct cli *cli)
         print_open_run(status);
         print_last_run(status);
         printf("%-20s %s\n", "waiting in bulk", PQgetvalue(status, 0, BULK_BACKLOG));
-        if (PQgetvalue(status, 0, FILES_LEFT)[0] != '0')
-            printf("%-20s %s of runs that have ended\n", "files left",
-                   PQgetvalue(status, 0, FILES_LEFT));
+        print_files_left(cli, status);
     }
     PQclear(status);
 }

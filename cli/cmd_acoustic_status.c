@@ -24,6 +24,11 @@
     "AS deletions, (SELECT count(*) FROM ctms.acoustic_deleted_contact WHERE is_to_send "          \
     "AND " IS_GIVEN_UP ") AS deletions_given_up FROM ctms.pending_acoustic"
 
+/* The open run by file; no row if there is none. */
+#define BULK_SQL                                                                                   \
+    "SELECT run_id, state, contacts, round(age_s)::bigint AS age_s, is_running, runner "           \
+    "FROM ctms.acoustic_bulk_status() WHERE run_id IS NOT NULL"
+
 /* The most frequent errors, of deletions too, without the time at their beginning; they contain no
  * personal data. */
 #define ERRORS_SQL                                                                                 \
@@ -35,7 +40,20 @@
     "WHERE error IS NOT NULL GROUP BY error ORDER BY contacts DESC, error LIMIT 20"
 
 static void
-print_status(const PGresult *status, const PGresult *errors)
+print_bulk(const PGresult *bulk)
+{
+    if (PQntuples(bulk) == 0)
+        return;
+    printf("%-20s %s contacts in run %s (%s), %s", "by file", PQgetvalue(bulk, 0, 2),
+           PQgetvalue(bulk, 0, 0), PQgetvalue(bulk, 0, 1),
+           PQgetvalue(bulk, 0, 4)[0] == 't' ? "worked on by " : "worked on by nobody");
+    if (PQgetvalue(bulk, 0, 4)[0] == 't')
+        output_text(stdout, PQgetvalue(bulk, 0, 5));
+    printf(", since %s s\n", PQgetvalue(bulk, 0, 3));
+}
+
+static void
+print_status(const PGresult *status, const PGresult *bulk, const PGresult *errors)
 {
     static const char *const labels[] = {"waiting", "being sent", "to be tried again", "given up"};
 
@@ -49,6 +67,7 @@ print_status(const PGresult *status, const PGresult *errors)
     else
         printf("%-20s %s (%s s ago)\n", "oldest", PQgetvalue(status, 0, 4),
                PQgetvalue(status, 0, 5));
+    print_bulk(bulk);
     if (PQntuples(errors) > 0) {
         putchar('\n');
         output_table(stdout, errors);
@@ -60,23 +79,27 @@ cmd_acoustic_status(struct cli *cli)
 {
     const char *parameters[] = {config_string(cli->settings, "CTMS_ACOUSTIC_RETRY_LIMIT")};
     PGresult *status = NULL;
+    PGresult *bulk = NULL;
     PGresult *errors = NULL;
 
     if (cli->is_json) {
         status = database_query(cli,
                                 "SELECT to_jsonb(s) || jsonb_build_object('errors', (SELECT "
-                                "coalesce(jsonb_agg(e), '[]') FROM (" ERRORS_SQL ") e)) "
+                                "coalesce(jsonb_agg(e), '[]') FROM (" ERRORS_SQL ") e), "
+                                "'bulk_run', (SELECT to_jsonb(b) FROM (" BULK_SQL ") b)) "
                                 "FROM (" STATUS_SQL ") s",
                                 1, parameters);
         if (status)
             output_json(PQgetvalue(status, 0, 0));
     } else {
         status = database_query(cli, STATUS_SQL, 1, parameters);
-        errors = status ? database_query(cli, ERRORS_SQL, 1, parameters) : NULL;
+        bulk = status ? database_query(cli, BULK_SQL, 0, NULL) : NULL;
+        errors = bulk ? database_query(cli, ERRORS_SQL, 1, parameters) : NULL;
         if (errors)
-            print_status(status, errors);
+            print_status(status, bulk, errors);
     }
     PQclear(status);
+    PQclear(bulk);
     PQclear(errors);
     return cli->status;
 }

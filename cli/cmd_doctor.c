@@ -46,6 +46,7 @@ static const struct check checks[] = {
     {"log", true, doctor_check_log},
     {"memory", true, doctor_check_memory},
     {"acoustic", false, doctor_check_acoustic},
+    {"sftp", false, doctor_check_sftp},
     {"keys", false, doctor_check_keys},
 };
 

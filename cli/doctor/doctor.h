@@ -141,5 +141,7 @@ void doctor_check_snapshots(struct doctor *d);
 /* outside.c */
 void doctor_check_acoustic(struct doctor *d);
 void doctor_check_keys(struct doctor *d);
+/* sftp.c */
+void doctor_check_sftp(struct doctor *d);
 
 #endif

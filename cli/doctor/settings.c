@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "bulk/settings.h"
 #include "cli/settings_file.h"
 #include "common/acoustic_login.h"
 
@@ -67,6 +68,10 @@ source_of(const struct doctor *d, const char *file_of_program)
 static void
 check_agent(struct doctor *d, const config *settings, const char *file)
 {
+    bool is_by_file = config_string(settings, "CTMS_ACOUSTIC_SFTP_USER") ||
+                      config_int(settings, "CTMS_ACOUSTIC_BULK_FROM") > 0;
+    bulk_settings bulk;
+    char message[512];
     char url[512];
 
     if (!acoustic_login_base_url(settings, url, sizeof(url)))
@@ -76,6 +81,8 @@ check_agent(struct doctor *d, const config *settings, const char *file)
         doctor_fail(d, CORRECT,
                     "ctms-agent: CTMS_ACOUSTIC_LEASE_S must be at least four times "
                     "CTMS_ACOUSTIC_TIMEOUT_S");
+    else if (is_by_file && !bulk_settings_fill(&bulk, settings, message, sizeof(message)))
+        doctor_fail(d, CORRECT, "ctms-agent: %s", message);
     else if (!config_bool(settings, "CTMS_ACOUSTIC_SYNC_FEATURE_FLAG"))
         doctor_ok(d, "ctms-agent: valid; leaves the queue alone "
                      "(CTMS_ACOUSTIC_SYNC_FEATURE_FLAG=false)");
