@@ -30,6 +30,7 @@ struct agent_bulk {
     agent_bulk_options options;
     struct event *tick;
     bulk_process *process; /* null: none runs */
+    bulk_result told;      /* by it */
     bulk_result counted;   /* of it, in the metrics */
     bulk_outcome outcome;  /* of it */
     bool has_ended;        /* it has told its outcome */
@@ -43,11 +44,16 @@ struct agent_bulk {
 
 /* ---- what the process tells ------------------------------------------------------- */
 
+/* The last run is counted as one that is done when it is known that it was not given up. */
 static void
-count_result(agent_bulk *b, const bulk_result *result)
+count_result(agent_bulk *b, bool is_last_done)
 {
-    agent_metrics_count_bulk(b->options.metrics, &b->counted, result);
-    b->counted = *result;
+    bulk_result result = b->told;
+
+    if (!is_last_done && result.runs > 0)
+        result.runs--;
+    agent_metrics_count_bulk(b->options.metrics, &b->counted, &result);
+    b->counted = result;
 }
 
 static void
@@ -58,7 +64,10 @@ on_line(void *arg, const bulk_line *line)
     switch (line->kind) {
     case BULK_LINE_LOG: log_message(line->level, REPORT_BULK, "%s", line->message); break;
     case BULK_LINE_BYTES: agent_metrics_count_bulk_bytes(b->options.metrics, line->bytes); break;
-    case BULK_LINE_RESULT: count_result(b, &line->result); break;
+    case BULK_LINE_RESULT:
+        b->told = line->result;
+        count_result(b, false);
+        break;
     case BULK_LINE_END:
         b->has_ended = true;
         b->outcome = line->outcome;
@@ -89,7 +98,7 @@ judge(agent_bulk *b)
     case BULK_DONE:
     case BULK_IDLE:
         /* What waits may be none of a run's: without this we would look for it again and again. */
-        if (b->counted.runs > 0)
+        if (b->told.runs > 0)
             b->failures = 0;
         else
             back_off(b);
@@ -112,6 +121,7 @@ on_end(void *arg, const char *how)
 
     bulk_process_free(b->process);
     b->process = NULL;
+    count_result(b, !b->has_ended || b->outcome != BULK_FAILED);
     if (b->has_ended) {
         judge(b);
         return;
@@ -134,7 +144,7 @@ is_allowed(const agent_bulk *b)
 static void
 start(agent_bulk *b, bulk_main_mode mode)
 {
-    b->counted = (bulk_result){.runs = 0};
+    b->counted = b->told = (bulk_result){.runs = 0};
     b->has_ended = false;
     b->process = bulk_process_start(b->base, b->options.arguments, mode,
                                     &(bulk_process_events){on_line, on_end, b});

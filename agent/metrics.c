@@ -103,7 +103,7 @@ static const metrics_family families[] = {
                              .help = "Contacts of this agent's runs by file.",
                              .type = METRICS_COUNTER},
     [BULK_RUNS_TOTAL] = {.name = "ctms_background_acoustic_bulk_runs_total",
-                         .help = "Runs by file of this agent that have ended.",
+                         .help = "Runs by file of this agent that have ended, or could not begin.",
                          .type = METRICS_COUNTER},
     [BULK_BYTES_TOTAL] = {.name = "ctms_background_acoustic_bulk_bytes_total",
                           .help = "Bytes of files that this agent has uploaded.",
