@@ -283,6 +283,7 @@ upload_all(bulk_run *r, const bulk_files *files)
         bulk_step_tell(r, file->kind, "bytes", r->moved_before, total);
         step = upload_pair(r, file);
     }
+    bulk_step_tell(r, NULL, "bytes", r->moved_before, total);
     if (step == BULK_STEP_OK)
         bulk_step_log(r, LOG_LEVEL_INFO, "uploaded %lld bytes in %.1f s", total,
                       clock_now_s() - began_s);
