@@ -12,8 +12,8 @@ use Test::More;
 plan skip_all => CTMS::Sftp::no_server() if CTMS::Sftp::no_server();
 
 my $ctms = CTMS::Test->new('agent_bulk', settings => { acoustic_retry_delay => '50ms' });
-my $root = "$ENV{TESTDIR}/acoustic";
-my $spool = "$ENV{TESTDIR}/spool";
+my $root = "$ENV{TESTDIR}/agent_bulk_acoustic";
+my $spool = "$ENV{TESTDIR}/agent_bulk_spool";
 mkdir $_, 0700 or die "$_: $!" for $root, $spool;
 my $sftp = CTMS::Sftp->new(root => $root);
 my %sftp = $sftp->settings;
@@ -166,7 +166,7 @@ ok(is_gone($child), '... and kills it');
 
 # ---- settings are read again --------------------------------------------------------------------------
 
-my $file = "$ENV{TESTDIR}/agent.env";
+my $file = "$ENV{TESTDIR}/agent_bulk.env";
 sub write_settings
 {
     my %all = (%{ $ctms->agent_env(%begins) }, @_);

@@ -15,8 +15,8 @@ plan skip_all => CTMS::Sftp::no_server() if CTMS::Sftp::no_server();
 
 my $json = JSON::PP->new->utf8;
 my $ctms = CTMS::Test->new('cli_bulk');
-my $root = "$ENV{TESTDIR}/acoustic";
-my $spool = "$ENV{TESTDIR}/spool";
+my $root = "$ENV{TESTDIR}/cli_bulk_acoustic";
+my $spool = "$ENV{TESTDIR}/cli_bulk_spool";
 mkdir $_, 0700 or die "$_: $!" for $root, $spool;
 my $sftp = CTMS::Sftp->new(root => $root);
 $ctms->start_sandbox(SFTP_ROOT => $root);
@@ -110,7 +110,7 @@ is("$rc $out", "0 nothing waits in bulk that can be sent by file\n", 'the bulk l
 
 my %ids = (%login, map { ("CTMS_ACOUSTIC_$_" => $env{"CTMS_ACOUSTIC_$_"}) } qw(MAIN_TABLE_ID
     NEWSLETTER_TABLE_ID WAITLIST_TABLE_ID PRODUCT_SUBSCRIPTIONS_ID));
-my $folder = "$ENV{TESTDIR}/dry";
+my $folder = "$ENV{TESTDIR}/cli_bulk_dry";
 ($rc, $out, $err) = acoustic(\%login, qw(bulk --newsletter hubs --dry-run), $folder);
 is($rc, 2, 'a dry run without the ids of tables');
 like($err, qr/^ctms: CTMS_ACOUSTIC_MAIN_TABLE_ID is not set/, '... says so');
