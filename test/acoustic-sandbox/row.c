@@ -125,6 +125,19 @@ row_get(const struct row *row, const char *name)
     return value;
 }
 
+long
+row_version(const struct row *row)
+{
+    static const char word[] = "version ";
+    struct row_cursor cursor = {0};
+
+    while (row_next(row, &cursor)) {
+        if (strncmp(cursor.value, word, sizeof(word) - 1) == 0)
+            return strtol(cursor.value + sizeof(word) - 1, NULL, 10);
+    }
+    return -1;
+}
+
 static const char **
 values_of(const struct row *row)
 {

@@ -35,6 +35,9 @@ void row_append(struct row *row, const char *name, const char *value);
 bool row_next(const struct row *row, struct row_cursor *cursor);
 /* The value of a column, or null when the row has no such column. */
 const char *row_get(const struct row *row, const char *name);
+/* The number of the first value like "version 17", by which tests tell older rows from newer ones;
+ * -1 when there is none. */
+long row_version(const struct row *row);
 /* Columns of "from" replace those of "into", or are added to it. With keep_on_empty, an empty value
  * changes nothing. "from" keeps its memory. */
 void row_merge(struct row *into, const struct row *from, bool keep_on_empty);

@@ -3,6 +3,7 @@
  */
 #include "test/acoustic-sandbox/store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,6 +111,24 @@ store_contact(struct store *store, const char *email_id, bool create)
     return contact;
 }
 
+/* Notes the version of a row that came. */
+static void
+note_version(struct store *store, const struct contact *contact, enum table table, long *version,
+             const struct row *columns)
+{
+    long came = row_version(columns);
+
+    if (came < 0)
+        return;
+    if (came < *version) {
+        store->counts.went_back++;
+        snprintf(store->went_back, sizeof(store->went_back), "%ld after %ld: %s of %s", came,
+                 *version, store_table_names[table], contact->email_id);
+        return;
+    }
+    *version = came;
+}
+
 bool
 store_set_recipient(struct store *store, struct contact *contact, const struct row *columns,
                     bool keep_on_empty)
@@ -118,6 +137,7 @@ store_set_recipient(struct store *store, struct contact *contact, const struct r
 
     store->recipient_count += is_new;
     contact->is_recipient = true;
+    note_version(store, contact, TABLE_MAIN, &contact->version, columns);
     row_merge(&contact->main, columns, keep_on_empty);
     store->is_dirty = true;
     return is_new;
@@ -148,6 +168,7 @@ store_set_row(struct store *store, struct contact *contact, enum table table, co
         memcpy((*at)->key, key, size);
         store->row_counts[table]++;
     }
+    note_version(store, contact, table, &(*at)->version, columns);
     row_merge(&(*at)->row, columns, false);
     store->is_dirty = true;
     return is_new;
@@ -177,6 +198,7 @@ store_remove_recipient(struct store *store, const char *email_id)
     if (contact == NULL || !contact->is_recipient)
         return false;
     contact->is_recipient = false;
+    contact->version++; /* what was removed must not come back */
     row_free(&contact->main);
     store->recipient_count--;
     store->counts.removed++;

@@ -23,6 +23,7 @@ struct relational_row {
     struct relational_row *next;
     struct row row;
     enum table table;
+    long version; /* the highest that came; see row_version() */
     char key[];
 };
 
@@ -33,6 +34,7 @@ struct contact {
     unsigned sent;               /* AddRecipient requests that named it, whatever was answered */
     unsigned accepted;           /* those that were accepted */
     unsigned imported;           /* main rows of files that were accepted */
+    long version; /* the highest that came; one more when the recipient was removed */
     bool is_recipient;
     char email_id[];
 };
@@ -44,6 +46,7 @@ struct counts {
     long rows_received[TABLE_COUNT];
     long rows_imported[TABLE_COUNT]; /* rows of files that were accepted */
     long rows_before_recipient; /* relational rows of contacts that were not recipients (yet) */
+    long went_back;             /* rows with an older version than one that came before */
     long refused_concurrent;
     long faults; /* answers that a rule made */
     long max_in_flight_seen;
@@ -61,7 +64,8 @@ struct store {
     size_t recipient_count;
     size_t row_counts[TABLE_COUNT];
     struct counts counts;
-    bool is_dirty; /* changed since it was last written to a file */
+    char went_back[160]; /* the last such row: versions, table and email_id */
+    bool is_dirty;       /* changed since it was last written to a file */
 };
 
 void store_init(struct store *store);

@@ -94,6 +94,8 @@ store_stats_json(const struct store *store, bool with_sent)
                        (json_int_t)counts->refused_concurrent, "faults", (json_int_t)counts->faults,
                        "max_in_flight_seen", (json_int_t)counts->max_in_flight_seen, "removed",
                        (json_int_t)counts->removed);
+    json_object_set_new(result, "went_back", json_integer(counts->went_back));
+    json_object_set_new(result, "went_back_last", json_string(store->went_back));
     if (with_sent) {
         json_t *sent = json_object();
 

@@ -163,6 +163,27 @@ subtest 'faults on demand' => sub {
     like(xml($good), qr{TRUE}, 'and then no more');
 };
 
+subtest 'versions that go back' => sub {
+    my $went_back = sub {
+        my $stats = $ctms->sandbox('/_sandbox/stats')->{json};
+        return "$stats->{went_back} $stats->{went_back_last}";
+    };
+    my $version = sub {
+        xml(add_recipient('v1', 'v@example.com', 
+                "<COLUMN><NAME>first_name</NAME><VALUE>version $_[0]</VALUE></COLUMN>"));
+        return xml(rows(InsertUpdateRelationalTable => 2, 'COLUMN', [ email_id => 'v1',
+                    newsletter_name => 'news', newsletter_source => "version $_[0]" ]));
+    };
+    $version->($_) for 9, 9, 10;
+    is($went_back->(), '0 ', 'forth, or again');
+    $version->(9);
+    is($went_back->(), '2 9 after 10: newsletter of v1', 'and back');
+    xml('<RemoveRecipient><LIST_ID>1</LIST_ID><COLUMN><NAME>email_id</NAME><VALUE>v1</VALUE>'
+            . '</COLUMN></RemoveRecipient>');
+    $version->(10);
+    is($went_back->(), '3 10 after 11: main of v1', 'who was removed comes back as before');
+};
+
 subtest 'at most 10 in flight' => sub {
     settings(latency_ms => 300);
     my @sockets = map { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$ctms->{sandbox_port}") }
