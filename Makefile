@@ -27,6 +27,7 @@
 #   make bench-reporting    the views for reports, next to the function for one contact
 #   make bench-token-flood  tokens while others attack /token
 #   make bench-agent        the agent: throughput, how soon it begins, and changes beside a wave
+#   make bench-bulk         a wave by file, next to the agent               (CONTACTS=1000000)
 #   make bench-json-schema  the JSON Schema engine, next to Blaze and ajv    (CORPORA=…)
 #   make bench-json-schema-cancel  how soon hostile schemas and values are cancelled
 #   make bench-import       adopting an older database                       (CONTACTS=1000000)
@@ -37,6 +38,7 @@
 #   make soak-rest     a mixed load, restarts and crashes          (SECONDS=1800)
 #   make soak-ddl      all that a DBA may run, on tables in use    (SECONDS=1800 SEED=…)
 #   make soak-agent    agents and database killed at every step    (ROUNDS=200)
+#   make soak-bulk     waves by file: all that takes part dies, or fails (ROUNDS=200)
 #   make soak-schemas  schemas change under sessions that validate (CHANGES=10000)
 #   make soak-stripe   16 sessions store shuffled Stripe objects   (SECONDS=600)
 #   make fuzz-http     bent requests to a server with sanitizers   (SECONDS=1800)

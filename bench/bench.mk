@@ -16,7 +16,7 @@ DISKS ?= native,2,5,replica
 bench: set-up
 	+CTMS_BENCH_DISKS=$(DISKS) $(MAKE) --no-print-directory -k -j1 CONTACTS=100000 bench-rest bench-rest-beside \
 		bench-rest-size bench-replica bench-direct bench-writes bench-stripe bench-queue bench-agent bench-token-flood \
-		bench-reporting bench-import bench-json-schema bench-json-schema-cancel
+		bench-reporting bench-import bench-bulk bench-json-schema bench-json-schema-cancel
 
 bench-agent: set-up
 	scripts/check bench/agent.pl
@@ -56,6 +56,9 @@ CONTACTS ?= 1000000
 bench-import: set-up
 	CTMS_BENCH_CONTACTS=$(CONTACTS) scripts/check bench/import.pl
 
+bench-bulk: set-up
+	CTMS_BENCH_CONTACTS=$(CONTACTS) scripts/check bench/acoustic_bulk.pl
+
 # Other validators, for comparison only, come from npm at bench time.
 CORPORA ?= $(wildcard ../shared/data/json-schema-corpora)
 BENCH_TOOLS = build/bench-json-schema
@@ -81,6 +84,9 @@ conformance: set-up
 soak-agent: set-up
 	$(quiet)CTMS_TEST_ROUNDS=$(or $(ROUNDS),200) $(LONG_TEST) test/t/340_agent_crashes.pl
 
+soak-bulk: set-up
+	$(quiet)CTMS_TEST_ROUNDS=$(or $(ROUNDS),200) $(LONG_TEST) test/t/345_acoustic_bulk_crashes.pl
+
 soak-ddl: set-up
 	$(quiet)CTMS_SOAK_SECONDS=$(or $(SECONDS),1800) CTMS_SOAK_SEED=$(SEED) $(LONG_TEST) test/t/216_soak_ddl.pl
 
@@ -99,5 +105,5 @@ fuzz-http: set-up
 	$(quiet)CTMS_FUZZ_SECONDS=$(or $(SECONDS),1800) BUILD=build/sanitize $(LONG_TEST) test/t/131_rest_fuzz.pl
 
 .PHONY: set-up bench bench-agent bench-rest bench-rest-beside bench-rest-size bench-replica bench-direct bench-stripe \
-	bench-queue bench-writes bench-reporting bench-token-flood bench-import bench-json-schema bench-json-schema-cancel conformance \
-	soak-agent soak-ddl soak-rest soak-schemas soak-stripe fuzz-http
+	bench-queue bench-writes bench-reporting bench-token-flood bench-import bench-bulk bench-json-schema bench-json-schema-cancel conformance \
+	soak-agent soak-bulk soak-ddl soak-rest soak-schemas soak-stripe fuzz-http
