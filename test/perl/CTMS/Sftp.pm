@@ -9,6 +9,7 @@ package CTMS::Sftp;
 #   $sftp->start(file_bytes => N)   as new() does; files can then have so many bytes at most
 #   $sftp->stop                     and all its connections
 #   $sftp->break_connections        those that are open now; the server goes on
+#   $sftp->freeze, thaw             nothing moves in between
 #
 # Other options: password => '…' is asked for instead of the key. Only root's sshd can read the
 # passwords of accounts, so nss_wrapper makes the server believe in an account of the test's own.
@@ -176,6 +177,9 @@ sub break_connections
     kill 'KILL', @connections;
     return scalar @connections;
 }
+
+sub freeze { my ($self) = @_; kill 'STOP', processes($self->{pid}) if $self->{pid}; return }
+sub thaw { my ($self) = @_; kill 'CONT', processes($self->{pid}) if $self->{pid}; return }
 
 sub stop
 {
