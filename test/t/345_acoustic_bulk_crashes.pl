@@ -43,10 +43,10 @@ my $root = "$ENV{TESTDIR}/acoustic";
 my $spool = "$ENV{TESTDIR}/spool";
 mkdir $_, 0700 or die "$_: $!" for $root, $spool;
 my $sftp = CTMS::Sftp->new(root => $root);
-$ctms->start_sandbox(SFTP_ROOT => $root, LATENCY_MS => 30);
+$ctms->start_sandbox(SFTP_ROOT => $root);
 my %env = ($sftp->settings, CTMS_ACOUSTIC_BULK_DIRECTORY => $spool,
-    CTMS_ACOUSTIC_BULK_POLL_S => 0.3, CTMS_ACOUSTIC_LEASE_S => LEASE_S,
-    CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 0.5,
+    CTMS_ACOUSTIC_BULK_POLL_S => 0.3, CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2,
+    CTMS_ACOUSTIC_TIMEOUT_S => 1, CTMS_ACOUSTIC_LEASE_S => 6,
     CTMS_DB_TIMEOUT_S => 3, CTMS_LOGGING_LEVEL => 'INFO', CTMS_ACOUSTIC_RETRY_LIMIT => 100,
     $by_agent ? (CTMS_ACOUSTIC_BULK_FROM => 50) : ());
 
@@ -68,6 +68,7 @@ sub start_runner
     my (@more) = @_;
     my $name = 'runner' . ++$started;
     $ctms->start_program($name, 'ctms', $ctms->agent_env(%env,
+            CTMS_ACOUSTIC_TIMEOUT_S => 0.5, CTMS_ACOUSTIC_LEASE_S => LEASE_S,
             CTMS_ACOUSTIC_BULK_CONTACTS => pick(200, 1000, 1000, 1000)), 'acoustic', 'bulk', @more);
     push @runners, $name;
     return $name;
@@ -141,7 +142,7 @@ sub hold
 sub let_go
 {
     return if !$holder;
-    query("TRUNCATE public.stop_at");
+    query("DELETE FROM public.stop_at");
     query("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE application_name = 'holder'");
     kill KILL => $holder;
@@ -339,7 +340,19 @@ sub end_wave
     }, 90);
 }
 
-sub files_of { my ($folder) = @_; return map { glob "$folder/$_" } qw(* upload/* download/*) }
+sub files_left
+{
+    return grep { !m{/(?:upload|download)$} }
+        map { glob "$_/*" } $spool, $root, "$root/upload", "$root/download";
+}
+
+# Results of a job whose start had no answer: nobody can know their names.
+sub is_unknown_job
+{
+    my ($file) = @_;
+    my ($job) = $file =~ m{/download/(\d+)\.(?:res|err)$} or return 0;
+    return $ctms->sql("SELECT count(*) FROM ctms.acoustic_bulk_file WHERE job_id = '$job'") == 0;
+}
 
 # What must hold when all is at rest.
 sub check_round
@@ -364,13 +377,16 @@ sub check_round
     push @wrong, "$stats->{went_back} rows went back, at last $stats->{went_back_last}"
         if $stats->{went_back};
     push @wrong, "$stats->{max_in_flight_seen} requests in flight" if $stats->{max_in_flight_seen} > 10;
-    my @files = grep { !m{/(?:upload|download)$} } files_of($root), files_of($spool);
+    my @files = grep { !is_unknown_job($_) } files_left();
     push @wrong, "files are left: @files" if @files;
     push @wrong, 'held: ' . $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic')
         if $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic
             WHERE retry_after = lease_until');
     return @wrong;
 }
+
+poll_until(sub { $ctms->sql('SELECT backlog FROM ctms.acoustic_backlog(100)') == 0 },
+    'all contacts are sent once', 60);
 
 my %reached = map { $_ => 0 } keys %steps;
 my %struck = map { $_ => 0 } keys %strikes;

@@ -84,7 +84,7 @@ sub change
 {
     my ($session, @names) = @_;
     my $what = pick(@names);
-    my $sql = $change{$what}->('random() < ' . pick(0.005, 0.02, 0.02, 0.2));
+    my $sql = $change{$what}->('random() < ' . pick(0.003, 0.01, 0.01, 0.03));
     my $lane = pick('auto', 'auto', 'bulk');
     my $r = $session->run("SET ctms.acoustic_lane = $lane;\n$sql");
     return $r->{state} =~ /^(?:00000|LOST|57P\d\d)$/ ? undef : "$what: $r->{state} $r->{text}";
@@ -111,7 +111,7 @@ sub new
     {
         my $failure = change($session, @names);
         push @failures, $failure if defined $failure;
-        sleep rand 0.06;
+        sleep rand 0.15;
     }
     open my $out, '>', $self->{report} or POSIX::_exit(1);
     print {$out} @failures;
