@@ -8,7 +8,7 @@
 # change meanwhile; then something is struck, and whoever runs next goes on. Two ordinary agents are
 # at work all the time.
 #
-# CTMS_TEST_ROUNDS (8) and CTMS_TEST_SEED (random) make it long, or the same again:
+# CTMS_TEST_ROUNDS (6) and CTMS_TEST_SEED (random) make it long, or the same again:
 # "make soak-bulk ROUNDS=200". CTMS_TEST_STEP and CTMS_TEST_STRIKE name what each round does.
 
 use strict;
@@ -25,7 +25,7 @@ use CTMS::Test qw(poll_until);
 
 use constant { CONTACTS => 300, HOLDER => 4711, LEASE_S => 3 };
 
-my $rounds = $ENV{CTMS_TEST_ROUNDS} // 8;
+my $rounds = $ENV{CTMS_TEST_ROUNDS} // 6;
 my $seed = $ENV{CTMS_TEST_SEED} // int(rand(1 << 30));
 srand $seed;
 note "seed $seed, $rounds rounds";
@@ -201,7 +201,7 @@ my @file_faults = (
     (map { my $status = $_; map { { operation => 'job', table => $_, answer => 'job',
                 job_status => $status, skip_rows => pick(0, 50), count => 1 } } qw(main newsletter)
     } qw(ERROR CANCELED)),
-    { operation => 'job', table => 'newsletter', answer => 'failure', failure_type => 'permanent',
+    { operation => 'ImportTable', table => 'newsletter', answer => 'failure', failure_type => 'permanent',
         text => 'this one is refused', probability => 0.05 });
 
 # ---- strikes --------------------------------------------------------------------------------------
@@ -295,6 +295,19 @@ sub at_request
             @{ $ctms->sandbox("/_sandbox/ledger?after=$after&limit=1000")->{json} } });
 }
 
+# The server does not answer while the files are uploaded.
+sub at_frozen_upload
+{
+    my ($prepare, $is_there) = at_state('run uploading');
+    return ($prepare, sub {
+        return if !$is_there->();
+        $sftp->freeze;
+        let_go();
+        sleep 0.5;
+        return 1;
+    });
+}
+
 my %steps = (
     (map { ("run: $_" => [ at_state("run $_") ]) }
         qw(claiming making uploading importing settling cleaning done), 'has settled'),
@@ -307,26 +320,27 @@ my %steps = (
         sub { query("SELECT count(*) FROM ctms.acoustic_bulk_file WHERE state = 'running'") } ],
     'waiting job' => [ sub { settings(job_wait_ms => 1500) },
         sub { query("SELECT count(*) FROM ctms.acoustic_bulk_file WHERE state = 'running'") } ],
-    upload => [ sub { $sftp->freeze }, sub {
-        query("SELECT count(*) FROM ctms.acoustic_bulk_run WHERE state = 'uploading'")
-            && sleep 0.3 } ],
+    upload => [ at_frozen_upload() ],
     'any moment' => [ sub { }, sub { sleep rand 4; 1 } ]);
 
 # ---- a round --------------------------------------------------------------------------------------
 
 sub set_weather
 {
-    settings(latency_ms => pick(20, 50), jitter_ms => pick(0, 20),
+    settings(latency_ms => pick(60, 100), jitter_ms => pick(0, 20),
         job_wait_ms => pick(0, 0, 200), job_rows_per_second => pick(0, 0, 2000),
         faults => [ map { pick(@faults) } 1 .. pick(0, 1) ]);
     return;
 }
 
+# The command line enqueues the contacts itself, or they wait already, for agents too.
 sub begin_wave
 {
-    return start_runner('--all', '--yes') if rand() < 0.5;
-    query('SELECT ctms.enqueue_contacts(ARRAY(SELECT email_id FROM ctms.emails))');
-    return $by_agent ? undef : start_runner();
+    my ($prepare, $is_by_sql) = @_;
+    query('SELECT ctms.enqueue_contacts(ARRAY(SELECT email_id FROM ctms.emails))') if $is_by_sql;
+    $prepare->();
+    start_runner($is_by_sql ? () : ('--all', '--yes')) if !$is_by_sql || !$by_agent;
+    return;
 }
 
 # Until no run is open. Whatever ends a runner, another one goes on.
@@ -367,9 +381,11 @@ sub check_round
         . query('SELECT r FROM ctms.acoustic_bulk_run AS r WHERE end_timestamp IS NULL')
         if !end_wave();
     query('SELECT ctms.reset_acoustic_retries()');
+    tick('ended');
     push @wrong, 'the queue is not empty: ' . query('SELECT p FROM ctms.pending_acoustic AS p LIMIT 3')
         if !soon(sub { ($ctms->sql('SELECT backlog FROM ctms.acoustic_backlog(100)')) == 0
             && !is_open() }, 30);
+    tick('empty');
     my @different = differences($ctms);
     @different = grep { !/only at Acoustic/ } @different if !$deletes;
     push @wrong, "not equal: @different" if @different;
@@ -394,8 +410,11 @@ sub shuffled { my @all = @_; return map { splice @all, int rand @all, 1 } 1 .. @
 my @steps = shuffled(sort keys %steps);
 my @strikes = shuffled(sort keys %strikes);
 
+my $t0 = time;
+sub tick { my ($w) = @_; note sprintf '%.1f %s', time - $t0, $w; $t0 = time; return }
 for my $round (1 .. $rounds)
 {
+    tick("round $round");
     my $step = $ENV{CTMS_TEST_STEP} // $steps[ $round % @steps ];
     my $strike = $ENV{CTMS_TEST_STRIKE} // $strikes[ $round % @strikes ];
     my $name = "round $round, $step: $strike";
@@ -403,20 +422,25 @@ for my $round (1 .. $rounds)
     my $writer = CTMS::BulkWriter->new($ctms, seed => rand(1 << 30), deletes => $deletes);
     let_change(5);
     set_weather();
-    $prepare->();
-    begin_wave();
+    begin_wave($prepare, $step eq 'claim' || rand() < 0.5);
+    tick('begun');
     my $is_reached = soon($is_there);
+    tick('there');
     let_change(10);
     settings(faults => [ map { pick(@file_faults) } 1 .. pick(0, 0, 1, 2) ])
         if $step !~ /^(?:Import|GetJob)/;
+    tick('changed');
     $strikes{$strike}->();
+    tick('struck');
     $sftp->thaw;
     let_go();
     $reached{$step} += $is_reached;
     $struck{$strike} += $is_reached;
     let_change(10);
     end_wave();
+    tick('wave ended');
     my @wrong = check_round($name, $writer);
+    tick('checked');
     ok(!@wrong, $name . ($is_reached ? '' : ' (not reached)'))
         or diag join "\n", "seed $seed, round $round", @wrong;
     last if @wrong;
