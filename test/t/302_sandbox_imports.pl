@@ -147,7 +147,8 @@ subtest 'rows as they are in the files' => sub {
     my @rows = map { [ "c$_", "c$_\@example.com", $hard[$_], $hard[ -1 - $_ ] ] } 0 .. $#hard;
     put_files('m', 'main', \@columns, @rows);
     my $job = list('m');
-    is_deeply([ @$job{qw(status TOTAL_ROWS TOTAL_VALID SQL_ADDED SQL_UPDATED BAD_RECORDS LIST_ID)} ],
+    is_deeply([ @$job{qw(status TOTAL_ROWS TOTAL_VALID SQL_ADDED SQL_UPDATED BAD_RECORDS
+                LIST_ID)} ],
         [ 'COMPLETE', 10, 10, 10, 0, 0, 1 ], 'a list is imported');
     my @expected = map { my %row; @row{@columns} = @$_; [ $_->[0], 'main', \%row ] } @rows;
     for my $row (@expected)
@@ -166,7 +167,8 @@ subtest 'rows as they are in the files' => sub {
     put_files('w', 'waitlist', [qw(email_id waitlist_name)], [qw(c1 vpn)]);
     put_files('p', 'product', [qw(product_id email_id amount)], [qw(p1 c1 -1)]);
     is(table($_)->{status}, 'COMPLETE', "table $_") for qw(w p);
-    is_deeply([ map { "$_->[1] $_->[2]{newsletter_name}" } grep { $_->[1] eq 'newsletter' } @{ rows() } ],
+    is_deeply([ map { "$_->[1] $_->[2]{newsletter_name}" }
+                grep { $_->[1] eq 'newsletter' } @{ rows() } ],
         [ 'newsletter a', 'newsletter b,"c"' ], 'rows of tables');
     is_deeply($ctms->sandbox('/_sandbox/recipients/c1')->{json}{product},
         [ { product_id => 'p1', email_id => 'c1', amount => '-1' } ], 'in the order of the file');
@@ -197,7 +199,8 @@ subtest 'refused rows' => sub {
             operation => 'ImportList' },
         { answer => 'failure', table => 'newsletter', email => 'r1', text => 'Not today' } ]);
     put('r.xml', mapping('main', @columns));
-    put('r.csv', csv(\@columns, [ 'r1', 'r1@example.com', "two\nlines" ], [ 'r2', 'no address', 'x, "y"' ],
+    put('r.csv', csv(\@columns, [ 'r1', 'r1@example.com', "two\nlines" ],
+            [ 'r2', 'no address', 'x, "y"' ],
             [ 'r3', '', '' ], [ '', 'r4@example.com', '' ], [ 'r5', 'r5@example.com' ],
             [ 'r6', 'r6@example.com', "\xff" ], [ 'r7', 'blocked@example.com', '' ],
             [ 'r8', 'r8@example.com', '' ]));
@@ -224,14 +227,17 @@ subtest 'refused rows' => sub {
     put_files('r', 'newsletter', \@newsletter, [ 'r8', 'a', '12/31/2024' ], [ 'r8', '', '' ],
         [ 'r1', 'a', '' ], [ 'r8', 'b', '12/31/2024 00:00:00' ], [ 'r9', 'b', '' ]);
     $id = start_job('ImportTable', 'r.xml', 'r.csv');
-    is_deeply([ @{ finished($id) }{qw(TOTAL_ROWS TOTAL_VALID BAD_RECORDS TABLE_ID)} ], [ 5, 2, 3, 2 ],
+    is_deeply([ @{ finished($id) }{qw(TOTAL_ROWS TOTAL_VALID BAD_RECORDS TABLE_ID)} ],
+        [ 5, 2, 3, 2 ],
         'rows of a table');
     is(slurp("$root/download/$id.err"), csv([ qw(LINE REASON), @newsletter ],
             [ 2, "Invalid Date Value in column:\nupdate_timestamp", 'r8', 'a', '12/31/2024' ],
-            [ 3, 'All key columns are not present', 'r8', '', '' ], [ 4, 'Not today', 'r1', 'a', '' ]),
+            [ 3, 'All key columns are not present', 'r8', '', '' ],
+            [ 4, 'Not today', 'r1', 'a', '' ]),
         'with the reasons that calls get');
     is(stats()->{rows_before_recipient}, 1, 'rows before their recipient are counted');
-    like($ctms->sandbox('/?q=r2')->{content}, qr{<td>ImportList<td>main<td>r2<td>no address<td>Email},
+    like($ctms->sandbox('/?q=r2')->{content},
+        qr{<td>ImportList<td>main<td>r2<td>no address<td>Email},
         'the page shows them');
     settings(faults => []);
 };
@@ -247,36 +253,59 @@ my @wrong = (
     [ ImportList => 'an unknown root', '<IMPORT/>', qr{IMPORT is neither} ],
     [ ImportList => 'a mapping of a table', $newsletters, qr{not for ImportList} ],
     [ ImportTable => 'a mapping of a list', $good, qr{not for ImportTable} ],
-    [ ImportList => 'an unknown list', $good =~ s/LIST_ID>1</LIST_ID>9</r, qr{LIST_ID 9 does not exist} ],
-    [ ImportList => 'the id of a table', $good =~ s/LIST_ID>1</LIST_ID>2</r, qr{of the other kind} ],
-    [ ImportTable => 'the id of the list', $newsletters =~ s/_ID>2</_ID>1</r, qr{of the other kind} ],
+    [ ImportList => 'an unknown list', $good =~ s/LIST_ID>1</LIST_ID>9</r,
+        qr{LIST_ID 9 does not exist} ],
+    [ ImportList => 'the id of a table', $good =~ s/LIST_ID>1</LIST_ID>2</r,
+        qr{of the other kind} ],
+    [ ImportTable => 'the id of the list', $newsletters =~ s/_ID>2</_ID>1</r,
+        qr{of the other kind} ],
     [ ImportList => 'no info', $good =~ s{<LIST_INFO>.*</LIST_INFO>}{}r, qr{LIST_INFO is missing} ],
     [ ImportList => 'another action', $good =~ s/ADD_AND_UPDATE/CREATE/r, qr{ACTION must be} ],
-    [ ImportList => 'another file type', $good =~ s/FILE_TYPE>0/FILE_TYPE>1/r, qr{FILE_TYPE must be} ],
+    [ ImportList => 'another file type', $good =~ s/FILE_TYPE>0/FILE_TYPE>1/r,
+        qr{FILE_TYPE must be} ],
     [ ImportList => 'no header', $good =~ s/true/false/r, qr{HASHEADERS must be} ],
-    [ ImportList => 'a second action', $good =~ s{(<ACTION>.*</ACTION>)}{$1$1}r, qr{more than one ACTION} ],
+    [ ImportList => 'a second action', $good =~ s{(<ACTION>.*</ACTION>)}{$1$1}r,
+        qr{more than one ACTION} ],
     [ ImportList => 'an unknown element', $good =~ s{(<MAPPING>)}{$1<X/>}r, qr{MAPPING has a X} ],
-    [ ImportList => 'no sync fields', $good =~ s{<SYNC_FIELDS>.*</SYNC_FIELDS>}{}r, qr{SYNC_FIELDS is missing} ],
-    [ ImportList => 'another sync field', $good =~ s{<NAME>email_id}{<NAME>email}r, qr{NAME must be email_id} ],
+    [ ImportList => 'no sync fields', $good =~ s{<SYNC_FIELDS>.*</SYNC_FIELDS>}{}r,
+        qr{SYNC_FIELDS is missing} ],
+    [ ImportList => 'another sync field', $good =~ s{<NAME>email_id}{<NAME>email}r,
+        qr{NAME must be email_id} ],
     [ ImportList => 'no mapping', $good =~ s{<MAPPING>.*</MAPPING>}{}r, qr{MAPPING is missing} ],
-    [ ImportList => 'an empty mapping', $good =~ s{<MAPPING>.*</MAPPING>}{<MAPPING/>}r, qr{MAPPING is empty} ],
-    [ ImportList => 'index 0', $good =~ s{INDEX>1<}{INDEX>0<}r, qr{INDEX of email_id is out of range} ],
-    [ ImportList => 'an index that is no number', $good =~ s{INDEX>1<}{INDEX>1x<}r, qr{out of range} ],
+    [ ImportList => 'an empty mapping', $good =~ s{<MAPPING>.*</MAPPING>}{<MAPPING/>}r,
+        qr{MAPPING is empty} ],
+    [ ImportList => 'index 0', $good =~ s{INDEX>1<}{INDEX>0<}r,
+        qr{INDEX of email_id is out of range} ],
+    [ ImportList => 'an index that is no number', $good =~ s{INDEX>1<}{INDEX>1x<}r,
+        qr{out of range} ],
     [ ImportList => 'a large index', $good =~ s{INDEX>1<}{INDEX>1001<}r, qr{out of range} ],
     [ ImportList => 'an index twice', $good =~ s{INDEX>1<}{INDEX>2<}r, qr{INDEX 2 is there twice} ],
     [ ImportList => 'an index left out', $good =~ s{INDEX>1<}{INDEX>3<}r, qr{INDEX 1 is missing} ],
-    [ ImportList => 'a name twice', $good =~ s{NAME>email<}{NAME>email_id<}r, qr{NAME email_id is missing or} ],
+    [ ImportList => 'a name twice', $good =~ s{NAME>email<}{NAME>email_id<}r,
+        qr{NAME email_id is missing or} ],
     [ ImportList => 'no INCLUDE', $good =~ s{<INCLUDE>true</INCLUDE>}{}r, qr{INCLUDE of email_id} ],
     [ ImportList => 'no email_id', mapping('main', 'email'), qr{email_id is not in MAPPING} ],
-    [ ImportList => 'another name than the header', mapping('main', qw(email_id Email)), qr{Column 2 of the header is not Email} ],
-    [ ImportList => 'another order', mapping('main', qw(email email_id)), qr{Column 1 of the header is not email} ],
-    [ ImportList => 'more columns', mapping('main', @columns, 'x'), qr{header has 2 columns, and the mapping 3} ],
-    [ ImportTable => 'no columns', $newsletters =~ s{<COLUMNS>.*</COLUMNS>}{}r, qr{COLUMNS is missing} ],
-    [ ImportTable => 'a key that is none', $newsletters =~ s{<KEY_COLUMN>true}{<KEY_COLUMN>false}r, qr{KEY_COLUMN of email_id is wrong} ],
-    [ ImportTable => 'a key too many', $newsletters =~ s{(subscribed</NAME>)}{$1<KEY_COLUMN>true</KEY_COLUMN>}r, qr{KEY_COLUMN of subscribed is wrong} ],
-    [ ImportTable => 'a key column too few', $newsletters =~ s{<COLUMN><NAME>email_id</NAME>\s*<KEY_COLUMN>true</KEY_COLUMN></COLUMN>}{}r, qr{both key columns} ],
-    [ ImportTable => 'another column', $newsletters =~ s{<NAME>subscribed}{<NAME>source}r, qr{source of COLUMNS is not in MAPPING} ],
-    [ ImportTable => 'no key column', mapping('newsletter', qw(email_id subscribed)), qr{newsletter_name is not in MAPPING} ]);
+    [ ImportList => 'another name than the header', mapping('main', qw(email_id Email)),
+        qr{Column 2 of the header is not Email} ],
+    [ ImportList => 'another order', mapping('main', qw(email email_id)),
+        qr{Column 1 of the header is not email} ],
+    [ ImportList => 'more columns', mapping('main', @columns, 'x'),
+        qr{header has 2 columns, and the mapping 3} ],
+    [ ImportTable => 'no columns', $newsletters =~ s{<COLUMNS>.*</COLUMNS>}{}r,
+        qr{COLUMNS is missing} ],
+    [ ImportTable => 'a key that is none', $newsletters =~ s{<KEY_COLUMN>true}{<KEY_COLUMN>false}r,
+        qr{KEY_COLUMN of email_id is wrong} ],
+    [ ImportTable => 'a key too many',
+        $newsletters =~ s{(subscribed</NAME>)}{$1<KEY_COLUMN>true</KEY_COLUMN>}r,
+        qr{KEY_COLUMN of subscribed is wrong} ],
+    [ ImportTable => 'a key column too few',
+        $newsletters =~
+            s{<COLUMN><NAME>email_id</NAME>\s*<KEY_COLUMN>true</KEY_COLUMN></COLUMN>}{}r,
+        qr{both key columns} ],
+    [ ImportTable => 'another column', $newsletters =~ s{<NAME>subscribed}{<NAME>source}r,
+        qr{source of COLUMNS is not in MAPPING} ],
+    [ ImportTable => 'no key column', mapping('newsletter', qw(email_id subscribed)),
+        qr{newsletter_name is not in MAPPING} ]);
 
 subtest 'wrong mappings' => sub {
     my $before = rows();
@@ -298,7 +327,8 @@ subtest 'wrong files' => sub {
         '' => qr{has no header}, "email_id\n" => qr{header has 1 columns},
         "\xef\xbb\xbfemail_id,email\n" => qr{Column 1 of the header is not email_id},
         qq{email_id,email\ny1,"y1\@example.com} => qr{no CSV from line 2 on: the file ends within},
-        qq{email_id,email\ny1,y"1\n} => qr{a quote within}, qq{email_id,email\ny1,"y"1\n} => qr{behind a quote},
+        qq{email_id,email\ny1,y"1\n} => qr{a quote within},
+        qq{email_id,email\ny1,"y"1\n} => qr{behind a quote},
         qq{email_id,email\ny1\ry1\n} => qr{CR without LF}, qq{email_id,email\ny1,\0\n} => qr{a NUL},
         "email_id,email\n" . 'y' x 4_300_000 => qr{too long});
     put('y.xml', $good);
@@ -319,7 +349,8 @@ subtest 'calls that are refused' => sub {
     put('z.xml', $good);
     put('z.csv', "email_id,email\n");
     my %refused = (
-        import_xml('ImportList', 'no.xml', 'z.csv') => qr{MAP_FILE: file no.xml does not exist.*<errorid>102<},
+        import_xml('ImportList', 'no.xml', 'z.csv') =>
+            qr{MAP_FILE: file no.xml does not exist.*<errorid>102<},
         import_xml('ImportTable', 'z.xml', 'no.csv') => qr{SOURCE_FILE: file no.csv does not exist},
         import_xml('ImportList', '../upload/z.xml', 'z.csv') => qr{must be names},
         import_xml('ImportList', '', 'z.csv') => qr{must be names},
@@ -327,9 +358,11 @@ subtest 'calls that are refused' => sub {
         import_xml('ImportList', 'z.xml', 'z' x 200) => qr{Invalid XML Request},
         import_xml('ImportList', 'z.xml', 'z.csv') =~ s/UTF-8/ISO-8859-1/r => qr{must be UTF-8},
         '<ImportList/>' => qr{must be UTF-8}, '<GetJobStatus/>' => qr{does not exist},
-        '<GetJobStatus><JOB_ID>1</JOB_ID></GetJobStatus>' => qr{Job with id 1 does not exist.*<errorid>104<});
+        '<GetJobStatus><JOB_ID>1</JOB_ID></GetJobStatus>' =>
+            qr{Job with id 1 does not exist.*<errorid>104<});
     like(xml($_), qr{<SUCCESS>false.*$refused{$_}}s, substr $_, 0, 90) for sort keys %refused;
-    settings(faults => [ { operation => 'ImportList', answer => 'fault', errorid => 50, count => 1 },
+    settings(faults => [ { operation => 'ImportList', answer => 'fault', errorid => 50,
+                count => 1 },
             { operation => 'ImportTable', table => 'newsletter', answer => 'cut', count => 1,
                 apply => JSON::PP::true },
             { operation => 'GetJobStatus', answer => 'html', count => 1 } ]);
@@ -367,7 +400,8 @@ subtest 'jobs in order, one at a time' => sub {
                 job_status => 'CANCELED', skip_rows => 1, skip => 3 } ], job_wait_ms => 0);
     my @jobs = map { finished($_) } @order;
     is($jobs[0]{status}, 'COMPLETE', 'the first has read what was there at its start');
-    is($ctms->sandbox('/_sandbox/recipients/o')->{json}{main}{last_name}, 'replaced', 'the new file');
+    is($ctms->sandbox('/_sandbox/recipients/o')->{json}{main}{last_name}, 'replaced',
+        'the new file');
     is_deeply([ $jobs[1]{status}, $jobs[1]{description} ],
         [ 'ERROR', 'The source file o2.csv does not exist' ], 'a file that was renamed meanwhile');
     is_deeply([ $jobs[2]{status}, $jobs[2]{description} ],
