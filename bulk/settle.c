@@ -7,13 +7,12 @@
  */
 #include "bulk/internal.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "bulk/folder.h"
 #include "bulk/refused.h"
 #include "common/clock.h"
 
@@ -217,24 +216,23 @@ fetch_all_errors(bulk_run *r, const char *folder)
     return step;
 }
 
-static void
-remove_folder(const bulk_run *r, const char *folder)
+static bulk_step
+settle_refused_in(bulk_run *r, const char *folder)
 {
-    for (int i = 0; i < r->file_count; i++) {
-        char path[1000];
+    bulk_step step = fetch_all_errors(r, folder);
 
-        snprintf(path, sizeof(path), "%s/%d.err", folder, i);
-        unlink(path);
-    }
-    rmdir(folder);
+    if (step == BULK_STEP_OK)
+        step = for_each_errors(r, folder, check_errors);
+    return step == BULK_STEP_OK ? for_each_errors(r, folder, fail_contacts) : step;
 }
 
 static bulk_step
 settle_refused(bulk_run *r)
 {
-    char folder[900], message[256];
+    char path[900], message[256];
+    bool is_needed = false, is_made;
     bulk_step step;
-    bool is_needed = false;
+    int folder;
 
     for (int i = 0; i < r->file_count; i++)
         is_needed |= has_errors(&r->files[i]) || r->files[i].refused > 0;
@@ -246,17 +244,16 @@ settle_refused(bulk_run *r)
         snprintf(r->problem, sizeof(r->problem), "%s", message);
         return BULK_STEP_UNAVAILABLE;
     }
-    snprintf(folder, sizeof(folder), "%s/run-%lld-%d-errors", r->spool, r->run_id, r->attempt);
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
-        snprintf(r->problem, sizeof(r->problem), "could not make a folder: %s", strerror(errno));
+    snprintf(path, sizeof(path), "%s/run-%lld-errors-%d", r->spool, r->run_id, (int)getpid());
+    folder = bulk_folder_make(path, &is_made, message, sizeof(message));
+    if (folder < 0) {
+        snprintf(r->problem, sizeof(r->problem), "%s", message);
         return BULK_STEP_UNAVAILABLE;
     }
-    step = fetch_all_errors(r, folder);
-    if (step == BULK_STEP_OK)
-        step = for_each_errors(r, folder, check_errors);
-    if (step == BULK_STEP_OK)
-        step = for_each_errors(r, folder, fail_contacts);
-    remove_folder(r, folder);
+    step = settle_refused_in(r, path);
+    bulk_folder_empty(folder);
+    rmdir(path);
+    close(folder);
     return step;
 }
 

@@ -9,6 +9,7 @@ use POSIX ();
 use Time::HiRes qw(sleep time);
 use Test::More;
 use CTMS::SandboxRows qw(differences);
+use CTMS::Session;
 use CTMS::Sftp;
 use CTMS::Test qw(poll_until slurp);
 
@@ -68,10 +69,14 @@ sub last_run { my @columns = @_; my %run; @run{@columns} = split /\|/, $ctms->sq
     . join(', ', @columns) . ' FROM ctms.acoustic_bulk_run ORDER BY run_id DESC LIMIT 1'); return \%run }
 sub state { return last_run('state')->{state} // '' }
 
-# Files of people, wherever one could be left.
+# Files of people, wherever one could be left. Nobody can name those of a job of which it is not known
+# that it was started.
 sub files_left
 {
-    return map { glob } "$root/upload/*", "$root/download/*", "$spool/run-*";
+    my %known = map { $_ => 1 } split /\n/, $ctms->sql('SELECT job_id FROM ctms.acoustic_bulk_file
+        WHERE job_id IS NOT NULL');
+    return map({ glob } "$root/upload/*", "$spool/run-*"),
+        grep { !m{(\d+)[.]\w+$} || $known{$1} } glob "$root/download/*";
 }
 
 # The last thing of every test: all contacts are at Acoustic, and nothing is left.
@@ -131,5 +136,288 @@ is_deeply([ map { $_->{operation} } (jobs())[ 0 .. 6 ] ],
     [ ('ImportList') x 4, ('ImportTable') x 3 ], 'the list is imported before the tables');
 unlike($r->{log}, qr/example\.com|Zo/, 'nothing personal is logged');
 is(run_bulk()->{outcome}, 'idle', 'then there is nothing to do');
+
+
+# ---- several runs -------------------------------------------------------------------------------------
+
+enqueue();
+$r = run_bulk(CTMS_ACOUSTIC_BULK_CONTACTS => 100);
+is_deeply([ @$r{qw(outcome runs sent)} ], [ 'done', 3, $count ], 'one run after another')
+    or diag $r->{log};
+is_all_well('several runs');
+
+# ---- refused rows ---------------------------------------------------------------------------------------
+
+my %id = map { split /\|/ } split /\n/, $ctms->sql('SELECT n, email_id FROM public.people');
+sub held_errors { return map { [ split /\|/ ] } split /\n/, $ctms->sql(q{SELECT email_id, last_error, retry_after
+    FROM ctms.pending_acoustic ORDER BY email_id}) }
+
+settings(faults => [ { operation => 'ImportList', table => 'main', email => $id{4}, answer => 'failure',
+            failure_type => 'permanent', text => 'Invalid Date Value in column: fxa_created_date' },
+        { operation => 'ImportList', table => 'main', email => 'bulk7@*', answer => 'failure',
+            failure_type => 'permanent', text => 'Email Address Is Invalid.' },
+        { operation => 'ImportTable', table => 'newsletter', email => $id{9}, answer => 'failure',
+            failure_type => 'permanent', text => 'Invalid value in column newsletter_lang' } ]);
+enqueue();
+$r = run_bulk();
+is($r->{status}, 7, 'refused rows show in the exit status') or diag $r->{log};
+is_deeply([ @$r{qw(outcome sent refused)} ], [ 'done', $count - 3, 3 ], 'refused contacts are counted')
+    or diag $r->{log};
+my %error = map { $_->[0] => $_ } held_errors();
+is_deeply([ sort keys %error ], [ sort @id{ 4, 7, 9 } ], 'refused contacts stay');
+is($error{ $id{$_} }[2], 'infinity', "contact $_ is not sent again by itself") for 4, 7, 9;
+like($error{ $id{4} }[1], qr/Invalid Date Value in column: fxa_created_date/, 'the reason of a bad date');
+like($error{ $id{7} }[1], qr/: .*Email Address Is Invalid/, 'the reason of a bad address');
+like($error{ $id{9} }[1], qr/newsletter_lang/, 'the reason of a row of another table');
+unlike(join("\n", map { $_->[1] } values %error), qr/\@|bulk7/, 'nothing personal in it');
+is_deeply([ files_left() ], [], 'no file is left');
+calm();
+enqueue("email_id IN ('$id{4}', '$id{7}', '$id{9}')");
+is(run_bulk()->{sent}, 3, 'and are sent when they are enqueued again');
+is_all_well('refused rows');
+
+# ---- jobs that fail -----------------------------------------------------------------------------------------
+
+for my $case ([ newsletter => 'ERROR', 10 ], [ main => 'CANCELED', 0 ])
+{
+    my ($table, $status, $rows) = @$case;
+    settings(faults => [ { operation => 'job', table => $table, answer => 'job', job_status => $status,
+        skip_rows => $rows, count => 1 } ]);
+    enqueue();
+    $r = run_bulk();
+    is_deeply([ @$r{qw(status outcome sent returned)} ], [ 1, 'failed', 0, $count ], "$table $status: given up")
+        or diag $r->{log};
+    like(last_run('error')->{error}, qr/import of $table\w*: the job has ended with $status/, 'and why');
+    is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic WHERE is_bulk AND lease_until IS NULL
+        AND retry_after IS NULL AND retry = 0'), $count, 'its contacts wait in bulk');
+    is_deeply([ files_left() ], [], 'its files are gone');
+    calm();
+    is(run_bulk()->{outcome}, 'done', 'the next run sends them');
+    is_all_well("$table $status");
+}
+
+# ---- calls that fail ----------------------------------------------------------------------------------------
+
+# Whether the job was started is not known, except by the sandbox.
+my @unknown = ({ answer => 'cut' }, { answer => 'cut', apply => JSON::PP::true },
+    { answer => 'normal', delay_ms => 1500 }, { answer => 'html' },
+    { answer => 'empty', apply => JSON::PP::true }, { answer => 'fault', errorid => 50 });
+my $i = 0;
+for my $fault (@unknown)
+{
+    my $operation = $i++ % 2 ? 'ImportTable' : 'ImportList';
+    settings(job_wait_ms => pick_wait($i), faults => [ { operation => $operation, count => 1, %$fault } ]);
+    enqueue();
+    $r = run_bulk();
+    my $what = "$operation $fault->{answer}" . ($fault->{apply} ? ', applied' : '');
+    is_deeply([ @$r{qw(outcome sent)} ], [ 'done', $count ], "$what: started again") or diag $r->{log};
+    like($r->{log}, qr/not known whether/, "$what: under another name");
+    calm();
+    is_all_well($what);
+}
+sub pick_wait { return $_[0] % 3 ? 0 : 700 }
+
+settings(faults => [ map { { operation => 'GetJobStatus', count => 1, %$_ } } @unknown,
+        { answer => 'fault', errorid => 145 } ]);
+enqueue();
+is_deeply([ @{ run_bulk() }{qw(outcome sent)} ], [ 'done', $count ], 'looks at jobs may fail');
+is_all_well('GetJobStatus');
+
+settings(faults => [ { operation => 'ImportTable', table => 'waitlist', answer => 'fault', errorid => 150,
+    text => 'You may not.' } ]);
+enqueue();
+$r = run_bulk();
+is_deeply([ @$r{qw(outcome returned)} ], [ 'failed', $count ], 'a refused start gives the run up') or diag $r->{log};
+like(last_run('error')->{error}, qr/could not start the import of waitlist: Acoustic answers fault 150: You may not/, 'and says why');
+is_deeply([ files_left() ], [], 'its files are gone');
+calm();
+
+is_deeply([ @{ run_bulk(CTMS_ACOUSTIC_REFRESH_TOKEN => 'wrong') }{qw(outcome status)} ], [ 'failed', 1 ],
+    'wrong credentials are told before a run begins');
+is_deeply([ @{ run_bulk(CTMS_ACOUSTIC_SFTP_USER => 'nobody-at-all') }{qw(outcome status)} ], [ 'failed', 1 ],
+    'and so is a wrong account at the SFTP server');
+is($ctms->sql('SELECT count(*) FROM ctms.acoustic_bulk_run WHERE end_timestamp IS NULL'), 0, 'no run is open');
+is(run_bulk()->{outcome}, 'done', 'the run after that is done');
+is_all_well('refused start');
+
+# ---- every stage ------------------------------------------------------------------------------------------------
+
+# The transaction that gives a run, or one of its files, this state waits until let_go().
+$ctms->sql(<<'SQL');
+CREATE TABLE public.stop_at (what text);
+CREATE FUNCTION public.stop() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF (TG_OP = 'INSERT' OR OLD.state <> NEW.state)
+        AND EXISTS (SELECT FROM public.stop_at WHERE what = TG_ARGV[0] || ' ' || NEW.state) THEN
+        PERFORM pg_advisory_xact_lock(4711);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER stop BEFORE INSERT OR UPDATE ON ctms.acoustic_bulk_run FOR EACH ROW EXECUTE FUNCTION public.stop('run');
+CREATE TRIGGER stop BEFORE INSERT OR UPDATE ON ctms.acoustic_bulk_file FOR EACH ROW EXECUTE FUNCTION public.stop('file');
+SQL
+
+my $holder;
+
+# Runs SQL in a session that keeps its locks until let_go().
+sub hold
+{
+    my ($sql) = @_;
+    $holder = fork() // die "fork: $!";
+    if (!$holder)
+    {
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>&', \*STDOUT;
+        { exec 'psql', '-XqAt', '-d', $ctms->db_url . '&application_name=holder', '-c',
+            "BEGIN; $sql; SELECT pg_sleep(60)" }
+        POSIX::_exit(127);
+    }
+    return poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'holder' AND wait_event = 'PgSleep'") }, 'the lock is held');
+}
+sub let_go
+{
+    eval { $ctms->sql("TRUNCATE public.stop_at; SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE application_name = 'holder'") };
+    kill KILL => $holder;
+    waitpid $holder, 0;
+    return;
+}
+
+# A runner that has come to this point and waits there.
+sub runner_at
+{
+    my ($what) = @_;
+    $ctms->sql("INSERT INTO public.stop_at VALUES ('$what')");
+    hold('SELECT pg_advisory_xact_lock(4711)');
+    enqueue();
+    my $name = start_runner();
+    poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") },
+        "the runner is at $what");
+    return $name;
+}
+
+my @points = ('run claiming', 'run making', 'run uploading', 'file made', 'file uploaded', 'run importing',
+    'file starting', 'file running', 'file complete', 'run settling', 'run cleaning', 'file removed', 'run done');
+
+for my $point (@points)
+{
+    my $name = runner_at($point);
+    $ctms->stop_program($name, 'KILL');
+    let_go();
+    $r = run_bulk();
+    ok($r->{outcome} =~ /^(?:done|idle)$/, "killed at $point: another one goes on") or diag $r->{log};
+    is_all_well("killed at $point");
+}
+
+for my $point ('run making', 'file made', 'file starting', 'file running', 'run cleaning')
+{
+    my $name = runner_at($point);
+    $ctms->crash_database;
+    let_go();
+    $r = end_of($name);
+    is($r->{outcome}, 'done', "database crashed at $point: the runner goes on") or diag $r->{log};
+    is_all_well("database crashed at $point");
+}
+
+for my $point ('run uploading', 'run importing', 'run cleaning')
+{
+    my $name = runner_at($point);
+    $sftp->stop;
+    let_go();
+    sleep 0.5;
+    $sftp->start;
+    $r = end_of($name);
+    is($r->{outcome}, 'done', "SFTP server away at $point: the runner goes on") or diag $r->{log};
+    is_all_well("SFTP server away at $point");
+}
+
+# ---- at the same time ---------------------------------------------------------------------------------------------
+
+{
+    settings(job_wait_ms => 3000);
+    enqueue();
+    my $name = start_runner();
+    poll_until(sub { $ctms->log_of($name) =~ /Acoustic imports main/ }, 'a runner is at work');
+    my $other = start_runner();
+    poll_until(sub { $ctms->log_of($other) =~ /is worked on by/ }, 'another runner waits');
+    calm();
+    is(end_of($name)->{outcome}, 'done', 'the first runner is not disturbed');
+    is(end_of($other)->{outcome}, 'idle', 'the second one finds nothing left');
+    is_all_well('two runners');
+}
+
+# A runner that is stopped beyond its lease does no harm when it goes on.
+for my $point ('file uploaded', 'file starting', 'run settling')
+{
+    my $name = runner_at($point);
+    kill STOP => $ctms->pid($name);
+    let_go();
+    $r = run_bulk();
+    ok($r->{outcome} =~ /^(?:done|idle)$/, "stopped at $point: another one takes over") or diag $r->{log};
+    kill CONT => $ctms->pid($name);
+    $r = end_of($name);
+    ok($r->{outcome} =~ /^(?:done|idle)$/, "stopped at $point: it finds out") or diag $r->{log};
+    is_all_well("stopped at $point");
+}
+
+{
+    my $name = runner_at('run uploading');
+    kill TERM => $ctms->pid($name);
+    let_go();
+    $r = end_of($name);
+    is_deeply([ @$r{qw(outcome status)} ], [ 'stopped', 3 ], 'SIGTERM stops a runner') or diag $r->{log};
+    is_deeply([ glob "$spool/run-*" ], [], 'its local files are gone');
+    my $began = time;
+    is(run_bulk(CTMS_ACOUSTIC_LEASE_S => 60)->{outcome}, 'done', 'the next one goes on');
+    is_all_well('SIGTERM');
+}
+
+{
+    my $name = runner_at('run making');
+    $ctms->sql('SELECT ctms.cancel_acoustic_bulk()');
+    let_go();
+    $r = end_of($name);
+    is_deeply([ @$r{qw(outcome returned)} ], [ 'failed', $count ], 'canceled before the import') or diag $r->{log};
+    is(last_run('error')->{error}, 'canceled by an operator', 'and the run says so');
+    is(run_bulk()->{outcome}, 'done', 'the next one sends the contacts');
+    is_all_well('canceled');
+}
+
+# A table that is written anew after the snapshot would look empty.
+{
+    my $session = CTMS::Session->new($ctms->db_url);
+    enqueue();
+    $session->run('BEGIN; LOCK TABLE ctms.emails');
+    my $name = start_runner();
+    poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_locks WHERE relation = 'ctms.emails'::regclass
+        AND NOT granted") }, 'the runner waits for the table');
+    $session->run('ALTER TABLE ctms.emails ADD COLUMN at_random double precision DEFAULT random(); COMMIT');
+    $r = end_of($name);
+    is($r->{outcome}, 'done', 'a table was rewritten') or diag $r->{log};
+    like($r->{log}, qr/making the files anew/, 'so the files are made anew');
+    $session->run('ALTER TABLE ctms.emails DROP COLUMN at_random');
+    is_all_well('rewritten');
+}
+
+# ---- changes meanwhile ----------------------------------------------------------------------------------------------
+
+{
+    my $name = runner_at('file starting');
+    $ctms->sql("UPDATE ctms.emails SET first_name = 'Changed' WHERE email_id = '$id{1}'");
+    $ctms->sql("SELECT ctms.delete_contact(primary_email) FROM ctms.emails WHERE email_id = '$id{2}'");
+    is($ctms->sql("SELECT count(*) FROM ctms.claim_acoustic('somebody', 10, 6, interval '1 minute')"), 0,
+        'a contact that changes while it is held waits for the end of the run');
+    let_go();
+    $r = end_of($name);
+    is_deeply([ @$r{qw(outcome sent changed)} ], [ 'done', $count - 2, 2 ], 'changed contacts are counted')
+        or diag $r->{log};
+    is($ctms->sql('SELECT email_id FROM ctms.pending_acoustic WHERE lease_until IS NULL AND retry_after IS NULL'),
+        $id{1}, 'and then go the ordinary way');
+    $ctms->start_agent;
+    poll_until(sub { waiting() == 0 }, 'the agent has sent it');
+    $ctms->stop_program('agent');
+    is($ctms->sandbox("/_sandbox/recipients/$id{1}")->{json}{main}{first_name}, 'Changed', 'it is sent as it is now');
+}
 
 done_testing();
