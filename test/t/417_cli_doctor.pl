@@ -5,6 +5,7 @@ use warnings;
 use lib "$ENV{CTMS_TEST_TOP}/test/perl";
 use CTMS::KeyServer;
 use CTMS::PgBouncer;
+use CTMS::Sftp;
 use CTMS::Test qw(poll_until slurp);
 use IO::Socket::INET;
 use IPC::Run;
@@ -33,7 +34,8 @@ END { local $?; kill TERM => $key_server if $key_server }
 my %rest = (CTMS_DB_URL => url_as('rest'), CTMS_SECRET_KEY => $secret,
     CTMS_PUBSUB_EMAIL => 'pubsub@example.com', CTMS_PUBSUB_CLIENT => 'a client of pubsub',
     CTMS_PUBSUB_JWKS_URL => $keys->url);
-my %agent = %{ $ctms->agent_env(CTMS_DB_URL => url_as('agent')) };
+my $sftp = CTMS::Sftp::no_server() ? undef : CTMS::Sftp->new;
+my %agent = %{ $ctms->agent_env(CTMS_DB_URL => url_as('agent'), $sftp ? $sftp->settings : ()) };
 my ($rest_file, $agent_file) = map { "$ENV{TESTDIR}/$_.env" } qw(doctor-rest doctor-agent);
 
 sub write_settings
@@ -117,11 +119,11 @@ sub finds_nothing_else
 my $found = doctor_of_all();
 is($found->{rc}, 0, 'an installation without fault');
 my @all = map { @{ $found->{$_} } } grep { $_ ne 'rc' } keys %$found;
-is(join("\n", map { "$_->{check}: $_->{message}" } grep { $_->{status} ne 'ok' } @all), '',
-    'all is checked, and well');
+is(join("\n", map { "$_->{check}: $_->{message}" } grep { $_->{status} ne 'ok'
+        && ($sftp || $_->{check} ne 'sftp') } @all), '', 'all is checked, and well');
 my @names = qw(settings secrets database roles extension triggers policy dumps pooler listen
     clock connections queue waitlists stripe snapshots autovacuum durability log memory acoustic
-    keys);
+    sftp keys);
 is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'by each check');
 finds($found, 'settings', 'ok', qr/^ctms-$_: valid, from "\Q$ENV{TESTDIR}\E\S+$_.env"\z/)
     for qw(rest agent);
@@ -140,7 +142,7 @@ like($out,
     qr/^skipped  settings     ctms-rest: not checked: CTMS_SECRET_KEY is not set here; --rest/m,
     'what is not set up here is not checked');
 like($out, qr/^skipped  acoustic     not checked: needs /m, 'nor what needs it');
-like($out, qr/\n\nok: 21, warnings: 0, errors: 0, skipped: 4\n\z/, 'a summary at the end');
+like($out, qr/\n\nok: 21, warnings: 0, errors: 0, skipped: 5\n\z/, 'a summary at the end');
 unlike($out, qr/\e/, 'no colours in a pipe');
 my $at_terminal = { shell => [ 'script', '-qec', "'$ENV{CTMS_TEST_BIN}/ctms' doctor", '/dev/null' ],
     TERM => 'xterm', NO_COLOR => undef };
@@ -645,6 +647,29 @@ finds(doctor_of_all(CTMS_ACOUSTIC_CLIENT_SECRET => 'wrong'), 'acoustic', 'error'
 finds(doctor_of_all(CTMS_ACOUSTIC_BASE_URL => "http://127.0.0.1:$no_port"), 'acoustic', 'error',
     qr/^no answer: Failed to connect/);
 finds(doctor_of_all(CTMS_ACOUSTIC_BASE_URL => $keys->url), 'acoustic', 'error', qr/has no token/);
+SKIP:
+{
+    skip CTMS::Sftp::no_server(), 9 if !$sftp;
+    finds(doctor_of_all(), 'sftp', 'ok', qr/^the account may log in\z/);
+    finds(doctor_of_all(CTMS_ACOUSTIC_SFTP_USER => 'nobody-at-all'), 'sftp', 'error',
+        qr/does not let CTMS_ACOUSTIC_SFTP_USER in/, qr/A first load/);
+    finds(doctor_of_all(CTMS_ACOUSTIC_SFTP_URL => "sftp://127.0.0.1:$no_port"), 'sftp', 'error',
+        qr/connect/i, qr/firewall/);
+    finds(doctor_of_all(CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE => '/dev/null'), 'sftp', 'error',
+        qr/its key is not in/);
+    finds(doctor_of_all(CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE => '/nonexistent'), 'sftp', 'error',
+        qr/^CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE: No such file/, qr/ssh-keyscan/);
+    finds(doctor_of_all(CTMS_ACOUSTIC_SFTP_KEY_FILE => '/nonexistent'), 'sftp', 'error',
+        qr/^CTMS_ACOUSTIC_SFTP_KEY_FILE: No such file/);
+    chmod 0640, $sftp->key_file;
+    finds(doctor_of_all(), 'sftp', 'error', qr/mode 0640: others may use the key/, qr/chmod 0600/);
+    chmod 0600, $sftp->key_file;
+    finds(doctor_of_all(CTMS_ACOUSTIC_SFTP_KEY_FILE => undef), 'settings', 'error',
+        qr/^ctms-agent: CTMS_ACOUSTIC_SFTP_KEY_FILE or .* must be set/);
+    write_settings($agent_file, %agent,
+        CTMS_ACOUSTIC_SFTP_URL => 'sftp://127.0.0.1:' . $deaf->sockport);
+    finds(doctor({}, '--timeout', 1, '--agent-config', $agent_file), 'sftp', 'error', qr/no answer/);
+}
 $found = doctor_of_all(CTMS_PUBSUB_CLIENT => undef);
 finds($found, 'keys', 'warning', qr/CTMS_PUBSUB_CLIENT is not set/);
 my %answer = ('nothing' => '{"keys": []}', 'no JSON' => 'hello');
