@@ -33,6 +33,7 @@ struct bulk_database {
     bool is_busy;
     bool is_quiet;      /* waiting() is not called */
     double grace_end_s; /* until then a statement that was sent is waited for, whatever it says */
+    char state[6]; /* SQLSTATE of the last error; empty: none of the server's */
     char message[512];
 };
 
@@ -117,6 +118,7 @@ judge(bulk_database *db, PGconn *conn, const PGresult *result)
 
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return BULK_DATABASE_OK;
+    snprintf(db->state, sizeof(db->state), "%s", state != NULL ? state : "");
     if (state == NULL || message == NULL) {
         pg_connector_error_line(conn, db->message, sizeof(db->message));
         return BULK_DATABASE_AWAY;
@@ -379,6 +381,12 @@ const char *
 bulk_database_message(const bulk_database *db)
 {
     return db->message;
+}
+
+const char *
+bulk_database_state(const bulk_database *db)
+{
+    return db->state;
 }
 
 bulk_database *

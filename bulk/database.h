@@ -55,5 +55,7 @@ void bulk_database_end_snapshot(bulk_database *db);
 
 /* What went wrong last; one line, nothing personal. */
 const char *bulk_database_message(const bulk_database *db);
+/* The SQLSTATE of the last error of the server. */
+const char *bulk_database_state(const bulk_database *db);
 
 #endif

@@ -1,7 +1,9 @@
 /* bulk/sftp_session.c: see bulk/sftp_session.h. */
 #include "bulk/sftp_session.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -142,12 +144,28 @@ set_login(sftp *s)
     curl_easy_setopt(s->curl, CURLOPT_SSH_KEYDATA, s);
 }
 
+/* libcurl does not notice that the server has closed a connection that was kept: it would wait until
+ * the request stalls. Nothing may come in between two requests, so whatever can be read is the end,
+ * or as good as that. */
+static bool
+is_closed(sftp *s)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    char byte;
+
+    if (curl_easy_getinfo(s->curl, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD)
+        return false;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
 void
 sftp_session_begin(sftp *s, const char *folder, const char *name)
 {
     buf url = BUF_INIT;
+    bool is_new = is_closed(s);
 
     curl_easy_reset(s->curl);
+    curl_easy_setopt(s->curl, CURLOPT_FRESH_CONNECT, is_new ? 1L : 0L);
     buf_printf(&url, "%s/~/%s%s%s", s->account->url, folder, *folder ? "/" : "", name);
     curl_easy_setopt(s->curl, CURLOPT_URL, buf_text(&url));
     buf_free(&url);

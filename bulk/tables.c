@@ -24,6 +24,11 @@ bulk_tables_query(bulk_run *r, const char *sql, int count, const char *const *pa
     case BULK_DATABASE_OK: break;
     case BULK_DATABASE_STOPPED:
         return r->interruption != BULK_STEP_OK ? r->interruption : BULK_STEP_STOPPED;
+    case BULK_DATABASE_REFUSED:
+        /* What is only for the runner of a run in a certain state. */
+        if (r->run_id != 0 && strcmp(bulk_database_state(r->db), "55000") == 0)
+            return r->interruption = BULK_STEP_LOST;
+        /* fall through */
     default:
         snprintf(r->problem, sizeof(r->problem), "%s", bulk_database_message(r->db));
         return BULK_STEP_UNAVAILABLE;

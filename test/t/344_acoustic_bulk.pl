@@ -22,7 +22,7 @@ mkdir $_, 0700 or die "$_: $!" for $root, $spool;
 my $sftp = CTMS::Sftp->new(root => $root);
 $ctms->start_sandbox(SFTP_ROOT => $root);
 my %env = ($sftp->settings, CTMS_ACOUSTIC_BULK_DIRECTORY => $spool,
-    CTMS_ACOUSTIC_BULK_POLL_S => 0.1, CTMS_ACOUSTIC_LEASE_S => 2, CTMS_ACOUSTIC_TIMEOUT_S => 1);
+    CTMS_ACOUSTIC_BULK_POLL_S => 0.1, CTMS_ACOUSTIC_LEASE_S => 20, CTMS_ACOUSTIC_TIMEOUT_S => 1);
 
 sub settings
 {
@@ -167,7 +167,7 @@ my %error = map { $_->[0] => $_ } held_errors();
 is_deeply([ sort keys %error ], [ sort @id{ 4, 7, 9 } ], 'refused contacts stay');
 is($error{ $id{$_} }[2], 'infinity', "contact $_ is not sent again by itself") for 4, 7, 9;
 like($error{ $id{4} }[1], qr/Invalid Date Value in column: fxa_created_date/, 'the reason of a bad date');
-like($error{ $id{7} }[1], qr/: .*Email Address Is Invalid/, 'the reason of a bad address');
+like($error{ $id{7} }[1], qr/ Email Address Is Invalid/, 'the reason of a bad address');
 like($error{ $id{9} }[1], qr/newsletter_lang/, 'the reason of a row of another table');
 unlike(join("\n", map { $_->[1] } values %error), qr/\@|bulk7/, 'nothing personal in it');
 is_deeply([ files_left() ], [], 'no file is left');
@@ -297,6 +297,9 @@ sub runner_at
     return $name;
 }
 
+# As if that time had passed.
+sub end_lease { $ctms->sql('UPDATE ctms.acoustic_bulk_run SET lease_until = now() WHERE end_timestamp IS NULL'); return }
+
 my @points = ('run claiming', 'run making', 'run uploading', 'file made', 'file uploaded', 'run importing',
     'file starting', 'file running', 'file complete', 'run settling', 'run cleaning', 'file removed', 'run done');
 
@@ -305,6 +308,7 @@ for my $point (@points)
     my $name = runner_at($point);
     $ctms->stop_program($name, 'KILL');
     let_go();
+    end_lease();
     $r = run_bulk();
     ok($r->{outcome} =~ /^(?:done|idle)$/, "killed at $point: another one goes on") or diag $r->{log};
     is_all_well("killed at $point");
@@ -353,6 +357,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     my $name = runner_at($point);
     kill STOP => $ctms->pid($name);
     let_go();
+    end_lease();
     $r = run_bulk();
     ok($r->{outcome} =~ /^(?:done|idle)$/, "stopped at $point: another one takes over") or diag $r->{log};
     kill CONT => $ctms->pid($name);
@@ -386,17 +391,17 @@ for my $point ('file uploaded', 'file starting', 'run settling')
 
 # A table that is written anew after the snapshot would look empty.
 {
-    my $session = CTMS::Session->new($ctms->db_url);
+    my $session = CTMS::Session->new($ctms->node, 'ctms');
     enqueue();
-    $session->run('BEGIN; LOCK TABLE ctms.emails');
+    $session->ask('BEGIN; LOCK TABLE ctms.emails');
     my $name = start_runner();
     poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_locks WHERE relation = 'ctms.emails'::regclass
         AND NOT granted") }, 'the runner waits for the table');
-    $session->run('ALTER TABLE ctms.emails ADD COLUMN at_random double precision DEFAULT random(); COMMIT');
+    $session->ask('ALTER TABLE ctms.emails ADD COLUMN at_random double precision DEFAULT random(); COMMIT');
     $r = end_of($name);
     is($r->{outcome}, 'done', 'a table was rewritten') or diag $r->{log};
     like($r->{log}, qr/making the files anew/, 'so the files are made anew');
-    $session->run('ALTER TABLE ctms.emails DROP COLUMN at_random');
+    $session->ask('ALTER TABLE ctms.emails DROP COLUMN at_random');
     is_all_well('rewritten');
 }
 
