@@ -23,8 +23,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-extern char **environ;
-
 /* A longer line is none of ours. */
 enum { LINE_MAX_BYTES = 8192 };
 /* The end of its pipe comes a moment before its own. */

@@ -20,14 +20,15 @@ my %sftp = $sftp->settings;
 # Slow, so that a wave waits for long enough.
 $ctms->start_sandbox(SFTP_ROOT => $root, LATENCY_MS => 500);
 my $port = PostgreSQL::Test::Cluster::get_free_port();
-my %own = (CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 1, CTMS_ACOUSTIC_LEASE_S => 4,
-    CTMS_ACOUSTIC_MAX_IN_FLIGHT => 2, CTMS_ACOUSTIC_BULK_POLL_S => 0.2,
+my %own = (CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 1,
+    CTMS_ACOUSTIC_LEASE_S => 4, CTMS_ACOUSTIC_MAX_IN_FLIGHT => 2, CTMS_ACOUSTIC_BULK_POLL_S => 0.2,
     CTMS_ACOUSTIC_BULK_DIRECTORY => $spool, CTMS_AGENT_METRICS_PORT => $port);
 my %begins = (%own, %sftp, CTMS_ACOUSTIC_BULK_FROM => 50);
 
 sub settings
 {
-    my $r = $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/settings", {@_});
+    my $r = $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/settings",
+        {@_});
     die $r->{content} if $r->{status} != 200;
     return;
 }
@@ -47,12 +48,33 @@ sub lines
 sub said { my ($what) = @_; return grep { $_->{Fields}{msg} =~ $what } lines() }
 sub start { $ctms->start_agent(@_); return $ctms->wait_for_port('agent', $port) }
 sub stop { return $ctms->stop_program('agent') }
-sub children { my $pid = $ctms->pid('agent'); return split ' ', slurp("/proc/$pid/task/$pid/children") }
+sub children
+{
+    my $pid = $ctms->pid('agent');
+    return split ' ', slurp("/proc/$pid/task/$pid/children");
+}
 sub is_gone { my ($pid) = @_; return !-e "/proc/$pid" || slurp("/proc/$pid/stat") =~ /\) Z/ }
-sub runs { return $ctms->sql("SELECT count(*) FROM ctms.acoustic_bulk_run WHERE state = '$_[0]'") }
-sub wait_for_runs { my ($state, $n) = @_; return poll_until(sub { runs($state) >= $n }, "$n runs are $state", 60) }
+sub runs
+{
+    return $ctms->sql("SELECT count(*) FROM ctms.acoustic_bulk_run WHERE state = '$_[0]'");
+}
+sub wait_for_runs
+{
+    my ($state, $n) = @_;
+    return poll_until(sub { runs($state) >= $n }, "$n runs are $state", 60);
+}
 sub is_running { return $ctms->sql('SELECT is_running FROM ctms.acoustic_bulk_status()') eq 't' }
-sub wave { $ctms->sql('SELECT ctms.enqueue_contacts(ARRAY(SELECT email_id FROM ctms.emails))'); return }
+sub enqueue
+{
+    return $ctms->sql("SELECT ctms.enqueue_contacts(ARRAY(SELECT email_id FROM ctms.emails
+        LIMIT $_[0]))");
+}
+sub wave { return enqueue(200) }
+sub wait_until_sent
+{
+    return poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') == 0 },
+        'all is sent', 60);
+}
 sub clear { $ctms->sql('DELETE FROM ctms.pending_acoustic'); return }
 
 # Starts an agent that must end by itself; returns its status and what it said.
@@ -69,16 +91,18 @@ $ctms->sql(q{INSERT INTO ctms.emails (primary_email) SELECT 'wave' || n || '@exa
     FROM generate_series(1, 200) AS n});
 clear();
 
-# ---- settings ----------------------------------------------------------------------------------------
+# ---- settings ------------------------------------------------------------------------------------
 
-like(ends_with(%own, CTMS_ACOUSTIC_BULK_FROM => 50), qr/^2 ctms-agent: CTMS_ACOUSTIC_SFTP_\w+ must be set/,
-    'a threshold without an account');
+like(ends_with(%own, CTMS_ACOUSTIC_BULK_FROM => 50),
+    qr/^2 ctms-agent: CTMS_ACOUSTIC_SFTP_\w+ must be set/, 'a threshold without an account');
 my %less = %begins;
 delete @less{qw(CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE CTMS_ACOUSTIC_BULK_FROM)};
-like(ends_with(%less), qr/^2 ctms-agent: CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE must be set/,
-    'an account without known hosts');
+like(ends_with(%less),
+    qr/^2 ctms-agent: CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE must be set/, 'an account without known hosts');
 
-# ---- when nothing begins -----------------------------------------------------------------------------
+# ---- when nothing begins -------------------------------------------------------------------------
+
+sub all_runs { return $ctms->sql('SELECT count(*) FROM ctms.acoustic_bulk_run') }
 
 # So that looks at the runs have been made meanwhile: one each loop interval, as cycles end.
 sub wait_for_loops
@@ -93,22 +117,22 @@ for my $flag (qw(SYNC INTEGRATION))
     start(%begins, "CTMS_ACOUSTIC_${flag}_FEATURE_FLAG" => 'false');
     wait_for_loops();
     stop();
-    is($ctms->sql('SELECT count(*) FROM ctms.acoustic_bulk_run'), 0, "no run without the flag $flag");
+    is(all_runs(), 0, "no run without the flag $flag");
 }
 wave();
 start(%own, %sftp);
 wait_for_loops();
-is($ctms->sql('SELECT count(*) FROM ctms.acoustic_bulk_run'), 0, 'nor without a threshold');
+is(all_runs(), 0, 'nor without a threshold');
 stop();
 clear();
 start(%begins);
-$ctms->sql('SELECT ctms.enqueue_contacts(ARRAY(SELECT email_id FROM ctms.emails LIMIT 40))');
+enqueue(40);
 wait_for_loops();
-is($ctms->sql('SELECT count(*) FROM ctms.acoustic_bulk_run'), 0, 'nor below it');
+is(all_runs(), 0, 'nor below it');
 is(metric('runs_total', 'outcome="done"'), 0, 'metrics are there before');
 is(metric('stage', 'state="importing"'), 0, '... of stages too');
 
-# ---- a wave ------------------------------------------------------------------------------------------
+# ---- a wave --------------------------------------------------------------------------------------
 
 settings(job_wait_ms => 600);
 wave();
@@ -127,9 +151,9 @@ ok(said(qr/^\d+ contacts wait in bulk: sends them by file$/), 'the log says why 
 ok(said(qr/^run \d+: claimed \d+ contacts/), '... and each stage');
 is(join(' ', grep { $_->{Pid} != $ctms->pid('agent') } lines()), '', 'all lines are the agent\'s');
 poll_until(sub { !children() }, 'its process has ended');
-poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') == 0 }, 'all is sent', 60);
+wait_until_sent();
 
-# ---- the process dies, and the agent ----------------------------------------------------------------
+# ---- the process dies, and the agent -------------------------------------------------------------
 
 settings(job_wait_ms => 30000);
 wave();
@@ -145,16 +169,16 @@ waitpid $ctms->pid('agent'), 0;
 delete $ctms->{process}{agent};
 poll_until(sub { is_gone($child) }, 'the process ends with its agent');
 
-# ---- stopping ----------------------------------------------------------------------------------------
+# ---- stopping ------------------------------------------------------------------------------------
 
 start(%own, %sftp);
-poll_until(sub { children() && is_running() }, 'an agent without a threshold goes on with the run', 60);
+poll_until(sub { children() && is_running() }, 'an agent without a threshold goes on', 60);
 ($child) = children();
 is(stop() >> 8, 0, 'it stops');
 ok(is_gone($child), '... with its process');
 ok(!is_running(), '... which has given up its lease');
-is($ctms->sql('SELECT state FROM ctms.acoustic_bulk_run ORDER BY run_id DESC LIMIT 1'), 'importing',
-    '... and the run stays as it is');
+is($ctms->sql('SELECT state FROM ctms.acoustic_bulk_run ORDER BY run_id DESC LIMIT 1'),
+    'importing', '... and the run stays as it is');
 
 # A process that does not stop is killed in time.
 start(%own, %sftp);
@@ -164,7 +188,7 @@ kill STOP => $child;
 is(stop() >> 8, 0, 'the agent stops all the same');
 ok(is_gone($child), '... and kills it');
 
-# ---- settings are read again --------------------------------------------------------------------------
+# ---- settings are read again ---------------------------------------------------------------------
 
 my $file = "$ENV{TESTDIR}/agent_bulk.env";
 sub write_settings
@@ -179,7 +203,7 @@ write_settings();
 $ctms->start_program('agent', 'ctms-agent', {}, '--config', $file);
 $ctms->wait_for_port('agent', $port);
 poll_until(sub { children() && is_running() }, 'the next one goes on', 60);
-write_settings(CTMS_ACOUSTIC_INTEGRATION_FEATURE_FLAG => 'false', CTMS_ACOUSTIC_SYNC_FEATURE_FLAG => 'false');
+write_settings(map { ("CTMS_ACOUSTIC_${_}_FEATURE_FLAG" => 'false') } qw(INTEGRATION SYNC));
 kill HUP => $ctms->pid('agent');
 poll_until(sub { !children() }, 'with the flags off it stops');
 wait_for_loops();
@@ -189,11 +213,12 @@ write_settings();
 kill HUP => $ctms->pid('agent');
 wait_for_runs('done', 2);
 ok(1, 'with them on again it does');
-poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') == 0 }, 'all is sent', 60);
+wait_until_sent();
 
-# ---- a run that fails ---------------------------------------------------------------------------------
+# ---- a run that fails ----------------------------------------------------------------------------
 
-settings(faults => [ { operation => 'job', answer => 'job', job_status => 'ERROR', count => 1 } ]);
+settings(faults => [
+    { operation => 'job', answer => 'job', job_status => 'ERROR', count => 1 } ]);
 wave();
 wait_for_runs('failed', 1);
 poll_until(sub { metric('runs_total', 'outcome="failed"') == 1 && metric('last_failed') == 1 },

@@ -668,7 +668,8 @@ SKIP:
         qr/^ctms-agent: CTMS_ACOUSTIC_SFTP_KEY_FILE or .* must be set/);
     write_settings($agent_file, %agent,
         CTMS_ACOUSTIC_SFTP_URL => 'sftp://127.0.0.1:' . $deaf->sockport);
-    finds(doctor({}, '--timeout', 1, '--agent-config', $agent_file), 'sftp', 'error', qr/no answer/);
+    finds(doctor({}, '--timeout', 1, '--agent-config', $agent_file), 'sftp', 'error',
+        qr/no answer/);
 }
 $found = doctor_of_all(CTMS_PUBSUB_CLIENT => undef);
 finds($found, 'keys', 'warning', qr/CTMS_PUBSUB_CLIENT is not set/);
