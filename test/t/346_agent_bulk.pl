@@ -98,7 +98,8 @@ like(ends_with(%own, CTMS_ACOUSTIC_BULK_FROM => 50),
 my %less = %begins;
 delete @less{qw(CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE CTMS_ACOUSTIC_BULK_FROM)};
 like(ends_with(%less),
-    qr/^2 ctms-agent: CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE must be set/, 'an account without known hosts');
+    qr/^2 ctms-agent: CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE must be set/,
+    'an account without known hosts');
 
 # ---- when nothing begins -------------------------------------------------------------------------
 
