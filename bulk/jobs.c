@@ -45,8 +45,17 @@ look_for_file(bulk_run *r, void *arg, char *message, size_t size)
     return sftp_size(r->sftp, names->to, &bytes, message, size);
 }
 
+/* Older rows of the kind have names that the file cannot have: of files that an earlier runner
+ * made, perhaps in part, before these were made anew. */
+static bool
+is_last_name(const bulk_remote *file)
+{
+    return file->state == BULK_FILE_UPLOADED || file->state == BULK_FILE_STARTING;
+}
+
 /* An earlier attempt may have been ended between its two renamings, or before it heard of one. So
- * the file may have any name that this kind had before, or the new one already. */
+ * the file may have any name back to the one under which it was known to be there, or the new one
+ * already. */
 static bulk_step
 find_and_rename(bulk_run *r, const bulk_remote *file, const char *ending)
 {
@@ -63,6 +72,8 @@ find_and_rename(bulk_run *r, const bulk_remote *file, const char *ending)
             continue;
         snprintf(names.from, sizeof(names.from), "%s%s", old->name, ending);
         step = bulk_step_try_transfer(r, rename_file, &names, &result, message, sizeof(message));
+        if (is_last_name(old))
+            break;
     }
     if (step == BULK_STEP_OK && result == SFTP_MISSING)
         step = bulk_step_try_transfer(r, look_for_file, &names, &result, message, sizeof(message));
@@ -73,7 +84,8 @@ find_and_rename(bulk_run *r, const bulk_remote *file, const char *ending)
     return step;
 }
 
-/* The old rows are done with when the new one says that both files have the new name. */
+/* The old names are done with when the new row says that both files have the new one. Those of
+ * other files are left to cleaning. */
 static bulk_step
 forget_names(bulk_run *r, const bulk_remote *file)
 {
@@ -81,11 +93,14 @@ forget_names(bulk_run *r, const bulk_remote *file)
 
     for (int i = 0; i < r->file_count && step == BULK_STEP_OK; i++) {
         bulk_remote *old = &r->files[i];
+        bool is_last = is_last_name(old);
 
         if (strcmp(old->kind, file->kind) != 0 || old->state == BULK_FILE_REMOVED)
             continue;
         old->state = BULK_FILE_REMOVED;
         step = bulk_tables_put_file(r, old);
+        if (is_last)
+            break;
     }
     return step;
 }
