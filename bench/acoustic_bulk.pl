@@ -1,9 +1,9 @@
 # How fast a wave goes to Acoustic by file, beside the ordinary way; run by "make bench-bulk".
 #
-# CTMS_BENCH_CONTACTS (1000000) with two newsletters each wait in the bulk lane. "ctms acoustic bulk"
-# sends them by SFTP to OpenSSH on loopback, and the sandbox imports the files. Then an agent sends
-# some of them with ten requests in flight that take 100 ms each, for CTMS_BENCH_SECONDS (20). At the
-# end what the sandbox holds is compared with the database, row by row.
+# CTMS_BENCH_CONTACTS (1000000) with two newsletters each wait in the bulk lane. "ctms acoustic
+# bulk" sends them by SFTP to OpenSSH on loopback, and the sandbox imports the files; what it then
+# holds is compared with the database, row by row. At the end an agent sends some of them with ten
+# requests in flight that take 100 ms each, for CTMS_BENCH_SECONDS (20).
 #
 # CTMS_BENCH_WAITLISTS (0; 1: each contact has one too), CTMS_BENCH_RUN (500000) contacts of a run.
 # What a step took is told by triggers on the rows of the run and its files. Needs 6 GB of disk.

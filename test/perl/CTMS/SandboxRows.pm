@@ -21,7 +21,8 @@ use constant PAGE => 20_000;
 my $SET_UP = <<'SQL';
 DROP SCHEMA IF EXISTS sandbox CASCADE;
 CREATE SCHEMA sandbox;
-CREATE UNLOGGED TABLE sandbox.rows (email_id uuid NOT NULL, kind text NOT NULL, fields jsonb NOT NULL);
+CREATE UNLOGGED TABLE sandbox.rows
+    (email_id uuid NOT NULL, kind text NOT NULL, fields jsonb NOT NULL);
 CREATE UNLOGGED TABLE sandbox.expected (LIKE sandbox.rows);
 CREATE FUNCTION sandbox.key_of(kind text, fields jsonb) RETURNS text LANGUAGE sql IMMUTABLE
     AS $$ SELECT coalesce(fields->>(CASE kind WHEN 'product' THEN 'product_id'
