@@ -353,7 +353,7 @@ sub begin_wave
     my ($prepare, $is_by_sql) = @_;
     query('SELECT ctms.enqueue_contacts(ARRAY(SELECT email_id FROM ctms.emails))') if $is_by_sql;
     $prepare->();
-    start_runner($is_by_sql ? () : ('--all', '--yes')) if !$is_by_sql || !$by_agent;
+    start_runner($is_by_sql ? () : ('--all', '--yes'));
     return;
 }
 
