@@ -33,7 +33,7 @@ struct bulk_database {
     bool is_busy;
     bool is_quiet;      /* waiting() is not called */
     double grace_end_s; /* until then a statement that was sent is waited for, whatever it says */
-    char state[6]; /* SQLSTATE of the last error; empty: none of the server's */
+    char state[6];      /* SQLSTATE of the last error; empty: none of the server's */
     char message[512];
 };
 

@@ -144,9 +144,9 @@ set_login(sftp *s)
     curl_easy_setopt(s->curl, CURLOPT_SSH_KEYDATA, s);
 }
 
-/* libcurl does not notice that the server has closed a connection that was kept: it would wait until
- * the request stalls. Nothing may come in between two requests, so whatever can be read is the end,
- * or as good as that. */
+/* libcurl does not notice that the server has closed a connection that was kept: it would wait
+ * until the request stalls. Nothing may come in between two requests, so whatever can be read is
+ * the end, or as good as that. */
 static bool
 is_closed(sftp *s)
 {
@@ -162,10 +162,13 @@ void
 sftp_session_begin(sftp *s, const char *folder, const char *name)
 {
     buf url = BUF_INIT;
-    bool is_new = is_closed(s);
+    CURL *fresh = is_closed(s) ? curl_easy_init() : NULL;
 
+    if (fresh != NULL) {
+        curl_easy_cleanup(s->curl);
+        s->curl = fresh;
+    }
     curl_easy_reset(s->curl);
-    curl_easy_setopt(s->curl, CURLOPT_FRESH_CONNECT, is_new ? 1L : 0L);
     buf_printf(&url, "%s/~/%s%s%s", s->account->url, folder, *folder ? "/" : "", name);
     curl_easy_setopt(s->curl, CURLOPT_URL, buf_text(&url));
     buf_free(&url);
