@@ -41,31 +41,23 @@ static QueuePlan count_deleted_plan = {
     "(SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic"                                     \
     " WHERE is_bulk = $3 AND retry_after " condition " LIMIT $2) AS up_to)"
 
-static QueuePlan
-    count_plan =
-        {.sql = "SELECT " UP_TO_SQL("IS NULL AND retry < $1") ", " UP_TO_SQL("IS NULL AND retry > "
-                                                                             "0") ", " UP_TO_SQL("<"
-                                                                                                 " "
-                                                                                                 "$"
-                                                                                                 "4") " + " UP_TO_SQL(
-             "> $4 AND retry_after < "
-             "'infinity'") ", " UP_TO_SQL("= 'infinity'") ", " UP_TO_SQL("= $4") ", " UP_TO_SQL("= "
-                                                                                                "$4"
-                                                                                                " A"
-                                                                                                "ND"
-                                                                                                " r"
-                                                                                                "et"
-                                                                                                "ry"
-                                                                                                " >"
-                                                                                                " "
-                                                                                                "0"),
-         .arg_count = 4,
-         .arg_types = {INT4OID, INT8OID, BOOLOID, TIMESTAMPTZOID}};
+#define READY_SQL UP_TO_SQL("IS NULL AND retry < $1")
+#define READY_FAILED_SQL UP_TO_SQL("IS NULL AND retry > 0")
+#define WAITING_SQL UP_TO_SQL("< $4") " + " UP_TO_SQL("> $4 AND retry_after < 'infinity'")
+#define EXHAUSTED_SQL UP_TO_SQL("= 'infinity'")
+#define HELD_SQL UP_TO_SQL("= $4")
+#define HELD_FAILED_SQL UP_TO_SQL("= $4 AND retry > 0")
+
+static QueuePlan count_plan = {.sql = "SELECT " READY_SQL ", " READY_FAILED_SQL ", " WAITING_SQL
+                                      ", " EXHAUSTED_SQL ", " HELD_SQL ", " HELD_FAILED_SQL,
+                               .arg_count = 4,
+                               .arg_types = {INT4OID, INT8OID, BOOLOID, TIMESTAMPTZOID}};
 
 /* Until when the open run of files holds its contacts, and how many it has not settled. */
 static QueuePlan run_plan = {
-    .sql = "SELECT hold_until::timestamptz, GREATEST(contacts - sent - refused - returned, 0)::bigint"
-           " FROM ctms.acoustic_bulk_run WHERE end_timestamp IS NULL"};
+    .sql =
+        "SELECT hold_until::timestamptz, GREATEST(contacts - sent - refused - returned, 0)::bigint"
+        " FROM ctms.acoustic_bulk_run WHERE end_timestamp IS NULL"};
 
 /* The server's estimates: rows of the table, how many are not ready, and how many are bulk. */
 static QueuePlan estimate_plan = {
