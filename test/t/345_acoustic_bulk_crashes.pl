@@ -8,7 +8,7 @@
 # Contacts change meanwhile; then something is struck, and whoever runs next goes on. Two ordinary
 # agents are at work all the time.
 #
-# CTMS_TEST_ROUNDS (6) and CTMS_TEST_SEED (random) make it long, or the same again:
+# CTMS_TEST_ROUNDS (5) and CTMS_TEST_SEED (random) make it long, or the same again:
 # "make soak-bulk ROUNDS=200". CTMS_TEST_STEP and CTMS_TEST_STRIKE name what each round does.
 
 use strict;
@@ -24,7 +24,7 @@ use CTMS::Test qw(poll_until slurp);
 
 use constant { CONTACTS => 300, HOLDER => 4711, LEASE_S => 3 };
 
-my $rounds = $ENV{CTMS_TEST_ROUNDS} // 6;
+my $rounds = $ENV{CTMS_TEST_ROUNDS} // 5;
 my $seed = $ENV{CTMS_TEST_SEED} // int(rand(1 << 30));
 srand $seed;
 note "seed $seed, $rounds rounds";
