@@ -141,7 +141,7 @@ flush(bulk_database *db, PGconn *conn, double deadline_s)
         if (waited != BULK_DATABASE_OK)
             return waited;
         if (PQconsumeInput(conn) == 0)
-            left = -1;
+            break;
     }
     if (left == 0)
         return BULK_DATABASE_OK;

@@ -138,7 +138,7 @@ fill_renewal(renewal *p, const bulk_run *r, double lease_s)
 bulk_step
 bulk_step_renew(bulk_run *r)
 {
-    renewal p;
+    renewal p = {.run_id = ""};
     PGresult *result = NULL;
     bulk_step step;
 
@@ -156,7 +156,7 @@ bulk_step_renew(bulk_run *r)
 static void
 renew_in_passing(bulk_run *r)
 {
-    renewal p;
+    renewal p = {.run_id = ""};
     PGresult *result = NULL;
     double limit_s = r->settings->lease_s / 4 < RENEWAL_S ? r->settings->lease_s / 4 : RENEWAL_S;
 
@@ -170,7 +170,7 @@ renew_in_passing(bulk_run *r)
 void
 bulk_step_let_go(bulk_run *r)
 {
-    renewal p;
+    renewal p = {.run_id = ""};
     PGresult *result = NULL;
 
     fill_renewal(&p, r, 0.001);
