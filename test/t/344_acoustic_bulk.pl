@@ -277,7 +277,7 @@ sub hold
 }
 sub let_go
 {
-    eval { $ctms->sql("TRUNCATE public.stop_at; SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    eval { $ctms->sql("DELETE FROM public.stop_at; SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE application_name = 'holder'") };
     kill KILL => $holder;
     waitpid $holder, 0;
