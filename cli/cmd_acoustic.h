@@ -18,8 +18,10 @@ int cmd_acoustic_list_newsletters(struct cli *cli);
 int cmd_acoustic_add_newsletter(struct cli *cli);
 int cmd_acoustic_remove_newsletter(struct cli *cli);
 
-/* Of a row of the queue, or of a deletion: it failed, and waits or was given up. */
-#define CMD_ACOUSTIC_IS_FAILED "(retry > 0 OR retry_after IS NOT NULL)"
+/* Of a row of the queue, or of a deletion: it failed, and waits or was given up. What a run by file
+ * holds waits for that, and is left alone. */
+#define CMD_ACOUSTIC_IS_FAILED                                                                     \
+    "(retry > 0 OR retry_after IS NOT NULL) AND (retry_after = lease_until) IS NOT TRUE"
 
 /* cmd_acoustic_resync.c */
 int cmd_acoustic_resync(struct cli *cli);

@@ -24,16 +24,21 @@
 
 #define TIME_PATTERN "'^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z '"
 
-/* Failed rows of each lane: those that wait or are given up, and those whose wait is over. */
+/*
+ * Failed rows of each lane: those that wait or are given up, and those whose wait is over. What a
+ * run by file holds has not failed, though it waits in the same part of the index.
+ */
+#define HAS_FAILED                                                                                 \
+    "retry_after IS NOT NULL AND (retry > 0 OR (retry_after = lease_until) IS NOT TRUE)"
 #define PENDING                                                                                    \
     " UNION ALL SELECT email_id, false, retry, retry_after, last_error, update_timestamp "         \
     "FROM ctms.pending_acoustic WHERE "
 #define ROWS_SQL                                                                                   \
     "SELECT email_id, true, retry, retry_after, last_error, update_timestamp "                     \
-    "FROM ctms.acoustic_deleted_contact WHERE is_to_send AND (retry > 0 OR retry_after IS NOT "    \
-    "NULL)" PENDING "NOT is_bulk AND retry_after IS NOT NULL" PENDING                              \
-    "NOT is_bulk AND retry_after IS NULL AND retry > 0" PENDING                                    \
-    "is_bulk AND retry_after IS NOT NULL" PENDING "is_bulk AND retry_after IS NULL AND retry > 0"
+    "FROM ctms.acoustic_deleted_contact WHERE is_to_send AND (retry > 0 OR (" HAS_FAILED           \
+    "))" PENDING "NOT is_bulk AND " HAS_FAILED PENDING                                             \
+    "NOT is_bulk AND retry_after IS NULL AND retry > 0" PENDING "is_bulk AND " HAS_FAILED PENDING  \
+    "is_bulk AND retry_after IS NULL AND retry > 0"
 
 /*
  * $1: a part of the error, or null. $2: the time from which on, as an error has it, or null. The

@@ -301,6 +301,17 @@ clear();
 
 # ---- retry -----------------------------------------------------------------------------------
 
+# What a run by file holds waits, but has not failed.
+acoustic(qw(resync -y -q), "$ids LIMIT 2");
+$ctms->sql("UPDATE ctms.pending_acoustic SET lease_owner = 'bulk 1',
+    lease_until = now() + interval '1 hour', retry_after = now() + interval '1 hour'
+    WHERE is_bulk");
+is_deeply($json->decode((acoustic(qw(failed --json)))[1])->{failed}, [],
+    'held contacts are not listed as failed');
+is((acoustic(qw(retry -d -q), $ids))[1], "0 failed contacts would have a fresh start\n",
+    '... nor would they be tried again');
+clear();
+
 sub fail_contacts
 {
     my (%errors) = @_;
