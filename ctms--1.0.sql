@@ -2081,9 +2081,13 @@ CREATE FUNCTION ctms._held_acoustic(owner text, generation bigint, first_email_i
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'ctms__held_acoustic';
 COMMENT ON FUNCTION ctms._held_acoustic(text, bigint, uuid, uuid, uuid, integer) IS 'The next contacts in a range that the owner holds and that have the generation; without one, whatever they have, and those that were deleted meanwhile. Null if there are none';
 
-CREATE FUNCTION ctms._release_acoustic(agent text, email_ids uuid[]) RETURNS bigint
+CREATE FUNCTION ctms._finish_acoustic(agent text, email_ids uuid[], generations bigint[], waits boolean) RETURNS bigint
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__finish_acoustic';
+COMMENT ON FUNCTION ctms._finish_acoustic(text, uuid[], bigint[], boolean) IS 'As ctms.finish_acoustic(); unless it waits, it leaves rows that other transactions are writing';
+
+CREATE FUNCTION ctms._release_acoustic(agent text, email_ids uuid[], waits boolean) RETURNS bigint
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__release_acoustic';
-COMMENT ON FUNCTION ctms._release_acoustic(text, uuid[]) IS 'Gives back these contacts, as ctms.release_acoustic() does with all';
+COMMENT ON FUNCTION ctms._release_acoustic(text, uuid[], boolean) IS 'Gives back these contacts, as ctms.release_acoustic() does with all; unless it waits, it leaves rows that other transactions are writing';
 
 CREATE FUNCTION ctms._commit_durably() RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__commit_durably';
@@ -2127,6 +2131,7 @@ CREATE FUNCTION ctms._free_acoustic_bulk() RETURNS void
 AS $$
 DECLARE
     held record;
+    freed bigint := 0;
 BEGIN
     FOR held IN
         SELECT h.lease_owner, array_agg(h.email_id ORDER BY h.email_id) AS email_ids FROM (
@@ -2141,8 +2146,11 @@ BEGIN
             WHERE r.end_timestamp IS NULL AND h.lease_owner = 'bulk ' || r.run_id)
         GROUP BY h.lease_owner ORDER BY h.lease_owner
     LOOP
-        PERFORM ctms._release_acoustic(held.lease_owner, held.email_ids);
+        freed := freed + ctms._release_acoustic(held.lease_owner, held.email_ids, false);
     END LOOP;
+    IF freed > 0 THEN
+        PERFORM ctms._wake_agents();
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION ctms._free_acoustic_bulk() IS 'Frees contacts that are held for a run that is not open, up to 10000 of them';
@@ -2303,7 +2311,7 @@ CREATE FUNCTION ctms.fail_acoustic_bulk(run_id bigint, runner text, email_ids uu
 AS $$
 DECLARE
     run ctms.acoustic_bulk_run := ctms._lock_acoustic_bulk(fail_acoustic_bulk.run_id, fail_acoustic_bulk.runner,
-        ARRAY['importing', 'settling']);
+        ARRAY['settling']);
     failed bigint;
 BEGIN
     failed := ctms.fail_acoustic('bulk ' || run.run_id, email_ids, array_fill(run.generation, ARRAY[cardinality(email_ids)]),
@@ -2326,20 +2334,25 @@ DECLARE
         ARRAY['settling']);
     owner text := 'bulk ' || run.run_id;
     held uuid[];
-    noted uuid[];
+    -- Another session may be deleting one of them for long: the others do not wait for it.
+    is_rest boolean := false;
+    generations bigint[];
     taken bigint;
     sent_ bigint := 0;
     returned_ bigint := 0;
 BEGIN
     held := ctms._held_acoustic(owner, NULL, run.first_email_id, run.settled_email_id, run.last_email_id, batch_limit);
     IF held IS NULL THEN
-        -- What another session held while its turn was, and what has another email_id now.
+        -- What another session held while its turn was, and what has another email_id now. When the
+        -- hold has ended, it is free by itself, and nobody is waited for.
+        is_rest := true;
         held := (SELECT array_agg(h.email_id) FROM (
             SELECT p.email_id FROM ctms.pending_acoustic p
             WHERE p.is_bulk IN (false, true) AND p.retry_after = run.hold_until AND p.lease_owner = owner
+                AND run.hold_until > clock_timestamp()
             UNION ALL
             SELECT d.email_id FROM ctms.acoustic_deleted_contact d
-            WHERE d.retry_after = run.hold_until AND d.lease_owner = owner
+            WHERE d.retry_after = run.hold_until AND d.lease_owner = owner AND run.hold_until > clock_timestamp()
             LIMIT batch_limit) AS h);
     ELSE
         run.settled_email_id := held[cardinality(held)];
@@ -2351,14 +2364,13 @@ BEGIN
         RETURN 0;
     END IF;
     IF run.is_given_up THEN
-        returned_ := ctms._release_acoustic(owner, held);
+        returned_ := ctms._release_acoustic(owner, held, is_rest);
     ELSE
-        -- Files cannot delete rows, and a note may be newer than the look of the claim.
-        noted := (SELECT array_agg(DISTINCT n.email_id) FROM ctms.acoustic_deleted_row n WHERE n.email_id = ANY (held));
-        IF noted IS NOT NULL THEN
-            PERFORM ctms._release_acoustic(owner, noted);
-        END IF;
-        sent_ := ctms.finish_acoustic(owner, held, array_fill(run.generation, ARRAY[taken::integer]));
+        -- Files cannot delete rows, and a note may be newer than the look of the claim: such a contact
+        -- is freed like one that has changed. No row has the generation -1.
+        generations := (SELECT array_agg(CASE WHEN EXISTS (SELECT FROM ctms.acoustic_deleted_row n WHERE n.email_id = h.email_id)
+            THEN -1 ELSE run.generation END ORDER BY h.place) FROM unnest(held) WITH ORDINALITY AS h (email_id, place));
+        sent_ := ctms._finish_acoustic(owner, held, generations, is_rest);
     END IF;
     UPDATE ctms.acoustic_bulk_run r SET sent = r.sent + sent_, returned = r.returned + returned_,
         settled_email_id = run.settled_email_id

@@ -9,7 +9,8 @@
  * A row that a file of contacts holds (queue/bulk.c) has its lease as retry_after, too: both end
  * together.
  *
- * No call waits for a row while it holds another (queue/give_way.c).
+ * No call waits for a row while it holds another (queue/give_way.c). A run of files also has calls
+ * that do not wait at all.
  */
 #include "extension/base/compat.h"
 
@@ -32,6 +33,7 @@
 PG_FUNCTION_INFO_V1(ctms_finish_acoustic);
 PG_FUNCTION_INFO_V1(ctms_fail_acoustic);
 PG_FUNCTION_INFO_V1(ctms_release_acoustic);
+PG_FUNCTION_INFO_V1(ctms__finish_acoustic);
 PG_FUNCTION_INFO_V1(ctms__release_acoustic);
 
 /*
@@ -272,6 +274,21 @@ finish_rows(void *arg, PassedRow *passed)
         give_way_find_passed(passed, true, &passed_deleted_plan, finish->args, NULL);
 }
 
+static int64
+finish_acoustic(Finish *finish, bool waits)
+{
+    finish->keeps_sent = memory_keeps_sent();
+    SPI_connect();
+    if (waits)
+        give_way_do(finish_rows, finish);
+    else
+        give_way_try(finish_rows, finish);
+    memory_remember_sent(&finish->removed);
+    memory_write_history(&finish->done);
+    SPI_finish();
+    return finish->removed.count;
+}
+
 /* ctms.finish_acoustic(agent, email_ids, generations, outcomes, hashes) → rows removed */
 Datum
 ctms_finish_acoustic(PG_FUNCTION_ARGS)
@@ -285,13 +302,17 @@ ctms_finish_acoustic(PG_FUNCTION_ARGS)
     finish.asked = check_lengths(fcinfo, 1, 4);
     finish.outcomes = get_texts(fcinfo, 3);
     finish.hashes = get_texts(fcinfo, 4);
-    finish.keeps_sent = memory_keeps_sent();
-    SPI_connect();
-    give_way_do(finish_rows, &finish);
-    memory_remember_sent(&finish.removed);
-    memory_write_history(&finish.done);
-    SPI_finish();
-    PG_RETURN_INT64(finish.removed.count);
+    PG_RETURN_INT64(finish_acoustic(&finish, true));
+}
+
+/* ctms._finish_acoustic(agent, email_ids, generations, waits) → rows removed */
+Datum
+ctms__finish_acoustic(PG_FUNCTION_ARGS)
+{
+    Datum args[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+    Finish finish = {.args = args, .asked = check_lengths(fcinfo, 1, 2)};
+
+    PG_RETURN_INT64(finish_acoustic(&finish, PG_GETARG_BOOL(3)));
 }
 
 /* ---- failing --------------------------------------------------------------- */
@@ -384,12 +405,15 @@ release_rows(void *arg, PassedRow *passed)
 }
 
 static uint64
-release_acoustic(Datum *args, bool are_some)
+release_acoustic(Datum *args, bool are_some, bool waits)
 {
     Release release = {.args = args, .are_some = are_some};
 
     SPI_connect();
-    give_way_do(release_rows, &release);
+    if (waits)
+        give_way_do(release_rows, &release);
+    else
+        give_way_try(release_rows, &release);
     SPI_finish();
     return release.count;
 }
@@ -398,12 +422,13 @@ release_acoustic(Datum *args, bool are_some)
 Datum
 ctms_release_acoustic(PG_FUNCTION_ARGS)
 {
-    PG_RETURN_INT64(release_acoustic((Datum[]){PG_GETARG_DATUM(0)}, false));
+    PG_RETURN_INT64(release_acoustic((Datum[]){PG_GETARG_DATUM(0)}, false, true));
 }
 
-/* ctms._release_acoustic(agent, email_ids) → rows of these contacts given back */
+/* ctms._release_acoustic(agent, email_ids, waits) → rows of these contacts given back */
 Datum
 ctms__release_acoustic(PG_FUNCTION_ARGS)
 {
-    PG_RETURN_INT64(release_acoustic((Datum[]){PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)}, true));
+    PG_RETURN_INT64(release_acoustic((Datum[]){PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)}, true,
+                                     PG_GETARG_BOOL(2)));
 }

@@ -91,15 +91,27 @@ run_round(void *arg)
     return round->is_last || !round->passed.is_any;
 }
 
-void
-give_way_do(GiveWayWork work, void *arg)
+static void
+run_rounds(GiveWayWork work, void *arg, int max_rounds)
 {
     Round round = {.work = work, .arg = arg};
 
     for (int number = 1; !round.is_last; number++) {
-        round.is_last = number == MAX_ROUNDS;
+        round.is_last = number == max_rounds;
         if (subtransaction_try(run_round, &round, round.forgiven))
             return;
         round.awaited = round.passed;
     }
+}
+
+void
+give_way_do(GiveWayWork work, void *arg)
+{
+    run_rounds(work, arg, MAX_ROUNDS);
+}
+
+void
+give_way_try(GiveWayWork work, void *arg)
+{
+    run_rounds(work, arg, 1);
 }

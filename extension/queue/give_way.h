@@ -28,6 +28,12 @@ typedef void (*GiveWayWork)(void *arg, PassedRow *passed);
 /* Does the work, between SPI_connect() and SPI_finish(). Afterwards it is done once. */
 extern void give_way_do(GiveWayWork work, void *arg);
 
+/*
+ * The same, but leaves what others hold. It waits for nothing, so it may follow other work of the
+ * transaction that has locked rows.
+ */
+extern void give_way_try(GiveWayWork work, void *arg);
+
 /* Sets *passed to the email_id that the statement returns, if it returns one and none is set yet.
  */
 extern void give_way_find_passed(PassedRow *passed, bool is_deletion, QueuePlan *plan, Datum *args,

@@ -147,6 +147,11 @@ FROM ctms.acoustic_queue ORDER BY 1, reason;
 
 -- ---- refused rows -------------------------------------------------------------------------------
 
+-- Only when everything was imported: a contact that is refused is free.
+\set VERBOSITY sqlstate
+SELECT ctms.fail_acoustic_bulk(pg_temp.run(), 'r', ARRAY[pg_temp.contact(1)], ARRAY['early'], ARRAY[true], 6);
+\set VERBOSITY default
+SELECT pg_temp.state('settling');
 SELECT ctms.fail_acoustic_bulk(pg_temp.run(), 'r', ARRAY[pg_temp.contact(1), pg_temp.contact(2)], ARRAY['bad address', 'not held'], ARRAY[true, true], 6);
 SELECT ctms.fail_acoustic_bulk(pg_temp.run(), 'r', ARRAY[pg_temp.contact(1)], ARRAY['again'], ARRAY[true], 6);
 SELECT pg_temp.n(email_id), retry, retry_after, substr(last_error, 22) AS error, lease_owner FROM ctms.pending_acoustic WHERE email_id = pg_temp.contact(1);
@@ -159,7 +164,6 @@ SELECT ctms.fail_acoustic_bulk(pg_temp.run(), 'r', ARRAY[pg_temp.contact(1)], '{
 INSERT INTO ctms.acoustic_sent (email_id, hashes) VALUES (pg_temp.contact(13), '{"main": "x"}');
 -- A note of a deleted row that the claim has not seen: the file could not delete it.
 INSERT INTO ctms.acoustic_deleted_row (email_id, kind, name) VALUES (pg_temp.contact(12), 'newsletter', 'old');
-SELECT pg_temp.state('settling');
 SELECT ctms.settle_acoustic_bulk(pg_temp.run(), 'r', 2);
 SELECT sent, changed FROM run;
 SELECT ctms.settle_acoustic_bulk(pg_temp.run(), 'r');

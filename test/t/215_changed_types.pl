@@ -207,7 +207,7 @@ my @calls = (
     'SELECT ctms.cancel_acoustic_bulk()', "SELECT ctms.keep_acoustic_bulk(1, '9701', '1 hour')",
     "SELECT CASE WHEN ctms.set_acoustic_bulk_state(1, '9701', 'settling') THEN (
         SELECT ctms.settle_acoustic_bulk(1, '9701')) END",
-    "SELECT CASE WHEN ctms.set_acoustic_bulk_state(1, '9701', 'importing') THEN (
+    "SELECT CASE WHEN ctms.set_acoustic_bulk_state(1, '9701', 'settling') THEN (
         SELECT ctms.fail_acoustic_bulk(1, '9701', '{$other}', '{x}', '{t}', 6)) END",
     "SELECT ctms.put_acoustic_bulk_file(1, '9701', 'main', 1, 'x', 'running', 1, 10, '5', 0, NULL,
         NULL, NULL)",
