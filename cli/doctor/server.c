@@ -58,8 +58,9 @@ doctor_check_clock(struct doctor *d)
     PQclear(result);
 }
 
-/* An agent uses no more, whatever it is allowed. */
+/* An agent uses no more, whatever it is allowed, and its process for waves by file these. */
 #define AGENT_CONNECTIONS 8
+#define BULK_CONNECTIONS 2
 
 /* ---- connections --------------------------------------------------------------------------- */
 
@@ -74,7 +75,8 @@ count_wanted(const struct doctor *d, int program)
         return 0;
     if (program == DOCTOR_REST)
         return config_int(settings, "CTMS_PROCESSES") * (each + 1);
-    return 1 + (each < AGENT_CONNECTIONS ? each : AGENT_CONNECTIONS);
+    return 1 + (each < AGENT_CONNECTIONS ? each : AGENT_CONNECTIONS) +
+           (config_string(settings, "CTMS_ACOUSTIC_SFTP_USER") ? BULK_CONNECTIONS : 0);
 }
 
 /* The limit of a program's role; what is refused beyond it fills the server's log. */
