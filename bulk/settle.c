@@ -373,11 +373,12 @@ note_left(char *left, size_t size, const char *name)
     snprintf(left + length, size - length, "%s%s", length > 0 ? ", " : "", name);
 }
 
+/* A run that is given up while it uploads has not read yet which files it has put there. */
 bulk_step
 bulk_settle_clean(bulk_run *r)
 {
     char left[300] = "";
-    bulk_step step = BULK_STEP_OK;
+    bulk_step step = bulk_tables_read_files(r);
 
     for (int i = 0; i < r->file_count && step == BULK_STEP_OK; i++) {
         bool is_left = false;

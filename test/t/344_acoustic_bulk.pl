@@ -389,6 +389,23 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     is_all_well('canceled');
 }
 
+# The server takes the first files, and then has no room.
+{
+    $sftp->stop;
+    $sftp->start(file_bytes => 40_000);
+    enqueue();
+    $r = run_bulk();
+    is_deeply([ @$r{qw(outcome returned)} ], [ 'failed', $count ], 'given up during the upload') or diag $r->{log};
+    like($r->{log}, qr/takes only \d+ of the \d+ bytes of ctms_\w+_newsletter\.csv/, 'at a later file')
+        or diag $r->{log};
+    is_deeply([ files_left() ], [], 'the files before it are gone');
+    is($ctms->sql('SELECT files_left FROM ctms.acoustic_bulk_status()'), 0, 'and are known to be');
+    $sftp->stop;
+    $sftp->start;
+    is(run_bulk()->{outcome}, 'done', 'the next one sends the contacts');
+    is_all_well('given up during the upload');
+}
+
 # A table that is written anew after the snapshot would look empty.
 {
     my $session = CTMS::Session->new($ctms->node, 'ctms');
