@@ -383,6 +383,6 @@ bulk_files_open_spool(const char *directory, char *path, size_t path_size, char 
                     "there is no folder for the files; set CTMS_ACOUSTIC_BULK_DIRECTORY");
     if (!bulk_folder_make_spool(path, message, size))
         return false;
-    bulk_folder_clean(path, "run-");
+    bulk_folder_clean(path);
     return true;
 }

@@ -65,6 +65,16 @@ is_still_there(int folder, const char *path)
            opened.st_ino == found.st_ino && opened.st_dev == found.st_dev;
 }
 
+/* Whoever may rename what is in it can put other files in place of ours before they are uploaded.
+ */
+static bool
+is_private(int folder)
+{
+    struct stat found;
+
+    return fstat(folder, &found) == 0 && found.st_uid == geteuid() && (found.st_mode & 022) == 0;
+}
+
 int
 bulk_folder_make(const char *path, bool *is_made, char *message, size_t size)
 {
@@ -85,6 +95,11 @@ bulk_folder_make(const char *path, bool *is_made, char *message, size_t size)
     }
     if (folder < 0) {
         snprintf(message, size, "could not make the folder %s: %s", path, strerror(errno));
+        return -1;
+    }
+    if (!is_private(folder)) {
+        snprintf(message, size, "others may change the folder %s", path);
+        close(folder);
         return -1;
     }
     if (!*is_made && !is_empty(folder)) {
@@ -138,6 +153,11 @@ bulk_folder_make_spool(const char *path, char *message, size_t size)
         snprintf(message, size, "could not make the folder %s: %s", path, strerror(errno));
         return false;
     }
+    /* The owner may, whatever the mode says. */
+    if (found.st_uid != geteuid() && found.st_uid != 0) {
+        snprintf(message, size, "the folder %s is another user's", path);
+        return false;
+    }
     if ((found.st_mode & 022) != 0 && (found.st_mode & S_ISVTX) == 0) {
         snprintf(message, size, "others may change the folder %s; chmod go-w %s", path, path);
         return false;
@@ -166,15 +186,41 @@ remove_dead(int spool, const char *name)
     close(folder);
 }
 
+static size_t
+count_digits(const char *text)
+{
+    return strspn(text, "0123456789");
+}
+
+/* "run-17-2" or "run-17-errors-4711". The spool may be a folder that has other things in it too. */
+static bool
+is_of_run(const char *name)
+{
+    static const char run[] = "run-", errors[] = "errors-";
+    size_t digits;
+
+    if (strncmp(name, run, sizeof(run) - 1) != 0)
+        return false;
+    name += sizeof(run) - 1;
+    digits = count_digits(name);
+    if (digits == 0 || name[digits] != '-')
+        return false;
+    name += digits + 1;
+    if (strncmp(name, errors, sizeof(errors) - 1) == 0)
+        name += sizeof(errors) - 1;
+    digits = count_digits(name);
+    return digits > 0 && name[digits] == '\0';
+}
+
 void
-bulk_folder_clean(const char *spool, const char *prefix)
+bulk_folder_clean(const char *spool)
 {
     int folder = open(spool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *entries = folder >= 0 ? list(folder) : NULL;
     const char *name;
 
     while (entries != NULL && (name = next_name(entries)) != NULL) {
-        if (strncmp(name, prefix, strlen(prefix)) == 0)
+        if (is_of_run(name))
             remove_dead(folder, name);
     }
     if (entries != NULL)

@@ -207,6 +207,31 @@ takes_an_empty_folder_only(void **state)
     assert_null(make_files("link"));
 }
 
+/* Who may rename in it could put other files in place of ours. */
+static void
+refuses_what_others_may_change(void **state)
+{
+    static const char *const names[] = {"sticky", "shared"};
+    char path[256];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mkdir(path_of(names[i]), 0700), 0);
+        assert_int_equal(chmod(path_of(names[i]), i == 0 ? 01777 : 0720), 0);
+        assert_null(make_files(names[i]));
+        assert_non_null(strstr(message, "others may change"));
+    }
+    if (geteuid() != 0)
+        return;
+    assert_int_equal(chmod(path_of("shared"), 0700), 0);
+    assert_int_equal(chown(path_of("shared"), 1, (gid_t)-1), 0);
+    assert_null(make_files("shared"));
+    assert_non_null(strstr(message, "others may change"));
+    assert_false(
+        bulk_files_open_spool(path_of("shared"), path, sizeof(path), message, sizeof(message)));
+    assert_non_null(strstr(message, "another user's"));
+}
+
 static void
 is_used_once(void **state)
 {
@@ -325,6 +350,9 @@ open_spool(const char *directory, char *path)
 static void
 removes_what_the_dead_left(void **state)
 {
+    /* Names of folders that somebody else has made for something else. */
+    static const char *const others[] = {"run-",      "run-1",        "run-1-", "run-1-1x",
+                                         "run-1-1-1", "run-errors-1", "runs",   "run-1-errors-"};
     bulk_files *living, *files;
     char path[256];
     int status;
@@ -340,6 +368,16 @@ removes_what_the_dead_left(void **state)
     assert_int_equal(mkdir(path_of("a/b/spool/else"), 0700), 0);
     write_file(path_of("a/b/spool/run-file"));
     assert_int_equal(symlink(path_of("a"), path_of("a/b/spool/run-link")), 0);
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        char inside[64];
+
+        snprintf(inside, sizeof(inside), "a/b/spool/%s", others[i]);
+        assert_int_equal(mkdir(path_of(inside), 0700), 0);
+        snprintf(inside, sizeof(inside), "a/b/spool/%s/notes", others[i]);
+        write_file(path_of(inside));
+    }
+    assert_int_equal(mkdir(path_of("a/b/spool/run-3-errors-4711"), 0700), 0);
+    write_file(path_of("a/b/spool/run-3-errors-4711/0.err"));
 
     pid = fork();
     if (pid == 0) {
@@ -357,6 +395,13 @@ removes_what_the_dead_left(void **state)
     assert_false(is_there(path_of("a/b/spool/run-2-1")));
     assert_true(is_there(path_of("a/b/spool/run-1-1")));
     assert_true(is_there(path_of("a/b/spool/else")));
+    assert_false(is_there(path_of("a/b/spool/run-3-errors-4711")));
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        char inside[64];
+
+        snprintf(inside, sizeof(inside), "a/b/spool/%s/notes", others[i]);
+        assert_true(is_there(path_of(inside)));
+    }
     assert_true(is_there(path_of("a/b/spool/run-file")));
     assert_true(is_there(path_of("a/b/spool/run-link")));
     bulk_files_remove(living);
@@ -402,6 +447,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_files),
         cmocka_unit_test(takes_an_empty_folder_only),
+        cmocka_unit_test(refuses_what_others_may_change),
         cmocka_unit_test(is_used_once),
         cmocka_unit_test(leaves_files_of_dry_runs),
         cmocka_unit_test(refuses_what_it_does_not_know),
