@@ -20,6 +20,8 @@
 #define AWAY_MAX_S 120.0
 #define BACKOFF_MIN_S 0.1
 #define BACKOFF_MAX_S 5.0
+/* Of a row of failures these are told: the third, half a second after the first, and each 20th. */
+enum { FAILURES_UNTOLD = 2, FAILURES_TOLD_EACH = 20 };
 /* A short statement is waited for even if the runner is to stop: what it tells may be the number of
  * a job. */
 #define GRACE_S 5.0
@@ -110,7 +112,7 @@ is_one_of(const char *state, const char *const *list)
 static bulk_database_result
 judge(bulk_database *db, PGconn *conn, const PGresult *result)
 {
-    static const char *const away[] = {"08", "53", "57", "58", "25006", "55P03", NULL};
+    static const char *const away[] = {"08", "53", "57", "58", "25006", "25P03", "55P03", NULL};
     static const char *const conflicts[] = {"40001", "40P01", NULL};
     ExecStatusType status = PQresultStatus(result);
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -309,6 +311,8 @@ bulk_database_query(bulk_database *db, const char *sql, int count, const char *c
             return outcome;
         if (until(deadline_s) == 0)
             return BULK_DATABASE_AWAY;
+        if (failures % FAILURES_TOLD_EACH == FAILURES_UNTOLD)
+            db->events.failing(db->events.arg);
         if (!pause_for(db, clock_backoff_s(BACKOFF_MIN_S, BACKOFF_MAX_S, failures)))
             return BULK_DATABASE_STOPPED;
     }

@@ -16,6 +16,8 @@ typedef struct bulk_database bulk_database;
 
 typedef struct bulk_database_events {
     bool (*waiting)(void *arg); /* false ends the wait */
+    /* A statement has failed several times and is tried again; bulk_database_message() says why. */
+    void (*failing)(void *arg);
     void *arg;
 } bulk_database_events;
 

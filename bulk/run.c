@@ -204,10 +204,11 @@ next_run(bulk_run *r, bulk_outcome *outcome)
         *outcome = r->interruption == BULK_STEP_STOPPED ? BULK_STOPPED : BULK_FAILED;
         return BULK_STEP_OK;
     }
-    *outcome = end_with(r, BULK_BUSY, "another runner has just begun a run");
     step = bulk_tables_take_run(r, true);
     if (step == BULK_STEP_OK && r->run_id != 0)
         note_state(r, "begins");
+    else if (step == BULK_STEP_OK)
+        *outcome = end_with(r, BULK_BUSY, "another runner has just begun a run");
     return step;
 }
 
@@ -237,6 +238,16 @@ tick(void *arg)
     return bulk_step_tick(arg);
 }
 
+/* Others may wait for minutes before they learn that it is the wrong server. */
+static void
+tell_failing(void *arg)
+{
+    bulk_run *r = arg;
+
+    bulk_step_log(r, LOG_LEVEL_WARNING, "the database cannot do it, trying again: %s",
+                  bulk_database_message(r->db));
+}
+
 bulk_outcome
 bulk_work(const bulk_options *options, bulk_result *result, char *message, size_t size)
 {
@@ -244,7 +255,7 @@ bulk_work(const bulk_options *options, bulk_result *result, char *message, size_
     bulk_outcome outcome = BULK_UNAVAILABLE;
 
     memset(result, 0, sizeof(*result));
-    r.db = bulk_database_new(options->db_url, &(bulk_database_events){tick, &r});
+    r.db = bulk_database_new(options->db_url, &(bulk_database_events){tick, tell_failing, &r});
     r.api = bulk_api_new(options->settings, r.db, options->runner, &(bulk_api_events){tick, &r});
     r.sftp = sftp_new(&options->settings->sftp, &(sftp_events){bulk_step_moved, &r});
     if (r.api == NULL || r.sftp == NULL)
