@@ -401,6 +401,21 @@ check_failures(bulk_run *r)
     return BULK_STEP_OK;
 }
 
+/* What is missing now was changed by hand. Contacts whose rows were not imported are not sent. */
+static bulk_step
+check_complete(bulk_run *r)
+{
+    if (r->file_count == 0)
+        return bulk_step_give_up(r, "the files of the run are not known any more");
+    for (int i = 0; i < r->file_count; i++) {
+        const bulk_remote *file = &r->files[i];
+
+        if (file->state != BULK_FILE_COMPLETE && bulk_tables_is_latest(r, file))
+            return bulk_step_give_up(r, "the file of kind %s was not imported", file->kind);
+    }
+    return BULK_STEP_OK;
+}
+
 static bulk_step
 import_group(bulk_run *r, bool is_main)
 {
@@ -429,6 +444,8 @@ bulk_jobs_import(bulk_run *r)
         step = import_group(r, true);
     if (step == BULK_STEP_OK)
         step = import_group(r, false);
+    if (step == BULK_STEP_OK)
+        step = check_complete(r);
     if (step == BULK_STEP_OK)
         bulk_step_log(r, LOG_LEVEL_INFO, "imported everything in %.1f s", clock_now_s() - began_s);
     return step == BULK_STEP_OK ? bulk_tables_set_state(r, "settling") : step;

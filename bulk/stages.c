@@ -330,6 +330,7 @@ bulk_stages_make(bulk_run *r)
 {
     char message[256];
     double began_s = clock_now_s();
+    const char *next = "importing";
     bulk_files *files;
     bulk_step step = bulk_tables_set_state(r, "making");
 
@@ -345,9 +346,12 @@ bulk_stages_make(bulk_run *r)
         if (step == BULK_STEP_LOST)
             remove_orphans(r, files);
     }
+    /* All contacts may have changed since they were claimed. */
+    if (bulk_files_count(files) == 0)
+        next = "settling";
     bulk_files_remove(files);
     bulk_files_free(files);
     if (step == BULK_STEP_OK)
-        step = bulk_tables_set_state(r, "importing");
+        step = bulk_tables_set_state(r, next);
     return step == BULK_STEP_OK ? bulk_tables_read_files(r) : step;
 }
