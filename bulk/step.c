@@ -159,12 +159,18 @@ renew_in_passing(bulk_run *r)
     renewal p = {.run_id = ""};
     PGresult *result = NULL;
     double limit_s = r->settings->lease_s / 4 < RENEWAL_S ? r->settings->lease_s / 4 : RENEWAL_S;
+    bulk_database_result outcome;
 
     fill_renewal(&p, r, r->settings->lease_s);
-    bulk_database_try(r->db, limit_s, renewal_statement, 3, p.values, &result);
+    outcome = bulk_database_try(r->db, limit_s, renewal_statement, 3, p.values, &result);
     if (!take_renewal(r, result))
         r->renew_at_s = clock_now_s() + limit_s;
     PQclear(result);
+    /* No right to, or the extension is gone: waiting does not help. */
+    if (outcome == BULK_DATABASE_REFUSED) {
+        snprintf(r->problem, sizeof(r->problem), "%s", bulk_database_message(r->db));
+        interrupt(r, BULK_STEP_UNAVAILABLE);
+    }
 }
 
 void

@@ -422,6 +422,95 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     is_all_well('rewritten');
 }
 
+# ---- what operators do ----------------------------------------------------------------------------------------------
+
+# The server ends a snapshot that nobody uses for longer than the role may: here, while the runner sleeps.
+{
+    my $session = CTMS::Session->new($ctms->node, 'ctms');
+    enqueue();
+    $session->ask('BEGIN; LOCK TABLE ctms.emails');
+    my $name = start_runner(PGOPTIONS => '-c idle_in_transaction_session_timeout=300ms');
+    my $pid = poll_until(sub { $ctms->sql("SELECT pid FROM pg_locks WHERE relation = 'ctms.emails'::regclass
+        AND NOT granted") }, 'the runner waits for the table');
+    kill STOP => $ctms->pid($name);
+    $session->ask('COMMIT');
+    poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid") == 0 },
+        'the server has ended its session');
+    kill CONT => $ctms->pid($name);
+    $r = end_of($name);
+    is($r->{outcome}, 'done', 'a snapshot was ended') or diag $r->{log};
+    like($r->{log}, qr/making the files anew/, 'so the files are made anew');
+    is_all_well('idle snapshot');
+}
+
+# Files that somebody has marked as removed by hand (docs/operations.md), but of a run that is open.
+{
+    my $name = runner_at('run importing');
+    $ctms->sql(q{UPDATE ctms.acoustic_bulk_file f SET state = 'removed' FROM ctms.acoustic_bulk_run r
+        WHERE r.run_id = f.run_id AND r.end_timestamp IS NULL});
+    let_go();
+    $r = end_of($name);
+    is_deeply([ @$r{qw(outcome sent returned)} ], [ 'failed', 0, $count ],
+        'contacts are not taken for sent when no file was imported') or diag $r->{log};
+    like(last_run('error')->{error}, qr/\Athe file of kind main\w* was not imported\z/, 'and the run says so');
+    unlink glob "$root/upload/*";
+    is(run_bulk()->{outcome}, 'done', 'the next run sends them');
+    is_all_well('marked by hand');
+}
+
+# Or whose rows were deleted.
+{
+    my $name = runner_at('run importing');
+    $ctms->sql('DELETE FROM ctms.acoustic_bulk_file');
+    let_go();
+    $r = end_of($name);
+    is_deeply([ @$r{qw(outcome sent returned)} ], [ 'failed', 0, $count ], 'nor when no file is known')
+        or diag $r->{log};
+    unlink glob "$root/upload/*";
+    is(run_bulk()->{outcome}, 'done', 'the next run sends them');
+    is_all_well('deleted by hand');
+}
+
+# No file at all: all contacts change between the claim and the snapshot.
+{
+    my $name = runner_at('run making');
+    $ctms->sql(q{UPDATE ctms.emails SET first_name = 'Changed before'});
+    let_go();
+    $r = end_of($name);
+    is_deeply([ @$r{qw(outcome sent changed)} ], [ 'done', 0, $count ], 'all contacts have changed before the files')
+        or diag $r->{log};
+    is(run_bulk()->{outcome}, 'done', 'and are sent by the next run');
+    is_all_well('changed before');
+}
+
+# Without its function no runner can keep the run: it ends, and does not wait for the end of the hold.
+{
+    settings(job_wait_ms => 8000);
+    enqueue();
+    my $name = start_runner(CTMS_ACOUSTIC_LEASE_S => 4);
+    poll_until(sub { $ctms->log_of($name) =~ /Acoustic imports main/ }, 'a runner waits for a job');
+    $ctms->sql('ALTER FUNCTION ctms.keep_acoustic_bulk(bigint, text, interval) RENAME TO elsewhere');
+    $r = end_of($name);
+    is($r->{outcome}, 'unavailable', 'the function to renew the lease is gone');
+    like($r->{log}, qr/cannot go on in state importing: .*\(42883\)/, 'and the runner says so');
+    $ctms->sql('ALTER FUNCTION ctms.elsewhere(bigint, text, interval) RENAME TO keep_acoustic_bulk');
+    calm();
+    end_lease();
+    is(run_bulk()->{outcome}, 'done', 'another one goes on');
+    is_all_well('function gone');
+}
+
+# A server that refuses to write may be a replica which is about to be promoted; so it is waited for.
+{
+    enqueue();
+    my $name = start_runner(PGOPTIONS => '-c default_transaction_read_only=on');
+    poll_until(sub { $ctms->log_of($name) =~
+        /warning: the database cannot do it, trying again: .*\(25006\)/ }, 'a runner says why it waits');
+    is($ctms->stop_program($name) >> 8, 3, 'and can be stopped');
+    is(run_bulk()->{outcome}, 'done', 'another one has the right server');
+    is_all_well('read-only');
+}
+
 # ---- changes meanwhile ----------------------------------------------------------------------------------------------
 
 {
