@@ -56,6 +56,31 @@ check_rows(struct doctor *d, const char *limit)
     PQclear(result);
 }
 
+static void
+check_runs_by_file(struct doctor *d)
+{
+    PGresult *result =
+        doctor_query(d, "ctms_agent, ctms_reader or ctms_admin, to see runs by file",
+                     "SELECT run_id, state, contacts, run_id IS NOT NULL AND NOT is_running, "
+                     "last_state IS NOT DISTINCT FROM 'failed', last_error, files_left "
+                     "FROM ctms.acoustic_bulk_status()");
+
+    if (!result)
+        return;
+    if (PQgetvalue(result, 0, 3)[0] == 't')
+        doctor_warn(d, "Run \"ctms acoustic bulk --resume\".",
+                    "nobody works on run %s by file (%s), which holds %s contacts",
+                    PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
+    if (PQgetvalue(result, 0, 4)[0] == 't')
+        doctor_warn(d, "See \"A run by file fails\" in docs/operations.md.",
+                    "the last run by file was given up: %s", PQgetvalue(result, 0, 5));
+    if (strcmp(PQgetvalue(result, 0, 6), "0") != 0)
+        doctor_warn(d, "See \"Files are left\" in docs/operations.md.",
+                    "%s files of runs that have ended may be left on the SFTP server",
+                    PQgetvalue(result, 0, 6));
+    PQclear(result);
+}
+
 void
 doctor_check_queue(struct doctor *d)
 {
@@ -84,6 +109,8 @@ doctor_check_queue(struct doctor *d)
     PQclear(result);
     if (doctor_db(d))
         check_rows(d, limit);
+    if (doctor_db(d))
+        check_runs_by_file(d);
 }
 
 /* ---- waitlists ----------------------------------------------------------------------------------
