@@ -216,8 +216,9 @@ exit_code(const char *state)
 }
 
 /*
- * A missing extension causes several different errors; this gives a hint for them. What is missing
- * for a privilege may be known already, by a detail of the server. Valid until the next call.
+ * A missing or older extension causes several different errors; this gives a hint for them. What is
+ * missing for a privilege may be known already, by a detail of the server. Valid until the next
+ * call.
  */
 static const char *
 hint_for(const struct cli *cli, const char *state, const char *detail)
@@ -226,7 +227,9 @@ hint_for(const struct cli *cli, const char *state, const char *detail)
 
     if (state &&
         (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0))
-        return "Is this the right database, and does it have the extension? CREATE EXTENSION ctms";
+        return "Is this the right database, and does it have the extension (CREATE EXTENSION "
+               "ctms), as "
+               "new as this program? See: ctms doctor";
     if (state && strcmp(state, "42501") == 0 && !detail) {
         const char *group = cli->command->is_for_reader ? "ctms_reader" : "ctms_admin";
         buf role = BUF_INIT;
@@ -265,7 +268,8 @@ database_report(struct cli *cli, const PGresult *result, const char *hint)
                  state ? " (" : "", state ? state : "", state ? ")" : "");
     if (detail)
         error_text_print_detail(stderr, detail);
-    if (!hint)
+    /* The server's hint for a function that is not there is about casts. */
+    if (!hint && !(state && strcmp(state, "42883") == 0))
         hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     if (!hint)
         hint = hint_for(cli, state, detail);
