@@ -142,22 +142,25 @@ end_run(bulk_run *r)
 
 /* Before contacts are held: is there any use? */
 static bool
-check_accounts(bulk_run *r)
+check_means(bulk_run *r)
 {
-    char message[256] = "";
-    long long bytes;
-    bulk_api_result logged_in = bulk_api_log_in(r->api, message, sizeof(message));
-    sftp_result found;
+    char message[448] = "";
 
-    if (logged_in != BULK_API_OK) {
+    if (!bulk_files_open_spool(r->settings->directory, r->spool, sizeof(r->spool), message,
+                               sizeof(message))) {
+        *r->spool = '\0';
+        snprintf(r->problem, sizeof(r->problem), "%s", message);
+        return false;
+    }
+    if (bulk_api_log_in(r->api, message, sizeof(message)) != BULK_API_OK) {
         snprintf(r->problem, sizeof(r->problem), "Acoustic: %s", message);
         return false;
     }
-    found = sftp_size(r->sftp, "ctms_check", &bytes, message, sizeof(message));
-    if (found == SFTP_OK || found == SFTP_MISSING)
-        return true;
-    snprintf(r->problem, sizeof(r->problem), "SFTP server of Acoustic: %s", message);
-    return false;
+    if (sftp_log_in(r->sftp, message, sizeof(message)) != SFTP_OK) {
+        snprintf(r->problem, sizeof(r->problem), "%s", message);
+        return false;
+    }
+    return true;
 }
 
 /* What goes on at this moment. *is_empty: nothing waits in bulk. */
@@ -200,13 +203,13 @@ next_run(bulk_run *r, bulk_outcome *outcome)
     *outcome = is_busy ? BULK_BUSY : r->result->runs > 0 ? BULK_DONE : BULK_IDLE;
     if (is_busy || is_empty || r->is_lane_done || !r->options->may_begin)
         return BULK_STEP_OK;
-    if (r->result->runs == 0 && !check_accounts(r)) {
+    if (r->result->runs == 0 && !check_means(r)) {
         *outcome = r->interruption == BULK_STEP_STOPPED ? BULK_STOPPED : BULK_FAILED;
         return BULK_STEP_OK;
     }
     step = bulk_tables_take_run(r, true);
     if (step == BULK_STEP_OK && r->run_id != 0)
-        note_state(r, "begins");
+        bulk_step_log(r, LOG_LEVEL_INFO, "begins");
     else if (step == BULK_STEP_OK)
         *outcome = end_with(r, BULK_BUSY, "another runner has just begun a run");
     return step;
@@ -248,6 +251,40 @@ tell_failing(void *arg)
                   bulk_database_message(r->db));
 }
 
+static bool
+set_up(bulk_run *r)
+{
+    const bulk_options *options = r->options;
+
+    r->db = bulk_database_new(options->db_url, &(bulk_database_events){tick, tell_failing, r});
+    r->api = bulk_api_new(options->settings, r->db, options->runner, &(bulk_api_events){tick, r});
+    r->sftp = sftp_new(&options->settings->sftp, &(sftp_events){bulk_step_moved, r});
+    if (r->api != NULL && r->sftp != NULL)
+        return true;
+    snprintf(r->problem, sizeof(r->problem), "could not set up libcurl for HTTP and SFTP");
+    return false;
+}
+
+static void
+tear_down(bulk_run *r)
+{
+    sftp_free(r->sftp);
+    bulk_api_free(r->api);
+    bulk_database_free(r->db);
+    free(r->files);
+}
+
+bool
+bulk_check(const bulk_options *options, char *message, size_t size)
+{
+    bulk_run r = {.options = options, .settings = options->settings};
+    bool is_usable = set_up(&r) && check_means(&r);
+
+    snprintf(message, size, "%s", r.problem);
+    tear_down(&r);
+    return is_usable;
+}
+
 bulk_outcome
 bulk_work(const bulk_options *options, bulk_result *result, char *message, size_t size)
 {
@@ -255,17 +292,9 @@ bulk_work(const bulk_options *options, bulk_result *result, char *message, size_
     bulk_outcome outcome = BULK_UNAVAILABLE;
 
     memset(result, 0, sizeof(*result));
-    r.db = bulk_database_new(options->db_url, &(bulk_database_events){tick, tell_failing, &r});
-    r.api = bulk_api_new(options->settings, r.db, options->runner, &(bulk_api_events){tick, &r});
-    r.sftp = sftp_new(&options->settings->sftp, &(sftp_events){bulk_step_moved, &r});
-    if (r.api == NULL || r.sftp == NULL)
-        snprintf(r.problem, sizeof(r.problem), "could not set up libcurl for HTTP and SFTP");
-    else
+    if (set_up(&r))
         outcome = work_on_runs(&r);
     snprintf(message, size, "%s", r.problem);
-    sftp_free(r.sftp);
-    bulk_api_free(r.api);
-    bulk_database_free(r.db);
-    free(r.files);
+    tear_down(&r);
     return outcome;
 }

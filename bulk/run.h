@@ -52,6 +52,10 @@ typedef struct bulk_options {
     void *arg;
 } bulk_options;
 
+/* Whether the folder for files, Acoustic and its SFTP server can be used; if not, message says why.
+ * bulk_work() asks by itself before it begins a run. */
+bool bulk_check(const bulk_options *options, char *message, size_t size);
+
 /* Runs until the bulk lane has been gone through once. message says why when it is not BULK_DONE.
  */
 bulk_outcome

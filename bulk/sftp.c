@@ -82,6 +82,18 @@ remove_file(sftp *s, const char *folder, const char *name, char *message, size_t
     return result;
 }
 
+/* libcurl logs in only to do something: no file has this name. */
+sftp_result
+sftp_log_in(sftp *s, char *message, size_t size)
+{
+    sftp_result result;
+
+    sftp_session_begin(s, UPLOADS, "ctms_check");
+    curl_easy_setopt(s->curl, CURLOPT_NOBODY, 1L);
+    result = sftp_session_perform(s, "log in", NULL, message, size);
+    return result == SFTP_MISSING ? SFTP_OK : result;
+}
+
 sftp_result
 sftp_size(sftp *s, const char *name, long long *bytes, char *message, size_t size)
 {

@@ -43,6 +43,8 @@ sftp_result sftp_remove_download(sftp *s, const char *name, char *message, size_
  * than bytes_max is SFTP_REFUSED. */
 sftp_result sftp_download(sftp *s, const char *name, const char *path, long long bytes_max,
                           char *message, size_t size);
+/* Asks for nothing: SFTP_OK when the account is let in. */
+sftp_result sftp_log_in(sftp *s, char *message, size_t size);
 /* The size of a file in the upload folder. */
 sftp_result sftp_size(sftp *s, const char *name, long long *bytes, char *message, size_t size);
 

@@ -105,20 +105,21 @@ has_credentials(const sftp *s, char *message, size_t size)
     struct stat found;
 
     if (account->known_hosts_file == NULL || access(account->known_hosts_file, R_OK) != 0) {
-        snprintf(message, size, "the file of known hosts cannot be read: %s",
-                 account->known_hosts_file != NULL ? account->known_hosts_file
-                                                   : "CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE");
+        snprintf(message, size, "CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE cannot be read: %s",
+                 account->known_hosts_file != NULL ? account->known_hosts_file : "it is not set");
         return false;
     }
     if (account->key_file == NULL)
         return true;
     if (stat(account->key_file, &found) != 0 || !S_ISREG(found.st_mode) ||
         access(account->key_file, R_OK) != 0) {
-        snprintf(message, size, "the key file cannot be read: %s", account->key_file);
+        snprintf(message, size, "CTMS_ACOUSTIC_SFTP_KEY_FILE cannot be read: %s",
+                 account->key_file);
         return false;
     }
     if ((found.st_mode & 077) != 0) {
-        snprintf(message, size, "others may read the key file; chmod 600 %s", account->key_file);
+        snprintf(message, size, "others may read CTMS_ACOUSTIC_SFTP_KEY_FILE: chmod 600 %s",
+                 account->key_file);
         return false;
     }
     return true;
@@ -290,7 +291,8 @@ sftp_session_perform(sftp *s, const char *what, const char *name, char *message,
     s->code = curl_easy_perform(s->curl);
     result = find_result(s);
     if (result != SFTP_OK) {
-        snprintf(both, sizeof(both), "%s %s", what, name);
+        snprintf(both, sizeof(both), "%s%s%s", what, name != NULL ? " " : "",
+                 name != NULL ? name : "");
         explain(s, both, message, size);
     }
     return result;

@@ -20,6 +20,7 @@
 #include "cli/how_long.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "common/clock.h"
 
 /* How often a run of somebody else is looked at. */
 #define LOOK_S 1.0
@@ -33,6 +34,9 @@ struct bulk {
     bulk_result result;
     bulk_outcome outcome;
     char message[512];
+    char runner[BULK_NAME_SIZE];
+    char state[16]; /* of the run, for the progress */
+    double state_s; /* since when */
 };
 
 static volatile sig_atomic_t is_stopping;
@@ -93,37 +97,28 @@ enqueue(void *arg, const char *ids, int count)
     return true;
 }
 
-static bool
-enqueue_selection(struct bulk *bulk)
-{
-    if (!selection_count(&bulk->selection) || !announce(bulk))
-        return false;
-    if (selection_each(&bulk->selection, enqueue, bulk))
-        return true;
-    fprintf(stderr,
-            "ctms: stopped: %lld contacts were enqueued, and the others were not; the command can "
-            "be repeated\n",
-            bulk->enqueued);
-    return false;
-}
-
 /* ---- what a run tells ------------------------------------------------------------------- */
 
 static void
 show_progress(void *arg, const bulk_progress *p)
 {
+    struct bulk *bulk = arg;
     bool is_bytes = p->unit && strcmp(p->unit, "bytes") == 0;
     double scale = is_bytes ? 1e6 : 1;
-    char total[40] = "";
+    char done[80] = "", total[40] = "";
 
-    (void)arg;
+    if (strcmp(p->state, bulk->state) != 0) {
+        snprintf(bulk->state, sizeof(bulk->state), "%s", p->state);
+        bulk->state_s = clock_now_s();
+    }
     if (p->total > 0)
         snprintf(total, sizeof(total), " of %.0f", (double)p->total / scale);
-    progress_show("run %lld, %lld contacts: %s%s%s %.0f%s %s", p->run_id, p->contacts, p->state,
-                  p->detail ? " " : "", p->detail ? p->detail : "", (double)p->done / scale, total,
-                  is_bytes  ? "MB"
-                  : p->unit ? p->unit
-                            : "");
+    if (p->unit)
+        snprintf(done, sizeof(done), ", %.0f%s %s", (double)p->done / scale, total,
+                 is_bytes ? "MB" : p->unit);
+    progress_show("run %lld, %lld contacts: %s%s%s%s, for %.0f s", p->run_id, p->contacts, p->state,
+                  p->detail ? " " : "", p->detail ? p->detail : "", done,
+                  clock_now_s() - bulk->state_s);
 }
 
 static void
@@ -230,22 +225,41 @@ add_result(bulk_result *sum, const bulk_result *result)
     sum->returned += result->returned;
 }
 
+static bulk_options
+options_of(struct bulk *bulk)
+{
+    struct cli *cli = bulk->cli;
+
+    return (bulk_options){.settings = &bulk->settings,
+                          .db_url = cli->db_url ? cli->db_url
+                                                : config_string(cli->settings, "CTMS_DB_URL"),
+                          .runner = bulk->runner,
+                          .may_begin = cli_get_option(cli, "resume") == NULL,
+                          .progress = show_progress,
+                          .log = show_log,
+                          .is_stopping = is_work_stopping,
+                          .arg = bulk};
+}
+
+/* Contacts that cannot be sent by file had better not be enqueued for it: agents would send them
+ * one by one. */
+static bool
+can_work(struct bulk *bulk)
+{
+    bulk_options options = options_of(bulk);
+    char message[512];
+
+    if (bulk_check(&options, message, sizeof(message)))
+        return true;
+    output_error(bulk->cli, CLI_FAILED, "nothing was enqueued: %s", message);
+    return false;
+}
+
 static void
 work(struct bulk *bulk)
 {
-    struct cli *cli = bulk->cli;
-    char runner[BULK_NAME_SIZE];
-    bulk_options options = {.settings = &bulk->settings,
-                            .db_url = cli->db_url ? cli->db_url
-                                                  : config_string(cli->settings, "CTMS_DB_URL"),
-                            .runner = runner,
-                            .may_begin = cli_get_option(cli, "resume") == NULL,
-                            .progress = show_progress,
-                            .log = show_log,
-                            .is_stopping = is_work_stopping};
+    bulk_options options = options_of(bulk);
 
-    set_up_libraries();
-    bulk_name_runner(runner, sizeof(runner));
     catch_signals(true);
     do {
         bulk_result result = {.runs = 0};
@@ -258,19 +272,38 @@ work(struct bulk *bulk)
     catch_signals(false);
 }
 
+static bool
+enqueue_selection(struct bulk *bulk)
+{
+    if (!selection_count(&bulk->selection) || !announce(bulk) || !can_work(bulk))
+        return false;
+    if (selection_each(&bulk->selection, enqueue, bulk))
+        return true;
+    fprintf(stderr,
+            "ctms: stopped: %lld contacts were enqueued, and the others were not; the command can "
+            "be repeated\n",
+            bulk->enqueued);
+    return false;
+}
+
 /* ---- the end ------------------------------------------------------------------------------ */
 
+/* Giving it up is not offered where it is too late. */
 static void
 say_who_goes_on(struct bulk *bulk)
 {
-    PGresult *result = database_query(
-        bulk->cli, "SELECT run_id, is_running FROM ctms.acoustic_bulk_status()", 0, NULL);
+    PGresult *result = database_query(bulk->cli,
+                                      "SELECT run_id, is_running, state IN ('claiming', 'making', "
+                                      "'uploading') FROM ctms.acoustic_bulk_status()",
+                                      0, NULL);
 
     if (result && !PQgetisnull(result, 0, 0) && PQgetvalue(result, 0, 1)[0] != 't')
         fprintf(stderr,
-                "ctms: run %s is not done. \"ctms acoustic bulk --resume\" goes on with it, or an "
-                "agent that may send by file; \"ctms acoustic bulk --cancel\" gives it up\n",
-                PQgetvalue(result, 0, 0));
+                "ctms: run %s is not done, and its contacts are held. \"ctms acoustic bulk "
+                "--resume\" goes on with it, or an agent that may send by file%s\n",
+                PQgetvalue(result, 0, 0),
+                PQgetvalue(result, 0, 2)[0] == 't' ? "; \"ctms acoustic bulk --cancel\" gives it up"
+                                                   : "");
     PQclear(result);
 }
 
@@ -289,8 +322,7 @@ judge(struct bulk *bulk)
     case BULK_BUSY:
     case BULK_STOPPED:
         if (cli->status == CLI_OK)
-            output_error(cli, CLI_UNAVAILABLE, "stopped%s%s", message ? ": " : "",
-                         message ? message : "");
+            output_error(cli, CLI_UNAVAILABLE, "%s", message ? message : "stopped");
         say_who_goes_on(bulk);
         break;
     case BULK_FAILED:
@@ -324,13 +356,17 @@ print_result(const struct bulk *bulk)
                  : "nothing waits in bulk that can be sent by file");
         return;
     }
-    printf("%lld contacts sent by file, in %lld runs\n", r->sent, r->runs);
+    if (r->runs == 0)
+        return;
+    printf("%lld contacts sent by file, in %lld run%s\n", r->sent, r->runs,
+           r->runs == 1 ? "" : "s");
     if (r->refused > 0)
         printf("%lld refused by Acoustic: see ctms acoustic failed\n", r->refused);
     if (r->changed > 0)
         printf("%lld changed meanwhile, and are sent once more by the agents\n", r->changed);
     if (r->returned > 0)
-        printf("%lld returned to the bulk lane\n", r->returned);
+        printf("%lld returned to the bulk lane: \"ctms acoustic bulk\" takes them from there\n",
+               r->returned);
     if (bulk->missing > 0)
         printf("%lld are no contacts\n", bulk->missing);
 }
@@ -338,6 +374,8 @@ print_result(const struct bulk *bulk)
 static void
 send_selection(struct bulk *bulk)
 {
+    set_up_libraries();
+    bulk_name_runner(bulk->runner, sizeof(bulk->runner));
     if (selection_is_given(bulk->cli) && !enqueue_selection(bulk))
         return;
     work(bulk);

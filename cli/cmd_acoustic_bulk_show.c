@@ -39,7 +39,7 @@ print_open_run(const PGresult *status)
         puts("none");
         return;
     }
-    printf("%s, %s, %s contacts (since %s s)\n", PQgetvalue(status, 0, RUN_ID),
+    printf("%s, %s, %s contacts (for %s s)\n", PQgetvalue(status, 0, RUN_ID),
            PQgetvalue(status, 0, STATE), PQgetvalue(status, 0, CONTACTS),
            PQgetvalue(status, 0, AGE_S));
     print_label("worked on by");
@@ -104,9 +104,11 @@ cmd_acoustic_bulk_show(struct cli *cli)
     PQclear(status);
 }
 
+/* As the runner sees it: a job that may run cannot be ended. */
 #define CANCEL_SQL                                                                                 \
-    "SELECT c.run_id, s.is_running, s.state FROM ctms.cancel_acoustic_bulk() AS c (run_id) "       \
-    "CROSS JOIN ctms.acoustic_bulk_status() AS s"
+    "SELECT c.run_id, s.is_running, EXISTS (SELECT FROM ctms.acoustic_bulk_file AS f "             \
+    "WHERE f.run_id = c.run_id AND f.state IN ('starting', 'running', 'complete', 'failed')) "     \
+    "FROM ctms.cancel_acoustic_bulk() AS c (run_id) CROSS JOIN ctms.acoustic_bulk_status() AS s"
 
 void
 cmd_acoustic_bulk_cancel(struct cli *cli)
@@ -119,11 +121,13 @@ cmd_acoustic_bulk_cancel(struct cli *cli)
     run_id = PQgetvalue(result, 0, 0);
     if (PQgetisnull(result, 0, 0))
         output_error(cli, CLI_NOT_FOUND, "no run is open");
+    else if (PQgetvalue(result, 0, 2)[0] == 't')
+        output_error(cli, CLI_FAILED,
+                     "Acoustic imports the files of run %s already: it cannot be given up", run_id);
     else if (cli->is_json)
         printf("{\"run_id\": %s}\n", run_id);
     else if (PQgetvalue(result, 0, 1)[0] == 't')
-        printf("run %s is given up by who works on it, unless Acoustic imports its files already\n",
-               run_id);
+        printf("run %s is given up by who works on it, unless an import has just begun\n", run_id);
     else
         printf("run %s is to be given up; nobody works on it: ctms acoustic bulk --resume\n",
                run_id);

@@ -49,7 +49,7 @@ print_bulk(const PGresult *bulk)
            PQgetvalue(bulk, 0, 4)[0] == 't' ? "worked on by " : "worked on by nobody");
     if (PQgetvalue(bulk, 0, 4)[0] == 't')
         output_text(stdout, PQgetvalue(bulk, 0, 5));
-    printf(", since %s s\n", PQgetvalue(bulk, 0, 3));
+    printf(", for %s s\n", PQgetvalue(bulk, 0, 3));
 }
 
 static void

@@ -14,9 +14,6 @@
 #include "common/buf.h"
 #include "common/clock.h"
 
-/* No file has this name: asking for it needs a login, and changes nothing. */
-#define NO_FILE "ctms_doctor"
-
 /* One login; all but the account is its own. */
 struct visit {
     sftp_account account;
@@ -41,12 +38,11 @@ visit_run(void *job)
     struct visit *visit = job;
     sftp_events events = {.moved = is_in_time, .arg = visit};
     sftp *s = sftp_new(&visit->account, &events);
-    long long bytes;
 
     snprintf(visit->message, sizeof(visit->message), "this libcurl has no SFTP");
     visit->result = SFTP_REFUSED;
     if (s)
-        visit->result = sftp_size(s, NO_FILE, &bytes, visit->message, sizeof(visit->message));
+        visit->result = sftp_log_in(s, visit->message, sizeof(visit->message));
     sftp_free(s);
 }
 
@@ -62,8 +58,7 @@ log_in(struct doctor *d, const sftp_account *account)
         return;
     }
     switch (visit->result) {
-    case SFTP_OK:
-    case SFTP_MISSING: doctor_ok(d, "the account may log in"); break;
+    case SFTP_OK: doctor_ok(d, "the account may log in"); break;
     case SFTP_STOPPED:
         doctor_fail(d, "May this machine reach it, through a firewall?", "no answer: timed out");
         break;
@@ -73,6 +68,7 @@ log_in(struct doctor *d, const sftp_account *account)
                     "right?",
                     "%s", visit->message);
         break;
+    case SFTP_MISSING:
     case SFTP_REFUSED:
     case SFTP_LOCAL:
         doctor_fail(d, "docs/operations.md, \"A first load\", says how the account is set up.",

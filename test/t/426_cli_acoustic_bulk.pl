@@ -158,7 +158,7 @@ clear();
 
 ($rc, $out, $err) = bulk('--newsletter', 'hubs');
 is($rc, 0, 'those of a newsletter') or diag "$out$err";
-is($out, "5 contacts sent by file, in 1 runs\n", '... are sent');
+is($out, "5 contacts sent by file, in 1 run\n", '... are sent');
 like($err,
     qr/^ctms: 5 contacts to send by file, in runs of up to 500000\. One by one it takes about /m,
     '... after it was said how many');
@@ -176,7 +176,7 @@ is($rc, 4, 'one that is not there');
 like($out, qr/^1 contacts sent/, '... and the other is sent');
 $ctms->sql("SELECT ctms.enqueue_contacts(ARRAY['$id']::uuid[])");
 ($rc, $out) = acoustic({ %env, CTMS_ACOUSTIC_BULK_CONTACTS => 1 }, 'bulk');
-is("$rc $out", "0 1 contacts sent by file, in 1 runs\n", 'what waits in bulk');
+is("$rc $out", "0 1 contacts sent by file, in 1 run\n", 'what waits in bulk');
 ($rc, $out) = bulk('--status');
 like($out, qr/^run +none\nlast run +done, 1 contacts \(20.*\)\n/, '--status knows the last run');
 
@@ -184,7 +184,7 @@ settings(faults => [ { operation => 'ImportList', table => 'main', email => 'c3@
     answer => 'failure', text => 'Email Address Is Invalid' } ]);
 ($rc, $out, $err) = bulk('--newsletter', 'hubs');
 is($rc, 7, 'a refused contact') or diag "$out$err";
-is($out, "4 contacts sent by file, in 1 runs\n1 refused by Acoustic: see ctms acoustic failed\n",
+is($out, "4 contacts sent by file, in 1 run\n1 refused by Acoustic: see ctms acoustic failed\n",
     '... is told');
 like((acoustic(\%env, 'failed'))[1], qr/c3\@example\.com/, '... and listed');
 clear();
@@ -193,7 +193,7 @@ settings(faults => [
     { operation => 'job', table => 'newsletter', answer => 'job', job_status => 'ERROR' } ]);
 ($rc, $out, $err) = bulk('--newsletter', 'hubs');
 is($rc, 1, 'a job that fails') or diag "$out$err";
-like($out, qr/^5 returned to the bulk lane$/m, '... returns the contacts');
+like($out, qr/^5 returned to the bulk lane: /m, '... returns the contacts');
 is(waiting(), 5, '... which wait again');
 ($rc, $out) = bulk('--status');
 like($out, qr/^last run +failed, 5 contacts .*\n {21}\S/m, '--status says why');
@@ -211,7 +211,7 @@ is($rc, 6, 'more than 1000 need --yes');
 like($err, qr/1001 contacts to send by file/, '... and are told');
 is(waiting(), 0, '... and not enqueued');
 ($rc, $out) = bulk('--query', $many, '--yes');
-is("$rc $out", "0 1001 contacts sent by file, in 1 runs\n", 'with --yes');
+is("$rc $out", "0 1001 contacts sent by file, in 1 run\n", 'with --yes');
 
 # ---- somebody else works -------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ poll_until(sub { said() =~ /waiting for its end/ }, 'it waits');
 $ctms->sql("SELECT ctms.set_acoustic_bulk_state($run, 'other:1', 'failed', 'test')");
 ($rc, $log) = wait_for_end();
 is($rc, 0, 'the other one has ended');
-like($log, qr/^1 contacts sent by file, in 1 runs$/m, '... so it begins');
+like($log, qr/^1 contacts sent by file, in 1 run$/m, '... so it begins');
 
 # ---- Ctrl-C, and going on ------------------------------------------------------------------------
 
@@ -239,20 +239,23 @@ wait_for_state('importing');
 kill INT => $ctms->pid('bulk');
 ($rc, $log) = wait_for_end();
 is($rc, 3, 'Ctrl-C while Acoustic imports');
-like($log, qr/^ctms: run \d+ is not done\. "ctms acoustic bulk --resume" goes on/m, '... is told');
+like($log, qr/^ctms: run \d+ is not done, and its contacts are held\. "ctms acoustic bulk --resume" goes on/m, '... is told');
 is(state(), 'importing', 'the run stays as it is');
+($rc, $out, $err) = bulk('--cancel');
+is($rc, 1, 'it is too late to cancel it');
+like($err, qr/^ctms: Acoustic imports the files of run \d+ already/, '... and --cancel says so');
 ($rc, $out) = bulk('--status');
-like($out, qr/^run +\d+, importing, 5 contacts \(since \d+ s\)\nworked on by +nobody/,
+like($out, qr/^run +\d+, importing, 5 contacts \(for \d+ s\)\nworked on by +nobody/,
     '--status says so');
 ok(!$json->decode((bulk('--status', '--json'))[1])->{is_running}, '... as JSON');
 like((acoustic(\%env, 'status'))[1],
-    qr/^by file +5 contacts in run \d+ \(importing\), worked on by nobody, since \d+ s$/m,
+    qr/^by file +5 contacts in run \d+ \(importing\), worked on by nobody, for \d+ s$/m,
     '... and status');
 is($json->decode((acoustic(\%env, 'status', '--json'))[1])->{bulk_run}{state}, 'importing',
     '... as JSON');
 settings(job_wait_ms => 0);
 ($rc, $out, $err) = bulk('--resume');
-is("$rc $out", "0 5 contacts sent by file, in 1 runs\n", '--resume') or diag $err;
+is("$rc $out", "0 5 contacts sent by file, in 1 run\n", '--resume') or diag $err;
 
 $ctms->sql(q{SELECT ctms.enqueue_contacts(ARRAY(SELECT email_id FROM ctms.emails
         WHERE primary_email ~ '^c[1-5]@'));
@@ -263,20 +266,25 @@ poll_until(sub { !$json->decode((bulk('--status', '--json'))[1])->{is_running} }
 is($rc, 0, '--cancel');
 like($out, qr/^run \d+ is to be given up; nobody works on it/, '... of a run that nobody works on');
 ($rc, $out, $err) = bulk('--resume');
-is("$rc $out", "1 0 contacts sent by file, in 1 runs\n5 returned to the bulk lane\n",
+is("$rc $out", "1 0 contacts sent by file, in 1 run\n5 returned to the bulk lane: "
+    . "\"ctms acoustic bulk\" takes them from there\n",
     '... is done by who goes on with it') or diag $err;
 is(waiting(), 5, '... and the contacts wait');
 ($rc, $out) = bulk();
-is("$rc $out", "0 5 contacts sent by file, in 1 runs\n", '... and are sent by the next run');
+is("$rc $out", "0 5 contacts sent by file, in 1 run\n", '... and are sent by the next run');
 
 $sftp->stop;
 start_bulk('--newsletter', 'hubs');
 poll_until(sub { said() =~ /SFTP/ }, 'it says that the server is away', 60);
 ($rc, $log) = wait_for_end();
 is($rc, 1, 'without an SFTP server nothing begins');
-is(waiting(), 5, '... and the contacts wait');
+is(waiting(), 0, '... and nobody is enqueued');
+($rc, $out, $err) = acoustic({ %env, CTMS_ACOUSTIC_BULK_DIRECTORY => '/dev/null/files' },
+    'bulk', '--newsletter', 'hubs');
+is($rc, 1, 'nor without a folder for files');
+like($err, qr{^ctms: nothing was enqueued: could not make the folder /dev/null/files: Not a directory$}m, '... is told');
 $sftp->start;
-($rc, $out) = bulk();
-is($rc, 0, 'when it is back they are sent');
+($rc, $out) = bulk('--newsletter', 'hubs');
+is($rc, 0, 'when both are there they are sent');
 is(join(' ', files()), '', 'no file is left');
 done_testing();
