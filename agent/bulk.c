@@ -165,8 +165,9 @@ consider(agent_bulk *b, bool is_open, bool is_running, long long backlog)
     if (is_open)
         log_message(LOG_LEVEL_INFO, REPORT_BULK, "goes on with a run that nobody works on");
     else
-        log_message(LOG_LEVEL_INFO, REPORT_BULK, "%lld contacts wait in bulk: sends them by file",
-                    backlog);
+        /* How many is an estimate. */
+        log_message(LOG_LEVEL_INFO, REPORT_BULK,
+                    "more than %lld contacts wait in bulk: sends them by file", from);
     start(b, from > 0 && backlog > from ? BULK_MAIN_BEGIN : BULK_MAIN_RESUME);
 }
 

@@ -148,7 +148,7 @@ cmp_ok(metric('bytes_total'), '>', 5000, '... and its bytes');
 poll_until(sub { metric('running') == 0 && metric('stage', 'state="importing"') == 0
     && metric('contacts') == 0 && metric('age_seconds') == 0 }, 'no run is open');
 is(metric('last_failed') . metric('files_left'), '00', 'all went well');
-ok(said(qr/^\d+ contacts wait in bulk: sends them by file$/), 'the log says why it began');
+ok(said(qr/^more than 50 contacts wait in bulk: sends them by file$/), 'the log says why it began');
 ok(said(qr/^run \d+: claimed \d+ contacts/), '... and each stage');
 is(join(' ', grep { $_->{Pid} != $ctms->pid('agent') } lines()), '', 'all lines are the agent\'s');
 poll_until(sub { !children() }, 'its process has ended');
