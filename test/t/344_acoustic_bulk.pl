@@ -16,8 +16,8 @@ use CTMS::Test qw(poll_until slurp);
 plan skip_all => CTMS::Sftp::no_server() if CTMS::Sftp::no_server();
 
 my $ctms = CTMS::Test->new('acoustic_bulk', settings => { acoustic_retry_delay => '15min' });
-my $root = "$ENV{TESTDIR}/acoustic";
-my $spool = "$ENV{TESTDIR}/spool";
+my $root = "$ENV{TESTDIR}/bulk_acoustic";
+my $spool = "$ENV{TESTDIR}/bulk_spool";
 mkdir $_, 0700 or die "$_: $!" for $root, $spool;
 my $sftp = CTMS::Sftp->new(root => $root);
 $ctms->start_sandbox(SFTP_ROOT => $root);

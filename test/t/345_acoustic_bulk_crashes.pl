@@ -38,8 +38,8 @@ my $ctms = CTMS::Test->new('bulk_crashes',
         'commit_delay = ' . pick(0, 5000)),
     settings => { acoustic_retry_delay => '50ms', acoustic_deletions => $deletes ? 'on' : 'off',
         acoustic_skip_unchanged => pick('on', 'off'), acoustic_history_sent => pick('on', 'off') });
-my $root = "$ENV{TESTDIR}/acoustic";
-my $spool = "$ENV{TESTDIR}/spool";
+my $root = "$ENV{TESTDIR}/bulk_crashes_acoustic";
+my $spool = "$ENV{TESTDIR}/bulk_crashes_spool";
 mkdir $_, 0700 or die "$_: $!" for $root, $spool;
 my $sftp = CTMS::Sftp->new(root => $root);
 $ctms->start_sandbox(SFTP_ROOT => $root);
