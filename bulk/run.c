@@ -194,6 +194,7 @@ next_run(bulk_run *r, bulk_outcome *outcome)
 
     if (step == BULK_STEP_OK && r->run_id != 0) {
         note_state(r, "taken over");
+        bulk_step_heed_cancel(r);
         return step;
     }
     if (step == BULK_STEP_OK)

@@ -269,6 +269,7 @@ like($out, qr/^run \d+ is to be given up; nobody works on it/, '... of a run tha
 is("$rc $out", "1 0 contacts sent by file, in 1 run\n5 returned to the bulk lane: "
     . "\"ctms acoustic bulk\" takes them from there\n",
     '... is done by who goes on with it') or diag $err;
+unlike($err, qr/claimed|made|uploaded/, '... at once');
 is(waiting(), 5, '... and the contacts wait');
 ($rc, $out) = bulk();
 is("$rc $out", "0 5 contacts sent by file, in 1 run\n", '... and are sent by the next run');
