@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bulk/sftp_guard.h"
 #include "common/buf.h"
 #include "common/clock.h"
 
@@ -26,6 +27,7 @@ on_progress(void *arg, curl_off_t download_total, curl_off_t downloaded, curl_of
     double now_s = clock_now_s();
 
     (void)upload_total;
+    sftp_guard_note((long long)(downloaded + uploaded));
     if (download_total > s->total)
         s->total = download_total;
     if (done != s->done) {
@@ -170,6 +172,7 @@ sftp_session_begin(sftp *s, const char *folder, const char *name)
         s->curl = fresh;
     }
     curl_easy_reset(s->curl);
+    sftp_guard_set_up(s->curl);
     buf_printf(&url, "%s/~/%s%s%s", s->account->url, folder, *folder ? "/" : "", name);
     curl_easy_setopt(s->curl, CURLOPT_URL, buf_text(&url));
     buf_free(&url);
@@ -217,6 +220,8 @@ find_result(const sftp *s)
         return SFTP_REFUSED;
     if (s->is_stopped)
         return SFTP_STOPPED;
+    if (s->is_flooded)
+        return SFTP_TRANSIENT;
     switch (s->code) {
     case CURLE_OK: return SFTP_OK;
     case CURLE_REMOTE_FILE_NOT_FOUND: return SFTP_MISSING;
@@ -267,6 +272,8 @@ explain(const sftp *s, const char *what, char *message, size_t size)
         explain_login(s, why, sizeof(why));
     else if (s->is_too_long)
         snprintf(why, sizeof(why), "the file is too long");
+    else if (s->is_flooded)
+        snprintf(why, sizeof(why), "it sends without end what nobody has asked for");
     else if (s->is_stopped)
         snprintf(why, sizeof(why), "stopped");
     else if (s->is_stalled)
@@ -288,7 +295,9 @@ sftp_session_perform(sftp *s, const char *what, const char *name, char *message,
     s->moved_s = clock_now_s();
     /* Also the first look at a large file is worth a call, after a second. */
     s->told_s = s->moved_s;
+    sftp_guard_begin();
     s->code = curl_easy_perform(s->curl);
+    s->is_flooded = sftp_guard_end() && s->code != CURLE_OK;
     result = find_result(s);
     if (result != SFTP_OK) {
         snprintf(both, sizeof(both), "%s%s%s", what, name != NULL ? " " : "",

@@ -26,7 +26,7 @@ struct sftp {
     long long from, done, total; /* done and total count what was there before */
     long long bytes_max;         /* that may still be written to the file */
     double moved_s, told_s;
-    bool is_stopped, is_stalled, is_local, is_too_long, has_read;
+    bool is_stopped, is_stalled, is_local, is_too_long, is_flooded, has_read;
     enum curl_khmatch host_key;
 };
 

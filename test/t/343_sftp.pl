@@ -4,7 +4,9 @@ use strict;
 use warnings;
 use CTMS::Sftp;
 use CTMS::Test qw(poll_until slurp);
+use IO::Socket::INET;
 use IPC::Run;
+use POSIX ();
 use Test::More;
 
 plan skip_all => CTMS::Sftp::no_server() if CTMS::Sftp::no_server();
@@ -213,6 +215,32 @@ subtest 'the password' => sub {
         qr/^size: refused: /, 'a key instead');
     is($answers->({ KEY_FILE => $sftp->key_file }, 'size', 'a.csv'), "size: ok\n11\n",
         'a key that is not taken, then the password');
+};
+
+# Before its key is known, anybody can be the server.
+subtest 'servers that send without end' => sub {
+    my $packet = pack('NC', 1012, 10) . "\x32" . 'x' x 1000 . "\0" x 10;
+    my %floods = (lines => "hello\r\n" x 10_000, packets => $packet x 1000);
+    for my $kind (sort keys %floods)
+    {
+        my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "listen: $!";
+        my $pid = fork() // die "fork: $!";
+        if (!$pid)
+        {
+            local $SIG{PIPE} = 'IGNORE';
+            while (my $connection = $listener->accept)
+            {
+                print {$connection} "SSH-2.0-flood\r\n" if $kind eq 'packets';
+                1 while print {$connection} $floods{$kind};
+            }
+            POSIX::_exit(0);
+        }
+        my $said = start_client($sftp, { URL => 'sftp://127.0.0.1:' . $listener->sockport }, 'size', 'a.csv');
+        like(answers($said), qr/^size: transient: .*it sends without end/, "$kind: the connection is cut");
+        cmp_ok($said->{kilobytes}, '<', 300_000, "$kind: before they fill the memory");
+        kill 'KILL', $pid;
+        waitpid $pid, 0;
+    }
 };
 
 done_testing;

@@ -6,7 +6,7 @@
  *
  *   build/test/unit/sftp upload PATH NAME rename FROM TO size NAME …
  *
- * uses: bulk/sftp.c bulk/sftp_session.c
+ * uses: bulk/sftp.c bulk/sftp_guard.c bulk/sftp_session.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
