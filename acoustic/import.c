@@ -1,13 +1,15 @@
 /* acoustic/import.c: see acoustic/import.h. */
 #include "acoustic/import.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "acoustic/reader.h"
 #include "acoustic/xml.h"
+
+/* So sums of counts, and sizes that are told from them, stay numbers. */
+static const long long COUNT_MAX = 1000000000000;
 
 /* ---- requests --------------------------------------------------------------------- */
 
@@ -111,10 +113,12 @@ take_count(acoustic_job *job, const char *name, const char *text)
     char *end;
     long long number;
 
-    errno = 0;
     number = strtoll(text, &end, 10);
-    if (end == text || *end != '\0' || number < 0 || errno != 0)
+    if (end == text || *end != '\0' || number < 0)
         return;
+    /* Nonsense, but not nothing: refused rows must not be overlooked. */
+    if (number > COUNT_MAX)
+        number = COUNT_MAX;
     for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
         if (is(name, counts[i].name))
             *counts[i].count = number;

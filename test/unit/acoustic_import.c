@@ -220,8 +220,9 @@ takes_plain_names_only(void **state)
 static void
 takes_numbers_only(void **state)
 {
-    static const char *const numbers[] = {"-1",   "1.5", "1,000", "x", "", "99999999999999999999",
-                                          "0x10", "1 2"};
+    static const char *const numbers[] = {"-1", "1.5", "1,000", "x", "", "0x10", "1 2"};
+    static const char *const huge[] = {"1000000000001", "9223372036854775807",
+                                       "99999999999999999999"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
@@ -231,6 +232,13 @@ takes_numbers_only(void **state)
         buf_printf(&text, ANSWER(PARAMETER("BAD_RECORDS", "%s")), numbers[i]);
         job = read_job(buf_text(&text));
         is_nothing(&job);
+        buf_free(&text);
+    }
+    for (size_t i = 0; i < sizeof(huge) / sizeof(*huge); i++) {
+        buf text = BUF_INIT;
+
+        buf_printf(&text, ANSWER(PARAMETER("BAD_RECORDS", "%s")), huge[i]);
+        assert_int_equal(read_job(buf_text(&text)).bad_records, 1000000000000);
         buf_free(&text);
     }
 }
