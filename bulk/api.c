@@ -18,6 +18,8 @@ enum { ANSWER_MAX = 1024 * 1024 };
 /* How long to wait before a slot is asked for again. */
 #define SLOT_PAUSE_S 0.5
 #define SLOT_MAX_S 120.0
+/* Then it wants more than any agent can, for which it comes first. */
+#define SLOT_INSIST_S 3.0
 /* A request without an answer keeps its slot that much longer than its time limit. */
 #define HOLD_MARGIN_S 3.0
 
@@ -32,6 +34,7 @@ struct bulk_api {
     token_source *tokens;
     bool is_ended;       /* tick() has said no */
     bool has_slot;       /* the database has a slot for us */
+    bool is_insisting;   /* there are fewer slots than agents, as far as we know */
     double held_until_s; /* for a request without an answer */
     bool is_failed;      /* the last fetch of a token */
     bool is_refused;
@@ -116,18 +119,38 @@ wait_until(bulk_api *api, double end_s)
     return !api->is_ended;
 }
 
+/* One slot. With fewer requests than agents, those that want most come first, and an agent wants
+ * one when it is idle, too. What we get beyond one is given back at once. */
+static bulk_database_result
+ask_for_slot(bulk_api *api, int *granted)
+{
+    char wanted[16];
+    int kept;
+    bulk_database_result outcome;
+
+    snprintf(wanted, sizeof(wanted), "%d",
+             api->is_insisting ? api->settings->max_in_flight + 1 : 1);
+    outcome = share(api, wanted, "0", slot_lease_s(api), granted);
+    if (outcome == BULK_DATABASE_OK && *granted > 1) {
+        outcome = share(api, "1", "1", slot_lease_s(api), &kept);
+        api->is_insisting = false;
+    }
+    return outcome;
+}
+
 /* Another agent may have to give one back first, or Acoustic may be at work on our last request. */
 static bulk_api_result
 take_slot(bulk_api *api, char *message, size_t size)
 {
-    double deadline_s;
+    double deadline_s, insist_s;
     int granted;
 
     if (!wait_until(api, api->held_until_s))
         return BULK_API_ENDED;
     deadline_s = clock_now_s() + SLOT_MAX_S;
+    insist_s = clock_now_s() + SLOT_INSIST_S;
     for (;;) {
-        bulk_database_result outcome = share(api, "1", "0", slot_lease_s(api), &granted);
+        bulk_database_result outcome = ask_for_slot(api, &granted);
 
         if (outcome != BULK_DATABASE_OK) {
             snprintf(message, size, "%s", bulk_database_message(api->db));
@@ -138,6 +161,7 @@ take_slot(bulk_api *api, char *message, size_t size)
             return BULK_API_OK;
         if (!wait_until(api, clock_now_s() + SLOT_PAUSE_S))
             return BULK_API_ENDED;
+        api->is_insisting |= clock_now_s() >= insist_s;
         if (clock_now_s() > deadline_s) {
             snprintf(message, size, "the agents have left no request to Acoustic free");
             return BULK_API_NOT_DONE;

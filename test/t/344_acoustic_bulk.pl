@@ -511,6 +511,28 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     is_all_well('read-only');
 }
 
+# An agent keeps one request when it is idle, too. If Acoustic allows no other, a runner gets it all the same, here
+# from an agent whose name comes before its own.
+{
+    my $agent = fork() // die "fork: $!";
+    if (!$agent)
+    {
+        while (1)
+        {
+            $ctms->sql("SELECT ctms.share_acoustic('an agent', 1, 0, 1, '1 minute')");
+            sleep 0.2;
+        }
+    }
+    poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.acoustic_agents WHERE slots = 1') }, 'an agent has it');
+    enqueue();
+    $r = run_bulk(CTMS_ACOUSTIC_MAX_IN_FLIGHT => 1);
+    is($r->{outcome}, 'done', 'a run beside an agent that has the only request') or diag $r->{log};
+    kill KILL => $agent;
+    waitpid $agent, 0;
+    $ctms->sql('DELETE FROM ctms.acoustic_agents');
+    is_all_well('one request');
+}
+
 # ---- changes meanwhile ----------------------------------------------------------------------------------------------
 
 {
