@@ -43,6 +43,9 @@ acoustic_import_ask(buf *out, const char *job_id)
 
 /* ---- answers ---------------------------------------------------------------------- */
 
+/* No file has more rows; so that sums of counts are numbers. */
+static const long long COUNT_MAX = 1000000000000;
+
 typedef struct reading {
     acoustic_job *job;
     char parameter[64]; /* name of the one that is being read */

@@ -23,7 +23,8 @@ typedef enum acoustic_job_state {
     ACOUSTIC_JOB_CANCELED, /* CANCELED and CANCELLED */
 } acoustic_job_state;
 
-/* What an answer to one of the calls says. Texts are cut to size; counts are -1 when missing. */
+/* What an answer to one of the calls says. Texts are cut to size; counts are -1 when missing, and
+ * at most 10^12. */
 typedef struct acoustic_job {
     char job_id[32]; /* empty when missing or not made of letters, digits, "-" and "_" */
     acoustic_job_state state;

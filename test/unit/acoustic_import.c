@@ -244,6 +244,18 @@ takes_numbers_only(void **state)
 }
 
 static void
+caps_numbers(void **state)
+{
+    acoustic_job job = read_job(ANSWER(PARAMETER("BAD_RECORDS", "9223372036854775807") PARAMETER(
+        "BAD_ADDRESSES", "9223372036854775807") PARAMETER("TOTAL_ROWS", "1000000000001")));
+
+    (void)state;
+    assert_int_equal(job.bad_records, 1000000000000);
+    assert_int_equal(job.bad_addresses, 1000000000000);
+    assert_int_equal(job.total_rows, 1000000000000);
+}
+
+static void
 reads_garbage_as_nothing(void **state)
 {
     static const char *const texts[] = {
@@ -298,6 +310,7 @@ main(void)
         cmocka_unit_test(knows_the_states),
         cmocka_unit_test(takes_plain_names_only),
         cmocka_unit_test(takes_numbers_only),
+        cmocka_unit_test(caps_numbers),
         cmocka_unit_test(reads_garbage_as_nothing),
         cmocka_unit_test(reads_huge_answers),
     };
