@@ -8,9 +8,6 @@
 #include "acoustic/reader.h"
 #include "acoustic/xml.h"
 
-/* So sums of counts, and sizes that are told from them, stay numbers. */
-static const long long COUNT_MAX = 1000000000000;
-
 /* ---- requests --------------------------------------------------------------------- */
 
 static void

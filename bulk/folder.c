@@ -186,30 +186,36 @@ remove_dead(int spool, const char *name)
     close(folder);
 }
 
-static size_t
-count_digits(const char *text)
+/* Skips characters of the set, at least one; null when there is none. */
+static const char *
+skip(const char *text, const char *set)
 {
-    return strspn(text, "0123456789");
+    size_t length = text != NULL ? strspn(text, set) : 0;
+
+    return length > 0 ? text + length : NULL;
 }
 
-/* "run-17-2" or "run-17-errors-4711". The spool may be a folder that has other things in it too. */
+/* Skips the word; null when the text begins otherwise. */
+static const char *
+skip_word(const char *text, const char *word)
+{
+    size_t length = strlen(word);
+
+    return text != NULL && strncmp(text, word, length) == 0 ? text + length : NULL;
+}
+
+/* "ctms-run-17-0a1b2c3d-2" or "ctms-run-17-0a1b2c3d-errors-4711". The spool may be a folder that
+ * has other things in it too. */
 static bool
 is_of_run(const char *name)
 {
-    static const char run[] = "run-", errors[] = "errors-";
-    size_t digits;
+    const char *errors;
 
-    if (strncmp(name, run, sizeof(run) - 1) != 0)
-        return false;
-    name += sizeof(run) - 1;
-    digits = count_digits(name);
-    if (digits == 0 || name[digits] != '-')
-        return false;
-    name += digits + 1;
-    if (strncmp(name, errors, sizeof(errors) - 1) == 0)
-        name += sizeof(errors) - 1;
-    digits = count_digits(name);
-    return digits > 0 && name[digits] == '\0';
+    name = skip(skip_word(name, BULK_FOLDER_PREFIX), "0123456789");
+    name = skip_word(skip(skip_word(name, "-"), "0123456789abcdef"), "-");
+    errors = skip_word(name, "errors-");
+    name = skip(errors != NULL ? errors : name, "0123456789");
+    return name != NULL && *name == '\0';
 }
 
 void

@@ -10,6 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* How folders of runs begin, in a spool that several databases may share. Then come the run, the
+ * beginning of its generation and the attempt, or "errors" and the process. */
+#define BULK_FOLDER_PREFIX "ctms-run-"
+
 /* Makes a folder with mode 0700, or takes one that is there and empty, and that nobody else may
  * change, and locks it. Returns a descriptor of it, or -1 with a message. */
 int bulk_folder_make(const char *path, bool *is_made, char *message, size_t size);

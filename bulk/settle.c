@@ -244,7 +244,8 @@ settle_refused(bulk_run *r)
         snprintf(r->problem, sizeof(r->problem), "%s", message);
         return BULK_STEP_UNAVAILABLE;
     }
-    snprintf(path, sizeof(path), "%s/run-%lld-errors-%d", r->spool, r->run_id, (int)getpid());
+    snprintf(path, sizeof(path), "%s/" BULK_FOLDER_PREFIX "%lld-%08llx-errors-%d", r->spool,
+             r->run_id, r->generation & 0xffffffff, (int)getpid());
     folder = bulk_folder_make(path, &is_made, message, sizeof(message));
     if (folder < 0) {
         snprintf(r->problem, sizeof(r->problem), "%s", message);

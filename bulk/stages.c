@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bulk/folder.h"
 #include "common/clock.h"
 
 enum {
@@ -319,7 +320,8 @@ begin_files(bulk_run *r, char *message, size_t size)
         *r->spool = '\0';
         return NULL;
     }
-    snprintf(directory, sizeof(directory), "%s/run-%lld-%d", r->spool, r->run_id, r->attempt);
+    snprintf(directory, sizeof(directory), "%s/" BULK_FOLDER_PREFIX "%lld-%08llx-%d", r->spool,
+             r->run_id, r->generation & 0xffffffff, r->attempt);
     snprintf(prefix, sizeof(prefix), "ctms_%lld_%08llx_%d", r->run_id, r->generation & 0xffffffff,
              r->attempt);
     return bulk_files_new(&options, message, size);

@@ -75,7 +75,7 @@ sub files_left
 {
     my %known = map { $_ => 1 } split /\n/, $ctms->sql('SELECT job_id FROM ctms.acoustic_bulk_file
         WHERE job_id IS NOT NULL');
-    return map({ glob } "$root/upload/*", "$spool/run-*"),
+    return map({ glob } "$root/upload/*", "$spool/*"),
         grep { !m{(\d+)[.]\w+$} || $known{$1} } glob "$root/download/*";
 }
 
@@ -372,7 +372,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     let_go();
     $r = end_of($name);
     is_deeply([ @$r{qw(outcome status)} ], [ 'stopped', 3 ], 'SIGTERM stops a runner') or diag $r->{log};
-    is_deeply([ glob "$spool/run-*" ], [], 'its local files are gone');
+    is_deeply([ glob "$spool/*" ], [], 'its local files are gone');
     my $began = time;
     is(run_bulk(CTMS_ACOUSTIC_LEASE_S => 60)->{outcome}, 'done', 'the next one goes on');
     is_all_well('SIGTERM');

@@ -351,8 +351,10 @@ static void
 removes_what_the_dead_left(void **state)
 {
     /* Names of folders that somebody else has made for something else. */
-    static const char *const others[] = {"run-",      "run-1",        "run-1-", "run-1-1x",
-                                         "run-1-1-1", "run-errors-1", "runs",   "run-1-errors-"};
+    static const char *const others[] = {
+        "ctms-run-",       "ctms-run-1",          "ctms-run-1-a",        "ctms-run-1-a-",
+        "ctms-run-1-a-1x", "ctms-run-1-a-1-1",    "ctms-run-a-errors-1", "ctms-runs",
+        "run-1-a-1",       "ctms-run-1-a-errors-"};
     bulk_files *living, *files;
     char path[256];
     int status;
@@ -363,11 +365,11 @@ removes_what_the_dead_left(void **state)
     assert_string_equal(path, path_of("a/b/spool"));
     assert_int_equal(mode_of(path_of("a/b")), 0700);
     assert_int_equal(mode_of(path), 0700);
-    living = make_files("a/b/spool/run-1-1");
+    living = make_files("a/b/spool/ctms-run-1-0a1b2c3d-1");
     assert_non_null(living);
     assert_int_equal(mkdir(path_of("a/b/spool/else"), 0700), 0);
-    write_file(path_of("a/b/spool/run-file"));
-    assert_int_equal(symlink(path_of("a"), path_of("a/b/spool/run-link")), 0);
+    write_file(path_of("a/b/spool/ctms-run-file"));
+    assert_int_equal(symlink(path_of("a"), path_of("a/b/spool/ctms-run-link")), 0);
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
         char inside[64];
 
@@ -376,12 +378,12 @@ removes_what_the_dead_left(void **state)
         snprintf(inside, sizeof(inside), "a/b/spool/%s/notes", others[i]);
         write_file(path_of(inside));
     }
-    assert_int_equal(mkdir(path_of("a/b/spool/run-3-errors-4711"), 0700), 0);
-    write_file(path_of("a/b/spool/run-3-errors-4711/0.err"));
+    assert_int_equal(mkdir(path_of("a/b/spool/ctms-run-3-0a1b2c3d-errors-4711"), 0700), 0);
+    write_file(path_of("a/b/spool/ctms-run-3-0a1b2c3d-errors-4711/0.err"));
 
     pid = fork();
     if (pid == 0) {
-        files = make_files("a/b/spool/run-2-1");
+        files = make_files("a/b/spool/ctms-run-2-0a1b2c3d-1");
         _exit(files != NULL && set_columns(files, some_columns) &&
                       add(files, (const char *[]){"main", "1", "1,a\n", NULL})
                   ? 0
@@ -389,21 +391,21 @@ removes_what_the_dead_left(void **state)
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    assert_true(is_there(path_of("a/b/spool/run-2-1/ctms_17_main.csv")));
+    assert_true(is_there(path_of("a/b/spool/ctms-run-2-0a1b2c3d-1/ctms_17_main.csv")));
 
     assert_true(open_spool(path_of("a/b/spool"), path));
-    assert_false(is_there(path_of("a/b/spool/run-2-1")));
-    assert_true(is_there(path_of("a/b/spool/run-1-1")));
+    assert_false(is_there(path_of("a/b/spool/ctms-run-2-0a1b2c3d-1")));
+    assert_true(is_there(path_of("a/b/spool/ctms-run-1-0a1b2c3d-1")));
     assert_true(is_there(path_of("a/b/spool/else")));
-    assert_false(is_there(path_of("a/b/spool/run-3-errors-4711")));
+    assert_false(is_there(path_of("a/b/spool/ctms-run-3-0a1b2c3d-errors-4711")));
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
         char inside[64];
 
         snprintf(inside, sizeof(inside), "a/b/spool/%s/notes", others[i]);
         assert_true(is_there(path_of(inside)));
     }
-    assert_true(is_there(path_of("a/b/spool/run-file")));
-    assert_true(is_there(path_of("a/b/spool/run-link")));
+    assert_true(is_there(path_of("a/b/spool/ctms-run-file")));
+    assert_true(is_there(path_of("a/b/spool/ctms-run-link")));
     bulk_files_remove(living);
     bulk_files_free(living);
 }
