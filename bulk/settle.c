@@ -88,11 +88,10 @@ take_refused(void *arg, const char *email_id, const char *reason, bool is_transi
 static bool
 only_count(void *arg, const char *email_id, const char *reason, bool is_transient)
 {
-    (void)arg;
     (void)email_id;
     (void)reason;
     (void)is_transient;
-    return true;
+    return bulk_step_tick(arg);
 }
 
 typedef struct download {
@@ -124,8 +123,10 @@ check_errors(bulk_run *r, const bulk_remote *file, const char *path)
     refused_counts counts = {0};
     char message[256], why[160];
 
-    if (!refused_read(path, only_count, NULL, &counts, message, sizeof(message)))
+    if (!refused_read(path, only_count, r, &counts, message, sizeof(message)))
         return cannot_tell(r, file, message);
+    if (r->interruption != BULK_STEP_OK)
+        return r->interruption;
     if (counts.unknown == 0 && counts.rows >= file->refused)
         return BULK_STEP_OK;
     snprintf(why, sizeof(why), "the error file has %lld rows, %lld of them without an email_id",
