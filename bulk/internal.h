@@ -47,7 +47,7 @@ typedef struct bulk_remote {
     int attempt;
     char name[96];
     bulk_file_state state;
-    long long rows, bytes;
+    long long rows, bytes; /* no rows: nothing of it is imported */
     char job_id[32];
     long long refused; /* rows that the job has refused, as it counts them */
     char results_file[128];
@@ -79,11 +79,12 @@ typedef struct bulk_run {
     bulk_remote *files; /* all rows, latest attempt first */
     int file_count;
 
-    bool is_lane_done;      /* no contact of the bulk lane is left behind cursor */
-    char cursor[40];        /* the last email_id that was claimed, in any run; empty: none */
-    int conflicts;          /* how often the files of this run were made anew */
-    int unknown_starts;     /* how often nobody could tell whether a job was started */
-    bool is_started;        /* Acoustic may have begun to import: too late to cancel */
+    bool is_of_others;  /* another process has begun it, and knows where */
+    bool is_lane_done;  /* no contact of the bulk lane is left behind cursor */
+    char cursor[40];    /* the last email_id that was claimed, in any run of ours; empty: none */
+    int conflicts;      /* how often the files of this run were made anew */
+    int unknown_starts; /* how often nobody could tell whether a job was started */
+    bool is_started;    /* Acoustic may have begun to import: too late to cancel */
     bulk_step interruption; /* why nothing more is to be done; BULK_STEP_OK: go on */
     double renew_at_s, progress_at_s;
     bulk_progress progress;
@@ -116,7 +117,8 @@ bool bulk_step_is_late(const bulk_run *r);
 /* Seconds until the hold ends. */
 double bulk_step_time_left_s(const bulk_run *r);
 
-/* Asks the database whether the run is still ours, and whether somebody has canceled it. */
+/* Asks the database whether the run is still ours, how long its contacts are held, and whether
+ * somebody has canceled it. */
 bulk_step bulk_step_renew(bulk_run *r);
 /* Gives the lease up, so that others need not wait for its end. */
 void bulk_step_let_go(bulk_run *r);
@@ -143,6 +145,10 @@ bulk_step bulk_tables_set_state(bulk_run *r, const char *state);
 bulk_step bulk_tables_read_files(bulk_run *r);
 /* Writes the row of a file; only then does what follows happen. */
 bulk_step bulk_tables_put_file(bulk_run *r, const bulk_remote *file);
+/* The file has another name from now on. */
+bulk_step bulk_tables_forget_file(bulk_run *r, bulk_remote *file);
+/* A job may have been started for the file, and nobody knows its number. */
+bool bulk_tables_is_job_unknown(const bulk_remote *file);
 /* The row of that kind with the highest attempt; null when there is none. */
 bulk_remote *bulk_tables_find_file(bulk_run *r, const char *kind);
 /* The row is the one with the highest attempt of its kind. */
@@ -154,7 +160,7 @@ bulk_step bulk_stages_claim(bulk_run *r);
 /* Makes the files and uploads them. */
 bulk_step bulk_stages_make(bulk_run *r);
 bulk_step bulk_jobs_import(bulk_run *r);
-/* Before the run is given up: waits for the jobs that are known to run. */
+/* Before the run is given up: sees to it that no job imports anything any more. */
 bulk_step bulk_jobs_await_end(bulk_run *r);
 bulk_step bulk_settle_contacts(bulk_run *r);
 bulk_step bulk_settle_clean(bulk_run *r);

@@ -16,11 +16,7 @@
 #define START_PAUSE_MIN_S 1.0
 #define START_PAUSE_MAX_S 60.0
 #define POLL_MIN_S 1.0
-enum {
-    UNKNOWN_STARTS_MAX = 20,
-    REFUSED_LOOKS_MAX = 5, /* in a row: Acoustic does not know the job */
-    FAILED_LOOKS_LOGGED = 20,
-};
+enum { FAILED_LOOKS_LOGGED = 20 };
 
 /* ---- new names ---------------------------------------------------------------------- */
 
@@ -43,6 +39,13 @@ look_for_file(bulk_run *r, void *arg, char *message, size_t size)
     long long bytes;
 
     return sftp_size(r->sftp, names->to, &bytes, message, size);
+}
+
+/* A file without rows is of an earlier attempt, and only there to be removed. */
+static bool
+is_to_be_started(bulk_run *r, const bulk_remote *file)
+{
+    return file->state <= BULK_FILE_STARTING && file->rows > 0 && bulk_tables_is_latest(r, file);
 }
 
 /* Older rows of the kind have names that the file cannot have: of files that an earlier runner
@@ -97,8 +100,7 @@ forget_names(bulk_run *r, const bulk_remote *file)
 
         if (strcmp(old->kind, file->kind) != 0 || old->state == BULK_FILE_REMOVED)
             continue;
-        old->state = BULK_FILE_REMOVED;
-        step = bulk_tables_put_file(r, old);
+        step = bulk_tables_forget_file(r, old);
         if (is_last)
             break;
     }
@@ -136,8 +138,7 @@ adopt_files(bulk_run *r)
     for (int i = 0; i < r->file_count && step == BULK_STEP_OK; i++) {
         const bulk_remote *file = &r->files[i];
 
-        if (file->state <= BULK_FILE_STARTING && file->attempt < r->attempt &&
-            bulk_tables_is_latest(r, file))
+        if (is_to_be_started(r, file) && file->attempt < r->attempt)
             step = adopt_file(r, file);
     }
     return step == BULK_STEP_OK ? bulk_tables_read_files(r) : step;
@@ -151,7 +152,8 @@ typedef struct start {
     bulk_step step;
 } start;
 
-/* Directly before the request is sent. */
+/* Directly before the request is sent. Putting the row may have taken long, so it is asked once
+ * more whether the run is ours and its contacts are held. */
 static bool
 mark_starting(void *arg)
 {
@@ -163,6 +165,8 @@ mark_starting(void *arg)
     s->file->state = BULK_FILE_STARTING;
     s->step = bulk_tables_put_file(s->r, s->file);
     s->r->is_started |= s->step == BULK_STEP_OK;
+    if (s->step == BULK_STEP_OK)
+        s->step = bulk_step_renew(s->r);
     return s->step == BULK_STEP_OK;
 }
 
@@ -197,7 +201,8 @@ fail_file(bulk_run *r, bulk_remote *file, const char *error)
     return bulk_tables_put_file(r, file);
 }
 
-/* Perhaps there is a job. The next attempt has other names. */
+/* Perhaps there is a job. The next attempt has other names. There is no use in giving the run up as
+ * long as its contacts cannot be free. */
 static bulk_step
 start_anew(bulk_run *r, const bulk_remote *file, const char *message)
 {
@@ -207,10 +212,8 @@ start_anew(bulk_run *r, const bulk_remote *file, const char *message)
                   "not known whether the import of %s was started, starting it under another name: "
                   "%s",
                   file->kind, message);
-    if (++r->unknown_starts > UNKNOWN_STARTS_MAX)
-        return bulk_step_give_up(r, "could not start the import of %s: %s", file->kind, message);
     step = bulk_step_wait(
-        r, clock_backoff_s(START_PAUSE_MIN_S, START_PAUSE_MAX_S, r->unknown_starts - 1));
+        r, clock_backoff_s(START_PAUSE_MIN_S, START_PAUSE_MAX_S, r->unknown_starts++));
     return step == BULK_STEP_OK ? BULK_STEP_AGAIN : step;
 }
 
@@ -298,6 +301,7 @@ describe_end(const acoustic_job *job, char *error, size_t size)
              is_shown ? job->description : "");
 }
 
+/* An answer that refuses to tell says nothing of the job: it may run all the same. */
 static bulk_step
 look_at_job(bulk_run *r, bulk_remote *file)
 {
@@ -312,11 +316,9 @@ look_at_job(bulk_run *r, bulk_remote *file)
         return r->interruption;
     if (result != BULK_API_OK) {
         if (++file->failed_looks % FAILED_LOOKS_LOGGED == 1)
-            bulk_step_log(r, LOG_LEVEL_WARNING, "could not ask for job %s: %s", file->job_id,
-                          message);
-        return result == BULK_API_REFUSED && file->failed_looks >= REFUSED_LOOKS_MAX
-                   ? fail_file(r, file, message)
-                   : BULK_STEP_OK;
+            bulk_step_log(r, result == BULK_API_REFUSED ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+                          "could not ask for job %s: %s", file->job_id, message);
+        return BULK_STEP_OK;
     }
     file->failed_looks = 0;
     copy_names(file, &job);
@@ -424,8 +426,7 @@ import_group(bulk_run *r, bool is_main)
     for (int i = 0; i < r->file_count && step == BULK_STEP_OK; i++) {
         bulk_remote *file = &r->files[i];
 
-        if ((file->table == ACOUSTIC_MAIN) == is_main && file->state <= BULK_FILE_STARTING &&
-            bulk_tables_is_latest(r, file))
+        if ((file->table == ACOUSTIC_MAIN) == is_main && is_to_be_started(r, file))
             step = start_job(r, file);
     }
     if (step == BULK_STEP_OK)
@@ -451,8 +452,59 @@ bulk_jobs_import(bulk_run *r)
     return step == BULK_STEP_OK ? bulk_tables_set_state(r, "settling") : step;
 }
 
+/* ---- giving up ---------------------------------------------------------------------- */
+
+/* Jobs run in the order of their start. So the end of a later one is that of the unknown one. */
+static bool
+may_run(bulk_run *r, const bulk_remote *file)
+{
+    const bulk_remote *last = bulk_tables_find_file(r, file->kind);
+
+    return bulk_tables_is_job_unknown(file) && last->state != BULK_FILE_COMPLETE &&
+           (last->state != BULK_FILE_FAILED || *last->job_id == '\0');
+}
+
+static sftp_result
+remove_source(bulk_run *r, void *arg, char *message, size_t size)
+{
+    return sftp_remove_upload(r->sftp, arg, message, size);
+}
+
+/* A job that has not read its file yet fails for lack of it. What cannot be removed is not worth
+ * the time: cleaning tries again. */
+static bulk_step
+remove_sources(bulk_run *r)
+{
+    for (int i = 0; i < r->file_count; i++) {
+        char name[112], message[256];
+        sftp_result result;
+        bulk_step step;
+
+        if (r->files[i].state == BULK_FILE_REMOVED)
+            continue;
+        snprintf(name, sizeof(name), "%s.csv", r->files[i].name);
+        step = bulk_step_try_transfer(r, remove_source, name, &result, message, sizeof(message));
+        if (step != BULK_STEP_OK && step != BULK_STEP_GIVE_UP)
+            return step;
+        r->interruption = BULK_STEP_OK;
+    }
+    return BULK_STEP_OK;
+}
+
 bulk_step
 bulk_jobs_await_end(bulk_run *r)
 {
-    return follow_jobs(r);
+    bulk_step step = remove_sources(r);
+    bool is_unknown = false;
+
+    if (step == BULK_STEP_OK)
+        step = follow_jobs(r);
+    for (int i = 0; i < r->file_count; i++)
+        is_unknown |= may_run(r, &r->files[i]);
+    if (step != BULK_STEP_OK || !is_unknown)
+        return step;
+    bulk_step_log(r, LOG_LEVEL_WARNING,
+                  "holds its contacts for %.0f s: nobody knows whether a job has begun to import",
+                  bulk_step_time_left_s(r));
+    return bulk_step_wait(r, bulk_step_time_left_s(r));
 }

@@ -132,7 +132,9 @@ end_run(bulk_run *r)
         r->result->changed += r->changed;
         r->result->returned += r->returned;
     }
-    if (*r->last_email_id != '\0')
+    if (r->is_of_others)
+        r->is_lane_done = false;
+    else if (*r->last_email_id != '\0')
         snprintf(r->cursor, sizeof(r->cursor), "%s", r->last_email_id);
     bulk_step_tell(r, NULL, NULL, 0, 0);
     r->run_id = 0;
@@ -193,6 +195,7 @@ next_run(bulk_run *r, bulk_outcome *outcome)
     bulk_step step = bulk_tables_take_run(r, false);
 
     if (step == BULK_STEP_OK && r->run_id != 0) {
+        r->is_of_others = true;
         note_state(r, "taken over");
         bulk_step_heed_cancel(r);
         return step;
@@ -208,6 +211,7 @@ next_run(bulk_run *r, bulk_outcome *outcome)
         *outcome = r->interruption == BULK_STEP_STOPPED ? BULK_STOPPED : BULK_FAILED;
         return BULK_STEP_OK;
     }
+    r->is_of_others = false;
     step = bulk_tables_take_run(r, true);
     if (step == BULK_STEP_OK && r->run_id != 0)
         bulk_step_log(r, LOG_LEVEL_INFO, "begins");

@@ -268,6 +268,32 @@ upload_pair(bulk_run *r, const bulk_file *file)
     return bulk_tables_put_file(r, &remote);
 }
 
+static bool
+is_made(const bulk_files *files, const char *kind)
+{
+    for (int i = 0; i < bulk_files_count(files); i++) {
+        if (strcmp(bulk_files_get(files, i)->kind, kind) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* An earlier attempt had rows of a kind that there are none of any more. Its file, which may be
+ * there in part, is only to be removed. */
+static bulk_step
+leave_out_older(bulk_run *r, const bulk_files *files)
+{
+    bulk_step step = BULK_STEP_OK;
+
+    for (int i = 0; i < r->file_count && step == BULK_STEP_OK; i++) {
+        if (is_made(files, r->files[i].kind))
+            continue;
+        r->files[i].rows = 0;
+        step = bulk_tables_put_file(r, &r->files[i]);
+    }
+    return step;
+}
+
 static bulk_step
 upload_all(bulk_run *r, const bulk_files *files)
 {
@@ -285,6 +311,8 @@ upload_all(bulk_run *r, const bulk_files *files)
         step = upload_pair(r, file);
     }
     bulk_step_tell(r, NULL, "bytes", r->moved_before, total);
+    if (step == BULK_STEP_OK)
+        step = leave_out_older(r, files);
     if (step == BULK_STEP_OK)
         bulk_step_log(r, LOG_LEVEL_INFO, "uploaded %lld bytes in %.1f s", total,
                       clock_now_s() - began_s);

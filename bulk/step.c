@@ -102,6 +102,15 @@ bulk_step_heed_cancel(bulk_run *r)
     }
 }
 
+static void
+heed_time(bulk_run *r)
+{
+    if (r->interruption != BULK_STEP_OK || !is_before_settling(r) || !bulk_step_is_late(r))
+        return;
+    bulk_step_give_up(r, "not done in time (CTMS_ACOUSTIC_BULK_TIMEOUT_S): state %s", r->state);
+    interrupt(r, BULK_STEP_GIVE_UP);
+}
+
 /* Returns false when the database has not told. */
 static bool
 take_renewal(bulk_run *r, const PGresult *result)
@@ -109,16 +118,21 @@ take_renewal(bulk_run *r, const PGresult *result)
     if (result == NULL)
         return false;
     r->renew_at_s = clock_now_s() + r->settings->lease_s / 4;
+    /* Whether the contacts are free is up to the clock of the database. */
+    if (!PQgetisnull(result, 0, 2))
+        r->hold_end_s = clock_now_s() + strtod(PQgetvalue(result, 0, 2), NULL);
     if (PQgetvalue(result, 0, 0)[0] != 't')
         interrupt(r, BULK_STEP_LOST);
     r->is_canceled = PQgetvalue(result, 0, 1)[0] == 't';
     bulk_step_heed_cancel(r);
+    heed_time(r);
     return true;
 }
 
 static const char renewal_statement[] =
     "SELECT ctms.keep_acoustic_bulk($1::bigint, $2, make_interval(secs => $3::float8)),"
-    " (SELECT r.is_canceled FROM ctms.get_acoustic_bulk($1::bigint) AS r)";
+    " r.is_canceled, extract(epoch FROM r.hold_until - clock_timestamp())"
+    " FROM (VALUES (1)) AS one LEFT JOIN ctms.get_acoustic_bulk($1::bigint) AS r ON true";
 
 typedef struct renewal {
     char run_id[24], lease[32];
@@ -197,11 +211,8 @@ bulk_step_tick(bulk_run *r)
     if (r->run_id != 0 && r->interruption == BULK_STEP_OK && now_s >= r->renew_at_s &&
         !bulk_database_is_busy(r->db))
         renew_in_passing(r);
-    if (r->run_id != 0 && r->interruption == BULK_STEP_OK && is_before_settling(r) &&
-        bulk_step_is_late(r)) {
-        bulk_step_give_up(r, "not done in time (CTMS_ACOUSTIC_BULK_TIMEOUT_S): state %s", r->state);
-        interrupt(r, BULK_STEP_GIVE_UP);
-    }
+    if (r->run_id != 0)
+        heed_time(r);
     return r->interruption == BULK_STEP_OK;
 }
 

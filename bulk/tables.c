@@ -12,6 +12,9 @@
 static const char *const state_names[] = {"made",     "uploaded", "starting", "running",
                                           "complete", "failed",   "removed"};
 
+/* The error of a file whose name is done with, so that who takes over knows of such a job too. */
+#define UNKNOWN_JOB "nobody knows whether its import was started"
+
 /* ---- runs ----------------------------------------------------------------------------- */
 
 bulk_step
@@ -172,6 +175,13 @@ table_of(const char *kind)
     return acoustic_table_find(kind, &table) ? table : ACOUSTIC_MAIN;
 }
 
+bool
+bulk_tables_is_job_unknown(const bulk_remote *file)
+{
+    return file->state == BULK_FILE_STARTING ||
+           (file->state == BULK_FILE_REMOVED && strcmp(file->error, UNKNOWN_JOB) == 0);
+}
+
 static void
 read_file(bulk_remote *file, const PGresult *result, int row)
 {
@@ -212,7 +222,8 @@ bulk_tables_read_files(bulk_run *r)
     for (int i = 0; i < r->file_count; i++) {
         read_file(&r->files[i], result, i);
         r->is_started |=
-            r->files[i].state >= BULK_FILE_STARTING && r->files[i].state <= BULK_FILE_FAILED;
+            (r->files[i].state >= BULK_FILE_STARTING && r->files[i].state <= BULK_FILE_FAILED) ||
+            bulk_tables_is_job_unknown(&r->files[i]);
     }
     PQclear(result);
     return BULK_STEP_OK;
@@ -267,4 +278,13 @@ bulk_tables_put_file(bulk_run *r, const bulk_remote *file)
                       "SELECT ctms.put_acoustic_bulk_file($1::bigint, $2, $3, $4::int, $5, $6,"
                       " $7::bigint, $8::bigint, $9, $10::bigint, $11, $12, $13)",
                       13, parameters);
+}
+
+bulk_step
+bulk_tables_forget_file(bulk_run *r, bulk_remote *file)
+{
+    if (file->state == BULK_FILE_STARTING)
+        snprintf(file->error, sizeof(file->error), UNKNOWN_JOB);
+    file->state = BULK_FILE_REMOVED;
+    return bulk_tables_put_file(r, file);
 }
