@@ -540,14 +540,16 @@ $ctms->sql('DELETE FROM ctms.pending_acoustic');
 $ctms->sql(q{SELECT ctms.begin_acoustic_bulk('a runner', '1 hour', '6 hours')});
 is_deeply([ map { $_->{status} } @{ doctor({})->{queue} } ], ['ok'], 'a run by file is at work');
 $ctms->sql('UPDATE ctms.acoustic_bulk_run SET lease_until = now()');
-finds(doctor({}), 'queue', 'warning', qr/^nobody works on run 1 by file \(claiming\), which holds 0 contacts/,
-    qr/bulk --resume/);
-$ctms->sql(q{SELECT ctms.put_acoustic_bulk_file(1, 'a runner', 'main', 1, 'ctms_1', 'failed', 1, 9, NULL, 0,
-        NULL, NULL, NULL);
+finds(doctor({}), 'queue', 'warning',
+    qr/^nobody works on run 1 by file \(claiming\), which holds 0 contacts/, qr/bulk --resume/);
+$ctms->sql(q{SELECT ctms.put_acoustic_bulk_file(1, 'a runner', 'main', 1, 'ctms_1', 'failed', 1, 9,
+        NULL, 0, NULL, NULL, NULL);
     SELECT ctms.set_acoustic_bulk_state(1, 'a runner', 'failed', 'it was too late')});
 $found = doctor({});
-finds($found, 'queue', 'warning', qr/^the last run by file was given up: it was too late/, qr/A run by file fails/);
-finds($found, 'queue', 'warning', qr/^1 files of runs that have ended may be left/, qr/Files are left/);
+finds($found, 'queue', 'warning', qr/^the last run by file was given up: it was too late/,
+    qr/A run by file fails/);
+finds($found, 'queue', 'warning', qr/^1 files of runs that have ended may be left/,
+    qr/Files are left/);
 $ctms->sql('DELETE FROM ctms.acoustic_bulk_run');
 
 $ctms->sql(q{INSERT INTO ctms.json_schema_document VALUES ('urn:geo', 'true');
