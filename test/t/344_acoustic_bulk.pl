@@ -395,7 +395,8 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     $sftp->start(file_bytes => 40_000);
     enqueue();
     $r = run_bulk();
-    is_deeply([ @$r{qw(outcome returned)} ], [ 'failed', $count ], 'given up during the upload') or diag $r->{log};
+    is_deeply([ @$r{qw(outcome returned)} ], [ 'failed', $count ], 'given up during the upload')
+        or diag $r->{log};
     like($r->{log}, qr/takes only \d+ of the \d+ bytes of ctms_\w+_newsletter\.csv/, 'at a later file')
         or diag $r->{log};
     is_deeply([ files_left() ], [], 'the files before it are gone');
