@@ -235,7 +235,7 @@ like($log, qr/^1 contacts sent by file, in 1 run$/m, '... so it begins');
 
 settings(job_wait_ms => 2000);
 start_bulk('--newsletter', 'hubs');
-wait_for_state('importing');
+poll_until(sub { said() =~ /Acoustic imports main/ }, 'a job is started');
 kill INT => $ctms->pid('bulk');
 ($rc, $log) = wait_for_end();
 is($rc, 3, 'Ctrl-C while Acoustic imports');
