@@ -1,4 +1,5 @@
-# What a run of files has told its runner is there after a crash, also with synchronous_commit = off:
+# What a run of files has told its runner is there after a crash, also with synchronous_commit =
+# off:
 # the runner goes on at once, uploads and starts imports. Others only learn of it once it is safe.
 use strict;
 use warnings;

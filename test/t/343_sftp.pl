@@ -223,7 +223,8 @@ subtest 'servers that send without end' => sub {
     my %floods = (lines => "hello\r\n" x 10_000, packets => $packet x 1000);
     for my $kind (sort keys %floods)
     {
-        my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "listen: $!";
+        my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1')
+            or die "listen: $!";
         my $pid = fork() // die "fork: $!";
         if (!$pid)
         {
@@ -235,8 +236,10 @@ subtest 'servers that send without end' => sub {
             }
             POSIX::_exit(0);
         }
-        my $said = start_client($sftp, { URL => 'sftp://127.0.0.1:' . $listener->sockport }, 'size', 'a.csv');
-        like(answers($said), qr/^size: transient: .*it sends without end/, "$kind: the connection is cut");
+        my $said = start_client($sftp, { URL => 'sftp://127.0.0.1:' . $listener->sockport },
+            'size', 'a.csv');
+        like(answers($said), qr/^size: transient: .*it sends without end/,
+            "$kind: the connection is cut");
         cmp_ok($said->{kilobytes}, '<', 300_000, "$kind: before they fill the memory");
         kill 'KILL', $pid;
         waitpid $pid, 0;
