@@ -463,6 +463,8 @@ AS $$
     FROM ctms.acoustic_lanes() AS l
     LEFT JOIN ctms.acoustic_bulk_run r ON r.end_timestamp IS NULL
     LEFT JOIN LATERAL (SELECT b.* FROM ctms.acoustic_bulk_run b WHERE b.end_timestamp IS NOT NULL
+            -- When others were faster, a run has found nothing to do.
+            AND (b.contacts > 0 OR b.state = 'failed')
         ORDER BY b.end_timestamp DESC, b.run_id DESC LIMIT 1) AS e ON true
     WHERE l.lane = 'bulk'
 $$;
