@@ -17,7 +17,8 @@
 #include "common/clock.h"
 
 enum { FAIL_BATCH = 1000, SETTLE_BATCH = 10000 };
-/* A file of refused rows has these rows, and a reason for each. */
+/* A file of refused rows has these rows, and a reason for each: no more than were sent, whatever
+ * the job counts. */
 static const long long ERRORS_PER_ROW = 1024, ERRORS_MIN = 16 * 1024 * 1024;
 
 /* ---- refused rows -------------------------------------------------------------------- */
@@ -103,10 +104,10 @@ static sftp_result
 transfer_errors(bulk_run *r, void *arg, char *message, size_t size)
 {
     const download *d = arg;
+    long long rows = d->file->refused < d->file->rows ? d->file->refused : d->file->rows;
 
     return sftp_download(r->sftp, d->file->error_file, d->path,
-                         ERRORS_MIN + d->file->bytes * 2 + d->file->refused * ERRORS_PER_ROW,
-                         message, size);
+                         ERRORS_MIN + d->file->bytes * 2 + rows * ERRORS_PER_ROW, message, size);
 }
 
 static bulk_step
@@ -217,6 +218,19 @@ fetch_all_errors(bulk_run *r, const char *folder)
     return step;
 }
 
+/* Ids of other contacts, or of other things, say nothing about whom Acoustic has refused. */
+static bulk_step
+check_refused(bulk_run *r)
+{
+    bulk_step step = bulk_tables_read_counts(r);
+
+    for (int i = 0; i < r->file_count && step == BULK_STEP_OK && r->refused == 0; i++) {
+        if (r->files[i].state == BULK_FILE_COMPLETE && r->files[i].refused > 0)
+            step = cannot_tell(r, &r->files[i], "the error files name no contact of the run");
+    }
+    return step;
+}
+
 static bulk_step
 settle_refused_in(bulk_run *r, const char *folder)
 {
@@ -224,7 +238,9 @@ settle_refused_in(bulk_run *r, const char *folder)
 
     if (step == BULK_STEP_OK)
         step = for_each_errors(r, folder, check_errors);
-    return step == BULK_STEP_OK ? for_each_errors(r, folder, fail_contacts) : step;
+    if (step == BULK_STEP_OK)
+        step = for_each_errors(r, folder, fail_contacts);
+    return step == BULK_STEP_OK ? check_refused(r) : step;
 }
 
 static bulk_step

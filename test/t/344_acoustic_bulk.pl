@@ -442,6 +442,55 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     is_all_well('given up during the upload');
 }
 
+# Ids that are not those of the refused contacts must not let these pass for sent.
+{
+    settings(faults => [ { operation => 'ImportList', table => 'main', email => $id{4},
+        answer => 'failure',
+                failure_type => 'permanent', text => 'Invalid Date Value' } ]);
+    my $name = runner_at('run settling');
+    for my $file (glob "$root/download/*.err")
+    {
+        my $text = slurp($file);
+        $text =~ s/\b[0-9a-f]{8}(?=-[0-9a-f]{4}-)/00000000/g;
+        open my $out, '>', $file or die "$file: $!";
+        print {$out} $text;
+        close $out;
+    }
+    let_go();
+    calm();
+    $r = end_of($name);
+    is_deeply([ @$r{qw(outcome sent returned)} ], [ 'failed', 0, $count ],
+        'an error file of others') or diag $r->{log};
+    like(last_run('error')->{error}, qr/1 rows of main\w* were refused, .*no contact of the run/,
+        'and the run says so');
+    is(run_bulk()->{outcome}, 'done', 'the next one sends the contacts');
+    is_all_well('an error file of others');
+}
+
+# A server that sends them slowly, or not at all, does not keep the run open for ever.
+{
+    settings(faults => [ { operation => 'ImportList', table => 'main', email => $id{4},
+        answer => 'failure',
+                failure_type => 'permanent', text => 'Invalid Date Value' } ]);
+    $ctms->stop_program(runner_at('run settling'), 'KILL');
+    let_go();
+    calm();
+    $sftp->freeze;
+    $ctms->sql("UPDATE ctms.acoustic_bulk_run SET hold_until = now() + interval '15 s'
+        WHERE end_timestamp IS NULL");
+    end_lease();
+    my $name = start_runner(CTMS_ACOUSTIC_BULK_TIMEOUT_S => 5);
+    poll_until(sub { $ctms->log_of($name) =~ /settled in/ },
+        'a run is settled when its time is over');
+    $sftp->thaw;
+    $r = end_of($name);
+    is_deeply([ @$r{qw(outcome sent returned)} ], [ 'failed', 0, $count ], 'slow results')
+        or diag $r->{log};
+    like(last_run('error')->{error}, qr/the time of the run is over/, 'and the run says so');
+    is(run_bulk()->{outcome}, 'done', 'the next one sends the contacts');
+    is_all_well('slow results');
+}
+
 # A table that is written anew after the snapshot would look empty.
 {
     my $session = CTMS::Session->new($ctms->node, 'ctms');
