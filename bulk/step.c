@@ -216,6 +216,13 @@ bulk_step_tick(bulk_run *r)
     return r->interruption == BULK_STEP_OK;
 }
 
+/* Results that come when the contacts are free: a slow server could take days for them. */
+static bool
+is_pointless(const bulk_run *r)
+{
+    return strcmp(r->state, "settling") == 0 && bulk_step_time_left_s(r) <= 0;
+}
+
 bool
 bulk_step_moved(void *run, long long done, long long total)
 {
@@ -224,7 +231,7 @@ bulk_step_moved(void *run, long long done, long long total)
     (void)total;
     if (strcmp(r->state, "uploading") == 0)
         r->progress.done = r->moved_before + done;
-    return bulk_step_tick(r);
+    return bulk_step_tick(r) && !is_pointless(r);
 }
 
 bulk_step
@@ -255,6 +262,11 @@ bulk_step_try_transfer(bulk_run *r, bulk_step_transfer transfer, void *arg, sftp
         bulk_step step;
 
         *result = transfer(r, arg, message, size);
+        if (*result == SFTP_STOPPED && r->interruption == BULK_STEP_OK && is_pointless(r)) {
+            snprintf(message, size, "the time of the run is over (CTMS_ACOUSTIC_BULK_TIMEOUT_S)");
+            *result = SFTP_TRANSIENT;
+            return BULK_STEP_OK;
+        }
         if (*result == SFTP_STOPPED)
             return r->interruption != BULK_STEP_OK ? r->interruption : BULK_STEP_STOPPED;
         if (*result != SFTP_TRANSIENT || bulk_step_time_left_s(r) <= 0)
