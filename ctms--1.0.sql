@@ -2466,7 +2466,7 @@ CREATE FUNCTION ctms.acoustic_csv(email_ids uuid[])
     LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 7 SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET jit = off
     AS 'MODULE_PATHNAME', 'ctms_acoustic_csv';
-COMMENT ON FUNCTION ctms.acoustic_csv(uuid[]) IS 'The rows of ctms.acoustic_rows() for files: records of CSV (RFC 4180, each ends with LF) in the same order, with the columns of ctms.acoustic_csv_columns(). One row for each kind that there is: newsletter, waitlist, product, and main, main_amo, main_fxa, main_amo_fxa by whether the contact has AMO and FxA data; a kind with more than 64 MB has several. With one snapshot for the whole transaction, a table that was altered after it raises 40001: try the transaction again';
+COMMENT ON FUNCTION ctms.acoustic_csv(uuid[]) IS 'The rows of ctms.acoustic_rows() for files: records of CSV (RFC 4180, each ends with LF) in the same order, with the columns of ctms.acoustic_csv_columns(). One row for each kind that there is: newsletter, waitlist, product, and main, main_amo, main_fxa, main_amo_fxa by whether the contact has AMO and FxA data; a kind with more than 1 MB has several. With one snapshot for the whole transaction, a table that was altered after it raises 40001: try the transaction again';
 
 CREATE FUNCTION ctms.acoustic_csv_columns()
     RETURNS TABLE (kind text, columns text[])

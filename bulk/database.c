@@ -151,6 +151,21 @@ flush(bulk_database *db, PGconn *conn, double deadline_s)
     return BULK_DATABASE_AWAY;
 }
 
+/* Null after the last result of the statement. */
+static bulk_database_result
+next_result(bulk_database *db, PGconn *conn, double deadline_s, PGresult **result)
+{
+    bulk_database_result outcome = BULK_DATABASE_OK;
+
+    while (outcome == BULK_DATABASE_OK && PQisBusy(conn)) {
+        outcome = wait_for_socket(db, conn, POLLIN, deadline_s);
+        if (outcome == BULK_DATABASE_OK)
+            PQconsumeInput(conn);
+    }
+    *result = outcome == BULK_DATABASE_OK ? PQgetResult(conn) : NULL;
+    return outcome;
+}
+
 /* Takes the one result of a statement that was sent. */
 static bulk_database_result
 receive(bulk_database *db, PGconn *conn, double deadline_s, PGresult **result)
@@ -158,13 +173,9 @@ receive(bulk_database *db, PGconn *conn, double deadline_s, PGresult **result)
     PGresult *first = NULL, *next;
     bulk_database_result outcome = flush(db, conn, deadline_s);
 
-    for (;;) {
-        while (outcome == BULK_DATABASE_OK && PQisBusy(conn)) {
-            outcome = wait_for_socket(db, conn, POLLIN, deadline_s);
-            if (outcome == BULK_DATABASE_OK)
-                PQconsumeInput(conn);
-        }
-        if (outcome != BULK_DATABASE_OK || (next = PQgetResult(conn)) == NULL)
+    while (outcome == BULK_DATABASE_OK) {
+        outcome = next_result(db, conn, deadline_s, &next);
+        if (next == NULL)
             break;
         if (first == NULL)
             first = next;
@@ -370,6 +381,39 @@ bulk_database_result
 bulk_database_receive(bulk_database *db, PGresult **result)
 {
     return receive(db, db->snapshot, clock_now_s() + STATEMENT_TIMEOUT_S + ANSWER_MARGIN_S, result);
+}
+
+bulk_database_result
+bulk_database_send_for_rows(bulk_database *db, const char *sql, int count,
+                            const char *const *parameters)
+{
+    bulk_database_result outcome = bulk_database_send(db, sql, count, parameters);
+
+    if (outcome == BULK_DATABASE_OK)
+        PQsetSingleRowMode(db->snapshot);
+    return outcome;
+}
+
+bulk_database_result
+bulk_database_receive_row(bulk_database *db, PGresult **row)
+{
+    double deadline_s = clock_now_s() + STATEMENT_TIMEOUT_S + ANSWER_MARGIN_S;
+    bulk_database_result outcome = flush(db, db->snapshot, deadline_s);
+    PGresult *next = NULL;
+
+    *row = NULL;
+    while (outcome == BULK_DATABASE_OK) {
+        outcome = next_result(db, db->snapshot, deadline_s, &next);
+        if (next == NULL)
+            return outcome;
+        if (PQresultStatus(next) == PGRES_SINGLE_TUPLE) {
+            *row = next;
+            return outcome;
+        }
+        outcome = judge(db, db->snapshot, next);
+        PQclear(next);
+    }
+    return outcome;
 }
 
 void

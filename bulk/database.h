@@ -52,6 +52,11 @@ bulk_database_result bulk_database_begin_snapshot(bulk_database *db);
 bulk_database_result
 bulk_database_send(bulk_database *db, const char *sql, int count, const char *const *parameters);
 bulk_database_result bulk_database_receive(bulk_database *db, PGresult **result);
+/* The same row by row, so that no more than one is in memory; *row is null after the last. The
+ * caller clears it, and goes on until there is none or an error. */
+bulk_database_result bulk_database_send_for_rows(bulk_database *db, const char *sql, int count,
+                                                 const char *const *parameters);
+bulk_database_result bulk_database_receive_row(bulk_database *db, PGresult **row);
 /* Closes the second connection, whatever goes on there. */
 void bulk_database_end_snapshot(bulk_database *db);
 

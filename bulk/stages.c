@@ -13,7 +13,7 @@
 
 enum {
     CLAIM_CONTACTS = 10000, /* in one transaction */
-    PAGE_CONTACTS = 2000,   /* in memory at once: two pages */
+    PAGE_CONTACTS = 2000,
     CONFLICTS_MAX = 10,
 };
 #define ANEW_PAUSE_MIN_S 0.2
@@ -116,8 +116,8 @@ set_columns(bulk_run *r, bulk_files *files)
     return is_set ? BULK_STEP_OK : local_failure(r, message);
 }
 
-/* Asks for the page after this contact. The result has one row more at least: the last contact of
- * the page, and how many it has. */
+/* Asks for the page after this contact. It has one row more at least, with the last contact of the
+ * page, and how many it has. */
 static bulk_database_result
 ask_page(bulk_run *r, const char *after)
 {
@@ -127,7 +127,7 @@ ask_page(bulk_run *r, const char *after)
     snprintf(run_id, sizeof(run_id), "%lld", r->run_id);
     snprintf(limit, sizeof(limit), "%d", PAGE_CONTACTS);
     /* The array is wanted twice, and must be made once. */
-    return bulk_database_send(
+    return bulk_database_send_for_rows(
         r->db,
         "WITH p AS MATERIALIZED"
         " (SELECT ctms.acoustic_bulk_page($1::bigint, $2::uuid, $3::int) AS ids)"
@@ -136,41 +136,56 @@ ask_page(bulk_run *r, const char *after)
         3, parameters);
 }
 
-/* The server makes a page while the one before is written. */
+typedef struct page {
+    char last[40]; /* the last contact, for the next page */
+    int count;     /* contacts; 0 at the end */
+} page;
+
+/* Writes what the server has made of the next page. */
 static bulk_step
-add_pages(bulk_run *r, bulk_files *files)
+add_page(bulk_run *r, bulk_files *files, page *p)
 {
-    char after[40] = "", message[256];
-    long long contacts = 0;
-    bulk_database_result outcome = ask_page(r, after);
+    char message[256];
+    bulk_database_result outcome = ask_page(r, p->last);
 
     for (;;) {
-        PGresult *page = NULL;
-        int count;
+        PGresult *row = NULL;
         bool is_added;
 
         if (outcome == BULK_DATABASE_OK)
-            outcome = bulk_database_receive(r->db, &page);
+            outcome = bulk_database_receive_row(r->db, &row);
         if (outcome != BULK_DATABASE_OK)
             return snapshot_failure(r, outcome);
-        count = atoi(PQgetvalue(page, 0, 4));
-        if (count > 0) {
-            snprintf(after, sizeof(after), "%s", PQgetvalue(page, 0, 3));
-            outcome = ask_page(r, after);
-        }
+        if (row == NULL)
+            return BULK_STEP_OK;
+        p->count = atoi(PQgetvalue(row, 0, 4));
+        if (p->count > 0)
+            snprintf(p->last, sizeof(p->last), "%s", PQgetvalue(row, 0, 3));
         /* All contacts of a page may have been deleted. */
-        is_added = count == 0 || PQgetisnull(page, 0, 0) ||
-                   bulk_files_add(files, page, message, sizeof(message));
-        PQclear(page);
+        is_added = PQgetisnull(row, 0, 0) || bulk_files_add(files, row, message, sizeof(message));
+        PQclear(row);
         if (!is_added)
             return local_failure(r, message);
-        if (count == 0)
-            return BULK_STEP_OK;
-        contacts += count;
+    }
+}
+
+static bulk_step
+add_pages(bulk_run *r, bulk_files *files)
+{
+    page p = {.last = ""};
+    long long contacts = 0;
+
+    do {
+        bulk_step step = add_page(r, files, &p);
+
+        if (step != BULK_STEP_OK)
+            return step;
+        contacts += p.count;
         bulk_step_tell(r, NULL, "contacts", contacts, r->contacts);
         if (!bulk_step_tick(r))
             return r->interruption;
-    }
+    } while (p.count > 0);
+    return BULK_STEP_OK;
 }
 
 static bulk_step

@@ -19,8 +19,9 @@
 PG_FUNCTION_INFO_V1(ctms_acoustic_csv);
 PG_FUNCTION_INFO_V1(ctms_acoustic_csv_columns);
 
-/* A longer text goes out in several rows. It fits into a buffer of 64 MB. */
-#define CSV_TEXT_LIMIT (64 * 1024 * 1024 - 1)
+/* A longer text goes out in several rows, so that nobody has to hold much of it. It fits into a
+ * buffer of 1 MB; a record that is longer is alone. */
+#define CSV_TEXT_LIMIT (1024 * 1024 - 1)
 
 typedef struct CsvText {
     StringInfoData records; /* after room for the header of a text */

@@ -627,6 +627,23 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     is_all_well('one request');
 }
 
+# However large the values are, a runner has few of them in memory. (The sanitizers need more.)
+{
+    $ctms->sql("SET ctms.acoustic_lane = bulk;
+        UPDATE ctms.emails SET unsubscribe_reason = repeat('why, ', 200000)
+        WHERE email_id IN (SELECT email_id FROM public.people WHERE n <= 100)");
+    my $name = runner_at('run uploading');
+    my ($peak_kb) = slurp('/proc/' . $ctms->pid($name) . '/status') =~ /^VmHWM:\s+(\d+)/m;
+    let_go();
+    is(end_of($name)->{outcome}, 'done', 'a run with large values');
+    cmp_ok($peak_kb, '<', 64 * 1024, 'takes little memory') if $ENV{CTMS_TEST_BIN} !~ /sanitize/;
+    is_all_well('large values');
+    $ctms->sql("SET ctms.acoustic_lane = bulk;
+        UPDATE ctms.emails SET unsubscribe_reason = '' WHERE unsubscribe_reason <> ''");
+    enqueue();
+    is(run_bulk()->{outcome}, 'done', 'and one without them');
+}
+
 # ---- changes meanwhile ---------------------------------------------------------------------------
 
 {
