@@ -23,11 +23,12 @@ on_progress(void *arg, curl_off_t download_total, curl_off_t downloaded, curl_of
             curl_off_t uploaded)
 {
     sftp *s = arg;
-    long long done = s->from + (long long)(downloaded + uploaded);
+    long long moved = downloaded + uploaded;
+    long long done = s->from + moved;
     double now_s = clock_now_s();
 
     (void)upload_total;
-    sftp_guard_note((long long)(downloaded + uploaded));
+    sftp_guard_note(moved);
     if (download_total > s->total)
         s->total = download_total;
     if (done != s->done) {
