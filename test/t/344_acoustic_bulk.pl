@@ -4,10 +4,11 @@
 
 use strict;
 use warnings;
-use JSON::PP;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 use Test::More;
+use CTMS::BulkRuns qw(set_up folders settings calm jobs start_runner end_of run_bulk enqueue
+    waiting last_run watch_points hold let_go runner_at end_lease);
 use CTMS::SandboxRows qw(differences);
 use CTMS::Session;
 use CTMS::Sftp;
@@ -15,64 +16,13 @@ use CTMS::Test qw(poll_until slurp);
 
 plan skip_all => CTMS::Sftp::no_server() if CTMS::Sftp::no_server();
 
-my $ctms = CTMS::Test->new('acoustic_bulk', settings => { acoustic_retry_delay => '15min' });
-my $root = "$ENV{TESTDIR}/bulk_acoustic";
-my $spool = "$ENV{TESTDIR}/bulk_spool";
-mkdir $_, 0700 or die "$_: $!" for $root, $spool;
-my $sftp = CTMS::Sftp->new(root => $root);
-$ctms->start_sandbox(SFTP_ROOT => $root);
-my %env = ($sftp->settings, CTMS_ACOUSTIC_BULK_DIRECTORY => $spool,
-    CTMS_ACOUSTIC_BULK_POLL_S => 0.1, CTMS_ACOUSTIC_LEASE_S => 20, CTMS_ACOUSTIC_TIMEOUT_S => 1);
+my ($ctms, $sftp) = set_up('acoustic_bulk', settings => { acoustic_retry_delay => '15min' });
+my ($root, $spool) = folders();
 
-sub settings
-{
-    my $r = $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/settings",
-        {@_});
-    die $r->{content} if $r->{status} != 200;
-    return;
-}
-sub calm { return settings(faults => [], job_wait_ms => 0, job_rows_per_second => 0) }
-sub jobs { return @{ $ctms->sandbox('/_sandbox/jobs')->{json} } }
-
-# ---- runs -----------------------------------------------------------------------------------
-
-my $runners = 0;
-
-sub start_runner
-{
-    my (%more) = @_;
-    my $name = 'runner' . ++$runners;
-    $ctms->start_program($name, 'ctms', $ctms->agent_env(%env, %more), qw(acoustic bulk --json));
-    return $name;
-}
-
-# Waits for its end; returns its exit status, what it printed, and its log.
-sub end_of
-{
-    my ($name) = @_;
-    my $log = $ctms->{process}{$name}{log};
-    my $pid = $ctms->pid($name);
-    my $status;
-    poll_until(sub { waitpid($pid, POSIX::WNOHANG()) == $pid and $status = $?, 1 },
-        "$name ends", 60);
-    delete $ctms->{process}{$name};
-    my $text = slurp($log);
-    my ($json) = $text =~ /^(\{.*\})$/m;
-    return { status => $status >> 8, log => $text, %{ decode_json($json // '{}') } };
-}
-sub run_bulk { return end_of(start_runner(@_)) }
-
-sub enqueue { return $ctms->sql("SELECT ctms.enqueue_contacts(ARRAY(SELECT email_id
-    FROM ctms.emails WHERE " . ($_[0] // 'true') . "), 'bulk')") }
-sub waiting { return $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') }
-sub last_run { my @columns = @_; my %run; @run{@columns} = split /\|/, $ctms->sql('SELECT '
-    . join(', ', @columns) . ' FROM ctms.acoustic_bulk_run ORDER BY run_id DESC
-        LIMIT 1'); return \%run }
 sub state { return last_run('state')->{state} // '' }
 
 # Files of people, wherever one could be left. Nobody can name those of a job of which it is not
-# known
-# that it was started.
+# known that it was started.
 sub files_left
 {
     my %known = map { $_ => 1 } split /\n/, $ctms->sql('SELECT job_id FROM ctms.acoustic_bulk_file
@@ -264,69 +214,10 @@ is_all_well('refused start');
 
 # ---- every stage ---------------------------------------------------------------------------------
 
-# The transaction that gives a run, or one of its files, this state waits until let_go().
-$ctms->sql(<<'SQL');
-CREATE TABLE public.stop_at (what text);
-CREATE FUNCTION public.stop() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog AS $$
-BEGIN
-    IF (TG_OP = 'INSERT' OR OLD.state <> NEW.state)
-        AND EXISTS (SELECT FROM public.stop_at WHERE what = TG_ARGV[0] || ' ' || NEW.state) THEN
-        PERFORM pg_advisory_xact_lock(4711);
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER stop BEFORE INSERT OR UPDATE ON ctms.acoustic_bulk_run
-    FOR EACH ROW EXECUTE FUNCTION public.stop('run');
-CREATE TRIGGER stop BEFORE INSERT OR UPDATE ON ctms.acoustic_bulk_file
-    FOR EACH ROW EXECUTE FUNCTION public.stop('file');
-SQL
+watch_points();
 
-my $holder;
-
-# Runs SQL in a session that keeps its locks until let_go().
-sub hold
-{
-    my ($sql) = @_;
-    $holder = fork() // die "fork: $!";
-    if (!$holder)
-    {
-        open STDOUT, '>', '/dev/null';
-        open STDERR, '>&', \*STDOUT;
-        { exec 'psql', '-XqAt', '-d', $ctms->db_url . '&application_name=holder', '-c',
-            "BEGIN; $sql; SELECT pg_sleep(60)" }
-        POSIX::_exit(127);
-    }
-    return poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_stat_activity
-        WHERE application_name = 'holder' AND wait_event = 'PgSleep'") }, 'the lock is held');
-}
-sub let_go
-{
-    eval { $ctms->sql("DELETE FROM public.stop_at; SELECT count(pg_terminate_backend(pid))
-        FROM pg_stat_activity
-        WHERE application_name = 'holder'") };
-    kill KILL => $holder;
-    waitpid $holder, 0;
-    return;
-}
-
-# A runner that has come to this point and waits there.
-sub runner_at
-{
-    my ($what) = @_;
-    $ctms->sql("INSERT INTO public.stop_at VALUES ('$what')");
-    hold('SELECT pg_advisory_xact_lock(4711)');
-    enqueue();
-    my $name = start_runner();
-    poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
-        AND NOT granted") },
-        "the runner is at $what");
-    return $name;
-}
-
-# As if that time had passed.
-sub end_lease { $ctms->sql('UPDATE ctms.acoustic_bulk_run SET lease_until = now()
-    WHERE end_timestamp IS NULL'); return }
+# All contacts wait; the runner has come to this point and waits there.
+sub all_at { enqueue(); return runner_at(@_) }
 
 my @points = ('run claiming', 'run making', 'run uploading', 'file made', 'file uploaded',
     'run importing',
@@ -335,7 +226,7 @@ my @points = ('run claiming', 'run making', 'run uploading', 'file made', 'file 
 
 for my $point (@points)
 {
-    my $name = runner_at($point);
+    my $name = all_at($point);
     $ctms->stop_program($name, 'KILL');
     let_go();
     end_lease();
@@ -347,7 +238,7 @@ for my $point (@points)
 
 for my $point ('run making', 'file made', 'file starting', 'file running', 'run cleaning')
 {
-    my $name = runner_at($point);
+    my $name = all_at($point);
     $ctms->crash_database;
     let_go();
     $r = end_of($name);
@@ -357,7 +248,7 @@ for my $point ('run making', 'file made', 'file starting', 'file running', 'run 
 
 for my $point ('run uploading', 'run importing', 'run cleaning')
 {
-    my $name = runner_at($point);
+    my $name = all_at($point);
     $sftp->stop;
     let_go();
     sleep 0.5;
@@ -385,7 +276,7 @@ for my $point ('run uploading', 'run importing', 'run cleaning')
 # A runner that is stopped beyond its lease does no harm when it goes on.
 for my $point ('file uploaded', 'file starting', 'run settling')
 {
-    my $name = runner_at($point);
+    my $name = all_at($point);
     kill STOP => $ctms->pid($name);
     let_go();
     end_lease();
@@ -399,7 +290,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
 }
 
 {
-    my $name = runner_at('run uploading');
+    my $name = all_at('run uploading');
     kill TERM => $ctms->pid($name);
     let_go();
     $r = end_of($name);
@@ -412,7 +303,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
 }
 
 {
-    my $name = runner_at('run making');
+    my $name = all_at('run making');
     $ctms->sql('SELECT ctms.cancel_acoustic_bulk()');
     let_go();
     $r = end_of($name);
@@ -447,7 +338,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     settings(faults => [ { operation => 'ImportList', table => 'main', email => $id{4},
         answer => 'failure',
                 failure_type => 'permanent', text => 'Invalid Date Value' } ]);
-    my $name = runner_at('run settling');
+    my $name = all_at('run settling');
     for my $file (glob "$root/download/*.err")
     {
         my $text = slurp($file);
@@ -472,7 +363,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     settings(faults => [ { operation => 'ImportList', table => 'main', email => $id{4},
         answer => 'failure',
                 failure_type => 'permanent', text => 'Invalid Date Value' } ]);
-    $ctms->stop_program(runner_at('run settling'), 'KILL');
+    $ctms->stop_program(all_at('run settling'), 'KILL');
     let_go();
     calm();
     $sftp->freeze;
@@ -534,7 +425,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
 
 # Files that somebody has marked as removed by hand (docs/operations.md), but of a run that is open.
 {
-    my $name = runner_at('run importing');
+    my $name = all_at('run importing');
     $ctms->sql(q{UPDATE ctms.acoustic_bulk_file f SET state = 'removed'
         FROM ctms.acoustic_bulk_run r WHERE r.run_id = f.run_id AND r.end_timestamp IS NULL});
     let_go();
@@ -550,7 +441,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
 
 # Or whose rows were deleted.
 {
-    my $name = runner_at('run importing');
+    my $name = all_at('run importing');
     $ctms->sql('DELETE FROM ctms.acoustic_bulk_file');
     let_go();
     $r = end_of($name);
@@ -564,7 +455,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
 
 # No file at all: all contacts change between the claim and the snapshot.
 {
-    my $name = runner_at('run making');
+    my $name = all_at('run making');
     $ctms->sql(q{UPDATE ctms.emails SET first_name = 'Changed before'});
     let_go();
     $r = end_of($name);
@@ -632,7 +523,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
     $ctms->sql("SET ctms.acoustic_lane = bulk;
         UPDATE ctms.emails SET unsubscribe_reason = repeat('why, ', 200000)
         WHERE email_id IN (SELECT email_id FROM public.people WHERE n <= 100)");
-    my $name = runner_at('run uploading');
+    my $name = all_at('run uploading');
     my ($peak_kb) = slurp('/proc/' . $ctms->pid($name) . '/status') =~ /^VmHWM:\s+(\d+)/m;
     let_go();
     is(end_of($name)->{outcome}, 'done', 'a run with large values');
@@ -647,7 +538,7 @@ for my $point ('file uploaded', 'file starting', 'run settling')
 # ---- changes meanwhile ---------------------------------------------------------------------------
 
 {
-    my $name = runner_at('file starting');
+    my $name = all_at('file starting');
     $ctms->sql("UPDATE ctms.emails SET first_name = 'Changed' WHERE email_id = '$id{1}'");
     $ctms->sql("SELECT ctms.delete_contact(primary_email) FROM ctms.emails
         WHERE email_id = '$id{2}'");

@@ -3,129 +3,28 @@
 
 use strict;
 use warnings;
-use JSON::PP;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 use Test::More;
+use CTMS::BulkRuns qw(set_up folders settings calm jobs start_runner end_of run_bulk enqueue
+    waiting last_run watch_points let_go runner_at end_lease);
 use CTMS::SandboxRows qw(differences);
 use CTMS::Sftp;
 use CTMS::Test qw(poll_until slurp);
 
 plan skip_all => CTMS::Sftp::no_server() if CTMS::Sftp::no_server();
 
-my $ctms = CTMS::Test->new('bulk_hold');
-my $root = "$ENV{TESTDIR}/acoustic";
-my $spool = "$ENV{TESTDIR}/spool";
-mkdir $_, 0700 or die "$_: $!" for $root, $spool;
-my $sftp = CTMS::Sftp->new(root => $root);
-$ctms->start_sandbox(SFTP_ROOT => $root);
-my %env = ($sftp->settings, CTMS_ACOUSTIC_BULK_DIRECTORY => $spool,
-    CTMS_ACOUSTIC_BULK_POLL_S => 0.1, CTMS_ACOUSTIC_LEASE_S => 20, CTMS_ACOUSTIC_TIMEOUT_S => 1);
+my ($ctms, $sftp) = set_up('bulk_hold');
+my ($root, $spool) = folders();
+watch_points();
 
-sub settings
+sub last_error { return last_run('error')->{error} }
+sub go_on
 {
-    my $r = $ctms->request(POST => "http://127.0.0.1:$ctms->{sandbox_port}/_sandbox/settings",
-        {@_});
-    die $r->{content} if $r->{status} != 200;
-    return;
-}
-sub calm { return settings(faults => [], job_wait_ms => 0, job_rows_per_second => 0) }
-sub jobs { return @{ $ctms->sandbox('/_sandbox/jobs')->{json} } }
-
-my $runners = 0;
-
-sub start_runner
-{
-    my (%more) = @_;
-    my $name = 'runner' . ++$runners;
-    $ctms->start_program($name, 'ctms', $ctms->agent_env(%env, %more), qw(acoustic bulk --json));
-    return $name;
-}
-
-sub end_of
-{
-    my ($name) = @_;
-    my $log = $ctms->{process}{$name}{log};
-    my $pid = $ctms->pid($name);
-    my $status;
-    poll_until(sub { waitpid($pid, POSIX::WNOHANG()) == $pid and $status = $?, 1 },
-        "$name ends", 60);
-    delete $ctms->{process}{$name};
-    my $text = slurp($log);
-    my ($json) = $text =~ /^(\{.*\})$/m;
-    return { status => $status >> 8, log => $text, %{ decode_json($json // '{}') } };
-}
-sub run_bulk { return end_of(start_runner(@_)) }
-
-sub enqueue
-{
-    my ($where) = @_;
-    return $ctms->sql("SELECT ctms.enqueue_contacts(ARRAY(SELECT email_id FROM ctms.emails WHERE "
-            . ($where // 'true') . "), 'bulk')");
-}
-sub waiting { return $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') }
-sub last_error
-{
-    return $ctms->sql('SELECT error FROM ctms.acoustic_bulk_run ORDER BY run_id DESC LIMIT 1');
-}
-
-# The transaction that gives a run, or one of its files, this state waits until let_go().
-$ctms->sql(<<'SQL');
-CREATE TABLE public.stop_at (what text);
-CREATE FUNCTION public.stop() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog AS $$
-BEGIN
-    IF (TG_OP = 'INSERT' OR OLD.state <> NEW.state)
-        AND EXISTS (SELECT FROM public.stop_at WHERE what = TG_ARGV[0] || ' ' || NEW.state) THEN
-        PERFORM pg_advisory_xact_lock(4711);
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER stop BEFORE INSERT OR UPDATE ON ctms.acoustic_bulk_run
-    FOR EACH ROW EXECUTE FUNCTION public.stop('run');
-CREATE TRIGGER stop BEFORE INSERT OR UPDATE ON ctms.acoustic_bulk_file
-    FOR EACH ROW EXECUTE FUNCTION public.stop('file');
-SQL
-
-my $holder;
-
-sub hold
-{
-    $holder = fork() // die "fork: $!";
-    if (!$holder)
-    {
-        open STDOUT, '>', '/dev/null';
-        open STDERR, '>&', \*STDOUT;
-        { exec 'psql', '-XqAt', '-d', $ctms->db_url . '&application_name=holder', '-c',
-            'BEGIN; SELECT pg_advisory_xact_lock(4711); SELECT pg_sleep(60)' }
-        POSIX::_exit(127);
-    }
-    return poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_stat_activity
-        WHERE application_name = 'holder' AND wait_event = 'PgSleep'") }, 'the lock is held');
-}
-
-sub let_go
-{
-    eval { $ctms->sql("DELETE FROM public.stop_at; SELECT count(pg_terminate_backend(pid))
-        FROM pg_stat_activity WHERE application_name = 'holder'") };
-    kill KILL => $holder;
-    waitpid $holder, 0;
+    let_go();
     poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0 },
         'nobody waits any more');
     return;
-}
-
-# A runner that has come to this point and waits there.
-sub runner_at
-{
-    my ($what, %more) = @_;
-    $ctms->sql("INSERT INTO public.stop_at VALUES ('$what')");
-    hold();
-    my $name = start_runner(%more);
-    poll_until(sub { $ctms->sql("SELECT count(*) FROM pg_locks
-        WHERE locktype = 'advisory' AND NOT granted") },
-        "the runner is at $what");
-    return $name;
 }
 sub kill_at
 {
@@ -134,15 +33,8 @@ sub kill_at
     $ctms->stop_program($name, 'KILL');
     $ctms->sql("SELECT count(pg_terminate_backend(pid)) FROM pg_locks
         WHERE locktype = 'advisory' AND NOT granted");
-    let_go();
+    go_on();
     return end_lease();
-}
-
-# As if that time had passed.
-sub end_lease
-{
-    $ctms->sql('UPDATE ctms.acoustic_bulk_run SET lease_until = now() WHERE end_timestamp IS NULL');
-    return;
 }
 
 sub end_hold
@@ -215,7 +107,7 @@ for my $point ('file uploaded', 'file starting')
     enqueue();
     my $runner = runner_at($point);
     kill STOP => $ctms->pid($runner);
-    let_go();
+    go_on();
     end_hold();
     change($first);
     send_the_ordinary_way(sub { waiting() == 0 });
