@@ -8,7 +8,7 @@ use POSIX ();
 use Time::HiRes qw(sleep time);
 use Test::More;
 use CTMS::BulkRuns qw(set_up folders settings calm jobs start_runner end_of run_bulk enqueue
-    waiting last_run watch_points hold let_go runner_at end_lease);
+    waiting last_run watch_points let_go runner_at end_lease);
 use CTMS::SandboxRows qw(differences);
 use CTMS::Session;
 use CTMS::Sftp;

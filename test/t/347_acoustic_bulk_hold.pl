@@ -3,14 +3,12 @@
 
 use strict;
 use warnings;
-use POSIX ();
-use Time::HiRes qw(sleep time);
 use Test::More;
 use CTMS::BulkRuns qw(set_up folders settings calm jobs start_runner end_of run_bulk enqueue
     waiting last_run watch_points let_go runner_at end_lease);
 use CTMS::SandboxRows qw(differences);
 use CTMS::Sftp;
-use CTMS::Test qw(poll_until slurp);
+use CTMS::Test qw(poll_until);
 
 plan skip_all => CTMS::Sftp::no_server() if CTMS::Sftp::no_server();
 

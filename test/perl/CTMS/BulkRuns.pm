@@ -19,7 +19,7 @@ use JSON::PP;
 use POSIX ();
 
 our @EXPORT_OK = qw(set_up folders settings calm jobs start_runner end_of run_bulk enqueue waiting
-    last_run watch_points hold let_go runner_at end_lease);
+    last_run watch_points let_go runner_at end_lease);
 
 my ($ctms, $sftp, $root, $spool, %env, $holder);
 my $runners = 0;
