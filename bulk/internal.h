@@ -112,8 +112,6 @@ void bulk_step_log(bulk_run *r, log_level level, const char *format, ...)
 /* Notes why the run is given up. */
 bulk_step
 bulk_step_give_up(bulk_run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Too little of the time is left for which the contacts are held. */
-bool bulk_step_is_late(const bulk_run *r);
 /* Seconds until the hold ends. */
 double bulk_step_time_left_s(const bulk_run *r);
 

@@ -69,8 +69,9 @@ bulk_step_time_left_s(const bulk_run *r)
     return r->hold_end_s - clock_now_s();
 }
 
-bool
-bulk_step_is_late(const bulk_run *r)
+/* Too little of the time is left for which the contacts are held. */
+static bool
+is_late(const bulk_run *r)
 {
     /* What is needed to settle the contacts. */
     double margin_s = r->settings->timeout_s / 10 < 60 ? r->settings->timeout_s / 10 : 60;
@@ -105,7 +106,7 @@ bulk_step_heed_cancel(bulk_run *r)
 static void
 heed_time(bulk_run *r)
 {
-    if (r->interruption != BULK_STEP_OK || !is_before_settling(r) || !bulk_step_is_late(r))
+    if (r->interruption != BULK_STEP_OK || !is_before_settling(r) || !is_late(r))
         return;
     bulk_step_give_up(r, "not done in time (CTMS_ACOUSTIC_BULK_TIMEOUT_S): state %s", r->state);
     interrupt(r, BULK_STEP_GIVE_UP);
