@@ -25,6 +25,8 @@
 #define ERRCODE_CTMS_STRIPE_UNRECOGNIZED MAKE_SQLSTATE('C', 'T', 'S', '0', '1')
 /* A required key is missing from a Stripe object, or has the wrong type. */
 #define ERRCODE_CTMS_STRIPE_CONTENT MAKE_SQLSTATE('C', 'T', 'S', '0', '2')
+/* A server is not a replica, or has not replayed what the caller needs: ask another one. */
+#define ERRCODE_CTMS_NOT_REPLAYED MAKE_SQLSTATE('C', 'T', '5', '0', '3')
 /*
  * A Stripe object refers to a parent or price that is not stored yet. The sender should deliver
  * it again.

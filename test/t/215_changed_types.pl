@@ -178,6 +178,7 @@ my @calls = (
     'SELECT ctms.forget_acoustic_history()', "SELECT ctms.acoustic_place('$other')",
     "SELECT * FROM ctms.product_subscriptions('$id')", 'SELECT * FROM ctms.acoustic_backlog(6)',
     'SELECT lane, backlog FROM ctms.acoustic_lanes()',
+    'SELECT timeline FROM ctms.wal_position()', "SELECT ctms.require_replayed(1, '0/1')",
     'SELECT ctms.acoustic_age(6) > 0', 'SELECT backlog, deletions, agents FROM ctms.monitor()',
     "SELECT ctms.get_setting('acoustic_history')", 'SELECT ctms.list_settings()',
     "SELECT ctms.set_setting('acoustic_retry_delay', '5s')",

@@ -1,0 +1,99 @@
+/*
+ * base/replay.c: whether a replica has what its primary has: ctms.wal_position() on the one,
+ * ctms.require_replayed() on the other. The REST server calls them, so that it never reads an older
+ * state from a replica than its client may have seen.
+ *
+ * A position is a timeline and a place in its log. After a failover, what an old timeline has at
+ * the same place is something else, so positions of two timelines are never compared.
+ */
+#include "extension/base/compat.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogrecovery.h"
+#include "funcapi.h"
+#include "utils/pg_lsn.h"
+
+#include "extension/base/errors.h"
+
+PG_FUNCTION_INFO_V1(ctms_wal_position);
+PG_FUNCTION_INFO_V1(ctms_require_replayed);
+
+/*
+ * Everything that was committed is before this position, whether it has been flushed or not. At the
+ * beginning of a page the place for the next record is behind the page's header, but the last one,
+ * or the end of the file after pg_switch_wal(), is replayed up to the page.
+ */
+static XLogRecPtr
+get_end_of_log(void)
+{
+    XLogRecPtr next = GetXLogInsertRecPtr();
+    uint64 header = XLogSegmentOffset(next, wal_segment_size) < XLOG_BLCKSZ ? SizeOfXLogLongPHD
+                                                                            : SizeOfXLogShortPHD;
+
+    return next % XLOG_BLCKSZ == header ? next - header : next;
+}
+
+Datum
+ctms_wal_position(PG_FUNCTION_ARGS)
+{
+    TupleDesc desc;
+    Datum values[2];
+    bool nulls[2] = {false, false};
+
+    /* The programs take this for what it is: no server that takes writes. */
+    if (RecoveryInProgress())
+        ereport(ERROR, errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+                errmsg("cannot tell the position of a primary during recovery"));
+    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    values[0] = Int32GetDatum((int32)GetWALInsertionTimeLine());
+    values[1] = LSNGetDatum(get_end_of_log());
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+static int
+set_log_level(int level)
+{
+    log_min_messages = level;
+    return 0;
+}
+
+/*
+ * This is an answer that comes for many reads a second, so the server's log does not get it. Where
+ * an error goes is decided before ereport() looks at what comes after the level.
+ */
+static void
+refuse(const char *why)
+{
+    int level = log_min_messages;
+
+    set_log_level(PANIC);
+    ereport(ERROR, set_log_level(level), errcode(ERRCODE_CTMS_NOT_REPLAYED), errmsg("%s", why));
+}
+
+/*
+ * The snapshot of a statement that begins after this one shows what was replayed. That of a
+ * transaction which keeps its snapshot was taken before we look.
+ */
+Datum
+ctms_require_replayed(PG_FUNCTION_ARGS)
+{
+    TimeLineID replayed_timeline;
+    XLogRecPtr replayed;
+
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+        ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                errmsg("timeline and position must not be null"));
+    if (!RecoveryInProgress())
+        refuse("this server is not a replica");
+    if (IsolationUsesXactSnapshot())
+        refuse("this transaction keeps the snapshot that it began with");
+    replayed = GetXLogReplayRecPtr(&replayed_timeline);
+    if (replayed_timeline != (TimeLineID)PG_GETARG_INT32(0))
+        refuse("this replica is on another timeline");
+    if (replayed < PG_GETARG_LSN(1))
+        refuse("this replica has not replayed as much");
+    PG_RETURN_VOID();
+}
