@@ -106,14 +106,14 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 /* ---- requests -------------------------------------------------------------------------- */
 
 static pg_request *
-send_or_queue(pg_pool *pool, const pg_statement *statement, const char *const *values,
-              bool is_streamed, pg_callback callback, void *arg)
+send_or_queue(pg_pool *pool, const pg_guard *guard, const pg_statement *statement,
+              const char *const *values, bool is_streamed, pg_callback callback, void *arg)
 {
     pg_request *request;
 
     if (pool->is_away || pool->queue_count >= pool->options.queue_max)
         return NULL;
-    request = pg_pool_request_new(pool, statement, values);
+    request = pg_pool_request_new(pool, statement, values, guard);
     request->is_streamed = is_streamed;
     request->lane = pg_pool_lane_of(request);
     request->callback = callback;
@@ -128,14 +128,21 @@ pg_request *
 pg_pool_query(pg_pool *pool, const pg_statement *statement, const char *const *values,
               pg_callback callback, void *arg)
 {
-    return send_or_queue(pool, statement, values, false, callback, arg);
+    return send_or_queue(pool, NULL, statement, values, false, callback, arg);
 }
 
 pg_request *
 pg_pool_stream(pg_pool *pool, const pg_statement *statement, const char *const *values,
                pg_callback callback, void *arg)
 {
-    return send_or_queue(pool, statement, values, true, callback, arg);
+    return send_or_queue(pool, NULL, statement, values, true, callback, arg);
+}
+
+pg_request *
+pg_pool_read(pg_pool *pool, const pg_guard *guard, const pg_statement *statement,
+             const char *const *values, bool is_streamed, pg_callback callback, void *arg)
+{
+    return send_or_queue(pool, guard, statement, values, is_streamed, callback, arg);
 }
 
 void

@@ -46,7 +46,17 @@ typedef struct pg_statement {
     bool is_keyed;
 } pg_statement;
 
+/*
+ * A statement that must succeed before a read is executed, or the read is not. Both are sent as
+ * one, so whatever pooler or balancer is between, one session executes them, in one transaction.
+ */
+typedef struct pg_guard {
+    const pg_statement *statement;
+    const char *const *values; /* copied */
+} pg_guard;
+
 typedef enum pg_status {
+    PG_GUARD_HELD,  /* of a streamed request: its guard has succeeded, and more calls follow */
     PG_ROW,         /* of a streamed request: result holds one row, and more calls follow */
     PG_OK,          /* done and committed; result holds the rows */
     PG_ERROR,       /* the server refused: see sqlstate, message, detail; nothing was changed */
@@ -61,6 +71,7 @@ typedef struct pg_reply {
     const char *message; /* never NULL; for PG_ERROR the primary message, otherwise what happened */
     const char *detail;  /* NULL when there is none */
     bool was_retried;    /* after a deadlock, serialisation failure or lost connection */
+    bool is_of_guard;    /* PG_ERROR: the guard was refused, and the statement not executed */
 } pg_reply;
 
 /* True if the SQLSTATE begins with prefix; two characters are a class. */
@@ -96,6 +107,10 @@ pg_request *pg_pool_query(pg_pool *pool, const pg_statement *statement, const ch
 /* The same, but each row is delivered as soon as it arrives. */
 pg_request *pg_pool_stream(pg_pool *pool, const pg_statement *statement, const char *const *values,
                            pg_callback callback, void *arg);
+/* Like pg_pool_query() or pg_pool_stream(), for a statement that only reads, with a guard. */
+pg_request *
+pg_pool_read(pg_pool *pool, const pg_guard *guard, const pg_statement *statement,
+             const char *const *values, bool is_streamed, pg_callback callback, void *arg);
 /* The request has until then, if its own time limit does not end before (time of common/clock.h).
  */
 void pg_request_end_by(pg_request *request, double deadline_s);

@@ -3,10 +3,11 @@
  * Which request is sent where is decided in pg_pool_lane.c, which stands above this file: it is
  * called (pool->dispatch) when there is room for more requests.
  *
- * On the wire a request is [Parse] Bind Execute Sync; pg_pool_statement.c sends all but the Sync.
- * It waits in the list of requests in flight, in the order of sending. It ends when its Sync is
- * answered, because only then its transaction is known to be committed. Before the Sync of some
- * writes there is a Flush: their rows come when they are executed, before the commit.
+ * On the wire a request is [Parse] Bind Execute Sync, with a guard [Parse] [Parse] Bind Execute
+ * Bind Execute Sync; pg_pool_statement.c sends all but the Sync. It waits in the list of requests
+ * in flight, in the order of sending. It ends when its Sync is answered, because only then its
+ * transaction is known to be committed. Before the Sync of some writes there is a Flush: their rows
+ * come when they are executed, before the commit.
  */
 #include <stdio.h>
 #include <string.h>
@@ -126,7 +127,8 @@ ask_for_rows(connection *conn)
 {
     const pg_request *request = conn->in_flight.head;
 
-    if (request != NULL && request->is_streamed && !request->is_preparing)
+    if (request != NULL && request->is_streamed && !request->is_preparing_guard &&
+        !request->is_preparing && !request->is_guarding)
         PQsetSingleRowMode(conn->pg);
 }
 
@@ -259,10 +261,10 @@ take_error(connection *conn, pg_request *request, PGresult *result)
         PQclear(result);
         return;
     }
-    if (request->is_preparing) {
-        pg_pool_statement_forget(conn, request->statement);
-        request->is_preparing = false;
-    }
+    request->is_guard_refused =
+        request->is_preparing_guard || (request->is_guarding && !request->is_preparing);
+    pg_pool_statement_forget_unprepared(conn, request);
+    request->is_preparing_guard = request->is_preparing = request->is_guarding = false;
     PQclear(request->error);
     request->error = result;
 }
@@ -276,8 +278,13 @@ take_rows(connection *conn, pg_request *request, PGresult *result)
         conn->is_broken = true;
         PQclear(result);
     } else if (PQresultStatus(result) == PGRES_SINGLE_TUPLE) {
-        pg_pool_request_deliver_row(request, result);
+        pg_pool_request_deliver_part(request, PG_ROW, result);
         PQclear(result);
+    } else if (request->is_guarding) {
+        request->is_guarding = false;
+        PQclear(result);
+        if (request->is_streamed)
+            pg_pool_request_deliver_part(request, PG_GUARD_HELD, NULL);
     } else {
         PQclear(request->result);
         request->result = result;
@@ -285,6 +292,20 @@ take_rows(connection *conn, pg_request *request, PGresult *result)
         if (request->is_sampled)
             pg_pool_pace_note_executed(conn);
     }
+}
+
+static void
+take_success(connection *conn, pg_request *request, PGresult *result)
+{
+    bool *is_preparing =
+        request->is_preparing_guard ? &request->is_preparing_guard : &request->is_preparing;
+
+    if (!*is_preparing) {
+        take_rows(conn, request, result);
+        return;
+    }
+    *is_preparing = false;
+    PQclear(result);
 }
 
 static void
@@ -300,14 +321,7 @@ take_result(connection *conn, PGresult *result)
     case PGRES_PIPELINE_ABORTED: PQclear(result); break;
     case PGRES_SINGLE_TUPLE:
     case PGRES_TUPLES_OK:
-    case PGRES_COMMAND_OK:
-        if (request->is_preparing) {
-            request->is_preparing = false;
-            PQclear(result);
-        } else {
-            take_rows(conn, request, result);
-        }
-        break;
+    case PGRES_COMMAND_OK: take_success(conn, request, result); break;
     default: take_error(conn, request, result); break;
     }
 }
@@ -419,7 +433,7 @@ set_up_session(connection *conn)
     pg_request *request;
 
     pg_session_fill(&values, conn->pg, conn->pool->options.timeout_s);
-    request = pg_pool_request_new(conn->pool, &pg_session_set_up, values.values);
+    request = pg_pool_request_new(conn->pool, &pg_session_set_up, values.values, NULL);
     request->callback = on_session_set_up;
     request->arg = conn;
     request->lane = LANE_NONE;

@@ -71,12 +71,16 @@ struct pg_request {
     pool_lane lane;
     connection *sent_on; /* NULL: in the queue */
     double deadline_s;
-    bool is_sampled;        /* its rows come when it is executed, before its commit */
-    bool is_executed;       /* the rows are there; only the commit is waited for */
-    unsigned long long key; /* of a write: hash of what it changes; 0: none */
-    int move_count;         /* how often it was taken away from behind a slow one */
-    bool is_preparing;      /* the next result is that of Parse */
-    bool is_unnamed;        /* to be sent, or was sent, without a prepared statement */
+    bool is_sampled;           /* its rows come when it is executed, before its commit */
+    bool is_executed;          /* the rows are there; only the commit is waited for */
+    unsigned long long key;    /* of a write: hash of what it changes; 0: none */
+    int move_count;            /* how often it was taken away from behind a slow one */
+    const pg_statement *guard; /* NULL: none */
+    bool is_preparing_guard;   /* the result of its Parse comes before all others */
+    bool is_preparing;         /* then that of the statement's Parse */
+    bool is_guarding;          /* then that of the guard itself */
+    bool is_guard_refused;     /* the error is the guard's */
+    bool is_unnamed;           /* to be sent, or was sent, without a prepared statement */
     bool was_retried;
     bool was_hit;        /* by a cancellation that was not for it */
     bool is_misfit;      /* a result is not one of this statement */
@@ -86,7 +90,7 @@ struct pg_request {
     PGresult *result;
     PGresult *error;
     pg_request *next;
-    const char *values[];
+    const char *values[]; /* of the statement, then of the guard */
 };
 
 struct pg_pool {
@@ -159,11 +163,12 @@ void pg_pool_size_shrink(pg_pool *pool, double now_s);
 void pg_pool_list_append(request_list *list, pg_request *request);
 /* NULL when the list is empty. */
 pg_request *pg_pool_list_take(request_list *list);
-pg_request *
-pg_pool_request_new(pg_pool *pool, const pg_statement *statement, const char *const *values);
+/* guard: NULL for none. */
+pg_request *pg_pool_request_new(pg_pool *pool, const pg_statement *statement,
+                                const char *const *values, const pg_guard *guard);
 void pg_pool_request_free(pg_request *request);
-/* Delivers a row, which still belongs to the caller. */
-void pg_pool_request_deliver_row(pg_request *request, const PGresult *row);
+/* Delivers what comes before the end of a streamed request; the row still belongs to the caller. */
+void pg_pool_request_deliver_part(pg_request *request, pg_status status, const PGresult *row);
 /* Calls the callback; what comes for the request later is not wanted any more. */
 void pg_pool_request_answer(pg_request *request, pg_status status, const char *message);
 /* Calls the callback and frees the request. */
@@ -198,12 +203,13 @@ bool pg_pool_deadline_was_mishit(const connection *conn, const pg_request *reque
 
 /* pg_pool_statement.c. Sends a request as the connection can. False on failure. */
 bool pg_pool_statement_send(connection *conn, pg_request *request);
-/* The server refused to prepare the statement of the request. */
-void pg_pool_statement_forget(connection *conn, const pg_statement *statement);
+/* The server refused to prepare what it has not told to be prepared. */
+void pg_pool_statement_forget_unprepared(connection *conn, const pg_request *request);
 /* True if the request failed only because of its prepared statement. From now on the connection
  * does without; the request can be sent again. */
 bool pg_pool_statement_can_do_without(connection *conn, pg_request *request);
-/* True if this can be a result of the statement. Otherwise writes why not. */
+/* True if this can be a result of the statement, or of the guard if that comes first. Otherwise
+ * writes why not. */
 bool
 pg_pool_statement_fits(const pg_request *request, const PGresult *result, char *why, size_t size);
 

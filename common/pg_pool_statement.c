@@ -40,8 +40,8 @@ find(connection *conn, const pg_statement *statement)
     return NULL;
 }
 
-void
-pg_pool_statement_forget(connection *conn, const pg_statement *statement)
+static void
+forget(connection *conn, const pg_statement *statement)
 {
     struct prepared_statement *prepared = find(conn, statement);
 
@@ -49,11 +49,31 @@ pg_pool_statement_forget(connection *conn, const pg_statement *statement)
         *prepared = conn->statements[--conn->statement_count];
 }
 
-static struct prepared_statement *
-prepare(connection *conn, pg_request *request)
+void
+pg_pool_statement_forget_unprepared(connection *conn, const pg_request *request)
 {
-    const pg_statement *statement = request->statement;
-    struct prepared_statement *prepared;
+    if (request->is_preparing_guard)
+        forget(conn, request->guard);
+    if (request->is_preparing)
+        forget(conn, request->statement);
+}
+
+static bool
+is_unusable(connection *conn, const pg_statement *statement)
+{
+    const struct prepared_statement *prepared = find(conn, statement);
+
+    return prepared != NULL && prepared->is_unusable;
+}
+
+/* Has it prepared if it is not. Returns NULL on failure. */
+static const struct prepared_statement *
+prepare(connection *conn, const pg_statement *statement, bool *is_preparing)
+{
+    struct prepared_statement *prepared = find(conn, statement);
+
+    if (prepared != NULL)
+        return prepared;
 
     if (conn->statement_count == STATEMENTS_MAX)
         conn->statement_count = 0;
@@ -65,27 +85,54 @@ prepare(connection *conn, pg_request *request)
              (unsigned long long)hash_string(SECOND_SEED, statement->sql));
     if (!PQsendPrepare(conn->pg, prepared->name, statement->sql, 0, NULL))
         return NULL;
-    request->is_preparing = true;
+    *is_preparing = true;
     conn->statement_count++;
     return prepared;
 }
 
+/* prepared: NULL to send the text along. */
+static bool
+execute(connection *conn, const pg_statement *statement, const struct prepared_statement *prepared,
+        const char *const *values)
+{
+    if (prepared == NULL)
+        return PQsendQueryParams(conn->pg, statement->sql, statement->parameter_count, NULL, values,
+                                 NULL, NULL, 0) == 1;
+    return PQsendQueryPrepared(conn->pg, prepared->name, statement->parameter_count, values, NULL,
+                               NULL, 0) == 1;
+}
+
+/* The rows of a streamed request may take long, so the server tells at once that its guard holds.
+ */
+static bool
+send_guard(connection *conn, pg_request *request, const struct prepared_statement *prepared)
+{
+    request->is_guarding = true;
+    return execute(conn, request->guard, prepared,
+                   &request->values[request->statement->parameter_count]) &&
+           (!request->is_streamed || PQsendFlushRequest(conn->pg));
+}
+
+/* All is prepared before the guard, because what comes after a guard that is refused is skipped. */
 bool
 pg_pool_statement_send(connection *conn, pg_request *request)
 {
-    const pg_statement *statement = request->statement;
-    const struct prepared_statement *prepared = find(conn, statement);
+    const struct prepared_statement *guard = NULL, *prepared = NULL;
 
-    request->is_unnamed =
-        request->is_unnamed || conn->is_unnamed || (prepared != NULL && prepared->is_unusable);
-    if (request->is_unnamed)
-        return PQsendQueryParams(conn->pg, statement->sql, statement->parameter_count, NULL,
-                                 request->values, NULL, NULL, 0) == 1;
-    if (prepared == NULL)
-        prepared = prepare(conn, request);
-    return prepared != NULL &&
-           PQsendQueryPrepared(conn->pg, prepared->name, statement->parameter_count,
-                               request->values, NULL, NULL, 0) == 1;
+    request->is_unnamed |= conn->is_unnamed || is_unusable(conn, request->statement) ||
+                           (request->guard != NULL && is_unusable(conn, request->guard));
+    if (!request->is_unnamed) {
+        if (request->guard != NULL) {
+            guard = prepare(conn, request->guard, &request->is_preparing_guard);
+            if (guard == NULL)
+                return false;
+        }
+        prepared = prepare(conn, request->statement, &request->is_preparing);
+        if (prepared == NULL)
+            return false;
+    }
+    return (request->guard == NULL || send_guard(conn, request, guard)) &&
+           execute(conn, request->statement, prepared, request->values);
 }
 
 bool
@@ -103,7 +150,7 @@ pg_pool_statement_can_do_without(connection *conn, pg_request *request)
                strstr(message, "cached plan") != NULL) {
         /* The type of a result has changed. A statement of this text is kept by its session, which
          * need not be ours alone, so it cannot be prepared again. */
-        prepared = find(conn, request->statement);
+        prepared = find(conn, request->is_guard_refused ? request->guard : request->statement);
         if (prepared != NULL)
             prepared->is_unusable = true;
     } else {
@@ -136,7 +183,7 @@ has_columns(const PGresult *result, const char *list)
 bool
 pg_pool_statement_fits(const pg_request *request, const PGresult *result, char *why, size_t size)
 {
-    const pg_statement *statement = request->statement;
+    const pg_statement *statement = request->is_guarding ? request->guard : request->statement;
     int rows = PQntuples(result);
 
     if (!has_columns(result, statement->columns)) {
@@ -147,7 +194,8 @@ pg_pool_statement_fits(const pg_request *request, const PGresult *result, char *
                  statement->columns);
         return false;
     }
-    if (statement->rows == PG_ONE_ROW && rows != 1 && !request->is_streamed) {
+    if (statement->rows == PG_ONE_ROW && rows != 1 &&
+        (request->is_guarding || !request->is_streamed)) {
         snprintf(why, size, "the result of \"%.100s\" has %d rows instead of one", statement->sql,
                  rows);
         return false;

@@ -279,6 +279,7 @@ resource_answer_error(exchange *ex, const pg_reply *reply)
     case PG_ERROR: answer_server_error(ex, reply); break;
     case PG_LOST:
     case PG_UNAVAILABLE: exchange_answer_unavailable(ex, reply->message); break;
+    case PG_GUARD_HELD:
     case PG_ROW:
     case PG_OK: exchange_answer_failure(ex, "not an error", NULL); break;
     }

@@ -86,6 +86,29 @@ refuses_other_numbers_of_rows(void **state)
     assert_false(fits(&one, false, make_result(2, "a", "b", NULL), why));
 }
 
+/* What comes first is the guard's, even when the rows of the statement are streamed. */
+static void
+takes_the_result_of_a_guard_first(void **state)
+{
+    static const pg_statement guard = {.sql = "SELECT g()", .columns = "g"};
+    pg_request request = {
+        .statement = &any, .guard = &guard, .is_guarding = true, .is_streamed = true};
+    PGresult *of_guard = make_result(1, "g", NULL), *no_row = make_result(0, "g", NULL);
+    PGresult *of_statement = make_result(1, "a", "b", NULL);
+    char why[300];
+
+    (void)state;
+    assert_true(pg_pool_statement_fits(&request, of_guard, why, sizeof(why)));
+    assert_false(pg_pool_statement_fits(&request, no_row, why, sizeof(why)));
+    assert_false(pg_pool_statement_fits(&request, of_statement, why, sizeof(why)));
+    request.is_guarding = false;
+    assert_true(pg_pool_statement_fits(&request, of_statement, why, sizeof(why)));
+    assert_false(pg_pool_statement_fits(&request, of_guard, why, sizeof(why)));
+    PQclear(of_guard);
+    PQclear(no_row);
+    PQclear(of_statement);
+}
+
 int
 main(void)
 {
@@ -93,6 +116,7 @@ main(void)
         cmocka_unit_test(takes_its_own_columns),
         cmocka_unit_test(refuses_other_columns),
         cmocka_unit_test(refuses_other_numbers_of_rows),
+        cmocka_unit_test(takes_the_result_of_a_guard_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
