@@ -19,11 +19,13 @@
 #   make bench-rest         the REST server, next to pgbench
 #   make bench-rest-beside  short requests while others make the server busy
 #   make bench-rest-size    very many contacts, next to few
+#   make bench-cores        what calls take of the processors, on one core and on more
+#   make bench-sizes        what contacts take on disk, and which pages calls touch  (CONTACTS=1000000)
 #   make bench-replica      reads from a replica, next to reads from the primary
 #   make bench-direct       each path below the executor, next to the same by SQL
 #   make bench-stripe       Stripe objects by one session, next to sixteen
 #   make bench-queue        what the queue to Acoustic costs
-#   make bench-writes       what a contact takes on disk, and what writes cost in WAL
+#   make bench-writes       what writes cost in WAL and processor time
 #   make bench-reporting    the views for reports, next to the function for one contact
 #   make bench-token-flood  tokens while others attack /token
 #   make bench-agent        the agent: throughput, how soon it begins, and changes beside a wave

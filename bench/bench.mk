@@ -15,7 +15,7 @@ set-up:
 DISKS ?= native,2,5,replica
 bench: set-up
 	+CTMS_BENCH_DISKS=$(DISKS) $(MAKE) --no-print-directory -k -j1 CONTACTS=100000 bench-rest bench-rest-beside \
-		bench-rest-size bench-replica bench-direct bench-writes bench-stripe bench-queue bench-agent bench-token-flood \
+		bench-rest-size bench-cores bench-sizes bench-replica bench-direct bench-writes bench-stripe bench-queue bench-agent bench-token-flood \
 		bench-reporting bench-import bench-bulk bench-json-schema bench-json-schema-cancel
 
 bench-agent: set-up
@@ -30,6 +30,9 @@ bench-rest-beside: set-up
 
 bench-rest-size: set-up
 	scripts/check bench/rest_size.pl
+
+bench-cores: set-up
+	scripts/check bench/cores.pl
 
 bench-replica: set-up
 	scripts/check bench/replica.pl
@@ -55,6 +58,9 @@ bench-token-flood: set-up
 CONTACTS ?= 1000000
 bench-import: set-up
 	CTMS_BENCH_CONTACTS=$(CONTACTS) scripts/check bench/import.pl
+
+bench-sizes: set-up
+	CTMS_BENCH_CONTACTS=$(CONTACTS) scripts/check bench/sizes.pl
 
 bench-bulk: set-up
 	CTMS_BENCH_CONTACTS=$(CONTACTS) scripts/check bench/acoustic_bulk.pl
@@ -104,6 +110,6 @@ fuzz-http: set-up
 	$(quiet)+$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs
 	$(quiet)CTMS_FUZZ_SECONDS=$(or $(SECONDS),1800) BUILD=build/sanitize $(LONG_TEST) test/t/131_rest_fuzz.pl
 
-.PHONY: set-up bench bench-agent bench-rest bench-rest-beside bench-rest-size bench-replica bench-direct bench-stripe \
+.PHONY: set-up bench bench-agent bench-rest bench-rest-beside bench-rest-size bench-cores bench-sizes bench-replica bench-direct bench-stripe \
 	bench-queue bench-writes bench-reporting bench-token-flood bench-import bench-bulk bench-json-schema bench-json-schema-cancel conformance \
 	soak-agent soak-bulk soak-ddl soak-rest soak-schemas soak-stripe fuzz-http

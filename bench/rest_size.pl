@@ -1,6 +1,6 @@
 # What very many contacts cost: the REST server on CTMS_BENCH_LARGE (1000000) contacts next to one
-# on CTMS_BENCH_CONTACTS (10000), by turns; how much room a contact takes; and a walk over /updates
-# through all, while some change. Run by "make bench-rest-size". To make a contact takes 20 us of
+# on CTMS_BENCH_CONTACTS (10000), by turns; and a walk over /updates through all, while some change.
+# Run by "make bench-rest-size". To make a contact takes 20 us of
 # processor time; ten millions need up to 30 GB of disk, more than half of it for WAL.
 #
 # Both databases are in one cluster, in huge pages where the system has some
@@ -36,27 +36,6 @@ $node->safe_psql('ctms_large', 'CREATE EXTENSION ctms');
 my $begun = time;
 fill($bench, 'ctms_large', $large);
 diag sprintf '%d contacts made in %.0f s', $large, time - $begun;
-
-# ---- room ----------------------------------------------------------------------------------------
-
-sub show_sizes
-{
-    my $rows = $node->safe_psql('ctms_large', <<'SQL');
-SELECT 0, c.relname || ', table', pg_table_size(c.oid), c.relname
-FROM pg_class AS c WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r'
-    AND c.reltuples > 1000
-UNION ALL SELECT 1, i.indexrelid::regclass::text, pg_relation_size(i.indexrelid), c.relname
-FROM pg_class AS c JOIN pg_index AS i ON i.indrelid = c.oid
-WHERE c.relnamespace = 'ctms'::regnamespace AND c.reltuples > 1000
-ORDER BY 4, 1, 2
-SQL
-    my @sizes = map { [ (split /\|/)[ 1, 2 ] ] } split /\n/, $rows;
-    diag sprintf '%-40s %10s', 'bytes for each contact', $large;
-    diag sprintf '%-40s %10.1f', $_->[0], $_->[1] / $large
-        for @sizes, [ 'all', sum(map { $_->[1] } @sizes) ];
-    return;
-}
-show_sizes();
 
 # ---- calls ---------------------------------------------------------------------------------------
 

@@ -1,5 +1,4 @@
-# What a contact takes on disk, and what a write costs: WAL by kinds of records, and processor time.
-# Run by "make bench-writes".
+# What a write costs: WAL by kinds of records, and processor time. Run by "make bench-writes".
 #
 # CTMS_BENCH_CONTACTS (200000) are there, stored one after the other with the ids that the tables
 # give them. Each call is a transaction of its own, for a contact somewhere among them, made by a
@@ -48,23 +47,6 @@ CREATE TABLE chosen AS SELECT row_number() OVER (ORDER BY random()) AS n, email_
 CREATE INDEX ON chosen (n);
 SQL
 $ctms->sql('VACUUM ANALYZE');
-
-# ---- bytes ------------------------------------------------------------------------------------
-
-my $bytes = 0;
-diag sprintf '%-44s %10s', 'bytes a contact', 'bytes';
-for (split /\n/, $ctms->sql(<<"SQL"))
-SELECT relname, round(pg_relation_size(oid) / $contacts.0, 1) FROM pg_class
-WHERE relnamespace = 'ctms'::regnamespace AND relkind IN ('r', 'i')
-    AND relname ~ '^(emails|newsletters|waitlists)_?' AND relname !~ '_schemas'
-    AND pg_relation_size(oid) > 8192 ORDER BY split_part(relname, '_', 1), relkind DESC, relname
-SQL
-{
-    my ($name, $each) = split /\|/;
-    diag sprintf '%-44s %10.1f', $name, $each;
-    $bytes += $each;
-}
-diag sprintf '%-44s %10.1f', 'all', $bytes;
 
 # ---- writes -----------------------------------------------------------------------------------
 
