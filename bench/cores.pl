@@ -4,6 +4,8 @@
 # PostgreSQL and the REST server are bound to the first processors, CTMS_BENCH_CORES (1,2,4… up to
 # all) of them by turns; the load generator to the others, if there are any. "Alone" is what the
 # processors would carry if they did nothing else: their number by the processor time of a call.
+# "Replay" is what the one process of a replica that replays WAL takes for a call, on the disk
+# "replica".
 #
 # CTMS_BENCH_CALLS (get,find,patch,create,stripe), CTMS_BENCH_CLIENTS (64), CTMS_BENCH_CONTACTS
 # (100000), CTMS_BENCH_PROCESSES (1 for four processors), CTMS_BENCH_SECONDS (2) for each
@@ -42,6 +44,16 @@ my ($postmaster) = split /\n/, slurp($bench->node->data_dir . '/postmaster.pid')
 # ---- who works where -----------------------------------------------------------------------------
 
 sub database_pids { return ($postmaster, split ' ', `pgrep -P $postmaster`) }
+
+# The process that replays, if there is a replica.
+sub replaying_pids
+{
+    my $standby = $bench->{standby} or return;
+    my ($parent) = split /\n/, slurp($standby->data_dir . '/postmaster.pid');
+    my @pids = split ' ', `pgrep -P $parent -f startup`;
+    die "ctms: no process replays\n" if @pids != 1;
+    return @pids;
+}
 
 # What they start later is bound as they are.
 sub bind_to
@@ -89,10 +101,12 @@ sub measure
     http_load($bench, %load, seconds => 1);
     my %database = times_of(database_pids());
     my %rest = times_of(processes_of($bench));
+    my %replay = times_of(replaying_pids());
     my $ended = ended_here_s();
     my $result = http_load($bench, %load, seconds => $seconds);
     my %used = (load => ended_here_s() - $ended, database => used_s(\%database, database_pids()),
-        rest => used_s(\%rest, processes_of($bench)));
+        rest => used_s(\%rest, processes_of($bench)),
+        replay => used_s(\%replay, replaying_pids()));
     my $made = $result->{rate} * $seconds;
     $result->{$_} = 1e6 * $used{$_} / $made for keys %used;
     my $call_us = $result->{database} + $result->{rest};
@@ -104,8 +118,9 @@ sub measure
     return $result;
 }
 
-diag sprintf '%-8s %-8s %6s %9s %8s %8s %8s %8s %8s %6s %9s %8s', 'disk', 'call', 'cores', '1/s',
-    'p50 ms', 'p99 ms', 'DB us', 'REST us', 'load us', 'busy %', 'alone 1/s', 'ratio';
+my @figures = qw(rate p50 p99 database rest load replay busy alone);
+diag sprintf '%-8s %-8s %6s' . ' %9s' x 10, qw(disk call cores), '1/s', 'p50 ms', 'p99 ms', 'DB us',
+    'REST us', 'load us', 'replay us', 'busy %', 'alone 1/s', 'ratio';
 for my $disk ($bench->disks)
 {
     $bench->use_disk($disk);
@@ -116,9 +131,8 @@ for my $disk ($bench->disks)
         for my $i (0 .. $#cores)
         {
             my $result = $results[$i];
-            diag sprintf '%-8s %-8s %6d %9.0f %8.2f %8.2f %8.0f %8.0f %8.0f %6.0f %9.0f %8.2f',
-                $disk, $call, $cores[$i],
-                (map { middle($result, $_) } qw(rate p50 p99 database rest load busy alone)),
+            diag sprintf '%-8s %-8s %6d %9.0f %9.2f %9.2f' . ' %9.0f' x 6 . ' %9.2f', $disk, $call,
+                $cores[$i], (map { middle($result, $_) } @figures),
                 ratio($result, $results[0], 'alone');
         }
     }

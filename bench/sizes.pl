@@ -76,11 +76,11 @@ sub sizes
 {
     my ($like) = @_;
     my $rows = $bench->sql(<<"SQL");
-SELECT c.oid::regclass, c.reltuples, pg_table_size(c.oid), c.relname, 0 FROM pg_class AS c
+SELECT c.oid::regclass, c.reltuples::bigint, pg_table_size(c.oid), c.relname, 0 FROM pg_class AS c
 WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r' AND c.reltuples >= 1000
     AND c.relname ~ '$like'
 UNION ALL
-SELECT i.indexrelid::regclass, x.reltuples, pg_relation_size(x.oid), c.relname, 1
+SELECT i.indexrelid::regclass, x.reltuples::bigint, pg_relation_size(x.oid), c.relname, 1
 FROM pg_class AS c JOIN pg_index AS i ON i.indrelid = c.oid
     JOIN pg_class AS x ON x.oid = i.indexrelid
 WHERE c.relnamespace = 'ctms'::regnamespace AND c.reltuples >= 1000 AND x.relpages > 1
