@@ -1,0 +1,150 @@
+package CTMS::ClusterLoad;
+
+# The processes that load a cluster (clients of REST, writers by SQL, the probe), and a database of
+# it as CTMS::Test has one, for those who look at it afterwards.
+#
+#   my $load = CTMS::ClusterLoad->new($cluster, $folder, $seed);
+#   $load->start; … my $history = $load->stop;
+#   my $found = $load->stored; my @differences = CTMS::SandboxRows::differences($load);
+
+use strict;
+use warnings;
+use CTMS::ClusterClient;
+use CTMS::ClusterHistory;
+use CTMS::ClusterProbe;
+use CTMS::ClusterWriter;
+use CTMS::SoakClient;
+use IPC::Run ();
+use JSON::PP;
+
+use constant { CLIENTS => 4, WRITERS => 2, PAUSE_S => 0.03 };
+
+sub new
+{
+    my ($class, $cluster, $folder, $seed) = @_;
+    my $self = bless { cluster => $cluster, folder => $folder, seed => $seed, pids => [],
+        until => "$folder/stop", sandbox_port => $cluster->port('sandbox') }, $class;
+    $self->run_psql('postgres', 'postgres', $CTMS::ClusterProbe::SET_UP);
+    return $self;
+}
+
+# ---- the database --------------------------------------------------------------------------------
+
+# A URL without its password, and that.
+sub login_of
+{
+    my ($url) = @_;
+    my $password = $url =~ s{^(postgresql://[^:@/]+):([^@/]*)@}{$1@} ? $2 : '';
+    return ($url, $password =~ s/%([0-9a-fA-F]{2})/chr hex $1/ger);
+}
+
+sub run_psql
+{
+    my ($self, $database, $role, $input) = @_;
+    my ($url, $password) = login_of($self->{cluster}->db_url('primary', $role));
+    $url =~ s{/ctms(?=\?|\z)}{/$database};
+    local $ENV{PGPASSWORD} = $password;
+    my ($out, $err) = ('', '');
+    IPC::Run::run([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $url ], '<', \$input,
+        '>', \$out, '2>', \$err, IPC::Run::timeout(120)) or die "psql: $err";
+    chomp $out;
+    return $out;
+}
+
+sub sql { my ($self, $query) = @_; return $self->run_psql('ctms', 'postgres', $query) }
+sub node { return $_[0] }
+sub basedir { return $_[0]{folder} }
+
+# ---- the load ------------------------------------------------------------------------------------
+
+sub spawn
+{
+    my ($self, $name, $object) = @_;
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid)
+    {
+        eval { $object->run; 1 } or warn "$name: $@";
+        POSIX::_exit(0);
+    }
+    push @{ $self->{pids} }, $pid;
+    push @{ $self->{logs} }, "$self->{folder}/$name";
+    return;
+}
+
+# What all of them are given.
+sub common
+{
+    my ($self, $name, $number) = @_;
+    return (number => $number, until => $self->{until}, log => "$self->{folder}/$name",
+        seed => $self->{seed} + $number, pause_s => PAUSE_S);
+}
+
+sub client
+{
+    my ($self, $name, $number) = @_;
+    return CTMS::ClusterClient->new($self->common($name, $number), clients => CLIENTS,
+        url => $self->{cluster}->rest_url, %{ $self->{api_client} });
+}
+
+sub add_api_client
+{
+    my ($self) = @_;
+    my ($out, $err) = ('', '');
+    local %ENV = (%ENV, CTMS_DB_URL => $self->{cluster}->db_url('primary', 'ctms-admin'));
+    IPC::Run::run([ "$ENV{CTMS_TEST_BIN}/ctms", qw(clients add soak --email soak@example.com),
+        qw(--scope all --json) ], '<', \'', '>', \$out, '2>', \$err, IPC::Run::timeout(60))
+        or die "ctms clients add: $err";
+    my $client = JSON::PP->new->decode($out);
+    $self->{api_client} = { map { $_ => $client->{$_} } qw(client_id client_secret) };
+    return;
+}
+
+sub start
+{
+    my ($self) = @_;
+    my $cluster = $self->{cluster};
+    $self->add_api_client;
+    $self->spawn("client$_", $self->client("client$_", $_)) for 1 .. CLIENTS;
+    my ($url, $password) = login_of($cluster->db_url('pooler', 'ctms-rest'));
+    $self->spawn("writer$_", CTMS::ClusterWriter->new($self->common("writer$_", 0x80 + $_),
+            url => $url, password => $password)) for 1 .. WRITERS;
+    my @nodes = map { +{ name => $_, patroni => $cluster->address($_) . ':8008',
+        url => $cluster->local_url($_) } } qw(db1 db2 db3);
+    $self->spawn('probe', CTMS::ClusterProbe->new(nodes => \@nodes, log => "$self->{folder}/probe",
+            rest => $cluster->rest_url =~ s{^http://}{}r, until => $self->{until},
+            client => $self->client('probe', CTMS::ClusterProbe::NUMBER)));
+    return;
+}
+
+# What they say so far.
+sub history
+{
+    my ($self) = @_;
+    my $history = CTMS::ClusterHistory->new;
+    $history->read_file($_) for grep { -e } @{ $self->{logs} };
+    return $history;
+}
+
+sub stop
+{
+    my ($self) = @_;
+    open my $stop, '>', $self->{until} or die "$self->{until}: $!\n";
+    waitpid $_, 0 for splice @{ $self->{pids} };
+    return $self->history;
+}
+
+# ---- afterwards ----------------------------------------------------------------------------------
+
+# What is stored of each contact and customer.
+sub stored
+{
+    my ($self) = @_;
+    my $contacts = CTMS::SoakClient::stored_contacts($self);
+    my %found = map { $_ => $contacts->{$_} =~ s/^(?=\d)/v/r } keys %$contacts;
+    my $customers = $self->sql(q{SELECT stripe_id, CASE WHEN default_source_id =
+        invoice_settings_default_payment_method_id THEN default_source_id ELSE 'half' END
+        FROM ctms.stripe_customer});
+    return { %found, map { split /\|/, $_, 2 } split /\n/, $customers };
+}
+
+1;

@@ -1,0 +1,121 @@
+# A cluster as people run it (scripts/Cluster.pm) under load, while its machines and programs fail:
+# nothing that was acknowledged is lost, nobody reads what is older than an acknowledged write, no
+# answer is wrong, Acoustic has at most ten requests at a time and in the end what the database has,
+# and REST takes writes again as soon as there is a primary.
+#
+# CTMS_SOAK_SECONDS (a few faults when not set), CTMS_SOAK_SEED (random) and CTMS_SOAK_FAULTS (names
+# with commas between, in place of random ones): "make soak-cluster SECONDS=1800 SEED=1". What the
+# clients do is in CTMS::ClusterClient, ClusterWriter and ClusterProbe, what fails in
+# CTMS::ClusterFaults, what may be in CTMS::ClusterHistory.
+use strict;
+use warnings;
+use Test::More;
+
+BEGIN
+{
+    require "$ENV{CTMS_TEST_TOP}/scripts/Cluster.pm";
+    my $missing = Cluster::missing();
+    plan skip_all => "a cluster needs $missing" if $missing;
+    Cluster::enter();
+}
+use CTMS::ClusterFaults;
+use CTMS::ClusterLoad;
+use CTMS::ClusterTimes;
+use CTMS::SandboxRows qw(differences);
+use CTMS::Test qw(poll_until);
+use HTTP::Tiny;
+use JSON::PP;
+use Time::HiRes qw(sleep time);
+
+use constant { HEALTHY_S => 120, EMPTY_S => 180 };
+my @SHORT = ('switchover', 'agent dies', q{leader's PostgreSQL dies}, 'REST server dies',
+    'pooler restarts', 'leader dies');
+
+my $seconds = $ENV{CTMS_SOAK_SECONDS} || 0;
+my $seed = $ENV{CTMS_SOAK_SEED} || 1 + int rand(1 << 30);
+my @named = split /,\s*/, $ENV{CTMS_SOAK_FAULTS} // '';
+delete @ENV{ grep { /^CTMS_SOAK_/ } keys %ENV };
+srand $seed;
+diag "seed $seed";
+
+my $begun = time;
+my $folder = "$ENV{TESTDIR}/cluster_soak";
+mkdir $folder or die "$folder: $!";
+my $cluster = Cluster->new(folder => "$ENV{TESTDIR}/cluster", programs => $ENV{CTMS_TEST_BIN},
+    bindir => (grep { -x "$_/postgres" } split /:/, $ENV{PATH})[0],
+    examples => "$ENV{CTMS_TEST_TOP}/examples/cluster", note => sub { note @_ });
+END { local $?; $cluster->stop if $cluster }
+$cluster->start;
+ok($cluster->wait_healthy(HEALTHY_S), 'the cluster is up');
+note sprintf 'up after %.1f s', time - $begun;
+
+my $load = CTMS::ClusterLoad->new($cluster, $folder, $seed);
+my $faults = CTMS::ClusterFaults->new($cluster);
+$load->start;
+my $loaded = time;
+poll_until(sub { $load->history->times_of_programs > 100 }, 'there is load');
+
+# ---- faults --------------------------------------------------------------------------------------
+
+my (@done, %count, @unhealthy);
+sub fail_once
+{
+    my ($kind) = @_;
+    my %fault = (kind => $kind, begin => time);
+    $fault{victim} = eval { $faults->run($kind) } // "?: $@";
+    push @unhealthy, "$kind: $@" if $@;
+    push @unhealthy, "$kind of $fault{victim}: the cluster is not healthy after " . HEALTHY_S . ' s'
+        if !$cluster->wait_healthy(HEALTHY_S);
+    # The programs have their turn, too.
+    my $healthy = time;
+    poll_until(sub { grep { $_ > $healthy } $load->history->times_of_programs },
+        "somebody writes after: $kind", 60) if $kind =~ /PostgreSQL|leader|switch|pooler|HAProxy/;
+    $fault{end} = time;
+    push @done, \%fault;
+    $count{$kind}++;
+    my $line = sprintf '%.0f s: %s of %s at %.3f, healthy after %.1f s', $fault{end} - $loaded,
+        $kind, @fault{qw(victim begin)}, $healthy - $fault{begin};
+    $seconds ? diag($line) : note($line);
+    return !@unhealthy;
+}
+
+my @deck = @named ? @named : @SHORT;
+while (@deck || $seconds)
+{
+    @deck = @named ? @named : $faults->deck if !@deck;
+    last if !fail_once(shift @deck);
+    last if $seconds && time > $loaded + $seconds;
+    sleep($seconds ? 2 + rand 3 : 0.5);
+}
+is_deeply(\@unhealthy, [], 'the cluster is healthy after each fault');
+my $history = $load->stop;
+
+# ---- what the clients say ------------------------------------------------------------------------
+
+my $answers = $history->answers;
+diag join "\n", map { my $kind = $_; "$kind: " . join ', ',
+    map { "$_: $answers->{$kind}{$_}" } sort keys %{ $answers->{$kind} } } sort keys %$answers;
+my @violations = $history->violations($load->stored);
+is(join("\n", @violations), '', 'nothing is lost, older or wrong');
+cmp_ok(scalar $history->times_of_programs, '>', 300, 'there was load all the time');
+
+my $times = CTMS::ClusterTimes->new($history);
+$times->add($_) for @done;
+diag $times->table;
+my @slow = $times->slow(2);
+if ($seconds) { is(join("\n", @slow), '', 'REST writes within two seconds of the primary') }
+else { note "slow: $_" for @slow }
+
+# ---- Acoustic ------------------------------------------------------------------------------------
+
+poll_until(sub { $load->sql('SELECT ctms.reset_acoustic_retries();
+    SELECT count(*) FROM ctms.pending_acoustic') =~ /^0$/m }, 'the queue is empty', EMPTY_S);
+is(join("\n", differences($load)), '', 'Acoustic has what the database has');
+my $stats = JSON::PP->new->decode(HTTP::Tiny->new->get(
+        $cluster->sandbox_url . '/_sandbox/stats?sent=0')->{content});
+cmp_ok($stats->{max_in_flight_seen}, '<=', 10, 'never more than ten requests in flight');
+cmp_ok($stats->{max_in_flight_seen}, '>', 0, 'and some');
+
+$cluster->stop;
+undef $cluster;
+done_testing();
