@@ -38,6 +38,7 @@
 #
 #   make conformance   the JSON-Schema-Test-Suite, as a table, and real schemas (SUITE=… CORPORA=…)
 #   make soak-rest     a mixed load, restarts and crashes          (SECONDS=1800)
+#   make soak-cluster  machines and programs of a cluster fail     (SECONDS=1800 SEED=… FAULTS=…)
 #   make soak-ddl      all that a DBA may run, on tables in use    (SECONDS=1800 SEED=…)
 #   make soak-agent    agents and database killed at every step    (ROUNDS=200)
 #   make soak-bulk     waves by file: all that takes part dies, or fails (ROUNDS=200)

@@ -93,6 +93,10 @@ soak-agent: set-up
 soak-bulk: set-up
 	$(quiet)CTMS_TEST_ROUNDS=$(or $(ROUNDS),200) $(LONG_TEST) test/t/345_acoustic_bulk_crashes.pl
 
+soak-cluster: set-up
+	$(quiet)CTMS_SOAK_SECONDS=$(or $(SECONDS),1800) CTMS_SOAK_SEED=$(SEED) CTMS_SOAK_FAULTS='$(FAULTS)' \
+		$(LONG_TEST) test/t/263_cluster.pl
+
 soak-ddl: set-up
 	$(quiet)CTMS_SOAK_SECONDS=$(or $(SECONDS),1800) CTMS_SOAK_SEED=$(SEED) $(LONG_TEST) test/t/216_soak_ddl.pl
 
@@ -112,4 +116,4 @@ fuzz-http: set-up
 
 .PHONY: set-up bench bench-agent bench-rest bench-rest-beside bench-rest-size bench-cores bench-sizes bench-replica bench-direct bench-stripe \
 	bench-queue bench-writes bench-reporting bench-token-flood bench-import bench-bulk bench-json-schema bench-json-schema-cancel conformance \
-	soak-agent soak-bulk soak-ddl soak-rest soak-schemas soak-stripe fuzz-http
+	soak-agent soak-bulk soak-cluster soak-ddl soak-rest soak-schemas soak-stripe fuzz-http

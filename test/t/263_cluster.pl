@@ -28,7 +28,7 @@ use JSON::PP;
 use Time::HiRes qw(sleep time);
 
 use constant { HEALTHY_S => 120, EMPTY_S => 180 };
-my @SHORT = ('switchover', 'agent dies', q{leader's PostgreSQL dies}, 'REST server dies',
+my @SHORT = ('switchover', 'agent dies', 'PostgreSQL of the leader dies', 'REST server dies',
     'pooler restarts', 'leader dies');
 
 my $seconds = $ENV{CTMS_SOAK_SECONDS} || 0;

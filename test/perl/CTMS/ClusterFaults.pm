@@ -72,9 +72,9 @@ my %KINDS = (
     'replica dies' => [ 1, '', sub { kill_node($_[0], replica(@_), 3 + rand 10) } ],
     'synchronous replica dies' => [ 1, '', sub { kill_node($_[0], $_[0]->sync_replica,
             3 + rand 30) } ],
-    q{leader's PostgreSQL dies} => [ 2, '', sub { my $node = leader(@_);
+    'PostgreSQL of the leader dies' => [ 2, '', sub { my $node = leader(@_);
         $_[0]->kill_postgres($node); return $node } ],
-    q{leader's Patroni dies} => [ 1, '', sub { my ($c) = @_; my $node = leader($c);
+    'Patroni of the leader dies' => [ 1, '', sub { my ($c) = @_; my $node = leader($c);
         return for_a_while($node, BEYOND_TTL_S, sub { $c->kill_patroni($node) },
             sub { $c->start_node($node) }) } ],
     'leader stands still' => [ 1, '', sub { pause_node($_[0], leader(@_), BEYOND_TTL_S) } ],

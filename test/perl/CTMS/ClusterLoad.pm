@@ -25,6 +25,8 @@ sub new
     my $self = bless { cluster => $cluster, folder => $folder, seed => $seed, pids => [],
         until => "$folder/stop", sandbox_port => $cluster->port('sandbox') }, $class;
     $self->run_psql('postgres', 'postgres', $CTMS::ClusterProbe::SET_UP);
+    $self->sql("SELECT ctms.set_setting('acoustic_deletions', 'on'),
+        ctms.set_setting('acoustic_retry_delay', '200ms')");
     return $self;
 }
 
