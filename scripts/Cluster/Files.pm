@@ -1,0 +1,183 @@
+package Cluster::Files;
+
+# Makes the files of every machine of a cluster from examples/cluster, by replacing words in them:
+# addresses, paths of Debian's packages, passwords. Nothing else differs, so what runs is what the
+# examples say.
+#
+#   my $files = Cluster::Files->new(folder => …, examples => …, bindir => …, prefix => '10.77.0', …);
+#   $files->make;
+#   $files->password('ctms-rest')
+
+use strict;
+use warnings;
+use Digest::MD5 qw(md5_hex);
+use Fcntl qw(O_CREAT O_EXCL O_WRONLY);
+
+my @nodes = qw(db1 db2 db3);
+my %file_of_node = ('etcd.yml' => 'etcd.yml', 'patroni.yml' => 'patroni.yml',
+    'roles.sql' => 'roles.sql', 'pgbackrest.conf' => 'pgbackrest.conf');
+my @files_of_app = qw(haproxy.cfg pgbouncer.ini userlist.txt rest.env agent.env);
+
+sub new
+{
+    my ($class, %options) = @_;
+    my $self = bless {%options}, $class;
+    $self->make_folders;
+    $self->read_passwords;
+    return $self;
+}
+
+sub make_folders
+{
+    my ($self) = @_;
+    for my $machine (@nodes, 'app1')
+    {
+        for my $folder ("$self->{folder}/$machine", map { "$self->{folder}/$machine/$_" } qw(etcd log lock))
+        {
+            -d $folder or mkdir $folder, 0700 or die "ctms: could not make $folder: $!\n";
+        }
+        my $sockets = $self->sockets($machine);
+        (my $above = $sockets) =~ s{/[^/]*\z}{};
+        for my $folder ($above, $sockets)
+        {
+            -d $folder or mkdir $folder, 0700 or die "ctms: could not make $folder: $!\n";
+            (stat $folder)[4] == $> or die "ctms: $folder belongs to somebody else\n";
+        }
+    }
+    return;
+}
+
+# A socket's path may have 107 bytes, and libpq takes a comma for the next host.
+sub sockets
+{
+    my ($self, $machine) = @_;
+    return "$self->{folder}/$machine/run"
+        if length $self->{folder} < 75 && $self->{folder} =~ m{\A[\w./+@-]+\z};
+    return '/tmp/ctms-cluster-' . substr(md5_hex($self->{folder}), 0, 8) . "/$machine";
+}
+
+# ---- passwords -------------------------------------------------------------------
+
+sub read_passwords
+{
+    my ($self) = @_;
+    open my $handle, '<', "$self->{folder}/passwords" or return;
+    while (<$handle>)
+    {
+        $self->{passwords}{$1} = $2 if /\A(\S+) (\S+)\n/;
+    }
+    return;
+}
+
+# Of a role, or what else is secret; made at its first use.
+sub password
+{
+    my ($self, $name) = @_;
+    return $self->{passwords}{$name} //= do {
+        my $password = random_text();
+        $self->{passwords}{$name} = $password;
+        write_file("$self->{folder}/passwords",
+            map { "$_ $self->{passwords}{$_}\n" } sort keys %{ $self->{passwords} });
+        $password;
+    };
+}
+
+sub random_text
+{
+    open my $handle, '<:raw', '/dev/urandom' or die "ctms: /dev/urandom: $!\n";
+    read $handle, my $bytes, 24;
+    return unpack 'H*', $bytes;
+}
+
+# ---- files ------------------------------------------------------------------------
+
+sub write_file
+{
+    my ($file, @lines) = @_;
+    unlink "$file.new";
+    sysopen my $handle, "$file.new", O_CREAT | O_EXCL | O_WRONLY, 0600
+        or die "ctms: could not write $file: $!\n";
+    print $handle @lines;
+    close $handle or die "ctms: could not write $file: $!\n";
+    rename "$file.new", $file or die "ctms: could not write $file: $!\n";
+    return;
+}
+
+sub read_example
+{
+    my ($self, $name) = @_;
+    open my $handle, '<', "$self->{examples}/$name" or die "ctms: $self->{examples}/$name: $!\n";
+    local $/;
+    return scalar <$handle>;
+}
+
+sub make
+{
+    my ($self) = @_;
+    for my $node (@nodes)
+    {
+        write_file("$self->{folder}/$node/$_", $self->translate($_, $node)) for sort keys %file_of_node;
+    }
+    write_file("$self->{folder}/app1/$_", $self->translate($_, 'app1')) for @files_of_app;
+    $self->make_pgpass;
+    return;
+}
+
+# For psql: every role, wherever it connects.
+sub make_pgpass
+{
+    my ($self) = @_;
+    write_file("$self->{folder}/pgpass",
+        map { "*:*:*:$_:" . $self->password($_) . "\n" } qw(postgres ctms-rest ctms-agent ctms-admin));
+    return;
+}
+
+# The example as it is on this machine.
+sub translate
+{
+    my ($self, $name, $machine) = @_;
+    my $text = $self->read_example($name);
+    if ($machine =~ /\Adb(\d)\z/ && $machine ne 'db1')
+    {
+        my $number = 10 + $1;
+        $text = join '', map {
+            /# this machine$/ ? s/\bdb1\b/$machine/r =~ s/\b10\.77\.0\.11\b/10.77.0.$number/r : $_
+        } $text =~ /(.*\n)/g;
+    }
+    my %replace = $self->replacements($machine);
+    my $words = join '|', map { quotemeta } sort { length $b <=> length $a } keys %replace;
+    $text =~ s/($words)/$replace{$1}/g;
+    $text =~ s/CHANGE-ME-([a-z-]+)/$self->password($1)/ge;
+    return $text;
+}
+
+# What an example says, and what holds here.
+sub replacements
+{
+    my ($self, $machine) = @_;
+    my $here = "$self->{folder}/$machine";
+    my $user = getpwuid $>;
+    return (
+        '10.77.0.' => "$self->{prefix}.",
+        '127.0.0.1:8010' => "127.0.0.1:$self->{sandbox_port}",
+        '/var/lib/etcd/default' => "$here/etcd",
+        '/var/lib/postgresql/15/main' => "$here/data",
+        '/var/lib/postgresql/patroni.pgpass' => "$here/patroni.pgpass",
+        '/usr/lib/postgresql/15/bin' => $self->{bindir},
+        '/run/postgresql' => $self->sockets($machine),
+        '/etc/patroni/roles.sql' => "$here/roles.sql",
+        'psql -X' => "$self->{bindir}/psql -X",
+        'pgbackrest --stanza' => "pgbackrest --config=$here/pgbackrest.conf --stanza",
+        '/var/lib/pgbackrest' => "$self->{folder}/backup",
+        '/tmp/pgbackrest' => "$here/lock",
+        '/var/log/pgbackrest' => "$here/log",
+        '/etc/pgbouncer/userlist.txt' => "$here/userlist.txt",
+        # Nobody else's log, memory and devices.
+        'log /dev/log local0' => 'log stdout format raw local0',
+        'shared_buffers: 4GB' => 'shared_buffers: 32MB',
+        'mode: automatic' => 'mode: off',
+        'operators root postgres' => "operators $user postgres",
+        $self->{prefix} =~ /\A127/ ? ('10.77.0.0/24' => '127.0.0.0/8') : ());
+}
+
+1;
