@@ -212,7 +212,8 @@ sub program_names
         qw(haproxy sandbox pooler rest1 rest2 agent1 agent2));
 }
 
-# Replicas end before the leader, which has then nobody to hand over to.
+# Replicas end before the leader, which has then nobody to hand over to. An etcd that ends in order
+# tries for ten seconds to hand over to others that are gone; killed, it loses nothing.
 sub stop
 {
     my ($self) = @_;
@@ -222,7 +223,14 @@ sub stop
     $self->stop_programs(qw(pooler sandbox haproxy));
     $self->stop_programs(map { "$_.patroni" } grep { $_ ne $leader } @nodes);
     $self->stop_programs("$leader.patroni") if $leader ne '';
-    $self->stop_programs(map { "$_.etcd" } @nodes);
+    $self->end;
+    return;
+}
+
+# Everything at once, as when the power goes.
+sub end
+{
+    my ($self) = @_;
     $self->{processes}->kill_all;
     $self->{processes}->stop_keeper;
     return;
@@ -241,9 +249,7 @@ sub DESTROY
 {
     my ($self) = @_;
     local ($?, $@);
-    return if $self->{owner} != $$ || !$self->{processes}{child}{keeper};
-    $self->{processes}->kill_all;
-    $self->{processes}->stop_keeper;
+    $self->end if $self->{owner} == $$ && $self->{processes}{child}{keeper};
     return;
 }
 
