@@ -203,7 +203,11 @@ check_value(const config_setting *setting, const char *value, config_error *erro
     case CONFIG_SFTP_URL: return check_sftp_url(setting, value, error);
     case CONFIG_DB_URL:
         problem = db_url_problem(value);
-        return !problem || fail(error, "%s %s", setting->name, problem);
+        if (problem)
+            return fail(error, "%s %s", setting->name, problem);
+        if (setting->max > 0 && db_url_split(value, NULL, 0) > setting->max)
+            return fail(error, "%s may name %.15g hosts at most", setting->name, setting->max);
+        return true;
     case CONFIG_CHOICE: return check_choice(setting, value, error);
     case CONFIG_STRING:
         if ((double)strlen(value) < setting->min)

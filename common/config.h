@@ -30,16 +30,20 @@ typedef enum config_type {
     CONFIG_CHOICE,   /* one of choices, in upper or lower case */
 } config_type;
 
+/* Servers of CTMS_DB_READ_URL. */
+#define CONFIG_READ_HOSTS_MAX 16
+
 typedef struct config_setting {
     const char *name;
     config_type type;
     const char *default_value; /* NULL: not set */
-    double min, max;           /* of CONFIG_INT and CONFIG_REAL; min: bytes of CONFIG_STRING */
-    unsigned programs;         /* bits of config_program */
-    unsigned required_by;      /* bits of config_program */
-    bool is_secret;            /* never printed; may also be given as NAME_FILE */
-    const char *alias;         /* another name in the environment */
-    const char *choices;       /* of CONFIG_CHOICE, separated by spaces */
+    double min, max;   /* of CONFIG_INT and CONFIG_REAL; min: bytes of CONFIG_STRING; max: hosts of
+                       CONFIG_DB_URL, 0: any */
+    unsigned programs; /* bits of config_program */
+    unsigned required_by; /* bits of config_program */
+    bool is_secret;       /* never printed; may also be given as NAME_FILE */
+    const char *alias;    /* another name in the environment */
+    const char *choices;  /* of CONFIG_CHOICE, separated by spaces */
     const char *description;
 } config_setting;
 

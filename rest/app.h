@@ -16,6 +16,8 @@
 #include "rest/auth/secret_check.h"
 #include "rest/auth/secret_cost.h"
 #include "rest/http/server.h"
+#include "rest/position.h"
+#include "rest/replicas.h"
 
 struct pubsub;
 struct route;
@@ -28,7 +30,8 @@ typedef struct app {
     metrics *metrics;          /* shared by the processes */
     const char *metrics_token; /* NULL: /metrics is public, and names no client */
     pg_pool *pool;
-    pg_pool *replica; /* NULL: all reads go to the primary */
+    replicas *replicas;        /* NULL: all reads go to the primary */
+    position_source *position; /* NULL without replicas */
     double database_timeout_s;
     pg_listener *listener;
     bool is_deaf; /* changes of clients are not announced; logged already */

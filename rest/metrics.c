@@ -55,6 +55,12 @@ static const metrics_family refused = {
     .type = METRICS_GAUGE,
 };
 
+static const metrics_family reads = {
+    .name = "ctms_db_reads_total",
+    .help = "Reads by the server that was asked: its number in CTMS_DB_READ_URL, or primary.",
+    .type = METRICS_COUNTER,
+};
+
 static const char *
 method_label(const http_request *request)
 {
@@ -174,13 +180,26 @@ rest_metrics_set_refused(metrics *m, double value)
     metrics_set(metrics_get(m, &refused, ""), value);
 }
 
+metrics_series *
+rest_metrics_get_reads(metrics *m, const char *name, const char *outcome)
+{
+    char labels[64];
+
+    snprintf(labels, sizeof(labels), "server=\"%s\",outcome=\"%s\"", name, outcome);
+    return metrics_get(m, &reads, labels);
+}
+
 void
 rest_metrics_write(const app *a, buf *out)
 {
-    const metrics_family *const families[] = {
-        &requests, &durations,        a->metrics_token ? &api_requests : &known_requests,
-        &backlog,  &legacy_waitlists, &contacts,
-        &refused};
+    const metrics_family *const families[] = {&requests,
+                                              &durations,
+                                              a->metrics_token ? &api_requests : &known_requests,
+                                              &backlog,
+                                              &legacy_waitlists,
+                                              &contacts,
+                                              &refused,
+                                              &reads};
 
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
         metrics_write(a->metrics, families[i], out);

@@ -4,75 +4,84 @@
  */
 #include "rest/replica.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* How often the replica is asked before the primary answers. */
-#define LOOKS_MAX 3
+#include "common/clock.h"
 
-/* Everything that was committed is before this position, whether it has been flushed or not. */
-static const pg_statement primary_position = {
-    .sql = "SELECT pg_catalog.pg_current_wal_insert_lsn()",
-    .is_read_only = true,
-    .columns = "pg_current_wal_insert_lsn",
-};
+/* How often a read is sent to a replica before the primary answers. */
+#define TRIES_MAX 3
 
-/* Null on a server that is no longer a replica. When it is true, every later snapshot of the
- * replica shows everything up to that position. */
-static const pg_statement has_replayed = {
-    .sql =
-        "SELECT pg_catalog.pg_last_wal_replay_lsn() OPERATOR(pg_catalog.>=) $1::pg_catalog.pg_lsn"
-        " AS has_replayed",
-    .parameter_count = 1,
-    .is_read_only = true,
-    .columns = "has_replayed",
-};
-
-/* A statement that will be sent to the replica as soon as that has replayed enough. */
+/* A statement that will be sent to a replica that has replayed enough. */
 typedef struct reading {
     exchange *ex;
-    pg_request *request; /* the request that is waited for now */
     const pg_statement *statement;
     bool is_streamed;
     pg_callback callback;
-    char position[32]; /* position of the primary, as text */
-    int looks;
+    position_wait *asking; /* NULL: the primary's position is known */
+    position at;
+    int tries;
+    replica *target;     /* the one that was asked last; NULL: none */
+    pg_request *request; /* to that; NULL: none is under way */
+    double began_s;      /* when it was sent */
+    struct event *patience;
     const char *values[];
 } reading;
 
-static void look_at_replica(reading *r);
+static const pg_statement require_replayed = {
+    .sql = "SELECT ctms.require_replayed($1, $2)",
+    .parameter_count = 2,
+    .is_read_only = true,
+    .columns = "require_replayed",
+};
+
+static void try_replica(reading *r);
+
+static void
+free_reading(reading *r)
+{
+    event_free(r->patience);
+    free(r);
+}
+
+static void
+end_try(reading *r, replica_outcome outcome)
+{
+    evtimer_del(r->patience);
+    r->request = NULL;
+    replicas_end_read(r->target, outcome, r->is_streamed, r->began_s);
+}
+
+static void
+give_up_try(reading *r, replica_outcome outcome)
+{
+    pg_request_abandon(r->request);
+    end_try(r, outcome);
+}
 
 static void
 abandon_reading(void *awaited)
 {
     reading *r = awaited;
 
-    pg_request_abandon(r->request);
-    free(r);
+    if (r->asking != NULL)
+        position_abandon(r->asking);
+    if (r->request != NULL)
+        give_up_try(r, REPLICA_ABANDONED);
+    free_reading(r);
 }
 
-/* Returns false when there is no request to wait for. */
-static bool
-wait_for(reading *r, pg_request *request)
-{
-    r->request = request;
-    if (request == NULL)
-        return false;
-    pg_request_end_by(request, exchange_database_deadline_s(r->ex));
-    exchange_wait(r->ex, r, abandon_reading);
-    return true;
-}
-
-/* Gives up on the replica; this ends the reading. */
+/* Gives up on replicas; this ends the reading. */
 static void
 ask_primary(reading *r)
 {
+    replicas_note_primary(r->ex->app->replicas);
+    exchange_end_wait(r->ex);
     if (r->is_streamed)
         exchange_query_rows(r->ex, r->statement, r->values, r->callback);
     else
         exchange_query(r->ex, r->statement, r->values, r->callback);
-    free(r);
+    free_reading(r);
 }
 
 /* True for an answer to the statement; false for errors that come from the state of the replica. */
@@ -81,7 +90,7 @@ is_answer(const pg_reply *reply)
 {
     static const char *const not_about_it[] = {"08", "25006", "3D", "40", "53", "57", "58"};
 
-    if (reply->status != PG_OK && reply->status != PG_ERROR)
+    if ((reply->status != PG_OK && reply->status != PG_ERROR) || reply->is_of_guard)
         return false;
     for (size_t i = 0; i < sizeof(not_about_it) / sizeof(not_about_it[0]); i++) {
         if (pg_reply_has_sqlstate(reply, not_about_it[i]))
@@ -90,72 +99,110 @@ is_answer(const pg_reply *reply)
     return true;
 }
 
+static replica_outcome
+judge(const pg_reply *reply)
+{
+    if (is_answer(reply))
+        return REPLICA_ANSWERED;
+    return reply->is_of_guard && pg_reply_has_sqlstate(reply, "CT503") ? REPLICA_BEHIND
+                                                                       : REPLICA_AWAY;
+}
+
+/* The rows may take long, but the server is there. */
+static void
+note_begun(reading *r)
+{
+    evtimer_del(r->patience);
+    replicas_note_heard(r->target);
+}
+
 static void
 on_read(void *arg, const pg_reply *reply)
 {
     reading *r = arg;
     exchange *ex = r->ex;
+    pg_callback callback = r->callback;
+    replica_outcome outcome = judge(reply);
 
-    if (reply->status == PG_ROW) {
-        r->callback(ex, reply);
+    if (reply->status == PG_GUARD_HELD) {
+        note_begun(r);
         return;
     }
-    exchange_end_wait(ex);
+    if (reply->status == PG_ROW) {
+        callback(ex, reply);
+        return;
+    }
+    end_try(r, outcome);
     /* An answer that the client has begun to receive cannot be started again. */
-    if (is_answer(reply) || ex->is_streaming) {
-        pg_callback callback = r->callback;
-
-        free(r);
+    if (outcome == REPLICA_ANSWERED || ex->is_streaming) {
+        exchange_end_wait(ex);
+        free_reading(r);
         callback(ex, reply);
         return;
     }
     buf_free(&ex->first_part);
+    try_replica(r);
+}
+
+/* Another replica might not answer either. */
+static void
+on_patience_ended(evutil_socket_t fd, short what, void *arg)
+{
+    reading *r = arg;
+
+    (void)fd;
+    (void)what;
+    give_up_try(r, REPLICA_SLOW);
     ask_primary(r);
 }
 
-static pg_request *
-ask_replica(reading *r)
+/* Returns false if the server did not take the request. */
+static bool
+send_to(reading *r, replica *target)
 {
-    pg_pool *pool = r->ex->app->replica;
+    const char *const values[] = {r->at.timeline, r->at.lsn};
+    const pg_guard guard = {&require_replayed, values};
+    double patience_s = replicas_get_patience_s(target);
+    struct timeval limit = {.tv_sec = (time_t)patience_s};
 
-    return r->is_streamed ? pg_pool_stream(pool, r->statement, r->values, on_read, r)
-                          : pg_pool_query(pool, r->statement, r->values, on_read, r);
+    limit.tv_usec = (suseconds_t)((patience_s - (double)limit.tv_sec) * 1e6);
+    r->target = target;
+    r->began_s = clock_now_s();
+    r->request =
+        replicas_begin_read(target, &guard, r->statement, r->values, r->is_streamed, on_read, r);
+    if (r->request == NULL)
+        return false;
+    pg_request_end_by(r->request, exchange_database_deadline_s(r->ex));
+    evtimer_add(r->patience, &limit);
+    return true;
 }
 
 static void
-on_looked(void *arg, const pg_reply *reply)
+try_replica(reading *r)
+{
+    while (r->tries++ < TRIES_MAX) {
+        replica *target = replicas_pick(r->ex->app->replicas, r->target);
+
+        if (target == NULL)
+            break;
+        if (send_to(r, target))
+            return;
+    }
+    ask_primary(r);
+}
+
+static void
+on_position(void *arg, const position *at)
 {
     reading *r = arg;
-    bool is_there = reply->status == PG_OK && strcmp(PQgetvalue(reply->result, 0, 0), "t") == 0;
 
-    exchange_end_wait(r->ex);
-    if (!is_there && reply->status == PG_OK && ++r->looks < LOOKS_MAX)
-        look_at_replica(r);
-    else if (!is_there || !wait_for(r, ask_replica(r)))
-        ask_primary(r);
-}
-
-static void
-look_at_replica(reading *r)
-{
-    const char *const values[] = {r->position};
-
-    if (!wait_for(r, pg_pool_query(r->ex->app->replica, &has_replayed, values, on_looked, r)))
-        ask_primary(r);
-}
-
-static void
-on_position(void *arg, const pg_reply *reply)
-{
-    reading *r = arg;
-
-    exchange_end_wait(r->ex);
-    if (reply->status != PG_OK) {
+    r->asking = NULL;
+    if (at == NULL) {
         ask_primary(r);
         return;
     }
-    snprintf(r->position, sizeof(r->position), "%s", PQgetvalue(reply->result, 0, 0));
-    look_at_replica(r);
+    r->at = *at;
+    try_replica(r);
 }
 
 void
@@ -170,8 +217,11 @@ replica_query(exchange *ex, const pg_statement *statement, const char *const *va
     r->is_streamed = is_streamed;
     r->callback = callback;
     memcpy(r->values, values, size);
-    /* If no replica is connected, do not even ask for the position of the primary. */
-    if (pg_pool_get_stats(ex->app->replica).ready == 0 ||
-        !wait_for(r, pg_pool_query(ex->app->pool, &primary_position, NULL, on_position, r)))
+    r->patience = evtimer_new(ex->app->base, on_patience_ended, r);
+    exchange_wait(ex, r, abandon_reading);
+    /* If no replica could answer, do not even ask for the position of the primary. */
+    if (replicas_pick(ex->app->replicas, NULL) != NULL)
+        r->asking = position_ask(ex->app->position, on_position, r);
+    if (r->asking == NULL)
         ask_primary(r);
 }

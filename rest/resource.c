@@ -357,7 +357,7 @@ resource_handle_request(exchange *ex)
             legacy_uses_waitlists(values[i]))
             rest_metrics_count_legacy_waitlists(ex->app->metrics);
     }
-    if (r->statement.is_read_only && ex->app->replica != NULL)
+    if (r->statement.is_read_only && ex->app->replicas != NULL)
         replica_query(ex, &r->statement, values, r->is_streamed, callback);
     else if (r->is_streamed)
         exchange_query_rows(ex, &r->statement, values, callback);

@@ -158,26 +158,36 @@ on_flush_time(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life --------------------------------------------------------------------------------- */
 
-/* Returns NULL, and a message, when the URL cannot be used. */
-static pg_pool *
-connect_pool(app *a, const char *setting, const char *log_prefix)
+static bool
+connect_pools(app *a)
 {
+    const char *read_url = config_string(a->settings, "CTMS_DB_READ_URL");
     pg_pool_options options = {
-        .url = config_string(a->settings, setting),
+        .url = config_string(a->settings, "CTMS_DB_URL"),
         .application = "ctms-rest",
         .connections = (int)config_int(a->settings, "CTMS_DB_CONNECTIONS"),
         .does_reads_first = true,
         .queue_max = (int)config_int(a->settings, "CTMS_DB_QUEUE_MAX"),
         .timeout_s = config_real(a->settings, "CTMS_DB_TIMEOUT_S"),
         .log = log_pool,
-        .log_arg = (void *)(uintptr_t)log_prefix,
+        .log_arg = (void *)(uintptr_t) "",
     };
     char message[512];
-    pg_pool *pool = pg_pool_new(a->base, &options, message, sizeof(message));
 
-    if (pool == NULL)
-        log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "%s: %s", setting, message);
-    return pool;
+    a->pool = pg_pool_new(a->base, &options, message, sizeof(message));
+    if (a->pool == NULL) {
+        log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "CTMS_DB_URL: %s", message);
+        return false;
+    }
+    if (read_url == NULL)
+        return true;
+    a->replicas = replicas_new(a->base, read_url, &options, a->metrics, message, sizeof(message));
+    if (a->replicas == NULL) {
+        log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "CTMS_DB_READ_URL: %s", message);
+        return false;
+    }
+    a->position = position_source_new(a->pool);
+    return true;
 }
 
 static bool
@@ -194,14 +204,8 @@ connect_database(app *a)
     char message[512];
 
     a->database_timeout_s = config_real(a->settings, "CTMS_DB_TIMEOUT_S");
-    a->pool = connect_pool(a, "CTMS_DB_URL", "");
-    if (a->pool == NULL)
+    if (!connect_pools(a))
         return false;
-    if (config_string(a->settings, "CTMS_DB_READ_URL") != NULL) {
-        a->replica = connect_pool(a, "CTMS_DB_READ_URL", "replica: ");
-        if (a->replica == NULL)
-            return false;
-    }
     a->auth = auth_new(a->pool, config_string(a->settings, "CTMS_SECRET_KEY"));
     if (a->auth == NULL) {
         log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "CTMS_SECRET_KEY cannot be used as a key");
@@ -321,7 +325,8 @@ worker_run(const config *settings, metrics *m, int listening_fd, int ready_fd, i
     sentry_close();
     pg_listener_free(a.listener);
     pg_pool_free(a.pool);
-    pg_pool_free(a.replica);
+    replicas_free(a.replicas);
+    position_source_free(a.position);
     auth_free(a.auth);
     event_base_free(a.base);
     free(a.server_prefix);

@@ -182,6 +182,8 @@ refuses_urls_of_databases(void **state)
         {"host=127.0.0.1 pass=word", "not one that libpq can read"},
         {"host='127.0.0.1 password=pass", "not one that libpq can read"},
         {"pass", "not one that libpq can read"},
+        {"postgresql://x:pass.word@127.0.0.1,b,c:1/ctms?port=1,2", "not equally long"},
+        {"host=127.0.0.1,b hostaddr=127.0.0.1 password=pass.word", "not equally long"},
     };
     static const char *const names[] = {"CTMS_DB_URL", "CTMS_DB_READ_URL", "CTMS_LISTEN_DB_URL"};
     config_error error;
@@ -201,7 +203,7 @@ refuses_urls_of_databases(void **state)
         assert_null(strstr(error.message, "word@"));
     }
     config_free(
-        read_rest((char *[]){KEY, "CTMS_DB_URL=postgresql://x:p%25%40w@[::1]:1,b:2/c?host=/x",
+        read_rest((char *[]){KEY, "CTMS_DB_URL=postgresql://x:p%25%40w@[::1]:1,b:2/c?host=/x,/y",
                              "CTMS_DB_READ_URL=host=@x,/y@z,h port=1,2,3 password='a b'", NULL},
                   NULL));
     config_free(read_rest((char *[]){KEY, "CTMS_LISTEN_DB_URL=service=x", NULL}, NULL));
@@ -228,6 +230,8 @@ refuses_bad_values(void **state)
         {"CTMS_ACOUSTIC_SFTP_URL=sftp://:22", "CTMS_ACOUSTIC_SFTP_URL"},
         {"CTMS_ACOUSTIC_SFTP_URL=sftp://a@b", "CTMS_ACOUSTIC_SFTP_URL"},
         {"CTMS_ACOUSTIC_SFTP_URL=sftp://a/b", "CTMS_ACOUSTIC_SFTP_URL"},
+        {"CTMS_DB_READ_URL=host=a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q",
+         "CTMS_DB_READ_URL may name 16 hosts at most"},
         {"CTMS_PROT=80", "CTMS_PROT is not a setting"},
         {"CTMS_=1", "CTMS_ is not a setting"},
     };

@@ -6,7 +6,8 @@ package CTMS::PgBouncer;
 #   $bouncer->url('user')      a CTMS_DB_URL through it
 #   $bouncer->stop
 #
-# Options are settings of pgbouncer.ini. It is Debian's, or the one that CTMS_TEST_PGBOUNCER names.
+# Options are settings of pgbouncer.ini, and server: the host and port of a balancer to go through
+# instead of the database's own. It is Debian's, or the one that CTMS_TEST_PGBOUNCER names.
 
 use strict;
 use warnings;
@@ -27,6 +28,8 @@ sub new
 {
     my ($class, $ctms, $name, %settings) = @_;
     my $program = delete $settings{program} // (programs())[0];
+    my $server = delete $settings{server}
+        // 'host=' . $ctms->node->host . ' port=' . $ctms->node->port;
     my $port = PostgreSQL::Test::Cluster::get_free_port();
     my $base = "$ENV{TESTDIR}/pgbouncer_$name";
     my $node = $ctms->node;
@@ -36,7 +39,7 @@ sub new
         auth_type => 'trust', auth_file => "$base.users", max_client_conn => 200,
         logfile => "$PostgreSQL::Test::Utils::log_path/pgbouncer_$name.log", %settings);
     spew("$base.users", map { qq("$_" ""\n) } @users);
-    spew("$base.ini", "[databases]\n", '* = host=' . $node->host . ' port=' . $node->port . "\n",
+    spew("$base.ini", "[databases]\n", "* = $server\n",
         "[pgbouncer]\n", map { "$_ = $all{$_}\n" } sort keys %all);
     $ctms->start_program("pgbouncer_$name", $program, {}, "$base.ini");
     # Newer ones wait at SIGTERM until their clients are gone.
