@@ -7,7 +7,7 @@ use Test::More;
 
 my $top = $ENV{CTMS_TEST_TOP};
 
-for my $guide (qw(operations waitlist-onboarding))
+for my $guide (qw(operations scaling waitlist-onboarding))
 {
     my $ctms = CTMS::Test->new($guide =~ s/-/_/gr);
     $ctms->sql(q{SELECT ctms.create_contact('{"email": {"primary_email": "one@example.com"},
