@@ -175,6 +175,7 @@ sub replacements
         # Nobody else's log, memory and devices.
         'log /dev/log local0' => 'log stdout format raw local0',
         'shared_buffers: 4GB' => 'shared_buffers: 32MB',
+        'wal_keep_size: 1GB' => 'wal_keep_size: 128MB',
         'mode: automatic' => 'mode: off',
         'operators root postgres' => "operators $user postgres",
         $self->{prefix} =~ /\A127/ ? ('10.77.0.0/24' => '127.0.0.0/8') : ());
