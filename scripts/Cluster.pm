@@ -80,7 +80,7 @@ sub sandbox_port
     {
         my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1)
             or die "ctms: no port is free: $!\n";
-        Cluster::Files::write_file($file, $socket->sockport . "\n");
+        RunFolder::write_file($file, $socket->sockport);
     }
     return Cluster::Processes::slurp($file) + 0;
 }

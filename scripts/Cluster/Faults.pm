@@ -80,7 +80,8 @@ sub lag
     my $text = Cluster::Processes::slurp($file);
     $text =~ s/^ +recovery_min_apply_delay: .*\n//m;
     $text =~ s/^(  recovery_conf:\n)/$1    recovery_min_apply_delay: ${seconds}s\n/m if $seconds > 0;
-    Cluster::Files::write_file($file, $text);
+    chomp $text;
+    RunFolder::write_file($file, $text);
     my $response = $self->patroni($node, POST => '/reload', {});
     die "ctms: $node does not reload: $response->{content}\n" if $response->{status} !~ /\A20/;
     return;

@@ -10,8 +10,7 @@ package Cluster::Files;
 
 use strict;
 use warnings;
-use Digest::MD5 qw(md5_hex);
-use Fcntl qw(O_CREAT O_EXCL O_WRONLY);
+use RunFolder qw(random_text write_file);
 
 my @nodes = qw(db1 db2 db3);
 my %file_of_node = ('etcd.yml' => 'etcd.yml', 'patroni.yml' => 'patroni.yml',
@@ -32,28 +31,15 @@ sub make_folders
     my ($self) = @_;
     for my $machine (@nodes, 'app1')
     {
-        for my $folder ("$self->{folder}/$machine", map { "$self->{folder}/$machine/$_" } qw(etcd log lock))
-        {
-            -d $folder or mkdir $folder, 0700 or die "ctms: could not make $folder: $!\n";
-        }
-        my $sockets = $self->sockets($machine);
-        (my $above = $sockets) =~ s{/[^/]*\z}{};
-        for my $folder ($above, $sockets)
-        {
-            -d $folder or mkdir $folder, 0700 or die "ctms: could not make $folder: $!\n";
-            (stat $folder)[4] == $> or die "ctms: $folder belongs to somebody else\n";
-        }
+        RunFolder::make("$self->{folder}/$machine$_", $>, 'CLUSTER_DIR') for '', qw(/etcd /log /lock /run);
     }
     return;
 }
 
-# A socket's path may have 107 bytes, and libpq takes a comma for the next host.
 sub sockets
 {
     my ($self, $machine) = @_;
-    return "$self->{folder}/$machine/run"
-        if length $self->{folder} < 75 && $self->{folder} =~ m{\A[\w./+@-]+\z};
-    return '/tmp/ctms-cluster-' . substr(md5_hex($self->{folder}), 0, 8) . "/$machine";
+    return RunFolder::socket_folder($self->{folder}, "/$machine/run", 'CLUSTER_DIR');
 }
 
 # ---- passwords -------------------------------------------------------------------
@@ -77,31 +63,12 @@ sub password
         my $password = random_text();
         $self->{passwords}{$name} = $password;
         write_file("$self->{folder}/passwords",
-            map { "$_ $self->{passwords}{$_}\n" } sort keys %{ $self->{passwords} });
+            map { "$_ $self->{passwords}{$_}" } sort keys %{ $self->{passwords} });
         $password;
     };
 }
 
-sub random_text
-{
-    open my $handle, '<:raw', '/dev/urandom' or die "ctms: /dev/urandom: $!\n";
-    read $handle, my $bytes, 24;
-    return unpack 'H*', $bytes;
-}
-
 # ---- files ------------------------------------------------------------------------
-
-sub write_file
-{
-    my ($file, @lines) = @_;
-    unlink "$file.new";
-    sysopen my $handle, "$file.new", O_CREAT | O_EXCL | O_WRONLY, 0600
-        or die "ctms: could not write $file: $!\n";
-    print $handle @lines;
-    close $handle or die "ctms: could not write $file: $!\n";
-    rename "$file.new", $file or die "ctms: could not write $file: $!\n";
-    return;
-}
 
 sub read_example
 {
@@ -128,7 +95,7 @@ sub make_pgpass
 {
     my ($self) = @_;
     write_file("$self->{folder}/pgpass",
-        map { "*:*:*:$_:" . $self->password($_) . "\n" } qw(postgres ctms-rest ctms-agent ctms-admin));
+        map { "*:*:*:$_:" . $self->password($_) } qw(postgres ctms-rest ctms-agent ctms-admin));
     return;
 }
 
@@ -147,6 +114,7 @@ sub translate
     my %replace = $self->replacements($machine);
     my $words = join '|', map { quotemeta } sort { length $b <=> length $a } keys %replace;
     $text =~ s/($words)/$replace{$1}/g;
+    chomp $text;    # write_file() ends lines
     $text =~ s/CHANGE-ME-([a-z-]+)/$self->password($1)/ge;
     return $text;
 }
