@@ -3,13 +3,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/buf.h"
 
 static const pg_statement primary_position = {
-    .sql = "SELECT timeline, lsn FROM ctms.wal_position()",
+    .sql = "SELECT timeline, lsn, pg_catalog.pg_current_snapshot() AS snapshot"
+           " FROM ctms.wal_position()",
     .is_read_only = true,
-    .columns = "timeline,lsn",
+    .columns = "timeline,lsn,snapshot",
 };
 
 struct position_wait {
@@ -62,6 +64,17 @@ take(position_wait **list)
     return waits;
 }
 
+static void
+read_position(const PGresult *result, position *at)
+{
+    const char *snapshot = PQgetvalue(result, 0, 2);
+
+    snprintf(at->timeline, sizeof(at->timeline), "%s", PQgetvalue(result, 0, 0));
+    snprintf(at->lsn, sizeof(at->lsn), "%s", PQgetvalue(result, 0, 1));
+    snprintf(at->snapshot, sizeof(at->snapshot), "%s",
+             strlen(snapshot) < sizeof(at->snapshot) ? snapshot : "");
+}
+
 /* Without an answer nobody waits for the next one: that might take as long again. */
 static void
 on_position(void *arg, const pg_reply *reply)
@@ -72,10 +85,8 @@ on_position(void *arg, const pg_reply *reply)
     position at;
 
     source->is_asking = false;
-    if (is_known) {
-        snprintf(at.timeline, sizeof(at.timeline), "%s", PQgetvalue(reply->result, 0, 0));
-        snprintf(at.lsn, sizeof(at.lsn), "%s", PQgetvalue(reply->result, 0, 1));
-    }
+    if (is_known)
+        read_position(reply->result, &at);
     if (!is_known || (source->later != NULL && !ask(source)))
         tell(take(&source->later), NULL);
     tell(answered, is_known ? &at : NULL);

@@ -13,6 +13,7 @@
 typedef struct position {
     char timeline[16];
     char lsn[32];
+    char snapshot[512]; /* "" if it is longer: many transactions are under way */
 } position;
 
 typedef struct position_source position_source;

@@ -29,8 +29,8 @@ typedef struct reading {
 } reading;
 
 static const pg_statement require_replayed = {
-    .sql = "SELECT ctms.require_replayed($1, $2)",
-    .parameter_count = 2,
+    .sql = "SELECT ctms.require_replayed($1, $2, $3)",
+    .parameter_count = 3,
     .is_read_only = true,
     .columns = "require_replayed",
 };
@@ -160,7 +160,8 @@ on_patience_ended(evutil_socket_t fd, short what, void *arg)
 static bool
 send_to(reading *r, replica *target)
 {
-    const char *const values[] = {r->at.timeline, r->at.lsn};
+    const char *const values[] = {r->at.timeline, r->at.lsn,
+                                  r->at.snapshot[0] ? r->at.snapshot : NULL};
     const pg_guard guard = {&require_replayed, values};
     double patience_s = replicas_get_patience_s(target);
     struct timeval limit = {.tv_sec = (time_t)patience_s};

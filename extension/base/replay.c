@@ -5,6 +5,11 @@
  *
  * A position is a timeline and a place in its log. After a failover, what an old timeline has at
  * the same place is something else, so positions of two timelines are never compared.
+ *
+ * While somebody writes, the end of the log is nearly always something that no replica has: it is
+ * sent when it is flushed, at the next commit or later. So a snapshot of the primary will do, too:
+ * a replica where all transactions have ended that had ended there has all that could be seen
+ * there.
  */
 #include "extension/base/compat.h"
 
@@ -13,7 +18,10 @@
 #include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "funcapi.h"
+#include "utils/fmgrprotos.h"
 #include "utils/pg_lsn.h"
+#include "utils/snapmgr.h"
+#include "utils/xid8.h"
 
 #include "extension/base/errors.h"
 
@@ -74,6 +82,43 @@ refuse(const char *why)
 }
 
 /*
+ * Whether all transactions have ended here that had ended in a pg_snapshot of the primary. Those
+ * that run are in subxip of a snapshot taken during recovery; that of a subtransaction is not in
+ * theirs, and taken for one that has ended.
+ */
+static bool
+has_ended_all(Datum theirs, Snapshot ours)
+{
+    FullTransactionId end =
+        DatumGetFullTransactionId(DirectFunctionCall1(pg_snapshot_xmax, theirs));
+
+    if (TransactionIdPrecedes(ours->xmax, XidFromFullTransactionId(end)))
+        return false;
+    for (int32 i = 0; i < ours->subxcnt; i++) {
+        int32 distance = (int32)(XidFromFullTransactionId(end) - ours->subxip[i]);
+        FullTransactionId running =
+            FullTransactionIdFromU64(U64FromFullTransactionId(end) - (uint64)distance);
+
+        if (distance > 0 &&
+            DatumGetBool(DirectFunctionCall2(pg_visible_in_snapshot,
+                                             FullTransactionIdGetDatum(running), theirs)))
+            return false;
+    }
+    return true;
+}
+
+static bool
+has_all_of(FunctionCallInfo fcinfo, int argument)
+{
+    Snapshot ours;
+
+    if (PG_ARGISNULL(argument))
+        return false;
+    ours = GetLatestSnapshot();
+    return ours->takenDuringRecovery && has_ended_all(PG_GETARG_DATUM(argument), ours);
+}
+
+/*
  * The snapshot of a statement that begins after this one shows what was replayed. That of a
  * transaction which keeps its snapshot was taken before we look.
  */
@@ -93,7 +138,7 @@ ctms_require_replayed(PG_FUNCTION_ARGS)
     replayed = GetXLogReplayRecPtr(&replayed_timeline);
     if (replayed_timeline != (TimeLineID)PG_GETARG_INT32(0))
         refuse("this replica is on another timeline");
-    if (replayed < PG_GETARG_LSN(1))
+    if (replayed < PG_GETARG_LSN(1) && !has_all_of(fcinfo, 2))
         refuse("this replica has not replayed as much");
     PG_RETURN_VOID();
 }

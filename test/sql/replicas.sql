@@ -8,6 +8,7 @@ SELECT ctms.require_replayed(1, '0/1');
 \echo :SQLSTATE
 SELECT ctms.require_replayed(NULL, '0/1');
 SELECT ctms.require_replayed(1, NULL);
+SELECT ctms.require_replayed(1, '0/1', pg_current_snapshot());
 SET ROLE ctms_agent;
 SELECT ctms.wal_position();
 SELECT ctms.require_replayed(1, '0/1');

@@ -20,9 +20,10 @@ my ($first, $second) = @replicas;
 
 sub guard
 {
-    my ($server, $timeline, $lsn, $before) = @_;
-    my (undef, $out, $err) = $server->psql('ctms', "\\set VERBOSITY verbose\n" . ($before // '')
-        . "SELECT ctms.require_replayed($timeline, '$lsn'); SELECT 'passed'");
+    my ($server, $timeline, $lsn, %given) = @_;
+    my $snapshot = $given{snapshot} ? ", '$given{snapshot}'" : '';
+    my (undef, $out, $err) = $server->psql('ctms', "\\set VERBOSITY verbose\n" . ($given{before} // '')
+        . "SELECT ctms.require_replayed($timeline, '$lsn'$snapshot); SELECT 'passed'");
     return $err =~ /ERROR:  (\w{5}: .*)/ ? $1 : $out =~ /passed/ ? 'passed' : "$out $err";
 }
 
@@ -40,10 +41,42 @@ is(guard($first, 1, '0/1'), 'passed', 'what was replayed long ago');
 like(guard($first, 2, $lsn), qr/^CT503: this replica is on another timeline/, 'another timeline');
 like(guard($first, 1, 'FFFF/0'), qr/^CT503: this replica has not replayed as much/, 'the future');
 like(guard($node, 1, $lsn), qr/^CT503: this server is not a replica/, 'no replica');
-like(guard($first, 1, $lsn, 'BEGIN ISOLATION LEVEL REPEATABLE READ; '),
+like(guard($first, 1, $lsn, before => 'BEGIN ISOLATION LEVEL REPEATABLE READ; '),
     qr/^CT503: this transaction keeps the snapshot/, 'a snapshot that was taken before');
 is(($first->psql('ctms', "\\set VERBOSITY sqlstate\nSELECT ctms.wal_position()"))[2] =~ s/.* //r,
     '25006', 'a replica has no position of a primary');
+
+# What is under way at the primary need not be replayed, what has ended there must be.
+my @writers = map { $node->background_psql('ctms') } 1 .. 2;
+my $write = q{INSERT INTO ctms.newsletters (email_id, name) SELECT email_id, '%s' FROM ctms.emails};
+$writers[$_]->query_safe('BEGIN; ' . sprintf $write, "of $_") for 0, 1;
+my $snapshot_sql = 'SELECT pg_current_snapshot()';
+my $none_ended = $ctms->sql($snapshot_sql);
+$ctms->sql(sprintf $write, 'flushed');
+my $one_ended = $ctms->sql($snapshot_sql);
+poll_until(sub { $first->safe_psql('ctms', q{SELECT count(*) FROM ctms.newsletters
+    WHERE name = 'flushed'}) > 0 }, 'it is replayed');
+is(guard($first, 1, 'FFFF/0', snapshot => $_), 'passed', "two are under way: $_")
+    for $none_ended, $one_ended;
+$first->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+$first->poll_query_until('postgres', q{SELECT pg_get_wal_replay_pause_state() = 'paused'})
+    or die 'the replica does not pause';
+$writers[0]->query_safe('COMMIT');
+my $older_ended = $ctms->sql($snapshot_sql);
+is(guard($first, 1, 'FFFF/0', snapshot => $one_ended), 'passed', 'what was seen before');
+like(guard($first, 1, 'FFFF/0', snapshot => $older_ended), qr/^CT503: .*not replayed as much/,
+    'an older transaction has ended');
+like(guard($first, 2, 'FFFF/0', snapshot => $one_ended), qr/^CT503: .*another timeline/,
+    'another timeline');
+$ctms->sql(sprintf $write, 'newer');
+like(guard($first, 1, 'FFFF/0', snapshot => $ctms->sql($snapshot_sql)),
+    qr/^CT503: .*not replayed as much/, 'a newer one, too');
+$first->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+poll_until(sub { guard($first, 1, 'FFFF/0', snapshot => $older_ended) eq 'passed' }, 'replayed');
+pass('and then it passes');
+$writers[1]->query_safe('ROLLBACK');
+$_->quit for @writers;
+
 $node->safe_psql('postgres', 'SELECT pg_switch_wal()');
 my $switched = (wait_for_replay(@replicas))[1];
 isnt($switched, $lsn, 'replayed, too, when the log ends at a new file');
@@ -201,8 +234,8 @@ SKIP:
         use_contacts(20, "$what, one is behind");
         $first->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
     }
-    $bouncer->stop if $bouncer;
     $ctms->stop_program('rest');
+    $bouncer->stop if $bouncer;
     $ctms->stop_program('haproxy');
     start_rest(CTMS::Replicas::url(@replicas, $node));
     wait_for_answers(1, 'each by its own address again');
