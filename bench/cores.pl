@@ -8,7 +8,7 @@
 # "replica".
 #
 # CTMS_BENCH_CALLS (get,find,patch,create,stripe), CTMS_BENCH_CLIENTS (64), CTMS_BENCH_CONTACTS
-# (100000), CTMS_BENCH_PROCESSES (1 for four processors), CTMS_BENCH_SECONDS (2) for each
+# (100000), CTMS_BENCH_PROCESSES (1 for three processors), CTMS_BENCH_SECONDS (2) for each
 # measurement, after one that does not count, CTMS_BENCH_TURNS (3), on each of CTMS_BENCH_DISKS (see
 # CTMS::Bench). All figures are medians.
 use strict;
@@ -27,7 +27,7 @@ my $clients = setting(CLIENTS => 64);
 my $contacts = setting(CONTACTS => 100_000);
 my $seconds = setting(SECONDS => 2);
 my $turns = setting(TURNS => 3);
-my $processes = setting(PROCESSES => int((@processors + 3) / 4));
+my $processes = setting(PROCESSES => int((@processors + 2) / 3));
 my @unknown = grep { !/^(?:get|find|patch|create|stripe)$/ } @calls;
 die "ctms: no such call: @unknown\n" if @unknown;
 my @bad = grep { !/^[1-9]\d*$/ || $_ > @processors } @cores;
