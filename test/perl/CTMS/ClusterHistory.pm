@@ -89,10 +89,11 @@ sub answers { return $_[0]{answers} }
 sub times_of_programs
 {
     my ($self) = @_;
-    return sort { $a <=> $b } map { $_->{end} } grep { $_->{more} eq 'yes' }
+    my @times = map { $_->{end} } grep { $_->{more} eq 'yes' }
         map { @$_ } values %{ $self->{writes} };
+    return [ sort { $a <=> $b } @times ];
 }
-sub times_of_nodes { my ($self) = @_; return sort { $a <=> $b } @{ $self->{nodes} } }
+sub times_of_nodes { my ($self) = @_; return [ sort { $a <=> $b } @{ $self->{nodes} } ] }
 
 # The longest that the probe has waited for the machine in that time.
 sub longest_late

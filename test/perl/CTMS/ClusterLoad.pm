@@ -111,28 +111,37 @@ sub start
     $self->spawn("writer$_", CTMS::ClusterWriter->new($self->common("writer$_", 0x80 + $_),
             url => $url, password => $password)) for 1 .. WRITERS;
     my @nodes = map { +{ name => $_, patroni => $cluster->address($_) . ':8008',
-        url => $cluster->local_url($_) } } qw(db1 db2 db3);
+        url => 'dbname=postgres user=postgres host=' . $cluster->files->sockets($_) } }
+        $cluster->nodes;
     $self->spawn('probe', CTMS::ClusterProbe->new(nodes => \@nodes, log => "$self->{folder}/probe",
             rest => $cluster->rest_url =~ s{^http://}{}r, until => $self->{until},
             client => $self->client('probe', CTMS::ClusterProbe::NUMBER)));
     return;
 }
 
-# What they say so far.
-sub history
+# Whether REST or a writer has had a write acknowledged that began after that time.
+sub has_written_since
 {
-    my ($self) = @_;
-    my $history = CTMS::ClusterHistory->new;
-    $history->read_file($_) for grep { -e } @{ $self->{logs} };
-    return $history;
+    my ($self, $time) = @_;
+    for my $file (@{ $self->{logs} })
+    {
+        open my $log, '<', $file or next;
+        seek $log, -s $log > 4096 ? -s $log - 4096 : 0, 0;
+        my $end = do { local $/; <$log> };
+        return 1 if grep { $_ > $time } $end =~ /^write \S+ (\S+) \S+ \S+ yes$/mg;
+    }
+    return 0;
 }
 
+# Returns what they have to say, a CTMS::ClusterHistory.
 sub stop
 {
     my ($self) = @_;
     open my $stop, '>', $self->{until} or die "$self->{until}: $!\n";
     waitpid $_, 0 for splice @{ $self->{pids} };
-    return $self->history;
+    my $history = CTMS::ClusterHistory->new;
+    $history->read_file($_) for @{ $self->{logs} };
+    return $history;
 }
 
 # ---- afterwards ----------------------------------------------------------------------------------

@@ -123,25 +123,24 @@ sub write_to_node
     if (!$node->{psql})
     {
         my $pid = open2(my $out, my $in, 'psql', '-XqAt', '-d', $node->{url});
-        @$node{qw(psql in out)} = ($pid, $in, $out);
+        @$node{qw(psql in out text)} = ($pid, $in, $out, '');
     }
     $node->{begin} = time;
     local $SIG{PIPE} = 'IGNORE';
-    syswrite $node->{in}, "UPDATE public.probe SET at = now() RETURNING 'done';\n";
+    # Patroni says that it is the primary a little before PostgreSQL is.
+    syswrite $node->{in}, "UPDATE public.probe SET at = now() RETURNING 'done';\n\\echo end\n";
     return;
 }
 
 sub read_node
 {
     my ($self, $node) = @_;
-    my $got = sysread $node->{out}, my $text, 4096;
-    if ($got && $text =~ /^done$/m)
-    {
-        write_line($self->{handle}, 'node', $node->{name}, stamp($node->{begin}), stamp(time));
-        $node->{begin} = 0;
-        return;
-    }
-    return $self->end_node($node);
+    sysread $node->{out}, $node->{text}, 4096, length $node->{text} or return $self->end_node($node);
+    return if $node->{text} !~ /^end\n/m;
+    write_line($self->{handle}, 'node', $node->{name}, stamp($node->{begin}), stamp(time))
+        if $node->{text} =~ /^done$/m;
+    @$node{qw(begin text)} = (0, '');
+    return;
 }
 
 sub end_node

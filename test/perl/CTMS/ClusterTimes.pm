@@ -16,8 +16,8 @@ use constant { GAP_S => 1, LATE_S => 1 };
 sub new
 {
     my ($class, $history) = @_;
-    return bless { history => $history, nodes => [ $history->times_of_nodes ],
-        programs => [ $history->times_of_programs ], rows => [] }, $class;
+    return bless { history => $history, nodes => $history->times_of_nodes,
+        programs => $history->times_of_programs, rows => [] }, $class;
 }
 
 # From the fault to the end of the longest gap between two of the times; 0 if there is no outage,
