@@ -90,6 +90,9 @@ my %KINDS = (
     'pooler restarts' => [ 1, '', sub { $_[0]->restart_pooler; return 'pooler' } ],
     'HAProxy restarts' => [ 1, '', sub { $_[0]->restart_haproxy; return 'haproxy' } ],
     'REST server dies' => [ 1, '', sub { kill_program($_[0], pick(qw(rest1 rest2)), 1 + rand 5) } ],
+    'both REST servers die' => [ 1, '', sub { my ($c) = @_; my @both = qw(rest1 rest2);
+        return for_a_while("@both", 4, sub { $c->kill_program($_) for @both },
+            sub { $c->start_program($_) for @both }) } ],
     'agent dies' => [ 1, '', sub { kill_program($_[0], pick(qw(agent1 agent2)), rand 5) } ],
     'agent stands still' => [ 1, '', sub { my ($c) = @_; my $name = pick(qw(agent1 agent2));
         return for_a_while($name, BEYOND_LEASE_S, sub { $c->pause_program($name) },
