@@ -69,6 +69,14 @@ my %KINDS = (
     'switchover' => [ 2, '', sub { my ($c) = @_; my $to = $c->sync_replica; $c->switchover($to);
         return $to } ],
     'leader dies' => [ 2, '', sub { kill_node($_[0], leader(@_), 6 + rand 25) } ],
+    # What was acknowledged although no replica had it is lost.
+    'leader dies before replicas go on' => [ 1, '', sub { my ($c) = @_;
+        my ($leader, @replicas) = (leader($c), $c->replicas);
+        for_a_while('', 1.5, sub { $c->pause_node($_) for @replicas },
+            sub { $c->kill_node($leader); $c->resume_node($_) for @replicas });
+        sleep 6;
+        $c->start_node($leader);
+        return $leader } ],
     'replica dies' => [ 1, '', sub { kill_node($_[0], replica(@_), 3 + rand 10) } ],
     'synchronous replica dies' => [ 1, '', sub { kill_node($_[0], $_[0]->sync_replica,
             3 + rand 30) } ],

@@ -14,6 +14,7 @@ use CTMS::ClusterHistory;
 use CTMS::ClusterProbe;
 use CTMS::ClusterWriter;
 use CTMS::SoakClient;
+use HTTP::Tiny;
 use IPC::Run ();
 use JSON::PP;
 
@@ -101,10 +102,22 @@ sub add_api_client
     return;
 }
 
+# Asks the sandbox; returns what it answers.
+sub sandbox
+{
+    my ($self, $method, $path, $body) = @_;
+    my $r = HTTP::Tiny->new->request($method, $self->{cluster}->sandbox_url . $path,
+        { defined $body ? (content => JSON::PP->new->encode($body)) : () });
+    die "$path: $r->{status} $r->{content}\n" if $r->{status} != 200;
+    return JSON::PP->new->decode($r->{content});
+}
+
+# Acoustic is so slow that agents always have as many requests under way as they may.
 sub start
 {
     my ($self) = @_;
     my $cluster = $self->{cluster};
+    $self->sandbox(POST => '/_sandbox/settings', { latency_ms => 150, jitter_ms => 50 });
     $self->add_api_client;
     $self->spawn("client$_", $self->client("client$_", $_)) for 1 .. CLIENTS;
     my ($url, $password) = login_of($cluster->db_url('pooler', 'ctms-rest'));
