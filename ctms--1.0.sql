@@ -2500,6 +2500,26 @@ CREATE FUNCTION ctms.acoustic_main_columns() RETURNS text[]
     SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_acoustic_main_columns';
 COMMENT ON FUNCTION ctms.acoustic_main_columns() IS 'The columns of the main table that ctms can fill, if ctms.acoustic_field lists them; others are members of waitlists, <name>_waitlist_<field>, or belong to other systems';
+
+-- Pages of contacts, because the answer of a call is held in memory.
+CREATE FUNCTION ctms.acoustic_digests()
+    RETURNS TABLE (email_id uuid, kind text, name text, digest text)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.email_id, r.kind,
+        CASE r.kind WHEN 'newsletter' THEN r.fields->>'newsletter_name' WHEN 'waitlist' THEN r.fields->>'waitlist_name'
+            WHEN 'product' THEN r.fields->>'product_id' ELSE '' END,
+        CASE WHEN NOT EXISTS (SELECT FROM ctms.pending_acoustic q WHERE q.email_id = r.email_id) THEN md5(r.fields::text) END
+    FROM (SELECT array_agg(e.email_id) AS email_ids
+          FROM (SELECT c.email_id, (row_number() OVER (ORDER BY c.email_id) - 1) / 1000 AS page FROM ctms.emails c) AS e
+          GROUP BY e.page) AS p
+    CROSS JOIN LATERAL ctms.acoustic_rows(p.email_ids) AS r
+    UNION ALL
+    SELECT n.email_id, n.kind, n.name, NULL FROM ctms.acoustic_deleted_row n
+    UNION ALL
+    SELECT d.email_id, 'main', '', NULL FROM ctms.acoustic_deleted_contact d WHERE d.is_to_send
+$$;
+COMMENT ON FUNCTION ctms.acoustic_digests() IS 'What Acoustic may hold of all contacts, as far as this database knows: for each row its kind, its name (empty for the main row) and a digest of its values, which is null where a change or deletion still waits to be sent. A comparison with another state of the database tells what to send again, and what to delete';
 -- ---------------------------------------------------------------------------
 -- Settings: what is the same for every session of the database, and survives a dump. Only what was
 -- set has a row, so a new version may bring new defaults. Names, types, defaults and limits are in

@@ -86,6 +86,24 @@ SELECT * FROM ctms.acoustic_rows('{}');
 SELECT * FROM ctms.acoustic_rows(NULL);
 SELECT * FROM ctms.acoustic_rows(ARRAY[NULL::uuid]);
 
+-- Digests of the same rows; null for what is not at Acoustic yet.
+CREATE FUNCTION pg_temp.digests() RETURNS TABLE (n text, kind text, name text, is_known boolean) LANGUAGE sql AS $$
+    SELECT right(email_id::text, 1), kind, name, digest IS NOT NULL FROM ctms.acoustic_digests()
+    WHERE email_id IN (pg_temp.contact(1), pg_temp.contact(2), pg_temp.contact(9)) ORDER BY 1, 2, 3, 4
+$$;
+BEGIN;
+SELECT ctms.enqueue_contacts(ARRAY[pg_temp.contact(1)]) > 0 AS waits;
+DELETE FROM ctms.pending_acoustic WHERE email_id = pg_temp.contact(2);
+INSERT INTO ctms.acoustic_deleted_contact (email_id) VALUES (pg_temp.contact(9));
+INSERT INTO ctms.acoustic_deleted_row (email_id, kind, name) VALUES (pg_temp.contact(9), 'waitlist', 'gone');
+SELECT * FROM pg_temp.digests();
+CREATE TEMP TABLE before AS SELECT * FROM ctms.acoustic_digests() WHERE email_id = pg_temp.contact(2);
+UPDATE ctms.newsletters SET lang = 'de' WHERE email_id = pg_temp.contact(2) AND name = 'hubs';
+SET CONSTRAINTS ALL IMMEDIATE;
+DELETE FROM ctms.pending_acoustic WHERE email_id = pg_temp.contact(2);
+SELECT kind, name FROM (TABLE before EXCEPT SELECT * FROM ctms.acoustic_digests()) AS d ORDER BY 1, 2;
+ROLLBACK;
+
 DELETE FROM ctms.stripe_subscription_item WHERE stripe_id LIKE 'rows\_%';
 DELETE FROM ctms.stripe_subscription WHERE stripe_id LIKE 'rows\_%';
 DELETE FROM ctms.stripe_price WHERE stripe_id LIKE 'rows\_%';

@@ -194,7 +194,7 @@ my @calls = (
     "SELECT email_id, retry, state, is_bulk FROM $claim",
     "SELECT ctms.acoustic_rows('{$id,$other}')",
     "SELECT ctms.acoustic_csv('{$id,$other}')", 'SELECT ctms.acoustic_csv_columns()',
-    "SELECT ctms.acoustic_diff('{$id}')",
+    "SELECT ctms.acoustic_diff('{$id}')", 'SELECT ctms.acoustic_digests()',
     "SELECT ctms.acoustic_outgoing(array_agg(email_id ORDER BY email_id),
         array_agg(state ORDER BY email_id)) FROM $claim",
     "SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation),
