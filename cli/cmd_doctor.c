@@ -43,6 +43,7 @@ static const struct check checks[] = {
     {"snapshots", true, doctor_check_snapshots},
     {"autovacuum", true, doctor_check_autovacuum},
     {"durability", true, doctor_check_durability},
+    {"archiving", true, doctor_check_archiving},
     {"log", true, doctor_check_log},
     {"memory", true, doctor_check_memory},
     {"acoustic", false, doctor_check_acoustic},

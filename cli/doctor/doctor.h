@@ -131,6 +131,7 @@ void doctor_check_clock(struct doctor *d);
 void doctor_check_connections(struct doctor *d);
 void doctor_check_autovacuum(struct doctor *d);
 void doctor_check_durability(struct doctor *d);
+void doctor_check_archiving(struct doctor *d);
 void doctor_check_log(struct doctor *d);
 void doctor_check_memory(struct doctor *d);
 /* work.c */

@@ -20,6 +20,12 @@ is_on(const char *value)
     return strcmp(value, "on") == 0;
 }
 
+static bool
+is_yes(const PGresult *result, int column)
+{
+    return *PQgetvalue(result, 0, column) == 't';
+}
+
 /* ---- clock --------------------------------------------------------------------------------- */
 
 static double
@@ -226,6 +232,43 @@ doctor_check_durability(struct doctor *d)
         doctor_ok(d, "what is committed survives a crash");
 }
 
+/* Without an archive dumps are the only backups, which is for the operator to decide. A replica
+ * archives only with archive_mode = always. */
+#define ARCHIVING_SQL                                                                              \
+    "SELECT m.mode, coalesce(c.command, '') IN ('', '(disabled)') AND coalesce(current_setting("   \
+    "'archive_library', true), '') = '', coalesce(a.last_failed_time > a.last_archived_time OR "   \
+    "a.last_archived_time IS NULL AND a.last_failed_time IS NOT NULL, false), a.failed_count, "    \
+    "coalesce(to_char(a.last_archived_time AT TIME ZONE 'UTC', "                                   \
+    "'\"since\" YYYY-MM-DD HH24:MI \"UTC\"'), 'so far') "                                          \
+    "FROM pg_stat_archiver a, (SELECT current_setting('archive_mode') AS mode) AS m, "             \
+    "(SELECT current_setting('archive_command') AS command) AS c"
+
+void
+doctor_check_archiving(struct doctor *d)
+{
+    PGresult *result = doctor_query(d, NULL, ARCHIVING_SQL);
+    const char *mode;
+
+    if (!result)
+        return;
+    mode = PQgetvalue(result, 0, 0);
+    if (strcmp(mode, "off") == 0 || (d->is_replica && strcmp(mode, "always") != 0))
+        doctor_ok(d, "this server archives no WAL: it can be restored to its dumps only%s",
+                  d->is_replica ? ", or its primary archives" : "");
+    else if (is_yes(result, 1))
+        doctor_warn(d, "Set archive_command, and reload: the WAL is kept until the disk is full.",
+                    "archive_mode is on, and there is no archive_command");
+    else if (is_yes(result, 2))
+        doctor_warn(d,
+                    "The server's log says why. Until it is put right, the WAL is kept until the "
+                    "disk is full, and nothing newer can be restored. See docs/backup.md.",
+                    "archiving fails: no WAL was archived %s (%s failures in all)",
+                    PQgetvalue(result, 0, 4), PQgetvalue(result, 0, 3));
+    else
+        doctor_ok(d, "WAL is archived");
+    PQclear(result);
+}
+
 /*
  * Whether statements, or their parameters, get into the server's log, as sessions of this role log.
  * Sessions of our programs turn parameters off themselves, if they may; behind a pooler, the next
@@ -249,12 +292,6 @@ doctor_check_durability(struct doctor *d)
     "coalesce(current_setting('auto_explain.log_min_duration', true), '-1') AS plans, "            \
     "coalesce(current_setting('auto_explain.log_parameter_max_length', true), '-1') "              \
     "AS plan_length) AS s"
-
-static bool
-is_yes(const PGresult *result, int column)
-{
-    return *PQgetvalue(result, 0, column) == 't';
-}
 
 static void
 judge_log(struct doctor *d, int program, const PGresult *result)

@@ -123,8 +123,8 @@ my @all = map { @{ $found->{$_} } } grep { $_ ne 'rc' } keys %$found;
 is(join("\n", map { "$_->{check}: $_->{message}" } grep { $_->{status} ne 'ok'
         && ($sftp || $_->{check} ne 'sftp') } @all), '', 'all is checked, and well');
 my @names = qw(settings secrets database roles extension triggers policy dumps pooler listen
-    clock connections queue waitlists stripe snapshots autovacuum durability log memory acoustic
-    sftp keys);
+    clock connections queue waitlists stripe snapshots autovacuum durability archiving log memory
+    acoustic sftp keys);
 is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'by each check');
 finds($found, 'settings', 'ok', qr/^ctms-$_: valid, from "\Q$ENV{TESTDIR}\E\S+$_.env"\z/)
     for qw(rest agent);
@@ -143,7 +143,7 @@ like($out,
     qr/^skipped  settings     ctms-rest: not checked: CTMS_SECRET_KEY is not set here; --rest/m,
     'what is not set up here is not checked');
 like($out, qr/^skipped  acoustic     not checked: needs /m, 'nor what needs it');
-like($out, qr/\n\nok: 21, warnings: 0, errors: 0, skipped: 5\n\z/, 'a summary at the end');
+like($out, qr/\n\nok: 22, warnings: 0, errors: 0, skipped: 5\n\z/, 'a summary at the end');
 unlike($out, qr/\e/, 'no colours in a pipe');
 my $at_terminal = { shell => [ 'script', '-qec', "'$ENV{CTMS_TEST_BIN}/ctms' doctor", '/dev/null' ],
     TERM => 'xterm', NO_COLOR => undef };
@@ -621,6 +621,31 @@ $ctms->sql('SET synchronous_commit = local; ALTER SYSTEM RESET synchronous_stand
 $node->reload;
 $ctms->sql('ALTER ROLE agent RESET synchronous_commit');
 finds(doctor_of_all(), 'durability', 'ok', qr/survives a crash/);
+
+# Archiving: off, without a command, failing, well again.
+finds(doctor({}), 'archiving', 'ok', qr/archives no WAL/);
+$node->append_conf('postgresql.conf', 'archive_mode = on');
+$node->restart;
+finds(doctor({}), 'archiving', 'warning', qr/there is no archive_command/, qr/Set archive_command/);
+for my $case ([ 'false', 'TRUE', 'warning', qr/archiving fails: no WAL was archived so far/ ],
+    [ 'true', 'NOT TRUE', 'ok', qr/WAL is archived/ ],
+    [ 'false', 'TRUE', 'warning', qr/no WAL was archived since \d{4}-\d\d-\d\d \d\d:\d\d UTC/ ])
+{
+    my ($command, $is_failing, @expected) = @$case;
+    set_server(archive_command => $command);
+    $ctms->sql('CREATE TABLE public.more_wal (); DROP TABLE public.more_wal;
+        SELECT pg_switch_wal()');
+    $node->poll_query_until('postgres', "SELECT (last_failed_time
+            > coalesce(last_archived_time, '-infinity')) IS $is_failing
+        AND num_nulls(last_failed_time, last_archived_time) < 2 FROM pg_stat_archiver")
+        or die "archive_command = $command";
+    $found = doctor({});
+    finds($found, 'archiving', @expected);
+    finds_nothing_else($found, 'archiving');
+}
+$node->append_conf('postgresql.conf', 'archive_mode = off');
+$ctms->sql('ALTER SYSTEM RESET archive_command');
+$node->restart;
 $ctms->sql('ALTER TABLE ctms.emails SET (autovacuum_enabled = false)');
 finds(doctor({}), 'autovacuum', 'warning', qr/leaves out the table ctms\.emails/);
 $ctms->sql('ALTER TABLE ctms.emails RESET (autovacuum_enabled)');
