@@ -71,6 +71,15 @@ sub programs_only
 
 sub node { return $_[0]{node} }
 
+# The same on another server, such as one that was restored; the sandbox is shared.
+sub beside
+{
+    my ($self, $node) = @_;
+    my $other = bless { %$self, node => $node, name => $node->name, process => {} }, ref $self;
+    push @live, $other;
+    return $other;
+}
+
 # The database crashes and recovers. restart('immediate') of PostgreSQL's module is no such thing.
 sub crash_database
 {
