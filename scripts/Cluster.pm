@@ -9,11 +9,11 @@ package Cluster;
 #       examples => 'examples/cluster', note => sub { print "@_\n" });
 #   $c->start; …; $c->stop;
 #
-# What there is to break is in Cluster::Faults. PostgreSQL does not run as root, so this does not.
+# What there is to break is in Cluster::Faults, and backups are in Cluster::Backup. PostgreSQL does not run as root, so this does not.
 
 use strict;
 use warnings;
-use parent 'Cluster::Faults';
+use parent qw(Cluster::Faults Cluster::Backup);
 use Cluster::Files;
 use Cluster::Network;
 use Cluster::Processes;
@@ -40,11 +40,13 @@ sub missing { return join ' ', grep { !-x $program{$_} } sort keys %program }
 sub enter { return Cluster::Network::enter() }
 sub has_network { return Cluster::Network::is_inside() }
 
-# rest_env and agent_env are settings of all REST servers and agents, besides those of the files.
+# rest_env and agent_env are settings of all REST servers and agents, besides those of the files. front
+# has sockets that were opened outside of the namespaces: name => {handle, port}.
 sub new
 {
     my ($class, %options) = @_;
-    my $self = bless { note => sub { }, last_answer => '', rest_env => {}, agent_env => {}, %options, owner => $$ }, $class;
+    my $self = bless { note => sub { }, last_answer => '', rest_env => {}, agent_env => {},
+        front => {}, %options, owner => $$ }, $class;
     die "ctms: PostgreSQL does not run as root\n" if $> == 0;
     for my $folder ($self->{folder}, map { "$self->{folder}/$_" } qw(log pid))
     {
@@ -125,15 +127,16 @@ sub start
     $self->{network}->start;
     mkdir "$self->{folder}/backup", 0700;
     $self->files->make;
+    $self->make_front;
     $self->{note}->('starting etcd, HAProxy and the sandbox');
-    $self->start_program($_) for map({ "$_.etcd" } @nodes), qw(haproxy sandbox);
+    $self->start_program($_) for grep { !/patroni|pooler|rest|agent/ } $self->program_names;
     $self->wait_until("etcd of $_ listens",
         sub { return connects($self->address($_) . ":$port{etcd}") }) for @nodes;
     my $is_new = !-d "$self->{folder}/db1/data" ? ', with a new cluster' : '';
     $self->{note}->("starting Patroni and PostgreSQL$is_new");
     $self->start_program("$_.patroni") for @nodes;
     $self->wait_until('there is a leader', sub { return $self->is_ready });
-    $self->make_stanza if $is_new;
+    $self->pgbackrest($self->leader, 'stanza-create') if $is_new;
     $self->{note}->('starting PgBouncer, REST servers and agents');
     $self->start_program($_) for qw(pooler rest1 rest2 agent1 agent2);
     $self->wait_healthy;
@@ -158,20 +161,6 @@ sub rest_is_up
     return HTTP::Tiny->new(timeout => 3)->get($self->rest_url . '/__heartbeat__')->{status} == 200;
 }
 
-sub make_stanza
-{
-    my ($self) = @_;
-    $self->run_on($self->leader, $self->pgbackrest($self->leader), 'stanza-create') == 0
-        or die "ctms: pgbackrest stanza-create failed; see $self->{folder}/log/command.log\n";
-    return;
-}
-
-sub pgbackrest
-{
-    my ($self, $node) = @_;
-    return ('pgbackrest', "--config=$self->{folder}/$node/pgbackrest.conf", '--stanza=ctms');
-}
-
 # How each program is started: machine, environment, command.
 sub command_of
 {
@@ -185,6 +174,7 @@ sub command_of
             "$here/patroni.yml";
     }
     return 'app1', {}, $program{haproxy}, '-db', '-f', "$app/haproxy.cfg" if $name eq 'haproxy';
+    return 'app1', {}, $program{haproxy}, '-db', '-f', "$app/front.cfg" if $name eq 'front';
     return 'app1', {}, $program{pgbouncer}, "$app/pgbouncer.ini" if $name eq 'pooler';
     return 'app1', { SANDBOX_PORT => $self->sandbox_port, SANDBOX_STATE => "$app/sandbox.json",
         SANDBOX_SFTP_ROOT => "$app/sftp" }, "$self->{programs}/acoustic-sandbox" if $name eq 'sandbox';
@@ -208,8 +198,28 @@ sub start_program
 
 sub program_names
 {
+    my ($self) = @_;
     return (map({ ("$_.etcd", "$_.patroni") } @nodes),
-        qw(haproxy sandbox pooler rest1 rest2 agent1 agent2));
+        qw(haproxy sandbox pooler rest1 rest2 agent1 agent2), %{ $self->{front} } ? 'front' : ());
+}
+
+# Brings what connects to sockets that were opened outside to those inside.
+sub make_front
+{
+    my ($self) = @_;
+    my $front = $self->{front};
+    return if !%$front;
+    $self->{processes}{inherited}{front} = [ map { $_->{handle} } values %$front ];
+    my @lines = ('defaults', ' mode tcp', ' timeout connect 2s', ' timeout client 24h',
+        ' timeout server 24h');
+    for my $name (sort keys %$front)
+    {
+        my $at = $name eq 'sandbox' ? '127.0.0.1' : $self->address('app1');
+        push @lines, "listen $name", ' bind fd@' . fileno $front->{$name}{handle},
+            " server inside $at:" . $self->port($name);
+    }
+    RunFolder::write_file("$self->{folder}/app1/front.cfg", @lines);
+    return;
 }
 
 # Replicas end before the leader, which has then nobody to hand over to. An etcd that ends in order
@@ -220,7 +230,7 @@ sub stop
     my $leader = $self->leader // '';
     $self->{processes}->signal('CONT', @nodes, 'app1');
     $self->stop_programs(qw(agent1 agent2 rest1 rest2));
-    $self->stop_programs(qw(pooler sandbox haproxy));
+    $self->stop_programs(qw(front pooler sandbox haproxy));
     $self->stop_programs(map { "$_.patroni" } grep { $_ ne $leader } @nodes);
     $self->stop_programs("$leader.patroni") if $leader ne '';
     $self->end;

@@ -107,16 +107,4 @@ sub restart_program
     return;
 }
 
-# ---- backups ------------------------------------------------------------------------------
-
-# On the leader; waits.
-sub backup
-{
-    my ($self, $type) = @_;
-    my $leader = $self->leader // die "ctms: there is no leader\n";
-    $self->run_on($leader, $self->pgbackrest($leader), '--type=' . ($type // 'incr'), 'backup') == 0
-        or die "ctms: the backup failed; see $self->{folder}/log/command.log\n";
-    return;
-}
-
 1;

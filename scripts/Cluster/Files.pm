@@ -15,7 +15,7 @@ use RunFolder qw(random_text write_file);
 my @nodes = qw(db1 db2 db3);
 my %file_of_node = ('etcd.yml' => 'etcd.yml', 'patroni.yml' => 'patroni.yml',
     'roles.sql' => 'roles.sql', 'pgbackrest.conf' => 'pgbackrest.conf');
-my @files_of_app = qw(haproxy.cfg pgbouncer.ini userlist.txt rest.env agent.env);
+my @files_of_app = qw(haproxy.cfg pgbouncer.ini userlist.txt rest.env agent.env ctms.env);
 
 sub new
 {

@@ -14,6 +14,7 @@ package Cluster::Processes;
 
 use strict;
 use warnings;
+use Fcntl qw(F_SETFD);
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep time);
 
@@ -22,7 +23,7 @@ use constant STOP_TIMEOUT_S => 15;
 sub new
 {
     my ($class, $folder) = @_;
-    return bless { folder => $folder, child => {}, machine => {} }, $class;
+    return bless { folder => $folder, child => {}, inherited => {} }, $class;
 }
 
 # The name of a program is MACHINE.WHAT, or one word. Its output goes to log/NAME.log.
@@ -37,6 +38,7 @@ sub start
         delete @ENV{ grep { /\A(?:CTMS_|SANDBOX_|PATRONI|PGBACKREST|PG[A-Z]+\z|PORT\z)/ } keys %ENV };
         @ENV{ keys %$environment } = values %$environment;
         $ENV{IN_CLUSTER} = "$self->{folder}:$machine:$name";
+        fcntl $_, F_SETFD, 0 for @{ $self->{inherited}{$name} // [] };
         chdir $self->{folder};
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE CHLD);
         open STDIN, '<', '/dev/null';
@@ -69,10 +71,10 @@ sub pid
 sub is_running
 {
     my ($self, $name) = @_;
-    my $pid = $self->{child}{$name} or return defined $self->pid($name);
-    return 1 if waitpid($pid, WNOHANG) == 0;
+    my $pid = $self->{child}{$name};
+    return 1 if $pid && waitpid($pid, WNOHANG) == 0;
     delete $self->{child}{$name};
-    return 0;
+    return defined $self->pid($name);
 }
 
 # [{pid, machine, name, is_postgres}] of all processes of the cluster.
