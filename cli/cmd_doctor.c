@@ -33,6 +33,7 @@ static const struct check checks[] = {
     {"triggers", true, doctor_check_triggers},
     {"policy", true, doctor_check_policy},
     {"dumps", true, doctor_check_dumps},
+    {"replicas", false, doctor_check_replicas},
     {"pooler", true, doctor_check_pooler},
     {"listen", true, doctor_check_listen},
     {"clock", true, doctor_check_clock},

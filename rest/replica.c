@@ -11,6 +11,8 @@
 
 /* How often a read is sent to a replica before the primary answers. */
 #define TRIES_MAX 3
+/* Before the last try: a commit that is on its way takes as long. */
+#define LAST_WAIT_S 0.001
 
 /* A statement that will be sent to a replica that has replayed enough. */
 typedef struct reading {
@@ -24,7 +26,7 @@ typedef struct reading {
     replica *target;     /* the one that was asked last; NULL: none */
     pg_request *request; /* to that; NULL: none is under way */
     double began_s;      /* when it was sent */
-    struct event *patience;
+    struct event *timer; /* ends the try, or the wait before the last one */
     const char *values[];
 } reading;
 
@@ -40,14 +42,14 @@ static void try_replica(reading *r);
 static void
 free_reading(reading *r)
 {
-    event_free(r->patience);
+    event_free(r->timer);
     free(r);
 }
 
 static void
 end_try(reading *r, replica_outcome outcome)
 {
-    evtimer_del(r->patience);
+    evtimer_del(r->timer);
     r->request = NULL;
     replicas_end_read(r->target, outcome, r->is_streamed, r->began_s);
 }
@@ -108,11 +110,20 @@ judge(const pg_reply *reply)
                                                                        : REPLICA_AWAY;
 }
 
+static void
+set_timer(const reading *r, double seconds)
+{
+    struct timeval wait = {.tv_sec = (time_t)seconds};
+
+    wait.tv_usec = (suseconds_t)((seconds - (double)wait.tv_sec) * 1e6);
+    evtimer_add(r->timer, &wait);
+}
+
 /* The rows may take long, but the server is there. */
 static void
 note_begun(reading *r)
 {
-    evtimer_del(r->patience);
+    evtimer_del(r->timer);
     replicas_note_heard(r->target);
 }
 
@@ -141,17 +152,24 @@ on_read(void *arg, const pg_reply *reply)
         return;
     }
     buf_free(&ex->first_part);
-    try_replica(r);
+    if (outcome == REPLICA_BEHIND && r->tries == TRIES_MAX - 1)
+        set_timer(r, LAST_WAIT_S);
+    else
+        try_replica(r);
 }
 
-/* Another replica might not answer either. */
+/* One that does not answer is given up; another replica might not answer either. */
 static void
-on_patience_ended(evutil_socket_t fd, short what, void *arg)
+on_time(evutil_socket_t fd, short what, void *arg)
 {
     reading *r = arg;
 
     (void)fd;
     (void)what;
+    if (r->request == NULL) {
+        try_replica(r);
+        return;
+    }
     give_up_try(r, REPLICA_SLOW);
     ask_primary(r);
 }
@@ -163,10 +181,7 @@ send_to(reading *r, replica *target)
     const char *const values[] = {r->at.timeline, r->at.lsn,
                                   r->at.snapshot[0] ? r->at.snapshot : NULL};
     const pg_guard guard = {&require_replayed, values};
-    double patience_s = replicas_get_patience_s(target);
-    struct timeval limit = {.tv_sec = (time_t)patience_s};
 
-    limit.tv_usec = (suseconds_t)((patience_s - (double)limit.tv_sec) * 1e6);
     r->target = target;
     r->began_s = clock_now_s();
     r->request =
@@ -174,7 +189,7 @@ send_to(reading *r, replica *target)
     if (r->request == NULL)
         return false;
     pg_request_end_by(r->request, exchange_database_deadline_s(r->ex));
-    evtimer_add(r->patience, &limit);
+    set_timer(r, replicas_get_patience_s(target));
     return true;
 }
 
@@ -218,7 +233,7 @@ replica_query(exchange *ex, const pg_statement *statement, const char *const *va
     r->is_streamed = is_streamed;
     r->callback = callback;
     memcpy(r->values, values, size);
-    r->patience = evtimer_new(ex->app->base, on_patience_ended, r);
+    r->timer = evtimer_new(ex->app->base, on_time, r);
     exchange_wait(ex, r, abandon_reading);
     /* If no replica could answer, do not even ask for the position of the primary. */
     if (replicas_pick(ex->app->replicas, NULL) != NULL)

@@ -182,45 +182,14 @@ compare_databases(struct doctor *d)
     PQclear(first);
 }
 
-/* The replica that REST reads from, with CTMS_DB_READ_URL. */
-static void
-check_read_url(struct doctor *d, const char *url)
-{
-    char problem[512];
-    PGconn *db;
-    PGresult *result;
-
-    doctor_begin(d);
-    db = doctor_connect(d, url, problem, sizeof(problem));
-    result = db ? doctor_try_query(d, db, "SELECT pg_is_in_recovery()") : NULL;
-    if (!db)
-        doctor_warn(d, "Meanwhile everything is read from CTMS_DB_URL.",
-                    "ctms-rest: CTMS_DB_READ_URL: %s", problem);
-    else if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
-        doctor_warn(d, "Meanwhile everything is read from CTMS_DB_URL.",
-                    "ctms-rest: CTMS_DB_READ_URL: %s", doctor_problem(result, db));
-    else if (*PQgetvalue(result, 0, 0) != 't')
-        doctor_warn(d, "Name a streaming replica of CTMS_DB_URL, or none.",
-                    "ctms-rest: CTMS_DB_READ_URL names a server that is no replica");
-    else
-        doctor_ok(d, "ctms-rest: CTMS_DB_READ_URL names a replica");
-    PQclear(result);
-    PQfinish(db);
-}
-
 void
 doctor_check_database(struct doctor *d)
 {
-    const config *rest = d->settings[DOCTOR_REST];
-    const char *read_url = rest ? config_string(rest, "CTMS_DB_READ_URL") : NULL;
-
     if (!doctor_url(d, DOCTOR_CLI))
         doctor_skip(d, "ctms: not checked: needs settings without an error");
     for (int program = 0; program < DOCTOR_PROGRAMS; program++)
         connect_program(d, program);
     compare_databases(d);
-    if (read_url)
-        check_read_url(d, read_url);
 }
 
 /* ---- roles ------------------------------------------------------------------------------ */

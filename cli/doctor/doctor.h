@@ -116,6 +116,8 @@ void doctor_check_secrets(struct doctor *d);
 /* access.c */
 void doctor_check_database(struct doctor *d);
 void doctor_check_roles(struct doctor *d);
+/* replicas.c */
+void doctor_check_replicas(struct doctor *d);
 /* objects.c */
 void doctor_check_extension(struct doctor *d);
 void doctor_check_triggers(struct doctor *d);

@@ -122,9 +122,9 @@ is($found->{rc}, 0, 'an installation without fault');
 my @all = map { @{ $found->{$_} } } grep { $_ ne 'rc' } keys %$found;
 is(join("\n", map { "$_->{check}: $_->{message}" } grep { $_->{status} ne 'ok'
         && ($sftp || $_->{check} ne 'sftp') } @all), '', 'all is checked, and well');
-my @names = qw(settings secrets database roles extension triggers policy dumps pooler listen
-    clock connections queue waitlists stripe snapshots autovacuum durability archiving log memory
-    acoustic sftp keys);
+my @names = qw(settings secrets database roles extension triggers policy dumps replicas pooler
+    listen clock connections queue waitlists stripe snapshots autovacuum durability archiving log
+    memory acoustic sftp keys);
 is(join(' ', sort grep { $_ ne 'rc' } keys %$found), join(' ', sort @names), 'by each check');
 finds($found, 'settings', 'ok', qr/^ctms-$_: valid, from "\Q$ENV{TESTDIR}\E\S+$_.env"\z/)
     for qw(rest agent);
@@ -143,7 +143,7 @@ like($out,
     qr/^skipped  settings     ctms-rest: not checked: CTMS_SECRET_KEY is not set here; --rest/m,
     'what is not set up here is not checked');
 like($out, qr/^skipped  acoustic     not checked: needs /m, 'nor what needs it');
-like($out, qr/\n\nok: 22, warnings: 0, errors: 0, skipped: 5\n\z/, 'a summary at the end');
+like($out, qr/\n\nok: 22, warnings: 0, errors: 0, skipped: 6\n\z/, 'a summary at the end');
 unlike($out, qr/\e/, 'no colours in a pipe');
 my $at_terminal = { shell => [ 'script', '-qec', "'$ENV{CTMS_TEST_BIN}/ctms' doctor", '/dev/null' ],
     TERM => 'xterm', NO_COLOR => undef };
@@ -796,15 +796,34 @@ SKIP:
 
 # ---- a replica -------------------------------------------------------------------------------
 
-finds(doctor_of_all(CTMS_DB_READ_URL => url_as('rest')), 'database', 'warning',
-    qr/CTMS_DB_READ_URL names a server that is no replica/);
+$found = doctor_of_all(CTMS_DB_READ_URL => url_as('rest'));
+finds($found, 'replicas', 'warning', qr/CTMS_DB_READ_URL names no replica/);
+finds($found, 'replicas', 'ok', qr/^server 1 is no replica now, and is left out/);
 $node->backup('copy');
 my $replica = PostgreSQL::Test::Cluster->new('doctor_replica');
 $replica->init_from_backup($node, 'copy', has_streaming => 1);
 $replica->start;
 my $replica_url = 'postgresql:///ctms?host=' . $replica->host . '&port=' . $replica->port;
-finds(doctor_of_all(CTMS_DB_READ_URL => "$replica_url&user=rest"), 'database', 'ok',
-    qr/CTMS_DB_READ_URL names a replica/);
+my $other = PostgreSQL::Test::Cluster->new('doctor_other');
+$other->init;
+$other->start;
+$other->safe_psql('postgres', $_) for 'CREATE ROLE rest LOGIN', 'CREATE DATABASE ctms';
+$other->stop;
+my $list = 'postgresql:///ctms?user=rest&host=' . join(',', map { $_->host } $replica, $node, $other)
+    . '&port=' . join(',', map { $_->port } $replica, $node, $other);
+$found = doctor_of_all(CTMS_DB_READ_URL => $list);
+finds($found, 'replicas', 'ok', qr/^server 1 is a replica, \d+ bytes behind/);
+finds($found, 'replicas', 'ok', qr/^server 2 is no replica now/);
+finds($found, 'replicas', 'warning', qr/^server 3: /, qr/its reads go to the other replicas/);
+$other->start;
+$found = doctor_of_all(CTMS_DB_READ_URL => $list);
+finds($found, 'replicas', 'error', qr/^server 3 belongs to another cluster/, qr/not theirs/);
+finds_nothing_else($found, 'replicas', 'keys');    # its server has ended
+$ctms->sql('REVOKE EXECUTE ON FUNCTION ctms.require_replayed FROM ctms_api');
+$node->wait_for_catchup($replica, 'replay', $node->lsn('insert'));
+finds(doctor_of_all(CTMS_DB_READ_URL => "$replica_url&user=rest"), 'replicas', 'warning',
+    qr/^server 1: .*permission denied/);
+$ctms->sql('GRANT EXECUTE ON FUNCTION ctms.require_replayed TO ctms_api');
 $found = doctor({ CTMS_DB_URL => "$replica_url&user=operator" });
 is($found->{rc}, 0, 'it works on a replica');
 finds($found, 'database', 'warning', qr/^ctms: nothing .*: the database is a replica/,
