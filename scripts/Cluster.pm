@@ -48,7 +48,7 @@ sub new
     my $self = bless { note => sub { }, last_answer => '', rest_env => {}, agent_env => {},
         front => {}, %options, owner => $$ }, $class;
     die "ctms: PostgreSQL does not run as root\n" if $> == 0;
-    for my $folder ($self->{folder}, map { "$self->{folder}/$_" } qw(log pid))
+    for my $folder ($self->{folder}, "$self->{folder}/log")
     {
         -d $folder or mkdir $folder, 0700 or die "ctms: could not make $folder: $!\n";
     }

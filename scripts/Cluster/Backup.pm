@@ -33,33 +33,24 @@ sub restore
     my ($self, $time) = @_;
     my $node = $self->leader // 'db1';
     my @others = grep { $_ ne $node } $self->nodes;
-    # Whoever starts again what has ended leaves it alone.
-    my $flag = "$self->{folder}/restoring";
-    RunFolder::write_file($flag, $$);
-    my $is_done = eval {
-        $self->{note}->('stopping Patroni and PostgreSQL');
-        $self->stop_programs(map { "$_.patroni" } @others);
-        $self->stop_programs("$node.patroni");
-        $self->{processes}->signal('KILL', map { "$_.postgres" } $self->nodes);
-        $self->forget_cluster($node);
-        $self->{note}->("restoring $node");
-        $self->pgbackrest($node, '--delta',
-            defined $time ? ('--type=time', "--target=$time", '--target-action=promote') : (), 'restore');
-        $self->recover($node);
-        $self->start_program("$node.patroni");
-        $self->wait_until('there is a leader', sub { return ($self->leader // '') eq $node });
-        # Backups made before may be of times that did not happen: no replica can start from those.
-        $self->{note}->('making a full backup');
-        $self->backup('full');
-        $self->{note}->('making the replicas anew');
-        system('rm', '-rf', map { "$self->{folder}/$_/data" } @others) == 0
-            or die "ctms: could not remove the data of the replicas\n";
-        $self->start_program("$_.patroni") for @others;
-        1;
-    };
-    my $error = $@;
-    unlink $flag;
-    die $error if !$is_done;
+    $self->{note}->('stopping Patroni and PostgreSQL');
+    $self->stop_programs(map { "$_.patroni" } @others);
+    $self->stop_programs("$node.patroni");
+    $self->{processes}->signal('KILL', map { "$_.postgres" } $self->nodes);
+    $self->forget_cluster($node);
+    $self->{note}->("restoring $node");
+    $self->pgbackrest($node, '--delta',
+        defined $time ? ('--type=time', "--target=$time", '--target-action=promote') : (), 'restore');
+    $self->recover($node);
+    $self->start_program("$node.patroni");
+    $self->wait_until('there is a leader', sub { return ($self->leader // '') eq $node });
+    # Backups made before may be of times that did not happen: no replica can start from those.
+    $self->{note}->('making a full backup');
+    $self->backup('full');
+    $self->{note}->('making the replicas anew');
+    system('rm', '-rf', map { "$self->{folder}/$_/data" } @others) == 0
+        or die "ctms: could not remove the data of the replicas\n";
+    $self->start_program("$_.patroni") for @others;
     $self->wait_healthy;
     return;
 }

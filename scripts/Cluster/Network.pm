@@ -43,16 +43,6 @@ sub enter
     exec UNSHARE, $^X, (map { "-I$_" } @INC), $0, @ARGV;
 }
 
-# Runs this program again in the namespaces of another one.
-sub enter_that_of
-{
-    my ($pid) = @_;
-    return if is_inside() || (readlink("/proc/$pid/ns/net") // '') eq readlink '/proc/self/ns/net';
-    local $ENV{CLUSTER_NETWORK} = 'inside';
-    exec qw(nsenter --user --net --preserve-credentials --target), $pid, '--', $^X,
-        (map { "-I$_" } @INC), $0, @ARGV;
-}
-
 sub new
 {
     my ($class, $processes, $folder) = @_;
@@ -118,10 +108,24 @@ sub wrapper
 {
     my ($self, $machine) = @_;
     return () if !is_inside();
-    my @where;
-    @where = ('nsenter', "--net=/proc/" . $self->{processes}->pid("network-$machine") . '/ns/net', '--')
-        if $machine =~ /\Adb/;
+    my @where = $machine =~ /\Adb/ ? ('nsenter', '--net=' . $self->namespace($machine), '--') : ();
     return (@where, qw(setpriv --inh-caps=-all --ambient-caps=-all --));
+}
+
+# The same for a program outside.
+sub wrapper_outside
+{
+    my ($self, $machine) = @_;
+    return () if !is_inside();
+    return ('nsenter', "--user=/proc/$$/ns/user", '--net=' . $self->namespace($machine),
+        '--preserve-credentials', '--');
+}
+
+sub namespace
+{
+    my ($self, $machine) = @_;
+    my $pid = $machine =~ /\Adb/ ? $self->{processes}->pid("network-$machine") : $$;
+    return "/proc/$pid/ns/net";
 }
 
 # The first three numbers of all addresses. The files of examples/cluster have 10.77.0.
@@ -155,13 +159,6 @@ sub choose_loopback
         };
     }
     die "ctms: $taken is taken: some other program listens there\n";
-}
-
-sub attach
-{
-    my ($self) = @_;
-    ($self->{prefix}) = slurp("$self->{folder}/loopback") =~ /\A([\d.]+)\n/;
-    return;
 }
 
 sub first_taken

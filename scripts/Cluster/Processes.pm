@@ -10,7 +10,7 @@ package Cluster::Processes;
 #
 # A process belongs to a program of a machine by a variable of its environment, which its children
 # inherit. Only PostgreSQL overwrites its environment (with what ps shows); its processes are those
-# that are in the data directory. So another program finds them too, and no pid can be a stale one.
+# that are in the data directory. So those of a run that was killed are found too.
 
 use strict;
 use warnings;
@@ -49,32 +49,21 @@ sub start
         POSIX::_exit(127);
     }
     $self->{child}{$name} = $pid;
-    if (open my $handle, '>', "$self->{folder}/pid/$name")
-    {
-        print $handle "$pid\n";
-    }
     return $pid;
 }
 
 sub log_file { my ($self, $name) = @_; return "$self->{folder}/log/$name.log" }
 
-# The pid of the program itself: of our child, or as another program has noted it.
-sub pid
-{
-    my ($self, $name) = @_;
-    return $self->{child}{$name} if $self->{child}{$name};
-    open my $handle, '<', "$self->{folder}/pid/$name" or return;
-    chomp(my $pid = <$handle> // '');
-    return (grep { $_->{pid} eq $pid && $_->{name} eq $name } $self->all)[0] ? $pid : undef;
-}
+# The pid of the program itself, not of its children.
+sub pid { my ($self, $name) = @_; return $self->{child}{$name} }
 
 sub is_running
 {
     my ($self, $name) = @_;
-    my $pid = $self->{child}{$name};
-    return 1 if $pid && waitpid($pid, WNOHANG) == 0;
+    my $pid = $self->{child}{$name} or return 0;
+    return 1 if waitpid($pid, WNOHANG) == 0;
     delete $self->{child}{$name};
-    return defined $self->pid($name);
+    return 0;
 }
 
 # [{pid, machine, name, is_postgres}] of all processes of the cluster.
