@@ -1,6 +1,7 @@
 # ctms: PostgreSQL extension, REST server, sync agent and command line.
 #
 #   make run             set up, build and run everything here, until Ctrl-C
+#   make cluster         the same as people run it: three databases with failover, until Ctrl-C
 #   make check           set up, build and pass all tests         (PG_CONFIG=… with another PostgreSQL)
 #   make                 build extension and programs
 #   make install         install both          (PG_CONFIG=… chooses the PostgreSQL, PREFIX=…)
@@ -117,6 +118,11 @@ run:
 	$(quiet)+$(MAKE) --no-print-directory all private-postgres
 	$(quiet)scripts/run
 
+cluster:
+	$(quiet)scripts/install-packages cluster
+	$(quiet)+$(MAKE) --no-print-directory all private-postgres
+	$(quiet)scripts/cluster up
+
 check:
 	$(quiet)scripts/install-packages check
 	$(quiet)scripts/get-promtool || true
@@ -153,5 +159,5 @@ clean:
 	rm -rf build
 
 .PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
-	private-postgres run check sql-reference check-clients check-asan check-valgrind lint clean
+	private-postgres run cluster check sql-reference check-clients check-asan check-valgrind lint clean
 .DEFAULT_GOAL := all

@@ -9,7 +9,8 @@ package Cluster;
 #       examples => 'examples/cluster', note => sub { print "@_\n" });
 #   $c->start; …; $c->stop;
 #
-# What there is to break is in Cluster::Faults, and backups are in Cluster::Backup. PostgreSQL does not run as root, so this does not.
+# What there is to break is in Cluster::Faults, and backups are in Cluster::Backup. PostgreSQL does
+# not run as root, so this does not.
 
 use strict;
 use warnings;
@@ -30,9 +31,8 @@ use constant START_TIMEOUT_S => 120;
 my @nodes = Cluster::Network::nodes();
 my %port = (primary => 5000, replicas => 5001, pooler => 6432, rest => 8000, rest1 => 8001,
     rest2 => 8002, agent1 => 8011, agent2 => 8012, postgres => 5432, patroni => 8008, etcd => 2379);
-my %program = (etcd => '/usr/bin/etcd', patroni => '/usr/bin/patroni', haproxy => '/usr/sbin/haproxy',
-    pgbouncer => '/usr/sbin/pgbouncer', pgbackrest => '/usr/bin/pgbackrest', unshare => '/usr/bin/unshare',
-    setpriv => '/usr/bin/setpriv', nsenter => '/usr/bin/nsenter');
+my %program = ((map { $_ => "/usr/bin/$_" } qw(etcd patroni pgbackrest unshare setpriv nsenter)),
+    (map { $_ => "/usr/sbin/$_" } qw(haproxy pgbouncer)));
 
 # Names of programs that are not installed.
 sub missing { return join ' ', grep { !-x $program{$_} } sort keys %program }
@@ -40,8 +40,8 @@ sub missing { return join ' ', grep { !-x $program{$_} } sort keys %program }
 sub enter { return Cluster::Network::enter() }
 sub has_network { return Cluster::Network::is_inside() }
 
-# rest_env and agent_env are settings of all REST servers and agents, besides those of the files. front
-# has sockets that were opened outside of the namespaces: name => {handle, port}.
+# rest_env and agent_env are settings of all REST servers and agents, besides those of the files.
+# front has sockets that were opened outside of the namespaces: name => {handle, port}.
 sub new
 {
     my ($class, %options) = @_;
@@ -177,7 +177,8 @@ sub command_of
     return 'app1', {}, $program{haproxy}, '-db', '-f', "$app/front.cfg" if $name eq 'front';
     return 'app1', {}, $program{pgbouncer}, "$app/pgbouncer.ini" if $name eq 'pooler';
     return 'app1', { SANDBOX_PORT => $self->sandbox_port, SANDBOX_STATE => "$app/sandbox.json",
-        SANDBOX_SFTP_ROOT => "$app/sftp" }, "$self->{programs}/acoustic-sandbox" if $name eq 'sandbox';
+        SANDBOX_SFTP_ROOT => "$app/sftp" }, "$self->{programs}/acoustic-sandbox"
+        if $name eq 'sandbox';
     return 'app1', { CTMS_PORT => $port{$name}, %{ $self->{rest_env} } },
         "$self->{programs}/ctms-rest", '--config', "$app/rest.env" if $name =~ /\Arest[12]\z/;
     return 'app1', { CTMS_AGENT_METRICS_PORT => $port{$name},
@@ -273,7 +274,8 @@ sub wait_until
     until ($condition->())
     {
         $self->{stop_if_asked}->() if $self->{stop_if_asked};
-        die "ctms: $timeout_s s were not enough until $what; see $self->{folder}/log\n" if time > $deadline;
+        die "ctms: $timeout_s s were not enough until $what; see $self->{folder}/log\n"
+            if time > $deadline;
         sleep 0.1;
     }
     return;
@@ -292,8 +294,8 @@ sub run_on
 
 # ---- what PostgreSQL and Patroni say ----------------------------------------------------
 
-# The answer of a query to a node, by its Unix socket, which no fault of the network touches. undef if
-# it does not answer in 5 seconds, or fails: the reason is in {sql_error} then.
+# The answer of a query to a node, by its Unix socket, which no fault of the network touches. undef
+# if it does not answer in 5 seconds, or fails: the reason is in {sql_error} then.
 sub sql
 {
     my ($self, $node, $query, $timeout_s) = @_;
@@ -318,8 +320,8 @@ sub sql
 sub patroni
 {
     my ($self, $node, $method, $path, $body, $timeout_s) = @_;
-    my %headers = ('Content-Type' => 'application/json',
-        Authorization => 'Basic ' . encode_base64('patroni:' . $self->files->password('restapi'), ''));
+    my $login = encode_base64('patroni:' . $self->files->password('restapi'), '');
+    my %headers = ('Content-Type' => 'application/json', Authorization => "Basic $login");
     return HTTP::Tiny->new(timeout => $timeout_s // 3)->request($method,
         'http://' . $self->address($node) . ":$port{patroni}$path",
         { headers => \%headers, defined $body ? (content => encode_json($body)) : () });
@@ -332,7 +334,8 @@ sub members
     for my $node (sort { ($b eq $self->{last_answer}) <=> ($a eq $self->{last_answer}) } @nodes)
     {
         my $response = $self->patroni($node, GET => '/cluster');
-        my $cluster = $response->{status} == 200 && eval { decode_json($response->{content}) } or next;
+        next if $response->{status} != 200;
+        my $cluster = eval { decode_json($response->{content}) } // next;
         $self->{last_answer} = $node;
         return [ map { my $m = $_; +{ map { $_ => $m->{$_} } qw(name role state timeline lag) } }
                 @{ $cluster->{members} } ];
@@ -340,11 +343,13 @@ sub members
     return [];
 }
 
+sub is_running { return $_[0]{state} =~ /\A(?:running|streaming)\z/ }
+
 sub names_of
 {
     my ($self, $role) = @_;
     return sort map { $_->{name} }
-        grep { $_->{role} =~ $role && $_->{state} =~ /\A(?:running|streaming)\z/ } @{ $self->members };
+        grep { $_->{role} =~ $role && is_running($_) } @{ $self->members };
 }
 
 # undef while there is none.
@@ -356,7 +361,7 @@ sub sync_replica { my ($self) = @_; return ($self->names_of(qr/\Async_standby\z/
 sub is_healthy
 {
     my ($self) = @_;
-    my @members = grep { $_->{state} =~ /\A(?:running|streaming)\z/ } @{ $self->members };
+    my @members = grep { is_running($_) } @{ $self->members };
     my ($leader) = grep { $_->{role} eq 'leader' } @members;
     return 0 if !$leader || 3 != grep { ($_->{timeline} // 0) == $leader->{timeline} } @members;
     return 0 if 1 != grep { $_->{role} eq 'sync_standby' } @members;

@@ -3,8 +3,8 @@ package RunFolder;
 # What programs that run a ctms here have in common: their folder, its lock and files, the user that
 # PostgreSQL runs as, free ports. For scripts/run and scripts/cluster.
 #
-#   RunFolder::as_postgres({ program => 'run', link => 'run', variable => 'RUN_DIR', is_start => 1 },
-#       @ARGV) if $> == 0;
+#   RunFolder::as_postgres({ program => 'run', link => 'run', variable => 'RUN_DIR',
+#       is_start => 1 }, @ARGV) if $> == 0;
 #   RunFolder::make($folder, $>, 'RUN_DIR');
 #   RunFolder::take_lock($folder);
 
@@ -26,11 +26,17 @@ my $build = $ENV{BUILD} // 'build';    # programs built with sanitizers are else
 my $lock;                              # held while the program runs
 
 sub say_loudly { print "ctms: @_\n"; return }
-sub fail { die "ctms: @_\n" }
 
-# Runs the program once more as "postgres", who may not enter a checkout below somebody's home: from a
-# copy then, which a start brings up to date. program is its name in scripts/, link that of its folder in
-# the checkout, and variable the environment variable for another folder.
+# With status 1; die() would take errno.
+sub fail
+{
+    $! = 1;
+    die "ctms: @_\n";
+}
+
+# Runs the program once more as "postgres", who may not enter a checkout below somebody's home: from
+# a copy then, which a start brings up to date. program is its name in scripts/, link that of its
+# folder in the checkout, and variable the environment variable for another folder.
 sub as_postgres
 {
     my ($option, @arguments) = @_;
@@ -61,7 +67,8 @@ sub copy_checkout
     system('mkdir', '-p', "$app/$build") == 0 or fail("could not make $app");
     system('cp', '-a', 'scripts', 'examples', $app) == 0
         && system('cp', '-a', "$build/bin", "$app/$build") == 0
-        && system('cp', '-a', glob('build/postgresql-*'), 'build/private-pg_config', "$app/build") == 0
+        && system('cp', '-a', glob('build/postgresql-*'), 'build/private-pg_config',
+            "$app/build") == 0
         or fail("could not copy to $app");
     system('chown', '-R', 'postgres:', $app);
     # What is written for the folder in the checkout works here too.

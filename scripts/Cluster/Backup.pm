@@ -26,8 +26,8 @@ sub backup
     return;
 }
 
-# Everything as it was at a time ("2026-01-31 12:00:00+00"), or at the end of the archive; waits until the
-# cluster is healthy. Programs of app1 go on; the database is away to them meanwhile.
+# Everything as it was at a time ("2026-01-31 12:00:00+00"), or at the end of the archive; waits
+# until the cluster is healthy. Programs of app1 go on; the database is away to them meanwhile.
 sub restore
 {
     my ($self, $time) = @_;
@@ -39,8 +39,8 @@ sub restore
     $self->{processes}->signal('KILL', map { "$_.postgres" } $self->nodes);
     $self->forget_cluster($node);
     $self->{note}->("restoring $node");
-    $self->pgbackrest($node, '--delta',
-        defined $time ? ('--type=time', "--target=$time", '--target-action=promote') : (), 'restore');
+    my @target = defined $time ? ('--type=time', "--target=$time", '--target-action=promote') : ();
+    $self->pgbackrest($node, '--delta', @target, 'restore');
     $self->recover($node);
     $self->start_program("$node.patroni");
     $self->wait_until('there is a leader', sub { return ($self->leader // '') eq $node });
@@ -59,14 +59,15 @@ sub restore
 sub forget_cluster
 {
     my ($self, $node) = @_;
-    $self->run_on($node, 'sh', '-c', 'printf "ctms\nYes I am aware\n$1\n" | patronictl -c "$0" remove ctms',
-        "$self->{folder}/$node/patroni.yml", $node) == 0
+    my $answers = "ctms\nYes I am aware\n$node\n";
+    $self->run_on($node, 'sh', '-c', 'printf %s "$0" | patronictl -c "$1" remove ctms', $answers,
+        "$self->{folder}/$node/patroni.yml") == 0
         or die "ctms: patronictl remove failed; see $self->{folder}/log/command.log\n";
     return;
 }
 
-# PostgreSQL recovers without Patroni, which would follow the archive to its end. Its settings in the
-# data directory may be those of another server.
+# PostgreSQL recovers without Patroni, which would follow the archive to its end. Its settings in
+# the data directory may be those of another server.
 sub recover
 {
     my ($self, $node) = @_;
@@ -76,13 +77,15 @@ sub recover
         synchronous_standby_names => '', archive_command =>
             "timeout 60 pgbackrest --config=$here/pgbackrest.conf --stanza=ctms archive-push %p");
     my $options = join ' ', map { "-c $_='$setting{$_}'" } sort keys %setting;
+    my $log = "$self->{folder}/log/recovery.log";
     my @pg_ctl = ('pg_ctl', '-D', "$here/data", '-w', '-t', RECOVERY_TIMEOUT_S);
-    $self->run_on($node, @pg_ctl, '-l', "$self->{folder}/log/recovery.log", '-o', $options, 'start') == 0
-        or die "ctms: PostgreSQL does not start; see $self->{folder}/log/recovery.log\n";
-    $self->wait_until("$node has recovered",
-        sub { return ($self->sql($node, 'SELECT pg_is_in_recovery()') // '') eq 'f' }, RECOVERY_TIMEOUT_S);
+    $self->run_on($node, @pg_ctl, '-l', $log, '-o', $options, 'start') == 0
+        or die "ctms: PostgreSQL does not start; see $log\n";
+    my $is_recovering = sub { return $self->sql($node, 'SELECT pg_is_in_recovery()') // 't' };
+    $self->wait_until("$node has recovered", sub { return $is_recovering->() eq 'f' },
+        RECOVERY_TIMEOUT_S);
     $self->run_on($node, @pg_ctl, '-m', 'fast', 'stop') == 0
-        or die "ctms: PostgreSQL does not stop; see $self->{folder}/log/recovery.log\n";
+        or die "ctms: PostgreSQL does not stop; see $log\n";
     return;
 }
 

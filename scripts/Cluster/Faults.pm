@@ -67,7 +67,7 @@ sub switchover
 sub reinit
 {
     my ($self, $node) = @_;
-    my $response = $self->patroni($node, POST => '/reinitialize', { force => JSON::PP::true() }, 30);
+    my $response = $self->patroni($node, POST => '/reinitialize', { force => 1 }, 30);
     die "ctms: $node is not made anew: $response->{content}\n" if $response->{status} !~ /\A20/;
     return;
 }
@@ -78,8 +78,9 @@ sub lag
     my ($self, $node, $seconds) = @_;
     my $file = "$self->{folder}/$node/patroni.yml";
     my $text = Cluster::Processes::slurp($file);
+    my $line = "    recovery_min_apply_delay: ${seconds}s\n";
     $text =~ s/^ +recovery_min_apply_delay: .*\n//m;
-    $text =~ s/^(  recovery_conf:\n)/$1    recovery_min_apply_delay: ${seconds}s\n/m if $seconds > 0;
+    $text =~ s/^(  recovery_conf:\n)/$1$line/m if $seconds > 0;
     chomp $text;
     RunFolder::write_file($file, $text);
     my $response = $self->patroni($node, POST => '/reload', {});

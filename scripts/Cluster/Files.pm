@@ -4,7 +4,8 @@ package Cluster::Files;
 # addresses, paths of Debian's packages, passwords. Nothing else differs, so what runs is what the
 # examples say.
 #
-#   my $files = Cluster::Files->new(folder => …, examples => …, bindir => …, prefix => '10.77.0', …);
+#   my $files = Cluster::Files->new(folder => …, examples => …, bindir => …, prefix => '10.77.0',
+#       sandbox_port => 8010);
 #   $files->make;
 #   $files->password('ctms-rest')
 
@@ -13,8 +14,7 @@ use warnings;
 use RunFolder qw(random_text write_file);
 
 my @nodes = qw(db1 db2 db3);
-my %file_of_node = ('etcd.yml' => 'etcd.yml', 'patroni.yml' => 'patroni.yml',
-    'roles.sql' => 'roles.sql', 'pgbackrest.conf' => 'pgbackrest.conf');
+my @files_of_node = qw(etcd.yml patroni.yml roles.sql pgbackrest.conf);
 my @files_of_app = qw(haproxy.cfg pgbouncer.ini userlist.txt rest.env agent.env ctms.env);
 
 sub new
@@ -31,7 +31,8 @@ sub make_folders
     my ($self) = @_;
     for my $machine (@nodes, 'app1')
     {
-        RunFolder::make("$self->{folder}/$machine$_", $>, 'CLUSTER_DIR') for '', qw(/etcd /log /lock /run);
+        RunFolder::make("$self->{folder}/$machine$_", $>, 'CLUSTER_DIR')
+            for '', qw(/etcd /log /lock /run);
     }
     return;
 }
@@ -83,7 +84,7 @@ sub make
     my ($self) = @_;
     for my $node (@nodes)
     {
-        write_file("$self->{folder}/$node/$_", $self->translate($_, $node)) for sort keys %file_of_node;
+        write_file("$self->{folder}/$node/$_", $self->translate($_, $node)) for @files_of_node;
     }
     write_file("$self->{folder}/app1/$_", $self->translate($_, 'app1')) for @files_of_app;
     $self->make_pgpass;

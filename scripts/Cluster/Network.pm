@@ -132,13 +132,15 @@ sub namespace
 sub prefix
 {
     my ($self) = @_;
-    return is_inside() ? '10.77.0' : $self->{prefix} // die "ctms: the cluster has no addresses yet\n";
+    return '10.77.0' if is_inside();
+    return $self->{prefix} // die "ctms: the cluster has no addresses yet\n";
 }
 
 sub address
 {
     my ($self, $machine) = @_;
-    return $self->prefix . '.' . ($host{$machine} // die "ctms: there is no machine \"$machine\"\n");
+    my $host = $host{$machine} // die "ctms: there is no machine \"$machine\"\n";
+    return $self->prefix . ".$host";
 }
 
 # 127.77.N: those of a cluster that was here before, or the first at which all ports are free.
@@ -175,8 +177,8 @@ sub first_taken
 
 sub need_namespaces
 {
-    die "ctms: a machine can only be cut off where it has a network of its own, and this system does"
-        . " not allow that (user namespaces)\n" if !is_inside();
+    die "ctms: a machine can only be cut off where it has a network of its own, and this system"
+        . " does not allow that (user namespaces)\n" if !is_inside();
     return;
 }
 

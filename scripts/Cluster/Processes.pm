@@ -20,6 +20,9 @@ use Time::HiRes qw(sleep time);
 
 use constant STOP_TIMEOUT_S => 15;
 
+# Settings in the environment of whoever starts a cluster are not for its programs.
+my $not_theirs = qr/\A(?:CTMS_|SANDBOX_|PATRONI|PGBACKREST|PG[A-Z]+\z|PORT\z)/;
+
 sub new
 {
     my ($class, $folder) = @_;
@@ -35,7 +38,7 @@ sub start
     if (!$pid)
     {
         POSIX::setsid();
-        delete @ENV{ grep { /\A(?:CTMS_|SANDBOX_|PATRONI|PGBACKREST|PG[A-Z]+\z|PORT\z)/ } keys %ENV };
+        delete @ENV{ grep { /$not_theirs/ } keys %ENV };
         @ENV{ keys %$environment } = values %$environment;
         $ENV{IN_CLUSTER} = "$self->{folder}:$machine:$name";
         fcntl $_, F_SETFD, 0 for @{ $self->{inherited}{$name} // [] };
@@ -152,7 +155,7 @@ sub kill_all
     {
         kill 'KILL', map { $_->{pid} } @all;
         $self->is_running($_) for keys %{ $self->{child} };
-        die "ctms: these processes cannot be killed: @{[map { $_->{pid} } @all]}\n" if time > $deadline;
+        die 'ctms: cannot kill ' . join(' ', map { $_->{pid} } @all) . "\n" if time > $deadline;
         sleep 0.05;
     }
     return;
