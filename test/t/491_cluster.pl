@@ -20,6 +20,7 @@ sub start
     my ($name, %env) = @_;
     ($run, $log) = ("$ENV{TESTDIR}/$name", "$PostgreSQL::Test::Utils::log_path/$name.log");
     $ENV{CLUSTER_DIR} = $run;
+    unlink $log;
     $pid = fork // die "fork: $!";
     if (!$pid)
     {
@@ -32,7 +33,7 @@ sub start
     }
     poll_until(sub {
         die "scripts/cluster ended:\n" . slurp($log) if waitpid($pid, POSIX::WNOHANG()) == $pid;
-        return slurp($log) =~ /^ctms: ready/m;
+        return -e $log && slurp($log) =~ /^ctms: ready/m;
     }, 'the cluster is ready', 180);
     return;
 }
