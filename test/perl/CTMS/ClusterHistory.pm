@@ -190,7 +190,7 @@ sub violations
     my %is_known = map { $_ => 1 } keys %{ $self->{writes} };
     my @ids = sort keys %is_known;
     my @kinds = (
-        [ @{ $self->{wrong} } ],
+        [ sort @{ $self->{wrong} } ],
         [ map { $self->strange_reads($_) } sort keys %{ $self->{reads} } ],
         [ map { $self->strange_end($_, $found) } @ids ],
         [ map { "contact $_ is nobody's" } sort grep { !$is_known{$_} } keys %$found ],
