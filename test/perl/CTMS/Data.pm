@@ -98,6 +98,15 @@ sub relations
             AND relpersistence = 'p'}) };
 }
 
+sub content_query
+{
+    my ($name, $columns) = @_;
+    return $columns
+        ? "SELECT count(*), md5(COALESCE(string_agg(t::text,
+            E'\\n' ORDER BY t::text COLLATE \"C\"), '')) FROM (SELECT $columns FROM $name) AS t"
+        : "SELECT last_value, is_called FROM $name";
+}
+
 # Of all relations, or of those that relations() found earlier, with the columns of that time.
 sub content
 {
@@ -106,11 +115,8 @@ sub content
     $relations //= relations($server, $database);
     for my $name (sort keys %$relations)
     {
-        my $columns = $relations->{$name};
-        push @lines, "$name " . $server->safe_psql($database, $columns
-            ? "SELECT count(*), md5(COALESCE(string_agg(t::text,
-                E'\\n' ORDER BY t::text COLLATE \"C\"), '')) FROM (SELECT $columns FROM $name) AS t"
-            : "SELECT last_value, is_called FROM $name");
+        push @lines, "$name " . $server->safe_psql($database,
+            content_query($name, $relations->{$name}));
     }
     return join "\n", @lines;
 }

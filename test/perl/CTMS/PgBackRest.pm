@@ -10,7 +10,7 @@ package CTMS::PgBackRest;
 #   my $copy = $backrest->restore('copy', '--type=name', '--target=before', "--set=$label");
 #
 # point() returns what was there: rows and positions of sequences, as state() does, the time and
-# the LSN. restore() returns a CTMS::Test of a server that has come to the end of its recovery.
+# the LSN. Of state(), behind() and point_of() others make use too. restore() returns a CTMS::Test of a server that has come to the end of its recovery.
 
 use strict;
 use warnings;
@@ -84,17 +84,25 @@ sub backup
 
 # ---- what is there -------------------------------------------------------------------------------
 
-# Rows can be compared. A sequence that was recovered may be ahead, never behind.
+# Reads all of it in one session, after some other SQL; what a last statement returns is returned
+# too. Rows can be compared. A sequence that was recovered may be ahead, never behind.
 sub state
 {
-    my ($ctms) = @_;
-    my (@rows, %sequences);
-    for my $line (split /\n/, CTMS::Data::content($ctms->node, 'ctms'))
+    my ($ctms, $before, $after) = @_;
+    my $relations = CTMS::Data::relations($ctms->node, 'ctms');
+    my @names = sort keys %$relations;
+    my ($answer, @lines) = reverse split /\n/, $ctms->sql(join ";\n", $before // (),
+        map({ CTMS::Data::content_query($_, $relations->{$_}) } @names), $after // 'SELECT 1');
+    @lines = reverse @lines;
+    my %state = (answer => $answer);
+    for my $name (@names)
     {
-        if ($line =~ /^(\S+) (\d+)\|[tf]$/) { $sequences{$1} = $2 }
-        else { push @rows, $line }
+        my $line = shift @lines;
+        if ($relations->{$name}) { push @{ $state{rows} }, "$name $line" }
+        else { ($state{sequences}{$name}) = split /\|/, $line }
     }
-    return { rows => join("\n", @rows), sequences => \%sequences };
+    $state{rows} = join "\n", @{ $state{rows} };
+    return \%state;
 }
 
 # The sequences that are behind an earlier state.
@@ -104,45 +112,27 @@ sub behind
     return join ' ', grep { $now->{$_} < $then->{$_} } sort keys %$then;
 }
 
-# Waits for who writes, and keeps others from beginning. In a deadlock it is this session that ends,
-# because it looks first.
-sub lock_all
+# The state of a moment at which nobody is writing, and its time and LSN. Who writes is waited for;
+# in a deadlock it is this session that ends, because it looks first.
+sub point_of
 {
-    my ($ctms) = @_;
+    my ($ctms, $name) = @_;
     my $tables = $ctms->sql(q{SELECT string_agg(oid::regclass::text, ', ' ORDER BY oid)
         FROM pg_class WHERE relnamespace = 'ctms'::regnamespace AND relkind = 'r'
             AND relpersistence = 'p'});
-    return poll_until(sub {
-        my $session = $ctms->node->background_psql('ctms', on_error_stop => 0);
-        my ($out) = $session->query(qq{SET deadlock_timeout = '20ms'; BEGIN;
-            LOCK TABLE $tables IN SHARE MODE; SELECT 'locked'});
-        return $session if $out =~ /locked/;
-        $session->quit;
-        return;
+    my $state;
+    poll_until(sub {
+        $state = eval {
+            local $SIG{__DIE__};
+            state($ctms, "SET deadlock_timeout = '20ms'; BEGIN; LOCK TABLE $tables IN SHARE MODE",
+                "SELECT pg_create_restore_point('$name'), clock_timestamp()");
+        };
     }, 'nobody writes', 60);
+    @$state{qw(lsn time)} = split /\|/, $state->{answer};
+    return $state;
 }
 
-sub point
-{
-    my ($self, $name) = @_;
-    my $session = lock_all($self->{ctms});
-    my $state = state($self->{ctms});
-    my ($lsn, $time) = split /\|/, scalar $session->query(
-        qq{SELECT pg_create_restore_point('$name'), clock_timestamp()});
-    $session->quit;
-    return { %$state, lsn => $lsn, time => $time };
-}
-
-# All that was written so far is in the repository.
-sub archive
-{
-    my ($self) = @_;
-    my $segment = $self->{ctms}->sql(q{SELECT pg_walfile_name(pg_switch_wal())});
-    $self->{ctms}->node->poll_query_until('postgres',
-        "SELECT last_archived_wal >= '$segment' FROM pg_stat_archiver")
-        or die "$segment is not archived";
-    return;
-}
+sub point { my ($self, $name) = @_; return point_of($self->{ctms}, $name) }
 
 # ---- restoring -----------------------------------------------------------------------------------
 
