@@ -124,6 +124,7 @@ sub start
     die "ctms: not installed: $missing (scripts/install-packages cluster)\n" if $missing ne '';
     $self->{processes}->kill_all;    # of a run that was killed
     $self->{processes}->start_keeper;
+    $self->forget_stopped;
     $self->{network}->start;
     mkdir "$self->{folder}/backup", 0700;
     $self->files->make;

@@ -6,7 +6,9 @@ package Cluster::Backup;
 use strict;
 use warnings;
 
-use constant RECOVERY_TIMEOUT_S => 3600;
+use constant { RECOVERY_TIMEOUT_S => 3600, LOST_PORT => 5433 };
+
+my @stopped = qw(agent1 agent2 rest1 rest2);
 
 sub pgbackrest
 {
@@ -27,21 +29,26 @@ sub backup
 }
 
 # Everything as it was at a time ("2026-01-31 12:00:00+00"), or at the end of the archive; waits
-# until the cluster is healthy. Programs of app1 go on; the database is away to them meanwhile.
+# until the cluster is healthy. REST servers and agents are stopped, and stay so until
+# start_programs(), because Acoustic is newer, and people who were deleted later are back. What the
+# leader had is kept (lost).
 sub restore
 {
     my ($self, $time) = @_;
     my $node = $self->leader // 'db1';
     my @others = grep { $_ ne $node } $self->nodes;
-    $self->{note}->('stopping Patroni and PostgreSQL');
+    $self->{note}->('stopping REST servers, agents, Patroni and PostgreSQL');
+    RunFolder::write_file("$self->{folder}/stopped", join "\n", @stopped);
+    $self->stop_programs(@stopped);
     $self->stop_programs(map { "$_.patroni" } @others);
     $self->stop_programs("$node.patroni");
     $self->{processes}->signal('KILL', map { "$_.postgres" } $self->nodes);
-    $self->forget_cluster($node);
     $self->{note}->("restoring $node");
-    my @target = defined $time ? ('--type=time', "--target=$time", '--target-action=promote') : ();
-    $self->pgbackrest($node, '--delta', @target, 'restore');
+    $self->keep_lost($node);
+    $self->pgbackrest($node,
+        defined $time ? ('--type=time', "--target=$time", '--target-action=promote') : (), 'restore');
     $self->recover($node);
+    $self->forget_cluster($node);
     $self->start_program("$node.patroni");
     $self->wait_until('there is a leader', sub { return ($self->leader // '') eq $node });
     # Backups made before may be of times that did not happen: no replica can start from those.
@@ -66,27 +73,77 @@ sub forget_cluster
     return;
 }
 
-# PostgreSQL recovers without Patroni, which would follow the archive to its end. Its settings in
-# the data directory may be those of another server.
+sub keep_lost
+{
+    my ($self, $node) = @_;
+    my ($data, $lost) = map { "$self->{folder}/$node/$_" } qw(data lost);
+    system('rm', '-rf', map { "$self->{folder}/$_/lost" } $self->nodes) == 0
+        or die "ctms: could not remove what an earlier restore has kept\n";
+    rename $data, $lost or die "ctms: could not rename $data: $!\n" if -d $data;
+    mkdir $data, 0700 or die "ctms: could not make $data: $!\n";
+    return;
+}
+
+# PostgreSQL recovers without Patroni, which would follow the archive to its end.
 sub recover
 {
     my ($self, $node) = @_;
-    my $here = "$self->{folder}/$node";
-    my %setting = (listen_addresses => '', unix_socket_directories => $self->files->sockets($node),
-        hba_file => "$here/data/pg_hba.conf", ident_file => "$here/data/pg_ident.conf",
-        synchronous_standby_names => '', archive_command =>
-            "timeout 60 pgbackrest --config=$here/pgbackrest.conf --stanza=ctms archive-push %p");
+    $self->start_alone($node, 'data', archive_command =>
+            "timeout 60 pgbackrest --config=$self->{folder}/$node/pgbackrest.conf --stanza=ctms archive-push %p");
+    $self->wait_until("$node has recovered",
+        sub { return ($self->sql($node, 'SELECT pg_is_in_recovery()') // '') eq 'f' }, RECOVERY_TIMEOUT_S);
+    return $self->stop_alone($node, 'data');
+}
+
+# PostgreSQL without Patroni, reached by its socket. Settings in the data directory may be those of
+# another server.
+sub start_alone
+{
+    my ($self, $node, $folder, %setting) = @_;
+    my $here = "$self->{folder}/$node/$folder";
+    %setting = (listen_addresses => '', unix_socket_directories => $self->files->sockets($node),
+        hba_file => "$here/pg_hba.conf", ident_file => "$here/pg_ident.conf",
+        synchronous_standby_names => '', %setting);
     my $options = join ' ', map { "-c $_='$setting{$_}'" } sort keys %setting;
-    my $log = "$self->{folder}/log/recovery.log";
-    my @pg_ctl = ('pg_ctl', '-D', "$here/data", '-w', '-t', RECOVERY_TIMEOUT_S);
-    $self->run_on($node, @pg_ctl, '-l', $log, '-o', $options, 'start') == 0
-        or die "ctms: PostgreSQL does not start; see $log\n";
-    my $is_recovering = sub { return $self->sql($node, 'SELECT pg_is_in_recovery()') // 't' };
-    $self->wait_until("$node has recovered", sub { return $is_recovering->() eq 'f' },
-        RECOVERY_TIMEOUT_S);
-    $self->run_on($node, @pg_ctl, '-m', 'fast', 'stop') == 0
-        or die "ctms: PostgreSQL does not stop; see $log\n";
+    $self->run_on($node, pg_ctl($here), '-l', "$self->{folder}/log/recovery.log", '-o', $options, 'start') == 0
+        or die "ctms: PostgreSQL does not start; see $self->{folder}/log/recovery.log\n";
     return;
 }
+
+sub stop_alone
+{
+    my ($self, $node, $folder) = @_;
+    $self->run_on($node, pg_ctl("$self->{folder}/$node/$folder"), '-m', 'fast', 'stop') == 0
+        or die "ctms: PostgreSQL does not stop; see $self->{folder}/log/recovery.log\n";
+    return;
+}
+
+sub pg_ctl { return ('pg_ctl', '-D', $_[0], '-w', '-t', RECOVERY_TIMEOUT_S) }
+
+# ---- after a restore ------------------------------------------------------------------------
+
+# What a restore has stopped, and nobody has started since.
+sub stopped { my ($self) = @_; return split /\n/, Cluster::Processes::slurp("$self->{folder}/stopped") }
+
+sub forget_stopped { my ($self) = @_; unlink "$self->{folder}/stopped"; return }
+
+sub start_programs
+{
+    my ($self) = @_;
+    my @names = $self->stopped;
+    $self->forget_stopped;
+    $self->start_program($_) for @names;
+    return;
+}
+
+# The state that was given up, on a port of its own; returns a URL of it.
+sub start_lost
+{
+    my ($self, $node) = @_;
+    $self->start_alone($node, 'lost', port => LOST_PORT, archive_mode => 'off');
+    return 'postgresql:///ctms?user=postgres&port=' . LOST_PORT . '&host=' . $self->files->sockets($node);
+}
+
+sub stop_lost { my ($self, $node) = @_; return $self->stop_alone($node, 'lost') }
 
 1;

@@ -87,7 +87,7 @@ sub all
         }
         my $where = readlink "/proc/$pid/cwd" // next;
         push @found, { pid => $pid, machine => $1, name => "$1.postgres", is_postgres => 1 }
-            if $where =~ m{\A\Q$self->{folder}\E/(\w+)/data(?:\z|/)} && is_postgres($pid);
+            if $where =~ m{\A\Q$self->{folder}\E/(\w+)/(?:data|lost)(?:\z|/)} && is_postgres($pid);
     }
     return @found;
 }
