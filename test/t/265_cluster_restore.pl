@@ -46,7 +46,7 @@ use CTMS::BulkWriter;
 use CTMS::Guide;
 use CTMS::PgBackRest;
 use CTMS::SandboxRows qw(differences);
-use CTMS::Test qw(poll_until);
+use CTMS::Test qw(poll_until slurp);
 use HTTP::Tiny;
 use Time::HiRes qw(time);
 
@@ -106,7 +106,13 @@ lap('mistakes, and all of it is at Acoustic');
 
 my $timeline = $cluster->sql($cluster->leader, 'SELECT timeline_id FROM pg_control_checkpoint()');
 my $node = $cluster->leader;
-$cluster->restore($point->{time});
+my @commands;
+{
+    no warnings 'redefine';
+    my $run_on = \&Cluster::run_on;
+    local *Cluster::run_on = sub { push @commands, [ @_[ 2 .. $#_ ] ]; goto &$run_on };
+    $cluster->restore($point->{time});
+}
 lap('the cluster is at the point');
 is($cluster->leader, $node, 'the leader leads again');
 my $now = CTMS::PgBackRest::state($live);
@@ -128,14 +134,31 @@ for my $replica ($cluster->replicas)
 is(scalar(grep { $cluster->{processes}->is_running($_) } qw(rest1 rest2 agent1 agent2)), 0,
     'neither REST servers nor agents run');
 
+# The commands of the guide are those that were run here, in that order, on other files.
+my ($section) = slurp("$ENV{CTMS_TEST_TOP}/docs/backup.md")
+    =~ /^## A point in time with Patroni\n(.*?)^## /ms;
+my @said = grep { !/^(?:mv|mkdir) / } map { s/^ +//r } map { split /\n/ }
+    $section =~ /^ *```bash\n(.*?)^ *```$/msg;
+my %means = (DATA => "$cluster->{folder}/$node/data", TIME => $point->{time});
+for (@said)
+{
+    s/"?\$(\w+)"?/$means{$1}/g;
+    my ($program, $what) = (/^(\w+)/, /(\w+)(?: ctms)?$/);
+    my @words = map { s/"//gr } grep { /^-/ && !/^-o|^-c$/ } /(--target=\S+ \S+|\S+)/g;
+    my $next;
+    do { $next = shift @commands } until !$next || "@$next" =~ /\b$program\b/;
+    my $run = join ' ', @{ $next // [] };
+    is(join(' ', grep { index($run, $_) < 0 } @words, $what), '', "was run: $_") or diag $run;
+}
+
 # ---- afterwards -------------------------------------------------------------------------------------
 
-$cluster->start_lost($node);
+my $lost = $cluster->start_lost($node);
 my $host = { host => $cluster->files->sockets($node), port => 5432 };
 my $guide = CTMS::Guide->new('backup', 'Afterwards', bless $host, 'Host');
 sub Host::host { return $_[0]{host} }
 sub Host::port { return $_[0]{port} }
-my %variables = (LIVE => $live->db_url, LOST => $cluster->lost_url($node),
+my %variables = (LIVE => $live->db_url, LOST => $lost,
     CTMS_DB_URL => $live->db_url, PATH => "$ENV{CTMS_TEST_BIN}:$ENV{PATH}",
     PGBACKREST_CONFIG => "$cluster->{folder}/$node/pgbackrest.conf");
 $guide->skip_variables;
@@ -150,7 +173,7 @@ is($live->sql("SELECT count(*) FROM ctms.emails WHERE primary_email = '$gone'"),
     'who was deleted after the point is deleted again');
 lap('the guide is done');
 
-$cluster->start_program($_) for qw(rest1 rest2 agent1 agent2);
+$cluster->start_programs;
 poll_until(sub { HTTP::Tiny->new(timeout => 3)->get(
         $cluster->rest_url . '/__heartbeat__')->{status} == 200 }, 'REST is up', 60);
 $writer = CTMS::BulkWriter->new($live, seed => $seed + 2, deletes => 1);
