@@ -10,7 +10,8 @@ package CTMS::PgBackRest;
 #   my $copy = $backrest->restore('copy', '--type=name', '--target=before', "--set=$label");
 #
 # point() returns what was there: rows and positions of sequences, as state() does, the time and
-# the LSN. Of state(), behind() and point_of() others make use too. restore() returns a CTMS::Test of a server that has come to the end of its recovery.
+# the LSN. Of state(), behind() and point_of() others make use too. restore() returns a CTMS::Test of
+# a server that has come to the end of its recovery.
 
 use strict;
 use warnings;
@@ -133,6 +134,17 @@ sub point_of
 }
 
 sub point { my ($self, $name) = @_; return point_of($self->{ctms}, $name) }
+
+# All that was written so far is in the repository.
+sub archive
+{
+    my ($self) = @_;
+    my $segment = $self->{ctms}->sql(q{SELECT pg_walfile_name(pg_switch_wal())});
+    $self->{ctms}->node->poll_query_until('postgres',
+        "SELECT last_archived_wal >= '$segment' FROM pg_stat_archiver")
+        or die "$segment is not archived";
+    return;
+}
 
 # ---- restoring -----------------------------------------------------------------------------------
 
