@@ -76,7 +76,8 @@ sub check_up
     is(scalar(() = $said =~ /^db\d +(?:replica|sync_standby) .* etcd patroni postgres$/mg), 2,
         'two replicas');
     unlike($said, qr/down/, 'everything runs');
-    return $said =~ /^(db\d) +leader/m;
+    my ($leader) = $said =~ /^(db\d) +leader/m;
+    return $leader;
 }
 
 # Runs a printed block as a user would paste it.
