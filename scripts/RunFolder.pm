@@ -43,6 +43,7 @@ sub as_postgres
     my $link = $option->{link};
     my $run = $ENV{ $option->{variable} };
     my $app = $top;
+    chdir $top or fail("cannot enter $top: $!");
     if (system("$top/scripts/as-unprivileged test -r '$top/Makefile' 2>/dev/null") != 0)
     {
         $run //= "/var/tmp/ctms-$link-" . substr md5_hex($top), 0, 8;
