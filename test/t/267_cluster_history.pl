@@ -30,7 +30,8 @@ finds('a lost write', [@two], { a => 'v1' }, qr/^contact a: at the end v1, may b
 finds('a lost contact', [@two], {}, qr/at the end gone, may be v2/);
 finds('half a contact', [@two], { a => 'half' }, qr/at the end half/);
 finds('a deletion', [ @two, 'write a 30 31 gone yes' ], {});
-finds('a deletion that is lost', [ @two, 'write a 30 31 gone yes' ], { a => 'v2' }, qr/may be gone/);
+finds('a deletion that is lost', [ @two, 'write a 30 31 gone yes' ], { a => 'v2' },
+    qr/may be gone/);
 finds('somebody else', [@two], { a => 'v2', b => 'v1' }, qr/^contact b is nobody's$/);
 
 my @maybe = (@two, 'write a 30 31 v3 maybe');

@@ -53,7 +53,8 @@ sub new_http
 sub wrong
 {
     my ($self, $what) = @_;
-    write_line($self->{handle}, 'wrong', stamp(time), "client $self->{number}: " . $what =~ s/\s+/ /gr);
+    write_line($self->{handle}, 'wrong', stamp(time),
+        "client $self->{number}: " . $what =~ s/\s+/ /gr);
     return;
 }
 
@@ -112,8 +113,8 @@ sub note_write
 {
     my ($self, $contact, $r, $state, $is_done) = @_;
     my $outcome = $is_done ? 'yes' : $self->{is_away} ? 'maybe' : 'no';
-    write_line($self->{handle}, 'write', $contact->{id}, stamp($r->{begin}), stamp($r->{end}), $state,
-        $outcome);
+    write_line($self->{handle}, 'write', $contact->{id}, stamp($r->{begin}), stamp($r->{end}),
+        $state, $outcome);
     $contact->{state} = $is_done ? $state : $self->{is_away} ? 'maybe' : $contact->{state};
     $contact->{not_before} = time + REST_AFTER_MAYBE_S if $self->{is_away};
     return;

@@ -135,7 +135,8 @@ sub write_to_node
 sub read_node
 {
     my ($self, $node) = @_;
-    sysread $node->{out}, $node->{text}, 4096, length $node->{text} or return $self->end_node($node);
+    sysread $node->{out}, $node->{text}, 4096, length $node->{text}
+        or return $self->end_node($node);
     return if $node->{text} !~ /^end\n/m;
     write_line($self->{handle}, 'node', $node->{name}, stamp($node->{begin}), stamp(time))
         if $node->{text} =~ /^done$/m;

@@ -63,7 +63,8 @@ sub write_contact
         $self->{timeline} = hex substr $self->{rows}[0], 0, 8 if $is_done && $sql =~ /walfile/;
     }
     my @times = (stamp($begin), stamp(time));
-    write_line($self->{handle}, 'write', $contact->{id}, @times, "v$version", $is_done ? 'yes' : 'maybe');
+    write_line($self->{handle}, 'write', $contact->{id}, @times, "v$version",
+        $is_done ? 'yes' : 'maybe');
     write_line($self->{handle}, 'timeline', $self->{timeline}, @times) if $is_done;
     write_line($self->{handle}, 'answer', 'SQL', $is_done ? 'COMMIT' : 'failed', @times);
     return 1 if $is_done;
