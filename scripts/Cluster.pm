@@ -23,7 +23,7 @@ use HTTP::Tiny;
 use IO::Socket::INET;
 use JSON::PP;
 use MIME::Base64 qw(encode_base64);
-use POSIX qw(WNOHANG);
+use RunFolder qw(slurp write_file);
 use Time::HiRes qw(sleep time);
 
 use constant START_TIMEOUT_S => 120;
@@ -82,9 +82,9 @@ sub sandbox_port
     {
         my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1:0', Listen => 1)
             or die "ctms: no port is free: $!\n";
-        RunFolder::write_file($file, $socket->sockport);
+        write_file($file, $socket->sockport);
     }
-    return Cluster::Processes::slurp($file) + 0;
+    return slurp($file) + 0;
 }
 
 sub url { my ($self, $what) = @_; return 'http://' . $self->address('app1') . ':' . $port{$what} }
@@ -112,7 +112,7 @@ sub files
 sub log_of
 {
     my ($self, $name) = @_;
-    return Cluster::Processes::slurp($self->{processes}->log_file($name));
+    return slurp($self->{processes}->log_file($name));
 }
 
 # ---- start and stop -------------------------------------------------------------------
@@ -220,7 +220,7 @@ sub make_front
         push @lines, "listen $name", ' bind fd@' . fileno $front->{$name}{handle},
             " server inside $at:" . $self->port($name);
     }
-    RunFolder::write_file("$self->{folder}/app1/front.cfg", @lines);
+    write_file("$self->{folder}/app1/front.cfg", @lines);
     return;
 }
 
@@ -310,7 +310,7 @@ sub sql
     local $/;
     my $answer = <$psql> // '';
     my $is_done = close $psql;
-    $self->{sql_error} = Cluster::Processes::slurp($errors);
+    $self->{sql_error} = slurp($errors);
     unlink $errors;
     return if !$is_done;
     $answer =~ s/\n\z//;

@@ -19,7 +19,7 @@ use IO::Socket::INET;
 use POSIX ();
 
 our @EXPORT_OK = qw(choose_port fail is_taken quote random_text run_apart run_quietly say_loudly
-    socket_folder write_file);
+    slurp socket_folder write_file);
 
 my $top = abs_path("$FindBin::RealBin/..");
 my $build = $ENV{BUILD} // 'build';    # programs built with sanitizers are elsewhere
@@ -114,6 +114,15 @@ sub write_file
     close $handle or fail("could not write $file: $!");
     rename "$file.new", $file or fail("could not write $file: $!");
     return;
+}
+
+# '' if it is not there.
+sub slurp
+{
+    my ($file) = @_;
+    open my $handle, '<', $file or return '';
+    local $/;
+    return scalar(<$handle>) // '';
 }
 
 # A socket's path may have 107 bytes, and libpq takes a comma for the next host. below is the folder

@@ -5,6 +5,7 @@ package Cluster::Faults;
 
 use strict;
 use warnings;
+use RunFolder qw(slurp write_file);
 
 # ---- machines -----------------------------------------------------------------------
 
@@ -77,12 +78,12 @@ sub lag
 {
     my ($self, $node, $seconds) = @_;
     my $file = "$self->{folder}/$node/patroni.yml";
-    my $text = Cluster::Processes::slurp($file);
+    my $text = slurp($file);
     my $line = "    recovery_min_apply_delay: ${seconds}s\n";
     $text =~ s/^ +recovery_min_apply_delay: .*\n//m;
     $text =~ s/^(  recovery_conf:\n)/$1$line/m if $seconds > 0;
     chomp $text;
-    RunFolder::write_file($file, $text);
+    write_file($file, $text);
     my $response = $self->patroni($node, POST => '/reload', {});
     die "ctms: $node does not reload: $response->{content}\n" if $response->{status} !~ /\A20/;
     return;

@@ -13,6 +13,7 @@ package Cluster::Network;
 use strict;
 use warnings;
 use IO::Socket::INET;
+use RunFolder qw(slurp write_file);
 use Time::HiRes qw(sleep time);
 
 my %host = (app1 => 1, db1 => 11, db2 => 12, db3 => 13);
@@ -61,7 +62,7 @@ sub start
     my ($self) = @_;
     return $self->choose_loopback if !is_inside();
     # A second cluster of one program uses the same bridge.
-    if (!-d '/sys/class/net/br0' && system('ip link show br0 >/dev/null 2>&1') != 0)
+    if (system('ip link show br0 >/dev/null 2>&1') != 0)
     {
         run(qw(ip link set lo up));
         run(qw(ip link add br0 type bridge forward_delay 0));
@@ -86,6 +87,7 @@ sub start_node
         die "ctms: could not make a network namespace\n" if time > $deadline;
         sleep 0.01;
     }
+    system("ip link delete $node 2>/dev/null");    # of a cluster that ended just now
     run(qw(ip link add), $node, qw(type veth peer name eth0 netns), $pid);
     run(qw(ip link set), $node, qw(master br0 up));
     my @there = ('nsenter', "--net=/proc/$pid/ns/net", '--', 'ip');
@@ -93,14 +95,6 @@ sub start_node
     run(@there, qw(addr add), $self->address($node) . '/24', qw(dev eth0));
     run(@there, qw(link set eth0 up));
     return;
-}
-
-sub slurp
-{
-    my ($file) = @_;
-    open my $handle, '<', $file or return '';
-    local $/;
-    return scalar(<$handle>) // '';
 }
 
 # Programs run without the rights that this one has in its namespaces.
@@ -154,9 +148,7 @@ sub choose_loopback
     {
         $taken = first_taken($prefix) // do {
             $self->{prefix} = $prefix;
-            open my $handle, '>', $file or die "ctms: could not write $file: $!\n";
-            print $handle "$prefix\n";
-            close $handle or die "ctms: could not write $file: $!\n";
+            write_file($file, $prefix);
             return;
         };
     }

@@ -16,6 +16,7 @@ use strict;
 use warnings;
 use Fcntl qw(F_SETFD);
 use POSIX qw(WNOHANG);
+use RunFolder qw(slurp);
 use Time::HiRes qw(sleep time);
 
 use constant STOP_TIMEOUT_S => 15;
@@ -192,14 +193,6 @@ sub stop_keeper
     kill 'KILL', $pid;
     waitpid $pid, 0;
     return;
-}
-
-sub slurp
-{
-    my ($file) = @_;
-    open my $handle, '<', $file or return '';
-    local $/;
-    return scalar(<$handle>) // '';
 }
 
 1;
