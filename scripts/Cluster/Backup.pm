@@ -5,6 +5,7 @@ package Cluster::Backup;
 
 use strict;
 use warnings;
+use RunFolder qw(slurp write_file);
 
 use constant { RECOVERY_TIMEOUT_S => 3600, LOST_PORT => 5433 };
 
@@ -38,7 +39,7 @@ sub restore
     my $node = $self->leader // 'db1';
     my @others = grep { $_ ne $node } $self->nodes;
     $self->{note}->('stopping REST servers, agents, Patroni and PostgreSQL');
-    RunFolder::write_file("$self->{folder}/stopped", join "\n", @stopped);
+    write_file("$self->{folder}/stopped", join "\n", @stopped);
     $self->stop_programs(@stopped);
     $self->stop_programs(map { "$_.patroni" } @others);
     $self->stop_programs("$node.patroni");
@@ -88,10 +89,12 @@ sub keep_lost
 sub recover
 {
     my ($self, $node) = @_;
+    my $config = "$self->{folder}/$node/pgbackrest.conf";
     $self->start_alone($node, 'data', archive_command =>
-            "timeout 60 pgbackrest --config=$self->{folder}/$node/pgbackrest.conf --stanza=ctms archive-push %p");
-    $self->wait_until("$node has recovered",
-        sub { return ($self->sql($node, 'SELECT pg_is_in_recovery()') // '') eq 'f' }, RECOVERY_TIMEOUT_S);
+            "timeout 60 pgbackrest --config=$config --stanza=ctms archive-push %p");
+    my $is_recovering = sub { return $self->sql($node, 'SELECT pg_is_in_recovery()') // 't' };
+    $self->wait_until("$node has recovered", sub { return $is_recovering->() eq 'f' },
+        RECOVERY_TIMEOUT_S);
     return $self->stop_alone($node, 'data');
 }
 
@@ -105,8 +108,9 @@ sub start_alone
         hba_file => "$here/pg_hba.conf", ident_file => "$here/pg_ident.conf",
         synchronous_standby_names => '', %setting);
     my $options = join ' ', map { "-c $_='$setting{$_}'" } sort keys %setting;
-    $self->run_on($node, pg_ctl($here), '-l', "$self->{folder}/log/recovery.log", '-o', $options, 'start') == 0
-        or die "ctms: PostgreSQL does not start; see $self->{folder}/log/recovery.log\n";
+    my $log = "$self->{folder}/log/recovery.log";
+    $self->run_on($node, pg_ctl($here), '-l', $log, '-o', $options, 'start') == 0
+        or die "ctms: PostgreSQL does not start; see $log\n";
     return;
 }
 
@@ -123,7 +127,7 @@ sub pg_ctl { return ('pg_ctl', '-D', $_[0], '-w', '-t', RECOVERY_TIMEOUT_S) }
 # ---- after a restore ------------------------------------------------------------------------
 
 # What a restore has stopped, and nobody has started since.
-sub stopped { my ($self) = @_; return split /\n/, Cluster::Processes::slurp("$self->{folder}/stopped") }
+sub stopped { my ($self) = @_; return split /\n/, slurp("$self->{folder}/stopped") }
 
 sub forget_stopped { my ($self) = @_; unlink "$self->{folder}/stopped"; return }
 
