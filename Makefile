@@ -22,7 +22,7 @@
 #   make bench-rest-size    very many contacts, next to few
 #   make bench-cores        what calls take of the processors, on one core and on more
 #   make bench-sizes        what contacts take on disk, and which pages calls touch  (CONTACTS=1000000)
-#   make bench-replica      reads from a replica, next to reads from the primary
+#   make bench-replica      reads from one replica and two, next to reads from the primary
 #   make bench-direct       each path below the executor, next to the same by SQL
 #   make bench-stripe       Stripe objects by one session, next to sixteen
 #   make bench-queue        what the queue to Acoustic costs

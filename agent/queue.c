@@ -556,7 +556,7 @@ queue_forget_old(queue *q)
 bool
 queue_is_database_up(const queue *q)
 {
-    return pg_pool_get_stats(q->pool).ready > 0;
+    return pg_pool_is_ready(q->pool);
 }
 
 const char *

@@ -1,12 +1,12 @@
 # What reads from replicas cost, and what they take off the primary: GET /ctms/{email_id} by a REST
 # server that asks the primary only, and by two with CTMS_DB_READ_URL that have one replica and two,
-# by turns; while nobody writes, and while somebody does. Run by "make bench-replica". All servers of
-# PostgreSQL share this machine, so what replicas take off the primary shows in the processor time of
-# each, not in the rate. The replicas are asynchronous.
+# by turns; while nobody writes, and while somebody does. Run by "make bench-replica". All servers
+# of PostgreSQL share this machine, so what replicas take off the primary shows in the processor
+# time of each, not in the rate. The replicas are asynchronous.
 #
 # "of reads" is what the primary still spends on a read, as a part of what it spends on one that it
-# answers. Until so many replicas answer reads, one more lets them answer more ("pay"): with more,
-# the primary has no time left for positions, if it does nothing else.
+# answers. "pay" is how many replicas have as much to do with reads as the primary has then: one
+# more does not let them answer more, if all machines are alike and the primary does nothing else.
 #
 # CTMS_BENCH_CLIENTS (1,64), CTMS_BENCH_SECONDS (2) for each measurement, CTMS_BENCH_TURNS (3),
 # CTMS_BENCH_WRITES (100) a second. All figures are medians.
@@ -79,26 +79,31 @@ sub start_writer
             $bench->db_url . '&application_name=writer' ], '<', \'', '>&', \my $out);
 }
 
-diag sprintf '%-20s %5s %-12s %7s %6s %7s %27s %8s %5s %9s %7s', 'while', 'conn.', 'reads at', '1/s',
-    'ratio', 'p50 ms', 'us of REST, primary, replica', 'of reads', 'pay', 'replicas', 'behind';
+diag sprintf '%-20s %5s %-12s %7s %6s %7s %27s %8s %5s %9s %7s', 'while', 'conn.', 'reads at',
+    '1/s', 'ratio', 'p50 ms', 'us of REST, primary, replica', 'of reads', 'pay', 'replicas',
+    'behind';
+
+sub show
+{
+    my ($while, $count, $name, $result, $base) = @_;
+    my ($rest, $primary, $replica) = map { middle($result, $_) } qw(rest primary replica);
+    diag sprintf '%-20s %5d %-12s %7.0f %6.2f %7.2f %9.0f %8.1f %8.0f %8.2f %5.1f %8.0f%% %6.0f%%',
+        $while, $count, $name, middle($result, 'rate'), ratio($result, $base, 'rate'),
+        middle($result, 'p50'), $rest, $primary, $replica, $primary / middle($base, 'primary'),
+        $primary > 0 ? $replica / $primary : 0, map { 100 * middle($result, $_) } qw(by_replicas
+        behind);
+    return;
+}
+
 for my $has_writer (0, 1)
 {
     my $writer = $has_writer ? start_writer() : undef;
     for my $count (@clients)
     {
-        my @results = by_turns($turns, map { my $name = $_; sub { measure($name, $count) } } @names);
-        for my $i (0 .. $#names)
-        {
-            my $result = $results[$i];
-            my $left = middle($result, 'primary');
-            diag sprintf '%-20s %5d %-12s %7.0f %6.2f %7.2f %9.0f %8.1f %8.0f %8.2f %5.1f %8.0f%% %6.0f%%',
-                $has_writer ? "$writes writes a second" : 'nobody writes', $count, $names[$i],
-                middle($result, 'rate'), ratio($result, $results[0], 'rate'),
-                middle($result, 'p50'), middle($result, 'rest'), $left,
-                middle($result, 'replica'), $left / middle($results[0], 'primary'),
-                $left > 0 ? middle($result, 'replica') / $left : 0,
-                100 * middle($result, 'by_replicas'), 100 * middle($result, 'behind');
-        }
+        my @results = by_turns($turns,
+            map { my $name = $_; sub { measure($name, $count) } } @names);
+        show($has_writer ? "$writes writes a second" : 'nobody writes', $count, $names[$_],
+            $results[$_], $results[0]) for 0 .. $#names;
     }
     next if !$writer;
     die "ctms: nobody writes any more: pgbench has ended\n" if !$writer->pumpable;

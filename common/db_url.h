@@ -12,9 +12,9 @@
 const char *db_url_problem(const char *url);
 
 /*
- * A URL of its own for each host of one without a problem: keywords, with all its other parts. Writes
- * the first ones, up to max; the caller frees each with free(). Returns how many hosts there are; one
- * when none is named.
+ * A URL of its own for each host of one without a problem: keywords, with all its other parts.
+ * Writes the first ones, up to max; the caller frees each with free(). Returns how many hosts there
+ * are; one when none is named.
  */
 int db_url_split(const char *url, char **urls, int max);
 

@@ -160,14 +160,10 @@ pg_request_abandon(pg_request *request)
     request->callback = NULL;
 }
 
-pg_pool_stats
-pg_pool_get_stats(const pg_pool *pool)
+bool
+pg_pool_is_ready(const pg_pool *pool)
 {
-    pg_pool_stats stats = {.ready = pool->ready_count, .queued = pool->queue_count};
-
-    for (int i = 0; i < pool->options.connections; i++)
-        stats.in_flight += pool->connections[i].in_flight_count;
-    return stats;
+    return pool->ready_count > 0;
 }
 
 /* ---- life ------------------------------------------------------------------------------ */

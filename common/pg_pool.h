@@ -118,12 +118,7 @@ void pg_request_end_by(pg_request *request, double deadline_s);
  * still be executed. */
 void pg_request_abandon(pg_request *request);
 
-typedef struct pg_pool_stats {
-    int ready;     /* open connections */
-    int in_flight; /* requests sent */
-    int queued;    /* requests that wait for a connection */
-} pg_pool_stats;
-
-pg_pool_stats pg_pool_get_stats(const pg_pool *pool);
+/* A connection is open. */
+bool pg_pool_is_ready(const pg_pool *pool);
 
 #endif

@@ -50,7 +50,7 @@ struct replicas {
 static bool
 is_usable(const replica *one, double now_s)
 {
-    return pg_pool_get_stats(one->pool).ready > 0 && now_s >= one->pause_ends_s &&
+    return pg_pool_is_ready(one->pool) && now_s >= one->pause_ends_s &&
            (one->pause_s <= 0 || one->read_count == 0);
 }
 

@@ -152,7 +152,7 @@ on_flush_time(evutil_socket_t fd, short what, void *arg)
     (void)what;
     log_flush();
     a->age_s += LOG_FLUSH_MS / 1000.0;
-    if (a->ready_fd >= 0 && (pg_pool_get_stats(a->pool).ready > 0 || a->age_s > READY_WAIT_S))
+    if (a->ready_fd >= 0 && (pg_pool_is_ready(a->pool) || a->age_s > READY_WAIT_S))
         say_ready(a);
 }
 

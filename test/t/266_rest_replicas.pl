@@ -22,7 +22,8 @@ sub guard
 {
     my ($server, $timeline, $lsn, %given) = @_;
     my $snapshot = $given{snapshot} ? ", '$given{snapshot}'" : '';
-    my (undef, $out, $err) = $server->psql('ctms', "\\set VERBOSITY verbose\n" . ($given{before} // '')
+    my (undef, $out, $err) = $server->psql('ctms', "\\set VERBOSITY verbose\n"
+        . ($given{before} // '')
         . "SELECT ctms.require_replayed($timeline, '$lsn'$snapshot); SELECT 'passed'");
     return $err =~ /ERROR:  (\w{5}: .*)/ ? $1 : $out =~ /passed/ ? 'passed' : "$out $err";
 }
@@ -203,7 +204,7 @@ wait_for_answers(1, 'read again when it is back');
     wait_for_answers($_, "replica $_ is read again") for 1, 2;
 }
 
-# ---- through one address --------------------------------------------------------------------------
+# ---- through one address ------------------------------------------------------------------------
 
 sub start_balancer
 {
@@ -251,7 +252,7 @@ SKIP:
     wait_for_answers(1, 'each by its own address again');
 }
 
-# ---- the primary in the list, and a replica that goes its own way -----------------------------------
+# ---- the primary in the list, and a replica that goes its own way -------------------------------
 
 is(use_contacts(10, 'the list names the primary, too')->{'3 answered'}, 0, 'which is left out');
 $second->promote;

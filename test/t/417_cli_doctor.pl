@@ -809,8 +809,9 @@ $other->init;
 $other->start;
 $other->safe_psql('postgres', $_) for 'CREATE ROLE rest LOGIN', 'CREATE DATABASE ctms';
 $other->stop;
-my $list = 'postgresql:///ctms?user=rest&host=' . join(',', map { $_->host } $replica, $node, $other)
-    . '&port=' . join(',', map { $_->port } $replica, $node, $other);
+my @servers = ($replica, $node, $other);
+my $list = 'postgresql:///ctms?user=rest&host=' . join(',', map { $_->host } @servers) . '&port='
+    . join(',', map { $_->port } @servers);
 $found = doctor_of_all(CTMS_DB_READ_URL => $list);
 finds($found, 'replicas', 'ok', qr/^server 1 is a replica, \d+ bytes behind/);
 finds($found, 'replicas', 'ok', qr/^server 2 is no replica now/);

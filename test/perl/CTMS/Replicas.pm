@@ -1,10 +1,11 @@
 package CTMS::Replicas;
 
-# Streaming replicas of the database of a test, and clients of the REST server that notice old reads.
+# Streaming replicas of the database of a test, and clients of the REST server that notice old
+# reads.
 #
 #   my @replicas = CTMS::Replicas::start($ctms, 2);       # 'replica1', 'replica2'
 #   CTMS::Replicas::url(@nodes)                           # a CTMS_DB_READ_URL
-#   my %reads = CTMS::Replicas::reads($ctms);             # ('1 answered' => 10, 'primary answered' => 2, …)
+#   my %reads = CTMS::Replicas::reads($ctms);             # ('1 answered' => 10, …)
 #   my @wrong = CTMS::Replicas::use_contacts($ctms, \@ids, $rounds);
 #   CTMS::Replicas::freeze($node), CTMS::Replicas::thaw($node)
 
@@ -95,8 +96,10 @@ sub at_once
         $file{$pid} = $name;
     }
     waitpid $_, 0 for keys %file;
-    return map { my @lines = split /\n/, slurp($_); (pop @lines // '') eq 'ended' ? @lines : 'died' }
-        values %file;
+    return map {
+        my @lines = split /\n/, slurp($_);
+        (pop @lines // '') eq 'ended' ? @lines : 'died';
+    } values %file;
 }
 
 sub use_contacts
