@@ -21,7 +21,7 @@
 #define BEHIND_S 0.01
 /* For how long a server is left out, the first time and at most. */
 #define BEHIND_PAUSE_S 0.02
-#define BEHIND_PAUSE_MAX_S 1.0
+#define BEHIND_PAUSE_MAX_S 0.25
 #define AWAY_PAUSE_S 0.1
 #define AWAY_PAUSE_MAX_S 5.0
 

@@ -108,16 +108,17 @@ sub use_contacts
     return at_once(sub { use_contact($ctms, $_[0], $rounds) }, @$ids);
 }
 
-# The server answers nobody any more, as one whose disk hangs; its connections stay open.
-sub processes
-{
-    my ($node) = @_;
-    my ($postmaster) = slurp($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
-    my @children = split ' ', qx(ps -o pid= --ppid $postmaster);
-    return ($postmaster, @children);
-}
+# The server answers nobody any more, as one whose disk hangs; its connections stay open. Its first
+# process is stopped first, so that it starts no more.
+sub freeze { my ($node) = @_; return signal_all($node, 'STOP') }
+sub thaw { my ($node) = @_; return signal_all($node, 'CONT') }
 
-sub freeze { my ($node) = @_; return kill 'STOP', processes($node) }
-sub thaw { my ($node) = @_; return kill 'CONT', processes($node) }
+sub signal_all
+{
+    my ($node, $signal) = @_;
+    my ($postmaster) = slurp($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+    kill $signal, $postmaster;
+    return kill $signal, split ' ', qx(ps -o pid= --ppid $postmaster);
+}
 
 1;
