@@ -111,7 +111,8 @@ poll_until(sub {
     }, 'the queue is empty', EMPTY_S);
 is(join("\n", differences($load)), '', 'Acoustic has what the database has');
 my $most = $load->sandbox(GET => '/_sandbox/stats?sent=0')->{max_in_flight_seen};
-is($most, 10, 'as many requests at a time as Acoustic takes, and never more');
+cmp_ok($most, '<=', 10, 'never more requests at a time than Acoustic takes');
+cmp_ok($most, '>', 5, 'and many');
 
 $cluster->stop;
 undef $cluster;

@@ -93,7 +93,9 @@ sub add_api_client
 {
     my ($self) = @_;
     my ($out, $err) = ('', '');
-    local %ENV = (%ENV, CTMS_DB_URL => $self->{cluster}->db_url('primary', 'ctms-admin'));
+    local %ENV = %ENV;
+    delete @ENV{ grep { /^CTMS_/ && !/^CTMS_TEST_/ } keys %ENV };
+    $ENV{CTMS_DB_URL} = $self->{cluster}->db_url('primary', 'ctms-admin');
     IPC::Run::run([ "$ENV{CTMS_TEST_BIN}/ctms", qw(clients add soak --email soak@example.com),
         qw(--scope all --json) ], '<', \'', '>', \$out, '2>', \$err, IPC::Run::timeout(60))
         or die "ctms clients add: $err";
@@ -112,7 +114,7 @@ sub sandbox
     return JSON::PP->new->decode($r->{content});
 }
 
-# Acoustic is so slow that agents always have as many requests under way as they may.
+# Acoustic is so slow that agents have as many requests under way as they may.
 sub start
 {
     my ($self) = @_;
