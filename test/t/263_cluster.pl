@@ -55,7 +55,7 @@ poll_until(sub { $load->has_written_since($loaded + 1) }, 'there is load');
 
 # ---- faults --------------------------------------------------------------------------------------
 
-my (@done, %count, @unhealthy);
+my (@done, @unhealthy);
 sub fail_once
 {
     my ($kind) = @_;
@@ -69,7 +69,6 @@ sub fail_once
         or push @unhealthy, "$kind of $fault{victim}: nobody writes";
     $fault{end} = time;
     push @done, \%fault;
-    $count{$kind}++;
     my $line = sprintf '%.0f s: %s of %s at %.3f, healthy after %.1f s', $fault{end} - $loaded,
         $kind, @fault{qw(victim begin)}, $healthy - $fault{begin};
     $seconds ? diag($line) : note($line);
