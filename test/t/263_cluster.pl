@@ -23,7 +23,7 @@ use CTMS::ClusterFaults;
 use CTMS::ClusterLoad;
 use CTMS::ClusterTimes;
 use CTMS::SandboxRows qw(differences);
-use CTMS::Test qw(poll_until);
+use CTMS::Test qw(poll_until slurp);
 use Time::HiRes qw(sleep time);
 
 use constant { HEALTHY_S => 120, WRITES_S => 30, EMPTY_S => 180 };
@@ -56,6 +56,9 @@ poll_until(sub { $load->has_written_since($loaded + 1) }, 'there is load');
 # ---- faults --------------------------------------------------------------------------------------
 
 my (@done, @unhealthy);
+my $processors = () = slurp('/proc/cpuinfo') =~ /^processor\b/mg;
+sub load_of_processor { return (split / /, slurp('/proc/loadavg'))[0] / ($processors || 1) }
+
 sub fail_once
 {
     my ($kind) = @_;
@@ -67,7 +70,7 @@ sub fail_once
     my $healthy = time;
     eval { poll_until(sub { $load->has_written_since($healthy) }, 'somebody writes', WRITES_S) }
         or push @unhealthy, "$kind of $fault{victim}: nobody writes";
-    $fault{end} = time;
+    @fault{qw(end load)} = (time, load_of_processor());
     push @done, \%fault;
     my $line = sprintf '%.0f s: %s of %s at %.3f, healthy after %.1f s', $fault{end} - $loaded,
         $kind, @fault{qw(victim begin)}, $healthy - $fault{begin};
@@ -100,7 +103,7 @@ $times->add($_) for @done;
 diag $times->table;
 my @slow = $times->slow(2);
 if ($seconds) { is(join("\n", @slow), '', 'REST writes within two seconds of the primary') }
-else { note "slow: $_" for @slow }
+else { note $_ for @slow }
 
 # ---- Acoustic ------------------------------------------------------------------------------------
 

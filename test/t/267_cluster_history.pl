@@ -65,7 +65,7 @@ finds('what a client found', [ 'wrong 10 client 1: 500 of a request' ], {},
 # The servers take writes until 100 and from 110 on, the programs from 111.5 on.
 my @lines = ((map { sprintf 'node db1 0 %.1f', $_ / 10 } 950 .. 1000, 1100 .. 1150),
     map { my $n = $_; sprintf 'write c%d 0 %.1f v1 yes', $n, $n / 10 } 950 .. 1000, 1115 .. 1150);
-my %fault = (kind => 'x', victim => 'db1', begin => 99, end => 114);
+my %fault = (kind => 'x', victim => 'db1', begin => 99, end => 114, load => 1);
 my $times = CTMS::ClusterTimes->new(history(@lines));
 $times->add(\%fault);
 like($times->table, qr/^x +1 +11\.0 +11\.0 +12\.5 +12\.5 +1\.5 +1\.5$/m, 'the times of a fault');
@@ -73,6 +73,9 @@ is_deeply([ $times->slow(2) ], [], 'REST was soon enough');
 is(scalar(() = $times->slow(1)), 1, 'or not');
 $times = CTMS::ClusterTimes->new(history(@lines, 'late 3 105'));
 $times->add(\%fault);
-is_deeply([ $times->slow(1) ], [], 'a machine that was overloaded is no fault of ours');
+is_deeply([ $times->slow(1) ], [], 'a machine that let the probe wait is no fault of ours');
+$times = CTMS::ClusterTimes->new(history(@lines));
+$times->add({ %fault, load => 9 });
+is_deeply([ $times->slow(1) ], [], 'nor is one that was overloaded');
 
 done_testing();

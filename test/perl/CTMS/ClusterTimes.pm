@@ -4,14 +4,16 @@ package CTMS::ClusterTimes;
 # by the programs, and the difference.
 #
 #   my $times = CTMS::ClusterTimes->new($history);
-#   $times->add({ kind => 'switchover', begin => …, end => … });
+#   $times->add({ kind => 'switchover', victim => 'db1', begin => …, end => …, load => … });
 #   diag $times->table; my @slow = $times->slow(2);
 
 use strict;
 use warnings;
 
 # A shorter gap is no outage.
-use constant { GAP_S => 1, LATE_S => 1 };
+use constant GAP_S => 1;
+# A machine that does more than this for each processor, or lets the probe wait, is overloaded.
+use constant { LOAD => 3, LATE_S => 1 };
 
 sub new
 {
@@ -49,13 +51,15 @@ sub add
     return;
 }
 
+sub is_overloaded { my ($row) = @_; return $row->{late} > LATE_S || $row->{load} > LOAD }
+
 # Faults after which the programs needed that much longer, while the machine was not overloaded.
 sub slow
 {
     my ($self, $seconds) = @_;
     return map { sprintf '%s of %s at %.3f: REST writes after %.1f s, the primary after %.1f s',
         @$_{qw(kind victim begin programs nodes)} }
-        grep { defined $_->{difference} && $_->{difference} > $seconds && $_->{late} < LATE_S }
+        grep { defined $_->{difference} && $_->{difference} > $seconds && !is_overloaded($_) }
         @{ $self->{rows} };
 }
 
