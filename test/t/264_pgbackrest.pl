@@ -66,9 +66,10 @@ lap('an incremental backup, and two points');
 
 # ---- everything --------------------------------------------------------------------------------
 
-# Data files are lost and others are damaged: what was committed before the last segment that was
-# archived is there.
+# Data files are lost and others are damaged: all that was committed is there, also what was not
+# archived yet.
 $backrest->archive;
+$ctms->sql("UPDATE ctms.emails SET last_name = 'not archived'");
 my $state = CTMS::PgBackRest::state($ctms);
 $node->stop('immediate');
 my @files = grep { -s > 8192 } glob $node->data_dir . '/base/*/[1-9]*';
@@ -76,8 +77,9 @@ unlink @files[ grep { $_ % 2 } 0 .. $#files ];
 truncate $files[$_], 8192 for grep { $_ % 2 == 0 } 0 .. $#files;
 $guide = CTMS::Guide->new('backup', 'Everything', $node);
 $guide->skip_variables;
-$guide->run('PostgreSQL is stopped', @environment, DATA => $node->data_dir);
-$guide->run('restored', @environment, DATA => $node->data_dir);
+my @folders = (DATA => $node->data_dir, WAL => $node->basedir . '/last_wal');
+$guide->run('PostgreSQL is stopped', @environment, @folders);
+$guide->run('restored', @environment, @folders);
 $guide->finish;
 $node->_update_pid(1);
 my $now = CTMS::PgBackRest::state($ctms);
