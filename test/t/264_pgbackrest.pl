@@ -136,8 +136,8 @@ sub bring_into_step
         LIVE => $to->db_url, LOST => ref $lost ? $lost->db_url : $lost, %{ $to->agent_env(%bulk) });
     $after->skip_variables;
     my %printed;
-    my @steps = ('a run ends', 'what differs', 'deleted people', 'clients', 'what was added',
-        'sent again', 'the end');
+    my @steps = ('a run ends', 'what differs', 'who was deleted', 'deleted people', 'clients',
+        'what was added', 'sent again', 'the end');
     for my $step (@steps)
     {
         if (grep { $_ eq $step } @without) { shift @{ $after->{blocks} } }
@@ -227,7 +227,7 @@ for my $n (0 .. $#runs - 1)
     my $copy = $backrest->restore("run_$n", '--type=name', "--target=run $n", "--set=$backup");
     after_restore($n, $copy, sub { bring_into_step($copy, $ctms, 'the end') });
     # And forward again.
-    bring_into_step($ctms, $copy, 'deleted people', 'the end');
+    bring_into_step($ctms, $copy, 'who was deleted', 'deleted people', 'the end');
     send_all($ctms);
     $ctms->sql('DROP SCHEMA lost CASCADE');
     same_as_acoustic($ctms);

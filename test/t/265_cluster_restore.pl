@@ -170,8 +170,8 @@ my %variables = (LIVE => $live->db_url, LOST => $lost,
     CTMS_DB_URL => $live->db_url, PATH => "$ENV{CTMS_TEST_BIN}:$ENV{PATH}",
     PGBACKREST_CONFIG => "$cluster->{folder}/$node/pgbackrest.conf");
 $guide->skip_variables;
-for my $step ('a run ends', 'what differs', 'deleted people', 'clients', 'what was added',
-    'sent again', 'the end')
+for my $step ('a run ends', 'what differs', 'who was deleted', 'deleted people',
+    'clients', 'what was added', 'sent again', 'the end')
 {
     $guide->run($step, %variables);
 }
