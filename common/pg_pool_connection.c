@@ -46,7 +46,8 @@ pg_pool_connection_drop(connection *conn)
     conn->statement_count = 0;
     conn->in_flight_count = 0;
     conn->lane = LANE_NONE;
-    conn->is_broken = conn->is_unwanted = conn->is_unnamed = conn->may_stop_writes = false;
+    conn->is_broken = conn->is_unwanted = conn->may_stop_writes = false;
+    conn->is_pooled = conn->is_unnamed = false;
     conn->complaint[0] = conn->last_words[0] = '\0';
     conn->stopping_since_s = conn->may_hit_other_until_s = 0;
 }
@@ -271,11 +272,17 @@ take_error(connection *conn, pg_request *request, PGresult *result)
 
 /* Nobody reads a result of another statement, and nobody uses the connection any longer. */
 static void
+note_misfit(connection *conn, pg_request *request)
+{
+    request->is_misfit = true;
+    conn->is_broken = true;
+}
+
+static void
 take_rows(connection *conn, pg_request *request, PGresult *result)
 {
     if (!pg_pool_statement_fits(request, result, conn->complaint, sizeof(conn->complaint))) {
-        request->is_misfit = true;
-        conn->is_broken = true;
+        note_misfit(conn, request);
         PQclear(result);
     } else if (PQresultStatus(result) == PGRES_SINGLE_TUPLE) {
         pg_pool_request_deliver_part(request, PG_ROW, result);
@@ -308,6 +315,20 @@ take_success(connection *conn, pg_request *request, PGresult *result)
     PQclear(result);
 }
 
+/* Each statement has a result: if it was not refused and has none, somebody else got it. */
+static void
+take_end(connection *conn, pg_request *request)
+{
+    if (request->error != NULL || request->result != NULL) {
+        finish_request(conn);
+        return;
+    }
+    snprintf(conn->complaint, sizeof(conn->complaint),
+             "\"%.100s\" was executed without a result: a pooler mixes up sessions",
+             request->statement->sql);
+    note_misfit(conn, request);
+}
+
 static void
 take_result(connection *conn, PGresult *result)
 {
@@ -316,7 +337,7 @@ take_result(connection *conn, PGresult *result)
     switch (PQresultStatus(result)) {
     case PGRES_PIPELINE_SYNC:
         PQclear(result);
-        finish_request(conn);
+        take_end(conn, request);
         break;
     case PGRES_PIPELINE_ABORTED: PQclear(result); break;
     case PGRES_SINGLE_TUPLE:
@@ -419,6 +440,7 @@ on_session_set_up(void *arg, const pg_reply *reply)
         return;
     session = pg_session_read(reply->result);
     conn->may_stop_writes = !session.has_standbys;
+    conn->is_pooled = session.is_pooled;
     if (session.is_isolated && !pool->has_told_of_isolation) {
         pg_pool_connection_report(pool, LOG_LEVEL_ERROR, PG_SESSION_ISOLATION_ADVICE);
         pool->has_told_of_isolation = true;

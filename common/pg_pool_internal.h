@@ -11,8 +11,10 @@
 #include "common/pg_connector.h"
 #include "common/pg_pool.h"
 
-/* Requests in flight on one connection. */
+/* Requests in flight on one connection. A pooler may give a session back when an answer comes, also
+ * while the next request is still arriving; the rest of that would go to another session. */
 #define PIPELINE_DEPTH 16
+#define PIPELINE_DEPTH_POOLED 1
 #define STATEMENTS_MAX 64
 #define SHORTEST_MAX 16
 /* "ctms_", 32 hexadecimal digits and a NUL. */
@@ -54,6 +56,7 @@ typedef struct connection {
     double stopping_since_s; /* since when the first in flight is being cancelled; 0: it is not */
     double may_hit_other_until_s; /* a cancellation may still hit a statement that it is not for */
 
+    bool is_pooled;  /* there is a pooler */
     bool is_unnamed; /* prepared statements do not last: each request brings its own */
     int statement_count;
     struct prepared_statement {

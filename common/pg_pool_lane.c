@@ -85,6 +85,12 @@ share_of_others(int connections)
     return connections - for_reads;
 }
 
+static bool
+has_room(const connection *conn)
+{
+    return conn->in_flight_count < (conn->is_pooled ? PIPELINE_DEPTH_POOLED : PIPELINE_DEPTH);
+}
+
 /* A free connection, or the one with the fewest reads in flight. */
 static connection *
 pick_for_read(pg_pool *pool, double now_s)
@@ -102,8 +108,7 @@ pick_for_read(pg_pool *pool, double now_s)
             continue;
         }
         readers++;
-        if (conn->in_flight_count < PIPELINE_DEPTH &&
-            (shared == NULL || conn->in_flight_count < shared->in_flight_count))
+        if (has_room(conn) && (shared == NULL || conn->in_flight_count < shared->in_flight_count))
             shared = conn;
     }
     if (readers >= READERS)

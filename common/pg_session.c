@@ -24,6 +24,7 @@
  */
 const pg_statement pg_session_set_up = {
     .sql = "SELECT pg_catalog.current_setting('synchronous_standby_names') <> '' AS has_standbys,"
+           " p.pid <> pg_catalog.pg_backend_pid() AS is_pooled,"
            " p.pid <> pg_catalog.pg_backend_pid() AND EXISTS (SELECT FROM pg_catalog.pg_settings s"
            " WHERE s.name = 'default_transaction_isolation' AND s.reset_val <> 'read committed')"
            " AS is_isolated,"
@@ -40,7 +41,7 @@ const pg_statement pg_session_set_up = {
            " FROM (SELECT $1::pg_catalog.int4, $2::pg_catalog.text, $3::pg_catalog.text,"
            " $4::pg_catalog.text) AS p (pid, isolation, timeout, check_interval)",
     .parameter_count = PG_SESSION_PARAMETERS,
-    .columns = "has_standbys,is_isolated,a,b,c,d,e",
+    .columns = "has_standbys,is_pooled,is_isolated,a,b,c,d,e",
     .rows = PG_ONE_ROW,
 };
 
@@ -79,5 +80,6 @@ pg_session
 pg_session_read(const PGresult *result)
 {
     return (pg_session){.has_standbys = PQgetvalue(result, 0, 0)[0] == 't',
-                        .is_isolated = PQgetvalue(result, 0, 1)[0] == 't'};
+                        .is_pooled = PQgetvalue(result, 0, 1)[0] == 't',
+                        .is_isolated = PQgetvalue(result, 0, 2)[0] == 't'};
 }

@@ -33,7 +33,8 @@ typedef struct pg_session_values {
 /* What was found out about the session. */
 typedef struct pg_session {
     bool has_standbys; /* commits wait for standbys */
-    /* There is a pooler, and other sessions of this role have an isolation level that does not let
+    bool is_pooled;    /* there is a pooler */
+    /* There is one, and other sessions of this role have an isolation level that does not let
      * a request see what was committed while it waited for a lock. */
     bool is_isolated;
 } pg_session;
