@@ -46,8 +46,8 @@ sub restore
     $self->{processes}->signal('KILL', map { "$_.postgres" } $self->nodes);
     $self->{note}->("restoring $node");
     $self->keep_lost($node);
-    $self->pgbackrest($node,
-        defined $time ? ('--type=time', "--target=$time", '--target-action=promote') : (), 'restore');
+    my @target = defined $time ? ('--type=time', "--target=$time", '--target-action=promote') : ();
+    $self->pgbackrest($node, @target, 'restore');
     $self->recover($node);
     $self->forget_cluster($node);
     $self->start_program("$node.patroni");
@@ -145,7 +145,8 @@ sub start_lost
 {
     my ($self, $node) = @_;
     $self->start_alone($node, 'lost', port => LOST_PORT, archive_mode => 'off');
-    return 'postgresql:///ctms?user=postgres&port=' . LOST_PORT . '&host=' . $self->files->sockets($node);
+    my $sockets = $self->files->sockets($node);
+    return 'postgresql:///ctms?user=postgres&port=' . LOST_PORT . "&host=$sockets";
 }
 
 sub stop_lost { my ($self, $node) = @_; return $self->stop_alone($node, 'lost') }

@@ -1,6 +1,6 @@
 # scripts/cluster: comes up, what it prints works when pasted, commands from another terminal, a
-# switchover; SIGINT leaves no process. With CTMS_TEST_LONG, SIGKILL too, and a leader that dies in a
-# cluster at addresses of the loopback interface.
+# switchover; SIGINT leaves no process. With CTMS_TEST_LONG, SIGKILL too, and a leader that dies in
+# a cluster at addresses of the loopback interface.
 use strict;
 use warnings;
 use lib "$ENV{CTMS_TEST_TOP}/test/perl", "$ENV{CTMS_TEST_TOP}/scripts";
