@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 
 static const pg_statement primary_position = {
-    .sql = "SELECT timeline, lsn, pg_catalog.pg_current_snapshot() AS snapshot"
+    .sql = "SELECT timeline, lsn, pg_catalog.pg_current_snapshot() AS snapshot, system_identifier"
            " FROM ctms.wal_position()",
     .is_read_only = true,
-    .columns = "timeline,lsn,snapshot",
+    .columns = "timeline,lsn,snapshot,system_identifier",
 };
 
 struct position_wait {
@@ -22,6 +23,7 @@ struct position_wait {
 
 struct position_source {
     pg_pool *primary;
+    double timeout_s;
     bool is_asking;
     position_wait *asked; /* for them the statement under way was sent */
     position_wait *later; /* they came afterwards */
@@ -46,10 +48,13 @@ static void on_position(void *arg, const pg_reply *reply);
 static bool
 ask(position_source *source)
 {
-    source->is_asking =
-        pg_pool_query(source->primary, &primary_position, NULL, on_position, source) != NULL;
+    pg_request *request =
+        pg_pool_query(source->primary, &primary_position, NULL, on_position, source);
+
+    source->is_asking = request != NULL;
     if (!source->is_asking)
         return false;
+    pg_request_end_by(request, clock_now_s() + source->timeout_s);
     source->asked = source->later;
     source->later = NULL;
     return true;
@@ -73,6 +78,7 @@ read_position(const PGresult *result, position *at)
     snprintf(at->lsn, sizeof(at->lsn), "%s", PQgetvalue(result, 0, 1));
     snprintf(at->snapshot, sizeof(at->snapshot), "%s",
              strlen(snapshot) < sizeof(at->snapshot) ? snapshot : "");
+    snprintf(at->cluster, sizeof(at->cluster), "%s", PQgetvalue(result, 0, 3));
 }
 
 /* Without an answer nobody waits for the next one: that might take as long again. */
@@ -93,11 +99,12 @@ on_position(void *arg, const pg_reply *reply)
 }
 
 position_source *
-position_source_new(pg_pool *primary)
+position_source_new(pg_pool *primary, double timeout_s)
 {
     position_source *source = xcalloc(1, sizeof(*source));
 
     source->primary = primary;
+    source->timeout_s = timeout_s;
     return source;
 }
 

@@ -14,6 +14,7 @@ typedef struct position {
     char timeline[16];
     char lsn[32];
     char snapshot[512]; /* "" if it is longer: many transactions are under way */
+    char cluster[32];   /* its system identifier */
 } position;
 
 typedef struct position_source position_source;
@@ -22,12 +23,12 @@ typedef struct position_wait position_wait;
 /* at: NULL if the primary did not tell it. */
 typedef void (*position_callback)(void *arg, const position *at);
 
-/* The pool of the primary, which must live longer. */
-position_source *position_source_new(pg_pool *primary);
+/* The pool of the primary, which must live longer. timeout_s: for an answer; all reads wait for it
+ * when its connection hangs, so it must leave them time to be answered by the primary. */
+position_source *position_source_new(pg_pool *primary, double timeout_s);
 void position_source_free(position_source *source);
 
-/* Calls back once, later; it may take as long as a request of the pool. NULL, and no call, if the
- * primary is away. */
+/* Calls back once, later. NULL, and no call, if the primary is away. */
 position_wait *position_ask(position_source *source, position_callback callback, void *arg);
 /* The callback is not called. */
 void position_abandon(position_wait *wait);

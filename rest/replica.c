@@ -31,8 +31,8 @@ typedef struct reading {
 } reading;
 
 static const pg_statement require_replayed = {
-    .sql = "SELECT ctms.require_replayed($1, $2, $3)",
-    .parameter_count = 3,
+    .sql = "SELECT ctms.require_replayed($1, $2, $3, $4)",
+    .parameter_count = 4,
     .is_read_only = true,
     .columns = "require_replayed",
 };
@@ -86,19 +86,15 @@ ask_primary(reading *r)
     free_reading(r);
 }
 
-/* True for an answer to the statement; false for errors that come from the state of the replica. */
+/* True for an answer to the statement. All errors but those of the request itself may come from the
+ * replica: its files, its library, its settings. */
 static bool
 is_answer(const pg_reply *reply)
 {
-    static const char *const not_about_it[] = {"08", "25006", "3D", "40", "53", "57", "58"};
-
-    if ((reply->status != PG_OK && reply->status != PG_ERROR) || reply->is_of_guard)
-        return false;
-    for (size_t i = 0; i < sizeof(not_about_it) / sizeof(not_about_it[0]); i++) {
-        if (pg_reply_has_sqlstate(reply, not_about_it[i]))
-            return false;
-    }
-    return true;
+    if (reply->status != PG_ERROR)
+        return reply->status == PG_OK;
+    return !reply->is_of_guard &&
+           (pg_reply_has_sqlstate(reply, "CT") || pg_reply_has_sqlstate(reply, "22"));
 }
 
 static replica_outcome
@@ -179,7 +175,7 @@ static bool
 send_to(reading *r, replica *target)
 {
     const char *const values[] = {r->at.timeline, r->at.lsn,
-                                  r->at.snapshot[0] ? r->at.snapshot : NULL};
+                                  r->at.snapshot[0] ? r->at.snapshot : NULL, r->at.cluster};
     const pg_guard guard = {&require_replayed, values};
 
     r->target = target;

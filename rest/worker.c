@@ -186,7 +186,7 @@ connect_pools(app *a)
         log_message(LOG_LEVEL_CRITICAL, LOG_TYPE, "CTMS_DB_READ_URL: %s", message);
         return false;
     }
-    a->position = position_source_new(a->pool);
+    a->position = position_source_new(a->pool, a->database_timeout_s / 4);
     return true;
 }
 

@@ -4,7 +4,8 @@
  * state from a replica than its client may have seen.
  *
  * A position is a timeline and a place in its log. After a failover, what an old timeline has at
- * the same place is something else, so positions of two timelines are never compared.
+ * the same place is something else, so positions of two timelines are never compared. Nor are those
+ * of two clusters, which have the same timelines: the system identifier tells them apart.
  *
  * While somebody writes, the end of the log is nearly always something that no replica has: it is
  * sent when it is flushed, at the next commit or later. So a snapshot of the primary will do, too:
@@ -47,8 +48,8 @@ Datum
 ctms_wal_position(PG_FUNCTION_ARGS)
 {
     TupleDesc desc;
-    Datum values[2];
-    bool nulls[2] = {false, false};
+    Datum values[3];
+    bool nulls[3] = {false, false, false};
 
     /* The programs take this for what it is: no server that takes writes. */
     if (RecoveryInProgress())
@@ -58,6 +59,7 @@ ctms_wal_position(PG_FUNCTION_ARGS)
         elog(ERROR, "return type must be a row type");
     values[0] = Int32GetDatum((int32)GetWALInsertionTimeLine());
     values[1] = LSNGetDatum(get_end_of_log());
+    values[2] = Int64GetDatum((int64)GetSystemIdentifier());
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
@@ -135,6 +137,8 @@ ctms_require_replayed(PG_FUNCTION_ARGS)
         refuse("this server is not a replica");
     if (IsolationUsesXactSnapshot())
         refuse("this transaction keeps the snapshot that it began with");
+    if (!PG_ARGISNULL(3) && (uint64)PG_GETARG_INT64(3) != GetSystemIdentifier())
+        refuse("this server belongs to another cluster");
     replayed = GetXLogReplayRecPtr(&replayed_timeline);
     if (replayed_timeline != (TimeLineID)PG_GETARG_INT32(0))
         refuse("this replica is on another timeline");

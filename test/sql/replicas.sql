@@ -9,6 +9,8 @@ SELECT ctms.require_replayed(1, '0/1');
 SELECT ctms.require_replayed(NULL, '0/1');
 SELECT ctms.require_replayed(1, NULL);
 SELECT ctms.require_replayed(1, '0/1', pg_current_snapshot());
+SELECT system_identifier = (SELECT system_identifier FROM pg_control_system()) AS is_own
+FROM ctms.wal_position();
 SET ROLE ctms_agent;
 SELECT ctms.wal_position();
 SELECT ctms.require_replayed(1, '0/1');
