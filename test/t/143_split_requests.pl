@@ -1,6 +1,6 @@
-# Through a pooler in transaction mode, whatever arrives in pieces: PgBouncer gives a session back when
-# an answer comes, also if it has passed on the beginning of the next request of the same client. The
-# rest would go to another session, and somebody might get an answer that is not theirs.
+# Through a pooler in transaction mode, whatever arrives in pieces: PgBouncer gives a session back
+# when an answer comes, also if it has passed on the beginning of the next request of the same client.
+# The rest would go to another session, and somebody might get an answer that is not theirs.
 #
 # A relay before PgBouncer passes on a few bytes at a time, as a network does at the worst place.
 use strict;
@@ -20,7 +20,8 @@ my $ROUNDS = 60;
 
 my $ctms = CTMS::Test->new('split');
 my @ids = split /\n/, $ctms->sql(qq{WITH made AS (INSERT INTO ctms.emails (primary_email)
-    SELECT 'reader' || n || '\@example.com' FROM generate_series(1, $CLIENTS) AS n RETURNING email_id)
+    SELECT 'reader' || n || '\@example.com' FROM generate_series(1, $CLIENTS) AS n
+    RETURNING email_id)
     SELECT email_id FROM made});
 my $bouncer = CTMS::PgBouncer->new($ctms, 'split', pool_mode => 'transaction',
     default_pool_size => 6);

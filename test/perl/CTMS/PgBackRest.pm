@@ -10,8 +10,8 @@ package CTMS::PgBackRest;
 #   my $copy = $backrest->restore('copy', '--type=name', '--target=before', "--set=$label");
 #
 # point() returns what was there: rows and positions of sequences, as state() does, the time and
-# the LSN. Of state(), behind() and point_of() others make use too. restore() returns a CTMS::Test of
-# a server that has come to the end of its recovery.
+# the LSN. Of state(), behind() and point_of() others make use too. restore() returns a CTMS::Test
+# of a server that has come to the end of its recovery.
 
 use strict;
 use warnings;
