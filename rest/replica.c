@@ -1,5 +1,5 @@
 /*
- * replica.c: reads from a replica, but never an older state than the client may have seen; see
+ * replica.c: reads from a replica, but never an older state than what was answered before; see
  * replica.h.
  */
 #include "rest/replica.h"

@@ -1,6 +1,6 @@
 /*
- * replica.h: reads from a replica, but never an older state than the client may have seen.
- * resource.c calls it.
+ * replica.h: reads from a replica, but never an older state than what was committed, and answered,
+ * before the read came. resource.c calls it.
  *
  * First the primary is asked for its position in the write-ahead log (position.h). Then the
  * statement is sent to a replica (replicas.h), behind a guard that fails unless that server is a

@@ -1,7 +1,7 @@
 /*
  * base/replay.c: whether a replica has what its primary has: ctms.wal_position() on the one,
- * ctms.require_replayed() on the other. The REST server calls them, so that it never reads an older
- * state from a replica than its client may have seen.
+ * ctms.require_replayed() on the other. The REST server calls them, so that it never reads from
+ * a replica what is older than a write that was answered before.
  *
  * A position is a timeline and a place in its log. After a failover, what an old timeline has at
  * the same place is something else, so positions of two timelines are never compared. Nor are those

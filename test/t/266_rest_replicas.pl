@@ -21,10 +21,11 @@ my ($first, $second) = @replicas;
 sub guard
 {
     my ($server, $timeline, $lsn, %given) = @_;
-    my $snapshot = $given{snapshot} ? ", '$given{snapshot}'" : '';
+    my $more = join '', map { $given{$_} ? ", $_ => '$given{$_}'" : () }
+        qw(snapshot system_identifier);
     my (undef, $out, $err) = $server->psql('ctms', "\\set VERBOSITY verbose\n"
         . ($given{before} // '')
-        . "SELECT ctms.require_replayed($timeline, '$lsn'$snapshot); SELECT 'passed'");
+        . "SELECT ctms.require_replayed($timeline, '$lsn'$more); SELECT 'passed'");
     return $err =~ /ERROR:  (\w{5}: .*)/ ? $1 : $out =~ /passed/ ? 'passed' : "$out $err";
 }
 
@@ -41,6 +42,10 @@ is($timeline, 1, 'the first timeline');
 is(guard($first, 1, '0/1'), 'passed', 'what was replayed long ago');
 like(guard($first, 2, $lsn), qr/^CT503: this replica is on another timeline/, 'another timeline');
 like(guard($first, 1, 'FFFF/0'), qr/^CT503: this replica has not replayed as much/, 'the future');
+my $own = $ctms->sql('SELECT system_identifier FROM ctms.wal_position()');
+is(guard($first, 1, '0/1', system_identifier => $own), 'passed', 'of this cluster');
+like(guard($first, 1, '0/1', system_identifier => $own - 1),
+    qr/^CT503: this server belongs to another cluster/, 'of another cluster');
 like(guard($node, 1, $lsn), qr/^CT503: this server is not a replica/, 'no replica');
 like(guard($first, 1, $lsn, before => 'BEGIN ISOLATION LEVEL REPEATABLE READ; '),
     qr/^CT503: this transaction keeps the snapshot/, 'a snapshot that was taken before');
@@ -202,6 +207,44 @@ wait_for_answers(1, 'read again when it is back');
     is(join(' ', read_all(10)), '', 'all hang: the primary answers');
     CTMS::Replicas::thaw($_) for @replicas;
     wait_for_answers($_, "replica $_ is read again") for 1, 2;
+}
+
+# ---- its files are broken -------------------------------------------------------------------------
+
+{
+    my $file = $first->data_dir . '/'
+        . $ctms->sql(q{SELECT pg_relation_filepath('ctms.newsletters')});
+    my (%before, @failed);
+    # So that it replays nothing, and has no page in memory.
+    $ctms->sql('CHECKPOINT');
+    wait_for_replay($first);
+    $first->restart;
+    rename $file, "$file.away" or die "$file: $!";
+    mkdir $file;
+    %before = CTMS::Replicas::reads($ctms);
+    ok(poll_until(sub {
+        push @failed, grep { $_ != 200 } get();
+        my %now = CTMS::Replicas::reads($ctms);
+        return @failed || $now{'1 away'} > $before{'1 away'};
+    }), 'a replica cannot read a file');
+    is("@failed", '', 'reads are answered');
+    rmdir $file;
+    rename "$file.away", $file or die "$file: $!";
+    wait_for_answers(1, 'read again when it is whole');
+}
+
+# ---- the primary does not tell its position --------------------------------------------------------
+
+{
+    $ctms->stop_program('rest');
+    start_rest(CTMS::Replicas::url(@replicas), CTMS_PROCESSES => 1);
+    wait_for_answers(1, 'read by one process');
+    get();
+    my $pid = $ctms->sql(q{SELECT pid FROM pg_stat_activity WHERE query ~ 'wal_position'
+        AND pid <> pg_backend_pid() ORDER BY query_start DESC LIMIT 1});
+    kill 'STOP', $pid;
+    is(join(' ', read_all(5)), '', 'the session that tells positions hangs: reads are answered');
+    kill 'CONT', $pid;
 }
 
 # ---- through one address ------------------------------------------------------------------------
