@@ -125,7 +125,7 @@ like($metrics, qr/^\Q$_\E$/m, $_) for (
 ok(poll_until(sub { $ctms->request(GET => '/metrics', undef,
         { Authorization => undef })->{content} =~ /^ctms_contacts_total 2$/m }),
     'ctms_contacts_total');
-is($metrics =~ s/^# TYPE \S+ (counter|gauge|histogram)$//mg, 7, 'seven families');
+is($metrics =~ s/^# TYPE \S+ (counter|gauge|histogram)$//mg, 8, 'eight families');
 
 is($ctms->stop_program('rest'), 0, 'stops on SIGTERM');
 done_testing();
