@@ -48,7 +48,8 @@ typedef struct pg_statement {
 
 /*
  * A statement that must succeed before a read is executed, or the read is not. Both are sent as
- * one, so whatever pooler or balancer is between, one session executes them, in one transaction.
+ * one, so one session executes them, in one transaction, also behind a pooler or a balancer of
+ * connections.
  */
 typedef struct pg_guard {
     const pg_statement *statement;

@@ -15,8 +15,9 @@
 #define MEAN_LEAST_S 0.00005
 /* A server is given up after so many times of that, ... */
 #define PATIENCE 8
-/* ... but not before this time. */
+/* ... but within these times. */
 #define PATIENCE_MIN_S 0.05
+#define PATIENCE_MAX_S 1.0
 /* One that was behind for as long, without an answer in between, is left out. */
 #define BEHIND_S 0.01
 /* For how long a server is left out, the first time and at most. */
@@ -166,6 +167,8 @@ replicas_get_patience_s(const replica *one)
 {
     double patience_s = PATIENCE * one->mean_s;
 
+    if (patience_s > PATIENCE_MAX_S)
+        return PATIENCE_MAX_S;
     return patience_s > PATIENCE_MIN_S ? patience_s : PATIENCE_MIN_S;
 }
 
