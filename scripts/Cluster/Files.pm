@@ -141,8 +141,9 @@ sub replacements
         '/tmp/pgbackrest' => "$here/lock",
         '/var/log/pgbackrest' => "$here/log",
         '/etc/pgbouncer/userlist.txt' => "$here/userlist.txt",
-        # Nobody else's log, memory and devices.
+        # Nobody else's log, users, memory and devices.
         'log /dev/log local0' => 'log stdout format raw local0',
+        "    user haproxy\n    group haproxy\n" => '',
         'shared_buffers: 4GB' => 'shared_buffers: 32MB',
         'wal_keep_size: 1GB' => 'wal_keep_size: 128MB',
         'mode: automatic' => 'mode: off',
