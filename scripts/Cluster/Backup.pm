@@ -23,9 +23,9 @@ sub pgbackrest
 # On the leader; waits.
 sub backup
 {
-    my ($self, $type) = @_;
+    my ($self, $type, @options) = @_;
     my $leader = $self->leader // die "ctms: there is no leader\n";
-    $self->pgbackrest($leader, '--type=' . ($type // 'incr'), 'backup');
+    $self->pgbackrest($leader, '--type=' . ($type // 'incr'), @options, 'backup');
     return;
 }
 
@@ -52,9 +52,10 @@ sub restore
     $self->forget_cluster($node);
     $self->start_program("$node.patroni");
     $self->wait_until('there is a leader', sub { return ($self->leader // '') eq $node });
-    # Backups made before may be of times that did not happen: no replica can start from those.
+    # Backups made before may be of times that did not happen: no replica can start from those. They
+    # are kept, for who restores again to another time.
     $self->{note}->('making a full backup');
-    $self->backup('full');
+    $self->backup('full', '--no-expire-auto');
     $self->{note}->('making the replicas anew');
     system('rm', '-rf', map { "$self->{folder}/$_/data" } @others) == 0
         or die "ctms: could not remove the data of the replicas\n";
