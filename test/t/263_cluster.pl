@@ -39,7 +39,7 @@ diag "seed $seed";
 my $begun = time;
 my $folder = "$ENV{TESTDIR}/cluster_soak";
 mkdir $folder or die "$folder: $!";
-my $cluster = Cluster->new(folder => "$ENV{TESTDIR}/cluster", programs => $ENV{CTMS_TEST_BIN},
+my $cluster = Cluster->new(folder => "$folder/servers", programs => $ENV{CTMS_TEST_BIN},
     bindir => (grep { -x "$_/postgres" } split /:/, $ENV{PATH})[0],
     examples => "$ENV{CTMS_TEST_TOP}/examples/cluster", note => sub { note @_ },
     agent_env => { CTMS_ACOUSTIC_TIMEOUT_S => 2, CTMS_ACOUSTIC_LEASE_S => 10,

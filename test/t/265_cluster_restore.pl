@@ -125,7 +125,16 @@ lap('the cluster is at the point');
 is($cluster->leader, $node, 'the leader leads again');
 my $now = CTMS::PgBackRest::state($live);
 is($now->{rows}, $point->{rows}, 'every row is as it was');
-is(CTMS::PgBackRest::behind($now, $point), '', 'no sequence is behind');
+# The positions themselves may be lower: a replica has those to which the log was ahead, and goes on
+# from there when it is promoted, which the log does not tell.
+is(join(' ', grep { is_behind($_) } map { /^ctms\.(\w+)_id_seq$/ } sort keys %{ $now->{sequences} }),
+    '', 'no sequence is behind what it gave');
+sub is_behind
+{
+    my ($table) = @_;
+    return $live->sql("SELECT max(id) > (SELECT last_value FROM ctms.${table}_id_seq)
+        FROM ctms.$table") eq 't';
+}
 is($live->sql(q{SELECT to_regnamespace('kept') IS NULL}), 't', 'what was made later is not there');
 cmp_ok($cluster->sql($node, 'SELECT timeline_id FROM pg_control_checkpoint()'), '>', $timeline,
     'on a timeline of its own');

@@ -101,7 +101,7 @@ start('cluster');
 my $leader = check_up();
 like(paste('Store a contact'), qr/"primary_email": ?"first\@example.com"/, 'REST answers');
 like(paste('See what'), qr/"is_recipient": true/, 'Acoustic has got it');
-like(paste('Who is who'), qr/Sync Standby.*\n\s*1\n/s, 'patronictl and psql answer');
+like(paste('Who is who'), qr/Sync Standby.*\n mozilla-and-you\n/s, 'patronictl and psql answer');
 my ($status, $said) = command('up');
 isnt($status, 0, 'a second one is refused');
 like($said, qr/runs already/, 'and says so');
