@@ -1,6 +1,6 @@
 # Through a pooler in transaction mode, whatever arrives in pieces: PgBouncer gives a session back
-# when an answer comes, also if it has passed on the beginning of the next request of the same client.
-# The rest would go to another session, and somebody might get an answer that is not theirs.
+# when an answer comes, also if it has passed on the beginning of the next request of the same
+# client. The rest would go to another session, and somebody might get an answer that is not theirs.
 #
 # A relay before PgBouncer passes on a few bytes at a time, as a network does at the worst place.
 use strict;

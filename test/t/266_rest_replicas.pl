@@ -209,7 +209,7 @@ wait_for_answers(1, 'read again when it is back');
     wait_for_answers($_, "replica $_ is read again") for 1, 2;
 }
 
-# ---- its files are broken -------------------------------------------------------------------------
+# ---- its files are broken ------------------------------------------------------------------------
 
 {
     my $file = $first->data_dir . '/'
@@ -233,7 +233,7 @@ wait_for_answers(1, 'read again when it is back');
     wait_for_answers(1, 'read again when it is whole');
 }
 
-# ---- the primary does not tell its position --------------------------------------------------------
+# ---- the primary does not tell its position ------------------------------------------------------
 
 {
     $ctms->stop_program('rest');
