@@ -127,8 +127,8 @@ my $now = CTMS::PgBackRest::state($live);
 is($now->{rows}, $point->{rows}, 'every row is as it was');
 # The positions themselves may be lower: a replica has those to which the log was ahead, and goes on
 # from there when it is promoted, which the log does not tell.
-my @tables = map { /^ctms\.(\w+)_id_seq$/ } sort keys %{ $now->{sequences} };
-is(join(' ', grep { is_behind($_) } @tables), '', 'no sequence is behind what it gave');
+is(join(' ', grep { is_behind($_) } qw(newsletters waitlists fxa amo mofo)), '',
+    'no sequence is behind what it gave');
 sub is_behind
 {
     my ($table) = @_;
