@@ -124,7 +124,6 @@ sub start
     die "ctms: not installed: $missing (scripts/install-packages cluster)\n" if $missing ne '';
     $self->{processes}->kill_all;    # of a run that was killed
     $self->{processes}->start_keeper;
-    $self->forget_stopped;
     $self->{network}->start;
     mkdir "$self->{folder}/backup", 0700;
     $self->files->make;
@@ -138,12 +137,15 @@ sub start
     $self->start_program("$_.patroni") for @nodes;
     $self->wait_until('there is a leader', sub { return $self->is_ready });
     $self->pgbackrest($self->leader, 'stanza-create') if $is_new;
-    $self->{note}->('starting PgBouncer, REST servers and agents');
-    $self->start_program($_) for qw(pooler rest1 rest2 agent1 agent2);
+    my @stopped = $self->stopped;
+    my $others = @stopped ? '; REST servers and agents stay stopped, since a restore'
+        : ', REST servers and agents';
+    $self->{note}->("starting PgBouncer$others");
+    $self->start_program($_) for 'pooler', @stopped ? () : qw(rest1 rest2 agent1 agent2);
     $self->wait_healthy;
-    $self->wait_until("$_->[0] answers", $_->[1]) for
-        [ rest => sub { return $self->rest_is_up } ],
-        [ pooler => sub { return connects($self->address('app1') . ":$port{pooler}") } ];
+    $self->wait_until('PgBouncer answers',
+        sub { return connects($self->address('app1') . ":$port{pooler}") });
+    $self->wait_until('REST answers', sub { return $self->rest_is_up }) if !@stopped;
     return;
 }
 
