@@ -6,6 +6,7 @@
  */
 #include "cli/doctor/doctor.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +17,20 @@
 
 #define MEANWHILE "Meanwhile its reads go to the other replicas, or to CTMS_DB_URL."
 
-/* What the primary says of itself; empty if it was not asked. */
+/* What the primary says of itself; zeros if it did not. Numbers, as they go into statements. */
 struct primary {
     char cluster[32];
-    char timeline[16];
-    char lsn[32];
+    int timeline;
+    uint32_t lsn_high, lsn_low;
 };
 
-static void
-keep(char *text, size_t size, const PGresult *result, int column)
+static bool
+read_primary(const PGresult *result, struct primary *primary)
 {
-    snprintf(text, size, "%s", PQgetvalue(result, 0, column));
+    snprintf(primary->cluster, sizeof(primary->cluster), "%s", PQgetvalue(result, 0, 0));
+    primary->timeline = atoi(PQgetvalue(result, 0, 1));
+    return sscanf(PQgetvalue(result, 0, 2), "%8" SCNx32 "/%8" SCNx32, &primary->lsn_high,
+                  &primary->lsn_low) == 2;
 }
 
 static void
@@ -39,13 +43,8 @@ ask_primary(struct doctor *d, struct primary *primary)
                               "FROM pg_control_system() AS c, ctms.wal_position() AS p")
            : NULL;
 
-    if (result && PQresultStatus(result) == PGRES_TUPLES_OK) {
-        keep(primary->cluster, sizeof(primary->cluster), result, 0);
-        keep(primary->timeline, sizeof(primary->timeline), result, 1);
-        keep(primary->lsn, sizeof(primary->lsn), result, 2);
-    } else {
+    if (!result || PQresultStatus(result) != PGRES_TUPLES_OK || !read_primary(result, primary))
         doctor_skip(d, "not compared with the primary, which did not tell its position");
-    }
     PQclear(result);
 }
 
@@ -57,7 +56,7 @@ follows(struct doctor *d, PGconn *db, int number, const struct primary *primary)
     PGresult *result;
     bool is_passed;
 
-    snprintf(sql, sizeof(sql), "SELECT ctms.require_replayed(%s, '0/1')", primary->timeline);
+    snprintf(sql, sizeof(sql), "SELECT ctms.require_replayed(%d, '0/1')", primary->timeline);
     result = doctor_try_query(d, db, sql);
     is_passed = result && PQresultStatus(result) == PGRES_TUPLES_OK;
     if (!is_passed)
@@ -77,9 +76,10 @@ judge_lag(struct doctor *d, PGconn *db, int number, const struct primary *primar
     PGresult *result;
 
     snprintf(sql, sizeof(sql),
-             "SELECT greatest(0, '%s'::pg_lsn - pg_last_wal_replay_lsn()), coalesce(extract(epoch "
-             "FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0)::numeric(20,1)",
-             primary->lsn);
+             "SELECT greatest(0, '%" PRIX32 "/%" PRIX32 "'::pg_lsn - pg_last_wal_replay_lsn()), "
+             "coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0)"
+             "::numeric(20,1)",
+             primary->lsn_high, primary->lsn_low);
     result = doctor_try_query(d, db, sql);
     if (!result || PQresultStatus(result) != PGRES_TUPLES_OK)
         doctor_warn(d, MEANWHILE, "server %d: %s", number, doctor_problem(result, db));
@@ -112,7 +112,7 @@ judge_server(struct doctor *d, PGconn *db, int number, const struct primary *pri
         doctor_ok(d, "server %d is no replica now, and is left out", number);
     } else {
         is_replica = true;
-        if (*primary->timeline && follows(d, db, number, primary))
+        if (primary->timeline > 0 && follows(d, db, number, primary))
             judge_lag(d, db, number, primary);
     }
     PQclear(result);
