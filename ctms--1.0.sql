@@ -2072,12 +2072,12 @@ CREATE TRIGGER ctms_acoustic_bulk_file_update_timestamp BEFORE UPDATE ON ctms.ac
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION ctms._hold_acoustic(owner text, generation bigint, hold_until timestamptz, after uuid,
-    contact_limit integer, retry_limit integer, OUT held bigint, OUT first_email_id uuid, OUT last_email_id uuid)
+    batch_limit integer, retry_limit integer, OUT held bigint, OUT first_email_id uuid, OUT last_email_id uuid)
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__hold_acoustic';
 COMMENT ON FUNCTION ctms._hold_acoustic(text, bigint, timestamptz, uuid, integer, integer) IS 'Leases contacts of the bulk lane in order of email_id, those after the given one (null: from the first), and keeps them away from claims until then';
 
 CREATE FUNCTION ctms._held_acoustic(owner text, generation bigint, first_email_id uuid, after uuid, last_email_id uuid,
-    contact_limit integer) RETURNS uuid[]
+    batch_limit integer) RETURNS uuid[]
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'ctms__held_acoustic';
 COMMENT ON FUNCTION ctms._held_acoustic(text, bigint, uuid, uuid, uuid, integer) IS 'The next contacts in a range that the owner holds and that have the generation; without one, whatever they have, and those that were deleted meanwhile. Null if there are none';
 
@@ -2213,7 +2213,7 @@ END
 $$;
 COMMENT ON FUNCTION ctms.keep_acoustic_bulk(bigint, text, interval) IS 'Renews the lease of the runner on the run; false if it has ended or another runner has it';
 
-CREATE FUNCTION ctms.claim_acoustic_bulk(run_id bigint, runner text, after uuid, contact_limit integer,
+CREATE FUNCTION ctms.claim_acoustic_bulk(run_id bigint, runner text, after uuid, batch_limit integer,
     retry_limit integer, OUT claimed bigint, OUT last_email_id uuid) RETURNS SETOF record
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2221,25 +2221,25 @@ DECLARE
     run ctms.acoustic_bulk_run;
     held record;
 BEGIN
-    IF contact_limit IS NULL OR retry_limit IS NULL THEN
+    IF batch_limit IS NULL OR retry_limit IS NULL THEN
         RETURN;
     END IF;
     run := ctms._lock_acoustic_bulk(claim_acoustic_bulk.run_id, claim_acoustic_bulk.runner, ARRAY['claiming']);
     SELECT * INTO held FROM ctms._hold_acoustic('bulk ' || run.run_id, run.generation, run.hold_until, after,
-        contact_limit, retry_limit);
+        batch_limit, retry_limit);
     UPDATE ctms.acoustic_bulk_run r SET contacts = r.contacts + held.held,
         first_email_id = LEAST(r.first_email_id, held.first_email_id),
         last_email_id = GREATEST(r.last_email_id, held.last_email_id)
     WHERE r.run_id = run.run_id AND held.held > 0;
     claimed := held.held;
-    last_email_id := CASE WHEN held.held = contact_limit THEN held.last_email_id END;
+    last_email_id := CASE WHEN held.held = batch_limit THEN held.last_email_id END;
     RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION ctms.claim_acoustic_bulk(bigint, text, uuid, integer, integer) IS 'Holds up to contact_limit contacts of the bulk lane for the run, in order of email_id, those after the given one (null: from the first). last_email_id is where to go on; null if nothing of the bulk lane comes after. Rows that others hold or are writing are passed over';
+COMMENT ON FUNCTION ctms.claim_acoustic_bulk(bigint, text, uuid, integer, integer) IS 'Holds up to batch_limit contacts of the bulk lane for the run, in order of email_id, those after the given one (null: from the first). last_email_id is where to go on; null if nothing of the bulk lane comes after. Rows that others hold or are writing are passed over';
 
 -- STABLE: it reads with the snapshot of the statement, which must also be that of the rows.
-CREATE FUNCTION ctms.acoustic_bulk_page(run_id bigint, after uuid, page_limit integer) RETURNS uuid[]
+CREATE FUNCTION ctms.acoustic_bulk_page(run_id bigint, after uuid, batch_limit integer) RETURNS uuid[]
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -2252,7 +2252,7 @@ BEGIN
             MESSAGE = format('run %s is not making files', acoustic_bulk_page.run_id);
     END IF;
     RETURN COALESCE(ctms._held_acoustic('bulk ' || run.run_id, run.generation, run.first_email_id, after,
-        run.last_email_id, page_limit), '{}');
+        run.last_email_id, batch_limit), '{}');
 END
 $$;
 COMMENT ON FUNCTION ctms.acoustic_bulk_page(bigint, uuid, integer) IS 'The next contacts for the files of a run in state making, after the given one (null: from the first): held, and not changed since; none at the end. Call it in the snapshot in which the rows are read';
@@ -2306,7 +2306,7 @@ $$;
 COMMENT ON FUNCTION ctms.put_acoustic_bulk_file(bigint, text, text, integer, text, text, bigint, bigint, text, bigint, text, text, text) IS 'Notes a file of the run, or all that is known of it now. False if the run has ended or another runner has it';
 
 CREATE FUNCTION ctms.fail_acoustic_bulk(run_id bigint, runner text, email_ids uuid[], errors text[],
-    are_permanent boolean[], retry_limit integer) RETURNS bigint
+    is_permanent boolean[], retry_limit integer) RETURNS bigint
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -2315,7 +2315,7 @@ DECLARE
     failed bigint;
 BEGIN
     failed := ctms.fail_acoustic('bulk ' || run.run_id, email_ids, array_fill(run.generation, ARRAY[cardinality(email_ids)]),
-        errors, are_permanent, retry_limit);
+        errors, is_permanent, retry_limit);
     UPDATE ctms.acoustic_bulk_run r SET refused = r.refused + failed WHERE r.run_id = run.run_id AND failed > 0;
     -- Those that changed meanwhile are free.
     IF failed > 0 THEN

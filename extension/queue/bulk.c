@@ -114,7 +114,7 @@ hold_rows(void *arg, PassedRow *passed)
 }
 
 /*
- * ctms._hold_acoustic(owner, generation, hold_until, after, contact_limit, retry_limit) → held,
+ * ctms._hold_acoustic(owner, generation, hold_until, after, batch_limit, retry_limit) → held,
  * first_email_id, last_email_id
  */
 Datum
@@ -131,7 +131,7 @@ ctms__hold_acoustic(PG_FUNCTION_ARGS)
     for (int i = 0; i < 6; i++)
         if (i != 3 && PG_ARGISNULL(i))
             PG_RETURN_NULL();
-    check_limit("contact_limit", PG_GETARG_INT32(4));
+    check_limit("batch_limit", PG_GETARG_INT32(4));
     queue_check_retry_limit(PG_GETARG_INT32(5));
     PreventCommandIfReadOnly("ctms.claim_acoustic_bulk()");
     for (int i = 0; i < 3; i++)
@@ -153,7 +153,7 @@ ctms__hold_acoustic(PG_FUNCTION_ARGS)
 }
 
 /*
- * ctms._held_acoustic(owner, generation, first_email_id, after, last_email_id, contact_limit) → ids
+ * ctms._held_acoustic(owner, generation, first_email_id, after, last_email_id, batch_limit) → ids
  * of contacts, in order
  */
 Datum
@@ -169,7 +169,7 @@ ctms__held_acoustic(PG_FUNCTION_ARGS)
     /* A run that has not claimed anything has no range. */
     if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(4) || PG_ARGISNULL(5))
         PG_RETURN_NULL();
-    check_limit("contact_limit", PG_GETARG_INT32(5));
+    check_limit("batch_limit", PG_GETARG_INT32(5));
     args[0] = PG_GETARG_DATUM(0);
     args[1] = PG_GETARG_DATUM(is_from_start ? 2 : 3);
     args[2] = PG_GETARG_DATUM(3);
