@@ -13,7 +13,7 @@ GRANT EXECUTE ON FUNCTION ctms.unwrap_stripe(jsonb) TO ctms_admin;
 -- Every statement of these three functions finds its rows by an index. Without
 -- enable_seqscan = off, a plan that was made while a table was small would read the whole
 -- table until it is analysed.
-CREATE FUNCTION ctms.upsert_stripe(object jsonb, message_time timestamptz DEFAULT NULL)
+CREATE FUNCTION ctms.upsert_stripe(object jsonb, message_timestamp timestamptz DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off

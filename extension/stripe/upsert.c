@@ -214,7 +214,7 @@ store_and_report(const StripeCall *call, bool is_soft, bool is_counted)
 }
 
 PG_FUNCTION_INFO_V1(ctms_upsert_stripe);
-/* ctms.upsert_stripe(object jsonb, message_time timestamptz) */
+/* ctms.upsert_stripe(object jsonb, message_timestamp timestamptz) */
 PGDLLEXPORT Datum
 ctms_upsert_stripe(PG_FUNCTION_ARGS)
 {
