@@ -284,7 +284,7 @@ COMMENT ON COLUMN ctms.pending_acoustic.is_bulk IS 'The lane: false for a person
 
 -- Nearly always empty, because each claim takes all rows (extension/queue/stripe.c), except those of
 -- contacts that are still locked.
-CREATE TABLE ctms.unresolved_stripe (
+CREATE TABLE ctms.stripe_unresolved (
     kind text,
     key text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
@@ -292,12 +292,12 @@ CREATE TABLE ctms.unresolved_stripe (
     is_bulk boolean NOT NULL DEFAULT false,
     PRIMARY KEY (kind, key)
 );
-COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed, and changed contacts that another session had locked; the next claim looks for the contacts again';
-COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price, invoice or contact';
-COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, stripe_id or email_id';
-COMMENT ON COLUMN ctms.unresolved_stripe.is_bulk IS 'The lane in which its contacts will wait, as in ctms.pending_acoustic';
-COMMENT ON COLUMN ctms.unresolved_stripe.create_timestamp IS 'When the object or contact changed';
-COMMENT ON COLUMN ctms.unresolved_stripe.update_timestamp IS 'When the row was last written';
+COMMENT ON TABLE ctms.stripe_unresolved IS 'Changed Stripe objects that led to no contact when they were committed, and changed contacts that another session had locked; the next claim looks for the contacts again';
+COMMENT ON COLUMN ctms.stripe_unresolved.kind IS 'fxa, customer, subscription, price, invoice or contact';
+COMMENT ON COLUMN ctms.stripe_unresolved.key IS 'fxa_id, stripe_id or email_id';
+COMMENT ON COLUMN ctms.stripe_unresolved.is_bulk IS 'The lane in which its contacts will wait, as in ctms.pending_acoustic';
+COMMENT ON COLUMN ctms.stripe_unresolved.create_timestamp IS 'When the object or contact changed';
+COMMENT ON COLUMN ctms.stripe_unresolved.update_timestamp IS 'When the row was last written';
 
 -- Odd while an agent waits for work (extension/queue/wake.c).
 CREATE SEQUENCE ctms.acoustic_idle_seq;
@@ -1420,7 +1420,7 @@ CREATE TRIGGER ctms_api_client_update_timestamp BEFORE UPDATE ON ctms.api_client
 CREATE TRIGGER ctms_pending_acoustic_update_timestamp BEFORE UPDATE ON ctms.pending_acoustic
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
 
-CREATE TRIGGER ctms_unresolved_stripe_update_timestamp BEFORE UPDATE ON ctms.unresolved_stripe
+CREATE TRIGGER ctms_stripe_unresolved_update_timestamp BEFORE UPDATE ON ctms.stripe_unresolved
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
 
 -- The time of a message is not part of the object.
@@ -3562,7 +3562,7 @@ GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer, boolean) TO ctms_agent, ctm
 
 CREATE FUNCTION ctms.monitor(retry_limit integer DEFAULT 6, OUT backlog bigint, OUT retry_backlog bigint,
     OUT given_up bigint, OUT oldest_age_s double precision, OUT deletions bigint, OUT agents bigint,
-    OUT agent_slots bigint, OUT agent_wanted bigint, OUT unresolved_stripe bigint, OUT refused_stripe bigint, OUT contacts bigint,
+    OUT agent_slots bigint, OUT agent_wanted bigint, OUT stripe_unresolved bigint, OUT stripe_refused bigint, OUT contacts bigint,
     OUT is_replica integer)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -3573,7 +3573,7 @@ AS $$
         (SELECT count(*) FROM (SELECT FROM ctms.acoustic_deleted_contact d
             WHERE d.is_to_send LIMIT 10000) AS up_to),
         a.agents, a.slots, a.wanted,
-        (SELECT count(*) FROM (SELECT FROM ctms.unresolved_stripe LIMIT 10000) AS up_to),
+        (SELECT count(*) FROM (SELECT FROM ctms.stripe_unresolved LIMIT 10000) AS up_to),
         ctms.count_stripe_refused(),
         (SELECT NULLIF(c.reltuples, -1)::bigint FROM pg_class c WHERE c.oid = 'ctms.emails'::regclass),
         pg_is_in_recovery()::integer
@@ -3582,7 +3582,7 @@ AS $$
             COALESCE(sum(s.wanted), 0)::bigint AS wanted
         FROM ctms.acoustic_agents s WHERE s.lease_until > clock_timestamp()) AS a
 $$;
-COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and unresolved_stripe end at 10000';
+COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and stripe_unresolved end at 10000';
 REVOKE ALL ON FUNCTION ctms.monitor(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.monitor(integer) TO ctms_monitor, ctms_reader, ctms_admin;
 -- ---------------------------------------------------------------------------

@@ -64,7 +64,7 @@ SELECT json_build_object(
     'rate', ctms.acoustic_rate(),
     'noted', (SELECT coalesce(json_agg(json_build_object('kind', n.kind, 'key', n.key,
             'since', to_char(n.create_timestamp AT TIME ZONE 'UTC', utc.form)) ORDER BY n.kind, n.key), '[]')
-        FROM (SELECT u.kind, u.key, u.create_timestamp FROM ctms.unresolved_stripe AS u
+        FROM (SELECT u.kind, u.key, u.create_timestamp FROM ctms.stripe_unresolved AS u
             JOIN names USING (kind, key) LIMIT 100) AS n),
     'changed_at', to_char(changed.at AT TIME ZONE 'UTC', utc.form),
     'last_sent_at', to_char(sent.at AT TIME ZONE 'UTC', utc.form),

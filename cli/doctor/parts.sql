@@ -110,8 +110,8 @@ WITH expected (relation, kind, names) AS (VALUES
         'stripe_subscription_item_stripe_subscription_id_fkey'),
     ('stripe_subscription_item', 'index', 'stripe_subscription_item_pkey stripe_subscription_item_price_idx '
         'stripe_subscription_item_subscription_idx'),
-    ('unresolved_stripe', 'column', 'kind key create_timestamp update_timestamp is_bulk'),
-    ('unresolved_stripe', 'index', 'unresolved_stripe_pkey'),
+    ('stripe_unresolved', 'column', 'kind key create_timestamp update_timestamp is_bulk'),
+    ('stripe_unresolved', 'index', 'stripe_unresolved_pkey'),
     ('waitlist_fields_schemas', 'column', 'name schema create_timestamp update_timestamp'),
     ('waitlist_fields_schemas', 'index', 'waitlist_fields_schemas_pkey'),
     ('waitlists', 'column', 'id email_id name source subscribed unsub_reason fields create_timestamp '

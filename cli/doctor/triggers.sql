@@ -86,7 +86,7 @@ WITH expected (relation, name, enabled) AS (VALUES
     ('stripe_subscription_item', 'ctms_stripe_subscription_item_restores', 'O'),
     ('stripe_subscription_item', 'ctms_stripe_subscription_item_update_timestamp', 'O'),
     ('stripe_subscription_item', 'ctms_stripe_subscription_item_updated', 'O'),
-    ('unresolved_stripe', 'ctms_unresolved_stripe_update_timestamp', 'O'),
+    ('stripe_unresolved', 'ctms_stripe_unresolved_update_timestamp', 'O'),
     ('waitlist_fields_schemas', 'ctms_waitlist_fields_schemas_check', 'O'),
     ('waitlist_fields_schemas', 'ctms_waitlist_fields_schemas_invalidate', 'A'),
     ('waitlist_fields_schemas', 'ctms_waitlist_fields_schemas_invalidate_all', 'A'),

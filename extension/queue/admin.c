@@ -108,9 +108,9 @@ static QueuePlan passed_cancel_plan = CANCEL_PLAN(PASSED_CANCEL_SQL(AMONG));
 /* Keys that would bring contacts of a wave back: all, or those that are contacts. */
 #define CANCEL_LEFT_SQL(condition)                                                                 \
     "WITH cancelled AS MATERIALIZED ("                                                             \
-    " SELECT kind, key FROM ctms.unresolved_stripe WHERE is_bulk" condition                        \
+    " SELECT kind, key FROM ctms.stripe_unresolved WHERE is_bulk" condition                        \
     " FOR UPDATE SKIP LOCKED)"                                                                     \
-    "DELETE FROM ctms.unresolved_stripe AS u USING cancelled AS c"                                 \
+    "DELETE FROM ctms.stripe_unresolved AS u USING cancelled AS c"                                 \
     " WHERE u.kind = c.kind AND u.key = c.key"
 
 static QueuePlan cancel_left_plan = CANCEL_PLAN(CANCEL_LEFT_SQL(""));

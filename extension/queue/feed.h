@@ -12,7 +12,7 @@
 
 /*
  * How a changed row leads to its contact. The names of the kinds are arguments of triggers, and
- * values of unresolved_stripe.kind.
+ * values of stripe_unresolved.kind.
  */
 typedef enum FeedKind {
     FEED_CONTACT,      /* by emails.email_id, a uuid */

@@ -1,5 +1,5 @@
 /*
- * queue/left.c: see left.h. They are left in ctms.unresolved_stripe, become visible to the next
+ * queue/left.c: see left.h. They are left in ctms.stripe_unresolved, become visible to the next
  * claim with the commit, and that claim (queue/stripe.c) sees everything else that is committed by
  * then.
  */
@@ -19,7 +19,7 @@
  * What is live for one of them is live.
  */
 static QueuePlan leave_plan = {
-    .sql = "INSERT INTO ctms.unresolved_stripe AS u (kind, key, is_bulk)"
+    .sql = "INSERT INTO ctms.stripe_unresolved AS u (kind, key, is_bulk)"
            " SELECT kind, key, is_bulk FROM unnest($1, $2, $3) AS left_keys (kind, key, is_bulk)"
            " ORDER BY kind, key"
            " ON CONFLICT (kind, key) DO UPDATE SET update_timestamp = EXCLUDED.update_timestamp,"

@@ -67,9 +67,9 @@ static QueuePlan resolve_plan = {
 
 static QueuePlan take_plan = {
     .sql = "WITH taken AS MATERIALIZED ("
-           " SELECT kind, key FROM ctms.unresolved_stripe WHERE kind <> 'contact'"
+           " SELECT kind, key FROM ctms.stripe_unresolved WHERE kind <> 'contact'"
            " ORDER BY kind, key LIMIT $1 FOR UPDATE SKIP LOCKED)"
-           "DELETE FROM ctms.unresolved_stripe AS u USING taken"
+           "DELETE FROM ctms.stripe_unresolved AS u USING taken"
            " WHERE u.kind = taken.kind AND u.key = taken.key"
            " RETURNING u.kind::text, u.key::text, u.is_bulk::boolean",
     .arg_count = 1,
@@ -77,21 +77,21 @@ static QueuePlan take_plan = {
 
 /* Contacts that were locked by another session when a change of theirs was committed. */
 static QueuePlan take_contacts_plan = {
-    .sql = "SELECT key::uuid, is_bulk::boolean FROM ctms.unresolved_stripe WHERE kind = 'contact'"
+    .sql = "SELECT key::uuid, is_bulk::boolean FROM ctms.stripe_unresolved WHERE kind = 'contact'"
            "  AND key ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'"
            " ORDER BY key LIMIT $1 FOR UPDATE SKIP LOCKED",
     .arg_count = 1,
     .arg_types = {INT8OID}};
 
 static QueuePlan remove_contacts_plan = {
-    .sql = "DELETE FROM ctms.unresolved_stripe WHERE kind = 'contact'"
+    .sql = "DELETE FROM ctms.stripe_unresolved WHERE kind = 'contact'"
            "  AND key = ANY ($1::text[]) AND key <> ALL ($2::text[])",
     .arg_count = 2,
     .arg_types = {UUIDARRAYOID, UUIDARRAYOID}};
 
 static QueuePlan has_left_plan = {.sql =
                                       "SELECT count(*) FILTER (WHERE kind <> 'contact'), count(*)"
-                                      " FROM (SELECT kind FROM ctms.unresolved_stripe ORDER BY "
+                                      " FROM (SELECT kind FROM ctms.stripe_unresolved ORDER BY "
                                       "kind DESC, key LIMIT 1) AS any_key"};
 
 /* What keys lead to: "live" and "bulk" are contacts in no order, and "left" the keys without one.

@@ -254,7 +254,7 @@ COMMENT ON COLUMN ctms.pending_acoustic.is_bulk IS 'The lane: false for a person
 
 -- Nearly always empty, because each claim takes all rows (extension/queue/stripe.c), except those of
 -- contacts that are still locked.
-CREATE TABLE ctms.unresolved_stripe (
+CREATE TABLE ctms.stripe_unresolved (
     kind text,
     key text,
     create_timestamp timestamptz NOT NULL DEFAULT now(),
@@ -262,12 +262,12 @@ CREATE TABLE ctms.unresolved_stripe (
     is_bulk boolean NOT NULL DEFAULT false,
     PRIMARY KEY (kind, key)
 );
-COMMENT ON TABLE ctms.unresolved_stripe IS 'Changed Stripe objects that led to no contact when they were committed, and changed contacts that another session had locked; the next claim looks for the contacts again';
-COMMENT ON COLUMN ctms.unresolved_stripe.kind IS 'fxa, customer, subscription, price, invoice or contact';
-COMMENT ON COLUMN ctms.unresolved_stripe.key IS 'fxa_id, stripe_id or email_id';
-COMMENT ON COLUMN ctms.unresolved_stripe.is_bulk IS 'The lane in which its contacts will wait, as in ctms.pending_acoustic';
-COMMENT ON COLUMN ctms.unresolved_stripe.create_timestamp IS 'When the object or contact changed';
-COMMENT ON COLUMN ctms.unresolved_stripe.update_timestamp IS 'When the row was last written';
+COMMENT ON TABLE ctms.stripe_unresolved IS 'Changed Stripe objects that led to no contact when they were committed, and changed contacts that another session had locked; the next claim looks for the contacts again';
+COMMENT ON COLUMN ctms.stripe_unresolved.kind IS 'fxa, customer, subscription, price, invoice or contact';
+COMMENT ON COLUMN ctms.stripe_unresolved.key IS 'fxa_id, stripe_id or email_id';
+COMMENT ON COLUMN ctms.stripe_unresolved.is_bulk IS 'The lane in which its contacts will wait, as in ctms.pending_acoustic';
+COMMENT ON COLUMN ctms.stripe_unresolved.create_timestamp IS 'When the object or contact changed';
+COMMENT ON COLUMN ctms.stripe_unresolved.update_timestamp IS 'When the row was last written';
 
 -- Odd while an agent waits for work (extension/queue/wake.c).
 CREATE SEQUENCE ctms.acoustic_idle_seq;

@@ -29,7 +29,7 @@ CREATE TRIGGER ctms_api_client_update_timestamp BEFORE UPDATE ON ctms.api_client
 CREATE TRIGGER ctms_pending_acoustic_update_timestamp BEFORE UPDATE ON ctms.pending_acoustic
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
 
-CREATE TRIGGER ctms_unresolved_stripe_update_timestamp BEFORE UPDATE ON ctms.unresolved_stripe
+CREATE TRIGGER ctms_stripe_unresolved_update_timestamp BEFORE UPDATE ON ctms.stripe_unresolved
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
 
 -- The time of a message is not part of the object.

@@ -5,7 +5,7 @@
 
 CREATE FUNCTION ctms.monitor(retry_limit integer DEFAULT 6, OUT backlog bigint, OUT retry_backlog bigint,
     OUT given_up bigint, OUT oldest_age_s double precision, OUT deletions bigint, OUT agents bigint,
-    OUT agent_slots bigint, OUT agent_wanted bigint, OUT unresolved_stripe bigint, OUT refused_stripe bigint, OUT contacts bigint,
+    OUT agent_slots bigint, OUT agent_wanted bigint, OUT stripe_unresolved bigint, OUT stripe_refused bigint, OUT contacts bigint,
     OUT is_replica integer)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -16,7 +16,7 @@ AS $$
         (SELECT count(*) FROM (SELECT FROM ctms.acoustic_deleted_contact d
             WHERE d.is_to_send LIMIT 10000) AS up_to),
         a.agents, a.slots, a.wanted,
-        (SELECT count(*) FROM (SELECT FROM ctms.unresolved_stripe LIMIT 10000) AS up_to),
+        (SELECT count(*) FROM (SELECT FROM ctms.stripe_unresolved LIMIT 10000) AS up_to),
         ctms.count_stripe_refused(),
         (SELECT NULLIF(c.reltuples, -1)::bigint FROM pg_class c WHERE c.oid = 'ctms.emails'::regclass),
         pg_is_in_recovery()::integer
@@ -25,6 +25,6 @@ AS $$
             COALESCE(sum(s.wanted), 0)::bigint AS wanted
         FROM ctms.acoustic_agents s WHERE s.lease_until > clock_timestamp()) AS a
 $$;
-COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and unresolved_stripe end at 10000';
+COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and stripe_unresolved end at 10000';
 REVOKE ALL ON FUNCTION ctms.monitor(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.monitor(integer) TO ctms_monitor, ctms_reader, ctms_admin;

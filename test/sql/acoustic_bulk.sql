@@ -29,7 +29,7 @@ BEGIN
 END
 $$;
 DELETE FROM ctms.pending_acoustic;
-DELETE FROM ctms.unresolved_stripe;
+DELETE FROM ctms.stripe_unresolved;
 INSERT INTO ctms.emails (email_id, primary_email)
 SELECT pg_temp.contact(n), format('bulkrun%s@example.com', n) FROM generate_series(1, 13) AS n;
 DELETE FROM ctms.pending_acoustic;

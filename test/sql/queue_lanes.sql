@@ -20,9 +20,9 @@ CREATE FUNCTION pg_temp.finish() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT ctms.finish_acoustic('a', array_agg(email_id), array_agg(generation)) FROM done
 $$;
 CREATE FUNCTION pg_temp.empty() RETURNS void LANGUAGE sql VOLATILE AS $$
-    DELETE FROM ctms.pending_acoustic; DELETE FROM ctms.unresolved_stripe; DELETE FROM claim
+    DELETE FROM ctms.pending_acoustic; DELETE FROM ctms.stripe_unresolved; DELETE FROM claim
 $$;
-DELETE FROM ctms.unresolved_stripe;
+DELETE FROM ctms.stripe_unresolved;
 INSERT INTO ctms.emails (email_id, primary_email)
 SELECT pg_temp.contact(n), format('lane%s@example.com', n) FROM generate_series(1, 101) AS n;
 
@@ -113,7 +113,7 @@ UPDATE ctms.stripe_price SET unit_amount = 1 WHERE stripe_id = 'lane_price';
 UPDATE ctms.stripe_subscription SET status = 'canceled' WHERE stripe_id = 'lane_sub_2';
 COMMIT;
 SELECT pg_temp.n(email_id), is_bulk FROM ctms.pending_acoustic ORDER BY 1;
-SELECT kind, key, is_bulk FROM ctms.unresolved_stripe;
+SELECT kind, key, is_bulk FROM ctms.stripe_unresolved;
 -- A claim looks for subscribers once more; who appears then is part of the wave.
 DELETE FROM ctms.pending_acoustic;
 SELECT * FROM pg_temp.claim(10);
@@ -128,7 +128,7 @@ VALUES ('lane_sub_6', 'lane_cus_6', '2021-01-01Z', false, '2021-02-01Z', '2021-0
 UPDATE ctms.stripe_subscription SET status = 'canceled' WHERE stripe_id = 'lane_sub_5';
 RESET ctms.acoustic_lane;
 UPDATE ctms.stripe_subscription SET status = 'canceled' WHERE stripe_id = 'lane_sub_7';
-SELECT kind, key, is_bulk FROM ctms.unresolved_stripe ORDER BY 1, 2;
+SELECT kind, key, is_bulk FROM ctms.stripe_unresolved ORDER BY 1, 2;
 SET ctms.enqueue = off;
 INSERT INTO ctms.stripe_customer (stripe_id, fxa_id, stripe_created) SELECT 'lane_cus_' || n, 'lane_' || n, '2021-01-01Z' FROM generate_series(5, 7) AS n;
 INSERT INTO ctms.fxa (email_id, fxa_id) SELECT pg_temp.contact(n), 'lane_' || n FROM generate_series(5, 7) AS n;
@@ -141,7 +141,7 @@ SET ctms.acoustic_lane = live;
 UPDATE ctms.stripe_price SET unit_amount = 2 WHERE stripe_id = 'lane_price';
 RESET ctms.acoustic_lane;
 SELECT * FROM lanes;
-SELECT kind, is_bulk FROM ctms.unresolved_stripe;
+SELECT kind, is_bulk FROM ctms.stripe_unresolved;
 SELECT pg_temp.empty();
 
 -- ---- moving up ---------------------------------------------------------------------------------
@@ -260,11 +260,11 @@ SELECT ctms.enqueue_contacts(array_agg(pg_temp.contact(n))) FROM generate_series
 SELECT ctms.enqueue_contacts(ARRAY[pg_temp.contact(10)], 'live');
 UPDATE ctms.pending_acoustic SET create_timestamp = now() - pg_temp.n(email_id) * interval '1 second';
 INSERT INTO ctms.acoustic_sent (email_id, hashes) SELECT pg_temp.contact(n), '{}' FROM generate_series(1, 10) AS n;
-INSERT INTO ctms.unresolved_stripe (kind, key, is_bulk) VALUES ('contact', pg_temp.contact(3)::text, true),
+INSERT INTO ctms.stripe_unresolved (kind, key, is_bulk) VALUES ('contact', pg_temp.contact(3)::text, true),
     ('contact', pg_temp.contact(4)::text, true), ('contact', pg_temp.contact(10)::text, false);
 SELECT ctms.cancel_acoustic(ARRAY[pg_temp.contact(3), pg_temp.contact(10), gen_random_uuid()]);
 -- A contact that was noted, because another session had locked it, does not come back by that.
-WITH noted AS (DELETE FROM ctms.unresolved_stripe WHERE kind = 'contact' RETURNING key)
+WITH noted AS (DELETE FROM ctms.stripe_unresolved WHERE kind = 'contact' RETURNING key)
 SELECT string_agg(right(key, 2), ' ' ORDER BY key) FROM noted;
 -- 9 was tried, and its lease has ended; an agent holds 8; 1 is exhausted.
 SELECT * FROM pg_temp.claim(2, 1);
@@ -273,14 +273,14 @@ SELECT * FROM pg_temp.claim(1);
 SELECT pg_temp.n(email_id), is_bulk FROM claim ORDER BY 1;
 UPDATE ctms.pending_acoustic SET retry = 6, retry_after = 'infinity' WHERE email_id = pg_temp.contact(1);
 -- Keys of a wave would bring its contacts back.
-INSERT INTO ctms.unresolved_stripe (kind, key, is_bulk) VALUES ('price', 'lane_price', true), ('fxa', 'lane_none', false);
+INSERT INTO ctms.stripe_unresolved (kind, key, is_bulk) VALUES ('price', 'lane_price', true), ('fxa', 'lane_none', false);
 SELECT ctms.cancel_acoustic(batch_limit => 4);
 SELECT ctms.cancel_acoustic(batch_limit => 4);
 SELECT ctms.cancel_acoustic(batch_limit => 4);
 SELECT pg_temp.n(email_id), is_bulk, lease_owner FROM ctms.pending_acoustic ORDER BY 1;
 -- What is remembered of 9 is not certain any more; of those that were never tried, it is right.
 SELECT pg_temp.n(email_id) FROM ctms.acoustic_sent ORDER BY 1;
-SELECT kind, key FROM ctms.unresolved_stripe;
+SELECT kind, key FROM ctms.stripe_unresolved;
 SELECT ctms.cancel_acoustic(NULL, 0);
 SELECT ctms.cancel_acoustic(NULL, NULL);
 SELECT ctms.cancel_acoustic(NULL, 100001);

@@ -217,7 +217,7 @@ sub arrives
     $ctms->sql("COMMIT PREPARED 'first'");
     is($ctms->sql($send), '1|1', "$what: the contact is sent again");
     is($ctms->sql($send), '0|0', "$what: once");
-    is($ctms->sql('SELECT count(*) FROM ctms.unresolved_stripe'), '0', "$what: nothing is left");
+    is($ctms->sql('SELECT count(*) FROM ctms.stripe_unresolved'), '0', "$what: nothing is left");
     return;
 }
 
@@ -233,7 +233,7 @@ arrives('a price while its subscription', 'price', 'item');
     $ctms->sql(q{DELETE FROM ctms.stripe_subscription_item;
         UPDATE ctms.stripe_price SET unit_amount = 6});
     $ctms->sql(q{DELETE FROM ctms.pending_acoustic});
-    is($ctms->sql('SELECT count(*) FROM ctms.unresolved_stripe'), '1', 'a price is left');
+    is($ctms->sql('SELECT count(*) FROM ctms.stripe_unresolved'), '1', 'a price is left');
     $ctms->sql(q{BEGIN; UPDATE ctms.stripe_price SET unit_amount = 7; PREPARE TRANSACTION 'again'});
     $ctms->sql($send);
     $ctms->sql(q{INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id,
@@ -242,7 +242,7 @@ arrives('a price while its subscription', 'price', 'item');
         'a subscription that comes before a price is committed is sent with the old one');
     $ctms->sql(q{COMMIT PREPARED 'again'});
     is($ctms->sql($send), '1|1', 'and with the new one');
-    is($ctms->sql('SELECT count(*) FROM ctms.unresolved_stripe'), '0', 'which leaves nothing');
+    is($ctms->sql('SELECT count(*) FROM ctms.stripe_unresolved'), '0', 'which leaves nothing');
 }
 
 # A contact is locked while another session writes it, and after that.

@@ -484,7 +484,7 @@ $cases->both('REINDEX CONCURRENTLY, again and again' => sub {
 my @excluded = (
     [ 'the queue', 'pending_acoustic', 'email_id WITH =', q{UPDATE ctms.emails
         SET first_name = random()::text WHERE primary_email = 1 + :n % 3 || '@example.com'} ],
-    [ 'keys that are left', 'unresolved_stripe', 'kind WITH =, key WITH =',
+    [ 'keys that are left', 'stripe_unresolved', 'kind WITH =, key WITH =',
         q{UPDATE ctms.stripe_subscription_item SET stripe_created = clock_timestamp()
         WHERE stripe_id = 'si_' || :n} ]);
 for my $excluded (@excluded)

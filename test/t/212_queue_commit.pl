@@ -493,9 +493,9 @@ $cases->both('a contact whose row is written again and again' => sub {
     print $others "SET ctms.enqueue = off; $busy\n" =~ s/; /;\n/r;
     close $others;
     open my $changes, '>', "$dir/changes.sql" or die $!;
-    print $changes "DELETE FROM ctms.pending_acoustic;\nDELETE FROM ctms.unresolved_stripe;\n",
+    print $changes "DELETE FROM ctms.pending_acoustic;\nDELETE FROM ctms.stripe_unresolved;\n",
         "$change\nINSERT INTO public.missed SELECT WHERE NOT EXISTS (\n",
-        "    SELECT FROM ctms.pending_acoustic UNION ALL SELECT FROM ctms.unresolved_stripe);\n";
+        "    SELECT FROM ctms.pending_acoustic UNION ALL SELECT FROM ctms.stripe_unresolved);\n";
     close $changes;
     my @bench = ('pgbench', '-n', '-h', $node->host, '-p', $node->port);
     my ($out, $err, $other_out, $other_err) = ('') x 4;

@@ -81,7 +81,7 @@ my $rows = qq{
     INSERT INTO ctms.api_client (client_id, email, enabled, hashed_secret, last_access)
     VALUES ('9001', '9002', true, '9003', '2021-02-03Z');
     INSERT INTO ctms.json_schema_document VALUES ('https://example.com/x', '{"type": "object"}');
-    INSERT INTO ctms.unresolved_stripe (kind, key) VALUES ('customer', '8001'), ('price', '8101'),
+    INSERT INTO ctms.stripe_unresolved (kind, key) VALUES ('customer', '8001'), ('price', '8101'),
         ('fxa', 'unknown'), ('contact', '$third');
     INSERT INTO ctms.acoustic_deleted_contact (email_id, retry, last_error, lease_until)
     VALUES ('33333333-3333-4333-8333-333333333333', 1, '9101', '2021-02-03Z');

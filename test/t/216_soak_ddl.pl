@@ -329,7 +329,7 @@ sub check_all
     drain();
     has_none('contact left in the queue',
         'SELECT p FROM ctms.pending_acoustic p ORDER BY email_id');
-    has_none('object of Stripe left', 'SELECT u FROM ctms.unresolved_stripe u ORDER BY u');
+    has_none('object of Stripe left', 'SELECT u FROM ctms.stripe_unresolved u ORDER BY u');
     has_none('contact whose last change was not sent', q{
         SELECT email_id, r.rows, s.rows FROM
             soak.rows_of(ARRAY(SELECT email_id FROM ctms.emails ORDER BY 1)) AS r

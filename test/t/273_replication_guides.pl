@@ -68,7 +68,7 @@ sub is_equal
     is(CTMS::Data::content($other, $database // 'reporting', $relations),
         CTMS::Data::content($node, 'ctms', $relations), $what);
     is($other->safe_psql($database // 'reporting', q{SELECT (SELECT count(*)
-        FROM ctms.pending_acoustic), (SELECT count(*) FROM ctms.unresolved_stripe),
+        FROM ctms.pending_acoustic), (SELECT count(*) FROM ctms.stripe_unresolved),
         (SELECT count(*) FROM ctms.api_client)}), '0|0|0', 'nothing is enqueued there');
     return;
 }

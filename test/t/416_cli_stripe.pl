@@ -69,7 +69,7 @@ is((ingest(file([])))[1],
 IPC::Run::run([ "$ENV{CTMS_TEST_BIN}/ctms", 'stripe', 'ingest', '--json', '-', '--db-url', $admin ],
     '<', $list, '>', \$out);
 is($?, 0, 'standard input');
-is($ctms->sql('SELECT DISTINCT is_bulk FROM ctms.unresolved_stripe'), 't',
+is($ctms->sql('SELECT DISTINCT is_bulk FROM ctms.stripe_unresolved'), 't',
     'their contacts wait behind those that change now');
 my @lines = map { $json->decode($_) } split /\n/, $out;
 is($lines[0]{source} . $lines[0]{object}, '-1', 'a line for each object');

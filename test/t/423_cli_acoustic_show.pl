@@ -288,7 +288,7 @@ like("$stale->{state} $stale->{summary}", qr/^stale .*use ctms acoustic resync$/
     'a change that Acoustic lacks');
 like((acoustic('show', $id{1}))[1], qr/^  to send +main : changed$/m, 'and which row it is');
 
-$ctms->sql(q{INSERT INTO ctms.unresolved_stripe (kind, key) VALUES ('customer', 'cus_3'),
+$ctms->sql(q{INSERT INTO ctms.stripe_unresolved (kind, key) VALUES ('customer', 'cus_3'),
     ('customer', 'cus_4'), ('fxa', 'abc3')});
 my ($noted) = shown($id{3});
 is_deeply([ map { "$_->{kind} $_->{key}" } @{ $noted->{noted} } ], [ 'customer cus_3', 'fxa abc3' ],
@@ -298,7 +298,7 @@ is($noted->{state}, 'noted', 'a change that waits for its contact');
 # ---- history -------------------------------------------------------------------------------------
 
 $ctms->set(acoustic_history_sent => undef);
-$ctms->sql('DELETE FROM ctms.acoustic_history; DELETE FROM ctms.unresolved_stripe');
+$ctms->sql('DELETE FROM ctms.acoustic_history; DELETE FROM ctms.stripe_unresolved');
 queue_row(2, 'retry = 0');
 $ctms->sql("DELETE FROM ctms.pending_acoustic WHERE email_id <> '$id{2}'");
 sub fail_once

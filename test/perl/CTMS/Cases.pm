@@ -51,7 +51,7 @@ my $rows = q{
     INSERT INTO ctms.stripe_subscription (stripe_id, stripe_customer_id, stripe_created,
         cancel_at_period_end, current_period_end, current_period_start, start_date, status)
         VALUES ('sub_1', 'cus_1', now(), false, now(), now(), now(), 'active');
-    DELETE FROM ctms.pending_acoustic; DELETE FROM ctms.unresolved_stripe;
+    DELETE FROM ctms.pending_acoustic; DELETE FROM ctms.stripe_unresolved;
 };
 
 sub new

@@ -219,7 +219,7 @@ my %TYPES = (
     mofo => [ [qw(mofo_email_id text varchar(255))] ],
     pending_acoustic => [ [qw(generation numeric bigint)], [qw(retry bigint integer)],
         [qw(lease_owner varchar(200) text)], [qw(last_error soak.long_text text)] ],
-    unresolved_stripe => [ [qw(key varchar(500) text)] ],
+    stripe_unresolved => [ [qw(key varchar(500) text)] ],
     stripe_customer => [ [qw(fxa_id text varchar(255))] ],
     stripe_price => [ [qw(unit_amount numeric bigint)], [qw(currency text varchar(3))] ],
     stripe_subscription => [ [qw(status text varchar(20))] ],
@@ -311,7 +311,7 @@ sub find_tables
                 unlogged => $is_leaf eq 't', contact => $is_contact eq 't',
                 update_timestamp => $has_time eq 't', order => $type ne 'boolean',
                 rule => $name ne 'pending_acoustic',
-                queue => $name =~ /^(pending_acoustic|unresolved_stripe)$/ } }
+                queue => $name =~ /^(pending_acoustic|stripe_unresolved)$/ } }
     } @{ $r->{rows} };
 }
 
