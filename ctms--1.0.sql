@@ -3443,28 +3443,28 @@ COMMENT ON EVENT TRIGGER ctms_warn_of_changes IS 'Warns of changes of the extens
 -- lease ends, so the sum of all slots never exceeds the total, even if agents die.
 -- ---------------------------------------------------------------------------
 
-CREATE TABLE ctms.acoustic_agents (
+CREATE TABLE ctms.acoustic_agent (
     agent text PRIMARY KEY,
     slots integer NOT NULL,
     wanted integer NOT NULL,
     lease_until timestamptz NOT NULL,
     contacts_per_second double precision NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000);
-COMMENT ON TABLE ctms.acoustic_agents IS 'Agents that run, and how many requests to Acoustic each may have in flight';
-COMMENT ON COLUMN ctms.acoustic_agents.agent IS 'Host, process and a random number; the owner of its leases in ctms.pending_acoustic';
-COMMENT ON COLUMN ctms.acoustic_agents.slots IS 'Requests that the agent may have, or still has, in flight';
-COMMENT ON COLUMN ctms.acoustic_agents.wanted IS 'Number of requests that the agent could use now';
-COMMENT ON COLUMN ctms.acoustic_agents.lease_until IS 'When its slots become free, unless the agent asks again before';
-COMMENT ON COLUMN ctms.acoustic_agents.contacts_per_second IS 'Contacts that it sends a second while more wait to be sent, on average of about a minute; 0: none had to wait in the last five minutes';
-REVOKE ALL ON ctms.acoustic_agents FROM PUBLIC;
-GRANT SELECT ON ctms.acoustic_agents TO ctms_reader;
-GRANT SELECT, INSERT, UPDATE, DELETE ON ctms.acoustic_agents TO ctms_admin;
+COMMENT ON TABLE ctms.acoustic_agent IS 'Agents that run, and how many requests to Acoustic each may have in flight';
+COMMENT ON COLUMN ctms.acoustic_agent.agent IS 'Host, process and a random number; the owner of its leases in ctms.pending_acoustic';
+COMMENT ON COLUMN ctms.acoustic_agent.slots IS 'Requests that the agent may have, or still has, in flight';
+COMMENT ON COLUMN ctms.acoustic_agent.wanted IS 'Number of requests that the agent could use now';
+COMMENT ON COLUMN ctms.acoustic_agent.lease_until IS 'When its slots become free, unless the agent asks again before';
+COMMENT ON COLUMN ctms.acoustic_agent.contacts_per_second IS 'Contacts that it sends a second while more wait to be sent, on average of about a minute; 0: none had to wait in the last five minutes';
+REVOKE ALL ON ctms.acoustic_agent FROM PUBLIC;
+GRANT SELECT ON ctms.acoustic_agent TO ctms_reader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ctms.acoustic_agent TO ctms_admin;
 
 CREATE FUNCTION ctms.acoustic_rate() RETURNS double precision
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     -- Agents report thousandths. Less is nothing, so that a number of contacts may be divided by it.
-    SELECT sum(a.contacts_per_second::double precision) FROM ctms.acoustic_agents a WHERE a.lease_until > clock_timestamp()
+    SELECT sum(a.contacts_per_second::double precision) FROM ctms.acoustic_agent a WHERE a.lease_until > clock_timestamp()
     HAVING sum(a.contacts_per_second::double precision) >= 0.001
 $$;
 COMMENT ON FUNCTION ctms.acoustic_rate() IS 'Contacts that all agents together send a second while more wait to be sent, as they measured it in the last minutes; null when no agent runs, or when none had to wait';
@@ -3503,24 +3503,24 @@ BEGIN
     END IF;
     -- One at a time, because a share is computed from the rows of all agents. The lock is on the
     -- table, because any role may take an advisory lock, and hold it.
-    LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE ctms.acoustic_agent IN SHARE ROW EXCLUSIVE MODE;
     now_ := clock_timestamp();
-    DELETE FROM ctms.acoustic_agents a WHERE a.lease_until <= now_;
+    DELETE FROM ctms.acoustic_agent a WHERE a.lease_until <= now_;
     IF wanted = 0 AND in_use = 0 THEN
-        DELETE FROM ctms.acoustic_agents a WHERE a.agent = share_acoustic.agent;
+        DELETE FROM ctms.acoustic_agent a WHERE a.agent = share_acoustic.agent;
         RETURN 0;
     END IF;
-    INSERT INTO ctms.acoustic_agents AS a (agent, slots, wanted, lease_until, contacts_per_second)
+    INSERT INTO ctms.acoustic_agent AS a (agent, slots, wanted, lease_until, contacts_per_second)
     VALUES (share_acoustic.agent, in_use, share_acoustic.wanted, now_ + lease, share_acoustic.contacts_per_second)
-    ON CONFLICT ON CONSTRAINT acoustic_agents_pkey DO UPDATE SET
+    ON CONFLICT ON CONSTRAINT acoustic_agent_pkey DO UPDATE SET
         slots = GREATEST(a.slots, EXCLUDED.slots), wanted = EXCLUDED.wanted, lease_until = EXCLUDED.lease_until,
         contacts_per_second = EXCLUDED.contacts_per_second;
 
     -- Agents that want little get what they want; the others share the rest in equal parts. If there
     -- are fewer requests than agents, those that want most come first.
-    agents := (SELECT count(*) FROM ctms.acoustic_agents);
+    agents := (SELECT count(*) FROM ctms.acoustic_agent);
     FOR row_ IN
-        SELECT a.agent, a.slots, a.wanted FROM ctms.acoustic_agents a
+        SELECT a.agent, a.slots, a.wanted FROM ctms.acoustic_agent a
         ORDER BY CASE WHEN agents > share_acoustic.total THEN -a.wanted ELSE a.wanted END, a.agent
     LOOP
         IF row_.agent = share_acoustic.agent THEN
@@ -3533,7 +3533,7 @@ BEGIN
     END LOOP;
     -- Slots that others have not given back yet are not available.
     share := GREATEST(LEAST(share, total - others), 0);
-    UPDATE ctms.acoustic_agents a SET slots = GREATEST(share, in_use) WHERE a.agent = share_acoustic.agent;
+    UPDATE ctms.acoustic_agent a SET slots = GREATEST(share, in_use) WHERE a.agent = share_acoustic.agent;
     RETURN share;
 END
 $$;
@@ -3580,7 +3580,7 @@ AS $$
     FROM ctms.acoustic_backlog(monitor.retry_limit) AS b
     CROSS JOIN (SELECT count(*) AS agents, COALESCE(sum(s.slots), 0)::bigint AS slots,
             COALESCE(sum(s.wanted), 0)::bigint AS wanted
-        FROM ctms.acoustic_agents s WHERE s.lease_until > clock_timestamp()) AS a
+        FROM ctms.acoustic_agent s WHERE s.lease_until > clock_timestamp()) AS a
 $$;
 COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and stripe_unresolved end at 10000';
 REVOKE ALL ON FUNCTION ctms.monitor(integer) FROM PUBLIC;

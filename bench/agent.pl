@@ -204,7 +204,7 @@ sub measure_delays
     my ($disk) = @_;
     my $flush_ms = $bench->use_disk($disk);
     start_agent();
-    poll_until(sub { $bench->sql('SELECT count(*) FROM ctms.acoustic_agents') > 0 }, 'an agent');
+    poll_until(sub { $bench->sql('SELECT count(*) FROM ctms.acoustic_agent') > 0 }, 'an agent');
     my ($commits, @ms) = delays("wake-$disk-");
     stop_agent();
     my $p50 = median(@ms);

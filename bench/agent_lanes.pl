@@ -85,7 +85,7 @@ sub measure
     $turn++;
     my $before = stats();
     $bench->start_agent(CTMS_LOGGING_LEVEL => 'INFO');
-    poll_until(sub { $bench->sql('SELECT count(*) FROM ctms.acoustic_agents') > 0 }, 'an agent');
+    poll_until(sub { $bench->sql('SELECT count(*) FROM ctms.acoustic_agent') > 0 }, 'an agent');
     poll_until(sub { stats()->{requests}{AddRecipient} > $before->{requests}{AddRecipient} + 100 },
         'the line is at work') if $is_bulk;
     my $from = stats();

@@ -26,7 +26,7 @@ typedef struct bulk_api_events {
     void *arg;
 } bulk_api_events;
 
-/* Everything must outlive it. agent: the name in ctms.acoustic_agents. Null when libcurl or
+/* Everything must outlive it. agent: the name in ctms.acoustic_agent. Null when libcurl or
  * libevent cannot be set up. */
 bulk_api *bulk_api_new(const bulk_settings *settings, bulk_database *db, const char *agent,
                        const bulk_api_events *events);

@@ -60,7 +60,7 @@ SELECT json_build_object(
             'last_error', q.last_error) ORDER BY q.is_deletion DESC), '[]')
         FROM ctms.acoustic_queue AS q WHERE q.email_id = $1::uuid),
     'place', (SELECT to_json(p) FROM ctms.acoustic_place($1::uuid) AS p WHERE p.place IS NOT NULL),
-    'agents', (SELECT count(*) FROM ctms.acoustic_agents AS a WHERE a.lease_until > statement_timestamp()),
+    'agents', (SELECT count(*) FROM ctms.acoustic_agent AS a WHERE a.lease_until > statement_timestamp()),
     'rate', ctms.acoustic_rate(),
     'noted', (SELECT coalesce(json_agg(json_build_object('kind', n.kind, 'key', n.key,
             'since', to_char(n.create_timestamp AT TIME ZONE 'UTC', utc.form)) ORDER BY n.kind, n.key), '[]')

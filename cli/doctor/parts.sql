@@ -2,9 +2,9 @@
 -- doctor/parts.c runs it; the list is that of a new extension, which 417_cli_doctor.pl looks after.
 -- Triggers of ours are in triggers.sql.
 WITH expected (relation, kind, names) AS (VALUES
-    ('acoustic_agents', 'column', 'agent slots wanted lease_until contacts_per_second'),
-    ('acoustic_agents', 'index', 'acoustic_agents_pkey'),
-    ('acoustic_agents', 'parameter', 'autovacuum_vacuum_threshold=1000 fillfactor=50'),
+    ('acoustic_agent', 'column', 'agent slots wanted lease_until contacts_per_second'),
+    ('acoustic_agent', 'index', 'acoustic_agent_pkey'),
+    ('acoustic_agent', 'parameter', 'autovacuum_vacuum_threshold=1000 fillfactor=50'),
     ('acoustic_bulk_file', 'column', 'run_id kind attempt name state row_count bytes job_id refused results_file '
         'error_file error create_timestamp update_timestamp'),
     ('acoustic_bulk_file', 'constraint', 'acoustic_bulk_file_kind_check acoustic_bulk_file_run_id_fkey '

@@ -23,7 +23,7 @@ AS $$
     FROM ctms.acoustic_backlog(monitor.retry_limit) AS b
     CROSS JOIN (SELECT count(*) AS agents, COALESCE(sum(s.slots), 0)::bigint AS slots,
             COALESCE(sum(s.wanted), 0)::bigint AS wanted
-        FROM ctms.acoustic_agents s WHERE s.lease_until > clock_timestamp()) AS a
+        FROM ctms.acoustic_agent s WHERE s.lease_until > clock_timestamp()) AS a
 $$;
 COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and stripe_unresolved end at 10000';
 REVOKE ALL ON FUNCTION ctms.monitor(integer) FROM PUBLIC;

@@ -2,7 +2,7 @@
 SELECT c.relname AS table_name, a.attname AS column_name, format_type(a.atttypid, a.atttypmod) AS type,
        a.attnotnull AS not_null
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r' AND c.relname <> 'acoustic_agents' AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r' AND c.relname <> 'acoustic_agent' AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY c.relname, a.attnum;
 
 -- Each index of a contact costs every write. No index has the numbers of rows.

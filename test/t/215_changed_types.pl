@@ -101,7 +101,7 @@ my $rows = qq{
     INSERT INTO ctms.acoustic_bulk_file (run_id, kind, attempt, name, state, row_count, bytes,
         job_id, results_file, error_file, error)
     VALUES (1, 'main', 1, '9801', 'starting', 1, 10, '9802', '9803', '9804', '9805');
-    INSERT INTO ctms.acoustic_agents (agent, slots, wanted, lease_until)
+    INSERT INTO ctms.acoustic_agent (agent, slots, wanted, lease_until)
     VALUES ('9501', 1, 1, '2021-02-03Z');
     INSERT INTO ctms.settings (name, value) VALUES ('acoustic_deletions', 'on'),
         ('acoustic_skip_unchanged', 'on'), ('acoustic_history', '1h');

@@ -155,7 +155,7 @@ subtest 'three agents share a backlog' => sub {
     settings(latency_ms => 20);
     # Small claims, and all awake before there is work: none can take all at once.
     $ctms->start_agent(NAME => $_, CTMS_ACOUSTIC_BATCH_LIMIT => 20) for qw(one two three);
-    poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.acoustic_agents') == 3 },
+    poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.acoustic_agent') == 3 },
         'all are there');
     my @ids = add_contacts('share', 600);
     wait_until_sent();
@@ -180,7 +180,7 @@ subtest 'more agents than requests' => sub {
     cmp_ok($stats->{max_in_flight_seen}, '<=', 2, 'never more than two in flight');
     is($stats->{refused_concurrent}, 0, 'and none refused');
     is($ctms->stop_program($_), 0, "$_ stops") for qw(four five six);
-    is($ctms->sql('SELECT count(*) FROM ctms.acoustic_agents'), 0, 'and signs off');
+    is($ctms->sql('SELECT count(*) FROM ctms.acoustic_agent'), 0, 'and signs off');
     settings(latency_ms => 0, max_in_flight => 10);
 };
 
@@ -191,7 +191,7 @@ subtest 'the database crashes while requests are in flight' => sub {
     settings(latency_ms => 500);
     my @ids = add_contacts('crash', 400);
     $ctms->start_agent(NAME => $_, CTMS_ACOUSTIC_BATCH_LIMIT => 20) for qw(seven eight nine);
-    my $shares = "SELECT count(*) = 3 AND min(slots) >= 3 FROM ctms.acoustic_agents";
+    my $shares = "SELECT count(*) = 3 AND min(slots) >= 3 FROM ctms.acoustic_agent";
     poll_until(sub { $ctms->sql($shares) eq 't' }, 'all have a part');
     for (1 .. 2)
     {

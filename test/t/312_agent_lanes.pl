@@ -124,7 +124,7 @@ subtest 'several agents' => sub {
     my $before = stats()->{ledger};
     settings(latency_ms => 50);
     $ctms->start_agent(NAME => $_, CTMS_ACOUSTIC_BATCH_LIMIT => 20) for qw(one two three);
-    poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.acoustic_agents') == 3 },
+    poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.acoustic_agent') == 3 },
         'all are there');
     my @bulk = add_bulk('many', 900);
     poll_until(sub { sent_since($before) > 30 }, 'they are at work');

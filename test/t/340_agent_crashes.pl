@@ -210,7 +210,7 @@ my %steps = (
         'claim_acoustic', \&work) },
     rows => sub { at_lock('LOCK TABLE ctms.waitlists IN ACCESS EXCLUSIVE MODE',
         'acoustic_outgoing', undef, \&work) },
-    share => sub { at_lock('LOCK TABLE ctms.acoustic_agents IN SHARE ROW EXCLUSIVE MODE',
+    share => sub { at_lock('LOCK TABLE ctms.acoustic_agent IN SHARE ROW EXCLUSIVE MODE',
         'share_acoustic', \&work) },
     finish => sub {
         settings(latency_ms => 300);
@@ -333,7 +333,7 @@ cmp_ok(stats()->{max_in_flight_seen}, '<=', 10, 'never more than ten requests in
     or diag "seed $seed";
 is(stats()->{rows_before_recipient}, 0, 'no row came before its contact');
 is($ctms->stop_program($_), 0, "$_ stops well") for @agents;
-my $states = $ctms->sql('SELECT count(*) FROM ctms.acoustic_agents
+my $states = $ctms->sql('SELECT count(*) FROM ctms.acoustic_agent
     WHERE lease_until > now() + interval \'1 minute\'');
 is($states, 0, 'no agent is left for long');
 

@@ -24,7 +24,7 @@ sub stats { return $ctms->sandbox('/_sandbox/stats')->{json} }
 sub pending { return $ctms->sql('SELECT count(*) FROM ctms.pending_acoustic') }
 sub held
 {
-    return $ctms->sql('SELECT COALESCE(sum(slots), 0) FROM ctms.acoustic_agents
+    return $ctms->sql('SELECT COALESCE(sum(slots), 0) FROM ctms.acoustic_agent
         WHERE lease_until > clock_timestamp()');
 }
 

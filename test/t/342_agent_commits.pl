@@ -126,7 +126,7 @@ lose_wal_after(q{SELECT count(*) FROM ctms.claim_acoustic('sender', 10, 6, '1 ho
 is($ctms->sql(q{SELECT lease_owner, is_tried FROM ctms.pending_acoustic}), 'sender|t',
     'a claim is safe when the setting "synchronous_commit" is off');
 lose_wal_after(q{SELECT ctms.share_acoustic('sender', 7, 0, 10, '1 hour')});
-is($ctms->sql(q{SELECT slots FROM ctms.acoustic_agents WHERE agent = 'sender'}), 7,
+is($ctms->sql(q{SELECT slots FROM ctms.acoustic_agent WHERE agent = 'sender'}), 7,
     'and so is a share');
 
 done_testing();

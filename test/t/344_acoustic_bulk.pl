@@ -507,14 +507,14 @@ for my $point ('file uploaded', 'file starting', 'run settling')
                 "SELECT ctms.share_acoustic('an agent', 1, 0, 1, '1 minute')"), 1 };
         POSIX::_exit(1);
     }
-    poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.acoustic_agents WHERE slots = 1') },
+    poll_until(sub { $ctms->sql('SELECT count(*) FROM ctms.acoustic_agent WHERE slots = 1') },
         'an agent has it');
     enqueue();
     $r = run_bulk(CTMS_ACOUSTIC_MAX_IN_FLIGHT => 1);
     is($r->{outcome}, 'done', 'a run beside an agent that has the only request') or diag $r->{log};
     kill KILL => $agent;
     waitpid $agent, 0;
-    $ctms->sql('DELETE FROM ctms.acoustic_agents');
+    $ctms->sql('DELETE FROM ctms.acoustic_agent');
     is_all_well('one request');
 }
 

@@ -162,7 +162,7 @@ is($ctms->sql(q{SELECT next_try_at IS NULL FROM ctms.acoustic_queue WHERE state 
     'there is no next try');
 
 # The rate is that of the agents that run.
-$ctms->sql(q{INSERT INTO ctms.acoustic_agents (agent, slots, wanted, lease_until)
+$ctms->sql(q{INSERT INTO ctms.acoustic_agent (agent, slots, wanted, lease_until)
     VALUES ('agent 7', 5, 5, now() + interval '1 hour')});
 ($third) = shown($id{3});
 is($third->{agents}, 1, 'an agent runs');
@@ -170,7 +170,7 @@ ok(exists $third->{rate}, 'the rate of the agents');
 ($rc, $out) = acoustic('show', $id{3});
 like($out, qr/^  agents +1, whose rate is not known: of what has to wait they have sent nothing/m,
     'as text, while contacts wait');
-$ctms->sql('DELETE FROM ctms.acoustic_agents');
+$ctms->sql('DELETE FROM ctms.acoustic_agent');
 
 # ---- what failed ------------------------------------------------------------------------------
 

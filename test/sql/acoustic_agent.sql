@@ -1,208 +1,73 @@
 -- How agents share the requests in flight.
 CREATE FUNCTION pg_temp.slots() RETURNS text LANGUAGE sql AS
-$$ SELECT string_agg(agent || ' ' || slots, ', ' ORDER BY agent) FROM ctms.acoustic_agents $$;
+$$ SELECT string_agg(agent || ' ' || slots, ', ' ORDER BY agent) FROM ctms.acoustic_agent $$;
+
 -- One alone gets all that it wants.
 SELECT ctms.share_acoustic('a', 1, 0, 10, '1 hour'), ctms.share_acoustic('a', 10, 0, 10, '1 hour'), ctms.share_acoustic('a', 50, 0, 10, '1 hour');
- share_acoustic | share_acoustic | share_acoustic 
-----------------+----------------+----------------
-              1 |             10 |             10
-(1 row)
 
 -- A second one waits until the first gives back, and has what is in flight counted.
 SELECT ctms.share_acoustic('b', 10, 0, 10, '1 hour'), pg_temp.slots();
- share_acoustic |   slots   
-----------------+-----------
-              0 | a 10, b 0
-(1 row)
-
 SELECT ctms.share_acoustic('a', 10, 8, 10, '1 hour'), pg_temp.slots();
- share_acoustic |  slots   
-----------------+----------
-              5 | a 8, b 0
-(1 row)
-
 SELECT ctms.share_acoustic('b', 10, 0, 10, '1 hour'), pg_temp.slots();
- share_acoustic |  slots   
-----------------+----------
-              2 | a 8, b 2
-(1 row)
-
 SELECT ctms.share_acoustic('a', 10, 5, 10, '1 hour'), ctms.share_acoustic('b', 10, 2, 10, '1 hour'), pg_temp.slots();
- share_acoustic | share_acoustic |  slots   
-----------------+----------------+----------
-              5 |              5 | a 5, b 5
-(1 row)
 
 -- What the modest leave goes to the others; three share ten as 4, 3, 3.
 SELECT ctms.share_acoustic('a', 1, 0, 10, '1 hour'), ctms.share_acoustic('b', 10, 5, 10, '1 hour'), pg_temp.slots();
- share_acoustic | share_acoustic |  slots   
-----------------+----------------+----------
-              1 |              9 | a 1, b 9
-(1 row)
-
 SELECT ctms.share_acoustic('c', 10, 0, 10, '1 hour'), ctms.share_acoustic('b', 10, 0, 10, '1 hour'),
        ctms.share_acoustic('c', 10, 0, 10, '1 hour'), ctms.share_acoustic('a', 10, 0, 10, '1 hour'), pg_temp.slots();
- share_acoustic | share_acoustic | share_acoustic | share_acoustic |     slots     
-----------------+----------------+----------------+----------------+---------------
-              0 |              5 |              4 |              1 | a 1, b 5, c 4
-(1 row)
-
 SELECT ctms.share_acoustic('b', 10, 0, 10, '1 hour'), ctms.share_acoustic('c', 10, 0, 10, '1 hour'),
        ctms.share_acoustic('a', 10, 0, 10, '1 hour'), pg_temp.slots();
- share_acoustic | share_acoustic | share_acoustic |     slots     
-----------------+----------------+----------------+---------------
-              3 |              3 |              4 | a 4, b 3, c 3
-(1 row)
 
 -- Signing off, and leases that end.
 SELECT ctms.share_acoustic('a', 0, 0, 10, '1 hour'), pg_temp.slots();
- share_acoustic |  slots   
-----------------+----------
-              0 | b 3, c 3
-(1 row)
-
-UPDATE ctms.acoustic_agents SET lease_until = now() WHERE agent = 'b';
+UPDATE ctms.acoustic_agent SET lease_until = now() WHERE agent = 'b';
 SELECT ctms.share_acoustic('c', 10, 0, 10, '1 hour'), pg_temp.slots();
- share_acoustic | slots 
-----------------+-------
-             10 | c 10
-(1 row)
 
 -- An agent that leaves while its requests may still be at work keeps their slots until they are over.
 SELECT ctms.share_acoustic('c', 0, 3, 10, '1 hour'), ctms.share_acoustic('d', 10, 0, 10, '1 hour'), pg_temp.slots();
- share_acoustic | share_acoustic |  slots   
-----------------+----------------+----------
-              0 |              7 | c 3, d 7
-(1 row)
-
-UPDATE ctms.acoustic_agents SET lease_until = now() WHERE agent = 'c';
+UPDATE ctms.acoustic_agent SET lease_until = now() WHERE agent = 'c';
 SELECT ctms.share_acoustic('d', 10, 0, 10, '1 hour'), pg_temp.slots();
- share_acoustic | slots 
-----------------+-------
-             10 | d 10
-(1 row)
-
 SELECT ctms.share_acoustic('d', 0, 0, 10, '1 hour'), pg_temp.slots();
- share_acoustic | slots 
-----------------+-------
-              0 | 
-(1 row)
 
 -- More agents than requests.
 SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour'), ctms.share_acoustic('d', 1, 0, 1, '1 hour'), pg_temp.slots();
- share_acoustic | share_acoustic |  slots   
-----------------+----------------+----------
-              1 |              0 | c 1, d 0
-(1 row)
-
 SELECT ctms.share_acoustic('d', 9, 0, 1, '1 hour'), ctms.share_acoustic('c', 1, 0, 1, '1 hour'),
        ctms.share_acoustic('d', 9, 0, 1, '1 hour'), pg_temp.slots();
- share_acoustic | share_acoustic | share_acoustic |  slots   
-----------------+----------------+----------------+----------
-              0 |              0 |              1 | c 0, d 1
-(1 row)
 
 -- How many contacts a second they send: the sum of those whose lease has not ended.
 SELECT ctms.acoustic_rate() IS NULL AS "not known";
- not known 
------------
- t
-(1 row)
-
 SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour', 12.5), ctms.share_acoustic('d', 9, 0, 1, '1 hour', 80);
- share_acoustic | share_acoustic 
-----------------+----------------
-              0 |              1
-(1 row)
-
 SELECT ctms.acoustic_rate();
- acoustic_rate 
----------------
-          92.5
-(1 row)
-
 SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour');
- share_acoustic 
-----------------
-              0
-(1 row)
-
 SELECT ctms.acoustic_rate();
- acoustic_rate 
----------------
-            80
-(1 row)
-
-UPDATE ctms.acoustic_agents SET lease_until = now() WHERE agent = 'd';
+UPDATE ctms.acoustic_agent SET lease_until = now() WHERE agent = 'd';
 SELECT ctms.acoustic_rate() IS NULL AS "not known";
- not known 
------------
- t
-(1 row)
-
 -- Nobody divides by next to nothing.
 SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour', 1e-300);
- share_acoustic 
-----------------
-              1
-(1 row)
-
 SELECT ctms.acoustic_rate() IS NULL AS "not known";
- not known 
------------
- t
-(1 row)
-
 SELECT ctms.share_acoustic('c', 1, 0, 1, '1 hour', 0.001);
- share_acoustic 
-----------------
-              1
-(1 row)
-
 SELECT ctms.acoustic_rate();
- acoustic_rate 
----------------
-         0.001
-(1 row)
+UPDATE ctms.acoustic_agent SET contacts_per_second = 0;
 
-UPDATE ctms.acoustic_agents SET contacts_per_second = 0;
 -- Nonsense.
 \set VERBOSITY sqlstate
 SELECT ctms.share_acoustic('', 1, 0, 1, '1 hour');
-ERROR:  22023
 SELECT ctms.share_acoustic('a', -1, 0, 1, '1 hour');
-ERROR:  22023
 SELECT ctms.share_acoustic('a', 1, 0, 0, '1 hour');
-ERROR:  22023
 SELECT ctms.share_acoustic('a', 1, 0, 1, '0');
-ERROR:  22023
 SELECT ctms.share_acoustic('a', 1, 0, 1, '1 hour', -1);
-ERROR:  22023
 SELECT ctms.share_acoustic('a', 1, 0, 1, '1 hour', 'NaN');
-ERROR:  22023
 SELECT ctms.share_acoustic('a', 1, 0, 1, '1 hour', 'Infinity');
-ERROR:  22023
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT ctms.share_acoustic('a', 1, 0, 1, '1 hour');
-ERROR:  0A000
 ROLLBACK;
 SELECT ctms.share_acoustic(NULL, 1, 0, 1, '1 hour') IS NULL AS "null";
- null 
-------
- t
-(1 row)
-
 \set VERBOSITY default
+
 -- Who may.
 BEGIN;
 SET LOCAL ROLE ctms_agent;
 SELECT ctms.share_acoustic('e', 1, 1, 10, '1 hour');
- share_acoustic 
-----------------
-              1
-(1 row)
-
-SELECT * FROM ctms.acoustic_agents;
-ERROR:  permission denied for table acoustic_agents
+SELECT * FROM ctms.acoustic_agent;
 ROLLBACK;
-DELETE FROM ctms.acoustic_agents;
+DELETE FROM ctms.acoustic_agent;
