@@ -311,9 +311,9 @@ sub go_whole_way
 sub history
 {
     clear();
-    my @kept = ({ acoustic_history => '0' },
-        { acoustic_history => '30d', acoustic_history_sent => 'off' },
-        { acoustic_history => '30d', acoustic_history_sent => 'on' });
+    my @kept = ({ acoustic_history_age => '0' },
+        { acoustic_history_age => '30d', acoustic_history_sent => 'off' },
+        { acoustic_history_age => '30d', acoustic_history_sent => 'on' });
     go_whole_way($_) for @kept;
     $bench->sql('CHECKPOINT');
     my @way = by_turns($turns, map { my $kept = $_; sub { go_whole_way($kept) } } @kept);

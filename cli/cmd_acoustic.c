@@ -257,7 +257,7 @@ const struct cli_command cmd_acoustic[] = {
         .verb = "history",
         .arguments = FIND_CONTACT_ARGUMENT,
         .summary = "show what became of attempts to send a contact, newest first",
-        .text = "The setting acoustic_history says how long this is kept. Unless the setting\n"
+        .text = "The setting acoustic_history_age says how long this is kept. Unless the setting\n"
                 "acoustic_history_sent is on, only failures and deletions are.\n"
                 "Exit code 4 when there is nothing.",
         .min_arguments = 1,

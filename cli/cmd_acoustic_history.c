@@ -62,7 +62,7 @@ cmd_acoustic_history(struct cli *cli)
         output_table(stdout, result);
     if (cli->is_json ? strcmp(PQgetvalue(result, 0, 1), "0") == 0 : PQntuples(result) == 0)
         output_error(cli, CLI_NOT_FOUND,
-                     "no history of that contact is kept (see the settings acoustic_history and "
+                     "no history of that contact is kept (see the settings acoustic_history_age and "
                      "acoustic_history_sent)");
     PQclear(result);
     return cli->status;

@@ -12,7 +12,7 @@
 /* In the order of base/settings_rules.c, which is that of their names. */
 typedef enum Setting {
     SETTING_ACOUSTIC_DELETIONS,
-    SETTING_ACOUSTIC_HISTORY,
+    SETTING_ACOUSTIC_HISTORY_AGE,
     SETTING_ACOUSTIC_HISTORY_ROWS,
     SETTING_ACOUSTIC_HISTORY_SENT,
     SETTING_ACOUSTIC_RETRY_DELAY,

@@ -19,8 +19,8 @@ const SettingRule settings_rules[SETTING_COUNT] = {
         {"acoustic_deletions", SETTING_SWITCH, 0, 0, 1, false,
          "Whether deletions are carried to Acoustic: deleted contacts, and removed newsletters, "
          "waitlists and products."},
-    [SETTING_ACOUSTIC_HISTORY] =
-        {"acoustic_history", SETTING_DURATION, 30 * ONE_DAY, 0, 36500 * ONE_DAY, false,
+    [SETTING_ACOUSTIC_HISTORY_AGE] =
+        {"acoustic_history_age", SETTING_DURATION, 30 * ONE_DAY, 0, 36500 * ONE_DAY, false,
          "How long it is kept what became of attempts to send a contact. Zero keeps nothing."},
     [SETTING_ACOUSTIC_HISTORY_ROWS] =
         {"acoustic_history_rows", SETTING_NUMBER, 1000000, 1000, INT64CONST(1000000000), false,

@@ -166,7 +166,7 @@ memory_remember_sent(const Outcomes *finished)
 static uint64
 purge(void)
 {
-    TimestampTz limit = GetCurrentTimestamp() - settings_get_ms(SETTING_ACOUSTIC_HISTORY) * 1000;
+    TimestampTz limit = GetCurrentTimestamp() - settings_get_ms(SETTING_ACOUSTIC_HISTORY_AGE) * 1000;
     int64 rows = settings_get_number(SETTING_ACOUSTIC_HISTORY_ROWS);
     Datum args[] = {TimestampTzGetDatum(limit), Int64GetDatum(PURGE_ROWS), Int64GetDatum(rows)};
     Oid history = get_relname_relid("acoustic_history", get_namespace_oid("ctms", false));
@@ -189,7 +189,7 @@ purge_now_and_then(void)
 bool
 memory_keeps_sent(void)
 {
-    return settings_get_ms(SETTING_ACOUSTIC_HISTORY) > 0 &&
+    return settings_get_ms(SETTING_ACOUSTIC_HISTORY_AGE) > 0 &&
            settings_is_on(SETTING_ACOUSTIC_HISTORY_SENT);
 }
 
@@ -198,7 +198,7 @@ memory_write_history(const Outcomes *outcomes)
 {
     Datum args[3];
 
-    if (outcomes->count == 0 || settings_get_ms(SETTING_ACOUSTIC_HISTORY) == 0)
+    if (outcomes->count == 0 || settings_get_ms(SETTING_ACOUSTIC_HISTORY_AGE) == 0)
         return;
     args[0] = uuid_array(outcomes);
     args[1] = text_array(outcomes->outcomes, NULL, outcomes->count);

@@ -73,7 +73,7 @@ CREATE TABLE ctms.acoustic_history (
     create_timestamp timestamptz NOT NULL DEFAULT now()
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX acoustic_history_contact_idx ON ctms.acoustic_history (email_id, create_timestamp);
-COMMENT ON TABLE ctms.acoustic_history IS 'What became of attempts to send a contact: failures and deletions, and with the setting acoustic_history_sent all. Kept for the time that the setting acoustic_history says, in at most acoustic_history_rows rows';
+COMMENT ON TABLE ctms.acoustic_history IS 'What became of attempts to send a contact: failures and deletions, and with the setting acoustic_history_sent all. Kept for the time that the setting acoustic_history_age says, in at most acoustic_history_rows rows';
 COMMENT ON COLUMN ctms.acoustic_history.id IS 'A number of the row';
 COMMENT ON COLUMN ctms.acoustic_history.email_id IS 'The contact that was sent, which may have been deleted since';
 COMMENT ON COLUMN ctms.acoustic_history.outcome IS 'sent, unchanged (nothing to send), skipped (sending is turned off), deleted or failed';

@@ -236,7 +236,7 @@ SELECT ctms.set_setting('acoustic_skip_unchanged', NULL);
 -- Only failures and deletions, unless all is wanted.
 SELECT outcome, count(*) FROM ctms.acoustic_history GROUP BY outcome HAVING outcome NOT IN ('failed', 'deleted');
 DELETE FROM ctms.acoustic_history;
-SELECT ctms.set_setting('acoustic_history', '30d'), ctms.set_setting('acoustic_history_sent', 'on');
+SELECT ctms.set_setting('acoustic_history_age', '30d'), ctms.set_setting('acoustic_history_sent', 'on');
 UPDATE ctms.emails SET first_name = 'B' WHERE email_id IN (id(1), id(4));
 SELECT * FROM claim();
 SELECT ctms.finish_acoustic('a', ARRAY[id(1)], ARRAY[generation], ARRAY['skipped']) FROM held WHERE email_id = id(1);
@@ -254,5 +254,5 @@ SELECT count(*) FROM ctms.acoustic_history;
 SELECT count(ctms.delete_contact(primary_email)) FROM ctms.emails WHERE primary_email LIKE 'memory%';
 DELETE FROM ctms.acoustic_deleted_contact;
 DELETE FROM ctms.acoustic_history;
-SELECT ctms.set_setting('acoustic_history', NULL), ctms.set_setting('acoustic_history_sent', NULL);
+SELECT ctms.set_setting('acoustic_history_age', NULL), ctms.set_setting('acoustic_history_sent', NULL);
 DROP FUNCTION id, claim, outgoing, finish;

@@ -45,7 +45,7 @@ $source->sql(q{SET ctms.enqueue = off;
     FROM ctms.emails, generate_series(1, 20) AS n});
 
 # What an operator has decided, and a row of a newer version.
-$source->set(acoustic_deletions => 'on', acoustic_history => '3d', direct_access => 'off');
+$source->set(acoustic_deletions => 'on', acoustic_history_age => '3d', direct_access => 'off');
 $source->sql(q{SET ctms.restore_mode = on; INSERT INTO ctms.settings VALUES ('newer', '17')});
 
 # ---- comparison -----------------------------------------------------------------------
@@ -123,7 +123,7 @@ sub deletions_of
     $session->query_safe("SELECT ctms.delete_contact('$who\@example.com')");
     return $session->query_safe('SELECT count(*) FROM ctms.acoustic_deleted_contact
         WHERE is_to_send') . ' ' . $session->query_safe(q{SELECT concat_ws(' ',
-        ctms.get_setting('acoustic_deletions'), ctms.get_setting('acoustic_history'),
+        ctms.get_setting('acoustic_deletions'), ctms.get_setting('acoustic_history_age'),
         ctms.get_setting('direct_access'))});
 }
 my $first = $node->background_psql($restored);

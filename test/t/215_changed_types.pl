@@ -104,7 +104,7 @@ my $rows = qq{
     INSERT INTO ctms.acoustic_agent (agent, slots, wanted, lease_until)
     VALUES ('9501', 1, 1, '2021-02-03Z');
     INSERT INTO ctms.settings (name, value) VALUES ('acoustic_deletions', 'on'),
-        ('acoustic_skip_unchanged', 'on'), ('acoustic_history', '1h');
+        ('acoustic_skip_unchanged', 'on'), ('acoustic_history_age', '1h');
     UPDATE ctms.pending_acoustic SET retry = 1, last_error = '9601', lease_owner = '9602',
         lease_until = '2021-02-03Z' WHERE email_id = '$other';
     -- What was left is live, so it takes these to the live lane.
@@ -180,7 +180,7 @@ my @calls = (
     'SELECT lane, backlog FROM ctms.acoustic_lanes()',
     'SELECT timeline FROM ctms.wal_position()',
     'SELECT ctms.acoustic_age(6) > 0', 'SELECT backlog, deletions, agents FROM ctms.monitor()',
-    "SELECT ctms.get_setting('acoustic_history')", 'SELECT ctms.list_settings()',
+    "SELECT ctms.get_setting('acoustic_history_age')", 'SELECT ctms.list_settings()',
     "SELECT ctms.set_setting('acoustic_retry_delay', '5s')",
     'SELECT ctms.acoustic_configuration()', 'SELECT ctms.acoustic_main_columns()',
     "SELECT ctms.get_api_client('9001')", "SELECT ctms.touch_api_client('9001')",

@@ -32,34 +32,34 @@ $session->query_safe('COMMIT');
 is($ctms->sql('SELECT count(*) FROM ctms.acoustic_deleted_contact'), 2,
     'the next statement of a transaction knows of a change');
 $session->query_safe('BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT FROM ctms.emails');
-$ctms->set(acoustic_history => '2h');
-is(value('acoustic_history'), '2h', 'one with an older snapshot too');
+$ctms->set(acoustic_history_age => '2h');
+is(value('acoustic_history_age'), '2h', 'one with an older snapshot too');
 $session->query_safe('COMMIT');
 
 my $other = $node->background_psql('ctms');
 $other->query_safe('SET client_min_messages = error');
-$other->query_safe("BEGIN; SELECT ctms.set_setting('acoustic_history', '3h')");
-is(value('acoustic_history'), '2h', 'what is not committed, others do not see');
+$other->query_safe("BEGIN; SELECT ctms.set_setting('acoustic_history_age', '3h')");
+is(value('acoustic_history_age'), '2h', 'what is not committed, others do not see');
 $other->query_safe('ROLLBACK');
-is($other->query_safe("SELECT ctms.get_setting('acoustic_history')"), '2h', 'nor is it kept');
+is($other->query_safe("SELECT ctms.get_setting('acoustic_history_age')"), '2h', 'nor is it kept');
 $other->query_safe('BEGIN; TRUNCATE ctms.settings; COMMIT');
-is(value('acoustic_history'), '30d', 'TRUNCATE brings back the defaults');
+is(value('acoustic_history_age'), '30d', 'TRUNCATE brings back the defaults');
 
 # ---- a locked table ---------------------------------------------------------------------------
 
-$ctms->set(acoustic_history => '4h');
-is(value('acoustic_history'), '4h', 'before the table is locked');
-$ctms->set(acoustic_history => '5h');
+$ctms->set(acoustic_history_age => '4h');
+is(value('acoustic_history_age'), '4h', 'before the table is locked');
+$ctms->set(acoustic_history_age => '5h');
 $other->query_safe('BEGIN; LOCK TABLE ctms.settings');
 $session->query_safe(q{SET lock_timeout = '10ms'});
-is(value('acoustic_history'), '4h', 'who knows values keeps them while it is locked');
+is(value('acoustic_history_age'), '4h', 'who knows values keeps them while it is locked');
 delete_contact('five');
 $other->query_safe('COMMIT');
-is(value('acoustic_history'), '5h', 'until it is not');
+is(value('acoustic_history_age'), '5h', 'until it is not');
 $other->query_safe('BEGIN; ALTER TABLE ctms.settings ALTER value TYPE varchar(50)');
-is(value('acoustic_history'), '5h', 'while its column is changed');
+is(value('acoustic_history_age'), '5h', 'while its column is changed');
 $other->query_safe('COMMIT');
-is(value('acoustic_history'), '5h', 'and afterwards');
+is(value('acoustic_history_age'), '5h', 'and afterwards');
 
 # Nothing of a user fails without the table.
 $other->query_safe('BEGIN; ALTER EXTENSION ctms DROP TABLE ctms.settings;
@@ -77,11 +77,11 @@ my $replica = PostgreSQL::Test::Cluster->new('replica');
 $replica->init_from_backup($node, 'copy', has_streaming => 1);
 $replica->start;
 my $reader = $replica->background_psql('ctms');
-is($reader->query_safe("SELECT ctms.get_setting('acoustic_history')"), '5h',
+is($reader->query_safe("SELECT ctms.get_setting('acoustic_history_age')"), '5h',
     'a replica reads them');
-$ctms->set(acoustic_history => '6h');
+$ctms->set(acoustic_history_age => '6h');
 $node->wait_for_catchup($replica, 'replay', $node->lsn('flush'));
-is($reader->query_safe("SELECT ctms.get_setting('acoustic_history')"), '6h',
+is($reader->query_safe("SELECT ctms.get_setting('acoustic_history_age')"), '6h',
     'an open session there sees a change');
 $ctms->set(direct_access => 'off');
 $ctms->sql(q{INSERT INTO ctms.emails (primary_email, basket_token)

@@ -25,7 +25,7 @@ note "seed $seed, $rounds rounds";
 my $ctms = CTMS::Test->new('crashes', conf => join("\n", 'fsync = on',
         'commit_siblings = 0', 'commit_delay = ' . (rand() < 0.5 ? 5000 : 0)),
     settings => { acoustic_retry_delay => '50ms', acoustic_deletions => 'on',
-        acoustic_skip_unchanged => rand() < 0.5 ? 'on' : 'off', acoustic_history => '1d',
+        acoustic_skip_unchanged => rand() < 0.5 ? 'on' : 'off', acoustic_history_age => '1d',
         acoustic_history_sent => rand() < 0.5 ? 'on' : 'off' });
 my @own = (CTMS_ACOUSTIC_LOOP_MIN_SECS => 0.2, CTMS_ACOUSTIC_TIMEOUT_S => 0.5,
     CTMS_ACOUSTIC_LEASE_S => 3,

@@ -466,7 +466,7 @@ $ctms->sql('ALTER ROLE operator RESET row_security');
 
 finds(doctor({}), 'policy', 'ok', qr/all settings of the database have an effect/);
 for my $case ([ 'DATABASE ctms', 'acoustic_deletions', 'on', 'on' ],
-    [ 'ROLE rest', 'acoustic_history', '60', '60min' ],
+    [ 'ROLE rest', 'acoustic_history_age', '60', '60min' ],
     [ 'ROLE rest IN DATABASE ctms', 'acoustic_retry_delay', q{'1 min'}, '1min' ],
     [ 'ROLE ALL', 'acoustic_skip_unchanged', 'true', 'true' ],
     [ 'DATABASE ctms', 'direct_access', 'off', 'off' ],

@@ -18,25 +18,25 @@ sub settings { return run_as('operator', 'settings', @_) }
 
 my ($rc, $out, $err) = settings('list');
 is($rc, 0, 'list') or diag $err;
-like($out, qr/^acoustic_history +30d +30d +0 to 36500d +How long/m, 'with limits');
+like($out, qr/^acoustic_history_age +30d +30d +0 to 36500d +How long/m, 'with limits');
 like($out, qr/^direct_access +on +on +on or off +Whether/m, 'or what is allowed');
 is_deeply([ map { "$_->{name} $_->{type}" } @{ $json->decode((settings('list', '--json'))[1]) } ],
-    [ 'acoustic_deletions boolean', 'acoustic_history duration', 'acoustic_history_rows number',
+    [ 'acoustic_deletions boolean', 'acoustic_history_age duration', 'acoustic_history_rows number',
         'acoustic_history_sent boolean', 'acoustic_retry_delay duration',
         'acoustic_skip_unchanged boolean', 'direct_access boolean',
         'stripe_refused_age duration' ], 'as JSON');
 
-($rc, $out) = settings('set', 'acoustic_history', '30 days');
-is("$rc $out", "0 acoustic_history is 30d\n", 'set');
-is($ctms->sql(q{SELECT ctms.get_setting('acoustic_history')}), '30d', 'is stored');
-is_deeply($json->decode((settings('set', 'acoustic_history', '24h', '--json'))[1]),
-    { name => 'acoustic_history', value => '1d' }, 'as JSON');
-($rc, $out) = settings('reset', 'acoustic_history');
-is("$rc $out", "0 acoustic_history is 30d\n", 'reset');
+($rc, $out) = settings('set', 'acoustic_history_age', '30 days');
+is("$rc $out", "0 acoustic_history_age is 30d\n", 'set');
+is($ctms->sql(q{SELECT ctms.get_setting('acoustic_history_age')}), '30d', 'is stored');
+is_deeply($json->decode((settings('set', 'acoustic_history_age', '24h', '--json'))[1]),
+    { name => 'acoustic_history_age', value => '1d' }, 'as JSON');
+($rc, $out) = settings('reset', 'acoustic_history_age');
+is("$rc $out", "0 acoustic_history_age is 30d\n", 'reset');
 is($ctms->sql('SELECT count(*) FROM ctms.settings'), 0, 'leaves nothing');
 
-for my $case ([ qr/invalid value of setting "acoustic_history".*from 0 to 36500d/s, 'set',
-        'acoustic_history', '1 fortnight' ],
+for my $case ([ qr/invalid value of setting "acoustic_history_age".*from 0 to 36500d/s, 'set',
+        'acoustic_history_age', '1 fortnight' ],
     [ qr/invalid value of setting "acoustic_history_rows".*whole number from 1000 to 1000000000\./s,
         'set', 'acoustic_history_rows', 'many' ],
     [ qr/there is no setting "history".*Settings are acoustic_deletions, /s, 'set', 'history',
@@ -50,7 +50,7 @@ for my $case ([ qr/invalid value of setting "acoustic_history".*from 0 to 36500d
     like($err, $expected, 'with a reason');
 }
 unlike($err, qr/ctms_admin/, 'and without the advice to become what one is');
-is((settings('set', 'acoustic_history'))[0], 2, 'wrong usage');
+is((settings('set', 'acoustic_history_age'))[0], 2, 'wrong usage');
 
 # A row of a newer version.
 $ctms->sql(q{SET ctms.restore_mode = on; INSERT INTO ctms.settings VALUES ('newer', '17')});

@@ -327,7 +327,7 @@ queue_row(2, q{lease_owner = 'a', generation = 5});
 $session->query_safe("SELECT ctms.finish_acoustic('a', '{$id{2}}', '{5}')");
 is($ctms->sql('SELECT string_agg(outcome, \' \' ORDER BY id) FROM ctms.acoustic_history'),
     'failed sent', 'unless that is wanted, from the next statement on');
-$ctms->set(acoustic_history => '0');
+$ctms->set(acoustic_history_age => '0');
 queue_row(2, q{lease_owner = 'a', generation = 5});
 $session->query_safe("SELECT ctms.finish_acoustic('a', '{$id{2}}', '{5}')");
 is($ctms->sql('SELECT count(*) FROM ctms.acoustic_history'), 2, 'or nothing is');
@@ -337,7 +337,7 @@ is((acoustic('history', $id{2}))[0], 4, 'and there is no history');
 is((acoustic('history', 'nobody@example.org'))[0], 4, 'nor of nobody');
 
 # The rows have a limit, and it is the oldest that go, also when nothing is written.
-$ctms->set(acoustic_history => undef, acoustic_history_rows => 1000);
+$ctms->set(acoustic_history_age => undef, acoustic_history_rows => 1000);
 $ctms->sql("INSERT INTO ctms.acoustic_history (email_id, outcome) 
     SELECT '$id{2}', 'sent' FROM generate_series(1, 7000)");
 my @removed = map { $ctms->sql(

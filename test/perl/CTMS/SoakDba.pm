@@ -237,10 +237,10 @@ my @ELSEWHERE = (
                     'SELECT pg_reload_conf()') } qw(off on off on) ],
         undo => [ 'ALTER SYSTEM RESET ctms.direct_access', 'SELECT pg_reload_conf()' ] },
     { kind => 'settings of the database', do => [ map { "SELECT ctms.set_setting($_)" }
-            "'direct_access', 'off'", "'acoustic_history', '1min'", "'direct_access', 'on'",
+            "'direct_access', 'off'", "'acoustic_history_age', '1min'", "'direct_access', 'on'",
             "'direct_access', 'off'" ],
         undo => [ map { "SELECT ctms.set_setting('$_', NULL)" }
-            qw(direct_access acoustic_history) ] },
+            qw(direct_access acoustic_history_age) ] },
     { kind => 'roles', do => [ 'ALTER ROLE soak_app SET work_mem = 1024',
             'ALTER ROLE soak_bystander RENAME TO soak_stander',
             'GRANT ctms_reader TO soak_stander', 'REVOKE ctms_reader FROM soak_stander',
