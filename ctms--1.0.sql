@@ -239,15 +239,12 @@ COMMENT ON COLUMN ctms.api_client.last_access IS 'When the client last used the 
 COMMENT ON COLUMN ctms.api_client.create_timestamp IS 'When the client was made; tokens that are older are refused';
 COMMENT ON COLUMN ctms.api_client.update_timestamp IS 'When a value of the row last changed';
 
--- Numbers of rows and of generations are 63 random bits. They come from functions that every role
--- may call.
+-- Generations are 63 random bits. They come from functions that every role may call.
 -- The queue churns: each row is inserted, claimed and deleted, often within a second. Claiming
 -- changes no indexed column and finds room on the row's page (fillfactor), so it costs no index
--- entries; autovacuum starts early and does not pause. There is no index on id, because nothing
--- searches for it.
+-- entries; autovacuum starts early and does not pause.
 CREATE TABLE ctms.pending_acoustic (
-    id bigint NOT NULL DEFAULT (hashtextextended(gen_random_uuid()::text, 0) & 9223372036854775807),
-    email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE ON UPDATE CASCADE,
+    email_id uuid PRIMARY KEY REFERENCES ctms.emails ON DELETE CASCADE,
     retry integer NOT NULL DEFAULT 0,
     last_error text,
     generation bigint NOT NULL DEFAULT (hashtextextended(gen_random_uuid()::text, 0) & 9223372036854775807),
@@ -269,7 +266,6 @@ CREATE TABLE ctms.pending_acoustic (
 -- way to the other: neither rows, nor failures whose wait is over, nor dead entries.
 CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (is_bulk, retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
-COMMENT ON COLUMN ctms.pending_acoustic.id IS 'A number of the row; it has no order';
 COMMENT ON COLUMN ctms.pending_acoustic.email_id IS 'The contact that waits';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';

@@ -62,7 +62,7 @@ WITH expected (relation, kind, names) AS (VALUES
         'update_timestamp'),
     ('newsletters', 'constraint', 'newsletters_email_id_fkey'),
     ('newsletters', 'index', 'newsletters_pkey'),
-    ('pending_acoustic', 'column', 'id email_id retry last_error generation retry_after lease_until lease_owner '
+    ('pending_acoustic', 'column', 'email_id retry last_error generation retry_after lease_until lease_owner '
         'create_timestamp update_timestamp is_tried is_bulk'),
     ('pending_acoustic', 'constraint', 'pending_acoustic_email_id_fkey'),
     ('pending_acoustic', 'index', 'pending_acoustic_claim_idx pending_acoustic_pkey'),

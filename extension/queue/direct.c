@@ -164,7 +164,6 @@ static bool
 insert_row(DirectQueue *queue, const pg_uuid_t *email_id, bool is_bulk)
 {
     direct_table_blank(queue);
-    direct_table_set(queue, COLUMN_ID, Int64GetDatum(queue_new_number()));
     direct_table_set(queue, COLUMN_EMAIL_ID, UUIDPGetDatum(email_id));
     direct_table_set(queue, COLUMN_RETRY, Int32GetDatum(0));
     direct_table_set(queue, COLUMN_GENERATION, Int64GetDatum(queue_new_number()));

@@ -17,7 +17,6 @@
 #include "extension/queue/direct_table.h"
 
 static const GateColumn columns[COLUMN_COUNT] = {
-    [COLUMN_ID] = {"id", INT8OID, true},
     [COLUMN_EMAIL_ID] = {"email_id", UUIDOID, true},
     [COLUMN_RETRY] = {"retry", INT4OID, true},
     [COLUMN_LAST_ERROR] = {"last_error", TEXTOID, false},

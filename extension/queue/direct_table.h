@@ -15,7 +15,6 @@
 
 /* The columns of ctms.pending_acoustic, in their order. */
 typedef enum QueueColumn {
-    COLUMN_ID,
     COLUMN_EMAIL_ID,
     COLUMN_RETRY,
     COLUMN_LAST_ERROR,
