@@ -9,8 +9,8 @@
 
 #include "postgres.h"
 
-#if PG_VERSION_NUM < 130000
-#error "ctms needs PostgreSQL 13 or newer"
+#if PG_VERSION_NUM < 150000
+#error "ctms needs PostgreSQL 15 or newer"
 #endif
 
 #include "fmgr.h"
@@ -36,33 +36,6 @@
     }                                                                                              \
     extern int no_such_variable
 extern PGDLLEXPORT void _PG_init(void);
-#endif
-
-/* Before 15, a function that returns rows must set up its tuplestore by hand. */
-#if PG_VERSION_NUM < 150000
-#include "funcapi.h"
-#include "miscadmin.h"
-static inline void
-InitMaterializedSRF(FunctionCallInfo fcinfo, uint32 flags)
-{
-    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
-    MemoryContext caller = CurrentMemoryContext;
-
-    if (result == NULL || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
-        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                errmsg("set-valued function called in a context that cannot accept a set"));
-    MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-    if (get_call_result_type(fcinfo, NULL, &result->setDesc) != TYPEFUNC_COMPOSITE)
-        elog(ERROR, "return type must be a row type");
-    result->returnMode = SFRM_Materialize;
-    result->setResult = tuplestore_begin_heap(true, false, work_mem);
-    MemoryContextSwitchTo(caller);
-}
-#endif
-
-/* Rejects misspelt settings that start with our prefix; before 15 it only warns. */
-#if PG_VERSION_NUM < 150000
-#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
 /*
@@ -157,25 +130,6 @@ compat_index_beginscan(Relation relation, Relation index, Snapshot snapshot, int
 #endif
 }
 
-/* 64 random bits, from a generator that starts differently in each session. */
-#if PG_VERSION_NUM >= 150000
-#include "common/pg_prng.h"
-#endif
-
-static inline uint64
-compat_random(void)
-{
-#if PG_VERSION_NUM >= 150000
-    return pg_prng_uint64(&pg_global_prng_state);
-#else
-    uint64 bits;
-
-    if (!pg_strong_random(&bits, sizeof(bits)))
-        ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values"));
-    return bits;
-#endif
-}
-
 #include "access/tableam.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
@@ -202,12 +156,9 @@ compat_insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *
 #if PG_VERSION_NUM >= 160000
     list_free(ExecInsertIndexTuples(target, slot, estate, false, is_speculative, has_conflict, NIL,
                                     entries == COMPAT_SUMMARIES));
-#elif PG_VERSION_NUM >= 140000
+#else
     list_free(
         ExecInsertIndexTuples(target, slot, estate, false, is_speculative, has_conflict, NIL));
-#else
-    estate->es_result_relation_info = target;
-    list_free(ExecInsertIndexTuples(slot, estate, is_speculative, has_conflict, NIL));
 #endif
 }
 
@@ -230,11 +181,8 @@ compat_wait_for_conflict(ResultRelInfo *target, TupleTableSlot *slot, EState *es
 #if PG_VERSION_NUM >= 180000
     ItemPointerSetInvalid(&none);
     (void)ExecCheckIndexConstraints(target, slot, estate, &conflict, &none, NIL);
-#elif PG_VERSION_NUM >= 140000
-    (void)ExecCheckIndexConstraints(target, slot, estate, &conflict, NIL);
 #else
-    estate->es_result_relation_info = target;
-    (void)ExecCheckIndexConstraints(slot, estate, &conflict, NIL);
+    (void)ExecCheckIndexConstraints(target, slot, estate, &conflict, NIL);
 #endif
 }
 

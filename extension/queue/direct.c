@@ -23,6 +23,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
+#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -31,7 +32,6 @@
 
 #include "extension/queue/direct.h"
 #include "extension/queue/direct_table.h"
-#include "extension/queue/number.h"
 
 /*
  * Finds the row with the key, also while another session writes its next version; passes over rows
@@ -160,13 +160,23 @@ direct_hold(FeedKeys *contacts, FeedKeys *busy)
 
 /* ---- writing queue rows ------------------------------------------------------------ */
 
+/*
+ * A positive number that never comes again: 63 random bits. Numbers of transactions would repeat
+ * where a row changes twice, or after a restore; a sequence would show in the session's lastval().
+ */
+static Datum
+new_generation(void)
+{
+    return Int64GetDatum((int64)(pg_prng_uint64(&pg_global_prng_state) >> 1));
+}
+
 static bool
 insert_row(DirectQueue *queue, const pg_uuid_t *email_id, bool is_bulk)
 {
     direct_table_blank(queue);
     direct_table_set(queue, COLUMN_EMAIL_ID, UUIDPGetDatum(email_id));
     direct_table_set(queue, COLUMN_RETRY, Int32GetDatum(0));
-    direct_table_set(queue, COLUMN_GENERATION, Int64GetDatum(queue_new_number()));
+    direct_table_set(queue, COLUMN_GENERATION, new_generation());
     direct_table_set(queue, COLUMN_CREATE_TIMESTAMP, TimestampTzGetDatum(queue->now));
     direct_table_set(queue, COLUMN_UPDATE_TIMESTAMP, TimestampTzGetDatum(queue->now));
     direct_table_set(queue, COLUMN_IS_TRIED, BoolGetDatum(false));
@@ -206,7 +216,7 @@ is_held(DirectQueue *queue)
 static void
 update_row(DirectQueue *queue, bool is_moved_up)
 {
-    direct_table_set(queue, COLUMN_GENERATION, Int64GetDatum(queue_new_number()));
+    direct_table_set(queue, COLUMN_GENERATION, new_generation());
     if (is_moved_up || DatumGetInt32(direct_table_get(queue, COLUMN_RETRY)) > 0)
         direct_table_set(queue, COLUMN_CREATE_TIMESTAMP, TimestampTzGetDatum(queue->now));
     if (is_moved_up)
