@@ -18,11 +18,11 @@ install-data: manuals
 	install -D -m 644 packaging/completion/ctms.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ctms
 	install -D -m 644 packaging/completion/_ctms $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_ctms
 
-# Writes build/deb/*.deb.
+# Writes build/deb/*.deb, for the PostgreSQL of PG_CONFIG.
 deb:
 	$(quiet)scripts/install-packages build
 	$(quiet)+$(MAKE) --no-print-directory all manuals
-	$(quiet)scripts/build-packages $(DEB_VERSION)
+	$(quiet)scripts/build-packages $(DEB_VERSION) $(PG_CONFIG)
 
 # Writes the archive for pgxn.org: the committed tree with META.json at the top.
 pgxn:
