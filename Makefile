@@ -52,7 +52,7 @@
 #                test/specs too, TESTS="contact_put queue_claim"
 # Compilers' command lines are shown with V=1.
 
-DEFAULT_PG_CONFIG = $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
+DEFAULT_PG_CONFIG := $(shell scripts/default-pg-config)
 PG_CONFIG ?= $(DEFAULT_PG_CONFIG)
 # The extension is made in a folder of its own.
 ifneq ($(findstring /,$(PG_CONFIG)),)

@@ -35,12 +35,15 @@ sub missing_packages
     return scalar qx{'$top/scripts/install-packages' check 2>&1};
 }
 
-for my $pg_config (undef, '/usr/lib/postgresql/15/bin/pg_config')
+my $default = qx{'$top/scripts/default-pg-config'} =~ s/\s+\z//r;
+my ($major) = $default =~ m{\A/usr/lib/postgresql/(\d+)/};
+for my $pg_config (defined $major ? (undef, $default) : ())
 {
     my $missing = missing_packages(defined $pg_config ? (PG_CONFIG => $pg_config) : ());
     my $what = $pg_config ? 'by name' : 'by default';
     like($missing, qr/ \Q$_\E\b/, "Debian's PostgreSQL $what: $_")
-        for qw(postgresql-15 postgresql-client-15 postgresql-server-dev-15 postgresql-15-pgtap);
+        for "postgresql-$major", "postgresql-client-$major", "postgresql-server-dev-$major",
+            "postgresql-$major-pgtap";
 }
 my $missing = missing_packages(PG_CONFIG => '/opt/pg/bin/pg_config');
 like($missing, qr/ libipc-run-perl\b/, 'another PostgreSQL: what tests need is installed');
