@@ -1,6 +1,6 @@
 /*
- * main.c: the Acoustic sandbox, a server on loopback that speaks the token and XML API of Acoustic,
- * for tests, benchmarks and demonstrations.
+ * main.c: the Acoustic sandbox, a server that speaks the token and XML API of Acoustic, for tests,
+ * benchmarks and demonstrations.
  *
  * It also does imports of files that lie in a folder; somebody else's SFTP server puts them there.
  *

@@ -252,9 +252,9 @@ server_start(struct event_base *base, struct api *api)
     evhttp_set_cb(http, "/oauth/token", on_token, api);
     evhttp_set_cb(http, "/XMLAPI", on_xmlapi, api);
     own_set_paths(http, api);
-    if (evhttp_bind_socket(http, "127.0.0.1", (ev_uint16_t)api->settings->port) != 0) {
-        fprintf(stderr, "acoustic-sandbox: could not listen on 127.0.0.1:%d\n",
-                api->settings->port);
+    if (evhttp_bind_socket(http, api->settings->host, (ev_uint16_t)api->settings->port) != 0) {
+        fprintf(stderr, "acoustic-sandbox: could not listen on \"%s\", port %d\n",
+                api->settings->host, api->settings->port);
         evhttp_free(http);
         return NULL;
     }

@@ -1,6 +1,5 @@
 /*
- * server.h: HTTP on loopback: the two paths of Acoustic, and the sandbox's own pages. main.c starts
- * it.
+ * server.h: HTTP: the two paths of Acoustic, and the sandbox's own pages. main.c starts it.
  */
 #ifndef CTMS_TEST_ACOUSTIC_SANDBOX_SERVER_H
 #define CTMS_TEST_ACOUSTIC_SANDBOX_SERVER_H

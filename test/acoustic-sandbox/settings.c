@@ -96,7 +96,8 @@ settings_from_environment(struct settings *settings)
 {
     long port, empty_is_kept;
 
-    *settings = (struct settings){.state_file = text_of("SANDBOX_STATE", NULL),
+    *settings = (struct settings){.host = text_of("SANDBOX_HOST", "127.0.0.1"),
+                                  .state_file = text_of("SANDBOX_STATE", NULL),
                                   .sftp_root = text_of("SANDBOX_SFTP_ROOT", NULL),
                                   .client_id = text_of("SANDBOX_CLIENT_ID", "cid"),
                                   .client_secret = text_of("SANDBOX_CLIENT_SECRET", "secret"),

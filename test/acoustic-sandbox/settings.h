@@ -10,7 +10,8 @@
 enum { SETTINGS_PATH = 1024 };
 
 struct settings {
-    int port;               /* SANDBOX_PORT, loopback only */
+    const char *host;       /* SANDBOX_HOST: address to listen on; loopback unless it is set */
+    int port;               /* SANDBOX_PORT */
     const char *state_file; /* SANDBOX_STATE; null: the state is not saved */
     const char *sftp_root;  /* SANDBOX_SFTP_ROOT: folder of the files; null: no imports */
     const char *client_id, *client_secret, *refresh_token; /* SANDBOX_CLIENT_ID, ... */

@@ -238,4 +238,21 @@ subtest 'page and state' => sub {
         'and starts with what it had');
 };
 
+subtest 'where it listens' => sub {
+    my $port = $ctms->{sandbox_port};
+    my $other = "127.0.0.2:$port";
+    my $is_reached = sub { return IO::Socket::INET->new(PeerAddr => $other, Timeout => 1) };
+    ok(!$is_reached->(), 'at one address');
+    is($ctms->stop_program('sandbox'), 0, 'it stops');
+    my %env = (SANDBOX_PORT => $port, SANDBOX_HOST => '127.0.0.2');
+    $ctms->start_program('sandbox', 'acoustic-sandbox', \%env);
+    poll_until($is_reached, 'at another');
+    is($ctms->stop_program('sandbox'), 0, 'it stops');
+    $env{SANDBOX_HOST} = '192.0.2.1';
+    $ctms->start_program('sandbox', 'acoustic-sandbox', \%env);
+    my $log = qr/could not listen on "192\.0\.2\.1", port $port\n/;
+    poll_until(sub { $ctms->log_of('sandbox') =~ $log }, 'not at one that is not here');
+    isnt($ctms->stop_program('sandbox'), 0, 'and it ends');
+};
+
 done_testing();
