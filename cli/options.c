@@ -13,6 +13,7 @@
 #include "cli/near.h"
 #include "cli/output.h"
 #include "cli/words.h"
+#include "common/version.h"
 
 enum global_option {
     OPTION_DB_URL,
@@ -256,7 +257,7 @@ static enum options_result
 answer_program(const struct cli *cli, const struct parser *parser)
 {
     if (parser->is_version)
-        printf("ctms %s\n", config_version());
+        printf("ctms %s\n", CTMS_VERSION);
     else
         help_print_program(stdout, cli->groups, global_options);
     return OPTIONS_DONE;

@@ -11,10 +11,7 @@
 #include "common/buf.h"
 #include "common/config_file.h"
 #include "common/db_url.h"
-
-#ifndef CTMS_VERSION
-#define CTMS_VERSION "1.0"
-#endif
+#include "common/version.h"
 
 /* Names with this prefix belong to test harnesses. They are ignored. */
 #define IGNORED_PREFIX "CTMS_TEST_"
@@ -502,12 +499,6 @@ config_file_of_environment(void)
 }
 
 /* ---- command line --------------------------------------------------------------- */
-
-const char *
-config_version(void)
-{
-    return CTMS_VERSION;
-}
 
 static const char *
 type_name(config_type type)

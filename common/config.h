@@ -91,7 +91,5 @@ bool config_bool(const config *c, const char *name);
 
 /* Prints the settings of the program with types, defaults and descriptions. */
 void config_print_settings(config_program program, FILE *out);
-/* The version of ctms, such as "1.0". */
-const char *config_version(void);
 
 #endif

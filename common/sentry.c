@@ -11,9 +11,10 @@
 #include "common/clock.h"
 #include "common/hex.h"
 #include "common/http_client.h"
+#include "common/version.h"
 
 #define LOG_TYPE "ctms.sentry"
-#define CLIENT "ctms/1.0"
+#define CLIENT "ctms/" CTMS_VERSION
 #define TIMEOUT_S 5.0
 #define ANSWER_MAX 4096
 #define MINUTE_S 60.0

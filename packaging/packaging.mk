@@ -1,6 +1,6 @@
 # Manual pages, completion, and packages; included by the top Makefile.
 
-VERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" ctms.control)
+VERSION = $(shell sed -n 's/^\#define CTMS_VERSION "\(.*\)"/\1/p' common/version.h)
 # Version of the Debian packages.
 DEB_VERSION ?= $(VERSION)
 MANUALS = build/man/ctms.1 build/man/ctms-rest.8 build/man/ctms-agent.8

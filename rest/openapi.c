@@ -9,6 +9,7 @@
 
 #include "common/buf.h"
 #include "common/include_file.h"
+#include "common/version.h"
 #include "rest/resource.h"
 #include "rest/route.h"
 
@@ -356,7 +357,7 @@ build(const char *contact_schemas, const app *a)
     complete_schemes(json_object_get(parts, "securitySchemes"), base);
     document = json_pack(
         "{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:O, s:o, s:{s:o, s:O}}", "openapi",
-        "3.1.0", "info", "title", "ctms", "version", config_version(), "description",
+        "3.1.0", "info", "title", "ctms", "version", CTMS_VERSION, "description",
         "Contacts, their newsletters and waitlists. HEAD works where GET does.", "license", "name",
         "Mozilla Public License 2.0", "identifier", "MPL-2.0", "servers", "url",
         base[0] == '\0' ? "/" : base, "tags", json_object_get(parts, "tags"), "paths",

@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "common/config.h"
+#include "common/version.h"
 
 char *
 version_read(const char *file)
@@ -13,8 +13,8 @@ version_read(const char *file)
 
     if (!json_is_object(json)) {
         json_decref(json);
-        json = json_pack("{s:s, s:s, s:s, s:s}", "source", "", "version", config_version(),
-                         "commit", "", "build", "");
+        json = json_pack("{s:s, s:s, s:s, s:s}", "source", "", "version", CTMS_VERSION, "commit",
+                         "", "build", "");
     }
     text = json_dumps(json, JSON_COMPACT);
     json_decref(json);

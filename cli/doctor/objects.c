@@ -10,6 +10,7 @@
 #include "cli/database.h"
 #include "common/buf.h"
 #include "common/include_file.h"
+#include "common/version.h"
 
 INCLUDE_FILE(triggers_sql, "cli/doctor/triggers.sql");
 
@@ -126,12 +127,12 @@ doctor_check_extension(struct doctor *d)
         else if (*available && strcmp(objects, available) != 0)
             doctor_warn(d, UPDATE, "the SQL objects have version %s; %s is installed", objects,
                         available);
-        else if (strcmp(objects, config_version()) != 0)
+        else if (strcmp(objects, CTMS_OBJECTS_VERSION) != 0)
             doctor_warn(d,
-                        compare_versions(objects, config_version()) > 0
+                        compare_versions(objects, CTMS_OBJECTS_VERSION) > 0
                             ? "Install the newer package of the programs. See docs/upgrade.md."
                             : "Install the newer package of the extension. See docs/upgrade.md.",
-                        "this program has version %s, the SQL objects have %s", config_version(),
+                        "this program has version %s, the SQL objects have %s", CTMS_VERSION,
                         objects);
         else
             doctor_ok(d, "version %s, as this program", objects);
@@ -214,7 +215,7 @@ advise_triggers(const PGresult *result, buf *advice)
         buf_printf(advice, "As a superuser: %s", buf_text(&statements));
     if (missing.length > 0)
         buf_printf(advice, "%sMake as the file ctms--%s.sql of the installation does: %s",
-                   statements.length > 0 ? ". " : "", config_version(), buf_text(&missing));
+                   statements.length > 0 ? ". " : "", CTMS_OBJECTS_VERSION, buf_text(&missing));
     buf_free(&statements);
     buf_free(&missing);
 }

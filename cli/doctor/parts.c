@@ -6,6 +6,7 @@
 
 #include "common/buf.h"
 #include "common/include_file.h"
+#include "common/version.h"
 
 INCLUDE_FILE(parts_sql, "cli/doctor/parts.sql");
 
@@ -58,7 +59,7 @@ report_parts(struct doctor *d, const PGresult *result)
         buf advice = BUF_INIT;
 
         buf_printf(&advice, "Make as the file ctms--%s.sql of the installation does.",
-                   config_version());
+                   CTMS_OBJECTS_VERSION);
         doctor_warn(d, buf_text(&advice), "missing, but made by a restore: %s", buf_text(&missing));
         buf_free(&advice);
     }

@@ -28,7 +28,8 @@ sub write_file
     return;
 }
 my $limit = ($upgrade =~ /starts with `(SELECT pg_catalog\.set_config.*?)`/s)[0] =~ s/\s+/ /gr;
-write_file('ctms--1.0--9.1.sql', 'ALTER TABLE ctms.emails ADD of_9_1 text;');
+my ($version) = slurp("$ENV{CTMS_TEST_TOP}/ctms.control") =~ /^default_version = '(.*)'/m;
+write_file("ctms--$version--9.1.sql", 'ALTER TABLE ctms.emails ADD of_9_1 text;');
 write_file('ctms--9.1--9.2.sql', "$limit;
     DO \$\$ BEGIN RAISE WARNING 'limit: %', current_setting('lock_timeout'); END \$\$;
     ALTER TABLE ctms.emails ADD of_9_2 text;");
@@ -41,8 +42,8 @@ $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $node->append_conf('postgresql.conf', "fsync = off\n");
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE ctms');
-$node->safe_psql('ctms', q{CREATE EXTENSION ctms VERSION '1.0';
-    INSERT INTO ctms.emails (primary_email) VALUES ('one@example.com')});
+$node->safe_psql('ctms', "CREATE EXTENSION ctms VERSION '$version';
+    INSERT INTO ctms.emails (primary_email) VALUES ('one\@example.com')");
 
 # Somebody's transaction stays open.
 sub open_transaction
@@ -67,7 +68,7 @@ ok($reader->finish, 'a reader gets through, though a transaction stays open');
 is($rows, "1\n", 'and reads');
 poll_until(sub { $update->pump_nb; $err =~ /canceling statement due to lock timeout/ },
     'the update gives up');
-is($node->safe_psql('ctms', q{SELECT extversion FROM pg_extension WHERE extname = 'ctms'}), '1.0',
+is($node->safe_psql('ctms', q{SELECT extversion FROM pg_extension WHERE extname = 'ctms'}), $version,
     'and has changed nothing');
 $writer->query_safe('COMMIT');
 $writer->quit;
