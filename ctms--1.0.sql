@@ -3590,12 +3590,11 @@ GRANT EXECUTE ON FUNCTION ctms.monitor(integer) TO ctms_monitor, ctms_reader, ct
 -- installation, so it is not dumped (this comes after 95_dump.sql).
 -- ---------------------------------------------------------------------------
 
-CREATE TABLE ctms.queue_flush (is_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_only_row));
-COMMENT ON TABLE ctms.queue_flush IS 'One row, whose deferred trigger writes the queue when a transaction that changed contacts commits';
-COMMENT ON COLUMN ctms.queue_flush.is_only_row IS 'Always true: the key, so that there is one row';
-REVOKE ALL ON ctms.queue_flush FROM PUBLIC;
-GRANT SELECT ON ctms.queue_flush TO ctms_reader, ctms_admin;
-INSERT INTO ctms.queue_flush VALUES (true);
+CREATE TABLE ctms._queue_flush (is_only_row boolean PRIMARY KEY DEFAULT true CHECK (is_only_row));
+COMMENT ON TABLE ctms._queue_flush IS 'One row, whose deferred trigger writes the queue when a transaction that changed contacts commits';
+COMMENT ON COLUMN ctms._queue_flush.is_only_row IS 'Always true: the key, so that there is one row';
+REVOKE ALL ON ctms._queue_flush FROM PUBLIC;
+INSERT INTO ctms._queue_flush VALUES (true);
 
 -- Without the row, no contact could be changed. So it survives whoever empties every table, and a
 -- copy that logical replication makes of it.
@@ -3604,31 +3603,31 @@ CREATE FUNCTION ctms._keep_queue_flush() RETURNS trigger
 AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO ctms.queue_flush VALUES (true);
-    ELSIF TG_OP = 'INSERT' AND NOT EXISTS (SELECT FROM ctms.queue_flush) THEN
+        INSERT INTO ctms._queue_flush VALUES (true);
+    ELSIF TG_OP = 'INSERT' AND NOT EXISTS (SELECT FROM ctms._queue_flush) THEN
         RETURN NEW;
     END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION ctms._keep_queue_flush() IS 'Trigger of ctms.queue_flush: keeps its only row as it is';
+COMMENT ON FUNCTION ctms._keep_queue_flush() IS 'Trigger of ctms._queue_flush: keeps its only row as it is';
 REVOKE ALL ON FUNCTION ctms._keep_queue_flush() FROM PUBLIC;
-CREATE TRIGGER ctms_queue_flush_keep BEFORE INSERT OR UPDATE OR DELETE ON ctms.queue_flush
+CREATE TRIGGER ctms_queue_flush_keep BEFORE INSERT OR UPDATE OR DELETE ON ctms._queue_flush
     FOR EACH ROW EXECUTE FUNCTION ctms._keep_queue_flush();
-CREATE TRIGGER ctms_queue_flush_truncated AFTER TRUNCATE ON ctms.queue_flush
+CREATE TRIGGER ctms_queue_flush_truncated AFTER TRUNCATE ON ctms._queue_flush
     EXECUTE FUNCTION ctms._keep_queue_flush();
-ALTER TABLE ctms.queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush_keep;
-ALTER TABLE ctms.queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush_truncated;
+ALTER TABLE ctms._queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush_keep;
+ALTER TABLE ctms._queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush_truncated;
 
 CREATE FUNCTION ctms._flush_queue() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__flush_queue';
-COMMENT ON FUNCTION ctms._flush_queue() IS 'Trigger of ctms.queue_flush: enqueues the contacts that the transaction has changed';
+COMMENT ON FUNCTION ctms._flush_queue() IS 'Trigger of ctms._queue_flush: enqueues the contacts that the transaction has changed';
 REVOKE ALL ON FUNCTION ctms._flush_queue() FROM PUBLIC;
 
 -- ALWAYS: session_replication_role must not keep changes that were noted from being enqueued.
-CREATE CONSTRAINT TRIGGER ctms_queue_flush AFTER INSERT ON ctms.queue_flush DEFERRABLE INITIALLY DEFERRED
+CREATE CONSTRAINT TRIGGER ctms_queue_flush AFTER INSERT ON ctms._queue_flush DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION ctms._flush_queue();
-ALTER TABLE ctms.queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush;
+ALTER TABLE ctms._queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush;
 -- ---------------------------------------------------------------------------
 -- Whoever may execute a trigger function can attach it to a table of his own, where those that
 -- run as their owner would do his bidding. Only the owner of the extension makes triggers, and

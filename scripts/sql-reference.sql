@@ -43,7 +43,7 @@ SELECT format(E'### `ctms.%s`\n\n%s.\n\n| column | type | | meaning |\n|---|---|
      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))
     || COALESCE(E'\n' || (SELECT string_agg('Unique: `' || substring(pg_get_indexdef(i.indexrelid) FROM 'USING btree (.*)') || '`.', E'\n' ORDER BY i.indexrelid)
         FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)) || E'\n', '')
-FROM pg_class c WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r' ORDER BY c.relname;
+FROM pg_class c WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r' AND c.relname NOT LIKE '\_%' ORDER BY c.relname;
 
 \qecho '## Views'
 \qecho

@@ -2,6 +2,9 @@
 -- doctor/parts.c runs it; the list is that of a new extension, which 417_cli_doctor.pl looks after.
 -- Triggers of ours are in triggers.sql.
 WITH expected (relation, kind, names) AS (VALUES
+    ('_queue_flush', 'column', 'is_only_row'),
+    ('_queue_flush', 'constraint', '_queue_flush_is_only_row_check'),
+    ('_queue_flush', 'index', '_queue_flush_pkey'),
     ('acoustic_agent', 'column', 'agent slots wanted lease_until contacts_per_second'),
     ('acoustic_agent', 'index', 'acoustic_agent_pkey'),
     ('acoustic_agent', 'parameter', 'autovacuum_vacuum_threshold=1000 fillfactor=50'),
@@ -69,9 +72,6 @@ WITH expected (relation, kind, names) AS (VALUES
     ('pending_acoustic', 'parameter', 'autovacuum_analyze_scale_factor=0.1 autovacuum_analyze_threshold=1000 '
         'autovacuum_vacuum_cost_delay=0 autovacuum_vacuum_scale_factor=0.02 '
         'autovacuum_vacuum_threshold=1000 fillfactor=50'),
-    ('queue_flush', 'column', 'is_only_row'),
-    ('queue_flush', 'constraint', 'queue_flush_is_only_row_check'),
-    ('queue_flush', 'index', 'queue_flush_pkey'),
     ('settings', 'column', 'name value create_timestamp update_timestamp'),
     ('settings', 'index', 'settings_pkey'),
     ('stripe_customer', 'column', 'stripe_id fxa_id default_source_id invoice_settings_default_payment_method_id '

@@ -1,6 +1,9 @@
 -- Triggers that the extension makes and that are not there, or do not fire when they should.
 -- doctor/objects.c runs it; the list is that of a new extension, which 417_cli_doctor.pl looks after.
 WITH expected (relation, name, enabled) AS (VALUES
+    ('_queue_flush', 'ctms_queue_flush', 'A'),
+    ('_queue_flush', 'ctms_queue_flush_keep', 'A'),
+    ('_queue_flush', 'ctms_queue_flush_truncated', 'A'),
     ('acoustic_bulk_file', 'ctms_acoustic_bulk_file_restores', 'O'),
     ('acoustic_bulk_file', 'ctms_acoustic_bulk_file_update_timestamp', 'O'),
     ('acoustic_bulk_run', 'ctms_acoustic_bulk_run_restored', 'O'),
@@ -47,9 +50,6 @@ WITH expected (relation, name, enabled) AS (VALUES
     ('newsletters', 'ctms_newsletters_updated', 'O'),
     ('pending_acoustic', 'ctms_pending_acoustic_restores', 'O'),
     ('pending_acoustic', 'ctms_pending_acoustic_update_timestamp', 'O'),
-    ('queue_flush', 'ctms_queue_flush', 'A'),
-    ('queue_flush', 'ctms_queue_flush_keep', 'A'),
-    ('queue_flush', 'ctms_queue_flush_truncated', 'A'),
     ('settings', 'ctms_settings_check', 'O'),
     ('settings', 'ctms_settings_invalidate', 'A'),
     ('settings', 'ctms_settings_invalidate_all', 'A'),

@@ -90,7 +90,7 @@ flush_feed(void)
 static const TriggerUse flush_use = {
     "ctms._flush_queue", "AFTER INSERT for each row", {{TRIGGER_EVENT_ROW, TRIGGER_ON(INSERT)}}};
 
-/* ctms._flush_queue() → trigger, deferred, AFTER INSERT ON ctms.queue_flush FOR EACH ROW */
+/* ctms._flush_queue() → trigger, deferred, AFTER INSERT ON ctms._queue_flush FOR EACH ROW */
 Datum
 ctms__flush_queue(PG_FUNCTION_ARGS)
 {

@@ -61,7 +61,7 @@ look_up(void)
 
     relations.queue = find_required("pending_acoustic", schema);
     relations.emails = find_required("emails", schema);
-    relations.flush = find_required("queue_flush", schema);
+    relations.flush = find_required("_queue_flush", schema);
     relations.idle_sequence = get_relname_relid("acoustic_idle_seq", schema);
     relations.deleted_contacts = get_relname_relid("acoustic_deleted_contact", schema);
     relations.deleted_rows = get_relname_relid("acoustic_deleted_row", schema);

@@ -9,7 +9,7 @@
 typedef struct QueueRelations {
     Oid queue;            /* ctms.pending_acoustic */
     Oid emails;           /* ctms.emails */
-    Oid flush;            /* ctms.queue_flush, whose trigger writes the queue */
+    Oid flush;            /* ctms._queue_flush, whose trigger writes the queue */
     Oid idle_sequence;    /* ctms.acoustic_idle_seq; invalid when it does not exist */
     Oid deleted_contacts; /* ctms.acoustic_deleted_contact */
     Oid deleted_rows;     /* ctms.acoustic_deleted_row */

@@ -17,7 +17,7 @@ my $elsewhere = CTMS::Test->new('elsewhere', no_extension => 1)->node;
 is($source->sql(q{
     SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class c
     WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind IN ('r', 'p', 'S')
-        AND c.relname NOT IN ('acoustic_agent', 'queue_flush')
+        AND c.relname NOT IN ('acoustic_agent', '_queue_flush')
       AND NOT EXISTS (SELECT FROM pg_extension e
           WHERE e.extname = 'ctms' AND c.oid = ANY (e.extconfig))}),
     '', 'every table and sequence that is to last is registered for pg_dump');

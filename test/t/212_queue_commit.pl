@@ -190,11 +190,11 @@ $cases->both('DROP SCHEMA after a change' => sub {
 
 # ---- the table whose trigger writes the queue ---------------------------------------------------
 
-my $flush = 'ctms.queue_flush';
+my $flush = 'ctms._queue_flush';
 for my $other ('AFTER UPDATE', 'AFTER INSERT', undef)
 {
     my $name = $other // 'no trigger';
-    $cases->both("queue_flush with $name of others" => sub {
+    $cases->both("_queue_flush with $name of others" => sub {
         my ($case) = @_;
         $case->sql("DROP TRIGGER ctms_queue_flush ON $flush");
         $case->sql("CREATE CONSTRAINT TRIGGER ctms_queue_flush $other ON $flush $deferred
@@ -404,24 +404,24 @@ sub heard
     return scalar(() = $said =~ /"ctms_acoustic" received/g);
 }
 
-$cases->both('what is done to ctms.queue_flush' => sub {
+$cases->both('what is done to ctms._queue_flush' => sub {
     my ($case) = @_;
     $case->sql(q{CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql
         AS 'BEGIN RAISE ''fired''; END';
-        CREATE TRIGGER others AFTER INSERT ON ctms.queue_flush
+        CREATE TRIGGER others AFTER INSERT ON ctms._queue_flush
             FOR EACH ROW EXECUTE FUNCTION public.refuse()});
     $case->gives(change(1), '', 'a trigger of others does not fire');
-    $case->sql('ALTER TABLE ctms.queue_flush DISABLE TRIGGER ALL');
+    $case->sql('ALTER TABLE ctms._queue_flush DISABLE TRIGGER ALL');
     $case->gives(change(2), '', 'with its trigger disabled: a change commits');
-    $case->sql('VACUUM FULL ctms.queue_flush');
+    $case->sql('VACUUM FULL ctms._queue_flush');
     $case->gives(change(3), '', 'written anew: a change commits');
     $case->has_queued('1 2 3', 'and all are enqueued');
-    $case->sql('DELETE FROM ctms.queue_flush; TRUNCATE ctms.queue_flush;
-        INSERT INTO ctms.queue_flush VALUES (true)');
+    $case->sql('DELETE FROM ctms._queue_flush; TRUNCATE ctms._queue_flush;
+        INSERT INTO ctms._queue_flush VALUES (true)');
     $case->gives(change(4), '', 'its row survives DELETE, TRUNCATE and a copy of itself');
-    $case->sql('ALTER TABLE ctms.queue_flush DISABLE TRIGGER ALL; DELETE FROM ctms.queue_flush');
+    $case->sql('ALTER TABLE ctms._queue_flush DISABLE TRIGGER ALL; DELETE FROM ctms._queue_flush');
     $case->gives(change(5), 'ERROR:  55000', 'without its row: a change is refused, not lost');
-    $case->sql('INSERT INTO ctms.queue_flush VALUES (true)');
+    $case->sql('INSERT INTO ctms._queue_flush VALUES (true)');
     $case->gives(change(5), '', 'which the hint mends');
 });
 

@@ -372,7 +372,7 @@ is(join("\n", sort keys %listed), $ctms->sql(q{SELECT format('(%L, %L, %L)', c.r
     'cli/doctor/triggers.sql lists the triggers of the extension');
 for my $case (
     [ 'ALTER TABLE ctms.emails DISABLE TRIGGER ctms_emails_update_timestamp', 'disabled' ],
-    [ 'ALTER TABLE ctms.queue_flush ENABLE TRIGGER ctms_queue_flush', 'not in its mode' ],
+    [ 'ALTER TABLE ctms._queue_flush ENABLE TRIGGER ctms_queue_flush', 'not in its mode' ],
     [ 'ALTER EVENT TRIGGER ctms_guard_drop DISABLE', 'disabled' ],
     [ 'ALTER EVENT TRIGGER ctms_warn_of_changes ENABLE', 'not in its mode' ])
 {
