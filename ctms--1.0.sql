@@ -1541,7 +1541,7 @@ CREATE FUNCTION ctms.acoustic_lanes(retry_limit integer DEFAULT 6)
     RETURNS TABLE (lane text, backlog bigint, oldest_age_s double precision)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_acoustic_lanes';
-COMMENT ON FUNCTION ctms.acoustic_lanes(integer) IS 'For each lane (live, which has the deletions too, and bulk): how many contacts wait to be sent, as ctms.acoustic_backlog() counts them, and the age in seconds of the oldest change of them, as ctms.acoustic_age() finds it';
+COMMENT ON FUNCTION ctms.acoustic_lanes(integer) IS 'For each lane (live, which has the deletions too, and bulk): how many contacts wait to be sent, as ctms.acoustic_backlog() counts them, and the age in seconds of the oldest change of them that is ready to be sent, or is being sent; 0 when there is none';
 
 CREATE FUNCTION ctms.acoustic_configuration() RETURNS json
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -3537,20 +3537,19 @@ COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interva
 REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval, double precision) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval, double precision) TO ctms_agent, ctms_admin;
 
-CREATE FUNCTION ctms.acoustic_age(retry_limit integer, is_bulk boolean DEFAULT false) RETURNS double precision
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms._acoustic_age(retry_limit integer, is_bulk boolean) RETURNS double precision
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT GREATEST(COALESCE(EXTRACT(epoch FROM clock_timestamp() - min(oldest.create_timestamp)), 0), 0)
     FROM generate_series(0, LEAST(retry_limit, 1000) - 1) AS tried (retry)
     CROSS JOIN LATERAL (
         SELECT p.create_timestamp FROM ctms.pending_acoustic p
-        WHERE p.is_bulk = acoustic_age.is_bulk AND p.retry_after IS NULL AND p.retry = tried.retry
+        WHERE p.is_bulk = _acoustic_age.is_bulk AND p.retry_after IS NULL AND p.retry = tried.retry
         -- The order of the index, so that it reads one entry of each.
         ORDER BY p.retry_after NULLS FIRST, p.retry, p.create_timestamp LIMIT 1) AS oldest
 $$;
-COMMENT ON FUNCTION ctms.acoustic_age(integer, boolean) IS 'Age in seconds of the oldest change in the live lane, or the bulk lane, that is ready to be sent, or is being sent; 0 when there is none';
-REVOKE ALL ON FUNCTION ctms.acoustic_age(integer, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer, boolean) TO ctms_agent, ctms_api, ctms_admin, ctms_monitor;
+COMMENT ON FUNCTION ctms._acoustic_age(integer, boolean) IS 'Age in seconds of the oldest change in a lane that is ready to be sent, or is being sent; 0 when there is none';
+REVOKE ALL ON FUNCTION ctms._acoustic_age(integer, boolean) FROM PUBLIC;
 -- ---------------------------------------------------------------------------
 -- What a monitoring system watches, for the role ctms_monitor: numbers alone, and no personal data.
 -- It is cheap enough to ask for every few seconds: no count goes on for long.
@@ -3565,7 +3564,7 @@ AS $$
     SELECT b.backlog, b.retry_backlog,
         (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
             WHERE p.is_bulk IN (false, true) AND p.retry_after = 'infinity' LIMIT 10000) AS up_to),
-        ctms.acoustic_age(monitor.retry_limit),
+        ctms._acoustic_age(monitor.retry_limit, false),
         (SELECT count(*) FROM (SELECT FROM ctms.acoustic_deleted_contact d
             WHERE d.is_to_send LIMIT 10000) AS up_to),
         a.agents, a.slots, a.wanted,
@@ -3578,7 +3577,7 @@ AS $$
             COALESCE(sum(s.wanted), 0)::bigint AS wanted
         FROM ctms.acoustic_agent s WHERE s.lease_until > clock_timestamp()) AS a
 $$;
-COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and stripe_unresolved end at 10000';
+COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age in seconds of the oldest in the live lane (as ctms.acoustic_lanes()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and stripe_unresolved end at 10000';
 REVOKE ALL ON FUNCTION ctms.monitor(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.monitor(integer) TO ctms_monitor, ctms_reader, ctms_admin;
 -- ---------------------------------------------------------------------------

@@ -92,10 +92,11 @@ doctor_check_queue(struct doctor *d)
         doctor_skip(d, "not checked: needs the extension");
         return;
     }
-    snprintf(sql, sizeof(sql),
-             "SELECT backlog, retry_backlog, round(ctms.acoustic_age(%s)) "
-             "FROM ctms.acoustic_backlog(%s)",
-             limit, limit);
+    snprintf(
+        sql, sizeof(sql),
+        "SELECT backlog, retry_backlog, (SELECT round(oldest_age_s) FROM ctms.acoustic_lanes(%s)"
+        " WHERE lane = 'live') FROM ctms.acoustic_backlog(%s)",
+        limit, limit);
     result = doctor_query(d, "ctms_api, ctms_agent or ctms_admin", sql);
     if (!result)
         return;

@@ -72,7 +72,7 @@ static QueuePlan estimate_plan = {
            "  FROM pg_class WHERE oid = 'ctms.pending_acoustic'::regclass) AS t"};
 
 static QueuePlan age_plan = {
-    .sql = "SELECT ctms.acoustic_age($1, $2)", .arg_count = 2, .arg_types = {INT4OID, BOOLOID}};
+    .sql = "SELECT ctms._acoustic_age($1, $2)", .arg_count = 2, .arg_types = {INT4OID, BOOLOID}};
 
 static int64
 result_int64(int column)

@@ -154,7 +154,7 @@ CREATE FUNCTION ctms.acoustic_lanes(retry_limit integer DEFAULT 6)
     RETURNS TABLE (lane text, backlog bigint, oldest_age_s double precision)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_acoustic_lanes';
-COMMENT ON FUNCTION ctms.acoustic_lanes(integer) IS 'For each lane (live, which has the deletions too, and bulk): how many contacts wait to be sent, as ctms.acoustic_backlog() counts them, and the age in seconds of the oldest change of them, as ctms.acoustic_age() finds it';
+COMMENT ON FUNCTION ctms.acoustic_lanes(integer) IS 'For each lane (live, which has the deletions too, and bulk): how many contacts wait to be sent, as ctms.acoustic_backlog() counts them, and the age in seconds of the oldest change of them that is ready to be sent, or is being sent; 0 when there is none';
 
 CREATE FUNCTION ctms.acoustic_configuration() RETURNS json
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -105,17 +105,16 @@ COMMENT ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interva
 REVOKE ALL ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval, double precision) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.share_acoustic(text, integer, integer, integer, interval, double precision) TO ctms_agent, ctms_admin;
 
-CREATE FUNCTION ctms.acoustic_age(retry_limit integer, is_bulk boolean DEFAULT false) RETURNS double precision
-    LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION ctms._acoustic_age(retry_limit integer, is_bulk boolean) RETURNS double precision
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT GREATEST(COALESCE(EXTRACT(epoch FROM clock_timestamp() - min(oldest.create_timestamp)), 0), 0)
     FROM generate_series(0, LEAST(retry_limit, 1000) - 1) AS tried (retry)
     CROSS JOIN LATERAL (
         SELECT p.create_timestamp FROM ctms.pending_acoustic p
-        WHERE p.is_bulk = acoustic_age.is_bulk AND p.retry_after IS NULL AND p.retry = tried.retry
+        WHERE p.is_bulk = _acoustic_age.is_bulk AND p.retry_after IS NULL AND p.retry = tried.retry
         -- The order of the index, so that it reads one entry of each.
         ORDER BY p.retry_after NULLS FIRST, p.retry, p.create_timestamp LIMIT 1) AS oldest
 $$;
-COMMENT ON FUNCTION ctms.acoustic_age(integer, boolean) IS 'Age in seconds of the oldest change in the live lane, or the bulk lane, that is ready to be sent, or is being sent; 0 when there is none';
-REVOKE ALL ON FUNCTION ctms.acoustic_age(integer, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ctms.acoustic_age(integer, boolean) TO ctms_agent, ctms_api, ctms_admin, ctms_monitor;
+COMMENT ON FUNCTION ctms._acoustic_age(integer, boolean) IS 'Age in seconds of the oldest change in a lane that is ready to be sent, or is being sent; 0 when there is none';
+REVOKE ALL ON FUNCTION ctms._acoustic_age(integer, boolean) FROM PUBLIC;

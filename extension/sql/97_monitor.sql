@@ -12,7 +12,7 @@ AS $$
     SELECT b.backlog, b.retry_backlog,
         (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
             WHERE p.is_bulk IN (false, true) AND p.retry_after = 'infinity' LIMIT 10000) AS up_to),
-        ctms.acoustic_age(monitor.retry_limit),
+        ctms._acoustic_age(monitor.retry_limit, false),
         (SELECT count(*) FROM (SELECT FROM ctms.acoustic_deleted_contact d
             WHERE d.is_to_send LIMIT 10000) AS up_to),
         a.agents, a.slots, a.wanted,
@@ -25,6 +25,6 @@ AS $$
             COALESCE(sum(s.wanted), 0)::bigint AS wanted
         FROM ctms.acoustic_agent s WHERE s.lease_until > clock_timestamp()) AS a
 $$;
-COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age of the oldest (as ctms.acoustic_age()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and stripe_unresolved end at 10000';
+COMMENT ON FUNCTION ctms.monitor(integer) IS 'One row of numbers: contacts that wait and that have failed (as ctms.acoustic_backlog()), that wait for their next change (given_up), the age in seconds of the oldest in the live lane (as ctms.acoustic_lanes()); deletions that wait; agents, the requests that they may have in flight, and that they want; Stripe objects without a contact so far; Stripe objects and messages that were refused and are kept; contacts, estimated from statistics (null before the first ANALYZE); 1 on a replica. Counts of given_up, deletions and stripe_unresolved end at 10000';
 REVOKE ALL ON FUNCTION ctms.monitor(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ctms.monitor(integer) TO ctms_monitor, ctms_reader, ctms_admin;

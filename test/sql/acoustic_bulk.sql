@@ -87,7 +87,7 @@ SELECT * FROM queue;
 -- They count: in their lane, but not as failed, though one has.
 SELECT lane, backlog FROM ctms.acoustic_lanes() ORDER BY lane;
 SELECT * FROM ctms.acoustic_backlog(6);
-SELECT ctms.acoustic_age(6, true);
+SELECT oldest_age_s FROM ctms.acoustic_lanes() WHERE lane = 'bulk';
 \set VERBOSITY sqlstate
 SELECT ctms.claim_acoustic_bulk(pg_temp.run(), 'r', NULL, 0, 6);
 SELECT ctms.claim_acoustic_bulk(pg_temp.run(), 'r', NULL, 10001, 6);

@@ -153,7 +153,7 @@ my @calls = (
             'base64'), E'\\n', '')))",
     "SELECT ctms.ingest_pubsub('noise'::bytea)", 'SELECT ctms.count_stripe_refused()',
     "SELECT * FROM ctms.product_subscriptions('$id')", "SELECT * FROM ctms.acoustic_backlog(6)",
-    "SELECT ctms.acoustic_age(6)", "SELECT ctms.acoustic_configuration()",
+    "SELECT ctms.acoustic_configuration()",
     "SELECT * FROM ctms.acoustic_lanes()",
     "SELECT ctms.get_api_client('x')", "SELECT ctms.touch_api_client('x')",
     "SELECT count(*) FROM ctms.api_client_costs()",

@@ -103,7 +103,8 @@ for my $query (
     s/(?:psql:|LOCATION).*?(?=ERROR)//s for $here->[2], $there->[2];
     is_deeply($there, $here, "the same on a replica: $query");
 }
-ok($standby->safe_psql('ctms', 'SELECT ctms.acoustic_age(6) >= 0') eq 't', 'the age of the queue');
+ok($standby->safe_psql('ctms', 'SELECT bool_and(oldest_age_s >= 0)
+        FROM ctms.acoustic_lanes(6)') eq 't', 'the age of the queue');
 for my $write (q{ctms.create_contact('{"email": {"primary_email": "w@example.com"}}')},
     qq{ctms.put_contact('$id', '{"email": {"primary_email": "dump1\@example.com"}}')},
     qq{ctms.patch_contact('$id', '{"email": {"first_name": "w"}}')},

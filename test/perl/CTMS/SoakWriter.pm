@@ -351,7 +351,7 @@ sub read_something
         if $dice < 0.9;
     return $self->single('reading', pick("SELECT ctms.get_identity('$id') IS NULL",
             "SELECT count(*) FROM ctms.acoustic_rows('{$id}')",
-            'SELECT * FROM ctms.acoustic_backlog(10)', 'SELECT ctms.acoustic_age(10)',
+            'SELECT * FROM ctms.acoustic_backlog(10)', 'SELECT ctms.acoustic_lanes(10)',
             "SELECT count(*) FROM ctms.product_subscriptions('$id')"));
 }
 
