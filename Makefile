@@ -9,6 +9,7 @@
 #   make installcheck    regression and isolation tests on a running server (PGHOST, PGPORT, …)
 #   make lint            formatting and static analysis
 #   make check-clients   clients for TypeScript and Python, made from /openapi.json
+#   make check-debian    make run and make check in bare Debians  (SUITES="bookworm trixie forky")
 #   make check-asan      the programs' tests under AddressSanitizer and UBSan
 #   make check-valgrind  the regression tests with the server under valgrind
 #   make fuzz            looks for crashes and contradictions    (FUZZ_SECONDS=60 FUZZ_TARGETS=…)
@@ -136,6 +137,10 @@ check-clients:
 	$(quiet)+$(MAKE) --no-print-directory -j2 all private-postgres
 	$(quiet)scripts/check 115_client_typescript 116_client_python
 
+SUITES ?= bookworm trixie forky
+check-debian:
+	$(quiet)scripts/check-debian $(SUITES)
+
 check-asan:
 	$(quiet)scripts/install-packages check
 	$(quiet)+$(MAKE) --no-print-directory -j2 SANITIZE=address,undefined programs unit-tests fuzz-replay
@@ -159,5 +164,5 @@ clean:
 	rm -rf build
 
 .PHONY: all extension programs unit-tests install install-extension install-programs installcheck \
-	private-postgres run cluster check sql-reference check-clients check-asan check-valgrind lint clean
+	private-postgres run cluster check sql-reference check-clients check-debian check-asan check-valgrind lint clean
 .DEFAULT_GOAL := all
