@@ -4,6 +4,7 @@
  */
 #include "extension/base/compat.h"
 
+#include "common/int.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
