@@ -2608,11 +2608,11 @@ SELECT q.email_id, q.is_deletion, q.lane, q.state,
             || CASE WHEN q.lease_owner IS NOT NULL THEN '; the agent that was sending it has stopped'
                 WHEN q.retry > 0 THEN ', to be tried again' ELSE '' END
     END AS reason,
-    q.retry AS attempts,
-    q.create_timestamp AS changed_at,
-    CASE WHEN q.state = 'waiting' THEN q.retry_after END AS next_try_at,
-    CASE WHEN q.state = 'sending' THEN q.lease_owner END AS sending_agent,
-    CASE WHEN q.state = 'sending' THEN q.lease_until END AS sending_until,
+    q.retry,
+    q.create_timestamp,
+    CASE WHEN q.state = 'waiting' THEN q.retry_after END AS retry_after,
+    CASE WHEN q.state = 'sending' THEN q.lease_owner END AS lease_owner,
+    CASE WHEN q.state = 'sending' THEN q.lease_until END AS lease_until,
     q.last_error
 FROM (
     SELECT p.email_id, false AS is_deletion, CASE WHEN p.is_bulk THEN 'bulk' ELSE 'live' END AS lane,
@@ -2646,13 +2646,13 @@ COMMENT ON VIEW ctms.acoustic_queue IS 'What waits to be sent to Acoustic, and w
 COMMENT ON COLUMN ctms.acoustic_queue.email_id IS 'The contact. It has two rows if it was deleted and has come back before its deletion was sent';
 COMMENT ON COLUMN ctms.acoustic_queue.is_deletion IS 'The contact was deleted here, and Acoustic is to delete it too';
 COMMENT ON COLUMN ctms.acoustic_queue.lane IS 'live: a person''s change, or a deletion. bulk: a wave, such as a resync, an import or a changed price; live comes first';
-COMMENT ON COLUMN ctms.acoustic_queue.state IS 'ready (may be sent now), sending (an agent has it, or a file that Acoustic imports), waiting (until next_try_at, after a failure), failed (is not tried again by itself) or blocked (until a deletion is sent)';
+COMMENT ON COLUMN ctms.acoustic_queue.state IS 'ready (may be sent now), sending (an agent has it, or a file that Acoustic imports), waiting (until retry_after, after a failure), failed (is not tried again by itself) or blocked (until a deletion is sent)';
 COMMENT ON COLUMN ctms.acoustic_queue.reason IS 'Why it is not in Acoustic yet, in words';
-COMMENT ON COLUMN ctms.acoustic_queue.attempts IS 'Failed attempts since the contact last changed; a permanent failure counts as all of them';
-COMMENT ON COLUMN ctms.acoustic_queue.changed_at IS 'When the oldest change that was not sent yet was made, or the contact was deleted';
-COMMENT ON COLUMN ctms.acoustic_queue.next_try_at IS 'When it may be sent again; null unless it waits after a failure';
-COMMENT ON COLUMN ctms.acoustic_queue.sending_agent IS 'The agent that is sending it, or the run of files ("bulk" and its number), or null';
-COMMENT ON COLUMN ctms.acoustic_queue.sending_until IS 'When others may take it from that agent, unless it says that it goes on';
+COMMENT ON COLUMN ctms.acoustic_queue.retry IS 'Failed attempts since the contact last changed; a permanent failure counts as all of them';
+COMMENT ON COLUMN ctms.acoustic_queue.create_timestamp IS 'When the oldest change that was not sent yet was made, or the contact was deleted';
+COMMENT ON COLUMN ctms.acoustic_queue.retry_after IS 'When it may be sent again; null unless it waits after a failure';
+COMMENT ON COLUMN ctms.acoustic_queue.lease_owner IS 'The agent that is sending it, or the run of files ("bulk" and its number), or null';
+COMMENT ON COLUMN ctms.acoustic_queue.lease_until IS 'When others may take it from that agent, unless it says that it goes on';
 COMMENT ON COLUMN ctms.acoustic_queue.last_error IS 'What went wrong last, beginning with when (UTC); null if nothing did. Never personal data';
 
 -- Reads the index on the order of claiming, and no more than 10,000 of its entries in either lane.

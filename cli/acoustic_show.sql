@@ -53,10 +53,10 @@ SELECT json_build_object(
     'primary_email', (SELECT e.primary_email FROM ctms.emails AS e WHERE e.email_id = $1::uuid),
     -- The deletion first, because it is sent first.
     'queue', (SELECT coalesce(json_agg(json_build_object(
-            'is_deletion', q.is_deletion, 'lane', q.lane, 'state', q.state, 'reason', q.reason, 'attempts', q.attempts,
-            'changed_at', to_char(q.changed_at AT TIME ZONE 'UTC', utc.form),
-            'next_try_at', to_char(q.next_try_at AT TIME ZONE 'UTC', utc.form),
-            'sending_agent', q.sending_agent, 'sending_until', to_char(q.sending_until AT TIME ZONE 'UTC', utc.form),
+            'is_deletion', q.is_deletion, 'lane', q.lane, 'state', q.state, 'reason', q.reason, 'retry', q.retry,
+            'create_timestamp', to_char(q.create_timestamp AT TIME ZONE 'UTC', utc.form),
+            'retry_after', to_char(q.retry_after AT TIME ZONE 'UTC', utc.form),
+            'lease_owner', q.lease_owner, 'lease_until', to_char(q.lease_until AT TIME ZONE 'UTC', utc.form),
             'last_error', q.last_error) ORDER BY q.is_deletion DESC), '[]')
         FROM ctms.acoustic_queue AS q WHERE q.email_id = $1::uuid),
     'place', (SELECT to_json(p) FROM ctms.acoustic_place($1::uuid) AS p WHERE p.place IS NOT NULL),

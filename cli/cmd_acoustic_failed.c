@@ -45,12 +45,12 @@
  * times are compared as texts, which have the same order.
  */
 #define FAILED_SQL                                                                                 \
-    "SELECT email_id, is_deletion, attempts, retry_after, failed_at, error, "                      \
+    "SELECT email_id, is_deletion, retry, retry_after, failed_at, error, "                         \
     "coalesce(retry_after = 'infinity', false) AS is_given_up FROM ("                              \
     "SELECT f.*, CASE WHEN last_error ~ " TIME_PATTERN " THEN left(last_error, 20) ELSE to_char("  \
     "updated_at AT TIME ZONE 'UTC', " TIME_FORMAT ") END AS failed_at, "                           \
     "coalesce(regexp_replace(last_error, " TIME_PATTERN ", ''), 'unknown') AS error "              \
-    "FROM (" ROWS_SQL ") AS f (email_id, is_deletion, attempts, retry_after, last_error, "         \
+    "FROM (" ROWS_SQL ") AS f (email_id, is_deletion, retry, retry_after, last_error, "            \
     "updated_at)) AS f WHERE ($1::text IS NULL OR strpos(lower(error), lower($1)) > 0) "           \
     "AND ($2::text IS NULL OR failed_at COLLATE \"C\" >= $2)"
 
@@ -61,16 +61,16 @@
 
 #define LIST_SQL                                                                                   \
     "DECLARE failed NO SCROLL CURSOR FOR SELECT f.email_id, coalesce(e.primary_email, ''), "       \
-    "f.is_deletion, f.is_given_up, f.attempts, f.failed_at, CASE WHEN isfinite(f.retry_after) "    \
+    "f.is_deletion, f.is_given_up, f.retry, f.failed_at, CASE WHEN isfinite(f.retry_after) "       \
     "THEN to_char(f.retry_after AT TIME ZONE 'UTC', " TIME_FORMAT ") ELSE '' END, f.error "        \
     "FROM (SELECT * FROM (" FAILED_SQL ") AS f ORDER BY failed_at COLLATE \"C\" DESC, email_id "   \
     "LIMIT $3::bigint) AS f LEFT JOIN ctms.emails AS e ON e.email_id = f.email_id "                \
     "AND NOT f.is_deletion ORDER BY f.failed_at COLLATE \"C\" DESC, f.email_id"
 
-enum { EMAIL_ID, ADDRESS, IS_DELETION, IS_GIVEN_UP, ATTEMPTS, FAILED_AT, NEXT_TRY_AT, ERROR };
+enum { EMAIL_ID, ADDRESS, IS_DELETION, IS_GIVEN_UP, RETRY, FAILED_AT, RETRY_AFTER, ERROR };
 
 static const char *const names[] = {"email_id", "primary_email", "is_deletion", "is_given_up",
-                                    "attempts", "failed_at",     "next_try_at", "error"};
+                                    "retry",    "failed_at",     "retry_after", "error"};
 enum { COLUMNS = sizeof(names) / sizeof(*names) };
 
 struct failed {
@@ -188,7 +188,7 @@ print_json(const PGresult *rows, int row, bool is_first)
         buf_printf(&line, "%s\"%s\": ", column > 0 ? ", " : "", names[column]);
         if (column == IS_DELETION || column == IS_GIVEN_UP)
             buf_append_string(&line, *value == 't' ? "true" : "false");
-        else if (column == ATTEMPTS)
+        else if (column == RETRY)
             buf_append_string(&line, value);
         else
             buf_append_json_string(&line, *value ? value : NULL);
@@ -215,7 +215,7 @@ print_text(const PGresult *rows, int row)
 {
     bool is_deletion = *PQgetvalue(rows, row, IS_DELETION) == 't';
     bool is_given_up = *PQgetvalue(rows, row, IS_GIVEN_UP) == 't';
-    const char *next = PQgetvalue(rows, row, NEXT_TRY_AT);
+    const char *next = PQgetvalue(rows, row, RETRY_AFTER);
 
     printf("%s  %s  ", PQgetvalue(rows, row, FAILED_AT), PQgetvalue(rows, row, EMAIL_ID));
     output_text(stdout, is_deletion ? "(deletion)" : PQgetvalue(rows, row, ADDRESS));
@@ -223,7 +223,7 @@ print_text(const PGresult *rows, int row)
     if (is_given_up)
         printf("  given up: ");
     else
-        printf("  failed %s times, %s%s: ", PQgetvalue(rows, row, ATTEMPTS),
+        printf("  failed %s times, %s%s: ", PQgetvalue(rows, row, RETRY),
                *next ? "next try " : "is tried again", next);
     output_text(stdout, PQgetvalue(rows, row, ERROR));
     putchar('\n');

@@ -107,17 +107,17 @@ append_row(struct show *show, const json_t *row)
                json_is_true(json_object_get(row, "is_deletion")) ? "the deletion" : "it",
                text_of(row, "reason"));
     if (strcmp(state, "sending") == 0)
-        buf_printf(&show->summary, ": %s, until %s", text_of(row, "sending_agent"),
-                   text_of(row, "sending_until"));
+        buf_printf(&show->summary, ": %s, until %s", text_of(row, "lease_owner"),
+                   text_of(row, "lease_until"));
     else if (strcmp(state, "waiting") == 0)
-        buf_printf(&show->summary, ", until %s", text_of(row, "next_try_at"));
+        buf_printf(&show->summary, ", until %s", text_of(row, "retry_after"));
     else if (strcmp(state, "failed") == 0)
         buf_append_string(&show->summary, " (ctms acoustic retry)");
-    else if (strcmp(state, "ready") == 0 && number_of(row, "attempts") >= limit)
+    else if (strcmp(state, "ready") == 0 && number_of(row, "retry") >= limit)
         buf_printf(
             &show->summary,
             ", but has failed %lld times: agents with CTMS_ACOUSTIC_RETRY_LIMIT=%lld leave it",
-            (long long)number_of(row, "attempts"), limit);
+            (long long)number_of(row, "retry"), limit);
     if (!json_is_true(json_object_get(row, "is_deletion")))
         append_place(show);
 }
@@ -234,12 +234,12 @@ print_queue_row(const struct show *show, const json_t *row)
     const char *error = json_string_value(json_object_get(row, "last_error"));
 
     if (json_is_true(json_object_get(row, "is_deletion")))
-        print_item("deleted", text_of(row, "changed_at"));
+        print_item("deleted", text_of(row, "create_timestamp"));
     else
-        print_item("changed", text_of(row, "changed_at"));
+        print_item("changed", text_of(row, "create_timestamp"));
     /* A permanent failure counts as all attempts, however many there were. */
-    if (number_of(row, "attempts") > 0 && strcmp(text_of(row, "state"), "failed") != 0)
-        printf("  %-14s %lld; the limit is %lld\n", "failed", (long long)number_of(row, "attempts"),
+    if (number_of(row, "retry") > 0 && strcmp(text_of(row, "state"), "failed") != 0)
+        printf("  %-14s %lld; the limit is %lld\n", "failed", (long long)number_of(row, "retry"),
                config_int(show->cli->settings, "CTMS_ACOUSTIC_RETRY_LIMIT"));
     if (!error)
         return;

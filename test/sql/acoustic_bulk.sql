@@ -142,7 +142,7 @@ INSERT INTO ctms.emails (email_id, primary_email) VALUES (pg_temp.contact(11), '
 SELECT pg_temp.n(email_id), is_to_send, lease_owner = 'bulk ' || pg_temp.run() AS is_held, retry_after = lease_until AS is_kept_away
 FROM ctms.acoustic_deleted_contact ORDER BY 1;
 SELECT pg_temp.ordinary();
-SELECT pg_temp.n(email_id), lane, state, replace(reason, pg_temp.run()::text, 'N') AS reason, attempts
+SELECT pg_temp.n(email_id), lane, state, replace(reason, pg_temp.run()::text, 'N') AS reason, retry
 FROM ctms.acoustic_queue ORDER BY 1, reason;
 
 -- ---- refused rows -------------------------------------------------------------------------------

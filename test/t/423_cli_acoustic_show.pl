@@ -104,8 +104,8 @@ is_deeply([ @$third{qw(state agents rate expected_s)}, @{ $third->{place} }{qw(l
 is($third->{summary}, 'it waits for its turn; 2 before it in the live lane', 'in words');
 my ($row) = @{ $third->{queue} };
 is_deeply($row, { is_deletion => JSON::PP::false, lane => 'live', state => 'ready',
-        reason => 'waits for its turn', attempts => 0, changed_at => '2024-01-01T00:00:03Z',
-        next_try_at => undef, sending_agent => undef, sending_until => undef,
+        reason => 'waits for its turn', retry => 0, create_timestamp => '2024-01-01T00:00:03Z',
+        retry_after => undef, lease_owner => undef, lease_until => undef,
         last_error => undef }, 'its row of the view');
 is_deeply($third->{unsent}, { fields => [], newsletters => ['unmapped'],
         waitlist_fields => ['guide.colour'] }, 'what no column of Acoustic takes');
@@ -158,7 +158,7 @@ queue_row(8, q{retry = 6, retry_after = 'infinity',
     last_error = '2024-05-06T07:08:10Z fault 121: Email Address Is Invalid.'});
 is(state_of($id{8}), 'failed', 'failed for good');
 unlike((acoustic('show', $id{8}))[1], qr/^  failed /m, 'after attempts that nobody has counted');
-is($ctms->sql(q{SELECT next_try_at IS NULL FROM ctms.acoustic_queue WHERE state = 'failed'}), 't',
+is($ctms->sql(q{SELECT retry_after IS NULL FROM ctms.acoustic_queue WHERE state = 'failed'}), 't',
     'there is no next try');
 
 # The rate is that of the agents that run.
@@ -216,7 +216,7 @@ is_deeply([ map { [ @$_{qw(error contacts given_up last)} ] } @{ $summary->{erro
 ok(!exists $summary->{failed}, 'without contacts');
 my ($ninth) = grep { $_->{is_deletion} }
     @{ $json->decode((acoustic(qw(failed --json)))[1])->{failed} };
-is_deeply([ @$ninth{qw(primary_email next_try_at attempts is_given_up)} ],
+is_deeply([ @$ninth{qw(primary_email retry_after retry is_given_up)} ],
     [ undef, undef, 6, JSON::PP::true ], 'a deletion that failed');
 $ctms->sql("UPDATE ctms.emails SET primary_email = '=1+1' WHERE email_id = '$id{'8'}'");
 $ctms->sql("UPDATE ctms.pending_acoustic SET retry = 6, retry_after = 'infinity',
