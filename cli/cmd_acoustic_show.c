@@ -50,7 +50,7 @@ expected_s(const struct show *show)
     const json_t *waiting = json_object_get(show->facts, "place");
     double rate = json_number_value(json_object_get(show->facts, "rate"));
     double place = (double)number_of(waiting, "place");
-    double others = (double)number_of(waiting, "other_lane");
+    double others = (double)number_of(waiting, "other_backlog");
     double before;
 
     if (rate <= 0 || place < 1)

@@ -70,7 +70,7 @@ COMMENT ON COLUMN ctms.acoustic_queue.last_error IS 'What went wrong last, begin
 -- Reads the index on the order of claiming, and no more than 10,000 of its entries in either lane.
 -- The planner must not take a scan of the table for cheaper where its statistics are old. Changes of
 -- one transaction have one time: claims take them in the order of the index, which is that of ctid.
-CREATE FUNCTION ctms.acoustic_place(email_id uuid, OUT lane text, OUT place bigint, OUT other_lane bigint)
+CREATE FUNCTION ctms.acoustic_place(email_id uuid, OUT lane text, OUT place bigint, OUT other_backlog bigint)
     RETURNS record
     LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
@@ -92,7 +92,7 @@ BEGIN
             AND (p.lease_until IS NULL OR p.lease_until <= statement_timestamp())
         ORDER BY p.retry, p.create_timestamp LIMIT 10000) AS b
         WHERE (b.retry, b.create_timestamp, b.ctid) < (q.retry, q.create_timestamp, q.ctid)) + 1;
-    other_lane := (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
+    other_backlog := (SELECT count(*) FROM (SELECT FROM ctms.pending_acoustic p
         WHERE p.is_bulk = (NOT q.is_bulk) AND p.retry_after IS NULL LIMIT 10000) AS others);
 END
 $$;

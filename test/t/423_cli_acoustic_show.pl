@@ -130,7 +130,7 @@ is($ctms->sql("SELECT place FROM ctms.acoustic_place('$id{$_}')"), $_ - 3, "plac
 queue_row(4, q{is_bulk = true, create_timestamp = '2024-01-01Z'});
 queue_row(5, q{is_bulk = true, create_timestamp = '2024-01-02Z'});
 my ($bulk) = shown($id{5});
-is_deeply($bulk->{place}, { lane => 'bulk', place => 2, other_lane => 8 }, 'the place in bulk');
+is_deeply($bulk->{place}, { lane => 'bulk', place => 2, other_backlog => 8 }, 'the place in bulk');
 like($bulk->{summary}, qr/behind live changes; 1 before it in the bulk lane$/, 'in words');
 
 queue_row(6, q{is_bulk = false, lease_owner = 'agent 7', lease_until = '2124-01-01Z'});
