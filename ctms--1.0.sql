@@ -1525,7 +1525,7 @@ COMMENT ON FUNCTION ctms.enqueue_contacts(uuid[], text) IS 'Enqueues these conta
 CREATE FUNCTION ctms.reset_acoustic_retries(email_ids uuid[] DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_reset_acoustic_retries';
-COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives a fresh start to the failed and exhausted queue rows of these contacts, or of all; returns how many';
+COMMENT ON FUNCTION ctms.reset_acoustic_retries(uuid[]) IS 'Gives a fresh start to the queue rows that have failed, also those that were given up, of these contacts, or of all; returns how many';
 
 CREATE FUNCTION ctms.cancel_acoustic(email_ids uuid[] DEFAULT NULL, batch_limit integer DEFAULT 10000) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1535,7 +1535,7 @@ COMMENT ON FUNCTION ctms.cancel_acoustic(uuid[], integer) IS 'Takes these contac
 CREATE FUNCTION ctms.acoustic_backlog(retry_limit integer, OUT backlog bigint, OUT retry_backlog bigint)
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'ctms_acoustic_backlog';
-COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (including those being sent and those waiting after a failure, but not exhausted ones), and how many have failed since they last changed (including exhausted ones). Exact up to 10000, estimated above that';
+COMMENT ON FUNCTION ctms.acoustic_backlog(integer) IS 'How many contacts wait to be sent (including those being sent and those waiting after a failure, but not those that were given up), and how many have failed since they last changed (including those that were given up). Exact up to 10000, estimated above that';
 
 CREATE FUNCTION ctms.acoustic_lanes(retry_limit integer DEFAULT 6)
     RETURNS TABLE (lane text, backlog bigint, oldest_age_s double precision)
@@ -2599,7 +2599,7 @@ SELECT q.email_id, q.is_deletion, q.lane, q.state,
                     WHEN q.generation <> run.generation THEN '), and will be sent again afterwards'
                     ELSE ')' END
             ELSE 'is being sent by an agent' END
-        WHEN 'failed' THEN 'failed for good: waits until it ' || CASE WHEN q.is_deletion THEN '' ELSE 'changes or ' END
+        WHEN 'given_up' THEN 'was given up: waits until it ' || CASE WHEN q.is_deletion THEN '' ELSE 'changes or ' END
             || 'is tried again on request'
         WHEN 'waiting' THEN 'waits after a failure'
         WHEN 'blocked' THEN 'waits until the deletion of the contact that had this id before is sent'
@@ -2620,7 +2620,7 @@ FROM (
         p.generation, COALESCE(p.retry_after = p.lease_until AND p.lease_owner LIKE 'bulk %', false) AS is_held,
         CASE
             WHEN p.lease_until > statement_timestamp() THEN 'sending'
-            WHEN p.retry_after = 'infinity' THEN 'failed'
+            WHEN p.retry_after = 'infinity' THEN 'given_up'
             WHEN p.retry_after > statement_timestamp() THEN 'waiting'
             WHEN EXISTS (SELECT FROM ctms.acoustic_deleted_contact d WHERE d.email_id = p.email_id
                 AND (d.is_to_send AND d.retry_after IS DISTINCT FROM 'infinity' OR d.lease_until > statement_timestamp()))
@@ -2634,7 +2634,7 @@ FROM (
         d.generation, COALESCE(d.retry_after = d.lease_until AND d.lease_owner LIKE 'bulk %', false) AS is_held,
         CASE
             WHEN d.lease_until > statement_timestamp() THEN 'sending'
-            WHEN d.retry_after = 'infinity' THEN 'failed'
+            WHEN d.retry_after = 'infinity' THEN 'given_up'
             WHEN d.retry_after > statement_timestamp() THEN 'waiting'
             ELSE 'ready'
         END AS state
@@ -2646,7 +2646,7 @@ COMMENT ON VIEW ctms.acoustic_queue IS 'What waits to be sent to Acoustic, and w
 COMMENT ON COLUMN ctms.acoustic_queue.email_id IS 'The contact. It has two rows if it was deleted and has come back before its deletion was sent';
 COMMENT ON COLUMN ctms.acoustic_queue.is_deletion IS 'The contact was deleted here, and Acoustic is to delete it too';
 COMMENT ON COLUMN ctms.acoustic_queue.lane IS 'live: a person''s change, or a deletion. bulk: a wave, such as a resync, an import or a changed price; live comes first';
-COMMENT ON COLUMN ctms.acoustic_queue.state IS 'ready (may be sent now), sending (an agent has it, or a file that Acoustic imports), waiting (until retry_after, after a failure), failed (is not tried again by itself) or blocked (until a deletion is sent)';
+COMMENT ON COLUMN ctms.acoustic_queue.state IS 'ready (may be sent now), sending (an agent has it, or a file that Acoustic imports), waiting (until retry_after, after a failure), given_up (is not tried again by itself) or blocked (until a deletion is sent)';
 COMMENT ON COLUMN ctms.acoustic_queue.reason IS 'Why it is not in Acoustic yet, in words';
 COMMENT ON COLUMN ctms.acoustic_queue.retry IS 'Failed attempts since the contact last changed; a permanent failure counts as all of them';
 COMMENT ON COLUMN ctms.acoustic_queue.create_timestamp IS 'When the oldest change that was not sent yet was made, or the contact was deleted';

@@ -111,7 +111,7 @@ append_row(struct show *show, const json_t *row)
                    text_of(row, "lease_until"));
     else if (strcmp(state, "waiting") == 0)
         buf_printf(&show->summary, ", until %s", text_of(row, "retry_after"));
-    else if (strcmp(state, "failed") == 0)
+    else if (strcmp(state, "given_up") == 0)
         buf_append_string(&show->summary, " (ctms acoustic retry)");
     else if (strcmp(state, "ready") == 0 && number_of(row, "retry") >= limit)
         buf_printf(
@@ -238,7 +238,7 @@ print_queue_row(const struct show *show, const json_t *row)
     else
         print_item("changed", text_of(row, "create_timestamp"));
     /* A permanent failure counts as all attempts, however many there were. */
-    if (number_of(row, "retry") > 0 && strcmp(text_of(row, "state"), "failed") != 0)
+    if (number_of(row, "retry") > 0 && strcmp(text_of(row, "state"), "given_up") != 0)
         printf("  %-14s %lld; the limit is %lld\n", "failed", (long long)number_of(row, "retry"),
                config_int(show->cli->settings, "CTMS_ACOUSTIC_RETRY_LIMIT"));
     if (!error)

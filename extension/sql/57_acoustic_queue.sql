@@ -11,7 +11,7 @@ SELECT q.email_id, q.is_deletion, q.lane, q.state,
                     WHEN q.generation <> run.generation THEN '), and will be sent again afterwards'
                     ELSE ')' END
             ELSE 'is being sent by an agent' END
-        WHEN 'failed' THEN 'failed for good: waits until it ' || CASE WHEN q.is_deletion THEN '' ELSE 'changes or ' END
+        WHEN 'given_up' THEN 'was given up: waits until it ' || CASE WHEN q.is_deletion THEN '' ELSE 'changes or ' END
             || 'is tried again on request'
         WHEN 'waiting' THEN 'waits after a failure'
         WHEN 'blocked' THEN 'waits until the deletion of the contact that had this id before is sent'
@@ -32,7 +32,7 @@ FROM (
         p.generation, COALESCE(p.retry_after = p.lease_until AND p.lease_owner LIKE 'bulk %', false) AS is_held,
         CASE
             WHEN p.lease_until > statement_timestamp() THEN 'sending'
-            WHEN p.retry_after = 'infinity' THEN 'failed'
+            WHEN p.retry_after = 'infinity' THEN 'given_up'
             WHEN p.retry_after > statement_timestamp() THEN 'waiting'
             WHEN EXISTS (SELECT FROM ctms.acoustic_deleted_contact d WHERE d.email_id = p.email_id
                 AND (d.is_to_send AND d.retry_after IS DISTINCT FROM 'infinity' OR d.lease_until > statement_timestamp()))
@@ -46,7 +46,7 @@ FROM (
         d.generation, COALESCE(d.retry_after = d.lease_until AND d.lease_owner LIKE 'bulk %', false) AS is_held,
         CASE
             WHEN d.lease_until > statement_timestamp() THEN 'sending'
-            WHEN d.retry_after = 'infinity' THEN 'failed'
+            WHEN d.retry_after = 'infinity' THEN 'given_up'
             WHEN d.retry_after > statement_timestamp() THEN 'waiting'
             ELSE 'ready'
         END AS state
@@ -58,7 +58,7 @@ COMMENT ON VIEW ctms.acoustic_queue IS 'What waits to be sent to Acoustic, and w
 COMMENT ON COLUMN ctms.acoustic_queue.email_id IS 'The contact. It has two rows if it was deleted and has come back before its deletion was sent';
 COMMENT ON COLUMN ctms.acoustic_queue.is_deletion IS 'The contact was deleted here, and Acoustic is to delete it too';
 COMMENT ON COLUMN ctms.acoustic_queue.lane IS 'live: a person''s change, or a deletion. bulk: a wave, such as a resync, an import or a changed price; live comes first';
-COMMENT ON COLUMN ctms.acoustic_queue.state IS 'ready (may be sent now), sending (an agent has it, or a file that Acoustic imports), waiting (until retry_after, after a failure), failed (is not tried again by itself) or blocked (until a deletion is sent)';
+COMMENT ON COLUMN ctms.acoustic_queue.state IS 'ready (may be sent now), sending (an agent has it, or a file that Acoustic imports), waiting (until retry_after, after a failure), given_up (is not tried again by itself) or blocked (until a deletion is sent)';
 COMMENT ON COLUMN ctms.acoustic_queue.reason IS 'Why it is not in Acoustic yet, in words';
 COMMENT ON COLUMN ctms.acoustic_queue.retry IS 'Failed attempts since the contact last changed; a permanent failure counts as all of them';
 COMMENT ON COLUMN ctms.acoustic_queue.create_timestamp IS 'When the oldest change that was not sent yet was made, or the contact was deleted';

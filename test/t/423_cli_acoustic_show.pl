@@ -156,9 +156,9 @@ like($out, qr/^ +that means: Acoustic could not store it .*\. Nothing: it is tri
     'and what to do');
 queue_row(8, q{retry = 6, retry_after = 'infinity',
     last_error = '2024-05-06T07:08:10Z fault 121: Email Address Is Invalid.'});
-is(state_of($id{8}), 'failed', 'failed for good');
+is(state_of($id{8}), 'given_up', 'given up');
 unlike((acoustic('show', $id{8}))[1], qr/^  failed /m, 'after attempts that nobody has counted');
-is($ctms->sql(q{SELECT retry_after IS NULL FROM ctms.acoustic_queue WHERE state = 'failed'}), 't',
+is($ctms->sql(q{SELECT retry_after IS NULL FROM ctms.acoustic_queue WHERE state = 'given_up'}), 't',
     'there is no next try');
 
 # The rate is that of the agents that run.
@@ -239,7 +239,7 @@ like($plan, qr/Index Cond:.*retry_after IS NOT NULL/, 'the index finds what fail
 # ---- deletions --------------------------------------------------------------------------------
 
 my ($deleted) = shown($id{9});
-is("$deleted->{state} $deleted->{summary}", 'failed the deletion failed for good: waits until it '
+is("$deleted->{state} $deleted->{summary}", 'given_up the deletion was given up: waits until it '
     . 'is tried again on request (ctms acoustic retry)', 'a deletion that failed');
 is($deleted->{primary_email}, undef, 'has no address any more');
 like((acoustic('show', $id{9}))[1], qr/^\(deleted contact\)  $id{'9'}/, 'as text');
