@@ -79,22 +79,22 @@ CREATE VIEW ctms.newsletter_counts WITH (security_invoker = true) AS
     SELECT n.name::text AS name, count(*) FILTER (WHERE n.subscribed IS NOT FALSE) AS subscribed,
         count(*) FILTER (WHERE NOT n.subscribed) AS unsubscribed,
         count(*) FILTER (WHERE n.subscribed IS NOT FALSE AND n.format::text = 'T') AS subscribed_text,
-        max(n.create_timestamp) AS newest
+        max(n.create_timestamp) AS newest_timestamp
     FROM ctms.newsletters AS n GROUP BY n.name::text;
 COMMENT ON VIEW ctms.newsletter_counts IS 'How many contacts each newsletter has. Contacts who have opted out of all e-mail count as what they have chosen for the newsletter';
 COMMENT ON COLUMN ctms.newsletter_counts.name IS 'Slug of the newsletter';
 COMMENT ON COLUMN ctms.newsletter_counts.subscribed IS 'Number of contacts who are subscribed; a null of ctms.newsletters.subscribed counts as true';
 COMMENT ON COLUMN ctms.newsletter_counts.unsubscribed IS 'Number of contacts who have left the newsletter (subscribed is false)';
 COMMENT ON COLUMN ctms.newsletter_counts.subscribed_text IS 'How many of those who are subscribed want plain text (T)';
-COMMENT ON COLUMN ctms.newsletter_counts.newest IS 'When the newest of all these contacts first subscribed, whether subscribed now or not';
+COMMENT ON COLUMN ctms.newsletter_counts.newest_timestamp IS 'When the newest of all these contacts first subscribed, whether subscribed now or not';
 
 CREATE VIEW ctms.waitlist_counts WITH (security_invoker = true) AS
     SELECT COALESCE(w.name, s.name::text) AS name, s.name IS NOT NULL AS has_schema,
-        COALESCE(w.subscribed, 0) AS subscribed, COALESCE(w.unsubscribed, 0) AS unsubscribed, w.newest
+        COALESCE(w.subscribed, 0) AS subscribed, COALESCE(w.unsubscribed, 0) AS unsubscribed, w.newest_timestamp
     FROM (
         SELECT r.name::text AS name, count(*) FILTER (WHERE r.subscribed) AS subscribed,
             count(*) FILTER (WHERE r.subscribed IS NOT TRUE) AS unsubscribed,
-            max(r.create_timestamp) AS newest
+            max(r.create_timestamp) AS newest_timestamp
         FROM ctms.waitlists AS r GROUP BY r.name::text
     ) AS w
     FULL JOIN ctms.waitlist_fields_schemas AS s ON s.name::text = w.name
@@ -104,11 +104,11 @@ COMMENT ON COLUMN ctms.waitlist_counts.name IS 'Name of the waitlist';
 COMMENT ON COLUMN ctms.waitlist_counts.has_schema IS 'The waitlist has a JSON Schema of its own in ctms.waitlist_fields_schemas; false: its fields are checked against "default"';
 COMMENT ON COLUMN ctms.waitlist_counts.subscribed IS 'Number of contacts who wait';
 COMMENT ON COLUMN ctms.waitlist_counts.unsubscribed IS 'Number of contacts who have left the waitlist';
-COMMENT ON COLUMN ctms.waitlist_counts.newest IS 'When the newest of all these contacts first joined, whether waiting now or not; null when nobody has';
+COMMENT ON COLUMN ctms.waitlist_counts.newest_timestamp IS 'When the newest of all these contacts first joined, whether waiting now or not; null when nobody has';
 
 CREATE VIEW ctms.stripe_unconnected WITH (security_invoker = true) AS
     SELECT 'customer'::text AS kind, c.stripe_id::text AS stripe_id, 'no_contact'::text AS reason,
-        c.fxa_id::text AS missing, c.create_timestamp AS since
+        c.fxa_id::text AS missing, c.create_timestamp
     FROM ctms.stripe_customer AS c
     WHERE NOT EXISTS (SELECT FROM ctms.fxa AS f WHERE f.fxa_id = c.fxa_id)
     UNION ALL
@@ -133,7 +133,7 @@ COMMENT ON COLUMN ctms.stripe_unconnected.kind IS 'customer, subscription, invoi
 COMMENT ON COLUMN ctms.stripe_unconnected.stripe_id IS 'Stripe''s id of the object';
 COMMENT ON COLUMN ctms.stripe_unconnected.reason IS 'What is not stored: no_contact, no_customer, no_subscription, no_price. Foreign keys keep out the last two, except where a restore has gone wrong';
 COMMENT ON COLUMN ctms.stripe_unconnected.missing IS 'Id of what is not stored: an FxA ID for no_contact, otherwise one of Stripe; null for an invoice of nobody';
-COMMENT ON COLUMN ctms.stripe_unconnected.since IS 'When the object was first stored here';
+COMMENT ON COLUMN ctms.stripe_unconnected.create_timestamp IS 'When the object was first stored here';
 
 -- ---------------------------------------------------------------------------
 -- Answers on waitlists.

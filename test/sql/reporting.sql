@@ -171,7 +171,7 @@ SET session_replication_role = replica;
 INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id, stripe_price_id, stripe_created, create_timestamp)
 VALUES ('si_reporting_lone', 'sub_reporting_unknown', 'price_reporting_unknown', '2021-01-01', '2021-03-06');
 RESET session_replication_role;
-SELECT * FROM ctms.stripe_unconnected WHERE stripe_id LIKE '%\_reporting\_%' ORDER BY since, reason;
+SELECT * FROM ctms.stripe_unconnected WHERE stripe_id LIKE '%\_reporting\_%' ORDER BY create_timestamp, reason;
 
 -- Who may read: each view shows what the role's own rights show.
 SET ROLE ctms_reader;
