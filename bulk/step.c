@@ -133,7 +133,7 @@ take_renewal(bulk_run *r, const PGresult *result)
 static const char renewal_statement[] =
     "SELECT ctms.keep_acoustic_bulk($1::bigint, $2, make_interval(secs => $3::float8)),"
     " r.is_canceled, extract(epoch FROM r.hold_until - clock_timestamp())"
-    " FROM (VALUES (1)) AS one LEFT JOIN ctms.get_acoustic_bulk($1::bigint) AS r ON true";
+    " FROM (VALUES (1)) AS one LEFT JOIN ctms.get_acoustic_bulk_run($1::bigint) AS r ON true";
 
 typedef struct renewal {
     char run_id[24], lease[32];

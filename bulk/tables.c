@@ -126,7 +126,7 @@ bulk_tables_read_counts(bulk_run *r)
     snprintf(run_id, sizeof(run_id), "%lld", r->run_id);
     step = bulk_tables_query(r,
                              "SELECT r.sent, r.refused, r.changed, r.returned"
-                             " FROM ctms.get_acoustic_bulk($1::bigint) AS r",
+                             " FROM ctms.get_acoustic_bulk_run($1::bigint) AS r",
                              1, parameters, &result);
     if (step == BULK_STEP_OK && PQntuples(result) > 0) {
         r->sent = number_at(result, 0, 0);

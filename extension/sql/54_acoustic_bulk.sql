@@ -410,12 +410,12 @@ $$;
 COMMENT ON FUNCTION ctms.settle_acoustic_bulk(bigint, text, integer) IS 'Settles up to batch_limit contacts that the run holds, in order of email_id: those that have not changed leave the queue, the others are free; if the run was given up, all are free. Returns how many it has looked at: call it until that is 0';
 
 -- Runners may not read the tables themselves.
-CREATE FUNCTION ctms.get_acoustic_bulk(run_id bigint) RETURNS SETOF ctms.acoustic_bulk_run
+CREATE FUNCTION ctms.get_acoustic_bulk_run(run_id bigint) RETURNS SETOF ctms.acoustic_bulk_run
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT * FROM ctms.acoustic_bulk_run r WHERE r.run_id = get_acoustic_bulk.run_id
+    SELECT * FROM ctms.acoustic_bulk_run r WHERE r.run_id = get_acoustic_bulk_run.run_id
 $$;
-COMMENT ON FUNCTION ctms.get_acoustic_bulk(bigint) IS 'The run; no row if there is none of that number';
+COMMENT ON FUNCTION ctms.get_acoustic_bulk_run(bigint) IS 'The run; no row if there is none of that number';
 
 CREATE FUNCTION ctms.get_acoustic_bulk_files(run_id bigint) RETURNS SETOF ctms.acoustic_bulk_file
     LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -433,7 +433,7 @@ GRANT EXECUTE ON FUNCTION ctms.begin_acoustic_bulk(text, interval, interval, boo
     ctms.put_acoustic_bulk_file(bigint, text, text, integer, text, text, bigint, bigint, text, bigint, text, text, text),
     ctms.fail_acoustic_bulk(bigint, text, uuid[], text[], boolean[], integer),
     ctms.settle_acoustic_bulk(bigint, text, integer),
-    ctms.get_acoustic_bulk(bigint),
+    ctms.get_acoustic_bulk_run(bigint),
     ctms.get_acoustic_bulk_files(bigint) TO ctms_agent;
 
 -- ---------------------------------------------------------------------------

@@ -215,7 +215,7 @@ my @calls = (
     "SELECT CASE WHEN ctms.set_acoustic_bulk_state(1, '9701', 'claiming') THEN (
         SELECT claimed FROM ctms.claim_acoustic_bulk(1, '9701', NULL, 10, 6)) END",
     'SELECT ctms.acoustic_bulk_page(1, NULL, 10)',
-    'SELECT state FROM ctms.get_acoustic_bulk(1)',
+    'SELECT state FROM ctms.get_acoustic_bulk_run(1)',
     'SELECT kind, state FROM ctms.get_acoustic_bulk_files(1)',
     "SELECT ctms.share_acoustic('a', 1, 0, 10, '1 min', 50)", 'SELECT ctms.acoustic_rate() = 50',
     "SELECT ctms.share_acoustic('9501', 0, 0, 10, '1 min')",

@@ -189,7 +189,7 @@ is($ctms->sql('SELECT count(*) FROM ctms.pending_acoustic'), '1', 'and enqueues'
         NULL)",
     "SELECT ctms.set_acoustic_bulk_state(1, 'm', 'settling')",
     "SELECT ctms.fail_acoustic_bulk(1, 'm', '{$id}', '{x}', '{f}', 6)",
-    "SELECT ctms.settle_acoustic_bulk(1, 'm')", 'SELECT state FROM ctms.get_acoustic_bulk(1)',
+    "SELECT ctms.settle_acoustic_bulk(1, 'm')", 'SELECT state FROM ctms.get_acoustic_bulk_run(1)',
     'SELECT state FROM ctms.get_acoustic_bulk_files(1)',
     'SELECT state FROM ctms.acoustic_bulk_status()');
 is($error, '', 'every function of ctms_agent works in a hostile session');
