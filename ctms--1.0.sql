@@ -1397,6 +1397,22 @@ CREATE FUNCTION ctms._enqueue() RETURNS trigger
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__enqueue';
 COMMENT ON FUNCTION ctms._enqueue() IS 'Row trigger BEFORE UPDATE, AFTER INSERT or DELETE: enqueues the contact at commit; arguments are the kind of key, its column, and columns that do not count';
 
+-- Everything that knows a contact knows it by its id: Acoustic, clients, the queue, your own tables.
+-- UPDATEs that do not name the column are not asked.
+CREATE FUNCTION ctms._refuse_new_id() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE check_violation USING
+        MESSAGE = 'the email_id of a contact never changes',
+        HINT = 'To have it under another id, delete the contact and create it again.',
+        SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, COLUMN = 'email_id';
+END
+$$;
+COMMENT ON FUNCTION ctms._refuse_new_id() IS 'Row trigger BEFORE UPDATE OF email_id on ctms.emails: refuses another id';
+
+CREATE TRIGGER ctms_emails_keeps_id BEFORE UPDATE OF email_id ON ctms.emails FOR EACH ROW
+    WHEN (OLD.email_id <> NEW.email_id) EXECUTE FUNCTION ctms._refuse_new_id();
 CREATE TRIGGER ctms_emails_update_timestamp BEFORE UPDATE ON ctms.emails
     FOR EACH ROW EXECUTE FUNCTION ctms._update_timestamp();
 CREATE TRIGGER ctms_newsletters_update_timestamp BEFORE UPDATE ON ctms.newsletters
@@ -2339,8 +2355,8 @@ DECLARE
 BEGIN
     held := ctms._held_acoustic(owner, NULL, run.first_email_id, run.settled_email_id, run.last_email_id, batch_limit);
     IF held IS NULL THEN
-        -- What another session held while its turn was, and what has another email_id now. When the
-        -- hold has ended, it is free by itself, and nobody is waited for.
+        -- What another session held while its turn was. When the hold has ended, it is free by itself,
+        -- and nobody is waited for.
         is_rest := true;
         held := (SELECT array_agg(h.email_id) FROM (
             SELECT p.email_id FROM ctms.pending_acoustic p

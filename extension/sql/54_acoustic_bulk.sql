@@ -369,8 +369,8 @@ DECLARE
 BEGIN
     held := ctms._held_acoustic(owner, NULL, run.first_email_id, run.settled_email_id, run.last_email_id, batch_limit);
     IF held IS NULL THEN
-        -- What another session held while its turn was, and what has another email_id now. When the
-        -- hold has ended, it is free by itself, and nobody is waited for.
+        -- What another session held while its turn was. When the hold has ended, it is free by itself,
+        -- and nobody is waited for.
         is_rest := true;
         held := (SELECT array_agg(h.email_id) FROM (
             SELECT p.email_id FROM ctms.pending_acoustic p

@@ -78,9 +78,13 @@ SELECT pg_temp.enqueued();
 UPDATE ctms.newsletters SET email_id = pg_temp.contact(7) WHERE email_id = pg_temp.contact(2);
 SELECT pg_temp.enqueued();
 
--- A contact whose email_id changes takes its queue row along.
+-- A contact keeps its id, whether it waits or not; an UPDATE may name the column. Nothing is enqueued by what is refused.
 UPDATE ctms.emails SET email_id = pg_temp.contact(18) WHERE email_id = pg_temp.contact(8);
-UPDATE ctms.emails SET email_id = pg_temp.contact(8) WHERE email_id = pg_temp.contact(18);
+DELETE FROM ctms.pending_acoustic;
+UPDATE ctms.emails SET email_id = pg_temp.contact(18) WHERE email_id = pg_temp.contact(8);
+INSERT INTO ctms.emails (email_id, primary_email) SELECT pg_temp.contact(18), primary_email FROM ctms.emails WHERE email_id = pg_temp.contact(8)
+    ON CONFLICT (lower(primary_email)) DO UPDATE SET email_id = EXCLUDED.email_id;
+UPDATE ctms.emails SET email_id = email_id, first_name = 'same id' WHERE email_id = pg_temp.contact(8);
 SELECT pg_temp.enqueued();
 
 -- An explicit move of update_timestamp is a change.

@@ -150,13 +150,13 @@ BEGIN
 END
 $$;
 -- Triggers that name a column keep its type from changing.
-CREATE FUNCTION pg_temp.drop_renamed() RETURNS void LANGUAGE sql AS 'DROP TRIGGER ctms_waitlists_renamed ON ctms.waitlists; DROP TRIGGER ctms_newsletters_renamed ON ctms.newsletters';
+CREATE FUNCTION pg_temp.drop_naming_columns() RETURNS void LANGUAGE sql AS 'DROP TRIGGER ctms_waitlists_renamed ON ctms.waitlists; DROP TRIGGER ctms_newsletters_renamed ON ctms.newsletters; DROP TRIGGER ctms_emails_keeps_id ON ctms.emails';
 
-BEGIN; SELECT pg_temp.drop_renamed();
+BEGIN; SELECT pg_temp.drop_naming_columns();
 SELECT * FROM pg_temp.after('ALTER TABLE ctms.newsletters ALTER email_id TYPE bigint USING 1', ARRAY[
     $$INSERT INTO ctms.newsletters (email_id, name) VALUES (140000000000000, 'a')$$, $$UPDATE ctms.newsletters SET name = 'b'$$, $$DELETE FROM ctms.newsletters$$, $$TRUNCATE ctms.newsletters$$]);
 ROLLBACK;
-BEGIN;
+BEGIN; SELECT pg_temp.drop_naming_columns();
 SELECT * FROM pg_temp.after('ALTER TABLE ctms.emails ALTER email_id DROP DEFAULT, ALTER email_id TYPE bigint USING 1', ARRAY[
     $$INSERT INTO ctms.emails (email_id, primary_email) VALUES (1, 'a@example.com')$$, $$TRUNCATE ctms.emails CASCADE$$]);
 ROLLBACK;
@@ -185,7 +185,7 @@ CREATE FUNCTION pg_temp.waitlists(kind text, value text) RETURNS SETOF text LANG
 SAVEPOINT a; SELECT * FROM pg_temp.waitlists('json', $$'{}'::json$$); ROLLBACK TO a;
 SAVEPOINT a; SELECT * FROM pg_temp.waitlists('text', $$'{}'::text$$); ROLLBACK TO a;
 SAVEPOINT a; SELECT * FROM pg_temp.waitlists('bigint', '140000000000000'); ROLLBACK TO a;
-SELECT pg_temp.drop_renamed();
+SELECT pg_temp.drop_naming_columns();
 SAVEPOINT a;
 SELECT * FROM pg_temp.after('ALTER TABLE ctms.waitlists ALTER name TYPE integer USING 1', ARRAY[
     $$INSERT INTO ctms.waitlists (email_id, name, fields) VALUES ('00000000-0000-4000-8000-000000021301', 2, '{}')$$, $$UPDATE ctms.waitlists SET name = 3$$]);

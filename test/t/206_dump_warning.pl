@@ -146,7 +146,7 @@ for my $group ((map { [$_] } grep { $_->[0] ne 'change' } @cases),
 # ---- what survives, or needs nothing -----------------------------------------------------------
 
 my $own = "CREATE TABLE ctms.mine (email_id uuid PRIMARY KEY REFERENCES ctms.emails
-        ON DELETE CASCADE ON UPDATE CASCADE, note text, fields ctms.json_schema);
+        ON DELETE CASCADE, note text, fields ctms.json_schema);
     INSERT INTO ctms.mine SELECT email_id, 'a note' FROM ctms.emails;
     CREATE INDEX ON ctms.mine (note); ALTER TABLE ctms.mine ADD more int;
     CREATE TRIGGER mine BEFORE UPDATE ON ctms.mine $trigger;
