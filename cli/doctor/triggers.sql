@@ -22,6 +22,7 @@ WITH expected (relation, name, enabled) AS (VALUES
     ('api_client', 'ctms_api_client_update_timestamp', 'O'),
     ('emails', 'ctms_emails_deleted', 'O'),
     ('emails', 'ctms_emails_enqueue', 'O'),
+    ('emails', 'ctms_emails_keeps_id', 'O'),
     ('emails', 'ctms_emails_no_truncate', 'O'),
     ('emails', 'ctms_emails_restored', 'O'),
     ('emails', 'ctms_emails_update_timestamp', 'O'),
