@@ -41,13 +41,13 @@ my $lived = "new\n0\n1\nagain\n1\n0";
 
 # ---- columns ------------------------------------------------------------------------------------
 
-my %type = (id => 'bigint', generation => 'bigint', retry => 'integer', lease_owner => 'text',
+my %type = (generation => 'bigint', retry => 'integer', lease_owner => 'text',
     last_error => 'text', map { ($_ => 'timestamptz') }
     qw(retry_after lease_until create_timestamp update_timestamp));
 $cases->both('type changed' => sub {
     my ($case) = @_;
     $case->sql('CREATE DOMAIN public.number AS bigint');
-    for my $change ('generation numeric', 'generation public.number', 'id numeric', 'retry bigint',
+    for my $change ('generation numeric', 'generation public.number', 'retry bigint',
         'retry smallint', 'lease_owner varchar(50)', 'lease_owner varchar(13)',
         'last_error varchar(3000)', 'retry_after timestamp', 'lease_until timestamptz(3)',
         'create_timestamp timestamp', 'update_timestamp timestamptz(0)')
@@ -154,11 +154,11 @@ $cases->both('a foreign key that refers to the queue' => sub {
     $case->gives('SELECT count(*) FROM public.notes', '0', 'and it cascades');
 });
 
-$cases->both('the primary key on id' => sub {
+$cases->both('a number as primary key' => sub {
     my ($case) = @_;
     $case->sql(change(1) . 'DELETE FROM ctms.pending_acoustic');
     $case->sql('ALTER TABLE ctms.pending_acoustic DROP CONSTRAINT pending_acoustic_pkey,
-        ADD PRIMARY KEY (id), ADD UNIQUE (email_id)');
+        ADD id bigserial PRIMARY KEY, ADD UNIQUE (email_id)');
     $case->gives($life, $lived, 'works');
     $case->gives(change(1) . $claim . change(1) . change(2) . $rows, "1\n2", 'and again');
 });
