@@ -6,6 +6,8 @@
 #   make                 build extension and programs
 #   make install         install both          (PG_CONFIG=… chooses the PostgreSQL, PREFIX=…)
 #   make deb             Debian packages, in build/deb
+#   make images          container images, with podman or docker
+#   make check-containers  the images and containers/compose.yaml at work
 #   make installcheck    regression and isolation tests on a running server (PGHOST, PGPORT, …)
 #   make lint            formatting and static analysis
 #   make check-clients   clients for TypeScript and Python, made from /openapi.json

@@ -24,9 +24,18 @@ deb:
 	$(quiet)+$(MAKE) --no-print-directory all manuals
 	$(quiet)scripts/build-packages $(DEB_VERSION) $(PG_CONFIG)
 
+# Images for containers, with podman or docker    (IMAGE_OPTIONS="--build-arg BASE=…")
+images:
+	$(quiet)scripts/build-images $(VERSION) $(IMAGE_OPTIONS)
+
+# The page of /docs is part of the context, so that no image has to fetch it.
+check-containers: $(SWAGGER_UI)
+	$(quiet)scripts/install-packages containers
+	$(quiet)scripts/check-containers
+
 # Writes the archive for pgxn.org: the committed tree with META.json at the top.
 pgxn:
 	@mkdir -p build
 	git archive --prefix=ctms-$(VERSION).0/ --add-file=packaging/META.json --format=zip -o build/ctms-$(VERSION).0.zip HEAD
 
-.PHONY: manuals install-data deb pgxn
+.PHONY: manuals install-data deb images check-containers pgxn
