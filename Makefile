@@ -8,6 +8,9 @@
 #   make deb             Debian packages, in build/deb
 #   make images          container images, with podman or docker
 #   make check-containers  the images and containers/compose.yaml at work
+#   make dist            the tarball of a release, build/ctms-VERSION.tar.gz
+#   make sbom            what it is made of, as build/ctms-VERSION.spdx.json
+#   make pgxn            the archive for pgxn.org
 #   make installcheck    regression and isolation tests on a running server (PGHOST, PGPORT, …)
 #   make lint            formatting and static analysis
 #   make check-clients   clients for TypeScript and Python, made from /openapi.json

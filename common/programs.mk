@@ -43,13 +43,10 @@ $(BUILD)/obj/cli/find_contact.o: cli/find_contact.sql
 $(BUILD)/obj/cli/doctor/objects.o: cli/doctor/triggers.sql
 $(BUILD)/obj/cli/doctor/parts.o: cli/doctor/parts.sql
 
-# From the npm registry, at the version and checksum of the lock file. The last lines of the files
-# name source maps that are not served.
+# The last lines of the files name source maps that are not served.
 $(SWAGGER_UI) &: rest/swagger-ui/package-lock.json
-	@mkdir -p build/swagger-ui
 	$(call say,NPM,swagger-ui-dist)
-	@cp rest/swagger-ui/package.json rest/swagger-ui/package-lock.json build/swagger-ui
-	$(quiet)cd build/swagger-ui && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	$(quiet)scripts/npm-packages install rest/swagger-ui build/swagger-ui
 	@for file in swagger-ui-bundle.js swagger-ui.css; do \
 		sed '/sourceMappingURL=/d' build/swagger-ui/node_modules/swagger-ui-dist/$$file \
 			>build/swagger-ui/$$file || exit 1; done

@@ -33,9 +33,16 @@ check-containers: $(SWAGGER_UI)
 	$(quiet)scripts/install-packages containers
 	$(quiet)scripts/check-containers
 
+# Writes build/ctms-VERSION.tar.gz, which builds and passes its tests without a network.
+dist:
+	$(quiet)scripts/make-dist $(VERSION)
+
+PGXN_VERSION = $(shell sed -n '0,/"version"/s/.*"version": "\(.*\)",/\1/p' packaging/META.json)
+
 # Writes the archive for pgxn.org: the committed tree with META.json at the top.
 pgxn:
 	@mkdir -p build
-	git archive --prefix=ctms-$(VERSION).0/ --add-file=packaging/META.json --format=zip -o build/ctms-$(VERSION).0.zip HEAD
+	TZ=UTC git archive --prefix=ctms-$(PGXN_VERSION)/ --add-file=packaging/META.json --format=zip \
+		-o build/ctms-$(PGXN_VERSION).zip HEAD
 
-.PHONY: manuals install-data deb images check-containers pgxn
+.PHONY: manuals install-data deb images check-containers dist pgxn
