@@ -37,6 +37,11 @@ check-containers: $(SWAGGER_UI)
 dist:
 	$(quiet)scripts/make-dist $(VERSION)
 
+# Writes build/ctms-VERSION.spdx.json: what the packages that are built here are made of.
+sbom:
+	@mkdir -p build
+	$(quiet)scripts/make-sbom $(VERSION) >build/sbom.new && mv build/sbom.new build/ctms-$(VERSION).spdx.json
+
 PGXN_VERSION = $(shell sed -n '0,/"version"/s/.*"version": "\(.*\)",/\1/p' packaging/META.json)
 
 # Writes the archive for pgxn.org: the committed tree with META.json at the top.
@@ -45,4 +50,4 @@ pgxn:
 	TZ=UTC git archive --prefix=ctms-$(PGXN_VERSION)/ --add-file=packaging/META.json --format=zip \
 		-o build/ctms-$(PGXN_VERSION).zip HEAD
 
-.PHONY: manuals install-data deb images check-containers dist pgxn
+.PHONY: manuals install-data deb images check-containers dist sbom pgxn

@@ -1,5 +1,5 @@
-# The files around the programs are correct: libraries and licences, PGXN's META.json,
-# manual pages, completion, systemd units. The packages themselves: scripts/check-packages.
+# The files around the programs are correct: libraries, licences, the bill of materials, PGXN's
+# META.json, manual pages, completion, systemd units. The packages: scripts/check-packages.
 use strict;
 use warnings;
 use CTMS::Test qw(slurp);
@@ -10,7 +10,7 @@ use Test::More;
 chdir $ENV{CTMS_TEST_TOP} or die "chdir: $!";
 my $bin = $ENV{CTMS_TEST_BIN};
 my $folder = PostgreSQL::Test::Utils::tempdir();
-my ($version) = slurp('ctms.control') =~ /^default_version = '(.*)'/m;
+my ($version) = slurp('common/version.h') =~ /CTMS_VERSION "(.*)"/;
 sub can_run { my ($program) = @_; return scalar grep { -x "$_/$program" } split /:/, $ENV{PATH} }
 sub output
 {
@@ -28,19 +28,61 @@ SKIP:
 
 # ---- PGXN ----------------------------------------------------------------------------------
 
+# The rules of its specification that are not plain to see, as its own validator has them.
 my $meta = JSON::PP->new->utf8->decode(slurp('packaging/META.json'));
 ok(length($meta->{$_} // ''), "META.json has $_")
     for qw(name version abstract maintainer license provides meta-spec);
-like($meta->{version}, qr/^\d+\.\d+\.\d+$/, 'a semantic version');
-is($meta->{version}, "$version.0", 'that of the extension');
-is($meta->{name}, 'ctms', 'name');
+my %is_known = map { $_ => 1 } qw(name version abstract description maintainer license provides),
+    qw(release_status prereqs resources generated_by meta-spec tags no_index);
+is(join(' ', grep { !$is_known{$_} && !/^x_/i } sort keys %$meta), '', 'and nothing unknown');
+my $number = qr/(?:0|[1-9]\d*)/;
+my $semantic = qr/^$number\.$number\.$number\z/;
+like($meta->{version}, $semantic, 'a semantic version');
+like($meta->{name}, qr/^[^\s\/\\\x00-\x1f\x7f]{2,}\z/, 'name');
 is($meta->{'meta-spec'}{version}, '1.0.0', 'version of the specification');
 like($meta->{release_status}, qr/^(?:stable|testing|unstable)$/, 'release status');
 my $provided = $meta->{provides}{ctms};
 is($provided->{version}, $meta->{version}, 'what is provided has its version');
 ok(-e $provided->{$_}, "$_ $provided->{$_} is there") for qw(file docfile);
-is(ref $meta->{license}, 'HASH', 'the licence has an address');
-is(ref $meta->{prereqs}{runtime}{requires}, 'HASH', 'what it needs');
+like($_, qr{^https://\S+\z}, 'the licence has an address') for values %{ $meta->{license} };
+ok(!grep({ !length || length > 255 || m{[/\\\x00-\x1f]} } @{ $meta->{tags} }), 'tags are short');
+for my $phase (sort keys %{ $meta->{prereqs} })
+{
+    like($phase, qr/^(?:configure|build|test|runtime|develop)\z/, "a phase: $phase");
+    my %needs = %{ $meta->{prereqs}{$phase}{requires} };
+    is_deeply([ keys %{ $meta->{prereqs}{$phase} } ], ['requires'], 'has what it requires');
+    ok(!grep({ $_ ne '0' && !/$semantic/ } values %needs), 'by semantic versions');
+    is($needs{PostgreSQL}, '15.0.0', 'of PostgreSQL what compat.h asks for');
+}
+like(slurp('extension/base/compat.h'), qr/PG_VERSION_NUM < 150000/, 'which is 15');
+
+# ---- bill of materials, licences -----------------------------------------------------------
+
+SKIP:
+{
+    skip 'there is no dpkg', 6 unless can_run('dpkg-query');
+    my $sbom = JSON::PP->new->utf8->decode(output('scripts/make-sbom', $version));
+    my %package = map { $_->{SPDXID} => $_ } @{ $sbom->{packages} };
+    is(keys %package, @{ $sbom->{packages} }, 'each package has an id of its own');
+    my $expression = qr/^\(?[\w.+-]+(?: (?:OR|AND) [\w.+-]+)*\)?\z/;
+    is(join(' ', grep { $package{$_}{licenseDeclared} !~ $expression } sort keys %package), '',
+        'each has a licence, as an expression');
+    my %is_end = map { $_->{relatedSpdxElement} => 1, $_->{spdxElementId} => 1 }
+        @{ $sbom->{relationships} };
+    delete $is_end{'SPDXRef-DOCUMENT'};
+    is_deeply([ sort keys %is_end ], [ sort keys %package ], 'each is related to another');
+    my @documented = slurp('docs/dependencies.md') =~ /^\| `lib/mg;
+    is(scalar grep({ /^SPDXRef-deb-/ } keys %package), @documented, 'all that is linked is there');
+    is($package{'SPDXRef-program-ctms.so'}{versionInfo}, $version, 'ours have their version');
+    my ($lock) = slurp('rest/swagger-ui/package.json') =~ /"swagger-ui-dist": "([\d.]+)"/;
+    is($package{'SPDXRef-npm-swagger-ui-dist'}{versionInfo}, $lock, 'so has what is contained');
+}
+my $copyright = slurp('packaging/debian/copyright');
+my %is_licence = map { $_ => 1 } $copyright =~ /^License: (\S+)\n /mg;
+my @licences = map { split / (?:and|or) / } $copyright =~ /^License: (.*)\n(?! )/mg;
+is(join(' ', grep { !$is_licence{$_} } @licences), '', 'each licence of the package is explained');
+is_deeply([ grep { !/\*/ && !-e } $copyright =~ /^Files: (.*)$/mg ], [], 'files of others exist');
+ok(!grep({ length && !/^(?: +\S|\S+:)/ } split /\n/, $copyright), 'copyright is machine-readable');
 
 # ---- manual pages -----------------------------------------------------------------------------
 
