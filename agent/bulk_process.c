@@ -80,14 +80,16 @@ add_mode(char **arguments, bulk_main_mode mode)
 static void
 take_lines(bulk_process *p)
 {
-    char *end;
+    const char *end;
     bulk_line line;
 
     while ((end = memchr(buf_text(&p->text), '\n', p->text.length)) != NULL) {
-        *end = '\0';
+        size_t length = (size_t)(end - p->text.data);
+
+        p->text.data[length] = '\0';
         if (bulk_line_read(&line, p->text.data))
             p->events.line(p->events.arg, &line);
-        buf_consume(&p->text, (size_t)(end + 1 - p->text.data));
+        buf_consume(&p->text, length + 1);
     }
     if (p->text.length > LINE_MAX_BYTES)
         buf_reset(&p->text);
