@@ -304,7 +304,7 @@ send_request(bulk_api *api, const char *token, buf *body)
 }
 
 static bulk_api_result
-call_once(bulk_api *api, buf *body, bool (*ready)(void *arg), void *arg)
+try_call(bulk_api *api, buf *body, bool (*ready)(void *arg), void *arg)
 {
     const char *token;
     bulk_api_result result = await_token(api, &token, api->message, api->size);
@@ -344,9 +344,9 @@ bulk_api_call(bulk_api *api, buf *body, bool (*ready)(void *arg), void *arg, aco
     api->is_ended = api->is_token_refused = false;
     *message = '\0';
     buf_append(&copy, body->data, body->length);
-    result = call_once(api, body, ready, arg);
+    result = try_call(api, body, ready, arg);
     if (result == BULK_API_NOT_DONE && api->is_token_refused) {
-        result = call_once(api, &copy, ready, arg);
+        result = try_call(api, &copy, ready, arg);
         /* A new token is refused too, so its age is not the reason. */
         if (result == BULK_API_NOT_DONE && api->is_token_refused)
             result = BULK_API_REFUSED;
