@@ -87,11 +87,11 @@ $$;
 COMMENT ON FUNCTION ctms._stripe_id(jsonb) IS 'An id as text, null for anything else';
 
 -- An event has its object in it.
-CREATE FUNCTION ctms._stripe_owner(json jsonb, OUT customer_id text, OUT fxa_id text)
+CREATE FUNCTION ctms._stripe_owner(body jsonb, OUT customer_id text, OUT fxa_id text)
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    object jsonb := COALESCE(json #> '{data,object}', json);
+    object jsonb := COALESCE(body #> '{data,object}', body);
     customer jsonb := CASE WHEN object ->> 'object' = 'customer' THEN object ELSE object -> 'customer' END;
 BEGIN
     customer_id := ctms._stripe_id(COALESCE(customer -> 'id', customer));
@@ -101,7 +101,7 @@ $$;
 COMMENT ON FUNCTION ctms._stripe_owner(jsonb) IS 'The customer that a Stripe object is or names, and its FxA ID if the object has it';
 
 CREATE FUNCTION ctms._keep_stripe_refused(
-    of_message text, published timestamptz, refused_time timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, json jsonb, is_full boolean)
+    of_message text, published timestamptz, refused_time timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, body jsonb, is_full boolean)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -114,7 +114,7 @@ BEGIN
         (message_id, publish_time, object, code, reason, customer_id, fxa_id, is_message, digest, content, create_timestamp)
     SELECT message, published, substring(named FROM is_word), problem, why, o.customer_id, o.fxa_id, is_body, sha256(bytes), bytes,
            COALESCE(refused_time, now())
-    FROM ctms._stripe_owner(json) AS o
+    FROM ctms._stripe_owner(body) AS o
     WHERE NOT is_full
        OR EXISTS (SELECT FROM ctms.stripe_refused AS k WHERE k.message_id = message AND k.digest = sha256(bytes))
     ON CONFLICT ON CONSTRAINT stripe_refused_message_id_digest_key DO UPDATE SET
