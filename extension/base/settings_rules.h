@@ -35,7 +35,7 @@ extern char *settings_rules_write(const SettingRule *rule, int64 value);
 extern const char *settings_rules_type_name(const SettingRule *rule);
 
 /* Raises an error (22023) that names the setting and what is allowed. */
-extern void settings_rules_refuse_name(const char *name) pg_attribute_noreturn();
-extern void settings_rules_refuse_value(const SettingRule *rule) pg_attribute_noreturn();
+extern _Noreturn void settings_rules_refuse_name(const char *name);
+extern _Noreturn void settings_rules_refuse_value(const SettingRule *rule);
 
 #endif

@@ -193,18 +193,28 @@ on_characters(void *context, const xmlChar *text, int len)
         buf_append(&reader->text, text, (size_t)len);
 }
 
-void
-envelope_read(struct envelope *envelope, const char *xml, size_t len)
+/* True when the document was read completely. */
+static bool
+parse(struct reader *reader, const char *xml, size_t len)
 {
-    struct reader reader = {.envelope = envelope};
     xmlSAXHandler handler = {.startElement = on_start,
                              .endElement = on_end,
                              .characters = on_characters,
                              .cdataBlock = on_characters};
+    xmlParserCtxtPtr parser = xmlCreatePushParserCtxt(&handler, reader, NULL, 0, NULL);
+    bool is_read = parser != NULL && xmlParseChunk(parser, xml, (int)len, 1) == XML_ERR_OK;
+
+    xmlFreeParserCtxt(parser);
+    return is_read;
+}
+
+void
+envelope_read(struct envelope *envelope, const char *xml, size_t len)
+{
+    struct reader reader = {.envelope = envelope};
 
     *envelope = (struct envelope){0};
-    envelope->is_valid = len > 0 && len < 64 * 1024 * 1024 &&
-                         xmlSAXUserParseMemory(&handler, &reader, xml, (int)len) == 0 &&
+    envelope->is_valid = len > 0 && len < 64 * 1024 * 1024 && parse(&reader, xml, len) &&
                          !reader.is_broken && envelope->operation[0] != '\0';
     free(reader.name);
     buf_free(&reader.text);
