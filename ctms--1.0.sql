@@ -1050,7 +1050,7 @@ AS 'MODULE_PATHNAME', 'ctms_upsert_stripe_list';
 COMMENT ON FUNCTION ctms.upsert_stripe_list(jsonb) IS 'Stores the first Stripe objects or events of an array in one lock order, up to the first that has to do with an earlier one, has another time or is a Stripe list; returns an array with the report of ctms.upsert_stripe() for each of these. The report is null for an object that was not stored: call ctms.upsert_stripe() for it. Objects for which there is no report belong into the next call';
 GRANT EXECUTE ON FUNCTION ctms.upsert_stripe_list(jsonb) TO ctms_admin;
 
-CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz, default_time timestamptz DEFAULT NULL)
+CREATE FUNCTION ctms._upsert_stripe_batch(objects jsonb, message_timestamp timestamptz, default_timestamp timestamptz DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
@@ -1094,14 +1094,14 @@ END
 $$;
 COMMENT ON FUNCTION ctms._pubsub_time(jsonb) IS 'A time as Pub/Sub writes it, null for anything that is not one, and for a time more than a day ahead';
 
-CREATE FUNCTION ctms._pubsub_message(body bytea, OUT message_id text, OUT publish_time timestamptz, OUT payload bytea)
+CREATE FUNCTION ctms._pubsub_message(body bytea, OUT message_id text, OUT message_timestamp timestamptz, OUT payload bytea)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     message jsonb := ctms._clean_json(body) -> 'message';
 BEGIN
-    publish_time := ctms._pubsub_time(COALESCE(message -> 'publishTime', message -> 'publish_time'));
+    message_timestamp := ctms._pubsub_time(COALESCE(message -> 'publishTime', message -> 'publish_time'));
     IF jsonb_typeof(message -> 'messageId') = 'string' THEN
         message_id := message ->> 'messageId';
     END IF;
@@ -1116,7 +1116,7 @@ COMMENT ON FUNCTION ctms._pubsub_message(bytea) IS 'What a push message of Pub/S
 
 -- What ctms.ingest_pubsub() and ctms.retry_stripe_refused() have in common. The rows of Stripe come
 -- first, then those that are kept (53_stripe_refused.sql).
-CREATE FUNCTION ctms._store_stripe(content bytea, is_message boolean, message_id text, message_time timestamptz, refused_time timestamptz) RETURNS jsonb
+CREATE FUNCTION ctms._store_stripe(content bytea, is_message boolean, message_id text, message_timestamp timestamptz, refused_timestamp timestamptz) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1139,8 +1139,8 @@ DECLARE
 BEGIN
     BEGIN
         IF is_message THEN
-            SELECT m.message_id, COALESCE(m.publish_time, message_time), m.payload
-            INTO STRICT message_id, message_time, payload FROM ctms._pubsub_message(content) AS m;
+            SELECT m.message_id, COALESCE(m.message_timestamp, _store_stripe.message_timestamp), m.payload
+            INTO STRICT message_id, message_timestamp, payload FROM ctms._pubsub_message(content) AS m;
         END IF;
         SELECT array_agg(p.name ORDER BY n) FILTER (WHERE NOT is_empty),
                COALESCE(jsonb_agg(COALESCE(p.object, 'null') ORDER BY n) FILTER (WHERE NOT is_empty), '[]'),
@@ -1162,7 +1162,7 @@ BEGIN
         errors := jsonb_build_array(jsonb_build_object('code', 'CTS01', 'message', 'neither a Stripe object nor Stripe objects by name'));
         contents := ARRAY[payload];
     ELSE
-        report := ctms._upsert_stripe_batch(objects, message_time, refused_time);
+        report := ctms._upsert_stripe_batch(objects, message_timestamp, refused_timestamp);
         processed := report -> 'count';
         -- Each object is taken out of the message once, however many errors it has.
         errors := (SELECT COALESCE(jsonb_agg(r.error || CASE WHEN u.element IS NULL THEN '{}' ELSE '{"message": "not JSON"}' END::jsonb ORDER BY r.place), '[]')
@@ -1183,7 +1183,7 @@ BEGIN
     IF refused <> '[]' THEN
         -- First, so that what is due leaves room, and what comes again is not taken for it. But what
         -- is tried again must not be removed under way.
-        IF refused_time IS NULL THEN
+        IF refused_timestamp IS NULL THEN
             PERFORM ctms.forget_stripe_refused();
         END IF;
         is_full := ctms._is_stripe_refused_full();
@@ -1198,7 +1198,7 @@ BEGIN
             LATERAL (SELECT sha256(contents[e.element + 1])) AS c (digest)
         ORDER BY c.digest, e.element
     LOOP
-        kept := kept || ctms._keep_stripe_refused(_store_stripe.message_id, message_time, refused_time,
+        kept := kept || ctms._keep_stripe_refused(_store_stripe.message_id, message_timestamp, refused_timestamp,
             COALESCE(problem.object, names[problem.element + 1]), problem.code,
             problem.reason, payload IS NULL, problem.bytes, problem.json, is_full);
     END LOOP;
@@ -1207,7 +1207,7 @@ BEGIN
         status := 409;
     ELSIF refusal IS NOT NULL THEN
         status := CASE WHEN array_position(kept, NULL) IS NULL THEN 202 ELSE 503 END;
-    ELSIF message_time IS NULL THEN
+    ELSIF message_timestamp IS NULL THEN
         warnings := warnings || text 'the message has no publishTime';
     END IF;
     SELECT string_agg(t.email, ',' ORDER BY t.email) INTO traced FROM (
@@ -1231,7 +1231,7 @@ BEGIN
         'trace_json', CASE WHEN traced IS NOT NULL THEN COALESCE(ctms._clean_json(payload), objects) END);
 END
 $$;
-COMMENT ON FUNCTION ctms._store_stripe(bytea, boolean, text, timestamptz, timestamptz) IS 'Stores the Stripe objects of a push message, or of its payload, and keeps those that are refused; says what was done. What is tried again was refused at refused_time';
+COMMENT ON FUNCTION ctms._store_stripe(bytea, boolean, text, timestamptz, timestamptz) IS 'Stores the Stripe objects of a push message, or of its payload, and keeps those that are refused; says what was done. What is tried again was refused at refused_timestamp';
 
 CREATE FUNCTION ctms.ingest_pubsub(body bytea) RETURNS json
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -1834,7 +1834,7 @@ CREATE TRIGGER ctms_stripe_subscription_item_moved AFTER UPDATE ON ctms.stripe_s
 CREATE TABLE ctms.stripe_refused (
     id bigserial PRIMARY KEY,
     message_id text NOT NULL DEFAULT '',
-    publish_time timestamptz,
+    message_timestamp timestamptz,
     object text,
     code text NOT NULL,
     reason text NOT NULL,
@@ -1854,7 +1854,7 @@ CREATE INDEX stripe_refused_fxa_idx ON ctms.stripe_refused (fxa_id);
 COMMENT ON TABLE ctms.stripe_refused IS 'Stripe objects, and messages of Pub/Sub, that could not be stored; kept for the setting stripe_refused_age. Personal data';
 COMMENT ON COLUMN ctms.stripe_refused.id IS 'A number of the row, for ctms.retry_stripe_refused()';
 COMMENT ON COLUMN ctms.stripe_refused.message_id IS 'Id of the message of Pub/Sub; empty if there is none that looks like one';
-COMMENT ON COLUMN ctms.stripe_refused.publish_time IS 'The publishTime of the message of Pub/Sub; null if there is none';
+COMMENT ON COLUMN ctms.stripe_refused.message_timestamp IS 'The publishTime of the message of Pub/Sub; null if there is none';
 COMMENT ON COLUMN ctms.stripe_refused.object IS 'Type and id of the object, such as "invoice:in_1"; null if it has none that look like these';
 COMMENT ON COLUMN ctms.stripe_refused.code IS 'SQLSTATE of the refusal';
 COMMENT ON COLUMN ctms.stripe_refused.reason IS 'Why it was refused; never personal data';
@@ -1927,7 +1927,7 @@ $$;
 COMMENT ON FUNCTION ctms._stripe_owner(jsonb) IS 'The customer that a Stripe object is or names, and its FxA ID if the object has it';
 
 CREATE FUNCTION ctms._keep_stripe_refused(
-    of_message text, published timestamptz, refused_time timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, body jsonb, is_full boolean)
+    of_message text, published timestamptz, refused_timestamp timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, body jsonb, is_full boolean)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1937,9 +1937,9 @@ DECLARE
     kept bigint;
 BEGIN
     INSERT INTO ctms.stripe_refused AS r
-        (message_id, publish_time, object, code, reason, customer_id, fxa_id, is_message, digest, content, create_timestamp)
+        (message_id, message_timestamp, object, code, reason, customer_id, fxa_id, is_message, digest, content, create_timestamp)
     SELECT message, published, substring(named FROM is_word), problem, why, o.customer_id, o.fxa_id, is_body, sha256(bytes), bytes,
-           COALESCE(refused_time, now())
+           COALESCE(refused_timestamp, now())
     FROM ctms._stripe_owner(body) AS o
     WHERE NOT is_full
        OR EXISTS (SELECT FROM ctms.stripe_refused AS k WHERE k.message_id = message AND k.digest = sha256(bytes))
@@ -1964,7 +1964,7 @@ BEGIN
         RETURN NULL;
     END IF;
     stored := ctms._store_stripe(refused.content, refused.is_message, refused.message_id,
-        refused.publish_time, refused.create_timestamp);
+        refused.message_timestamp, refused.create_timestamp);
     missing := jsonb_path_query_first(stored -> 'errors', '$[*] ? (@.code == "CTS03")');
     IF stored ->> 'status' IN ('200', '202') AND NOT stored -> 'kept' @> to_jsonb(retry_stripe_refused.id) THEN
         DELETE FROM ctms.stripe_refused AS r WHERE r.id = retry_stripe_refused.id;

@@ -89,8 +89,9 @@ cmd_stripe_refused_list(struct cli *cli)
                                 "THEN 'a message' ELSE 'an object' END) AS object, code, reason "
                                 "FROM ctms.stripe_refused ORDER BY id DESC LIMIT $1",
         "SELECT coalesce(json_agg(r ORDER BY id DESC), '[]') FROM (SELECT id, create_timestamp, "
-        "update_timestamp, publish_time, message_id, object, is_message, attempts, code, reason, "
-        "octet_length(content) AS bytes FROM ctms.stripe_refused ORDER BY id DESC LIMIT $1) AS r",
+        "update_timestamp, message_timestamp, message_id, object, is_message, attempts, code, "
+        "reason, octet_length(content) AS bytes FROM ctms.stripe_refused ORDER BY id DESC LIMIT "
+        "$1) AS r",
         1, (const char *const[]){limit ? limit : LIMIT});
 }
 

@@ -94,7 +94,7 @@ WITH expected (relation, kind, names) AS (VALUES
         'recurring_interval_count unit_amount message_timestamp create_timestamp '
         'update_timestamp'),
     ('stripe_price', 'index', 'stripe_price_pkey'),
-    ('stripe_refused', 'column', 'id message_id publish_time object code reason attempts customer_id fxa_id '
+    ('stripe_refused', 'column', 'id message_id message_timestamp object code reason attempts customer_id fxa_id '
         'is_message digest content create_timestamp update_timestamp'),
     ('stripe_refused', 'index', 'stripe_refused_age_idx stripe_refused_customer_idx stripe_refused_fxa_idx '
         'stripe_refused_message_id_digest_key stripe_refused_pkey'),

@@ -8,7 +8,7 @@
 CREATE TABLE ctms.stripe_refused (
     id bigserial PRIMARY KEY,
     message_id text NOT NULL DEFAULT '',
-    publish_time timestamptz,
+    message_timestamp timestamptz,
     object text,
     code text NOT NULL,
     reason text NOT NULL,
@@ -28,7 +28,7 @@ CREATE INDEX stripe_refused_fxa_idx ON ctms.stripe_refused (fxa_id);
 COMMENT ON TABLE ctms.stripe_refused IS 'Stripe objects, and messages of Pub/Sub, that could not be stored; kept for the setting stripe_refused_age. Personal data';
 COMMENT ON COLUMN ctms.stripe_refused.id IS 'A number of the row, for ctms.retry_stripe_refused()';
 COMMENT ON COLUMN ctms.stripe_refused.message_id IS 'Id of the message of Pub/Sub; empty if there is none that looks like one';
-COMMENT ON COLUMN ctms.stripe_refused.publish_time IS 'The publishTime of the message of Pub/Sub; null if there is none';
+COMMENT ON COLUMN ctms.stripe_refused.message_timestamp IS 'The publishTime of the message of Pub/Sub; null if there is none';
 COMMENT ON COLUMN ctms.stripe_refused.object IS 'Type and id of the object, such as "invoice:in_1"; null if it has none that look like these';
 COMMENT ON COLUMN ctms.stripe_refused.code IS 'SQLSTATE of the refusal';
 COMMENT ON COLUMN ctms.stripe_refused.reason IS 'Why it was refused; never personal data';
@@ -101,7 +101,7 @@ $$;
 COMMENT ON FUNCTION ctms._stripe_owner(jsonb) IS 'The customer that a Stripe object is or names, and its FxA ID if the object has it';
 
 CREATE FUNCTION ctms._keep_stripe_refused(
-    of_message text, published timestamptz, refused_time timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, body jsonb, is_full boolean)
+    of_message text, published timestamptz, refused_timestamp timestamptz, named text, problem text, why text, is_body boolean, bytes bytea, body jsonb, is_full boolean)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -111,9 +111,9 @@ DECLARE
     kept bigint;
 BEGIN
     INSERT INTO ctms.stripe_refused AS r
-        (message_id, publish_time, object, code, reason, customer_id, fxa_id, is_message, digest, content, create_timestamp)
+        (message_id, message_timestamp, object, code, reason, customer_id, fxa_id, is_message, digest, content, create_timestamp)
     SELECT message, published, substring(named FROM is_word), problem, why, o.customer_id, o.fxa_id, is_body, sha256(bytes), bytes,
-           COALESCE(refused_time, now())
+           COALESCE(refused_timestamp, now())
     FROM ctms._stripe_owner(body) AS o
     WHERE NOT is_full
        OR EXISTS (SELECT FROM ctms.stripe_refused AS k WHERE k.message_id = message AND k.digest = sha256(bytes))
@@ -138,7 +138,7 @@ BEGIN
         RETURN NULL;
     END IF;
     stored := ctms._store_stripe(refused.content, refused.is_message, refused.message_id,
-        refused.publish_time, refused.create_timestamp);
+        refused.message_timestamp, refused.create_timestamp);
     missing := jsonb_path_query_first(stored -> 'errors', '$[*] ? (@.code == "CTS03")');
     IF stored ->> 'status' IN ('200', '202') AND NOT stored -> 'kept' @> to_jsonb(retry_stripe_refused.id) THEN
         DELETE FROM ctms.stripe_refused AS r WHERE r.id = retry_stripe_refused.id;

@@ -255,7 +255,8 @@ read_array(FunctionCallInfo fcinfo)
 
 PG_FUNCTION_INFO_V1(ctms_upsert_stripe_batch);
 /*
- * ctms._upsert_stripe_batch(objects jsonb, message_time timestamptz, default_time timestamptz);
+ * ctms._upsert_stripe_batch(objects jsonb, message_timestamp timestamptz,
+ *     default_timestamp timestamptz);
  * objects is an array
  */
 PGDLLEXPORT Datum

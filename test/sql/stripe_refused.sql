@@ -14,7 +14,7 @@ CREATE FUNCTION pg_temp.bytes(source text) RETURNS bytea LANGUAGE sql AS $$
     FROM regexp_matches(source, '<[0-9A-F]{2}>|[^<]+|<', 'g') WITH ORDINALITY AS m (part, n)
 $$;
 CREATE VIEW pg_temp.kept AS
-    SELECT message_id, publish_time, object, code, reason, attempts, customer_id, fxa_id, is_message, encode(content, 'escape') AS content
+    SELECT message_id, message_timestamp, object, code, reason, attempts, customer_id, fxa_id, is_message, encode(content, 'escape') AS content
     FROM ctms.stripe_refused WHERE message_id LIKE 'r\_%' ORDER BY message_id, object, content;
 
 -- ---- reading --------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ SELECT n, r -> 'status' AS status, r -> 'count' AS count, r ->> 'ingest_actions'
     (15, '{"a:\ud800": {"object": "customer", "id": "cus_r7", "description": "stripe_r_7", "created": 1}}'), (16, '{"object": "customer", "id": "cus_r8", "description": "stripe_r_8", "created": 1}, trailing')) AS v (n, source),
     LATERAL (SELECT ctms.ingest_pubsub(pg_temp.message(pg_temp.bytes(source), 'r_' || to_char(n, 'FM00'), n))) AS i (r) LEFT JOIN LATERAL json_array_elements(r -> 'errors') AS e ON true ORDER BY n, e ->> 'message';
 SELECT stripe_id, fxa_id FROM ctms.stripe_customer WHERE fxa_id LIKE 'stripe\_r\_%' ORDER BY 1;
-SELECT message_id, publish_time, object, code, attempts, customer_id, fxa_id, is_message, content FROM pg_temp.kept;
+SELECT message_id, message_timestamp, object, code, attempts, customer_id, fxa_id, is_message, content FROM pg_temp.kept;
 -- Another delivery of the same message adds nothing; another message does.
 SELECT ctms.ingest_pubsub(pg_temp.message(pg_temp.bytes('{"object": "customer", "id": "cus_r4", "deleted": "\u0000"}'), id)) -> 'kept' AS kept FROM unnest(ARRAY['r_08', 'r_08', 'r_17']) WITH ORDINALITY AS m (id, n) ORDER BY n;
 SELECT message_id, attempts FROM pg_temp.kept WHERE message_id IN ('r_08', 'r_17');
@@ -123,21 +123,21 @@ INSERT INTO ctms.stripe_refused (message_id, code, reason, digest, content, crea
     (pg_temp.bytes('{"object": "customer", "id": "cus_r51"}')), (pg_temp.bytes('{"a:1": {"object": "customer", "id": "cus_r52"}}'))) AS v (content);
 SELECT o ->> 'report' AS report, o -> 'errors' -> 0 ->> 'object' AS object FROM (SELECT id FROM ctms.stripe_refused WHERE message_id = 'r_50' ORDER BY id) AS r, ctms.retry_stripe_refused(r.id) AS o;
 SELECT stripe_id, fxa_id, message_timestamp FROM ctms.stripe_customer WHERE stripe_id = 'cus_r50';
-SELECT object, publish_time, create_timestamp, attempts FROM ctms.stripe_refused WHERE message_id = 'r_50' ORDER BY object;
+SELECT object, message_timestamp, create_timestamp, attempts FROM ctms.stripe_refused WHERE message_id = 'r_50' ORDER BY object;
 DELETE FROM ctms.stripe_refused WHERE message_id = 'r_50';
 
 -- What is stored leaves, with the time of its message; the rest stays, and tells why.
-INSERT INTO ctms.stripe_refused (message_id, publish_time, code, reason, digest, content, is_message) SELECT 'r_' || n, publish_time, 'CTS02', 'once', sha256(content), content, is_message FROM (VALUES
+INSERT INTO ctms.stripe_refused (message_id, message_timestamp, code, reason, digest, content, is_message) SELECT 'r_' || n, message_timestamp, 'CTS02', 'once', sha256(content), content, is_message FROM (VALUES
     (41, '2024-01-02Z'::timestamptz, pg_temp.bytes('{"object": "customer", "id": "cus_r41", "description": "stripe_r_41", "created": 1, "x": "\ud800"}'), false), (42, NULL, '{"object": "customer", "id": "cus_r42", "description": "stripe_r_42", "created": 1}', false),
     (43, NULL, '{"object": "customer", "id": "cus_r43"}', false), (44, NULL, '{"object": "subscription_item", "id": "si_r44", "created": 1, "subscription": "sub_r404", "price": "price_r404"}', false),
     (45, NULL, '{"a:1": {"object": "customer", "id": "cus_r45", "description": "stripe_r_45", "created": 1}, "b:1": {"object": "customer", "id": "cus_r46"}}', false),
-    (46, NULL, convert_to(pg_temp.message('{"object": "customer", "id": "cus_r47", "description": "stripe_r_47", "created": 1}', 'r_47', 9), 'UTF8'), true), (48, NULL, 'x', true), (49, NULL, 'x', false)) AS v (n, publish_time, content, is_message);
+    (46, NULL, convert_to(pg_temp.message('{"object": "customer", "id": "cus_r47", "description": "stripe_r_47", "created": 1}', 'r_47', 9), 'UTF8'), true), (48, NULL, 'x', true), (49, NULL, 'x', false)) AS v (n, message_timestamp, content, is_message);
 SELECT message_id, o -> 'is_stored' AS is_stored, o ->> 'report' AS report, o -> 'errors' -> 0 ->> 'message' AS message FROM ctms.stripe_refused AS r, ctms.retry_stripe_refused(r.id) AS o WHERE message_id LIKE 'r\_4%' ORDER BY message_id;
 SELECT message_id, object, code, reason, attempts, is_message, content FROM pg_temp.kept WHERE message_id LIKE 'r\_4%';
 SELECT stripe_id, message_timestamp AT TIME ZONE 'UTC' BETWEEN '2024-01-01' AND '2024-01-03' AS has_time_of_message FROM ctms.stripe_customer WHERE stripe_id LIKE 'cus\_r4_' ORDER BY 1;
 SELECT ctms.retry_stripe_refused(-1), ctms.retry_stripe_refused(NULL);
 -- It does not replace what is newer.
-INSERT INTO ctms.stripe_refused (message_id, publish_time, code, reason, digest, content) SELECT 'r_51', '2023-01-01Z', 'CTS02', 'once', sha256(content), content FROM (VALUES ('{"object": "customer", "id": "cus_r41", "description": "stripe_r_41", "created": 2}'::bytea)) AS v (content);
+INSERT INTO ctms.stripe_refused (message_id, message_timestamp, code, reason, digest, content) SELECT 'r_51', '2023-01-01Z', 'CTS02', 'once', sha256(content), content FROM (VALUES ('{"object": "customer", "id": "cus_r41", "description": "stripe_r_41", "created": 2}'::bytea)) AS v (content);
 SELECT o ->> 'report' AS report FROM ctms.stripe_refused AS r, ctms.retry_stripe_refused(r.id) AS o WHERE message_id = 'r_51';
 
 -- Old ones leave, a hundred at a time, when others come or when somebody asks for it.

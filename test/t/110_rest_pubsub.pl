@@ -95,7 +95,7 @@ push_is('a bad string that is used', 202, $accepted, message(
     messageId => '18'));
 is($ctms->sql(q{SELECT stripe_id FROM ctms.stripe_customer WHERE stripe_id IN ('cus_7', 'cus_8')}),
     'cus_8', 'the other is stored');
-is($ctms->sql(q{SELECT object || ' ' || publish_time FROM ctms.stripe_refused
+is($ctms->sql(q{SELECT object || ' ' || message_timestamp FROM ctms.stripe_refused
     WHERE message_id = '18'}), 'customer:cus_7 2021-11-01 17:04:00+00', 'the one is kept');
 push_is('one that is kept already', 202, $accepted,
     message({ object => 'customer', id => 'cus_9' }, messageId => '19')) for 1, 2;

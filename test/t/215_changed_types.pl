@@ -75,7 +75,7 @@ my $rows = qq{
     INSERT INTO ctms.stripe_subscription_item (stripe_id, stripe_subscription_id, stripe_price_id,
         stripe_created, message_timestamp)
     VALUES ('8501', '8401', '8101', '2021-02-03Z', '2021-02-04Z');
-    INSERT INTO ctms.stripe_refused (message_id, publish_time, code, reason, digest, content)
+    INSERT INTO ctms.stripe_refused (message_id, message_timestamp, code, reason, digest, content)
     VALUES ('8601', '2021-02-04Z', '8602', '8603', sha256('{"object": "customer", "id": "8604"}'),
         '{"object": "customer", "id": "8604"}');
     INSERT INTO ctms.api_client (client_id, email, enabled, hashed_secret, last_access)
