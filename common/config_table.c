@@ -20,7 +20,7 @@ const config_setting config_table[] = {
      .description = "streaming replicas for GET requests, used when they are not behind: each host is one"},
     {.name = "CTMS_DB_CONNECTIONS", .type = CONFIG_INT, .default_value = "64", .min = 1, .max = 1000,
      .programs = SERVERS, .description = "connections to PostgreSQL that a process may have"},
-    {.name = "CTMS_DB_QUEUE_MAX", .type = CONFIG_INT, .default_value = "1024", .min = 1, .max = 1000000,
+    {.name = "CTMS_DB_MAX_QUEUE", .type = CONFIG_INT, .default_value = "1024", .min = 1, .max = 1000000,
      .programs = CONFIG_REST,
      .description = "requests of a process that may wait for PostgreSQL; any more are answered 503"},
     {.name = "CTMS_DB_TIMEOUT_S", .type = CONFIG_REAL, .default_value = "10", .min = 0.1, .max = 3600,

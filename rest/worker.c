@@ -167,7 +167,7 @@ connect_pools(app *a)
         .application = "ctms-rest",
         .connections = (int)config_int(a->settings, "CTMS_DB_CONNECTIONS"),
         .does_reads_first = true,
-        .queue_max = (int)config_int(a->settings, "CTMS_DB_QUEUE_MAX"),
+        .queue_max = (int)config_int(a->settings, "CTMS_DB_MAX_QUEUE"),
         .timeout_s = config_real(a->settings, "CTMS_DB_TIMEOUT_S"),
         .log = log_pool,
         .log_arg = (void *)(uintptr_t) "",
