@@ -119,7 +119,7 @@ sub between
 put('enqueuing: contacts a second', '%9.0f', $contacts / enqueue($contacts));
 my $begun = $bench->sql('SELECT clock_timestamp()');
 $bench->start_program('bulk', 'ctms', $bench->agent_env($sftp->settings,
-        CTMS_ACOUSTIC_BULK_DIRECTORY => $spool, CTMS_ACOUSTIC_BULK_CONTACTS => $run,
+        CTMS_ACOUSTIC_BULK_DIRECTORY => $spool, CTMS_ACOUSTIC_BULK_MAX_CONTACTS => $run,
         CTMS_LOGGING_LEVEL => 'INFO'), 'acoustic', 'bulk');
 my ($took, $peak_kb, $processor) = watch('bulk');
 my ($done, $sent) = split /\|/, $bench->sql("SELECT count(*), sum(sent) FROM ctms.acoustic_bulk_run

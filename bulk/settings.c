@@ -103,7 +103,7 @@ bulk_settings_fill(bulk_settings *settings, const config *c, char *message, size
                  .known_hosts_file = config_string(c, "CTMS_ACOUSTIC_SFTP_KNOWN_HOSTS_FILE")},
         .directory = config_string(c, "CTMS_ACOUSTIC_BULK_DIRECTORY"),
         .from = config_int(c, "CTMS_ACOUSTIC_BULK_FROM"),
-        .contacts = config_int(c, "CTMS_ACOUSTIC_BULK_CONTACTS"),
+        .contacts = config_int(c, "CTMS_ACOUSTIC_BULK_MAX_CONTACTS"),
         .timeout_s = config_real(c, "CTMS_ACOUSTIC_BULK_TIMEOUT_S"),
         .lease_s = config_real(c, "CTMS_ACOUSTIC_LEASE_S"),
         .poll_s = config_real(c, "CTMS_ACOUSTIC_BULK_POLL_S"),

@@ -130,7 +130,7 @@ const config_setting config_table[] = {
     {.name = "CTMS_ACOUSTIC_BULK_FROM", .type = CONFIG_INT, .default_value = "0", .min = 0, .max = 1e15,
      .programs = CONFIG_AGENT,
      .description = "the agent sends the bulk lane by file while it holds more contacts than this; 0: never"},
-    {.name = "CTMS_ACOUSTIC_BULK_CONTACTS", .type = CONFIG_INT, .default_value = "500000", .min = 1, .max = 10000000,
+    {.name = "CTMS_ACOUSTIC_BULK_MAX_CONTACTS", .type = CONFIG_INT, .default_value = "500000", .min = 1, .max = 10000000,
      .programs = BULK, .description = "contacts that are sent in one set of files, at most"},
     {.name = "CTMS_ACOUSTIC_BULK_DIRECTORY", .programs = BULK,
      .description = "folder in which the files are made; a folder of the user's unless set"},

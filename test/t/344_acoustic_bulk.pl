@@ -97,7 +97,7 @@ is(run_bulk()->{outcome}, 'idle', 'then there is nothing to do');
 # ---- several runs --------------------------------------------------------------------------------
 
 enqueue();
-$r = run_bulk(CTMS_ACOUSTIC_BULK_CONTACTS => 100);
+$r = run_bulk(CTMS_ACOUSTIC_BULK_MAX_CONTACTS => 100);
 is_deeply([ @$r{qw(outcome runs sent)} ], [ 'done', 3, $count ], 'one run after another')
     or diag $r->{log};
 is_all_well('several runs');

@@ -68,7 +68,8 @@ sub start_runner
     my $name = 'runner' . ++$started;
     $ctms->start_program($name, 'ctms', $ctms->agent_env(%env,
             CTMS_ACOUSTIC_TIMEOUT_S => 0.5, CTMS_ACOUSTIC_LEASE_S => LEASE_S,
-            CTMS_ACOUSTIC_BULK_CONTACTS => pick(200, 1000, 1000, 1000)), 'acoustic', 'bulk', @more);
+            CTMS_ACOUSTIC_BULK_MAX_CONTACTS => pick(200, 1000, 1000, 1000)),
+        'acoustic', 'bulk', @more);
     push @runners, $name;
     return $name;
 }

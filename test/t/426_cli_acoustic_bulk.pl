@@ -175,7 +175,7 @@ is_deeply($json->decode($out), { outcome => 'done', enqueued => 20, unknown => 0
 is($rc, 4, 'one that is not there');
 like($out, qr/^1 contacts sent/, '... and the other is sent');
 $ctms->sql("SELECT ctms.enqueue_contacts(ARRAY['$id']::uuid[])");
-($rc, $out) = acoustic({ %env, CTMS_ACOUSTIC_BULK_CONTACTS => 1 }, 'bulk');
+($rc, $out) = acoustic({ %env, CTMS_ACOUSTIC_BULK_MAX_CONTACTS => 1 }, 'bulk');
 is("$rc $out", "0 1 contacts sent by file, in 1 run\n", 'what waits in bulk');
 ($rc, $out) = bulk('--status');
 like($out, qr/^run +none\nlast run +done, 1 contacts \(20.*\)\n/, '--status knows the last run');
