@@ -199,7 +199,7 @@ open_database(agent *a, char *message, size_t size)
     static const char *const channels[] = {"ctms_acoustic", NULL};
     static const pg_listener_events events = {on_listening, on_notified, on_deaf};
     const char *listen_url = config_string(a->config, "CTMS_LISTEN_DB_URL");
-    int connections = (int)config_int(a->config, "CTMS_DB_CONNECTIONS");
+    int connections = (int)config_int(a->config, "CTMS_DB_MAX_CONNECTIONS");
     pg_pool_options options = {.url = config_string(a->config, "CTMS_DB_URL"),
                                .application = "ctms-agent",
                                .connections =

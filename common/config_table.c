@@ -18,7 +18,7 @@ const config_setting config_table[] = {
      .description = "direct connection for LISTEN, needed if CTMS_DB_URL goes through a pooler"},
     {.name = "CTMS_DB_READ_URL", .type = CONFIG_DB_URL, .max = CONFIG_READ_HOSTS_MAX, .is_secret = true, .programs = CONFIG_REST,
      .description = "streaming replicas for GET requests, used when they are not behind: each host is one"},
-    {.name = "CTMS_DB_CONNECTIONS", .type = CONFIG_INT, .default_value = "64", .min = 1, .max = 1000,
+    {.name = "CTMS_DB_MAX_CONNECTIONS", .type = CONFIG_INT, .default_value = "64", .min = 1, .max = 1000,
      .programs = SERVERS, .description = "connections to PostgreSQL that a process may have"},
     {.name = "CTMS_DB_MAX_QUEUE", .type = CONFIG_INT, .default_value = "1024", .min = 1, .max = 1000000,
      .programs = CONFIG_REST,

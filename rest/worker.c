@@ -165,7 +165,7 @@ connect_pools(app *a)
     pg_pool_options options = {
         .url = config_string(a->settings, "CTMS_DB_URL"),
         .application = "ctms-rest",
-        .connections = (int)config_int(a->settings, "CTMS_DB_CONNECTIONS"),
+        .connections = (int)config_int(a->settings, "CTMS_DB_MAX_CONNECTIONS"),
         .does_reads_first = true,
         .queue_max = (int)config_int(a->settings, "CTMS_DB_MAX_QUEUE"),
         .timeout_s = config_real(a->settings, "CTMS_DB_TIMEOUT_S"),

@@ -89,7 +89,7 @@ advise_connection(const char *state)
 {
     static const char *const advice[][2] = {
         {"53300", "Raise max_connections or the limit of the role or database, or lower "
-                  "CTMS_PROCESSES or CTMS_DB_CONNECTIONS; CTMS_DB_URL itself is right."},
+                  "CTMS_PROCESSES or CTMS_DB_MAX_CONNECTIONS; CTMS_DB_URL itself is right."},
         {"3D000", "Create the database, or correct its name in CTMS_DB_URL."},
         {"28P01", "Correct the password in CTMS_DB_URL, or set it: ALTER ROLE … PASSWORD."},
         {"28000", "Is the role of CTMS_DB_URL there, with LOGIN, and does a line of pg_hba.conf "

@@ -75,7 +75,7 @@ static long long
 count_wanted(const struct doctor *d, int program)
 {
     const config *settings = d->settings[program];
-    long long each = settings ? config_int(settings, "CTMS_DB_CONNECTIONS") : 0;
+    long long each = settings ? config_int(settings, "CTMS_DB_MAX_CONNECTIONS") : 0;
 
     if (!settings || program == DOCTOR_CLI)
         return 0;
@@ -97,7 +97,7 @@ check_role_limit(struct doctor *d, int program)
     if (result && PQntuples(result) == 1 && wanted > strtoll(PQgetvalue(result, 0, 1), NULL, 10))
         doctor_warn(d,
                     "Raise the limit (ALTER ROLE … CONNECTION LIMIT), or lower CTMS_PROCESSES or "
-                    "CTMS_DB_CONNECTIONS; or is there a pooler?",
+                    "CTMS_DB_MAX_CONNECTIONS; or is there a pooler?",
                     "%s: may open %lld connections, its role \"%s\" may have %s",
                     doctor_program_names[program], wanted, PQgetvalue(result, 0, 0),
                     PQgetvalue(result, 0, 1));
@@ -127,10 +127,11 @@ doctor_check_connections(struct doctor *d)
     for (int program = 0; program < DOCTOR_PROGRAMS; program++)
         wanted += count_wanted(d, program);
     if (wanted > most)
-        doctor_warn(d,
-                    "Raise max_connections, or lower CTMS_PROCESSES or CTMS_DB_CONNECTIONS; or is "
-                    "there a pooler?",
-                    "the programs may open %lld connections, the server allows %lld", wanted, most);
+        doctor_warn(
+            d,
+            "Raise max_connections, or lower CTMS_PROCESSES or CTMS_DB_MAX_CONNECTIONS; or is "
+            "there a pooler?",
+            "the programs may open %lld connections, the server allows %lld", wanted, most);
     else if (left < FEW_CONNECTIONS)
         doctor_warn(d, "Raise max_connections, or end clients that are not needed.",
                     "%lld of %lld connections are free", left > 0 ? left : 0, most);

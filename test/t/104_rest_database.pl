@@ -8,7 +8,7 @@ use Test::More;
 
 my $ctms = CTMS::Test->new('rest_database', durable => 1, conf => 'max_connections = 20');
 my $node = $ctms->node;
-$ctms->start_rest(CTMS_DB_CONNECTIONS => 2, CTMS_DB_TIMEOUT_S => 2, CTMS_DB_MAX_QUEUE => 8);
+$ctms->start_rest(CTMS_DB_MAX_CONNECTIONS => 2, CTMS_DB_TIMEOUT_S => 2, CTMS_DB_MAX_QUEUE => 8);
 $ctms->login;
 
 sub check { unshift @_, $ctms; goto &answers }

@@ -18,7 +18,8 @@ my $ctms = CTMS::Test->new('rest_soak', durable => 1);
 my $node = $ctms->node;
 my $dir = "$PostgreSQL::Test::Utils::tmp_check/rest_soak";
 mkdir $dir or die "$dir: $!";
-$ctms->start_rest(CTMS_PROCESSES => 2, CTMS_DB_CONNECTIONS => 3, CTMS_LOGGING_LEVEL => 'WARNING',
+$ctms->start_rest(CTMS_PROCESSES => 2, CTMS_DB_MAX_CONNECTIONS => 3,
+    CTMS_LOGGING_LEVEL => 'WARNING',
     CTMS_DB_TIMEOUT_S => 20);
 $ctms->login;
 

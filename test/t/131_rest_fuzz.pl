@@ -19,7 +19,7 @@ $SIG{PIPE} = 'IGNORE';
 
 my $ctms = CTMS::Test->new('rest_fuzz');
 # With only two connections, a statement that never returned one would soon be noticed.
-$ctms->start_rest(CTMS_DB_CONNECTIONS => 2, CTMS_REQUEST_TIMEOUT_S => 10,
+$ctms->start_rest(CTMS_DB_MAX_CONNECTIONS => 2, CTMS_REQUEST_TIMEOUT_S => 10,
     CTMS_MAX_BODY_BYTES => 50_000, CTMS_LOGGING_LEVEL => 'ERROR',
     CTMS_PUBSUB_EMAIL => 'a@example.com', CTMS_PUBSUB_CLIENT => 'pubsub',
     CTMS_PUBSUB_JWKS_URL => 'http://127.0.0.1:1/');

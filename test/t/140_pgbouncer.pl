@@ -29,7 +29,7 @@ sub start_rest_as
     unlink "$log_path/pgbouncer_$name.log";
     $ctms->start_program($name, 'ctms-rest', { CTMS_DB_URL => $bouncer->url('rest'),
         CTMS_LISTEN_DB_URL => "$direct user=rest", CTMS_HOST => '127.0.0.1', CTMS_PORT => $port,
-        CTMS_SERVER_PREFIX => "http://127.0.0.1:$port", CTMS_DB_CONNECTIONS => 2,
+        CTMS_SERVER_PREFIX => "http://127.0.0.1:$port", CTMS_DB_MAX_CONNECTIONS => 2,
         CTMS_SECRET_KEY => 'a secret key for tests only, 32+', %env });
     $ctms->wait_for_port($name, $port);
     poll_until(sub {
@@ -251,7 +251,8 @@ subtest 'what takes too long is cancelled through the pooler' => sub {
 {
     my $small = CTMS::PgBouncer->new($ctms, 'small', pool_mode => 'session',
         default_pool_size => 5);
-    my $port = start_rest_as('small', $small, CTMS_DB_CONNECTIONS => 64, CTMS_DB_TIMEOUT_S => 5);
+    my $port = start_rest_as('small', $small, CTMS_DB_MAX_CONNECTIONS => 64,
+        CTMS_DB_TIMEOUT_S => 5);
     $ctms->node->safe_psql('postgres', 'ALTER SYSTEM SET commit_delay = 50000');
     $ctms->node->safe_psql('postgres', 'ALTER SYSTEM SET commit_siblings = 0');
     $ctms->node->reload;

@@ -13,7 +13,7 @@ my $limit_s = 5;
 my $soon_s = $limit_s + 1.4;
 
 my $ctms = CTMS::Test->new('rest_deadline', conf => "wal_level = replica\nmax_wal_senders = 2");
-$ctms->start_rest(CTMS_DB_CONNECTIONS => 1, CTMS_DB_TIMEOUT_S => $limit_s);
+$ctms->start_rest(CTMS_DB_MAX_CONNECTIONS => 1, CTMS_DB_TIMEOUT_S => $limit_s);
 $ctms->login;
 my $id = $ctms->request(POST => '/ctms', { email => { primary_email => 'a@example.com',
     first_name => 'Anna' } })->{json}{email}{email_id};

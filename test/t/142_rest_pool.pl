@@ -41,7 +41,7 @@ sub let_commits_go
 }
 
 my $limit = 24;
-$ctms->start_rest(CTMS_DB_CONNECTIONS => $limit, CTMS_DB_TIMEOUT_S => 60);
+$ctms->start_rest(CTMS_DB_MAX_CONNECTIONS => $limit, CTMS_DB_TIMEOUT_S => 60);
 $ctms->login;
 my @ids = map {
     my $body = { email => { primary_email => "u$_\@example.com" } };
@@ -117,7 +117,7 @@ is(scalar @warnings, 1, 'it is told once');
 # Of two connections, one is for what has it for itself. The lock of the first write is given up,
 # those of the others are kept.
 is($ctms->stop_program('rest'), 0, 'the server stops again');
-$ctms->start_rest(CTMS_DB_CONNECTIONS => 2, CTMS_DB_TIMEOUT_S => 60);
+$ctms->start_rest(CTMS_DB_MAX_CONNECTIONS => 2, CTMS_DB_TIMEOUT_S => 60);
 my @locks = map { $node->background_psql('ctms') } 1, 2;
 $locks[$_]->query_safe("BEGIN; SELECT FROM ctms.emails WHERE email_id "
         . ($_ ? '<>' : '=') . " '$ids[1]' FOR UPDATE") for 0, 1;
@@ -136,7 +136,7 @@ is(statuses(@writes), join(' ', (200) x 6), 'and then they are done');
 # ---- a standby that is away for long ------------------------------------------------------------
 # Writes are answered in time; their sessions wait on, and no others take their place.
 is($ctms->stop_program('rest'), 0, 'the server stops again');
-$ctms->start_rest(CTMS_DB_CONNECTIONS => 8, CTMS_DB_TIMEOUT_S => 2);
+$ctms->start_rest(CTMS_DB_MAX_CONNECTIONS => 8, CTMS_DB_TIMEOUT_S => 2);
 is(get(), 200, 'it serves');
 hold_commits();
 for my $round (1 .. 2)
@@ -161,7 +161,7 @@ kill CONT => @frozen;
 
 # ---- one connection ------------------------------------------------------------------------
 is($ctms->stop_program('rest'), 0, 'the server stops again');
-$ctms->start_rest(CTMS_DB_CONNECTIONS => 1);
+$ctms->start_rest(CTMS_DB_MAX_CONNECTIONS => 1);
 is(statuses(map { ($_ % 2 ? patch($_) : begin(GET => "/ctms/$ids[$_]")) } 1 .. 30),
     join(' ', (200) x 30), 'one connection serves all, by turns');
 is($ctms->sql($sessions), 2, 'and there is one, and the listener');

@@ -66,7 +66,7 @@ sub start_relay
 
 my ($port, $relay) = start_relay();
 $ctms->start_rest(CTMS_DB_URL => 'postgresql://' . (getpwuid $>)[0] . "\@127.0.0.1:$port/ctms",
-    CTMS_LISTEN_DB_URL => $ctms->db_url, CTMS_PROCESSES => 1, CTMS_DB_CONNECTIONS => 4);
+    CTMS_LISTEN_DB_URL => $ctms->db_url, CTMS_PROCESSES => 1, CTMS_DB_MAX_CONNECTIONS => 4);
 $ctms->login;
 my @wrong = CTMS::Replicas::at_once(sub {
     my ($id) = @_;

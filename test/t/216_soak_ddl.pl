@@ -38,7 +38,8 @@ $ctms->drop_views;    # they would refuse changes of types
 $ctms->sql($_) for CTMS::SoakWriter::fill();
 my $url = $ctms->db_url;
 my $app_url = "$url&user=soak_app";
-$ctms->start_rest(CTMS_PROCESSES => 2, CTMS_DB_CONNECTIONS => 3, CTMS_LOGGING_LEVEL => 'WARNING',
+$ctms->start_rest(CTMS_PROCESSES => 2, CTMS_DB_MAX_CONNECTIONS => 3,
+    CTMS_LOGGING_LEVEL => 'WARNING',
     CTMS_DB_TIMEOUT_S => 60);
 $ctms->login;
 

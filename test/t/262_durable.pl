@@ -29,7 +29,8 @@ $keys->publish(1000, $keys->make_key('one'));
 my $key_server = $keys->start;
 END { local $?; kill TERM => $key_server if $key_server }
 # Few connections, so that requests wait for each other.
-$ctms->start_rest(CTMS_PROCESSES => 2, CTMS_DB_CONNECTIONS => 2, CTMS_LOGGING_LEVEL => 'WARNING',
+$ctms->start_rest(CTMS_PROCESSES => 2, CTMS_DB_MAX_CONNECTIONS => 2,
+    CTMS_LOGGING_LEVEL => 'WARNING',
     CTMS_PUBSUB_AUDIENCE => 'https://ctms.example.com', CTMS_PUBSUB_CLIENT => 'shared',
     CTMS_PUBSUB_EMAIL => 'pubsub@example.com', CTMS_PUBSUB_JWKS_URL => $keys->url);
 $ctms->login;
