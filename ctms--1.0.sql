@@ -655,10 +655,7 @@ COMMENT ON FUNCTION ctms._json_schema_out(ctms.json_schema) IS 'Output function 
 COMMENT ON FUNCTION ctms._json_schema_recv(internal) IS 'Binary input function of the type ctms.json_schema: refuses what is no JSON Schema (22023)';
 COMMENT ON FUNCTION ctms._json_schema_send(ctms.json_schema) IS 'Binary output function of the type ctms.json_schema';
 COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; anything else is refused (22023)';
-CREATE FUNCTION ctms._json_schema_from_jsonb(jsonb) RETURNS ctms.json_schema
-    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_from_jsonb';
-COMMENT ON FUNCTION ctms._json_schema_from_jsonb(jsonb) IS 'The cast from jsonb to ctms.json_schema: refuses what is no JSON Schema (22023)';
-CREATE CAST (jsonb AS ctms.json_schema) WITH FUNCTION ctms._json_schema_from_jsonb(jsonb) AS ASSIGNMENT;
+CREATE CAST (jsonb AS ctms.json_schema) WITH INOUT AS ASSIGNMENT;
 CREATE CAST (ctms.json_schema AS jsonb) WITHOUT FUNCTION AS IMPLICIT;
 CREATE CAST (text AS ctms.json_schema) WITH INOUT;
 
@@ -669,9 +666,6 @@ CREATE FUNCTION ctms._json_schema_bench(schema jsonb, instance jsonb, what text,
 COMMENT ON FUNCTION ctms._json_schema_bench(jsonb, jsonb, text, bigint, integer) IS 'For benchmarks: nanoseconds for one round of "run", "walk", "explain", "compile", "site" or "name" in the best of some parts';
 
 GRANT EXECUTE ON FUNCTION
-    ctms._json_schema_in(cstring), ctms._json_schema_out(ctms.json_schema),
-    ctms._json_schema_recv(internal), ctms._json_schema_send(ctms.json_schema),
-    ctms._json_schema_from_jsonb(jsonb),
     ctms.json_schema_is_valid(jsonb, jsonb), ctms.json_schema_is_valid(jsonb, jsonb, jsonb),
     ctms.json_schema_is_valid(json, json, jsonb), ctms.json_schema_is_valid(text, text, jsonb),
     ctms.json_schema_errors(jsonb, jsonb), ctms.json_schema_errors(jsonb, jsonb, jsonb),
@@ -1952,7 +1946,7 @@ $$;
 COMMENT ON FUNCTION ctms._keep_stripe_refused(text, timestamptz, timestamptz, text, text, text, boolean, bytea, jsonb, boolean) IS 'Keeps what was refused, once for each message; returns its id, null if too much is kept already (is_full)';
 
 CREATE FUNCTION ctms.retry_stripe_refused(id bigint) RETURNS jsonb
-    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     refused ctms.stripe_refused;
@@ -2875,22 +2869,6 @@ END
 $$;
 COMMENT ON FUNCTION ctms.waitlist_answers(text) IS 'What contacts have answered on a waitlist, one row for each contact and field: when the contact joined, whether it still waits, the field, the type of its value in JSON, and the value as text (null for a null of JSON; arrays and objects as JSON). A contact without fields has no row; SQLSTATE CT404 when there is no such waitlist. Personal data';
 
--- The words of a property's schema that decide the type of its column.
-CREATE FUNCTION ctms._json_schema_types(schema jsonb) RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT array_agg(DISTINCT t.word ORDER BY t.word)
-    FROM (
-        SELECT v #>> '{}' AS word FROM jsonb_path_query(schema, '$.type[*] ? (@.type() == "string")') AS v
-        UNION ALL
-        SELECT jsonb_typeof(v) FROM jsonb_path_query(schema, '$.enum[*]') AS v WHERE NOT schema ? 'type'
-        UNION ALL
-        SELECT jsonb_typeof(schema -> 'const') WHERE NOT schema ?| '{type,enum}'
-    ) AS t
-    WHERE t.word <> 'null'
-$$;
-COMMENT ON FUNCTION ctms._json_schema_types(jsonb) IS 'The types of JSON, other than null, that a schema names in its type, or else has in its enum or const; null if it names none';
-
 CREATE FUNCTION ctms.waitlist_answers_query(name text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2906,7 +2884,16 @@ DECLARE
 BEGIN
     PERFORM ctms._require_waitlist(waitlist_answers_query.name);
     FOR property IN
-        SELECT p.key AS field, ctms._json_schema_types(p.value) AS types
+        -- types: those of JSON, other than null, that the schema of the property names in its type, or else
+        -- has in its enum or const; null if it names none.
+        SELECT p.key AS field, (
+            SELECT array_agg(DISTINCT t.word) FROM (
+                SELECT v #>> '{}' AS word FROM jsonb_path_query(p.value, '$.type[*] ? (@.type() == "string")') AS v
+                UNION ALL
+                SELECT jsonb_typeof(v) FROM jsonb_path_query(p.value, '$.enum[*]') AS v WHERE NOT p.value ? 'type'
+                UNION ALL
+                SELECT jsonb_typeof(p.value -> 'const') WHERE NOT p.value ?| '{type,enum}'
+            ) AS t WHERE t.word <> 'null') AS types
         FROM (SELECT s.schema::jsonb -> 'properties' AS properties FROM ctms.waitlist_fields_schemas AS s
               WHERE s.name IN (waitlist_answers_query.name, 'default')
               ORDER BY s.name = waitlist_answers_query.name DESC LIMIT 1) AS o,
@@ -2946,8 +2933,7 @@ END
 $$;
 COMMENT ON FUNCTION ctms.waitlist_answers_query(text) IS 'The text of a query with a row for each contact of a waitlist and a column for each field of its schema, or of "default": numeric, boolean, jsonb (arrays, objects) or text by the type that the schema gives; null where there is no value of that type. other_fields has what the schema does not name. Run it with \gexec of psql, or make a view of it; SQLSTATE CT404 when there is no such waitlist';
 
-GRANT EXECUTE ON FUNCTION ctms._require_waitlist(text), ctms._json_schema_types(jsonb), ctms.waitlist_answers(text),
-    ctms.waitlist_answers_query(text) TO ctms_reader;
+GRANT EXECUTE ON FUNCTION ctms.waitlist_answers(text), ctms.waitlist_answers_query(text) TO ctms_reader;
 -- ---------------------------------------------------------------------------
 -- Reads from replicas: whether one has what its primary has. The code is in extension/base/replay.c.
 -- ---------------------------------------------------------------------------
@@ -3345,7 +3331,7 @@ COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the missing rows of a new i
 REVOKE ALL ON FUNCTION ctms._is_restoring(), ctms._restore_references(), ctms._restored_references(),
     ctms._validate_references(regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION ctms.install_defaults() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ctms._is_restoring(), ctms.install_defaults() TO ctms_admin;
+GRANT EXECUTE ON FUNCTION ctms.install_defaults() TO ctms_admin;
 
 DO $$
 BEGIN
@@ -3644,9 +3630,9 @@ CREATE CONSTRAINT TRIGGER ctms_queue_flush AFTER INSERT ON ctms._queue_flush DEF
     FOR EACH ROW EXECUTE FUNCTION ctms._flush_queue();
 ALTER TABLE ctms._queue_flush ENABLE ALWAYS TRIGGER ctms_queue_flush;
 -- ---------------------------------------------------------------------------
--- Whoever may execute a trigger function can attach it to a table of his own, where those that
--- run as their owner would do his bidding. Only the owner of the extension makes triggers, and
--- firing one needs no privilege: so nobody may execute them.
+-- Functions whose names begin with "_" are for nobody. Trigger functions are among them: whoever may
+-- execute one can attach it to a table of his own, where those that run as their owner would do his
+-- bidding. Only the owner of the extension makes triggers, and firing one needs no privilege.
 -- ---------------------------------------------------------------------------
 
 DO $$
@@ -3655,11 +3641,13 @@ DECLARE
 BEGIN
     FOR function IN
         SELECT p.oid FROM pg_catalog.pg_proc p
-        WHERE p.pronamespace = 'ctms'::regnamespace
-          AND p.prorettype IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
+        WHERE p.pronamespace = 'ctms'::regnamespace AND p.proname LIKE '\_%'
         ORDER BY p.oid
     LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, ctms_api, ctms_agent, ctms_admin, ctms_reader, ctms_monitor', function);
     END LOOP;
 END
 $$;
+
+-- Functions that must run as their caller call it, so that row security holds.
+GRANT EXECUTE ON FUNCTION ctms._require_waitlist(text) TO ctms_admin, ctms_reader;

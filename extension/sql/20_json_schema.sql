@@ -164,10 +164,7 @@ COMMENT ON FUNCTION ctms._json_schema_out(ctms.json_schema) IS 'Output function 
 COMMENT ON FUNCTION ctms._json_schema_recv(internal) IS 'Binary input function of the type ctms.json_schema: refuses what is no JSON Schema (22023)';
 COMMENT ON FUNCTION ctms._json_schema_send(ctms.json_schema) IS 'Binary output function of the type ctms.json_schema';
 COMMENT ON TYPE ctms.json_schema IS 'A jsonb that is known to be a JSON Schema; anything else is refused (22023)';
-CREATE FUNCTION ctms._json_schema_from_jsonb(jsonb) RETURNS ctms.json_schema
-    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms__json_schema_from_jsonb';
-COMMENT ON FUNCTION ctms._json_schema_from_jsonb(jsonb) IS 'The cast from jsonb to ctms.json_schema: refuses what is no JSON Schema (22023)';
-CREATE CAST (jsonb AS ctms.json_schema) WITH FUNCTION ctms._json_schema_from_jsonb(jsonb) AS ASSIGNMENT;
+CREATE CAST (jsonb AS ctms.json_schema) WITH INOUT AS ASSIGNMENT;
 CREATE CAST (ctms.json_schema AS jsonb) WITHOUT FUNCTION AS IMPLICIT;
 CREATE CAST (text AS ctms.json_schema) WITH INOUT;
 
@@ -178,9 +175,6 @@ CREATE FUNCTION ctms._json_schema_bench(schema jsonb, instance jsonb, what text,
 COMMENT ON FUNCTION ctms._json_schema_bench(jsonb, jsonb, text, bigint, integer) IS 'For benchmarks: nanoseconds for one round of "run", "walk", "explain", "compile", "site" or "name" in the best of some parts';
 
 GRANT EXECUTE ON FUNCTION
-    ctms._json_schema_in(cstring), ctms._json_schema_out(ctms.json_schema),
-    ctms._json_schema_recv(internal), ctms._json_schema_send(ctms.json_schema),
-    ctms._json_schema_from_jsonb(jsonb),
     ctms.json_schema_is_valid(jsonb, jsonb), ctms.json_schema_is_valid(jsonb, jsonb, jsonb),
     ctms.json_schema_is_valid(json, json, jsonb), ctms.json_schema_is_valid(text, text, jsonb),
     ctms.json_schema_errors(jsonb, jsonb), ctms.json_schema_errors(jsonb, jsonb, jsonb),

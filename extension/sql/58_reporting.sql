@@ -170,22 +170,6 @@ END
 $$;
 COMMENT ON FUNCTION ctms.waitlist_answers(text) IS 'What contacts have answered on a waitlist, one row for each contact and field: when the contact joined, whether it still waits, the field, the type of its value in JSON, and the value as text (null for a null of JSON; arrays and objects as JSON). A contact without fields has no row; SQLSTATE CT404 when there is no such waitlist. Personal data';
 
--- The words of a property's schema that decide the type of its column.
-CREATE FUNCTION ctms._json_schema_types(schema jsonb) RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT array_agg(DISTINCT t.word ORDER BY t.word)
-    FROM (
-        SELECT v #>> '{}' AS word FROM jsonb_path_query(schema, '$.type[*] ? (@.type() == "string")') AS v
-        UNION ALL
-        SELECT jsonb_typeof(v) FROM jsonb_path_query(schema, '$.enum[*]') AS v WHERE NOT schema ? 'type'
-        UNION ALL
-        SELECT jsonb_typeof(schema -> 'const') WHERE NOT schema ?| '{type,enum}'
-    ) AS t
-    WHERE t.word <> 'null'
-$$;
-COMMENT ON FUNCTION ctms._json_schema_types(jsonb) IS 'The types of JSON, other than null, that a schema names in its type, or else has in its enum or const; null if it names none';
-
 CREATE FUNCTION ctms.waitlist_answers_query(name text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -201,7 +185,16 @@ DECLARE
 BEGIN
     PERFORM ctms._require_waitlist(waitlist_answers_query.name);
     FOR property IN
-        SELECT p.key AS field, ctms._json_schema_types(p.value) AS types
+        -- types: those of JSON, other than null, that the schema of the property names in its type, or else
+        -- has in its enum or const; null if it names none.
+        SELECT p.key AS field, (
+            SELECT array_agg(DISTINCT t.word) FROM (
+                SELECT v #>> '{}' AS word FROM jsonb_path_query(p.value, '$.type[*] ? (@.type() == "string")') AS v
+                UNION ALL
+                SELECT jsonb_typeof(v) FROM jsonb_path_query(p.value, '$.enum[*]') AS v WHERE NOT p.value ? 'type'
+                UNION ALL
+                SELECT jsonb_typeof(p.value -> 'const') WHERE NOT p.value ?| '{type,enum}'
+            ) AS t WHERE t.word <> 'null') AS types
         FROM (SELECT s.schema::jsonb -> 'properties' AS properties FROM ctms.waitlist_fields_schemas AS s
               WHERE s.name IN (waitlist_answers_query.name, 'default')
               ORDER BY s.name = waitlist_answers_query.name DESC LIMIT 1) AS o,
@@ -241,5 +234,4 @@ END
 $$;
 COMMENT ON FUNCTION ctms.waitlist_answers_query(text) IS 'The text of a query with a row for each contact of a waitlist and a column for each field of its schema, or of "default": numeric, boolean, jsonb (arrays, objects) or text by the type that the schema gives; null where there is no value of that type. other_fields has what the schema does not name. Run it with \gexec of psql, or make a view of it; SQLSTATE CT404 when there is no such waitlist';
 
-GRANT EXECUTE ON FUNCTION ctms._require_waitlist(text), ctms._json_schema_types(jsonb), ctms.waitlist_answers(text),
-    ctms.waitlist_answers_query(text) TO ctms_reader;
+GRANT EXECUTE ON FUNCTION ctms.waitlist_answers(text), ctms.waitlist_answers_query(text) TO ctms_reader;

@@ -140,7 +140,7 @@ COMMENT ON FUNCTION ctms.install_defaults() IS 'Adds the missing rows of a new i
 REVOKE ALL ON FUNCTION ctms._is_restoring(), ctms._restore_references(), ctms._restored_references(),
     ctms._validate_references(regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION ctms.install_defaults() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ctms._is_restoring(), ctms.install_defaults() TO ctms_admin;
+GRANT EXECUTE ON FUNCTION ctms.install_defaults() TO ctms_admin;
 
 DO $$
 BEGIN

@@ -48,10 +48,3 @@ ctms__json_schema_send(PG_FUNCTION_ARGS)
 {
     return DirectFunctionCall1(jsonb_send, PG_GETARG_DATUM(0));
 }
-
-PG_FUNCTION_INFO_V1(ctms__json_schema_from_jsonb);
-PGDLLEXPORT Datum
-ctms__json_schema_from_jsonb(PG_FUNCTION_ARGS)
-{
-    return checked(PG_GETARG_DATUM(0));
-}
