@@ -172,6 +172,43 @@ $ctms->sql(q{SELECT count(*) FROM ctms.claim_acoustic('busy', 5, 6, '1 hour');
         "newsletters": [{"name": "hubs"}]}')});
 $guide->wait_for('4. it is complete', 0, %move);
 $guide->run('statistics', %move);
+# In each table all rows are updated, and one is deleted and comes back, as no trigger would have it.
+is($ctms->sql(q{
+    CREATE FUNCTION pg_temp.change(changed regclass) RETURNS bigint LANGUAGE plpgsql AS $$
+    DECLARE
+        -- A time if there is one, otherwise a text: it may be part of the key.
+        wanted pg_attribute := (SELECT a FROM pg_attribute AS a
+            WHERE a.attrelid = changed AND a.attnum > 0 AND NOT a.attisdropped
+            ORDER BY a.attname = 'update_timestamp' DESC, a.attname = 'create_timestamp' DESC,
+                a.atttypid IN ('text'::regtype, 'varchar'::regtype) DESC, a.attnum DESC LIMIT 1);
+        row_count bigint;
+        gone text;
+    BEGIN
+        EXECUTE format(CASE wanted.atttypid WHEN 'timestamptz'::regtype
+            THEN 'UPDATE %1$s SET %2$I = %2$I + interval ''1 second'''
+            ELSE 'UPDATE %1$s SET %2$I = %2$I || ''x''' END, changed, wanted.attname);
+        GET DIAGNOSTICS row_count = ROW_COUNT;
+        IF row_count = 0 THEN
+            RETURN 0;
+        END IF;
+        EXECUTE format('DELETE FROM %1$s AS d WHERE ctid = (SELECT min(ctid) FROM %1$s)
+            RETURNING d::text', changed) INTO gone;
+        EXECUTE format('INSERT INTO %1$s SELECT ($1::%1$s).*', changed) USING gone;
+        RETURN row_count;
+    END $$;
+    SET session_replication_role = replica;
+    INSERT INTO ctms.acoustic_agent VALUES ('an agent', 1, 1, now());
+    INSERT INTO ctms.acoustic_deleted_contact (email_id, is_to_send)
+        VALUES (gen_random_uuid(), false);
+    INSERT INTO ctms.acoustic_deleted_row VALUES (gen_random_uuid(), 'newsletter', 'a');
+    INSERT INTO ctms.acoustic_sent VALUES (gen_random_uuid(), '{}');
+    INSERT INTO ctms.json_schema_document VALUES ('https://example.com/a', '{}');
+    INSERT INTO ctms.mofo (email_id) SELECT email_id FROM ctms.emails;
+    INSERT INTO ctms.settings (name, value) VALUES ('acoustic_history_age', '31 days');
+    INSERT INTO ctms.stripe_unresolved (kind, key) VALUES ('fxa', 'a');
+    SELECT string_agg(c.relname, ' ') FROM pg_class c
+    WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r' AND c.relname <> 'queue_flush'
+        AND pg_temp.change(c.oid) = 0}), '', 'rows of each table change');
 $ctms->sql(q{
     SELECT ctms.finish_acoustic('busy', array_agg(email_id), array_agg(generation))
         FROM ctms.pending_acoustic WHERE lease_owner = 'busy';
