@@ -15,7 +15,7 @@ set-up:
 DISKS ?= native,2,5,replica
 bench: set-up
 	+CTMS_BENCH_DISKS=$(DISKS) $(MAKE) --no-print-directory -k -j1 CONTACTS=100000 bench-rest bench-rest-beside \
-		bench-rest-size bench-cores bench-sizes bench-replica bench-direct bench-writes bench-stripe bench-queue bench-agent bench-token-flood \
+		bench-rest-size bench-cores bench-sizes bench-replica bench-direct bench-writes bench-keys bench-stripe bench-queue bench-agent bench-token-flood \
 		bench-reporting bench-import bench-bulk bench-json-schema bench-json-schema-cancel
 
 bench-agent: set-up
@@ -48,6 +48,9 @@ bench-queue: set-up
 
 bench-writes: set-up
 	scripts/check bench/writes.pl
+
+bench-keys: set-up
+	scripts/check bench/keys.pl
 
 bench-reporting: set-up
 	scripts/check bench/reporting.pl
@@ -115,5 +118,5 @@ fuzz-http: set-up
 	$(quiet)CTMS_FUZZ_SECONDS=$(or $(SECONDS),1800) BUILD=build/sanitize $(LONG_TEST) test/t/131_rest_fuzz.pl
 
 .PHONY: set-up bench bench-agent bench-rest bench-rest-beside bench-rest-size bench-cores bench-sizes bench-replica bench-direct bench-stripe \
-	bench-queue bench-writes bench-reporting bench-token-flood bench-import bench-bulk bench-json-schema bench-json-schema-cancel conformance \
+	bench-queue bench-writes bench-keys bench-reporting bench-token-flood bench-import bench-bulk bench-json-schema bench-json-schema-cancel conformance \
 	soak-agent soak-bulk soak-cluster soak-ddl soak-rest soak-schemas soak-stripe fuzz-http
