@@ -20,8 +20,10 @@ install-data: manuals
 
 # Writes build/deb/*.deb, for the PostgreSQL of PG_CONFIG.
 deb:
-	$(quiet)scripts/install-packages build
-	$(quiet)+$(MAKE) --no-print-directory all manuals
+	$(quiet)scripts/install-packages deb
+	$(quiet)+$(MAKE) --no-print-directory deb-files
+
+deb-files: all manuals
 	$(quiet)scripts/build-packages $(DEB_VERSION) $(PG_CONFIG)
 
 # Images for containers, with podman or docker    (IMAGE_OPTIONS="--build-arg BASE=…")
@@ -50,4 +52,4 @@ pgxn:
 	TZ=UTC git archive --prefix=ctms-$(PGXN_VERSION)/ --add-file=packaging/META.json --format=zip \
 		-o build/ctms-$(PGXN_VERSION).zip HEAD
 
-.PHONY: manuals install-data deb images check-containers dist sbom pgxn
+.PHONY: manuals install-data deb deb-files images check-containers dist sbom pgxn
