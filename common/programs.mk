@@ -34,7 +34,8 @@ $(BUILD)/obj/%.o: %.c
 	$(quiet)$(CC) $(PROGRAM_CFLAGS) -c -o $@ $<
 
 # Files that become part of a program.
-SWAGGER_UI = build/swagger-ui/swagger-ui-bundle.js build/swagger-ui/swagger-ui.css
+SWAGGER_UI_FILES = swagger-ui-bundle.js swagger-ui.css NOTICE swagger-ui-bundle.js.LICENSE.txt
+SWAGGER_UI = $(addprefix build/swagger-ui/,$(SWAGGER_UI_FILES))
 $(BUILD)/obj/rest/docs.o: $(wildcard rest/swagger-ui/*) $(SWAGGER_UI)
 $(BUILD)/obj/rest/openapi.o: rest/openapi_parts.json
 $(BUILD)/obj/cli/import/import.o: $(wildcard cli/import/*.sql)
@@ -47,7 +48,7 @@ $(BUILD)/obj/cli/doctor/parts.o: cli/doctor/parts.sql
 $(SWAGGER_UI) &: rest/swagger-ui/package-lock.json
 	$(call say,NPM,swagger-ui-dist)
 	$(quiet)scripts/npm-packages install rest/swagger-ui build/swagger-ui
-	@for file in swagger-ui-bundle.js swagger-ui.css; do \
+	@for file in $(SWAGGER_UI_FILES); do \
 		sed '/sourceMappingURL=/d' build/swagger-ui/node_modules/swagger-ui-dist/$$file \
 			>build/swagger-ui/$$file || exit 1; done
 
