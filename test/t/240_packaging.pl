@@ -201,6 +201,10 @@ sub is_essential
 my %group_role = ('ctms-rest' => 'ctms_api', 'ctms-agent' => 'ctms_agent');
 my $postinst = slurp('packaging/debian/ctms.postinst');
 my $postrm = slurp('packaging/debian/ctms.postrm');
+# Headers of a minor release may call what older servers do not have.
+like(slurp('packaging/debian/postgresql-ctms.control'),
+    qr/^Depends: .*\bpostgresql-\@MAJOR\@ \(>= \@POSTGRESQL\@~?\)/m,
+    'the extension wants the minor release that it was built with, or a newer one');
 for my $name (sort keys %group_role)
 {
     my $unit = slurp("packaging/systemd/$name.service");
