@@ -16,14 +16,6 @@ my ($installation, $bindir) = $pg_config =~ m{^(/.+?/build/[^/]*postgresql[^/]*)
 (my $sharedir = qx{pg_config --sharedir}) =~ s/\s+$//;
 my $top = $ENV{CTMS_TEST_TOP};
 
-# Names of lines that are in only one of two lists of objects.
-sub differences
-{
-    my ($left, $right) = map { my %h = map { $_ => 1 } split /\n/, $_; \%h } @_;
-    return join "\n", sort((map { "- $_" } grep { !$right->{$_} } keys %$left),
-        map { "+ $_" } grep { !$left->{$_} } keys %$right);
-}
-
 # Every installable version is brought to "target", filled before; returns what differs.
 sub walk
 {
@@ -58,8 +50,8 @@ sub walk
         $session->quit;
         $result{$version} = {
             path => $path,
-            objects => differences($fresh, CTMS::Data::objects($node, 'ctms')),
-            data => differences($before, CTMS::Data::content($node, 'ctms', $relations)) };
+            objects => CTMS::Data::differences($fresh, CTMS::Data::objects($node, 'ctms')),
+            data => CTMS::Data::differences($before, CTMS::Data::content($node, 'ctms', $relations)) };
     }
     return \%result;
 }
@@ -220,7 +212,7 @@ for my $major (sort keys %programs)
     is(CTMS::Data::content($new, 'ctms'), $data, 'brings back everything');
     $new->safe_psql('postgres', 'CREATE DATABASE fresh');
     $new->safe_psql('fresh', 'CREATE EXTENSION ctms');
-    is(differences(CTMS::Data::objects($new, 'fresh'), CTMS::Data::objects($new, 'ctms')), '',
+    is(CTMS::Data::differences(CTMS::Data::objects($new, 'fresh'), CTMS::Data::objects($new, 'ctms')), '',
         'with the objects of a fresh install');
     $new->safe_psql('postgres', 'CREATE DATABASE restored');
     command_ok([ "$programs/pg_restore", '-d', $new->connstr('restored'), "dump_$major" ],

@@ -6,6 +6,7 @@ package CTMS::Data;
 #   CTMS::Data::fill($ctms);
 #   CTMS::Data::content($node, 'ctms')    # a line for each table and sequence
 #   CTMS::Data::objects($node, 'ctms')    # a line for each property of each object
+#   CTMS::Data::differences($one, $other) # of two of these: lines that only one of them has
 
 use strict;
 use warnings;
@@ -205,6 +206,13 @@ sub objects
                 OR i.identity LIKE 'ctms.%'
     ) SELECT format('%s %s: %s', kind, name,
     replace(value, E'\n', ' ')) COLLATE "C" FROM line ORDER BY 1});
+}
+
+sub differences
+{
+    my ($left, $right) = map { my %h = map { $_ => 1 } split /\n/, $_; \%h } @_;
+    return join "\n", sort((map { "- $_" } grep { !$right->{$_} } keys %$left),
+        map { "+ $_" } grep { !$left->{$_} } keys %$right);
 }
 
 1;
