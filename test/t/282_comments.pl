@@ -2,7 +2,7 @@
 # reports and docs/sql-reference.md show these comments.
 use strict;
 use warnings;
-use CTMS::Test;
+use CTMS::Test qw(slurp);
 use Test::More;
 
 my $ctms = CTMS::Test->new('comments');
@@ -37,4 +37,20 @@ without('type', qq{SELECT t.oid::regtype FROM $members
 without('schema and event trigger', qq{SELECT m.classid::regclass FROM $members
     WHERE m.classid IN ('pg_namespace'::regclass, 'pg_event_trigger'::regclass)
         AND obj_description(m.objid, m.classid::regclass::name) IS NULL ORDER BY 1});
+
+# What is promised of each: scripts/sql-promise has every object whose name does not begin with "_".
+my @promised = grep { !/^#/ } split /\n/, slurp("$ENV{CTMS_TEST_TOP}/scripts/sql-promise");
+is(join("\n", grep { !/^(?:public|programs) (?:function|table|view|type) [a-z]\w*\z/ } @promised),
+    '', 'each line of scripts/sql-promise has a class, a kind and a name');
+my $objects = $ctms->sql(qq{SELECT DISTINCT kind || ' ' || name COLLATE "C" FROM (
+    SELECT 'function' AS kind, p.proname::text AS name FROM $members
+        JOIN pg_proc p ON p.oid = m.objid AND m.classid = 'pg_proc'::regclass
+    UNION ALL SELECT CASE c.relkind WHEN 'v' THEN 'view' ELSE 'table' END, c.relname FROM $members
+        JOIN pg_class c ON c.oid = m.objid AND m.classid = 'pg_class'::regclass
+        WHERE c.relkind NOT IN ('S', 'i')
+    UNION ALL SELECT 'type', t.typname FROM $members
+        JOIN pg_type t ON t.oid = m.objid AND m.classid = 'pg_type'::regclass
+        WHERE t.typtype <> 'c' AND t.typcategory <> 'A') AS o
+    WHERE name NOT LIKE '\\_%' ORDER BY 1});
+is(join("\n", sort map { s/^\w+ //r } @promised), $objects, 'it has each object, and each once');
 done_testing();
