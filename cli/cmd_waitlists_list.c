@@ -126,7 +126,7 @@ print_json(const PGresult *names, bool is_checked)
         json_object_set_new(entry, "has_schema", json_boolean(has_schema(names, row)));
         set_number(entry, "subscribed", cell(names, row, "subscribed"));
         set_number(entry, "unsubscribed", cell(names, row, "unsubscribed"));
-        set_text(entry, "newest",
+        set_text(entry, "newest_timestamp",
                  is_empty(names, row, "newest") ? NULL : cell(names, row, "newest"));
         if (is_checked)
             set_number(entry, "failing", cell(names, row, "failing"));

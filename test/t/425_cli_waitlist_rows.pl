@@ -55,8 +55,8 @@ is($out =~ s/ +/ /gr, <<~'TEXT', 'names without a schema come last');
 my %found = map { $_->{name} => $_ }
     @{ $json->decode((waitlists('list', '--check', '--json'))[1]) };
 is_deeply($found{guide}, { name => 'guide', has_schema => JSON::PP::true, subscribed => 2,
-        unsubscribed => 1, newest => '2026-01-03T00:00:00Z', failing => 2, problem => undef,
-        did_you_mean => undef }, 'as JSON, with the rows that fail');
+        unsubscribed => 1, newest_timestamp => '2026-01-03T00:00:00Z', failing => 2,
+        problem => undef, did_you_mean => undef }, 'as JSON, with the rows that fail');
 is_deeply([ @{ $found{guides} }{qw(has_schema failing did_you_mean)} ],
     [ JSON::PP::false, 1, 'guide' ], 'judged by "default"');
 like((waitlists('list', '--check'))[1], qr/ failing .*^guide +2 +1 +\S+ +2 /ms, 'for people');
