@@ -52,6 +52,7 @@ CREATE TABLE public.chosen AS
 ALTER TABLE public.chosen ADD PRIMARY KEY (place);
 SQL
     $session{$database} = $node->background_psql($database);
+    $session{$database}->set_query_timer_restart(1);
 }
 $bench->sql('CREATE EXTENSION pg_walinspect');
 
