@@ -15,6 +15,7 @@
 #   make lint            formatting and static analysis
 #   make check-clients   clients for TypeScript and Python, made from /openapi.json
 #   make check-debian    make run and make check in bare Debians  (SUITES="bookworm trixie forky")
+#   make check-packages  life of an installation in Debians that boot    (SUITES=…)
 #   make check-asan      the programs' tests under AddressSanitizer and UBSan
 #   make check-valgrind  the regression tests with the server under valgrind
 #   make fuzz            looks for crashes and contradictions    (FUZZ_SECONDS=60 FUZZ_TARGETS=…)

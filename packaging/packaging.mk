@@ -26,6 +26,11 @@ deb:
 deb-files: all manuals
 	$(quiet)scripts/build-packages $(DEB_VERSION) $(PG_CONFIG)
 
+# In Debians that it makes; long, and as root.                   (SUITES="bookworm trixie forky")
+check-packages:
+	$(quiet)scripts/install-packages roots
+	$(quiet)scripts/check-packages $(SUITES)
+
 # Images for containers, with podman or docker    (IMAGE_OPTIONS="--build-arg BASE=…")
 images:
 	$(quiet)scripts/build-images $(VERSION) $(IMAGE_OPTIONS)
@@ -52,4 +57,4 @@ pgxn:
 	TZ=UTC git archive --prefix=ctms-$(PGXN_VERSION)/ --add-file=packaging/META.json --format=zip \
 		-o build/ctms-$(PGXN_VERSION).zip HEAD
 
-.PHONY: manuals install-data deb deb-files images check-containers dist sbom pgxn
+.PHONY: manuals install-data deb deb-files images check-containers check-packages dist sbom pgxn
