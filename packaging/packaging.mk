@@ -37,7 +37,7 @@ images:
 
 # The page of /docs is part of the context, so that no image has to fetch it.
 check-containers: $(SWAGGER_UI)
-	$(quiet)scripts/install-packages containers
+	$(quiet)scripts/install-packages containers || true
 	$(quiet)scripts/check-containers
 
 # Writes build/ctms-VERSION.tar.gz, which builds and passes its tests without a network.
