@@ -2,7 +2,7 @@
  * base/compat.h: every difference between PostgreSQL versions that ctms cares about.
  *
  * The code is written against PostgreSQL 15. When another version names or shapes something
- * differently, this file maps it, and no other file does.
+ * differently, this file maps it, and no other file does. What was tried is in docs/upgrade.md.
  */
 #ifndef CTMS_BASE_COMPAT_H
 #define CTMS_BASE_COMPAT_H
