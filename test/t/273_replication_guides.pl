@@ -207,7 +207,7 @@ is($ctms->sql(q{
     INSERT INTO ctms.settings (name, value) VALUES ('acoustic_history_age', '31 days');
     INSERT INTO ctms.stripe_unresolved (kind, key) VALUES ('fxa', 'a');
     SELECT string_agg(c.relname, ' ') FROM pg_class c
-    WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r' AND c.relname <> 'queue_flush'
+    WHERE c.relnamespace = 'ctms'::regnamespace AND c.relkind = 'r' AND c.relname <> '_queue_flush'
         AND pg_temp.change(c.oid) = 0}), '', 'rows of each table change');
 $ctms->sql(q{
     SELECT ctms.finish_acoustic('busy', array_agg(email_id), array_agg(generation))
