@@ -262,7 +262,7 @@ CREATE TABLE ctms.pending_acoustic (
     autovacuum_vacuum_cost_delay = 0
 );
 -- In each lane, free rows come first, in the order of claiming; then waiting rows, by time; last
--- exhausted rows. The lane is the first column, so nothing in one lane has to be passed over on the
+-- those given up. The lane is the first column, so nothing in one lane has to be passed over on the
 -- way to the other: neither rows, nor failures whose wait is over, nor dead entries.
 CREATE INDEX pending_acoustic_claim_idx ON ctms.pending_acoustic (is_bulk, retry_after NULLS FIRST, retry, create_timestamp);
 COMMENT ON TABLE ctms.pending_acoustic IS 'Contacts that wait to be sent to Acoustic, at most one row each';
@@ -270,7 +270,7 @@ COMMENT ON COLUMN ctms.pending_acoustic.email_id IS 'The contact that waits';
 COMMENT ON COLUMN ctms.pending_acoustic.retry IS 'Failed attempts since the contact last changed';
 COMMENT ON COLUMN ctms.pending_acoustic.last_error IS 'What went wrong last, and when; never personal data';
 COMMENT ON COLUMN ctms.pending_acoustic.generation IS 'A new number, that never comes again, with every change of the contact once the row has been claimed; a sender may only finish the generation that it claimed. Contacts that a run of files holds have that of the run';
-COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'After a failure: when the row may be claimed again; "infinity" when it is exhausted, until the contact changes; null when it is free to claim. The same as lease_until while a run of files holds the contact';
+COMMENT ON COLUMN ctms.pending_acoustic.retry_after IS 'After a failure: when the row may be claimed again; "infinity" when it was given up, until the contact changes; null when it is free to claim. The same as lease_until while a run of files holds the contact';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_until IS 'When the lease of the agent that has claimed the row ends; null when no agent has';
 COMMENT ON COLUMN ctms.pending_acoustic.lease_owner IS 'The agent that has claimed the row, or the run of files that holds it: "bulk" and its number';
 COMMENT ON COLUMN ctms.pending_acoustic.create_timestamp IS 'When the oldest change that was not sent yet was made';
