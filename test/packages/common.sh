@@ -9,7 +9,7 @@ say() { echo "check-packages: $*"; }
 fail() {
     echo "check-packages: $*" >&2
     [ ! -s $log ] || { echo "==> apt" >&2 && tail -n 12 $log >&2; }
-    journalctl --quiet --no-pager --lines=12 --unit=ctms-rest --unit=ctms-agent >&2 || true
+    [ ! -d /run/systemd/system ] || journalctl --quiet --no-pager --lines=12 --unit=ctms-rest --unit=ctms-agent >&2 || true
     exit 1
 }
 apt() { # SUBCOMMAND ARGUMENT...
