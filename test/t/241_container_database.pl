@@ -113,6 +113,7 @@ ok(!-e "$env{PGDATA}.new", 'the folder of the interrupted start is gone');
 # ---- a cluster that is there -----------------------------------------------------------------------
 
 spew("$work/rest", 'the second password');
+chmod 0777, $env{PGDATA};    # which PostgreSQL refuses
 start();
 wait_until_up();
 is(sql('SELECT count(*) FROM ctms.emails'), '1', 'the contact is still there');
