@@ -6,7 +6,8 @@ CC ?= gcc
 PROGRAM_PACKAGES = libpq libevent libevent_pthreads libcurl libxml-2.0 jansson cjose libargon2 libcrypto
 # Make reads this file before scripts/install-packages has had its turn.
 PACKAGE_FLAGS = ! command -v pkg-config >/dev/null || pkg-config
-PROGRAM_CFLAGS = -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-omit-frame-pointer -fstack-protector-strong \
+# The same sources make the same files in any folder.
+PROGRAM_CFLAGS = -ffile-prefix-map=$(CURDIR)=. -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-omit-frame-pointer -fstack-protector-strong \
 	-D_FORTIFY_SOURCE=2 -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Werror=switch $(WERROR) \
 	$(if $(SANITIZE),-U_FORTIFY_SOURCE -fsanitize=$(SANITIZE) -fno-sanitize-recover=all) \
 	-I. $(shell $(PACKAGE_FLAGS) --cflags-only-I $(PROGRAM_PACKAGES) | sed 's/-I/-isystem /g') -MMD -MP

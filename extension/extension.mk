@@ -23,7 +23,8 @@ ISOLATION_OPTS = --inputdir=$(srcdir)/test --load-extension=ctms
 # Server headers count as system headers: our warnings are for our code.
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -I$(srcdir)
 # A kind that a switch has forgotten is an error in every build.
-PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror=switch $(WERROR) -fvisibility=hidden -MMD -MP
+# The same sources make the same files in any folder.
+PG_CFLAGS = -ffile-prefix-map=$(srcdir)=. -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Werror=switch $(WERROR) -fvisibility=hidden -MMD -MP
 
 # A PostgreSQL that was built in its own source folder does not set this for others.
 VPATH := $(srcdir)
