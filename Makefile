@@ -7,7 +7,7 @@
 #   make install         install both          (PG_CONFIG=… chooses the PostgreSQL, PREFIX=…)
 #   make deb             Debian packages, in build/deb
 #   make images          container images, with podman or docker
-#   make check-containers  the images and containers/compose.yaml at work
+#   make check-containers  the images and packaging/containers/compose.yaml at work
 #   make dist            the tarball of a release, build/ctms-VERSION.tar.gz
 #   make sbom            what it is made of, as build/ctms-VERSION.spdx.json
 #   make pgxn            the archive for pgxn.org

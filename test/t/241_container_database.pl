@@ -1,5 +1,5 @@
-# containers/start-database: a cluster for an empty volume, roles with passwords at every start, the
-# extension brought up to date, and what it leaves alone.
+# packaging/containers/start-database: a cluster for an empty volume, roles with passwords at every
+# start, the extension brought up to date, and what it leaves alone.
 use strict;
 use warnings;
 use File::Path qw(make_path);
@@ -9,6 +9,7 @@ use Test::More;
 use CTMS::Test qw(poll_until slurp);
 
 my $top = $ENV{CTMS_TEST_TOP};
+my $start_database = "$top/packaging/containers/start-database";
 my $work = PostgreSQL::Test::Utils::tempdir_short();
 my $log = "$PostgreSQL::Test::Utils::log_path/refused.log";
 my $port = PostgreSQL::Test::Cluster::get_free_port();
@@ -33,7 +34,7 @@ sub refuses
     my ($what, $message, %changed) = @_;
     my %all = (%env, %changed);
     my @set = map { "$_=$all{$_}" } sort keys %all;
-    system("env @set '$top/containers/start-database' >'$log' 2>&1");
+    system("env @set '$start_database' >'$log' 2>&1");
     is($? >> 8, 2, "$what: refused");
     like(slurp($log), qr/\Actms-database: $message\n\z/, 'one line says why');
     return;
@@ -41,7 +42,7 @@ sub refuses
 
 sub start
 {
-    $ctms->start_program('database', "$top/containers/start-database", \%env, '-p', $port, '-c',
+    $ctms->start_program('database', $start_database, \%env, '-p', $port, '-c',
         'listen_addresses=127.0.0.1', '-c', "unix_socket_directories=$work");
     return;
 }
