@@ -28,13 +28,13 @@ SHOW session_replication_role;
 SELECT count(*) AS pending FROM ctms.pending_acoustic WHERE email_id = '00000000-0000-4000-8000-000000080001';
 CREATE ROLE restore_mode_user;
 GRANT ctms_admin TO restore_mode_user;
+GRANT EXECUTE ON FUNCTION ctms._is_restoring() TO restore_mode_user;
 -- Members of ctms_admin may restore, others may not.
 SET SESSION AUTHORIZATION restore_mode_user;
 SELECT ctms._is_restoring() AS told_by_admin;
 RESET SESSION AUTHORIZATION;
 REVOKE ctms_admin FROM restore_mode_user;
 GRANT USAGE ON SCHEMA ctms TO restore_mode_user;
-GRANT EXECUTE ON FUNCTION ctms._is_restoring() TO restore_mode_user;
 SET SESSION AUTHORIZATION restore_mode_user;
 SELECT ctms._is_restoring() AS told_by_other;
 RESET SESSION AUTHORIZATION;
