@@ -30,24 +30,37 @@ symlink qx{which sh} =~ s/\s+\z//r, "$bin/sh" or die "sh: $!";
 
 sub missing_packages
 {
-    my (%env) = @_;
+    my ($tree, %env) = @_;
     local %ENV = (PATH => $bin, %env);
-    return scalar qx{'$top/scripts/install-packages' check 2>&1};
+    return scalar qx{'$tree/scripts/install-packages' check 2>&1};
 }
 
 my $default = qx{'$top/scripts/default-pg-config'} =~ s/\s+\z//r;
 my ($major) = $default =~ m{\A/usr/lib/postgresql/(\d+)/};
 for my $pg_config (defined $major ? (undef, $default) : ())
 {
-    my $missing = missing_packages(defined $pg_config ? (PG_CONFIG => $pg_config) : ());
+    my $missing = missing_packages($top, defined $pg_config ? (PG_CONFIG => $pg_config) : ());
     my $what = $pg_config ? 'by name' : 'by default';
     like($missing, qr/ \Q$_\E\b/, "Debian's PostgreSQL $what: $_")
         for "postgresql-$major", "postgresql-client-$major", "postgresql-server-dev-$major",
             "postgresql-$major-pgtap";
 }
-my $missing = missing_packages(PG_CONFIG => '/opt/pg/bin/pg_config');
+my $missing = missing_packages($top, PG_CONFIG => '/opt/pg/bin/pg_config');
 like($missing, qr/ libipc-run-perl\b/, 'another PostgreSQL: what tests need is installed');
 unlike($missing, qr/ postgresql-/, "another PostgreSQL: Debian's is not");
+
+# A checkout gets packages of npm, and a tarball has them.
+my %missing_in;
+for my $tree (qw(checkout tarball))
+{
+    make_path("$work/$tree/scripts", $tree eq 'tarball' ? "$work/$tree/vendor/npm" : ());
+    system('cp', map({ "$top/scripts/$_" } qw(install-packages default-pg-config)),
+        "$work/$tree/scripts") == 0 or die "cp: $?";
+    $missing_in{$tree} = missing_packages("$work/$tree", PG_CONFIG => '/opt/pg/bin/pg_config');
+}
+like($missing_in{checkout}, qr/ npm\b/, 'a checkout needs npm');
+like($missing_in{tarball}, qr/ nodejs\b/, 'a tarball needs Node.js for its tests');
+unlike($missing_in{tarball}, qr/ npm\b/, 'and no npm');
 
 # ---- objects ------------------------------------------------------------------------------
 
