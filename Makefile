@@ -70,9 +70,10 @@ WERROR ?=
 SANITIZE ?=
 
 BUILD = build$(if $(SANITIZE),/sanitize)
-PG_MAJOR = $(shell $(PG_CONFIG) --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+# Nothing while PostgreSQL is still to be installed; "extension" says so.
+PG_MAJOR = $(shell $(PG_CONFIG) --version 2>/dev/null | sed 's/[^0-9]*\([0-9]*\).*/\1/')
 # Objects of two PostgreSQLs never meet, not even of the same version: one may have assertions.
-OTHER_PG = $(if $(filter-out $(DEFAULT_PG_CONFIG),$(PG_CONFIG)),-$(shell $(PG_CONFIG) | cksum | cut -d ' ' -f 1))
+OTHER_PG = $(if $(filter-out $(DEFAULT_PG_CONFIG),$(PG_CONFIG)),-$(shell $(PG_CONFIG) 2>/dev/null | cksum | cut -d ' ' -f 1))
 EXTENSION_BUILD = build/extension-$(PG_MAJOR)$(OTHER_PG)
 PRIVATE_PG = build/postgresql-$(PG_MAJOR)
 # quiet is "@" unless V=1; $(call say,CC,file) tells what a quiet recipe does.
@@ -90,6 +91,8 @@ ctms--1.0.sql: $(SQL_PARTS)
 	$(quiet)cat $(SQL_PARTS) >$@
 
 extension: ctms--1.0.sql
+	@command -v $(PG_CONFIG) >/dev/null || { \
+		echo "ctms: there is no $(PG_CONFIG): scripts/install-packages build" >&2; exit 1; }
 	$(quiet)mkdir -p $(EXTENSION_BUILD)
 	$(call say,EXTENSION,ctms.so)
 	$(EXTENSION_MAKE) PG_CONFIG=$(PG_CONFIG) all

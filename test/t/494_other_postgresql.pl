@@ -80,6 +80,15 @@ my @folders = map {
 like($_, qr{^build/extension-15-\d+$}, 'another PostgreSQL of version 15: a folder') for @folders;
 isnt($folders[0], $folders[1], 'with other options: another folder');
 
+# Before Debian's packages are there.
+{
+    local $ENV{MAKEFLAGS} = '';
+    my $make = "make -C '$top' PG_CONFIG=$work/none";
+    unlike(qx{$make -n run 2>&1}, qr/not found/, 'that PostgreSQL is still to come is no error');
+    like(qx{$make extension 2>&1}, qr{^ctms: there is no \Q$work\E/none: scripts/install-packages}m,
+        'without it nothing can be built');
+}
+
 # ---- what tests need ------------------------------------------------------------------------
 
 pretend("$bin/pg_config", "echo $work/lib");
