@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use File::Path qw(make_path);
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,6 +16,7 @@ my $log = "$PostgreSQL::Test::Utils::log_path/refused.log";
 my $port = PostgreSQL::Test::Cluster::get_free_port();
 my $ctms = CTMS::Test->programs_only('container');
 chomp(my $bindir = qx{'$top/scripts/private-bindir'});
+chomp(my $sharedir = qx{'$bindir/pg_config' --sharedir});
 delete @ENV{qw(PGUSER PGHOST PGDATABASE PGPASSWORD)};
 $ENV{PATH} = "$bindir:$ENV{PATH}";
 my %env = (PGDATA => "$work/volume/data", REST_PASSWORD_FILE => "$work/rest",
@@ -74,6 +76,11 @@ refuses('no password', 'REST_PASSWORD_FILE is not set: .*', REST_PASSWORD_FILE =
 refuses('no file', qr/REST_PASSWORD_FILE: could not read "\Q$work\E\/rest" as user \d+/);
 spew("$work/rest", "fifteen bytes..\n");
 refuses('a short password', qr/REST_PASSWORD_FILE: ".*" holds less than 16 bytes/);
+spew("$work/rest", 'x' x 1001);
+refuses('a long password', qr/REST_PASSWORD_FILE: ".*" holds more than 1000 bytes/);
+POSIX::mkfifo("$work/fifo", 0600) or die "mkfifo: $!";
+refuses($_, qr/REST_PASSWORD_FILE: ".*" is not a file/, REST_PASSWORD_FILE => $_)
+    for "$work/fifo", $work, '/dev/zero';
 spew("$work/rest", "rest's \"first\" \\ password\n");
 refuses('no other file', qr/AGENT_PASSWORD_FILE: could not read .*/);
 spew("$work/agent", 'password of the agent');
@@ -84,6 +91,9 @@ spew("$work/other/data/PG_VERSION", "14\n");
 refuses('another version', '".*" is of PostgreSQL 14, this image has \d+: .*',
     PGDATA => "$work/other/data");
 is(join(' ', map { s{.*/}{}r } glob "$work/other/data/*"), 'PG_VERSION', 'and left as it is');
+symlink "$work/nowhere", "$work/other/link" or die "symlink: $!";
+refuses('a link to nothing', '".*" is there, but holds no cluster: .*',
+    PGDATA => "$work/other/link");
 mkdir "$work/volume", 0555;
 SKIP:
 {
@@ -95,7 +105,9 @@ chmod 0755, "$work/volume";
 # ---- an empty volume -------------------------------------------------------------------------------
 
 mkdir "$env{PGDATA}.new";    # of a start that was interrupted
+$env{PGDATA} .= '/';         # as people write folders
 start();
+$env{PGDATA} =~ s{/\z}{};
 wait_until_up();
 is(sql('SHOW data_checksums'), 'on', 'checksums');
 is(sql('SHOW server_encoding'), 'UTF8', 'UTF-8');
@@ -107,7 +119,11 @@ ok(can_log_in('ctms-agent', 'password of the agent'), 'the agent logs in');
 ok(!can_log_in('ctms-agent', "rest's \"first\" \\ password"), 'not with the other password');
 ok(!can_log_in(scalar getpwuid $>, ''), 'the superuser does not log in by network');
 sql("INSERT INTO ctms.emails (primary_email) VALUES ('one\@example.com')");
-sql('ALTER SYSTEM SET log_statement = ddl');
+# A server that logs and keeps what it can.
+my $statements = -e "$sharedir/extension/pg_stat_statements.control";
+sql("ALTER SYSTEM SET $_") for 'log_statement = ddl', 'log_min_duration_sample = 0',
+    'log_statement_sample_rate = 1', 'log_transaction_sample_rate = 1',
+    'password_encryption = md5', $statements ? 'shared_preload_libraries = pg_stat_statements' : ();
 stop();
 ok(!-e "$env{PGDATA}.new", 'the folder of the interrupted start is gone');
 
@@ -120,7 +136,17 @@ wait_until_up();
 is(sql('SELECT count(*) FROM ctms.emails'), '1', 'the contact is still there');
 ok(can_log_in('ctms-rest', 'the second password'), 'the new password');
 ok(!can_log_in('ctms-rest', "rest's \"first\" \\ password"), 'not the old one');
-unlike($ctms->log_of('database'), qr/second password/, 'no password is in the log');
+unlike($ctms->log_of('database'), qr/second password|SCRAM-SHA-256\$/,
+    'neither a password nor its verifier is in the log');
+SKIP:
+{
+    skip 'there is no pg_stat_statements', 2 unless $statements;
+    sql('CREATE EXTENSION pg_stat_statements');
+    is(sql("SELECT count(*) > 0 FROM pg_stat_statements WHERE query ~ 'PASSWORD'"), 't',
+        'statements are kept');
+    is(sql("SELECT count(*) FROM pg_stat_statements WHERE query ~ 'd p[a]ssword'"), '0',
+        'no password is in them');
+}
 sql("UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'ctms'");
 stop();
 start();
@@ -133,7 +159,8 @@ $ctms->stop_program('database');
 start();
 wait_until_up();
 is(sql('SELECT count(*) FROM ctms.emails'), '1', 'killed and started again');
-sql("ALTER ROLE \"ctms-rest\" PASSWORD 'a third password'");
+sql("SET password_encryption = 'scram-sha-256';
+    ALTER ROLE \"ctms-rest\" PASSWORD 'a third password'");
 stop();
 
 # ---- a standby ---------------------------------------------------------------------------------------
