@@ -15,6 +15,7 @@
 
 #include "extension/acoustic/render.h"
 #include "extension/acoustic/tables.h"
+#include "extension/base/result_row.h"
 
 PG_FUNCTION_INFO_V1(ctms_acoustic_csv);
 PG_FUNCTION_INFO_V1(ctms_acoustic_csv_columns);
@@ -54,7 +55,7 @@ put_text(Csv *csv, AcousticKind kind)
     values[1] = Int64GetDatum(text->row_count);
     SET_VARSIZE(text->records.data, text->records.len);
     values[2] = PointerGetDatum(text->records.data);
-    tuplestore_putvalues(csv->result->setResult, csv->result->setDesc, values, is_null);
+    result_row_put(csv->result, values, is_null, lengthof(values));
     start_text(text);
 }
 
@@ -122,7 +123,7 @@ ctms_acoustic_csv_columns(PG_FUNCTION_ARGS)
 
         values[0] = CStringGetTextDatum(acoustic_layout_file_name(kind));
         values[1] = names_of(&layouts[kind]);
-        tuplestore_putvalues(result->setResult, result->setDesc, values, is_null);
+        result_row_put(result, values, is_null, lengthof(values));
     }
     SPI_finish();
     return (Datum)0;

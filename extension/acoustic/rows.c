@@ -20,6 +20,7 @@
 
 #include "extension/acoustic/render.h"
 #include "extension/acoustic/tables.h"
+#include "extension/base/result_row.h"
 #include "extension/base/settings.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
@@ -51,7 +52,7 @@ put(ReturnSetInfo *result, Datum email_id, const char *kind, const char *text, i
     values[0] = email_id;
     values[1] = CStringGetTextDatum(kind);
     values[2] = PointerGetDatum(cstring_to_text_with_len(text, length));
-    tuplestore_putvalues(result->setResult, result->setDesc, values, is_null);
+    result_row_put(result, values, is_null, lengthof(values));
 }
 
 /* ---- all of it ---------------------------------------------------------------------- */
@@ -377,7 +378,7 @@ put_difference(Outgoing *out, Datum email_id, const char *kind, const char *name
     values[1] = CStringGetTextDatum(kind);
     values[2] = CStringGetTextDatum(name);
     values[3] = CStringGetTextDatum(change);
-    tuplestore_putvalues(out->result->setResult, out->result->setDesc, values, is_null);
+    result_row_put(out->result, values, is_null, lengthof(values));
 }
 
 /* Rows that were sent and no longer exist. */

@@ -25,6 +25,7 @@
 #include "utils/xid8.h"
 
 #include "extension/base/errors.h"
+#include "extension/base/result_row.h"
 
 PG_FUNCTION_INFO_V1(ctms_wal_position);
 PG_FUNCTION_INFO_V1(ctms_require_replayed);
@@ -47,7 +48,6 @@ get_end_of_log(void)
 Datum
 ctms_wal_position(PG_FUNCTION_ARGS)
 {
-    TupleDesc desc;
     Datum values[3];
     bool nulls[3] = {false, false, false};
 
@@ -55,12 +55,10 @@ ctms_wal_position(PG_FUNCTION_ARGS)
     if (RecoveryInProgress())
         ereport(ERROR, errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
                 errmsg("cannot tell the position of a primary during recovery"));
-    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-        elog(ERROR, "return type must be a row type");
     values[0] = Int32GetDatum((int32)GetWALInsertionTimeLine());
     values[1] = LSNGetDatum(get_end_of_log());
     values[2] = Int64GetDatum((int64)GetSystemIdentifier());
-    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+    PG_RETURN_DATUM(result_row_make(fcinfo, values, nulls, lengthof(values)));
 }
 
 static int

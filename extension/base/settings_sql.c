@@ -13,6 +13,7 @@
 #include "utils/rel.h"
 
 #include "extension/base/restore.h"
+#include "extension/base/result_row.h"
 #include "extension/base/settings.h"
 #include "extension/base/settings_rules.h"
 #include "extension/base/trigger_check.h"
@@ -54,7 +55,7 @@ ctms_list_settings(PG_FUNCTION_ARGS)
             CStringGetTextDatum(rule->description),
         };
 
-        tuplestore_putvalues(result->setResult, result->setDesc, row, is_null);
+        result_row_put(result, row, is_null, lengthof(row));
     }
     return (Datum)0;
 }

@@ -9,6 +9,7 @@
 
 #include "extension/base/errors.h"
 #include "extension/base/kept_plan.h"
+#include "extension/base/result_row.h"
 #include "extension/contact/body.h"
 #include "extension/contact/body_parse.h"
 #include "extension/contact/conflict.h"
@@ -299,17 +300,14 @@ ctms_create_contact(PG_FUNCTION_ARGS)
 {
     WriteCall call = {
         .method = METHOD_POST, .body = body_argument(fcinfo, 0), .conflict = post_conflict};
-    TupleDesc description;
     Datum values[3];
     bool nulls[3] = {false, false, false};
 
-    if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
-        elog(ERROR, "ctms.create_contact() must return a row");
     run_write(&call);
     values[0] = UUIDPGetDatum(&call.email_id);
     values[1] = BoolGetDatum(call.is_created);
     values[2] = json_answer_end(&call.answer);
-    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls));
+    return result_row_make(fcinfo, values, nulls, lengthof(values));
 }
 
 Datum

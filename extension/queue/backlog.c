@@ -8,6 +8,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "extension/base/result_row.h"
 #include "extension/queue/plan.h"
 #include "extension/queue/relations.h"
 
@@ -231,10 +232,7 @@ ctms_acoustic_backlog(PG_FUNCTION_ARGS)
     Backlog backlog;
     Datum values[2];
     bool is_null[2] = {false, false};
-    TupleDesc desc;
 
-    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-        elog(ERROR, "ctms.acoustic_backlog must return a row");
     SPI_connect();
     count_backlog(&backlog, PG_GETARG_INT32(0));
     SPI_finish();
@@ -243,7 +241,7 @@ ctms_acoustic_backlog(PG_FUNCTION_ARGS)
     values[1] = Int64GetDatum(backlog.all.failed + backlog.all.waiting + backlog.all.exhausted +
                               backlog.all.held_failed + backlog.failed_deletions);
 
-    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, is_null)));
+    PG_RETURN_DATUM(result_row_make(fcinfo, values, is_null, lengthof(values)));
 }
 
 /* ctms.acoustic_lanes(retry_limit) → a row for each lane: lane, backlog, oldest_age_s */
@@ -266,7 +264,7 @@ ctms_acoustic_lanes(PG_FUNCTION_ARGS)
         values[0] = CStringGetTextDatum(is_bulk ? "bulk" : "live");
         values[1] = Int64GetDatum(backlog.lanes[is_bulk] + (is_bulk ? 0 : backlog.deletions));
         values[2] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null[2]);
-        tuplestore_putvalues(result->setResult, result->setDesc, values, is_null);
+        result_row_put(result, values, is_null, lengthof(values));
     }
     SPI_finish();
     return (Datum)0;

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "extension/base/result_row.h"
 #include "extension/queue/agent.h"
 #include "extension/queue/give_way.h"
 #include "extension/queue/plan.h"
@@ -123,11 +124,8 @@ ctms__hold_acoustic(PG_FUNCTION_ARGS)
     static pg_uuid_t lowest;
     Hold hold = {.is_from_start = PG_ARGISNULL(3)};
     MemoryContext caller = CurrentMemoryContext;
-    TupleDesc desc;
     Datum result;
 
-    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-        elog(ERROR, "ctms._hold_acoustic must return a row");
     for (int i = 0; i < 6; i++)
         if (i != 3 && PG_ARGISNULL(i))
             PG_RETURN_NULL();
@@ -146,7 +144,7 @@ ctms__hold_acoustic(PG_FUNCTION_ARGS)
         queue_resolve_left_keys();
     give_way_do(hold_rows, &hold);
     MemoryContextSwitchTo(caller);
-    result = HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), hold.values, hold.are_null));
+    result = result_row_make(fcinfo, hold.values, hold.are_null, lengthof(hold.values));
     SPI_finish();
     ForceSyncCommit();
     PG_RETURN_DATUM(result);

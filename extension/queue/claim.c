@@ -18,6 +18,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "extension/base/result_row.h"
 #include "extension/queue/agent.h"
 #include "extension/queue/claim.h"
 #include "extension/queue/claim_share.h"
@@ -269,7 +270,7 @@ put_rows(const Claim *claim, ReturnSetInfo *result)
                            Int32GetDatum(row->retry), CStringGetTextDatum(row->state),
                            BoolGetDatum(row->is_bulk)};
 
-        tuplestore_putvalues(result->setResult, result->setDesc, values, is_null);
+        result_row_put(result, values, is_null, lengthof(values));
     }
 }
 

@@ -6,13 +6,13 @@
  */
 #include "extension/stripe/stripe.h"
 
+#include "extension/base/result_row.h"
 #include "extension/json/clean.h"
 #include "extension/json/from_text.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/tuplestore.h"
 
 /* A member of the payload. All pointers are into its bytes. */
 typedef struct Member {
@@ -131,7 +131,7 @@ put_part(ReturnSetInfo *result, const char *name, const char *at, const char *en
     values[0] = name == NULL ? (Datum)0 : CStringGetTextDatum(name);
     values[1] = object == NULL ? (Datum)0 : JsonbPGetDatum(object);
     values[2] = PointerGetDatum(content);
-    tuplestore_putvalues(result->setResult, result->setDesc, values, are_null);
+    result_row_put(result, values, are_null, lengthof(values));
     if (object != NULL)
         pfree(object);
     pfree(content);
@@ -153,8 +153,6 @@ ctms_stripe_parts(PG_FUNCTION_ARGS)
     ListCell *cell;
 
     InitMaterializedSRF(fcinfo, 0);
-    if (result->setDesc->natts != 3)
-        elog(ERROR, "unexpected number of columns: %d", result->setDesc->natts);
     foreach (cell, members) {
         char *key = key_of(lfirst(cell));
 

@@ -18,6 +18,8 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "extension/base/result_row.h"
+
 /* In the order of the enum. A contact that has several items of a product gets a "re-…" segment. */
 typedef struct Segment {
     const char *label;
@@ -154,8 +156,8 @@ put_product(ReturnSetInfo *result, HeapTuple row, TupleDesc row_desc, int first_
         changed = OUT_CREATED;
     values[OUT_CHANGED] = values[changed];
     is_null[OUT_CHANGED] = is_null[changed];
-    tuplestore_putvalues(result->setResult, result->setDesc, values + first_column,
-                         is_null + first_column);
+    result_row_put(result, values + first_column, is_null + first_column,
+                   OUT_COLUMNS - first_column);
 }
 
 static void
@@ -167,8 +169,6 @@ put_products(FunctionCallInfo fcinfo, Datum email_ids, int first_column)
     Portal portal;
 
     InitMaterializedSRF(fcinfo, 0);
-    if (result->setDesc->natts != OUT_COLUMNS - first_column)
-        elog(ERROR, "unexpected number of product columns: %d", result->setDesc->natts);
     SPI_connect();
     if (plan == NULL) {
         SPIPlanPtr prepared = SPI_prepare(LATEST_ITEMS, lengthof(types), types);

@@ -7,6 +7,7 @@
 #include "extension/stripe/unwrap.h"
 
 #include "extension/base/errors.h"
+#include "extension/base/result_row.h"
 #include "extension/stripe/value.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -294,7 +295,7 @@ put_part(ReturnSetInfo *result, const StripePart *part)
     values[OUT_CONTENT] =
         content == NULL ? values[OUT_OBJECT] : JsonbPGetDatum(JsonbValueToJsonb(content));
     values[OUT_HAS_MORE] = BoolGetDatum(part->has_more);
-    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    result_row_put(result, values, nulls, OUT_COLUMNS);
 }
 
 PG_FUNCTION_INFO_V1(ctms_unwrap_stripe);

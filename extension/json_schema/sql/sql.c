@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 #include "extension/base/restore.h"
+#include "extension/base/result_row.h"
 #include "extension/json_schema/output.h"
 #include "extension/json_schema/sql/call.h"
 
@@ -81,29 +82,26 @@ ctms_json_schema_is_valid(PG_FUNCTION_ARGS)
 /* ---- rows ----------------------------------------------------------------------- */
 
 /* Makes the tuplestore, with its row type, from which the caller's result set is read. */
-static Tuplestorestate *
-begin_rows(FunctionCallInfo fcinfo, TupleDesc *row_type)
+static ReturnSetInfo *
+begin_rows(FunctionCallInfo fcinfo)
 {
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
     MemoryContext old;
-    Tuplestorestate *rows;
 
     if (!result || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
         ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                 errmsg("set-valued function called in a context that cannot accept a set"));
     old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-    if (get_call_result_type(fcinfo, NULL, row_type) != TYPEFUNC_COMPOSITE)
+    if (get_call_result_type(fcinfo, NULL, &result->setDesc) != TYPEFUNC_COMPOSITE)
         elog(ERROR, "return type must be a row type");
-    rows = tuplestore_begin_heap(true, false, work_mem);
     result->returnMode = SFRM_Materialize;
-    result->setResult = rows;
-    result->setDesc = *row_type;
+    result->setResult = tuplestore_begin_heap(true, false, work_mem);
     MemoryContextSwitchTo(old);
-    return rows;
+    return result;
 }
 
 static void
-put_row(Tuplestorestate *rows, TupleDesc row_type, const char *const *texts)
+put_row(ReturnSetInfo *rows, const char *const *texts)
 {
     Datum values[5];
     bool nulls[5];
@@ -112,7 +110,7 @@ put_row(Tuplestorestate *rows, TupleDesc row_type, const char *const *texts)
         nulls[i] = texts[i] == NULL;
         values[i] = nulls[i] ? (Datum)0 : CStringGetTextDatum(texts[i]);
     }
-    tuplestore_putvalues(rows, row_type, values, nulls);
+    result_row_put(rows, values, nulls, lengthof(values));
 }
 
 PG_FUNCTION_INFO_V1(ctms_json_schema_errors);
@@ -121,8 +119,7 @@ ctms_json_schema_errors(PG_FUNCTION_ARGS)
 {
     const JsonSchemaProgram *program = json_schema_call_program(fcinfo, 0, 2);
     JsonValue instance = json_value_of_jsonb(json_schema_call_value(fcinfo, 1));
-    TupleDesc row_type;
-    Tuplestorestate *rows = begin_rows(fcinfo, &row_type);
+    ReturnSetInfo *rows = begin_rows(fcinfo);
     JsonSchemaVerdict verdict;
     ListCell *cell;
 
@@ -134,12 +131,12 @@ ctms_json_schema_errors(PG_FUNCTION_ARGS)
         const char *texts[5] = {error->keyword_location, error->absolute_keyword_location,
                                 error->instance_location, error->keyword, error->message};
 
-        put_row(rows, row_type, texts);
+        put_row(rows, texts);
     }
     if (verdict.is_cut) {
         const char *texts[5] = {"", "", "", NULL, "there are more errors than are listed"};
 
-        put_row(rows, row_type, texts);
+        put_row(rows, texts);
     }
     return (Datum)0;
 }
@@ -150,8 +147,7 @@ ctms_json_schema_check(PG_FUNCTION_ARGS)
 {
     JsonSchemaOptions options = {.loader = json_schema_registry_load, .is_whole = true};
     Jsonb *schema = json_schema_call_value(fcinfo, 0);
-    TupleDesc row_type;
-    Tuplestorestate *rows = begin_rows(fcinfo, &row_type);
+    ReturnSetInfo *rows = begin_rows(fcinfo);
     List *problems;
     JsonSchemaProgram *program;
     ListCell *cell;
@@ -168,7 +164,7 @@ ctms_json_schema_check(PG_FUNCTION_ARGS)
         const char *texts[5] = {NULL, problem->location, pointer, problem->keyword,
                                 problem->message};
 
-        put_row(rows, row_type, texts);
+        put_row(rows, texts);
     }
     return (Datum)0;
 }
@@ -179,8 +175,7 @@ ctms_json_schema_warnings(PG_FUNCTION_ARGS)
 {
     JsonSchemaOptions options = {.loader = json_schema_registry_load};
     Jsonb *schema = json_schema_call_value(fcinfo, 0);
-    TupleDesc row_type;
-    Tuplestorestate *rows = begin_rows(fcinfo, &row_type);
+    ReturnSetInfo *rows = begin_rows(fcinfo);
     ListCell *cell;
 
     json_schema_call_options(json_schema_call_value(fcinfo, 1), &options.draft, &options.asserts);
@@ -190,7 +185,7 @@ ctms_json_schema_warnings(PG_FUNCTION_ARGS)
         const char *texts[5] = {location, location ? strchr(location, '#') + 1 : NULL,
                                 warning->keyword, warning->suggestion, warning->text};
 
-        put_row(rows, row_type, texts);
+        put_row(rows, texts);
     }
     return (Datum)0;
 }
