@@ -6,6 +6,7 @@ use warnings;
 use CTMS::Test qw(slurp);
 use Digest::SHA qw(sha512 sha512_hex);
 use File::Path qw(make_path);
+use JSON::PP;
 use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -105,4 +106,27 @@ like(`'$release/scripts/make-dist' 9.8 2>&1`, qr/made from the git repository, a
 like(`'$tree/scripts/npm-packages' install '$tree/rest/swagger-ui' '$folder/other' 2>&1`,
     qr/^ctms: npm could not get the packages of \S+swagger-ui:\n refused$/m,
     'npm that fails is told');
+
+# ---- lock files that are not trusted -----------------------------------------------------------
+
+my $sum = 'sha512-' . encode_base64(sha512('x'), '');
+sub lock_file
+{
+    my ($path, $integrity, $version) = @_;
+    write_file("$tree/rest/swagger-ui/package-lock.json", JSON::PP->new->encode(
+        { packages => { $path => { version => $version // '1.0',
+            defined $integrity ? (integrity => $integrity) : () } } }));
+    return `'$tree/scripts/npm-packages' install '$tree/rest/swagger-ui' '$folder/other' 2>&1`;
+}
+write_npm("#!/bin/sh\necho npm was asked >&2\nexit 1\n");
+like(lock_file('node_modules/a', $_), qr/^ctms: \S+: a has no SHA-512$/,
+    'a checksum that is ' . ($_ // 'missing')) for undef, 'sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=',
+    'sha512-', "$sum $sum";
+like(lock_file($_, $sum), qr/^ctms: \S+: not the path of a package: \Q$_\E$/, "a path: $_")
+    for '../node_modules/a', 'node_modules/..', 'node_modules/@a/..', '/node_modules/a',
+    'node_modules/../node_modules/a';
+like(lock_file('node_modules/a', $sum, '1/../../a'), qr/^ctms: \S+: a has no version$/,
+    'a version');
+like(lock_file('node_modules/b/node_modules/@a/c.d', $sum), qr/npm was asked$/m,
+    'one that is right');
 done_testing();
