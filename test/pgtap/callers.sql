@@ -5,7 +5,7 @@ SELECT plan(1);
 
 CREATE VIEW pg_temp.runs_as_caller (object, body) AS
 SELECT oid::regprocedure::text, concat(prosrc, pg_get_function_sqlbody(oid), pg_get_function_arguments(oid))
-FROM pg_proc WHERE pronamespace = 'ctms'::regnamespace AND NOT prosecdef AND proname NOT LIKE '\_%' AND p.proname <> '_require_waitlist'
+FROM pg_proc WHERE pronamespace = 'ctms'::regnamespace AND NOT prosecdef AND proname NOT LIKE '\_%'
 UNION ALL
 SELECT oid::regclass::text, pg_get_viewdef(oid)
 FROM pg_class WHERE relnamespace = 'ctms'::regnamespace AND relkind IN ('v', 'm')
