@@ -32,5 +32,9 @@ GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA ctms TO ctms_admin;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ctms TO ctms_admin;
 
 -- The programs keep the parameters of their statements, addresses among them, out of the server's
--- log. Whoever may set this could only hide his own.
-GRANT SET ON PARAMETER log_parameter_max_length TO ctms_api, ctms_agent, ctms_admin;
+-- log. Whoever may set this could only hide his own. extension/base/parameter_grant.c says why it is
+-- done there.
+CREATE FUNCTION ctms._grant_parameter() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'ctms__grant_parameter';
+SELECT ctms._grant_parameter();
+DROP FUNCTION ctms._grant_parameter();

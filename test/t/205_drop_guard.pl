@@ -108,6 +108,9 @@ my $roles = q{SELECT count(*) FROM pg_roles
     WHERE rolname IN ('ctms_api', 'ctms_agent', 'ctms_reader', 'ctms_monitor', 'ctms_admin')};
 $node->safe_psql('owned', 'SET ctms.allow_drop = on; DROP EXTENSION ctms');
 is($node->safe_psql('owned', $roles), '5', 'the group roles stay');
+is($node->safe_psql('owned', q{SELECT count(*) FROM pg_init_privs
+    WHERE classoid = 'pg_parameter_acl'::regclass}), '0',
+    'nothing is noted of settings, which 17 could not take back');
 my ($drop) = slurp_file("$ENV{CTMS_TEST_TOP}/docs/upgrade.md") =~ /^(DROP OWNED BY .*?)^```$/ms;
 $node->safe_psql('owned', $drop);
 is($node->safe_psql('owned', $roles), '0', 'until they are dropped');
