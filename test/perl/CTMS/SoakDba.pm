@@ -287,7 +287,7 @@ sub find_tables
     my $r = $self->{session}->run(q{
         SELECT c.relname, i.indexrelid::regclass,
             string_agg(quote_ident(a.attname), ', ' ORDER BY n),
-            min(format_type(a.atttypid, a.atttypmod)), count(*) = 1, pg_get_userbyid(relowner),
+            min(format_type(a.atttypid, a.atttypmod)), count(*) = 1, relowner::regrole,
             COALESCE((SELECT min(attname) FROM pg_attribute t WHERE t.attrelid = c.oid
                 AND t.attnum > 0 AND t.attstorage = 'x' AND NOT t.attisdropped), ''),
             NOT EXISTS (SELECT FROM pg_constraint f WHERE f.confrelid = c.oid),
