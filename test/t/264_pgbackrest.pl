@@ -69,6 +69,9 @@ lap('an incremental backup, and two points');
 # Data files are lost and others are damaged: all that was committed is there, also what was not
 # archived yet.
 $backrest->archive;
+# What the agent did at last is committed.
+$node->poll_query_until('ctms', 'SELECT NOT EXISTS (SELECT FROM ctms.acoustic_agent)')
+    or die 'the agent is still there';
 $ctms->sql("UPDATE ctms.emails SET last_name = 'not archived'");
 my $state = CTMS::PgBackRest::state($ctms);
 $node->stop('immediate');
