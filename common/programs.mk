@@ -64,6 +64,8 @@ $(foreach program,$(PROGRAMS),$(eval $(call program_rule,$(program))))
 # A unit test links the objects it names in a comment "uses: a.c b.c" and common/.
 UNIT_TESTS = $(patsubst test/unit/%.c,$(BUILD)/test/unit/%,$(wildcard test/unit/*.c))
 unit-tests: $(UNIT_TESTS)
+# Newer versions of cmocka have other names for some checks, which that of Debian 12 does not know.
+$(BUILD)/obj/test/unit/%.o: PROGRAM_CFLAGS += -DCMOCKA_DISABLE_DEPRECATION_WARNINGS
 
 unit_objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(shell sed -n 's/.*uses: *\(.*\.c\).*/\1/p' $(1)))
 define unit_rule
