@@ -15,8 +15,7 @@ static bool
 is_of_server(const struct doctor *d, int program)
 {
     for (int other = DOCTOR_REST; other < DOCTOR_PROGRAMS; other++) {
-        if (other == program ||
-            (doctor_url(d, other) && strcmp(doctor_url(d, other), doctor_url(d, program)) == 0))
+        if (other == program || doctor_is_same_login(d, other, program))
             return true;
     }
     return false;
@@ -113,8 +112,8 @@ connect_program(struct doctor *d, int program)
     const char *url = doctor_url(d, program);
     char problem[512];
 
-    for (int earlier = 0; url && earlier < program; earlier++) {
-        if (doctor_url(d, earlier) && strcmp(url, doctor_url(d, earlier)) == 0) {
+    for (int earlier = 0; earlier < program; earlier++) {
+        if (doctor_is_same_login(d, earlier, program)) {
             d->db[program] = d->db[earlier];
             return;
         }
@@ -122,7 +121,7 @@ connect_program(struct doctor *d, int program)
     if (!url)
         return;
     doctor_begin(d);
-    d->db[program] = doctor_connect(d, url, problem, sizeof(problem));
+    d->db[program] = doctor_connect(d, program, url, problem, sizeof(problem));
     if (d->db[program])
         describe_database(d, program);
     else

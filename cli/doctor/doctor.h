@@ -10,6 +10,7 @@
 #define CTMS_CLI_DOCTOR_DOCTOR_H
 
 #include <jansson.h>
+#include <sys/types.h>
 #include "cli/cli.h"
 
 enum doctor_status { DOCTOR_OK, DOCTOR_WARNING, DOCTOR_ERROR, DOCTOR_SKIPPED, DOCTOR_STATUSES };
@@ -17,13 +18,21 @@ enum doctor_status { DOCTOR_OK, DOCTOR_WARNING, DOCTOR_ERROR, DOCTOR_SKIPPED, DO
 /* In the order in which their settings are read. */
 enum doctor_program { DOCTOR_CLI, DOCTOR_REST, DOCTOR_AGENT, DOCTOR_PROGRAMS };
 
+/* Whom a program connects as, unless its URL says so: the database asks the system who it is. */
+struct doctor_user {
+    bool is_other; /* than who runs `ctms doctor` */
+    uid_t uid;
+    gid_t gid;
+};
+
 struct doctor {
     struct cli *cli;
     double limit_s;                    /* time limit of a check */
     double old_s;                      /* age at which a transaction is old */
     config *settings[DOCTOR_PROGRAMS]; /* null: not configured here, or wrong */
-    /* The connections of the programs' CTMS_DB_URL; programs with the same URL have the same. Null:
-     * not configured here, not reached, or lost. */
+    struct doctor_user user[DOCTOR_PROGRAMS];
+    /* The connections of the programs' CTMS_DB_URL; programs with the same URL and user have the
+     * same. Null: not configured here, not reached, or lost. */
     PGconn *db[DOCTOR_PROGRAMS];
     char connect_state[6]; /* SQLSTATE of the last failure of doctor_connect(), or empty */
     bool shares_sessions[DOCTOR_PROGRAMS]; /* a pooler gives them to others too, or may */
@@ -73,9 +82,12 @@ bool doctor_run(struct doctor *d, void (*work)(void *job), void *job);
 /* The URL that the program connects with; null when its settings are not known. */
 const char *doctor_url(const struct doctor *d, int program);
 
-/* Returns null, one line of text, and d->connect_state, when there is no connection before the
- * deadline. */
-PGconn *doctor_connect(struct doctor *d, const char *url, char *problem, size_t size);
+/* Whether two programs connect with the same URL as the same user. */
+bool doctor_is_same_login(const struct doctor *d, int program, int other);
+
+/* Connects as the program does. Returns null, one line of text, and d->connect_state, when there is
+ * no connection before the deadline. */
+PGconn *doctor_connect(struct doctor *d, int program, const char *url, char *problem, size_t size);
 
 /*
  * Runs statements, in one message. Returns the first error, or else the last rows, or else the last

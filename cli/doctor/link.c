@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "cli/database.h"
 #include "common/buf.h"
 #include "common/clock.h"
@@ -131,7 +133,18 @@ doctor_url(const struct doctor *d, int program)
     return d->settings[program] ? config_string(d->settings[program], "CTMS_DB_URL") : NULL;
 }
 
+bool
+doctor_is_same_login(const struct doctor *d, int program, int other)
+{
+    const char *url = doctor_url(d, program);
+    const char *other_url = doctor_url(d, other);
+
+    return url && other_url && strcmp(url, other_url) == 0 &&
+           d->user[program].uid == d->user[other].uid;
+}
+
 struct attempt {
+    struct doctor_user user;
     char *url;
     char limit_s[24];
     PGconn *db;
@@ -163,12 +176,18 @@ finish_connecting(PGconn *db, double until_s)
     }
 }
 
+/* Of this thread alone, which the functions of libc cannot do. */
+static bool
+become(uid_t uid, gid_t gid)
+{
+    return syscall(SYS_setresgid, -1, gid, -1) == 0 && syscall(SYS_setresuid, -1, uid, -1) == 0;
+}
+
 static void
-attempt_run(void *job)
+attempt_connect(struct attempt *attempt)
 {
     static const char *const names[] = {"connect_timeout", "fallback_application_name", "dbname",
                                         "client_encoding", NULL};
-    struct attempt *attempt = job;
     const char *const values[] = {attempt->limit_s, "ctms", attempt->url, "UTF8", NULL};
 
     attempt->db = PQconnectStartParams(names, values, 1);
@@ -178,6 +197,19 @@ attempt_run(void *job)
     PQsetErrorVerbosity(attempt->db, PQERRORS_VERBOSE);
     finish_connecting(attempt->db, clock_now_s() + strtod(attempt->limit_s, NULL));
     PQsetErrorVerbosity(attempt->db, PQERRORS_DEFAULT);
+}
+
+static void
+attempt_run(void *job)
+{
+    struct attempt *attempt = job;
+
+    if (!attempt->user.is_other) {
+        attempt_connect(attempt);
+    } else if (become(attempt->user.uid, attempt->user.gid)) {
+        attempt_connect(attempt);
+        (void)become(getuid(), getgid());
+    }
 }
 
 /* Where the message has ":  SQLSTATE: ", or null; what is before it may be translated. */
@@ -212,7 +244,7 @@ keep_problem(struct doctor *d, const char *message, char *problem, size_t size)
 }
 
 PGconn *
-doctor_connect(struct doctor *d, const char *url, char *problem, size_t size)
+doctor_connect(struct doctor *d, int program, const char *url, char *problem, size_t size)
 {
     const char *unreadable = db_url_problem(url);
     struct attempt *attempt;
@@ -224,6 +256,7 @@ doctor_connect(struct doctor *d, const char *url, char *problem, size_t size)
         return NULL;
     }
     attempt = xcalloc(1, sizeof(*attempt));
+    attempt->user = d->user[program];
     attempt->url = xstrdup(url);
     snprintf(attempt->limit_s, sizeof(attempt->limit_s), "%.0f", d->limit_s + 1);
     if (!doctor_run(d, attempt_run, attempt)) {

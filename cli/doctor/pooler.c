@@ -96,13 +96,13 @@ try_once(struct doctor *d, PGconn *first, PGconn *second)
 }
 
 static enum pooling
-find_pooling(struct doctor *d, const char *url, char *problem, size_t size)
+find_pooling(struct doctor *d, int program, const char *url, char *problem, size_t size)
 {
     enum pooling found = POOLING_UNKNOWN;
-    PGconn *second = doctor_connect(d, url, problem, size);
+    PGconn *second = doctor_connect(d, program, url, problem, size);
 
     for (int i = 0; second && i < TRIES; i++) {
-        PGconn *first = doctor_connect(d, url, problem, size);
+        PGconn *first = doctor_connect(d, program, url, problem, size);
 
         found = first ? try_once(d, first, second) : POOLING_UNKNOWN;
         if (first && found == POOLING_UNKNOWN)
@@ -120,7 +120,7 @@ judge_pooler(struct doctor *d, int program, const char *url)
 {
     const char *name = doctor_program_names[program];
     char problem[512] = "";
-    enum pooling found = find_pooling(d, url, problem, sizeof(problem));
+    enum pooling found = find_pooling(d, program, url, problem, sizeof(problem));
 
     d->shares_sessions[program] = found != POOLING_SESSIONS;
     switch (found) {
@@ -250,8 +250,8 @@ check_listener(struct doctor *d, int program)
     const char *listen_url = config_string(d->settings[program], "CTMS_LISTEN_DB_URL");
     const char *setting = listen_url ? "CTMS_LISTEN_DB_URL" : "CTMS_DB_URL";
     char problem[512] = "";
-    PGconn *listener = doctor_connect(d, listen_url ? listen_url : doctor_url(d, program), problem,
-                                      sizeof(problem));
+    PGconn *listener = doctor_connect(d, program, listen_url ? listen_url : doctor_url(d, program),
+                                      problem, sizeof(problem));
 
     if (listener && is_heard(d, listener, d->db[program], problem, sizeof(problem))) {
         doctor_ok(d, "%s: notifications arrive through %s", name, setting);

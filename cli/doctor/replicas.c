@@ -128,7 +128,7 @@ check_server(struct doctor *d, const char *url, int number, const struct primary
     PGconn *db;
 
     doctor_begin(d);
-    db = doctor_connect(d, url, problem, sizeof(problem));
+    db = doctor_connect(d, DOCTOR_REST, url, problem, sizeof(problem));
     if (!db) {
         doctor_warn(d, MEANWHILE, "server %d: %s", number, problem);
         return true;

@@ -4,6 +4,7 @@
  */
 #include "cli/doctor/doctor.h"
 
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -94,6 +95,17 @@ check_agent(struct doctor *d, const config *settings, const char *file)
         doctor_ok(d, "ctms-agent: valid%s", source_of(d, file));
 }
 
+/* For root a server with a file of settings is the package's, which runs as a user of its name. */
+static void
+find_user(struct doctor *d, int program)
+{
+    struct passwd *entry = geteuid() == 0 ? getpwnam(doctor_program_names[program]) : NULL;
+
+    if (entry)
+        d->user[program] =
+            (struct doctor_user){.is_other = true, .uid = entry->pw_uid, .gid = entry->pw_gid};
+}
+
 /* The settings of a server are a file, as it is started with, or those of `ctms`. */
 static void
 read_program(struct doctor *d, int program)
@@ -114,6 +126,8 @@ read_program(struct doctor *d, int program)
     }
     d->settings[program] = config_read(program_bits[program], file ? file : d->cli->config_file,
                                        file ? nothing : environ, &error);
+    if (file)
+        find_user(d, program);
     if (!d->settings[program])
         doctor_fail(d, CORRECT, "%s: %s", name, error.message);
     else if (program == DOCTOR_AGENT)
