@@ -38,7 +38,7 @@ ALTER TABLE ctms.settings
 
 CREATE FUNCTION ctms.get_setting(name text) RETURNS text
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ctms_get_setting';
-COMMENT ON FUNCTION ctms.get_setting(text) IS 'The value of a setting now: on, off, or a duration that can be cast to interval';
+COMMENT ON FUNCTION ctms.get_setting(text) IS 'The value of a setting now: on, off, a number, or a duration that can be cast to interval';
 
 CREATE FUNCTION ctms.list_settings(OUT name text, OUT value text, OUT default_value text, OUT type text,
     OUT min_value text, OUT max_value text, OUT description text) RETURNS SETOF record
