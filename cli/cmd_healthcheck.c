@@ -5,6 +5,7 @@
  * database is away.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -47,10 +48,12 @@ parse_time(const char *text, double *seconds)
     return true;
 }
 
+/* Does not wait for a FIFO that somebody else has put there. */
 static bool
 read_line(struct cli *cli, const char *path, char *line, int size)
 {
-    FILE *file = fopen(path, "r");
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 
     if (!file || !fgets(line, size, file))
         output_error(cli, CLI_FAILED, "could not read \"%s\": %s", path,

@@ -19,7 +19,8 @@ sub healthcheck
         close $handle;
     }
     local %ENV = (%ENV, CTMS_BACKGROUND_HEALTHCHECK_PATH => $file, %env);
-    IPC::Run::run([ "$ENV{CTMS_TEST_BIN}/ctms", 'healthcheck' ], \'', \my $out, \my $err);
+    IPC::Run::run([ "$ENV{CTMS_TEST_BIN}/ctms", 'healthcheck' ], \'', \my $out, \my $err,
+        IPC::Run::timeout(60));
     return ($? >> 8, $out, $err);
 }
 
@@ -48,4 +49,7 @@ for my $bad ('soon', '2024-01-01', ago(3, '%Y-%m-%dT%H:%M:%S'),
 }
 is((healthcheck('x', CTMS_BACKGROUND_HEALTHCHECK_PATH => ''))[0], 2, 'no path');
 is((healthcheck('x', CTMS_BACKGROUND_HEALTHCHECK_PATH => $ENV{TESTDIR}))[0], 1, 'a folder');
+my $fifo = "$ENV{TESTDIR}/fifo";
+POSIX::mkfifo($fifo, 0600) or die "mkfifo: $!";
+is((healthcheck('x', CTMS_BACKGROUND_HEALTHCHECK_PATH => $fifo))[0], 1, 'a FIFO is not waited for');
 done_testing();
