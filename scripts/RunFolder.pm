@@ -54,8 +54,9 @@ sub as_postgres
     copy_checkout($option, $run) if $app ne $top && $option->{is_start};
     fail("there is none in $run") if !-d $run || !-x "$app/scripts/$option->{program}";
     $ENV{ $option->{variable} } = $run;
-    { exec "$app/scripts/as-unprivileged", "$app/scripts/$option->{program}", @arguments };
-    fail("could not run $app/scripts/$option->{program}: $!");
+    # What is in the copy can be that user's own: root does not run it.
+    { exec "$top/scripts/as-unprivileged", "$app/scripts/$option->{program}", @arguments };
+    fail("could not run $top/scripts/as-unprivileged: $!");
 }
 
 sub copy_checkout
@@ -64,14 +65,12 @@ sub copy_checkout
     my ($app, $link) = ("$run/app", $option->{link});
     say_loudly("the user \"postgres\" cannot enter $top: running from a copy in $run");
     take_lock($run);
-    system('rm', '-rf', $app) == 0 or fail("could not remove $app");
-    system('mkdir', '-p', "$app/$build") == 0 or fail("could not make $app");
-    system('cp', '-a', 'scripts', 'examples', $app) == 0
-        && system('cp', '-a', "$build/bin", "$app/$build") == 0
-        && system('cp', '-a', glob('build/postgresql-*'), 'build/private-pg_config',
-            "$app/build") == 0
+    # That user writes it, and not root, who would follow links that it can put there.
+    my $write = 'rm -rf "$0" && mkdir "$0" && tar -xpf - -C "$0"';
+    my $copy = 'set -o pipefail; tar -cf - -- "${@:4}" | (cd / && "$1" sh -c "$2" "$3")';
+    system('bash', '-c', $copy, 'bash', "$top/scripts/as-unprivileged", $write, $app, 'scripts',
+        'examples', "$build/bin", glob('build/postgresql-*'), 'build/private-pg_config') == 0
         or fail("could not copy to $app");
-    system('chown', '-R', 'postgres:', $app);
     # What is written for the folder in the checkout works here too.
     unlink $link if -l $link;
     symlink $run, $link if !$ENV{ $option->{variable} };
