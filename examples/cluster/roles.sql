@@ -3,6 +3,8 @@
 SET log_statement = 'none';
 SET log_min_error_statement = 'panic';
 SET log_min_duration_statement = -1;
+SET log_min_duration_sample = -1;
+SET log_transaction_sample_rate = 0;
 
 CREATE ROLE "ctms-rest" LOGIN PASSWORD 'CHANGE-ME-ctms-rest';
 CREATE ROLE "ctms-agent" LOGIN PASSWORD 'CHANGE-ME-ctms-agent';
