@@ -139,6 +139,7 @@ sub replacements
         'pgbackrest --stanza' => "pgbackrest --config=$here/pgbackrest.conf --stanza",
         '/var/lib/pgbackrest' => "$self->{folder}/backup",
         '/tmp/pgbackrest' => "$here/lock",
+        '/var/spool/pgbackrest' => "$here/spool",
         '/var/log/pgbackrest' => "$here/log",
         '/etc/pgbouncer/userlist.txt' => "$here/userlist.txt",
         # Nobody else's log, users, memory and devices.
