@@ -61,7 +61,7 @@ $ctms->sql(q{SELECT ctms.set_acoustic_bulk_state(1, 'r', 'done');
     SELECT ctms.begin_acoustic_bulk('r', '1 hour', '6 hours');
     SELECT ctms.claim_acoustic_bulk(run_id, 'r', NULL, 30, 6)
     FROM ctms.acoustic_bulk_run WHERE end_timestamp IS NULL});
-$ctms->node->restart('immediate');
+$ctms->crash_database;
 is($ctms->sql(q{SELECT count(*) FROM ctms.begin_acoustic_bulk('s', '1 hour', '6 hours')}), 0,
     'a run outlives the database, and so does its lease');
 is($ctms->sql(q{SELECT attempt, contacts, state
