@@ -64,6 +64,9 @@ BEGIN
             WHERE c.command_tag = 'ALTER TABLE' AND i.inhparent = c.objid
     ) AS o (classid, objid)
     WHERE NOT c.in_extension
+      -- From 18 on dumps have the tables of publications.
+      AND (c.classid NOT IN ('pg_publication'::regclass, 'pg_publication_rel'::regclass)
+          OR current_setting('server_version_num')::integer < 180000)
       AND EXISTS (SELECT FROM pg_depend m WHERE m.classid = o.classid AND m.objid = o.objid
           AND m.deptype = 'e' AND m.refclassid = 'pg_extension'::regclass AND m.refobjid = extension);
     IF tg_tag = 'ALTER SCHEMA' AND EXISTS (

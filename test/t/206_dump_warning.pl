@@ -137,9 +137,16 @@ for my $group ((map { [$_] } grep { $_->[0] ne 'change' } @cases),
     {
         my ($told, $is_same) = @{ $results[$i] };
         my $what = substr $group->[$i][1], 0, 70;
+        # From 18 on dumps have the tables of publications, whoever owns them.
+        if ($node->pg_version >= 18 && $what =~ /\bPUBLICATION\b/)
+        {
+            is($told, '', "nothing to say: $what");
+            ok($is_same, "the change is in the dump: $what");
+            next;
+        }
         like($told, $message{$kind}, "says: $kind: $what");
         is(scalar(() = $told =~ /WARNING:/g), 1, 'and nothing else');
-        ok(!$is_same, 'the change is not in the dump');
+        ok(!$is_same, "the change is not in the dump: $what");
     }
 }
 
