@@ -193,13 +193,17 @@ doctor_check_database(struct doctor *d)
 
 /* ---- roles ------------------------------------------------------------------------------ */
 
-/* A superuser counts as a member of nothing: is_member is what was granted. */
+/* A superuser counts as a member of nothing: is_member is what was granted. From 16 on a membership
+ * inherits or not, before it was the role. */
 #define ROLES_SQL                                                                                  \
     "SELECT u.rolname, u.rolsuper, r.name, g.oid IS NOT NULL, "                                    \
     "CASE WHEN u.rolsuper THEN false ELSE pg_has_role(u.oid, g.oid, 'USAGE') END, "                \
     "g.rolsuper OR g.rolcanlogin OR g.rolcreaterole OR g.rolcreatedb OR g.rolreplication "         \
     "OR g.rolbypassrls, pg_has_role(u.oid, g.oid, 'MEMBER'), "                                     \
-    "format('ALTER ROLE %I INHERIT', u.rolname) FROM pg_roles u CROSS JOIN "                       \
+    "CASE WHEN current_setting('server_version_num')::integer < 160000 "                           \
+    "THEN format('ALTER ROLE %I INHERIT', u.rolname) "                                             \
+    "ELSE format('GRANT %I TO %I WITH INHERIT TRUE', r.name, u.rolname) END "                      \
+    "FROM pg_roles u CROSS JOIN "                                                                  \
     "unnest(ARRAY['ctms_admin', 'ctms_api', "                                                      \
     "'ctms_agent', 'ctms_reader', 'ctms_monitor']) WITH ORDINALITY AS r (name, place) "            \
     "LEFT JOIN pg_roles g ON g.rolname = r.name WHERE u.rolname = current_user ORDER BY r.place"
@@ -254,7 +258,7 @@ judge_role(struct doctor *d, int program, const PGresult *result)
     if (is_true(result, 0, 1))
         doctor_warn(d, advice, "%s: \"%s\" is a superuser", name, role);
     else if (!is_member && is_true(result, program, 6)) {
-        snprintf(advice, sizeof(advice), "As a superuser: %s", PQgetvalue(result, 0, 7));
+        snprintf(advice, sizeof(advice), "As a superuser: %s", PQgetvalue(result, program, 7));
         doctor_fail(d, advice, "%s: \"%s\" is a member of %s that does not inherit what it may",
                     name, role, group_roles[program]);
     } else if (!is_member && (program != DOCTOR_CLI || other < 0))

@@ -170,13 +170,12 @@ for my $program (@programs)
     subtest "PgBouncer $version, a session for each client" => sub {
         check_contacts('session', 1, @common, pool_mode => 'session', default_pool_size => 40);
     };
-    my %off = $version >= 1021 ? (max_prepared_statements => 0) : ();
     subtest "PgBouncer $version, one session for all" => sub {
-        check_contacts('one', 0, @common, %off, pool_mode => 'transaction', default_pool_size => 1,
+        check_contacts('one', 0, @common, pool_mode => 'transaction', default_pool_size => 1,
             ignore_startup_parameters => 'options');
     };
     subtest "PgBouncer $version, three sessions for all" => sub {
-        check_contacts('three', 0, @common, %off, pool_mode => 'transaction',
+        check_contacts('three', 0, @common, pool_mode => 'transaction',
             default_pool_size => 3);
     };
     subtest "PgBouncer $version, which keeps prepared statements" => sub {

@@ -35,7 +35,9 @@ sub new
     my $node = $ctms->node;
     my @users = split /\n/, $node->safe_psql('postgres',
         "SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname !~ '^pg_'");
-    my %all = (listen_addr => '127.0.0.1', listen_port => $port, unix_socket_dir => '',
+    # Newer ones keep prepared statements of clients unless they are told not to.
+    my %all = (version($program) >= 1021 ? (max_prepared_statements => 0) : (),
+        listen_addr => '127.0.0.1', listen_port => $port, unix_socket_dir => '',
         auth_type => 'trust', auth_file => "$base.users", max_client_conn => 200,
         logfile => "$PostgreSQL::Test::Utils::log_path/pgbouncer_$name.log", %settings);
     spew("$base.users", map { qq("$_" ""\n) } @users);
