@@ -51,7 +51,8 @@ sub restore
     $self->recover($node);
     $self->forget_cluster($node);
     $self->start_program("$node.patroni");
-    $self->wait_until('there is a leader', sub { return ($self->leader // '') eq $node });
+    $self->wait_until('there is a leader that writes', sub {
+        return ($self->leader // '') eq $node && !$self->is_recovering($node) });
     # Backups made before may be of times that did not happen: no replica can start from those. They
     # are kept, for who restores again to another time.
     $self->{note}->('making a full backup');
@@ -93,10 +94,16 @@ sub recover
     my $config = "$self->{folder}/$node/pgbackrest.conf";
     $self->start_alone($node, 'data', archive_command =>
             "timeout 60 pgbackrest --config=$config --stanza=ctms archive-push %p");
-    my $is_recovering = sub { return $self->sql($node, 'SELECT pg_is_in_recovery()') // 't' };
-    $self->wait_until("$node has recovered", sub { return $is_recovering->() eq 'f' },
+    $self->wait_until("$node has recovered", sub { return !$self->is_recovering($node) },
         RECOVERY_TIMEOUT_S);
     return $self->stop_alone($node, 'data');
+}
+
+# True while it does not answer, too. Patroni calls a server the leader some time before this ends.
+sub is_recovering
+{
+    my ($self, $node) = @_;
+    return ($self->sql($node, 'SELECT pg_is_in_recovery()') // 't') ne 'f';
 }
 
 # PostgreSQL without Patroni, reached by its socket. Settings in the data directory may be those of

@@ -139,7 +139,7 @@ sub point { my ($self, $name) = @_; return point_of($self->{ctms}, $name) }
 sub archive
 {
     my ($self) = @_;
-    my $segment = $self->{ctms}->sql(q{SELECT pg_walfile_name(pg_switch_wal())});
+    my $segment = $self->{ctms}->sql(q{SELECT pg_walfile_name(pg_switch_wal() - 1)});
     $self->{ctms}->node->poll_query_until('postgres',
         "SELECT last_archived_wal >= '$segment' FROM pg_stat_archiver")
         or die "$segment is not archived";
