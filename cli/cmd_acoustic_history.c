@@ -61,9 +61,10 @@ cmd_acoustic_history(struct cli *cli)
     else if (PQntuples(result) > 0)
         output_table(stdout, result);
     if (cli->is_json ? strcmp(PQgetvalue(result, 0, 1), "0") == 0 : PQntuples(result) == 0)
-        output_error(cli, CLI_NOT_FOUND,
-                     "no history of that contact is kept (see the settings acoustic_history_age and "
-                     "acoustic_history_sent)");
+        output_error(
+            cli, CLI_NOT_FOUND,
+            "no history of that contact is kept (see the settings acoustic_history_age and "
+            "acoustic_history_sent)");
     PQclear(result);
     return cli->status;
 }

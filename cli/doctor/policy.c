@@ -19,12 +19,12 @@
     "WHEN s.setrole = 0 THEN format('DATABASE %I', current_database()) ELSE concat(format("        \
     "'ROLE %I', r.rolname), CASE WHEN s.setdatabase <> 0 THEN format(' IN DATABASE %I', "          \
     "current_database()) END) END, p.name, "                                                       \
-    "CASE WHEN v.value ~ '^[0-9]+$' THEN v.value || CASE p.name WHEN 'acoustic_history_age' "          \
+    "CASE WHEN v.value ~ '^[0-9]+$' THEN v.value || CASE p.name WHEN 'acoustic_history_age' "      \
     "THEN 'min' WHEN 'acoustic_retry_delay' THEN 'ms' ELSE '' END "                                \
     "WHEN v.value ~ '^[0-9A-Za-z]+$' THEN v.value ELSE 'VALUE' END "                               \
     "FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole "                         \
     "CROSS JOIN unnest(s.setconfig) AS c (entry) CROSS JOIN "                                      \
-    "unnest(ARRAY['acoustic_deletions', 'acoustic_history_age', 'acoustic_history_rows', "             \
+    "unnest(ARRAY['acoustic_deletions', 'acoustic_history_age', 'acoustic_history_rows', "         \
     "'acoustic_history_sent', 'acoustic_retry_delay', "                                            \
     "'acoustic_skip_unchanged', 'direct_access', 'stripe_refused_age']) AS p (name) "              \
     "CROSS JOIN replace(substr(c.entry, length('ctms.' || p.name || '=') + 1), ' ', '') "          \

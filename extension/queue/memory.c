@@ -166,7 +166,8 @@ memory_remember_sent(const Outcomes *finished)
 static uint64
 purge(void)
 {
-    TimestampTz limit = GetCurrentTimestamp() - settings_get_ms(SETTING_ACOUSTIC_HISTORY_AGE) * 1000;
+    TimestampTz limit =
+        GetCurrentTimestamp() - settings_get_ms(SETTING_ACOUSTIC_HISTORY_AGE) * 1000;
     int64 rows = settings_get_number(SETTING_ACOUSTIC_HISTORY_ROWS);
     Datum args[] = {TimestampTzGetDatum(limit), Int64GetDatum(PURGE_ROWS), Int64GetDatum(rows)};
     Oid history = get_relname_relid("acoustic_history", get_namespace_oid("ctms", false));

@@ -62,8 +62,9 @@ is(scalar(grep { /secret|other/ } keys %{ $fields->{headers} }), 0, 'unknown nam
 is($fields->{headers}{'x-forwarded-host'}, 'h' x 256 . '[CUT]', 'a long value is cut');
 
 # Clients refuse to send such bytes, so they are sent as they are.
-like(raw_exchange($ctms->{rest_port}, "GET /__version__ HTTP/1.1\r\nHost: x\r\nX-Request-Id: bytes\r\n"
-    . "TE: secret\xef\xbc\xa0x\r\nConnection: close\r\n\r\n"), qr{\AHTTP/1\.1 200 }, 'bytes that are not ASCII');
+like(raw_exchange($ctms->{rest_port}, "GET /__version__ HTTP/1.1\r\nHost: x\r\n"
+        . "X-Request-Id: bytes\r\nTE: secret\xef\xbc\xa0x\r\nConnection: close\r\n\r\n"),
+    qr{\AHTTP/1\.1 200 }, 'bytes that are not ASCII');
 is(line_of('bytes')->{Fields}{headers}{te}, '[OMITTED]', 'they are omitted');
 my $line = line_of('rid-1');
 is_deeply([ map { $line->{$_} } qw(Type Logger EnvVersion Severity) ],

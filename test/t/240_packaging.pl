@@ -194,8 +194,8 @@ sub is_essential
 {
     my ($program) = @_;
     # In newer Debians /bin is a link, and files of packages are where they really are.
-    my ($package) = output('dpkg-query', '-S', $program, "/usr$program") =~ m{^([^:\s]+)(?::\w+)?: /}m
-        or return 0;
+    my ($package) = output('dpkg-query', '-S', $program, "/usr$program")
+        =~ m{^([^:\s]+)(?::\w+)?: /}m or return 0;
     return output('dpkg-query', '-W', '-f', '${Essential}', $package) eq 'yes';
 }
 

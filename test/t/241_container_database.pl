@@ -70,7 +70,7 @@ sub can_log_in
     return system("psql -XAtq -h 127.0.0.1 -p $port -U $role -d ctms -c '' >'$log' 2>&1") == 0;
 }
 
-# ---- what is refused ------------------------------------------------------------------------------
+# ---- what is refused ---------------------------------------------------------------------------
 
 refuses('no password', 'REST_PASSWORD_FILE is not set: .*', REST_PASSWORD_FILE => '');
 refuses('no file', qr/REST_PASSWORD_FILE: could not read "\Q$work\E\/rest" as user \d+/);
@@ -102,7 +102,7 @@ SKIP:
 }
 chmod 0755, "$work/volume";
 
-# ---- an empty volume -------------------------------------------------------------------------------
+# ---- an empty volume ---------------------------------------------------------------------------
 
 mkdir "$env{PGDATA}.new";    # of a start that was interrupted
 $env{PGDATA} .= '/';         # as people write folders
@@ -127,7 +127,7 @@ sql("ALTER SYSTEM SET $_") for 'log_statement = ddl', 'log_min_duration_sample =
 stop();
 ok(!-e "$env{PGDATA}.new", 'the folder of the interrupted start is gone');
 
-# ---- a cluster that is there -----------------------------------------------------------------------
+# ---- a cluster that is there -------------------------------------------------------------------
 
 spew("$work/rest", 'the second password');
 chmod 0777, $env{PGDATA};    # which PostgreSQL refuses
@@ -163,7 +163,7 @@ sql("SET password_encryption = 'scram-sha-256';
     ALTER ROLE \"ctms-rest\" PASSWORD 'a third password'");
 stop();
 
-# ---- a standby ---------------------------------------------------------------------------------------
+# ---- a standby ---------------------------------------------------------------------------------
 
 spew("$env{PGDATA}/standby.signal", '');
 start();

@@ -51,7 +51,8 @@ sub walk
         $result{$version} = {
             path => $path,
             objects => CTMS::Data::differences($fresh, CTMS::Data::objects($node, 'ctms')),
-            data => CTMS::Data::differences($before, CTMS::Data::content($node, 'ctms', $relations)) };
+            data => CTMS::Data::differences($before,
+                CTMS::Data::content($node, 'ctms', $relations)) };
     }
     return \%result;
 }
@@ -213,7 +214,7 @@ for my $major (sort keys %programs)
     is(CTMS::Data::content($new, 'ctms'), $data, 'brings back everything');
     $new->safe_psql('postgres', 'CREATE DATABASE fresh');
     $new->safe_psql('fresh', 'CREATE EXTENSION ctms');
-    is(CTMS::Data::differences(CTMS::Data::objects($new, 'fresh'), CTMS::Data::objects($new, 'ctms')), '',
+    is(CTMS::Data::differences(map { CTMS::Data::objects($new, $_) } qw(fresh ctms)), '',
         'with the objects of a fresh install');
     $new->safe_psql('postgres', 'CREATE DATABASE restored');
     command_ok([ "$programs/pg_restore", '-d', $new->connstr('restored'), "dump_$major" ],

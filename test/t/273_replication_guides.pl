@@ -172,7 +172,8 @@ $ctms->sql(q{SELECT count(*) FROM ctms.claim_acoustic('busy', 5, 6, '1 hour');
         "newsletters": [{"name": "hubs"}]}')});
 $guide->wait_for('4. it is complete', 0, %move);
 $guide->run('statistics', %move);
-# In each table all rows are updated, and one is deleted and comes back, as no trigger would have it.
+# In each table all rows are updated, and one is deleted and comes back, as no trigger would have
+# it.
 is($ctms->sql(q{
     CREATE FUNCTION pg_temp.change(changed regclass) RETURNS bigint LANGUAGE plpgsql AS $$
     DECLARE

@@ -68,8 +68,8 @@ ok($reader->finish, 'a reader gets through, though a transaction stays open');
 is($rows, "1\n", 'and reads');
 poll_until(sub { $update->pump_nb; $err =~ /canceling statement due to lock timeout/ },
     'the update gives up');
-is($node->safe_psql('ctms', q{SELECT extversion FROM pg_extension WHERE extname = 'ctms'}), $version,
-    'and has changed nothing');
+is($node->safe_psql('ctms', q{SELECT extversion FROM pg_extension WHERE extname = 'ctms'}),
+    $version, 'and has changed nothing');
 $writer->query_safe('COMMIT');
 $writer->quit;
 ok($update->finish, 'the loop ends');

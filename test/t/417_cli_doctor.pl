@@ -350,7 +350,8 @@ $found = doctor({});
 finds($found, 'extension', 'warning', qr/objects have version 0\.9; \Q$version\E is installed/,
     qr/UPDATE/);
 finds($found, 'extension', 'warning',
-    qr/loaded version \Q$version\E of ctms\.so, for older .* 0\.9/, qr/ALTER EXTENSION ctms UPDATE/);
+    qr/loaded version \Q$version\E of ctms\.so, for older .* 0\.9/,
+    qr/ALTER EXTENSION ctms UPDATE/);
 is($found->{rc}, 0, 'a step of an upgrade is no error');
 for my $newer ("$version.1", $version =~ s/(\d+)$/10 * $1 + 10/er)
 {
