@@ -14,7 +14,8 @@
 static void
 signs_and_verifies(void **state)
 {
-    jwt_key *key = jwt_key_new("k"), *other = jwt_key_new("l");
+    jwt_key *key = jwt_key_new("a key of at least 32 characters."),
+            *other = jwt_key_new("another of 32 characters at least");
     char *token = jwt_sign(key, "api_client:\"x\"", "v", "s t", 1000, 2000);
     jwt_claims claims;
 
@@ -74,7 +75,7 @@ knows_when_tokens_are_valid(void **state)
 static void
 refuses_changed_tokens(void **state)
 {
-    jwt_key *key = jwt_key_new("a key");
+    jwt_key *key = jwt_key_new("a key of at least 32 characters.");
     char *token = jwt_sign(key, "api_client:x", "v", "s t", 1000, 2000);
     jwt_claims claims;
 
