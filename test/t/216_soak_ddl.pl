@@ -266,6 +266,15 @@ sub run_round
     return;
 }
 
+# What the log of REST has of an answer that is a 500: SQLSTATE and message.
+sub logged_error
+{
+    my ($answer) = @_;
+    my ($id) = $answer =~ /"error_id": ?"(\w+)"/ or return ('WRONG', '');
+    return ($1, $2) if $ctms->log_of('rest') =~ /"\Q$id\E".*SQLSTATE (\w{5}): ([^"]*)/;
+    return ('WRONG', '');
+}
+
 # What REST's clients say.
 sub read_rest_reports
 {
@@ -273,11 +282,15 @@ sub read_rest_reports
     for my $file (splice @reports)
     {
         my $report = JSON::PP->new->utf8->decode(slurp($file) || '{}');
-        push @wrong, map { $_->[2] } grep { !is_allowed({ begun => $_->[0], at => $_->[1],
-                isolation => 'read committed', phase => 'answer', state => 'WRONG', text => '',
-                kind => $_->[2] =~ /^(?:GET \S+: (?:200|404)|half a contact)/
-                    ? 'REST reading' : 'REST' }) }
-            @{ $report->{wrong_when} };
+        for my $wrong (@{ $report->{wrong_when} })
+        {
+            my ($begun, $at, $answer) = @$wrong;
+            my ($state, $text) = logged_error($answer);
+            push @wrong, $answer unless is_allowed({ begun => $begun, at => $at,
+                isolation => 'read committed', phase => 'answer', state => $state, text => $text,
+                kind => $answer =~ /^(?:GET \S+: (?:200|404)|half a contact)/
+                    ? 'REST reading' : 'REST' });
+        }
         push @unanswered, map { "$_->[2] $_->[3]" } @{ $report->{unanswered} };
         $commits{$file} = $report->{statuses}{200} + $report->{statuses}{201};
         %contacts = (%contacts, %{ $report->{contacts} });
